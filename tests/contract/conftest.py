@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.backends import Backend, MemoryBackend, aws_backend
+from tests.support.backends import Backend, MemoryBackend, aws_backend
 
 
 @pytest.fixture(params=["memory", "aws"])

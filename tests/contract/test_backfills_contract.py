@@ -10,7 +10,7 @@ from eventfabric.model.identity import Chain, Generation, Lane, LaneIndex, Seque
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.wire.backfill_item import slice_to_item, to_item
 from eventfabric.wire.keys import ledger_region_and_kind
-from tests.contract.backends import AWAY, HOME, LEDGER_TABLE, Backend
+from tests.support.backends import AWAY, HOME, LEDGER_TABLE, Backend
 
 ID = "20261114t093000-ab12"
 

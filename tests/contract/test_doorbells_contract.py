@@ -6,7 +6,7 @@ from eventfabric.limits import DEDUPLICATION_SECONDS, TIMER_DELAY_SECONDS_MAX
 from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Generation, Lane, LaneIndex, SequenceNumber, StreamName
 from eventfabric.wire.doorbell import from_body
-from tests.contract.backends import HOME, QUEUE, SUBSCRIPTION, Backend, Message
+from tests.support.backends import HOME, QUEUE, SUBSCRIPTION, Backend, Message
 
 
 def bell(lane: int = 0, tail: int = 1, again: int = 0) -> Doorbell:

@@ -9,9 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from eventfabric.limits import DEDUPLICATION_SECONDS
 from eventfabric.wire.doorbell import from_body
-from tests.contract.backends import QUEUE, SUBSCRIPTION, Message, aws_backend
 from tests.contract.test_doorbells_contract import bell
 from tests.contract.test_log_stateful import Opened, in_memory
+from tests.support.backends import QUEUE, SUBSCRIPTION, Message, aws_backend
 
 LANES = 3
 lanes = st.integers(0, LANES - 1)

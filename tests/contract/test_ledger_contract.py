@@ -18,7 +18,7 @@ from eventfabric.model.identity import (
     SubscriptionName,
 )
 from eventfabric.wire import cursor_item
-from tests.contract.backends import AWAY, HOME, LEDGER_TABLE, OWN_TABLE, Backend
+from tests.support.backends import AWAY, HOME, LEDGER_TABLE, OWN_TABLE, Backend
 
 LANE = Lane(HOME, Generation(0), LaneIndex(1))
 KEY = LaneKey(StreamName("orders"), SubscriptionName("billing"), LANE)

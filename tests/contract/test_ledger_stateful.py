@@ -28,7 +28,7 @@ from eventfabric.model.identity import (
     SubscriptionName,
 )
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
-from tests.contract.backends import HOME, Backend, MemoryBackend, aws_backend
+from tests.support.backends import HOME, Backend, MemoryBackend, aws_backend
 
 KEYS = [
     LaneKey(StreamName("orders"), SubscriptionName("billing"), Lane(HOME, Generation(0), LaneIndex(index)))

@@ -31,7 +31,7 @@ from eventfabric.model.record import (
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
-from tests.contract.backends import AWAY, HOME, LOG_TABLE, Backend
+from tests.support.backends import AWAY, HOME, LOG_TABLE, Backend
 
 LANE = Lane(HOME, Generation(0), LaneIndex(1))
 

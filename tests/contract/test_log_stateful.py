@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from eventfabric.model.identity import Generation, Lane, LaneIndex, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Record, Tail
-from tests.contract.backends import HOME, Backend, MemoryBackend, aws_backend
 from tests.contract.test_log_contract import record
+from tests.support.backends import HOME, Backend, MemoryBackend, aws_backend
 
 LANES = [Lane(HOME, Generation(0), LaneIndex(number)) for number in (1, 11)]
 lanes, sequences = st.sampled_from(LANES), st.integers(0, 8)

@@ -14,7 +14,7 @@ from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
-from tests.contract.backends import HOME, OWN_TABLE, Backend
+from tests.support.backends import HOME, OWN_TABLE, Backend
 
 TOPOLOGY = Topology(
     parse_definition(f'[fabric]\nname = "shop"\nregions = ["{HOME}"]\n[streams.orders]\nlanes = 1\n')

@@ -25,8 +25,8 @@ from eventfabric.model.roster import Roster, digest_of_id
 from eventfabric.ports import Ledger
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key
-from tests.contract.backends import AWAY, HOME, LEDGER_TABLE, Backend
 from tests.contract.test_ledger_contract import KEY, at, own, put
+from tests.support.backends import AWAY, HOME, LEDGER_TABLE, Backend
 
 FAILURE = Failure(
     "builtins:ValueError", "no\n☃", "trace", "hint", 3, 1, 5, 9, "7", "00-1", event_id="e", event_type="t"

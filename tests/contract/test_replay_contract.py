@@ -7,8 +7,8 @@ from eventfabric.model.cursor import START, Cursor
 from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
 from eventfabric.model.record import UNKNOWN_CHAIN
-from tests.contract.backends import HOME, Backend
 from tests.contract.test_ledger_contract import KEY
+from tests.support.backends import HOME, Backend
 
 FAILURE = Failure("Replayed", "", "", "", 0, 0, 1, 1)
 

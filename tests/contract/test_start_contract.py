@@ -2,7 +2,7 @@
 
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import HybridTime, StreamName, SubscriptionName
-from tests.contract.backends import HOME, Backend
+from tests.support.backends import HOME, Backend
 
 NAMES = StreamName("orders"), SubscriptionName("billing")
 

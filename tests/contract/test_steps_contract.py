@@ -7,7 +7,7 @@ from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.wire.keys import step_key
-from tests.contract.backends import AWAY, HOME, LEDGER_TABLE, RETENTION_SECONDS, Backend
+from tests.support.backends import AWAY, HOME, LEDGER_TABLE, RETENTION_SECONDS, Backend
 
 KEY = StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "/s", "straße 1/☃")
 BEGUN = StepState(done=False)

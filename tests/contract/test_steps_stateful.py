@@ -12,9 +12,9 @@ from eventfabric.model.backfill import Backfill, BackfillState
 from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
-from tests.contract.backends import aws_backend
 from tests.contract.test_backfills_contract import MADE, lane, progress
 from tests.contract.test_log_stateful import Opened, in_memory
+from tests.support.backends import aws_backend
 
 IDS = ("20261114t093000-ab12", "20261115t000000-cd34")
 keys = st.builds(

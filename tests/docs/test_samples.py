@@ -14,7 +14,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.local import LocalFabric
 from subscribers import tables
 from tests.docs import test_readme
-from tests.local.cli_support import ROOT, CommandLine, local_up
+from tests.support.command_line import ROOT, CommandLine, local_up
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_BY = {

@@ -21,7 +21,7 @@ from eventfabric.telemetry import NoTelemetry
 from eventfabric.testing.memory.faults import Fault, at_random
 from eventfabric.topology import BACKFILL_ENTRY
 from tests.handlers.states import Execution, FailedError
-from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:shop-backfill"
 ASKED = {"stream": STREAM, "source": SOURCE, "workers": 3, "slice_events": 1_000}

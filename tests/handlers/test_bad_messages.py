@@ -16,7 +16,7 @@ from eventfabric.errors import EventFabricError
 from eventfabric.runtime.wiring import using
 from eventfabric.telemetry import Metric
 from tests.handlers.test_functions import US, Context, World
-from tests.simulation.world import Counting
+from tests.support.memory_fabric import Counting
 
 HONEST = '{"stream":"orders","origin":"us-east-1","lane":"0.1","tail":1}'
 BAD: dict[str, str] = {

@@ -27,7 +27,7 @@ from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults
 from tests.handlers.test_bad_messages import BAD, deliver, message, ring_timers
 from tests.handlers.test_functions import TOPOLOGY, US, Context, World
-from tests.unit.endpoint import endpoint, error
+from tests.support.socket_server import endpoint, error
 
 SETTINGS: Final = {
     "definition": TOPOLOGY.definition,

@@ -24,7 +24,7 @@ from eventfabric.topology import FunctionTopology, Topology
 from eventfabric.wire.doorbell import to_body
 from tests.infra.deployed import DEFINITION, environment, interpreter, stage_sample
 from tests.infra.runtime_api import Started, started
-from tests.local.cli_support import local_up
+from tests.support.command_line import local_up
 
 HOME = "us-east-1"
 TOPOLOGY = Topology(read_definition(DEFINITION))

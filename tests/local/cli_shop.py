@@ -23,9 +23,9 @@ from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import Topology
-from tests.local.cli_support import CommandLine, Ran, local_up
-from tests.simulation.recording import Recorder
-from tests.unit.failing import BAD_ORDER, Failing
+from tests.support.command_line import CommandLine, Ran, local_up
+from tests.support.failing_handlers import BAD_ORDER, Failing
+from tests.support.recording_handler import Recorder
 
 US, EU = "us-east-1", "eu-west-1"
 DEFINITION = f"""

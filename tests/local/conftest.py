@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.local.cli_shop import Server, Shop, opened, served
-from tests.local.cli_support import CommandLine, local_up
+from tests.support.command_line import CommandLine, local_up
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.local.cli_support import ROOT, CommandLine, local_up
+from tests.support.command_line import ROOT, CommandLine, local_up
 
 US, EU = "us-east-1", "eu-west-1"
 

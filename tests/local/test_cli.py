@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from eventfabric import limits
-from tests.local.cli_support import ROOT, CommandLine, local_up
+from tests.support.command_line import ROOT, CommandLine, local_up
 
 SAMPLE = (ROOT / "infra/sample/events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
 UNREACHABLE = "http://127.0.0.1:9"

@@ -18,7 +18,7 @@ from eventfabric import limits
 from eventfabric.aws import clients
 from eventfabric.cli import exit_codes
 from eventfabric.cli.main import app
-from tests.local.cli_support import ROOT, CommandLine
+from tests.support.command_line import ROOT, CommandLine
 
 DEAD = "http://127.0.0.1:9"
 LANE, PLACE = "us-east-1/0.17", "us-east-1/0.17@42"

@@ -8,7 +8,7 @@ import pytest
 
 from eventfabric import limits
 from tests.local.cli_shop import EU, LANE, US, Shop
-from tests.unit.failing import BAD_ORDER
+from tests.support.failing_handlers import BAD_ORDER
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from uuid import uuid4
 from eventfabric import Event
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.wire.cloudevent import KeyRule
-from tests.local.cli_support import CommandLine
+from tests.support.command_line import CommandLine
 
 
 def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(

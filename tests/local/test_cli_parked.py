@@ -2,7 +2,7 @@
 
 from eventfabric.cli.user import user_name
 from tests.local.cli_shop import US, Shop
-from tests.unit.failing import BAD_ORDER
+from tests.support.failing_handlers import BAD_ORDER
 
 
 def test_keys_are_listed_that_are_dead_with_those_that_are_tried_again(shop: Shop) -> None:

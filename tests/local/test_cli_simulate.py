@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.cli_support import DEFINITION, ROOT, Ran
+from tests.support.command_line import DEFINITION, ROOT, Ran
 
 DEFINITION_TEXT = """
 [fabric]

@@ -12,7 +12,7 @@ from eventfabric.deployment.prices import Prices
 from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, lane_index
 from eventfabric.testing.local.clock import LocalClock
 from eventfabric.testing.local.fabric import LocalFabric
-from tests.local.cli_support import CommandLine
+from tests.support.command_line import CommandLine
 
 LANES, ROUNDS = 8, 3
 US, EU = "us-east-1", "eu-west-1"

@@ -21,7 +21,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
-from tests.local.cli_support import local_up
+from tests.support.command_line import local_up
 
 US = "us-east-1"
 DEFINITION = f'[fabric]\nname = "shop"\nregions = ["{US}"]\n[streams.orders]\nlanes = 4\n'

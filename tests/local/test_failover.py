@@ -16,7 +16,7 @@ from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.replicator import Replication
-from tests.local.cli_support import CommandLine
+from tests.support.command_line import CommandLine
 
 US, EU = "us-east-1", "eu-west-1"
 

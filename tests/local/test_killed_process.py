@@ -26,9 +26,9 @@ from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.invoke import Function
 from eventfabric.testing.local.pumps import QueuePump
 from eventfabric.topology import Topology
-from tests.local.cli_support import local_up
 from tests.local.deadly_handler import DEADLY, EXIT_CODE, HANDLED_FILE
 from tests.local.function_process import FunctionProcess, ProcessDiedError
+from tests.support.command_line import local_up
 
 US = "us-east-1"
 DEFINITION = (

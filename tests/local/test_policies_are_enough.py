@@ -25,7 +25,7 @@ from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.guard import acting
 from eventfabric.wire.doorbell import to_body
-from tests.local.cli_support import CommandLine, Ran, copy_table
+from tests.support.command_line import CommandLine, Ran, copy_table
 
 US, EU = "us-east-1", "eu-west-1"
 DEFINITION = f"""

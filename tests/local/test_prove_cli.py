@@ -16,7 +16,7 @@ from eventfabric.model.identity import Lane, SequenceNumber, StreamName, Subscri
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
-from tests.local.cli_support import CommandLine, local_up
+from tests.support.command_line import CommandLine, local_up
 
 REGION = "us-east-1"
 DEFINITION = f"""

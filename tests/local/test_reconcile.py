@@ -10,8 +10,8 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.model.finding import FindingKind
 from eventfabric.testing.local.fabric import LocalFabric
-from tests.local.cli_support import CommandLine
 from tests.local.test_failover import EU, US, definition, publish
+from tests.support.command_line import CommandLine
 
 
 def ignore(event: Event, delivery: Delivery) -> None:

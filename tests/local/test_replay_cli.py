@@ -14,7 +14,7 @@ from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName, lane_index
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
-from tests.local.cli_support import CommandLine, local_up
+from tests.support.command_line import CommandLine, local_up
 
 DEFINITION = """
 [fabric]

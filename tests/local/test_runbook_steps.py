@@ -14,7 +14,7 @@ from eventfabric.model.identity import Lane, Region
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.fabric import LocalFabric
-from tests.local.cli_support import CommandLine, Ran, copy_table
+from tests.support.command_line import CommandLine, Ran, copy_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 US, EU = "us-east-1", "eu-west-1"

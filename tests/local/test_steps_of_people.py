@@ -10,8 +10,8 @@ from eventfabric.errors import NotUnknownError, SettingError, UnsettledStepError
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.step import StepKey
 from eventfabric.testing.local.fabric import LocalFabric
-from tests.local.cli_support import DEFINITION, CommandLine
 from tests.local.test_local_handlers import US, definition
+from tests.support.command_line import DEFINITION, CommandLine
 
 
 class Payments:

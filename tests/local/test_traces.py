@@ -8,7 +8,7 @@ from opentelemetry import trace
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.definition.file import parse_definition
 from eventfabric.testing.local.fabric import LocalFabric
-from tests.tracing import exporter, spans, within
+from tests.support.spans import exporter, spans, within
 
 US = "us-east-1"
 DEFINITION = parse_definition(f"""

@@ -11,7 +11,7 @@ from eventfabric.ports import Log, Page
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.topology import StreamTopology
-from tests.simulation.world import AWAY, HOME, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, World, event, lane
 
 LANES, RECORD_EVENTS, NEW_RECORDS = 32, 100, 10
 """Lanes of an origin: 64 in both."""

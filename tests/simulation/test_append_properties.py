@@ -12,7 +12,7 @@ from eventfabric.model.record import EMPTY_TAIL, Batch, Record
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from tests.simulation.turns import Turns
-from tests.simulation.world import LANE, World, batch_of, event
+from tests.support.memory_fabric import LANE, World, batch_of, event
 
 NO_REPLY = (Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED)
 

@@ -14,9 +14,9 @@ from eventfabric.sdk.backfill import plan, run_backfill, work
 from eventfabric.services.backfill.lifecycle import spread
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, nth
-from tests.simulation.copying import SOURCE, TARGET, Copying, lane
 from tests.simulation.turns import Turns
-from tests.unit.asking import Asked
+from tests.support.backfill_regions import SOURCE, TARGET, Copying, lane
+from tests.support.recorded_reads import Asked
 
 KINDS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER]
 

@@ -14,9 +14,9 @@ from eventfabric.model.identity import Region
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.wire.payload_codec import unpack
-from tests.simulation.recording import Recorder
 from tests.simulation.turns import Turns
-from tests.simulation.world import AWAY, HOME, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, World, event, lane
+from tests.support.recording_handler import Recorder
 
 GUARANTEES = ["at_most_once", "at_least_once", "exactly_once"]
 LANES = [lane(0), lane(1)]

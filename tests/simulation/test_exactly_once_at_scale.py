@@ -9,8 +9,8 @@ from eventfabric.model.event import Event
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
-from tests.simulation.recording import Recorder
-from tests.simulation.world import LANE, World, event
+from tests.support.memory_fabric import LANE, World, event
+from tests.support.recording_handler import Recorder
 
 EVENTS, RECORD_EVENTS, KEYS = 10_000, 10, 97
 FAULT_RATE, RACE_RATE = 0.02, 0.02

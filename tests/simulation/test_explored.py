@@ -16,9 +16,9 @@ from eventfabric.wire.payload_codec import unpack
 from tests.simulation.explorer import Schedule, explore
 from tests.simulation.planted_bugs import BUGS
 from tests.simulation.planting import planted
-from tests.simulation.recording import Recorder
-from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, batch_of, event
-from tests.unit.failing import FEW, Failing
+from tests.support.failing_handlers import FEW, Failing
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, batch_of, event
+from tests.support.recording_handler import Recorder
 
 
 def appends(schedule: Schedule, producers: int = 2) -> None:

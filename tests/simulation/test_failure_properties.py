@@ -19,8 +19,8 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.payload_codec import unpack
-from tests.simulation.recording import Recorder
-from tests.simulation.world import STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.recording_handler import Recorder
 
 LANES = [lane(0), lane(1)]
 ALL_FAULTS = tuple(Fault)

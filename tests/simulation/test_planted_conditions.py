@@ -14,24 +14,24 @@ from eventfabric.testing.simulation.run import simulate
 from eventfabric.testing.simulation.trial import silence
 from tests.contract import test_ledger_contract as ledger
 from tests.contract import test_parked_contract as parked
-from tests.contract.backends import MemoryBackend
 from tests.handlers import test_lanes_at_once as lanes_at_once
 from tests.handlers import test_partial_answers as functions
 from tests.handlers import test_ringing_again as ringing_again
 from tests.simulation.checkers.every import failures
 from tests.simulation.planting import Bug, planted
 from tests.simulation.profiles import PROFILES
-from tests.simulation.world import AWAY, HOME
-from tests.unit import test_at_most_once_keys as at_most_once
-from tests.unit import test_dead_letters_quorum as quorum
-from tests.unit import test_failover as failover
-from tests.unit import test_lane_end as lane_end
-from tests.unit import test_marks_item as marks_item
-from tests.unit import test_owner_stays as owner_stays
-from tests.unit import test_place_of_a_lane as place
-from tests.unit import test_quarantine as quarantine
-from tests.unit import test_torn_reads as torn_reads
-from tests.unit import test_torn_transactions as torn_transactions
+from tests.support.backends import MemoryBackend
+from tests.support.memory_fabric import AWAY, HOME
+from tests.unit.services.delivery import test_at_most_once_keys as at_most_once
+from tests.unit.services.delivery import test_owner_stays as owner_stays
+from tests.unit.services.lanes import test_lane_end as lane_end
+from tests.unit.services.lanes import test_place_of_a_lane as place
+from tests.unit.services.lanes import test_torn_reads as torn_reads
+from tests.unit.services.lanes import test_torn_transactions as torn_transactions
+from tests.unit.services.operations import test_dead_letters_quorum as quorum
+from tests.unit.services.operations import test_failover as failover
+from tests.unit.services.operations import test_quarantine as quarantine
+from tests.unit.wire import test_marks_item as marks_item
 
 Check = Callable[[], None]
 _FAILOVER = "eventfabric.services.operations.failover:Failover"

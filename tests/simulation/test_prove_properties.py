@@ -10,8 +10,8 @@ from eventfabric.model.identity import Chain, HybridTime, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Note, Record, chain_of
 from eventfabric.services.proof.prove import Prover
 from eventfabric.wire import record_item
-from tests.simulation.world import HOME, LANE, World, event, lane
-from tests.unit.replaying import replay
+from tests.support.memory_fabric import HOME, LANE, World, event, lane
+from tests.support.replays import replay
 
 CHANGES: dict[str, Callable[[Record, int], Record]] = {
     "payload": lambda record, n: replace(record, payload=_flipped(record.payload, n)),

@@ -10,9 +10,9 @@ from eventfabric.errors import AppendError, IndeterminateAppendError
 from eventfabric.model.identity import Region
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, at_random
-from tests.simulation.recording import Recorder
-from tests.simulation.world import AWAY, HOME, STREAM, World
-from tests.unit.producing import always, events, producer, records
+from tests.support.memory_fabric import AWAY, HOME, STREAM, World
+from tests.support.producers import always, events, producer, records
+from tests.support.recording_handler import Recorder
 
 KEYS = "abcde"
 _LOST = [Fault.LOST_REPLY, Fault.LOST_REQUEST]

@@ -10,7 +10,7 @@ from eventfabric.ports import Log
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.simulation.schedule import Schedule, SimulatedTime
-from tests.simulation.world import LANE, STREAM, World, batch_of, event
+from tests.support.memory_fabric import LANE, STREAM, World, batch_of, event
 
 LOOP_SECONDS = 20
 HALF_TRIP_SECONDS = 0.0025

@@ -7,8 +7,8 @@ import pytest
 from eventfabric import limits
 from eventfabric.model.finding import Finding
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
-from tests.unit.failing import Failing, retry, world_of
+from tests.support.failing_handlers import Failing, retry, world_of
+from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
 
 UNSERVED_SECONDS_MAX = limits.UNRUNG_SECONDS // 2
 """For so long chance alone may leave a lane without its turn: well before that is a finding by its definition."""

@@ -8,9 +8,9 @@ import pytest
 from eventfabric.model.identity import Region
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from tests.simulation.recording import Recorder
-from tests.simulation.world import AWAY, HOME, World, event, lane
-from tests.unit.failing import Failing, retry
+from tests.support.failing_handlers import Failing, retry
+from tests.support.memory_fabric import AWAY, HOME, World, event, lane
+from tests.support.recording_handler import Recorder
 
 KEYS = "abcde"
 

@@ -13,7 +13,6 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import lane_index
 from eventfabric.model.start import AtTime, Start
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
-from tests.simulation.recording import Recorder
 from tests.simulation.test_failure_properties import (
     ALL_FAULTS,
     LANES,
@@ -27,8 +26,9 @@ from tests.simulation.test_failure_properties import (
     published,
     records,
 )
-from tests.simulation.world import LANE, World, event, lane
-from tests.unit.replaying import at, replay_of
+from tests.support.memory_fabric import LANE, World, event, lane
+from tests.support.recording_handler import Recorder
+from tests.support.replays import at, replay_of
 
 KEYS = [key for key in "abcdefghij" if lane_index(key, 2) == 0][:3]
 CALLS_MAX = 12

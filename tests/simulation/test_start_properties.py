@@ -13,7 +13,7 @@ from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.start import AtTime
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random
 from eventfabric.wire.payload_codec import unpack
-from tests.simulation.world import HOME, INVOCATION_MS, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import HOME, INVOCATION_MS, STREAM, SUBSCRIPTION, World, event, lane
 
 LANES = [lane(0), lane(1)]
 BEGAN_MS = World().clock.now_ms()

@@ -23,8 +23,8 @@ from eventfabric.errors import (
 )
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import EMPTY_TAIL, record_at
-from tests.simulation.world import World, batch_of, event
-from tests.unit.producing import producer
+from tests.support.memory_fabric import World, batch_of, event
+from tests.support.producers import producer
 
 LANE = Lane.parse("us-east-1/0.0")
 BATCH = batch_of([event("e1")], b"b" * 16)

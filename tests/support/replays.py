@@ -1,0 +1,45 @@
+"""Replays of a world, and what tests ask of them."""
+
+from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model.start import AtSequence, Start
+from eventfabric.services.operations.replay import LanePlan, LaneReplayed, Replay
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.topology import SubscriptionTopology
+from tests.support.memory_fabric import HOME, World
+
+
+def replay_of(
+    world: World, *, faults: Faults | None = None, into: SubscriptionTopology | None = None
+) -> Replay:
+    """A replay of the world's subscription."""
+    faults = faults or Faults()
+    return Replay(
+        world.subscription,
+        world.stream,
+        into=into,
+        log=faults.log(world.log),
+        ledger=faults.ledger(world.cloud.ledger(world.topology, HOME)),
+        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, HOME)),
+        clock=world.clock,
+        entropy=world.entropy,
+    )
+
+
+def at(sequence: int) -> AtSequence:
+    return AtSequence(SequenceNumber(sequence))
+
+
+def replay(
+    world: World, start: Start | int, *, key: str | None = None, lane: Lane | None = None
+) -> list[LaneReplayed]:
+    """Replay from there, as an operator does: plan, then carry out, lane by lane."""
+    one = replay_of(world)
+    plans = one.plan(at(start) if isinstance(start, int) else start, key=key, lane=lane)
+    return [one.carry_out(plan) for plan in plans]
+
+
+def the_plan(world: World, start: Start | int, *, key: str | None = None, counts: bool = False) -> LanePlan:
+    """The only plan that changes anything."""
+    plans = replay_of(world).plan(at(start) if isinstance(start, int) else start, key=key, counts=counts)
+    (plan,) = [plan for plan in plans if plan.changes_anything]
+    return plan

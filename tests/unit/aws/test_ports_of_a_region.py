@@ -1,0 +1,256 @@
+"""The ports of a Region: whose clients they have, and how they write where a table has no transactions."""
+
+import json
+from dataclasses import replace
+from socket import socket
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.aws.client import ForkProofClient
+from eventfabric.aws.dead_queues import DeadQueues
+from eventfabric.aws.doorbells import AwsDoorbells
+from eventfabric.aws.region import aws_ports
+from eventfabric.aws.system import SystemEntropy
+from eventfabric.definition.file import parse_definition
+from eventfabric.errors import UndecodableItemError
+from eventfabric.model.commit import CommitOutcome, RaceLost
+from eventfabric.model.cursor import START
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import SequenceNumber
+from eventfabric.model.parked import ParkedChange
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.topology import Topology
+from eventfabric.wire.doorbell import from_body, to_body
+from tests.support.socket_server import Answer, endpoint, reply, request
+from tests.unit.aws.test_adapters import (
+    EU,
+    NOTHING,
+    ORDERS,
+    SESSION,
+    TOPOLOGY,
+    URL,
+    US,
+    asks,
+    base64,
+    clients_at,
+    page,
+)
+from tests.unit.wire.test_decoders_fuzzed import ITEMS, KEY, LANE, PARKED, items
+
+
+def test_the_ports_of_another_region_ask_there_and_ones_own_are_the_same() -> None:
+    ports: Any = aws_ports(
+        TOPOLOGY, clients_at("http://127.0.0.1:1"), clock=MemoryClock(), entropy=SeededEntropy(1)
+    )
+    assert ports.at(US) is ports
+    there: Any = ports.at(EU)
+    assert there is ports.at(EU)
+    assert (there.ledger.region, there.outbox._client.meta.region_name) == (EU, EU)
+    assert (there.clock, there.entropy) == (ports.clock, ports.entropy)
+    assert there.backfills._region == EU
+    assert ports.ledger.acting_for(EU).region == EU
+    assert ports.ledger.region == US
+
+
+QUORUM: Final = Topology(
+    parse_definition(
+        """
+[fabric]
+name = "shop"
+regions = ["us-east-1", "eu-west-1", "ap-south-1"]
+[streams.orders]
+durability = "quorum"
+[subscriptions.all]
+stream = "orders"
+handler = "subscribers.billing:charge"
+"""
+    )
+)
+
+
+def test_a_table_without_transactions_is_written_item_by_item() -> None:
+    for topology, in_order in ((QUORUM, True), (TOPOLOGY, False)):
+        asked: list[dict[str, Any]] = []
+        with endpoint(asks(asked, NOTHING)) as url:
+            ledger = aws_ports(topology, clients_at(url)).ledger
+            ledger.commit(KEY, START, START, parked=[ParkedChange(None, PARKED)])
+        assert [("TransactItems" in ask) for ask in asked] == ([False] * 3 if in_order else [True])
+
+
+def test_random_bytes_are_never_given_twice_and_never_fewer_than_asked_for() -> None:
+    entropy = SystemEntropy()
+    given = [entropy.bytes(count) for count in (16, 1, 100_000, 16, 16)]
+    assert [len(one) for one in given] == [16, 1, 100_000, 16, 16]
+    assert len({*given}) == 5
+
+
+REFUSED: Final = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
+
+
+def commits_in_order(*answers: dict[str, Any] | None) -> tuple[CommitOutcome, list[list[str]]]:
+    """Commit one parked key where these items refuse its writes; return the outcome and the calls that were sent."""
+    sent: list[list[str]] = []
+    left = list(answers)
+
+    def answer(connection: socket) -> None:
+        head, body = request(connection)
+        if not body:
+            return  # it only wakes the server
+        asked = json.loads(body)
+        verb = head.partition(b"DynamoDB_20120810.")[2].split()[0].decode()
+        sent.append([verb, (asked.get("Item") or asked["Key"])["sk"]["S"].partition("/")[0]])
+        refusing = left.pop(0) if left else None
+        if refusing is None:
+            connection.sendall(reply(b"{}"))
+        else:
+            refusal = {"__type": REFUSED, "message": "m", "Item": refusing}
+            connection.sendall(reply(json.dumps(refusal).encode(), status=400))
+
+    with endpoint(answer) as url:
+        ledger = aws_ports(QUORUM, clients_at(url)).ledger
+        return ledger.commit(KEY, START, START, parked=[ParkedChange(None, PARKED)]), sent
+
+
+def test_of_a_commit_item_by_item_a_cursor_in_the_way_tells_that_the_keys_are_written() -> None:
+    others = json.loads(json.dumps(items()["cursor"][0], default=base64))
+    assert commits_in_order(others) == (RaceLost(), [["PutItem", "us-east-1"]])
+    outcome, sent = commits_in_order(None, None, others)
+    assert outcome == RaceLost(is_beside_written=True)
+    assert [verb for verb, _ in sent] == ["PutItem"] * 3
+
+
+def test_of_a_commit_item_by_item_a_key_in_the_way_has_what_was_written_taken_back() -> None:
+    others = json.loads(json.dumps(items()["parked"][0], default=base64))
+    outcome, sent = commits_in_order(None, others)
+    assert outcome == RaceLost()
+    assert [verb for verb, _ in sent][:2] == ["PutItem"] * 2
+    assert {verb for verb, _ in sent[2:]} <= {"DeleteItem"}
+
+
+def test_a_list_of_backfills_tells_of_those_that_cannot_be_read_and_leaves_them_out() -> None:
+    broken = {**ITEMS["backfill"][0], "f": {"S": "[]"}}
+    told: list[UndecodableItemError] = []
+    with endpoint(page(broken, ITEMS["backfill"][0])) as url:
+        backfills = aws_ports(TOPOLOGY, clients_at(url)).backfills
+        assert len(backfills.all(unreadable=told.append)) == 1
+        with pytest.raises(UndecodableItemError):
+            backfills.all()
+    assert [error.field for error in told] == ["f"]
+
+
+def queues(into: list[tuple[str, dict[str, Any]]], received: list[dict[str, Any]]) -> Answer:
+    """SQS with one dead-letter queue of these messages, which takes whatever is sent."""
+    left = list(received)
+
+    def answer(connection: socket) -> None:
+        head, body = request(connection)
+        if not body:
+            return  # it only wakes the server
+        name = head.partition(b"AmazonSQS.")[2].split()[0].decode()
+        asked = json.loads(body)
+        into.append((name, asked))
+        messages, left[:] = [*left], []
+        found = {
+            "GetQueueUrl": {"QueueUrl": f"http://127.0.0.1/{asked.get('QueueName')}"},
+            "ReceiveMessage": {"Messages": messages} if messages else {},
+            "SendMessageBatch": {"Successful": [{"Id": "0"}]},
+        }
+        if name != "ReceiveMessage":
+            left[:] = messages
+        connection.sendall(reply(json.dumps(found.get(name, {})).encode()))
+
+    return answer
+
+
+def test_a_dead_doorbell_is_rung_anew_and_then_deleted_and_what_is_none_stays() -> None:
+    bell = Doorbell(ORDERS, LANE, SequenceNumber(5))
+    asked: list[tuple[str, dict[str, Any]]] = []
+    dead = [
+        {"MessageId": "a", "ReceiptHandle": "ra", "Body": to_body(bell)},
+        {"MessageId": "b", "ReceiptHandle": "rb", "Body": "no doorbell"},
+    ]
+    clock = MemoryClock()
+    with endpoint(queues(asked, dead)) as url:
+        clients = clients_at(url)
+        ports = aws_ports(TOPOLOGY, clients, clock=clock)
+        found = DeadQueues(clients.sqs, ports.doorbells, clock)
+        assert found.redrive(TOPOLOGY.subscription("all")) == 1
+    calls = [name for name, _ in asked]
+    empty = ["ReceiveMessage"] * limits.QUEUE_EMPTY_ANSWERS
+    ringing = ["GetQueueUrl", "SendMessageBatch", "DeleteMessage"]
+    assert calls == ["GetQueueUrl", "ReceiveMessage", *ringing, *empty, "GetQueueUrl", *empty]
+    of_queue = dict(asked)
+    assert of_queue["DeleteMessage"] == {
+        "QueueUrl": "http://127.0.0.1/shop-all-dead.fifo",
+        "ReceiptHandle": "ra",
+    }
+    (entry,) = of_queue["SendMessageBatch"]["Entries"]
+    assert of_queue["SendMessageBatch"]["QueueUrl"] == "http://127.0.0.1/shop-all.fifo"
+    assert from_body(entry["MessageBody"]) == replace(bell, again=clock.now_ms())
+    received = of_queue["ReceiveMessage"]
+    assert (received["MaxNumberOfMessages"], received["WaitTimeSeconds"]) == (10, limits.QUEUE_WAIT_SECONDS)
+
+
+def test_a_dead_doorbell_that_cannot_be_rung_stays() -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+    dead = [
+        {"MessageId": "a", "ReceiptHandle": "ra", "Body": to_body(Doorbell(ORDERS, LANE, SequenceNumber(5)))}
+    ]
+    with endpoint(queues(asked, dead)) as url:
+        clients = clients_at(url)
+        refuses = AwsDoorbells(clients_at("http://127.0.0.1:1").sqs, str, str)
+        found = DeadQueues(clients.sqs, refuses, MemoryClock())
+        assert found.redrive(TOPOLOGY.subscription("all")) == 0
+    assert "DeleteMessage" not in [name for name, _ in asked]
+
+
+def test_messages_that_wait_and_those_in_hands_are_counted_in_both_dead_letter_queues() -> None:
+    answer = {
+        "Attributes": {"ApproximateNumberOfMessages": "3", "ApproximateNumberOfMessagesNotVisible": "4"}
+    }
+    asked: list[dict[str, Any]] = []
+    with endpoint(asks(asked, URL, answer, URL, answer)) as url:
+        clients = clients_at(url)
+        bells = AwsDoorbells(clients.sqs, str, str)
+        assert DeadQueues(clients.sqs, bells, MemoryClock()).count(TOPOLOGY.subscription("all")) == 14
+    assert [ask["QueueName"] for ask in asked if "QueueName" in ask] == [
+        "shop-all-dead.fifo",
+        "shop-all-timers-dead",
+    ]
+    assert {tuple(sorted(ask["AttributeNames"])) for ask in asked if "AttributeNames" in ask} == {
+        tuple(sorted(answer["Attributes"]))
+    }
+
+
+def test_what_a_forked_child_asks_of_a_client_makes_it_another_once_with_locks_of_its_own() -> None:
+    class Session:
+        """Its credentials have a lock that somebody in the parent held."""
+
+        held = Lock()
+        credentials = SimpleNamespace(_refresh_lock=held)
+
+        def get_credentials(self) -> Any:
+            return self.credentials
+
+    session: Any = Session()
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(SESSION.client("sqs", region_name=US, endpoint_url="http://127.0.0.1:1"))
+        return made[-1]
+
+    client = ForkProofClient(make, session=session, seconds_max=5)
+    assert client.meta is made[0].meta
+    client._forget()
+    assert len(made) == 1, "nothing is made before it is asked for"
+    assert client.meta is made[1].meta
+    assert client.exceptions is made[1].exceptions
+    assert (len(made), session.credentials._refresh_lock is not Session.held) == (2, True)
+    session.credentials = object()
+    client._forget()
+    assert client.meta is made[2].meta

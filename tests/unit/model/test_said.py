@@ -1,0 +1,61 @@
+"""Owns how long a text of an operator may be, wherever one is kept: refused before anything is changed."""
+
+from collections.abc import Callable
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import SettingError
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
+from eventfabric.model.said import said
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.wire import circuit_item, owner_item
+from eventfabric.wire.item_size import item_bytes
+from tests.support.failing_handlers import the_dead_letter
+from tests.support.memory_fabric import LANE
+from tests.unit.services.lanes.test_lane_end import FAR, forged, put, world_with
+from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, settled
+from tests.unit.services.operations.test_quarantine import quarantine_of
+
+LONG = "x" * (limits.SAID_CHARACTERS_MAX + 1)
+NAMES = (StreamName("s" * limits.NAME_CHARACTERS_MAX), SubscriptionName("n" * limits.NAME_CHARACTERS_MAX))
+REGION = Region("r" * limits.REGION_CHARACTERS_MAX)
+
+
+def test_a_text_at_the_bound_is_kept_and_one_beyond_it_is_refused_by_its_name() -> None:
+    assert said("reason", LONG[1:]) == LONG[1:]
+    with pytest.raises(SettingError, match=r"^reason: found '1,001 characters', allowed: at most 1,000 char"):
+        said("reason", LONG)
+
+
+@pytest.mark.parametrize("name", ["by", "reason"])
+def test_an_intervention_is_refused_before_anything_is_moved(name: str) -> None:
+    world = world_with(3)
+    put(world, forged(world, FAR))
+    with pytest.raises(SettingError, match=rf"^{name}: "):
+        quarantine_of(world).set_aside(LANE, FAR, **{"by": "ana", "reason": "", name: LONG})
+    assert world.log.interventions(LANE) == ()
+
+
+@pytest.mark.parametrize("decide", ["redrive", "discard"])
+def test_a_decision_about_a_dead_letter_is_refused_before_it_is_made(decide: str) -> None:
+    world = mended_world("a1")
+    letters, letter = letters_of(world, Faults()), the_dead_letter(world)
+    edited = letters.event(letter)
+    calls: dict[str, Callable[[], None]] = {
+        "redrive": lambda: letters.redrive(letter, replacement=edited, by=LONG),
+        "discard": lambda: letters.discard(letter, by=LONG),
+    }
+    with pytest.raises(SettingError, match=r"^by: "):
+        calls[decide]()
+    assert (the_dead_letter(world), settled(world)) == (letter, [])
+
+
+def test_what_functions_read_every_few_seconds_stays_small_with_the_longest_texts() -> None:
+    text = "\x00" * limits.SAID_CHARACTERS_MAX  # which JSON escapes
+    circuit = Circuit(CircuitState.PAUSED, text, by=text, since_ms=limits.MILLISECONDS_MAX)
+    owner = Owner(REGION, REGION, limits.SEQUENCE_MAX, REGION, since_ms=limits.MILLISECONDS_MAX, reason=text)
+    assert item_bytes(circuit_item.to_item(*NAMES, REGION, circuit)) < 16 * 1024
+    assert item_bytes(owner_item.to_item(*NAMES, owner)) < 16 * 1024

@@ -1,0 +1,133 @@
+"""Writes without an answer: settled while the stream keeps their records, and never made at a place already passed."""
+
+import pickle
+
+import pytest
+
+from eventfabric import Fabric
+from eventfabric.errors import IndeterminateAppendError, IndeterminateTransactionError, OutcomeExpiredError
+from eventfabric.limits import TRANSACTION_TOKEN_SECONDS
+from eventfabric.testing.memory.faults import Fault, Faults
+from tests.support.memory_fabric import HOME, LANE, STREAM, World, batch_of, event
+from tests.support.producers import producer
+from tests.unit.services.delivery.test_expiry import DAY_SECONDS, expire, reconciled
+from tests.unit.services.publishing.test_outbox import World as OutboxWorld
+
+
+def cut_off(world: World, is_cut: list[bool]) -> Fabric:
+    """A producer none of whose requests arrive while the list is not empty."""
+    faults = Faults(
+        lambda called, overall, of_name: Fault.LOST_REQUEST if is_cut and called == "log.append" else None
+    )
+    return producer(world, {HOME: faults}, timeout_seconds=2)
+
+
+def unanswered(world: World, is_cut: list[bool]) -> IndeterminateAppendError:
+    """The error of a publish that never arrived at place 1, where others wrote meanwhile; all is delivered."""
+    other = producer(world)
+    other.publish(STREAM, key="k", type="placed", id="first")
+    with pytest.raises(IndeterminateAppendError) as raised:
+        cut_off(world, is_cut).publish(STREAM, key="k", type="placed", id="mine")
+    for name in ("second", "third"):
+        other.publish(STREAM, key="k", type="placed", id=name)
+    world.deliver()
+    return pickle.loads(pickle.dumps(raised.value))  # type: ignore[no-any-return]
+
+
+def days_pass(world: World) -> None:
+    for _ in range(6):
+        world.clock.advance(DAY_SECONDS / 2)
+        assert reconciled(world) == []
+        expire(world)
+
+
+def test_a_write_is_not_made_again_where_what_stood_there_has_expired() -> None:
+    world, is_cut = World(retention_days=1, lanes=1), [True]
+    error = unanswered(world, is_cut)
+    days_pass(world)
+    is_cut.clear()
+    for fabric in (producer(world), cut_off(world, is_cut)):
+        with pytest.raises(OutcomeExpiredError, match=r"sequence 1 of lane us-east-1/0\.0") as raised:
+            fabric.publish_again(error)
+        assert (raised.value.retryable, raised.value.no_effect) == (False, False)
+    assert producer(world).publish(STREAM, key="k", type="placed", id="next").sequence == 3
+    world.deliver()
+    assert world.recorder.ids() == ["first", "second", "third", "next"]
+
+
+def test_a_write_is_settled_while_the_stream_keeps_what_stands_there() -> None:
+    world, is_cut = World(retention_days=1, lanes=1), [True]
+    error = unanswered(world, is_cut)
+    world.clock.advance(DAY_SECONDS / 2)
+    is_cut.clear()
+    (receipt,) = producer(world).publish_again(error)
+    assert (receipt.event_id, receipt.sequence) == ("mine", 3)
+    world.deliver()
+    assert world.recorder.ids() == ["first", "second", "third", "mine"]
+
+
+def test_a_transaction_is_not_committed_again_where_what_stood_there_has_expired() -> None:
+    world, is_cut = World(retention_days=1, lanes=1), [True]
+    faults = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if is_cut else None)
+    fabric = producer(world, timeout_seconds=2)
+    fabric._outbox = faults.outbox(world.cloud.outbox(HOME))
+    transaction = fabric.transaction()
+    transaction.publish(STREAM, key="k", type="placed", id="mine")
+    with pytest.raises(IndeterminateTransactionError):
+        transaction.commit()
+    producer(world).publish(STREAM, key="k", type="placed", id="other")
+    world.deliver()
+    days_pass(world)
+    is_cut.clear()
+    with pytest.raises(OutcomeExpiredError):
+        transaction.commit()
+    assert world.recorder.ids() == ["other"]
+
+
+def test_a_process_that_stood_still_for_days_puts_nothing_where_others_have_been() -> None:
+    world = World(retention_days=1, lanes=1)
+    world.put(event("first"))
+    appender = world.appender(retention_seconds=DAY_SECONDS)
+    slow = world.appender(retention_seconds=DAY_SECONDS, timeout_seconds=10 * DAY_SECONDS)
+    tail = slow._ends.tail
+
+    def stand_still(lane: object) -> object:
+        slow._ends.tail = tail  # type: ignore[method-assign]
+        found = tail(LANE)
+        appender.append(LANE, batch_of([event("second")], b"second".ljust(16)))
+        world.deliver()
+        days_pass(world)
+        return found
+
+    slow._ends.tail = stand_still  # type: ignore[method-assign,assignment]
+    landed = slow.append(LANE, batch_of([event("third")], b"third".ljust(16)))
+    assert landed.sequence == 2
+    world.deliver()
+    assert world.recorder.ids() == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("back_seconds", [0, 3600])
+def test_a_transaction_without_an_event_is_not_sent_again_when_its_token_may_be_forgotten(
+    back_seconds: int,
+) -> None:
+    world = OutboxWorld()
+    faults = Faults(lambda name, number, of_name: Fault.LOST_REPLY if name == "transact" else None)
+    transaction = world.fabric(faults, timeout_seconds=1).transaction()
+    transaction.update("own", {"id": "account"}, "ADD balance :ten", values={":ten": 10})
+    with pytest.raises(IndeterminateTransactionError):
+        transaction.commit()
+    faults.heal()
+    world.clock.advance(TRANSACTION_TOKEN_SECONDS - 60)
+    assert transaction.commit() == []
+    faults.rules.append(lambda name, number, of_name: Fault.LOST_REPLY if name == "transact" else None)
+    again = world.fabric(faults, timeout_seconds=1).transaction()
+    again.update("own", {"id": "account"}, "ADD balance :ten", values={":ten": 10})
+    with pytest.raises(IndeterminateTransactionError):
+        again.commit()
+    faults.heal()
+    world.clock.advance(TRANSACTION_TOKEN_SECONDS + 1)
+    if back_seconds:
+        world.clock.set_back(back_seconds)
+    with pytest.raises(OutcomeExpiredError, match="without an event in it nothing tells"):
+        again.commit()
+    assert [item["balance"] for item in world.own.items] == [{"N": "20"}]

@@ -1,0 +1,260 @@
+"""Publishing where a Region may be lost: which Region takes an event, what is certain then, and who delivers it."""
+
+from collections import Counter
+
+import pytest
+
+from eventfabric import Fabric
+from eventfabric.errors import (
+    ContendedAppendError,
+    IndeterminateAppendError,
+    RefusedError,
+    SettingError,
+    UnconfirmedAppendError,
+    WrongRegionError,
+)
+from eventfabric.limits import REGION_PAUSE_SECONDS
+from eventfabric.model.identity import Region
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, World
+from tests.support.producers import always, events, producer, records
+
+
+def publish(fabric: Fabric, name: str, **options: int) -> Region:
+    return fabric.publish(STREAM, key="k", type="placed", id=name, data={}, **options).origin  # type: ignore[arg-type]
+
+
+def ids(world: World, origin: Region, *, seen_in: Region | None = None) -> list[str]:
+    return [str(event.id) for event in events(world, origin, seen_in=seen_in)]
+
+
+def deliver(*worlds: World) -> list[str]:
+    """Everything moves; what was handled in these Regions."""
+    for _ in range(3):
+        worlds[0].cloud.replicate()
+        for world in worlds:
+            world.relay_all()
+            world.deliver_all()
+    return sorted(name for world in worlds for name in world.recorder.ids())
+
+
+def test_while_a_region_gives_no_reply_the_next_takes_the_events_and_the_first_is_tried_again_later() -> None:
+    world, faults = World(), {HOME: Faults(always(Fault.LOST_REQUEST)), AWAY: Faults()}
+    fabric = producer(world, faults, failover=[AWAY])
+    assert publish(fabric, "1") == AWAY
+    assert fabric.regions_away == {HOME}
+    tried = len(faults[HOME].calls)
+    assert tried > 1
+    assert [publish(fabric, name) for name in "23"] == [AWAY, AWAY]
+    assert len(faults[HOME].calls) == tried
+    # Its tail was never read, so it may hold nothing: no note is needed.
+    assert [record.note for record in records(world, AWAY)] == [None, None, None]
+
+    world.clock.advance(REGION_PAUSE_SECONDS + 1)
+    assert publish(fabric, "4") == AWAY
+    assert len(faults[HOME].calls) > tried
+    faults[HOME].heal()
+    assert publish(fabric, "5") == AWAY
+    world.clock.advance(REGION_PAUSE_SECONDS + 1)
+    assert publish(fabric, "6") == HOME
+    assert fabric.regions_away == set()
+    assert ids(world, AWAY) == ["1", "2", "3", "4", "5"]
+    assert deliver(world, world.at(AWAY)) == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_one_batch_alone_tries_a_region_that_is_due() -> None:
+    world, faults = World(), {HOME: Faults(always(Fault.LOST_REQUEST))}
+    fabric = producer(world, faults, failover=[AWAY])
+    publish(fabric, "1")
+    world.clock.advance(REGION_PAUSE_SECONDS + 1)
+    health = fabric._health
+    assert health.in_order([HOME, AWAY]) == [HOME, AWAY]
+    assert health.in_order([HOME, AWAY]) == [AWAY, HOME]
+
+
+@pytest.mark.parametrize("landed", [True, False])
+@pytest.mark.parametrize("replicated_first", [True, False])
+def test_of_a_batch_without_a_reply_one_copy_is_delivered(landed: bool, replicated_first: bool) -> None:
+    world = World()
+    fault = Fault.LOST_REPLY if landed else Fault.LOST_REQUEST
+    faults = {HOME: Faults()}
+    fabric = producer(world, faults, failover=[AWAY])
+    assert publish(fabric, "0") == HOME
+    # The first put may land; those after it meet its record, and their replies are lost as well.
+    faults[HOME].rules.append(always(fault, "log.append"))
+    assert publish(fabric, "1") == AWAY
+    (noted,) = records(world, AWAY)
+    assert noted.note is not None
+    assert (noted.note.lane.origin, noted.note.sequence) == (HOME, 1)
+    faults[HOME].heal()
+    assert ids(world, HOME) == (["0", "1"] if landed else ["0"])
+
+    away = world.at(AWAY)
+    if replicated_first:
+        world.cloud.replicate()
+    away.relay_all()
+    away.deliver_all()
+    assert away.recorder.ids() == ([] if landed and replicated_first else ["1"])
+    assert deliver(world, away) == ["0", "1"]
+    # What comes behind either copy is delivered as ever.
+    world.clock.advance(REGION_PAUSE_SECONDS + 1)
+    assert [publish(fabric, "2"), publish(producer(world, region=AWAY), "3")] == [HOME, AWAY]
+    assert deliver(world, away) == ["0", "1", "2", "3"]
+
+
+def test_nobody_fails_over_from_a_region_that_answers() -> None:
+    world = World()
+    faults = {HOME: Faults(always(Fault.THROTTLED))}
+    with pytest.raises(ContendedAppendError):
+        publish(producer(world, faults, failover=[AWAY]), "1")
+    assert records(world, AWAY) == []
+
+
+def test_where_no_region_answers_the_error_says_where_the_batch_may_be_and_settles() -> None:
+    world = World()
+    faults = {region: Faults(always(Fault.LOST_REPLY, "log.append")) for region in (HOME, AWAY)}
+    fabric = producer(world, faults, failover=[AWAY])
+    with pytest.raises(IndeterminateAppendError, match=f"lane {AWAY}") as raised:
+        publish(fabric, "1")
+    with pytest.raises(IndeterminateAppendError, match=f"lane {AWAY}") as still:
+        fabric.publish_again(raised.value)
+    faults[AWAY].heal()
+    assert [receipt.origin for receipt in fabric.publish_again(still.value)] == [AWAY]
+    assert ids(world, HOME) == ids(world, AWAY) == ["1"]
+    assert deliver(world, world.at(AWAY)) == ["1"]
+
+
+def test_a_noted_batch_is_settled_in_its_region_alone_and_stays_unknown_until_then() -> None:
+    world = World()
+    faults = {region: Faults(always(Fault.LOST_REPLY, "log.append")) for region in (HOME, AWAY)}
+    fabric = producer(world, faults, failover=[AWAY])
+    with pytest.raises(IndeterminateAppendError) as raised:
+        publish(fabric, "1")
+    calls = len(faults[HOME].calls)
+    # Whatever is certain of the copy in AWAY, the one in HOME is not.
+    faults[AWAY].rules[:] = [always(Fault.THROTTLED)]
+    with pytest.raises(IndeterminateAppendError):
+        fabric.publish_again(raised.value)
+    assert len(faults[HOME].calls) == calls
+
+
+def test_a_batch_of_which_a_later_region_certainly_has_nothing_is_settled_in_the_first() -> None:
+    world = World()
+    faults = {HOME: Faults(always(Fault.LOST_REPLY, "log.append")), AWAY: Faults(always(Fault.THROTTLED))}
+    fabric = producer(world, faults, failover=[AWAY])
+    with pytest.raises(IndeterminateAppendError, match=f"lane {HOME}") as raised:
+        publish(fabric, "1")
+    faults[HOME].heal()
+    assert [receipt.origin for receipt in fabric.publish_again(raised.value)] == [HOME]
+    assert (ids(world, HOME), ids(world, AWAY)) == (["1"], [])
+
+
+def test_a_put_that_is_refused_after_one_without_a_reply_is_not_said_to_have_no_effect() -> None:
+    world = World()
+
+    class Refusing:
+        def __call__(self, called: str, overall: int, of_name: int) -> Fault | None:
+            if called == "log.append" and of_name == 2:
+                raise RefusedError("append", "AccessDenied")
+            return None
+
+    faults = {HOME: Faults(nth(1, Fault.LOST_REPLY, name="log.append"), Refusing())}
+    with pytest.raises(IndeterminateAppendError) as raised:
+        publish(producer(world, faults), "1")
+    assert ids(world, HOME) == ["1"]
+    producer(world).publish_again(raised.value)
+    assert ids(world, HOME) == ["1"]
+
+
+def test_a_publisher_fails_over_with_what_it_has_buffered_and_keeps_its_order() -> None:
+    world, faults = World(), {HOME: Faults()}
+    fabric = producer(world, faults, failover=[AWAY])
+    with fabric.publisher(STREAM, linger_ms=60_000) as publisher:
+        for number in range(9):
+            if number == 5:
+                publisher.flush()
+                faults[HOME].rules.append(always(Fault.LOST_REQUEST))
+            publisher.publish(key="k", type="placed", id=str(number))
+    assert (ids(world, HOME), ids(world, AWAY)) == (list("01234"), list("5678"))
+
+
+def test_two_acks_are_two_regions() -> None:
+    world, faults = World(), {HOME: Faults(), AWAY: Faults()}
+    fabric = producer(world, faults)
+    assert publish(fabric, "1", acks=2) == HOME
+    assert ids(world, HOME, seen_in=AWAY) == ["1"]
+    assert faults[AWAY].calls == ["log.append"]
+    fabric.publish_many(STREAM, events(world, HOME), acks=2)
+    assert ids(world, HOME, seen_in=AWAY) == ["1", "1"]
+    world.cloud.replicate()
+    assert records(world, HOME) == records(world, HOME, seen_in=AWAY)
+
+    faults[AWAY].rules.append(always(Fault.LOST_REQUEST))
+    with pytest.raises(
+        UnconfirmedAppendError, match="unconfirmed by a second Region, and is at sequence 2"
+    ) as raised:
+        publish(fabric, "2", acks=2)
+    assert publish(fabric, "3") == HOME
+    with pytest.raises(UnconfirmedAppendError):
+        fabric.publish_again(raised.value)
+    faults[AWAY].heal()
+    fabric.publish_again(raised.value)
+    assert ids(world, HOME, seen_in=AWAY) == ["1", "1", "2"]
+    assert deliver(world, world.at(AWAY)) == ["1", "1", "2", "3"]
+
+
+def test_what_two_acks_cannot_mean_is_refused() -> None:
+    fabric = producer(World())
+    with pytest.raises(SettingError, match="acks: found 3, allowed: 1 or 2"):
+        publish(fabric, "1", acks=3)
+    with pytest.raises(SettingError, match="acks: found 2, allowed: 1 with once=True"):
+        fabric.publish(STREAM, key="k", type="placed", id="1", once=True, acks=2)
+    with pytest.raises(SettingError, match="acks: found 0"):
+        fabric.publisher(STREAM, acks=0)
+
+
+def test_a_quorum_has_every_event_in_two_regions_without_being_asked() -> None:
+    world = World(durability="quorum")
+    faults = {region: Faults() for region in (HOME, AWAY, FAR)}
+    assert publish(producer(world, faults), "1", acks=2) == HOME
+    assert faults[AWAY].calls == faults[FAR].calls == []
+
+
+@pytest.mark.parametrize(
+    ("failover", "error", "match"),
+    [
+        (["mars-1"], WrongRegionError, "mars-1"),
+        ([HOME], SettingError, r"failover\[0\]: found 'us-east-1'"),
+        (
+            [AWAY, AWAY],
+            SettingError,
+            r"failover\[1\]: found 'eu-west-1', allowed: each other Region than us-east-1",
+        ),
+    ],
+)
+def test_regions_to_fail_over_to_are_others_of_the_fabric(
+    failover: list[str], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        producer(World(), failover=failover)
+
+
+def test_a_third_region_is_tried_where_the_second_is_silent_too() -> None:
+    world = World(durability="quorum")
+    faults = {HOME: Faults(always(Fault.LOST_REPLY, "log.append")), AWAY: Faults(always(Fault.LOST_REQUEST))}
+    fabric = producer(world, faults, failover=[AWAY, FAR])
+    assert publish(fabric, "1") == FAR
+    assert fabric.regions_away == {HOME, AWAY}
+    faults[HOME].heal()
+    handled = Counter(deliver(world, world.at(AWAY), world.at(FAR)))
+    assert handled == {"1": 1}
+
+
+def test_a_region_is_tried_again_in_time_though_the_clock_is_set_back() -> None:
+    world, faults = World(), {HOME: Faults(always(Fault.LOST_REQUEST))}
+    fabric = producer(world, faults, failover=[AWAY])
+    assert publish(fabric, "1") == AWAY
+    faults[HOME].heal()
+    world.clock.set_back(7200)
+    world.clock.advance(REGION_PAUSE_SECONDS + 1)
+    assert publish(fabric, "2") == HOME

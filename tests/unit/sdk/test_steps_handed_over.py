@@ -1,0 +1,43 @@
+"""Steps whose event another Region goes on with, when not all notes of them have come there."""
+
+from eventfabric import Delivery, Event, limits
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.sdk.step import StepMaker
+from eventfabric.sdk.subscriber import SubscriberHandler
+from eventfabric.services.operations.failover import Failover
+from tests.support.failing_handlers import retry
+from tests.support.memory_fabric import AWAY, HOME, STREAM, SUBSCRIPTION, World
+from tests.support.recording_handler import Recorder
+from tests.unit.sdk.test_steps import EVENT, KEY, Shop
+
+
+def test_a_step_whose_note_is_replicated_last_is_made_again_by_the_key_that_the_other_side_knows() -> None:
+    shop = Shop(**retry(immediate=0, attempts=5))
+    shop.world.put(EVENT)
+    failing = [True]
+
+    def charge(event: Event, delivery: Delivery) -> None:
+        shop.charge(event, delivery)
+        if failing:
+            raise ValueError("behind the step")
+
+    def deliver(world: World, others: tuple[Region, ...]) -> None:
+        steps = world.cloud.steps(world.topology, STREAM, world.region)
+        maker = StepMaker(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lambda: steps, others)
+        handler = SubscriberHandler(charge, clock=world.clock, transactional=False, steps=maker)
+        world.deliver(by=world.deliverer(handler=handler))
+
+    deliver(shop.world, (AWAY,))
+    shop.world.cloud.replicate()
+    away = shop.world.at(AWAY, handler=Recorder())
+    table = away.cloud.regions[AWAY].table(away.topology.ledger.name)
+    (note,) = (one for one in table.items if "/step/" in one["pk"]["S"])
+    table.write("Delete", {"Key": {"pk": note["pk"], "sk": note["sk"]}})
+    moving = Failover(away.topology, source=HOME, target=AWAY, ports=away.ports(AWAY))
+    moving.drain(lambda seconds: away.clock.advance(seconds))
+    moving.hand_over()
+    failing.clear()
+    away.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
+    deliver(away, (HOME,))
+    assert away.parked() == {}
+    assert shop.charged == [KEY, KEY]

@@ -1,0 +1,295 @@
+"""Backfill: what is missing is found, copied as it is, verified, and nothing else is touched."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import BackfillError, UnknownNameError, WrongRegionError
+from eventfabric.model.backfill import BackfillState
+from eventfabric.model.identity import Chain, SequenceNumber
+from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.services.backfill.copy_slice import Ending
+from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+
+
+def bounds(found: list[SliceProgress]) -> list[tuple[int, int, int]]:
+    """Start, end and missing events of slices."""
+    return [(p.slice.start.sequence, p.slice.end.sequence, p.missing) for p in found]
+
+
+def preview(world: Copying, *ranges: LaneRange, **settings: object) -> list[SliceProgress]:
+    return list(world.backfiller().preview(world.wanted(*ranges, **settings)))
+
+
+def test_an_empty_region_gets_every_lane_item_for_item() -> None:
+    world = Copying()
+    for number in range(3):
+        world.fill(5, of=lane(number))
+    world.fill(2, of=lane(1, TARGET))
+    backfill = world.begin()
+    assert {copied.ending for copied in world.run(backfill)} == {Ending.DONE}
+    assert world.items(TARGET) == world.items(SOURCE)
+    report = world.backfiller().report(backfill.id)
+    assert (report.backfill.state, report.is_complete) == (BackfillState.DONE, True)
+    assert {of: (r.slices, r.missing, r.copied_events) for of, r in report.lanes.items()} == {
+        lane(1, TARGET): (1, 200, 200),
+        **{lane(n): (1, 500, 500) for n in range(3)},
+    }
+
+
+def test_an_empty_target_is_never_read_and_the_source_only_once() -> None:
+    world = Copying()
+    world.fill(250)
+    backfill = world.begin()
+    (progress,) = world.slices(backfill)
+    copier = world.backfiller().copier(backfill.id)
+    world.faults.calls.clear()
+    world.reading.calls.clear()
+    copier.copy(progress)
+    assert world.reading.calls == ["log.read"] * 3
+    called = {name: world.faults.calls.count(name) for name in set(world.faults.calls)}
+    assert called == {"log.tail": 1, "log.append": 250, "backfills.find": 4, "backfills.save": 3}
+
+
+def test_slices_meet_in_seams_that_the_source_knows() -> None:
+    world = Copying()
+    made = world.fill(10)
+    found = preview(world, slice_events=250)
+    assert bounds(found) == [(0, 300, 300), (300, 600, 300), (600, 900, 300), (900, 1000, 100)]
+    assert [p.slice.start.chain for p in found[1:]] == [p.slice.end.chain for p in found[:-1]]
+    assert found[0].slice.end.chain == made[2].chain
+    assert found[0].slice.start.chain == EMPTY_TAIL.chain
+
+
+def test_a_lane_is_cut_into_a_few_slices_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BACKFILL_SLICE_EVENTS", 100)
+    world = Copying()
+    world.fill(100)
+    assert len(preview(world)) == limits.BACKFILL_LANE_SLICES
+
+
+def test_only_what_is_missing_is_planned() -> None:
+    world = Copying()
+    made = world.fill(400)
+    there = [r for n, r in enumerate(made) if n not in range(50, 60) and n != 70 and n not in (250, 399)]
+    world.copy_to_target(there)
+    found = preview(world)
+    # The gaps that one page of the target showed are one slice.
+    assert bounds(found) == [(5000, 7100, 1100), (25000, 25100, 100), (39900, 40000, 100)]
+    world.run(world.begin())
+    assert world.items(TARGET) == world.items(SOURCE)
+    assert preview(world) == []
+
+
+def test_what_the_target_has_within_a_slice_is_not_written_again() -> None:
+    world = Copying()
+    made = world.fill(20)
+    world.copy_to_target(made[1:19:2])
+    backfill = world.begin()
+    (copied,) = world.run(backfill)
+    assert copied.progress.copied_records == 11
+    assert world.faults.count("log.append") == 11
+    assert world.items(TARGET) == world.items(SOURCE)
+
+
+def test_a_source_that_lacks_what_the_target_has_is_good_enough() -> None:
+    world = Copying()
+    made = world.fill(9)
+    world.copy_to_target([made[1], made[4], made[5], made[8]])
+    for record in (made[4], made[5]):
+        world.remove(record)
+    world.run(world.begin())
+    assert [item["sk"]["N"] for item in world.items(TARGET)] == [str(n * 100) for n in range(9)]
+
+
+def test_a_hole_in_the_source_fails_its_slice_and_no_other() -> None:
+    world = Copying()
+    made = world.fill(10)
+    world.remove(made[4])
+    backfill = world.begin(slice_events=300)
+    endings = [copied.ending for copied in world.run(backfill)]
+    assert endings == [Ending.DONE, Ending.FAILED, Ending.DONE, Ending.DONE]
+    report = world.backfiller().report(backfill.id)
+    assert report.backfill.state is BackfillState.INCOMPLETE
+    (failure,) = report.total.failures
+    assert "record 400 of lane us-east-1/0.0: the source has nothing from here to 500" in failure
+    # Somebody brings the record back: what failed goes on from where it is.
+    world.put(made[4], region=SOURCE)
+    world.backfiller().resume(backfill.id)
+    (copied,) = world.run(backfill)
+    assert (copied.ending, copied.progress.copied_records) == (Ending.DONE, 3)
+    assert world.items(TARGET) == world.items(SOURCE)
+    assert world.backfiller().find(backfill.id).state is BackfillState.DONE
+
+
+@pytest.mark.parametrize("place", ["before a gap", "after a gap", "at the end", "in one record"])
+def test_a_divergence_stops_its_slice_and_nothing_is_overwritten(place: str) -> None:
+    world = Copying()
+    made = world.fill(10)
+    other = Copying()
+    other.clock.advance(1)
+    theirs = other.fill(10)
+    world.copy_to_target(
+        {
+            "before a gap": theirs[:3],
+            "after a gap": [*made[:3], *theirs[5:8]],
+            "at the end": theirs,
+            "in one record": [*made[:5], replace(made[5], payload=theirs[5].payload + b"."), *made[6:]],
+        }[place]
+    )
+    before = world.items(TARGET)
+    (planned,) = [p for p in preview(world) if p.failure]
+    assert "chain" in planned.failure
+    backfill = world.begin()
+    copied = world.run(backfill)[-1]
+    assert copied.ending is Ending.FAILED
+    assert world.backfiller().find(backfill.id).state is BackfillState.INCOMPLETE
+    after = world.items(TARGET)
+    assert [item for item in after if item in before] == before
+
+
+def test_a_record_that_changes_under_way_is_never_written() -> None:
+    world = Copying()
+    made = world.fill(3)
+    backfill = world.begin()
+    (progress,) = world.slices(backfill)
+    world.put(replace(made[1], chain=Chain(bytes(16))), region=SOURCE)
+    copied = world.backfiller().copier(backfill.id).copy(progress)
+    assert copied.ending is Ending.FAILED
+    assert "does not extend the chain" in copied.progress.failure
+    assert len(world.items(TARGET)) == 1
+
+
+def test_another_record_in_the_way_is_told_and_stays() -> None:
+    world = Copying()
+    made = world.fill(3)
+    backfill = world.begin()
+    (progress,) = world.slices(backfill)
+    mine = replace(made[1], payload=made[0].payload + b".")
+    world.copy_to_target([mine])
+    copied = world.backfiller().copier(backfill.id).copy(progress)
+    assert copied.ending is Ending.FAILED
+    assert world.log(TARGET).read(lane(), made[1].sequence, records_max=1).records == (mine,)
+
+
+def test_an_expiry_that_was_taken_off_is_no_divergence() -> None:
+    world = Copying(retention_days=1)
+    made = world.fill(3)
+    world.copy_to_target([made[0], replace(made[1], expires_at=None)])
+    assert {copied.ending for copied in world.run(world.begin())} == {Ending.DONE}
+
+
+def test_what_is_about_to_expire_is_left_behind() -> None:
+    world = Copying(retention_days=1)
+    old = world.fill(250)
+    world.clock.advance(86_401)
+    new = world.fill(5)
+    world.remove(old[0])
+    assert bounds(preview(world)) == [(25_000, 25_500, 500)]
+    world.run(world.begin())
+    assert len(world.items(TARGET)) == len(new)
+
+
+def test_a_source_that_begins_late_is_copied_from_there() -> None:
+    world = Copying()
+    made = world.fill(5)
+    for record in made[:2]:
+        world.remove(record)
+    assert [copied.ending for copied in world.run(world.begin())] == [Ending.DONE]
+    assert world.items(TARGET) == world.items(SOURCE)
+
+
+def test_ranges_copy_the_records_that_begin_in_them() -> None:
+    world = Copying()
+    world.fill(10)
+    world.fill(3, of=lane(1))
+    ranges = (
+        LaneRange(lane(), SequenceNumber(150), SequenceNumber(450)),
+        LaneRange(lane(), SequenceNumber(800)),
+    )
+    world.run(world.begin(*ranges))
+    assert [item["sk"]["N"] for item in world.items(TARGET)] == ["200", "300", "400", "800", "900"]
+
+
+def test_names_and_regions_that_do_not_exist_are_refused() -> None:
+    world = Copying()
+    with pytest.raises(UnknownNameError, match="no stream is named 'returns'"):
+        world.begin(stream="returns")
+    with pytest.raises(WrongRegionError, match="stream orders is not in Region mars-1"):
+        world.begin(source="mars-1")
+    with pytest.raises(UnknownNameError, match="no backfill is named 'x'"):
+        world.backfiller().report("x")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"source": TARGET}, "source: found eu-west-1, which is the target too, allowed: another Region"),
+        ({"rate": 0.0}, "rate: found 0, allowed: more than 0 events a second"),
+        ({"workers": 0}, "workers: found 0, allowed: 1 to 1000"),
+        ({"slice_events": 0}, "slice_events: found 0, allowed: 1 or more"),
+        (
+            {"ranges": (LaneRange(lane(9)),)},
+            "lane us-east-1/0.9: found no lane of stream orders, allowed: us-east-1/0.0 to us-east-1/0.3, "
+            "eu-west-1/0.0 to eu-west-1/0.3",
+        ),
+        (
+            {"ranges": (LaneRange(lane(1)),)},
+            "lane us-east-1/0.1: found no record of it in us-east-1, allowed: a lane that the source has",
+        ),
+        (
+            {"ranges": (LaneRange(lane(), SequenceNumber(100), SequenceNumber(301)),)},
+            "range us-east-1/0.0@100-301: found us-east-1 has the lane up to 300, allowed: a start from 0 and an end "
+            "after it, up to 300",
+        ),
+        ({"ranges": (LaneRange(lane(), SequenceNumber(20), SequenceNumber(10)),)}, "an end after it"),
+        ({"ranges": (LaneRange(lane(), SequenceNumber(300)),)}, "up to 300"),
+        (
+            {"ranges": (LaneRange(lane(), SequenceNumber(10), SequenceNumber(20)),)},
+            "no record begins in it in us-east-1, which goes on at 100",
+        ),
+        (
+            {"ranges": (LaneRange(lane()), LaneRange(lane(), SequenceNumber(100)))},
+            "range us-east-1/0.0@100-: found overlaps us-east-1/0.0",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_facts(wanted: dict[str, object], told: str) -> None:
+    world = Copying()
+    world.fill(3)
+    with pytest.raises(BackfillError) as error:
+        world.begin(**wanted)
+    assert told in str(error.value)
+    assert world.backfiller().all() == []
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    world = Copying()
+    with pytest.raises(BackfillError) as error:
+        world.begin(LaneRange(lane(9)), rate=-1.0, workers=0)
+    assert len(error.value.problems) == 3
+    assert STREAM in str(error.value)
+
+
+def test_a_preview_promises_no_copy_of_what_the_source_lacks_as_well() -> None:
+    world = Copying()
+    made = world.fill(10)
+    world.copy_to_target([*made[:3], *made[5:8]])
+    world.remove(made[4], region=SOURCE)
+    found = preview(world)
+    assert bounds(found) == [(300, 1000, 100)]
+    assert "from 400 to 500" in found[0].failure
+    backfill = world.begin()
+    world.run(backfill)
+    assert world.backfiller().report(backfill.id).lanes[lane(0)].copied_events == 100
+
+
+def test_a_preview_into_an_empty_region_looks_at_all_of_the_source() -> None:
+    world = Copying()
+    made = world.fill(10)
+    world.remove(made[1], region=SOURCE)
+    world.remove(made[7], region=SOURCE)
+    (found,) = preview(world)
+    assert (found.missing, "from 100 to 200" in found.failure) == (100, True)

@@ -1,0 +1,216 @@
+"""The plan of a backfill: its slices, to the seam; its messages about lanes that cannot be copied; and its reads."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.model.identity import SequenceNumber, StreamName
+from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
+from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
+from eventfabric.services.backfill.plan import Planner
+from eventfabric.wire import record_item
+from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.recorded_reads import Asked, Read
+
+OTHERS_BEFORE = "source and target have other records before it, by their chains"
+START = Seam.of(EMPTY_TAIL)
+
+
+class Plan:
+    """A plan of the first lane, whose reads of both logs are remembered."""
+
+    def __init__(self, world: Copying, *, slice_events: int | None = None) -> None:
+        self.source, self.target = Asked(world.log(SOURCE)), Asked(world.log(TARGET))
+        self._planner = Planner(
+            StreamName(STREAM),
+            SOURCE,
+            TARGET,
+            source_log=self.source,
+            target_log=self.target,
+            clock=world.clock,
+            slice_events=slice_events,
+        )
+
+    def __call__(self, start: int = 0, end: int | None = None) -> list[SliceProgress]:
+        """Its slices."""
+        asked = LaneRange(lane(), SequenceNumber(start), None if end is None else SequenceNumber(end))
+        return [one for one in self._planner.plan(asked) if isinstance(one, SliceProgress)]
+
+
+def progress(start: Seam, end: Seam, missing: int = 0, failure: str = "") -> SliceProgress:
+    one = Slice(StreamName(STREAM), lane(), start, end, SOURCE, TARGET)
+    failure = f"record {failure}" if failure else ""
+    return SliceProgress(one, start, missing, failure=failure)
+
+
+def of_lane(sequence: int, reason: str) -> str:
+    return f"{sequence} of lane {lane()}: {reason}"
+
+
+def bounds(found: list[SliceProgress]) -> list[tuple[int, int, int]]:
+    return [(one.slice.start.sequence, one.slice.end.sequence, one.missing) for one in found]
+
+
+def behind(record: Record) -> Seam:
+    return Seam.of(record.tail)
+
+
+def filled(records: int = 5, **settings: int) -> tuple[Copying, list[Record]]:
+    world = Copying(**settings)
+    return world, world.fill(records)
+
+
+def undecodable(world: Copying, record: Record) -> None:
+    table = world.cloud.regions[SOURCE].table(world.stream.table.name)
+    table.write("Put", {"Item": {**record_item.to_item(record), "n": {"N": "0"}}})
+
+
+class TestSlices:
+    """From seam to seam."""
+
+    def test_an_empty_target_lacks_all_from_the_first_record_to_the_tail(self) -> None:
+        world, made = filled()
+        plan = Plan(world)
+        assert plan() == [progress(START, behind(made[4]), 500)]
+        assert (plan.source.reads, plan.target.reads) == ([Read(lane(), 0, 1)], [])
+        assert plan.source.tails == [(lane(), None)]
+        assert plan.target.tails == [(lane(), 500)]
+
+    def test_a_range_starts_in_the_seam_before_its_first_record(self) -> None:
+        world, made = filled()
+        assert Plan(world)(200, 400) == [progress(behind(made[1]), behind(made[3]), 200)]
+        assert Plan(world)(150, 400) == [progress(behind(made[1]), behind(made[3]), 200)]
+
+    def test_where_the_source_has_lost_the_record_before_the_target_may_tell_of_it(self) -> None:
+        world, made = filled()
+        world.copy_to_target(made[:2])
+        for record in made[:2]:
+            world.remove(record)
+        assert Plan(world)(200) == [progress(behind(made[1]), behind(made[4]), 300)]
+
+    def test_where_nobody_has_it_nothing_is_known_of_what_is_before(self) -> None:
+        world, made = filled()
+        for record in made[:2]:
+            world.remove(record)
+        assert Plan(world)() == [progress(Seam(SequenceNumber(200), None), behind(made[4]), 300)]
+
+    def test_a_gap_ends_in_the_seam_that_the_source_has_there(self) -> None:
+        world, made = filled()
+        world.copy_to_target([made[0], *made[3:]])
+        plan = Plan(world, slice_events=300)
+        assert plan() == [progress(behind(made[0]), behind(made[2]), 200)]
+        # The tail, the record before the first gap, the one before its end.
+        assert plan.source.tails == [(lane(), None), (lane(), 100), (lane(), 300)]
+
+    def test_or_in_one_of_which_nothing_is_known_where_the_source_lacks_the_record_before(self) -> None:
+        world, made = filled()
+        world.copy_to_target(made[3:])
+        world.remove(made[2])
+        assert Plan(world)() == [progress(START, Seam(SequenceNumber(300), None), 300)]
+
+    def test_what_is_about_to_expire_is_looked_through_a_page_at_a_time_and_left_out(self) -> None:
+        world, _ = filled(records=150, retention_days=1)
+        world.clock.advance(86_401)
+        plan = Plan(world)
+        assert plan() == []
+        assert plan.source.reads == [Read(lane(), 0, 1), Read(lane(), 100, 100), Read(lane(), 10_100, 100)]
+        world.fill(1)
+        assert bounds(Plan(world)()) == [(15_000, 15_100, 100)]
+
+    @pytest.mark.parametrize(("left_seconds", "start"), [(1, 0), (0, 100)])
+    def test_a_record_is_copied_up_to_the_second_in_which_it_expires(
+        self, left_seconds: int, start: int
+    ) -> None:
+        world, made = filled(records=1, retention_days=1)
+        assert made[0].expires_at is not None
+        world.clock.advance(made[0].expires_at - left_seconds - world.clock.now_ms() / 1000)
+        world.fill(1)
+        assert bounds(Plan(world)()) == [(start, 200, 200 - start)]
+
+
+class TestCuts:
+    """A slice holds so many events, give or take a record."""
+
+    def test_a_gap_of_just_so_many_is_one_slice_and_nothing_is_asked_for(self) -> None:
+        world, _ = filled(3)
+        plan = Plan(world, slice_events=300)
+        assert bounds(plan()) == [(0, 300, 300)]
+        assert plan.source.tails == [(lane(), None)]
+
+    def test_one_of_more_is_cut_where_a_record_ends(self) -> None:
+        world, made = filled(3)
+        assert Plan(world, slice_events=299)() == [progress(START, behind(made[2]), 300)]
+        assert Plan(world, slice_events=150)() == [
+            progress(START, behind(made[1]), 200),
+            progress(behind(made[1]), behind(made[2]), 100),
+        ]
+
+    def test_a_record_is_never_cut_and_no_slice_is_empty(self) -> None:
+        world, _ = filled(1)
+        assert bounds(Plan(world, slice_events=50)()) == [(0, 100, 100)]
+
+    def test_a_hole_in_the_source_that_is_larger_is_not_cut(self) -> None:
+        world, made = filled()
+        for record in made[1:4]:
+            world.remove(record)
+        assert bounds(Plan(world, slice_events=100)()) == [(0, 100, 100), (100, 500, 400)]
+
+    @pytest.mark.parametrize(
+        ("slice_events", "expected"),
+        [(300, [(500, 800, 200)]), (299, [(500, 600, 100), (700, 800, 100)])],
+    )
+    def test_gaps_of_a_page_are_one_slice_as_long_as_all_from_first_to_last_fits(
+        self, slice_events: int, expected: list[tuple[int, int, int]]
+    ) -> None:
+        world, made = filled(10)
+        world.copy_to_target(record for number, record in enumerate(made) if number not in (5, 7))
+        assert bounds(Plan(world, slice_events=slice_events)()) == expected
+
+
+def forged(made: list[Record], at: int) -> list[Record]:
+    """The records from one on, which is another: each on the chain of the one before it."""
+    found, before = list[Record](), made[at - 1].chain
+    for record in made[at:]:
+        changed = replace(record, payload=record.payload + b".")
+        changed = replace(changed, chain=chain_of(before, changed))
+        found.append(changed)
+        before = changed.chain
+    return found
+
+
+class TestWhatCannotBeCopied:
+    """A worker would find the same."""
+
+    def test_a_record_of_the_source_that_cannot_be_read(self) -> None:
+        world, made = filled()
+        undecodable(world, made[2])
+        for asked, start in ((200, behind(made[1])), (150, behind(made[1]))):
+            (found,) = Plan(world)(asked)
+            assert f"record 200 of lane {lane()}: " in found.failure
+            assert found == replace(progress(start, behind(made[4])), failure=found.failure)
+        undecodable(world, made[0])
+        (found,) = Plan(world)()
+        assert found == replace(progress(START, behind(made[4])), failure=found.failure)
+
+    def test_a_target_that_is_another_before_a_gap(self) -> None:
+        world, made = filled()
+        world.copy_to_target([made[0], *forged(made, 1)[:2]])
+        expected = progress(START, behind(made[4]), 0, of_lane(300, OTHERS_BEFORE))
+        assert Plan(world)() == [expected]
+
+    def test_a_target_that_is_another_at_the_end(self) -> None:
+        world, made = filled()
+        world.copy_to_target([made[0], *forged(made, 1)])
+        assert Plan(world)() == [progress(START, behind(made[4]), 0, of_lane(500, OTHERS_BEFORE))]
+
+    @pytest.mark.parametrize(
+        ("first", "failure"),
+        [(2, of_lane(500, OTHERS_BEFORE)), (1, of_lane(200, "does not extend the chain before it"))],
+    )
+    def test_behind_a_gap_it_is_told_from_where_both_agreed_last(self, first: int, failure: str) -> None:
+        world, made = filled()
+        world.copy_to_target([made[0], *forged(made, first)[2 - first :]])
+        assert Plan(world)() == [
+            progress(behind(made[0]), behind(made[1]), 100),
+            progress(behind(made[1]), behind(made[4]), 0, failure),
+        ]

@@ -1,0 +1,198 @@
+"""Owns what is said of a backfill that cannot be done as it was asked for: all of it, and what is allowed."""
+
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import BackfillError, Problem
+from eventfabric.model.identity import Lane, Region, SequenceNumber
+from eventfabric.model.slice import LaneRange
+from eventfabric.ports import Log
+from eventfabric.services.backfill.request import Wanted, problems_of, ranges_of
+from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.recorded_reads import Asked, Read
+
+
+def problems(
+    *ranges: LaneRange, world: Copying | None = None, is_elsewhere: bool = False, **settings: Any
+) -> list[Problem]:
+    world = world or filled()
+    wanted = Wanted(**{"stream": STREAM, "source": SOURCE, "ranges": ranges, **settings})
+
+    def source_log() -> Log:
+        return world.log(SOURCE)
+
+    found = problems_of(wanted, world.stream, TARGET, is_elsewhere=is_elsewhere, source_log=source_log)
+    return list(found)
+
+
+def filled() -> Copying:
+    """Lane 0 with ten records of 100 events."""
+    world = Copying()
+    world.fill(10)
+    return world
+
+
+def part(start: int, end: int | None, of: Lane | None = None) -> LaneRange:
+    return LaneRange(of or lane(), SequenceNumber(start), None if end is None else SequenceNumber(end))
+
+
+def lane_beyond() -> LaneRange:
+    return part(0, None, lane(4))
+
+
+def both_filled() -> Copying:
+    world = filled()
+    world.fill(10, of=lane(1))
+    return world
+
+
+def test_ranges_are_read_as_people_write_them() -> None:
+    texts = [f"{SOURCE}/0.0", f"{SOURCE}/0.1@5-", f"{SOURCE}/0.2@5-9"]
+    assert ranges_of(texts) == (part(0, None), part(5, None, lane(1)), part(5, 9, lane(2)))
+    assert [str(one) for one in ranges_of(texts)] == texts
+
+
+def test_every_text_that_is_no_range_is_named_with_what_is_allowed() -> None:
+    with pytest.raises(BackfillError) as raised:
+        ranges_of([f"{SOURCE}/0.0", "nonsense", f"{SOURCE}/0.1@x-"])
+    allowed = "LANE, LANE@START-END or LANE@START-"
+    assert raised.value.problems == (
+        Problem("lanes", "'nonsense'", allowed),
+        Problem("lanes", f"'{SOURCE}/0.1@x-'", allowed),
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"rate": 0.5}, {"workers": limits.BACKFILL_WORKERS_MAX}, {"slice_events": 1}],
+)
+def test_what_can_be_done_has_no_problems(settings: dict[str, Any]) -> None:
+    assert problems(part(0, None), **settings) == []
+    assert problems(part(0, 100), part(100, 300), part(300, None), **settings) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"rate": 0.0}, Problem("rate", "0", "more than 0 events a second")),
+        ({"rate": float("nan")}, Problem("rate", "nan", "more than 0 events a second")),
+        ({"workers": 0}, Problem("workers", "0", "1 to 1000")),
+        ({"workers": 1001}, Problem("workers", "1001", "1 to 1000")),
+        ({"slice_events": 0}, Problem("slice_events", "0", "1 or more")),
+        ({"source": TARGET}, Problem("source", f"{TARGET}, which is the target too", "another Region")),
+    ],
+)
+def test_settings_that_make_no_sense(settings: dict[str, Any], problem: Problem) -> None:
+    assert problems(**settings) == [problem]
+
+
+def test_a_table_elsewhere_may_be_in_the_very_same_region() -> None:
+    assert problems(source=TARGET, is_elsewhere=True) == []
+
+
+def test_all_problems_are_named_at_once_and_then_the_source_is_not_asked() -> None:
+    found = problems(part(0, 5000), lane_beyond(), rate=-1.0, workers=0)
+    assert [one.path for one in found] == ["rate", "workers", f"lane {lane(4)}"]
+
+
+def test_a_lane_that_the_stream_does_not_have() -> None:
+    allowed = f"{SOURCE}/0.0 to {SOURCE}/0.3, {TARGET}/0.0 to {TARGET}/0.3"
+    assert problems(lane_beyond()) == [Problem(f"lane {lane(4)}", f"no lane of stream {STREAM}", allowed)]
+    elsewhere = Lane(Region("ap-south-1"), lane().generation, lane().index)
+    assert [one.path for one in problems(part(0, None, elsewhere))] == [f"lane {elsewhere}"]
+
+
+def test_more_ranges_than_one_backfill_takes() -> None:
+    many = [part(number, number + 1) for number in range(limits.BACKFILL_RANGES_MAX + 1)]
+    (problem,) = problems(*many)
+    assert (problem.path, problem.found, problem.allowed) == ("ranges", "1,001", "at most 1,000")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "overlap"),
+    [
+        ((0, 100), (100, 200), False),
+        ((0, 101), (100, 200), True),
+        ((0, None), (500, 600), True),
+        ((500, None), (0, 600), True),
+        ((500, None), (0, 500), False),
+    ],
+)
+def test_ranges_of_a_lane_lie_apart(
+    first: tuple[int, int | None], second: tuple[int, int | None], overlap: bool
+) -> None:
+    found = problems(part(*first), part(*second))
+    assert [one.allowed for one in found] == (["ranges that lie apart"] if overlap else [])
+    assert problems(part(*first), part(0, None, lane(1)), world=both_filled()) == []
+
+
+def test_a_lane_that_the_source_has_nothing_of() -> None:
+    (problem,) = problems(part(0, None, lane(1)))
+    assert problem == Problem(f"lane {lane(1)}", f"no record of it in {SOURCE}", "a lane that the source has")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "fits"),
+    [
+        (0, 1000, True),
+        (0, 1001, False),
+        (999, 1000, False),
+        (900, 1000, True),
+        (1000, None, False),
+        (500, 500, False),
+        (600, 500, False),
+        (901, None, False),
+        (850, None, True),
+    ],
+)
+def test_a_range_lies_within_what_the_source_has_and_a_record_begins_in_it(
+    start: int, end: int | None, fits: bool
+) -> None:
+    assert (problems(part(start, end)) == []) is fits
+
+
+def test_a_range_beyond_the_lane_is_told_how_far_the_lane_goes() -> None:
+    asked = part(0, 1001)
+    assert problems(asked) == [
+        Problem(
+            f"range {asked}",
+            f"{SOURCE} has the lane up to 1000",
+            "a start from 0 and an end after it, up to 1000",
+        )
+    ]
+
+
+@pytest.mark.parametrize(("start", "end", "says"), [(50, 60, "goes on at 100"), (950, None, "ends at 1000")])
+def test_a_range_in_which_no_record_begins_is_told_where_the_next_one_does(
+    start: int, end: int | None, says: str
+) -> None:
+    asked = part(start, end)
+    (problem,) = problems(asked)
+    assert problem.found == f"no record begins in it in {SOURCE}, which {says}"
+    assert problem.allowed == "one that has some"
+
+
+@pytest.mark.parametrize(("asked", "reads"), [((0, None), []), ((150, 300), [Read(lane(), 150, 1)])])
+def test_of_a_whole_lane_only_its_end_is_looked_up_and_of_a_range_its_first_record_too(
+    asked: tuple[int, int | None], reads: list[Read]
+) -> None:
+    world = filled()
+    log, wanted = Asked(world.log(SOURCE)), Wanted(STREAM, SOURCE, (part(*asked),))
+    found = problems_of(wanted, world.stream, TARGET, is_elsewhere=False, source_log=lambda: log)
+    assert list(found) == []
+    assert (log.tails, log.reads) == ([(lane(), None)], reads)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"), [(1, 100, "goes on at 100"), (1, None, "ends at 100"), (50, 100, "ends at 100")]
+)
+def test_a_record_that_begins_before_a_range_or_at_its_end_is_not_in_it(
+    start: int, end: int | None, says: str
+) -> None:
+    world = Copying()
+    world.fill(2 if says.startswith("goes on") else 1)
+    asked = part(start, end)
+    found = f"no record begins in it in {SOURCE}, which {says}"
+    assert problems(asked, world=world) == [Problem(f"range {asked}", found, "one that has some")]

@@ -1,0 +1,236 @@
+"""Exact progress that a worker reports of its slice, wherever it stops; and how often it reads or asks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.model.identity import Chain, Lane, SequenceNumber
+from eventfabric.model.record import Record
+from eventfabric.model.slice import Seam, SliceProgress
+from eventfabric.ports import Page
+from eventfabric.services.backfill.copy_slice import Copied, Ending, SliceCopier
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault, Rule
+from tests.support.backfill_regions import SOURCE, TARGET, Copying, lane
+from tests.support.recorded_reads import Asked, Read
+
+OTHERS_BEFORE = "source and target have other records before it, by their chains"
+
+
+class ShortPages(Asked):
+    """A log whose pages end early, as where records are large."""
+
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
+        self.reads.append(Read(lane, start, records_max, before))
+        return self._log.read(lane, start, records_max=3, before=before)
+
+
+class Worker:
+    """One worker of a backfill of one slice, whose logs remember what they were asked."""
+
+    def __init__(self, world: Copying, *, short: bool = False, **settings: Any) -> None:
+        self.world = world
+        self.backfill = world.begin(**settings)
+        (self.progress,) = world.slices(self.backfill)
+        self.source = Asked(world.log(SOURCE))
+        self.target = (ShortPages if short else Asked)(world.log(TARGET))
+
+    def copy(self, *, stopped: Callable[[], bool] = lambda: False, deadline_ms: int | None = None) -> Copied:
+        world = self.world
+        copier = SliceCopier(
+            self.backfill.id,
+            source=self.source,
+            target=world.faults.log(self.target),
+            backfills=world.faults.backfills(world.cloud.backfills(world.topology, TARGET)),
+            clock=world.clock,
+            entropy=SeededEntropy(7),
+            stopped=stopped,
+        )
+        return copier.copy(self.progress, deadline_ms=deadline_ms)
+
+    def stored(self) -> SliceProgress | None:
+        backfills = self.world.cloud.backfills(self.world.topology, TARGET)
+        return backfills.slice(self.backfill.id, lane(), self.progress.slice.start.sequence)
+
+    def left(self, at: Seam, records: int, *, failure: str = "") -> SliceProgress:
+        """Its slice, so many records of a hundred events further on."""
+        done = replace(self.progress, at=at, copied_records=records, copied_events=100 * records)
+        return replace(done, failure=f"record {failure}" if failure else "")
+
+
+def at_append(number: int, then: Callable[[], object]) -> Rule:
+    """Somebody is faster than the append of that number."""
+
+    def rule(called: str, overall: int, of_name: int) -> Fault | None:
+        if (called, of_name) == ("log.append", number):
+            then()
+        return None
+
+    return rule
+
+
+def of_lane(sequence: int, reason: str) -> str:
+    return f"{sequence} of lane {lane()}: {reason}"
+
+
+def filled(records: int = 5, events: int = 100) -> tuple[Copying, list[Record]]:
+    world = Copying()
+    return world, world.fill(records, events=events)
+
+
+class TestDone:
+    """All of it is there."""
+
+    def test_what_was_copied_is_counted_and_noted(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        done = worker.left(Seam.of(made[4].tail), 5)
+        assert worker.copy() == Copied(done, Ending.DONE)
+        assert worker.stored() == done
+        assert worker.source.reads == [Read(lane(), 0, 100, 500)]
+
+    def test_what_is_there_already_is_verified_and_not_counted(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        world.copy_to_target(made)
+        done = worker.left(Seam.of(made[4].tail), 0)
+        assert worker.copy() == Copied(done, Ending.DONE)
+        assert (worker.stored(), worker.source.reads) == (done, [])
+
+    def test_what_others_wrote_is_compared_from_behind_the_record_that_stood_to_the_end_of_the_page(
+        self,
+    ) -> None:
+        world, made = filled(records=150, events=1)
+        worker = Worker(world)
+        world.faults.rules.append(at_append(11, lambda: world.copy_to_target(made[10:])))
+        assert worker.copy().ending is Ending.DONE
+        assert worker.target.reads == [Read(lane(), 11, 100, 100), Read(lane(), 101, 100, 150)]
+        assert world.faults.count("log.append") == 10 + 1 + 1
+
+    def test_what_nobody_else_wrote_is_written_and_looked_for_no_longer(self) -> None:
+        world, made = filled(records=80, events=1)
+        worker = Worker(world)
+        world.faults.rules.append(at_append(11, lambda: world.copy_to_target(made[10:20])))
+        assert worker.copy().ending is Ending.DONE
+        assert worker.target.reads == [Read(lane(), 11, 100, 80)]
+        assert world.faults.count("log.append") == 10 + 1 + 60
+
+    def test_short_pages_of_what_others_wrote_are_all_looked_at(self) -> None:
+        world, made = filled(records=8)
+        worker = Worker(world, short=True)
+        world.faults.rules.append(at_append(2, lambda: world.copy_to_target(made[1:])))
+        assert worker.copy().ending is Ending.DONE
+        assert worker.target.reads == [Read(lane(), start, 100, 800) for start in (200, 500)]
+        assert world.faults.count("log.append") == 2
+
+    def test_the_expiry_of_what_others_wrote_may_differ(self) -> None:
+        world = Copying(retention_days=1)
+        made = world.fill(3)
+        worker = Worker(world)
+        without = replace(made[1], expires_at=None)
+        world.faults.rules.append(at_append(2, lambda: world.copy_to_target([without])))
+        assert worker.copy() == Copied(worker.left(Seam.of(made[2].tail), 3), Ending.DONE)
+
+
+class TestFailed:
+    """Source or target are not as they must be."""
+
+    def expect(self, worker: Worker, at: Seam, records: int, failure: str) -> None:
+        left = worker.left(at, records, failure=failure)
+        assert worker.copy() == Copied(left, Ending.FAILED)
+        assert worker.stored() == left
+
+    def test_a_source_that_has_nothing_more(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        for record in made[2:]:
+            world.remove(record)
+        said = of_lane(200, "the source has nothing from here to 500")
+        self.expect(worker, Seam.of(made[1].tail), 2, said)
+
+    def test_a_source_that_lacks_one(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        world.remove(made[2])
+        said = of_lane(200, "the source has nothing from here to 300")
+        self.expect(worker, Seam.of(made[1].tail), 2, said)
+
+    def test_a_record_of_the_source_that_lies_across_the_targets_next_one(self) -> None:
+        (world, _), (_, others) = filled(2, events=200), filled(2)
+        worker = Worker(world)
+        world.copy_to_target(others[1:])
+        said = of_lane(0, "the source's lies across the target's at 100")
+        self.expect(worker, worker.progress.at, 0, said)
+
+    def test_a_record_of_the_source_that_does_not_follow_on_the_targets(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        world.put(replace(made[1], payload=b"another"), region=SOURCE)
+        said = of_lane(100, "the source's does not extend the chain before it in the target")
+        self.expect(worker, Seam.of(made[0].tail), 1, said)
+
+    def test_another_record_that_somebody_wrote_meanwhile(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        another = replace(made[1], payload=b"another")
+        world.faults.rules.append(at_append(2, lambda: world.copy_to_target([another])))
+        said = of_lane(100, "source and target have other records here")
+        self.expect(worker, Seam.of(made[0].tail), 1, said)
+
+    def test_another_record_behind_one_that_somebody_wrote_meanwhile(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        another = replace(made[3], payload=b"another")
+        world.faults.rules.append(at_append(2, lambda: world.copy_to_target([*made[1:3], another])))
+        said = of_lane(300, "source and target have other records here")
+        self.expect(worker, Seam.of(made[2].tail), 3, said)
+
+    def test_an_end_that_is_not_the_one_that_was_planned(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        planned = replace(worker.progress.slice, end=Seam(SequenceNumber(500), Chain(b"x" * 16)))
+        worker.progress = replace(worker.progress, slice=planned)
+        self.expect(worker, Seam.of(made[4].tail), 5, of_lane(500, OTHERS_BEFORE))
+
+    def test_a_target_that_is_broken(self) -> None:
+        world, made = filled()
+        worker = Worker(world)
+        world.copy_to_target([made[0], replace(made[1], payload=b"another")])
+        said = of_lane(100, "does not extend the chain before it")
+        self.expect(worker, Seam.of(made[0].tail), 0, said)
+
+
+class TestTime:
+    """The rate and deadline of a worker, and how often it asks if it is to go on."""
+
+    @pytest.mark.parametrize(("left_ms", "records"), [(0, 0), (1, 1), (250, 3), (300, 3), (301, 4)])
+    def test_at_its_deadline_it_stops_with_what_the_rate_allowed_until_then(
+        self, left_ms: int, records: int
+    ) -> None:
+        world, made = filled()
+        worker = Worker(world, rate=1000.0)
+        at = Seam.of(made[records - 1].tail) if records else worker.progress.at
+        copied = worker.copy(deadline_ms=world.clock.now_ms() + left_ms)
+        assert copied == Copied(worker.left(at, records), Ending.STOPPED)
+
+    def test_whether_it_is_to_go_on_is_asked_before_each_page_and_every_few_seconds(self) -> None:
+        world, _ = filled(3)
+        worker = Worker(world, rate=10.0)
+        before = world.faults.count("backfills.find")
+        started_ms = world.clock.now_ms()
+        assert worker.copy().ending is Ending.DONE
+        assert world.clock.now_ms() - started_ms == 20_000
+        looks = 20 // limits.BACKFILL_LOOK_SECONDS
+        # Before the walk, before the page, and while it waits for its turn.
+        assert world.faults.count("backfills.find") - before == 2 + looks
+
+    def test_without_a_rate_no_time_goes_by(self) -> None:
+        world, _ = filled()
+        started_ms = world.clock.now_ms()
+        assert Worker(world).copy().ending is Ending.DONE
+        assert world.clock.now_ms() == started_ms

@@ -1,0 +1,377 @@
+"""Owns what an outage does to deliveries, and what events that fail by themselves do not."""
+
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import UndecodablePayloadError
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model.parked import ParkedState
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from eventfabric.wire.doorbell import from_body
+from tests.support.failing_handlers import FEW, Failing, breaker, named, retry, world_of
+from tests.support.memory_fabric import STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.recording_handler import Recorder
+
+LANES = [lane(0), lane(1)]
+
+
+class DownstreamError(Exception):
+    """The error that a handler raises while the system downstream is down."""
+
+
+class Downstream:
+    """A system that a handler calls: up or down as a whole, and refusing some events forever."""
+
+    def __init__(self, *poison: str) -> None:
+        self.down = False
+        self.poison = set(poison)
+        self.tried: list[str] = []
+
+    def __call__(self, events: Sequence[Event]) -> None:
+        self.tried += [str(one.id) for one in events]
+        if self.down or any(one.id in self.poison for one in events):
+            raise DownstreamError(str(events[0].id))
+
+
+def circuit(world: World) -> Circuit:
+    ledger = world.cloud.ledger(world.topology, world.region)
+    return ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION)).circuit
+
+
+def operator(world: World, faults: Faults | None = None) -> Breaker:
+    """The breaker as whoever pauses and resumes has it."""
+    faults = faults or Faults()
+    ledger = faults.ledger(world.cloud.ledger(world.topology, world.region))
+    return Breaker(
+        world.subscription,
+        lanes=lanes_of(world.stream),
+        standings=Standings(world.subscription, ledger=ledger, clock=world.clock),
+        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)),
+        clock=world.clock,
+        telemetry=world.telemetry,
+    )
+
+
+def go_on(world: World, seconds: float, by: Callable[[], Deliverer]) -> None:
+    """Relay, timers and deliveries for so long, second by second."""
+    for _ in range(round(seconds)):
+        world.relay_all()
+        bells = world.cloud.doorbells(world.topology, world.region)
+        while (body := world.timers.take()) is not None:
+            bells.ring(SUBSCRIPTION, [from_body(body)])
+        for message in world.receive():
+            world.answer([message], by=by())
+        world.clock.advance(1)
+
+
+def outage_world(downstream: Downstream, **settings: object) -> World:
+    handler = Recorder(before=downstream, effects=settings.get("guarantee") == "exactly_once")
+    return World(handler=handler, **settings)  # type: ignore[arg-type]
+
+
+def publish(world: World, numbers: "count[int]", *, keys: int = 7) -> None:
+    """One event, to the lane of its key."""
+    number = next(numbers)
+    key = number % keys
+    world.put(event(f"e{number}", key=f"k{key}"), of=lane(key % 2))
+
+
+def by_key(world: World, ids: Sequence[str], of: int) -> dict[str, list[str]]:
+    keys = {str(one.id): str(one.key) for one in world.recorder.events if one.lane == lane(of)}
+    found: dict[str, list[str]] = {}
+    for one in ids:
+        found.setdefault(keys[one], []).append(one)
+    return found
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_hours_outage_uses_up_nothing_and_all_is_delivered_in_order_after_it(
+    guarantee: str, processes: int
+) -> None:
+    downstream, numbers = Downstream(), count()
+    world = outage_world(downstream, guarantee=guarantee)
+    functions = [world.deliverer() for _ in range(processes)]
+    turn = count()
+    for second in range(0, 4500, 5):
+        downstream.down = 300 <= second < 3900
+        publish(world, numbers)
+        go_on(world, 5, lambda: functions[next(turn) % processes])
+    go_on(world, 1200, lambda: functions[0])
+    assert circuit(world).state is CircuitState.CLOSED
+    assert Metric.DEAD_LETTERS not in world.telemetry.totals
+    for index, each in enumerate(LANES):
+        assert world.parked(each) == {}
+        seen = by_key(world, world.recorder.ids(each), index)
+        assert seen == by_key(world, world.logged_ids(each), index)
+    if guarantee == "exactly_once":
+        assert world.effects() == dict.fromkeys(world.recorder.ids(), 1)
+
+
+def test_while_it_is_open_only_probes_are_attempted() -> None:
+    downstream, numbers = Downstream(), count()
+    world = outage_world(downstream)
+    by = world.deliverer()
+    downstream.down = True
+    for _ in range(60):
+        publish(world, numbers)
+        go_on(world, 5, lambda: by)
+    assert circuit(world).state is CircuitState.OPEN
+    before = len(downstream.tried)
+    for _ in range(120):
+        publish(world, numbers)
+        go_on(world, 5, lambda: by)
+    assert 10 <= len(downstream.tried) - before <= 600 / limits.CIRCUIT_PROBE_SECONDS + 1
+
+
+def test_after_an_outage_a_keys_failures_count_anew() -> None:
+    world = outage_world(
+        downstream := Downstream(), **retry(immediate=0, attempts=5), **breaker(parked_keys=2)
+    )
+    downstream.down = True
+    for one in named("a1", "b1"):
+        world.put(one)
+    world.relay_all()
+    go_on(world, 300, world.deliverer)
+    assert circuit(world).state is CircuitState.OPEN
+    downstream.down, downstream.poison = False, {"a1"}
+    world.put(event("c1", key="c"))
+    before = len(downstream.tried)
+    world.relay_all()
+    world.deliver_all()
+    assert downstream.tried[before:].count("a1") >= 5
+    parked = world.parked()
+    assert {key: one.state for key, one in parked.items()} == {"a": ParkedState.DEAD}
+    assert parked["a"].failure.attempts == 5
+    assert set(world.recorder.ids()) == {"b1", "c1"}
+
+
+def test_it_opens_when_enough_keys_fail_as_a_share() -> None:
+    enough = limits.CIRCUIT_FAILURES_MIN
+    poison = [f"{letter}1" for letter in "abcdefghij"[:enough]]
+    world = outage_world(Downstream(*poison))
+    for one in named(*poison[:-1]):
+        world.put(one)
+    by = world.deliverer()
+    world.deliver(by=by)
+    assert circuit(world).state is CircuitState.CLOSED
+    world.put(*named(poison[-1]))
+    assert world.deliver(by=by).outcome is Outcome.WAITING
+    assert circuit(world).state is CircuitState.OPEN
+
+
+def test_it_stays_closed_while_most_is_handled_even_what_is_not_committed_yet() -> None:
+    poison = [f"{letter}1" for letter in "abcdefgh"]
+    world = outage_world(Downstream(*poison))
+    for number in range(50):
+        world.put(event(f"e{number}", key=f"k{number}"))
+    for one in named(*poison):
+        world.put(one)
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert Metric.CIRCUITS_OPENED not in world.telemetry.totals
+
+
+def test_it_opens_when_too_many_keys_of_a_lane_are_parked_and_stays_open_over_the_commit() -> None:
+    world = outage_world(Downstream("a1", "b1"), **breaker(parked_keys=2))
+    for one in named("x1", "a1", "b1", "c1"):
+        world.put(one)
+    assert world.deliver().outcome is Outcome.WAITING
+    assert circuit(world).state is CircuitState.OPEN
+    assert world.cursor().sequence == 3
+    assert Metric.CIRCUITS_CLOSED not in world.telemetry.totals
+
+
+def test_one_poison_key_alone_never_opens_it_and_is_dead_in_the_end() -> None:
+    downstream, numbers = Downstream("poison"), count()
+    world = outage_world(downstream)
+    world.put(event("poison", key="p"))
+    by = world.deliverer()
+    for _ in range(120):
+        publish(world, numbers)
+        go_on(world, 5, lambda: by)
+    assert Metric.CIRCUITS_OPENED not in world.telemetry.totals
+    assert world.parked()["p"].state is ParkedState.DEAD
+
+
+@pytest.mark.parametrize("poison_keys", [2, 3, 4])
+def test_some_poison_keys_hold_up_healthy_events_of_any_lane_for_a_probe_or_two_only(
+    poison_keys: int,
+) -> None:
+    """Also where the function instance that sees the poison sees nothing else."""
+    downstream = Downstream(*(f"p{number}" for number in range(poison_keys)))
+    world = outage_world(downstream)
+    of_lane = {each: world.deliverer() for each in LANES}
+    for number in range(poison_keys):
+        world.put(event(f"p{number}", key=f"p{number}"))
+    waits: list[int] = []
+    for number in range(20):
+        published, began_ms = f"h{number}", world.clock.now_ms()
+        world.put(event(published, key="h"), of=lane(1))
+        while published not in world.recorder.ids():
+            go_on_by_lane(world, of_lane)
+        waits.append((world.clock.now_ms() - began_ms) // 1000)
+        for _ in range(60):
+            go_on_by_lane(world, of_lane)
+    assert max(waits) <= 3 * limits.CIRCUIT_PROBE_SECONDS
+
+
+def go_on_by_lane(world: World, of_lane: dict[Lane, Deliverer]) -> None:
+    """One second, in which each lane has a function instance of its own."""
+    world.relay_all()
+    bells = world.cloud.doorbells(world.topology, world.region)
+    while (body := world.timers.take()) is not None:
+        bells.ring(SUBSCRIPTION, [from_body(body)])
+    for message in world.receive():
+        world.answer([message], by=of_lane[from_body(message.body).lane])
+    world.clock.advance(1)
+
+
+def opened(world: World, by: Deliverer | None = None) -> None:
+    """Two failing keys of the first lane open the circuit."""
+    for one in named("a1", "b1"):
+        world.put(one)
+    assert world.deliver(by=by).outcome is Outcome.WAITING
+    assert circuit(world).state is CircuitState.OPEN
+
+
+OPENS_EARLY = {**breaker(parked_keys=2), **FEW}
+
+
+def test_a_poison_key_is_not_all_that_is_ever_probed() -> None:
+    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(world)
+    downstream.poison = {"a1"}
+    go_on(world, 200, world.deliverer)
+    assert circuit(world).state is CircuitState.CLOSED
+    assert world.recorder.ids() == ["b1"]
+
+
+def test_an_event_that_fails_a_probe_is_set_aside_and_the_next_probe_tries_another() -> None:
+    world = outage_world(Downstream("a1", "b1", "c1", "d1"), **OPENS_EARLY)
+    opened(world)
+    for one in named("c1", "d1", "e1"):
+        world.put(one)
+    go_on(world, 200, world.deliverer)
+    assert world.recorder.ids() == ["e1"]
+
+
+def test_an_event_that_no_attempt_can_mend_fails_no_probe() -> None:
+    failing = Failing({"a1": 99, "b1": 99})
+    world = world_of(failing, **OPENS_EARLY)
+    opened(world)
+    failing.error, failing.times = UndecodablePayloadError, {"c1": 99}
+    for one in named("c1", "d1"):
+        world.put(one)
+    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.parked()["c"].state is ParkedState.DEAD
+    assert "d1" in world.recorder.ids()
+    assert circuit(world).state is CircuitState.CLOSED
+
+
+def test_a_probe_that_crashed_before_and_fails_is_no_crash() -> None:
+    world = outage_world(Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(world)
+    for receive_count in range(2, 3 * limits.CRASHES_MAX):
+        world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+        deadline_ms = world.clock.now_ms() + 10_000
+        world.deliverer().deliver(world.bell(), deadline_ms=deadline_ms, receive_count=receive_count)
+    for parked in world.parked().values():
+        assert (parked.state, parked.failure.crashes) == (ParkedState.RETRYING, 0)
+
+
+def test_one_lane_probes_and_the_others_wait_and_are_rung_for_the_next_probe() -> None:
+    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(world)
+    for each in LANES:
+        world.put(event("p", key="p"), of=each)
+    downstream.down = True
+    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    before, timers = len(downstream.tried), len(world.timers)
+    for each in LANES:
+        assert world.deliver(each).outcome is Outcome.WAITING
+    assert len(downstream.tried) == before + 1
+    assert len(world.timers) >= timers + 2
+
+
+def test_a_lane_with_nothing_to_try_leaves_the_probe_to_the_next_and_closes_nothing() -> None:
+    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(world)
+    downstream.poison.clear()
+    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    assert world.deliver(lane(1), tail=0).outcome is Outcome.DUPLICATE
+    assert world.deliver(lane(1), tail=99).outcome is Outcome.DELIVERED
+    assert circuit(world).state is CircuitState.OPEN
+    assert world.deliver(tail=0).outcome is Outcome.DELIVERED
+    assert circuit(world).state is CircuitState.CLOSED
+    assert world.recorder.ids() == ["a1", "b1"]
+
+
+@pytest.mark.parametrize("crash", ["doorbells.ring", "second switch"])
+def test_rings_are_owed_after_a_crash_between_closing_and_ringing(crash: str) -> None:
+    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(world)
+    world.put(event("x1", key="x"), of=lane(1))
+    assert world.deliver(lane(1)).outcome is Outcome.WAITING
+    downstream.poison.clear()
+    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    while world.timers.next_due_ms() is not None:  # all other rings are lost
+        world.clock.advance(1)
+        while world.timers.take() is not None:
+            pass
+    rule = nth(1, Fault.CRASH_BEFORE, name=crash)
+    if crash == "second switch":
+        rule = nth(3, Fault.CRASH_BEFORE, name="ledger.switch")
+    with pytest.raises(SimulatedCrash):
+        world.deliver(by=world.deliverer(faults=Faults(rule)))
+    assert circuit(world).rings_owed
+    world.deliver(tail=0)
+    assert not circuit(world).rings_owed
+    world.deliver_all()
+    assert set(world.recorder.ids()) == {"a1", "b1", "x1"}
+
+
+@pytest.mark.parametrize("during", ["closed", "open"])
+def test_a_paused_circuit_delivers_nothing_and_resume_delivers_all(during: str) -> None:
+    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    if during == "open":
+        opened(world)
+    by = world.deliverer()
+    world.deliver(lane(1), by=by, tail=0)
+    assert operator(world).pause("maintenance")
+    world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
+    downstream.poison.clear()
+    for one in named("c1", "d1"):
+        world.put(one)
+    world.put(*named("x1"), of=lane(1))
+    before = len(downstream.tried)
+    go_on(world, 300, lambda: by)
+    assert len(downstream.tried) == before
+    assert (len(world.queue), circuit(world).state) == (0, CircuitState.PAUSED)
+    assert operator(world).resume()
+    world.deliver_all(by=by)
+    expected = {"c1", "d1", "x1"} | ({"a1", "b1"} if during == "open" else set())
+    assert set(world.recorder.ids()) == expected
+
+
+def test_who_knew_the_circuit_as_open_a_moment_ago_does_not_swallow_the_ring_of_its_end() -> None:
+    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    slow = world.deliverer()
+    opened(world, by=slow)
+    assert operator(world).pause("maintenance")
+    world.deliver(by=slow)
+    downstream.poison.clear()
+    assert operator(world).resume()
+    world.deliver_all(by=slow)
+    assert set(world.recorder.ids()) == {"a1", "b1"}

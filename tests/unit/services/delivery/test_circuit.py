@@ -1,0 +1,285 @@
+"""Owns when the breaker moves a circuit, what the circuit says then, and whom it tells."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import OutcomeUnknownError
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model.identity import Lane
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.memory.faults import Fault, Faults
+from eventfabric.wire.doorbell import from_body
+from tests.support.failing_handlers import breaker
+from tests.support.memory_fabric import LANE, World, lane
+from tests.unit.services.delivery.test_breaker import circuit
+
+PROBE_MS = 1000 * limits.CIRCUIT_PROBE_SECONDS
+WINDOW = limits.CIRCUIT_WINDOW_SECONDS
+
+
+class Told:
+    """Telemetry that keeps what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Any, ...]] = []
+
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
+        self.said.append((metric, value))
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        self.said.append((metric, value))
+
+    def tell(self, event: LogEvent, **about: object) -> None:
+        self.said.append((event, about))
+
+
+def breaker_of(world: World, faults: Faults | None = None, telemetry: Told | None = None) -> Breaker:
+    """A breaker of one process."""
+    faults = faults or Faults()
+    ledger = faults.ledger(world.ledger)
+    return Breaker(
+        world.subscription,
+        lanes=lanes_of(world.stream),
+        standings=Standings(world.subscription, ledger=ledger, clock=world.clock),
+        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)),
+        clock=world.clock,
+        telemetry=telemetry or Told(),
+    )
+
+
+def fail(one: Breaker, keys: int, *, of: Lane = LANE, handled_beside: int = 0) -> list[bool]:
+    """Fail `keys` keys one by one. Tell for each if the circuit was open after it."""
+    return [one.failed(of, f"k{key}", 0, handled_beside) for key in range(keys)]
+
+
+def probes(world: World) -> list[Doorbell]:
+    """The timers' doorbells, however long they take."""
+    world.clock.advance(limits.TIMER_DELAY_SECONDS_MAX)
+    return [from_body(body) for body in iter(world.timers.take, None)]
+
+
+def test_it_opens_as_soon_as_the_failures_are_enough_and_their_share_is_reached() -> None:
+    world = World(**breaker(failure_ratio=0.5))
+    assert fail(breaker_of(world), 6) == [False] * 4 + [True] * 2
+    fewer = breaker_of(World(**breaker(failure_ratio=0.5)))
+    fewer.handled(6)
+    assert fail(fewer, 6) == [False] * 5 + [True]
+    beside = breaker_of(World(**breaker(failure_ratio=0.5)))
+    assert fail(beside, 6, handled_beside=6) == [False] * 5 + [True]
+
+
+def test_one_key_that_fails_again_and_again_is_counted_once() -> None:
+    one = breaker_of(World())
+    assert not any(one.failed(LANE, "k", 0) for _ in range(50))
+    assert not one.suspects_outage(0)
+    assert not any(one.failed(lane(1), "k", 0) for _ in range(50))
+    assert one.suspects_outage(0)
+
+
+def test_what_the_circuit_says_when_it_opens() -> None:
+    world, told = World(), Told()
+    one = breaker_of(world, telemetry=told)
+    began_ms = world.clock.now_ms()
+    fail(one, 2)
+    world.clock.advance(7)
+    fail(one, limits.CIRCUIT_FAILURES_MIN)
+    now_ms = world.clock.now_ms()
+    opened = circuit(world)
+    reason = "5 keys failed, 100% of what was attempted"
+    assert opened == Circuit(
+        CircuitState.OPEN, reason, now_ms, now_ms + PROBE_MS, began_ms, now_ms, version=1
+    )
+    assert told.said == [
+        (Metric.CIRCUITS_OPENED, 1),
+        (Metric.CIRCUIT_OPEN, 1),
+        (LogEvent.CIRCUIT_OPENED, {"reason": reason}),
+    ]
+
+
+def test_opened_for_another_reason_it_suspects_nothing_that_failed_before() -> None:
+    world = World()
+    assert breaker_of(world).open_for("no permission")
+    now_ms = world.clock.now_ms()
+    assert circuit(world).reason == "no permission"
+    assert (circuit(world).suspect_from_ms, circuit(world).suspect_to_ms) == (now_ms, now_ms)
+
+
+def test_what_the_circuit_says_when_it_closes() -> None:
+    world, told = World(), Told()
+    one = breaker_of(world, telemetry=told)
+    began_ms = world.clock.now_ms()
+    fail(one, limits.CIRCUIT_FAILURES_MIN)
+    told.said.clear()
+    world.clock.advance(90)
+    one.handled(1)
+    now_ms = world.clock.now_ms()
+    closed = circuit(world)
+    assert replace(closed, version=0) == Circuit(
+        since_ms=now_ms, suspect_from_ms=began_ms, suspect_to_ms=now_ms
+    )
+    assert told.said == [
+        (Metric.CIRCUITS_CLOSED, 1),
+        (Metric.CIRCUIT_OPEN, 0),
+        (LogEvent.CIRCUIT_CLOSED, {}),
+    ]
+    assert len(world.queue) == 2
+
+
+def test_after_an_outage_the_counting_begins_anew() -> None:
+    one = breaker_of(World())
+    fail(one, limits.CIRCUIT_FAILURES_MIN)
+    one.close()
+    assert fail(one, limits.CIRCUIT_FAILURES_MIN) == [False] * 4 + [True]
+
+
+def test_paused_and_resumed_it_says_why_and_since_when_and_excuses_no_later_failure() -> None:
+    world = World()
+    one = breaker_of(world)
+    fail(one, limits.CIRCUIT_FAILURES_MIN)
+    opened = circuit(world)
+    world.clock.advance(10)
+    assert one.pause("by hand")
+    paused = circuit(world)
+    assert paused == replace(
+        opened, state=CircuitState.PAUSED, reason="by hand", since_ms=world.clock.now_ms(), version=2
+    )
+    world.clock.advance(10)
+    assert one.resume()
+    closed = circuit(world)
+    assert (closed.state, closed.since_ms) == (CircuitState.CLOSED, world.clock.now_ms())
+    assert (closed.suspect_from_ms, closed.suspect_to_ms) == (opened.suspect_from_ms, opened.suspect_to_ms)
+
+
+def test_who_is_too_late_to_resume_is_told() -> None:
+    world = World()
+    late = breaker_of(world)
+    late.pause("once")
+    assert late.circuit().state is CircuitState.PAUSED
+    faults = Faults()
+
+    def other_is_faster(called: str, overall: int, of_name: int) -> None:
+        if called == "ledger.switch" and of_name == 1:
+            other = breaker_of(world)
+            other.circuit()
+            assert other.pause("twice")
+
+    faults.rules.append(other_is_faster)
+    assert not breaker_of(world, faults).resume()
+    assert circuit(world).reason == "twice"
+
+
+@pytest.mark.parametrize(("seconds", "opens"), [(0, True), (WINDOW, True), (WINDOW + 0.001, False)])
+def test_failures_count_for_a_while(seconds: float, opens: bool) -> None:
+    world = World()
+    one = breaker_of(world)
+    fail(one, 2)
+    world.clock.advance(seconds)
+    failed = [one.failed(LANE, f"later {key}", 0) for key in range(3)]
+    assert failed == [False, False, opens]
+    assert len(failed) + 2 == limits.CIRCUIT_FAILURES_MIN
+
+
+def test_what_was_handled_counts_for_as_long_whatever_pauses_there_were() -> None:
+    world = World(**breaker(failure_ratio=0.5))
+    one = breaker_of(world)
+    for _ in range(WINDOW + 1):
+        one.handled(1)
+        world.clock.advance(2)
+    assert fail(one, WINDOW // 2)[-2:] == [False, True]
+
+
+def test_what_is_handled_within_a_second_counts_together_and_in_full() -> None:
+    world = World(**breaker(failure_ratio=0.5))
+    one = breaker_of(world)
+    for _ in range(10):
+        one.handled(2)
+        world.clock.advance(0.3)
+    assert fail(one, 20)[-2:] == [False, True]
+
+
+def test_an_outage_is_suspected_where_several_keys_failed_and_nothing_was_handled_since() -> None:
+    world = World()
+    one = breaker_of(world)
+    one.handled(1)
+    world.clock.advance(5)
+    since_ms = world.clock.now_ms()
+    fail(one, 1)
+    assert not one.suspects_outage(since_ms)
+    fail(one, 2)
+    assert one.suspects_outage(since_ms)
+    assert not one.suspects_outage(since_ms - 5000)
+    one.handled(1)
+    assert not one.suspects_outage(since_ms)
+
+
+class TestProbes:
+    def opened(self, world: World, faults: Faults | None = None) -> Breaker:
+        one = breaker_of(world, faults)
+        assert one.open_for("down")
+        return one
+
+    def test_only_one_lane_probes_until_the_next_probe_is_due(self) -> None:
+        world = World()
+        one = self.opened(world)
+        assert not one.take_probe()
+        world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+        other = breaker_of(world)
+        other.circuit()
+        assert one.take_probe()
+        assert circuit(world).probe_ms == world.clock.now_ms() + PROBE_MS
+        world.clock.advance(
+            0.001
+        )  # in the very same millisecond both would write the same, and both believe it
+        assert (other.take_probe(), one.take_probe()) == (False, False)
+
+    def test_one_that_is_given_back_is_there_for_the_next(self) -> None:
+        world = World()
+        one = self.opened(world)
+        world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+        assert one.take_probe()
+        one.give_back_probe()
+        assert one.take_probe()
+
+    def test_each_lane_that_waits_comes_within_seconds_of_the_probe_and_one_that_failed_after_them(
+        self,
+    ) -> None:
+        world = World()
+        one = self.opened(world)
+        due_ms = circuit(world).probe_ms
+        for index in range(2):
+            one.ring_probe(lane(index))
+            one.ring_probe(lane(index), failed=True)
+        rung = {(bell.lane, bell.again < due_ms + 5000): bell for bell in probes(world)}
+        assert len(rung) == 4
+        for bell in rung.values():
+            assert due_ms <= bell.again < due_ms + 10_000
+            assert bell.tail == ANY_TAIL
+        for index in range(2):
+            assert rung[lane(index), False].again == rung[lane(index), True].again + 5000
+
+    def test_it_comes_when_it_is_due_and_not_before(self) -> None:
+        world = World()
+        one = self.opened(world)
+        one.ring_probe(LANE)
+        due_ms = world.timers.next_due_ms()
+        assert due_ms is not None
+        (bell,) = probes(world)
+        assert 0 <= due_ms - bell.again < 1000
+
+    def test_one_that_cannot_be_sent_is_an_error_since_nobody_else_would_ring_the_lane(self) -> None:
+        world = World()
+        lost = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if "later" in called else None)
+        with pytest.raises(OutcomeUnknownError, match=str(LANE)):
+            self.opened(world, lost).ring_probe(LANE)
+
+    def test_none_is_rung_for_a_circuit_that_closed_meanwhile(self) -> None:
+        world = World()
+        breaker_of(world).ring_probe(LANE)
+        assert probes(world) == []

@@ -1,0 +1,398 @@
+"""Owns the decisions of the deliverer, one by one: where a lane goes on, stops or waits, and what is committed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import DivergenceError, UndecodableRecordError
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Chain, SequenceNumber
+from eventfabric.model.record import Record, Tail, chain_of
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.operations.failover import Failover
+from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from eventfabric.wire import record_item
+from eventfabric.wire.doorbell import from_body
+from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.recording_handler import Recorder
+
+DAY_MS = 86_400_000
+_BESIDE = ("handler.attempt", "ledger.standing", "ledger.hand_over")
+"""Calls that are made once in a while, and not for each run of a lane."""
+
+
+class BadOrder(Exception):
+    """The error that handlers raise here."""
+
+
+def failing_at(*ids: str) -> Recorder:
+    """A handler that fails at these events."""
+
+    def before(events: Sequence[Event]) -> None:
+        if any(one.id in ids for one in events):
+            raise BadOrder(events[0].id)
+
+    return Recorder(before=before)
+
+
+def put_each(world: World, *names: str) -> None:
+    """One record an event, each of a key of its own."""
+    for name in names:
+        world.put(event(name, key=name))
+
+
+def test_a_run_hands_over_each_event_in_order_and_moves_the_cursor_behind_the_last() -> None:
+    world = World()
+    world.put(event("a"), event("b"))
+    world.put(event("c"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "b", "c"]
+    cursor = world.cursor()
+    assert (cursor.sequence, cursor.base, cursor.chain) == (3, 3, world.records()[-1].chain)
+    assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 3
+
+
+def test_a_handled_event_knows_its_place_and_its_attempt() -> None:
+    world = World()
+    world.put(event("a"), event("b"))
+    bell, deadline_ms = world.bell(), world.clock.now_ms() + 5
+    world.deliverer().deliver(bell, deadline_ms=deadline_ms)
+    second = world.recorder.events[1]
+    assert (second.origin, second.lane, second.sequence) == (LANE.origin, LANE, 1)
+    attempt = world.recorder.attempts[1]
+    assert (attempt.subscription, attempt.number, attempt.deadline_ms) == ("billing", 1, deadline_ms)
+
+
+@pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once", "exactly_once"])
+def test_a_lane_run_makes_three_calls_and_a_duplicate_doorbell_one(guarantee: str) -> None:
+    world = World(guarantee=guarantee)
+    put_each(world, "a", "b", "c")
+    for calls, outcome in ((3, Outcome.DELIVERED), (1, Outcome.DUPLICATE)):
+        faults = Faults()
+        assert world.deliver(by=world.deliverer(faults=faults)).outcome is outcome
+        made = [call for call in faults.calls if call not in _BESIDE]
+        # What is known of nobody's pace goes one first: at most once commits before it, and then the rest.
+        assert len(made) - (guarantee == "at_most_once" and calls > 1) == calls
+    assert world.telemetry.totals[Metric.DOORBELLS_DUPLICATE] == 1
+
+
+def test_a_doorbell_for_less_than_was_delivered_is_a_duplicate_and_for_more_is_not() -> None:
+    world = World()
+    put_each(world, "a", "b")
+    world.deliver()
+    assert world.deliver(tail=1).outcome is Outcome.DUPLICATE
+    assert world.deliver(tail=5).outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "b"]
+
+
+def test_another_regions_lane_is_not_touched() -> None:
+    world = World()
+    assert world.deliver(lane(0, AWAY), tail=1).outcome is Outcome.NOT_OWNER
+    assert world.faults.calls == ["ledger.standing"] * 2
+
+
+def test_each_page_is_one_read_and_one_commit() -> None:
+    world = World()
+    put_each(world, *(f"e{number}" for number in range(2 * limits.PAGE_RECORDS_MAX + 5)))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == world.logged_ids()
+    assert (world.faults.count("log.read"), world.faults.count("ledger.commit")) == (3, 3)
+
+
+def test_a_filter_steps_over_other_types_and_still_commits() -> None:
+    world = World(types=["paid"])
+    world.put(event("a", type="paid"), event("b"))
+    world.put(event("c"), event("d"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a"]
+    assert world.cursor().sequence == 4
+
+
+def test_a_lane_of_other_types_only_is_stepped_over_page_by_page_until_the_time_is_up() -> None:
+    world = World(types=["paid"])
+    put_each(world, *(f"e{number}" for number in range(limits.PAGE_RECORDS_MAX + 1)))
+    result = world.deliver(time_ms=0)
+    assert result.outcome is Outcome.HANDED_BACK
+    assert world.cursor().sequence == limits.PAGE_RECORDS_MAX
+    assert world.deliver().outcome is Outcome.DELIVERED
+
+
+def test_a_record_of_other_types_need_not_be_decodable() -> None:
+    world = World(types=["paid"])
+    damaged = replace(world.record(world.origin_log.tail(LANE), event("a")), payload=b"\x63nonsense")
+    world.origin_log.append(replace(damaged, chain=rechained(world, damaged)))
+    world.put(event("b", type="paid"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["b"]
+
+
+def rechained(world: World, record: Record) -> Chain:
+    return chain_of(world.origin_log.tail(LANE).chain, record)
+
+
+def test_a_record_that_cannot_be_decoded_stops_the_lane_before_it_with_nothing_skipped() -> None:
+    world = World()
+    put_each(world, "a")
+    damaged = replace(world.record(world.origin_log.tail(LANE), event("b")), payload=b"\x63nonsense")
+    world.origin_log.append(replace(damaged, chain=rechained(world, damaged)))
+    put_each(world, "c")
+    for _ in range(2):
+        result = world.deliver()
+        assert result.outcome is Outcome.STOPPED
+        assert isinstance(result.cause, UndecodableRecordError)
+        assert not result.done
+        assert world.recorder.ids() == ["a"]
+        assert world.cursor().sequence == 1
+    assert world.telemetry.totals[Metric.LANES_STOPPED] == 2
+
+
+def test_an_item_that_is_no_record_stops_the_lane_before_it() -> None:
+    world = World()
+    put_each(world, "a")
+    item = record_item.to_item(world.record(world.origin_log.tail(LANE), event("b")))
+    del item["c"]
+    world.table.write("Put", {"Item": item})
+    result = world.deliver(tail=2)
+    assert isinstance(result.cause, UndecodableRecordError)
+    assert world.cursor().sequence == 1
+
+
+def test_a_hole_is_waited_for_and_its_own_doorbell_goes_on() -> None:
+    world = World()
+    put_each(world, "a")
+    missing = world.record(world.origin_log.tail(LANE), event("b"))
+    world.put(event("c"), log_lane_tail=missing.tail)
+    result = world.deliver()
+    assert result.outcome is Outcome.HOLE
+    assert result.done
+    assert world.recorder.ids() == ["a"]
+    assert world.cursor().sequence == 1
+    assert world.telemetry.totals[Metric.LANES_WAITING] == 1
+    world.origin_log.append(missing)
+    assert world.deliver(tail=2).outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "b", "c"]
+
+
+def test_a_lane_that_begins_with_a_hole_commits_nothing() -> None:
+    world = World()
+    missing = world.record(world.origin_log.tail(LANE), event("a"))
+    world.put(event("b"), log_lane_tail=missing.tail)
+    assert world.deliver().outcome is Outcome.HOLE
+    assert world.faults.calls == ["ledger.standing", "ledger.hand_over", "ledger.state", "log.read"]
+
+
+def test_a_record_of_another_chain_stops_the_lane() -> None:
+    world = World()
+    put_each(world, "a")
+    tail = world.origin_log.tail(LANE)
+    world.put(event("forged"), log_lane_tail=replace(tail, chain=Chain(b"!" * 16)))
+    result = world.deliver()
+    assert result.outcome is Outcome.STOPPED
+    assert isinstance(result.cause, DivergenceError)
+    assert world.recorder.ids() == ["a"]
+    assert world.cursor().sequence == 1
+
+
+def test_a_record_that_overlaps_the_one_before_stops_the_lane() -> None:
+    world = World()
+    world.put(event("a"), event("b"))
+    tail = world.origin_log.tail(LANE)
+    world.put(event("overlaps"), log_lane_tail=Tail(SequenceNumber(1), tail.chain, tail.time))
+    result = world.deliver(tail=3)
+    assert isinstance(result.cause, DivergenceError)
+    assert world.recorder.ids() == ["a", "b"]
+
+
+def test_at_most_once_commits_first_and_goes_on_after_a_failure() -> None:
+    cursors: list[int] = []
+    world = World(guarantee="at_most_once")
+
+    def before(events: Sequence[Event]) -> None:
+        cursors.append(world.cursor().sequence)
+        if events[0].id == "b":
+            raise BadOrder
+
+    world.recorder.before = before
+    put_each(world, "a", "b", "c")
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "c"]
+    # One by itself while nothing is known of how long one takes, then all that there is time for.
+    assert cursors == [1, 3, 3]
+    assert world.telemetry.totals[Metric.EVENTS_FAILED] == 1
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_out_of_time_commits_what_was_handled_and_says_so(guarantee: str) -> None:
+    world = World(guarantee=guarantee)
+    world.recorder.before = lambda events: world.clock.advance(10)
+    put_each(world, "a", "b", "c", "d")
+    result = world.deliver(time_ms=25_000)
+    assert (result.outcome, result.done) == (Outcome.HANDED_BACK, True)
+    assert world.recorder.ids() == ["a", "b"]
+    assert world.cursor().sequence == 2
+    (again,) = world.receive()
+    assert from_body(again.body).again == world.clock.now_ms()
+
+
+def test_an_attempt_that_would_outlive_its_time_is_not_begun_but_the_first_of_an_invocation_is() -> None:
+    world = World()
+    world.recorder.before = lambda events: world.clock.advance(20)
+    put_each(world, "a", "b", "c")
+    deliverer = world.deliverer()
+    for handled in (["a"], ["a", "b"], ["a", "b", "c"]):
+        world.deliver(by=deliverer, time_ms=15_000)
+        assert world.recorder.ids() == handled
+
+
+def test_a_hand_back_that_cannot_be_rung_leaves_its_doorbell_to_come_again() -> None:
+    world = World()
+    world.recorder.before = lambda events: world.clock.advance(10)
+    put_each(world, "a", "b")
+    faults = Faults(nth(1, Fault.THROTTLED, name="doorbells.ring"))
+    assert not world.deliver(by=world.deliverer(faults=faults), time_ms=5_000).done
+    assert world.cursor().sequence == 1
+
+
+def test_out_of_time_at_once_commits_and_attempts_nothing_under_at_most_once() -> None:
+    world = World(guarantee="at_most_once")
+    put_each(world, "a")
+    assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
+    assert world.recorder.attempts == []
+    assert world.cursor().sequence == 0
+
+
+def test_at_most_once_commits_only_what_it_has_time_for() -> None:
+    world = World(guarantee="at_most_once")
+    world.recorder.before = lambda events: world.clock.advance(10)
+    names = [f"e{number}" for number in range(9)]
+    put_each(world, *names)
+    deliverer = world.deliverer()
+    for _ in range(9):
+        world.deliver(by=deliverer, time_ms=25_000)
+    assert world.recorder.ids() == names
+    assert Metric.EVENTS_DROPPED not in world.telemetry.totals
+
+
+def test_what_at_most_once_has_no_time_left_for_is_counted_as_dropped() -> None:
+    world = World(guarantee="at_most_once")
+    seconds = iter([1.0, 20.0, 1.0, 1.0])
+    world.recorder.before = lambda events: world.clock.advance(next(seconds))
+    put_each(world, "a", "b", "c", "d", "e")
+    assert world.deliver(time_ms=15_000).outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "b"]
+    assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
+
+
+def test_of_a_batch_that_at_most_once_has_no_time_for_each_event_is_counted() -> None:
+    world = World(guarantee="at_most_once", handler=Recorder(batch_events_max=2))
+    seconds = iter([1.0, 20.0])
+    world.recorder.before = lambda events: world.clock.advance(next(seconds))
+    put_each(world, *"abcdefg")
+    assert world.deliver(time_ms=15_000).outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "b", "c", "d"]
+    assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(guarantee: str) -> None:
+    """Another consumer handles the whole lane in the middle of this one's first attempt."""
+    world = World(guarantee=guarantee)
+    other = world.deliverer(handler=Recorder(effects=guarantee == "exactly_once"))
+    put_each(world, "a", "b")
+    overtaken: list[Outcome] = []
+
+    def before(events: Sequence[Event]) -> None:
+        if not overtaken:
+            overtaken.append(world.deliver(by=other).outcome)
+
+    world.recorder.before = before
+    assert world.deliver().outcome is Outcome.DUPLICATE
+    assert overtaken == [Outcome.DELIVERED]
+    assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
+    if guarantee == "exactly_once":
+        assert world.effects() == {"a": 1, "b": 1}
+
+
+def test_a_run_that_lost_its_race_goes_on_only_with_what_its_region_still_delivers() -> None:
+    world = World()
+    other = world.deliverer(handler=Recorder())
+    put_each(world, "a")
+
+    def before(events: Sequence[Event]) -> None:
+        if world.log.tail(LANE).sequence == 1:
+            world.deliver(by=other)
+            Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY)).hand_over("moved")
+            world.cloud.replicate()
+            world.put(event("b"))
+
+    world.recorder.before = before
+    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert world.recorder.ids() == ["a"]
+    assert world.cursor().sequence == 1
+
+
+def test_a_lane_that_is_overtaken_again_and_again_is_left_to_its_doorbell() -> None:
+    world = World()
+    put_each(world, *(f"e{number}" for number in range(10)))
+    overtaken_at: list[int] = []
+
+    def overtake(events: Sequence[Event]) -> None:
+        """Once a run, just before its first event: another consumer handles that one, and has time for no more."""
+        run = world.telemetry.totals.get(Metric.COMMITS_LOST, 0)
+        if len(overtaken_at) == run:
+            overtaken_at.append(world.cursor().sequence)
+            slow = Recorder(before=lambda events: world.clock.advance(10))
+            world.deliver(by=world.deliverer(handler=slow), time_ms=1)
+
+    world.recorder.before = overtake
+    result = world.deliver()
+    assert result.outcome is Outcome.CONTENDED
+    assert not result.done
+    assert overtaken_at == list(range(limits.LANE_RACES_MAX))
+    assert world.telemetry.totals[Metric.COMMITS_LOST] == limits.LANE_RACES_MAX
+
+
+def test_a_batch_handler_gets_as_many_events_as_it_takes_across_records() -> None:
+    sizes: list[int] = []
+    handler = Recorder(batch_events_max=3, before=lambda events: sizes.append(len(events)))
+    world = World(handler=handler)
+    world.put(event("a"), event("b"))
+    world.put(*(event(name) for name in "cdefg"))
+    world.deliver()
+    assert sizes == [3, 3, 1]
+    assert handler.ids() == list("abcdefg")
+
+
+def test_a_failed_batch_is_gone_through_one_by_one_so_that_only_who_failed_is_parked() -> None:
+    handler = failing_at("e")
+    handler.batch_events_max = 3
+    world = World(handler=handler)
+    put_each(world, *"abcdefg")
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "b", "c", "d", "f", "g"]
+    assert set(world.parked()) == {"e"}
+    assert world.parked()["e"].failure.attempts == 3
+
+
+@pytest.mark.parametrize(("days", "latency_ms"), [(0, 0), (1, DAY_MS)])
+def test_the_latency_of_a_run_is_that_of_its_oldest_event(days: int, latency_ms: int) -> None:
+    world = World()
+    put_each(world, "a")
+    world.clock.advance(days * 86_400)
+    put_each(world, "b")
+    world.deliver()
+    assert world.telemetry.totals[Metric.DELIVERY_LATENCY] == latency_ms
+
+
+def test_a_doorbell_comes_through_the_queue_as_the_relay_rang_it() -> None:
+    world = World()
+    put_each(world, "a")
+    world.relay_all()
+    (message,) = world.receive()
+    assert from_body(message.body) == world.bell()
+    world.answer([message])
+    assert len(world.queue) == 0
+    assert world.recorder.ids() == ["a"]

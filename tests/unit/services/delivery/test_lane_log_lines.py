@@ -1,0 +1,146 @@
+"""Owns what log lines and errors say of a lane: which event of it, what befell it, and how often."""
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import OutcomeUnknownError, ParkedFullError, UndecodablePayloadError
+from eventfabric.limits import LATE_AFTER_SECONDS
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from tests.support.failing_handlers import BAD_ORDER, FEW, BadOrder, Failing, breaker, named, retry, world_of
+from tests.support.log_lines import telling
+from tests.support.memory_fabric import AWAY, LANE, World, lane
+from tests.unit.services.delivery.test_careful import Crashing, again
+from tests.unit.services.delivery.test_careful_again import crashed_at_a_retry
+from tests.unit.services.delivery.test_circuit import breaker_of
+from tests.unit.services.delivery.test_expiry import DAY_SECONDS, aged_world, expire
+from tests.unit.services.delivery.test_late import late_of, publish
+
+
+def about(sequence: int, error_type: str, *, attempts: int, crashes: int = 0) -> dict[str, object]:
+    """Return the fields of a log line about a parked key of the first lane."""
+    return {
+        "lane": str(LANE),
+        "sequence": sequence,
+        "error_type": error_type,
+        "attempts": attempts,
+        "crashes": crashes,
+    }
+
+
+def test_a_key_that_is_parked_and_one_that_is_freed_are_told_with_their_event_and_its_failure() -> None:
+    world = world_of(Failing({"b1": 2}), *named("a1", "b1"), **FEW)
+    told = telling(world)
+    world.deliver()
+    assert told.lines == [(LogEvent.KEY_PARKED, about(1, BAD_ORDER, attempts=1))]
+    world.deliver_all()
+    assert told.lines[1:] == [(LogEvent.KEY_FREED, about(1, BAD_ORDER, attempts=2))]
+    assert told.totals[Metric.KEYS_PARKED] == told.totals[Metric.KEYS_FREED] == 1
+
+
+def test_a_dead_letter_is_told_when_it_is_parked_and_when_its_attempts_are_used_up() -> None:
+    errors = {"a1": UndecodablePayloadError, "b1": BadOrder}
+    failing = Failing({"a1": 99, "b1": 99}, lambda name: errors[name](name))
+    world = world_of(failing, *named("a1", "b1"), **retry(immediate=0, attempts=2))
+    told = telling(world)
+    world.deliver()
+    unreadable = about(0, "eventfabric.errors:UndecodablePayloadError", attempts=1)
+    assert told.lines == [
+        (LogEvent.KEY_PARKED, unreadable),
+        (LogEvent.DEAD_LETTER, unreadable),
+        (LogEvent.KEY_PARKED, about(1, BAD_ORDER, attempts=1)),
+    ]
+    world.deliver_all()
+    assert told.lines[3:] == [(LogEvent.DEAD_LETTER, about(1, BAD_ORDER, attempts=2))]
+    assert told.totals[Metric.DEAD_LETTERS] == 2
+
+
+def test_an_event_that_crashed_by_itself_is_told_with_the_number_of_its_crashes() -> None:
+    world = world_of(Crashing({"b1": 3}), *named("a1", "b1"))
+    told = telling(world)
+    for receive_count in (1, 2, 3):
+        with pytest.raises(SimulatedCrash):
+            again(world, receive_count)
+    again(world, 4)
+    crashed = [{"lane": str(LANE), "sequence": 1, "crashes": crashes} for crashes in (1, 2)]
+    assert told.of(LogEvent.EVENT_CRASHED) == crashed
+    assert told.totals[Metric.EVENTS_CRASHED] == 2
+
+
+def test_so_is_a_parked_one_that_crashed_when_it_was_tried_again() -> None:
+    world = crashed_at_a_retry(Crashing({}, {"b1": 1, "a1": 1}))
+    told = telling(world)
+    again(world, 3)
+    assert told.of(LogEvent.EVENT_CRASHED) == [{"lane": str(LANE), "sequence": 0, "crashes": 1}]
+    assert told.of(LogEvent.KEY_FREED) == [about(0, BAD_ORDER, attempts=1, crashes=1)]
+
+
+def test_one_that_is_dead_of_its_crashes_is_told_with_all_of_them() -> None:
+    world = world_of(Crashing({"a1": limits.CRASHES_MAX + 1}), *named("a1"))
+    told = telling(world)
+    for receive_count in range(1, limits.CRASHES_MAX + 2):
+        with pytest.raises(SimulatedCrash):
+            again(world, receive_count)
+    again(world, limits.CRASHES_MAX + 2)
+    assert told.of(LogEvent.DEAD_LETTER) == [about(0, "Crashed", attempts=0, crashes=limits.CRASHES_MAX)]
+
+
+def test_events_that_expired_are_told_with_where_they_began_and_how_many_they_were() -> None:
+    world = aged_world(on_expired="skip")
+    world.clock.advance(2.5 * DAY_SECONDS)
+    expire(world)
+    told = telling(world)
+    world.deliver()
+    assert told.lines == [(LogEvent.EVENTS_SKIPPED, {"lane": str(LANE), "sequence": 1, "events": 2})]
+
+
+def test_a_look_for_later_events_that_ends_early_is_told_with_where_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 3)
+    world = World()
+    publish(world, "a1")
+    world.clock.advance(1)
+    publish(world, "b2", "c2", "d2", "a2", origin=AWAY)
+    away = world.at(AWAY)
+    away.deliver(lane(0, AWAY))
+    world.cloud.replicate()
+    world.clock.advance(LATE_AFTER_SECONDS + 1)
+    told = telling(world)
+    world.deliver(lane(0), time_ms=0)
+    assert told.of(LogEvent.LATE_UNKNOWN) == [{"lane": str(lane(0, AWAY)), "sequence": 3}]
+    assert late_of(world) == {}
+
+
+def test_a_probe_that_could_not_be_sent_is_named() -> None:
+    world = World()
+    one = breaker_of(world, Faults(nth(1, Fault.THROTTLED, name="doorbells.ring_later")))
+    assert one.open_for("down")
+    with pytest.raises(OutcomeUnknownError) as caught:
+        one.ring_probe(LANE)
+    assert caught.value.operation == "ring later"
+    assert str(caught.value) == f"ring later: the probe of lane {LANE} was not sent"
+
+
+def test_a_lane_that_halts_since_too_much_is_parked_says_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PARKED_KEYS_MAX", 1)
+    world = world_of(Failing({"a1": 99, "b1": 99}), *named("a1", "b1"))
+    told = telling(world)
+    result = world.deliver()
+    assert isinstance(result.cause, ParkedFullError)
+    assert (result.outcome, str(result.cause)) == (Outcome.STOPPED, f"lane {LANE} has parked 1 keys")
+    assert told.totals[Metric.LANES_STOPPED] == 1
+
+
+def test_what_opens_the_circuit_of_a_key_whose_attempts_are_used_up_is_told() -> None:
+    failing = Failing({"a1": 99, "b1": 99})
+    world = world_of(failing, *named("a1", "b1"), **retry(immediate=0, attempts=2), **breaker(parked_keys=3))
+    told = telling(world)
+    by = world.deliverer()
+    world.deliver(by=by)
+    world.clock.advance(60)
+    assert world.deliver(tail=0, by=by).outcome is Outcome.WAITING
+    (opened,) = told.of(LogEvent.CIRCUIT_OPENED)
+    assert opened == {"reason": f"nothing succeeds; last {BAD_ORDER}"}
+    assert told.of(LogEvent.DEAD_LETTER) == []

@@ -1,0 +1,92 @@
+"""Owns how much of a log a delivery reads: a page at a time, and no more than it looks at."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
+from eventfabric.model.identity import BatchId, Lane, SequenceNumber
+from eventfabric.model.record import Note, record_at
+from tests.support.failing_handlers import FEW, Failing, named, world_of
+from tests.support.memory_fabric import AWAY, LANE, STREAM, World, batch_of, event, lane
+from tests.support.recorded_reads import Asked
+from tests.unit.services.delivery.test_late import late_of, publish
+from tests.unit.services.delivery.test_later_events import deliver_there, lost
+from tests.unit.services.delivery.test_later_looks import home_is_back
+
+THERE = lane(0, AWAY)
+
+
+def delivered(world: World, of: Lane = LANE, *, tail: int | None = None) -> Asked:
+    """Deliver a lane. Return the log's reads for that."""
+    unwatched, bell = world.log, world.bell(of, tail)
+    watched = Asked(unwatched)
+    world.log = watched  # type: ignore[assignment]  # on its way to the log
+    world.deliver(of, tail=bell.tail)
+    world.log = unwatched
+    return watched
+
+
+def test_a_lane_is_read_page_by_page_from_its_cursor_on() -> None:
+    world = World()
+    for number in range(PAGE_RECORDS_MAX + 3):
+        world.put(event(f"e{number}", key=f"k{number}"))
+    world.deliver(tail=1, time_ms=0)
+    assert delivered(world).reads == [
+        (LANE, 0, PAGE_RECORDS_MAX, None),
+        (LANE, PAGE_RECORDS_MAX, PAGE_RECORDS_MAX, None),
+    ]
+
+
+def test_an_event_that_waits_costs_a_read_of_its_record_and_those_in_one_record_only_one() -> None:
+    world = world_of(Failing({"a1": 1}), **FEW)
+    world.put(*named("x1", "a1", "a2"))
+    world.put(*named("a3"))
+    world.deliver()
+    world.clock.advance(60)
+    assert delivered(world, tail=0).reads == [(LANE, 0, 1, None), (LANE, 3, 1, None), (LANE, 4, 100, None)]
+    assert world.recorder.ids() == ["x1", "a1", "a2", "a3"]
+
+
+def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_nowhere_else() -> None:
+    world = World().at(AWAY)
+    log = world.cloud.log(world.topology, STREAM, AWAY)
+    noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(7)))
+    record = record_at(log.tail(THERE), THERE, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
+    assert log.append(record) is None
+    assert delivered(world, THERE).reads == [(THERE, 0, 100, None), (LANE, 7, 1, 8)]
+
+
+class TestLater:
+    """Later events are looked up once, up to those that were handed out, and within bounds."""
+
+    def test_it_is_read_up_to_what_was_handed_out(self) -> None:
+        away = lost()
+        deliver_there(away, *(f"c{number}" for number in range(149)), "a2")
+        publish(away, "b2", origin=AWAY)
+        home_is_back(away)
+        expected = [(THERE, 0, 100, 150), (THERE, 100, 100, 150), (THERE, 149, 1, None)]
+        assert delivered(away).reads[1:] == expected
+        assert late_of(away)["a1"] == "a2"
+
+    @pytest.mark.parametrize("milliseconds", [0, 1])
+    def test_nothing_is_read_where_nothing_was_published_later(self, milliseconds: int) -> None:
+        world = World()
+        publish(world, "a1", origin=AWAY)
+        world.at(AWAY).deliver(THERE)
+        world.clock.advance(milliseconds / 1000)
+        publish(world, "a2")
+        world.cloud.replicate()
+        world.clock.advance(LATE_AFTER_SECONDS + 1)
+        watched = delivered(world)
+        assert watched.reads == [(LANE, 0, 100, None)]
+        assert watched.tails == [(THERE, 1)], "what stands behind that is nobody's yet"
+
+    def test_it_is_looked_up_once_for_all_events_of_a_visit(self) -> None:
+        away = lost()
+        deliver_there(away, "a2", "b2")
+        home_is_back(away)
+        watched = delivered(away)
+        pages = [one for one in watched.reads if one[0] == THERE and one[3] is not None]
+        assert len(pages) == 1
+        assert late_of(away) == {"a2": None, "b2": None, "a1": "a2", "b1": "b2"}

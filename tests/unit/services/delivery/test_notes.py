@@ -1,0 +1,140 @@
+"""Owns which of two copies of a batch is delivered: decided once, and as it was decided."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.model.commit import Committed, Decided, RaceLost
+from eventfabric.model.cursor import START
+from eventfabric.model.decision import Decision
+from eventfabric.model.identity import BatchId, Region, SequenceNumber
+from eventfabric.model.record import Note, Record, record_at
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.notes import settle_notes
+from tests.support.memory_fabric import AWAY, HOME, LANE, World, batch_of, event, lane
+
+BATCH = BatchId(b"b" * 16)
+NOTED_LANE = lane(0, AWAY)
+OTHER_LANE = lane(1, AWAY)
+
+
+def noted(world: World, at: int = 0) -> Record:
+    """A batch in AWAY that may also stand in HOME's lane."""
+    batch = replace(batch_of([event("a")], BATCH), note=Note(LANE, SequenceNumber(at)))
+    tail = world.cloud.log(world.topology, "orders", AWAY).tail(NOTED_LANE)
+    return record_at(tail, NOTED_LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
+
+
+def first_copy(world: World) -> None:
+    """Append the batch in HOME's lane as well."""
+    record = record_at(
+        world.origin_log.tail(LANE),
+        LANE,
+        batch_of([event("a")], BATCH),
+        now_ms=world.clock.now_ms(),
+        retention_seconds=None,
+    )
+    assert world.origin_log.append(record) is None
+
+
+def settled(world: World, *records: Record) -> tuple[list[Decided], set[BatchId]]:
+    """Settle notes like a visit to the noted lane, which then writes the decisions."""
+    context = world.deliverer()._context
+    decided, elsewhere = settle_notes(context, world.key_of(NOTED_LANE), records)
+    if decided:
+        state = world.ledger.state(world.key_of(NOTED_LANE)).cursor(world.region)
+        done = world.ledger.commit(world.key_of(NOTED_LANE), state, state, decided=decided)
+        assert isinstance(done, Committed)
+    return decided, elsewhere
+
+
+def decision(wins: bool, region: Region = HOME) -> Decision:
+    return Decision(region, BATCH, noted_wins=wins)
+
+
+def test_where_the_first_copy_is_here_the_noted_one_is_stepped_over() -> None:
+    world = World()
+    first_copy(world)
+    ((decided,), elsewhere) = settled(world, noted(world))
+    assert (decided.key, decided.decision) == (world.key_of(LANE), decision(False))
+    assert elsewhere == {BATCH}
+
+
+@pytest.mark.parametrize("there", ["nothing", "another batch", "this batch elsewhere", "this batch behind"])
+def test_where_it_is_not_the_noted_one_is_delivered(there: str) -> None:
+    world, at = World(), 0
+    if there == "another batch":
+        world.put(event("other"))
+    elif there == "this batch elsewhere":
+        world.put(event("other"))
+        first_copy(world)
+    elif there == "this batch behind":
+        world.put(event("other"), event("other too"))
+        first_copy(world)
+        at = 1
+    ((decided,), elsewhere) = settled(world, noted(world, at))
+    assert decided.decision == decision(True)
+    assert elsewhere == set()
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_what_was_decided_stays_so_whatever_comes(comes: bool) -> None:
+    world = World()
+    if not comes:
+        first_copy(world)
+    record = noted(world)
+    (_, before) = settled(world, record)
+    if comes:
+        first_copy(world)
+    assert settled(world, record) == ([], before)
+    assert before == (set() if comes else {BATCH})
+
+
+@pytest.mark.parametrize("retention_days", [0, 3])
+def test_a_decision_is_kept_for_as_long_as_the_first_copy_may_still_come(retention_days: int) -> None:
+    world = World(retention_days=retention_days)
+    ((decided,), _) = settled(world, noted(world))
+    kept_seconds = retention_days * 86_400 + limits.DECISION_KEPT_SECONDS
+    assert decided.expires_seconds == world.clock.now_ms() // 1000 + kept_seconds
+
+
+@pytest.mark.parametrize("deliver", ["one", "everywhere"])
+def test_each_region_decides_for_itself_only_where_each_delivers_all(deliver: str) -> None:
+    settings: dict[str, Any] = {"region": HOME} if deliver == "one" else {}
+    world = World(deliver=deliver, **settings)
+    first_copy(world)
+    theirs = Decided(world.key_of(LANE), decision(True, AWAY), world.clock.now_ms() // 1000 + 60)
+    ledger = world.cloud.ledger(world.topology, AWAY)
+    assert isinstance(ledger.commit(world.key_of(NOTED_LANE), START, START, decided=[theirs]), Committed)
+    world.cloud.replicate()
+    decided, elsewhere = settled(world, noted(world))
+    if deliver == "one":
+        assert (decided, elsewhere) == ([], set())
+    else:
+        assert [one.decision for one in decided] == [decision(False)]
+        assert elsewhere == {BATCH}
+        assert settled(world, noted(world)) == ([], {BATCH})
+
+
+def test_of_two_visits_only_one_decides() -> None:
+    world = World()
+    record = noted(world)
+    context = world.deliverer()._context
+    (late, _) = settle_notes(context, world.key_of(NOTED_LANE), [record])
+    first_copy(world)
+    settled(world, record)
+    lost = world.ledger.commit(world.key_of(OTHER_LANE), START, START, decided=late)
+    assert isinstance(lost, RaceLost)
+
+
+def test_whether_the_first_copy_is_here_is_asked_of_its_place_and_not_of_what_stands_behind() -> None:
+    world = World()
+    assert world.cloud.log(world.topology, "orders", AWAY).append(noted(world)) is None
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    spoilt = {"pk": {"S": str(LANE)}, "sk": {"N": "4000000"}, "junk": {"S": "?"}}
+    world.cloud.regions[AWAY].table(world.stream.table.name).write("Put", {"Item": spoilt})
+    assert away.deliver(NOTED_LANE).outcome is Outcome.DELIVERED
+    assert away.recorder.ids() == ["a"]

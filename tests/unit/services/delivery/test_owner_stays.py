@@ -1,0 +1,198 @@
+"""A definition says who delivers lanes first. From then on it is a handover that moves them, and nothing else."""
+
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.definition.file import parse_definition
+from eventfabric.errors import ChangedDeliverError, FailoverError, OutcomeUnknownError
+from eventfabric.model.identity import Region
+from eventfabric.model.owner import Owner, Standing
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.operations.failover import Failover
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from eventfabric.topology import Topology
+from tests.support.failing_handlers import Failing, named, retry, world_of
+from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, World, event, lane, topology
+
+ONCE = retry(immediate=0, attempts=1)
+CHANGES = [
+    ({"deliver": "one", "region": HOME}, {"deliver": "one", "region": AWAY}),
+    ({"deliver": "origin"}, {"deliver": "one", "region": AWAY}),
+]
+
+
+def in_order(*regions: Region, deliver: str, durability: str) -> Topology:
+    """The world's definition with its Regions in this order, of which the first is the default of `deliver = "one"`."""
+    names = ", ".join(f'"{region}"' for region in regions)
+    return Topology(
+        parse_definition(f"""
+            [fabric]
+            name = "shop"
+            regions = [{names}]
+            [streams.{STREAM}]
+            lanes = 2
+            durability = "{durability}"
+            [subscriptions.billing]
+            stream = "{STREAM}"
+            handler = "subscribers.billing:charge"
+            deliver = "{deliver}"
+        """)
+    )
+
+
+def dead_letters(world: World, region: Region) -> list[str]:
+    """The places of the dead letters that a Region lists."""
+    found = Operations(world.topology, region, world.ports(region)).dead_letters("billing").find()
+    return [letter.place for letter in found]
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once", "at_most_once"])
+@pytest.mark.parametrize(("before", "after"), CHANGES)
+def test_another_region_in_the_definition_hands_nothing_out_again(
+    before: dict[str, Any], after: dict[str, Any], guarantee: str
+) -> None:
+    failing = Failing({"d1": 99})
+    world = world_of(failing, *named("a1", "b1", "d1", "c1"), guarantee=guarantee, **before, **ONCE)
+    for _ in range(2):
+        world.deliver()
+    letters = dead_letters(world, HOME)
+    assert letters == ([] if guarantee == "at_most_once" else [f"{LANE}@2"])
+    world.cloud.replicate()
+    world.topology = topology(guarantee=guarantee, **after, **ONCE)
+    world.put(*named("n1"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    assert away.deliver().outcome is Outcome.NOT_OWNER
+    world.deliver()
+    assert (away.recorder.ids(), world.recorder.ids()) == ([], ["a1", "b1", "c1", "n1"])
+    assert dead_letters(world, HOME) == letters
+
+
+def test_a_handover_then_moves_the_lanes_with_their_cursors_and_dead_letters() -> None:
+    world = world_of(Failing({"d1": 99}), *named("a1", "d1"), deliver="one", region=HOME, **ONCE)
+    world.deliver()
+    world.topology = topology(deliver="one", region=AWAY, **ONCE)
+    world.cloud.replicate()
+    (moving,) = Operations(world.topology, AWAY, world.ports(AWAY)).failback()
+    moving.hand_over()
+    world.put(*named("n1"))
+    world.cloud.replicate()
+    world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
+    away = world.at(AWAY)
+    away.deliver()
+    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert away.recorder.ids() == ["n1"]
+    assert dead_letters(world, AWAY) == [f"{LANE}@1"]
+
+
+def test_while_the_definitions_differ_one_region_delivers() -> None:
+    world = World(deliver="one", region=HOME)
+    world.put(event("a1"))
+    away = world.at(AWAY)
+    away.topology = topology(deliver="one", region=AWAY)
+    assert world.deliver().outcome is Outcome.DELIVERED
+    # The note of HOME's first delivery is not replicated, and AWAY, which has the new definition, asks.
+    for link in world.cloud.links:
+        if link.source.name == world.stream.table.name:
+            link.pass_on()
+    world.clock.advance(1)
+    assert away.deliver().outcome is Outcome.NOT_OWNER
+    assert (world.recorder.ids(), away.recorder.ids()) == (["a1"], [])
+
+
+@pytest.mark.parametrize("durability", ["replicated", "quorum"])
+@pytest.mark.parametrize("deliver", ["one", "origin"])
+def test_regions_in_another_order_hand_nothing_out_again(durability: str, deliver: str) -> None:
+    world = World(durability=durability, deliver=deliver)
+    world.put(*named("a1", "b1"))
+    world.deliver()
+    world.cloud.replicate()
+    others = [AWAY, HOME, FAR] if durability == "quorum" else [AWAY, HOME]
+    world.topology = in_order(*others, deliver=deliver, durability=durability)
+    world.put(*named("n1"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    away.deliver()
+    world.deliver()
+    assert (away.recorder.ids(), world.recorder.ids()) == ([], ["a1", "b1", "n1"])
+
+
+@pytest.mark.parametrize("durability", ["replicated", "quorum"])
+def test_lanes_that_one_region_delivers_are_not_delivered_everywhere_all_at_once(durability: str) -> None:
+    world = World(durability=durability, deliver="origin")
+    world.put(event("a1"))
+    world.deliver()
+    world.cloud.replicate()
+    world.topology = topology(durability=durability, deliver="everywhere")
+    for there in (world, world.at(AWAY)):
+        result = there.deliver()
+        assert (result.outcome, type(result.cause)) == (Outcome.STOPPED, ChangedDeliverError)
+    assert world.recorder.ids() == ["a1"]
+
+
+def test_a_region_that_delivered_for_itself_goes_on_from_its_own_cursor_when_it_does_for_all() -> None:
+    world = World(deliver="everywhere")
+    world.put(event("a1"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    away.deliver()
+    away.topology = topology(deliver="one", region=AWAY)
+    world.put(event("a2"))
+    world.cloud.replicate()
+    away.deliver()
+    assert away.recorder.ids() == ["a1", "a2"]
+
+
+def test_the_first_delivery_is_noted_once_and_before_the_lane_is_looked_at() -> None:
+    world = World()
+    world.put(event("a1"))
+    world.put(event("a2"), of=lane(1))
+    world.deliver()
+    world.deliver(lane(1))
+    assert world.faults.count("ledger.hand_over") == 1
+    calls = world.faults.calls
+    assert calls.index("ledger.hand_over") < calls.index("ledger.state")
+
+
+def test_a_note_whose_reply_is_lost_stands_and_is_found() -> None:
+    world = World()
+    world.put(event("a1"))
+    faults = Faults(nth(1, Fault.LOST_REPLY, name="ledger.hand_over"))
+    with pytest.raises(OutcomeUnknownError):
+        world.deliver(by=world.deliverer(faults=faults))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a1"]
+
+
+def test_of_two_processes_of_a_region_one_notes_it() -> None:
+    world = World()
+    standings = [Standings(world.subscription, ledger=world.ledger, clock=world.clock) for _ in range(2)]
+    for one in standings:
+        one.read()
+    owners = [one.begin(HOME) for one in standings]
+    assert owners[0] == owners[1] == Owner(HOME, HOME, 0, HOME, since_ms=world.clock.now_ms(), version=1)
+
+
+def test_of_two_first_deliveries_the_later_counts_and_of_handovers_the_highest() -> None:
+    early, late = Owner(HOME, HOME, 0, HOME, since_ms=1), Owner(HOME, AWAY, 0, AWAY, since_ms=2)
+    assert Standing(owners=(late, early)).owner(HOME) == late
+    handed = Owner(HOME, FAR, 1, FAR, since_ms=0)
+    assert Standing(owners=(late, handed, early)).owner(HOME) == handed
+
+
+def test_a_region_that_is_in_no_definition_any_more_is_failed_over_from() -> None:
+    world = World(deliver="one", region=HOME)
+    world.put(event("a1"), of=lane(0, AWAY))
+    world.cloud.replicate()
+    world.deliver(lane(0, AWAY))
+    world.cloud.replicate()
+    left = in_order(AWAY, deliver="one", durability="replicated")
+    moving = Failover(left, source=HOME, target=AWAY, ports=world.ports(AWAY))
+    (owner,) = moving.hand_over()
+    assert (owner.region, owner.epoch) == (AWAY, 1)
+    with pytest.raises(FailoverError):
+        Failover(left, source=FAR, target=AWAY, ports=world.ports(AWAY))

@@ -1,0 +1,227 @@
+"""A parked key with more waiting events than it lists: the log has the others, and they come in order."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.model.identity import SequenceNumber
+from eventfabric.model.parked import Parked, ParkedState, Place, Rest
+from eventfabric.model.proof import ExceptionKind
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.wire import parked_item
+from eventfabric.wire.item_size import item_bytes
+from eventfabric.wire.keys import record_key
+from tests.support.failing_handlers import (
+    BAD_ORDER,
+    Failing,
+    dead_letters,
+    drained,
+    named,
+    retry,
+    the_dead_letter,
+    waiting,
+    world_of,
+)
+from tests.support.memory_fabric import LANE, World, event, topology
+from tests.support.replays import replay
+from tests.support.tampered_worlds import log_table, proof
+
+DEAD = retry(permanent=[BAD_ORDER])
+
+
+_LATEST_MS, _LAST = limits.MILLISECONDS_MAX, limits.SEQUENCE_MAX
+
+
+@pytest.fixture(autouse=True)
+def _few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 2)
+
+
+def dead_with(behind: int, **settings: Any) -> World:
+    """A world with a dead letter of key a, and events of keys a and b behind it."""
+    world = world_of(Failing({"a0": 1}), **{**DEAD, **settings})
+    for number in range(behind + 1):
+        world.put(*named(f"a{number}", f"b{number}"))
+    world.deliver()
+    return world
+
+
+def of_key_a(world: World) -> list[str]:
+    return [one for one in world.recorder.ids() if one[0] == "a"]
+
+
+@pytest.mark.parametrize("behind", [1, 2, 3, 4, 5, 9])
+def test_all_that_waits_comes_in_order_once_the_dead_letter_is_redriven(behind: int) -> None:
+    world = dead_with(behind)
+    assert world.cursor().sequence == 2 * behind + 2
+    assert len(waiting(world, "a")) == 2
+    dead_letters(world).redrive(the_dead_letter(world))
+    world.put(*named("a99"))
+    drained(world)
+    assert of_key_a(world) == [*(f"a{number}" for number in range(behind + 1)), "a99"]
+    assert world.parked() == {}
+
+
+def test_events_that_come_to_wait_unlisted_change_nothing_that_is_stored() -> None:
+    world = dead_with(3)
+    before = world.parked()["a"]
+    world.clock.advance(limits.TORN_READ_DOUBT_SECONDS)
+    world.put(*named("a7", "a8"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.parked()["a"] == before
+
+
+def test_they_write_their_key_once_a_visit_where_the_cursor_is_so_new_that_it_may_be_ahead_of_the_key() -> (
+    None
+):
+    world = dead_with(3)
+    before = world.parked()["a"]
+    world.put(*named("a7", "a8"))
+    world.put(*named("a9"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.parked()["a"] == replace(before, version=before.version + 1)
+
+
+def test_what_the_subscription_does_not_want_is_not_handed_out() -> None:
+    world = world_of(Failing({"a0": 1}), types=["paid"], **DEAD)
+    for number in range(6):
+        world.put(event(f"a{number}", key="a", type="paid" if number % 2 == 0 else "sent"))
+    world.deliver()
+    dead_letters(world).redrive(the_dead_letter(world))
+    drained(world)
+    assert of_key_a(world) == ["a0", "a2", "a4"]
+
+
+def test_one_visit_reads_a_bounded_part_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(Failing({"a0": 1}), **DEAD)
+    world.put(*named("a0", "a1", "a2"))
+    for number in range(9):
+        world.put(*named(f"b{number}"))
+    world.put(*named("a9"))
+    world.deliver()
+    monkeypatch.setattr(limits, "WAITING_RECORDS_MAX", 2)
+    dead_letters(world).redrive(the_dead_letter(world))
+    world.put(*named("c1"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    parked = world.parked()["a"]
+    assert (parked.waiting, parked.state) == ((), ParkedState.RETRYING)
+    assert of_key_a(world) == ["a0", "a1", "a2"]
+    assert "c1" in world.recorder.ids()
+    drained(world)
+    assert (of_key_a(world), world.parked()) == (["a0", "a1", "a2", "a9"], {})
+
+
+def test_what_expired_unlisted_is_one_dead_letter_and_what_is_behind_it_comes() -> None:
+    world = dead_with(5)
+    for sequence in (4, 6):
+        log_table(world).write("Delete", {"Key": record_key(LANE, sequence)})
+    dead_letters(world).redrive(the_dead_letter(world))
+    drained(world)
+    letter = the_dead_letter(world)
+    assert (letter.parked.failure.error_type, letter.parked.first.sequence) == ("RecordExpired", 4)
+    dead_letters(world).discard(letter)
+    drained(world)
+    assert (of_key_a(world), world.parked()) == (["a0", "a1", "a4", "a5"], {})
+
+
+def test_a_replay_behind_what_waits_unlisted_repeats_nothing_twice() -> None:
+    world = dead_with(5)
+    replay(world, 8)
+    drained(world)
+    assert (waiting(world, "a"), world.parked()["a"].first.sequence) == ([0, 2], 0)
+    dead_letters(world).redrive(the_dead_letter(world))
+    drained(world)
+    assert of_key_a(world) == [f"a{number}" for number in range(6)]
+    assert [told for told in world.recorder.told() if told[0] == "a5"] == [("a5", True)]
+
+
+def test_a_replay_before_what_waits_unlisted_has_it_come_again_with_the_cursor() -> None:
+    world = dead_with(5)
+    replay(world, 2)
+    assert (waiting(world, "a"), world.parked()["a"].rest) == ([0], None)
+    drained(world)
+    dead_letters(world).redrive(the_dead_letter(world))
+    drained(world)
+    assert of_key_a(world) == [f"a{number}" for number in range(6)]
+
+
+def test_a_proof_excepts_what_waits_unlisted_and_what_was_dropped_with_its_dead_letter() -> None:
+    world = dead_with(4)
+    found = proof(world).exceptions
+    of = {one.sequence: one.kind for one in found}
+    assert of == {0: ExceptionKind.DEAD} | dict.fromkeys((2, 4, 6, 8), ExceptionKind.WAITING)
+    dead_letters(world).discard(the_dead_letter(world), all_waiting=True, by="ann")
+    world.put(*named("a9"))
+    drained(world)
+    assert (of_key_a(world), world.parked()) == (["a9"], {})
+    found = proof(world).exceptions
+    assert {one.sequence: one.kind for one in found} == dict.fromkeys(
+        (0, 2, 4, 6, 8), ExceptionKind.DISCARDED
+    )
+    assert {one.by for one in found} == {"ann"}
+
+
+def test_keys_of_when_order_was_kept_stay_together_where_it_is_kept_no_more() -> None:
+    world = dead_with(4)
+    world.topology = topology(2, "replicated", 0, order="none", **DEAD)
+    world.put(*named("a5", "b5"))
+    world.deliver()
+    assert of_key_a(world) == []
+    dead_letters(world).redrive(the_dead_letter(world))
+    drained(world)
+    world.put(*named("a6"))
+    drained(world)
+    assert of_key_a(world) == [f"a{number}" for number in range(7)]
+
+
+def test_the_largest_parked_key_is_within_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    world = dead_with(0)
+    text = "\x00" * 5_000
+    failure = replace(
+        world.parked()["a"].failure,
+        error_type=text,
+        message=text,
+        trace=text,
+        hint=text,
+        code_version=text,
+        trace_id=text,
+        event_id=text,
+        event_type=text,
+        first_ms=_LATEST_MS,
+        last_ms=_LATEST_MS,
+    )
+    key, last = (
+        "\U0001f600" * (limits.KEY_BYTES_MAX // 4),
+        _LAST - limits.RECORD_EVENTS_MAX * 100,
+    )
+    waiting_ = tuple(
+        Place(SequenceNumber(last + number), SequenceNumber(last + number), number % 2 == 1)
+        for number in range(limits.PARKED_PLACES_MAX)
+    )
+    end = SequenceNumber(_LAST)
+    parked = Parked(
+        f"k/{key}",
+        key,
+        ParkedState.RETRYING,
+        waiting_,
+        _LATEST_MS,
+        failure,
+        attempting=True,
+        version=_LAST,
+        rest=Rest(end, end, end, end),
+    )
+    item = parked_item.to_item(world.key_of(LANE), LANE.origin, parked, token=bytes(16))
+    assert item_bytes(item) <= limits.PARKED_BYTES_MAX
+    assert parked_item.from_item(item) == parked
+
+
+def test_what_was_dropped_of_a_record_begins_with_the_first_event_that_waits_there() -> None:
+    world = dead_with(1)
+    (parked,) = world.parked().values()
+    within_a_record = replace(parked, rest=Rest(SequenceNumber(8), SequenceNumber(10)))
+    dropped = within_a_record.dropped(SequenceNumber(20))
+    assert dropped is not None
+    assert (dropped.sequences, dropped.since, dropped.until) == ((2,), 10, 20)

@@ -1,0 +1,118 @@
+"""Owns what becomes of a probe when what it came to in the log ends: it goes on with the keys that failed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.model.circuit import CircuitState
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Chain
+from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.wire.doorbell import from_body
+from eventfabric.wire.keys import record_key
+from tests.support.failing_handlers import FEW, Failing, breaker, named, world_of
+from tests.support.memory_fabric import INVOCATION_MS, LANE, World, event
+from tests.unit.services.delivery.test_breaker import circuit
+from tests.unit.services.delivery.test_circuit import breaker_of
+from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS
+
+
+def nothing(world: World) -> None:
+    """The log ends."""
+
+
+def unreadable(world: World) -> None:
+    world.put(event("c1", key="c"))
+    item = world.table.get(record_key(LANE, 2), consistent=True)
+    assert item is not None
+    del item["c"]
+    world.table.write("Put", {"TableName": world.table.name, "Item": item})
+
+
+def of_another_chain(world: World) -> None:
+    tail = replace(world.origin_log.tail(LANE), chain=Chain(b"!" * 16))
+    world.put(event("c1", key="c"), log_lane_tail=tail)
+
+
+def hole(world: World) -> None:
+    missing = world.record(world.origin_log.tail(LANE), event("c1"))
+    world.put(event("d1"), log_lane_tail=missing.tail)
+
+
+def expired(world: World) -> None:
+    hole(world)
+    world.clock.advance((DAYS + 1) * DAY_SECONDS)
+
+
+ENDS = [nothing, unreadable, of_another_chain, hole, expired]
+End = Callable[[World], None]
+
+
+def probing(failing: Failing, end: End) -> World:
+    """a1 and b1 opened the circuit; the lane's log ends so; a probe is due."""
+    world = world_of(failing, *named("a1", "b1"), **FEW, **breaker(parked_keys=2), retention_days=DAYS)
+    assert world.deliver().outcome is Outcome.WAITING
+    end(world)
+    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    failing.tried.clear()
+    return world
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_keys_that_failed_are_tried_and_what_is_handled_of_them_closes_the_circuit(end: End) -> None:
+    failing = Failing({"a1": 1, "b1": 1})
+    world = probing(failing, end)
+    outcomes: dict[End, Outcome] = {nothing: Outcome.DELIVERED, hole: Outcome.HOLE}
+    result = world.deliver(tail=9)
+    assert result.outcome is outcomes.get(end, Outcome.STOPPED)
+    assert (result.cause is None) is (end in outcomes)
+    assert (failing.tried, world.parked()) == (["a1", "b1"], {})
+    assert circuit(world).state is CircuitState.CLOSED
+    assert world.telemetry.totals.get(Metric.LANES_STOPPED, 0) == (end not in outcomes)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_one_of_them_that_fails_ends_the_probe(end: End) -> None:
+    failing = Failing({"a1": 9, "b1": 9})
+    world = probing(failing, end)
+    assert world.deliver(tail=9) == LaneResult(Outcome.WAITING)
+    assert failing.tried == ["a1"]
+    now_ms = world.clock.now_ms()
+    assert circuit(world).state is CircuitState.OPEN
+    assert circuit(world).probe_ms == now_ms + 1000 * limits.CIRCUIT_PROBE_SECONDS
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_where_no_time_is_left_for_them_the_lane_is_handed_back(end: End) -> None:
+    failing = Failing({"a1": 1, "b1": 1})
+    world = probing(failing, end)
+
+    def slow(called: str, overall: int, of_name: int) -> None:
+        if called == "log.read":
+            world.clock.advance(INVOCATION_MS / 1000)
+
+    before = len(world.queue)
+    result = world.deliver(tail=9, by=world.deliverer(faults=Faults(slow)))
+    assert result == LaneResult(Outcome.HANDED_BACK)
+    assert (failing.tried, set(world.parked())) == ([], {"a", "b"})
+    bell = world.bell(tail=9)
+    rung = [from_body(body) for body in world.queue.bodies][before:]
+    assert rung == [Doorbell(bell.stream, LANE, bell.tail, again=world.clock.now_ms())]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_where_no_key_failed_and_nothing_was_tried_the_next_lane_may_probe_at_once(end: End) -> None:
+    world = world_of(Failing({}), *named("a1", "b1"), retention_days=DAYS)
+    world.deliver()
+    by = world.deliverer()
+    assert breaker_of(world).open_for("down")
+    end(world)
+    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    now_ms = world.clock.now_ms()
+    world.deliver(tail=9, by=by)
+    assert (circuit(world).state, circuit(world).probe_ms) == (CircuitState.OPEN, now_ms)
+    assert world.recorder.ids() == ["a1", "b1"]

@@ -1,0 +1,48 @@
+"""Owns whose failure a refused write is, and what is said of it."""
+
+import pytest
+
+from eventfabric.model.commit import Write
+from eventfabric.services.delivery.lane_result import Outcome
+from tests.support.recording_handler import EFFECTS, add_one
+from tests.unit.services.delivery.test_deliver_exactly_once import (
+    Writing,
+    each_of_its_key,
+    refused_write,
+    world_of,
+)
+
+
+def refused_call() -> Write:
+    """A write with a value that its condition does not name."""
+    unused = {"ExpressionAttributeValues": {":unused": {"S": "x"}}}
+    put = {"TableName": EFFECTS, "Item": {"id": {"S": "x"}}, "ConditionExpression": "attribute_exists(id)"}
+    return Write("Put", {**put, **unused})
+
+
+@pytest.mark.parametrize("refused", ["a", "b"])
+def test_of_two_events_that_commit_together_only_the_one_with_the_refused_write_is_parked(
+    refused: str,
+) -> None:
+    world = world_of(Writing({refused: (add_one("never"), refused_write())}), *each_of_its_key("ab"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert set(world.parked()) == {refused}
+    assert world.effects() == {{"a": "b", "b": "a"}[refused]: 1}
+    assert world.cursor().sequence == 2
+
+
+def test_a_write_that_dynamodb_does_not_take_at_all_is_named_by_its_code_with_all_that_was_said() -> None:
+    world = world_of(Writing({"a": (refused_call(),)}), *each_of_its_key("a"))
+    world.deliver()
+    code, _, said = world.parked()["a"].failure.message.partition(": ")
+    assert code == "ValidationException"
+    assert said.startswith("ValidationException: ")
+    assert said.count(": ") > 1
+
+
+def test_two_writes_of_one_item_are_named_as_what_they_are() -> None:
+    world = world_of(Writing({"a": (add_one("row"), add_one("row"))}), *each_of_its_key("a"))
+    world.deliver()
+    failure = world.parked()["a"].failure
+    assert failure.message == "SameItemTwice: two writes of one event touch one item"
+    assert (failure.attempts, failure.event_id) == (1, "a")

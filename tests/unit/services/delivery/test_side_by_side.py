@@ -1,0 +1,243 @@
+"""Several keys of a lane attempted at the same time: what overlaps, what never does, and what is committed of it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from threading import Barrier, Lock, active_count
+from typing import Any
+
+import pytest
+
+from eventfabric.limits import AHEAD_EVENTS, CIRCUIT_PROBE_SECONDS
+from eventfabric.model.circuit import CircuitState
+from eventfabric.model.event import Event
+from eventfabric.runtime.threads import Threads
+from eventfabric.services.delivery.ahead import Tried, attempt_ahead
+from eventfabric.services.delivery.endings import OutOfTime
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.side_by_side import one_after_another
+from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from tests.support.failing_handlers import FEW, Failing, breaker, drained, named, waiting, world_of
+from tests.support.memory_fabric import LANE, World
+from tests.unit.services.delivery.test_circuit import breaker_of
+
+
+class Watching:
+    """Knows which keys are in the handler's hands at the same time, and in which order each was there."""
+
+    def __init__(self, *, meet: int = 1) -> None:
+        self._lock = Lock()
+        self._barrier = Barrier(meet)
+        self.inside: set[str] = set()
+        self.overlaps: list[str] = []
+        self.of_key: defaultdict[str, list[str]] = defaultdict(list)
+
+    def __call__(self, events: Sequence[Event]) -> None:
+        (one,) = events
+        with self._lock:
+            if one.key in self.inside:
+                self.overlaps.append(str(one.id))
+            self.inside.add(one.key)
+            self.of_key[one.key].append(str(one.id))
+        self._barrier.wait(10)
+        with self._lock:
+            self.inside.remove(one.key)
+
+
+def world_with(
+    before: Callable[[Sequence[Event]], None], *names: str, concurrency: int = 2, **settings: object
+) -> World:
+    world = world_of(Failing({}), **{"concurrency": concurrency, **settings})  # type: ignore[arg-type]  # any setting
+    world.recorder.before = before
+    world.put(*named(*names))
+    return world
+
+
+def test_keys_are_attempted_at_the_same_time_and_the_events_of_a_key_one_after_another() -> None:
+    watching = Watching(meet=2)  # returns only where two are in it together
+    world = world_with(watching, "a1", "a2", "b1", "a3", "b2", "b3")
+    result = world.deliver(by=world.deliverer(side_by_side=Threads(2)))
+    assert (result.outcome, world.cursor().sequence) == (Outcome.DELIVERED, 6)
+    assert (watching.overlaps, watching.of_key) == ([], {"a": ["a1", "a2", "a3"], "b": ["b1", "b2", "b3"]})
+
+
+def test_as_many_as_the_subscription_wants_and_no_more() -> None:
+    watching = Watching(meet=3)
+    most: list[int] = []
+
+    def before(events: Sequence[Event]) -> None:
+        watching(events)
+        most.append(len(watching.inside))
+
+    world = world_with(before, "a1", "b1", "c1", "d1", "e1", "f1", concurrency=3)
+    world.deliver(by=world.deliverer(side_by_side=Threads(3)))
+    assert max(most) <= 2  # besides the one that looks
+    assert sorted(world.recorder.ids()) == ["a1", "b1", "c1", "d1", "e1", "f1"]
+
+
+def test_one_write_commits_all_of_it() -> None:
+    world, faults = world_with(lambda events: None, "a1", "b1", "a2", "c1"), Faults()
+    world.deliver(by=world.deliverer(faults=faults))
+    assert (faults.count("ledger.commit"), world.cursor().sequence) == (1, 4)
+
+
+def test_a_key_that_fails_is_parked_with_what_is_behind_it_and_the_others_are_committed() -> None:
+    failing = Failing({"a1": 1})
+    world = world_with(failing, "a1", "b1", "a2", "c1", "b2", **FEW)
+    world.deliver()
+    assert (waiting(world, "a"), world.cursor().sequence) == ([0, 2], 5)
+    assert "a2" not in failing.tried
+    drained(world)
+    assert sorted(world.recorder.ids()) == ["a1", "a2", "b1", "b2", "c1"]
+    assert [one for one in world.recorder.ids() if one[0] == "a"] == ["a1", "a2"]
+
+
+def test_without_order_the_events_of_a_key_are_side_by_side_too() -> None:
+    barrier = Barrier(2)
+
+    def meet(events: Sequence[Event]) -> None:
+        barrier.wait(10)
+
+    world = world_with(meet, "a1", "a2", order="none")
+    world.deliver(by=world.deliverer(side_by_side=Threads(2)))
+    assert sorted(world.recorder.ids()) == ["a1", "a2"]
+
+
+def test_exactly_once_commits_what_one_event_of_a_key_wrote_before_the_next_is_attempted() -> None:
+    committed: list[tuple[str, int]] = []
+    world = world_with(lambda events: None, "a1", "b1", "a2", "c1", guarantee="exactly_once")
+    world.recorder.before = lambda events: committed.append((str(events[0].id), world.cursor().sequence))
+    world.deliver()
+    assert sorted(committed) == [("a1", 0), ("a2", 2), ("b1", 0), ("c1", 2)]
+    assert world.effects() == {"a1": 1, "b1": 1, "a2": 1, "c1": 1}
+
+
+def test_at_most_once_goes_on_behind_an_event_that_is_dropped() -> None:
+    failing = Failing({"a1": 9})
+    world = world_with(failing, "z1", "a1", "a2", "b1", guarantee="at_most_once")
+    world.deliver()
+    assert sorted(world.recorder.ids()) == ["a2", "b1", "z1"]
+    assert failing.tried.count("a1") == 1
+    assert world.cursor().sequence == 4
+
+
+@pytest.mark.parametrize("settings", [{}, {"guarantee": "at_most_once"}])
+def test_after_a_crash_events_go_one_by_one(settings: dict[str, Any]) -> None:
+    world = world_with(lambda events: None, "a1", "b1", "c1", **settings)
+    calls: list[int] = []
+    deliverer = world.deliverer(side_by_side=lambda given: calls.append(len(given)))
+    world.run_dies()
+    while world.cursor().sequence < (3 if not settings else 1):
+        deadline_ms = world.clock.now_ms() + 60_000
+        deliverer.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=2)
+    assert (calls, world.recorder.ids()[:1]) == ([], ["a1"])
+
+
+def test_what_was_handled_beside_the_failure_that_opens_the_circuit_is_not_handled_again() -> None:
+    failing = Failing({"a1": 1, "b1": 1})
+    settings = {**FEW, **breaker(parked_keys=2, failure_ratio=1.0)}
+    world = world_with(failing, "a1", "b1", "c1", "d1", concurrency=4, **settings)
+    assert world.deliver().outcome is Outcome.WAITING
+    assert (world.cursor().sequence, world.recorder.ids()) == (4, ["c1", "d1"])
+    standing = world.cloud.ledger(world.topology, LANE.origin).standing(
+        world.key_of(LANE).stream, world.key_of(LANE).subscription
+    )
+    assert standing.circuit.state is CircuitState.OPEN
+    drained(world)
+    assert sorted(world.recorder.ids()) == ["a1", "b1", "c1", "d1"]
+
+
+def test_where_time_runs_out_the_unbroken_prefix_is_committed() -> None:
+    world = world_with(lambda events: None, "a1", "a2", "b1")
+    world.recorder.before = lambda events: world.clock.advance(6)
+    world.deliver(time_ms=10_000)
+    assert world.cursor().sequence == len([one for one in world.recorder.ids() if one == "a1"])
+    drained(world)
+    assert [one for one in world.recorder.ids() if one[0] == "a"] == ["a1", "a2"]
+
+
+def test_so_many_events_are_attempted_before_the_first_of_them_is_gone_through() -> None:
+    names = [f"{key}1" for key in "abcdefghijklmnopqrstuvwxyz"]
+    world, sizes = world_with(lambda events: None, *names, concurrency=2), list[int]()
+
+    def note(calls: Sequence[Callable[[], None]]) -> None:
+        sizes.append(len(calls))
+        for call in calls:
+            call()
+
+    world.deliver(by=world.deliverer(side_by_side=note))
+    assert sizes == [2 * AHEAD_EVENTS, 26 - 2 * AHEAD_EVENTS]
+
+
+@pytest.mark.parametrize("batch_events_max", [2, 10])
+def test_a_handler_of_several_events_is_called_once_at_a_time(batch_events_max: int) -> None:
+    world = world_of(Failing({}), batch_events_max=batch_events_max, concurrency=4)
+    world.put(*named("a1", "b1", "c1"))
+    world.deliver(by=world.deliverer(side_by_side=lambda calls: pytest.fail("it was not")))
+    assert world.recorder.ids() == ["a1", "b1", "c1"]
+
+
+def test_a_lane_may_be_given_less_than_the_subscription_allows() -> None:
+    world = world_with(lambda events: None, "a1", "b1", "c1", concurrency=4)
+    deliverer = world.deliverer(side_by_side=lambda calls: pytest.fail("it was not"))
+    deliverer.deliver(world.bell(), deadline_ms=world.clock.now_ms() + 60_000, concurrency=1)
+    assert world.recorder.ids() == ["a1", "b1", "c1"]
+
+
+def test_a_probe_goes_one_by_one() -> None:
+    failing = Failing({"a1": 9})
+    world = world_with(failing, "a1", "b1", "c1", concurrency=4, **FEW)
+    assert breaker_of(world).open_for("down")
+    world.clock.advance(CIRCUIT_PROBE_SECONDS)
+    world.deliver(by=world.deliverer(side_by_side=lambda calls: pytest.fail("it did not")))
+    assert failing.tried == ["a1"]
+
+
+def test_failures_are_counted_try_by_try() -> None:
+    world = world_with(Failing({"a1": 2}), "a1", "b1", **{"retry.immediate": 2, "retry.attempts": 4})
+    world.deliver()
+    assert world.telemetry.totals[Metric.EVENTS_FAILED] == 2
+    assert world.cursor().sequence == 2
+
+
+def test_a_commit_that_nobody_heard_of_is_known_again_as_ones_own() -> None:
+    world = world_with(lambda events: None, "a1", "b1", guarantee="exactly_once")
+    faults = Faults(nth(1, Fault.LOST_REPLY, name="ledger.commit"))
+    world.deliver(by=world.deliverer(faults=faults))
+    assert faults.count("ledger.commit") == 2
+    assert world.effects() == {"a1": 1, "b1": 1}
+
+
+class TestChains:
+    """Attempts at the events of each chain."""
+
+    def test_one_that_runs_out_of_time_stops_there_whatever_else_it_may_do(self) -> None:
+        def attempt(index: int) -> Tried:
+            return OutOfTime() if index == 0 else ()
+
+        for on_failure in (False, True):
+            found = attempt_ahead({0: "a", 1: "a", 2: "b"}, attempt, one_after_another, on_failure=on_failure)
+            assert found == {0: OutOfTime(), 2: ()}
+
+    def test_nothing_to_attempt_is_nothing(self) -> None:
+        assert attempt_ahead({}, lambda at: (), lambda calls: pytest.fail("no calls"), on_failure=False) == {}
+
+
+class TestThreads:
+    """The threads of a function."""
+
+    def test_all_calls_end_before_one_that_raised_is_told(self) -> None:
+        ended: list[int] = []
+
+        def fail() -> None:
+            raise LookupError("the first")
+
+        with pytest.raises(LookupError, match="the first"):
+            Threads(2)([fail, lambda: ended.append(1), lambda: ended.append(2)])
+        assert sorted(ended) == [1, 2]
+
+    def test_they_stay_and_are_no_more_than_asked_for(self) -> None:
+        before, threads = active_count(), Threads(2)
+        for _ in range(3):
+            threads([lambda: None] * 5)
+        assert active_count() - before <= 2

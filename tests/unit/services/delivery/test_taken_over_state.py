@@ -1,0 +1,104 @@
+"""Owns in which state a lane goes on where it is taken over: nothing there is about the former owner."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.model.event import Event
+from eventfabric.model.parked import ParkedState
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
+from tests.support.memory_fabric import AWAY, World
+from tests.support.recording_handler import Recorder
+from tests.unit.services.delivery.test_careful import Crashing, again
+from tests.unit.services.delivery.test_takeover import hand_over, without_parked
+from tests.unit.services.operations.test_dead_letters import overtaken
+
+RARELY = retry(immediate=0, attempts=4, backoff_seconds=900.0, backoff_max_seconds=900.0)
+
+
+def taken_over(world: World, *, handler: Recorder | None = None) -> World:
+    """The world of AWAY, which everything was replicated to and the lanes were handed over to."""
+    world.cloud.replicate()
+    away = world.at(AWAY, handler=handler)
+    hand_over(away)
+    return away
+
+
+def test_a_key_that_waits_for_its_time_is_due_at_once() -> None:
+    world = world_of(Failing({"a1": 1}), *named("a1", "b1"), **RARELY)
+    world.deliver()
+    assert world.parked()["a"].due_ms > world.clock.now_ms() + 10_000
+    away = taken_over(world)
+    away.deliver()
+    assert (away.recorder.ids(), away.parked()) == (["a1"], {})
+
+
+def test_a_dead_key_is_as_it_was() -> None:
+    world = world_of(Failing({"a1": 99}), *named("a1", "a2"), **retry(immediate=0, attempts=1))
+    world.deliver()
+    before = world.parked()["a"]
+    assert before.state is ParkedState.DEAD
+    away = taken_over(world)
+    away.deliver()
+    after = away.parked()["a"]
+    assert replace(after, version=before.version) == before
+
+
+def test_an_attempt_of_a_parked_key_that_the_former_owner_had_begun_is_no_crash_of_its_event() -> None:
+    world = world_of(Failing({"a1": 1}), *named("a1", "b1"), **FEW)
+    world.deliver()
+    world.clock.advance(60)
+    with pytest.raises(SimulatedCrash):
+        again(world, 2, by=world.deliverer(faults=Faults(nth(1, Fault.CRASH_BEFORE, name="handler.attempt"))))
+    assert world.parked()["a"].attempting
+    away = taken_over(world, handler=Recorder(before=Failing({"a1": 1})))
+    away.deliver()
+    assert Metric.EVENTS_CRASHED not in world.telemetry.totals
+    parked = away.parked()["a"]
+    assert (parked.attempting, parked.failure.attempts, parked.failure.crashes) == (False, 2, 0)
+
+
+def test_an_attempt_of_the_next_event_that_the_former_owner_had_begun_is_no_crash_of_it() -> None:
+    world = world_of(Failing({}), *named("a1", "b1"))
+    with pytest.raises(SimulatedCrash):
+        again(world, 2, by=world.deliverer(faults=Faults(nth(2, Fault.CRASH_BEFORE, name="handler.attempt"))))
+    assert world.cursor().attempting
+    away = taken_over(world)
+    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.recorder.ids() == ["b1"]
+    assert Metric.EVENTS_CRASHED not in world.telemetry.totals
+
+
+def test_crashes_of_the_event_that_the_cursor_is_at_stay_its_own_where_an_earlier_one_is_found_again() -> (
+    None
+):
+    world = world_of(Crashing({"b1": 99}, {"a1": 99}), *named("a1", "b1"), **RARELY)
+    for receive_count in (1, 2, 3):
+        with pytest.raises(SimulatedCrash):
+            again(world, receive_count)
+    assert (set(world.parked()), world.cursor().sequence, world.cursor().crashes) == ({"a"}, 1, 1)
+    world.cloud.replicate()
+    without_parked(world)
+    away = world.at(AWAY, handler=Recorder())
+    hand_over(away)
+    crashes: list[int] = []
+
+    def look(events: Sequence[Event]) -> None:
+        crashes.append(away.cursor().crashes)
+
+    away.recorder.before = look
+    assert away.deliver().outcome is Outcome.DELIVERED
+    assert (away.recorder.ids(), crashes) == (["a1", "b1"], [1, 1])
+
+
+def test_who_loses_the_race_to_take_over_looks_again_and_finds_what_the_other_did() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    away = taken_over(world)
+    other = away.deliverer()
+    faults = overtaken(1, by=lambda: away.deliver(by=other))
+    assert away.deliver(by=away.deliverer(faults=faults)).outcome is Outcome.DUPLICATE
+    assert (away.recorder.ids(), away.cursor().epoch) == (["a1"], 1)

@@ -1,0 +1,29 @@
+"""Owns what a takeover does of a lane that another function took over meanwhile: nothing."""
+
+from eventfabric.services.delivery.takeover import take_over
+from tests.support.failing_handlers import FEW, Failing, named, world_of
+from tests.support.memory_fabric import AWAY, LANE
+from tests.unit.services.delivery.test_takeover import hand_over
+
+
+def test_a_lane_that_is_taken_over_already_is_left_as_it_stands() -> None:
+    """Between seeing that it is not and reading all of it, another function may have done that and gone on."""
+    world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **FEW)
+    world.deliver()
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    ledger = away.cloud.ledger(away.topology, AWAY)
+    before = ledger.state(away.key_of(LANE))
+    taken = take_over(
+        away.key_of(LANE),
+        before,
+        1,
+        subscription=away.subscription,
+        ledger=ledger,
+        log=away.log,
+        now_ms=away.clock.now_ms(),
+    )
+    assert taken
+    assert ledger.state(away.key_of(LANE)) == before

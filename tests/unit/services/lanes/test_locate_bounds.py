@@ -1,0 +1,163 @@
+"""Owns to the millisecond when a missing record has expired, and places in the largest record."""
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.model.cursor import Cursor
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Region, SequenceNumber
+from eventfabric.model.record import UNKNOWN_CHAIN
+from eventfabric.model.start import AtSequence, AtTime
+from eventfabric.services.lanes.locate import Kept, has_expired, kept_in, locate
+from eventfabric.testing.memory.faults import Faults
+from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.unit.services.lanes.test_locate import expired, found_in, world_of
+from tests.unit.services.publishing.test_append import at_call
+
+
+@pytest.mark.parametrize(
+    ("kept_after_ms", "settled_after_ms", "has"),
+    [(1, 0, True), (1, -1, False), (0, 0, False), (-1, 0, False), (0, -1, False)],
+)
+def test_a_missing_record_has_expired_by_the_times_of_those_around_it(
+    kept_after_ms: int, settled_after_ms: int, has: bool
+) -> None:
+    """The record before it may have expired, and the record behind it is settled."""
+    world = world_of([1, 1, 1], [1_000] * 3)
+    before, missing, following = world.records()
+    expired(world, missing)
+    kept = Kept(
+        to_ms(before.time) + kept_after_ms, to_ms(following.time) + settled_after_ms, world.clock.now_ms()
+    )
+    assert has_expired(world.log, LANE, missing.sequence, following, kept) == has
+
+
+@pytest.mark.parametrize(("settled_after_ms", "has"), [(0, True), (-1, False)])
+def test_where_the_one_before_it_is_gone_too_nothing_says_that_it_is_younger(
+    settled_after_ms: int, has: bool
+) -> None:
+    world = world_of([1, 1, 1], [1_000] * 3)
+    before, missing, following = world.records()
+    expired(world, before, missing)
+    kept = Kept(0, to_ms(following.time) + settled_after_ms, world.clock.now_ms())
+    assert has_expired(world.log, LANE, missing.sequence, following, kept) == has
+
+
+@pytest.mark.parametrize(("settled_after_ms", "found"), [(0, True), (-1, False)])
+def test_the_oldest_that_is_here_is_gone_back_to_once_it_is_settled(
+    settled_after_ms: int, found: bool
+) -> None:
+    world = world_of([1, 1, 1], [1_000] * 3)
+    first, second, _ = world.records()
+    expired(world, first)
+    kept = Kept(to_ms(second.time), to_ms(second.time) + settled_after_ms, world.clock.now_ms())
+    begins = locate(world.log, LANE, AtTime(0), end=world.log.tail(LANE), kept=kept)
+    assert begins == (Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN) if found else None)
+
+
+@pytest.mark.parametrize("back", [1, 2, limits.RECORD_EVENTS_MAX // 2, limits.RECORD_EVENTS_MAX - 1])
+def test_any_event_of_the_largest_record_is_found_in_it(back: int) -> None:
+    world = World()
+    first = world.put(event("first"))
+    largest = world.put(*(event(f"e{number}") for number in range(limits.RECORD_EVENTS_MAX)))
+    world.put(event("last"))
+    sequence = SequenceNumber(largest.tail.sequence - back)
+    assert found_in(world, AtSequence(sequence)) == Cursor(sequence, largest.sequence, first.chain)
+
+
+@pytest.mark.parametrize(
+    ("origin", "settled_ms"), [(HOME, 10_000_000_000), (AWAY, 10_000_000_000 - 24 * 3_600_000)]
+)
+def test_what_a_region_knows_to_be_kept_and_to_have_come(origin: Region, settled_ms: int) -> None:
+    now_ms = 10_000_000_000
+    kept = kept_in(lane(0, origin), HOME, retention_seconds=60, now_ms=now_ms)
+    assert kept == Kept(now_ms - 60_000, settled_ms, now_ms)
+    assert kept_in(lane(0, origin), HOME, retention_seconds=None, now_ms=now_ms) is None
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> None:
+    """Two of five have not come, and do when the place behind them was found already; the first may have expired."""
+    world = world_of([1] * 5, [1_000] * 5)
+    records = world.records()
+    expired(world, *records[1:3], *(records[:1] if gone else ()))
+
+    def arrive() -> None:
+        for record in records[1:3]:
+            assert world.origin_log.append(record) is None
+
+    looks = at_call("log.tail", 4, arrive)
+    kept = Kept(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
+    found = locate(
+        looks.log(world.log),
+        LANE,
+        AtTime(kept.from_ms),
+        end=world.log.tail(LANE),
+        kept=kept if gone else None,
+    )
+    chain = UNKNOWN_CHAIN if gone else records[0].chain
+    assert found == Cursor(SequenceNumber(1), SequenceNumber(1), chain)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [AtSequence(SequenceNumber(3)), AtSequence(SequenceNumber(9)), AtTime(2_000_000_000_000)],
+    ids=str,
+)
+def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence | AtTime) -> None:
+    world = world_of([1] * 5, [1_000] * 5)
+    end = world.log.tail(LANE, before=SequenceNumber(3))
+    kept = Kept(0, world.clock.now_ms(), world.clock.now_ms())
+    for each in (None, kept):
+        found = locate(world.log, LANE, start, end=end, kept=each)
+        assert found == Cursor(SequenceNumber(3), SequenceNumber(3), world.records()[2].chain)
+
+
+@pytest.mark.parametrize(("after_ms", "sequence"), [(-1, 1), (0, 1), (1, 2)])
+def test_a_time_is_found_to_the_millisecond(after_ms: int, sequence: int) -> None:
+    world = world_of([1] * 4, [1_000] * 4)
+    at = AtTime(to_ms(world.records()[1].time) + after_ms)
+    assert found_in(world, at).sequence == sequence
+
+
+@pytest.mark.parametrize(("at", "sequence"), [(0, 2), (1, 2), (2, 2), (3, 3)])
+def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is(
+    at: int, sequence: int
+) -> None:
+    world = world_of([1] * 5, [1_000] * 5)
+    records = world.records()
+    kept = Kept(to_ms(records[2].time), world.clock.now_ms(), world.clock.now_ms())
+    found = found_in(world, AtSequence(SequenceNumber(at)), kept=kept)
+    assert found == Cursor(SequenceNumber(sequence), SequenceNumber(sequence), records[sequence - 1].chain)
+
+
+@pytest.mark.parametrize(("at", "chain_of"), [(0, None), (1, None), (2, 1)])
+def test_the_oldest_that_is_kept_is_begun_with_though_the_one_before_it_is_gone(
+    at: int, chain_of: int | None
+) -> None:
+    world = world_of([1] * 4, [1_000] * 4)
+    records = world.records()
+    expired(world, records[0])
+    kept = Kept(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
+    chain = UNKNOWN_CHAIN if chain_of is None else records[chain_of].chain
+    sequence = SequenceNumber(max(at, 1))
+    assert found_in(world, AtSequence(SequenceNumber(at)), kept=kept) == Cursor(sequence, sequence, chain)
+
+
+def test_of_records_that_may_still_come_nothing_is_said() -> None:
+    world = world_of([1] * 3, [1_000] * 3)
+    first, second, _ = world.records()
+    expired(world, first)
+    kept = Kept(to_ms(second.time), to_ms(second.time) - 1, world.clock.now_ms())
+    for start in (AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(2)), AtTime(0)):
+        assert locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept) is None
+
+
+def test_the_first_event_of_a_record_costs_one_read_and_another_one_about_ten() -> None:
+    world = World()
+    world.put(event("first"))
+    largest = world.put(*(event(f"e{number}") for number in range(limits.RECORD_EVENTS_MAX)))
+    for back, most in ((0, 1), (limits.RECORD_EVENTS_MAX, 1), (7, 13)):
+        looks, at = Faults(), AtSequence(SequenceNumber(largest.tail.sequence - back))
+        locate(looks.log(world.log), LANE, at, end=world.log.tail(LANE))
+        assert looks.count("log.tail") <= most

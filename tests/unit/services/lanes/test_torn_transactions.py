@@ -1,0 +1,90 @@
+"""Transactions of several records: a read may show the second before the first, and nobody takes that for a hole."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.deadline import call_within
+from eventfabric.errors import UncertainTailError
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.record import Record
+from eventfabric.services.lanes.lane_end import LaneEnds
+from eventfabric.wire.keys import record_key
+from tests.support.memory_fabric import LANE, World, event
+from tests.support.recorded_reads import Asked
+from tests.unit.services.delivery.test_expiry import reconciled
+from tests.unit.services.lanes.test_lane_end import delete
+from tests.unit.services.publishing.test_append import mine
+
+
+@contextmanager
+def unseen(world: World, record: Record, *, until_waited: float) -> Iterator[None]:
+    """Have no read see a record that is there, until so many seconds were waited."""
+    table, sleep = world.table, world.clock.sleep
+    table.hidden[table.key_of(record_key(record.lane, record.sequence))] = None
+    waited = [0.0]
+
+    def wait(seconds: float) -> None:
+        waited[0] += seconds
+        if waited[0] >= until_waited:
+            table.hidden.clear()
+        sleep(seconds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.clock, "sleep", wait)
+        yield
+    table.hidden.clear()
+
+
+def of_two_records() -> tuple[World, Record]:
+    """A lane with a record, and then two of one transaction; the first of these."""
+    world = World()
+    world.put(event("x"))
+    first = world.put(event("t1"))
+    world.put(event("t2"))
+    return world, first
+
+
+@pytest.mark.parametrize("until_waited", [0.01, 0.5])
+def test_a_publisher_that_sees_the_second_record_alone_looks_again(until_waited: float) -> None:
+    world, first = of_two_records()
+    with unseen(world, first, until_waited=until_waited):
+        assert world.appender().append(LANE, mine()).sequence == 3
+
+
+def test_what_stays_away_for_a_second_is_a_hole_to_a_publisher() -> None:
+    world, first = of_two_records()
+    delete(world, first)
+    log, began_ms = Asked(world.log), world.clock.now_ms()
+    with pytest.raises(UncertainTailError):
+        LaneEnds(log, clock=world.clock, expires=False).tail(LANE)
+    assert world.clock.now_ms() - began_ms == 1000 * sum(limits.TORN_READ_PAUSES_SECONDS)
+
+
+def test_a_publisher_does_not_look_again_when_its_time_is_over() -> None:
+    world, first = of_two_records()
+    delete(world, first)
+    began_ms = world.clock.now_ms()
+    with pytest.raises(UncertainTailError):
+        call_within(0, LaneEnds(world.log, clock=world.clock, expires=False).tail, LANE)
+    assert world.clock.now_ms() == began_ms
+
+
+def test_reconciliation_that_sees_the_second_record_alone_looks_again() -> None:
+    world, first = of_two_records()
+    with unseen(world, first, until_waited=0.5):
+        assert set(reconciled(world)) <= {FindingKind.UNRUNG}
+    assert world.ledger.marks(world.bell().stream, LANE.origin).of(LANE.index).sequence == 3
+
+
+def test_a_pass_pauses_for_a_bounded_time_however_many_holes_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "TORN_READ_PASS_SECONDS", 0.05)
+    world, first = of_two_records()
+    delete(world, first)
+    began_ms = world.clock.now_ms()
+    assert FindingKind.HOLE in reconciled(world)
+    assert world.clock.now_ms() - began_ms == 20

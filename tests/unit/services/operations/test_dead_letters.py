@@ -1,0 +1,336 @@
+"""Owns what an operator's decision about a dead letter does to its key, and what stays on record of it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import NotDeadError, OutcomeUnknownError
+from eventfabric.model.event import Event
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.parked import ParkedState, Settled
+from eventfabric.services.operations.dead_letters import DeadLetters, Wanted
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.telemetry import Metric, NoTelemetry
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from eventfabric.wire.keys import record_key
+from eventfabric.wire.payload_codec import unpack_one
+from tests.support.failing_handlers import (
+    BAD_ORDER,
+    Failing,
+    dead_letters,
+    drained,
+    named,
+    retry,
+    the_dead_letter,
+    waiting,
+    world_of,
+)
+from tests.support.memory_fabric import (
+    HOME,
+    LANE,
+    World,
+    event,
+    lane,
+)
+
+ONCE = retry(immediate=0, attempts=1)
+OF_KEYS = ["at_least_once", "exactly_once"]
+
+
+def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> World:
+    """A world where these are dead and would be handled by now, with others behind them, and `z1` handled."""
+    failing = Failing(dict.fromkeys(dead, 99))
+    world = drained(world_of(failing, *named(*dead, *behind, "z1"), **{**ONCE, **settings}))
+    failing.times.clear()
+    return world
+
+
+def letters_of(world: World, faults: Faults) -> DeadLetters:
+    """The dead letters of the world, by ports that fail."""
+    return DeadLetters(
+        world.subscription,
+        [lane(0), lane(1)],
+        log=world.log,
+        ledger=faults.ledger(world.ledger),
+        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)),
+        clock=world.clock,
+    )
+
+
+def overtaken(*moments: int, by: Callable[[], object]) -> Faults:
+    """Faults that fail nothing, and do something just before these commits, counted from 1."""
+
+    def rule(called: str, overall: int, of_name: int) -> Fault | None:
+        if called == "ledger.commit" and of_name in moments:
+            by()
+        return None
+
+    return Faults(rule)
+
+
+def settled(world: World) -> list[Settled]:
+    return list(world.ledger.settled(world.key_of(LANE)))
+
+
+def of_key(world: World, key: str) -> list[str]:
+    """The events of a key in the order in which they were first handled."""
+    return list(dict.fromkeys(name for name in world.recorder.ids() if name[0] == key))
+
+
+class TestRedrive:
+    """The key goes on from its dead event, in order."""
+
+    @pytest.mark.parametrize("guarantee", OF_KEYS)
+    @pytest.mark.parametrize("moment", ["before", "redriving", "redriven", "a1", "a2"])
+    def test_redrive_keeps_key_order_while_new_events_arrive(self, guarantee: str, moment: str) -> None:
+        world = mended_world("a1", behind=["a2"], guarantee=guarantee)
+
+        def arrive() -> None:
+            for one in named("a3", "b1", "a4"):
+                world.put(one)
+            world.relay_all()
+
+        def arrive_during(events: Sequence[Event]) -> None:
+            if events[0].id == moment and "a3" not in world.logged_ids():
+                arrive()
+
+        world.recorder.before = arrive_during
+        if moment == "before":
+            arrive()
+
+        def arrive_and_wait() -> None:
+            arrive()
+            world.deliver()
+
+        overtakes = overtaken(1, by=arrive_and_wait)
+        letters_of(world, overtakes if moment == "redriving" else Faults()).redrive(the_dead_letter(world))
+        if moment == "redriven":
+            arrive()
+        world.deliver_all()
+        assert of_key(world, "a") == ["a1", "a2", "a3", "a4"]
+        assert (of_key(world, "b"), world.parked()) == (["b1"], {})
+        if guarantee == "exactly_once":
+            assert world.effects() == dict.fromkeys(["z1", "a1", "a2", "a3", "a4", "b1"], 1)
+
+    def test_a_delivery_that_adds_to_the_key_first_costs_the_redrive_one_more_read(self) -> None:
+        world = mended_world("a1", behind=["a2"])
+        letter = the_dead_letter(world)
+        world.put(*named("a3"))
+        overtakes = overtaken(1, by=world.deliver)
+        letters_of(world, overtakes).redrive(letter)
+        assert overtakes.count("ledger.commit") == 2
+        assert world.parked()["a"].state is ParkedState.RETRYING
+        assert waiting(world, "a") == [0, 1, 3]
+
+    @pytest.mark.parametrize("guarantee", OF_KEYS)
+    def test_a_redrive_in_the_middle_of_a_run_costs_the_run_its_commit_and_nothing_its_order(
+        self, guarantee: str
+    ) -> None:
+        world = mended_world("a1", behind=["a2"], guarantee=guarantee)
+        letter = the_dead_letter(world)
+        for one in named("b1", "a3"):
+            world.put(one)
+
+        def redrive_meanwhile(events: Sequence[Event]) -> None:
+            if events[0].id == "b1" and "b1" not in world.recorder.ids():
+                dead_letters(world).redrive(letter)
+
+        world.recorder.before = redrive_meanwhile
+        world.deliver()
+        assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
+        world.deliver_all()
+        assert (of_key(world, "a"), world.parked()) == (["a1", "a2", "a3"], {})
+        if guarantee == "exactly_once":
+            assert world.effects() == dict.fromkeys(["z1", "b1", "a1", "a2", "a3"], 1)
+
+    def test_what_fails_again_has_all_its_attempts_once_more_and_stays_the_first_of_its_key(self) -> None:
+        failing = Failing({"a1": 99})
+        world = drained(world_of(failing, *named("a1", "a2"), **retry(immediate=1, attempts=3)))
+        dead_letters(world).redrive(the_dead_letter(world))
+        world.deliver_all()
+        assert failing.tried == ["a1"] * 6
+        letter = the_dead_letter(world)
+        assert (letter.place, letter.parked.failure.attempts) == (f"{LANE}@0", 3)
+        assert waiting(world, "a") == [0, 1]
+
+    def test_dead_letters_redriven_one_by_one_leave_the_others_as_they_were(self) -> None:
+        keys = "abcd"
+        world = mended_world(*(f"{key}1" for key in keys), behind=[f"{key}2" for key in keys])
+        letters = dead_letters(world)
+        for done, letter in enumerate(list(letters.find()), start=1):
+            letters.redrive(letter)
+            world.put(event(f"{letter.parked.key}3", key=letter.parked.key))
+            drained(world)
+            world.clock.advance(0.1)
+            assert [one.parked.key for one in letters.find()] == list(keys[done:])
+        for key in keys:
+            assert of_key(world, key) == [f"{key}1", f"{key}2", f"{key}3"]
+
+    def test_without_order_a_redrive_is_of_one_event_whatever_else_of_its_key_is_dead(self) -> None:
+        world = mended_world("a1", "a2", behind=["a3"], order="none")
+        first, second = dead_letters(world).find()
+        dead_letters(world).redrive(second)
+        world.deliver_all()
+        assert world.recorder.ids() == ["a3", "z1", "a2"]
+        assert list(dead_letters(world).find()) == [first]
+
+    def test_a_redrive_whose_ring_is_lost_is_done_with_the_next_doorbell_of_its_lane(self) -> None:
+        world = mended_world("a1", behind=["a2"])
+        lost = Faults(nth(1, Fault.LOST_REQUEST, name="doorbells.ring"))
+        letters_of(world, lost).redrive(the_dead_letter(world))
+        assert (lost.count("doorbells.ring"), world.queue.bodies) == (1, [])
+        world.put(*named("b1"))
+        drained(world)
+        assert (world.recorder.ids(), world.parked()) == (["z1", "a1", "a2", "b1"], {})
+
+    def test_a_redrive_whose_ring_is_lost_is_found_by_reconciliation_where_nothing_else_comes(self) -> None:
+        world = mended_world("a1")
+        letters_of(world, Faults(nth(1, Fault.LOST_REQUEST, name="doorbells.ring"))).redrive(
+            the_dead_letter(world)
+        )
+        world.clock.advance(limits.UNRUNG_SECONDS + 1)
+        reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=NoTelemetry())
+        assert FindingKind.PARKED_OVERDUE in {found.kind for found in reconciler.run(repair=True)}
+        world.deliver_all()
+        assert (world.recorder.ids(), world.parked()) == (["z1", "a1"], {})
+
+    def test_a_redrive_without_a_reply_may_have_happened_and_says_so(self) -> None:
+        world = mended_world("a1")
+        letter, silent = the_dead_letter(world), Faults(nth(1, Fault.LOST_REPLY, name="ledger.commit"))
+        with pytest.raises(OutcomeUnknownError) as raised:
+            letters_of(world, silent).redrive(letter)
+        assert not raised.value.no_effect
+        with pytest.raises(NotDeadError):
+            dead_letters(world).redrive(letter)
+
+
+class TestRecord:
+    """Records of decisions: what was decided, by whom, about which failure."""
+
+    def test_an_edited_event_is_handled_in_place_of_the_original_and_both_stay_on_record(self) -> None:
+        world = mended_world("a1", behind=["a2"])
+        letter = the_dead_letter(world)
+        mended = event("a1", key="a", type="mended")
+        dead_letters(world).redrive(letter, replacement=mended, by="jo")
+        at_ms = world.clock.now_ms()
+        world.deliver_all()
+        handled = world.recorder.events[1]
+        assert (handled.id, handled.type, world.recorder.ids()) == ("a1", "mended", ["z1", "a1", "a2"])
+        (record,) = settled(world)
+        assert (record.sequence, record.action, record.by, record.at_ms) == (0, "edited", "jo", at_ms)
+        assert record.failure == letter.parked.failure
+        assert record.replacement is not None
+        assert unpack_one(record.replacement, LANE, record.sequence).type == "mended"
+        original = dead_letters(world).event(letter)
+        assert original is not None
+        assert original.type == "placed"
+
+    def test_an_edited_event_that_is_discarded_after_all_stays_on_record(self) -> None:
+        world = mended_world("a1")
+        world.recorder.before = Failing({"mended": 99})
+        dead_letters(world).redrive(the_dead_letter(world), replacement=event("mended", key="a"), by="jo")
+        world.deliver_all()
+        dead_letters(world).discard(the_dead_letter(world), by="flo")
+        (record,) = settled(world)
+        assert (record.action, record.by, record.failure.event_id) == ("discarded", "flo", "mended")
+        assert record.replacement is not None
+        assert unpack_one(record.replacement, LANE, record.sequence).id == "mended"
+
+    def test_a_discarded_event_stays_on_record_and_its_key_is_free(self) -> None:
+        world = mended_world("a1")
+        letter = the_dead_letter(world)
+        dead_letters(world).discard(letter, by="jo")
+        assert world.parked() == {}
+        assert settled(world) == [
+            Settled(
+                letter.parked.first.sequence, "discarded", letter.parked.failure, world.clock.now_ms(), "jo"
+            )
+        ]
+        world.put(*named("a2"))
+        drained(world)
+        assert (world.recorder.ids(), world.logged_ids()) == (["z1", "a2"], ["a1", "z1", "a2"])
+
+    def test_a_discard_loses_none_of_what_a_delivery_adds_to_the_key_meanwhile(self) -> None:
+        world = mended_world("a1")
+        letter = the_dead_letter(world)
+        world.put(*named("a2"))
+        letters_of(world, overtaken(1, by=world.deliver)).discard(letter)
+        world.deliver_all()
+        assert (world.recorder.ids(), world.parked(), len(settled(world))) == (["z1", "a2"], {}, 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "keys"),
+    [
+        (None, "abc"),
+        (Wanted(key="b"), "b"),
+        (Wanted(key="d"), ""),
+        (Wanted(type="paid"), "bc"),
+        (Wanted(type="pai"), ""),
+        (Wanted(error=BAD_ORDER), "ab"),
+        (Wanted(error="KeyErr"), "c"),
+        (Wanted(older_than_ms=0), "abc"),
+        (Wanted(older_than_ms=3000), "ab"),
+        (Wanted(older_than_ms=3001), "a"),
+        (Wanted(type="paid", error="BadOrder"), "b"),
+        (Wanted(key="a", older_than_ms=4001), ""),
+    ],
+    ids=str,
+)
+def test_dead_letters_are_found_by_key_type_error_and_age_in_the_order_of_their_lanes(
+    wanted: Wanted | None, keys: str
+) -> None:
+    failing = Failing({"a1": 99, "b1": 99, "c1": 99, "d1": 1})
+    world = world_of(failing, **retry(immediate=0, permanent=[BAD_ORDER, "builtins:KeyError"]))
+    errors: dict[str, type[Exception]] = {"c1": KeyError, "d1": ValueError}
+    default = failing.error
+    failing.error = lambda name: errors[name](name) if name in errors else default(name)
+    for name, kind in (("a1", "placed"), ("b1", "paid"), ("c1", "paid"), ("d1", "paid")):
+        world.put(event(name, key=name[0], type=kind), of=lane(int(name == "c1")))
+        world.deliver(lane(int(name == "c1")))
+        world.clock.advance(1)
+    assert set(world.parked()) == {"a", "b", "d"}
+    assert [letter.parked.key for letter in dead_letters(world).find(wanted)] == list(keys)
+
+
+class TestExpired:
+    """A dead letter whose record is no longer in the log."""
+
+    def test_it_is_still_found_without_its_event_and_a_redrive_of_it_is_dead_again(self) -> None:
+        world = mended_world("a1", behind=["a2"])
+        world.table.write("Delete", {"Key": record_key(LANE, 0)})
+        letter = the_dead_letter(world)
+        assert dead_letters(world).event(letter) is None
+        dead_letters(world).redrive(letter)
+        world.deliver_all()
+        failure = the_dead_letter(world).parked.failure
+        assert (failure.error_type, failure.event_id, failure.event_type) == ("RecordExpired", "a1", "placed")
+        assert (world.recorder.ids(), waiting(world, "a")) == (["z1"], [0, 1])
+
+    def test_after_its_discard_what_waits_behind_it_is_handled_or_dead_as_expired_too(self) -> None:
+        world = mended_world("a1", behind=["a2", "a3"])
+        for sequence in (0, 1):
+            world.table.write("Delete", {"Key": record_key(LANE, sequence)})
+        for place in (0, 1):
+            letter = the_dead_letter(world)
+            assert letter.parked.first.sequence == place
+            # Nobody has read the one behind it, so it is not named for the one before.
+            assert letter.parked.failure.event_id == ("a1" if place == 0 else "")
+            dead_letters(world).discard(letter, by="jo")
+            world.deliver_all()
+        assert (world.recorder.ids(), world.parked()) == (["z1", "a3"], {})
+        assert [(one.sequence, one.action) for one in settled(world)] == [(0, "discarded"), (1, "discarded")]
+
+
+def test_what_a_lane_comes_to_after_all_that_waited_was_discarded_is_handed_out() -> None:
+    world = world_of(Failing({"a1": 99}), *named("a1", "a2"), **retry(immediate=0, attempts=1))
+    world.deliver()
+    world.put(*named("a3"))  # the lane is behind
+    dead_letters(world).discard(the_dead_letter(world), all_waiting=True)
+    (note,) = world.ledger.settled(world.key_of(LANE))
+    assert note.dropped is not None
+    assert (note.dropped.sequences, note.dropped.until) == ((1,), 2)
+    drained(world)
+    assert world.recorder.ids() == ["a3"]

@@ -1,0 +1,124 @@
+"""Decisions about dead letters where no transaction writes them at once: any request may fail or meet another."""
+
+from collections.abc import Callable
+
+import pytest
+
+from eventfabric.model.commit import RaceLost
+from eventfabric.model.parked import ParkedChange, Settled
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
+from eventfabric.services.proof.prove import Prover
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash
+from eventfabric.testing.memory.requests import Requests
+from tests.support.failing_handlers import (
+    Failing,
+    dead_letters,
+    drained,
+    named,
+    retry,
+    the_dead_letter,
+    world_of,
+)
+from tests.support.memory_fabric import HOME, LANE, World
+
+Decide = Callable[[DeadLetters, DeadLetter], None]
+DECISIONS: dict[str, Decide] = {
+    "redriven": lambda letters, letter: letters.redrive(letter),
+    "discarded": lambda letters, letter: letters.discard(letter),
+    "all discarded": lambda letters, letter: letters.discard(letter, all_waiting=True),
+}
+
+
+def world_with_a_dead_letter() -> World:
+    world = world_of(
+        Failing({"a1": 1}), *named("a1", "b1"), durability="quorum", **retry(immediate=0, attempts=1)
+    )
+    world.deliver()
+    return world
+
+
+def deciding(world: World, faults: Faults) -> DeadLetters:
+    """The dead letters of the world, through requests that fail so."""
+    return DeadLetters(
+        world.subscription,
+        [LANE],
+        log=world.log,
+        clock=world.clock,
+        ledger=world.cloud.ledger(world.topology, HOME, requests=Requests(faults)),
+        doorbells=world.cloud.doorbells(world.topology, HOME),
+    )
+
+
+def settled(world: World) -> list[Settled]:
+    return list(world.ledger.settled(world.key_of(LANE)))
+
+
+def exceptions(world: World) -> tuple[int, list[str]]:
+    """Return how many lanes a proof finds wrong, and its exceptions."""
+    prover = Prover(world.stream, [world.subscription], world.ports())
+    proofs = [proof for each in prover.lanes for proof in prover.prove(each)]
+    return sum(bool(proof.wrong) for proof in proofs), [
+        f"{one.kind.value} {one.sequence}" for proof in proofs for one in proof.exceptions
+    ]
+
+
+@pytest.mark.parametrize("decision", ["discarded", "all discarded"])
+@pytest.mark.parametrize("puts", [1, 2, 3, 4])
+def test_a_discard_that_dies_half_way_leaves_a_dead_letter_or_the_note_of_it(
+    decision: str, puts: int
+) -> None:
+    world = world_with_a_dead_letter()
+    dies = Faults(
+        lambda name, number, of_name: Fault.CRASH_BEFORE if (name, of_name) == ("put", puts) else None
+    )
+    with pytest.raises(SimulatedCrash):
+        DECISIONS[decision](deciding(world, dies), the_dead_letter(world))
+    is_dead = bool(list(dead_letters(world).find()))
+    assert is_dead or [one.action for one in settled(world)] == ["discarded"]
+    assert exceptions(world) == (0, ["dead 0" if is_dead else "discarded 0"])
+    assert "a1" not in drained(world).recorder.ids()
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_decision_that_meets_a_delivery_half_way_is_done_and_rung(decision: str) -> None:
+    world = world_with_a_dead_letter()
+    letter = the_dead_letter(world)
+    world.put(*named("c1"))
+
+    def delivers(name: str, number: int, of_name: int) -> Fault | None:
+        """Just before the cursor's put, the function delivers c1."""
+        if (name, of_name) == ("put", 3 if decision == "redriven" else 4):
+            world.deliver()
+        return None
+
+    DECISIONS[decision](deciding(world, Faults(delivers)), letter)
+    assert world.queue.receive(10)
+    assert world.parked() == {}
+    assert world.recorder.ids() == (["b1", "a1", "c1"] if decision == "redriven" else ["b1", "c1"])
+    assert [one.action for one in settled(world)] == ([] if decision == "redriven" else ["discarded"])
+
+
+def test_a_decision_that_loses_its_race_leaves_no_note() -> None:
+    world = world_with_a_dead_letter()
+    ledger, key, letter = world.ledger, world.key_of(LANE), the_dead_letter(world)
+    read = ledger.state(key)
+    dead_letters(world).redrive(letter)
+    note = Settled(letter.parked.first.sequence, "discarded", letter.parked.failure, 17, "somebody")
+    change = ParkedChange(letter.parked, None)
+    cursor = read.cursor(HOME)
+    assert ledger.commit(key, cursor, cursor, parked=[change], settled=[note]) == RaceLost()
+    assert settled(world) == []
+
+
+@pytest.mark.parametrize("decision", ["discarded", "all discarded"])
+@pytest.mark.parametrize("puts", [1, 2, 3, 4])
+def test_a_discard_of_which_one_reply_is_lost_is_done_and_noted(decision: str, puts: int) -> None:
+    world = world_with_a_dead_letter()
+    lost = Faults(
+        lambda name, number, of_name: Fault.LOST_REPLY if (name, of_name) == ("put", puts) else None
+    )
+    DECISIONS[decision](deciding(world, lost), the_dead_letter(world))
+    assert list(dead_letters(world).find()) == []
+    assert [one.action for one in settled(world)] == ["discarded"]
+    assert exceptions(world) == (0, ["discarded 0"])
+    assert "a1" not in drained(world).recorder.ids()

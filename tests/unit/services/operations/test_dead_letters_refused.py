@@ -1,0 +1,203 @@
+"""Owns when an operator's decision about a dead letter is refused: nothing is changed then, in no Region."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import ContendedCommitError, NotDeadError, ThrottledError
+from eventfabric.model.event import Event
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from tests.support.failing_handlers import Failing, dead_letters, the_dead_letter
+from tests.support.memory_fabric import AWAY, INVOCATION_MS, LANE, World, event, lane
+from tests.unit.services.delivery.test_takeover import hand_over
+from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, overtaken, settled
+
+Decision = Callable[[DeadLetters, DeadLetter], None]
+
+
+def redrive(letters: DeadLetters, letter: DeadLetter) -> None:
+    letters.redrive(letter)
+
+
+def redrive_edited(letters: DeadLetters, letter: DeadLetter) -> None:
+    letters.redrive(letter, replacement=event("mended", key=letter.parked.key), by="jo")
+
+
+def discard(letters: DeadLetters, letter: DeadLetter) -> None:
+    letters.discard(letter, by="jo")
+
+
+DECISIONS = pytest.mark.parametrize("decide", [redrive, redrive_edited, discard])
+
+
+def everything(world: World) -> tuple[object, ...]:
+    """All that a decision could change: the ledger of each Region, and the doorbells here."""
+    name = world.topology.ledger.name
+    return *(one.table(name).items for one in world.cloud.regions.values()), world.queue.bodies
+
+
+def in_another_lane(world: World, letter: DeadLetter) -> DeadLetter:
+    return replace(letter, lane=lane(1))
+
+
+def of_another_subscription(world: World, letter: DeadLetter) -> DeadLetter:
+    return replace(letter, subscription=replace(letter.subscription, name="audit"))
+
+
+def handled_meanwhile(world: World, letter: DeadLetter) -> DeadLetter:
+    dead_letters(world).redrive(letter)
+    world.deliver_all()
+    return letter
+
+
+def redriven_meanwhile(world: World, letter: DeadLetter) -> DeadLetter:
+    dead_letters(world).redrive(letter)
+    return letter
+
+
+def attempted_when_the_process_died(world: World, letter: DeadLetter) -> DeadLetter:
+    dead_letters(world).redrive(letter)
+    by = world.deliverer(faults=Faults(nth(1, Fault.CRASH_BEFORE, name="handler.attempt")))
+    world.run_dies()
+    with pytest.raises(SimulatedCrash):
+        by.deliver(world.bell(LANE), deadline_ms=world.clock.now_ms() + INVOCATION_MS, receive_count=2)
+    assert world.parked()["a"].attempting
+    return letter
+
+
+def another_is_first_now(world: World, letter: DeadLetter) -> DeadLetter:
+    world.recorder.before = Failing({"a2": 99})
+    dead_letters(world).discard(letter)
+    world.deliver_all()
+    assert the_dead_letter(world).parked.first.sequence == 1
+    return letter
+
+
+def handed_over_meanwhile(world: World, letter: DeadLetter) -> DeadLetter:
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    world.cloud.replicate()
+    return letter
+
+
+class TestRefused:
+    """A decision that cannot be carried out changes nothing."""
+
+    @DECISIONS
+    @pytest.mark.parametrize(
+        "prepare",
+        [
+            in_another_lane,
+            of_another_subscription,
+            handled_meanwhile,
+            redriven_meanwhile,
+            attempted_when_the_process_died,
+            another_is_first_now,
+            handed_over_meanwhile,
+        ],
+    )
+    def test_what_is_no_dead_letter_any_more_is_refused_and_nothing_is_changed(
+        self, prepare: Callable[[World, DeadLetter], DeadLetter], decide: Decision
+    ) -> None:
+        world = mended_world("a1", behind=["a2"])
+        letter = prepare(world, the_dead_letter(world))
+        before = everything(world)
+        with pytest.raises(
+            NotDeadError, match=f"^{letter.place} of {letter.subscription.name} is "
+        ) as raised:
+            decide(dead_letters(world), letter)
+        assert raised.value.no_effect
+        assert everything(world) == before
+
+    @DECISIONS
+    def test_an_event_that_is_being_handled_is_refused_and_the_delivery_goes_on(
+        self, decide: Decision
+    ) -> None:
+        world = mended_world("a1", behind=["a2"])
+        letter = the_dead_letter(world)
+        dead_letters(world).redrive(letter)
+        refusals: list[NotDeadError] = []
+
+        def decide_meanwhile(events: Sequence[Event]) -> None:
+            before = everything(world)
+            with pytest.raises(NotDeadError) as raised:
+                decide(dead_letters(world), letter)
+            refusals.append(raised.value)
+            assert everything(world) == before
+
+        world.recorder.before = decide_meanwhile
+        world.deliver_all()
+        assert len(refusals) == 2
+        assert (world.recorder.ids(), world.parked(), settled(world)) == (["z1", "a1", "a2"], {}, [])
+
+    @DECISIONS
+    def test_a_lane_where_others_are_always_faster_is_given_up_and_nothing_is_changed(
+        self, decide: Decision
+    ) -> None:
+        world = mended_world("a1", behind=["a2"])
+        letter, parked = the_dead_letter(world), world.parked()
+        busy = overtaken(
+            *range(1, 100),
+            by=lambda: (world.put(event(f"b{len(world.logged_ids())}", key="b")), world.deliver()),
+        )
+        with pytest.raises(ContendedCommitError, match=f"^lane {LANE} of billing is busy") as raised:
+            decide(letters_of(world, busy), letter)
+        assert (raised.value.retryable, raised.value.no_effect) == (True, True)
+        assert busy.count("ledger.commit") == limits.LANE_RACES_MAX
+        assert (world.parked(), settled(world), world.queue.bodies) == (parked, [], [])
+
+    @DECISIONS
+    def test_a_throttled_decision_changes_nothing_and_may_be_made_again(self, decide: Decision) -> None:
+        world = mended_world("a1")
+        letter, before = the_dead_letter(world), everything(world)
+        throttled = Faults(nth(1, Fault.THROTTLED, name="ledger.commit"))
+        with pytest.raises(ThrottledError):
+            decide(letters_of(world, throttled), letter)
+        assert everything(world) == before
+        decide(letters_of(world, throttled), letter)
+        assert everything(world) != before
+
+    def test_an_edited_event_of_another_key_is_refused_and_nothing_is_changed(self) -> None:
+        world = mended_world("a1")
+        before = everything(world)
+        with pytest.raises(NotDeadError, match="another key"):
+            dead_letters(world).redrive(the_dead_letter(world), replacement=event("a1", key="b"))
+        assert everything(world) == before
+
+
+def letters_that_ask(world: World, faults: Faults) -> DeadLetters:
+    """The dead letters of the world, whose decisions ask the other Region, by a ledger that fails."""
+    return DeadLetters(
+        world.subscription,
+        [LANE],
+        log=world.log,
+        ledger=world.ledger,
+        doorbells=world.cloud.doorbells(world.topology, world.region),
+        clock=world.clock,
+        elsewhere=lambda region: faults.ledger(world.cloud.ledger(world.topology, region)),
+    )
+
+
+@DECISIONS
+def test_a_handover_that_is_not_replicated_yet_is_asked_for(decide: Decision) -> None:
+    world = mended_world("a1", "b1")
+    hand_over(world.at(AWAY), epoch=2)
+    letters, before = letters_that_ask(world, Faults()), everything(world)
+    for letter in letters.find():
+        with pytest.raises(NotDeadError, match=f"is not delivered by {world.region}"):
+            decide(letters, letter)
+    assert everything(world) == before
+
+
+@DECISIONS
+def test_where_the_other_region_gives_no_reply_it_is_decided_by_what_is_known_here(decide: Decision) -> None:
+    world = mended_world("a1")
+    silent = Faults(lambda name, number, of_name: Fault.LOST_REQUEST)
+    letters, before = letters_that_ask(world, silent), everything(world)
+    decide(letters, the_dead_letter(world))
+    assert everything(world) != before

@@ -1,0 +1,115 @@
+"""A failover that fails midway: whatever it leaves paused is reported, and the source goes on."""
+
+from collections.abc import Callable
+
+import pytest
+
+from eventfabric.definition.file import parse_definition
+from eventfabric.errors import FailoverError, PortError
+from eventfabric.model.circuit import CircuitState
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
+from eventfabric.sdk.operations import Operations
+from eventfabric.testing.memory.faults import Fault
+from eventfabric.topology import Topology
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, World
+from tests.unit.services.operations.test_failover import Waiting, failover
+
+OTHER = "zother"
+TWO = f"""
+[fabric]
+name = "shop"
+regions = ["{HOME}", "{AWAY}"]
+[streams.{STREAM}]
+lanes = 2
+[subscriptions.{SUBSCRIPTION}]
+stream = "{STREAM}"
+handler = "a.b:c"
+[subscriptions.{OTHER}]
+stream = "{STREAM}"
+handler = "a.b:c"
+"""
+
+
+def world_of_two() -> World:
+    """A stream with two subscriptions."""
+    world = World()
+    world.topology = Topology(parse_definition(TWO))
+    return world
+
+
+def circuits(world: World) -> dict[str, CircuitState]:
+    """Return the states of the source's circuits."""
+    ledger = world.cloud.ledger(world.topology, HOME)
+    names = (SUBSCRIPTION, OTHER)
+    return {name: ledger.standing(StreamName(STREAM), SubscriptionName(name)).circuit.state for name in names}
+
+
+CLOSED = {SUBSCRIPTION: CircuitState.CLOSED, OTHER: CircuitState.CLOSED}
+
+
+@pytest.mark.parametrize(
+    ("fault", "number"), [(Fault.LOST_REQUEST, 2), (Fault.LOST_REPLY, 1), (Fault.LOST_REPLY, 2)]
+)
+def test_a_pause_that_fails_leaves_nothing_paused(fault: Fault, number: int) -> None:
+    world = world_of_two()
+
+    def once(called: str, overall: int, of_name: int) -> Fault | None:
+        return fault if (called, of_name) == ("ledger.switch", number) else None
+
+    with pytest.raises(PortError):
+        failover(world, once).drain(Waiting(world))
+    assert circuits(world) == CLOSED
+
+
+def test_a_source_that_falls_silent_while_it_is_drained_is_told_with_what_may_stay_paused_there() -> None:
+    world, silent = world_of_two(), list[int]()
+    one = failover(world, lambda *_: Fault.LOST_REQUEST if silent else None)
+    with pytest.raises(FailoverError, match=f"{SUBSCRIPTION}, {OTHER} may stay paused there"):
+        one.drain(Waiting(world, {1: lambda: silent.append(1)}))
+
+
+def test_a_handover_that_fails_at_the_second_subscription_leaves_the_source_to_go_on_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = world_of_two()
+    one = failover(world)
+    one.drain(Waiting(world, {1: world.cloud.replicate}))
+    ledger = type(one._ports.ledger)
+    hand_over: Callable[..., Owner | None] = ledger.hand_over
+
+    def refused(
+        self: object, stream: StreamName, subscription: SubscriptionName, *more: object
+    ) -> Owner | None:
+        return None if subscription == OTHER else hand_over(self, stream, subscription, *more)
+
+    monkeypatch.setattr(ledger, "hand_over", refused)
+    with pytest.raises(FailoverError, match=f"{OTHER}, lanes of {HOME}: somebody else hands them over"):
+        one.hand_over()
+    assert circuits(world) == {SUBSCRIPTION: CircuitState.PAUSED, OTHER: CircuitState.CLOSED}
+
+
+def test_a_failback_asks_no_region_that_shares_nothing_with_this_one() -> None:
+    world = World()
+    world.topology = Topology(
+        parse_definition(f"""
+            [fabric]
+            name = "shop"
+            regions = ["{HOME}", "{AWAY}", "{FAR}"]
+            [streams.{STREAM}]
+            regions = ["{HOME}", "{AWAY}"]
+            lanes = 2
+            [streams.second]
+            regions = ["{AWAY}", "{FAR}"]
+            [subscriptions.{SUBSCRIPTION}]
+            stream = "{STREAM}"
+            handler = "a.b:c"
+            [subscriptions.{OTHER}]
+            stream = "second"
+            handler = "a.b:c"
+        """)
+    )
+    Operations(world.topology, AWAY, world.ports(AWAY)).failover(HOME).hand_over()
+    world.cloud.replicate()
+    (back,) = Operations(world.topology, HOME, world.ports(HOME)).failback()
+    assert [owner.region for owner in back.hand_over()] == [Region(HOME)]

@@ -1,0 +1,67 @@
+"""Owns the state in which a key goes on after somebody's decision, and where its dead letters are found."""
+
+from collections.abc import Callable
+
+import pytest
+
+from eventfabric.errors import InvalidEventError
+from eventfabric.model.event import Event
+from eventfabric.model.parked import ParkedState
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
+from tests.support.failing_handlers import dead_letters, named, the_dead_letter, world_of
+from tests.support.memory_fabric import AWAY, World
+from tests.unit.services.delivery.test_careful import Crashing, until_it_drains
+from tests.unit.services.delivery.test_expiry import reconciled
+from tests.unit.services.delivery.test_takeover import hand_over
+from tests.unit.services.operations.test_dead_letters import mended_world
+
+
+def redrive(letters: DeadLetters, letter: DeadLetter) -> None:
+    letters.redrive(letter)
+
+
+def discard(letters: DeadLetters, letter: DeadLetter) -> None:
+    letters.discard(letter)
+
+
+@pytest.mark.parametrize("decide", [redrive, discard])
+def test_it_is_due_from_the_moment_of_the_decision_and_not_overdue(
+    decide: Callable[[DeadLetters, DeadLetter], None],
+) -> None:
+    world = mended_world("a1", behind=["a2"])
+    world.clock.advance(3600)
+    decide(dead_letters(world), the_dead_letter(world))
+    parked = world.parked()["a"]
+    assert (parked.state, parked.due_ms) == (ParkedState.RETRYING, world.clock.now_ms())
+    assert reconciled(world, repair=False) == []
+
+
+def test_an_event_that_crashed_too_often_has_all_its_crashes_once_more() -> None:
+    world = world_of(Crashing({"a1": 999}), *named("a1"))
+    first = until_it_drains(world)
+    letters = dead_letters(world)
+    letters.redrive(the_dead_letter(world))
+    parked = world.parked()["a"]
+    assert (parked.failure.attempts, parked.failure.crashes) == (0, 0)
+    assert until_it_drains(world) == first
+    assert the_dead_letter(world).parked.failure.error_type == "Crashed"
+
+
+def test_headers_that_could_not_be_published_replace_nothing() -> None:
+    world = mended_world("a1")
+    letter = the_dead_letter(world)
+    wrong = Event(key="a", type="mended", id="m", source="/t", headers={"Not A Name": "x"})
+    with pytest.raises(InvalidEventError, match="Not A Name"):
+        dead_letters(world).redrive(letter, replacement=wrong)
+    assert the_dead_letter(world) == letter
+
+
+def test_they_are_found_where_their_lane_is_delivered_and_nowhere_else() -> None:
+    world: World = mended_world("a1")
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    world.cloud.replicate()
+    assert [letter.place for letter in dead_letters(world).find()] == []
+    assert set(away.parked()) == {"a"}

@@ -1,0 +1,367 @@
+"""Owns what a replay of a whole lane does: where the cursor goes, what comes again, and what is refused."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import ContendedCommitError, ReplayRefusedError, SettingError
+from eventfabric.model.cursor import START
+from eventfabric.model.event import Event
+from eventfabric.model.identity import LaneIndex
+from eventfabric.model.parked import ParkedState
+from eventfabric.model.start import AtTime
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from tests.support.failing_handlers import FEW, Failing, drained, named, waiting, world_of
+from tests.support.memory_fabric import AWAY, LANE, World, event, lane
+from tests.support.recording_handler import Recorder
+from tests.support.replays import at, replay, replay_of, the_plan
+
+
+def delivered(*sizes: int, **settings: object) -> World:
+    """A world with records of so many events, all of them handled."""
+    world = World(**settings)  # type: ignore[arg-type]
+    number = 0
+    for size in sizes:
+        world.put(*(event(f"e{number + each}", key=f"k{number + each}") for each in range(size)))
+        world.clock.advance(1)
+        number += size
+    assert world.deliver().outcome is Outcome.DELIVERED
+    world.recorder.events.clear()
+    world.recorder.replays.clear()
+    return world
+
+
+@pytest.mark.parametrize("start", range(6))
+@pytest.mark.parametrize("guarantee", ["at_least_once", "at_most_once", "exactly_once"])
+def test_what_was_handled_from_there_on_comes_again_and_says_so_and_new_events_do_not(
+    start: int, guarantee: str
+) -> None:
+    world = delivered(2, 3, 1, guarantee=guarantee)
+    world.recorder.effects = False
+    replay(world, start)
+    assert (world.cursor().sequence, world.cursor().replay_until) == (start, 6)
+    world.put(event("new"))
+    drained(world)
+    again = [(f"e{number}", True) for number in range(start, 6)]
+    assert world.recorder.told() == [*again, ("new", False)]
+    assert (world.cursor().sequence, world.cursor().replay_until) == (7, 0)
+
+
+@pytest.mark.parametrize("start", range(6))
+def test_a_replayed_cursor_stands_where_it_stood_when_it_was_there(start: int) -> None:
+    world = delivered(2, 3, 1)
+    there = World()
+    there.recorder.before = lambda events: there.clock.advance(60)
+    for record in world.records():
+        there.origin_log.append(record)
+    for _ in range(start):
+        there.deliver(time_ms=1)
+    to = the_plan(world, start).to
+    then = there.cursor()
+    assert (to.sequence, to.base, to.chain) == (then.sequence, then.base, then.chain)
+
+
+@pytest.mark.parametrize("batch_events_max", [2, 3, 100])
+@pytest.mark.parametrize("guarantee", ["at_least_once", "at_most_once"])
+def test_a_batch_never_mixes_replays_and_new_events(batch_events_max: int, guarantee: str) -> None:
+    batches: list[list[str]] = []
+    world = delivered(4, guarantee=guarantee)
+    world.handler = Recorder(
+        batch_events_max=batch_events_max,
+        before=lambda events: batches.append([str(one.id) for one in events]),
+    )
+    world.put(*(event(f"n{number}") for number in range(3)))
+    replay(world, 1)
+    drained(world)
+    assert [name for batch in batches for name in batch] == ["e1", "e2", "e3", "n0", "n1", "n2"]
+    assert all(len({name[0] for name in batch}) == 1 for batch in batches)
+    assert world.recorder.replays == [True] * 3 + [False] * 3
+
+
+def test_a_replay_that_ends_inside_a_record_goes_on_inside_it() -> None:
+    world = World()
+    world.recorder.before = lambda events: world.clock.advance(60)
+    world.put(*(event(name) for name in "abcd"))
+    for _ in range(2):
+        world.deliver(time_ms=1)
+    assert world.cursor().sequence == 2
+    replay(world, 0)
+    world.recorder.before = lambda events: None
+    drained(world)
+    assert world.recorder.told()[2:] == [("a", True), ("b", True), ("c", False), ("d", False)]
+    assert world.cursor().chain == world.records()[-1].chain
+
+
+def test_a_replay_of_a_replay_ends_where_the_first_would_have() -> None:
+    world = delivered(5)
+    replay(world, 3)
+    replay(world, 1)
+    drained(world)
+    assert world.recorder.told() == [(f"e{number}", True) for number in range(1, 5)]
+
+
+def test_the_latency_of_events_that_come_again_is_not_counted() -> None:
+    world = delivered(2, 1)
+    world.telemetry.totals.clear()
+    replay(world, 0)
+    drained(world)
+    assert Metric.DELIVERY_LATENCY not in world.telemetry.totals
+    assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 3
+
+
+@pytest.mark.parametrize("after_ms", [-5_000, 0, 1, 500, 1_000, 1_001, 2_000, 2_001, 60_000])
+def test_a_time_is_the_first_record_at_or_after_it(after_ms: int) -> None:
+    world = World()
+    began_ms = world.clock.now_ms()
+    for number in range(3):
+        world.put(event(f"{number}a"), event(f"{number}b"))
+        world.clock.advance(1)
+    world.deliver()
+    world.clock.advance(3_600)
+    plans = replay_of(world).plan(AtTime(began_ms + after_ms))
+    first = max(0, -(-after_ms // 1_000))
+    assert [plan.to.sequence for plan in plans if plan.changes_anything] == [2 * first] * (first < 3)
+
+
+def test_a_time_is_found_in_about_log2_reads() -> None:
+    world = World()
+    for number in range(500):
+        world.put(event(f"{number}"))
+    while world.cursor().sequence < 500:
+        world.deliver()
+    middle = world.records()[313]
+    faults = Faults()
+    (plan, _) = replay_of(world, faults=faults).plan(AtTime(middle.time >> 16))
+    assert plan.to.sequence <= 313
+    assert faults.count("log.tail") <= 2 + 9 + 2
+    assert faults.count("log.read") == 0
+
+
+def test_what_waits_from_there_on_comes_with_the_cursor_and_what_waits_before_it_stays() -> None:
+    """a waits from before the place on, b from behind it: no event is handled by both, and each key keeps its order."""
+    failing = Failing({"a1": 99, "b2": 99})
+    world = drained(world_of(failing, *named("a1", "b1", "a2", "b2", "a3", "b3"), **FEW))
+    assert (waiting(world, "a"), waiting(world, "b")) == ([0, 2, 4], [3, 5])
+    replay(world, 1)
+    assert waiting(world, "a") == [0]
+    assert set(world.parked()) == {"a"}
+    assert world.parked()["a"].state is ParkedState.DEAD
+    failing.times.clear()
+    drained(world)
+    assert waiting(world, "a") == [0, 2, 4]
+    assert [place.replay for place in world.parked()["a"].waiting] == [False, True, True]
+    assert world.recorder.told() == [("b1", False), ("b1", True), ("b2", True), ("b3", True)]
+
+
+def test_a_retrying_key_keeps_its_due_time_and_its_attempts() -> None:
+    failing = Failing({"a1": 99})
+    world = world_of(failing, *named("a1", "b1", "a2"), **FEW)
+    world.deliver()
+    before = world.parked()["a"]
+    replay(world, 1)
+    after = world.parked()["a"]
+    assert (after.due_ms, after.failure) == (before.due_ms, before.failure)
+    failing.times.clear()
+    drained(world)
+    assert world.recorder.told() == [("b1", False), ("a1", False), ("b1", True), ("a2", True)]
+
+
+def test_a_lane_whose_cursor_is_before_that_place_stays_and_so_do_other_regions_lanes() -> None:
+    world = delivered(4)
+    world.put(event("x"), of=lane(1))
+    world.deliver(lane(1))
+    before = {each: world.cursor(each) for each in (LANE, lane(1), lane(0, AWAY), lane(1, AWAY))}
+    done = replay(world, 2)
+    assert [result.plan.lane for result in done] == [LANE, lane(1)]
+    assert world.cursor(LANE).sequence == 2
+    assert all(world.cursor(each) == before[each] for each in before if each != LANE)
+
+
+def test_one_lane_alone() -> None:
+    world = delivered(2)
+    world.put(event("x"), of=lane(1))
+    world.deliver(lane(1))
+    assert [result.plan.lane for result in replay(world, 0, lane=lane(1))] == [lane(1)]
+    assert (world.cursor(LANE).sequence, world.cursor(lane(1)).sequence) == (2, 0)
+
+
+def test_one_commit_and_one_ring_a_lane() -> None:
+    world = delivered(2, 2)
+    one = replay_of(world)
+    (plan, other) = one.plan(at(1))
+    faults = Faults()
+    carrying = replay_of(world, faults=faults)
+    carrying.plan(at(1))
+    faults.calls.clear()
+    carrying.carry_out(plan)
+    assert faults.calls == ["ledger.commit", "doorbells.ring"]
+    carrying.carry_out(other)
+    assert len(faults.calls) == 2
+    (bell,) = world.receive()
+    assert f'"again":{world.cursor().version}' in bell.body
+
+
+def test_a_ring_that_is_lost_is_said_and_costs_time_only() -> None:
+    world = delivered(2)
+    one = replay_of(world, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    plan = one.plan(at(0))[0]
+    assert not one.carry_out(plan).rung
+    assert len(world.queue) == 0
+    world.ring_all([LANE])
+    world.deliver_all()
+    assert world.recorder.told() == [("e0", True), ("e1", True)]
+
+
+def test_deliveries_that_go_on_meanwhile_are_read_again_and_replayed_too() -> None:
+    world = delivered(2)
+    one = replay_of(world)
+    plan = one.plan(at(1))[0]
+    world.put(event("late"))
+    world.deliver()
+    assert one.carry_out(plan).plan.read.sequence == 3
+    assert (world.cursor().sequence, world.cursor().replay_until) == (1, 3)
+
+
+def test_a_lane_that_is_overtaken_again_and_again_is_left_as_it_is() -> None:
+    world = delivered(2)
+
+    def overtake(called: str, overall: int, of_name: int) -> None:
+        if called == "ledger.commit":
+            world.put(event(f"late{of_name}"))
+            world.deliver()
+
+    one = replay_of(world, faults=Faults(overtake))
+    plan = one.plan(at(1))[0]
+    with pytest.raises(ContendedCommitError, match=r"^lane us-east-1/0\.0 of billing is busy: try again$"):
+        one.carry_out(plan)
+    assert (world.cursor().sequence, world.cursor().replay_until) == (2 + limits.LANE_RACES_MAX, 0)
+
+
+def test_a_delivery_that_a_replay_overtakes_reads_again() -> None:
+    world = delivered(3)
+    world.put(event("new"))
+    overtaken: list[Sequence[Event]] = []
+
+    def before(events: Sequence[Event]) -> None:
+        if not overtaken:
+            overtaken.append(events)
+            replay(world, 1)
+
+    world.recorder.before = before
+    drained(world)
+    assert world.recorder.told() == [("new", False), ("e1", True), ("e2", True), ("new", False)]
+    assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_crash_anywhere_leaves_the_lane_replayed_or_as_it_was(fault: Fault, number: int) -> None:
+    failing = Failing({"b1": 99})
+    world = drained(world_of(failing, *named("a1", "b1", "c1"), **FEW))
+    failing.times.clear()
+    before = world.cursor(), world.parked()
+    one = replay_of(world, faults=Faults(nth(number, fault)))
+    try:
+        one.carry_out(one.plan(at(1), lane=LANE)[0])
+    except SimulatedCrash:
+        pass
+    else:
+        assert number > 5
+    if world.cursor().sequence == 3:
+        assert (world.cursor(), world.parked()) == before
+        return
+    assert (world.cursor().sequence, world.parked()) == (1, {})
+    world.ring_all([LANE])
+    drained(world)
+    assert world.recorder.told()[2:] == [("b1", True), ("c1", True)]
+
+
+def test_counting_leaves_out_what_the_subscription_does_not_want() -> None:
+    world = World(types=["paid"])
+    for number in range(limits.PAGE_RECORDS_MAX + 5):
+        world.put(event(f"p{number}", type="paid"), event(f"q{number}"))
+    world.deliver()
+    assert the_plan(world, 10).events == 200
+    assert the_plan(world, 10, counts=True).events == 100
+
+
+def test_a_lane_that_a_crash_makes_careful_is_no_more_after_the_cursor_moved() -> None:
+    world = delivered(2)
+    read = world.cursor()
+    ledger = world.cloud.ledger(world.topology, world.region)
+    ledger.commit(
+        replay_of(world)._key(world.subscription, LANE), read, replace(read, attempting=True, crashes=2)
+    )
+    replay(world, 0)
+    assert (world.cursor().attempting, world.cursor().crashes) == (False, 0)
+
+
+def test_a_subscription_that_was_never_delivered_has_nothing_to_replay() -> None:
+    world = World()
+    world.put(event("a"))
+    assert not any(plan.changes_anything for plan in replay_of(world).plan(at(0)))
+    assert world.cursor() == START
+
+
+def test_a_replay_that_is_refused_says_why_and_changes_nothing() -> None:
+    world = delivered(3)
+    before = world.cursor()
+    now_ms = world.clock.now_ms()
+    with pytest.raises(
+        ReplayRefusedError, match=r"sequence 4 is beyond the tail: lane us-east-1/0\.0 ends at 3"
+    ):
+        replay(world, 4)
+    with pytest.raises(ReplayRefusedError, match="is in the future"):
+        replay(world, AtTime(now_ms + 1))
+    with pytest.raises(SettingError, match=r"us-east-1/0\.0 to eu-west-1/0\.1"):
+        replay(world, 0, lane=lane(2))
+    with pytest.raises(ReplayRefusedError, match="is not delivered by us-east-1"):
+        replay(world, 0, lane=lane(0, AWAY))
+    with pytest.raises(
+        ReplayRefusedError,
+        match=r"say --from where: billing has delivered events: lane us-east-1/0\.0 is at 3",
+    ):
+        replay_of(world).plan(None)
+    assert not any(plan.changes_anything for plan in replay_of(world).plan(at(3)))
+    assert world.cursor() == before
+
+
+def test_a_subscription_may_refuse() -> None:
+    world = delivered(3, replay=False)
+    with pytest.raises(ReplayRefusedError, match="billing has replay = false"):
+        replay_of(world)
+
+
+@pytest.mark.parametrize("keys", [limits.TRANSACTION_ACTIONS_MAX - 1, limits.TRANSACTION_ACTIONS_MAX])
+def test_more_parked_keys_than_a_commit_takes_are_refused(keys: int) -> None:
+    settings = {"breaker.parked_keys": 1000, "breaker.failure_ratio": 1.0, **FEW}
+    failing = Failing({f"{number}": 99 for number in range(keys)})
+    world = world_of(failing, event("fine", key="fine"), **settings)
+    for number in range(keys):
+        world.put(event(f"{number}", key=f"{number}"))
+    world.deliver()
+    while world.cursor().sequence < keys + 1:
+        world.deliver()
+    assert len(world.parked()) == keys
+    if keys < limits.TRANSACTION_ACTIONS_MAX:
+        replay(world, 1)
+        assert (world.cursor().sequence, world.parked()) == (1, {})
+        return
+    with pytest.raises(
+        ReplayRefusedError, match=f"{keys} parked keys of lane us-east-1/0.0 hold events from sequence 1"
+    ):
+        replay(world, 1)
+    assert world.cursor().sequence == keys + 1
+
+
+def test_lanes_have_their_own_parked_keys() -> None:
+    failing = Failing({"a1": 99})
+    world = world_of(failing, *named("a1"), **FEW)
+    world.put(event("x", key="a"), of=lane(LaneIndex(1)))
+    drained(world)
+    replay(world, 0, lane=lane(1))
+    assert waiting(world, "a") == [0]

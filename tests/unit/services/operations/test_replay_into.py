@@ -1,0 +1,126 @@
+"""Owns what it means to feed one subscription from another: where its cursors go, and which are left as they are."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.errors import ReplayRefusedError
+from eventfabric.model.cursor import START, Cursor, LaneKey
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.start import Start
+from eventfabric.services.operations.replay import LaneReplayed
+from eventfabric.topology import SubscriptionTopology
+from tests.support.memory_fabric import HOME, LANE, STREAM, World, event, lane
+from tests.support.replays import at, replay_of
+
+
+def audit(world: World, **changes: object) -> SubscriptionTopology:
+    """A second subscription of the world's stream, with the queue of the first."""
+    definition = replace(world.subscription.definition, name="audit", **changes)  # type: ignore[arg-type]
+    return replace(world.subscription, name="audit", definition=definition)
+
+
+def key_of(of: Lane) -> LaneKey:
+    return LaneKey(StreamName(STREAM), SubscriptionName("audit"), of)
+
+
+def cursor(world: World, of: Lane = LANE) -> Cursor:
+    return world.cloud.ledger(world.topology, HOME).state(key_of(of)).cursor(HOME)
+
+
+def stands_at(world: World, sequence: int, of: Lane = LANE) -> None:
+    """Have the second subscription deliver up to there."""
+    tail = world.log.tail(of, before=SequenceNumber(sequence))
+    to = Cursor(tail.sequence, tail.sequence, tail.chain)
+    world.cloud.ledger(world.topology, HOME).commit(key_of(of), cursor(world, of), to)
+
+
+class Rings:
+    """Doorbells that are only counted: the second subscription has no queue here."""
+
+    def __init__(self) -> None:
+        self.rung: list[str] = []
+
+    def ring(self, subscription: str, doorbells: list[object]) -> list[object]:
+        self.rung.append(subscription)
+        return []
+
+
+def feed(world: World, start: Start | None, of: Lane | None = None) -> list[LaneReplayed]:
+    one = replay_of(world, into=audit(world))
+    one._doorbells = rings = Rings()  # type: ignore[assignment]
+    done = [one.carry_out(plan) for plan in one.plan(start, lane=of)]
+    assert rings.rung == ["audit"] * sum(result.plan.changes_anything for result in done)
+    return done
+
+
+@pytest.fixture
+def world() -> World:
+    """Five events in a lane, of which the first subscription has three; and one in the other."""
+    world = World()
+    for number in range(3):
+        world.put(event(f"{number}"))
+    world.deliver()
+    for number in range(3, 5):
+        world.put(event(f"{number}"))
+    world.put(event("other"), of=lane(1))
+    return world
+
+
+def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(world: World) -> None:
+    before = world.cursor()
+    feed(world, at(1))
+    assert cursor(world) == Cursor(
+        SequenceNumber(1),
+        SequenceNumber(1),
+        world.records()[0].chain,
+        1,
+        replay_until=SequenceNumber(3),
+        began=SequenceNumber(1),
+    )
+    assert world.cursor() == before
+
+
+def test_a_fresh_subscription_may_begin_behind_what_the_other_had(world: World) -> None:
+    feed(world, at(4))
+    assert (cursor(world).sequence, cursor(world).replay_until, cursor(world).began) == (4, 0, 4)
+    assert (cursor(world, lane(1)).sequence, cursor(world, lane(1)).began) == (1, 1)
+
+
+def test_a_fresh_subscription_gets_all_where_nobody_says_from_where(world: World) -> None:
+    feed(world, None)
+    assert (cursor(world).sequence, cursor(world).replay_until, cursor(world).began) == (0, 3, 0)
+    assert cursor(world, lane(1)) == START
+
+
+def test_one_that_has_delivered_must_be_told_from_where_and_never_skips_an_event(world: World) -> None:
+    stands_at(world, 2)
+    with pytest.raises(
+        ReplayRefusedError, match=r"say --from where: audit has delivered events: lane us-east-1/0\.0 is at 2"
+    ):
+        feed(world, None)
+    feed(world, at(4))
+    assert (cursor(world).sequence, cursor(world, lane(1))) == (2, START)
+    feed(world, at(1))
+    assert (cursor(world).sequence, cursor(world).replay_until, cursor(world).began) == (1, 3, 0)
+    assert cursor(world, lane(1)) == START
+
+
+def test_a_lane_is_fresh_by_itself_where_it_alone_is_named(world: World) -> None:
+    stands_at(world, 2)
+    feed(world, at(1), lane(1))
+    assert (cursor(world).sequence, cursor(world, lane(1)).sequence) == (2, 1)
+
+
+def test_what_is_no_other_subscription_of_the_stream_is_refused(world: World) -> None:
+    with pytest.raises(ReplayRefusedError, match="billing cannot be fed from itself"):
+        replay_of(world, into=world.subscription)
+    with pytest.raises(ReplayRefusedError, match="audit is of stream invoices, billing of orders"):
+        replay_of(world, into=audit(world, stream="invoices"))
+    with pytest.raises(ReplayRefusedError, match="audit has replay = false"):
+        replay_of(world, into=audit(world, replay=False))
+    with pytest.raises(
+        ReplayRefusedError, match=r"sequence 6 is beyond the tail: lane us-east-1/0\.0 ends at 5"
+    ):
+        feed(world, at(6))
+    assert cursor(world) == START

@@ -1,0 +1,277 @@
+"""Records that an operator may restore into a lane from a copy of its table, and those that the chain refuses."""
+
+import gzip
+import json
+from base64 import b64encode
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eventfabric.errors import RestoreRefusedError, SettingError
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import Chain, Lane, SequenceNumber
+from eventfabric.model.record import EMPTY_TAIL, InterventionKind, Record, chain_of
+from eventfabric.model.slice import Seam
+from eventfabric.sdk.export_file import ExportFile
+from eventfabric.services.operations.restore import Copy, Restore
+from eventfabric.services.operations.seams import seams_seen
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from eventfabric.wire import record_item
+from eventfabric.wire.keys import Item
+from tests.support.memory_fabric import AWAY, HOME, LANE, World, event
+from tests.unit.services.delivery.test_expiry import reconciled
+from tests.unit.services.lanes.test_lane_end import delete, put, world_with
+
+
+class CopyOf:
+    """A table restored to a point in time: what the log had then."""
+
+    def __init__(self, world: World) -> None:
+        self.log = world_with(0).log
+        for record in world.records():
+            self.log.append(record)
+
+
+def copy_of(world: World) -> Copy:
+    return CopyOf(world).log
+
+
+def restore_of(world: World, copy: Copy) -> Restore:
+    def seen(lane: Lane) -> Collection[Seam]:
+        return seams_seen(world.stream, lane, ledger=world.ledger)
+
+    return Restore(world.log, region=world.region, copy=copy, seen=seen, clock=world.clock)
+
+
+def changed(record: Record) -> Record:
+    """The record with other types, as a script might leave it."""
+    return replace(record, types=frozenset({"Changed"}))
+
+
+def test_a_lost_record_comes_back_in_every_region_and_its_events_are_delivered() -> None:
+    world = world_with(5)
+    records, copy = world.records(), copy_of(world)
+    delete(world, records[2])
+    world.cloud.replicate()
+    world.relay()
+    world.deliver()
+    assert world.recorder.ids() == ["a0", "a1"]
+    assert reconciled(world) == [FindingKind.HOLE]
+
+    restore = restore_of(world, copy)
+    found = restore.look(LANE, SequenceNumber(2))
+    assert (found.record, found.replaces) == (records[2], "")
+    assert len(world.records()) == 4
+    restore.restore(LANE, SequenceNumber(2), by="ana", reason="a script's mistake")
+    while world.relay():
+        pass
+    world.deliver()
+    assert world.recorder.ids() == ["a0", "a1", "a2", "a3", "a4"]
+    world.cloud.replicate()
+    assert world.at(AWAY).records() == records
+    assert reconciled(world) == []
+    (noted,) = world.at(AWAY).log.interventions(LANE)
+    assert (noted.kind, noted.sequence, noted.by) == (InterventionKind.RESTORED, 2, "ana")
+    assert noted.reason.endswith("a script's mistake")
+
+
+def test_a_changed_record_is_set_aside_and_the_right_one_stands_in_its_place() -> None:
+    world = world_with(4)
+    records, copy = world.records(), copy_of(world)
+    put(world, changed(records[1]))
+    found = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    assert found.replaces.endswith("another types")
+    assert world.records() == records
+    kinds = [(one.kind, one.sequence) for one in world.log.interventions(LANE)]
+    assert kinds == [(InterventionKind.SET_ASIDE, 1), (InterventionKind.RESTORED, 1)]
+    world.deliver()
+    assert world.recorder.ids() == ["a0", "a1", "a2", "a3"]
+
+
+def test_so_is_one_that_cannot_be_decoded() -> None:
+    world = world_with(3)
+    records, copy = world.records(), copy_of(world)
+    world.table.write("Put", {"Item": {**record_item.to_item(records[1]), "t": {"S": "no set"}}})
+    found = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    assert found.replaces.startswith("cannot be read")
+    assert world.records() == records
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+@pytest.mark.parametrize("how", ["lost", "changed"])
+def test_several_in_a_row_come_back_one_by_one_in_any_order(order: tuple[int, ...], how: str) -> None:
+    world = world_with(6)
+    records, copy = world.records(), copy_of(world)
+    for number in order:
+        if how == "lost":
+            delete(world, records[number])
+        else:
+            put(world, replace(changed(records[number]), chain=Chain(b"!" * 16)))
+    restore = restore_of(world, copy)
+    for number in order if how == "lost" else sorted(order, reverse=True):
+        restore.restore(LANE, SequenceNumber(number), by="ana", reason="")
+    assert world.records() == records
+
+
+def test_the_first_record_is_bound_to_the_beginning_and_to_the_one_behind_it() -> None:
+    world = world_with(3)
+    records, copy = world.records(), copy_of(world)
+    delete(world, records[0])
+    assert (
+        "the lane's first"
+        in restore_of(world, copy).restore(LANE, SequenceNumber(0), by="a", reason="").proof
+    )
+    assert world.records() == records
+
+
+def test_the_last_record_comes_back_where_a_cursor_carries_its_chain_and_not_elsewhere() -> None:
+    world = world_with(3)
+    records, copy = world.records(), copy_of(world)
+    delete(world, records[2])
+    with pytest.raises(RestoreRefusedError, match="nothing proves it"):
+        restore_of(world, copy).look(LANE, SequenceNumber(2))
+    put(world, records[2])
+    world.deliver()
+    delete(world, records[2])
+    assert "a cursor" in restore_of(world, copy).restore(LANE, SequenceNumber(2), by="ana", reason="").proof
+    assert world.records() == records
+
+
+def forged(world: World, number: int) -> Copy:
+    """A copy in which one record is another, made to continue the one before it."""
+    records = world.records()
+    other = replace(records[number], types=frozenset({"Forged"}))
+    other = replace(other, chain=chain_of(records[number - 1].chain, other))
+    copy = world_with(0)
+    for record in (*records[:number], other, *records[number + 1 :]):
+        put(copy, record)
+    return copy.log
+
+
+def test_a_record_that_continues_the_lane_but_is_not_continued_by_the_one_behind_is_refused() -> None:
+    world = world_with(4)
+    copy = forged(world, 2)
+    delete(world, world.records()[2])
+    before = world.table.items
+    with pytest.raises(RestoreRefusedError, match="does not continue it"):
+        restore_of(world, copy).restore(LANE, SequenceNumber(2), by="ana", reason="")
+    assert world.table.items == before
+
+
+def test_a_record_that_does_not_continue_the_one_before_it_is_refused() -> None:
+    world = world_with(4)
+    records = world.records()
+    copy = world_with(0)
+    put(
+        copy, changed(records[2])
+    )  # bound by its chain to the one behind it, and not what the chain was computed of
+    delete(world, records[2])
+    with pytest.raises(RestoreRefusedError, match="does not continue the record before it"):
+        restore_of(world, copy.log).look(LANE, SequenceNumber(2))
+
+
+def test_where_the_copy_lacks_those_up_to_the_next_record_nothing_is_proven() -> None:
+    world = world_with(6)
+    records, copy = world.records(), world_with(0)
+    for record in records[:3]:
+        put(copy, record)
+    for number in (2, 3):
+        delete(world, records[number])
+    with pytest.raises(RestoreRefusedError, match="the copy ends at 3, and the next record stands at 4"):
+        restore_of(world, copy.log).look(LANE, SequenceNumber(2))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "said"),
+    [(1, "it stands there"), (9, "no record that begins there"), (3, "none begins here")],
+)
+def test_a_good_record_is_never_replaced(sequence: int, said: str) -> None:
+    world = world_with(3)
+    world.put(event("b"), event("c"))
+    copy = copy_of(world)
+    with pytest.raises(RestoreRefusedError, match=said if sequence != 3 else "stands there"):
+        restore_of(world, copy).look(LANE, SequenceNumber(sequence))
+
+
+def test_what_was_published_where_the_tail_was_lost_stays() -> None:
+    world = world_with(3)
+    records, copy = world.records(), copy_of(world)
+    world.deliver()
+    delete(world, records[2])
+    other = world.put(event("new"))
+    with pytest.raises(RestoreRefusedError, match="the lane's own"):
+        restore_of(world, copy).look(LANE, other.sequence)
+
+
+def test_it_is_refused_where_the_lane_is_not_written_and_of_what_has_expired() -> None:
+    world = world_with(3)
+    copy = copy_of(world)
+    with pytest.raises(RestoreRefusedError, match=HOME):
+        restore_of(world.at(AWAY), copy).look(LANE, SequenceNumber(1))
+    old = replace(world.records()[1], expires_at=world.clock.now_ms() // 1000 + 60)
+    aged = world_with(0)
+    put(aged, old)
+    delete(world, world.records()[1])
+    with pytest.raises(RestoreRefusedError, match="expired"):
+        restore_of(world, aged.log).look(LANE, SequenceNumber(1))
+
+
+@pytest.mark.parametrize("call", ["note", "set_aside", "append"])
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
+def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
+    world = world_with(4)
+    records, copy = world.records(), copy_of(world)
+    put(world, changed(records[1]))
+    faults = Faults(nth(1, fault, name=f"log.{call}"))
+    broken = Restore(faults.log(world.log), region=HOME, copy=copy, seen=lambda lane: (), clock=world.clock)
+    with pytest.raises(SimulatedCrash):
+        broken.restore(LANE, SequenceNumber(1), by="ana", reason="")
+    if world.records() != records:
+        restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    assert world.records() == records
+    kinds = [one.kind for one in world.log.interventions(LANE)]
+    assert kinds == [InterventionKind.SET_ASIDE, InterventionKind.RESTORED]
+
+
+def exported(item: Item) -> str:
+    """The line of an item in an export of DynamoDB."""
+    shown = {
+        name: {"B": b64encode(value["B"]).decode()} if "B" in value else value for name, value in item.items()
+    }
+    return json.dumps({"Item": shown}) + "\n"
+
+
+class TestAnExport:
+    """A file that DynamoDB exported."""
+
+    @pytest.mark.parametrize("name", ["data.json", "data.json.gz"])
+    def test_a_record_comes_back_from_it(self, tmp_path: Path, name: str) -> None:
+        world = world_with(4)
+        records = world.records()
+        lines = "".join(exported(item) for item in reversed(list(world.table.items)))
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(lines.encode()) if name.endswith("gz") else lines.encode())
+        delete(world, records[1])
+        restore_of(world, ExportFile(path)).restore(LANE, SequenceNumber(1), by="ana", reason="")
+        assert world.records() == records
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b'{"Item": {"pk": {"S": "us-east-1/0.0"}, "sk": 5}}\n',
+            b"us-east-1, not JSON\n",
+            b'{"Keys": "us-east-1"}\n',
+            b'["us-east-1"]\n',
+            b'{"Item": {"pk": {"S": "us-east-1/0.0"}, "c": {"B": "?"}}}\n',
+            gzip.compress(b"x" * 1000, mtime=0)[:-12],
+            b"x" * 1_000_000,
+        ],
+        ids=["no key", "no JSON", "no item", "no object", "no bytes", "cut off", "endless"],
+    )
+    def test_what_is_no_export_is_told_by_its_line(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "data.json"
+        path.write_bytes(content)
+        with pytest.raises(SettingError, match=r"data.json:\d"):
+            ExportFile(path).read(LANE, EMPTY_TAIL.sequence, records_max=1)

@@ -1,0 +1,73 @@
+"""Owns the tests of how long a decision about a dead letter is kept, and what of it."""
+
+from eventfabric import limits
+from eventfabric.model.finding import FindingKind
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.wire.keys import Item
+from tests.support.failing_handlers import the_dead_letter
+from tests.support.memory_fabric import LANE, World
+from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, settled
+from tests.unit.services.reconciliation.test_reconcile import reconcile
+
+DAYS = 7
+
+
+def stored(world: World) -> Item:
+    (item,) = [
+        item
+        for item in world.cloud.regions[world.region].table(world.topology.ledger.name).items
+        if item["pk"]["S"].endswith("/settled")
+    ]
+    return item
+
+
+def test_what_a_discard_keeps_of_a_stream_with_a_retention_expires_and_holds_no_text_of_the_failure() -> None:
+    world = mended_world("a1", behind=["a2"], retention_days=DAYS)
+    letter = the_dead_letter(world)
+    assert letter.parked.failure.message
+    letters_of(world, Faults()).discard(letter, by="flo")
+    (record,) = settled(world)
+    expires_seconds = world.clock.now_ms() // 1000 + DAYS * 86_400 + limits.SETTLED_KEPT_SECONDS
+    assert record.expires_seconds == expires_seconds
+    assert stored(world)["expiration"] == {"N": str(expires_seconds)}
+    assert (record.failure.message, record.failure.trace, record.failure.hint) == ("", "", "")
+    assert record.failure.error_type == letter.parked.failure.error_type
+
+
+def test_without_a_retention_all_of_it_is_kept_as_the_events_are() -> None:
+    world = mended_world("a1", behind=["a2"])
+    letter = the_dead_letter(world)
+    letters_of(world, Faults()).discard(letter, by="flo")
+    (record,) = settled(world)
+    assert (record.expires_seconds, record.failure) == (None, letter.parked.failure)
+    assert "expiration" not in stored(world)
+    assert record.sequence == letter.parked.first.sequence
+    assert world.key_of(LANE) == letter.key
+
+
+def test_what_handlers_said_is_forgotten_of_keys_that_stay_dead_for_longer_than_events_are_kept() -> None:
+    world = mended_world("a1", "b1", behind=["a2"], retention_days=DAYS)
+    before = world.parked()
+    world.clock.advance(DAYS * 86_400 - 3_600)
+    reconcile(world, repair=True)
+    assert all(one.failure.has_texts for one in world.parked().values())
+    world.clock.advance(2 * 3_600)
+    reconcile(world)
+    assert all(one.failure.has_texts for one in world.parked().values())
+    reconcile(world, repair=True)
+    after = world.parked()
+    assert {key: one.failure for key, one in after.items()} == {
+        key: one.failure.without_texts() for key, one in before.items()
+    }
+    assert after["a"].failure.error_type == before["a"].failure.error_type
+    assert after["a"].waiting == before["a"].waiting
+    version = world.cursor().version
+    assert FindingKind.PARKED_DIFFERS not in [one.kind for one in reconcile(world, repair=True)]
+    assert world.cursor().version == version
+
+
+def test_a_stream_that_keeps_its_events_keeps_what_handlers_said_of_them() -> None:
+    world = mended_world("a1")
+    world.clock.advance(400 * 86_400)
+    reconcile(world, repair=True)
+    assert world.parked()["a"].failure.has_texts

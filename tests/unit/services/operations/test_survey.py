@@ -1,0 +1,124 @@
+"""Positions of lanes, and the ring for those that lag."""
+
+import pytest
+
+from eventfabric.model.owner import Standing
+from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
+from tests.support.memory_fabric import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
+
+
+def standings(world: World) -> list[LaneStanding]:
+    """All lanes that have events, for the one subscription, as its Region sees them."""
+    tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
+    return list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
+
+
+def ring(world: World, found: list[LaneStanding]) -> list[LaneStanding]:
+    doorbells = world.cloud.doorbells(world.topology, world.region)
+    return ring_again(found, doorbells=doorbells, now_ms=world.clock.now_ms())
+
+
+def test_a_stream_can_have_its_lanes_in_every_origin() -> None:
+    assert set(lanes_of(World().stream)) == {lane(n, origin) for n in (0, 1) for origin in (HOME, AWAY)}
+
+
+def test_only_lanes_that_have_events_have_tails() -> None:
+    world = World()
+    world.put(event("a"), event("b"))
+    tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
+    assert list(tails) == [LANE]
+    assert tails[LANE].sequence == 2
+    assert EMPTY_TAIL not in tails.values()
+
+
+def test_the_lag_is_what_the_log_has_beyond_the_cursor() -> None:
+    world = World()
+    world.put(event("a"), event("b"))
+    world.deliver()
+    assert [standing.lag for standing in standings(world)] == [0]
+    world.put(event("c"))
+    (standing,) = standings(world)
+    assert (standing.tail.sequence, standing.cursor.sequence, standing.lag) == (3, 2, 1)
+
+
+@pytest.mark.parametrize(("deliver", "regions"), [("origin", [HOME]), ("everywhere", [HOME, AWAY])])
+def test_a_lane_stands_only_where_the_subscription_delivers_it(deliver: str, regions: list[str]) -> None:
+    seen = []
+    for region in (HOME, AWAY):
+        world = World(delivered_in=region, deliver=deliver)
+        world.put(event("a"))
+        world.cloud.replicate()
+        seen += [region] if standings(world) else []
+    assert seen == regions
+
+
+def test_a_replica_that_is_behind_its_own_cursor_lags_by_nothing() -> None:
+    world = World()
+    world.put(event("a"))
+    world.deliver()
+    (standing,) = standings(world)
+    assert LaneStanding(standing.subscription, standing.lane, EMPTY_TAIL, standing.cursor).lag == 0
+
+
+def test_only_lanes_that_lag_are_rung() -> None:
+    world = World()
+    world.put(event("a"))
+    world.deliver()
+    assert ring(world, standings(world)) == []
+    assert len(world.queue) == 0
+    world.put(event("b"))
+    behind = standings(world)
+    assert ring(world, behind) == behind
+    assert len(world.queue) == 1
+
+
+def test_a_lane_that_lags_is_rung_beside_one_that_does_not() -> None:
+    world = World()
+    world.put(event("a"))
+    world.put(event("b"), of=lane(1))
+    world.deliver()
+    found = standings(world)
+    assert {standing.lane: standing.lag for standing in found} == {LANE: 0, lane(1): 1}
+    assert [standing.lane for standing in ring(world, found)] == [lane(1)]
+    world.deliver_all()
+    assert world.recorder.ids() == ["a", "b"]
+
+
+def test_a_ring_arrives_though_the_queue_remembers_the_one_that_was_lost() -> None:
+    world = World()
+    world.put(event("a"))
+    world.relay_all()
+    (lost,) = world.queue.receive()
+    world.queue.delete(lost.receipt_handle)
+    assert ring(world, standings(world))
+    world.deliver_all()
+    assert world.recorder.ids() == ["a"]
+
+
+def test_two_rings_within_a_minute_are_one_message() -> None:
+    world = World()
+    world.put(event("a"))
+    assert len(ring(world, standings(world)) + ring(world, standings(world))) == 2
+    assert len(world.queue) == 1
+    world.clock.advance(60)
+    ring(world, standings(world))
+    assert len(world.queue) == 2
+
+
+def test_a_lane_whose_doorbell_could_not_be_sent_is_not_said_to_be_rung() -> None:
+    world = World()
+    world.put(event("a"))
+
+    class Silent:
+        """A queue that takes nothing."""
+
+        def ring(self, subscription: str, doorbells: list[object]) -> list[object]:
+            assert subscription == SUBSCRIPTION
+            return doorbells
+
+        def release(self, subscription: str, receipt_handle: str) -> None:
+            raise AssertionError
+
+    assert ring_again(standings(world), doorbells=Silent(), now_ms=0) == []  # type: ignore[arg-type]

@@ -1,0 +1,102 @@
+"""Owns that nobody redrives an event whose step is in doubt by mistake: it would only be dead again."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.errors import UnsettledStepError
+from eventfabric.model.identity import StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
+from eventfabric.model.parked import ParkedState
+from eventfabric.model.step import StepKey
+from eventfabric.ports import Steps
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
+from tests.support.memory_fabric import AWAY, HOME, STREAM, SUBSCRIPTION, event
+from tests.unit.sdk.test_steps import Shop
+
+
+def dies_in_the_middle() -> None:
+    raise SystemExit
+
+
+def in_doubt() -> tuple[Shop, DeadLetters, DeadLetter]:
+    """A charge that began, of which nobody knows whether it happened; then tried again: dead."""
+    shop = Shop()
+    shop.world.put(event("e1"), event("e2"))
+    steps = steps_of(shop)
+    assert steps.begin(key_of("e1")) is None
+    shop.world.deliver()
+    letters = Operations(shop.world.topology, HOME, shop.world.ports()).dead_letters(SUBSCRIPTION)
+    (letter,) = letters.find()
+    return shop, letters, letter
+
+
+def steps_of(shop: Shop) -> Steps:
+    return shop.world.cloud.steps(shop.world.topology, STREAM, HOME)
+
+
+def key_of(event_id: str) -> StepKey:
+    return StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", event_id)
+
+
+def test_a_dead_letter_says_which_step_is_in_doubt() -> None:
+    _, _, letter = in_doubt()
+    assert letter.parked.failure.step == "charge"
+
+
+def test_it_is_refused_with_what_to_do_first_and_nothing_is_changed() -> None:
+    shop, letters, letter = in_doubt()
+    with pytest.raises(UnsettledStepError, match=r"steps settle billing us-east-1/0\.0@0 charge --done"):
+        letters.redrive(letter)
+    with pytest.raises(UnsettledStepError):
+        letters.check_settled(letter)
+    assert shop.world.parked()["k"].state is ParkedState.DEAD
+    assert shop.world.parked()["k"] == letter.parked
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_it_is_redriven_once_somebody_has_settled_it(happened: bool) -> None:
+    shop, letters, letter = in_doubt()
+    operations = Operations(shop.world.topology, HOME, shop.world.ports())
+    operations.settle_step(SUBSCRIPTION, letter.place, "charge", happened=happened)
+    letters.redrive(letter)
+    shop.world.deliver()
+    assert shop.world.parked() == {}
+    assert len(shop.charged) == (1 if happened else 2)
+
+
+def test_it_is_redriven_as_it_is_where_that_is_asked_for() -> None:
+    shop, letters, letter = in_doubt()
+    letters.redrive(letter, unsettled=True)
+    assert shop.world.parked()["k"].state is ParkedState.RETRYING
+
+
+def test_another_event_in_its_place_has_steps_of_its_own() -> None:
+    shop, letters, letter = in_doubt()
+    with pytest.raises(UnsettledStepError):
+        letters.redrive(letter, replacement=event("e1", type="amended"))
+    letters.redrive(letter, replacement=event("e9"))
+    assert shop.world.parked()["k"].state is ParkedState.RETRYING
+
+
+def test_a_former_owners_doubt_counts_as_well() -> None:
+    shop, letters, letter = in_doubt()
+    steps_of(shop).forget(key_of("e1"))
+    letters.check_settled(letter)
+    away = shop.world.cloud.steps(shop.world.topology, STREAM, AWAY)
+    assert away.begin(key_of("e1")) is None
+    shop.world.cloud.replicate()
+    letters.check_settled(letter)  # nobody else has delivered its lane
+    handed = Owner(HOME, HOME, 1, HOME)
+    names = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
+    first = shop.world.ledger.standing(*names).written(HOME, HOME)
+    assert shop.world.ledger.hand_over(*names, first, handed)
+    with pytest.raises(UnsettledStepError):
+        letters.check_settled(letter)
+
+
+def test_a_dead_letter_for_another_reason_is_looked_at_no_further() -> None:
+    _, letters, letter = in_doubt()
+    failure = replace(letter.parked.failure, step="")
+    letters.check_settled(replace(letter, parked=replace(letter.parked, failure=failure)))

@@ -1,0 +1,396 @@
+"""A claim checks a cursor record by record: against what, until when, which exceptions count, and whose decisions."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric.errors import DivergenceError, MissingRecordError
+from eventfabric.model.cursor import Cursor
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import SequenceNumber
+from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedState, Place, Settled
+from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
+from eventfabric.model.record import Note, Record, Tail
+from eventfabric.services.proof.claim import Claim, exceptions_of
+from eventfabric.services.proof.prove import Prover
+from eventfabric.services.proof.trail import Trail
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Faults
+from tests.support.failing_handlers import (
+    Failing,
+    dead_letters,
+    drained,
+    named,
+    retry,
+    the_dead_letter,
+    world_of,
+)
+from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.replays import replay
+from tests.support.tampered_worlds import (
+    chained,
+    delivered,
+    log_table,
+    proof,
+    proofs,
+    put,
+    put_cursor,
+    remove,
+    wrong,
+)
+from tests.unit.services.delivery.test_takeover import hand_over
+
+ONCE = retry(immediate=0, attempts=1)
+DAY_SECONDS = 86_400
+
+
+def claim(world: World, **changes: int) -> Claim:
+    """Return a claim of the stored cursor with changes, before any check."""
+    changed: dict[str, Any] = {name: SequenceNumber(value) for name, value in changes.items()}
+    cursor = replace(world.cursor(), **changed)
+    return Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
+
+
+def held(world: World, cursor: Cursor, *, end: int, expired_ms: int | None = None) -> LaneProof:
+    """A cursor held against the log up to `end`, as beside another cursor that stands there."""
+    one = Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
+    trail = Trail(world.log, LANE, expired_ms=expired_ms)
+    one.start(trail)
+    try:
+        for record in trail.walk(SequenceNumber(end)):
+            one.meet(trail, record)
+    except (MissingRecordError, DivergenceError) as error:
+        one.stop(error)
+    else:
+        one.finish(trail, trail.at.sequence)
+    return one.proof()
+
+
+def between(world: World, records: list[Record], sequence: int, *, base: int) -> Cursor:
+    """A cursor in, or before, the record that begins at `base`."""
+    before = [one for one in records if one.tail.sequence <= base]
+    return replace(
+        world.cursor(), sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before[-1].chain
+    )
+
+
+def reconciled(world: World) -> None:
+    list(
+        Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry).run(
+            repair=False
+        )
+    )
+
+
+def told(found: LaneProof) -> list[tuple[ExceptionKind, int, str, str]]:
+    return [(one.kind, one.sequence, one.event_id, one.key) for one in found.exceptions]
+
+
+class TestWhereTheLogBreaks:
+    """Beside a cursor that stands further on, a walk may break where another cursor needs nothing any more."""
+
+    @pytest.mark.parametrize("far", [0, 12, 40])
+    def test_a_walk_that_never_came_to_the_cursors_place_proves_nothing_wherever_it_broke(
+        self, far: int
+    ) -> None:
+        one = claim(delivered())
+        one.stop(MissingRecordError(LANE, far, "missing"))
+        found = one.proof()
+        assert found.wrong is not None
+        assert (found.wrong.kind, found.wrong.sequence) == (FindingKind.HOLE, far)
+
+    def test_a_cursor_between_records_needs_none_of_those_behind_it(self) -> None:
+        world = delivered()
+        records = world.records()
+        put(world, replace(records[2], payload=records[3].payload))
+        assert held(world, between(world, records, 4, base=4), end=12).is_proven
+        assert not held(world, between(world, records, 6, base=6), end=12).is_proven
+
+    def test_a_cursor_in_a_record_needs_the_very_next_one_and_no_more(self) -> None:
+        world = world_of(Failing({}))
+        world.put(event("a1"), event("a2"))
+        world.put(event("a3"), event("a4"))
+        world.put(event("a5"))
+        world.put(event("a6"))
+        world.put(event("a7"))
+        drained(world)
+        records = world.records()
+        put(world, replace(records[3], batch_id=records[2].batch_id))
+        assert held(world, between(world, records, 3, base=2), end=7).is_proven
+        put(world, replace(records[2], batch_id=records[1].batch_id))
+        assert not held(world, between(world, records, 3, base=2), end=7).is_proven
+
+    def test_a_gap_of_expired_records_behind_a_cursor_takes_nothing_from_what_it_proves(self) -> None:
+        world = delivered(retention_days=7)
+        records = world.records()
+        expired_ms = to_ms(records[-1].time)
+        remove(world, records[3])
+        for cursor in (between(world, records, 4, base=4), between(world, records, 5, base=4)):
+            found = held(world, cursor, end=12, expired_ms=expired_ms)
+            assert (found.is_proven, found.first, found.events) == (True, 0, cursor.sequence)
+
+    def test_a_record_that_cannot_be_read_behind_the_cursor_is_not_looked_at(self) -> None:
+        world = delivered()
+        world.put(event("c1"))
+        table = log_table(world)
+        table.write("Put", {"Item": {**table.items[-1], "n": {"N": "0"}}})
+        assert (wrong(world), proof(world).events) == (None, 12)
+
+    def test_a_walk_goes_no_further_than_it_was_asked_to_and_on_from_there(self) -> None:
+        world = delivered()
+        records = world.records()
+        trail = Trail(world.log, LANE, expired_ms=None)
+        assert list(trail.walk(SequenceNumber(4))) == records[:2]
+        assert trail.at.sequence == 4
+        assert list(trail.walk(SequenceNumber(5))) == records[2:3]
+
+    @pytest.mark.parametrize(("earlier_ms", "expired"), [(0, True), (1, False)])
+    def test_what_was_appended_at_the_very_time_to_which_records_expire_may_have_expired(
+        self, earlier_ms: int, expired: bool
+    ) -> None:
+        world = delivered(records=1)
+        for name in ("c1", "d1"):
+            world.clock.advance(DAY_SECONDS)
+            world.put(event(name))
+        records = world.records()
+        remove(world, records[1])
+        trail = Trail(world.log, LANE, expired_ms=to_ms(records[0].time) - earlier_ms)
+        if expired:
+            assert list(trail.walk(SequenceNumber(4))) == [records[0], records[2]]
+        else:
+            with pytest.raises(MissingRecordError):
+                list(trail.walk(SequenceNumber(4)))
+
+
+class TestACursorThatIsNotTheLogs:
+    """The first contradiction is the one that is told."""
+
+    def test_a_cursor_at_the_end_of_its_record_stands_in_no_record(self) -> None:
+        world = delivered()
+        records = world.records()
+        put_cursor(world, sequence=SequenceNumber(6), base=records[2].sequence, chain=records[1].chain)
+        found = proof(world).wrong
+        assert found is not None
+        assert found.kind is FindingKind.CURSOR_BROKEN
+        assert found.detail == "it stands at 6, in a record that ends at 6"
+
+    def test_what_follows_from_a_contradiction_does_not_take_its_place(self) -> None:
+        world = delivered()
+        records = world.records()
+        put_cursor(world, sequence=SequenceNumber(20), base=records[2].sequence, chain=records[1].chain)
+        assert wrong(world) is FindingKind.CURSOR_BROKEN
+
+    def test_a_finding_is_of_the_region_that_looks_and_not_of_the_one_whose_cursor_it_is(self) -> None:
+        world = delivered()
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        hand_over(away)
+        remove(away, world.records()[-1])
+        found = proof(away)
+        assert found.wrong is not None
+        assert (found.region, found.wrong.region) == (HOME, AWAY)
+
+    def test_one_that_was_deleted_is_found_by_a_pass_that_saw_it(self) -> None:
+        world = delivered()
+        reconciled(world)
+        table = world.cloud.regions[HOME].table(world.topology.ledger.name)
+        before = len(table.items)
+        for item in table.items:
+            table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
+            if not world.cursor().version:
+                break
+            table.write("Put", {"Item": item})
+        assert len(table.items) == before - 1
+        assert wrong(world) is FindingKind.CURSOR_BACK
+
+    def test_one_that_went_back_by_a_replay_or_with_a_new_owner_is_not_moved_back(self) -> None:
+        world = delivered()
+        reconciled(world)
+        replay(world, 4)
+        assert (wrong(world), proof(world).events) == (None, 4)
+        world = delivered()
+        reconciled(world)
+        back = between(world, world.records(), 4, base=4)
+        put_cursor(world, sequence=back.sequence, base=back.base, chain=back.chain, epoch=1)
+        assert (wrong(world), proof(world).events) == (None, 4)
+
+
+FAILURE = Failure(
+    "shop:Bad", "no", "", "a hint", attempts=3, crashes=0, first_ms=1_000, last_ms=2_000, event_id="a1"
+)
+
+
+def parked(failure: Failure, *places: Place, state: ParkedState = ParkedState.RETRYING) -> Parked:
+    return Parked("a", "a", state, places, 0, failure)
+
+
+def at(*sequences: int, replay: bool = False) -> list[Place]:
+    return [Place(SequenceNumber(one), SequenceNumber(one), replay) for one in sequences]
+
+
+def excepted(keys: Iterable[Parked] = (), settled: Iterable[Settled] = ()) -> list[Exempt]:
+    found = list(exceptions_of(keys, settled, end=SequenceNumber(100)))
+    return [one for one in found if isinstance(one, Exempt)]
+
+
+class TestWhatIsExcepted:
+    """Exceptions that follow from the ledger's parked keys and decisions."""
+
+    @pytest.mark.parametrize(
+        ("state", "kind", "is_now"),
+        [
+            (ParkedState.RETRYING, ExceptionKind.PARKED, "parked"),
+            (ParkedState.DEAD, ExceptionKind.DEAD, "dead"),
+        ],
+    )
+    def test_the_first_failed_last_and_what_is_behind_it_has_waited_since_it_failed_first(
+        self, state: ParkedState, kind: ExceptionKind, is_now: str
+    ) -> None:
+        assert excepted([parked(FAILURE, *at(4, 9), state=state)]) == [
+            Exempt(kind, SequenceNumber(4), "shop:Bad, 3 attempts", 2_000, "a1", "a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(9), f"behind 4, which is {is_now}", 1_000, key="a"),
+        ]
+
+    def test_crashes_are_told_where_there_were_some(self) -> None:
+        (one,) = excepted([parked(replace(FAILURE, crashes=2), *at(4))])
+        assert one.why == "shop:Bad, 3 attempts, 2 crashes"
+
+    def test_what_is_replayed_by_its_key_comes_again_and_a_new_event_waits_behind_it(self) -> None:
+        failure = replace(FAILURE, error_type=REPLAYED, event_id="")
+        assert excepted([parked(failure, *at(4, 5, replay=True), *at(9))]) == [
+            Exempt(ExceptionKind.REPLAYING, SequenceNumber(4), "a hint", 1_000, key="a"),
+            Exempt(ExceptionKind.REPLAYING, SequenceNumber(5), "a hint", 1_000, key="a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(9), "behind 4, which is parked", 1_000, key="a"),
+        ]
+
+    def test_a_decision_names_its_event_who_made_it_and_when(self) -> None:
+        decided = Settled(SequenceNumber(4), "discarded", FAILURE, at_ms=5_000, by="jo")
+        assert excepted(settled=[decided]) == [
+            Exempt(ExceptionKind.DISCARDED, SequenceNumber(4), "shop:Bad", 5_000, "a1", by="jo")
+        ]
+
+    def test_keys_whose_events_are_mixed_are_named_in_the_order_of_the_log(self) -> None:
+        failing = Failing({"a1": 9, "b1": 9})
+        world = drained(world_of(failing, *named("b1", "a1", "a2", "b2", "a3"), **ONCE))
+        assert told(proof(world)) == [
+            (ExceptionKind.DEAD, 0, "b1", "b"),
+            (ExceptionKind.DEAD, 1, "a1", "a"),
+            (ExceptionKind.WAITING, 2, "a2", "a"),
+            (ExceptionKind.WAITING, 3, "b2", "b"),
+            (ExceptionKind.WAITING, 4, "a3", "a"),
+        ]
+
+    def test_of_a_record_that_this_version_cannot_read_the_ledgers_word_is_told(self) -> None:
+        world = drained(world_of(Failing({"a1": 9}), *named("b1", "a1"), **ONCE))
+        records = world.records()
+        newer = chained(records[1], records[0], payload=b"\x63of a later version")
+        put(world, newer)
+        put_cursor(world, chain=newer.chain)
+        found = proof(world)
+        assert (found.is_proven, found.events) == (True, 2)
+        assert told(found) == [(ExceptionKind.DEAD, 1, "a1", "a")]
+
+
+def noted_first(**settings: Any) -> tuple[World, Record]:
+    """A record of two events whose note says that it also stands in lane 1, where it was delivered first."""
+    world = World(lanes=2, **settings)
+    first = world.put(event("a1", key="a"), event("a2", key="a", type="other"), of=lane(1))
+    tail = world.origin_log.tail(LANE)
+    record = world.record(tail, event("a1", key="a"), event("a2", key="a", type="other"))
+    noted = chained(replace(record, batch_id=first.batch_id), None, note=Note(first.lane, first.sequence))
+    assert world.origin_log.append(noted) is None
+    world.put(*named("b1"))
+    world.deliver()
+    world.deliver(lane(1))
+    return world, noted
+
+
+class TestBatchesThatStandTwice:
+    """Batches that were stepped over here, since their other copy is delivered."""
+
+    def test_only_what_the_subscription_wants_is_excepted(self) -> None:
+        world, _ = noted_first(types=["placed"])
+        assert world.recorder.ids() == ["b1", "a1"]
+        assert told(proof(world)) == [(ExceptionKind.ELSEWHERE, 0, "a1", "a")]
+
+    @pytest.mark.parametrize("sequence", [0, 1])
+    def test_what_is_at_the_cursor_or_behind_it_is_not_excepted(self, sequence: int) -> None:
+        world, _ = noted_first()
+        put_cursor(
+            world,
+            sequence=SequenceNumber(sequence),
+            base=SequenceNumber(0),
+            chain=type(world.cursor().chain)(bytes(16)),
+            replay_until=SequenceNumber(3),
+        )
+        faults, ports = Faults(), world.ports()
+        counted = replace(ports, ledger=faults.ledger(ports.ledger))
+        (found,) = Prover(world.stream, [world.subscription], counted, lane=LANE).prove(LANE)
+        assert [(one.kind, one.sequence) for one in found.exceptions] == [
+            (ExceptionKind.ELSEWHERE, each) for each in range(sequence)
+        ]
+        assert faults.count("ledger.state") == 1 + sequence  # of the other lane only where it may matter
+
+    def test_the_copy_that_is_delivered_is_no_exception_in_its_own_lane(self) -> None:
+        world = World(lanes=2)
+        start = Tail(
+            SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time
+        )
+        late = world.record(start, *named("a1"))
+        noted = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
+        assert world.origin_log.append(noted) is None
+        world.deliver(lane(1))
+        (found,) = [one for one in proofs(world) if one.lane == lane(1)]
+        assert (found.is_proven, found.events, found.exceptions) == (True, 1, ())
+
+    def test_another_regions_decision_says_nothing_where_every_region_delivers_for_itself(self) -> None:
+        world = World(lanes=2, deliver="everywhere")
+        start = Tail(
+            SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time
+        )
+        late = world.record(start, *named("a1"))
+        noted = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
+        assert world.origin_log.append(noted) is None
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        away.deliver(lane(1))
+        assert away.recorder.ids() == ["a1"]
+        world.cloud.replicate()
+        assert world.origin_log.append(late) is None
+        world.deliver()
+        assert world.recorder.ids() == ["a1"]
+        assert told(proof(world)) == []
+
+
+class TestWhoseDecisionsCount:
+    """Decisions about dead letters, by the Region that made them."""
+
+    def test_where_every_region_delivers_for_itself_only_its_own(self) -> None:
+        world = drained(world_of(Failing({"a1": 9}), *named("a1", "b1"), deliver="everywhere", **ONCE))
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        away.deliver()
+        dead_letters(world).discard(the_dead_letter(world), by="jo")
+        drained(world)
+        world.cloud.replicate()
+        assert told(proof(away)) == []
+        assert told(proof(world)) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]
+
+    def test_where_one_region_delivers_those_of_the_former_owner_too(self) -> None:
+        world = drained(world_of(Failing({"a1": 9}), *named("a1", "b1"), **ONCE))
+        dead_letters(world).discard(the_dead_letter(world), by="jo")
+        drained(world)
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        hand_over(away)
+        away.put(*named("c1"))
+        world.cloud.replicate()
+        away.deliver()
+        found = proof(away)
+        assert found.region == AWAY
+        assert told(found) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]

@@ -1,0 +1,354 @@
+"""Exact messages of contradictions to a cursor, and of a proof's exceptions, with who decided what and when."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric.errors import SettingError
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
+from eventfabric.model.record import Note, Record
+from eventfabric.services.proof.prove import Prover
+from tests.support.failing_handlers import (
+    Failing,
+    dead_letters,
+    drained,
+    named,
+    retry,
+    the_dead_letter,
+    world_of,
+)
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.recorded_reads import Asked, Read
+from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove
+from tests.unit.services.delivery.test_takeover import hand_over
+from tests.unit.services.proof.test_claim import between, held, reconciled
+from tests.unit.services.proof.test_prove_exceptions import DAY_SECONDS, aged, dead, expired
+
+BAD_ORDER = "tests.support.failing_handlers:BadOrder"
+OTHER_CHAIN = Chain(b"y" * 16)
+
+
+def finding(kind: FindingKind, sequence: int, detail: str, *, region: Region = HOME) -> Finding:
+    """Return a finding of the Region that looks."""
+    stream, subscription = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
+    return Finding(kind, stream, LANE, region, SequenceNumber(sequence), detail, subscription)
+
+
+def broken(sequence: int, detail: str) -> Finding:
+    return finding(FindingKind.CURSOR_BROKEN, sequence, detail)
+
+
+def asked(world: World) -> tuple[Asked, LaneProof]:
+    """Prove the first lane. Return what that reads of the log, and the proof."""
+    log = Asked(world.log)
+    ports = replace(world.ports(), log_of=lambda stream: log)
+    (found,) = Prover(world.stream, [world.subscription], ports, lane=LANE).prove(LANE)
+    return log, found
+
+
+def lanes(world: World) -> list[Lane]:
+    return Prover(world.stream, [world.subscription], world.ports()).lanes
+
+
+class TestContradictions:
+    """Each with its kind, its place, and why."""
+
+    @pytest.mark.parametrize(
+        ("sequence", "base", "detail"),
+        [
+            (6, 4, "it stands at 6, in a record that ends at 6"),
+            (5, 5, "its record begins at 5, where the log has none"),
+        ],
+    )
+    def test_a_cursor_that_fits_no_record(self, sequence: int, base: int, detail: str) -> None:
+        world = delivered()
+        before = world.log.tail(LANE, before=SequenceNumber(base))
+        put_cursor(world, sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before.chain)
+        assert proof(world).wrong == broken(sequence, detail)
+
+    def test_a_cursor_of_another_chain(self) -> None:
+        world = delivered()
+        put_cursor(world, chain=OTHER_CHAIN)
+        said = "what was handled up to 12 is not what the log has: other chains"
+        found = proof(world)
+        assert (found.wrong, found.events, found.is_proven) == (broken(12, said), 0, False)
+
+    def test_a_cursor_that_was_moved_back(self) -> None:
+        world = delivered()
+        reconciled(world)
+        records = world.records()
+        put_cursor(world, sequence=SequenceNumber(4), base=SequenceNumber(4), chain=records[1].chain)
+        said = "it stood at 12 when it was reconciled"
+        assert proof(world).wrong == finding(FindingKind.CURSOR_BACK, 4, said)
+
+    @pytest.mark.parametrize(("pass_saw", "found"), [(True, FindingKind.CURSOR_BACK), (False, None)])
+    def test_a_cursor_that_stands_where_it_was_seen_or_further_on_is_right(
+        self, pass_saw: bool, found: FindingKind | None
+    ) -> None:
+        world = delivered()
+        reconciled(world)
+        assert proof(world).wrong is None
+        world.put(*named("c1"))
+        world.deliver()
+        if pass_saw:
+            reconciled(world)
+        put_cursor(
+            world, sequence=SequenceNumber(12), base=SequenceNumber(12), chain=world.records()[5].chain
+        )
+        wrong = proof(world).wrong
+        assert (wrong.kind if wrong else None) is found
+
+    def test_a_record_that_is_missing_right_before_the_cursor(self) -> None:
+        world = delivered()
+        world.put(*named("c1"))
+        remove(world, world.records()[-2])
+        said = "missing; others stand behind it, up to 13"
+        assert proof(world).wrong == finding(FindingKind.HOLE, 10, said)
+
+    def test_a_record_that_is_missing_further_before(self) -> None:
+        world = delivered()
+        remove(world, world.records()[3])
+        said = "missing; the next one stands at 8"
+        assert proof(world).wrong == finding(FindingKind.HOLE, 6, said)
+
+    def test_a_lane_that_ends_before_the_cursor(self) -> None:
+        world = delivered()
+        remove(world, world.records()[-1])
+        said = f"the lane ends at 10 in {HOME}: the rest is lost, or not replicated yet"
+        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 12, said)
+
+    def test_as_one_region_sees_it_that_may_be_where_it_is_replicated_to(self) -> None:
+        world = delivered()
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        hand_over(away)
+        remove(away, world.records()[-1])
+        said = f"the lane ends at 10 in {AWAY}: the rest is lost, or not replicated yet"
+        assert proof(away).wrong == finding(FindingKind.CURSOR_AHEAD, 12, said, region=AWAY)
+
+    def test_a_record_that_was_changed(self) -> None:
+        world = delivered()
+        records = world.records()
+        put(world, replace(records[2], payload=records[3].payload))
+        said = "does not extend the record before it: one of them is not what was appended, or one is missing"
+        assert proof(world).wrong == finding(FindingKind.DIVERGENCE, 4, said)
+
+    def test_a_record_in_the_place_of_the_oldest_one_that_is_kept(self) -> None:
+        world = aged()
+        records = expired(world, 3)
+        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[1].chain)
+        assert proof(world).wrong == broken(7, "the record at 6 does not follow on what was handled")
+
+    def test_a_cursor_in_a_record_that_has_expired_and_beyond_it(self) -> None:
+        world = aged()
+        records = expired(world, 3)
+        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(4), chain=records[1].chain)
+        assert proof(world).wrong == broken(7, "its record begins at 4 and another at 6")
+        put_cursor(world, sequence=SequenceNumber(6), base=SequenceNumber(4), chain=records[1].chain)
+        found = proof(world)
+        assert (found.wrong, found.first, found.events) == (None, 6, 0)
+
+    def test_what_ends_a_lane_and_has_expired_leaves_nothing_to_be_proven(self) -> None:
+        world = aged()
+        records = world.records()
+        world.put(event("late"))
+        remove(world, records[-1])
+        world.clock.advance(9 * DAY_SECONDS)
+        found = proof(world)
+        assert (found.wrong, found.first, found.events) == (None, 20, 0)
+
+    def test_a_lane_that_ends_before_the_cursor_does_so_however_old_its_records_are(self) -> None:
+        world = aged()
+        world.clock.advance(9 * DAY_SECONDS)
+        remove(world, world.records()[-1])
+        said = f"the lane ends at 18 in {HOME}: the rest is lost, or not replicated yet"
+        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 20, said)
+
+    def test_of_a_cursor_whose_records_have_expired_nothing_is_asked_that_is_behind_it(self) -> None:
+        world = aged()
+        expired_ms = to_ms(world.records()[4].time)
+        records = expired(world, 3)
+        put(world, replace(records[7], payload=records[8].payload))
+        for cursor in (between(world, records, 4, base=4), between(world, records, 5, base=4)):
+            found = held(world, cursor, end=20, expired_ms=expired_ms)
+            assert (found.wrong, found.first, found.events) == (None, cursor.sequence, 0)
+        assert held(world, between(world, records, 16, base=16), end=20, expired_ms=expired_ms).wrong
+
+
+class TestWhoProves:
+    """A Region proves the lanes that it delivers, and no others."""
+
+    def test_its_own_lanes_and_those_that_were_handed_to_it_for_as_long_as_it_has_them(self) -> None:
+        world = delivered()
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        theirs = [lane(0, AWAY), lane(1, AWAY)]
+        assert lanes(world) == [lane(0), lane(1)]
+        assert lanes(away) == theirs
+        hand_over(away)
+        assert lanes(away) == [lane(0), lane(1), *theirs]
+        away.put(*named("c1"))
+        world.cloud.replicate()
+        away.deliver()
+        (found,) = proofs(away)
+        assert (found.region, found.events) == (AWAY, 13)
+        hand_over(away, epoch=2, to=HOME)
+        assert lanes(away) == theirs
+        assert Prover(away.stream, [away.subscription], away.ports()).prove(LANE) == []
+
+
+class TestWhatIsRead:
+    """The log once, up to the cursor, behind it only where the cursor is within a record; and what comes next."""
+
+    def test_up_to_the_cursor(self) -> None:
+        log, found = asked(delivered())
+        assert found.is_proven
+        assert (log.reads, log.tails) == ([Read(LANE, 0, 100, 12)], [(LANE, None)])
+
+    def test_one_record_more_where_the_cursor_is_within_one(self) -> None:
+        world = delivered()
+        records = world.records()
+        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[2].chain)
+        log, found = asked(world)
+        assert found.is_proven
+        assert log.reads == [Read(LANE, 0, 100, 7), Read(LANE, 7, 100, 9), Read(LANE, 6, 1, None)]
+
+    def test_nothing_behind_a_cursor_whose_record_is_not_there(self) -> None:
+        world = delivered()
+        put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=world.cursor().chain)
+        log, found = asked(world)
+        assert not found.is_proven
+        assert log.reads == [Read(LANE, 0, 100, 13)]
+
+    def test_where_the_lane_ends_only_where_it_does_so_before_the_cursor(self) -> None:
+        world = delivered()
+        remove(world, world.records()[-1])
+        log, found = asked(world)
+        assert not found.is_proven
+        assert log.tails == [(LANE, None), (LANE, None)]
+
+    def test_a_lane_that_the_stream_does_not_have_is_refused(self) -> None:
+        world = delivered()
+        allowed = f"{HOME}/0.0 to {AWAY}/0.1"
+        with pytest.raises(SettingError) as raised:
+            Prover(world.stream, [world.subscription], world.ports(), lane=lane(7))
+        assert str(raised.value) == str(SettingError("lane", str(lane(7)), allowed))
+
+
+def noted(world: World, of: Record, *names: str) -> Record:
+    """A copy of another lane's batch at the end of the first lane, with a note of where the other one stands."""
+    tail = world.origin_log.tail(LANE)
+    before = world.records()[-1] if tail.sequence else None
+    record = replace(world.record(tail, *named(*names)), batch_id=of.batch_id)
+    copy = chained(record, before, note=Note(of.lane, of.sequence))
+    assert world.origin_log.append(copy) is None
+    return copy
+
+
+class TestExceptions:
+    """Each with what there is to say of it."""
+
+    def test_a_dead_event_and_what_waits_behind_it(self) -> None:
+        world = dead()
+        at_ms = world.clock.now_ms()
+        found = proof(world)
+        assert found.exceptions == (
+            Exempt(ExceptionKind.DEAD, SequenceNumber(1), f"{BAD_ORDER}, 1 attempts", at_ms, "a1", "a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(3), "behind 1, which is dead", at_ms, "a2", "a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(4), "behind 1, which is dead", at_ms, "a3", "a"),
+        )
+
+    def test_a_discarded_event(self) -> None:
+        world = dead()
+        world.clock.advance(5)
+        dead_letters(world).discard(the_dead_letter(world), by="jo")
+        at_ms = world.clock.now_ms()
+        drained(world)
+        expected = Exempt(ExceptionKind.DISCARDED, SequenceNumber(1), BAD_ORDER, at_ms, "a1", "a", by="jo")
+        assert proof(world).exceptions == (expected,)
+
+    def test_a_discarded_event_whose_record_has_expired_keeps_the_name_that_the_ledger_knows(self) -> None:
+        settings: dict[str, Any] = {"retention_days": 7, **retry(immediate=0, attempts=1)}
+        world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **settings)
+        world.deliver()
+        dead_letters(world).discard(the_dead_letter(world), by="jo")
+        at_ms = world.clock.now_ms()
+        drained(world)
+        world.clock.advance(8 * DAY_SECONDS)
+        expired(world, 1)
+        expected = Exempt(ExceptionKind.DISCARDED, SequenceNumber(0), BAD_ORDER, at_ms, "a1", by="jo")
+        assert proof(world).exceptions == (expected,)
+
+    def test_every_batch_whose_other_copy_is_delivered(self) -> None:
+        world = World(lanes=2)
+        first = world.put(*named("a1"), of=lane(1))
+        second = world.put(*named("a2"), of=lane(1))
+        noted(world, first, "a1")
+        noted(world, second, "a2")
+        world.put(*named("b1"))
+        world.deliver()
+        world.deliver(lane(1))
+        assert world.recorder.ids() == ["b1", "a1", "a2"]
+        assert proof(world).exceptions == tuple(
+            Exempt(
+                ExceptionKind.ELSEWHERE,
+                SequenceNumber(at),
+                f"delivered from {lane(1)}@{at}",
+                0,
+                f"a{at + 1}",
+                "a",
+            )
+            for at in range(2)
+        )
+
+    def test_a_copy_that_its_publisher_noted_elsewhere(self) -> None:
+        world = World(lanes=2)
+        late = world.record(world.origin_log.tail(LANE), *named("a1"))
+        copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
+        assert world.origin_log.append(copy) is None
+        world.deliver(lane(1))
+        assert world.origin_log.append(late) is None
+        world.deliver()
+        why = "delivered from another lane, by a note that its publisher left there"
+        expected = Exempt(ExceptionKind.ELSEWHERE, SequenceNumber(0), why, 0, "a1", "a")
+        assert proof(world).exceptions == (expected,)
+
+
+def test_where_every_region_delivers_for_itself_another_ones_word_does_not_count_against_its_own() -> None:
+    world = World(lanes=2, deliver="everywhere")
+    late = world.record(world.origin_log.tail(LANE), *named("a1"))
+    copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+    copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
+    assert world.origin_log.append(copy) is None
+    world.deliver(lane(1))
+    assert world.origin_log.append(late) is None
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    away.deliver()
+    away.deliver(lane(1))
+    world.cloud.replicate()
+    assert (world.recorder.ids(), away.recorder.ids()) == (["a1"], ["a1"])
+    for one, expected in ((world, []), (away, [(ExceptionKind.ELSEWHERE, 0)])):
+        (found,) = [each for each in proofs(one) if each.lane == lane(1)]
+        assert [(each.kind, each.sequence) for each in found.exceptions] == expected
+
+
+def test_a_proof_is_of_whom_it_names() -> None:
+    world = delivered(records=2)
+    assert proofs(world) == [
+        LaneProof(
+            StreamName(STREAM),
+            SubscriptionName(SUBSCRIPTION),
+            LANE,
+            HOME,
+            world.cursor(),
+            SequenceNumber(0),
+            (),
+            tail=world.cursor().sequence,
+        )
+    ]

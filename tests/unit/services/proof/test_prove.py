@@ -1,0 +1,275 @@
+"""Proofs of a log and a ledger that were tampered with: findings, exceptions and costs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric.errors import SettingError
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import Chain, SequenceNumber
+from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.services.proof.prove import Prover
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Faults
+from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove, wrong
+
+
+class TestAHealthyLog:
+    """Nothing is wrong."""
+
+    def test_all_of_it_is_proven_and_nothing_is_excepted(self) -> None:
+        found = proof(delivered())
+        assert (found.first, found.cursor.sequence, found.events, found.exceptions) == (0, 12, 12, ())
+        assert found.is_proven
+
+    def test_an_empty_lane_and_one_that_nobody_delivered_have_no_proof(self) -> None:
+        world = World()
+        world.put(event("a1"))
+        assert proofs(world) == []
+
+    def test_what_is_behind_the_cursor_is_not_part_of_it(self) -> None:
+        world = delivered()
+        tail = world.put(event("c1"))
+        put(world, replace(tail, payload=b"\x01\x90"))
+        assert proof(world).events == 12
+
+    def test_every_region_proves_what_it_delivers_and_no_more(self) -> None:
+        world = delivered()
+        world.cloud.replicate()
+        assert proofs(world.at(AWAY)) == []
+        with pytest.raises(SettingError, match=r"0\.0 to .*0\.1"):
+            Prover(world.stream, [world.subscription], world.ports(), lane=lane(7))
+
+    def test_one_lane_can_be_proven_alone(self) -> None:
+        world = delivered()
+        prover = Prover(world.stream, [world.subscription], world.ports(), lane=LANE)
+        assert prover.lanes == [LANE]
+
+    def test_the_log_is_read_once_a_page_and_the_events_of_each_record_are_told(self) -> None:
+        world, faults = delivered(records=250), Faults()
+        ports = world.ports()
+        counted = replace(
+            ports, log_of=lambda stream: faults.log(ports.log_of(stream)), ledger=faults.ledger(ports.ledger)
+        )
+        told: list[int] = []
+        prover = Prover(world.stream, [world.subscription], counted, lane=LANE)
+        (found,) = prover.prove(LANE, watch=told.append)
+        assert (found.events, told) == (500, [2] * 250)
+        assert {
+            name: faults.count(name) for name in ("log.read", "log.tail", "ledger.state", "ledger.settled")
+        } == {
+            "log.read": 3,
+            "log.tail": 1,
+            "ledger.state": 1,
+            "ledger.settled": 1,
+        }
+
+
+def change_payload(world: World, records: list[Record], at: int) -> None:
+    put(world, replace(records[at], payload=records[at + 1].payload))
+
+
+def change_time(world: World, records: list[Record], at: int) -> None:
+    put(world, replace(records[at], time=type(records[at].time)(records[at].time + 1)))
+
+
+def change_types_with_its_chain(world: World, records: list[Record], at: int) -> None:
+    put(world, chained(records[at], records[at - 1] if at else None, types=frozenset(["other"])))
+
+
+def remove_one(world: World, records: list[Record], at: int) -> None:
+    remove(world, records[at])
+
+
+def remove_one_and_close_the_gap(world: World, records: list[Record], at: int) -> None:
+    before = records[at - 1] if at else None
+    remove(world, records[-1])
+    for number in range(at, len(records) - 1):
+        before = chained(records[number + 1], before, sequence=records[number].sequence)
+        put(world, before)
+
+
+def insert_between(world: World, records: list[Record], at: int) -> None:
+    put(world, chained(records[at], records[at], sequence=SequenceNumber(records[at].sequence + 1), count=1))
+
+
+def double_one(world: World, records: list[Record], at: int) -> None:
+    """It stands in the place of the next one, too."""
+    put(world, chained(records[at], records[at], sequence=records[at + 1].sequence))
+
+
+def swap_two(world: World, records: list[Record], at: int) -> None:
+    one, other = records[at], records[at + 1]
+    put(world, replace(other, sequence=one.sequence))
+    put(world, replace(one, sequence=other.sequence))
+
+
+def write_the_lane_anew(world: World, records: list[Record], at: int) -> None:
+    """From a changed record on, every chain is right again."""
+    before = records[at - 1] if at else None
+    for number in range(at, len(records)):
+        changes: dict[str, Any] = {"batch_id": b"z" * 16} if number == at else {}
+        before = chained(records[number], before, **changes)
+        put(world, before)
+
+
+TAMPERINGS = [
+    change_payload,
+    change_time,
+    change_types_with_its_chain,
+    remove_one,
+    remove_one_and_close_the_gap,
+    insert_between,
+    double_one,
+    swap_two,
+    write_the_lane_anew,
+]
+
+
+class TestATamperedLog:
+    """Whatever is done to a record before the cursor."""
+
+    @pytest.mark.parametrize("at", [0, 2, 4])
+    @pytest.mark.parametrize("tamper", TAMPERINGS)
+    def test_it_is_found(self, tamper: Callable[[World, list[Record], int], None], at: int) -> None:
+        world = delivered()
+        tamper(world, world.records(), at)
+        found = proof(world)
+        assert not found.is_proven
+        assert found.events == 0
+        assert found.wrong is not None
+        assert (found.wrong.subscription, found.wrong.lane, found.wrong.region) == ("billing", LANE, HOME)
+
+    def test_the_finding_says_where_and_what(self) -> None:
+        world = delivered()
+        records = world.records()
+        change_payload(world, records, 2)
+        found = proof(world).wrong
+        assert found is not None
+        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 4)
+        put(world, records[2])
+        remove(world, records[3])
+        found = proof(world).wrong
+        assert found is not None
+        assert (found.kind, found.sequence, found.detail) == (
+            FindingKind.HOLE,
+            6,
+            "missing; the next one stands at 8",
+        )
+
+    def test_a_log_that_is_written_anew_up_to_its_end_is_not_what_was_handled(self) -> None:
+        world = delivered()
+        write_the_lane_anew(world, world.records(), 0)
+        assert wrong(world) is FindingKind.CURSOR_BROKEN
+
+    def test_the_last_record_before_the_cursor_counts_too(self) -> None:
+        world = delivered()
+        last = world.records()[-1]
+        put(world, chained(last, world.records()[-2], batch_id=b"z" * 16))
+        assert wrong(world) is FindingKind.CURSOR_BROKEN
+        remove(world, last)
+        assert wrong(world) is FindingKind.CURSOR_AHEAD
+        put(world, last)
+        assert wrong(world) is None
+
+    def test_a_record_missing_right_before_the_cursor_is_a_hole_where_others_stand_behind(self) -> None:
+        world = delivered()
+        world.put(event("c1"))
+        remove(world, world.records()[-2])
+        assert wrong(world) is FindingKind.HOLE
+
+    @pytest.mark.parametrize("page", [99, 199])
+    def test_a_record_inserted_where_one_read_ends_and_the_next_begins_is_found(self, page: int) -> None:
+        world = delivered(records=210)
+        insert_between(world, world.records(), page)
+        assert wrong(world) is FindingKind.DIVERGENCE
+
+    def test_a_record_that_cannot_be_read_is_found(self) -> None:
+        world = delivered()
+        table = world.cloud.regions[HOME].table(world.stream.table.name)
+        table.write("Put", {"Item": {**table.items[2], "n": {"N": "0"}}})
+        assert wrong(world) is FindingKind.DIVERGENCE
+
+    def test_the_expiry_is_nobodys_business(self) -> None:
+        world = delivered()
+        put(world, replace(world.records()[1], expires_at=7))
+        assert proof(world).events == 12
+
+    def test_a_cursor_before_the_damage_is_proven_and_one_behind_it_is_not(self) -> None:
+        world = delivered(deliver="everywhere")
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        away.relay_all()
+        away.deliver_all()
+        for number in range(3):
+            world.put(event(f"c{number}"))
+        world.relay_all()
+        world.deliver_all()
+        world.cloud.replicate()
+        put(away, replace(world.records()[-2], batch_id=type(world.records()[0].batch_id)(b"z" * 16)))
+        assert (wrong(world), wrong(away)) == (None, None)
+        put(world, replace(world.records()[-2], batch_id=type(world.records()[0].batch_id)(b"z" * 16)))
+        assert wrong(world) is FindingKind.DIVERGENCE
+
+
+class TestATamperedCursor:
+    """The ledger was changed, not the log."""
+
+    @pytest.mark.parametrize(
+        ("changes", "kind"),
+        [
+            ({"sequence": SequenceNumber(13), "base": SequenceNumber(13)}, FindingKind.CURSOR_AHEAD),
+            ({"sequence": SequenceNumber(10), "base": SequenceNumber(10)}, FindingKind.CURSOR_BROKEN),
+            ({"sequence": SequenceNumber(11), "base": SequenceNumber(11)}, FindingKind.CURSOR_BROKEN),
+            ({"sequence": SequenceNumber(13), "base": SequenceNumber(12)}, FindingKind.CURSOR_AHEAD),
+            ({"chain": Chain(b"y" * 16)}, FindingKind.CURSOR_BROKEN),
+            ({"chain": UNKNOWN_CHAIN}, FindingKind.CURSOR_BROKEN),
+        ],
+    )
+    def test_a_cursor_that_is_not_the_logs_is_found(self, changes: dict[str, Any], kind: FindingKind) -> None:
+        world = delivered()
+        put_cursor(world, **changes)
+        assert wrong(world) is kind
+
+    def test_a_sequence_beyond_its_record_is_found(self) -> None:
+        world = delivered()
+        records = world.records()
+        put_cursor(world, base=records[2].sequence, chain=records[1].chain)
+        assert wrong(world) is FindingKind.CURSOR_BROKEN
+
+    def test_one_that_was_moved_back_with_the_right_chain_proves_less_until_a_pass_saw_it(self) -> None:
+        world = delivered()
+        list(
+            Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry).run(
+                repair=False
+            )
+        )
+        assert wrong(world) is None
+        records = world.records()
+        put_cursor(world, sequence=records[2].sequence, base=records[2].sequence, chain=records[1].chain)
+        found = proof(world).wrong
+        assert found is not None
+        assert (found.kind, found.detail) == (
+            FindingKind.CURSOR_BACK,
+            "it stood at 12 when it was reconciled",
+        )
+
+    def test_a_cursor_in_the_middle_of_a_record_is_bound_by_the_record_behind(self) -> None:
+        world = delivered()
+        records = world.records()
+        put_cursor(world, sequence=SequenceNumber(7), base=records[3].sequence, chain=records[2].chain)
+        assert proof(world).events == 7
+        put(world, replace(records[3], payload=records[4].payload))
+        assert wrong(world) is FindingKind.DIVERGENCE
+        put(world, chained(records[3], records[2], payload=records[4].payload))
+        assert wrong(world) is FindingKind.DIVERGENCE
+        put(world, records[3])
+        insert_between(world, records, 3)
+        assert wrong(world) is FindingKind.DIVERGENCE
+        remove(world, replace(records[3], sequence=SequenceNumber(7)))
+        assert wrong(world) is None
+        put(world, replace(records[5], batch_id=records[4].batch_id))
+        assert wrong(world) is None

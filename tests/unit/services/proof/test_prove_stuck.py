@@ -1,0 +1,127 @@
+"""Owns what a proof says of what comes next: that events wait, since when, and what in the log is in their way."""
+
+from dataclasses import replace
+
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import BatchId, SequenceNumber
+from eventfabric.model.proof import LaneProof
+from eventfabric.model.record import Batch, record_at
+from eventfabric.services.delivery.lane_result import Outcome
+from tests.support.failing_handlers import Failing, named, world_of
+from tests.support.memory_fabric import LANE, World, event
+from tests.support.tampered_worlds import proof, proofs
+from tests.unit.services.reconciliation.test_reconcile import (
+    change,
+    healthy,
+    kinds,
+    log_table,
+    record_items,
+    remove,
+)
+
+
+def stuck(found: LaneProof) -> tuple[FindingKind, SequenceNumber] | None:
+    return (found.stuck.kind, found.stuck.sequence) if found.stuck else None
+
+
+def test_a_lane_whose_events_are_all_handled_waits_for_nothing() -> None:
+    found = proof(healthy())
+    assert (found.is_proven, found.tail, found.waiting, found.waits_since_ms, found.stuck) == (
+        True,
+        12,
+        0,
+        0,
+        None,
+    )
+
+
+def test_events_that_only_wait_for_a_doorbell_are_counted_and_stuck_nowhere() -> None:
+    world = healthy()
+    since_ms = world.clock.now_ms()
+    world.put(*named("c1", "c2"))
+    world.clock.advance(600)
+    found = proof(world)
+    assert (found.is_proven, found.cursor.sequence, found.tail, found.waiting) == (True, 12, 14, 2)
+    assert (found.waits_since_ms, found.stuck) == (since_ms, None)
+
+
+def test_a_hole_at_the_cursor_is_why_a_lane_is_stuck_and_since_when() -> None:
+    world = healthy()
+    for name in ("c1", "c2"):
+        world.put(*named(name))
+    remove(world, -2)
+    world.deliver()
+    since_ms = world.clock.now_ms()
+    kinds(world)
+    world.clock.advance(3 * 3600)
+    found = proof(world)
+    assert found.is_proven
+    assert (stuck(found), found.waiting) == ((FindingKind.HOLE, 12), 2)
+    assert found.waits_since_ms == since_ms
+
+
+def test_a_record_that_was_changed_is_why_a_lane_is_stuck() -> None:
+    world = healthy()
+    world.put(*named("c1", "c2"))
+    change(world, -1, d=record_items(world)[0]["d"])
+    world.deliver()
+    assert stuck(proof(world)) == (FindingKind.DIVERGENCE, 12)
+
+
+def test_a_record_that_the_subscription_does_not_want_is_in_nobody_s_way_whatever_it_holds() -> None:
+    world = healthy(types=["placed"])
+    later_version = Batch(BatchId(b"n" * 16), 1, frozenset({"other"}), b"\xff of a later version")
+    tail, now_ms = world.origin_log.tail(LANE), world.clock.now_ms()
+    world.origin_log.append(record_at(tail, LANE, later_version, now_ms=now_ms, retention_seconds=None))
+    found = proof(world)
+    assert (found.is_proven, found.waiting, found.stuck) == (True, 1, None)
+    world.put(event("c2"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert proof(world).waiting == 0
+
+
+def test_a_record_that_nobody_can_decode_is_why_a_lane_is_stuck_though_it_is_the_newest() -> None:
+    for broken in ({"n": {"N": "0"}}, {"d": {"B": b"nothing"}}):
+        world = healthy()
+        world.put(*named("c1"))
+        change(world, -1, **broken)
+        found = proof(world)
+        assert (found.is_proven, stuck(found), found.waiting) == (True, (FindingKind.DIVERGENCE, 12), 1)
+
+
+def test_a_lane_that_is_stuck_at_its_very_first_record_is_in_the_proof_all_the_same() -> None:
+    world = world_of(Failing({}), *named("a1", "a2"))
+    remove(world, 0)
+    assert world.deliver().outcome.value == "hole"
+    found = proof(world)
+    assert (found.events, stuck(found), found.waiting) == (0, (FindingKind.HOLE, 0), 2)
+
+
+def test_a_lane_that_has_delivered_nothing_yet_and_could_is_left_out() -> None:
+    world = world_of(Failing({}), *named("a1", "a2"))
+    assert proofs(world) == []
+    assert proofs(World()) == []
+
+
+def test_of_a_stream_that_expires_what_is_gone_is_in_the_way_only_where_a_subscription_halts() -> None:
+    for on_expired, kind in (("halt", FindingKind.EXPIRED_UNREAD), ("skip", None)):
+        world = world_of(Failing({}), *named("a1"), retention_days=1, on_expired=on_expired)
+        world.deliver()
+        world.put(*named("b1"))
+        lost = record_items(world)[-1]
+        world.clock.advance(3 * 86_400)
+        world.put(*named("c1"))
+        log_table(world).write("Delete", {"Key": {"pk": lost["pk"], "sk": lost["sk"]}})
+        world.clock.advance(2 * 86_400)
+        world.put(*named("d1"))
+        found = proof(world)
+        assert stuck(found) == ((kind, 1) if kind else None), on_expired
+
+
+def test_a_cursor_that_stands_behind_the_end_of_its_lane_is_no_lane_that_is_stuck() -> None:
+    world = healthy()
+    remove(world, -1)
+    found = proof(world)
+    assert (found.wrong is not None, found.stuck, found.waiting) == (True, None, 0)
+    assert replace(found, tail=SequenceNumber(0)).waiting == 0
+    assert found.lane == LANE

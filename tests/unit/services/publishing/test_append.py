@@ -1,0 +1,275 @@
+"""Owns the decisions of services.append, one by one."""
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import (
+    ContendedAppendError,
+    IndeterminateAppendError,
+    OutcomeUnknownError,
+    RefusedError,
+    ThrottledError,
+)
+from eventfabric.model.record import Batch, Record
+from eventfabric.services.publishing.append import Appender
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from tests.support.memory_fabric import LANE, World, batch_of, event, lane
+
+MINE = b"mine".ljust(16)
+
+
+class Waits(MemoryClock):
+    """A clock that remembers how long was slept by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        super().sleep(seconds)
+
+
+class Half:
+    """Entropy that always draws the middle."""
+
+    def bytes(self, count: int) -> bytes:
+        return bytes(count)
+
+    def fraction(self) -> float:
+        return 0.5
+
+
+def waits_of(world: World, faults: Faults) -> list[float]:
+    """Return how long an append waits, each time."""
+    clock = Waits()
+    appender = Appender(faults.log(world.origin_log), stream="orders", clock=clock, entropy=Half())
+    appender.append(LANE, mine())
+    return clock.seconds
+
+
+def mine(name: str = "mine", batch_id: bytes = MINE) -> Batch:
+    return batch_of([event(name)], batch_id)
+
+
+def at_call(name: str, number: int, then: Callable[[], object]) -> Faults:
+    """Something that happens just before a call, such as another publisher being faster."""
+    faults = Faults()
+
+    def rule(called: str, overall: int, of_name: int) -> None:
+        if (called, of_name) == (name, number):
+            then()
+
+    faults.rules.append(rule)
+    return faults
+
+
+def test_the_first_append_reads_the_tail_and_the_next_ones_know_it() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+    for number in range(3):
+        assert appender.append(LANE, mine(str(number), bytes([number]) * 16)).sequence == number
+    assert faults.calls == ["log.tail", *["log.append"] * 3]
+
+
+def test_tails_are_known_lane_by_lane() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+    for index in (0, 1, 0, 1):
+        appender.append(lane(index), mine(batch_id=bytes([len(faults.calls)]) * 16))
+    assert faults.count("log.tail") == 2
+
+
+def test_an_occupied_place_gives_the_next_tail_without_a_read() -> None:
+    world = World()
+    faults = at_call("log.append", 1, lambda: world.put(event("other1"), event("other2")))
+    assert world.appender(faults=faults).append(LANE, mine()).sequence == 2
+    assert faults.calls == ["log.tail", "log.append", "log.append"]
+
+
+def test_after_three_occupied_places_in_a_row_the_tail_is_read_again() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+    appender.append(LANE, mine("first", b"1" * 16))
+    for number in range(5):
+        world.put(event(f"other{number}"))
+    assert appender.append(LANE, mine()).sequence == 6
+    assert faults.calls[2:] == [*["log.append"] * 3, "log.tail", "log.append"]
+
+
+def test_where_others_were_faster_lately_the_tail_is_read_first_until_it_is_as_remembered() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+
+    def calls_of(number: int) -> list[str]:
+        before = len(faults.calls)
+        appender.append(LANE, mine(str(number), bytes([number]) * 16))
+        return faults.calls[before:]
+
+    assert calls_of(0) == ["log.tail", "log.append"]
+    world.put(event("other"))
+    assert calls_of(1) == ["log.append", "log.append"]
+    world.put(event("another"))
+    assert calls_of(2) == ["log.tail", "log.append"]  # a read in place of a refused put
+    assert calls_of(3) == ["log.tail", "log.append"]  # and it was as remembered
+    assert calls_of(4) == ["log.append"]
+
+
+def test_who_is_faster_in_one_lane_slows_no_other() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+    for number, index in enumerate((0, 1)):
+        appender.append(lane(index), mine(batch_id=bytes([number]) * 16))
+    world.put(event("other"))
+    appender.append(LANE, mine(batch_id=b"a" * 16))
+    before = len(faults.calls)
+    appender.append(lane(1), mine(batch_id=b"b" * 16))
+    assert faults.calls[before:] == ["log.append"]
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST])
+def test_without_a_reply_the_same_place_is_tried_again_and_never_another(fault: Fault) -> None:
+    world = World()
+    faults = Faults(*(nth(number, fault, name="log.append") for number in (1, 2, 3)))
+    assert world.appender(faults=faults).append(LANE, mine()).sequence == 0
+    assert world.logged_ids() == ["mine"]
+    assert faults.calls == ["log.tail", *["log.append"] * 4]
+
+
+def test_a_throttle_after_a_lost_reply_does_not_make_the_batch_forget_where_it_may_be() -> None:
+    world = World()
+    faults = Faults(nth(1, Fault.LOST_REPLY, name="log.append"), nth(2, Fault.THROTTLED, name="log.append"))
+    with pytest.raises(IndeterminateAppendError):
+        world.appender(
+            faults=Faults(*faults.rules, nth(3, Fault.THROTTLED, name="log.append")), timeout_seconds=0
+        ).append(LANE, mine())
+    assert world.appender(faults=faults).append(LANE, mine(batch_id=b"n" * 16)).sequence == 1
+    assert world.logged_ids() == ["mine", "mine"]
+
+
+def test_a_lane_that_is_throttled_until_the_time_is_up_certainly_has_nothing() -> None:
+    world = World()
+    throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED)
+    with pytest.raises(ContendedAppendError) as raised:
+        world.appender(faults=throttled, timeout_seconds=1).append(LANE, mine())
+    assert raised.value.no_effect
+    assert raised.value.retryable
+    assert (raised.value.lane, raised.value.batch) == (LANE, mine())
+    assert world.logged_ids() == []
+
+
+@pytest.mark.parametrize("throttled_call", ["log.tail", "log.append"])
+def test_the_time_of_one_append_goes_before_the_appenders(throttled_call: str) -> None:
+    world = World()
+    throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if called == throttled_call else None)
+    start = world.clock.now_ms()
+    with pytest.raises(ContendedAppendError) as raised:
+        world.appender(faults=throttled, timeout_seconds=600).append(LANE, mine(), timeout_seconds=5)
+    assert 5000 <= world.clock.now_ms() - start <= 6000
+    assert isinstance(raised.value.__cause__, ThrottledError)
+
+
+def test_each_wait_is_drawn_from_twice_the_time_of_the_one_before_up_to_a_bound() -> None:
+    throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if of_name <= 12 else None)
+    bounds = [limits.APPEND_BACKOFF_SECONDS * 2**number for number in range(12)]
+    expected = [min(limits.APPEND_BACKOFF_MAX_SECONDS, bound) / 2 for bound in bounds]
+    assert waits_of(World(), throttled) == [*expected, *[expected[-1]] * 12]
+
+
+def test_an_occupied_place_is_left_at_once_and_each_third_one_after_a_wait_and_a_read() -> None:
+    for others in range(8):
+        world = World()
+
+        def rule(called: str, overall: int, of_name: int, world: World = world, others: int = others) -> None:
+            if called == "log.append" and of_name <= others:
+                world.put(event(f"other{of_name}"))
+
+        assert len(waits_of(world, Faults(rule))) == others // 3
+
+
+def test_who_meets_others_each_time_waits_a_tenth_of_a_second_at_most() -> None:
+    world = World()
+
+    def rule(called: str, overall: int, of_name: int) -> None:
+        if called == "log.append" and of_name <= 60:
+            world.put(event(f"other{of_name}"))
+
+    waits = waits_of(world, Faults(rule))
+    assert len(waits) == 20
+    assert max(waits) == limits.APPEND_CONFLICT_WAIT_MAX_SECONDS / 2
+
+
+def test_a_batch_that_is_refused_after_a_lost_reply_may_still_stand_there() -> None:
+    world = World()
+    batch = Batch(mine().id, 1, frozenset({"placed"}), bytes(500_000))
+    lost = Faults(nth(1, Fault.LOST_REQUEST, name="log.append"))
+    with pytest.raises(IndeterminateAppendError) as raised:
+        world.appender(faults=lost).append(LANE, batch)
+    assert isinstance(raised.value.__cause__, RefusedError)
+    assert str(raised.value.__cause__) in str(raised.value)
+    assert (raised.value.lane, raised.value.batch, raised.value.sequence) == (LANE, batch, 0)
+
+
+def test_a_batch_without_any_reply_says_what_may_stand_where() -> None:
+    world = World()
+    silent = Faults(lambda called, overall, of_name: Fault.LOST_REPLY if called == "log.append" else None)
+    start = world.clock.now_ms()
+    with pytest.raises(IndeterminateAppendError) as raised:
+        world.appender(faults=silent, timeout_seconds=2).append(LANE, mine())
+    error = raised.value
+    assert not error.no_effect
+    assert isinstance(error.__cause__, OutcomeUnknownError)
+    assert (error.stream, error.batch, error.batch_id, error.sequence) == ("orders", mine(), MINE, 0)
+    assert error.record == world.records()[0]
+    assert 2000 <= world.clock.now_ms() - start <= 3000
+
+
+def test_an_unsettled_batch_that_had_landed_is_found_where_it_stands() -> None:
+    world = World()
+    landed = world.put(event("mine"))
+    world.put(event("other"))
+    faults = Faults()
+    batch = mine(batch_id=landed.batch_id)
+    assert world.appender(faults=faults).append(LANE, batch, unsettled=landed).sequence == 0
+    assert faults.calls == ["log.append"]
+    assert world.logged_ids() == ["mine", "other"]
+
+
+def test_an_unsettled_batch_that_had_not_landed_goes_to_the_tail() -> None:
+    world, silent = World(), Faults(nth(1, Fault.LOST_REQUEST, name="log.append"))
+    with pytest.raises(IndeterminateAppendError) as raised:
+        world.appender(faults=silent, timeout_seconds=0).append(LANE, mine())
+    world.put(event("other"))
+    unsettled = cast(Record, raised.value.record)
+    assert world.appender().append(LANE, mine(), unsettled=unsettled).sequence == 1
+    assert world.logged_ids() == ["other", "mine"]
+
+
+def test_a_refusal_of_the_service_is_raised_as_it_is() -> None:
+    world = World()
+    batch = Batch(mine().id, 1, frozenset({"placed"}), bytes(500_000))
+    with pytest.raises(RefusedError):
+        world.appender().append(LANE, batch)
+    assert world.logged_ids() == []
+
+
+def test_a_stream_with_retention_puts_the_expiry_into_each_record() -> None:
+    world = World()
+    appender = Appender(
+        world.origin_log, stream="orders", clock=world.clock, entropy=world.entropy, retention_seconds=86_400
+    )
+    appender.append(LANE, mine())
+    assert world.records()[0].expires_at == world.clock.now_ms() // 1000 + 86_400
+
+
+def test_a_clock_that_runs_back_does_not_take_the_lanes_time_back() -> None:
+    world = World()
+    for jump in (0, 100, 5):
+        world.clock.set_back(jump)
+        world.put(event(f"after {jump}"))
+    times = [record.time for record in world.records()]
+    assert times == sorted(set(times))

@@ -1,0 +1,315 @@
+"""Findings and repairs of a reconciliation, things that it leaves alone, and its reads."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import ThrottledError
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Chain, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.testing.memory.table import MemoryTable
+from eventfabric.wire import cursor_item
+from eventfabric.wire.keys import Item
+from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event
+
+KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
+Kinds = list[FindingKind]
+
+
+def reconcile(world: World, *, repair: bool = False, full: bool = False) -> list[Finding]:
+    """One pass in the world's Region."""
+    reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
+    return list(reconciler.run(repair=repair, full=full))
+
+
+def kinds(world: World, **how: bool) -> Kinds:
+    return [found.kind for found in reconcile(world, **how)]
+
+
+def alarms(world: World, **how: bool) -> Kinds:
+    return [found.kind for found in reconcile(world, **how) if found.is_alarm]
+
+
+def healthy(records: int = 6, **settings: Any) -> World:
+    """Records of two events, delivered and replicated, and a first pass that found nothing, in both Regions."""
+    world = world_of(Failing({}), **settings)
+    for number in range(records):
+        world.put(event(f"a{number}", key="a"), event(f"b{number}", key="b"))
+    world.relay_all()
+    world.deliver_all()
+    world.cloud.replicate()
+    assert kinds(world) == kinds(world.at(AWAY)) == []
+    return world
+
+
+def log_table(world: World) -> MemoryTable:
+    return world.cloud.regions[world.region].table(world.stream.table.name)
+
+
+def record_items(world: World) -> list[Item]:
+    return log_table(world).items
+
+
+def remove(world: World, index: int) -> None:
+    item = record_items(world)[index]
+    log_table(world).write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
+
+
+def change(world: World, index: int, **attributes: dict[str, Any]) -> None:
+    log_table(world).write("Put", {"Item": {**record_items(world)[index], **attributes}})
+
+
+def put_cursor(world: World, **changes: Any) -> None:
+    """Change the stored cursor behind everybody's back."""
+    table = world.cloud.regions[world.region].table(world.topology.ledger_of(STREAM).name)
+    cursor = world.ledger.state(KEY).cursor(world.region)
+    moved = replace(cursor, version=cursor.version + 1, **changes)
+    item = cursor_item.to_item(KEY, world.region, moved, token=b"x" * 16, now_ms=world.clock.now_ms())
+    table.write("Put", {"Item": item})
+
+
+def test_a_healthy_fabric_has_no_findings_and_neither_has_an_empty_one() -> None:
+    assert kinds(World()) == []
+    world = healthy()
+    assert kinds(world) == kinds(world, full=True) == []
+    assert kinds(world.at(AWAY), full=True) == []
+
+
+class TestTheLog:
+    """Findings about records."""
+
+    def test_a_record_that_is_missing_in_a_replica_is_a_hole_after_a_while_and_copied(self) -> None:
+        world = healthy()
+        away = world.at(AWAY)
+        for name in ("c1", "c2", "c3"):
+            world.put(*named(name))
+        world.cloud.replicate()
+        remove(away, -2)
+        assert kinds(away, repair=True) == [FindingKind.REPLICATION_DELAY]
+        away.clock.advance(limits.SETTLE_SECONDS)
+        assert kinds(away) == [FindingKind.HOLE]
+        (found,) = reconcile(away, repair=True)
+        assert (found.kind, found.sequence, found.is_repaired) == (FindingKind.HOLE, 13, True)
+        assert record_items(away) == record_items(world)
+        assert kinds(away) == []
+
+    def test_verified_records_that_are_gone_are_a_hole_at_once(self) -> None:
+        world = healthy()
+        away = world.at(AWAY)
+        remove(away, -1)
+        (found,) = reconcile(away, repair=True)
+        assert (found.kind, found.sequence, found.is_repaired) == (FindingKind.HOLE, 10, True)
+        assert (kinds(away), record_items(away)) == ([], record_items(world))
+
+    def test_the_origin_gets_its_own_records_back_from_a_replica(self) -> None:
+        world = healthy()
+        before = record_items(world)
+        remove(world, -1)
+        assert alarms(world.at(AWAY)) == []
+        assert alarms(world) == [FindingKind.HOLE]
+        assert alarms(world, repair=True) == []
+        assert record_items(world) == before
+
+    @pytest.mark.parametrize("index", [0, 2, 5])
+    def test_what_was_verified_long_ago_is_looked_at_again_by_a_full_pass(self, index: int) -> None:
+        away = healthy().at(AWAY)
+        remove(away, index)
+        if index < 5:
+            assert kinds(away) == []
+        for _ in range(2):
+            found = reconcile(away, full=True, repair=True)
+            away.clock.advance(limits.SETTLE_SECONDS)
+        assert [(f.kind, f.is_repaired) for f in found] == ([(FindingKind.HOLE, True)] if index < 5 else [])
+        assert kinds(away, full=True) == []
+
+    @pytest.mark.parametrize("attribute", ["c", "b", "h", "n", "t"])
+    @pytest.mark.parametrize("full", [False, True], ids=["new", "verified"])
+    def test_a_changed_record_is_divergence_and_nobody_mends_it(self, attribute: str, full: bool) -> None:
+        away = healthy().at(AWAY)
+        if not full:
+            away.put(*named("c1"))
+            away.cloud.replicate()
+        values: dict[str, dict[str, Any]] = {
+            "c": {"B": b"y" * 16},
+            "b": {"B": b"z" * 16},
+            "h": {"N": "1"},
+            "n": {"N": "7"},
+            "t": {"SS": ["x"]},
+        }
+        change(away, -1 if not full else 1, **{attribute: values[attribute]})
+        before = record_items(away)
+        assert FindingKind.DIVERGENCE in alarms(away, repair=True, full=full)
+        assert record_items(away) == before
+
+    def test_a_changed_payload_is_divergence(self) -> None:
+        away = healthy().at(AWAY)
+        other = record_items(away)[2]["d"]
+        change(away, 1, d=other)
+        assert alarms(away, full=True) == [FindingKind.DIVERGENCE]
+
+    def test_a_doubled_record_is_divergence(self) -> None:
+        away = healthy().at(AWAY)
+        item = record_items(away)[-1]
+        log_table(away).write("Put", {"Item": {**item, "sk": {"N": str(int(item["sk"]["N"]) + 1)}}})
+        assert FindingKind.DIVERGENCE in alarms(away, full=True)
+
+    def test_two_regions_that_have_different_records_diverge(self) -> None:
+        world = healthy()
+        world.cloud.cut(AWAY)
+        world.put(*named("c1"))
+        tail = world.log.tail(LANE, before=SequenceNumber(12))
+        other = world.record(tail, *named("d1"))
+        assert world.cloud.log(world.topology, STREAM, AWAY).append(other) is None
+        (found,) = reconcile(world.at(AWAY), repair=True)
+        assert (found.kind, found.sequence, found.is_alarm) == (FindingKind.DIVERGENCE, 13, True)
+
+    def test_a_replica_that_moves_is_late_and_one_that_does_not_is_stalled(self) -> None:
+        world = healthy()
+        away = world.at(AWAY)
+        world.cloud.cut(AWAY)
+        for number in range(3):
+            world.put(*named(f"c{number}"))
+            world.cloud.heal(AWAY)
+            world.cloud.replicate()
+            world.cloud.cut(AWAY)
+            world.put(*named(f"d{number}"))
+            world.clock.advance(limits.STALL_SECONDS)
+            assert kinds(away, repair=True) == [FindingKind.REPLICATION_DELAY]
+        world.clock.advance(limits.STALL_SECONDS)
+        assert alarms(away) == [FindingKind.REPLICATION_STALL]
+        (found,) = reconcile(away, repair=True)
+        assert "copied from us-east-1" in found.detail
+        assert record_items(away) == record_items(world)
+        assert kinds(away) == [FindingKind.REPLICATION_SILENT]
+
+    def test_a_region_that_does_not_answer_is_said_and_no_alarm(self) -> None:
+        away = healthy().at(AWAY)
+        ports = away.ports()
+
+        class Silent:
+            def __getattr__(self, name: str) -> Any:
+                raise ThrottledError(name, "no answer")
+
+        silent = replace(ports, log_of=lambda stream: Silent())
+        reconciler = Reconciler(
+            away.stream, region=AWAY, ports=replace(ports, at=lambda region: silent), telemetry=away.telemetry
+        )
+        found = list(reconciler.run(repair=True))
+        assert {f.kind for f in found} == {FindingKind.UNREACHABLE}
+        assert not any(f.is_alarm for f in found)
+
+
+class TestSubscriptions:
+    """Findings about cursors, keys and doorbells."""
+
+    def test_lost_doorbells_are_rung_again(self) -> None:
+        world = healthy()
+        world.put(*named("c1"))
+        assert kinds(world) == []
+        world.clock.advance(3600)
+        assert alarms(world) == [FindingKind.UNRUNG]
+        assert [(f.kind, f.is_repaired) for f in reconcile(world, repair=True)] == [
+            (FindingKind.UNRUNG, True)
+        ]
+        world.deliver_all()
+        assert world.recorder.ids()[-1] == "c1"
+        assert kinds(world) == []
+
+    def test_a_paused_subscription_is_left_in_peace(self) -> None:
+        world = healthy()
+        world.put(*named("c1"))
+        ledger = world.ledger
+        ledger.switch(KEY.stream, KEY.subscription, Circuit(), Circuit(CircuitState.PAUSED))
+        world.clock.advance(3600)
+        assert kinds(world, repair=True) == []
+
+    def test_a_key_whose_timer_was_lost_is_rung_for(self) -> None:
+        world = world_of(Failing({"a1": 1}), *named("a1"), **FEW)
+        world.deliver()
+        while world.timers.take() is not None:
+            pass
+        world.clock.advance(3600)
+        while world.timers.take() is not None:
+            pass
+        (found,) = reconcile(world, repair=True)
+        assert (found.kind, found.is_repaired) == (FindingKind.PARKED_OVERDUE, True)
+        world.deliver_all()
+        assert (world.recorder.ids(), world.parked(), kinds(world)) == (["a1"], {}, [])
+
+    def test_dead_letters_are_counted_and_no_alarm(self) -> None:
+        world = world_of(Failing({"a1": 9}), *named("a1", "a2"), **retry(immediate=0, attempts=1))
+        world.put(*named("b1"))
+        world.deliver()
+        world.clock.advance(3600)
+        (found,) = reconcile(world, repair=True)
+        assert (found.kind, found.sequence, found.is_alarm) == (FindingKind.DEAD, 0, False)
+        assert found.detail == "1 dead letters, 1 events wait behind them"
+
+    def test_a_cursor_that_was_set_back_is_found(self) -> None:
+        world = healthy()
+        tail = world.log.tail(LANE, before=SequenceNumber(4))
+        put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
+        assert alarms(world, repair=True) == [FindingKind.CURSOR_BACK]
+
+    def test_a_cursor_beyond_the_end_of_its_lane_is_found(self) -> None:
+        world = healthy()
+        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
+        assert alarms(world, repair=True) == [FindingKind.CURSOR_AHEAD]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"chain": Chain(b"x" * 16)},
+            {"sequence": SequenceNumber(13)},
+            {"base": SequenceNumber(11)},
+            {"base": SequenceNumber(10)},
+        ],
+        ids=["chain", "sequence", "within a record", "base"],
+    )
+    def test_a_cursor_that_is_not_on_the_logs_chain_is_found(self, changes: dict[str, Any]) -> None:
+        world = healthy()
+        world.put(*named("c1", "c2", "c3"))
+        world.deliver()
+        put_cursor(world, **changes)
+        broken = [FindingKind.CURSOR_BROKEN], [FindingKind.CURSOR_BACK], [FindingKind.UNREADABLE]
+        assert alarms(world, repair=True) in broken
+
+    def test_an_owner_that_goes_on_after_a_handover_is_found(self) -> None:
+        world = healthy()
+        away = world.at(AWAY)
+        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
+        assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
+        away.deliver()
+        assert kinds(away) == []
+        world.clock.advance(3600)
+        put_cursor(world)
+        world.cloud.replicate()
+        assert alarms(away) == [FindingKind.STALE_OWNER]
+
+
+def test_a_pass_reads_only_what_is_new_however_long_the_log_is() -> None:
+    short, long = calls_of_a_pass(20), calls_of_a_pass(200)
+    assert short == long
+    # Two origins of two lanes each; one page for the records that are new.
+    assert (short.count("log.tail"), short.count("log.read")) == (4, 1)
+
+
+def calls_of_a_pass(records: int) -> list[str]:
+    """Return the calls of a pass over three new records."""
+    world = healthy(records)
+    for name in ("c1", "c2", "c3"):
+        world.put(*named(name))
+    world.deliver()
+    faults, ports = Faults(), world.ports()
+    ports = replace(ports, log_of=lambda stream: faults.log(world.log), ledger=faults.ledger(ports.ledger))
+    reconciler = Reconciler(world.stream, region=HOME, telemetry=world.telemetry, ports=ports)
+    assert list(reconciler.run(repair=False)) == []
+    return faults.calls

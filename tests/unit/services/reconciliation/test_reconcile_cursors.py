@@ -1,0 +1,154 @@
+"""Cursors that a pass takes for wrong, those that it skips, and the reads of the log for that."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Chain, SequenceNumber
+from eventfabric.model.owner import Owner
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from tests.support.failing_handlers import Failing, drained, named, retry, world_of
+from tests.support.memory_fabric import AWAY, HOME, LANE, World
+from tests.support.recorded_reads import Asked, Read
+from tests.unit.services.reconciliation.test_reconcile import (
+    KEY,
+    healthy,
+    kinds,
+    put_cursor,
+    reconcile,
+    remove,
+)
+
+WRONG = Chain(b"x" * 16)
+
+
+def asked(world: World) -> tuple[Asked, list[Finding]]:
+    """Run a pass. Return its reads of the log, and its findings."""
+    log, ports = Asked(world.log), world.ports()
+    ports = replace(ports, log_of=lambda stream: log)
+    reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
+    return log, list(reconciler.run(repair=False))
+
+
+def in_the_last_record(sequence: int, chain: Chain | None = None) -> World:
+    """A cursor in the record of three events from 12 on, which ends the lane."""
+    world = healthy()
+    before = world.log.tail(LANE)
+    world.put(*named("c1", "c2", "c3"))
+    put_cursor(world, sequence=SequenceNumber(sequence), base=SequenceNumber(12), chain=chain or before.chain)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("sequence", "chain", "found"),
+    [
+        (13, None, []),
+        (14, None, []),
+        (15, None, [FindingKind.CURSOR_BROKEN]),
+        (13, WRONG, [FindingKind.CURSOR_BROKEN]),
+    ],
+)
+def test_a_cursor_may_stand_within_its_record_if_that_follows_on_what_was_handled(
+    sequence: int, chain: Chain | None, found: list[FindingKind]
+) -> None:
+    assert kinds(in_the_last_record(sequence, chain)) == found
+
+
+def test_a_cursor_that_stands_behind_its_record_stands_in_none_whatever_follows() -> None:
+    world = healthy()
+    before = world.log.tail(LANE)
+    world.put(*named("c1"))
+    world.put(*named("d1", "d2"))
+    put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
+    assert kinds(world) == [FindingKind.CURSOR_BROKEN]
+
+
+@pytest.mark.parametrize(
+    ("retention_days", "is_there", "found"),
+    [
+        (4, False, []),
+        (4, True, [FindingKind.CURSOR_BROKEN]),
+        (0, False, [FindingKind.CURSOR_BROKEN]),
+    ],
+)
+def test_where_the_record_before_it_has_expired_there_is_nothing_to_hold_it_against(
+    retention_days: int, is_there: bool, found: list[FindingKind]
+) -> None:
+    world = healthy(retention_days=retention_days)
+    put_cursor(world, sequence=SequenceNumber(10), base=SequenceNumber(10), chain=WRONG, epoch=1)
+    if not is_there:
+        remove(world, 4)
+    assert kinds(world) == found
+
+
+def test_the_very_first_cursor_that_was_written_is_looked_at_like_any_other() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    put_cursor(world, sequence=SequenceNumber(9), base=SequenceNumber(9))
+    assert world.cursor().version == 1
+    assert kinds(world) == [FindingKind.CURSOR_AHEAD]
+
+
+def test_a_lane_that_nobody_began_with_has_no_cursor_to_be_wrong() -> None:
+    world = world_of(Failing({}), *named("a1", "b1"))
+    log, found = asked(world)
+    assert found == []
+    # Where each of the four lanes ends, and nothing about a cursor.
+    assert [before for _, before in log.tails] == [None] * 4
+    assert log.reads == [Read(LANE, 0, 100), Read(LANE, 0, 1)]
+
+
+def test_of_what_waits_only_the_first_record_is_read_from_where_the_cursor_is() -> None:
+    world = healthy()
+    world.put(*named("c1", "c2", "c3"))
+    world.put(*named("d1"))
+    before = world.log.tail(LANE, before=SequenceNumber(12))
+    put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
+    log, found = asked(world)
+    assert found == []
+    assert log.reads == [Read(LANE, 12, 100), Read(LANE, 12, 1)]
+
+
+def test_of_a_replay_the_first_record_behind_it_is_read_too() -> None:
+    world = healthy()
+    put_cursor(
+        world,
+        sequence=SequenceNumber(0),
+        base=SequenceNumber(0),
+        chain=Chain(bytes(16)),
+        replay_until=SequenceNumber(6),
+    )
+    log, found = asked(world)
+    assert found == []
+    assert log.reads == [Read(LANE, 0, 1), Read(LANE, 6, 1)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, [FindingKind.CURSOR_BACK]),
+        ({"replay_until": SequenceNumber(12)}, []),
+        ({"epoch": 1}, []),
+    ],
+)
+def test_one_that_went_back_is_wrong_unless_by_a_replay_or_a_new_owner(
+    changes: Mapping[str, Any], found: list[FindingKind]
+) -> None:
+    world = healthy()
+    tail = world.log.tail(LANE, before=SequenceNumber(4))
+    put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain, **changes)
+    assert kinds(world) == found
+
+
+def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_keys() -> None:
+    ending = retry(immediate=0, attempts=1)
+    world = drained(world_of(Failing({"a1": 9}), *named("a1", "b1"), durability="quorum", **ending))
+    away = world.at(AWAY)
+    handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
+    assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
+    assert [(one.kind, one.region, one.detail) for one in reconcile(away)] == [
+        (FindingKind.DEAD, AWAY, "1 dead letters, 0 events wait behind them")
+    ]
+    assert kinds(world) == []

@@ -1,0 +1,147 @@
+"""Passes with doubts: a Region that does not answer, records that expired in no order, a refused ring."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Region
+from eventfabric.ports import Ports
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults
+from tests.support.memory_fabric import AWAY, SUBSCRIPTION, World, event
+from tests.unit.services.operations.test_failover import failover, with_load
+from tests.unit.services.reconciliation.test_reconcile import KEY, kinds, reconcile, remove
+
+DAY_SECONDS = 86_400
+
+
+def passed(world: World, ports: Ports) -> list[Finding]:
+    """Run a pass that repairs, through these ports. Return its findings."""
+    reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
+    return list(reconciler.run(repair=True))
+
+
+def delivered(world: World, *names: str) -> None:
+    """A record of each event, delivered and replicated."""
+    for name in names:
+        world.put(event(name))
+    world.relay_all()
+    world.deliver_all()
+    world.cloud.replicate()
+
+
+def paused_in(world: World, region: Region) -> None:
+    ledger = world.ports(region).ledger
+    standing = ledger.standing(KEY.stream, KEY.subscription)
+    paused = Circuit(CircuitState.PAUSED, "maintenance", world.clock.now_ms())
+    assert ledger.switch(KEY.stream, KEY.subscription, standing.circuit, paused)
+
+
+def test_a_region_that_was_lost_is_not_told_by_a_pass_without_an_answer_that_it_still_owns() -> None:
+    world = World()
+    delivered(world, "a0")
+    reconcile(world)
+    world.put(event("a1"), event("a2"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    failover(world, lambda *_: Fault.LOST_REQUEST).hand_over()
+    away.deliver()
+    world.clock.advance(7200)  # HOME is back, and nothing of AWAY has come to it yet
+    silent = Faults(lambda *_: Fault.LOST_REQUEST)
+
+    def at(region: Region) -> Ports:
+        ports = world.ports(region)
+        return replace(
+            ports, ledger=silent.ledger(ports.ledger), log_of=lambda one: silent.log(ports.log_of(one))
+        )
+
+    passed(world, replace(world.ports(), at=at))
+    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert world.recorder.ids() == ["a0"]
+
+
+def with_old_records() -> World:
+    """A lane with six records that are past their retention, all of them still here, and two new ones."""
+    world = World(retention_days=1)
+    delivered(world, *(f"a{number}" for number in range(6)))
+    reconcile(world)
+    world.clock.advance(1.5 * DAY_SECONDS)
+    delivered(world, "a6", "a7")
+    reconcile(world)
+    return world
+
+
+def test_records_that_expire_in_no_order_are_no_hole_and_hide_no_event_that_waits() -> None:
+    world = with_old_records()
+    remove(world, 1)  # before the first
+    world.cloud.replicate()
+    assert FindingKind.HOLE not in kinds(world, repair=True, full=True)
+    world.put(event("waits"))  # its doorbell is lost
+    for _ in range(3):
+        world.clock.advance(600)
+        reconcile(world, repair=True)
+        world.deliver_all()
+    assert world.recorder.ids()[-1] == "waits"
+
+
+def test_a_replica_behind_an_origin_that_lost_the_record_before_to_expiry_does_not_diverge() -> None:
+    world = World(retention_days=1)
+    delivered(world, "a0", "a1", "a2")
+    reconcile(world.at(AWAY))
+    world.clock.advance(1.2 * DAY_SECONDS)
+    reconcile(world)
+    world.put(event("new"))
+    remove(world, 2)
+    assert FindingKind.DIVERGENCE not in kinds(world.at(AWAY), repair=True)
+
+
+def test_a_lane_that_waits_for_its_takeover_is_judged_by_what_its_former_owner_came_to() -> None:
+    world = World(retention_days=1)
+    delivered(world, "a0", "a1")
+    for number in range(3):
+        world.clock.advance(0.6 * DAY_SECONDS)
+        delivered(world, f"b{number}")
+        reconcile(world)
+    remove(world, 0)
+    world.cloud.replicate()
+    paused_in(world, Region(AWAY))
+    failover(world).hand_over()
+    world.clock.advance(700)
+    world.telemetry.gauges.clear()
+    assert kinds(world.at(AWAY), repair=True) == []
+    assert world.telemetry.gauges[Metric.OLDEST_UNDELIVERED, SUBSCRIPTION] == 0
+
+
+def test_its_dead_letters_are_told_until_it_is_taken_over() -> None:
+    world = with_load()
+    paused_in(world, Region(AWAY))
+    failover(world).hand_over()
+    world.clock.advance(700)
+    assert FindingKind.DEAD in kinds(world.at(AWAY))
+    assert (
+        len(list(Operations(world.topology, AWAY, world.ports(AWAY)).dead_letters(SUBSCRIPTION).find())) == 1
+    )
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_ring_repairs_what_it_is_for_where_the_queue_takes_it(takes: bool) -> None:
+    world = World()
+    delivered(world, "a0")
+    reconcile(world)
+    world.put(event("a1"))
+    world.clock.advance(800)
+    reconcile(world)
+    world.clock.advance(800)
+
+    def refuses(called: str, overall: int, of_name: int) -> Fault | None:
+        return None if takes or "doorbells" not in called else Fault.LOST_REQUEST
+
+    ports = world.ports()
+    found = passed(world, replace(ports, doorbells=Faults(refuses).doorbells(ports.doorbells)))
+    assert [(one.kind, one.is_repaired) for one in found] == [(FindingKind.UNRUNG, takes)]
+    assert world.telemetry.totals.get(Metric.FINDINGS_REPAIRED, 0) == takes

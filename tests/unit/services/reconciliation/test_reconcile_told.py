@@ -1,0 +1,358 @@
+"""Exact messages of a subscription's findings, and the exact moments from which they are reported."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
+from eventfabric.ports import Ports
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults
+from eventfabric.wire.doorbell import from_body
+from tests.support.failing_handlers import FEW, Failing, drained, named, retry, world_of
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.recorded_reads import CountingOf
+from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, aged_world, expire
+from tests.unit.services.reconciliation.test_reconcile import (
+    KEY,
+    healthy,
+    kinds,
+    put_cursor,
+    reconcile,
+    remove,
+)
+
+UNRUNG_MS = 1000 * limits.UNRUNG_SECONDS
+GRACE_SECONDS = limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS + limits.SETTLE_SECONDS
+MILLISECOND = 0.001
+
+
+def finding(
+    kind: FindingKind,
+    sequence: int,
+    detail: str,
+    *,
+    of: Lane = LANE,
+    region: Region = HOME,
+    is_repaired: bool = False,
+) -> Finding:
+    """One of the subscription."""
+    names = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
+    return Finding(kind, names[0], of, region, SequenceNumber(sequence), detail, names[1], is_repaired)
+
+
+def of_the_log(kind: FindingKind, sequence: int, detail: str, *, region: Region = HOME) -> Finding:
+    return replace(finding(kind, sequence, detail, region=region), subscription=None)
+
+
+def passed(world: World, ports: Ports) -> list[Finding]:
+    """Run a pass through these ports. Return its findings."""
+    reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
+    return list(reconciler.run(repair=False))
+
+
+def rung(world: World) -> list[Doorbell]:
+    """Return the doorbells in the queue."""
+    return [from_body(body) for body in world.queue.bodies]
+
+
+class TestEventsThatWait:
+    """Nobody rang for them, or nobody heard it."""
+
+    def test_how_many_wait_behind_the_cursor_and_for_how_many_seconds(self) -> None:
+        world = healthy()
+        world.put(*named("c1", "c2"))
+        world.clock.advance(400.9)
+        world.put(*named("c3"))
+        assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "3 events wait, the oldest 400 s")]
+
+    def test_they_wait_since_the_cursor_moved_last(self) -> None:
+        world = healthy()
+        world.put(*named("c1"))
+        world.clock.advance(400)
+        put_cursor(world)
+        world.clock.advance(limits.UNRUNG_SECONDS - MILLISECOND)
+        assert reconcile(world) == []
+        world.clock.advance(MILLISECOND)
+        assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "1 events wait, the oldest 300 s")]
+
+    def test_every_lane_with_some_is_rung_for_whatever_it_holds_and_by_the_minute(self) -> None:
+        world = World(lanes=2)
+        for index in (1, 0):
+            world.put(event("a"), of=lane(index))
+        world.clock.advance(3_600)
+        before, minute = len(world.queue.bodies), world.clock.now_ms() // 60_000
+        said = "1 events wait, the oldest 3600 s"
+        assert reconcile(world, repair=True) == [
+            finding(FindingKind.UNRUNG, 0, said, of=lane(index), is_repaired=True) for index in (0, 1)
+        ]
+        assert rung(world)[before:] == [
+            Doorbell(StreamName(STREAM), lane(index), ANY_TAIL, again=minute) for index in (0, 1)
+        ]
+
+    def test_nobody_is_rung_for_by_a_pass_that_only_looks(self) -> None:
+        world = world_of(Failing({}), *named("a1"))
+        world.clock.advance(3_600)
+        before = rung(world)
+        (found,) = reconcile(world)
+        assert (found.kind, found.is_repaired) == (FindingKind.UNRUNG, False)
+        assert rung(world) == before
+
+    @pytest.mark.parametrize(("late_ms", "found"), [(0, []), (1, [FindingKind.UNRUNG])])
+    def test_an_open_circuit_is_rung_for_once_its_probe_is_overdue(
+        self, late_ms: int, found: list[FindingKind]
+    ) -> None:
+        world = world_of(Failing({}), *named("a1"))
+        world.clock.advance(3_600)
+        probe_ms = world.clock.now_ms() - UNRUNG_MS - late_ms
+        opened = Circuit(CircuitState.OPEN, "down", probe_ms=probe_ms)
+        assert world.ledger.switch(KEY.stream, KEY.subscription, Circuit(), opened)
+        assert kinds(world) == found
+
+    def test_what_is_repaired_is_counted_for_the_stream(self) -> None:
+        world, telemetry = world_of(Failing({}), *named("a1")), CountingOf()
+        world.clock.advance(3_600)
+        for repair in (False, True):
+            list(
+                Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=telemetry).run(
+                    repair=repair
+                )
+            )
+        assert telemetry.added[Metric.FINDINGS_REPAIRED, STREAM] == 1
+        assert telemetry.added[Metric.PASSES_COMPLETED, STREAM] == 2
+
+
+class TestParkedKeys:
+    """Parked keys that are to be tried again, and dead ones."""
+
+    def test_how_many_are_late_and_how_much_the_first_of_them_is(self) -> None:
+        world = world_of(Failing({"a1": 9, "b1": 9}), *named("a1"), **FEW)
+        world.deliver()
+        world.clock.advance(100)
+        world.put(*named("b1"))
+        world.deliver()
+        first, second = sorted(world.parked().values(), key=lambda one: one.due_ms)
+        assert first.due_ms < second.due_ms
+        world.clock.advance((first.due_ms + UNRUNG_MS - 1 - world.clock.now_ms()) / 1000)
+        assert reconcile(world) == []
+        world.clock.advance(MILLISECOND)
+        said = "1 keys, 300 s late"
+        assert reconcile(world) == [finding(FindingKind.PARKED_OVERDUE, first.first.sequence, said)]
+        more_seconds = -((first.due_ms - second.due_ms) // 1000)
+        world.clock.advance(more_seconds)
+        (found,) = reconcile(world, repair=True)
+        assert (found.detail, found.is_repaired) == (f"2 keys, {300 + more_seconds} s late", True)
+        minute = world.clock.now_ms() // 60_000
+        assert rung(world)[-1] == Doorbell(StreamName(STREAM), LANE, ANY_TAIL, again=minute)
+
+    def test_dead_letters_and_what_waits_behind_them_are_counted_apart(self) -> None:
+        failing = Failing({"a1": 9, "b1": 9})
+        world = world_of(
+            failing, *named("c1", "a1", "b1", "a2", "b2", "a3"), **retry(immediate=0, attempts=1)
+        )
+        drained(world)
+        said = "2 dead letters, 3 events wait behind them"
+        assert reconcile(world) == [finding(FindingKind.DEAD, 1, said)]
+
+
+class TestCursors:
+    """One that stands where it cannot."""
+
+    def test_one_that_was_set_back_is_told_where_it_stood(self) -> None:
+        world = healthy()
+        tail = world.log.tail(LANE, before=SequenceNumber(4))
+        put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
+        assert reconcile(world) == [finding(FindingKind.CURSOR_BACK, 4, "stood at 12 at the last pass")]
+
+    def test_one_beyond_the_end_is_told_where_the_lane_ends(self) -> None:
+        world = healthy()
+        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
+        assert reconcile(world) == [
+            finding(FindingKind.CURSOR_AHEAD, 99, "the lane ends at 12: replay it from 0 if it was made anew")
+        ]
+
+    @pytest.mark.parametrize(("cursor", "found"), [(13, []), (14, [FindingKind.CURSOR_AHEAD])])
+    def test_a_lane_that_grows_while_it_is_looked_at_is_asked_once_more_where_it_ends(
+        self, cursor: int, found: list[FindingKind]
+    ) -> None:
+        world = healthy()
+        new = world.record(world.log.tail(LANE), *named("c1"))
+        put_cursor(world, sequence=SequenceNumber(cursor), base=SequenceNumber(cursor))
+
+        def grow(called: str, overall: int, of_name: int) -> Fault | None:
+            if called == "ledger.state" and of_name == 1:
+                assert world.origin_log.append(new) is None
+            return None
+
+        ports = world.ports()
+        slow = replace(ports, ledger=Faults(grow).ledger(ports.ledger))
+        assert [one.kind for one in passed(world, slow)] == found
+
+    def test_one_that_a_handover_left_ahead_of_what_is_replicated_is_not_accused(self) -> None:
+        world = healthy()
+        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99), epoch=1)
+        assert reconcile(world) == []
+
+    @pytest.mark.parametrize("changes", [{"chain": Chain(b"x" * 16)}, {"base": SequenceNumber(10)}])
+    def test_one_that_is_not_on_the_chain_is_told_where_its_record_begins(
+        self, changes: dict[str, Any]
+    ) -> None:
+        world = healthy()
+        world.put(*named("c1"))
+        world.deliver()
+        put_cursor(world, **changes)
+        base = changes.get("base", 13)
+        said = f"its record begins at {base}, by a chain that is not the log's there"
+        assert reconcile(world) == [finding(FindingKind.CURSOR_BROKEN, 13, said)]
+
+    def test_one_that_is_not_on_the_chain_is_told_at_each_pass_until_somebody_mends_it(self) -> None:
+        world = healthy()
+        world.put(*named("c1"))
+        world.deliver()
+        right = world.cursor()
+        put_cursor(world, chain=Chain(b"x" * 16))
+        assert [kinds(world) for _ in range(3)] == [[FindingKind.CURSOR_BROKEN]] * 3
+        put_cursor(world, chain=right.chain)
+        assert kinds(world) == []
+
+    def test_one_that_was_ahead_is_told_still_when_the_lane_has_grown_past_it(self) -> None:
+        world = healthy()
+        put_cursor(world, sequence=SequenceNumber(14), base=SequenceNumber(14), chain=Chain(b"x" * 16))
+        assert kinds(world) == [FindingKind.CURSOR_AHEAD]
+        world.put(*named("c1", "c2"))
+        world.put(*named("c3"))
+        assert [kinds(world) for _ in range(2)] == [[FindingKind.CURSOR_BROKEN]] * 2
+
+    def test_one_that_is_wrong_is_all_that_is_told_of_its_lane(self) -> None:
+        world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
+        world.deliver()
+        assert kinds(world) == [FindingKind.DEAD]
+        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
+        assert kinds(world) == [FindingKind.CURSOR_AHEAD]
+
+
+class TestClocks:
+    """A lane whose time is ahead."""
+
+    def test_what_comes_while_a_pass_is_under_way_is_not_ahead_of_its_clock(self) -> None:
+        world = healthy()
+
+        def slow(called: str, overall: int, of_name: int) -> Fault | None:
+            if called == "ledger.marks" and of_name == 1:
+                world.clock.advance(2 * limits.CLOCK_AHEAD_SECONDS)
+                world.put(*named("c1"))
+            return None
+
+        ports = world.ports()
+        found = passed(world, replace(ports, ledger=Faults(slow).ledger(ports.ledger)))
+        assert [one.kind for one in found] == []
+
+
+class TestOwners:
+    """Who writes though the lanes were handed to another."""
+
+    @pytest.mark.parametrize("late_ms", [0, 1])
+    def test_a_former_owner_that_goes_on_beyond_the_grace_is_told_by_whom_and_how_late(
+        self, late_ms: int
+    ) -> None:
+        world = healthy()
+        away = world.at(AWAY)
+        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
+        assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
+        away.deliver()
+        world.clock.advance(GRACE_SECONDS + late_ms / 1000)
+        put_cursor(world)
+        world.cloud.replicate()
+        said = f"{HOME} wrote its cursor 185 s after {AWAY} took over"
+        found = [finding(FindingKind.STALE_OWNER, 12, said, region=AWAY)]
+        assert reconcile(away) == (found if late_ms else [])
+
+    def test_a_state_that_all_regions_share_has_no_former_owner(self) -> None:
+        world = drained(world_of(Failing({}), *named("a1"), durability="quorum"))
+        away = world.at(AWAY)
+        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
+        assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
+        world.clock.advance(2 * GRACE_SECONDS)
+        put_cursor(world)
+        world.cloud.replicate()
+        assert reconcile(away) == []
+
+
+class TestExpiry:
+    """Events that expire before they are handled, and missing ones that cannot have expired."""
+
+    def test_a_warning_says_how_many_wait_how_many_keys_are_parked_and_how_long_there_is(self) -> None:
+        world = aged_world()
+        world.deliver()
+        world.put(*named("c1", "c2"))
+        reconcile(world)
+        share = limits.EXPIRES_SOON_SHARE * DAYS * DAY_SECONDS
+        world.clock.advance(share)
+        assert FindingKind.EXPIRES_SOON not in kinds(world)
+        world.clock.advance(MILLISECOND)
+        said = "2 events wait, 0 keys are parked, the oldest expires in 19.2 hours"
+        assert reconcile(world)[0] == finding(FindingKind.EXPIRES_SOON, 4, said)
+
+    def test_a_parked_key_counts_since_it_failed_first(self) -> None:
+        world = world_of(Failing({"a1": 9}), *named("a1"), retention_days=DAYS, **retry(attempts=1))
+        world.deliver()
+        reconcile(world)
+        world.clock.advance(3.5 * DAY_SECONDS)
+        world.put(*named("b1"))
+        said = "1 events wait, 1 keys are parked, the oldest expires in 12.0 hours"
+        kept = [finding(FindingKind.EXPIRES_SOON, 1, said)]
+        assert [one for one in reconcile(world) if one.kind is FindingKind.EXPIRES_SOON] == kept
+
+    @pytest.mark.parametrize("on_expired", ["halt", "skip"])
+    @pytest.mark.parametrize("repair", [False, True])
+    def test_events_that_expired_unread_are_counted_and_skipped_only_where_that_is_wanted(
+        self, on_expired: str, repair: bool
+    ) -> None:
+        world = aged_world(on_expired=on_expired)
+        world.clock.advance(2.5 * DAY_SECONDS)
+        expire(world)
+        said, skips = f"2 events expired: on_expired is {on_expired}", repair and on_expired == "skip"
+        before = len(world.queue.bodies)
+        found = finding(FindingKind.EXPIRED_UNREAD, 1, said, is_repaired=skips)
+        assert reconcile(world, repair=repair) == [found]
+        minute = world.clock.now_ms() // 60_000
+        bell = Doorbell(StreamName(STREAM), LANE, ANY_TAIL, again=minute)
+        assert rung(world)[before:] == ([bell] if skips else [])
+
+    def test_what_cannot_have_expired_yet_is_a_hole_and_the_next_pass_verifies_all_anew(self) -> None:
+        world = world_of(Failing({}), *named("a1"), retention_days=DAYS, on_expired="skip")
+        world.deliver()
+        for name in ("b1", "c1"):
+            world.put(*named(name))
+        assert reconcile(world) == []
+        remove(world, 1)
+        said = "nothing is there before 2, and it cannot have expired yet"
+        hole = finding(FindingKind.HOLE, 1, said)
+        assert reconcile(world, repair=True) == [hole]
+        of_log = of_the_log(FindingKind.HOLE, 1, "records stand behind it, up to 3")
+        assert reconcile(world) == [of_log]
+
+    def test_what_the_origin_still_has_is_a_hole_in_a_replica(self) -> None:
+        world = world_of(Failing({}), *named("a1", "b1", "c1"), retention_days=DAYS, deliver="everywhere")
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        away.deliver(tail=1)
+        put_cursor(away, **at(away, 1))
+        assert reconcile(away) == []
+        remove(away, 1)
+        world.clock.advance(1)
+        said = f"nothing is there before 2, and {HOME} still has some of it"
+        assert reconcile(away) == [finding(FindingKind.HOLE, 1, said, region=AWAY)]
+
+
+def at(world: World, sequence: int) -> dict[str, Any]:
+    """A cursor between two records."""
+    tail = world.log.tail(LANE, before=SequenceNumber(sequence))
+    return {"sequence": tail.sequence, "base": tail.sequence, "chain": tail.chain}

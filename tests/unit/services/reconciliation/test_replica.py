@@ -1,0 +1,400 @@
+"""Owns what one look at one lane of one Region's log finds, mends and remembers."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import OutcomeUnknownError
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Chain, Region, SequenceNumber, StreamName
+from eventfabric.model.marks import Mark
+from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
+from eventfabric.ports import Log, Page
+from eventfabric.services.reconciliation.replica import Examined, Replica
+from eventfabric.testing.memory.faults import Fault, Faults
+from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+
+THIRD = Region("ap-south-1")
+
+
+class Look:
+    """Looks at the source's first lane as one Region has it, pass after pass."""
+
+    def __init__(self, world: Copying, region: Region = TARGET, *, expires: bool = False) -> None:
+        self.world = world
+        self.region = region
+        self.expires = expires
+        self.mark = Mark()
+        self.elsewhere: dict[Region, Log] = {SOURCE: world.log(SOURCE), TARGET: world.log(TARGET)}
+
+    def __call__(self, *, repairs: bool = False, full: bool = False) -> Examined:
+        replica = Replica(
+            StreamName(STREAM),
+            self.region,
+            log=self.world.log(self.region),
+            elsewhere=self.elsewhere.__getitem__,
+            regions=self.elsewhere,
+            expires=self.expires,
+            now_ms=(clock := self.world.clock).now_ms(),
+            repairs=repairs,
+            clock=clock,
+        )
+        examined = replica.examine(lane(), self.mark, full=full)
+        self.mark = examined.mark
+        return examined
+
+    def finding(self, *, repairs: bool = False, full: bool = False) -> Finding:
+        """The only one."""
+        (found,) = self(repairs=repairs, full=full).findings
+        return found
+
+
+def filled(records: int = 5, copied: int = 5) -> tuple[Copying, list[Record]]:
+    world = Copying()
+    made = world.fill(records)
+    world.copy_to_target(made[:copied])
+    return world, made
+
+
+def lost(log: Log) -> Log:
+    """A log that does not answer."""
+    return Faults(lambda called, overall, of_name: Fault.LOST_REQUEST).log(log)
+
+
+def passed_ms(look: Look, seconds: float) -> None:
+    look.world.clock.advance(seconds)
+
+
+class TestWhole:
+    @pytest.mark.parametrize("region", [SOURCE, TARGET])
+    def test_what_is_verified_is_remembered(self, region: Region) -> None:
+        world, made = filled()
+        look = Look(world, region)
+        look.mark = Mark(cursors={"billing": (1, 2)}, held=SequenceNumber(7))
+        examined = look()
+        assert examined.findings == ()
+        assert examined.tail == made[-1].tail
+        assert examined.mark == Mark(
+            SequenceNumber(500), made[-1].chain, cursors={"billing": (1, 2)}, held=SequenceNumber(7)
+        )
+
+    def test_an_empty_lane_is_whole(self) -> None:
+        world = Copying()
+        assert Look(world)() == Examined(Mark(), EMPTY_TAIL, ())
+
+    def test_a_page_ends_nothing(self) -> None:
+        world = Copying()
+        world.copy_to_target(world.fill(2 * limits.PAGE_RECORDS_MAX + 1, events=1))
+        look = Look(world)
+        assert look().findings == ()
+        assert look.mark.sequence == 2 * limits.PAGE_RECORDS_MAX + 1
+
+    def test_a_replica_that_has_more_than_its_origin_accuses_nobody(self) -> None:
+        world, made = filled()
+        world.remove(made[4])
+        assert Look(world)().findings == ()
+        for record in made[:4]:
+            world.remove(record)
+        assert Look(world)().findings == ()
+
+    def test_where_the_origin_does_not_answer_the_lane_is_verified_all_the_same(self) -> None:
+        world, _ = filled()
+        look = Look(world)
+        look.elsewhere[SOURCE] = lost(world.log(SOURCE))
+        found = look.finding()
+        assert (found.kind, found.sequence, found.region) == (FindingKind.UNREACHABLE, 500, TARGET)
+        assert found.detail.startswith(f"{SOURCE}: ")
+        assert look.mark.sequence == 500
+
+
+class TestBehind:
+    def test_a_replica_that_moves_is_only_late(self) -> None:
+        world, made = filled(copied=1)
+        look = Look(world)
+        for number in (1, 2):
+            sequence, behind = SequenceNumber(100 * number), f"{500 - 100 * number} events behind {SOURCE}"
+            delay = FindingKind.REPLICATION_DELAY
+            assert look.finding() == Finding(delay, StreamName(STREAM), lane(), TARGET, sequence, behind)
+            assert (look.mark.sequence, look.mark.end) == (100 * number, 100 * number)
+            assert look.mark.since_ms == world.clock.now_ms()
+            passed_ms(look, limits.STALL_SECONDS)
+            world.copy_to_target(made[number : number + 1])
+        world.copy_to_target(made[3:])
+        assert look().findings == ()
+        assert look.mark == Mark(SequenceNumber(500), made[-1].chain)
+
+    def test_one_that_stands_still_is_late_for_a_while_and_then_stalled(self) -> None:
+        world, _ = filled(copied=2)
+        look = Look(world)
+        began_ms = world.clock.now_ms()
+        kinds = []
+        for seconds in (0, limits.STALL_SECONDS - 1, 1, 10):
+            passed_ms(look, seconds)
+            kinds.append(look.finding().kind)
+        assert kinds == [FindingKind.REPLICATION_DELAY] * 2 + [FindingKind.REPLICATION_STALL] * 2
+        assert look.mark.since_ms == began_ms
+
+    def test_only_a_stalled_one_is_mended_and_item_for_item(self) -> None:
+        world, _ = filled(copied=2)
+        look = Look(world)
+        assert not look.finding(repairs=True).is_repaired
+        passed_ms(look, limits.STALL_SECONDS)
+        found = look.finding(repairs=True)
+        assert found.is_repaired
+        assert found.detail == f"300 events behind {SOURCE}; copied from {SOURCE}"
+        assert world.items(TARGET) == world.items(SOURCE)
+        assert look.finding().kind is FindingKind.REPLICATION_SILENT
+
+
+class TestHole:
+    def test_in_a_replica_it_is_late_at_first_and_a_hole_after_a_while(self) -> None:
+        world, made = filled(copied=2)
+        world.copy_to_target(made[3:])
+        look = Look(world)
+        kinds = []
+        for seconds in (0, limits.SETTLE_SECONDS - 1, 1):
+            passed_ms(look, seconds)
+            found = look.finding()
+            kinds.append(found.kind)
+            assert (found.sequence, found.detail) == (200, "records stand behind it, up to 500")
+        assert kinds == [FindingKind.REPLICATION_DELAY] * 2 + [FindingKind.HOLE]
+
+    def test_another_hole_than_the_one_before_is_late_again(self) -> None:
+        world, made = filled(copied=1)
+        world.copy_to_target([made[2], made[4]])
+        look = Look(world)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        world.copy_to_target([made[1]])
+        assert (look.finding().kind, look.mark.sequence) == (FindingKind.REPLICATION_DELAY, 300)
+
+    def test_in_the_origin_itself_it_is_one_at_once_and_mended_from_a_replica(self) -> None:
+        world, made = filled()
+        before = world.items(SOURCE)
+        world.remove(made[1])
+        world.remove(made[2])
+        look = Look(world, SOURCE)
+        assert look.finding().kind is FindingKind.HOLE
+        found = look.finding(repairs=True)
+        assert (found.is_repaired, found.sequence) == (True, 100)
+        assert found.detail.endswith(f"; copied from {TARGET}")
+        assert world.items(SOURCE) == before
+
+    def test_records_that_were_verified_and_are_gone_are_a_hole_and_come_back(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        for record in made[3:]:
+            world.remove(record, region=TARGET)
+        known = look.mark
+        found = look.finding()
+        assert (found.kind, found.sequence) == (FindingKind.HOLE, 300)
+        assert found.detail == "verified up to 500, but the log ends at 300"
+        examined = look(repairs=True)
+        assert examined.findings[0].is_repaired
+        assert (examined.mark, examined.tail.sequence, examined.tail.chain) == (known, 500, known.chain)
+        assert world.items(TARGET) == world.items(SOURCE)
+
+    def test_any_region_that_has_them_will_do(self) -> None:
+        world, made = filled(copied=2)
+        world.copy_to_target(made[3:])
+        look = Look(world)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        third = world.log(SOURCE)
+        look.elsewhere = {THIRD: third, **look.elsewhere, SOURCE: TailOnly(world.log(SOURCE))}
+        found = look.finding(repairs=True)
+        assert found.is_repaired
+        assert found.detail.endswith(f"; copied from {THIRD}")
+        assert world.items(TARGET) == world.items(SOURCE)
+
+    def test_where_nobody_has_them_it_stays(self) -> None:
+        world, made = filled()
+        for region in (SOURCE, TARGET):
+            world.remove(made[2], region=region)
+        look = Look(world)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        found = look.finding(repairs=True)
+        assert (found.kind, found.is_repaired) == (FindingKind.HOLE, False)
+
+    def test_records_that_do_not_extend_the_chain_are_not_copied(self) -> None:
+        world, made = filled(copied=2)
+        world.copy_to_target(made[3:])
+        world.put(replace(made[2], payload=b"forged"), region=SOURCE)
+        look = Look(world)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        before = world.items(TARGET)
+        assert not look.finding(repairs=True).is_repaired
+        assert world.items(TARGET) == before
+
+
+class TailOnly:
+    """A log that says where it ends, and then does not answer."""
+
+    def __init__(self, log: Log) -> None:
+        self.tail = log.tail
+        self.append = log.append
+        self.recent = log.recent
+        self.place = log.place
+        self.hold_place = log.hold_place
+        self.note = log.note
+        self.set_aside = log.set_aside
+        self.interventions = log.interventions
+
+    def read(self, *_: object, **__: object) -> Page:
+        raise OutcomeUnknownError("read", "no reply")
+
+
+class TestDivergence:
+    def forged(self, made: Record, chain: Chain, **changes: object) -> Record:
+        """Another record at its place that extends a chain."""
+        changed = replace(made, **changes)  # type: ignore[arg-type]
+        return replace(changed, chain=chain_of(chain, changed))
+
+    def test_a_record_that_was_changed(self) -> None:
+        world, made = filled()
+        world.put(replace(made[2], payload=b"changed"))
+        look = Look(world)
+        found = look.finding()
+        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 200)
+        assert found.detail.startswith("does not extend the chain of the record before it")
+        assert look.mark.sequence == 200
+
+    def test_a_record_that_lies_over_another(self) -> None:
+        world, made = filled()
+        over = replace(made[1], sequence=SequenceNumber(150))
+        world.put(over)
+        found = Look(world).finding()
+        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 150)
+        assert found.detail.startswith("overlaps the record before sequence 200")
+
+    @pytest.mark.parametrize("more", [0, 1])
+    def test_another_record_than_the_origins(self, more: int) -> None:
+        world, made = filled(copied=4 + more)
+        last = made[3 + more]
+        world.put(self.forged(last, made[2 + more].chain, payload=b"another"))
+        found = Look(world).finding()
+        assert (found.kind, found.region) == (FindingKind.DIVERGENCE, TARGET)
+        assert found.sequence == 400 + 100 * more
+        assert found.detail.startswith(f"{SOURCE} has another record before it")
+
+    def test_another_record_than_the_origins_in_a_replica_that_has_more(self) -> None:
+        world, made = filled()
+        forged = self.forged(made[3], made[2].chain, payload=b"another")
+        world.put(forged)
+        world.put(self.forged(made[4], forged.chain))
+        world.remove(made[4])
+        found = Look(world).finding()
+        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 400)
+
+    def test_where_all_is_wanted_a_record_lost_at_the_end_hides_none_lost_before(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        for record in (made[1], made[4]):
+            world.remove(record, region=TARGET)
+        found = look(repairs=True, full=True).findings
+        assert [(one.kind, one.sequence, one.is_repaired) for one in found] == [
+            (FindingKind.HOLE, 400, True),
+            (FindingKind.REPLICATION_DELAY, 100, False),
+        ]
+        passed_ms(look, limits.SETTLE_SECONDS)
+        assert look.finding(repairs=True).is_repaired
+        assert look() == Examined(look.mark, made[-1].tail, ())
+
+    def test_where_only_what_is_new_is_wanted_a_lost_end_is_all_that_is_looked_at(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        for record in (made[1], made[4]):
+            world.remove(record, region=TARGET)
+        found = look.finding(repairs=True)
+        assert (found.kind, found.sequence, found.is_repaired) == (FindingKind.HOLE, 400, True)
+
+    def test_where_all_is_wanted_a_mended_end_is_compared_with_the_origins(self) -> None:
+        world, made = filled(records=6)
+        look = Look(world)
+        look()
+        world.remove(made[4], region=TARGET)
+        found = look(repairs=True, full=True).findings
+        assert [(one.kind, one.sequence) for one in found] == [
+            (FindingKind.HOLE, 400),
+            (FindingKind.REPLICATION_DELAY, 500),
+        ]
+
+    def test_a_hole_is_filled_and_what_is_still_to_be_replicated_is_left_to_replication(self) -> None:
+        world, made = filled(records=6)
+        look = Look(world)
+        world.remove(made[1], region=TARGET)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        assert look.finding(repairs=True).is_repaired
+        assert world.log(TARGET).tail(lane()) == made[4].tail
+
+    def test_where_the_end_cannot_be_mended_what_was_verified_stays_remembered(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        world.remove(made[4], region=TARGET)
+        look.elsewhere[SOURCE] = lost(look.elsewhere[SOURCE])
+        mark = look.mark
+        assert FindingKind.HOLE in [one.kind for one in look(repairs=True, full=True).findings]
+        assert look.mark == mark
+
+    def test_what_was_verified_once_is_verified_again_only_where_all_is_wanted(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        world.put(replace(made[1], payload=b"changed"))
+        assert look().findings == ()
+        assert look.finding(full=True).sequence == 100
+
+    def test_the_last_record_of_those_that_were_verified_is_compared_each_time(self) -> None:
+        world, made = filled()
+        look = Look(world, SOURCE)
+        look()
+        world.put(self.forged(made[4], made[3].chain, payload=b"changed"), region=SOURCE)
+        found = look.finding()
+        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 500)
+        assert found.detail.startswith("the last record's chain is not what was verified")
+
+    def test_one_is_never_mended(self) -> None:
+        world, made = filled()
+        world.put(replace(made[2], payload=b"changed"))
+        before = world.items(TARGET)
+        look = Look(world)
+        for _ in range(2):
+            assert not look.finding(repairs=True).is_repaired
+            passed_ms(look, limits.STALL_SECONDS)
+        assert world.items(TARGET) == before
+
+
+class TestExpired:
+    @pytest.mark.parametrize("expires", [True, False])
+    def test_records_are_missing_at_the_start_only_where_they_expire(self, expires: bool) -> None:
+        world, made = filled()
+        for record in made[:2]:
+            world.remove(record, region=TARGET)
+        look = Look(world, expires=expires)
+        examined = look()
+        kinds: list[FindingKind] = [] if expires else [FindingKind.REPLICATION_DELAY]
+        assert [found.kind for found in examined.findings] == kinds
+        assert look.mark.sequence == (500 if expires else 0)
+
+    def test_further_on_a_record_that_is_missing_is_a_hole_all_the_same(self) -> None:
+        world, made = filled()
+        for record in (made[0], made[3]):
+            world.remove(record, region=TARGET)
+        look = Look(world, expires=True)
+        assert look.finding().kind is FindingKind.REPLICATION_DELAY
+        assert look.mark.sequence == 300
+
+    def test_a_replica_may_have_what_has_expired_in_its_origin(self) -> None:
+        world, made = filled(copied=4)
+        for record in made[:4]:
+            world.remove(record)
+        kept, ends = Look(world, expires=True).finding(), Look(world).finding()
+        assert (kept.kind, ends.kind) == (FindingKind.REPLICATION_DELAY, FindingKind.DIVERGENCE)

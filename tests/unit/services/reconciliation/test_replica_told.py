@@ -1,0 +1,284 @@
+"""Exact findings about a lane in one Region's log, and the reads of each log for that."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Region, SequenceNumber, StreamName
+from eventfabric.model.marks import Mark
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail, chain_of
+from eventfabric.services.reconciliation.replica import Examined
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.wire import record_item
+from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.recorded_reads import Asked, Read
+from tests.unit.services.reconciliation.test_replica import THIRD, Look, TailOnly, filled, lost, passed_ms
+
+NOBODY = "no Region gave it (eventfabric lanes restore)"
+
+
+def finding(kind: FindingKind, sequence: int, detail: str, *, region: Region = TARGET) -> Finding:
+    cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
+    return Finding(kind, StreamName(STREAM), lane(), region, SequenceNumber(sequence), f"{detail}{cure}")
+
+
+def forged(record: Record, before: Record) -> Record:
+    """Another record in its place, on the chain of the one before it."""
+    changed = replace(record, payload=b"another")
+    return replace(changed, chain=chain_of(before.chain, changed))
+
+
+def undecodable(world: Copying, record: Record) -> None:
+    """Put what no version can read in the target."""
+    table = world.cloud.regions[TARGET].table(world.stream.table.name)
+    table.write("Put", {"Item": {**record_item.to_item(record), "n": {"N": "0"}}})
+
+
+class Watched(Look):
+    """A look whose reads of both logs are remembered."""
+
+    def __init__(self, world: Copying, region: Region = TARGET, *, expires: bool = False) -> None:
+        super().__init__(world, region, expires=expires)
+        self.source = Asked(world.log(SOURCE))
+        self.elsewhere[SOURCE] = self.source
+
+
+class TestDivergence:
+    """A record that is not what it must be."""
+
+    def test_a_record_that_cannot_be_read_diverges_where_the_verified_ones_end(self) -> None:
+        world, made = filled()
+        undecodable(world, made[2])
+        look = Look(world)
+        found = look.finding()
+        assert (found.kind, found.sequence, found.lane) == (FindingKind.DIVERGENCE, 200, lane())
+        assert f"record 200 of lane {lane()}: " in found.detail
+        assert look.mark.sequence == 200
+
+    @pytest.mark.parametrize("copied", [4, 5])
+    def test_another_record_than_the_origins_is_told_where_it_ends(self, copied: int) -> None:
+        world, made = filled(copied=copied)
+        world.put(forged(made[copied - 1], made[copied - 2]))
+        said = f"{SOURCE} has another record before it"
+        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 100 * copied, said)
+
+    def test_it_is_told_of_a_replica_that_has_more_where_its_origin_ends(self) -> None:
+        world, made = filled()
+        another = forged(made[3], made[2])
+        world.put(another)
+        world.put(forged(made[4], another))
+        world.remove(made[4])
+        said = f"{SOURCE} has another record before it"
+        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 400, said)
+
+    def test_the_first_that_does_not_extend_the_chain_is_told(self) -> None:
+        world, made = filled()
+        world.put(replace(made[2], payload=b"changed"))
+        said = "does not extend the chain of the record before it"
+        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 200, said)
+
+    def test_one_that_lies_over_another_is_told_with_where_that_ends(self) -> None:
+        world, made = filled()
+        world.put(replace(made[1], sequence=SequenceNumber(150)))
+        said = "overlaps the record before sequence 200"
+        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 150, said)
+
+    def test_a_last_record_that_changed_since_it_was_verified_is_told_where_it_ends(self) -> None:
+        world, made = filled()
+        look = Look(world, SOURCE)
+        look()
+        world.put(forged(made[4], made[3]), region=SOURCE)
+        said = "the last record's chain is not what was verified"
+        assert look.finding() == finding(FindingKind.DIVERGENCE, 500, said, region=SOURCE)
+        assert look.mark.sequence == 500
+
+    def test_where_the_log_ends_is_known_all_the_same(self) -> None:
+        world, made = filled()
+        world.put(replace(made[2], payload=b"changed"))
+        examined = Look(world)()
+        assert (examined.tail, examined.mark) == (made[4].tail, Mark(SequenceNumber(200), made[1].chain))
+
+
+class TestHoles:
+    """A record that is missing."""
+
+    def test_records_that_were_verified_and_are_gone_are_told_with_both_ends(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        world.remove(made[4], region=TARGET)
+        said = "verified up to 500, but the log ends at 400"
+        assert look.finding() == finding(FindingKind.HOLE, 400, said)
+        copied = replace(finding(FindingKind.HOLE, 400, f"{said}; copied from {SOURCE}"), is_repaired=True)
+        assert look.finding(repairs=True) == copied
+        assert world.items(TARGET) == world.items(SOURCE)
+
+    def test_until_they_are_back_the_lane_ends_where_it_was_verified_to(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        world.remove(made[4], region=TARGET)
+        examined = look()
+        assert examined.mark == Mark(SequenceNumber(500), made[4].chain)
+        assert examined.tail == Tail(SequenceNumber(500), made[4].chain, made[3].time)
+
+    def test_a_replica_that_has_more_than_its_origin_is_verified_to_its_own_end(self) -> None:
+        world, made = filled()
+        world.remove(made[4])
+        assert Look(world)() == Examined(Mark(SequenceNumber(500), made[4].chain), made[4].tail, ())
+
+    def test_nothing_is_mended_where_somebody_writes_another_record_meanwhile(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        for record in made[3:]:
+            world.remove(record, region=TARGET)
+        another = forged(made[3], made[2])
+
+        def write(called: str, overall: int, of_name: int) -> None:
+            if called == "log.read":
+                world.copy_to_target([another])
+
+        look.elsewhere[SOURCE] = Faults(write).log(world.log(SOURCE))
+        said = "verified up to 500, but the log ends at 300"
+        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 300, f"{said}; {NOBODY}")
+        assert world.log(TARGET).tail(lane()) == another.tail
+
+    def test_one_that_is_missing_is_told_with_how_far_others_stand_behind_it(self) -> None:
+        world, made = filled(copied=2)
+        world.copy_to_target(made[3:])
+        look = Look(world)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        assert look.finding() == finding(FindingKind.HOLE, 200, "records stand behind it, up to 500")
+
+    def test_more_than_a_page_is_copied_page_by_page_from_where_the_verified_ones_end(self) -> None:
+        world, _ = filled(records=250, copied=2)
+        look = Watched(world)
+        look()
+        passed_ms(look, limits.STALL_SECONDS)
+        look.source.reads.clear()
+        said = f"24800 events behind {SOURCE}"
+        assert look.finding(repairs=True) == replace(
+            finding(FindingKind.REPLICATION_STALL, 200, f"{said}; copied from {SOURCE}"), is_repaired=True
+        )
+        assert look.source.reads == [Read(lane(), start, 100) for start in (200, 10_200, 20_200)]
+        assert world.items(TARGET) == world.items(SOURCE)
+
+    def test_a_source_that_ends_before_the_hole_does_mends_nothing(self) -> None:
+        world, made = filled(copied=5)
+        look = Look(world)
+        look()
+        for record in made[2:]:
+            world.remove(record, region=TARGET)
+        for record in made[3:]:
+            world.remove(record)
+        said = "verified up to 500, but the log ends at 200"
+        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 200, f"{said}; {NOBODY}")
+        assert world.items(TARGET) == world.items(SOURCE)
+
+    def test_nothing_is_copied_behind_what_a_source_lacks_and_another_one_is_asked(self) -> None:
+        world, made = filled(copied=2)
+        world.copy_to_target(made[4:])
+        other = Copying()
+        for record in made:
+            assert other.log(SOURCE).append(record) is None
+        world.remove(made[3])
+        look = Look(world)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        assert look.finding(repairs=True) == finding(
+            FindingKind.HOLE, 200, f"records stand behind it, up to 500; {NOBODY}"
+        )
+        assert [item["sk"]["N"] for item in world.items(TARGET)] == ["0", "100", "200", "400"]
+        look.elsewhere[THIRD] = other.log(SOURCE)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        found = look.finding(repairs=True)
+        assert found.detail == f"records stand behind it, up to 500; copied from {THIRD}"
+        assert world.items(TARGET) == other.items(SOURCE)
+
+
+class TestAnOriginThatDoesNotAnswer:
+    """It is told, and the lane is looked at all the same."""
+
+    @pytest.mark.parametrize("full", [False, True])
+    def test_all_is_verified_anew_where_that_is_wanted(self, full: bool) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        world.put(replace(made[1], payload=b"changed"))
+        look.elsewhere[SOURCE] = lost(world.log(SOURCE))
+        found = look(full=full).findings
+        unreachable = finding(FindingKind.UNREACHABLE, 500, found[0].detail)
+        said = "does not extend the chain of the record before it"
+        assert found == (unreachable, *([finding(FindingKind.DIVERGENCE, 100, said)] if full else []))
+
+
+class TestAnExpiredHead:
+    """The oldest records of a replica are gone: expired, or missing while the origin keeps them."""
+
+    def aged(self, *, in_target: int, in_source: int) -> tuple[Watched, list[Record]]:
+        """Five records that are kept for a day, the first ones gone."""
+        world = Copying(retention_days=1)
+        made = world.fill(5)
+        world.copy_to_target(made)
+        for record in made[:in_target]:
+            world.remove(record, region=TARGET)
+        for record in made[:in_source]:
+            world.remove(record)
+        return Watched(world, expires=True), made
+
+    def test_what_both_lack_has_expired_and_no_more_than_that_is_asked_of_the_origin(self) -> None:
+        look, made = self.aged(in_target=2, in_source=2)
+        assert look().findings == ()
+        assert look.source.reads == [Read(lane(), 0, 1, 200)]
+        assert look.mark == Mark(SequenceNumber(500), made[-1].chain)
+
+    def test_what_the_origin_keeps_from_the_first_record_on_is_missing_from_there(self) -> None:
+        look, _ = self.aged(in_target=2, in_source=0)
+        said = "records stand behind it, up to 500"
+        assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 0, said)
+        now_ms = look.world.clock.now_ms()
+        assert look.mark == Mark(EMPTY_TAIL.sequence, EMPTY_TAIL.chain, since_ms=now_ms)
+
+    def test_what_the_origin_keeps_from_a_later_record_on_is_missing_from_that_one(self) -> None:
+        look, _ = self.aged(in_target=2, in_source=1)
+        said = "records stand behind it, up to 500"
+        assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 100, said)
+        now_ms = look.world.clock.now_ms()
+        assert look.mark == Mark(SequenceNumber(100), UNKNOWN_CHAIN, SequenceNumber(100), now_ms)
+
+    @pytest.mark.parametrize(("left_ms", "sequence"), [(1, 0), (0, 500)])
+    def test_what_the_origin_has_counts_until_the_moment_that_it_may_expire(
+        self, left_ms: int, sequence: int
+    ) -> None:
+        look, made = self.aged(in_target=2, in_source=0)
+        assert made[0].expires_at is not None
+        look.world.clock.advance((1000 * made[0].expires_at - look.world.clock.now_ms() - left_ms) / 1000)
+        look()
+        assert look.mark.sequence == sequence
+
+    def test_an_origin_that_does_not_answer_is_as_if_it_had_nothing(self) -> None:
+        look, _ = self.aged(in_target=2, in_source=0)
+        look.elsewhere[SOURCE] = TailOnly(look.world.log(SOURCE))
+        assert look().findings == ()
+
+
+class TestWhatIsRead:
+    """Only what is new, a page at a time."""
+
+    def test_what_is_new_is_read_from_the_mark_and_on_right_behind_the_start_of_the_last_record(self) -> None:
+        world, made = filled(records=250, copied=0)
+        world.copy_to_target(made)
+        look = Watched(world, SOURCE)
+        log = Asked(world.log(SOURCE))
+        world.log = lambda region: log  # type: ignore[method-assign]  # on its way to the log
+        look.mark = Mark(made[9].tail.sequence, made[9].chain)
+        assert look().findings == ()
+        assert log.reads == [Read(lane(), start, 100) for start in (1_000, 10_901, 20_901)]
+        log.reads.clear()
+        assert look().findings == ()
+        assert log.reads == []

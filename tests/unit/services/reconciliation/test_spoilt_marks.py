@@ -1,0 +1,119 @@
+"""Marks that cannot be read: they stop who needs them and nobody else, say what mends that, and a repair does."""
+
+from collections.abc import Callable
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import UncertainTailError, UndecodableItemError
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import LaneIndex, Region, SequenceNumber, StreamName
+from eventfabric.model.marks import Mark, Marks
+from eventfabric.services.lanes.lane_end import KnownMarks
+from eventfabric.services.operations.seams import seams_seen
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.wire.keys import Item
+from eventfabric.wire.marks_item import changed_items, from_items
+from tests.support.memory_fabric import HOME, STREAM, World, event, lane
+from tests.support.producers import producer
+
+ORDERS = StreamName(STREAM)
+MAIN, OF_BILLING = "0000", "0000/billing"
+SPOILED: list[Item] = [{"m": {"B": b"\xc1"}}, {"v": {"S": "x"}}, {"v": {"N": str(2**60)}}]
+
+
+def with_marks() -> World:
+    """Lanes 0 and 1 have an event each, the others none; all was reconciled."""
+    world = World(retention_days=2, lanes=8)
+    for index in (0, 1):
+        world.put(event(f"a{index}"), of=lane(index))
+    world.relay_all()
+    world.deliver_all()
+    found(world)
+    return world
+
+
+def found(world: World, *, repair: bool = True) -> list[tuple[FindingKind, bool]]:
+    reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
+    return [(one.kind, one.is_repaired) for one in reconciler.run(repair=repair)]
+
+
+def spoil(world: World, part: str, change: Item) -> None:
+    table = world.cloud.regions[HOME].table(world.topology.ledger.name)
+    for item in table.items:
+        if item["sk"]["S"] == f"{HOME}/marks/{part}" and item["pk"]["S"].endswith(HOME):
+            table.write("Put", {"Item": {**item, **change}})
+
+
+def known(world: World) -> Callable[[int], Mark]:
+    marks = KnownMarks(world.ledger, ORDERS, clock=world.clock)
+    return lambda index: marks.of(lane(index))
+
+
+def test_where_one_subscription_stood_is_not_needed_for_lanes_of_which_nothing_is_remembered() -> None:
+    world = with_marks()
+    spoil(world, OF_BILLING, SPOILED[0])
+    taken = {producer(world).publish(STREAM, key=f"k{n}", type="T").lane.index for n in range(40)}
+    assert taken == set(range(8))
+    assert known(world)(5) == Mark()
+    with pytest.raises(UncertainTailError, match=f"reconcile {HOME} with --repair"):
+        known(world)(0)
+
+
+def test_lanes_whose_own_marks_cannot_be_read_say_what_mends_that() -> None:
+    world = with_marks()
+    spoil(world, MAIN, SPOILED[0])
+    for index in (0, 5):
+        with pytest.raises(UncertainTailError, match=r"field m.*--repair, which writes that anew"):
+            known(world)(index)
+
+
+@pytest.mark.parametrize("part", [MAIN, OF_BILLING])
+@pytest.mark.parametrize("change", SPOILED, ids=str)
+def test_a_repair_writes_what_cannot_be_read_anew(part: str, change: Item) -> None:
+    world = with_marks()
+    before = world.ledger.marks(ORDERS, HOME).lanes
+    spoil(world, part, change)
+    assert found(world, repair=False) == [(FindingKind.UNREADABLE, False)]
+    assert list(world.ledger.marks(ORDERS, HOME).unreadable) == [part]
+    assert found(world) == [(FindingKind.UNREADABLE, True)]
+    after = world.ledger.marks(ORDERS, HOME)
+    assert after.unreadable == {}
+    assert {index: mark.sequence for index, mark in after.lanes.items()} == {
+        index: mark.sequence for index, mark in before.items()
+    }
+    assert found(world) == []
+    assert known(world)(0).sequence == 1
+
+
+def test_lanes_of_another_part_are_not_read_from_an_item() -> None:
+    (item, _), *_ = changed_items(ORDERS, HOME, HOME, Marks(), Marks({LaneIndex(0): Mark(SequenceNumber(4))}))
+    moved = {**item, "sk": {"S": f"{HOME}/marks/0001"}}
+    assert list(from_items([moved]).unreadable) == ["0001"]
+    assert from_items([moved]).lanes == {}
+
+
+def test_a_part_costs_its_own_lanes_alone() -> None:
+    far = LaneIndex(limits.MARKS_ITEM_LANES)
+    marks = Marks({LaneIndex(0): Mark(SequenceNumber(4)), far: Mark(SequenceNumber(7))})
+    items = [item for item, _ in changed_items(ORDERS, HOME, HOME, Marks(), marks)]
+    items[0]["m"] = {"B": b"\xc1"}
+    read = from_items(items)
+    assert read.lanes == {far: Mark(SequenceNumber(7))}
+    assert read.doubt(LaneIndex(1)) is not None
+    assert read.doubt(far) is None
+
+
+def test_a_proof_of_where_a_lane_was_asks_for_its_own_marks_only() -> None:
+    world = with_marks()
+    spoil(world, OF_BILLING, SPOILED[0])
+    assert seams_seen(world.stream, lane(0), ledger=world.ledger)
+    spoil(world, MAIN, SPOILED[0])
+    with pytest.raises(UndecodableItemError, match="field m"):
+        seams_seen(world.stream, lane(0), ledger=world.ledger)
+
+
+def test_another_regions_marks_are_another_matter() -> None:
+    world = with_marks()
+    spoil(world, MAIN, SPOILED[0])
+    assert world.ledger.marks(ORDERS, Region("eu-west-1")).unreadable == {}

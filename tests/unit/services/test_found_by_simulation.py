@@ -1,0 +1,172 @@
+"""Defects that the simulator found in rare schedules, each in a few lines. Seeds: see docs/guarantees.md."""
+
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.cursor import START
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.record import Tail
+from eventfabric.model.start import AtSequence, AtTime
+from eventfabric.ports import Log, Ports
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.lanes.locate import kept_in, locate
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Fault, Faults, at_random
+from eventfabric.topology import StreamTopology
+from eventfabric.wire.doorbell import from_body
+from eventfabric.wire.keys import Item
+from tests.support.failing_handlers import Failing, named, world_of
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World
+
+OF = (StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
+
+
+def opened(world: World, *, probe_seconds: float) -> None:
+    """Open the circuit; its next probe is due so many seconds from now."""
+    probe_ms = world.clock.now_ms() + int(1000 * probe_seconds)
+    to = Circuit(CircuitState.OPEN, "downstream is down", since_ms=world.clock.now_ms(), probe_ms=probe_ms)
+    assert world.ledger.switch(*OF, Circuit(), to)
+
+
+def reconciled(world: World, ports: Ports | None = None) -> list[Finding]:
+    reconciler = Reconciler(
+        world.stream, region=world.region, ports=ports or world.ports(), telemetry=world.telemetry
+    )
+    return list(reconciler.run(repair=True))
+
+
+def test_a_probes_doorbell_that_came_too_early_is_rung_again_by_another_that_no_queue_drops() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    opened(world, probe_seconds=60)
+    assert world.deliver().outcome is Outcome.WAITING
+    world.clock.advance(120)
+    body = world.timers.take()
+    assert body is not None
+    early = from_body(body)
+    world.clock.set_back(100)  # the machine that is rung has another clock
+    deliverer = world.deliverer()
+    assert deliverer.deliver(early, deadline_ms=world.clock.now_ms() + 60_000).outcome is Outcome.WAITING
+    world.clock.advance(120)
+    again = world.timers.take()
+    assert again is not None
+    assert from_body(again).deduplication_id != early.deduplication_id
+
+
+@pytest.mark.parametrize(("waited_seconds", "found"), [(200, []), (400, [FindingKind.UNRUNG])])
+def test_a_lane_that_waits_for_a_probe_that_nobody_makes_is_rung_by_reconciliation(
+    waited_seconds: int, found: list[FindingKind]
+) -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.deliver()
+    world.put(*named("a2"))
+    reconciled(world)
+    opened(world, probe_seconds=0)
+    world.clock.advance(waited_seconds)
+    assert [one.kind for one in reconciled(world)] == found
+    world.deliver_all()
+    assert world.recorder.ids() == (["a1", "a2"] if found else ["a1"])
+
+
+def a_replica_without_its_head() -> World:
+    """A lane of two records, the first of which is lost in the other Region before anybody delivered it there."""
+    world = world_of(Failing({}), *named("a1", "a2"), retention_days=1, deliver="everywhere")
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    head = away.table.items[0]
+    away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    return away
+
+
+@pytest.mark.parametrize("was_verified", [False, True])
+def test_the_lost_head_of_a_replica_is_a_hole_and_copied_while_its_origin_keeps_it(
+    was_verified: bool,
+) -> None:
+    away = a_replica_without_its_head()
+    if was_verified:
+        away.table.write("Put", {"Item": away.at(HOME).table.items[0]})
+        assert reconciled(away) == []
+        head = away.table.items[0]
+        away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    found: list[Finding] = []
+    for _ in range(3):
+        away.clock.advance(limits.UNRUNG_SECONDS + 1)
+        found += reconciled(away)
+    assert FindingKind.EXPIRED_UNREAD not in [one.kind for one in found]
+    assert any(one.kind is FindingKind.HOLE and one.is_repaired for one in found)
+    away.relay_all()
+    away.deliver_all()
+    assert away.recorder.ids() == ["a1", "a2"]
+
+
+def test_a_head_that_its_origin_does_not_keep_either_has_expired() -> None:
+    away = a_replica_without_its_head()
+    home = away.at(HOME)
+    head = home.table.items[0]
+    home.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    away.clock.advance(limits.UNRUNG_SECONDS + 1)
+    assert FindingKind.HOLE not in [one.kind for one in reconciled(away)]
+
+
+def test_a_pass_goes_on_where_the_origin_gives_no_reply_to_whether_it_keeps_a_head() -> None:
+    away = a_replica_without_its_head()
+    ports = away.ports()
+    silent = Faults(at_random(1.0, [Fault.LOST_REQUEST], seed=0, names=["log.read"]))
+
+    def at(region: Region) -> Ports:
+        there = away.ports(region)
+
+        def log_of(stream: StreamTopology) -> Log:
+            return silent.log(there.log_of(stream))
+
+        return replace(there, log_of=log_of)
+
+    found = reconciled(away, replace(ports, at=at))
+    assert silent.count("log.read") > 0
+    assert any(one.lane == LANE for one in found)
+
+
+def test_a_sequence_in_a_record_behind_a_missing_one_is_waited_for_at_the_missing_one() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.put(*named("a2", "a3"))
+    head = world.table.items[0]
+    world.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    found = locate(world.log, LANE, AtSequence(SequenceNumber(2)), end=world.log.tail(LANE))
+    assert found == START
+
+
+class _Arriving:
+    """ports.Log of which a lost head comes once the newest record was looked for so many times."""
+
+    def __init__(self, world: World, head: Item, *, after: int) -> None:
+        self._world = world
+        self._head = head
+        self._left = after
+
+    def tail(self, lane: Lane, *, before: SequenceNumber | None = None) -> Tail:
+        if self._left == 0:
+            self._world.table.write("Put", {"Item": self._head})
+        self._left -= 1
+        return self._world.log.tail(lane, before=before)
+
+
+@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("retention_seconds", [None, 86_400])
+def test_a_lane_begins_at_its_head_whenever_that_comes_while_it_is_looked_for(
+    after: int, retention_seconds: int | None
+) -> None:
+    world = world_of(Failing({}), *named("a1", "a2", "a3", "a4"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    head = away.table.items[0]
+    away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    end = away.log.tail(LANE)
+    kept = kept_in(LANE, Region(AWAY), retention_seconds=retention_seconds, now_ms=away.clock.now_ms() + 1000)
+    log = cast(Log, _Arriving(away, head, after=after))
+    found = locate(log, LANE, AtTime(away.clock.now_ms() - 60_000), end=end, kept=kept)
+    # Or it has not come yet, and that is known.
+    assert found == START or (found is None and retention_seconds is not None)

@@ -1,0 +1,377 @@
+"""Owns the tests of what one bad item costs: its own lane, and nothing beside it."""
+
+import sys
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import LogError, UncertainTailError, UndecodableItemError, UndecodableRecordError
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, LaneIndex, Region, SequenceNumber
+from eventfabric.model.owner import Standing
+from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
+from eventfabric.model.start import AtSequence
+from eventfabric.services.backfill.lifecycle import Backfiller
+from eventfabric.services.backfill.request import Wanted
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.operations.failover import Failover
+from eventfabric.services.operations.replay import Replay
+from eventfabric.services.operations.survey import survey
+from eventfabric.services.proof.prove import Prover
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.wire import cursor_item, marks_item, record_item
+from eventfabric.wire.keys import circuit_key, cursor_key, marks_key
+from eventfabric.wire.payload_codec import unpack
+from tests.support.failing_handlers import Failing, world_of
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, batch_of, event
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+OTHER = replace(LANE, index=LaneIndex(1))
+BAD_FIELDS: dict[str, dict[str, Any]] = {
+    "a time of 2^64": {"h": {"N": str(2**64)}},
+    "a time of 2^63": {"h": {"N": str(2**63)}},
+    "a count of 2^64": {"n": {"N": str(2**64)}},
+    "no events": {"n": {"N": "0"}},
+    "types that are numbers": {"t": {"NS": ["1"]}},
+    "types that are bytes": {"t": {"BS": [b"x"]}},
+    "a short chain": {"c": {"B": b"short"}},
+    "a long batch id": {"b": {"B": b"b" * 17}},
+    "a note of a far lane": {"m": {"S": "us-east-1/" + "9" * 200 + ".1/3"}},
+    "an expiry before 1970": {"x": {"N": "-1"}},
+}
+
+
+def poisoned(fields: dict[str, Any] | None = None, *, delivered: int = 1) -> World:
+    """Two lanes with events that are delivered, and behind the first one's an item that nobody can read."""
+    world = World()
+    for _ in range(delivered):
+        world.put(event("a1"))
+        world.put(event("b1"), of=OTHER)
+    world.relay_all()
+    world.deliver_all()
+    item = record_item.to_item(world.record(world.origin_log.tail(LANE), event("a2")))
+    log_table(world).write("Put", {"Item": {**item, **(fields or BAD_FIELDS["a time of 2^64"])}})
+    return world
+
+
+def log_table(world: World) -> Any:
+    return world.cloud.regions[HOME].table(world.stream.table.name)
+
+
+def ledger_table(world: World) -> Any:
+    return world.cloud.regions[HOME].table(world.topology.ledger.name)
+
+
+def spoil(world: World, key: dict[str, Any], **fields: Any) -> None:
+    """Change fields of an item of the ledger."""
+    table = ledger_table(world)
+    table.write("Put", {"Item": {**(table.get(key, consistent=True) or key), **fields}})
+
+
+def spoiled_cursor() -> World:
+    """Both lanes delivered, and the first one's cursor not as any version writes it."""
+    world = World()
+    world.put(event("a1"))
+    world.put(event("b1"), of=OTHER)
+    world.relay_all()
+    world.deliver_all()
+    spoil(world, cursor_key(world.key_of(LANE), HOME), s={"N": str(2**70)})
+    return world
+
+
+def pass_over(world: World, *, repair: bool = True) -> list[Finding]:
+    reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
+    return list(reconciler.run(repair=repair, full=True))
+
+
+class TestALogItem:
+    @pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS)
+    def test_publishing_behind_it_is_refused_by_its_own_error_and_only_there(
+        self, fields: dict[str, Any]
+    ) -> None:
+        world = poisoned(fields)
+        appender = world.appender()
+        with pytest.raises(UncertainTailError, match=r"record 1 of lane us-east-1/0\.0"):
+            appender.append(LANE, batch_of([event("a3")], b"3" * 16))
+        assert appender.append(OTHER, batch_of([event("b3")], b"4" * 16)).sequence == 1
+
+    def test_publishing_onto_it_by_an_older_tail_is_refused_as_well(self) -> None:
+        world = World()
+        appender = world.appender()
+        appender.append(LANE, batch_of([event("a1")], b"1" * 16))  # remembers the tail
+        item = record_item.to_item(world.record(world.origin_log.tail(LANE), event("a2")))
+        log_table(world).write("Put", {"Item": {**item, "h": {"N": str(2**64)}}})
+        with pytest.raises(UndecodableRecordError):
+            appender.append(LANE, batch_of([event("a3")], b"3" * 16))
+
+    @pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS)
+    def test_delivery_stops_that_lane_and_goes_on_with_the_other(self, fields: dict[str, Any]) -> None:
+        world = poisoned(fields)
+        world.put(event("b2"), of=OTHER)
+        result = world.deliverer().deliver(world.bell(LANE, tail=2), deadline_ms=10**15)
+        assert result.outcome is Outcome.STOPPED
+        assert isinstance(result.cause, UndecodableRecordError)
+        assert world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is Outcome.DELIVERED
+
+    @pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS)
+    def test_reconciliation_tells_of_it_and_goes_on(self, fields: dict[str, Any]) -> None:
+        world = poisoned(fields)
+        spoiled = {(one.kind, one.lane) for one in pass_over(world) if one.is_alarm}
+        assert spoiled == {(FindingKind.UNREADABLE, LANE)}
+        world.clock.advance(limits.UNRUNG_SECONDS + 1)
+        world.put(event("b2"), of=OTHER)
+        world.clock.advance(limits.UNRUNG_SECONDS + 1)
+        assert (FindingKind.UNRUNG, OTHER) in {(one.kind, one.lane) for one in pass_over(world)}
+
+    def test_a_survey_a_proof_a_replay_and_a_failover_go_on_with_the_other_lanes(self) -> None:
+        world = poisoned()
+        unread: list[LogError | UndecodableItemError] = []
+        tails = tails_of(
+            world.log, lanes_of(world.stream), now_ms=world.clock.now_ms(), unreadable=unread.append
+        )
+        assert set(tails) == {OTHER}
+        assert [str(error)[:30] for error in unread] == ["record 1 of lane us-east-1/0.0"]
+        prover = Prover(world.stream, [world.subscription], world.ports())
+        assert {one.lane: one.is_proven for lane in prover.lanes for one in prover.prove(lane)} == {
+            LANE: True,  # up to its cursor the log can be read
+            OTHER: True,
+        }
+        plans = {one.lane: one for one in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
+        assert plans[OTHER].events == 1
+        (ready,) = [
+            one
+            for one in Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY)).readiness()
+            if one.owner.origin == HOME
+        ]
+        assert ready.behind is not None
+
+    def test_a_backfill_notes_that_lane_as_failed_and_copies_the_other(self) -> None:
+        world = poisoned()
+        backfiller = Backfiller(world.topology, world.ports(AWAY))
+        backfill = backfiller.begin(Wanted(STREAM, HOME))
+        more: str | None = None
+        while True:
+            handed = backfiller.hand_out(backfill.id, more)
+            for progress in handed.slices:
+                backfiller.copier(backfill.id).copy(progress)
+            more = handed.more
+            if more is None:
+                break
+        report = backfiller.report(backfill.id)
+        assert "attribute h" in str(report.lanes[LANE].failures)
+        assert world.cloud.log(world.topology, STREAM, AWAY).tail(OTHER).sequence == 1
+
+    def test_a_record_that_no_reader_would_take_is_not_made(self) -> None:
+        tail = Tail(SequenceNumber(limits.SEQUENCE_MAX), EMPTY_TAIL.chain, HybridTime(0))
+        with pytest.raises(UndecodableRecordError):
+            record_at(tail, LANE, batch_of([event("a")], b"1" * 16), now_ms=1, retention_seconds=None)
+
+
+def replay_of(world: World) -> Replay:
+    ports = world.ports()
+    return Replay(
+        world.subscription,
+        world.stream,
+        log=world.log,
+        ledger=world.ledger,
+        doorbells=ports.doorbells,
+        clock=world.clock,
+        entropy=world.entropy,
+    )
+
+
+class TestALedgerItem:
+    def test_a_cursor_stops_its_lane_only(self) -> None:
+        world = spoiled_cursor()
+        result = world.deliverer().deliver(world.bell(LANE, tail=9), deadline_ms=10**15)
+        assert (result.outcome, type(result.cause)) == (Outcome.STOPPED, UndecodableItemError)
+        assert "orders/billing/us-east-1/0.0 us-east-1/cursor: field s" in str(result.cause)
+        assert world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).cause is None
+
+    def test_reconciliation_and_a_proof_tell_of_it_and_go_on(self) -> None:
+        world = spoiled_cursor()
+        found = pass_over(world)
+        assert [(one.kind, one.lane, one.subscription) for one in found] == [
+            (FindingKind.UNREADABLE, LANE, SUBSCRIPTION)
+        ]
+        prover = Prover(world.stream, [world.subscription], world.ports())
+        proofs = [one for lane in prover.lanes for one in prover.prove(lane)]
+        assert {one.lane: one.wrong and one.wrong.kind for one in proofs} == {
+            LANE: FindingKind.UNREADABLE,
+            OTHER: None,
+        }
+
+    def test_a_survey_a_replay_and_a_failover_go_on(self) -> None:
+        world = spoiled_cursor()
+        unread: list[LogError | UndecodableItemError] = []
+        tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
+        standings = survey(
+            world.subscription, tails, ledger=world.ledger, standing=Standing(), unreadable=unread.append
+        )
+        assert [one.lane for one in standings] == [OTHER]
+        assert len(unread) == 1
+        plans = {one.lane: one for one in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
+        assert "field s" in plans[LANE].unreadable
+        assert not plans[LANE].changes_anything
+        assert plans[OTHER].events == 1
+
+    def test_a_failover_hands_over_the_rest_and_says_which_lane_cannot_be_read(self) -> None:
+        world = spoiled_cursor()
+        world.cloud.replicate()
+        failover = Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY))
+        assert any("field s" in reason for one in failover.readiness() for reason in one.unreadable)
+        assert failover.hand_over()
+
+    def test_marks_are_written_anew_by_a_repair_and_kept_for_whoever_only_looks(self) -> None:
+        world = World()
+        world.put(event("a1"))
+        world.relay_all()
+        world.deliver_all()
+        assert pass_over(world) == []
+        (key,) = [
+            {"pk": item["pk"], "sk": item["sk"]}
+            for item in ledger_table(world).items
+            if item["sk"]["S"].endswith("marks/0000") and "us-east-1" in item["pk"]["S"]
+        ]
+        spoil(world, key, m={"B": b"\xc1"})
+        assert [(one.kind, one.is_repaired) for one in pass_over(world, repair=False)] == [
+            (FindingKind.UNREADABLE, False)
+        ]
+        assert ledger_table(world).get(key, consistent=True)["m"] == {"B": b"\xc1"}
+        assert [(one.kind, one.is_repaired) for one in pass_over(world)] == [(FindingKind.UNREADABLE, True)]
+        assert pass_over(world) == []
+
+    def test_a_circuit_stops_its_subscription_and_the_pass_goes_on(self) -> None:
+        world = World()
+        world.put(event("a1"))
+        spoil(
+            world,
+            circuit_key(world.key_of(LANE).stream, world.key_of(LANE).subscription, HOME),
+            f={"S": "[" * 3000},
+            v={"N": "1"},
+        )
+        assert world.deliverer().deliver(world.bell(), deadline_ms=10**15).outcome is Outcome.STOPPED
+        assert [one.kind for one in pass_over(world)] == [FindingKind.UNREADABLE]
+
+
+class TestBoundsBeforeMemory:
+    """A hostile record is a kilobyte or two; what reading it may take is bounded by what an honest one holds."""
+
+    PEAK_BYTES = 24 * 1024 * 1024
+
+    @staticmethod
+    def columns(**changed: object) -> bytes:
+        columns: dict[str, object] = {
+            "ids": [""] * 1000,
+            "types": ["t"],
+            "keys": ["k"],
+            "times": [0],
+            "sources": ["s"],
+            "headers": [{}],
+            "kinds": [0],
+            "contents": [b""] * 1000,
+        }
+        return msgspec.msgpack.encode(tuple({**columns, **changed}.values()))
+
+    HOSTILE: dict[str, Callable[[], bytes]] = {  # noqa: RUF012  never changed
+        "shared headers of a million ids": lambda: TestBoundsBeforeMemory.columns(
+            ids=[""] * 200_000, headers=[{f"h{n}": "x" * 60 for n in range(500)}]
+        ),
+        "many shared headers": lambda: TestBoundsBeforeMemory.columns(
+            headers=[{f"h{n:05}": 0 for n in range(25_000)}]
+        ),
+        "a million ids": lambda: TestBoundsBeforeMemory.columns(ids=[""] * 250_000),
+        "a long key for all": lambda: TestBoundsBeforeMemory.columns(keys=["k" * 200_000]),
+        "long ids": lambda: TestBoundsBeforeMemory.columns(ids=["i" * 129] * 1000),
+        "zeros": lambda: bytes(100_000_000),
+        "nesting": lambda: b"\x91" * 250_000,
+        "rows": lambda: msgspec.msgpack.encode([()] * 200_000),
+    }
+
+    @pytest.mark.parametrize("hostile", HOSTILE)
+    @pytest.mark.parametrize("codec", [2, 4])
+    def test_a_small_record_that_unpacks_to_much_is_refused_within_bounds(
+        self, hostile: str, codec: int
+    ) -> None:
+        payload = bytes([codec]) + zstd.compress(self.HOSTILE[hostile](), 19)
+        assert len(payload) < 16_000
+        record = Record(
+            LANE,
+            SequenceNumber(0),
+            1000,
+            Chain(bytes(16)),
+            BatchId(bytes(16)),
+            HybridTime(0),
+            frozenset("t"),
+            payload,
+        )
+        tracemalloc.start()
+        try:
+            with pytest.raises(UndecodableRecordError):
+                unpack(record)
+            assert tracemalloc.get_traced_memory()[1] < self.PEAK_BYTES
+        finally:
+            tracemalloc.stop()
+
+    def test_the_lane_stops_there_with_what_cannot_be_read_and_the_other_goes_on(self) -> None:
+        world = World()
+        payload = b"\4" + zstd.compress(self.HOSTILE["shared headers of a million ids"](), 19)
+        batch = Batch(BatchId(b"h" * 16), 1000, frozenset({"placed"}), payload)
+        world.origin_log.append(
+            record_at(EMPTY_TAIL, LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
+        )
+        world.put(event("b1"), of=OTHER)
+        result = world.deliverer().deliver(world.bell(LANE), deadline_ms=10**15)
+        assert (result.outcome, type(result.cause)) == (Outcome.STOPPED, UndecodableRecordError)
+        assert world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is Outcome.DELIVERED
+
+    def test_marks_of_more_lanes_than_an_item_holds_are_refused(self) -> None:
+        content = msgspec.msgpack.encode({n: {} for n in range(limits.MARKS_ITEM_LANES + 1)})
+        key = marks_key(world_stream(), HOME, HOME, "0000")
+        read = marks_item.from_items([{**key, "m": {"B": content}, "v": {"N": "1"}}])
+        assert (read.lanes, list(read.unreadable)) == ({}, ["0000"])
+
+
+def world_stream() -> Any:
+    return World().key_of(LANE).stream
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "us-east-1/0.٣",
+        "us-east-1/00.1",
+        "us-east-1/0.4096",
+        f"{'r' * 33}/0.1",
+        "us east/0.1",
+        "us-east-1/0.1\n",
+        "/0.1",
+    ],
+)
+def test_a_lane_that_cannot_be_a_message_group_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="not a lane"):
+        Lane.parse(text)
+
+
+def test_a_lane_has_one_text() -> None:
+    assert str(Lane.parse("us-east-1/0.17")) == "us-east-1/0.17"
+    assert Region("us-east-1") == Lane.parse("us-east-1/0.17").origin
+    assert cursor_item.token_of({"w": {"B": b"t"}}) == b"t"
+
+
+def test_the_longest_key_is_parked_and_read_back() -> None:
+    key = "k" * limits.KEY_BYTES_MAX
+    world = world_of(Failing({"a1": 99}))
+    world.put(event("a1", key=key))
+    world.deliver()
+    assert [one.key for one in world.parked().values()] == [key]

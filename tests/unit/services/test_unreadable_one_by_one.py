@@ -1,0 +1,129 @@
+"""Unreadable items in lists of many: each costs only itself or its own lane, and is named."""
+
+import pytest
+
+from eventfabric.errors import UndecodableItemError
+from eventfabric.model.backfill import BackfillState
+from eventfabric.model.identity import SequenceNumber
+from eventfabric.model.parked import Failure, Parked, ParkedState, Place
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.backfill.lifecycle import Backfiller
+from eventfabric.services.backfill.request import Wanted
+from eventfabric.wire import parked_item
+from eventfabric.wire.keys import Item
+from tests.support.failing_handlers import Failing, retry, world_of
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+
+
+def ledger_items(world: World, region: str, found: str) -> list[Item]:
+    """The ledger's items whose keys have that in them."""
+    table = world.cloud.regions[region].table(world.topology.ledger.name)
+    return [item for item in table.items if found in item["pk"]["S"] + " " + item["sk"]["S"]]
+
+
+def put(world: World, region: str, item: Item) -> None:
+    world.cloud.regions[region].table(world.topology.ledger.name).write("Put", {"Item": item})
+
+
+def test_an_unreadable_parked_key_leaves_other_lanes_dead_letters_to_be_listed_and_decided() -> None:
+    world = world_of(Failing({"a1": 99, "x1": 99}), **retry(immediate=0, attempts=1))
+    world.put(event("a1", key="a"))
+    world.put(event("x1", key="x"), of=lane(1))
+    world.relay_all()
+    world.deliver_all()
+    (bad,) = [item for item in ledger_items(world, HOME, "~parked") if item["k"]["S"] == "a"]
+    put(world, HOME, {**bad, "m": {"S": "buried"}})
+    operations = Operations(world.topology, HOME, world.ports())
+    letters, told = operations.dead_letters(SUBSCRIPTION), list[Exception]()
+    (letter,) = letters.find(unreadable=told.append)
+    assert (letter.parked.key, len(told)) == ("x", 1)
+    assert "field m" in str(told[0])
+    assert [one.parked.key for one in operations.parked(SUBSCRIPTION, unreadable=told.append)] == ["x"]
+    letters.discard(letter)
+    assert list(letters.find(unreadable=told.append)) == []
+    with pytest.raises(UndecodableItemError, match="field m"):
+        list(letters.find())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"i": {"S": "k/b"}}, {"k": {"S": "b"}}, {"i": {"S": "s/0"}}, {"m": {"S": "dead"}, "g": {"BOOL": True}}],
+    ids=str,
+)
+def test_a_parked_key_that_contradicts_itself_or_the_key_of_its_item_is_refused(change: Item) -> None:
+    world = world_of(Failing({"a1": 99}), **retry(immediate=0, attempts=1))
+    world.put(event("a1", key="a"))
+    world.deliver()
+    (item,) = ledger_items(world, HOME, "~parked")
+    put(world, HOME, {**item, **change})
+    with pytest.raises(UndecodableItemError, match=r"field [ig]"):
+        world.parked()
+
+
+@pytest.mark.parametrize(
+    ("id", "first", "is_sound"),
+    [
+        ("s/3", 3, True),
+        ("s/3", 4, True),
+        ("s/3", 2, False),
+        ("s/03", 4, False),
+        ("s/", 4, False),
+        ("s/x", 4, False),
+    ],
+)
+def test_what_was_parked_alone_is_named_after_its_own_event_whatever_waits_in_it_by_now(
+    id: str, first: int, is_sound: bool
+) -> None:
+    """Once the order of a key is kept again, its later events wait behind the one that was parked alone."""
+    failure = Failure("shop:Bad", "", "", "", attempts=1, crashes=0, first_ms=1, last_ms=1)
+    places = (Place(SequenceNumber(first), SequenceNumber(first)),)
+    written = parked_item.to_item(
+        World().key_of(LANE), HOME, Parked(id, "a", ParkedState.RETRYING, places, 1, failure), token=b""
+    )
+    if is_sound:
+        assert parked_item.from_item(written).id == id
+    else:
+        with pytest.raises(UndecodableItemError, match="field i"):
+            parked_item.from_item(written)
+
+
+def with_a_backfill() -> tuple[World, Backfiller, str]:
+    world = World()
+    for number in range(3):
+        world.put(event(f"a{number}"))
+        world.put(event(f"b{number}"), of=lane(1))
+    backfiller = Backfiller(world.topology, world.ports(AWAY))
+    begun = backfiller.begin(Wanted(STREAM, HOME))
+    backfiller.hand_out(begun.id, backfiller.hand_out(begun.id).more)
+    return world, backfiller, begun.id
+
+
+def test_an_unreadable_slice_leaves_the_others_to_be_copied_and_keeps_the_backfill_incomplete() -> None:
+    world, backfiller, id = with_a_backfill()
+    first, *others = ledger_items(world, AWAY, "/slices")
+    assert others
+    put(world, AWAY, {**first, "f": {"S": "{}"}})
+    handed = backfiller.hand_out(id)
+    assert len(handed.slices) == len(others)
+    for progress in handed.slices:
+        backfiller.copier(id).copy(progress)
+    report = backfiller.finish(id)
+    assert report.backfill.state is BackfillState.INCOMPLETE
+    assert len(report.unreadable) == 1
+    assert report.total.failures == list(report.unreadable)
+
+
+def test_a_slice_under_the_key_of_another_is_refused() -> None:
+    world, backfiller, id = with_a_backfill()
+    first, second, *_ = ledger_items(world, AWAY, "/slices")
+    put(world, AWAY, {**first, "f": second["f"]})
+    assert len(backfiller.report(id).unreadable) == 1
+
+
+def test_an_unreadable_backfill_is_left_out_of_the_list_of_all() -> None:
+    world, backfiller, id = with_a_backfill()
+    (item,) = [one for one in ledger_items(world, AWAY, id) if one["pk"]["S"] == "backfill"]
+    put(world, AWAY, {**item, "sk": {"S": f"{AWAY}/old"}})
+    told: list[UndecodableItemError] = []
+    assert [one.id for one in backfiller.all(unreadable=told.append)] == [id]
+    assert len(told) == 1

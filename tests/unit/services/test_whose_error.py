@@ -1,0 +1,126 @@
+"""No event and no producer pays for an error that is a service's: throttles, conflicts, lacking grants."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from eventfabric.errors import (
+    ContendedTransactionError,
+    LastingError,
+    OutcomeUnknownError,
+    ThrottledError,
+    TransactionRefusedError,
+)
+from eventfabric.model.commit import Write
+from eventfabric.model.event import Event
+from eventfabric.model.parked import ParkedState
+from eventfabric.model.record import EMPTY_TAIL, Batch
+from eventfabric.ports import Attempt
+from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.testing.memory.faults import Fault, Faults
+from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
+from eventfabric.wire.ledger_commit import Refusal
+from eventfabric.wire.outbox_request import outcome_of
+from tests.support.memory_fabric import HOME, LANE, World, event
+from tests.unit.services.delivery.test_deliver_exactly_once import Writing, each_of_its_key, put_of, world_of
+from tests.unit.services.publishing.test_outbox import World as OutboxWorld
+
+BUSY = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ThrottlingOfSomeNewKind"]
+
+
+def refuse_times(table: MemoryTable, times: int, code: str, *actions: str) -> None:
+    """Have a table refuse so many calls of these actions."""
+    left = [times]
+
+    def refuser(action: str, key: tuple[object, ...]) -> str | None:
+        if action not in actions or not left[0]:
+            return None
+        left[0] -= 1
+        return code
+
+    table.refuser = refuser
+
+
+@pytest.mark.parametrize("busy", BUSY)
+def test_a_busy_row_does_not_refuse_a_producers_transaction(busy: str) -> None:
+    with pytest.raises(ThrottledError):
+        outcome_of([Refusal("None"), Refusal(busy)], 1)
+
+
+@pytest.mark.parametrize("code", [THROTTLE, CONFLICT])
+def test_a_producers_transaction_waits_for_a_busy_row(code: str) -> None:
+    world = OutboxWorld()
+    refuse_times(world.own, 3, code, "Put")
+    with world.fabric().transaction() as transaction:
+        transaction.put("own", {"id": "A-1"})
+        transaction.publish("orders", key="k", type="Placed", id="e")
+    assert (world.ids(), len(world.own.items)) == (["e"], 1)
+
+
+def test_a_row_that_stays_busy_ends_a_producers_transaction_as_contended_and_not_as_refused() -> None:
+    world = OutboxWorld()
+    refuse_times(world.own, 10**6, THROTTLE, "Put")
+    transaction = world.fabric(timeout_seconds=1).transaction()
+    transaction.put("own", {"id": "A-1"})
+    transaction.publish("orders", key="k", type="Placed")
+    with pytest.raises(ContendedTransactionError) as raised:
+        transaction.commit()
+    assert not isinstance(raised.value, TransactionRefusedError)
+
+
+def test_a_producer_waits_for_another_producers_transaction_at_the_tail() -> None:
+    world = World()
+    refuse_times(world.cloud.regions[HOME].table(world.stream.table.name), 3, CONFLICT, "Put")
+    record = world.record(EMPTY_TAIL, event("e"))
+    batch = Batch(record.batch_id, record.count, record.types, record.payload)
+    assert world.appender().append(LANE, batch).sequence == 0
+
+
+class OutOfReach:
+    """A handler whose step cannot be noted so many times, and then can."""
+
+    batch_events_max = 1
+
+    def __init__(self, times: int, error: Exception) -> None:
+        self.times = times
+        self.error = error
+        self.tried = 0
+
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+        self.tried += 1
+        if self.tried <= self.times:
+            raise self.error
+        return ()
+
+
+@pytest.mark.parametrize(
+    "error", [ThrottledError("begin a step", "busy"), OutcomeUnknownError("finish a step", "no reply")]
+)
+def test_a_step_that_cannot_be_noted_uses_up_no_attempt(error: Exception) -> None:
+    handler = OutOfReach(30, error)
+    world = World(handler=handler)
+    world.put(event("e"))
+    world.deliver()
+    while world.parked():
+        (parked,) = world.parked().values()
+        assert (parked.state, parked.failure.attempts) == (ParkedState.RETRYING, 0)
+        world.clock.advance(3600)
+        world.deliver()
+    assert handler.tried > 30
+
+
+def test_a_handlers_write_to_a_table_that_is_not_there_is_its_events_failure_and_holds_nobody() -> None:
+    missing = Write("Put", {**put_of("x").request, "TableName": "absent"})
+    handler = Writing({"a": (missing,)})
+    world = world_of(handler, *each_of_its_key("ab"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert set(world.parked()) == {"a"}
+    assert world.effects() == {"b": 1}
+
+
+def test_a_ledger_that_is_denied_is_not_put_down_to_a_handlers_writes() -> None:
+    world = world_of(Writing(), *each_of_its_key("a"))
+    denied = Faults(lambda name, number, of_name: Fault.DENIED if name == "ledger.commit" else None)
+    with pytest.raises(LastingError):
+        world.deliver(by=world.deliverer(faults=denied))
+    assert world.parked() == {}

@@ -1,0 +1,55 @@
+"""Owns the tests of the cursor's item and of the ledger's keys."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventfabric.errors import UndecodableItemError
+from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState
+from eventfabric.model.identity import Region
+from eventfabric.wire import cursor_item, keys
+from tests.support.strategies import REGIONS, cursors, lane_keys
+
+TOKENS = st.binary(min_size=16, max_size=16)
+
+
+@given(lane_keys, st.sampled_from(REGIONS).map(Region), cursors, TOKENS, st.integers(0, 2**45))
+def test_a_cursor_comes_back_from_its_item_with_its_key_and_its_token(
+    key: LaneKey, region: Region, cursor: Cursor, token: bytes, now_ms: int
+) -> None:
+    item = cursor_item.to_item(key, region, cursor, token=token, now_ms=now_ms)
+    assert cursor_item.from_item(item) == cursor
+    assert cursor_item.token_of(item) == token
+    assert item["u"] == {"N": str(now_ms)}
+    assert keys.lane_key_of(item) == key
+    assert keys.ledger_region_and_kind(item) == (region, "cursor")
+    assert keys.is_cursor("cursor")
+
+
+@pytest.mark.parametrize("attribute", ["s", "a", "c", "v", "e"])
+@pytest.mark.parametrize("wrong", [None, {"S": "x"}, {"N": "x"}], ids=str)
+def test_an_item_that_is_no_cursor_is_refused(attribute: str, wrong: dict[str, Any] | None) -> None:
+    key = keys.lane_key_of({"pk": {"S": "orders/billing/us-east-1/0.1"}})
+    item: dict[str, Any] = cursor_item.to_item(key, Region("us-east-1"), START, token=b"t", now_ms=0)
+    item[attribute] = wrong or {}
+    with pytest.raises(UndecodableItemError, match=rf"orders/billing/us-east-1/0.1 .*field {attribute}"):
+        cursor_item.from_item(item)
+
+
+@pytest.mark.parametrize("pk", ["orders", "orders/billing/us-east-1", "a/b/c/d/e", "a/b/c/x", "a/b/c/1.x"])
+def test_a_key_that_is_not_the_ledgers_is_refused(pk: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        keys.lane_key_of({"pk": {"S": pk}})
+
+
+@pytest.mark.parametrize("kind", ["parked/k", "cursors", "", "owner"])
+def test_other_items_of_the_ledger_are_no_cursors(kind: str) -> None:
+    region, found = keys.ledger_region_and_kind({"sk": {"S": f"us-east-1/{kind}"}})
+    assert (region, found) == ("us-east-1", kind)
+    assert not keys.is_cursor(found)
+
+
+def test_a_region_without_a_cursor_is_at_the_start() -> None:
+    assert LaneState({}).cursor(Region("us-east-1")) == START
