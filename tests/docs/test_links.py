@@ -45,4 +45,4 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 def test_links_and_paths_are_seen_where_they_stand() -> None:
     guarantees = prose(ROOT / "docs/guarantees.md")
     assert "regions.md#failover" in findall(LINK, guarantees)
-    assert "tests/unit/test_replay*.py" in findall(PATH, guarantees)
+    assert "tests/simulation/test_append_properties.py" in findall(PATH, guarantees)

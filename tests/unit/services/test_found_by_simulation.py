@@ -1,4 +1,4 @@
-"""Defects that the simulator found in rare schedules, each in a few lines. Seeds: see docs/guarantees.md."""
+"""Defects that the simulator found in rare schedules, each in a few lines. Seeds: see docs/simulation.md."""
 
 from dataclasses import replace
 from typing import cast
