@@ -8,7 +8,7 @@ pages give (aws.amazon.com/dynamodb). A distribution is log-normal through its t
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import StringIO
 from itertools import count
@@ -24,7 +24,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.errors import EventFabricError
 from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Region, lane_index
-from eventfabric.ports import Doorbells, Ports
+from eventfabric.ports import Doorbells
 from eventfabric.runtime import deliver, relay
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.telemetry import NoTelemetry
@@ -167,21 +167,17 @@ class SimulatedFabric:
         self._clock = SimulatedTime(self.schedule)
         entropy = SeededEntropy(seed)
         self._cloud = MemoryCloud.of(self.topology, clock=self._clock, entropy=entropy)
-        slow, cloud, topology = _Slow(self.schedule, self.random), self._cloud, self.topology
-        self._ports = Ports(
-            clock=self._clock,
-            entropy=entropy,
-            log_of=lambda stream: slow.log(cloud.log(topology, stream.name, REGION)),
-            ledger=slow.ledger(cloud.ledger(topology, REGION)),
-            doorbells=_Bells(self, cloud.doorbells(topology, REGION)),
-            outbox=slow.outbox(cloud.outbox(REGION)),
-            steps_of=lambda stream: cloud.steps(topology, stream.name, REGION),
-            backfills=cloud.backfills(topology, REGION),
-            at=lambda region: self._ports,
+        without_delay = self._cloud.ports(self.topology, REGION)
+        self._ports = replace(
+            _Slow(self.schedule, self.random).ports(without_delay),
+            doorbells=_Bells(self, without_delay.doorbells),
+            at=lambda region: without_delay,
         )
-        self._queue = cloud.queue(topology, "all", REGION)
+        self._queue = self._cloud.queue(self.topology, "all", REGION)
         self._relay = self._runtime(None)
-        self._stream = cloud.regions[REGION].table(topology.stream("orders").table.name).stream.reader()
+        self._stream = (
+            self._cloud.regions[REGION].table(self.topology.stream("orders").table.name).stream.reader()
+        )
         self._is_over, self._producing = False, 0
         self._numbers = count()
         self._idle: list[str] = []

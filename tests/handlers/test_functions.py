@@ -22,7 +22,6 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import to_json
 from eventfabric.errors import DefinitionError, RefusedError
 from eventfabric.model.identity import Lane, Region
-from eventfabric.ports import Ports
 from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using
@@ -103,17 +102,7 @@ class World:
             topology=self.topology,
             region=Region(US),
             subscription=subscription,
-            ports=Ports(
-                clock=self.clock,
-                entropy=SeededEntropy(3),
-                log_of=lambda stream: self.faults.log(self.cloud.log(self.topology, stream.name, US)),
-                ledger=self.faults.ledger(self.cloud.ledger(self.topology, US)),
-                doorbells=self.faults.doorbells(self.cloud.doorbells(self.topology, US)),
-                outbox=self.cloud.outbox(US),
-                backfills=self.cloud.backfills(self.topology, US),
-                at=lambda region: self.runtime(subscription).ports,
-                steps_of=lambda stream: self.cloud.steps(self.topology, stream.name, US),
-            ),
+            ports=self.faults.ports(self.cloud.ports(self.topology, US)),
             telemetry=self.telemetry,
             logger=self.logger,
             handlers={"all": self.handle},

@@ -17,10 +17,7 @@ from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import Settled
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.deliver import Deliverer
-from eventfabric.services.delivery.retry import RetryPolicy
-from eventfabric.services.lanes.standing import Standings
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine, Ran, local_up
@@ -98,33 +95,15 @@ class Shop:
 
     def deliver(self) -> None:
         """A lane run of billing."""
-        found, ports = self.topology.subscription("billing"), self.ports
-        standings = Standings(found, ledger=ports.ledger, clock=ports.clock)
-        breaker = Breaker(
-            found,
-            lanes=[LANE],
-            standings=standings,
-            doorbells=ports.doorbells,
-            clock=ports.clock,
-            telemetry=NoTelemetry(),
-        )
-        log = ports.log_of(self.topology.stream("orders"))
-        policy = RetryPolicy(found.definition, entropy=ports.entropy)
         deliverer = Deliverer(
-            found,
-            region=ports.ledger.region,
-            log=log,
-            ledger=ports.ledger,
-            doorbells=ports.doorbells,
+            self.topology.subscription("billing"),
+            self.topology.stream("orders"),
+            ports=self.ports,
             handler=self.recorder,
-            policy=policy,
-            standings=standings,
-            breaker=breaker,
-            clock=ports.clock,
             telemetry=NoTelemetry(),
         )
         bell = Doorbell(self.key.stream, LANE, ANY_TAIL)
-        assert deliverer.deliver(bell, deadline_ms=ports.clock.now_ms() + 60_000).done
+        assert deliverer.deliver(bell, deadline_ms=self.ports.clock.now_ms() + 60_000).done
 
     def dead(self, *dead: str, behind: tuple[str, ...] = (), type: str = "Placed") -> list[str]:
         """Publish these and have billing fail at them, with others behind them, once; where they stand."""

@@ -6,7 +6,7 @@ BESIDE_DELIVERY = [
     Bug(
         "probe at will",
         "every lane probes the open circuit whenever it is rung",
-        "eventfabric.services.delivery.breaker:Breaker.take_probe",
+        "eventfabric.services.delivery.breaker:CircuitBreaker.take_probe",
         "if now_ms < self._circuit.probe_ms:",
         "if False:",
         by="breaker_attempts",
@@ -17,7 +17,7 @@ BESIDE_DELIVERY = [
     Bug(
         "pause ignored",
         "a paused subscription is delivered",
-        "eventfabric.services.delivery.breaker:Breaker.circuit",
+        "eventfabric.services.delivery.breaker:CircuitBreaker.circuit",
         "self._circuit = self._standings.now().circuit",
         "circuit = self._standings.now().circuit\n"
         "    self._circuit = Circuit() if circuit.state is CircuitState.PAUSED else circuit",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.model.backfill import Backfill
@@ -108,19 +108,16 @@ class Copying:
         clock: Clock | None = None,
         around: Callable[[Log], Log] | None = None,
     ) -> Ports:
-        """The world of a Region; only of the target with its faults. `around` wraps both logs."""
+        """The ports of a Region, with its faults. `around` wraps both logs."""
         wrap = around or (lambda log: log)
         faults = self.faults if region == TARGET else self.reading
-        nothing = cast(Any, None)
-        return Ports(
+        without_faults = self.cloud.ports(self.topology, region)
+        return replace(
+            without_faults,
             clock=clock or self.clock,
             entropy=SeededEntropy(7),
             log_of=lambda stream: wrap(faults.log(self.log(region))),
-            ledger=self.cloud.ledger(self.topology, region),
-            doorbells=nothing,
-            outbox=nothing,
-            steps_of=nothing,
-            backfills=self.faults.backfills(self.cloud.backfills(self.topology, region)),
+            backfills=self.faults.backfills(without_faults.backfills),
             at=lambda other: self.ports(region=other, clock=clock, around=around),
         )
 

@@ -27,15 +27,12 @@ from eventfabric.model.identity import (
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.ports import Handler, Ledger, Ports
-from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneResult
 from eventfabric.services.delivery.relay import relay
-from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.services.lanes.standing import Standings
-from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.publishing.append import Appender
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.clock import MemoryClock
@@ -172,19 +169,8 @@ class World:
         return self.cloud.ledger(self.topology, self.region)
 
     def ports(self, region: Region | None = None) -> Ports:
-        """The world of a Region, without faults."""
-        here = region or self.region
-        return Ports(
-            clock=self.clock,
-            entropy=self.entropy,
-            log_of=lambda stream: self.cloud.log(self.topology, stream.name, here),
-            ledger=self.cloud.ledger(self.topology, here),
-            doorbells=self.cloud.doorbells(self.topology, here),
-            outbox=self.cloud.outbox(here),
-            steps_of=lambda stream: self.cloud.steps(self.topology, stream.name, here),
-            backfills=self.cloud.backfills(self.topology, here),
-            at=self.ports,
-        )
+        """The ports of a Region, without faults."""
+        return self.cloud.ports(self.topology, region or self.region)
 
     @property
     def recorder(self) -> Recorder:
@@ -218,33 +204,11 @@ class World:
     ) -> Deliverer:
         """A function instance of its own: it shares nothing with others but what is stored."""
         faults = faults or self.faults
-        ledger = faults.ledger(self.cloud.ledger(self.topology, self.region))
-        doorbells = faults.doorbells(self.cloud.doorbells(self.topology, self.region))
-        standings = Standings(
-            self.subscription,
-            ledger=ledger,
-            clock=self.clock,
-            elsewhere=lambda region: self.cloud.ledger(self.topology, region),
-        )
-        breaker = Breaker(
-            self.subscription,
-            lanes=lanes_of(self.stream),
-            standings=standings,
-            doorbells=doorbells,
-            clock=self.clock,
-            telemetry=self.telemetry,
-        )
         return Deliverer(
             self.subscription,
-            region=self.region,
-            log=faults.log(self.log),
-            ledger=ledger,
-            doorbells=doorbells,
+            self.stream,
+            ports=faults.ports(self.ports()),
             handler=faults.handler(handler or self.handler),
-            policy=RetryPolicy(self.subscription.definition, entropy=self.entropy),
-            standings=standings,
-            breaker=breaker,
-            clock=self.clock,
             telemetry=self.telemetry,
             side_by_side=side_by_side,
             memory_bytes=memory_bytes,
@@ -321,7 +285,7 @@ class World:
         batch = self._reader.take(count, choose)
         appended = [news for change in batch if (news := from_stream_record(change.event())) is not None]
         doorbells = self.faults.doorbells(self.cloud.doorbells(self.topology, self.region))
-        standings = Standings(self.subscription, ledger=self.ledger, clock=self.clock)
+        standings = Standings.of(self.subscription, self.ports())
         failed = relay(
             appended,
             self.stream,

@@ -263,7 +263,7 @@ def _standings(
             if found
         ]
         jobs = [(wanted_one, tail) for wanted_one in wanted for tail in tails]
-        known = {one.name: Standings(one, ledger=ports.ledger, clock=ports.clock).read() for one in wanted}
+        known = {one.name: Standings.of(one, ports).read() for one in wanted}
         standings = readers.map(
             lambda job: list(
                 survey(*job, ledger=ports.ledger, standing=known[job[0].name], unreadable=unread)

@@ -21,7 +21,6 @@ from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import KeptStreams, OutputHandler
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.lanes.standing import Standings
-from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology, Topology
@@ -89,7 +88,7 @@ class Runtime:
             return True
         standings = self._standings.get(subscription.name)
         if standings is None:
-            standings = Standings(subscription, ledger=self.ports.ledger, clock=self.ports.clock)
+            standings = Standings.of(subscription, self.ports)
             self._standings[subscription.name] = standings
         try:
             return standings.owns(origin)
@@ -181,39 +180,15 @@ class Runtime:
 
     def _deliverer(self, handler: Handler) -> "Deliverer":
         # Other functions deliver nothing, and each import is paid for at their cold start.
-        from eventfabric.services.delivery.breaker import Breaker
         from eventfabric.services.delivery.deliver import Deliverer
-        from eventfabric.services.delivery.retry import RetryPolicy
 
-        subscription = self.own
-        ports, stream = self.ports, self.topology.stream(subscription.definition.stream)
-        standings = Standings(
-            subscription,
-            ledger=ports.ledger,
-            clock=ports.clock,
-            elsewhere=lambda region: ports.at(region).ledger,
-        )
         return Deliverer(
-            subscription,
-            region=self.region,
-            log=ports.log_of(stream),
-            ledger=ports.ledger,
-            doorbells=ports.doorbells,
+            self.own,
+            self.topology.stream(self.own.definition.stream),
+            ports=self.ports,
             handler=handler,
-            policy=RetryPolicy(
-                subscription.definition, entropy=ports.entropy, code_version=self.code_version
-            ),
-            standings=standings,
-            breaker=Breaker(
-                subscription,
-                lanes=lanes_of(stream),
-                standings=standings,
-                doorbells=ports.doorbells,
-                clock=ports.clock,
-                telemetry=self.telemetry,
-            ),
-            clock=ports.clock,
             telemetry=self.telemetry,
+            code_version=self.code_version,
             side_by_side=self._side_by_side,
             memory_bytes=self._memory_bytes,
         )

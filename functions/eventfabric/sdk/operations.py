@@ -20,9 +20,8 @@ from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, result_text
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import Wanted, ranges_of
-from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.lanes.locate import event_at
-from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import Unreadable, lanes_of
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.failover import Failover
@@ -367,16 +366,9 @@ class Operations:
     def _steps(self, subscription: str) -> Steps:
         return self._ports.steps_of(self._stream(self.topology.subscription(subscription)))
 
-    def _breaker(self, subscription: str) -> Breaker:
-        found, ports = self.topology.subscription(subscription), self._ports
-        return Breaker(
-            found,
-            lanes=lanes_of(self._stream(found)),
-            standings=Standings(found, ledger=ports.ledger, clock=ports.clock),
-            doorbells=ports.doorbells,
-            clock=ports.clock,
-            telemetry=NoTelemetry(),
-        )
+    def _breaker(self, subscription: str) -> CircuitBreaker:
+        found = self.topology.subscription(subscription)
+        return CircuitBreaker(found, self._stream(found), ports=self._ports, telemetry=NoTelemetry())
 
     def _stream(self, subscription: SubscriptionTopology) -> StreamTopology:
         stream = self.topology.stream(subscription.definition.stream)

@@ -65,17 +65,7 @@ class Shop:
         return cls(topology, MemoryCloud.of(topology, clock=clock, entropy=SeededEntropy()), clock)
 
     def ports(self, region: Region) -> Ports:
-        return Ports(
-            clock=self.clock,
-            entropy=SeededEntropy(),
-            log_of=lambda stream: self.cloud.log(self.topology, stream.name, region),
-            ledger=self.cloud.ledger(self.topology, region),
-            doorbells=self.cloud.doorbells(self.topology, region),
-            outbox=self.cloud.outbox(region),
-            steps_of=lambda stream: self.cloud.steps(self.topology, stream.name, region),
-            backfills=self.cloud.backfills(self.topology, region),
-            at=self.ports,
-        )
+        return self.cloud.ports(self.topology, region)
 
     def put(self) -> Record:
         batch = batch_of([event("a1")], bytes(16))

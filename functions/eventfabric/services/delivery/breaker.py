@@ -21,35 +21,36 @@ from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.said import said
-from eventfabric.ports import Clock, Doorbells
+from eventfabric.ports import Ports
 from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 _COUNTED_TOGETHER_MS = 1_000
 _PROBES_SPREAD_MS = 5_000
 
 
-class Breaker:
+class CircuitBreaker:
     """The circuit of one subscription in one Region, as one process sees and moves it."""
 
     def __init__(
         self,
         subscription: SubscriptionTopology,
+        stream: StreamTopology,
         *,
-        lanes: list[Lane],
-        standings: Standings,
-        doorbells: Doorbells,
-        clock: Clock,
+        ports: Ports,
         telemetry: Telemetry,
+        standings: Standings | None = None,
     ) -> None:
+        """`standings`: of the subscription, if others in this process read them, too."""
         self._definition = subscription.definition.breaker
         self._stream = StreamName(subscription.definition.stream)
         self._name = SubscriptionName(subscription.name)
-        self._lanes = lanes
-        self._standings = standings
-        self._doorbells = doorbells
-        self._clock = clock
+        self._lanes = lanes_of(stream)
+        self._standings = standings or Standings.of(subscription, ports)
+        self._doorbells = ports.doorbells
+        self._clock = ports.clock
         self._telemetry = telemetry
         self._circuit = Circuit()
         self._goes_last: dict[Lane, int] = {}

@@ -7,7 +7,7 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region
 from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
-from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.handed_out import HandedOut
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.patience import Patience
@@ -29,7 +29,7 @@ class VisitContext:
     doorbells: Doorbells
     handler: Handler
     policy: RetryPolicy
-    breaker: Breaker
+    breaker: CircuitBreaker
     pace: Pace
     clock: Clock
     telemetry: Telemetry

@@ -20,11 +20,11 @@ from eventfabric.model.circuit import CircuitState
 from eventfabric.model.commit import RaceLost
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.subscription_filter import SubscriptionFilter
-from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, Page
+from eventfabric.ports import Handler, Page, Ports
 from eventfabric.services.delivery.begin import Beginning, Beginnings, has_begun
-from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.services.delivery.ownership import Ownership
@@ -37,7 +37,7 @@ from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.lanes.standing import Standings, ledger_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.telemetry import Metric, Telemetry
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 
 @dataclass(slots=True)
@@ -72,26 +72,32 @@ class Deliverer:
     def __init__(
         self,
         subscription: SubscriptionTopology,
+        stream: StreamTopology,
         *,
-        region: Region,
-        log: Log,
-        ledger: Ledger,
-        doorbells: Doorbells,
+        ports: Ports,
         handler: Handler,
-        policy: RetryPolicy,
-        standings: Standings,
-        breaker: Breaker,
-        clock: Clock,
         telemetry: Telemetry,
+        code_version: str = "",
         side_by_side: SideBySide = one_after_another,
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
     ) -> None:
-        """`side_by_side`: makes reads, and attempts of different keys, at the same time.
+        """Assemble it of the ports of its Region.
 
-        `memory_bytes`: memory for the events of a page; one record more may be in memory.
+        Args:
+            subscription: whose lanes it delivers.
+            stream: of the subscription.
+            ports: of the Region.
+            handler: the subscription's code.
+            telemetry: told what becomes of events and lanes.
+            code_version: version of the handler's code, which dead letters note.
+            side_by_side: makes reads, and attempts of different keys, at the same time.
+            memory_bytes: memory for the events of a page; one record more may be in memory.
         """
+        log, ledger, clock = ports.log_of(stream), ports.ledger, ports.clock
+        standings = Standings.of(subscription, ports)
+        breaker = CircuitBreaker(subscription, stream, ports=ports, telemetry=telemetry, standings=standings)
         self.subscription = subscription
-        self._region = region
+        self._region = ledger.region
         self._log = log
         self._ledger = ledger
         self._standings = standings
@@ -105,12 +111,12 @@ class Deliverer:
         self._context = VisitContext(
             subscription=subscription,
             filter=SubscriptionFilter.of(subscription.definition),
-            region=region,
+            region=ledger.region,
             log=log,
             ledger=ledger,
-            doorbells=doorbells,
+            doorbells=ports.doorbells,
             handler=handler,
-            policy=policy,
+            policy=RetryPolicy(subscription.definition, entropy=ports.entropy, code_version=code_version),
             breaker=breaker,
             pace=Pace(clock),
             clock=clock,

@@ -13,7 +13,7 @@ from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Parked
 from eventfabric.ports import Page
 from eventfabric.services.delivery.at_most_once import run_at_most_once
-from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.due_keys import DueKeys
 from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
@@ -195,7 +195,7 @@ class Pages:
         return LaneResult(Outcome.HANDED_BACK)
 
 
-def wait_for_circuit(breaker: Breaker, doorbell: Doorbell) -> LaneResult:
+def wait_for_circuit(breaker: CircuitBreaker, doorbell: Doorbell) -> LaneResult:
     """Have a lane wait for the circuit: it is rung for the next probe, or when deliveries are resumed."""
     breaker.ring_probe(doorbell.lane, behind=doorbell.again)
     return LaneResult(Outcome.WAITING)

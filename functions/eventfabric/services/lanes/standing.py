@@ -9,7 +9,7 @@ from eventfabric.errors import ChangedDeliverError, PortError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.ports import Clock, Ledger
+from eventfabric.ports import Clock, Ledger, Ports
 from eventfabric.topology import SubscriptionTopology
 
 
@@ -52,6 +52,16 @@ class Standings:
         self._elsewhere = elsewhere
         self._asked: dict[tuple[Region, Region], Owner] = {}
         self._asked_at: _Moment | None = None
+
+    @classmethod
+    def of(cls, subscription: SubscriptionTopology, ports: Ports) -> "Standings":
+        """Return the standings of a subscription in the Region of these ports."""
+        return cls(
+            subscription,
+            ledger=ports.ledger,
+            clock=ports.clock,
+            elsewhere=lambda region: ports.at(region).ledger,
+        )
 
     @property
     def known(self) -> Standing:

@@ -72,7 +72,7 @@ class Prover:
     def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
         """Return a subscription's standing, or why it cannot be read."""
         try:
-            return Standings(subscription, ledger=self._ports.ledger, clock=self._ports.clock).read()
+            return Standings.of(subscription, self._ports).read()
         except UndecodableItemError as error:
             return error
 

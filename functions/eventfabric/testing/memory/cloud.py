@@ -8,7 +8,7 @@ DynamoDB's global tables.
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from eventfabric.ports import Clock, Entropy
+from eventfabric.ports import Clock, Entropy, Ports
 from eventfabric.testing.memory.backfills import MemoryBackfills
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
 from eventfabric.testing.memory.ledger import MemoryLedger
@@ -140,6 +140,20 @@ class MemoryCloud:
         """Reconnect a Region; what it missed passes with the next `replicate`."""
         for link in self._links_of(region):
             link.cut = False
+
+    def ports(self, topology: Topology, region: str, *, requests: Requests | None = None) -> Ports:
+        """Return all ports of a Region. `requests`: sends what the adapters send."""
+        return Ports(
+            clock=self.clock,
+            entropy=self.entropy,
+            log_of=lambda stream: self.log(topology, stream.name, region, requests=requests),
+            ledger=self.ledger(topology, region, requests=requests),
+            doorbells=self.doorbells(topology, region),
+            outbox=self.outbox(region, requests=requests),
+            steps_of=lambda stream: self.steps(topology, stream.name, region, requests=requests),
+            backfills=self.backfills(topology, region, requests=requests),
+            at=lambda other: self.ports(topology, other, requests=requests),
+        )
 
     def log(
         self, topology: Topology, stream: str, region: str, *, requests: Requests | None = None

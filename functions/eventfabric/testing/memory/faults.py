@@ -6,6 +6,7 @@ Wraps any port, in memory or of AWS. It holds no port itself, and only its rules
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum
 from random import Random
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ from eventfabric.ports import (
     Occupied,
     Outbox,
     Page,
+    Ports,
     Steps,
 )
 
@@ -117,6 +119,18 @@ class Faults:
         if fault is Fault.LOST_REPLY:
             raise OutcomeUnknownError(name, "simulated: the reply was lost")
         raise SimulatedCrash(f"after {name}, call {number}")
+
+    def ports(self, ports: Ports) -> Ports:
+        """Wrap all that is called in a Region. Ports of other Regions stay as they are."""
+        return replace(
+            ports,
+            log_of=lambda stream: self.log(ports.log_of(stream)),
+            ledger=self.ledger(ports.ledger),
+            doorbells=self.doorbells(ports.doorbells),
+            outbox=self.outbox(ports.outbox),
+            steps_of=lambda stream: self.steps(ports.steps_of(stream)),
+            backfills=self.backfills(ports.backfills),
+        )
 
     def log(self, log: Log) -> Log:
         """Wrap a log: log.tail (all three ways to read a lane's end), .append, .hold_place, .read and the others."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
@@ -37,23 +38,15 @@ class Process(Machine):
         self.ports = self._ports(region)
 
     def _ports(self, region: str) -> Ports:
-        world = self.world
-        calls = Calls(self, region)
         requests = Requests(_Resent(self, region))
-        cloud, topology = world.cloud, world.topology
-        return Ports(
+        without_faults = replace(
+            self.world.cloud.ports(self.world.topology, region, requests=requests),
+            ledger=ObservedLedger(self, region, requests),
             clock=self.clock,
-            entropy=world.entropy,
-            log_of=lambda stream: calls.log(cloud.log(topology, stream.name, region, requests=requests)),
-            ledger=calls.ledger(ObservedLedger(self, region, requests)),
-            doorbells=SimulatedDoorbells(self, calls.doorbells(cloud.doorbells(topology, region)), region),
-            outbox=calls.outbox(cloud.outbox(region, requests=requests)),
-            steps_of=lambda stream: calls.steps(
-                cloud.steps(topology, stream.name, region, requests=requests)
-            ),
-            backfills=calls.backfills(cloud.backfills(topology, region, requests=requests)),
             at=lambda other: self.ports if other == self.region else self._ports(other),
         )
+        ports = Calls(self, region).ports(without_faults)
+        return replace(ports, doorbells=SimulatedDoorbells(self, ports.doorbells, region))
 
 
 class Calls(Faults):

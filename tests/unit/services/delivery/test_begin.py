@@ -8,10 +8,8 @@ from eventfabric.model.doorbell import ANY_TAIL
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtTime
-from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.lane_result import Outcome
-from eventfabric.services.lanes.standing import Standings
-from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
@@ -27,12 +25,9 @@ def with_an_old_event() -> World:
     return world
 
 
-def operator_of(world: World) -> Breaker:
+def operator_of(world: World) -> CircuitBreaker:
     """Who pauses and resumes a subscription by hand."""
-    of, ledger, clock, telemetry = world.subscription, world.ledger, world.clock, world.telemetry
-    standings, lanes = Standings(of, ledger=ledger, clock=clock), lanes_of(world.stream)
-    bells = world.cloud.doorbells(world.topology, world.region)
-    return Breaker(of, lanes=lanes, standings=standings, doorbells=bells, clock=clock, telemetry=telemetry)
+    return CircuitBreaker(world.subscription, world.stream, ports=world.ports(), telemetry=world.telemetry)
 
 
 def put(world: World, *names: str, of: Lane = LANE) -> None:

@@ -11,11 +11,9 @@ from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import Outcome
-from eventfabric.services.lanes.standing import Standings
-from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
@@ -49,18 +47,10 @@ def circuit(world: World) -> Circuit:
     return ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION)).circuit
 
 
-def operator(world: World, faults: Faults | None = None) -> Breaker:
+def operator(world: World, faults: Faults | None = None) -> CircuitBreaker:
     """The breaker as whoever pauses and resumes has it."""
-    faults = faults or Faults()
-    ledger = faults.ledger(world.cloud.ledger(world.topology, world.region))
-    return Breaker(
-        world.subscription,
-        lanes=lanes_of(world.stream),
-        standings=Standings(world.subscription, ledger=ledger, clock=world.clock),
-        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)),
-        clock=world.clock,
-        telemetry=world.telemetry,
-    )
+    ports = (faults or Faults()).ports(world.ports())
+    return CircuitBreaker(world.subscription, world.stream, ports=ports, telemetry=world.telemetry)
 
 
 def go_on(world: World, seconds: float, by: Callable[[], Deliverer]) -> None:

@@ -10,9 +10,7 @@ from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane
-from eventfabric.services.delivery.breaker import Breaker
-from eventfabric.services.lanes.standing import Standings
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import from_body
@@ -40,21 +38,13 @@ class Told:
         self.said.append((event, about))
 
 
-def breaker_of(world: World, faults: Faults | None = None, telemetry: Told | None = None) -> Breaker:
+def breaker_of(world: World, faults: Faults | None = None, telemetry: Told | None = None) -> CircuitBreaker:
     """A breaker of one process."""
-    faults = faults or Faults()
-    ledger = faults.ledger(world.ledger)
-    return Breaker(
-        world.subscription,
-        lanes=lanes_of(world.stream),
-        standings=Standings(world.subscription, ledger=ledger, clock=world.clock),
-        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)),
-        clock=world.clock,
-        telemetry=telemetry or Told(),
-    )
+    ports = (faults or Faults()).ports(world.ports())
+    return CircuitBreaker(world.subscription, world.stream, ports=ports, telemetry=telemetry or Told())
 
 
-def fail(one: Breaker, keys: int, *, of: Lane = LANE, handled_beside: int = 0) -> list[bool]:
+def fail(one: CircuitBreaker, keys: int, *, of: Lane = LANE, handled_beside: int = 0) -> list[bool]:
     """Fail `keys` keys one by one. Tell for each if the circuit was open after it."""
     return [one.failed(of, f"k{key}", 0, handled_beside) for key in range(keys)]
 
@@ -220,7 +210,7 @@ def test_an_outage_is_suspected_where_several_keys_failed_and_nothing_was_handle
 
 
 class TestProbes:
-    def opened(self, world: World, faults: Faults | None = None) -> Breaker:
+    def opened(self, world: World, faults: Faults | None = None) -> CircuitBreaker:
         one = breaker_of(world, faults)
         assert one.open_for("down")
         return one
