@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+from scripts.measurements.source import FORMATTER_OFF, NO_OPENING
+
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED_FOLDERS = {".git", ".venv", "__pycache__", "cdk.out", "node_modules", "build", "dist"}
 FILE_LINES_MAX = 400
@@ -27,8 +29,6 @@ REGISTRY_HOST = re.compile(
     + "|".join(["pypi", "pythonhosted", "npmjs", "debian", "crates", "yarnpkg"])
     + r")\.(?:org|com|io)\b"
 )
-NO_OPENING = re.compile(r"(?:Whether|What|Of|The same|Those|As `)\b|As `")
-FORMATTER_OFF = re.compile("# fmt" + ": (?:skip|off)")
 BROAD_EXCEPT = re.compile(r"^\s*except\b[^#]*\b(?:Base)?Exception\b[^#]*:\s*$")
 
 
