@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import Tail
 from eventfabric.testing.local.handled import Handled
@@ -51,7 +52,7 @@ class Row:
 
     subscription: str
     region: str
-    guarantee: str
+    guarantee: Guarantee
     published: int
     delivered: int
     repeated: int
@@ -74,7 +75,7 @@ class Row:
         found = [
             (self.missing, "missing"),
             (self.unexpected, "delivered that it should not have"),
-            (self.repeated if self.guarantee != "at_least_once" else 0, "handled again"),
+            (0 if self.guarantee.may_repeat else self.repeated, "handled again"),
             (self.out_of_order, "out of order"),
             (self.lag, "not yet behind the cursors"),
             (self.undecided, "dead letters that no handler failed at"),
@@ -89,7 +90,7 @@ def row_of(
     subscription: str,
     region: str,
     *,
-    guarantee: str,
+    guarantee: Guarantee,
     expected: Iterable[Published],
     handled: Iterable[Handled],
     duplicate_doorbells: int = 0,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.model.event import Event
 from eventfabric.model.identity import (
     GENERATION_FIRST,
@@ -194,7 +195,7 @@ def handled(sequence: int, key: str = "a") -> Handled:
     return Handled(event, US, at_ms=1_000 + 10 * sequence, attempt=1)
 
 
-def judged(sequences: Sequence[int], *, guarantee: str = "at_least_once", lag: int = 0) -> Row:
+def judged(sequences: Sequence[int], *, guarantee: Guarantee = Guarantee.AT_LEAST_ONCE, lag: int = 0) -> Row:
     """The row of a subscription that had 0, 1 and 2 of one key to deliver."""
     return row_of(
         "all",
@@ -207,7 +208,7 @@ def judged(sequences: Sequence[int], *, guarantee: str = "at_least_once", lag: i
 
 
 def test_events_delivered_once_and_in_order_are_no_problem() -> None:
-    row = judged([0, 1, 2], guarantee="exactly_once")
+    row = judged([0, 1, 2], guarantee=Guarantee.EXACTLY_ONCE)
     assert row.problems == []
     assert (row.published, row.delivered, list(row.latencies_ms)) == (3, 3, [0, 10, 20])
 
@@ -228,7 +229,7 @@ def test_a_broken_promise_is_told(sequences: list[int], problem: str) -> None:
 def test_a_repeat_is_a_problem_except_at_least_once() -> None:
     assert judged([0, 1, 0, 1, 2]).problems == []
     assert judged([0, 1, 0, 1, 2]).repeated == 2
-    for guarantee in ("exactly_once", "at_most_once"):
+    for guarantee in (Guarantee.EXACTLY_ONCE, Guarantee.AT_MOST_ONCE):
         assert judged([0, 0, 1, 2], guarantee=guarantee).problems == [f"all in {US}: 1 handled again"]
 
 
@@ -239,7 +240,7 @@ def test_what_is_dead_or_waits_behind_it_is_not_missing() -> None:
     row = row_of(
         "all",
         US,
-        guarantee="at_least_once",
+        guarantee=Guarantee.AT_LEAST_ONCE,
         expected=[published(sequence) for sequence in range(3)],
         handled=[handled(0)],
         decided=decided,
@@ -252,7 +253,7 @@ def test_a_dead_letter_that_no_handler_failed_at_is_a_problem() -> None:
     row = row_of(
         "all",
         US,
-        guarantee="at_least_once",
+        guarantee=Guarantee.AT_LEAST_ONCE,
         expected=[published(sequence) for sequence in range(3)],
         handled=[handled(0), handled(1)],
         decided=decided,
@@ -268,7 +269,7 @@ def test_a_later_key_may_overtake_another_key() -> None:
     row = row_of(
         "all",
         US,
-        guarantee="at_least_once",
+        guarantee=Guarantee.AT_LEAST_ONCE,
         expected=[published(0, "a"), published(1, "b")],
         handled=[handled(1, "b"), handled(0, "a")],
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.testing.simulation.drawing import Draw, Profile
 from eventfabric.testing.simulation.plan import (
     FINE,
@@ -59,7 +60,11 @@ class FabricProfile(Profile):
     quorum_share: float = 0.35
     retention_share: float = 0.1
     lanes: tuple[int, ...] = (1, 1, 2, 4)
-    guarantees: tuple[str, ...] = ("at_least_once", "exactly_once", "at_most_once")
+    guarantees: tuple[Guarantee, ...] = (
+        Guarantee.AT_LEAST_ONCE,
+        Guarantee.EXACTLY_ONCE,
+        Guarantee.AT_MOST_ONCE,
+    )
     delivers: tuple[str, ...] = ("origin", "origin", "one", "everywhere")
     subscriptions: tuple[int, ...] = (1, 1, 2)
     publishes: tuple[int, ...] = (2, 4, 8, 14)
@@ -120,15 +125,16 @@ class FabricDraw(Draw):
     def _subscription(self, name: str) -> PlannedSubscription:
         random = self._random
         guarantee = random.choice(self._of.guarantees)
-        if self._durability == "quorum" and guarantee == "exactly_once":
-            guarantee = "at_least_once"
-        sets_aside = guarantee != "at_most_once"
+        if self._durability == "quorum" and guarantee.transactional:
+            guarantee = Guarantee.AT_LEAST_ONCE
         return PlannedSubscription(
             name=name,
             guarantee=guarantee,
             order=random.choice(("key", "key", "key", "none")),
             deliver=random.choice(self._of.delivers),
-            on_late=random.choice(("deliver", "deliver", "dead_letter")) if sets_aside else "deliver",
+            on_late=random.choice(("deliver", "deliver", "dead_letter"))
+            if guarantee.sets_aside
+            else "deliver",
             on_expired=random.choice(("halt", "skip")),
             start=random.choice(("earliest", "earliest", "earliest", "latest")),
             types=("placed",) if random.random() < 0.3 else (),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.testing.simulation import history as h
 from eventfabric.testing.simulation.history import History, LaneEnd, ParkedStand
 from eventfabric.testing.simulation.plan import Happening, PlannedSubscription
@@ -48,7 +49,11 @@ def test_lost_event() -> None:
     assert result("lost_event", dead.ended()) is VALID
     unwanted = Hand(plan_of(PlannedSubscription(SUB, types=("paid",)))).appended("e1", 0)
     assert result("lost_event", unwanted.ended()) is VALID
-    once = Hand(plan_of(PlannedSubscription(SUB, guarantee="exactly_once"))).appended("e1", 0).tried("e1", 0)
+    once = (
+        Hand(plan_of(PlannedSubscription(SUB, guarantee=Guarantee.EXACTLY_ONCE)))
+        .appended("e1", 0)
+        .tried("e1", 0)
+    )
     assert result("lost_event", once.ended()) is INVALID
     made = once.tell(h.EffectMade, region=HOME, subscription=SUB, id="e1", count=1)
     assert result("lost_event", made.ended()) is VALID
@@ -76,7 +81,9 @@ def test_reordered_key() -> None:
     unordered = Hand(plan_of(PlannedSubscription(SUB, order="none"))).appended("e1", 0).appended("e2", 1)
     assert result("reordered_key", unordered.tried("e2", 1).ended()) is VALID
     once = (
-        Hand(plan_of(PlannedSubscription(SUB, guarantee="at_most_once"))).appended("e1", 0).appended("e2", 1)
+        Hand(plan_of(PlannedSubscription(SUB, guarantee=Guarantee.AT_MOST_ONCE)))
+        .appended("e1", 0)
+        .appended("e2", 1)
     )
     assert result("reordered_key", once.tried("e2", 1).tried("e1", 0).ended()) is INVALID
 
@@ -93,7 +100,7 @@ def test_duplicate_effect() -> None:
 
 
 def test_duplicate_effect_by_rows_copies_and_attempts() -> None:
-    once = Hand(plan_of(PlannedSubscription(SUB, guarantee="exactly_once"))).appended("e1", 0)
+    once = Hand(plan_of(PlannedSubscription(SUB, guarantee=Guarantee.EXACTLY_ONCE))).appended("e1", 0)
     once.tell(h.EffectMade, region=HOME, subscription=SUB, id="e1", count=1)
     assert result("duplicate_effect", once.history) is VALID
     once.tell(h.EffectMade, region=HOME, subscription=SUB, id="e1", count=2)
@@ -107,7 +114,7 @@ def test_duplicate_effect_by_rows_copies_and_attempts() -> None:
     )
     assert result("duplicate_effect", noted.history) is VALID
     most = (
-        Hand(plan_of(PlannedSubscription(SUB, guarantee="at_most_once")))
+        Hand(plan_of(PlannedSubscription(SUB, guarantee=Guarantee.AT_MOST_ONCE)))
         .appended("e1", 0)
         .tried("e1", 0, error="Bad")
     )
@@ -123,7 +130,11 @@ def test_skipped_sequence() -> None:
     assert result("skipped_sequence", one_handled().moved(1, 2).history) is INVALID  # beyond the end
     taken = one_handled().appended("e2", 1).moved(1, 2, region=AWAY, epoch=1)
     assert result("skipped_sequence", taken.history) is INVALID
-    most = Hand(plan_of(PlannedSubscription(SUB, guarantee="at_most_once"))).appended("e1", 0).moved(None, 1)
+    most = (
+        Hand(plan_of(PlannedSubscription(SUB, guarantee=Guarantee.AT_MOST_ONCE)))
+        .appended("e1", 0)
+        .moved(None, 1)
+    )
     assert result("skipped_sequence", most.history) is VALID
 
 

@@ -32,7 +32,7 @@ def left(
 
 
 def judged(run: Left, *calm: Left) -> Comparison:
-    return compared(run, calm, at_most_once=frozenset())
+    return compared(run, calm, may_lose=frozenset())
 
 
 def named(said: Comparison) -> list[str]:

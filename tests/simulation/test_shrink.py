@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from eventfabric.definition.file import parse_definition
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.testing.simulation.plainer import ALL, plainer
 from eventfabric.testing.simulation.plan import (
     FINE,
@@ -32,7 +33,7 @@ PLAN = Plan(
     lanes=4,
     durability="replicated",
     subscriptions=(
-        PlannedSubscription("billing", guarantee="exactly_once", order="none", consumers=3, batch=3),
+        PlannedSubscription("billing", guarantee=Guarantee.EXACTLY_ONCE, order="none", consumers=3, batch=3),
         PlannedSubscription("shipping", deliver="everywhere", types=("paid",)),
     ),
     producers=("us-east-1", "ap-south-1"),
@@ -171,7 +172,7 @@ def test_every_plan_that_is_tried_can_be_run(durability: str, salt: int) -> None
     """Whatever goes, and in whichever order."""
     begin = PLAN
     if durability == "quorum":
-        plain = tuple(replace(one, guarantee="at_least_once") for one in PLAN.subscriptions)
+        plain = tuple(replace(one, guarantee=Guarantee.AT_LEAST_ONCE) for one in PLAN.subscriptions)
         publishes = tuple(replace(one, how="many") for one in PLAN.publishes)
         begin = replace(PLAN, durability="quorum", subscriptions=plain, publishes=publishes, retention_days=0)
 

@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from typing import NamedTuple, TypeAlias
 
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.handler_lookup import missing
 from eventfabric.definition.schema import (
     QUORUM_REGIONS,
@@ -70,6 +71,11 @@ class Facts:
             return None
         own = self.texts("streams", stream, "regions")
         return self.texts("fabric", "regions") if own == () else own
+
+    def guarantee(self, subscription: str) -> Guarantee | None:
+        """Guarantee of a subscription."""
+        text = self.text("subscriptions", subscription, "guarantee")
+        return None if text is None else Guarantee(text)
 
     def _value(self, path: Sequence[str]) -> object:
         if any(_is_prefix(wrong, path) or _is_prefix(tuple(path), wrong) for wrong in self._wrong):
@@ -186,20 +192,23 @@ def _subscription(facts: Facts, name: str) -> Iterator[Broken]:
         yield Broken((*table, "stream"), _quoted(stream), f"the name of a stream: {one_of(stream, streams)}")
     yield from _duplicates((*table, "types"), facts.texts("subscriptions", name, "types"))
     yield from _delivering_region(facts, name, stream)
+    guarantee = facts.guarantee(name)
     if (
-        facts.text("subscriptions", name, "guarantee") == "exactly_once"
+        guarantee is not None
+        and guarantee.transactional
         and stream in streams
         and facts.text("streams", str(stream), "durability") == "quorum"
     ):
+        without_transactions = " or ".join(_quoted(other) for other in Guarantee if not other.transactional)
         yield Broken(
             (*table, "guarantee"),
-            '"exactly_once"',
-            '"at_most_once" or "at_least_once", as the durability of the stream is "quorum": '
+            _quoted(guarantee),
+            f'{without_transactions}, as the durability of the stream is "quorum": '
             "strongly consistent global tables have no transactions",
         )
     late = facts.text("subscriptions", name, "on_late")
-    if late == "dead_letter" and facts.text("subscriptions", name, "guarantee") == "at_most_once":
-        allowed = '"deliver" or "reconcile", as guarantee is "at_most_once", which sets nothing aside'
+    if late == "dead_letter" and guarantee is not None and not guarantee.sets_aside:
+        allowed = f'"deliver" or "reconcile", as guarantee is "{guarantee}", which sets nothing aside'
         yield Broken((*table, "on_late"), '"dead_letter"', allowed)
     skips = facts.text("subscriptions", name, "on_expired") == "skip"
     if skips and stream in streams and facts.number("streams", str(stream), "retention_days") is None:

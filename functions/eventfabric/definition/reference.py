@@ -5,8 +5,9 @@ It reads no definition. `python -m eventfabric.definition.reference SCHEMA PAGE`
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -125,6 +126,8 @@ def allowed(annotation: object) -> str:
         return "true or false"
     if get_origin(kind) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return " or ".join(f'"{choice.value}"' for choice in kind)
     filled = any(isinstance(mark, Len) for mark in marks)
     if get_origin(kind) is dict:
         return "tables with names of their own" + (", at least one" if filled else "")
@@ -149,7 +152,9 @@ def shown(value: object) -> str:
 
 def json_schema() -> dict[str, object]:
     """Make the JSON Schema 2020-12 of the file, for editors."""
-    schema = _tidy(TypeAdapter(Definition).json_schema())
+    whole = TypeAdapter(Definition).json_schema()
+    choices = {name: whole["$defs"].pop(name) for name, kind in [*whole["$defs"].items()] if "enum" in kind}
+    schema = _tidy(whole, choices)
     assert isinstance(schema, dict)
     for _, table in _TABLES:
         described = schema["$defs"][table.__name__]
@@ -165,13 +170,19 @@ def json_schema() -> dict[str, object]:
     }
 
 
-def _tidy(node: object) -> object:
-    """Remove from pydantic's schema what TOML does not have (null), and noise."""
+def _tidy(node: object, choices: Mapping[str, Mapping[str, object]]) -> object:
+    """Remove from pydantic's schema what TOML does not have (null), and noise. Write out `choices` where they are used.
+
+    Many editors show no description that stands beside a reference.
+    """
     if isinstance(node, list):
-        return [_tidy(item) for item in node]
+        return [_tidy(item, choices) for item in node]
     if not isinstance(node, dict):
         return node
-    node = dict(node)
+    name = str(node.get("$ref")).rpartition("/")[2]
+    node = {**choices[name], **node} if name in choices else dict(node)
+    if name in choices:
+        del node["$ref"]
     if not isinstance(node.get("title"), dict):
         node.pop("title", None)
     if "anyOf" in node:
@@ -181,7 +192,7 @@ def _tidy(node: object) -> object:
         del node["default"]
     if "patternProperties" in node:
         node["additionalProperties"] = False
-    return {key: _tidy(value) for key, value in node.items()}
+    return {key: _tidy(value, choices) for key, value in node.items()}
 
 
 def schema_text() -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from annotated_types import Interval, Len, Predicate
 
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.limits import LANES_DEFAULT, LANES_MAX, NAME_CHARACTERS_MAX, TYPE_CHARACTERS_MAX
 
 RESERVED_STREAM_NAMES: Final = ("ledger",)
@@ -130,7 +131,6 @@ TopicArn: TypeAlias = Annotated[
 ]
 
 Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
-Guarantee: TypeAlias = Literal["at_most_once", "at_least_once", "exactly_once"]
 Order: TypeAlias = Literal["key", "none"]
 OnLate: TypeAlias = Literal["deliver", "reconcile", "dead_letter"]
 OnExpired: TypeAlias = Literal["halt", "skip"]
@@ -279,11 +279,8 @@ class Subscription(_Table):
     ]
     guarantee: Annotated[
         Guarantee,
-        Doc(
-            '"at_most_once": commit the cursor, then call the handler. "at_least_once": call the handler, then commit. '
-            '"exactly_once": the handler\'s DynamoDB writes and the cursor commit in one transaction.'
-        ),
-    ] = "at_least_once"
+        Doc(" ".join(f'"{guarantee}": {guarantee.meaning}' for guarantee in Guarantee)),
+    ] = Guarantee.AT_LEAST_ONCE
     order: Annotated[
         Order,
         Doc(

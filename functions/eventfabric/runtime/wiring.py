@@ -169,7 +169,7 @@ class Runtime:
             SubscriberHandler(
                 target,
                 clock=ports.clock,
-                transactional=definition.guarantee == "exactly_once",
+                transactional=definition.guarantee.transactional,
                 reconciles_late=definition.on_late == "reconcile",
                 steps=steps,
                 has_keyboard=not self.owns_process,

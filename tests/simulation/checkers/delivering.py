@@ -50,7 +50,7 @@ class Delivering:
         facts = self.facts
         match entry:
             case history.AttemptEnded() if not entry.error:
-                if facts.subscriptions[entry.subscription].guarantee != "exactly_once":
+                if not facts.subscriptions[entry.subscription].guarantee.transactional:
                     self._note(entry.subscription, entry.region, entry.events)
             case history.EffectMade():
                 group = facts.group(entry.subscription, entry.region)

@@ -92,7 +92,7 @@ def _attempts(facts: Facts) -> list[Anomaly]:
                 [*parked.values()],
             )
         elif isinstance(entry, history.AttemptBegan) and not entry.replay:
-            if facts.subscriptions[entry.subscription].guarantee == "at_most_once":
+            if facts.subscriptions[entry.subscription].guarantee.commits_first:
                 # The cursor moves first: a run of another lane that reads this one sees that before the
                 # attempt.
                 anomalies += _again(facts, entry, number, tried)

@@ -103,7 +103,7 @@ def _overdue(facts: Facts) -> list[Anomaly]:
 def _is_served(facts: Facts, delivering: Delivering, name: str, group: str, one: Logged) -> bool:
     if delivering.is_over(name, group, one) or facts.subscriptions[name].start == "latest":
         return True
-    if facts.subscriptions[name].guarantee == "at_most_once":
+    if facts.subscriptions[name].guarantee.may_lose:
         return True
     regions = [group] if group else facts.plan.regions
     return any(delivering.waits(region, name, one.lane, one.sequence) for region in regions)

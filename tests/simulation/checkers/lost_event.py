@@ -24,7 +24,7 @@ def check(of: History) -> Verdict:
         if any(each.lane in facts.changed_lanes for each in copies):
             continue  # that lane stops, with an alarm; and its copy may be the one to deliver
         for name, subscription in facts.subscriptions.items():
-            if subscription.guarantee == "at_most_once":
+            if subscription.guarantee.may_lose:
                 continue
             for group in facts.groups(name):
                 if not any(_is_known(facts, delivering, name, group, each) for each in copies):

@@ -78,7 +78,7 @@ def _out_of_turn(
     number: int,
 ) -> list[Anomaly]:
     subscription = facts.subscriptions[entry.subscription]
-    if subscription.order == "none" or facts.is_reordered or subscription.guarantee == "at_most_once":
+    if subscription.order == "none" or facts.is_reordered or subscription.guarantee.may_lose:
         return []
     beside = {(each.lane, each.sequence) for each in entry.events}
     found: list[Anomaly] = []

@@ -18,7 +18,7 @@ def check(of: History) -> Verdict:
         delivering.feed(entry)
         if not isinstance(entry, history.CursorMoved) or entry.copied or entry.actor == "tamperer":
             continue
-        if facts.subscriptions[entry.subscription].guarantee == "at_most_once":
+        if facts.subscriptions[entry.subscription].guarantee.commits_first:
             continue  # the cursor moves before the attempt
         if entry.lane in facts.changed_lanes:
             continue

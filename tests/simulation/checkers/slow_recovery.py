@@ -77,7 +77,7 @@ def _waiting(facts: Facts, delivering: Delivering, before: int, number: int, soo
         for one in facts.logged.values()
         if one.entry < before
         for name, subscription in facts.subscriptions.items()
-        if subscription.start != "latest" and subscription.guarantee != "at_most_once"
+        if subscription.start != "latest" and not subscription.guarantee.may_lose
         for group in facts.groups(name)
         if not delivering.is_over(name, group, one)
     ]

@@ -5,6 +5,7 @@ from itertools import chain, combinations
 
 import pytest
 
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.schema import Subscription
 from eventfabric.model.event import Event
 from eventfabric.model.identity import SequenceNumber
@@ -102,5 +103,5 @@ def test_where_all_is_wanted_no_event_is_looked_at() -> None:
 def test_a_definition_decides_and_one_that_names_no_types_wants_everything() -> None:
     assert SubscriptionFilter.of(definition()) is EVERYTHING
     assert filter_of("paid", "placed") == filter_of("placed", "paid", "paid") != filter_of("paid")
-    changed = replace(definition("paid"), guarantee="at_most_once", order="none")
+    changed = replace(definition("paid"), guarantee=Guarantee.AT_MOST_ONCE, order="none")
     assert SubscriptionFilter.of(changed) == filter_of("paid")

@@ -52,7 +52,7 @@ class VisitContext:
     @property
     def commits_first(self) -> bool:
         """Tell if events are committed before they are attempted, so that they may be lost and never repeated."""
-        return self.subscription.definition.guarantee == "at_most_once"
+        return self.subscription.definition.guarantee.commits_first
 
     @property
     def decides_alone(self) -> Region | None:

@@ -91,7 +91,7 @@ class DueKeys:
         if event is Absent.EXPIRED:
             visit.bury(parked.key, parked.id, parked.first, kind=EXPIRED, before=parked)
             return _Key.RESTS
-        if self._in.commits_first:
+        if visit.commits_first:
             return self._attempt_once(parked, event) or _Key.GOES_ON
         if visit.careful and (ended := self._write_down(parked, event)) is not None:
             return ended

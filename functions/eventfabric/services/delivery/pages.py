@@ -130,7 +130,7 @@ class Pages:
         ended = self._visit.note() if stretch.events else None
         if ended is not None:
             return ended
-        if self._in.commits_first:
+        if self._visit.commits_first:
             return run_at_most_once(self._visit, stretch)
         return Run(self._visit, stretch).run()
 

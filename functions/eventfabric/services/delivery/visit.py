@@ -48,12 +48,13 @@ class Visit(VisitedLane):
         super().__init__(context, key, state, deadline_ms=deadline_ms)
         # A probe may try any key that retries, due or not.
         self.parking.look_due(2**62 if probes else self._soon_ms)
-        is_noted = context.commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
+        self.commits_first = context.commits_first
+        is_noted = self.commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
         self.noted_at = self.cursor.sequence if is_noted else None
         """At most once: the event that was attempted under the former guarantee, and must not be attempted again."""
         if not came_again or self.cursor.version in ended:
             self.cursor = self.cursor.at_rest()
-            if not context.commits_first:
+            if not self.commits_first:
                 self.parking.forget_attempts()
         elif self.cursor.attempting:
             self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
@@ -67,7 +68,7 @@ class Visit(VisitedLane):
         self._is_to_be_noted = (came_again or has_failed) and not self.careful
         self.lateness = Lateness(context, key, deadline_ms=deadline_ms)
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
-        self.transactional = context.subscription.definition.guarantee == "exactly_once"
+        self.transactional = context.subscription.definition.guarantee.transactional
         self.concurrency = concurrency or context.subscription.definition.concurrency
         self._opened = False
 

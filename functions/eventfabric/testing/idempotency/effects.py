@@ -104,19 +104,19 @@ class Comparison:
     unsteady: frozenset[str]
 
 
-def compared(left: Left, calm: Sequence[Left], *, at_most_once: frozenset[str]) -> Comparison:
+def compared(left: Left, calm: Sequence[Left], *, may_lose: frozenset[str]) -> Comparison:
     """Compare a run with runs of the same events without faults.
 
-    `at_most_once`: subscriptions that may lose effects. Their state is not judged, since any part of it may be missing.
+    `may_lose`: subscriptions whose effects may be lost. Their state is not judged, since any part of it may be missing.
     """
     dead = left.unresolved.keys() - set().union(*(one.unresolved.keys() for one in calm))
     unjudged = frozenset(name for name, _ in dead)
-    calls = _Calls(left, calm, may_lack=at_most_once | unjudged)
+    calls = _Calls(left, calm, may_lack=may_lose | unjudged)
     differences = [*_of_dead(left, dead), *calls.differences()]
     places: list[_Judge] = []
     for place in sorted({place for one in (left, *calm) for place in one.state}):
         writers = {name for one in (left, *calm) for name in one.writers[place.service, place.name]}
-        if writers and not writers & (at_most_once | unjudged):
+        if writers and not writers & (may_lose | unjudged):
             places.append(_Judge(" and ".join(sorted(writers)), place, left, calm))
     # An attribute that depends on chance or on order in one item does so in all items, in every Region.
     by_order = set().union(*(one.differ_when_calm() for one in places))

@@ -108,7 +108,7 @@ class Handling:
         return handle
 
     def _note_writers(self, name: str, delivery: Delivery) -> None:
-        if self.world.topology.subscription(name).definition.guarantee == "exactly_once":
+        if self.world.topology.subscription(name).definition.guarantee.transactional:
             for write in delivery.transaction.writes:
                 if write.action != "ConditionCheck":
                     self.left.writers["dynamodb", str(write.request["TableName"])].add(name)

@@ -171,8 +171,8 @@ class HandlerTrials:
         if not _may_differ(of):
             return []
         calm = [self._run(plan)[1] for plan in calm_plans(of)]
-        at_most_once = frozenset(one.name for one in of.plan.subscriptions if one.guarantee == "at_most_once")
-        said = compared(left, calm, at_most_once=at_most_once)
+        may_lose = frozenset(planned.name for planned in of.plan.subscriptions if planned.guarantee.may_lose)
+        said = compared(left, calm, may_lose=may_lose)
         return list(_verdicts(of, said, repeated(of)))
 
     def _run(self, plan: Plan) -> tuple[History, Left]:

@@ -326,7 +326,7 @@ class LocalFabric:
         ports, observe, telemetry = self._ports[region], _unobserved, self.telemetry
         if subscription is not None:
             guarantee = self.topology.subscription(subscription).definition.guarantee
-            handled = HandledLog(region, self.clock, counts_at_commit=guarantee == "exactly_once")
+            handled = HandledLog(region, self.clock, counts_at_commit=guarantee.transactional)
             self._handled[subscription, region] = handled
             telemetry = self._telemetry[subscription, region] = CountingTelemetry(
                 self._logger, self.telemetry

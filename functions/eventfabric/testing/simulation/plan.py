@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from eventfabric.definition.guarantee import Guarantee
+
 
 class Conduct(msgspec.Struct, frozen=True, omit_defaults=True):
     """Behaviour of handlers with one event, until the code is mended, over all attempts at the event.
@@ -63,7 +65,7 @@ class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
     """The relevant parts of a subscription's definition. `steps`: its handler has an effect outside, in a step."""
 
     name: str
-    guarantee: str = "at_least_once"
+    guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
     order: str = "key"
     deliver: str = "origin"
     on_late: str = "deliver"

@@ -57,7 +57,7 @@ class _Handling:
         self._name = name
         world = process.world
         self._planned = world.plan.events
-        self._transactional = world.subscription(name).guarantee == "exactly_once"
+        self._transactional = world.subscription(name).guarantee.transactional
 
     def handle(self, event: Event, delivery: Delivery) -> None:
         """Handle one event as planned."""
