@@ -1,4 +1,4 @@
-"""Exact messages about a batch or a transaction that was not written, or whose outcome is unknown."""
+"""Errors about a batch or a transaction that was not written, or whose outcome is unknown."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,13 +20,14 @@ from eventfabric.model.record import Batch, Record
 from eventfabric.services.publishing.outbox import OutboxAppend
 from eventfabric.testing.memory.faults import Fault, Faults
 from tests.support.memory_fabric import LANE, World, event
+from tests.support.messages import TextWith
 from tests.unit.services.publishing.test_append import MINE, mine
 from tests.unit.services.publishing.test_outbox import US
 from tests.unit.services.publishing.test_outbox import World as Shop
 from tests.unit.services.publishing.test_outbox_waits import LANES, append_of, before_try, others, posting
 
 BATCH = MINE.hex()
-OTHERS = "other publishers wrote there first, each time"
+OTHERS = "other publishers"
 
 
 def refused(error: type[EventFabricError], ask: Callable[[], object]) -> EventFabricError:
@@ -50,7 +51,7 @@ class TestAppend:
         world = World()
         appender = world.appender(faults=others_first(world), timeout_seconds=0)
         error = refused(ContendedAppendError, lambda: appender.append(LANE, mine()))
-        assert str(error) == f"batch {BATCH} is not in lane us-east-1/0.0 after 0 ms: {OTHERS}"
+        assert str(error) == TextWith(BATCH, f"not in lane {LANE}", "after 0 ms", OTHERS)
         assert (error.__cause__, error.no_effect, error.retryable) == (None, True, True)
 
     def test_where_the_lane_was_throttled_it_says_by_what_and_how_long_it_tried(self) -> None:
@@ -58,7 +59,7 @@ class TestAppend:
         appender = World().appender(faults=throttled, timeout_seconds=600)
         error = refused(ContendedAppendError, lambda: appender.append(LANE, mine(), timeout_seconds=2.5))
         assert isinstance(error.__cause__, ThrottledError)
-        assert str(error) == f"batch {BATCH} is not in lane us-east-1/0.0 after 2500 ms: {error.__cause__}"
+        assert str(error) == TextWith(BATCH, f"not in lane {LANE}", "after 2500 ms", error.__cause__)
 
     def test_without_a_reply_it_says_where_the_batch_may_stand(self) -> None:
         lost = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if "append" in called else None)
@@ -70,10 +71,16 @@ class TestAppend:
         )
         assert isinstance(error, IndeterminateAppendError)
         assert isinstance(error.__cause__, OutcomeUnknownError)
-        assert str(error) == (
-            f"batch {BATCH} may or may not be at sequence 1 of lane us-east-1/0.0 of stream orders: "
-            f"{error.__cause__}; publish_again(error) settles it without a duplicate"
+        assert str(error) == TextWith(
+            BATCH,
+            "may or may not be",
+            "sequence 1",
+            LANE,
+            "stream orders",
+            error.__cause__,
+            "publish_again(error)",
         )
+        assert (error.sequence, error.batch_id) == (1, MINE)
         assert (error.lane, error.batch, error.stream, error.acks) == (LANE, mine(), "orders", 1)
 
     def test_the_record_that_it_returns_is_the_one_in_the_log(self) -> None:
@@ -108,7 +115,7 @@ class TestTransaction:
         always = Faults(*(before_try(number, lambda: others(world)).rules[0] for number in (1, 2, 3)))
         made = append_of(world, always, timeout_seconds=0)
         error = refused(ContendedTransactionError, made.run)
-        assert str(error) == f"not written after 0 ms: {OTHERS}"
+        assert str(error) == TextWith("not written", "after 0 ms", OTHERS)
         assert error.__cause__ is None
 
     @pytest.mark.parametrize("call", ["log.tail", "outbox.append"])
@@ -116,13 +123,13 @@ class TestTransaction:
         throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if called == call else None)
         error = refused(ContendedTransactionError, append_of(Shop(), throttled, timeout_seconds=2.5).run)
         assert isinstance(error.__cause__, ThrottledError)
-        assert str(error) == f"not written after 2500 ms: {error.__cause__}"
+        assert str(error) == TextWith("not written", "after 2500 ms", error.__cause__)
 
     def test_without_a_reply_it_says_so(self) -> None:
         lost = Faults(lambda called, overall, of_name: Fault.LOST_REPLY if "outbox" in called else None)
         error = refused(IndeterminateTransactionError, append_of(Shop(), lost, timeout_seconds=0).run)
         assert isinstance(error.__cause__, OutcomeUnknownError)
-        assert str(error) == f"no reply: {error.__cause__}"
+        assert str(error) == TextWith("no reply", error.__cause__)
 
     def test_refused_after_a_lost_reply_it_says_both(self) -> None:
         def rule(called: str, overall: int, of_name: int) -> Fault | None:
@@ -132,9 +139,7 @@ class TestTransaction:
 
         error = refused(IndeterminateTransactionError, append_of(Shop(), Faults(rule)).run)
         assert isinstance(error.__cause__, RefusedError)
-        assert str(error) == (
-            "refused, but an earlier try had no reply: outbox.append: AccessDeniedException: no"
-        )
+        assert str(error) == TextWith("refused", "no reply", "outbox.append", "AccessDeniedException: no")
 
     def test_a_refused_write_is_named_with_what_stands_there(self) -> None:
         item = {"id": {"S": "taken"}}
@@ -143,13 +148,13 @@ class TestTransaction:
             append_with(Shop(), WriteRefused(2, "ConditionalCheckFailed", "it is there", item)).run,
         )
         assert isinstance(error, TransactionRefusedError)
-        assert str(error) == "write 2 was refused: ConditionalCheckFailed: it is there"
+        assert str(error) == TextWith("write 2", "ConditionalCheckFailed", "it is there")
         assert (error.index, error.code, error.item) == (2, "ConditionalCheckFailed", item)
 
     def test_two_writes_of_one_item_are_told_as_the_transactions(self) -> None:
         error = refused(TransactionRefusedError, append_with(Shop(), SameItemTwice()).run)
         assert isinstance(error, TransactionRefusedError)
-        assert str(error) == "the transaction was refused: SameItemTwice: two writes touch one item"
+        assert str(error) == TextWith("transaction", "SameItemTwice", "two writes")
         assert (error.index, error.code, error.item) == (-1, "SameItemTwice", None)
 
     def test_the_writes_are_made_of_the_records_and_tried_again_with_the_same_token(self) -> None:

@@ -1,4 +1,4 @@
-"""Exact messages of a subscription's findings, and the exact moments from which they are reported."""
+"""Findings about a subscription: kind, place and numbers, and the exact moments from which they are reported."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, SequenceNumber, StreamName
 from eventfabric.model.owner import Owner
 from eventfabric.ports import Ports
 from eventfabric.services.reconciliation.reconcile import Reconciler
@@ -17,7 +17,8 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import FEW, Failing, drained, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.findings import finding
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, event, lane
 from tests.support.recorded_reads import CountingOf
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, aged_world, expire
 from tests.unit.services.reconciliation.test_reconcile import (
@@ -34,24 +35,6 @@ GRACE_SECONDS = limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS +
 MILLISECOND = 0.001
 
 
-def finding(
-    kind: FindingKind,
-    sequence: int,
-    detail: str,
-    *,
-    of: Lane = LANE,
-    region: Region = HOME,
-    is_repaired: bool = False,
-) -> Finding:
-    """One of the subscription."""
-    names = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
-    return Finding(kind, names[0], of, region, SequenceNumber(sequence), detail, names[1], is_repaired)
-
-
-def of_the_log(kind: FindingKind, sequence: int, detail: str, *, region: Region = HOME) -> Finding:
-    return replace(finding(kind, sequence, detail, region=region), subscription=None)
-
-
 def passed(world: World, ports: Ports) -> list[Finding]:
     """Run a pass through these ports. Return its findings."""
     reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
@@ -64,14 +47,14 @@ def rung(world: World) -> list[Doorbell]:
 
 
 class TestEventsThatWait:
-    """Nobody rang for them, or nobody heard it."""
+    """Nobody rang for them, or no function heard the doorbell."""
 
     def test_how_many_wait_behind_the_cursor_and_for_how_many_seconds(self) -> None:
         world = healthy()
         world.put(*named("c1", "c2"))
         world.clock.advance(400.9)
         world.put(*named("c3"))
-        assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "3 events wait, the oldest 400 s")]
+        assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "3 events", "400 s")]
 
     def test_they_wait_since_the_cursor_moved_last(self) -> None:
         world = healthy()
@@ -81,7 +64,7 @@ class TestEventsThatWait:
         world.clock.advance(limits.UNRUNG_SECONDS - MILLISECOND)
         assert reconcile(world) == []
         world.clock.advance(MILLISECOND)
-        assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "1 events wait, the oldest 300 s")]
+        assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "1 events", "300 s")]
 
     def test_every_lane_with_some_is_rung_for_whatever_it_holds_and_by_the_minute(self) -> None:
         world = World(lanes=2)
@@ -89,9 +72,9 @@ class TestEventsThatWait:
             world.put(event("a"), of=lane(index))
         world.clock.advance(3_600)
         before, minute = len(world.queue.bodies), world.clock.now_ms() // 60_000
-        said = "1 events wait, the oldest 3600 s"
         assert reconcile(world, repair=True) == [
-            finding(FindingKind.UNRUNG, 0, said, of=lane(index), is_repaired=True) for index in (0, 1)
+            finding(FindingKind.UNRUNG, 0, "1 events", "3600 s", lane=lane(index), is_repaired=True)
+            for index in (0, 1)
         ]
         assert rung(world)[before:] == [
             Doorbell(StreamName(STREAM), lane(index), ANY_TAIL, again=minute) for index in (0, 1)
@@ -101,20 +84,20 @@ class TestEventsThatWait:
         world = world_of(Failing({}), *named("a1"))
         world.clock.advance(3_600)
         before = rung(world)
-        (found,) = reconcile(world)
-        assert (found.kind, found.is_repaired) == (FindingKind.UNRUNG, False)
+        (unrung,) = reconcile(world)
+        assert (unrung.kind, unrung.is_repaired) == (FindingKind.UNRUNG, False)
         assert rung(world) == before
 
-    @pytest.mark.parametrize(("late_ms", "found"), [(0, []), (1, [FindingKind.UNRUNG])])
+    @pytest.mark.parametrize(("late_ms", "expected"), [(0, []), (1, [FindingKind.UNRUNG])])
     def test_an_open_circuit_is_rung_for_once_its_probe_is_overdue(
-        self, late_ms: int, found: list[FindingKind]
+        self, late_ms: int, expected: list[FindingKind]
     ) -> None:
         world = world_of(Failing({}), *named("a1"))
         world.clock.advance(3_600)
         probe_ms = world.clock.now_ms() - UNRUNG_MS - late_ms
         opened = Circuit(CircuitState.OPEN, "down", probe_ms=probe_ms)
         assert world.ledger.switch(KEY.stream, KEY.subscription, Circuit(), opened)
-        assert kinds(world) == found
+        assert kinds(world) == expected
 
     def test_what_is_repaired_is_counted_for_the_stream(self) -> None:
         world, telemetry = world_of(Failing({}), *named("a1")), CountingOf()
@@ -138,17 +121,20 @@ class TestParkedKeys:
         world.clock.advance(100)
         world.put(*named("b1"))
         world.deliver()
-        first, second = sorted(world.parked().values(), key=lambda one: one.due_ms)
+        first, second = sorted(world.parked().values(), key=lambda parked: parked.due_ms)
         assert first.due_ms < second.due_ms
         world.clock.advance((first.due_ms + UNRUNG_MS - 1 - world.clock.now_ms()) / 1000)
         assert reconcile(world) == []
         world.clock.advance(MILLISECOND)
-        said = "1 keys, 300 s late"
-        assert reconcile(world) == [finding(FindingKind.PARKED_OVERDUE, first.first.sequence, said)]
+        sequence = first.first.sequence
+        assert reconcile(world) == [finding(FindingKind.PARKED_OVERDUE, sequence, "1 keys", "300 s")]
         more_seconds = -((first.due_ms - second.due_ms) // 1000)
         world.clock.advance(more_seconds)
-        (found,) = reconcile(world, repair=True)
-        assert (found.detail, found.is_repaired) == (f"2 keys, {300 + more_seconds} s late", True)
+        earliest, facts = second.first.sequence, ("2 keys", f"{300 + more_seconds} s")
+        assert earliest < sequence
+        assert reconcile(world, repair=True) == [
+            finding(FindingKind.PARKED_OVERDUE, earliest, *facts, is_repaired=True)
+        ]
         minute = world.clock.now_ms() // 60_000
         assert rung(world)[-1] == Doorbell(StreamName(STREAM), LANE, ANY_TAIL, again=minute)
 
@@ -158,29 +144,26 @@ class TestParkedKeys:
             failing, *named("c1", "a1", "b1", "a2", "b2", "a3"), **retry(immediate=0, attempts=1)
         )
         drained(world)
-        said = "2 dead letters, 3 events wait behind them"
-        assert reconcile(world) == [finding(FindingKind.DEAD, 1, said)]
+        assert reconcile(world) == [finding(FindingKind.DEAD, 1, "2 dead letters", "3 events")]
 
 
 class TestCursors:
-    """One that stands where it cannot."""
+    """Cursors that stand where they cannot."""
 
-    def test_one_that_was_set_back_is_told_where_it_stood(self) -> None:
+    def test_one_that_was_set_back_names_where_it_stood(self) -> None:
         world = healthy()
         tail = world.log.tail(LANE, before=SequenceNumber(4))
         put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
-        assert reconcile(world) == [finding(FindingKind.CURSOR_BACK, 4, "stood at 12 at the last pass")]
+        assert reconcile(world) == [finding(FindingKind.CURSOR_BACK, 4, 12)]
 
-    def test_one_beyond_the_end_is_told_where_the_lane_ends(self) -> None:
+    def test_one_beyond_the_end_names_the_end_of_its_lane(self) -> None:
         world = healthy()
         put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
-        assert reconcile(world) == [
-            finding(FindingKind.CURSOR_AHEAD, 99, "the lane ends at 12: replay it from 0 if it was made anew")
-        ]
+        assert reconcile(world) == [finding(FindingKind.CURSOR_AHEAD, 99, "ends at 12", "replay", "from 0")]
 
-    @pytest.mark.parametrize(("cursor", "found"), [(13, []), (14, [FindingKind.CURSOR_AHEAD])])
+    @pytest.mark.parametrize(("cursor", "expected"), [(13, []), (14, [FindingKind.CURSOR_AHEAD])])
     def test_a_lane_that_grows_while_it_is_looked_at_is_asked_once_more_where_it_ends(
-        self, cursor: int, found: list[FindingKind]
+        self, cursor: int, expected: list[FindingKind]
     ) -> None:
         world = healthy()
         new = world.record(world.log.tail(LANE), *named("c1"))
@@ -193,7 +176,7 @@ class TestCursors:
 
         ports = world.ports()
         slow = replace(ports, ledger=Faults(grow).ledger(ports.ledger))
-        assert [one.kind for one in passed(world, slow)] == found
+        assert [finding.kind for finding in passed(world, slow)] == expected
 
     def test_one_that_a_handover_left_ahead_of_what_is_replicated_is_not_accused(self) -> None:
         world = healthy()
@@ -201,7 +184,7 @@ class TestCursors:
         assert reconcile(world) == []
 
     @pytest.mark.parametrize("changes", [{"chain": Chain(b"x" * 16)}, {"base": SequenceNumber(10)}])
-    def test_one_that_is_not_on_the_chain_is_told_where_its_record_begins(
+    def test_one_that_is_not_on_the_chain_names_the_beginning_of_its_record(
         self, changes: dict[str, Any]
     ) -> None:
         world = healthy()
@@ -209,10 +192,9 @@ class TestCursors:
         world.deliver()
         put_cursor(world, **changes)
         base = changes.get("base", 13)
-        said = f"its record begins at {base}, by a chain that is not the log's there"
-        assert reconcile(world) == [finding(FindingKind.CURSOR_BROKEN, 13, said)]
+        assert reconcile(world) == [finding(FindingKind.CURSOR_BROKEN, 13, base)]
 
-    def test_one_that_is_not_on_the_chain_is_told_at_each_pass_until_somebody_mends_it(self) -> None:
+    def test_one_that_is_not_on_the_chain_is_reported_by_each_pass_until_somebody_mends_it(self) -> None:
         world = healthy()
         world.put(*named("c1"))
         world.deliver()
@@ -222,7 +204,7 @@ class TestCursors:
         put_cursor(world, chain=right.chain)
         assert kinds(world) == []
 
-    def test_one_that_was_ahead_is_told_still_when_the_lane_has_grown_past_it(self) -> None:
+    def test_one_that_was_ahead_is_still_reported_when_the_lane_has_grown_past_it(self) -> None:
         world = healthy()
         put_cursor(world, sequence=SequenceNumber(14), base=SequenceNumber(14), chain=Chain(b"x" * 16))
         assert kinds(world) == [FindingKind.CURSOR_AHEAD]
@@ -230,7 +212,7 @@ class TestCursors:
         world.put(*named("c3"))
         assert [kinds(world) for _ in range(2)] == [[FindingKind.CURSOR_BROKEN]] * 2
 
-    def test_one_that_is_wrong_is_all_that_is_told_of_its_lane(self) -> None:
+    def test_one_that_is_wrong_is_the_only_finding_about_its_lane(self) -> None:
         world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
         world.deliver()
         assert kinds(world) == [FindingKind.DEAD]
@@ -251,15 +233,14 @@ class TestClocks:
             return None
 
         ports = world.ports()
-        found = passed(world, replace(ports, ledger=Faults(slow).ledger(ports.ledger)))
-        assert [one.kind for one in found] == []
+        assert passed(world, replace(ports, ledger=Faults(slow).ledger(ports.ledger))) == []
 
 
 class TestOwners:
-    """Who writes though the lanes were handed to another."""
+    """Regions that write though their lanes were handed to another one."""
 
     @pytest.mark.parametrize("late_ms", [0, 1])
-    def test_a_former_owner_that_goes_on_beyond_the_grace_is_told_by_whom_and_how_late(
+    def test_a_former_owner_that_goes_on_beyond_the_grace_is_reported_with_its_successor_and_delay(
         self, late_ms: int
     ) -> None:
         world = healthy()
@@ -270,9 +251,9 @@ class TestOwners:
         world.clock.advance(GRACE_SECONDS + late_ms / 1000)
         put_cursor(world)
         world.cloud.replicate()
-        said = f"{HOME} wrote its cursor 185 s after {AWAY} took over"
-        found = [finding(FindingKind.STALE_OWNER, 12, said, region=AWAY)]
-        assert reconcile(away) == (found if late_ms else [])
+        facts = f"{HOME} wrote", "185 s after", f"{AWAY} took over"
+        expected = [finding(FindingKind.STALE_OWNER, 12, *facts, region=AWAY)]
+        assert reconcile(away) == (expected if late_ms else [])
 
     def test_a_state_that_all_regions_share_has_no_former_owner(self) -> None:
         world = drained(world_of(Failing({}), *named("a1"), durability="quorum"))
@@ -293,12 +274,11 @@ class TestExpiry:
         world.deliver()
         world.put(*named("c1", "c2"))
         reconcile(world)
-        share = limits.EXPIRES_SOON_SHARE * DAYS * DAY_SECONDS
-        world.clock.advance(share)
+        world.clock.advance(limits.EXPIRES_SOON_SHARE * DAYS * DAY_SECONDS)
         assert FindingKind.EXPIRES_SOON not in kinds(world)
         world.clock.advance(MILLISECOND)
-        said = "2 events wait, 0 keys are parked, the oldest expires in 19.2 hours"
-        assert reconcile(world)[0] == finding(FindingKind.EXPIRES_SOON, 4, said)
+        facts = "2 events", "0 keys", "19.2 hours"
+        assert reconcile(world)[0] == finding(FindingKind.EXPIRES_SOON, 4, *facts)
 
     def test_a_parked_key_counts_since_it_failed_first(self) -> None:
         world = world_of(Failing({"a1": 9}), *named("a1"), retention_days=DAYS, **retry(attempts=1))
@@ -306,9 +286,8 @@ class TestExpiry:
         reconcile(world)
         world.clock.advance(3.5 * DAY_SECONDS)
         world.put(*named("b1"))
-        said = "1 events wait, 1 keys are parked, the oldest expires in 12.0 hours"
-        kept = [finding(FindingKind.EXPIRES_SOON, 1, said)]
-        assert [one for one in reconcile(world) if one.kind is FindingKind.EXPIRES_SOON] == kept
+        warnings = [warning for warning in reconcile(world) if warning.kind is FindingKind.EXPIRES_SOON]
+        assert warnings == [finding(FindingKind.EXPIRES_SOON, 1, "1 events", "1 keys", "12.0 hours")]
 
     @pytest.mark.parametrize("on_expired", ["halt", "skip"])
     @pytest.mark.parametrize("repair", [False, True])
@@ -318,10 +297,12 @@ class TestExpiry:
         world = aged_world(on_expired=on_expired)
         world.clock.advance(2.5 * DAY_SECONDS)
         expire(world)
-        said, skips = f"2 events expired: on_expired is {on_expired}", repair and on_expired == "skip"
+        skips = repair and on_expired == "skip"
         before = len(world.queue.bodies)
-        found = finding(FindingKind.EXPIRED_UNREAD, 1, said, is_repaired=skips)
-        assert reconcile(world, repair=repair) == [found]
+        facts = "2 events", f"on_expired is {on_expired}"
+        assert reconcile(world, repair=repair) == [
+            finding(FindingKind.EXPIRED_UNREAD, 1, *facts, is_repaired=skips)
+        ]
         minute = world.clock.now_ms() // 60_000
         bell = Doorbell(StreamName(STREAM), LANE, ANY_TAIL, again=minute)
         assert rung(world)[before:] == ([bell] if skips else [])
@@ -333,26 +314,25 @@ class TestExpiry:
             world.put(*named(name))
         assert reconcile(world) == []
         remove(world, 1)
-        said = "nothing is there before 2, and it cannot have expired yet"
-        hole = finding(FindingKind.HOLE, 1, said)
-        assert reconcile(world, repair=True) == [hole]
-        of_log = of_the_log(FindingKind.HOLE, 1, "records stand behind it, up to 3")
-        assert reconcile(world) == [of_log]
+        assert reconcile(world, repair=True) == [
+            finding(FindingKind.HOLE, 1, "before 2", "cannot have expired")
+        ]
+        assert reconcile(world) == [finding(FindingKind.HOLE, 1, "up to 3", subscription=None)]
 
     def test_what_the_origin_still_has_is_a_hole_in_a_replica(self) -> None:
         world = world_of(Failing({}), *named("a1", "b1", "c1"), retention_days=DAYS, deliver="everywhere")
         world.cloud.replicate()
         away = world.at(AWAY)
         away.deliver(tail=1)
-        put_cursor(away, **at(away, 1))
+        put_cursor(away, **cursor_between(away, 1))
         assert reconcile(away) == []
         remove(away, 1)
         world.clock.advance(1)
-        said = f"nothing is there before 2, and {HOME} still has some of it"
-        assert reconcile(away) == [finding(FindingKind.HOLE, 1, said, region=AWAY)]
+        facts = "before 2", f"{HOME} still has"
+        assert reconcile(away) == [finding(FindingKind.HOLE, 1, *facts, region=AWAY)]
 
 
-def at(world: World, sequence: int) -> dict[str, Any]:
-    """A cursor between two records."""
+def cursor_between(world: World, sequence: int) -> dict[str, Any]:
+    """The fields of a cursor that stands between two records."""
     tail = world.log.tail(LANE, before=SequenceNumber(sequence))
     return {"sequence": tail.sequence, "base": tail.sequence, "chain": tail.chain}

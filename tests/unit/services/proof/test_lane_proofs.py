@@ -1,4 +1,4 @@
-"""Exact messages of contradictions to a cursor, and of a proof's exceptions, with who decided what and when."""
+"""Proofs of a lane: contradictions to its cursor, exceptions with who decided what and when, and reads."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import SettingError
-from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.finding import FindingKind
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, Lane, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
 from eventfabric.model.record import Note, Record
 from eventfabric.services.proof.prove import Prover
 from tests.support.failing_handlers import (
+    BAD_ORDER,
     Failing,
     dead_letters,
     drained,
@@ -21,25 +22,16 @@ from tests.support.failing_handlers import (
     the_dead_letter,
     world_of,
 )
+from tests.support.findings import finding
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove
 from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.proof.test_claim import between, held, reconciled
 from tests.unit.services.proof.test_prove_exceptions import DAY_SECONDS, aged, dead, expired
 
-BAD_ORDER = "tests.support.failing_handlers:BadOrder"
 OTHER_CHAIN = Chain(b"y" * 16)
-
-
-def finding(kind: FindingKind, sequence: int, detail: str, *, region: Region = HOME) -> Finding:
-    """Return a finding of the Region that looks."""
-    stream, subscription = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
-    return Finding(kind, stream, LANE, region, SequenceNumber(sequence), detail, subscription)
-
-
-def broken(sequence: int, detail: str) -> Finding:
-    return finding(FindingKind.CURSOR_BROKEN, sequence, detail)
 
 
 def asked(world: World) -> tuple[Asked, LaneProof]:
@@ -51,39 +43,36 @@ def asked(world: World) -> tuple[Asked, LaneProof]:
 
 
 def lanes(world: World) -> list[Lane]:
+    """Return the lanes that a Region proves."""
     return Prover(world.stream, [world.subscription], world.ports()).lanes
 
 
 class TestContradictions:
-    """Each with its kind, its place, and why."""
+    """Each contradiction has a kind, a place, and numbers that explain it."""
 
     @pytest.mark.parametrize(
-        ("sequence", "base", "detail"),
-        [
-            (6, 4, "it stands at 6, in a record that ends at 6"),
-            (5, 5, "its record begins at 5, where the log has none"),
-        ],
+        ("sequence", "base", "facts"),
+        [(6, 4, ("stands at 6", "ends at 6")), (5, 5, ("begins at 5",))],
     )
-    def test_a_cursor_that_fits_no_record(self, sequence: int, base: int, detail: str) -> None:
+    def test_a_cursor_that_fits_no_record(self, sequence: int, base: int, facts: tuple[str, ...]) -> None:
         world = delivered()
         before = world.log.tail(LANE, before=SequenceNumber(base))
         put_cursor(world, sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before.chain)
-        assert proof(world).wrong == broken(sequence, detail)
+        assert proof(world).wrong == finding(FindingKind.CURSOR_BROKEN, sequence, *facts)
 
     def test_a_cursor_of_another_chain(self) -> None:
         world = delivered()
         put_cursor(world, chain=OTHER_CHAIN)
-        said = "what was handled up to 12 is not what the log has: other chains"
+        contradiction = finding(FindingKind.CURSOR_BROKEN, 12, "up to 12", "other chains")
         found = proof(world)
-        assert (found.wrong, found.events, found.is_proven) == (broken(12, said), 0, False)
+        assert (found.wrong, found.events, found.is_proven) == (contradiction, 0, False)
 
     def test_a_cursor_that_was_moved_back(self) -> None:
         world = delivered()
         reconciled(world)
         records = world.records()
         put_cursor(world, sequence=SequenceNumber(4), base=SequenceNumber(4), chain=records[1].chain)
-        said = "it stood at 12 when it was reconciled"
-        assert proof(world).wrong == finding(FindingKind.CURSOR_BACK, 4, said)
+        assert proof(world).wrong == finding(FindingKind.CURSOR_BACK, 4, "at 12", "reconciled")
 
     @pytest.mark.parametrize(("pass_saw", "found"), [(True, FindingKind.CURSOR_BACK), (False, None)])
     def test_a_cursor_that_stands_where_it_was_seen_or_further_on_is_right(
@@ -106,20 +95,17 @@ class TestContradictions:
         world = delivered()
         world.put(*named("c1"))
         remove(world, world.records()[-2])
-        said = "missing; others stand behind it, up to 13"
-        assert proof(world).wrong == finding(FindingKind.HOLE, 10, said)
+        assert proof(world).wrong == finding(FindingKind.HOLE, 10, "missing", "up to 13")
 
     def test_a_record_that_is_missing_further_before(self) -> None:
         world = delivered()
         remove(world, world.records()[3])
-        said = "missing; the next one stands at 8"
-        assert proof(world).wrong == finding(FindingKind.HOLE, 6, said)
+        assert proof(world).wrong == finding(FindingKind.HOLE, 6, "missing", "at 8")
 
     def test_a_lane_that_ends_before_the_cursor(self) -> None:
         world = delivered()
         remove(world, world.records()[-1])
-        said = f"the lane ends at 10 in {HOME}: the rest is lost, or not replicated yet"
-        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 12, said)
+        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 12, f"ends at 10 in {HOME}")
 
     def test_as_one_region_sees_it_that_may_be_where_it_is_replicated_to(self) -> None:
         world = delivered()
@@ -127,27 +113,26 @@ class TestContradictions:
         away = world.at(AWAY)
         hand_over(away)
         remove(away, world.records()[-1])
-        said = f"the lane ends at 10 in {AWAY}: the rest is lost, or not replicated yet"
-        assert proof(away).wrong == finding(FindingKind.CURSOR_AHEAD, 12, said, region=AWAY)
+        contradiction = finding(FindingKind.CURSOR_AHEAD, 12, f"ends at 10 in {AWAY}", region=AWAY)
+        assert proof(away).wrong == contradiction
 
     def test_a_record_that_was_changed(self) -> None:
         world = delivered()
         records = world.records()
         put(world, replace(records[2], payload=records[3].payload))
-        said = "does not extend the record before it: one of them is not what was appended, or one is missing"
-        assert proof(world).wrong == finding(FindingKind.DIVERGENCE, 4, said)
+        assert proof(world).wrong == finding(FindingKind.DIVERGENCE, 4, "record before")
 
     def test_a_record_in_the_place_of_the_oldest_one_that_is_kept(self) -> None:
         world = aged()
         records = expired(world, 3)
         put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[1].chain)
-        assert proof(world).wrong == broken(7, "the record at 6 does not follow on what was handled")
+        assert proof(world).wrong == finding(FindingKind.CURSOR_BROKEN, 7, "record at 6")
 
     def test_a_cursor_in_a_record_that_has_expired_and_beyond_it(self) -> None:
         world = aged()
         records = expired(world, 3)
         put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(4), chain=records[1].chain)
-        assert proof(world).wrong == broken(7, "its record begins at 4 and another at 6")
+        assert proof(world).wrong == finding(FindingKind.CURSOR_BROKEN, 7, "begins at 4", "another at 6")
         put_cursor(world, sequence=SequenceNumber(6), base=SequenceNumber(4), chain=records[1].chain)
         found = proof(world)
         assert (found.wrong, found.first, found.events) == (None, 6, 0)
@@ -165,8 +150,7 @@ class TestContradictions:
         world = aged()
         world.clock.advance(9 * DAY_SECONDS)
         remove(world, world.records()[-1])
-        said = f"the lane ends at 18 in {HOME}: the rest is lost, or not replicated yet"
-        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 20, said)
+        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 20, f"ends at 18 in {HOME}")
 
     def test_of_a_cursor_whose_records_have_expired_nothing_is_asked_that_is_behind_it(self) -> None:
         world = aged()
@@ -233,10 +217,9 @@ class TestWhatIsRead:
 
     def test_a_lane_that_the_stream_does_not_have_is_refused(self) -> None:
         world = delivered()
-        allowed = f"{HOME}/0.0 to {AWAY}/0.1"
         with pytest.raises(SettingError) as raised:
             Prover(world.stream, [world.subscription], world.ports(), lane=lane(7))
-        assert str(raised.value) == str(SettingError("lane", str(lane(7)), allowed))
+        assert str(raised.value) == TextWith("lane", lane(7), f"{HOME}/0.0 to {AWAY}/0.1")
 
 
 def noted(world: World, of: Record, *names: str) -> Record:
@@ -250,16 +233,18 @@ def noted(world: World, of: Record, *names: str) -> Record:
 
 
 class TestExceptions:
-    """Each with what there is to say of it."""
+    """Each exception has a place, a reason, a time, and the event."""
 
     def test_a_dead_event_and_what_waits_behind_it(self) -> None:
         world = dead()
         at_ms = world.clock.now_ms()
         found = proof(world)
         assert found.exceptions == (
-            Exempt(ExceptionKind.DEAD, SequenceNumber(1), f"{BAD_ORDER}, 1 attempts", at_ms, "a1", "a"),
-            Exempt(ExceptionKind.WAITING, SequenceNumber(3), "behind 1, which is dead", at_ms, "a2", "a"),
-            Exempt(ExceptionKind.WAITING, SequenceNumber(4), "behind 1, which is dead", at_ms, "a3", "a"),
+            Exempt(
+                ExceptionKind.DEAD, SequenceNumber(1), TextWith(BAD_ORDER, "1 attempts"), at_ms, "a1", "a"
+            ),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(3), TextWith("behind 1", "dead"), at_ms, "a2", "a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(4), TextWith("behind 1", "dead"), at_ms, "a3", "a"),
         )
 
     def test_a_discarded_event(self) -> None:
@@ -297,7 +282,7 @@ class TestExceptions:
             Exempt(
                 ExceptionKind.ELSEWHERE,
                 SequenceNumber(at),
-                f"delivered from {lane(1)}@{at}",
+                TextWith(f"from {lane(1)}@{at}"),
                 0,
                 f"a{at + 1}",
                 "a",
@@ -314,7 +299,7 @@ class TestExceptions:
         world.deliver(lane(1))
         assert world.origin_log.append(late) is None
         world.deliver()
-        why = "delivered from another lane, by a note that its publisher left there"
+        why = TextWith("another lane", "note")
         expected = Exempt(ExceptionKind.ELSEWHERE, SequenceNumber(0), why, 0, "a1", "a")
         assert proof(world).exceptions == (expected,)
 

@@ -1,4 +1,4 @@
-"""Exact progress that a worker reports of its slice, wherever it stops; and how often it reads or asks."""
+"""Progress that a worker reports of its slice, wherever it stops; and how often it reads or asks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,9 +15,8 @@ from eventfabric.services.backfill.copy_slice import Copied, Ending, SliceCopier
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Rule
 from tests.support.backfill_regions import SOURCE, TARGET, Copying, lane
+from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
-
-OTHERS_BEFORE = "source and target have other records before it, by their chains"
 
 
 class ShortPages(Asked):
@@ -58,9 +57,10 @@ class Worker:
         return backfills.slice(self.backfill.id, lane(), self.progress.slice.start.sequence)
 
     def left(self, at: Seam, records: int, *, failure: str = "") -> SliceProgress:
-        """Its slice, so many records of a hundred events further on."""
-        done = replace(self.progress, at=at, copied_records=records, copied_events=100 * records)
-        return replace(done, failure=f"record {failure}" if failure else "")
+        """Return the progress of its slice so many records of a hundred events further on."""
+        return replace(
+            self.progress, at=at, copied_records=records, copied_events=100 * records, failure=failure
+        )
 
 
 def at_append(number: int, then: Callable[[], object]) -> Rule:
@@ -72,10 +72,6 @@ def at_append(number: int, then: Callable[[], object]) -> Rule:
         return None
 
     return rule
-
-
-def of_lane(sequence: int, reason: str) -> str:
-    return f"{sequence} of lane {lane()}: {reason}"
 
 
 def filled(records: int = 5, events: int = 100) -> tuple[Copying, list[Record]]:
@@ -140,7 +136,9 @@ class TestDone:
 class TestFailed:
     """Source or target are not as they must be."""
 
-    def expect(self, worker: Worker, at: Seam, records: int, failure: str) -> None:
+    def expect(self, worker: Worker, at: Seam, records: int, sequence: int, *facts: object) -> None:
+        """Expect that the worker fails at a sequence, and names that and these facts."""
+        failure = TextWith(f"record {sequence} of lane {lane()}", *facts)
         left = worker.left(at, records, failure=failure)
         assert worker.copy() == Copied(left, Ending.FAILED)
         assert worker.stored() == left
@@ -150,59 +148,52 @@ class TestFailed:
         worker = Worker(world)
         for record in made[2:]:
             world.remove(record)
-        said = of_lane(200, "the source has nothing from here to 500")
-        self.expect(worker, Seam.of(made[1].tail), 2, said)
+        self.expect(worker, Seam.of(made[1].tail), 2, 200, "source has nothing", "to 500")
 
     def test_a_source_that_lacks_one(self) -> None:
         world, made = filled()
         worker = Worker(world)
         world.remove(made[2])
-        said = of_lane(200, "the source has nothing from here to 300")
-        self.expect(worker, Seam.of(made[1].tail), 2, said)
+        self.expect(worker, Seam.of(made[1].tail), 2, 200, "source has nothing", "to 300")
 
     def test_a_record_of_the_source_that_lies_across_the_targets_next_one(self) -> None:
         (world, _), (_, others) = filled(2, events=200), filled(2)
         worker = Worker(world)
         world.copy_to_target(others[1:])
-        said = of_lane(0, "the source's lies across the target's at 100")
-        self.expect(worker, worker.progress.at, 0, said)
+        self.expect(worker, worker.progress.at, 0, 0, "source", "target's at 100")
 
     def test_a_record_of_the_source_that_does_not_follow_on_the_targets(self) -> None:
         world, made = filled()
         worker = Worker(world)
         world.put(replace(made[1], payload=b"another"), region=SOURCE)
-        said = of_lane(100, "the source's does not extend the chain before it in the target")
-        self.expect(worker, Seam.of(made[0].tail), 1, said)
+        self.expect(worker, Seam.of(made[0].tail), 1, 100, "source", "chain before it in the target")
 
     def test_another_record_that_somebody_wrote_meanwhile(self) -> None:
         world, made = filled()
         worker = Worker(world)
         another = replace(made[1], payload=b"another")
         world.faults.rules.append(at_append(2, lambda: world.copy_to_target([another])))
-        said = of_lane(100, "source and target have other records here")
-        self.expect(worker, Seam.of(made[0].tail), 1, said)
+        self.expect(worker, Seam.of(made[0].tail), 1, 100, "source and target", "records here")
 
     def test_another_record_behind_one_that_somebody_wrote_meanwhile(self) -> None:
         world, made = filled()
         worker = Worker(world)
         another = replace(made[3], payload=b"another")
         world.faults.rules.append(at_append(2, lambda: world.copy_to_target([*made[1:3], another])))
-        said = of_lane(300, "source and target have other records here")
-        self.expect(worker, Seam.of(made[2].tail), 3, said)
+        self.expect(worker, Seam.of(made[2].tail), 3, 300, "source and target", "records here")
 
     def test_an_end_that_is_not_the_one_that_was_planned(self) -> None:
         world, made = filled()
         worker = Worker(world)
         planned = replace(worker.progress.slice, end=Seam(SequenceNumber(500), Chain(b"x" * 16)))
         worker.progress = replace(worker.progress, slice=planned)
-        self.expect(worker, Seam.of(made[4].tail), 5, of_lane(500, OTHERS_BEFORE))
+        self.expect(worker, Seam.of(made[4].tail), 5, 500, "source and target", "before it")
 
     def test_a_target_that_is_broken(self) -> None:
         world, made = filled()
         worker = Worker(world)
         world.copy_to_target([made[0], replace(made[1], payload=b"another")])
-        said = of_lane(100, "does not extend the chain before it")
-        self.expect(worker, Seam.of(made[0].tail), 0, said)
+        self.expect(worker, Seam.of(made[0].tail), 0, 100, "does not extend the chain before it")
 
 
 class TestTime:

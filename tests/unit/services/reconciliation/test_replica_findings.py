@@ -1,4 +1,4 @@
-"""Exact findings about a lane in one Region's log, and the reads of each log for that."""
+"""Findings about a lane in one Region's log: kind, place and numbers; and the reads of each log for them."""
 
 from dataclasses import replace
 
@@ -6,22 +6,37 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Region, SequenceNumber, StreamName
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail, chain_of
 from eventfabric.services.reconciliation.replica import Examined
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import record_item
+from tests.support import findings
 from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
 from tests.support.recorded_reads import Asked, Read
 from tests.unit.services.reconciliation.test_replica import THIRD, Look, TailOnly, filled, lost, passed_ms
 
-NOBODY = "no Region gave it (eventfabric lanes restore)"
+RESTORE = "eventfabric lanes restore"
+UNMENDED = "no Region", RESTORE
 
 
-def finding(kind: FindingKind, sequence: int, detail: str, *, region: Region = TARGET) -> Finding:
-    cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
-    return Finding(kind, StreamName(STREAM), lane(), region, SequenceNumber(sequence), f"{detail}{cure}")
+def finding(
+    kind: FindingKind, sequence: int, *facts: object, region: Region = TARGET, is_repaired: bool = False
+) -> Finding:
+    """Build a finding about the log of one lane. A divergence has to name the command that restores a record."""
+    if kind is FindingKind.DIVERGENCE:
+        facts = (*facts, RESTORE)
+    return findings.finding(
+        kind,
+        sequence,
+        *facts,
+        stream=STREAM,
+        subscription=None,
+        lane=lane(),
+        region=region,
+        is_repaired=is_repaired,
+    )
 
 
 def forged(record: Record, before: Record) -> Record:
@@ -54,44 +69,42 @@ class TestDivergence:
         look = Look(world)
         found = look.finding()
         assert (found.kind, found.sequence, found.lane) == (FindingKind.DIVERGENCE, 200, lane())
-        assert f"record 200 of lane {lane()}: " in found.detail
+        assert f"record 200 of lane {lane()}" in found.detail
         assert look.mark.sequence == 200
 
     @pytest.mark.parametrize("copied", [4, 5])
-    def test_another_record_than_the_origins_is_told_where_it_ends(self, copied: int) -> None:
+    def test_another_record_than_the_origins_is_reported_where_it_ends(self, copied: int) -> None:
         world, made = filled(copied=copied)
         world.put(forged(made[copied - 1], made[copied - 2]))
-        said = f"{SOURCE} has another record before it"
-        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 100 * copied, said)
+        assert Look(world).finding() == finding(
+            FindingKind.DIVERGENCE, 100 * copied, SOURCE, "another record"
+        )
 
-    def test_it_is_told_of_a_replica_that_has_more_where_its_origin_ends(self) -> None:
+    def test_it_is_reported_of_a_replica_that_has_more_where_its_origin_ends(self) -> None:
         world, made = filled()
         another = forged(made[3], made[2])
         world.put(another)
         world.put(forged(made[4], another))
         world.remove(made[4])
-        said = f"{SOURCE} has another record before it"
-        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 400, said)
+        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 400, SOURCE, "another record")
 
-    def test_the_first_that_does_not_extend_the_chain_is_told(self) -> None:
+    def test_the_first_that_does_not_extend_the_chain_is_reported(self) -> None:
         world, made = filled()
         world.put(replace(made[2], payload=b"changed"))
-        said = "does not extend the chain of the record before it"
-        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 200, said)
+        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 200, "chain", "record before")
 
-    def test_one_that_lies_over_another_is_told_with_where_that_ends(self) -> None:
+    def test_one_that_overlaps_another_is_reported_with_the_end_of_that(self) -> None:
         world, made = filled()
         world.put(replace(made[1], sequence=SequenceNumber(150)))
-        said = "overlaps the record before sequence 200"
-        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 150, said)
+        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 150, "overlaps", "sequence 200")
 
-    def test_a_last_record_that_changed_since_it_was_verified_is_told_where_it_ends(self) -> None:
+    def test_a_last_record_that_changed_since_it_was_verified_is_reported_where_it_ends(self) -> None:
         world, made = filled()
         look = Look(world, SOURCE)
         look()
         world.put(forged(made[4], made[3]), region=SOURCE)
-        said = "the last record's chain is not what was verified"
-        assert look.finding() == finding(FindingKind.DIVERGENCE, 500, said, region=SOURCE)
+        facts = "last record", "verified"
+        assert look.finding() == finding(FindingKind.DIVERGENCE, 500, *facts, region=SOURCE)
         assert look.mark.sequence == 500
 
     def test_where_the_log_ends_is_known_all_the_same(self) -> None:
@@ -104,14 +117,14 @@ class TestDivergence:
 class TestHoles:
     """A record that is missing."""
 
-    def test_records_that_were_verified_and_are_gone_are_told_with_both_ends(self) -> None:
+    def test_records_that_were_verified_and_are_gone_are_reported_with_both_ends(self) -> None:
         world, made = filled()
         look = Look(world)
         look()
         world.remove(made[4], region=TARGET)
-        said = "verified up to 500, but the log ends at 400"
-        assert look.finding() == finding(FindingKind.HOLE, 400, said)
-        copied = replace(finding(FindingKind.HOLE, 400, f"{said}; copied from {SOURCE}"), is_repaired=True)
+        facts = "up to 500", "ends at 400"
+        assert look.finding() == finding(FindingKind.HOLE, 400, *facts)
+        copied = finding(FindingKind.HOLE, 400, *facts, f"copied from {SOURCE}", is_repaired=True)
         assert look.finding(repairs=True) == copied
         assert world.items(TARGET) == world.items(SOURCE)
 
@@ -142,17 +155,17 @@ class TestHoles:
                 world.copy_to_target([another])
 
         look.elsewhere[SOURCE] = Faults(write).log(world.log(SOURCE))
-        said = "verified up to 500, but the log ends at 300"
-        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 300, f"{said}; {NOBODY}")
+        expected = finding(FindingKind.HOLE, 300, "up to 500", "ends at 300", *UNMENDED)
+        assert look.finding(repairs=True) == expected
         assert world.log(TARGET).tail(lane()) == another.tail
 
-    def test_one_that_is_missing_is_told_with_how_far_others_stand_behind_it(self) -> None:
+    def test_one_that_is_missing_is_reported_with_the_extent_of_those_behind_it(self) -> None:
         world, made = filled(copied=2)
         world.copy_to_target(made[3:])
         look = Look(world)
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
-        assert look.finding() == finding(FindingKind.HOLE, 200, "records stand behind it, up to 500")
+        assert look.finding() == finding(FindingKind.HOLE, 200, "up to 500")
 
     def test_more_than_a_page_is_copied_page_by_page_from_where_the_verified_ones_end(self) -> None:
         world, _ = filled(records=250, copied=2)
@@ -160,10 +173,9 @@ class TestHoles:
         look()
         passed_ms(look, limits.STALL_SECONDS)
         look.source.reads.clear()
-        said = f"24800 events behind {SOURCE}"
-        assert look.finding(repairs=True) == replace(
-            finding(FindingKind.REPLICATION_STALL, 200, f"{said}; copied from {SOURCE}"), is_repaired=True
-        )
+        facts = "24800 events", f"behind {SOURCE}", f"copied from {SOURCE}"
+        stall = finding(FindingKind.REPLICATION_STALL, 200, *facts, is_repaired=True)
+        assert look.finding(repairs=True) == stall
         assert look.source.reads == [Read(lane(), start, 100) for start in (200, 10_200, 20_200)]
         assert world.items(TARGET) == world.items(SOURCE)
 
@@ -175,8 +187,8 @@ class TestHoles:
             world.remove(record, region=TARGET)
         for record in made[3:]:
             world.remove(record)
-        said = "verified up to 500, but the log ends at 200"
-        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 200, f"{said}; {NOBODY}")
+        expected = finding(FindingKind.HOLE, 200, "up to 500", "ends at 200", *UNMENDED)
+        assert look.finding(repairs=True) == expected
         assert world.items(TARGET) == world.items(SOURCE)
 
     def test_nothing_is_copied_behind_what_a_source_lacks_and_another_one_is_asked(self) -> None:
@@ -189,20 +201,18 @@ class TestHoles:
         look = Look(world)
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
-        assert look.finding(repairs=True) == finding(
-            FindingKind.HOLE, 200, f"records stand behind it, up to 500; {NOBODY}"
-        )
+        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 200, "up to 500", *UNMENDED)
         assert [item["sk"]["N"] for item in world.items(TARGET)] == ["0", "100", "200", "400"]
         look.elsewhere[THIRD] = other.log(SOURCE)
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
-        found = look.finding(repairs=True)
-        assert found.detail == f"records stand behind it, up to 500; copied from {THIRD}"
+        copied = finding(FindingKind.HOLE, 300, "up to 500", f"copied from {THIRD}", is_repaired=True)
+        assert look.finding(repairs=True) == copied
         assert world.items(TARGET) == other.items(SOURCE)
 
 
 class TestAnOriginThatDoesNotAnswer:
-    """It is told, and the lane is looked at all the same."""
+    """It is reported, and the lane is examined all the same."""
 
     @pytest.mark.parametrize("full", [False, True])
     def test_all_is_verified_anew_where_that_is_wanted(self, full: bool) -> None:
@@ -211,10 +221,9 @@ class TestAnOriginThatDoesNotAnswer:
         look()
         world.put(replace(made[1], payload=b"changed"))
         look.elsewhere[SOURCE] = lost(world.log(SOURCE))
-        found = look(full=full).findings
-        unreachable = finding(FindingKind.UNREACHABLE, 500, found[0].detail)
-        said = "does not extend the chain of the record before it"
-        assert found == (unreachable, *([finding(FindingKind.DIVERGENCE, 100, said)] if full else []))
+        unreachable = finding(FindingKind.UNREACHABLE, 500, SOURCE)
+        divergence = finding(FindingKind.DIVERGENCE, 100, "chain", "record before")
+        assert look(full=full).findings == (unreachable, *([divergence] if full else []))
 
 
 class TestAnExpiredHead:
@@ -239,15 +248,13 @@ class TestAnExpiredHead:
 
     def test_what_the_origin_keeps_from_the_first_record_on_is_missing_from_there(self) -> None:
         look, _ = self.aged(in_target=2, in_source=0)
-        said = "records stand behind it, up to 500"
-        assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 0, said)
+        assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 0, "up to 500")
         now_ms = look.world.clock.now_ms()
         assert look.mark == Mark(EMPTY_TAIL.sequence, EMPTY_TAIL.chain, since_ms=now_ms)
 
     def test_what_the_origin_keeps_from_a_later_record_on_is_missing_from_that_one(self) -> None:
         look, _ = self.aged(in_target=2, in_source=1)
-        said = "records stand behind it, up to 500"
-        assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 100, said)
+        assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 100, "up to 500")
         now_ms = look.world.clock.now_ms()
         assert look.mark == Mark(SequenceNumber(100), UNKNOWN_CHAIN, SequenceNumber(100), now_ms)
 
