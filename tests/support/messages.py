@@ -1,7 +1,13 @@
 """Texts for people, compared by the facts that a reader needs and not word for word."""
 
 import re
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self, TypeVar
+
+import pytest
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class TextWith(str):
@@ -14,7 +20,7 @@ class TextWith(str):
     facts: tuple[str, ...]
 
     def __new__(cls, *facts: object) -> Self:
-        made = super().__new__(cls, " … ".join(str(fact) for fact in facts))
+        made = super().__new__(cls, " ... ".join(str(fact) for fact in facts))
         made.facts = tuple(sorted((str(fact) for fact in facts), key=len, reverse=True))
         return made
 
@@ -36,3 +42,12 @@ class TextWith(str):
 
     def __repr__(self) -> str:
         return f"text with {', '.join(repr(fact) for fact in self.facts)}"
+
+
+@contextmanager
+def raises_with(error: type[_Error], *facts: object) -> Iterator[pytest.ExceptionInfo[_Error]]:
+    """Expect an error whose message has these facts, as `TextWith` compares them."""
+    with pytest.raises(error) as raised:
+        yield raised
+    text, expected = str(raised.value), TextWith(*facts)
+    assert text == expected, f"{text!r} is no {expected!r}"

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
-from eventfabric.errors import BackfillError, UnknownNameError, WrongRegionError
+from eventfabric.errors import BackfillError, Problem, UnknownNameError, WrongRegionError
 from eventfabric.model.backfill import BackfillState
 from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.services.backfill.copy_slice import Ending
 from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.messages import TextWith
 
 
 def bounds(found: list[SliceProgress]) -> list[tuple[int, int, int]]:
@@ -114,7 +115,7 @@ def test_a_hole_in_the_source_fails_its_slice_and_no_other() -> None:
     report = world.backfiller().report(backfill.id)
     assert report.backfill.state is BackfillState.INCOMPLETE
     (failure,) = report.total.failures
-    assert "record 400 of lane us-east-1/0.0: the source has nothing from here to 500" in failure
+    assert failure == TextWith(f"record 400 of lane {lane()}", "source has nothing", "to 500")
     # Somebody brings the record back: what failed goes on from where it is.
     world.put(made[4], region=SOURCE)
     world.backfiller().resume(backfill.id)
@@ -215,53 +216,71 @@ def test_ranges_copy_the_records_that_begin_in_them() -> None:
 
 def test_names_and_regions_that_do_not_exist_are_refused() -> None:
     world = Copying()
-    with pytest.raises(UnknownNameError, match="no stream is named 'returns'"):
+    with pytest.raises(UnknownNameError) as unknown:
         world.begin(stream="returns")
-    with pytest.raises(WrongRegionError, match="stream orders is not in Region mars-1"):
+    assert (unknown.value.kind, unknown.value.name) == ("stream", "returns")
+    with pytest.raises(WrongRegionError) as wrong:
         world.begin(source="mars-1")
-    with pytest.raises(UnknownNameError, match="no backfill is named 'x'"):
+    assert (wrong.value.subject, wrong.value.region) == ("stream orders", "mars-1")
+    with pytest.raises(UnknownNameError) as unknown:
         world.backfiller().report("x")
+    assert (unknown.value.kind, unknown.value.name) == ("backfill", "x")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("wanted", "path", "found", "allowed"),
     [
-        ({"source": TARGET}, "source: found eu-west-1, which is the target too, allowed: another Region"),
-        ({"rate": 0.0}, "rate: found 0, allowed: more than 0 events a second"),
-        ({"workers": 0}, "workers: found 0, allowed: 1 to 1000"),
-        ({"slice_events": 0}, "slice_events: found 0, allowed: 1 or more"),
+        ({"source": TARGET}, "source", [TARGET], ["another Region"]),
+        ({"rate": 0.0}, "rate", [0], ["more than 0"]),
+        ({"workers": 0}, "workers", [0], ["1 to 1000"]),
+        ({"slice_events": 0}, "slice_events", [0], ["1 or more"]),
         (
             {"ranges": (LaneRange(lane(9)),)},
-            "lane us-east-1/0.9: found no lane of stream orders, allowed: us-east-1/0.0 to us-east-1/0.3, "
-            "eu-west-1/0.0 to eu-west-1/0.3",
+            f"lane {lane(9)}",
+            ["no lane", STREAM],
+            [f"{lane(0)} to {lane(3)}", f"{lane(0, TARGET)} to {lane(3, TARGET)}"],
         ),
-        (
-            {"ranges": (LaneRange(lane(1)),)},
-            "lane us-east-1/0.1: found no record of it in us-east-1, allowed: a lane that the source has",
-        ),
+        ({"ranges": (LaneRange(lane(1)),)}, f"lane {lane(1)}", ["no record", SOURCE], ["source has"]),
         (
             {"ranges": (LaneRange(lane(), SequenceNumber(100), SequenceNumber(301)),)},
-            "range us-east-1/0.0@100-301: found us-east-1 has the lane up to 300, allowed: a start from 0 and an end "
-            "after it, up to 300",
+            f"range {lane()}@100-301",
+            [SOURCE, "up to 300"],
+            ["from 0", "up to 300"],
         ),
-        ({"ranges": (LaneRange(lane(), SequenceNumber(20), SequenceNumber(10)),)}, "an end after it"),
-        ({"ranges": (LaneRange(lane(), SequenceNumber(300)),)}, "up to 300"),
+        (
+            {"ranges": (LaneRange(lane(), SequenceNumber(20), SequenceNumber(10)),)},
+            f"range {lane()}@20-10",
+            [SOURCE, "up to 300"],
+            ["from 0", "end after it", "up to 300"],
+        ),
+        (
+            {"ranges": (LaneRange(lane(), SequenceNumber(300)),)},
+            f"range {lane()}@300-",
+            [SOURCE, "up to 300"],
+            ["from 0", "up to 300"],
+        ),
         (
             {"ranges": (LaneRange(lane(), SequenceNumber(10), SequenceNumber(20)),)},
-            "no record begins in it in us-east-1, which goes on at 100",
+            f"range {lane()}@10-20",
+            ["no record", SOURCE, "at 100"],
+            ["some"],
         ),
         (
             {"ranges": (LaneRange(lane()), LaneRange(lane(), SequenceNumber(100)))},
-            "range us-east-1/0.0@100-: found overlaps us-east-1/0.0",
+            f"range {lane()}@100-",
+            [lane()],
+            ["apart"],
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_the_facts(wanted: dict[str, object], told: str) -> None:
+def test_what_cannot_be_done_is_refused_with_the_facts(
+    wanted: dict[str, object], path: str, found: list[object], allowed: list[object]
+) -> None:
     world = Copying()
     world.fill(3)
     with pytest.raises(BackfillError) as error:
         world.begin(**wanted)
-    assert told in str(error.value)
+    assert error.value.problems == (Problem(path, TextWith(*found), TextWith(*allowed)),)
     assert world.backfiller().all() == []
 
 

@@ -10,9 +10,9 @@ from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.services.backfill.plan import Planner
 from eventfabric.wire import record_item
 from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 
-OTHERS_BEFORE = "source and target have other records before it, by their chains"
 START = Seam.of(EMPTY_TAIL)
 
 
@@ -38,13 +38,18 @@ class Plan:
 
 
 def progress(start: Seam, end: Seam, missing: int = 0, failure: str = "") -> SliceProgress:
-    one = Slice(StreamName(STREAM), lane(), start, end, SOURCE, TARGET)
-    failure = f"record {failure}" if failure else ""
-    return SliceProgress(one, start, missing, failure=failure)
+    planned = Slice(StreamName(STREAM), lane(), start, end, SOURCE, TARGET)
+    return SliceProgress(planned, start, missing, failure=failure)
 
 
-def of_lane(sequence: int, reason: str) -> str:
-    return f"{sequence} of lane {lane()}: {reason}"
+def failure(sequence: int, *facts: object) -> str:
+    """Return the failure of a slice whose records differ at a sequence."""
+    return TextWith(f"record {sequence} of lane {lane()}", *facts)
+
+
+def others_before(sequence: int) -> str:
+    """Return the failure of a slice before whose end source and target differ."""
+    return failure(sequence, "source and target", "before it")
 
 
 def bounds(found: list[SliceProgress]) -> list[tuple[int, int, int]]:
@@ -195,22 +200,22 @@ class TestWhatCannotBeCopied:
     def test_a_target_that_is_another_before_a_gap(self) -> None:
         world, made = filled()
         world.copy_to_target([made[0], *forged(made, 1)[:2]])
-        expected = progress(START, behind(made[4]), 0, of_lane(300, OTHERS_BEFORE))
+        expected = progress(START, behind(made[4]), 0, others_before(300))
         assert Plan(world)() == [expected]
 
     def test_a_target_that_is_another_at_the_end(self) -> None:
         world, made = filled()
         world.copy_to_target([made[0], *forged(made, 1)])
-        assert Plan(world)() == [progress(START, behind(made[4]), 0, of_lane(500, OTHERS_BEFORE))]
+        assert Plan(world)() == [progress(START, behind(made[4]), 0, others_before(500))]
 
     @pytest.mark.parametrize(
-        ("first", "failure"),
-        [(2, of_lane(500, OTHERS_BEFORE)), (1, of_lane(200, "does not extend the chain before it"))],
+        ("first", "expected"),
+        [(2, others_before(500)), (1, failure(200, "chain before it"))],
     )
-    def test_behind_a_gap_it_is_told_from_where_both_agreed_last(self, first: int, failure: str) -> None:
+    def test_behind_a_gap_it_fails_from_where_both_agreed_last(self, first: int, expected: str) -> None:
         world, made = filled()
         world.copy_to_target([made[0], *forged(made, first)[2 - first :]])
         assert Plan(world)() == [
             progress(behind(made[0]), behind(made[1]), 100),
-            progress(behind(made[1]), behind(made[4]), 0, failure),
+            progress(behind(made[1]), behind(made[4]), 0, expected),
         ]

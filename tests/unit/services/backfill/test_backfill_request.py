@@ -1,4 +1,4 @@
-"""Owns what is said of a backfill that cannot be done as it was asked for: all of it, and what is allowed."""
+"""Problems of a backfill that cannot be done as requested: all of them, and what is allowed."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from eventfabric.model.slice import LaneRange
 from eventfabric.ports import Log
 from eventfabric.services.backfill.request import Wanted, problems_of, ranges_of
 from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 
 
@@ -57,7 +58,7 @@ def test_ranges_are_read_as_people_write_them() -> None:
 def test_every_text_that_is_no_range_is_named_with_what_is_allowed() -> None:
     with pytest.raises(BackfillError) as raised:
         ranges_of([f"{SOURCE}/0.0", "nonsense", f"{SOURCE}/0.1@x-"])
-    allowed = "LANE, LANE@START-END or LANE@START-"
+    allowed = TextWith("LANE", "LANE@START-END", "LANE@START-")
     assert raised.value.problems == (
         Problem("lanes", "'nonsense'", allowed),
         Problem("lanes", f"'{SOURCE}/0.1@x-'", allowed),
@@ -76,12 +77,12 @@ def test_what_can_be_done_has_no_problems(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"rate": 0.0}, Problem("rate", "0", "more than 0 events a second")),
-        ({"rate": float("nan")}, Problem("rate", "nan", "more than 0 events a second")),
+        ({"rate": 0.0}, Problem("rate", "0", TextWith("more than 0"))),
+        ({"rate": float("nan")}, Problem("rate", "nan", TextWith("more than 0"))),
         ({"workers": 0}, Problem("workers", "0", "1 to 1000")),
         ({"workers": 1001}, Problem("workers", "1001", "1 to 1000")),
         ({"slice_events": 0}, Problem("slice_events", "0", "1 or more")),
-        ({"source": TARGET}, Problem("source", f"{TARGET}, which is the target too", "another Region")),
+        ({"source": TARGET}, Problem("source", TextWith(TARGET), TextWith("another Region"))),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], problem: Problem) -> None:
@@ -98,8 +99,9 @@ def test_all_problems_are_named_at_once_and_then_the_source_is_not_asked() -> No
 
 
 def test_a_lane_that_the_stream_does_not_have() -> None:
-    allowed = f"{SOURCE}/0.0 to {SOURCE}/0.3, {TARGET}/0.0 to {TARGET}/0.3"
-    assert problems(lane_beyond()) == [Problem(f"lane {lane(4)}", f"no lane of stream {STREAM}", allowed)]
+    allowed = TextWith(f"{lane(0)} to {lane(3)}", f"{lane(0, TARGET)} to {lane(3, TARGET)}")
+    found = TextWith("no lane", STREAM)
+    assert problems(lane_beyond()) == [Problem(f"lane {lane(4)}", found, allowed)]
     elsewhere = Lane(Region("ap-south-1"), lane().generation, lane().index)
     assert [one.path for one in problems(part(0, None, elsewhere))] == [f"lane {elsewhere}"]
 
@@ -107,7 +109,7 @@ def test_a_lane_that_the_stream_does_not_have() -> None:
 def test_more_ranges_than_one_backfill_takes() -> None:
     many = [part(number, number + 1) for number in range(limits.BACKFILL_RANGES_MAX + 1)]
     (problem,) = problems(*many)
-    assert (problem.path, problem.found, problem.allowed) == ("ranges", "1,001", "at most 1,000")
+    assert problem == Problem("ranges", "1,001", TextWith("at most 1,000"))
 
 
 @pytest.mark.parametrize(
@@ -124,13 +126,13 @@ def test_ranges_of_a_lane_lie_apart(
     first: tuple[int, int | None], second: tuple[int, int | None], overlap: bool
 ) -> None:
     found = problems(part(*first), part(*second))
-    assert [one.allowed for one in found] == (["ranges that lie apart"] if overlap else [])
+    assert [one.allowed for one in found] == ([TextWith("apart")] if overlap else [])
     assert problems(part(*first), part(0, None, lane(1)), world=both_filled()) == []
 
 
 def test_a_lane_that_the_source_has_nothing_of() -> None:
     (problem,) = problems(part(0, None, lane(1)))
-    assert problem == Problem(f"lane {lane(1)}", f"no record of it in {SOURCE}", "a lane that the source has")
+    assert problem == Problem(f"lane {lane(1)}", TextWith("no record", SOURCE), TextWith("source has"))
 
 
 @pytest.mark.parametrize(
@@ -153,25 +155,24 @@ def test_a_range_lies_within_what_the_source_has_and_a_record_begins_in_it(
     assert (problems(part(start, end)) == []) is fits
 
 
-def test_a_range_beyond_the_lane_is_told_how_far_the_lane_goes() -> None:
+def test_a_range_beyond_the_lane_names_the_end_of_the_lane() -> None:
     asked = part(0, 1001)
     assert problems(asked) == [
         Problem(
             f"range {asked}",
-            f"{SOURCE} has the lane up to 1000",
-            "a start from 0 and an end after it, up to 1000",
+            TextWith(SOURCE, "up to 1000"),
+            TextWith("start from 0", "up to 1000"),
         )
     ]
 
 
 @pytest.mark.parametrize(("start", "end", "says"), [(50, 60, "goes on at 100"), (950, None, "ends at 1000")])
-def test_a_range_in_which_no_record_begins_is_told_where_the_next_one_does(
+def test_a_range_in_which_no_record_begins_names_where_the_next_one_does(
     start: int, end: int | None, says: str
 ) -> None:
     asked = part(start, end)
     (problem,) = problems(asked)
-    assert problem.found == f"no record begins in it in {SOURCE}, which {says}"
-    assert problem.allowed == "one that has some"
+    assert problem.found == TextWith("no record begins", SOURCE, says)
 
 
 @pytest.mark.parametrize(("asked", "reads"), [((0, None), []), ((150, 300), [Read(lane(), 150, 1)])])
@@ -194,5 +195,5 @@ def test_a_record_that_begins_before_a_range_or_at_its_end_is_not_in_it(
     world = Copying()
     world.fill(2 if says.startswith("goes on") else 1)
     asked = part(start, end)
-    found = f"no record begins in it in {SOURCE}, which {says}"
-    assert problems(asked, world=world) == [Problem(f"range {asked}", found, "one that has some")]
+    found = TextWith("no record begins", SOURCE, says)
+    assert problems(asked, world=world) == [Problem(f"range {asked}", found, TextWith("some"))]

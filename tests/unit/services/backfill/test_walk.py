@@ -12,13 +12,13 @@ from eventfabric.ports import Log
 from eventfabric.services.backfill.walk import Walk
 from eventfabric.services.proof.trail import Trail
 from tests.support.backfill_regions import SOURCE, Copying, lane
+from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 
 START = Seam.of(EMPTY_TAIL)
-NO_EXTENSION = "does not extend the record before it: one of them is not what was appended, or one is missing"
 
 
-def said(error: LogError) -> tuple[object, int, str]:
+def fields(error: LogError) -> tuple[object, int, str]:
     return error.lane, error.sequence, error.reason
 
 
@@ -71,7 +71,7 @@ class TestWalk:
         one = walk(world.log(SOURCE), 250)
         with pytest.raises(DivergenceError) as raised:
             one.step()
-        assert said(raised.value) == (lane(), 200, "lies across sequence 250")
+        assert fields(raised.value) == (lane(), 200, "lies across sequence 250")
         assert one.at == Seam.of(made[1].tail)
 
     def test_a_record_that_lies_over_the_one_before_it_ends_it(self) -> None:
@@ -80,7 +80,7 @@ class TestWalk:
         one = walk(world.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
             one.step()
-        assert said(raised.value) == (lane(), 150, "lies across sequence 200")
+        assert fields(raised.value) == (lane(), 150, TextWith("sequence 200"))
 
     def test_a_record_that_does_not_extend_the_chain_ends_it(self) -> None:
         world, made = filled()
@@ -88,7 +88,7 @@ class TestWalk:
         one = walk(world.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
             one.step()
-        assert said(raised.value) == (lane(), 200, "does not extend the chain before it")
+        assert fields(raised.value) == (lane(), 200, TextWith("chain before it"))
         assert one.at == Seam.of(made[1].tail)
 
     def test_behind_a_record_that_nobody_knows_any_chain_will_do_and_binds_what_follows(self) -> None:
@@ -122,22 +122,21 @@ class TestTrail:
         world.put(replace(over, chain=chain_of(made[1].chain, over)), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
             list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
-        reason = "lies over the record before it, which ends at 200"
-        assert said(raised.value) == (lane(), 150, reason)
+        assert fields(raised.value) == (lane(), 150, TextWith("record before it", "ends at 200"))
 
     def test_a_record_that_is_missing_ends_it_where_it_should_stand(self) -> None:
         world, made = filled()
         world.remove(made[1])
         with pytest.raises(MissingRecordError) as raised:
             list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
-        assert said(raised.value) == (lane(), 100, "missing; the next one stands at 200")
+        assert fields(raised.value) == (lane(), 100, TextWith("missing", "at 200"))
 
     def test_a_record_of_another_chain_ends_it(self) -> None:
         world, made = filled()
         world.put(replace(made[2], payload=b"another"), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
             list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
-        assert said(raised.value) == (lane(), 200, NO_EXTENSION)
+        assert fields(raised.value) == (lane(), 200, TextWith("record before it"))
 
     def test_where_records_expire_the_oldest_one_is_taken_as_it_is(self) -> None:
         world, made = filled()

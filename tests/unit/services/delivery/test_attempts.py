@@ -9,6 +9,7 @@ from eventfabric.ports import Attempt
 from eventfabric.telemetry import Metric
 from tests.support.failing_handlers import BAD_ORDER, Failing, named, retry, world_of
 from tests.support.memory_fabric import AWAY, INVOCATION_MS, SUBSCRIPTION, World, event
+from tests.support.messages import TextWith
 from tests.support.recording_handler import Recorder, add_one
 from tests.unit.services.delivery.test_takeover import hand_over
 
@@ -62,6 +63,6 @@ def test_more_writes_than_a_commit_takes_are_the_events_failure(more: int) -> No
     assert len(world.effects()) == (0 if more else limits.TRANSACTION_WRITES_MAX)
     if more:
         most = limits.TRANSACTION_WRITES_MAX
-        assert parked[0].failure.message == (
-            f"the transaction was refused: TooManyActions: found {most + 1} actions, allowed: at most {most}"
+        assert parked[0].failure.message == TextWith(
+            "TooManyActions", f"found {most + 1} actions", f"at most {most}"
         )

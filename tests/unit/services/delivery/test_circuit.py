@@ -16,6 +16,7 @@ from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import breaker
 from tests.support.memory_fabric import LANE, World, lane
+from tests.support.messages import TextWith
 from tests.unit.services.delivery.test_breaker import circuit
 
 PROBE_MS = 1000 * limits.CIRCUIT_PROBE_SECONDS
@@ -82,7 +83,7 @@ def test_what_the_circuit_says_when_it_opens() -> None:
     fail(one, limits.CIRCUIT_FAILURES_MIN)
     now_ms = world.clock.now_ms()
     opened = circuit(world)
-    reason = "5 keys failed, 100% of what was attempted"
+    reason = TextWith("5 keys", "100%")
     assert opened == Circuit(
         CircuitState.OPEN, reason, now_ms, now_ms + PROBE_MS, began_ms, now_ms, version=1
     )

@@ -16,6 +16,7 @@ from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import Failing, named, retry, world_of
 from tests.support.memory_fabric import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
+from tests.support.messages import TextWith
 from tests.support.recording_handler import Recorder
 
 DAYS = 4
@@ -136,7 +137,8 @@ class TestAfter:
             result = world.deliver()
             assert result.outcome is Outcome.STOPPED
             assert isinstance(result.cause, ExpiredUnreadError)
-            assert "all before 3 expired before they were delivered (2 events)" in str(result.cause)
+            assert result.cause.sequence == 1
+            assert result.cause.reason == TextWith("before 3", "2 events", "expired")
             assert reconciled(world) == [FindingKind.EXPIRED_UNREAD]
         assert (world.recorder.ids(), world.cursor().sequence) == (["a1"], 1)
 

@@ -106,7 +106,7 @@ def test_another_return_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> N
         assert handler.attempt([EVENT], ATTEMPT) == ()
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("eventfabric", "WARNING")
-    assert record.getMessage().endswith("returned dict, which nobody looks at")
+    assert "returned dict" in record.getMessage()
 
 
 def test_a_handler_that_returns_nothing_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:

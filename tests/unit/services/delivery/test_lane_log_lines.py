@@ -11,6 +11,7 @@ from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import BAD_ORDER, FEW, BadOrder, Failing, breaker, named, retry, world_of
 from tests.support.log_lines import telling
 from tests.support.memory_fabric import AWAY, LANE, World, lane
+from tests.support.messages import TextWith
 from tests.unit.services.delivery.test_careful import Crashing, again
 from tests.unit.services.delivery.test_careful_again import crashed_at_a_retry
 from tests.unit.services.delivery.test_circuit import breaker_of
@@ -120,7 +121,7 @@ def test_a_probe_that_could_not_be_sent_is_named() -> None:
     with pytest.raises(OutcomeUnknownError) as caught:
         one.ring_probe(LANE)
     assert caught.value.operation == "ring later"
-    assert str(caught.value) == f"ring later: the probe of lane {LANE} was not sent"
+    assert str(caught.value) == TextWith("ring later", "probe", LANE)
 
 
 def test_a_lane_that_halts_since_too_much_is_parked_says_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +130,7 @@ def test_a_lane_that_halts_since_too_much_is_parked_says_how_much(monkeypatch: p
     told = telling(world)
     result = world.deliver()
     assert isinstance(result.cause, ParkedFullError)
-    assert (result.outcome, str(result.cause)) == (Outcome.STOPPED, f"lane {LANE} has parked 1 keys")
+    assert (result.outcome, str(result.cause)) == (Outcome.STOPPED, TextWith(LANE, "parked 1 keys"))
     assert told.totals[Metric.LANES_STOPPED] == 1
 
 

@@ -20,6 +20,7 @@ from eventfabric.services.delivery.retry import (
 )
 from tests.support.failing_handlers import BAD_ORDER, BadOrder, WorseOrder, retry
 from tests.support.memory_fabric import SUBSCRIPTION, event, topology
+from tests.support.messages import TextWith
 
 PLACE = Place(SequenceNumber(3), SequenceNumber(4))
 NOW_MS = 50_000
@@ -148,7 +149,7 @@ class TestFailed:
         ("error", "hint"),
         [
             (WorseOrder("no"), "declared permanent"),
-            (UndecodablePayloadError("bytes"), "of a type that the handler cannot take"),
+            (UndecodablePayloadError("bytes"), "of a type"),
             (HandlerError("takes an Order"), "edit it or discard it"),
             (UnknownStepError("charge", "e1"), "eventfabric steps settle"),
         ],
@@ -216,10 +217,9 @@ class TestDead:
         assert by.is_used_up(spent)
         assert not by.is_used_up(known(attempts=7))
         parked = by.used_up(spent)
-        hint = "failed 8 times in 3600 s: mend the cause, then redrive"
-        assert parked == replace(
-            spent, state=ParkedState.DEAD, due_ms=0, failure=replace(spent.failure, hint=hint)
-        )
+        assert parked.failure.hint == TextWith("8 times", "3600 s", "redrive")
+        failure = replace(spent.failure, hint=parked.failure.hint)
+        assert parked == replace(spent, state=ParkedState.DEAD, due_ms=0, failure=failure)
 
     def without_attempt(
         self, before: Parked | None, *, found: Event | None = None, kind: str = CRASHED, crashes: int = 8
@@ -238,7 +238,7 @@ class TestDead:
             0,
             Failure(
                 CRASHED,
-                "8 attempts of it alone were never heard of again",
+                TextWith("8 attempts"),
                 "",
                 parked.failure.hint,
                 0,
@@ -251,7 +251,7 @@ class TestDead:
                 "paid",
             ),
         )
-        assert "look at memory and time-outs" in parked.failure.hint
+        assert "memory" in parked.failure.hint
 
     def test_one_that_failed_too_keeps_what_is_known_of_that(self) -> None:
         before = known()
@@ -267,7 +267,7 @@ class TestDead:
 
     def test_one_whose_record_is_gone_is_named_as_far_as_its_key_knows(self) -> None:
         failure = self.without_attempt(known(), kind=EXPIRED, crashes=0).failure
-        assert failure.message == failure.hint == "its record is no longer in the log: discard it"
+        assert failure.message == failure.hint == TextWith("record", "no longer in the log", "discard")
         assert (failure.event_id, failure.event_type, failure.trace_id) == ("e1", "paid", "its trace id")
         unnamed = self.without_attempt(None, kind=EXPIRED, crashes=0)
         assert (unnamed.version, unnamed.replacement, unnamed.due_ms) == (0, None, 0)

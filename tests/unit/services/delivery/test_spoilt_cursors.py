@@ -13,6 +13,7 @@ from eventfabric.wire.cursor_item import from_item
 from eventfabric.wire.keys import Item, cursor_key, is_parked, ledger_region_and_kind
 from tests.support.failing_handlers import Failing, named, retry, world_of
 from tests.support.memory_fabric import AWAY, HOME, LANE, World, event
+from tests.support.messages import TextWith
 from tests.unit.services.delivery.test_takeover import hand_over
 
 Change = Callable[[Item], Item]
@@ -100,10 +101,10 @@ def test_a_cursor_that_names_none_of_its_parked_keys_stops_the_lane_until_a_pass
     stopped = world.deliver()
     assert stopped.outcome is Outcome.STOPPED
     assert "field l" in str(stopped.cause)
-    (told,) = [one for one in found(world, repair=False) if one.kind is FindingKind.PARKED_DIFFERS]
-    assert (told.is_alarm, told.sequence) == (True, 0)
-    (told,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
-    assert told.is_repaired
+    (finding,) = [one for one in found(world, repair=False) if one.kind is FindingKind.PARKED_DIFFERS]
+    assert (finding.is_alarm, finding.sequence) == (True, 0)
+    (finding,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
+    assert finding.is_repaired
     world.deliver_all()
     assert world.recorder.ids() == ["b1", "b2"]
     assert [place.sequence for place in world.parked()["a"].waiting] == [0, 2]
@@ -142,16 +143,16 @@ def test_a_key_that_the_roster_names_and_that_is_gone_is_found_and_never_forgott
     world = with_a_dead_key()
     take_parked(world)
     for _ in range(2):
-        (told,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
-        assert (told.is_alarm, told.sequence) == (True, 0)
-        assert told.detail == "1 keys are named, 1 of them are not there; 0 are parked"
+        (finding,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
+        assert (finding.is_alarm, finding.sequence) == (True, 0)
+        assert finding.detail == TextWith("1 keys are named", "1 of them are not there", "0 are parked")
 
 
 def test_a_key_that_is_parked_and_that_a_cursor_says_nothing_of_is_named_by_a_repair() -> None:
     world = with_a_dead_key()
     rewrite(world, without("l", "p", "d"))
-    (told,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
-    assert told.is_repaired
+    (finding,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
+    assert finding.is_repaired
     world.put(*named("a2"))
     world.deliver_all()
     assert [place.sequence for place in world.parked()["a"].waiting] == [0, 2]
@@ -176,9 +177,9 @@ def test_a_lane_whose_cursor_is_ahead_of_every_handover_is_found_and_mended_by_a
     assert away.deliver().outcome is Outcome.NOT_OWNER
     assert found(away) == []  # its handover may be on its way
     away.clock.advance(2 * limits.UNRUNG_SECONDS)
-    (told,) = found(away)
-    assert (told.kind, told.is_alarm) == (FindingKind.EPOCH_AHEAD, True)
-    assert told.detail == f"{AWAY} wrote epoch 9, and the latest handover that is known has epoch 1"
+    (finding,) = found(away)
+    assert (finding.kind, finding.is_alarm) == (FindingKind.EPOCH_AHEAD, True)
+    assert finding.detail == TextWith(f"{AWAY} wrote epoch 9", "handover", "epoch 1")
     hand_over(away, epoch=10)
     away.deliver()
     assert away.recorder.ids() == ["a1", "a2"]

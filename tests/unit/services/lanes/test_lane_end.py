@@ -18,6 +18,7 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.wire import record_item
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, event, lane
+from tests.support.messages import TextWith
 from tests.support.replays import replay
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
 from tests.unit.services.publishing.test_append import mine
@@ -358,9 +359,7 @@ class TestATableMadeAnew:
             world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
         )
         ahead = [found for found in reconciler.run(repair=True) if found.kind is FindingKind.CURSOR_AHEAD]
-        assert [found.detail for found in ahead] == [
-            "the lane ends at 2: replay it from 0 if it was made anew"
-        ]
+        assert [found.detail for found in ahead] == [TextWith("ends at 2", "replay", "from 0")]
         replay(world, 0, lane=LANE)
         world.deliver()
         world.put(event("new 3"))

@@ -12,6 +12,7 @@ from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import Failing, dead_letters, the_dead_letter
 from tests.support.memory_fabric import AWAY, INVOCATION_MS, LANE, World, event, lane
+from tests.support.messages import raises_with
 from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, overtaken, settled
 
@@ -145,7 +146,7 @@ class TestRefused:
             *range(1, 100),
             by=lambda: (world.put(event(f"b{len(world.logged_ids())}", key="b")), world.deliver()),
         )
-        with pytest.raises(ContendedCommitError, match=f"^lane {LANE} of billing is busy") as raised:
+        with raises_with(ContendedCommitError, f"lane {LANE} of billing", "busy") as raised:
             decide(letters_of(world, busy), letter)
         assert (raised.value.retryable, raised.value.no_effect) == (True, True)
         assert busy.count("ledger.commit") == limits.LANE_RACES_MAX
@@ -189,7 +190,11 @@ def test_a_handover_that_is_not_replicated_yet_is_asked_for(decide: Decision) ->
     hand_over(world.at(AWAY), epoch=2)
     letters, before = letters_that_ask(world, Faults()), everything(world)
     for letter in letters.find():
-        with pytest.raises(NotDeadError, match=f"is not delivered by {world.region}"):
+        with raises_with(
+            NotDeadError,
+            f"{LANE}@{letter.parked.first.sequence} of {letter.subscription.name}",
+            f"not delivered by {world.region}",
+        ):
             decide(letters, letter)
     assert everything(world) == before
 

@@ -16,7 +16,8 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import FEW, Failing, drained, named, waiting, world_of
-from tests.support.memory_fabric import AWAY, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.messages import raises_with
 from tests.support.recording_handler import Recorder
 from tests.support.replays import at, replay, replay_of, the_plan
 
@@ -236,7 +237,7 @@ def test_a_lane_that_is_overtaken_again_and_again_is_left_as_it_is() -> None:
 
     one = replay_of(world, faults=Faults(overtake))
     plan = one.plan(at(1))[0]
-    with pytest.raises(ContendedCommitError, match=r"^lane us-east-1/0\.0 of billing is busy: try again$"):
+    with raises_with(ContendedCommitError, f"lane {LANE} of billing", "busy"):
         one.carry_out(plan)
     assert (world.cursor().sequence, world.cursor().replay_until) == (2 + limits.LANE_RACES_MAX, 0)
 
@@ -311,20 +312,15 @@ def test_a_replay_that_is_refused_says_why_and_changes_nothing() -> None:
     world = delivered(3)
     before = world.cursor()
     now_ms = world.clock.now_ms()
-    with pytest.raises(
-        ReplayRefusedError, match=r"sequence 4 is beyond the tail: lane us-east-1/0\.0 ends at 3"
-    ):
+    with raises_with(ReplayRefusedError, "sequence 4", f"{LANE} ends at 3"):
         replay(world, 4)
-    with pytest.raises(ReplayRefusedError, match="is in the future"):
+    with raises_with(ReplayRefusedError, AtTime(now_ms + 1), "future", AtTime(now_ms)):
         replay(world, AtTime(now_ms + 1))
-    with pytest.raises(SettingError, match=r"us-east-1/0\.0 to eu-west-1/0\.1"):
+    with raises_with(SettingError, "lane", lane(2), f"{LANE} to {lane(1, AWAY)}"):
         replay(world, 0, lane=lane(2))
-    with pytest.raises(ReplayRefusedError, match="is not delivered by us-east-1"):
+    with raises_with(ReplayRefusedError, lane(0, AWAY), "billing", f"not delivered by {HOME}"):
         replay(world, 0, lane=lane(0, AWAY))
-    with pytest.raises(
-        ReplayRefusedError,
-        match=r"say --from where: billing has delivered events: lane us-east-1/0\.0 is at 3",
-    ):
+    with raises_with(ReplayRefusedError, "--from", "billing", f"{LANE} is at 3"):
         replay_of(world).plan(None)
     assert not any(plan.changes_anything for plan in replay_of(world).plan(at(3)))
     assert world.cursor() == before
@@ -351,9 +347,8 @@ def test_more_parked_keys_than_a_commit_takes_are_refused(keys: int) -> None:
         replay(world, 1)
         assert (world.cursor().sequence, world.parked()) == (1, {})
         return
-    with pytest.raises(
-        ReplayRefusedError, match=f"{keys} parked keys of lane us-east-1/0.0 hold events from sequence 1"
-    ):
+    facts = f"{keys} parked keys", LANE, "sequence 1", f"commit takes {limits.TRANSACTION_ACTIONS_MAX - 1}"
+    with raises_with(ReplayRefusedError, *facts):
         replay(world, 1)
     assert world.cursor().sequence == keys + 1
 

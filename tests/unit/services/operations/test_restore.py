@@ -21,6 +21,7 @@ from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
 from tests.support.memory_fabric import AWAY, HOME, LANE, World, event
+from tests.support.messages import raises_with
 from tests.unit.services.delivery.test_expiry import reconciled
 from tests.unit.services.lanes.test_lane_end import delete, put, world_with
 
@@ -179,7 +180,7 @@ def test_where_the_copy_lacks_those_up_to_the_next_record_nothing_is_proven() ->
         put(copy, record)
     for number in (2, 3):
         delete(world, records[number])
-    with pytest.raises(RestoreRefusedError, match="the copy ends at 3, and the next record stands at 4"):
+    with raises_with(RestoreRefusedError, f"{LANE}@2", "copy ends at 3", "at 4"):
         restore_of(world, copy.log).look(LANE, SequenceNumber(2))
 
 
