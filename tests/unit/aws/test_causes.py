@@ -22,6 +22,7 @@ from eventfabric.runtime.wiring import Runtime
 from eventfabric.telemetry import NAMESPACE
 from eventfabric.wire.service_errors import Meaning
 from tests.support.memory_fabric import HOME, LANE, World
+from tests.support.messages import TextWith
 from tests.support.socket_server import endpoint, error, reply
 
 Heard = list[tuple[Meaning, str, str]]
@@ -146,10 +147,10 @@ def test_an_error_without_a_code_is_told_to_nobody_and_has_an_unknown_outcome() 
         assert not raised.value.no_effect or not raised.value.retryable
 
 
-def test_doorbells_that_reach_nobody_are_told_by_what_failed(caplog: pytest.LogCaptureFixture) -> None:
+def test_doorbells_that_reach_nobody_are_logged_with_what_failed(caplog: pytest.LogCaptureFixture) -> None:
     clients = Clients("us-east-1", session=boto3.Session("a", "b"), endpoint_url="http://127.0.0.1:1")
     bells = AwsDoorbells(clients.sqs, str, str)
     assert bells.ring_later("all", Doorbell(StreamName("orders"), LANE, SequenceNumber(1)), 5) is False
     assert [record.getMessage() for record in caplog.records] == [
-        "could not ring later doorbells of all: EndpointConnectionError"
+        TextWith("ring later doorbells", "all", "EndpointConnectionError")
     ]

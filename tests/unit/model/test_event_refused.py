@@ -1,4 +1,4 @@
-"""Messages about events that cannot be published: where the problem is, what was found there, what is allowed."""
+"""Events that cannot be published: where the problem is, what was found there, what is allowed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,16 @@ import pytest
 from eventfabric.errors import InvalidEventError, Problem
 from eventfabric.model.event import Event, check_event, stored_time
 from eventfabric.model.payload import checked_json, encode_json
+from tests.support.messages import TextWith
 
-TIME = "an aware datetime, or RFC 3339 text with a zone"
-KEY = "text of 1 to 1024 bytes of UTF-8"
-NAME = "1 to 20 lower-case letters and digits, none of CloudEvents' own attribute names"
-VALUE = "text, a bool or a 32-bit integer"
-JSON = "any value that encodes to JSON: dict, list, str, int, float, bool, None, dataclasses, pydantic models"
-READ_BACK = "JSON that can be read back"
+TIME = TextWith("aware datetime", "RFC 3339", "zone")
+KEY = TextWith("text", "1 to 1024 bytes", "UTF-8")
+NAME = TextWith("1 to 20", "lower-case letters", "digits", "CloudEvents")
+VALUE = TextWith("text", "bool", "32-bit integer")
+JSON = TextWith(
+    "JSON", *("dict", "list", "str", "int", "float", "bool", "None"), "dataclasses", "pydantic models"
+)
+READ_BACK = TextWith("JSON", "read back")
 LONG_NAME = "N" * 100
 
 
@@ -34,25 +37,25 @@ def refused(**changed: object) -> tuple[Problem, ...]:
 @pytest.mark.parametrize(
     ("name", "value", "found", "allowed"),
     [
-        ("id", None, "None", "text of 1 to 128 characters"),
+        ("id", None, "None", TextWith("text", "1 to 128 characters")),
         ("id", "", "0 characters", "1 to 128 characters"),
-        ("type", 5, "5", "text of 1 to 128 characters"),
+        ("type", 5, "5", TextWith("text", "1 to 128 characters")),
         ("type", "x" * 129, "129 characters", "1 to 128 characters"),
-        ("source", b"/s", "b'/s'", "text of 1 to 512 characters"),
+        ("source", b"/s", "b'/s'", TextWith("text", "1 to 512 characters")),
         ("source", "x" * 513, "513 characters", "1 to 512 characters"),
-        ("source", ["x" * 99], "['" + "x" * 78, "text of 1 to 512 characters"),
+        ("source", ["x" * 99], "['" + "x" * 78, TextWith("text", "1 to 512 characters")),
         ("key", None, "None", KEY),
         ("key", ["x" * 99], "['" + "x" * 78, KEY),
         ("key", "\ud800" * 300, "a lone surrogate", KEY),
         ("key", "", "0 bytes", KEY),
         ("key", "é" * 513, "1026 bytes", KEY),
-        ("headers", "abc", "'abc'", "a mapping of names to values"),
-        ("headers", ["x" * 99], "['" + "x" * 78, "a mapping of names to values"),
+        ("headers", "abc", "'abc'", TextWith("mapping")),
+        ("headers", ["x" * 99], "['" + "x" * 78, TextWith("mapping")),
         ("headers", {f"h{number}": "v" for number in range(65)}, "65 headers", "at most 64"),
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_an_attribute_that_is_wrong_is_told_with_what_it_holds_and_what_it_may(
+def test_an_attribute_that_is_wrong_is_named_with_what_it_holds_and_what_it_may(
     name: str, value: object, found: str, allowed: str
 ) -> None:
     assert refused(**{name: value}) == (Problem(name, found, allowed),)
@@ -85,7 +88,7 @@ def test_an_attribute_that_is_wrong_is_told_with_what_it_holds_and_what_it_may(
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_each_header_that_is_wrong_is_told_by_its_name(
+def test_each_header_that_is_wrong_is_named(
     headers: Mapping[object, object], problems: list[Problem]
 ) -> None:
     assert refused(headers=headers) == tuple(problems)
@@ -111,7 +114,7 @@ def test_a_name_that_cloudevents_uses_for_data_in_base64_is_refused_for_its_unde
     ],
     ids=repr,
 )
-def test_a_time_that_is_none_is_told_with_what_may_be(time: Any, found: str) -> None:
+def test_what_is_no_time_is_named_with_what_may_be(time: Any, found: str) -> None:
     with pytest.raises(InvalidEventError) as raised:
         stored_time(time)
     assert raised.value.problems == (Problem("time", found, TIME),)
@@ -138,7 +141,7 @@ class NoModel:
     [(object(), "object"), ([1j], "list"), (NoModel(), "NoModel")],
     ids=["object", "list", "model"],
 )
-def test_data_that_is_no_json_is_told_by_its_type_and_by_what_the_encoder_says(
+def test_data_that_is_no_json_is_named_by_its_type_with_what_the_encoder_says(
     data: object, name: str
 ) -> None:
     with pytest.raises(InvalidEventError) as raised:
@@ -146,11 +149,11 @@ def test_data_that_is_no_json_is_told_by_its_type_and_by_what_the_encoder_says(
     cause = raised.value.__cause__
     assert isinstance(cause, TypeError | ValueError)
     assert str(cause)
-    assert raised.value.problems == (Problem("data", f"{name} ({cause})", JSON),)
+    assert raised.value.problems == (Problem("data", TextWith(name, cause), JSON),)
 
 
 @pytest.mark.parametrize("encode", [checked_json, lambda text: encode_json(msgspec.Raw(text))])
-def test_json_text_that_nobody_can_read_back_is_told_with_what_the_decoder_says(encode: Any) -> None:
+def test_json_text_that_nobody_can_read_back_is_refused_with_what_the_decoder_says(encode: Any) -> None:
     with pytest.raises(InvalidEventError) as raised:
         encode(b"{not json")
     cause = raised.value.__cause__
