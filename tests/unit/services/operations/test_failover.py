@@ -274,7 +274,7 @@ class TestDrain:
     @pytest.mark.parametrize("delivered", [True, False])
     def test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(self, delivered: bool) -> None:
         world = world_of(Failing({}), *named("a1"))
-        lagging = "end of lane", LANE, STREAM
+        lagging: tuple[object, ...] = "end of lane", LANE, STREAM
         if delivered:
             world.deliver()
             lagging = "state", SUBSCRIPTION, LANE
