@@ -166,18 +166,16 @@ class SimulatedFabric:
         )
         self._clock = SimulatedTime(self.schedule)
         entropy = SeededEntropy(seed)
-        self._cloud = MemoryCloud.of(self.topology, clock=self._clock, entropy=entropy)
-        without_delay = self._cloud.ports(self.topology, REGION)
+        self._cloud = MemoryCloud(self.topology, clock=self._clock, entropy=entropy)
+        without_delay = self._cloud.ports(REGION)
         self._ports = replace(
             _Slow(self.schedule, self.random).ports(without_delay),
             doorbells=_Bells(self, without_delay.doorbells),
             at=lambda region: without_delay,
         )
-        self._queue = self._cloud.queue(self.topology, "all", REGION)
+        self._queue = self._cloud.queue("all", REGION)
         self._relay = self._runtime(None)
-        self._stream = (
-            self._cloud.regions[REGION].table(self.topology.stream("orders").table.name).stream.reader()
-        )
+        self._stream = self._cloud.log_table("orders", REGION).stream.reader()
         self._is_over, self._producing = False, 0
         self._numbers = count()
         self._idle: list[str] = []

@@ -70,7 +70,7 @@ class World:
         self.topology = topology
         self.side_by_side_of = side_by_side_of
         self.clock = MemoryClock()
-        self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=SeededEntropy(1))
+        self.cloud = MemoryCloud(self.topology, clock=self.clock, entropy=SeededEntropy(1))
         self.faults = faults or Faults()
         self.seen: list[str | None] = []
         self.fail_on = fail_on
@@ -82,13 +82,13 @@ class World:
         self.fabric = Fabric(
             self.topology,
             US,
-            log_of=lambda stream, region: self.cloud.log(self.topology, stream.name, region),
+            log_of=lambda stream, region: self.cloud.log(stream.name, region),
             clock=self.clock,
             entropy=SeededEntropy(2),
             parallel_lanes=0,
         )
         self._stream = self.cloud.regions[US].table("shop-orders").stream.reader()
-        self.queue = self.cloud.queue(self.topology, "all", US)
+        self.queue = self.cloud.queue("all", US)
 
     def handle(self, event: Event, delivery: Delivery) -> None:
         if event.id == self.fail_on:
@@ -102,7 +102,7 @@ class World:
             topology=self.topology,
             region=Region(US),
             subscription=subscription,
-            ports=self.faults.ports(self.cloud.ports(self.topology, US)),
+            ports=self.faults.ports(self.cloud.ports(US)),
             telemetry=self.telemetry,
             logger=self.logger,
             handlers={"all": self.handle},
@@ -205,7 +205,7 @@ def test_a_failing_event_is_parked_and_its_doorbell_has_served() -> None:
     world.relay()
     assert world.deliver() == []
     assert sorted(str(name) for name in world.seen) == list("bcdefghijk")
-    assert len(world.cloud.timers(TOPOLOGY, "all", US)) == 1
+    assert len(world.cloud.timers("all", US)) == 1
 
 
 def test_a_timer_rings_in_the_lanes_own_group_and_then_the_event_is_tried_again() -> None:
@@ -215,7 +215,7 @@ def test_a_timer_rings_in_the_lanes_own_group_and_then_the_event_is_tried_again(
     world.deliver()
     world.fail_on = None
     world.clock.advance(60)
-    body = world.cloud.timers(TOPOLOGY, "all", US).take()
+    body = world.cloud.timers("all", US).take()
     queue = {"eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:shop-all-timers", "attributes": {}}
     records = [
         {"messageId": "1", "receiptHandle": "1", "body": body, **queue},

@@ -14,7 +14,7 @@ def test_every_message_of_a_lane_that_cannot_go_on_comes_again() -> None:
     (record,) = [item for item in table.items if item["sk"]["N"] == "2"]
     table.write("Put", {"Item": {**record, "d": {"B": b"?"}}})
     bells = [Doorbell(StreamName("orders"), receipts[0].lane, SequenceNumber(tail)) for tail in (1, 3, 2)]
-    world.cloud.doorbells(world.topology, US).ring("all", bells)
+    world.cloud.doorbells(US).ring("all", bells)
     assert [json.loads(body)["tail"] for body in world.deliver()] == [1, 3, 2]
     assert len(world.seen) == 2
 
@@ -27,6 +27,6 @@ def test_of_several_doorbells_of_a_lane_the_highest_tail_counts() -> None:
     for number in (2, 3):
         world.fabric.publish("orders", key="a", type="Placed", id=str(number))
     bells = [Doorbell(StreamName("orders"), first.lane, SequenceNumber(tail), again=1) for tail in (1, 3, 1)]
-    world.cloud.doorbells(world.topology, US).ring("all", bells)
+    world.cloud.doorbells(US).ring("all", bells)
     assert world.deliver() == []
     assert world.seen == ["1", "2", "3"]

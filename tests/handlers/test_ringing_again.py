@@ -21,7 +21,7 @@ def rings_while(fault: Fault, hours: float) -> list[int]:
     world = World(faults=faults)
     world.fabric.publish("orders", key="a", type="Placed")
     world.relay()
-    timers = world.cloud.timers(world.topology, "all", "us-east-1")
+    timers = world.cloud.timers("all", "us-east-1")
     rung_ms: list[int] = []
     until_ms = world.clock.now_ms() + int(3_600_000 * hours)
     (message,) = world.queue.receive()
@@ -76,7 +76,7 @@ def test_while_nothing_can_be_written_no_event_is_attempted_again_and_no_timer_m
         world.fabric.publish("orders", key=key, type="Placed", id=key)
     world.relay()
     timers, processes = (
-        world.cloud.timers(world.topology, "all", US),
+        world.cloud.timers("all", US),
         [world.runtime("all") for _ in range(2)],
     )
     denied.add("ledger.commit")
@@ -103,7 +103,7 @@ def test_a_lane_that_waits_for_an_open_circuit_is_not_run_again_and_again_where_
         lambda name, number, of_name: Fault.LOST_REQUEST if name == "doorbells.ring_later" else None
     )
     world = World(faults=faults)
-    ledger, names = world.cloud.ledger(world.topology, US), (StreamName("orders"), SubscriptionName("all"))
+    ledger, names = world.cloud.ledger(US), (StreamName("orders"), SubscriptionName("all"))
     now_ms = world.clock.now_ms()
     open_ = Circuit(CircuitState.OPEN, "down", now_ms, probe_ms=now_ms + 3_600_000)
     assert ledger.switch(*names, ledger.standing(*names).circuit, open_)

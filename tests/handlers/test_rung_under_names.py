@@ -10,7 +10,7 @@ from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, nth
 from eventfabric.wire.doorbell import from_body, to_body
-from tests.handlers.test_functions import TOPOLOGY, US, Context, World
+from tests.handlers.test_functions import US, Context, World
 
 MOMENT_MS = 1000 * limits.LANE_AGAIN_SECONDS
 
@@ -30,7 +30,7 @@ def published(faults: Faults) -> tuple[World, Doorbell]:
 def timer(world: World) -> Doorbell:
     """The next timer, whenever it goes off."""
     world.clock.advance(2 * limits.LANE_AGAIN_SECONDS_MAX)
-    body = world.cloud.timers(TOPOLOGY, "all", US).take()
+    body = world.cloud.timers("all", US).take()
     assert body is not None
     return from_body(body)
 

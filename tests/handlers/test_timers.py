@@ -17,7 +17,7 @@ QUEUE: TimerQueueTopology = TOPOLOGY.subscription("all").timers
 
 
 def timers_of(world: World, *bodies: str) -> MemoryTimers:
-    timers = world.cloud.timers(TOPOLOGY, "all", US)
+    timers = world.cloud.timers("all", US)
     for body in bodies:
         timers.send(body, delay_seconds=0)
     return timers

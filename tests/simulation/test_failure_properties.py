@@ -118,7 +118,7 @@ class Driver:
         """Relay, due timers, one batch of doorbells; whether there was, or will be, anything to do."""
         world = self._world
         busy = world.relay() > 0
-        bells = world.faults.doorbells(world.cloud.doorbells(world.topology, world.region))
+        bells = world.faults.doorbells(world.cloud.doorbells(world.region))
         while (body := world.timers.take()) is not None:
             sent = False
             with suppress(SimulatedCrash):
@@ -162,7 +162,7 @@ def dead_and_waiting(world: World) -> tuple[set[str], set[str]]:
     for each in LANES:
         ids = {one.sequence: str(one.id) for record in world.records(each) for one in unpack(record)}
         key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), each)
-        state = world.cloud.ledger(world.topology, world.region).state(key)
+        state = world.cloud.ledger(world.region).state(key)
         for parked in state.parked.get(world.region, {}).values():
             assert parked.state is ParkedState.DEAD
             first, *rest = (ids[place.sequence] for place in parked.waiting)

@@ -59,7 +59,7 @@ class Story:
         self._write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
 
     def _write(self, action: str, request: dict[str, object]) -> None:
-        self.world.cloud.regions[HOME].table(self.world.stream.table.name).write(action, request)
+        self.world.cloud.log_table(self.world.stream.name, HOME).write(action, request)
 
     def chain_before(self, index: int) -> Chain:
         return self.records[index - 1].chain if index else EMPTY_TAIL.chain

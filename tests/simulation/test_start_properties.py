@@ -94,9 +94,7 @@ def test_the_latest_is_pinned_once_and_holds_for_every_lane(
         with suppress(SimulatedCrash, PortError):
             getattr(one, name)(*arguments)
     one.drain()
-    standing = one.world.cloud.ledger(one.world.topology, HOME).standing(
-        StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
-    )
+    standing = one.world.cloud.ledger(HOME).standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
     handled = set(one.world.recorder.ids())
     if HOME not in standing.starts:
         assert handled == set()

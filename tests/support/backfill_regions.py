@@ -47,7 +47,7 @@ class Copying:
         self.clock = MemoryClock()
         self.topology = topology(lanes=lanes, retention_days=retention_days)
         self.stream = self.topology.stream(STREAM)
-        self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=SeededEntropy(seed))
+        self.cloud = MemoryCloud(self.topology, clock=self.clock, entropy=SeededEntropy(seed))
         self.faults = Faults()
         """Faults of the target's log and backfills."""
         self.reading = Faults()
@@ -56,7 +56,7 @@ class Copying:
 
     def log(self, region: Region) -> Log:
         """A log, past all faults."""
-        return self.cloud.log(self.topology, STREAM, region)
+        return self.cloud.log(STREAM, region)
 
     def fill(
         self, records: int, *, of: Lane | None = None, events: int = 100, region: Region = SOURCE
@@ -99,7 +99,7 @@ class Copying:
         return sorted(self._table(region).items, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
 
     def _table(self, region: Region) -> Any:
-        return self.cloud.regions[region].table(self.stream.table.name)
+        return self.cloud.log_table(self.stream.name, region)
 
     def ports(
         self,
@@ -111,7 +111,7 @@ class Copying:
         """The ports of a Region, with its faults. `around` wraps both logs."""
         wrap = around or (lambda log: log)
         faults = self.faults if region == TARGET else self.reading
-        without_faults = self.cloud.ports(self.topology, region)
+        without_faults = self.cloud.ports(region)
         return replace(
             without_faults,
             clock=clock or self.clock,

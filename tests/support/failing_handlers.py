@@ -70,8 +70,8 @@ def dead_letters(world: World) -> DeadLetters:
         world.subscription,
         [lane(0), lane(1)],
         log=world.log,
-        ledger=world.cloud.ledger(world.topology, HOME),
-        doorbells=world.cloud.doorbells(world.topology, HOME),
+        ledger=world.cloud.ledger(HOME),
+        doorbells=world.cloud.doorbells(HOME),
         clock=world.clock,
     )
 

@@ -131,22 +131,22 @@ class World:
         self.clock = MemoryClock()
         self.entropy = SeededEntropy(seed)
         self.topology = topology(lanes, durability, retention_days, **subscription)
-        self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=self.entropy)
+        self.cloud = MemoryCloud(self.topology, clock=self.clock, entropy=self.entropy)
         for each in self.cloud.regions.values():
             each.create_table(EFFECTS, key_names=("id",))
         self.handler = handler or Recorder(effects=subscription.get("guarantee") == "exactly_once")
         self.telemetry = Counting()
         self.faults = Faults()
-        self.origin_log = self.cloud.log(self.topology, STREAM, HOME)
+        self.origin_log = self.cloud.log(STREAM, HOME)
         self._batches = 0
         self._look_at(delivered_in)
 
     def _look_at(self, region: Region) -> None:
         self.region = region
-        self.queue = self.cloud.queue(self.topology, SUBSCRIPTION, region)
-        self.timers = self.cloud.timers(self.topology, SUBSCRIPTION, region)
-        self.table = self.cloud.regions[region].table(self.stream.table.name)
-        self.log = self.cloud.log(self.topology, STREAM, region)
+        self.queue = self.cloud.queue(SUBSCRIPTION, region)
+        self.timers = self.cloud.timers(SUBSCRIPTION, region)
+        self.table = self.cloud.log_table(self.stream.name, region)
+        self.log = self.cloud.log(STREAM, region)
         self._reader: StreamReader = self.table.stream.reader()
 
     def at(self, region: Region, *, handler: Handler | None = None) -> "World":
@@ -166,11 +166,11 @@ class World:
 
     @property
     def ledger(self) -> Ledger:
-        return self.cloud.ledger(self.topology, self.region)
+        return self.cloud.ledger(self.region)
 
     def ports(self, region: Region | None = None) -> Ports:
         """The ports of a Region, without faults."""
-        return self.cloud.ports(self.topology, region or self.region)
+        return self.cloud.ports(region or self.region)
 
     @property
     def recorder(self) -> Recorder:
@@ -264,11 +264,11 @@ class World:
         return LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)
 
     def cursor(self, of: Lane = LANE) -> Cursor:
-        return self.cloud.ledger(self.topology, self.region).state(self.key_of(of)).cursor(self.region)
+        return self.cloud.ledger(self.region).state(self.key_of(of)).cursor(self.region)
 
     def run_dies(self, of: Lane = LANE) -> None:
         """Leave a lane as a run does that began after its doorbell came again, and was never heard of."""
-        ledger, key = self.cloud.ledger(self.topology, self.region), self.key_of(of)
+        ledger, key = self.cloud.ledger(self.region), self.key_of(of)
         cursor = ledger.state(key).cursor(self.region)
         if not (
             cursor.running or cursor.attempting or cursor.crashes or 0 in cursor.roster.retrying.values()
@@ -284,7 +284,7 @@ class World:
         """One batch of the table's stream through the relay; returns how many changes it held."""
         batch = self._reader.take(count, choose)
         appended = [news for change in batch if (news := from_stream_record(change.event())) is not None]
-        doorbells = self.faults.doorbells(self.cloud.doorbells(self.topology, self.region))
+        doorbells = self.faults.doorbells(self.cloud.doorbells(self.region))
         standings = Standings.of(self.subscription, self.ports())
         failed = relay(
             appended,
@@ -324,7 +324,7 @@ class World:
         deliverer = by or self.deliverer()
         for _ in range(2000):
             while (body := self.timers.take()) is not None:
-                bells = self.faults.doorbells(self.cloud.doorbells(self.topology, self.region))
+                bells = self.faults.doorbells(self.cloud.doorbells(self.region))
                 if bells.ring(SUBSCRIPTION, [from_body(body)]):
                     self.timers.send(body, delay_seconds=1)
             messages = self.receive()
@@ -340,16 +340,16 @@ class World:
 
     def ring_body(self, body: str) -> None:
         """Ring by a timer's message."""
-        assert not self.cloud.doorbells(self.topology, self.region).ring(SUBSCRIPTION, [from_body(body)])
+        assert not self.cloud.doorbells(self.region).ring(SUBSCRIPTION, [from_body(body)])
 
     def parked(self, of: Lane = LANE) -> dict[str, Parked]:
         """The lane's parked keys, by key."""
         key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)
-        state = self.cloud.ledger(self.topology, self.region).state(key)
+        state = self.cloud.ledger(self.region).state(key)
         return {parked.key: parked for parked in state.parked.get(self.region, {}).values()}
 
     def ring_all(self, lanes: Iterable[Lane]) -> None:
         """Ring every lane again, as reconciliation does."""
         minute = self.clock.now_ms() // 60_000
         bells = [Doorbell(StreamName(STREAM), of, self.log.tail(of).sequence, again=minute) for of in lanes]
-        self.cloud.doorbells(self.topology, self.region).ring(SUBSCRIPTION, bells)
+        self.cloud.doorbells(self.region).ring(SUBSCRIPTION, bells)

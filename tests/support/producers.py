@@ -24,7 +24,7 @@ def producer(
     behind = faults or {}
 
     def log_of(stream: StreamTopology, at: Region) -> Log:
-        log = world.cloud.log(world.topology, stream.name, at)
+        log = world.cloud.log(stream.name, at)
         return behind[at].log(log) if at in behind else log
 
     return Fabric(
@@ -47,7 +47,7 @@ def always(fault: Fault, *names: str) -> Rule:
 
 def records(world: World, origin: Region, *, seen_in: Region | None = None) -> list[Record]:
     """All records of an origin's lanes, as they stand in its own Region or in another."""
-    log = world.cloud.log(world.topology, STREAM, seen_in or origin)
+    log = world.cloud.log(STREAM, seen_in or origin)
     found: list[Record] = []
     for index in range(world.stream.definition.lanes):
         found += log.read(lane(index, origin), SequenceNumber(0), records_max=1000).records

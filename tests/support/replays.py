@@ -18,8 +18,8 @@ def replay_of(
         world.stream,
         into=into,
         log=faults.log(world.log),
-        ledger=faults.ledger(world.cloud.ledger(world.topology, HOME)),
-        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, HOME)),
+        ledger=faults.ledger(world.cloud.ledger(HOME)),
+        doorbells=faults.doorbells(world.cloud.doorbells(HOME)),
         clock=world.clock,
         entropy=world.entropy,
     )

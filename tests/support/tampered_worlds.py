@@ -43,7 +43,7 @@ def wrong(world: World) -> FindingKind | None:
 
 
 def log_table(world: World) -> MemoryTable:
-    return world.cloud.regions[world.region].table(world.stream.table.name)
+    return world.cloud.log_table(world.stream.name, world.region)
 
 
 def put(world: World, record: Record) -> None:

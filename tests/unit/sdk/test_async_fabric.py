@@ -43,9 +43,7 @@ class Shop:
             HOME,
             clock=self.world.clock,
             entropy=self.world.entropy,
-            log_of=lambda stream, region: self._log(
-                self.world.cloud.log(self.world.topology, stream.name, region)
-            ),
+            log_of=lambda stream, region: self._log(self.world.cloud.log(stream.name, region)),
             outbox=self.world.cloud.outbox(HOME),
             parallel_lanes=workers,
         )
@@ -244,7 +242,7 @@ def test_a_batch_of_unknown_outcome_is_settled() -> None:
         clock=world.clock,
         entropy=world.entropy,
         append_timeout_seconds=0.5,
-        log_of=lambda stream, region: faults.log(world.cloud.log(world.topology, stream.name, region)),
+        log_of=lambda stream, region: faults.log(world.cloud.log(stream.name, region)),
         parallel_lanes=0,
     )
 

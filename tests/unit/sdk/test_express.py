@@ -90,7 +90,7 @@ class Shop:
     def __init__(self, *, has_threads: bool = False, definition: str = DEFINITION) -> None:
         self.clock, entropy = MemoryClock(), SeededEntropy(1)
         topology = Topology(parse_definition(definition))
-        cloud = MemoryCloud.of(topology, clock=self.clock, entropy=entropy)
+        cloud = MemoryCloud(topology, clock=self.clock, entropy=entropy)
         self.bells = {region: Bells() for region in topology.regions}
         self.fabric = Fabric(
             topology,
@@ -99,7 +99,7 @@ class Shop:
             entropy=entropy,
             failover=[AWAY],
             outbox=cloud.outbox(HOME),
-            log_of=lambda stream, region: cloud.log(topology, stream.name, region),
+            log_of=lambda stream, region: cloud.log(stream.name, region),
             doorbells_of=lambda region: self.bells[region],
             parallel_lanes=1 if has_threads else 0,
         )
@@ -149,7 +149,7 @@ def test_the_queue_drops_the_relays_doorbell_for_the_same_tail() -> None:
     express = Express(lambda region: world.ports(region).doorbells, clock=world.clock, has_threads=False)
     record = world.put(event("e1"))
     express.ring(world.stream, record)
-    queue = world.cloud.queue(world.topology, SUBSCRIPTION, HOME)
+    queue = world.cloud.queue(SUBSCRIPTION, HOME)
     assert len(queue) == 1
     world.relay_all()
     assert len(queue) == 1
@@ -198,14 +198,14 @@ def test_what_nobody_foresaw_is_said_and_the_next_doorbell_goes_out(
     def doorbells_of(region: Region) -> MemoryDoorbells:
         if broken:
             raise LookupError(broken.pop())
-        return world.cloud.doorbells(world.topology, region)
+        return world.cloud.doorbells(region)
 
     express = Express(doorbells_of, clock=world.clock)
     for number in (1, 2):
         record = world.put(event(f"e{number}"))
         express.ring(world.stream, record)
         assert express.wait(10)
-    assert len(world.cloud.queue(world.topology, SUBSCRIPTION, HOME)) == 1
+    assert len(world.cloud.queue(SUBSCRIPTION, HOME)) == 1
     assert [one.levelname for one in caplog.records if one.name == "eventfabric"] == ["ERROR"]
 
 
@@ -217,7 +217,7 @@ def test_a_fabric_without_doorbells_publishes_all_the_same() -> None:
         clock=world.clock,
         entropy=world.cloud.entropy,
         parallel_lanes=0,
-        log_of=lambda stream, region: world.cloud.log(world.topology, stream.name, region),
+        log_of=lambda stream, region: world.cloud.log(stream.name, region),
     )
     fabric.publish(STREAM, key="k", type="placed")
     assert fabric.flush(0)

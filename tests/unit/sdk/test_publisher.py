@@ -52,11 +52,11 @@ class World:
         clock = MemoryClock()
         self.down = False
         self.faults = Faults(*rules)
-        self.cloud = MemoryCloud.of(TOPOLOGY, clock=clock, entropy=SeededEntropy(1))
+        self.cloud = MemoryCloud(TOPOLOGY, clock=clock, entropy=SeededEntropy(1))
         self.fabric = Fabric(
             TOPOLOGY,
             US,
-            log_of=lambda stream, region: self.faults.log(self.cloud.log(TOPOLOGY, stream.name, region)),
+            log_of=lambda stream, region: self.faults.log(self.cloud.log(stream.name, region)),
             clock=clock,
             entropy=SeededEntropy(2),
             parallel_lanes=parallel_lanes,

@@ -39,9 +39,7 @@ class Shop:
             HOME,
             clock=self.world.clock,
             entropy=self.world.entropy,
-            log_of=lambda stream, region: self._log(
-                self.world.cloud.log(self.world.topology, stream.name, region)
-            ),
+            log_of=lambda stream, region: self._log(self.world.cloud.log(stream.name, region)),
             parallel_lanes=workers,
         )
 

@@ -60,7 +60,7 @@ class Shop:
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
         self.set_to: Any = None
-        steps = self.faults.steps(self.world.cloud.steps(self.world.topology, STREAM, HOME))
+        steps = self.faults.steps(self.world.cloud.steps(STREAM, HOME))
         maker = StepMaker(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lambda: steps)
         self.handler = SubscriberHandler(
             self.charge, clock=self.world.clock, transactional=False, steps=maker
@@ -320,8 +320,8 @@ def test_a_step_that_could_not_be_noted_is_not_begun() -> None:
 @pytest.mark.parametrize("done", [True, False], ids=["done", "in doubt"])
 def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
     shop = Shop()
-    ours = shop.world.cloud.steps(shop.world.topology, STREAM, HOME)
-    theirs = shop.world.cloud.steps(shop.world.topology, STREAM, AWAY)
+    ours = shop.world.cloud.steps(STREAM, HOME)
+    theirs = shop.world.cloud.steps(STREAM, AWAY)
     key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
     theirs.begin(key)
     if done:
@@ -342,8 +342,8 @@ def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
 def test_what_a_former_owner_left_in_doubt_is_settled_as_the_handler_sees_it(happened: bool) -> None:
     shop = Shop()
     world = shop.world
-    ours = world.cloud.steps(world.topology, STREAM, HOME)
-    theirs = world.cloud.steps(world.topology, STREAM, AWAY)
+    ours = world.cloud.steps(STREAM, HOME)
+    theirs = world.cloud.steps(STREAM, AWAY)
     key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
     operations = Operations(world.topology, HOME, world.ports(HOME))
     theirs.begin(key)
@@ -370,7 +370,7 @@ def test_what_a_former_owner_left_in_doubt_is_settled_as_the_handler_sees_it(hap
 def test_without_a_handover_other_regions_records_are_their_own() -> None:
     world = World()
     key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
-    world.cloud.steps(world.topology, STREAM, AWAY).begin(key)
+    world.cloud.steps(STREAM, AWAY).begin(key)
     world.cloud.replicate()
     operations = Operations(world.topology, HOME, world.ports(HOME))
     assert operations.step(SUBSCRIPTION, "e1", "charge", source="/t") is None

@@ -22,7 +22,7 @@ def test_a_step_whose_note_is_replicated_last_is_made_again_by_the_key_that_the_
             raise ValueError("behind the step")
 
     def deliver(world: World, others: tuple[Region, ...]) -> None:
-        steps = world.cloud.steps(world.topology, STREAM, world.region)
+        steps = world.cloud.steps(STREAM, world.region)
         maker = StepMaker(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lambda: steps, others)
         handler = SubscriberHandler(charge, clock=world.clock, transactional=False, steps=maker)
         world.deliver(by=world.deliverer(handler=handler))

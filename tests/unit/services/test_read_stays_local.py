@@ -65,7 +65,7 @@ def poisoned(fields: dict[str, Any] | None = None, *, delivered: int = 1) -> Wor
 
 
 def log_table(world: World) -> Any:
-    return world.cloud.regions[HOME].table(world.stream.table.name)
+    return world.cloud.log_table(world.stream.name, HOME)
 
 
 def ledger_table(world: World) -> Any:
@@ -169,7 +169,7 @@ class TestALogItem:
                 break
         report = backfiller.report(backfill.id)
         assert "attribute h" in str(report.lanes[LANE].failures)
-        assert world.cloud.log(world.topology, STREAM, AWAY).tail(OTHER).sequence == 1
+        assert world.cloud.log(STREAM, AWAY).tail(OTHER).sequence == 1
 
     def test_a_record_that_no_reader_would_take_is_not_made(self) -> None:
         tail = Tail(SequenceNumber(limits.SEQUENCE_MAX), EMPTY_TAIL.chain, HybridTime(0))

@@ -62,15 +62,15 @@ class Shop:
     @classmethod
     def new(cls) -> "Shop":
         topology, clock = Topology(parse_definition(DEFINITION)), MemoryClock()
-        return cls(topology, MemoryCloud.of(topology, clock=clock, entropy=SeededEntropy()), clock)
+        return cls(topology, MemoryCloud(topology, clock=clock, entropy=SeededEntropy()), clock)
 
     def ports(self, region: Region) -> Ports:
-        return self.cloud.ports(self.topology, region)
+        return self.cloud.ports(region)
 
     def put(self) -> Record:
         batch = batch_of([event("a1")], bytes(16))
         record = record_at(EMPTY_TAIL, LANE, batch, now_ms=self.clock.now_ms(), retention_seconds=None)
-        assert self.cloud.log(self.topology, STREAM, HOME).append(record) is None
+        assert self.cloud.log(STREAM, HOME).append(record) is None
         return record
 
     def put_cursor(self, subscription: str, record: Record) -> None:
@@ -82,11 +82,11 @@ class Shop:
         self.cloud.regions[HOME].table(self.topology.ledger.name).write("Put", {"Item": item})
 
     def circuit(self, subscription: str) -> Circuit:
-        ledger = self.cloud.ledger(self.topology, HOME)
+        ledger = self.cloud.ledger(HOME)
         return ledger.standing(StreamName(STREAM), SubscriptionName(subscription)).circuit
 
     def switch(self, subscription: str, to: Circuit) -> None:
-        ledger = self.cloud.ledger(self.topology, HOME)
+        ledger = self.cloud.ledger(HOME)
         names = StreamName(STREAM), SubscriptionName(subscription)
         assert ledger.switch(*names, self.circuit(subscription), to)
 

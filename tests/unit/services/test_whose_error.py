@@ -70,7 +70,7 @@ def test_a_row_that_stays_busy_ends_a_producers_transaction_as_contended_and_not
 
 def test_a_producer_waits_for_another_producers_transaction_at_the_tail() -> None:
     world = World()
-    refuse_times(world.cloud.regions[HOME].table(world.stream.table.name), 3, CONFLICT, "Put")
+    refuse_times(world.cloud.log_table(world.stream.name, HOME), 3, CONFLICT, "Put")
     record = world.record(EMPTY_TAIL, event("e"))
     batch = Batch(record.batch_id, record.count, record.types, record.payload)
     assert world.appender().append(LANE, batch).sequence == 0

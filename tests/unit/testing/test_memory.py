@@ -78,9 +78,7 @@ def test_a_record_passes_to_the_other_region_bit_for_bit_and_not_back() -> None:
     world = World()
     record = world.put(event("a"))
     assert world.cloud.replicate() == 1
-    assert world.cloud.log(world.topology, "orders", AWAY).read(
-        LANE, record.sequence, records_max=1
-    ).records == (record,)
+    assert world.cloud.log("orders", AWAY).read(LANE, record.sequence, records_max=1).records == (record,)
     assert world.cloud.replicate() == 0
 
 

@@ -229,7 +229,7 @@ class QueuePoller(Poller):
         name = f"deliver {subscription} {region} {number}"
         super().__init__(Function(world, name, region, deliver.handle, subscription))
         self._channel = f"queue/{region}/{subscription}"
-        self._queue = world.cloud.queue(world.topology, subscription, region)
+        self._queue = world.cloud.queue(subscription, region)
 
     def poll(self) -> None:
         """See Poller."""
@@ -261,7 +261,7 @@ class TimerPoller(Poller):
     def __init__(self, world: World, region: str, subscription: str) -> None:
         super().__init__(Function(world, f"timer {subscription} {region}", region, timer.handle))
         self._channel = f"timers/{region}/{subscription}"
-        self._timers = world.cloud.timers(world.topology, subscription, region)
+        self._timers = world.cloud.timers(subscription, region)
 
     def poll(self) -> None:
         """See Poller."""

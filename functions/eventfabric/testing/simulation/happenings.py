@@ -216,7 +216,7 @@ def passes(world: World, happening: Happening) -> None:
 
 def expire(world: World, happening: Happening) -> None:
     """Expire items of a Region's log that are past their time, whoever wrote them; this replicates."""
-    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
+    table = world.cloud.log_table(world.plan.stream, happening.region)
     table.expire(_EXPIRY, world.time.now_ms() // 1000)
     world.look("expiry")
 

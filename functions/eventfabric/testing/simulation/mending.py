@@ -32,7 +32,7 @@ _TRY_SECONDS: Final = 45.0
 
 def lose_record(world: World, happening: Happening) -> None:
     """Delete a record within one of the Region's own lanes; an operator hears of it later, and repairs it."""
-    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
+    table = world.cloud.log_table(world.plan.stream, happening.region)
     items = _within(table, happening.region)
     if not items:
         return
@@ -80,7 +80,7 @@ def _mend(world: World, happening: Happening, backup: "Backup", record: Record) 
 
 def _stands(world: World, happening: Happening, record: Record) -> bool:
     """Tell if something is there again: the restored record, the skip, or what reconciliation found elsewhere."""
-    log = world.cloud.log(world.topology, world.plan.stream, happening.region)
+    log = world.cloud.log(world.plan.stream, happening.region)
     page = log.read(record.lane, record.sequence, records_max=1)
     return bool(page.records) and page.records[0].sequence == record.sequence
 
@@ -89,7 +89,7 @@ class Backup:
     """The log as it was, with everything appended since."""
 
     def __init__(self, world: World, happening: Happening) -> None:
-        self._log: MemoryLog = world.cloud.log(world.topology, world.plan.stream, happening.region)
+        self._log: MemoryLog = world.cloud.log(world.plan.stream, happening.region)
         table = world.cloud.regions[happening.region].table(
             world.topology.stream(world.plan.stream).table.name
         )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from eventfabric.testing.memory.cloud import Link
+from eventfabric.testing.memory.replication import TableLink
 from eventfabric.testing.simulation.world import World
 
 _LATE_SHARE: Final = 0.5
@@ -12,7 +12,7 @@ _LATE_SECONDS: Final = (5.0, 40.0, 200.0)
 class Courier:
     """Takes the changes of one table from one Region to another. Some tables are later than others."""
 
-    def __init__(self, world: World, link: Link) -> None:
+    def __init__(self, world: World, link: TableLink) -> None:
         self._world = world
         self._link = link
         self._source = link.source.region

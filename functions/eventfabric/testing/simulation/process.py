@@ -40,7 +40,7 @@ class Process(Machine):
     def _ports(self, region: str) -> Ports:
         requests = Requests(_Resent(self, region))
         without_faults = replace(
-            self.world.cloud.ports(self.world.topology, region, requests=requests),
+            self.world.cloud.ports(region, requests=requests),
             ledger=ObservedLedger(self, region, requests),
             clock=self.clock,
             at=lambda other: self.ports if other == self.region else self._ports(other),

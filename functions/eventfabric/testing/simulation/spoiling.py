@@ -82,9 +82,9 @@ def garbage(world: World, happening: Happening) -> None:
             return
         body = random.choice(bodies)
         if random.random() < 0.3:
-            world.cloud.timers(world.topology, name, region).send(body, delay_seconds=0)
+            world.cloud.timers(name, region).send(body, delay_seconds=0)
         else:
-            queue = world.cloud.queue(world.topology, name, region)
+            queue = world.cloud.queue(name, region)
             queue.send(
                 body, group=f"garbage {number}", deduplication_id=f"{happening.after_seconds} {number}"
             )
@@ -139,9 +139,7 @@ def _put_behind(world: World, happening: Happening, distance: int, about: Item) 
     region, random = happening.region, _random(world, happening)
     table = _log_of(world, region)
     lane = Lane.parse(f"{region}/0.{random.randrange(world.plan.lanes)}")
-    end = lane_end(
-        world.cloud.log(world.topology, world.plan.stream, region), lane, now_ms=world.time.now_ms()
-    )
+    end = lane_end(world.cloud.log(world.plan.stream, region), lane, now_ms=world.time.now_ms())
     sequence = end.tail.sequence + distance
     item = {PK: {"S": str(lane)}, SK: {"N": str(sequence)}, **about, **_foreign(happening)}
     if any((one[PK], one[SK]) == (item[PK], item[SK]) for one in table.items):
@@ -190,7 +188,7 @@ def _random(world: World, happening: Happening) -> Random:
 
 
 def _log_of(world: World, region: str) -> MemoryTable:
-    return world.cloud.regions[region].table(world.topology.stream(world.plan.stream).table.name)
+    return world.cloud.log_table(world.plan.stream, region)
 
 
 def _tampered(world: World, what: str, region: str, lane: str, sequence: int) -> None:

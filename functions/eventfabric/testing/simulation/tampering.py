@@ -90,7 +90,7 @@ def made_anew(world: World, happening: Happening) -> None:
         for one in world.cloud.regions[region].table(world.log_table).items
     ):
         return  # too late: something is there already
-    ledger = world.cloud.ledger(world.topology, region)
+    ledger = world.cloud.ledger(region)
     for subscription in world.topology.subscriptions_in(region):
         for index in range(world.plan.lanes):
             lane = f"{region}/0.{index}"

@@ -110,7 +110,7 @@ class World:
         self.time = SimulatedTime(self.schedule)
         self.entropy = SeededEntropy(plan.seed)
         self.topology = topology or Topology(parse_definition(definition_of(plan)))
-        self.cloud = MemoryCloud.of(self.topology, clock=self.time, entropy=self.entropy)
+        self.cloud = MemoryCloud(self.topology, clock=self.time, entropy=self.entropy)
         self.entries: list[history.AnyEntry] = []
         self.processes: list[Running] = []
         self.healed = False
@@ -155,7 +155,7 @@ class World:
 
     def deploy_settings(self, plan: Plan) -> None:
         """Deploy other settings for functions that start from now on. Tables, queues and names stay."""
-        self.topology = Topology(parse_definition(definition_of(plan)))
+        self.topology = self.cloud.topology = Topology(parse_definition(definition_of(plan)))
 
     def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
         """Add an entry to the history."""
@@ -238,7 +238,7 @@ class World:
 
         def arrive() -> None:
             self.schedule.pause(seconds)
-            self.cloud.doorbells(self.topology, region).ring(subscription, [doorbell])
+            self.cloud.doorbells(region).ring(subscription, [doorbell])
             self.schedule.wake(f"queue/{region}/{subscription}")
 
         self.schedule.spawn(f"late bell {self.schedule.steps}", arrive)
@@ -256,8 +256,8 @@ class World:
         """Return the end of every lane in every Region's log."""
         found: list[history.LaneEnd] = []
         for region in self.plan.regions:
-            log = self.cloud.log(self.topology, self.plan.stream, region)
-            table = self.cloud.regions[region].table(self.topology.stream(self.plan.stream).table.name)
+            log = self.cloud.log(self.plan.stream, region)
+            table = self.cloud.log_table(self.plan.stream, region)
             lanes: dict[str, int] = {}
             foreign: set[str] = set()
             for item in table.items:
@@ -278,7 +278,7 @@ class World:
         found: dict[str, str] = {}
         for subscription in self.topology.subscriptions.values():
             for region in subscription.regions:
-                ledger = self.cloud.ledger(self.topology, region)
+                ledger = self.cloud.ledger(region)
                 standing = ledger.standing(StreamName(self.plan.stream), SubscriptionName(subscription.name))
                 if standing.circuit.state.value != "closed":
                     found[f"{region}/{subscription.name}"] = standing.circuit.state.value
@@ -287,8 +287,7 @@ class World:
     def waiting(self) -> int:
         """Return the number of messages in queues and timers."""
         return sum(
-            len(self.cloud.queue(self.topology, name, region))
-            + len(self.cloud.timers(self.topology, name, region))
+            len(self.cloud.queue(name, region)) + len(self.cloud.timers(name, region))
             for name, one in self.topology.subscriptions.items()
             for region in one.regions
         )

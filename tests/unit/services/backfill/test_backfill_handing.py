@@ -58,7 +58,7 @@ class TestBegin:
         def other_is_faster(called: str, overall: int, of_name: int) -> Fault | None:
             if called == "backfills.replace" and not made:
                 made.append(replace(world.backfiller().find("other"), id="2026-a", version=0, by="other"))
-                stored = world.cloud.backfills(world.topology, TARGET)
+                stored = world.cloud.backfills(TARGET)
                 assert stored.replace(None, made[0])
             return None
 

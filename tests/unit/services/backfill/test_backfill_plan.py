@@ -66,7 +66,7 @@ def filled(records: int = 5, **settings: int) -> tuple[Copying, list[Record]]:
 
 
 def undecodable(world: Copying, record: Record) -> None:
-    table = world.cloud.regions[SOURCE].table(world.stream.table.name)
+    table = world.cloud.log_table(world.stream.name, SOURCE)
     table.write("Put", {"Item": {**record_item.to_item(record), "n": {"N": "0"}}})
 
 

@@ -17,7 +17,7 @@ from tests.support.backfill_regions import SOURCE, TARGET, Copying, lane
 
 
 def stored(world: Copying, backfill_id: str) -> list[SliceProgress]:
-    return world.cloud.backfills(world.topology, TARGET).slices(backfill_id, after=None, count=1000)[0]
+    return world.cloud.backfills(TARGET).slices(backfill_id, after=None, count=1000)[0]
 
 
 def test_a_worker_goes_on_from_the_page_where_another_ended() -> None:

@@ -45,7 +45,7 @@ class Worker:
             self.backfill.id,
             source=self.source,
             target=world.faults.log(self.target),
-            backfills=world.faults.backfills(world.cloud.backfills(world.topology, TARGET)),
+            backfills=world.faults.backfills(world.cloud.backfills(TARGET)),
             clock=world.clock,
             entropy=SeededEntropy(7),
             stopped=stopped,
@@ -53,7 +53,7 @@ class Worker:
         return copier.copy(self.progress, deadline_ms=deadline_ms)
 
     def stored(self) -> SliceProgress | None:
-        backfills = self.world.cloud.backfills(self.world.topology, TARGET)
+        backfills = self.world.cloud.backfills(TARGET)
         return backfills.slice(self.backfill.id, lane(), self.progress.slice.start.sequence)
 
     def left(self, at: Seam, records: int, *, failure: str = "") -> SliceProgress:

@@ -152,7 +152,7 @@ class TestWhatIsNotWritten:
             "unknown",
             source=world.log(SOURCE),
             target=world.log(TARGET),
-            backfills=world.cloud.backfills(world.topology, TARGET),
+            backfills=world.cloud.backfills(TARGET),
             clock=world.clock,
             entropy=SeededEntropy(),
         )

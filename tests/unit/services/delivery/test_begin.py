@@ -43,7 +43,7 @@ def time_of(world: World) -> str:
 
 
 def pins(world: World, region: Region = HOME) -> dict[Region, int]:
-    ledger = world.cloud.ledger(world.topology, region)
+    ledger = world.cloud.ledger(region)
     return dict(ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION)).starts)
 
 

@@ -43,7 +43,7 @@ class Downstream:
 
 
 def circuit(world: World) -> Circuit:
-    ledger = world.cloud.ledger(world.topology, world.region)
+    ledger = world.cloud.ledger(world.region)
     return ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION)).circuit
 
 
@@ -57,7 +57,7 @@ def go_on(world: World, seconds: float, by: Callable[[], Deliverer]) -> None:
     """Relay, timers and deliveries for so long, second by second."""
     for _ in range(round(seconds)):
         world.relay_all()
-        bells = world.cloud.doorbells(world.topology, world.region)
+        bells = world.cloud.doorbells(world.region)
         while (body := world.timers.take()) is not None:
             bells.ring(SUBSCRIPTION, [from_body(body)])
         for message in world.receive():
@@ -219,7 +219,7 @@ def test_some_poison_keys_hold_up_healthy_events_of_any_lane_for_a_probe_or_two_
 def go_on_by_lane(world: World, of_lane: dict[Lane, Deliverer]) -> None:
     """One second, in which each lane has a function instance of its own."""
     world.relay_all()
-    bells = world.cloud.doorbells(world.topology, world.region)
+    bells = world.cloud.doorbells(world.region)
     while (body := world.timers.take()) is not None:
         bells.ring(SUBSCRIPTION, [from_body(body)])
     for message in world.receive():

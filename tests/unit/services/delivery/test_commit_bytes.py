@@ -77,9 +77,7 @@ def test_a_commit_of_too_much_is_refused_before_it_is_sent() -> None:
     (parked,) = world.parked().values()
     edited = [ParkedChange(None, replace_with(parked, number)) for number in range(40)]
     with pytest.raises(RefusedError, match="TransactionTooLarge: 41 writes"):
-        world.cloud.ledger(world.topology, LANE.origin).commit(
-            world.key_of(LANE), START, START, parked=edited
-        )
+        world.cloud.ledger(LANE.origin).commit(world.key_of(LANE), START, START, parked=edited)
 
 
 def test_what_fits_one_commit_is_counted_by_actions_and_by_bytes() -> None:

@@ -32,7 +32,7 @@ def decide(world: World, made: Decision, *, of: Lane = LANE) -> None:
     """Write down a decision about a batch whose first copy stands in that lane."""
     decided = [Decided(world.key_of(of), made, world.clock.now_ms() // 1000 + 60)]
     state = world.ledger.state(world.key_of(NOTED_LANE)).cursor(made.region)
-    ledger = world.cloud.ledger(world.topology, made.region)
+    ledger = world.cloud.ledger(made.region)
     assert isinstance(ledger.commit(world.key_of(NOTED_LANE), state, state, decided=decided), Committed)
 
 

@@ -183,7 +183,7 @@ def test_a_subscription_paused_between_a_lost_race_and_the_next_try_is_not_tried
     def lose_and_pause(called: str, overall: int, of_name: int) -> Fault | None:
         if (called, of_name) == ("ledger.commit", 1):
             cursor = world.cursor()
-            world.cloud.ledger(world.topology, world.region).commit(
+            world.cloud.ledger(world.region).commit(
                 world.key_of(LANE), cursor, replace(cursor, crashes=1)
             )  # somebody else's
             assert operator(world).pause("maintenance")

@@ -32,7 +32,7 @@ def expire(world: World) -> int:
     """Delete every record whose time to live is over, in all Regions; returns how many in the world's own."""
     deleted = 0
     for region in world.stream.definition.regions:
-        table = world.cloud.regions[region].table(world.stream.table.name)
+        table = world.cloud.log_table(world.stream.name, region)
         for item in table.items:
             if "x" in item and int(item["x"]["N"]) * 1000 < world.clock.now_ms():
                 table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})

@@ -140,7 +140,7 @@ def test_of_a_noted_batch_whose_first_copy_is_here_nothing_is_handed_out() -> No
     world = World()
     first_copy(world)
     record = noted(world)
-    assert world.cloud.log(world.topology, STREAM, AWAY).append(record) is None
+    assert world.cloud.log(STREAM, AWAY).append(record) is None
     world.cloud.replicate()
     away = world.at(AWAY)
     for _ in range(2):

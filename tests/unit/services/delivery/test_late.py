@@ -27,7 +27,7 @@ from tests.support.recording_handler import Recorder
 def publish(world: World, *names: str, origin: Region = HOME, index: int = 0) -> Lane:
     """Append an event a name, of the key that it begins with, to a lane of an origin."""
     of = lane(index, origin)
-    log = world.cloud.log(world.topology, STREAM, origin)
+    log = world.cloud.log(STREAM, origin)
     for name in names:
         assert log.append(world.record(log.tail(of), event(name, key=name[0]), of=of)) is None
     return of

@@ -24,7 +24,7 @@ def lost(**settings: Any) -> World:
 
 def back(away: World, *, seconds: float = LATE_AFTER_SECONDS) -> dict[str, str | None]:
     """Return the later events of a1 and b1 when HOME is back, `seconds` after they were published."""
-    published_ms = away.cloud.log(away.topology, STREAM, HOME).tail(lane(0)).time >> 16
+    published_ms = away.cloud.log(STREAM, HOME).tail(lane(0)).time >> 16
     away.clock.advance(published_ms / 1000 + seconds - away.clock.now_ms() / 1000)
     away.cloud.heal(HOME)
     away.cloud.replicate()
@@ -77,7 +77,7 @@ def test_one_that_was_published_before_does_not_count() -> None:
 def test_one_that_the_subscription_does_not_want_does_not_count() -> None:
     away = lost(types=["placed"])
     of = lane(0, AWAY)
-    log = away.cloud.log(away.topology, STREAM, AWAY)
+    log = away.cloud.log(STREAM, AWAY)
     unwanted = event("a2", key="a", type="viewed")
     assert log.append(away.record(log.tail(of), unwanted, event("b2", key="b"), of=of)) is None
     away.deliver(of)

@@ -73,7 +73,7 @@ def test_one_that_was_published_in_the_very_same_moment_is_not_later() -> None:
     Failover(home.topology, source=HOME, target=AWAY, ports=home.ports(AWAY)).hand_over()
     away = home.at(AWAY)
     deliver_there(away, "a2", "x2")
-    logs = [home.cloud.log(home.topology, STREAM, region) for region in (HOME, AWAY)]
+    logs = [home.cloud.log(STREAM, region) for region in (HOME, AWAY)]
     assert logs[0].tail(lane(0)).time == logs[1].tail(lane(0, AWAY), before=SequenceNumber(1)).time
     home_is_back(away)
     away.deliver(lane(0))
@@ -93,7 +93,7 @@ def test_each_event_is_compared_by_its_own_time_and_not_by_that_of_the_first_wit
 def test_of_a_record_that_was_handed_out_in_part_only_that_part_counts() -> None:
     away = lost()
     of = lane(0, AWAY)
-    log = away.cloud.log(away.topology, STREAM, AWAY)
+    log = away.cloud.log(STREAM, AWAY)
     assert log.append(away.record(log.tail(of), event("a2", key="a"), event("b2", key="b"), of=of)) is None
     away.recorder.before = lambda events: away.clock.advance(10)
     assert away.deliver(of, time_ms=5_000).outcome is Outcome.HANDED_BACK
@@ -168,7 +168,7 @@ def test_of_several_regions_later_ones_it_is_the_last_published(last: Region) ->
 def test_of_two_later_events_in_one_record_the_last_one_is_told() -> None:
     away = lost()
     of = lane(0, AWAY)
-    log = away.cloud.log(away.topology, STREAM, AWAY)
+    log = away.cloud.log(STREAM, AWAY)
     pair = away.record(log.tail(of), event("a2", key="a"), event("a3", key="a"), of=of)
     assert log.append(pair) is None
     away.deliver(of)

@@ -50,7 +50,7 @@ def test_an_event_that_waits_costs_a_read_of_its_record_and_those_in_one_record_
 
 def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_nowhere_else() -> None:
     world = World().at(AWAY)
-    log = world.cloud.log(world.topology, STREAM, AWAY)
+    log = world.cloud.log(STREAM, AWAY)
     noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(7)))
     record = record_at(log.tail(THERE), THERE, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
     assert log.append(record) is None

@@ -32,7 +32,7 @@ def beaten(world: World, *, at: int = 1, tail: int | None = None) -> LaneResult:
 def test_who_decides_second_about_a_noted_batch_takes_what_was_decided() -> None:
     world = World()
     away, of = world.at(AWAY), lane(0, AWAY)
-    log = world.cloud.log(world.topology, STREAM, AWAY)
+    log = world.cloud.log(STREAM, AWAY)
     noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(0)))
     record = record_at(log.tail(of), of, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
     assert log.append(record) is None

@@ -23,7 +23,7 @@ OTHER_LANE = lane(1, AWAY)
 def noted(world: World, at: int = 0) -> Record:
     """A batch in AWAY that may also stand in HOME's lane."""
     batch = replace(batch_of([event("a")], BATCH), note=Note(LANE, SequenceNumber(at)))
-    tail = world.cloud.log(world.topology, "orders", AWAY).tail(NOTED_LANE)
+    tail = world.cloud.log("orders", AWAY).tail(NOTED_LANE)
     return record_at(tail, NOTED_LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
 
 
@@ -106,7 +106,7 @@ def test_each_region_decides_for_itself_only_where_each_delivers_all(deliver: st
     world = World(deliver=deliver, **settings)
     first_copy(world)
     theirs = Decided(world.key_of(LANE), decision(True, AWAY), world.clock.now_ms() // 1000 + 60)
-    ledger = world.cloud.ledger(world.topology, AWAY)
+    ledger = world.cloud.ledger(AWAY)
     assert isinstance(ledger.commit(world.key_of(NOTED_LANE), START, START, decided=[theirs]), Committed)
     world.cloud.replicate()
     decided, elsewhere = settled(world, noted(world))
@@ -131,10 +131,10 @@ def test_of_two_visits_only_one_decides() -> None:
 
 def test_whether_the_first_copy_is_here_is_asked_of_its_place_and_not_of_what_stands_behind() -> None:
     world = World()
-    assert world.cloud.log(world.topology, "orders", AWAY).append(noted(world)) is None
+    assert world.cloud.log("orders", AWAY).append(noted(world)) is None
     world.cloud.replicate()
     away = world.at(AWAY)
     spoilt = {"pk": {"S": str(LANE)}, "sk": {"N": "4000000"}, "junk": {"S": "?"}}
-    world.cloud.regions[AWAY].table(world.stream.table.name).write("Put", {"Item": spoilt})
+    world.cloud.log_table(world.stream.name, AWAY).write("Put", {"Item": spoilt})
     assert away.deliver(NOTED_LANE).outcome is Outcome.DELIVERED
     assert away.recorder.ids() == ["a"]

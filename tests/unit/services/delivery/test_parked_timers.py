@@ -151,7 +151,7 @@ def test_crashes_of_an_event_that_is_not_wanted_any_more_are_not_the_next_ones()
 def test_each_batch_that_was_decided_about_is_counted() -> None:
     world = World()
     away, of = world.at(AWAY), lane(0, AWAY)
-    log = world.cloud.log(world.topology, STREAM, AWAY)
+    log = world.cloud.log(STREAM, AWAY)
     for number in range(2):
         batch = batch_of([event(f"a{number}")], BatchId(bytes([number]) * 16))
         noted = replace(batch, note=Note(LANE, SequenceNumber(number)))

@@ -13,7 +13,7 @@ KEY = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t"
 
 
 def patient(world: World, faults: Faults) -> PatientSteps:
-    steps = faults.steps(world.cloud.steps(world.topology, STREAM, HOME))
+    steps = faults.steps(world.cloud.steps(STREAM, HOME))
     return PatientSteps(steps, clock=world.clock, entropy=world.entropy)
 
 

@@ -25,7 +25,7 @@ def appended(
 ) -> str | None:
     """Relay a batch that says (lane, tail); its positions are p0, p1 and so on."""
     seen = [Appended(f"p{n}", lane(index), SequenceNumber(tail)) for n, (index, tail) in enumerate(news)]
-    doorbells = world.cloud.doorbells(world.topology, HOME)
+    doorbells = world.cloud.doorbells(HOME)
     return relay(
         seen,
         world.stream,

@@ -63,11 +63,11 @@ class Relayed:
     again_from: str | None
 
     def rung(self, subscription: str) -> list[Lane]:
-        return [from_body(body).lane for body in self.cloud.queue(TOPOLOGY, subscription, HOME).bodies]
+        return [from_body(body).lane for body in self.cloud.queue(subscription, HOME).bodies]
 
 
 def relayed(*refused: tuple[str, Lane], owners: Sequence[str] = ("audit", "billing")) -> Relayed:
-    cloud = MemoryCloud.of(TOPOLOGY, clock=MemoryClock(), entropy=SeededEntropy(0))
+    cloud = MemoryCloud(TOPOLOGY, clock=MemoryClock(), entropy=SeededEntropy(0))
     doorbells = Refusing(
         cloud.regions[HOME],
         lambda name: TOPOLOGY.subscription(name).queue.name,

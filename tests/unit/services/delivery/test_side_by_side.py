@@ -139,7 +139,7 @@ def test_what_was_handled_beside_the_failure_that_opens_the_circuit_is_not_handl
     world = world_with(failing, "a1", "b1", "c1", "d1", concurrency=4, **settings)
     assert world.deliver().outcome is Outcome.WAITING
     assert (world.cursor().sequence, world.recorder.ids()) == (4, ["c1", "d1"])
-    standing = world.cloud.ledger(world.topology, LANE.origin).standing(
+    standing = world.cloud.ledger(LANE.origin).standing(
         world.key_of(LANE).stream, world.key_of(LANE).subscription
     )
     assert standing.circuit.state is CircuitState.OPEN

@@ -14,7 +14,7 @@ def test_a_lane_that_is_taken_over_already_is_left_as_it_stands() -> None:
     away = world.at(AWAY)
     hand_over(away)
     away.deliver()
-    ledger = away.cloud.ledger(away.topology, AWAY)
+    ledger = away.cloud.ledger(AWAY)
     before = ledger.state(away.key_of(LANE))
     taken = take_over(
         away.key_of(LANE),

@@ -80,7 +80,7 @@ def test_dead_keys_stay_dead_and_the_new_owner_lists_and_redrives_them() -> None
         log=away.log,
         ledger=away.ledger,
         clock=away.clock,
-        doorbells=away.cloud.doorbells(away.topology, AWAY),
+        doorbells=away.cloud.doorbells(AWAY),
     )
     (letter,) = letters.find()
     letters.redrive(letter)
@@ -332,7 +332,7 @@ def letters_of(world: World) -> DeadLetters:
         log=world.log,
         ledger=world.ledger,
         clock=world.clock,
-        doorbells=world.cloud.doorbells(world.topology, world.region),
+        doorbells=world.cloud.doorbells(world.region),
     )
 
 

@@ -115,7 +115,7 @@ def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int
     found = found_in(world, start, kept=Kept(kept_ms, world.clock.now_ms(), world.clock.now_ms()))
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
     assert found == Cursor(SequenceNumber(6), SequenceNumber(6), chain)
-    ledger = world.cloud.ledger(world.topology, world.region)
+    ledger = world.cloud.ledger(world.region)
     ledger.commit(LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE), world.cursor(), found)
     assert world.deliver().outcome is Outcome.DELIVERED
     assert world.recorder.ids() == ["3.0", "3.1", "4.0", "4.1"]

@@ -194,7 +194,7 @@ class TestSurvey:
         world.put(event("a"), event("b"))
         tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
         found = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
-        doorbells = world.cloud.doorbells(world.topology, HOME)
+        doorbells = world.cloud.doorbells(HOME)
         assert ring_again(found, doorbells=doorbells, now_ms=7 * 60_000 + 59_999) == found
         bells = [from_body(body) for body in world.queue.bodies]
         assert bells == [Doorbell(StreamName(STREAM), LANE, SequenceNumber(2), again=7)]

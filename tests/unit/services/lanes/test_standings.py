@@ -33,7 +33,7 @@ class Asking:
 
     def _elsewhere(self, region: Region) -> Ledger:
         self.asked.append(region)
-        return self.there.ledger(self.world.cloud.ledger(self.world.topology, region))
+        return self.there.ledger(self.world.cloud.ledger(region))
 
     def reads(self) -> int:
         return self.here.count("ledger.standing")
@@ -158,7 +158,7 @@ def test_by_the_definition_a_lane_is_delivered_by_its_origin_with_no_number_yet(
 
 def test_where_regions_share_one_state_it_is_kept_under_one_of_them_and_else_under_each() -> None:
     shared = World(durability="quorum")
-    home, away = (shared.cloud.ledger(shared.topology, region) for region in (HOME, AWAY))
+    home, away = (shared.cloud.ledger(region) for region in (HOME, AWAY))
     assert shared.subscription.home(HOME) == HOME
     assert ledger_of(away, shared.subscription, HOME).region == HOME
     assert ledger_of(home, shared.subscription, HOME) is home

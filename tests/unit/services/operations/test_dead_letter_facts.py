@@ -145,7 +145,7 @@ def test_where_regions_share_one_state_whoever_delivers_now_decides_about_what_t
         [LANE],
         log=away.log,
         ledger=away.ledger,
-        doorbells=world.cloud.doorbells(world.topology, AWAY),
+        doorbells=world.cloud.doorbells(AWAY),
         clock=world.clock,
     )
     (letter,) = letters.find()
@@ -170,7 +170,7 @@ def test_lanes_that_are_not_delivered_here_do_not_hide_the_next_ones() -> None:
         [lane(0, AWAY), LANE],
         log=world.log,
         ledger=world.ledger,
-        doorbells=world.cloud.doorbells(world.topology, HOME),
+        doorbells=world.cloud.doorbells(HOME),
         clock=world.clock,
     )
     assert [letter.place for letter in letters.find()] == ["us-east-1/0.0@0"]
@@ -300,7 +300,7 @@ def test_a_replacement_reads_the_dead_event_only_for_what_it_leaves_out(left_out
         [LANE],
         log=faults.log(world.log),
         ledger=world.ledger,
-        doorbells=world.cloud.doorbells(world.topology, HOME),
+        doorbells=world.cloud.doorbells(HOME),
         clock=world.clock,
     )
     letters.check_replacement(the_dead_letter(world), Event(key="a", type="mended", **own))  # type: ignore[arg-type]  # of any field

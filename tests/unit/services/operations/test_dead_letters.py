@@ -54,7 +54,7 @@ def letters_of(world: World, faults: Faults) -> DeadLetters:
         [lane(0), lane(1)],
         log=world.log,
         ledger=faults.ledger(world.ledger),
-        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)),
+        doorbells=faults.doorbells(world.cloud.doorbells(world.region)),
         clock=world.clock,
     )
 

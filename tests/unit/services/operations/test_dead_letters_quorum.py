@@ -44,8 +44,8 @@ def deciding(world: World, faults: Faults) -> DeadLetters:
         [LANE],
         log=world.log,
         clock=world.clock,
-        ledger=world.cloud.ledger(world.topology, HOME, requests=Requests(faults)),
-        doorbells=world.cloud.doorbells(world.topology, HOME),
+        ledger=world.cloud.ledger(HOME, requests=Requests(faults)),
+        doorbells=world.cloud.doorbells(HOME),
     )
 
 

@@ -178,9 +178,9 @@ def letters_that_ask(world: World, faults: Faults) -> DeadLetters:
         [LANE],
         log=world.log,
         ledger=world.ledger,
-        doorbells=world.cloud.doorbells(world.topology, world.region),
+        doorbells=world.cloud.doorbells(world.region),
         clock=world.clock,
-        elsewhere=lambda region: faults.ledger(world.cloud.ledger(world.topology, region)),
+        elsewhere=lambda region: faults.ledger(world.cloud.ledger(region)),
     )
 
 

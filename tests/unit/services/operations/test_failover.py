@@ -53,7 +53,7 @@ def lost(called: str, overall: int, of_name: int) -> Fault | None:
 
 
 def standing(world: World, region: Region) -> Standing:
-    return world.cloud.ledger(world.topology, region).standing(*NAMES)
+    return world.cloud.ledger(region).standing(*NAMES)
 
 
 def circuit(world: World, region: Region = HOME) -> Circuit:
@@ -217,7 +217,7 @@ class TestHandOver:
 
     def test_a_lanes_own_number_counts_where_the_item_of_the_handover_is_not_here(self) -> None:
         world = World()
-        ledger = world.cloud.ledger(world.topology, AWAY)
+        ledger = world.cloud.ledger(AWAY)
         assert isinstance(ledger.commit(world.key_of(LANE), START, replace(START, epoch=6)), Committed)
         assert epochs(failover(world, lost).hand_over()) == [(HOME, AWAY, 7)]
 
@@ -242,7 +242,7 @@ class TestHandOver:
         for epoch in (1, 2):
             written = standing(world, AWAY).written(HOME, AWAY)
             other = Owner(HOME, AWAY, epoch, AWAY)
-            assert world.cloud.ledger(world.topology, AWAY).hand_over(*NAMES, written, other)
+            assert world.cloud.ledger(AWAY).hand_over(*NAMES, written, other)
         slow.handed = lambda: iter([(world.subscription, owner) for owner in listed])  # type: ignore[method-assign]  # as it was
         slow.hand_over()
         latest = standing(world, AWAY).owner(HOME)

@@ -41,7 +41,7 @@ def world_of_two() -> World:
 
 def circuits(world: World) -> dict[str, CircuitState]:
     """Return the states of the source's circuits."""
-    ledger = world.cloud.ledger(world.topology, HOME)
+    ledger = world.cloud.ledger(HOME)
     names = (SUBSCRIPTION, OTHER)
     return {name: ledger.standing(StreamName(STREAM), SubscriptionName(name)).circuit.state for name in names}
 

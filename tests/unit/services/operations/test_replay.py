@@ -293,7 +293,7 @@ def test_counting_leaves_out_what_the_subscription_does_not_want() -> None:
 def test_a_lane_that_a_crash_makes_careful_is_no_more_after_the_cursor_moved() -> None:
     world = delivered(2)
     read = world.cursor()
-    ledger = world.cloud.ledger(world.topology, world.region)
+    ledger = world.cloud.ledger(world.region)
     ledger.commit(
         replay_of(world)._key(world.subscription, LANE), read, replace(read, attempting=True, crashes=2)
     )

@@ -26,14 +26,14 @@ def key_of(of: Lane) -> LaneKey:
 
 
 def cursor(world: World, of: Lane = LANE) -> Cursor:
-    return world.cloud.ledger(world.topology, HOME).state(key_of(of)).cursor(HOME)
+    return world.cloud.ledger(HOME).state(key_of(of)).cursor(HOME)
 
 
 def stands_at(world: World, sequence: int, of: Lane = LANE) -> None:
     """Have the second subscription deliver up to there."""
     tail = world.log.tail(of, before=SequenceNumber(sequence))
     to = Cursor(tail.sequence, tail.sequence, tail.chain)
-    world.cloud.ledger(world.topology, HOME).commit(key_of(of), cursor(world, of), to)
+    world.cloud.ledger(HOME).commit(key_of(of), cursor(world, of), to)
 
 
 class Rings:

@@ -169,7 +169,7 @@ def test_a_batch_that_stands_in_two_lanes_is_handed_out_once_more_and_not_twice(
         is None
     )
     copy = replace(batch, note=Note(LANE, SequenceNumber(0)))
-    there = world.cloud.log(world.topology, STREAM, AWAY)
+    there = world.cloud.log(STREAM, AWAY)
     assert there.append(record_at(EMPTY_TAIL, other, copy, now_ms=now_ms, retention_seconds=None)) is None
     world.cloud.replicate()
     world.deliver()

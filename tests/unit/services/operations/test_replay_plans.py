@@ -167,7 +167,7 @@ def test_where_the_first_has_expired_it_goes_back_to_the_next_however_new_that_i
 def test_a_lane_that_stands_at_that_place_stays_though_its_event_is_being_tried_with_care() -> None:
     world = delivered(2)
     careful = replace(world.cursor(), attempting=True, crashes=2)
-    world.cloud.ledger(world.topology, HOME).commit(world.key_of(LANE), world.cursor(), careful)
+    world.cloud.ledger(HOME).commit(world.key_of(LANE), world.cursor(), careful)
     assert not any(plan.changes_anything for plan in replay_of(world).plan(at(2)))
     assert (the_plan(world, 1).to.attempting, the_plan(world, 1).to.crashes) == (False, 0)
 
@@ -191,7 +191,7 @@ def test_the_events_of_a_key_are_found_page_by_page(monkeypatch: pytest.MonkeyPa
 
 def test_a_replay_of_a_replay_ends_where_the_furthest_was_and_began_where_the_first_did() -> None:
     world = delivered(5)
-    ledger = world.cloud.ledger(world.topology, HOME)
+    ledger = world.cloud.ledger(HOME)
     ledger.commit(world.key_of(LANE), world.cursor(), replace(world.cursor(), began=SequenceNumber(2)))
     replay(world, 3)
     assert (world.cursor().replay_until, world.cursor().began) == (5, 2)
@@ -244,7 +244,7 @@ def test_one_that_is_fed_has_replays_up_to_where_the_other_stands_or_itself_stoo
     world = World()
     for number in range(6):
         world.put(event(f"{number}"))
-    ledger = world.cloud.ledger(world.topology, HOME)
+    ledger = world.cloud.ledger(HOME)
     key = LaneKey(StreamName(STREAM), SubscriptionName("audit"), LANE)
     for of, sequence in ((key, 4), (world.key_of(LANE), fed)):
         tail = world.log.tail(LANE, before=SequenceNumber(sequence))

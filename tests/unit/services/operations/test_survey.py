@@ -16,7 +16,7 @@ def standings(world: World) -> list[LaneStanding]:
 
 
 def ring(world: World, found: list[LaneStanding]) -> list[LaneStanding]:
-    doorbells = world.cloud.doorbells(world.topology, world.region)
+    doorbells = world.cloud.doorbells(world.region)
     return ring_again(found, doorbells=doorbells, now_ms=world.clock.now_ms())
 
 

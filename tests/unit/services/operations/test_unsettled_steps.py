@@ -33,7 +33,7 @@ def in_doubt() -> tuple[Shop, DeadLetters, DeadLetter]:
 
 
 def steps_of(shop: Shop) -> Steps:
-    return shop.world.cloud.steps(shop.world.topology, STREAM, HOME)
+    return shop.world.cloud.steps(STREAM, HOME)
 
 
 def key_of(event_id: str) -> StepKey:
@@ -84,7 +84,7 @@ def test_a_former_owners_doubt_counts_as_well() -> None:
     shop, letters, letter = in_doubt()
     steps_of(shop).forget(key_of("e1"))
     letters.check_settled(letter)
-    away = shop.world.cloud.steps(shop.world.topology, STREAM, AWAY)
+    away = shop.world.cloud.steps(STREAM, AWAY)
     assert away.begin(key_of("e1")) is None
     shop.world.cloud.replicate()
     letters.check_settled(letter)  # nobody else has delivered its lane

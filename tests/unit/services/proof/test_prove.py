@@ -189,7 +189,7 @@ class TestATamperedLog:
 
     def test_a_record_that_cannot_be_read_is_found(self) -> None:
         world = delivered()
-        table = world.cloud.regions[HOME].table(world.stream.table.name)
+        table = world.cloud.log_table(world.stream.name, HOME)
         table.write("Put", {"Item": {**table.items[2], "n": {"N": "0"}}})
         assert wrong(world) is FindingKind.DIVERGENCE
 

@@ -39,7 +39,7 @@ class World:
 
     def __init__(self, *, seed: int = 1) -> None:
         self.clock = MemoryClock()
-        self.cloud = MemoryCloud.of(TOPOLOGY, clock=self.clock, entropy=SeededEntropy(seed))
+        self.cloud = MemoryCloud(TOPOLOGY, clock=self.clock, entropy=SeededEntropy(seed))
         self.own = self.cloud.regions[US].create_table("own", key_names=("id",))
         self._seed = seed
 
@@ -49,7 +49,7 @@ class World:
         return Fabric(
             TOPOLOGY,
             US,
-            log_of=lambda stream, region: self.cloud.log(TOPOLOGY, stream.name, region, requests=requests),
+            log_of=lambda stream, region: self.cloud.log(stream.name, region, requests=requests),
             clock=self.clock,
             entropy=SeededEntropy(self._seed),
             outbox=self.cloud.outbox(US, requests=requests),
@@ -59,7 +59,7 @@ class World:
 
     def records(self, lane: Lane, stream: str = "orders") -> list[Record]:
         """All records of a lane, page by page."""
-        log, found, more = self.cloud.log(TOPOLOGY, stream, US), list[Record](), True
+        log, found, more = self.cloud.log(stream, US), list[Record](), True
         while more:
             start = found[-1].tail.sequence if found else SequenceNumber(0)
             page = log.read(lane, start, records_max=1000)

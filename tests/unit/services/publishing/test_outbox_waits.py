@@ -25,7 +25,7 @@ LANES = [Lane(Region(US), Generation(0), LaneIndex(index)) for index in range(2)
 
 def posting(world: World, faults: Faults, index: int = 0) -> Posting:
     """One event on its way to a lane of the orders."""
-    log = faults.log(world.cloud.log(TOPOLOGY, "orders", US))
+    log = faults.log(world.cloud.log("orders", US))
     batch = batch_of([event(f"mine {index}")], bytes([index + 1]) * 16)
     return Posting(TOPOLOGY.stream("orders").table.name, log, LANES[index], batch, 7 * 86_400)
 
@@ -51,7 +51,7 @@ def append_of(
 
 def others(world: World, count: int = 1, index: int = 0) -> None:
     """Somebody else writes to a lane."""
-    log = world.cloud.log(TOPOLOGY, "orders", US)
+    log = world.cloud.log("orders", US)
     appender = Appender(
         log,
         stream="orders",
@@ -153,9 +153,7 @@ def test_what_landed_without_a_reply_is_known_again_by_whichever_record(first: i
 def test_its_records_expire_as_the_stream_says() -> None:
     world = World()
     append_of(world, Faults()).run()
-    (record,) = (
-        world.cloud.log(TOPOLOGY, "orders", US).read(LANES[0], SequenceNumber(0), records_max=9).records
-    )
+    (record,) = world.cloud.log("orders", US).read(LANES[0], SequenceNumber(0), records_max=9).records
     assert record.expires_at == world.clock.now_ms() // 1000 + 7 * 86_400
 
 

@@ -51,7 +51,7 @@ def healthy(records: int = 6, **settings: Any) -> World:
 
 
 def log_table(world: World) -> MemoryTable:
-    return world.cloud.regions[world.region].table(world.stream.table.name)
+    return world.cloud.log_table(world.stream.name, world.region)
 
 
 def record_items(world: World) -> list[Item]:
@@ -167,7 +167,7 @@ class TestTheLog:
         world.put(*named("c1"))
         tail = world.log.tail(LANE, before=SequenceNumber(12))
         other = world.record(tail, *named("d1"))
-        assert world.cloud.log(world.topology, STREAM, AWAY).append(other) is None
+        assert world.cloud.log(STREAM, AWAY).append(other) is None
         (found,) = reconcile(world.at(AWAY), repair=True)
         assert (found.kind, found.sequence, found.is_alarm) == (FindingKind.DIVERGENCE, 13, True)
 

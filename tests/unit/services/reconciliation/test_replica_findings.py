@@ -47,7 +47,7 @@ def forged(record: Record, before: Record) -> Record:
 
 def undecodable(world: Copying, record: Record) -> None:
     """Put what no version can read in the target."""
-    table = world.cloud.regions[TARGET].table(world.stream.table.name)
+    table = world.cloud.log_table(world.stream.name, TARGET)
     table.write("Put", {"Item": {**record_item.to_item(record), "n": {"N": "0"}}})
 
 
