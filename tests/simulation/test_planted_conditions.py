@@ -299,9 +299,9 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "an attempt of another guarantee is not had",
-            "eventfabric.services.delivery.due_keys:DueKeys._attempt_once",
-            "is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0",
-            "is_spent = False",
+            "eventfabric.services.delivery.due_keys:_is_spent",
+            "return parked.attempting or failure.attempts > 0 or failure.crashes > 0",
+            "return False",
         ),
         at_most_once.test_what_was_attempted_under_another_guarantee_is_attempted_no_more_and_counted,
     ),

@@ -187,20 +187,29 @@ class Deliverer:
         state, ahead = self._look(run, has_lost=is_again)
         if not ownership.covers(state):
             return LaneResult(Outcome.NOT_OWNER)
-        if not (self._beginnings.is_earliest or has_begun(state.cursors, ledger.region, ownership.epoch)):
-            beginning = self._beginnings.begin(run.key, run.doorbell, epoch=ownership.epoch, ledger=ledger)
-            if beginning is Beginning.LATER:
-                if run.probes:
-                    self._breaker.give_back_probe()
-                return LaneResult(Outcome.NOT_BEGUN)
-            if beginning is Beginning.PUT:
-                return _LookAgain()
+        if (result := self._begun(run, state)) is not None:
+            return result
         if not ownership.is_shared and state.cursor(ledger.region).epoch < ownership.epoch:
             return self._take_over(run)
         # One read tells both who owns the lane and how the circuit stands: it may have opened since.
         if not run.probes and self._breaker.circuit().state is not CircuitState.CLOSED:
             return wait_for_circuit(self._breaker, run.doorbell)
         return self._visit(run, state, ahead)
+
+    def _begun(self, run: _LaneRun, state: LaneState) -> LaneResult | _LookAgain | None:
+        """Have a lane begin that has not yet. None: it has, or begins with its first event."""
+        epoch, ledger = run.ownership.epoch, run.context.ledger
+        if self._beginnings.is_earliest or has_begun(state.cursors, ledger.region, epoch):
+            return None
+        match self._beginnings.begin(run.key, run.doorbell, epoch=epoch, ledger=ledger):
+            case Beginning.FIRST:
+                return None
+            case Beginning.PUT:
+                return _LookAgain()
+            case Beginning.LATER:
+                if run.probes:
+                    self._breaker.give_back_probe()
+                return LaneResult(Outcome.NOT_BEGUN)
 
     def _take_over(self, run: _LaneRun) -> LaneResult | _LookAgain:
         """Write this Region's state of the lane, made from the former owner's."""

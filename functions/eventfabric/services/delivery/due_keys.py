@@ -13,7 +13,7 @@ from functools import partial
 
 from eventfabric import limits
 from eventfabric.errors import LogError
-from eventfabric.model.commit import RaceLost
+from eventfabric.model.commit import RaceLost, Write
 from eventfabric.model.event import Event
 from eventfabric.model.parked import Parked, ParkedState, is_alone
 from eventfabric.services.delivery.context import VisitContext
@@ -83,19 +83,24 @@ class DueKeys:
             return _Key.RESTS
         if not parked.waiting:
             return self._filled(parked)
-        event = self._waiting.first_of(parked)
-        if event is Absent.NOT_LOOKED_AT:
-            return visit.save() or OutOfTime()
-        if event is Absent.NOT_HERE:
-            return _Key.RESTS  # another Region's record: it brings a doorbell of its own when it comes
-        if event is Absent.EXPIRED:
-            visit.bury(parked.key, parked.id, parked.first, kind=EXPIRED, before=parked)
-            return _Key.RESTS
-        if visit.commits_first:
+        match self._waiting.first_of(parked):
+            case Absent.NOT_LOOKED_AT:
+                return visit.save() or OutOfTime()
+            case Absent.NOT_HERE:
+                return _Key.RESTS  # another Region's record: it brings a doorbell of its own when it comes
+            case Absent.EXPIRED:
+                visit.bury(parked.key, parked.id, parked.first, kind=EXPIRED, before=parked)
+                return _Key.RESTS
+            case Event() as event:
+                return self._try_event(parked, event)
+
+    def _try_event(self, parked: Parked, event: Event) -> Ended | _Key:
+        """Try the event by the subscription's guarantee. After a crash, the attempt is written down before it."""
+        if self._visit.commits_first:
             return self._attempt_once(parked, event) or _Key.GOES_ON
-        if visit.careful and (ended := self._write_down(parked, event)) is not None:
+        if self._visit.careful and (ended := self._write_down(parked, event)) is not None:
             return ended
-        return self._attempt(visit.parking.known(parked.id) or parked, event)
+        return self._attempt(self._visit.parking.known(parked.id) or parked, event)
 
     def _attempt(self, parked: Parked, event: Event) -> Ended | _Key:
         """Attempt the key's first event, and keep or commit the outcome."""
@@ -107,12 +112,8 @@ class DueKeys:
             parking.set(replace(parked, attempting=False))
             return visit.save() or tried
         if not isinstance(tried, Failed):
-            self._without_first(parked)
-            # Otherwise one commit is enough for all events of the key.
-            commits = bool(tried) or visit.careful or visit.transactional or visit.probes
-            refused = visit.save_with(tried) if commits else None
+            refused = self._handled(parked, tried)
             if refused is None:
-                visit.handled(1)
                 return _Key.GOES_ON
             if isinstance(refused, RaceLost):
                 return refused
@@ -121,10 +122,20 @@ class DueKeys:
         waits = visit.park(event, parked.first, tried, of=parked)
         return visit.save() or (CircuitOpen() if waits else _Key.SAVED)
 
+    def _handled(self, parked: Parked, writes: Sequence[Write]) -> Failed | RaceLost | None:
+        """Take the handled event out of its key, with its writes. Return the refusal of these, or a lost race."""
+        visit = self._visit
+        self._without_first(parked)
+        # Otherwise one commit is enough for all events of the key.
+        commits = bool(writes) or visit.careful or visit.transactional or visit.probes
+        refused = visit.save_with(writes) if commits else None
+        if refused is None:
+            visit.handled(1)
+        return refused
+
     def _attempt_once(self, parked: Parked, event: Event) -> Ended | None:
         """Commit the key without its first event, and only then attempt that event, unless it was attempted before."""
-        visit, failure = self._visit, parked.failure
-        is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0
+        visit, is_spent = self._visit, _is_spent(parked)
         if not (is_spent or visit.attempts_that_fit):
             return visit.save() or OutOfTime()
         self._without_first(parked)
@@ -180,6 +191,12 @@ class DueKeys:
         if not (self._in.policy.keeps_order and is_alone(parked.id)):
             return False
         return self._visit.parking.alone(parked.key)[0].id != parked.id
+
+
+def _is_spent(parked: Parked) -> bool:
+    """Tell if the first event was attempted before: under another guarantee, because at most once it leaves its key."""
+    failure = parked.failure
+    return parked.attempting or failure.attempts > 0 or failure.crashes > 0
 
 
 def _copied(event: Event) -> Sequence[Event]:

@@ -42,14 +42,11 @@ class Lateness:
 
         Return False if there is no time left to find out. Then none of these events may be handed out.
         """
-        if (
-            not (self._origins and stretch.events)
-            or stretch.replay
-            or not self._is_old(stretch.records[0].time)
-        ):
-            if not stretch.replay:
-                self._in.handed_out.pop(self._key, None)  # the lane has caught up: free the memory
-                self._looked_since = None
+        if stretch.replay:
+            return True
+        if not (self._origins and stretch.events and self._is_old(stretch.records[0].time)):
+            self._in.handed_out.pop(self._key, None)  # the lane has caught up: free the memory
+            self._looked_since = None
             return True
         starts = [record.sequence for record in stretch.records]
         for event, sequence in zip(stretch.events, stretch.sequences, strict=True):

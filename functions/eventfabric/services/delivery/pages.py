@@ -74,13 +74,20 @@ class Pages:
             if not isinstance(result, NextPage):
                 return result
             self._ahead = result.ahead
-            # A careful run ends with its page, and rings anew. The new doorbell has a receive count of 1, so
-            # the run for it is not careful.
-            if visit.careful or self._in.clock.now_ms() >= visit.deadline_ms:
-                # The time is looked at here too, because pages without a wanted event make no attempt.
-                return self._hand_back()
-            if not visit.probes and self._in.breaker.circuit().state is not CircuitState.CLOSED:
-                return wait_for_circuit(self._in.breaker, self._doorbell)
+            if (ended_between := self._between_pages()) is not None:
+                return ended_between
+
+    def _between_pages(self) -> LaneResult | None:
+        """Return the result of a visit that ends between two pages; None: it goes on."""
+        visit = self._visit
+        # A careful run ends with its page, and rings anew. The new doorbell has a receive count of 1, so
+        # the run for it is not careful.
+        if visit.careful or self._in.clock.now_ms() >= visit.deadline_ms:
+            # The time is looked at here too, because pages without a wanted event make no attempt.
+            return self._hand_back()
+        if not visit.probes and self._in.breaker.circuit().state is not CircuitState.CLOSED:
+            return wait_for_circuit(self._in.breaker, self._doorbell)
+        return None
 
     def _begin(self, due: Sequence[Parked]) -> Ended | None:
         """Note that the run begins, and try the keys that are due. A probe tries new events before those."""
@@ -127,12 +134,15 @@ class Pages:
 
     def _hand_out(self, stretch: Stretch) -> Ended | None:
         """Hand out the events of a stretch."""
-        ended = self._visit.note() if stretch.events else None
+        visit = self._visit
+        ended = visit.note() if stretch.events else None
         if ended is not None:
             return ended
-        if self._visit.commits_first:
-            return run_at_most_once(self._visit, stretch)
-        return Run(self._visit, stretch).run()
+        assert visit.cursor.sequence == stretch.start.sequence, "a run begins where its lane stands"
+        ended = run_at_most_once(visit, stretch) if visit.commits_first else Run(visit, stretch).run()
+        assert visit.cursor.sequence <= stretch.end, "no run commits beyond its stretch"
+        assert ended is not None or visit.cursor.sequence == stretch.end, "a run to the end commits its stretch"
+        return ended
 
     def _behind(self, stretch: Stretch, page: Page) -> LaneResult | RaceLost | NextPage:
         """Decide how to go on after a stretch whose events are done."""

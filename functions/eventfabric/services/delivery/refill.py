@@ -51,8 +51,7 @@ class Refill:
         `settle` decides about noted batches, and adds those that are delivered elsewhere to what is stepped over.
         """
         assert not parked.waiting, "a key is filled where it lists none"
-        assert parked.rest is not None, "what lists none has a rest"
-        rest, places = parked.rest, list[Place]()
+        rest, places = _rest_of(parked), list[Place]()
         cursor = replace(START, sequence=rest.sequence, base=rest.base, chain=UNKNOWN_CHAIN)
         while cursor.sequence < end:
             # One place more than may be listed shows where the rest begins.
@@ -107,11 +106,16 @@ class Refill:
         return replace(parked, waiting=(rest.beginning_at(cursor.base, cursor.sequence).place,), rest=left)
 
 
+def _rest_of(parked: Parked) -> Rest:
+    """Return the rest of a key that is filled."""
+    assert parked.rest is not None, "a key that lists none has a rest"
+    return parked.rest
+
+
 def _listing(parked: Parked, places: list[Place], rest: Rest | None) -> Parked:
     """Return the key with as many of the places as it may list. Those after these begin its rest."""
     most = limits.PARKED_PLACES_MAX
     if len(places) > most:
-        began = parked.rest
-        assert began is not None, "what is filled has a rest"
+        began = _rest_of(parked)
         rest = began.beginning_at(places[most].base, places[most].sequence)
     return replace(parked, waiting=tuple(places[:most]), rest=rest)

@@ -30,31 +30,28 @@ def relay(
     rung and answered in vain. `again` tells the new doorbell from it, by the tails for which it stands.
     """
     seen = list(appended)
-    highest: dict[Lane, Appended] = {}
-    tails = defaultdict[Lane, set[SequenceNumber]](set)
-    for change in seen:
-        known = highest.get(change.lane)
-        if known is None or change.tail > known.tail:
-            highest[change.lane] = change
-        tails[change.lane].add(change.tail)
-    # DynamoDB orders a stream for each item only, so nothing but the highest tail of a lane counts.
+    bells = _bells(seen, stream, region)
     failed: set[Lane] = set()
     for subscription in stream.subscriptions:
-        bells = [
-            Doorbell(
-                StreamName(stream.name),
-                lane,
-                change.tail,
-                again=0 if lane.origin == region else _again(tails[lane]),
-            )
-            for lane, change in highest.items()
-            if owns(subscription, lane.origin)
-        ]
-        refused = doorbells.ring(subscription.name, bells)
+        owned = [bell for bell in bells if owns(subscription, bell.lane.origin)]
+        refused = doorbells.ring(subscription.name, owned)
         failed.update(bell.lane for bell in refused)
-        telemetry.add(Metric.DOORBELLS_RUNG, len(bells) - len(refused), of=stream.name)
+        telemetry.add(Metric.DOORBELLS_RUNG, len(owned) - len(refused), of=stream.name)
         telemetry.add(Metric.DOORBELLS_FAILED, len(refused), of=stream.name)
     return next((change.position for change in seen if change.lane in failed), None)
+
+
+def _bells(seen: Iterable[Appended], stream: StreamTopology, region: Region) -> list[Doorbell]:
+    """Make a doorbell for each lane."""
+    # DynamoDB orders a stream for each item only, so nothing but the highest tail of a lane counts.
+    tails = defaultdict[Lane, set[SequenceNumber]](set)
+    for change in seen:
+        tails[change.lane].add(change.tail)
+    name = StreamName(stream.name)
+    return [
+        Doorbell(name, lane, max(of_lane), again=0 if lane.origin == region else _again(of_lane))
+        for lane, of_lane in tails.items()
+    ]
 
 
 def _again(tails: set[SequenceNumber]) -> int:

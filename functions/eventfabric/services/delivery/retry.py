@@ -1,6 +1,7 @@
 """Retry: decide what a failed attempt means for its event, by its subscription's policy. Writes nothing."""
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 from eventfabric import limits
 from eventfabric.definition.schema import Subscription
@@ -51,6 +52,29 @@ class Failed:
     tries: int
 
 
+@dataclass(frozen=True, slots=True)
+class _EventFacts:
+    """The facts that a failure keeps of its event, so that people find it without reading the log."""
+
+    trace_id: str = ""
+    event_id: str = ""
+    event_type: str = ""
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """Return the facts of an event."""
+        return cls(str(event.headers.get("traceparent", "")), event.id or "", event.type)
+
+    @classmethod
+    def known(cls, parked: Parked | None) -> Self:
+        """Return the facts that a parked key has of its first event, whose record is gone."""
+        return (
+            cls()
+            if parked is None
+            else cls(parked.failure.trace_id, parked.failure.event_id, parked.failure.event_type)
+        )
+
+
 def parking_id(definition: Subscription, key: str, place: Place) -> str:
     """Return the id under which events wait together: the key's, or if no order is kept the event's own."""
     return key_parking_id(key) if definition.order == "key" else event_parking_id(place.sequence)
@@ -91,38 +115,39 @@ class RetryPolicy:
 
         `excused`: its earlier failures were an outage's fault, and count for nothing.
         """
-        last, raised = _history(before), raised_by(failed.error)
-        attempts = failed.tries + (last.attempts if last and not excused else 0)
+        history, raised, facts = _history(before, now_ms), raised_by(failed.error), _EventFacts.of(event)
         # `first_ms` begins anew with the first try that counts, because an outage is judged from there.
+        is_first = failed.tries > 0 and not _is_counted(history)
         failure = Failure(
             error_type=raised.error_type,
             message=raised.message,
             trace=raised.trace,
             hint="",
-            attempts=attempts,
-            crashes=last.crashes if last else 0,
-            first_ms=last.first_ms if last and (_is_counted(last) or not failed.tries) else now_ms,
+            attempts=failed.tries + (0 if excused else history.attempts),
+            crashes=history.crashes,
+            first_ms=now_ms if is_first else history.first_ms,
             last_ms=now_ms,
             code_version=self._code_version,
-            trace_id=_trace_id(event),
-            event_id=event.id or "",
-            event_type=event.type,
+            trace_id=facts.trace_id,
+            event_id=facts.event_id,
+            event_type=facts.event_type,
             step=raised.step,
         )
-        parked = Parked(
-            id=before.id if before else self.parking_id(event.key, place),
+        due_ms = now_ms + self._wait_ms(failed, failure)
+        parked = replace(
+            before or self._newly_parked(self.parking_id(event.key, place), place, failure),
             key=event.key,
             state=ParkedState.RETRYING,
-            waiting=before.waiting if before else (place,),
-            due_ms=now_ms + self._wait_ms(failed, failure),
+            due_ms=due_ms,
             failure=failure,
-            replacement=before.replacement if before else None,
-            version=before.version if before else first_version(self.entropy),
-            rest=before.rest if before else None,
+            attempting=False,
         )
-        if self.is_permanent(failed.error):
-            return dead(parked, _hint_of(failed.error))
-        return parked
+        return dead(parked, _hint_of(failed.error)) if self.is_permanent(failed.error) else parked
+
+    def _newly_parked(self, parking_id: str, place: Place, failure: Failure) -> Parked:
+        """Return the parked key of an event that is the first to wait there."""
+        version = first_version(self.entropy)
+        return Parked(parking_id, "", ParkedState.RETRYING, (place,), 0, failure, version=version)
 
     def used_up(self, parked: Parked) -> Parked:
         """Return the key dead, because its attempts are used up."""
@@ -144,37 +169,33 @@ class RetryPolicy:
         now_ms: int,
     ) -> Parked:
         """Return the key dead without a run of its event: it crashed too often, or its record is gone (no `event`)."""
-        last = _history(before)
-        named = before.failure if before else None
+        history, facts = (
+            _history(before, now_ms),
+            _EventFacts.of(event) if event else _EventFacts.known(before),
+        )
         failure = Failure(
             error_type=kind,
             message=f"{crashes} attempts of it alone were never heard of again" if crashes else _HINTS[kind],
             # If it only crashed, the trace is that of an event which failed before it.
-            trace=last.trace if last and last.attempts else "",
+            trace=history.trace if history.attempts else "",
             hint=_HINTS[kind],
-            attempts=last.attempts if last else 0,
+            attempts=history.attempts,
             crashes=crashes,
-            first_ms=last.first_ms if last else now_ms,
+            first_ms=history.first_ms,
             last_ms=now_ms,
             code_version=self._code_version,
-            trace_id=_trace_id(event) if event else named.trace_id if named else "",
-            event_id=event.id or "" if event else named.event_id if named else "",
-            event_type=event.type if event else named.event_type if named else "",
+            trace_id=facts.trace_id,
+            event_id=facts.event_id,
+            event_type=facts.event_type,
         )
-        waiting = before.waiting if before else (place,)
-        replacement, version = (
-            (before.replacement, before.version) if before else (None, first_version(self.entropy))
-        )
-        return Parked(
-            parking_id,
-            event_key,
-            ParkedState.DEAD,
-            waiting,
-            0,
-            failure,
-            replacement=replacement,
-            version=version,
-            rest=before.rest if before else None,
+        return replace(
+            before or self._newly_parked(parking_id, place, failure),
+            id=parking_id,
+            key=event_key,
+            state=ParkedState.DEAD,
+            due_ms=0,
+            failure=failure,
+            attempting=False,
         )
 
     def _wait_ms(self, failed: Failed, failure: Failure) -> int:
@@ -200,13 +221,13 @@ def first_version(entropy: Entropy) -> int:
     return int.from_bytes(entropy.bytes(_VERSION_BYTES), "big")
 
 
-def _history(before: Parked | None) -> Failure | None:
-    """Return the failures of the first event so far. None if it had none since it became the first.
+def _history(before: Parked | None, now_ms: int) -> Failure:
+    """Return the failures of the first event so far: none, from now on, if it had none since it became the first.
 
     An attempt that was not the event's doing is not counted, but still tells since when the event fails.
     """
     if before is None or not (before.failure.event_id or _is_counted(before.failure)):
-        return None
+        return Failure("", "", "", "", attempts=0, crashes=0, first_ms=now_ms, last_ms=now_ms)
     return before.failure
 
 
@@ -223,7 +244,3 @@ def _hint_of(error: BaseException) -> str:
 def dead(parked: Parked, hint: str) -> Parked:
     """Return the key as dead: it waits for a person from now on."""
     return replace(parked, state=ParkedState.DEAD, due_ms=0, failure=replace(parked.failure, hint=hint))
-
-
-def _trace_id(event: Event) -> str:
-    return str(event.headers.get("traceparent", ""))

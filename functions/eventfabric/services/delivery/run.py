@@ -17,7 +17,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import LateEventError, ParkedFullError
-from eventfabric.model.commit import RaceLost, Write
+from eventfabric.model.commit import RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.model.event import Event
 from eventfabric.services.delivery.ahead import Tried
 from eventfabric.services.delivery.endings import (
@@ -35,7 +35,7 @@ from eventfabric.services.delivery.visit import Visit
 from eventfabric.wire.ledger_commit import CommitSize, size_of_key, size_of_writes
 
 _ONE_KEY: Final = CommitSize(1, limits.PARKED_BYTES_MAX)
-_NOTHING: Final = CommitSize()
+_NO_KEYS: Final = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Run:
     def __init__(self, visit: Visit, stretch: Stretch) -> None:
         self._visit = visit
         self._stretch = stretch
+        self._refuses_late = stretch.late and visit.refuses_late
         visit.look_ahead(stretch)
         self._index = 0
         self._single_until = len(stretch.events) if stretch.late else 0
@@ -70,10 +71,10 @@ class Run:
     def run(self) -> Ended | None:
         """Hand out events until none is left. None if all are committed."""
         while True:
-            at, batch = self._next()
+            index, batch = self._next()
             # Without a batch, either all are done, or so many keys changed that they fill a commit.
-            ended = self._attempt(at, batch) if batch else self._flush(self._index)
-            if not isinstance(ended, Rewound | None):
+            ended = self._attempt(index, batch) if batch else self._flush(self._index)
+            if ended is not None and not isinstance(ended, Rewound):
                 return ended
             if batch and self._circuit_opened and not self._ahead:
                 return self._flush_and_end(self._index, CircuitOpen())
@@ -83,13 +84,18 @@ class Run:
     def _next(self) -> tuple[int, Sequence[Event]]:
         """Return the next events to attempt together, and the index of the first. Steps over events of parked keys."""
         visit, events = self._visit, self._stretch.events
-        alone = visit.careful or visit.probes or self._index < self._single_until
-        size = 1 if alone else visit.batch_events_max
+        goes_alone = visit.careful or visit.probes or self._index < self._single_until
+        size = 1 if goes_alone else visit.batch_events_max
         # Most lanes have no parked keys, and take this path: no event is looked at.
         if visit.parking.is_empty:
-            at, self._index = self._index, min(self._index + size, len(events))
-            return at, events[at : self._index]
-        at, batch = self._index, list[Event]()
+            index, self._index = self._index, min(self._index + size, len(events))
+            return index, events[index : self._index]
+        return self._next_not_parked(size)
+
+    def _next_not_parked(self, size: int) -> tuple[int, Sequence[Event]]:
+        """Return the next events whose keys are not parked. Those before and between them wait in their keys."""
+        visit, events = self._visit, self._stretch.events
+        index, batch = self._index, list[Event]()
         while self._index < len(events) and len(batch) < size and self._has_room(_ONE_KEY):
             place = self._stretch.place(self._index)
             parked = visit.parked_with(self._stretch.keys[self._index], place)
@@ -98,55 +104,59 @@ class Run:
                     break
                 visit.wait(parked, place)
             else:
-                at = at if batch else self._index
+                index = index if batch else self._index
                 batch.append(events[self._index])
             self._index += 1
-        return at, batch
+        return index, batch
 
-    def _attempt(self, at: int, batch: Sequence[Event]) -> Ended | Rewound | None:
+    def _attempt(self, index: int, batch: Sequence[Event]) -> Ended | Rewound | None:
         """Attempt a batch that begins at an index. Return why the run ends, or that it rewinds; None if it goes on."""
         visit, after = self._visit, self._index
-        if self._stretch.late and visit.refuses_late and (later := batch[0].later) is not None:
-            error = LateEventError(
-                f"event {later.id} of its key, published later in {later.origin}, is handled"
-            )
-            return self._failed(at, batch, Failed(error, 0), after)
-        keys = self._keys_of(at, batch) if visit.transactional else frozenset()
-        if not self._keys.isdisjoint(keys):
-            if (ended := self._flush(at)) is not None:
-                return ended
-            if not visit.parking.is_empty:
-                # An event of its key may have been refused and parked just now; then this one has to wait.
-                self._index = at
-                return Rewound()
-        if visit.careful and (ended := self._write_down(at, batch[0])) is not None:
+        if self._refuses_late and (refused := _too_late(batch[0])) is not None:
+            return self._failed(index, batch, refused, after)
+        keys = self._keys_of(index, batch) if visit.transactional else _NO_KEYS
+        if not self._keys.isdisjoint(keys) and (ended := self._commit_before(index)) is not None:
             return ended
-        tried = self._tried(at, batch)
+        if visit.careful and (ended := self._write_down(index, batch[0])) is not None:
+            return ended
+        tried = self._tried(index, batch)
         if isinstance(tried, OutOfTime):
-            return self._flush_and_end(at, tried)
+            return self._flush_and_end(index, tried)
         if isinstance(tried, Failed):
-            return self._failed(at, batch, tried, after)
-        size = size_of_writes(tried) if tried else _NOTHING
-        if tried and not self._has_room(size) and (ended := self._flush(at)) is not None:
-            return ended
-        self._group.append(_Entry(at, batch, tried))
-        if visit.transactional:
-            self._keys |= keys
-            if tried:
-                self._writes_size += size
-        return self._flush(after) if visit.careful or visit.probes else None
+            return self._failed(index, batch, tried, after)
+        return self._join(_Entry(index, batch, tried), keys, after)
 
-    def _tried(self, at: int, batch: Sequence[Event]) -> Tried:
+    def _commit_before(self, index: int) -> Ended | Rewound | None:
+        """Commit up to an event whose key was written for before: its handler must read what was written then."""
+        ended = self._flush(index)
+        if ended is None and not self._visit.parking.is_empty:
+            # An event of its key may have been refused and parked just now; then this one has to wait.
+            self._index = index
+            return Rewound()
+        return ended
+
+    def _join(self, entry: _Entry, keys: frozenset[str], after: int) -> Ended | Rewound | None:
+        """Add what succeeded to the commit that is being prepared. `after`: the index after it."""
+        if entry.writes:
+            size = size_of_writes(entry.writes)
+            if not self._has_room(size) and (ended := self._flush(entry.index)) is not None:
+                return ended
+            self._writes_size += size
+        self._group.append(entry)
+        self._keys |= keys
+        return self._flush(after) if self._visit.careful or self._visit.probes else None
+
+    def _tried(self, index: int, batch: Sequence[Event]) -> Tried:
         """Return the outcome of the batch's attempt, which may have been made ahead of its turn."""
         if not self._ahead:
-            self._ahead = self._visit.attempt_ahead(self._stretch, self._next_ahead(at))
-        tried, stretch = self._ahead.pop(at, None), self._stretch
+            self._ahead = self._visit.attempt_ahead(self._stretch, self._next_ahead(index))
+        tried, stretch = self._ahead.pop(index, None), self._stretch
         if tried is not None:
             return tried
-        again = partial(stretch.again, at)
+        again = partial(stretch.again, index)
         return self._visit.attempt(stretch.handed(batch), again=again, replay=stretch.replay)
 
-    def _keys_of(self, at: int, batch: Sequence[Event]) -> frozenset[str]:
+    def _keys_of(self, index: int, batch: Sequence[Event]) -> frozenset[str]:
         """Return the keys of a batch that begins at an index.
 
         The key of a single event is not read from the event: it may have been attempted ahead, and changed by its
@@ -155,13 +165,13 @@ class Run:
         return (
             frozenset(event.key for event in batch)
             if len(batch) > 1
-            else frozenset((self._stretch.keys[at],))
+            else frozenset((self._stretch.keys[index],))
         )
 
-    def _next_ahead(self, at: int) -> Iterator[int]:
-        """Yield the indices, from `at` on, of events that may be attempted before their turn."""
+    def _next_ahead(self, start: int) -> Iterator[int]:
+        """Yield the indices, from `start` on, of events that may be attempted before their turn."""
         visit, stretch, keys = self._visit, self._stretch, set(self._keys)
-        for index in range(at, min(at + limits.AHEAD_EVENTS * visit.concurrency, len(stretch.events))):
+        for index in range(start, min(start + limits.AHEAD_EVENTS * visit.concurrency, len(stretch.events))):
             key = stretch.keys[index]
             if visit.transactional and key in keys:
                 return  # its handler must read what was written for the event before it
@@ -169,19 +179,21 @@ class Run:
             if visit.parked_with(key, stretch.place(index)) is None:
                 yield index
 
-    def _failed(self, at: int, batch: Sequence[Event], failed: Failed, after: int) -> Ended | Rewound | None:
+    def _failed(
+        self, index: int, batch: Sequence[Event], failed: Failed, after: int
+    ) -> Ended | Rewound | None:
         """Park the event; of several, go through them one by one. `after`: the index after them."""
         if len(batch) > 1:
-            return self._go_one_by_one(at, self._index)
-        if not self._has_room(_ONE_KEY) and (ended := self._flush(at)) is not None:
+            return self._go_one_by_one(index, self._index)
+        if not self._has_room(_ONE_KEY) and (ended := self._flush(index)) is not None:
             return ended
-        self._stretch.restore(at, at + 1)
-        event, place = self._stretch.events[at], self._stretch.place(at)
+        self._stretch.restore(index, index + 1)
+        event, place = self._stretch.events[index], self._stretch.place(index)
         try:
             beside = sum(len(entry.events) for entry in self._group)
             waits = self._visit.park(event, place, failed, handled_beside=beside)
         except ParkedFullError as error:
-            return self._flush_and_end(at, Stopped(error))
+            return self._flush_and_end(index, Stopped(error))
         self._circuit_opened |= waits  # outcomes of attempts made ahead are still handled
         return self._flush_and_end(after, CircuitOpen()) if waits and not self._ahead else None
 
@@ -195,9 +207,9 @@ class Run:
         """Tell if the commit that is being prepared has room for so much more."""
         return (self._writes_size + self._visit.parking.size + more).fits
 
-    def _write_down(self, at: int, event: Event) -> Ended | None:
+    def _write_down(self, index: int, event: Event) -> Ended | None:
         """Note that the event is about to be attempted. If it crashed too often, set it aside and end the run."""
-        place = self._stretch.place(at)
+        place = self._stretch.place(index)
         crashes = self._visit.crashes_at(place.sequence)
         if crashes >= limits.CRASHES_MAX:
             self._visit.crashed(event, place, crashes)
@@ -209,7 +221,7 @@ class Run:
     def _flush_and_end(self, index: int, end: Ended) -> Ended:
         """Commit everything up to the event of an index. End the run with `end`, unless the commit ends it."""
         flushed = self._flush(index)
-        return end if isinstance(flushed, Rewound | None) else flushed
+        return end if flushed is None or isinstance(flushed, Rewound) else flushed
 
     def _flush(self, index: int) -> Ended | Rewound | None:
         """Commit everything up to the event of an index. Rewound if several refused events are to go one by one."""
@@ -221,25 +233,42 @@ class Run:
             return None
         if isinstance(outcome, RaceLost):
             return outcome
-        # Entry by entry, each is refused for its own writes only, and two that touch one item no longer meet.
-        for number, entry in enumerate(group):
-            after = group[number + 1].index if number + 1 < len(group) else index
-            if len(group) > 1:
-                outcome = self._visit.commit(
-                    self._stretch.cursor_at(self._stretch.before(after)), entry.writes
-                )
+        return self._commit_apart(group, outcome, index)
+
+    def _commit_apart(
+        self, group: Sequence[_Entry], refused: WriteRefused | SameItemTwice, index: int
+    ) -> Ended | Rewound | None:
+        """Commit a refused group entry by entry, up to the event of an index.
+
+        So each is refused for its own writes only, and two that touch one item no longer meet.
+        """
+        assert group, "a commit without writes has none to refuse"
+        ends = [*(entry.index for entry in group[1:]), index]
+        for entry, end in zip(group, ends, strict=True):
+            outcome = refused if len(group) == 1 else self._commit_entry(entry, end)
             if outcome is None:
                 self._handled([entry])
             elif isinstance(outcome, RaceLost):
                 return outcome
             elif len(entry.events) > 1:
-                return self._go_one_by_one(entry.index, after)
-            else:
-                ended = self._failed(entry.index, entry.events, refusal(outcome), after)
-                if ended is not None:
-                    return ended
+                return self._go_one_by_one(entry.index, end)
+            elif (ended := self._failed(entry.index, entry.events, refusal(outcome), end)) is not None:
+                return ended
         return self._flush(index)
+
+    def _commit_entry(self, entry: _Entry, end: int) -> RaceLost | WriteRefused | SameItemTwice | None:
+        """Commit the writes of one entry, and everything up to the event of an index."""
+        return self._visit.commit(self._stretch.cursor_at(self._stretch.before(end)), entry.writes)
 
     def _handled(self, group: Sequence[_Entry]) -> None:
         """Report events that were handled and are committed."""
         self._visit.handled(sum(len(entry.events) for entry in group), self._stretch.oldest_ms)
+
+
+def _too_late(event: Event) -> Failed | None:
+    """Return the failure of an event whose subscription refuses late ones; None: it is not late."""
+    later = event.later
+    if later is None:
+        return None
+    error = LateEventError(f"event {later.id} of its key, published later in {later.origin}, is handled")
+    return Failed(error, 0)

@@ -1,8 +1,10 @@
 """Stretch: the part of a page of the log that can be delivered from a cursor on."""
 
+import sys
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
@@ -14,6 +16,8 @@ from eventfabric.model.parked import Place
 from eventfabric.model.record import Record
 from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.wire.payload_codec import measured, unpack, unpack_measured
+
+_FOREVER: Final = SequenceNumber(sys.maxsize)
 
 
 class Stretch:
@@ -52,12 +56,29 @@ class Stretch:
         self.stop: LogError | None = None
         self.end: SequenceNumber = cursor.sequence
         self.replay = cursor.is_replay
+        self._until = cursor.replay_until if self.replay else _FOREVER
         self.cut = False
         self._memory_left = memory_bytes
+        try:
+            self._cover(records, filter, stepped_over)
+        except LogError as error:
+            self.stop = error
+        if self.end > self._until:
+            self.end, self.cut = self._until, True
+        assert cursor.sequence <= self.end, "a stretch ends not before it begins"
+        assert len(self.events) == len(self.sequences) == len(self.keys), (
+            "each event has its place and its key"
+        )
+
+    def _cover(
+        self, records: Sequence[Record], filter: SubscriptionFilter, stepped_over: Collection[BatchId]
+    ) -> None:
+        """Take in records for as long as each continues the one before it, and there is room. LogError."""
+        cursor = self.start
         expected, chain = cursor.base, cursor.chain
         for record in records:
             # A batch that a handler gets is all replays or none.
-            if self.replay and expected >= cursor.replay_until:
+            if expected >= self._until:
                 self.cut = True
                 break
             if record.sequence != expected:
@@ -70,33 +91,29 @@ class Stretch:
                 break
             # A record without a wanted event is verified, but need not be unpacked.
             if filter.may_want(record):
-                if self._memory_left <= 0:
+                if self._memory_left <= 0 or (record.note is not None and not self._add_noted(record)):
                     self.cut = True
                     break
-                if record.note is not None:
-                    # Each noted batch costs up to two reads, and all are decided in one commit.
-                    if len(self.noted) == limits.NOTED_RECORDS_MAX:
-                        self.cut = True
-                        break
-                    self.noted.append(record)
-                try:
-                    if record.batch_id not in stepped_over:
-                        self._take(record, filter)
-                except LogError as error:
-                    self.stop = error
-                    break
+                if record.batch_id not in stepped_over:
+                    self._take(record, filter)
             self.records.append(record)
             expected, chain = record.tail.sequence, record.chain
             self.end = max(expected, cursor.sequence)
-        if self.replay and self.end > cursor.replay_until:
-            self.end, self.cut = cursor.replay_until, True
+
+    def _add_noted(self, record: Record) -> bool:
+        """Add a noted record. Return False if there are as many of these as one stretch may have."""
+        # Each noted batch costs up to two reads, and all are decided in one commit.
+        if len(self.noted) == limits.NOTED_RECORDS_MAX:
+            return False
+        self.noted.append(record)
+        return True
 
     def _take(self, record: Record, filter: SubscriptionFilter) -> None:
         """Add the wanted events of a record, without those before the start or after the end of a replay."""
         events, memory_bytes = unpack_measured(record)
         base = record.sequence
         skipped = max(0, self.start.sequence - base)
-        end = min(len(events), self.start.replay_until - base) if self.replay else len(events)
+        end = min(len(events), self._until - base)
         if filter.wants_all and not skipped and end == len(events):
             self.events += events
             self.sequences += sequences_from(base, len(events))

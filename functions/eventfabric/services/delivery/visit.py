@@ -49,28 +49,44 @@ class Visit(VisitedLane):
         # A probe may try any key that retries, due or not.
         self.parking.look_due(2**62 if probes else self._soon_ms)
         self.commits_first = context.commits_first
-        is_noted = self.commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
-        self.noted_at = self.cursor.sequence if is_noted else None
+        self.noted_at = self._attempted_before()
         """At most once: the event that was attempted under the former guarantee, and must not be attempted again."""
-        if not came_again or self.cursor.version in ended:
-            self.cursor = self.cursor.at_rest()
-            if not self.commits_first:
-                self.parking.forget_attempts()
-        elif self.cursor.attempting:
-            self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
-            self.tell_crash(self.cursor.sequence, self.cursor.crashes)
+        # A process that dies keeps its doorbell. So a note tells of a crash only to a doorbell that came again.
+        if came_again and self.cursor.version not in ended:
+            self._count_crash()
+        else:
+            self._forget_attempts()
         self.began_as_probe = self.probes = probes
-        self.careful = (
-            self.cursor.running
-            or self.cursor.crashes > 0
-            or any(parked.attempting for parked in self.parking.keys)
-        )
+        self.careful = self._was_left()
         self._is_to_be_noted = (came_again or has_failed) and not self.careful
         self.lateness = Lateness(context, key, deadline_ms=deadline_ms)
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee.transactional
         self.concurrency = concurrency or context.subscription.definition.concurrency
         self._opened = False
+
+    def _attempted_before(self) -> SequenceNumber | None:
+        """Return the event of whose attempt, under the former guarantee, no outcome is known; None if there is none."""
+        is_noted = self.commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
+        return self.cursor.sequence if is_noted else None
+
+    def _count_crash(self) -> None:
+        """Count an attempt that was begun and never heard of again."""
+        if self.cursor.attempting:
+            self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
+            self.tell_crash(self.cursor.sequence, self.cursor.crashes)
+
+    def _forget_attempts(self) -> None:
+        """Take back the notes of attempts, which are known to have ended."""
+        self.cursor = self.cursor.at_rest()
+        # At most once, the note stays: it tells that its event was attempted, and must not be attempted again.
+        if not self.commits_first:
+            self.parking.forget_attempts()
+
+    def _was_left(self) -> bool:
+        """Tell if a run, or an attempt of it, was noted and never heard of again."""
+        is_key_noted = any(parked.attempting for parked in self.parking.keys)
+        return self.cursor.running or self.cursor.crashes > 0 or is_key_noted
 
     def note(self) -> Ended | None:
         """Note that a run begins, if its doorbell was received before: the cause may be a crash, or a throttle.

@@ -34,6 +34,8 @@ class VisitedLane:
         self, moved: Cursor, writes: Sequence[Write] = (), *, decided: Sequence[Decided] = ()
     ) -> RaceLost | WriteRefused | SameItemTwice | None:
         """Commit the cursor, the parked keys that changed, and the writes. None if that is done."""
+        # A lane runs back only by a replay, which is an operator's commit and never a visit's.
+        assert self.cursor.sequence <= moved.sequence, "a visit moves its cursor only forward"
         changes = self.parking.changes(moved.sequence)
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
         moved = self.parking.beside(moved, self.cursor, changes)
