@@ -131,18 +131,7 @@ class _Heir:
         """
         low, end = self._low, self._cursor.sequence
         waiting = tuple(place for place in parked.waiting if low.sequence <= place.sequence < end)
-        rest = parked.rest
-        is_joined = not is_alone(parked.id) or (
-            self._definition.order == "key" and (parked.id in last or not waiting)
-        )
-        # Events that came to wait there since the key was written are in the log, after the listed ones.
-        if rest is None and is_joined:
-            before = [place for place in parked.waiting if place.sequence < end]
-            rest = _behind(before[-1]) if before else Rest(low.base, low.sequence)
-        if rest is not None and rest.sequence < low.sequence:
-            rest = rest.beginning_at(low.base, low.sequence)
-        if rest is not None and rest.sequence >= end:
-            rest = None
+        rest = self._rest(parked, waiting, last)
         if not waiting and rest is None:
             return None
         # Its first event is another by now, so attempts and replacement of the former one do not count.
@@ -153,6 +142,28 @@ class _Heir:
         is_retrying = digest in self._cursor.roster.retrying or not waiting
         state = ParkedState.RETRYING if is_retrying else parked.state
         return _due(replace(parked, waiting=waiting, rest=rest, state=state), self._now_ms)
+
+    def _rest(self, parked: Parked, waiting: Collection[Place], last: Collection[str]) -> Rest | None:
+        """Return the rest of a key between the first event that waits in the lane and the cursor; None: it has none."""
+        low, end, rest = self._low, self._cursor.sequence, parked.rest
+        if rest is None and self._may_be_joined(parked, waiting, last):
+            # Events that came to wait there since the key was written are in the log, after the listed ones.
+            before = [place for place in parked.waiting if place.sequence < end]
+            rest = _behind(before[-1]) if before else Rest(low.base, low.sequence)
+        if rest is None:
+            return None
+        if rest.sequence < low.sequence:
+            rest = rest.beginning_at(low.base, low.sequence)
+        return rest if rest.sequence < end else None
+
+    def _may_be_joined(self, parked: Parked, waiting: Collection[Place], last: Collection[str]) -> bool:
+        """Tell if later events of its key may have come to wait in a parked key.
+
+        Behind an event that was parked alone they do so only if order is kept again, and only behind the last of these.
+        """
+        if not is_alone(parked.id):
+            return True
+        return self._definition.order == "key" and (parked.id in last or not waiting)
 
     def _search(
         self, retrying: Collection[bytes], dead: Collection[bytes], kept: Collection[str]
@@ -188,11 +199,7 @@ class _Heir:
             records = self._log.read(self._lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
             records_left -= max(1, len(records))
             stretch = Stretch(cursor, records, filter, self._stepped_over)
-            for at, event in enumerate(stretch.events):
-                place = stretch.place(at)
-                for name in (key_parking_id(event.key), event_parking_id(place.sequence)):
-                    if place.sequence < end and name not in kept and sought.meets(name, dead):
-                        sought.found[name] = self._waits(name, event.key, place)
+            self._meet(sought, stretch, kept, dead)
             if stretch.end > cursor.sequence:
                 cursor = stretch.cursor_at(stretch.end)
                 continue
@@ -205,6 +212,18 @@ class _Heir:
             sought.may_have_expired = True
             cursor = self._at(following.sequence, following.sequence)
         return True
+
+    def _meet(
+        self, sought: "_Sought", stretch: Stretch, kept: Collection[str], dead: Collection[bytes]
+    ) -> None:
+        """Take up the sought keys of which the first event stands in a stretch."""
+        for index, event in enumerate(stretch.events):
+            place = stretch.place(index)
+            if place.sequence >= self._cursor.sequence:
+                return
+            for name in (key_parking_id(event.key), event_parking_id(place.sequence)):
+                if name not in kept and sought.meets(name, dead):
+                    sought.found[name] = self._waits(name, event.key, place)
 
     def from_the_first_that_waits(self) -> Inherited | None:
         """Go back to the first event that waits, before which everything was handled. None if that is not here yet.

@@ -141,7 +141,9 @@ class Pages:
         assert visit.cursor.sequence == stretch.start.sequence, "a run begins where its lane stands"
         ended = run_at_most_once(visit, stretch) if visit.commits_first else Run(visit, stretch).run()
         assert visit.cursor.sequence <= stretch.end, "no run commits beyond its stretch"
-        assert ended is not None or visit.cursor.sequence == stretch.end, "a run to the end commits its stretch"
+        assert ended is not None or visit.cursor.sequence == stretch.end, (
+            "a run to the end commits its stretch"
+        )
         return ended
 
     def _behind(self, stretch: Stretch, page: Page) -> LaneResult | RaceLost | NextPage:

@@ -55,15 +55,15 @@ def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
         for older in page.records:
             # Two records that continue each other are believed: one far item by itself cannot forge that.
             if newer is not None and _fits(log, newer, older, now_ms):
-                return LaneEnd(newer.tail, newer, _beyond(beyond, page, newer), page.place)
+                beyond += _unreadable_behind(page, newer)
+                return LaneEnd(newer.tail, newer, tuple(sorted(set(beyond))), page.place)
             if newer is not None:
                 beyond.append(newer.sequence)
             newer = older
-        beyond += [one for one in page.unreadable if newer is None or one > newer.sequence]
-        if not page.more or page.place is not None or (not page.records and not page.unreadable):
+        beyond += _unreadable_behind(page, newer)
+        if _is_last(page):
             return _oldest(newer, beyond, page.place)
-        before = min([*page.unreadable, *(one.sequence for one in page.records)])
-        before = before if newer is None else min(before, newer.sequence)
+        before = _first_of(page, newer)
         # Two records are enough for a healthy lane, and cheap. After that, whole pages save calls.
         records_max = limits.PAGE_RECORDS_MAX
     raise UncertainTailError(lane, before or 0, f"{len(beyond)} items behind it do not continue each other")
@@ -127,17 +127,7 @@ class LaneEnds:
         """
         now_ms = self._clock.now_ms()
         end = lane_end(self._log, lane, now_ms=now_ms)
-        tail = end.tail
-        if end.newest is None:
-            may_be_further = self._expires and tail == EMPTY_TAIL
-        else:
-            # A record that is kept for ever is from before a retention was set: those appended after it may
-            # be gone.
-            is_kept = end.newest.expires_at is None
-            may_be_further = self._expires if is_kept else may_have_expired(end.newest, now_ms)
-            place = (end.place or self._log.place(lane)) if may_be_further else None
-            if place is not None and place.sequence >= tail.sequence:
-                tail, may_be_further = place, False
+        tail, may_be_further = self._last_known(lane, end, now_ms)
         if is_pin(tail.chain):
             raise UncertainTailError(
                 lane,
@@ -146,26 +136,47 @@ class LaneEnds:
             )
         if not (may_be_further or end.beyond):
             return tail, None
-        # Only a publisher in doubt pays for this read of the ledger.
+        # Only a publisher in doubt pays for the read of the ledger that this takes.
+        return tail, self._known_further(lane, tail) or self._cut_off(lane, end, tail)
+
+    def _last_known(self, lane: Lane, end: LaneEnd, now_ms: int) -> tuple[Tail, bool]:
+        """Return the end by the records and the lane's place, and whether the lane may have been further."""
+        if end.newest is None:
+            return end.tail, self._expires and end.tail == EMPTY_TAIL
+        # A record that is kept for ever is from before a retention was set: those appended after it may be gone.
+        is_kept = end.newest.expires_at is None
+        if not (self._expires if is_kept else may_have_expired(end.newest, now_ms)):
+            return end.tail, False
+        place = end.place or self._log.place(lane)
+        if place is not None and place.sequence >= end.tail.sequence:
+            return place, False
+        return end.tail, True
+
+    def _known_further(self, lane: Lane, tail: Tail) -> UncertainTailError | None:
+        """Return the doubt about a tail behind which the marks of reconciliation know of more."""
         mark = Mark() if self._known is None else self._known(lane)
         furthest = max([mark.sequence, *(sequence for _, sequence in mark.cursors.values())])
-        if furthest > tail.sequence:
-            return tail, UncertainTailError(
-                lane,
-                tail.sequence,
-                f"the log's records end here, and the lane was known up to {furthest}: reconcile "
-                f"{lane.origin} with --repair, else put them back (eventfabric lanes restore) "
-                "or skip them (lanes skip)",
-            )
+        if furthest <= tail.sequence:
+            return None
+        return UncertainTailError(
+            lane,
+            tail.sequence,
+            f"the log's records end here, and the lane was known up to {furthest}: reconcile "
+            f"{lane.origin} with --repair, else put them back (eventfabric lanes restore) "
+            "or skip them (lanes skip)",
+        )
+
+    def _cut_off(self, lane: Lane, end: LaneEnd, tail: Tail) -> UncertainTailError | None:
+        """Return the doubt about a tail near behind which an item stands that may continue the lane."""
         is_far = end.is_far and not (self._expires and tail == EMPTY_TAIL)  # it may be all that is left
-        if end.beyond and not is_far:
-            return tail, UncertainTailError(
-                lane,
-                end.beyond[0],
-                f"does not continue the record before it, which ends at {tail.sequence}: put back "
-                "what is missing between them (eventfabric lanes restore), or set it aside (lanes quarantine)",
-            )
-        return tail, None
+        if is_far or not end.beyond:
+            return None
+        return UncertainTailError(
+            lane,
+            end.beyond[0],
+            f"does not continue the record before it, which ends at {tail.sequence}: put back "
+            "what is missing between them (eventfabric lanes restore), or set it aside (lanes quarantine)",
+        )
 
 
 class KnownMarks:
@@ -236,9 +247,20 @@ def may_have_expired(record: Record, now_ms: int) -> bool:
     return record.expires_at is not None and record.expires_at - margin_seconds <= now_ms // 1000
 
 
-def _beyond(beyond: list[SequenceNumber], page: Recent, newest: Record) -> tuple[SequenceNumber, ...]:
-    """Return, in order, the items that stand after the newest record that continues the lane."""
-    return tuple(sorted({*beyond, *(one for one in page.unreadable if one > newest.sequence)}))
+def _unreadable_behind(page: Recent, record: Record | None) -> list[SequenceNumber]:
+    """Return the unreadable items of a page that stand after a record; all, if there is none."""
+    return [sequence for sequence in page.unreadable if record is None or sequence > record.sequence]
+
+
+def _is_last(page: Recent) -> bool:
+    """Tell if nothing that counts stands before a page: it has the lane's place, or shows that nothing is left."""
+    return not page.more or page.place is not None or not (page.records or page.unreadable)
+
+
+def _first_of(page: Recent, oldest: Record | None) -> SequenceNumber:
+    """Return the first sequence that was seen, before which the next page ends."""
+    seen = [*page.unreadable, *(record.sequence for record in page.records)]
+    return min(seen if oldest is None else [*seen, oldest.sequence])
 
 
 def _oldest(oldest: Record | None, beyond: list[SequenceNumber], place: Tail | None) -> LaneEnd:
