@@ -2,7 +2,8 @@
 
 from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.start import AtSequence, Start
-from eventfabric.services.operations.replay import LanePlan, LaneReplayed, Replay
+from eventfabric.services.operations.replay import Replay
+from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import SubscriptionTopology
 from tests.support.memory_fabric import HOME, World

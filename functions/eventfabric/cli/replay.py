@@ -13,7 +13,8 @@ from eventfabric.errors import EventFabricError, SettingError
 if TYPE_CHECKING:
     from eventfabric.model.identity import Lane
     from eventfabric.model.start import Start
-    from eventfabric.services.operations.replay import LanePlan, LaneReplayed, Replay
+    from eventfabric.services.operations.replay import Replay
+    from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed
 
 _READERS = 16
 _COLUMNS = ("lane", "from", "until", "events", "parked keys")

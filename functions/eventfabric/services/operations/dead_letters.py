@@ -207,14 +207,7 @@ class DeadLetters:
         if replacement.key != letter.parked.key:
             found = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
             raise NotDeadError(f"{letter.place}: the edited event has another key: {found}")
-        id_, time, source = replacement.id, replacement.stored_time, replacement.source
-        if id_ is None or time is None or source is None:
-            dead = self.event(letter) or replacement  # the second, if its record has expired
-            id_ = dead.id if id_ is None else id_
-            time = dead.stored_time if time is None else time
-            source = dead.source if source is None else source
-        if time is None:
-            time = self._clock.now_ms() * 1000
+        id_, time, source = self._origin(letter, replacement)
         check_event(
             id=id_, type=replacement.type, key=replacement.key, source=source, headers=replacement.headers
         )
@@ -223,6 +216,16 @@ class DeadLetters:
             allowed = f"at most {limits.RECORD_PAYLOAD_BYTES_MAX} bytes"
             raise EventTooLargeError([Problem("event", f"{len(encoded)} bytes encoded", allowed)])
         return encoded
+
+    def _origin(self, letter: DeadLetter, replacement: Event) -> tuple[str | None, int | str, str | None]:
+        """Return a replacement's id, time and source: those of the dead event as far as it has none of its own."""
+        id_, time, source = replacement.id, replacement.stored_time, replacement.source
+        if id_ is None or time is None or source is None:
+            dead = self.event(letter) or replacement  # the second, if its record has expired
+            id_ = dead.id if id_ is None else id_
+            time = dead.stored_time if time is None else time
+            source = dead.source if source is None else source
+        return id_, self._clock.now_ms() * 1000 if time is None else time, source
 
     def _decide(
         self, letter: DeadLetter, decide: Callable[[Parked, Cursor], tuple[Parked | None, Settled | None]]

@@ -9,8 +9,8 @@ same time, the two meet like two consumers: one of them reads again. Events that
 before the cursor. Those that no longer do are dropped from the keys in that same commit, or both would handle them.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eventfabric import limits
@@ -26,12 +26,11 @@ from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName, lane_index
 from eventfabric.model.owner import Owner
-from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedChange, ParkedState, Place, Rest
+from eventfabric.model.parked import Parked, ParkedChange, Place
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log
-from eventfabric.services.delivery.retry import first_version, parking_id
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.takeover import is_taken_over
 from eventfabric.services.lanes.batch_copies import BatchCopies
@@ -40,6 +39,8 @@ from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.services.operations.replay_plan import Asked, LanePlan, LaneReplayed, Seen
+from eventfabric.services.operations.replayed_key import waiting_again
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.ledger_commit import in_commits
 
@@ -48,52 +49,11 @@ Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The request of a replay. `fresh`: the subscription that is fed has no cursor in any of the lanes."""
+class _Reach:
+    """The part of a lane that may be replayed: its records end at `end`, and what comes again at `until`."""
 
-    start: Start
-    key: str | None = field(repr=False)
-    fresh: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The state of a lane as it was read. `fed_until`: the cursor of the subscription that it is fed from, or 0."""
-
-    read: Cursor
-    parked: dict[str, Parked]
-    fed_until: SequenceNumber
-    is_taken_over: bool = True
-    """False: the lane was handed over to this Region, and it does not go on from the state that stands here."""
-
-
-@dataclass(frozen=True, slots=True)
-class LanePlan:
-    """The plan of a replay for one lane: its cursor goes from `read` to `to`, and parked keys change with it.
-
-    `events`: how many are handed out again. `unreadable`: why the lane is left as it is, if it cannot be read.
-    """
-
-    asked: Asked
-    lane: Lane
-    read: Cursor
-    to: Cursor
-    changes: tuple[ParkedChange, ...] = ()
-    events: int = 0
-    unreadable: str = ""
-
-    @property
-    def changes_anything(self) -> bool:
-        """Tell if there is anything to do."""
-        return bool(self.changes) or self.to != self.read
-
-
-@dataclass(frozen=True, slots=True)
-class LaneReplayed:
-    """The result of a replay for one lane. `rung`: the lane was rung; else its next doorbell starts the replay."""
-
-    plan: LanePlan
-    rung: bool
+    end: Tail
+    until: SequenceNumber
 
 
 class Replay:
@@ -149,17 +109,10 @@ class Replay:
             ReplayRefusedError: it cannot be done; says which facts decided that.
             SettingError: there is no such lane.
         """
-        if isinstance(start, AtTime) and start.ms > self._clock.now_ms():
-            raise ReplayRefusedError(f"{start} is in the future: it is {AtTime(self._clock.now_ms())} now")
-        if key is not None and self._source is not None:
-            raise ReplayRefusedError("--key goes without --into: a key is replayed where it was delivered")
+        self._check_request(start, key)
         lanes = self._lanes(key, lane)
         seen: dict[Lane, Seen | LanePlan] = dict(zip(lanes, each(self._look_or_leave, lanes), strict=True))
-        begun = [one for one, found in seen.items() if found.read.version]
-        if start is None and (begun or self._source is None):
-            where = f": lane {begun[0]} is at {seen[begun[0]].read.sequence}" if begun else ""
-            raise ReplayRefusedError(f"say --from where: {self.target.name} has delivered events{where}")
-        asked = Asked(start or AtSequence(SequenceNumber(0)), key, self._source is not None and not begun)
+        asked = self._asked(start, key, seen)
         plans: list[LanePlan] = list(each(lambda one: self._plan_or_leave(one, seen[one], asked), lanes))
         readable = [plan for plan in plans if not plan.unreadable]
         if not readable:
@@ -186,22 +139,57 @@ class Replay:
             plan = self._plan(plan.lane, self._look(plan.lane), plan.asked)
         raise ContendedCommitError(f"lane {plan.lane} of {self.target.name} is busy: try again")
 
+    def _check_request(self, start: Start | None, key: str | None) -> None:
+        """Refuse what can be refused before anything is read."""
+        if isinstance(start, AtTime) and start.ms > self._clock.now_ms():
+            raise ReplayRefusedError(f"{start} is in the future: it is {AtTime(self._clock.now_ms())} now")
+        if key is not None and self._source is not None:
+            raise ReplayRefusedError("--key goes without --into: a key is replayed where it was delivered")
+
+    def _asked(self, start: Start | None, key: str | None, seen: Mapping[Lane, Seen | LanePlan]) -> Asked:
+        """Return the request, as far as the state of the lanes completes it."""
+        begun = [lane for lane, state in seen.items() if state.read.version]
+        # Without a place, only a subscription that has delivered nothing is fed: from the first event on.
+        if start is None and (begun or self._source is None):
+            where = f": lane {begun[0]} is at {seen[begun[0]].read.sequence}" if begun else ""
+            raise ReplayRefusedError(f"say --from where: {self.target.name} has delivered events{where}")
+        is_fresh = self._source is not None and not begun
+        return Asked(start or AtSequence(SequenceNumber(0)), key, is_fresh)
+
     def _lanes(self, key: str | None, lane: Lane | None) -> list[Lane]:
-        region, lanes = self._ledger.region, lanes_of(self._stream)
-        standing = Standings(self.target, ledger=self._ledger, clock=self._clock).read()
-        if lane is not None and lane not in lanes:
-            raise SettingError("lane", str(lane), f"{lanes[0]} to {lanes[-1]}")
-        owned = [one for one in lanes if is_delivered_by(region, self.target, one.origin, standing)]
-        self._owners = {one.origin: owner_of(self.target, one.origin, standing) for one in owned}
-        if lane is not None and lane not in owned:
-            raise ReplayRefusedError(f"lane {lane} of {self.target.name} is not delivered by {region}")
+        """Choose the lanes of the request. Refuse it if this Region delivers none of them."""
+        owned = self._owned()
+        if lane is not None:
+            self._check_lane(lane, owned)
         if not owned:
-            raise ReplayRefusedError(f"{region} delivers no lane of {self.target.name}")
+            raise ReplayRefusedError(f"{self._ledger.region} delivers no lane of {self.target.name}")
         index = None if key is None else lane_index(key, self._stream.definition.lanes)
-        chosen = [one for one in owned if lane in (None, one) and index in (None, one.index)]
+        candidates = owned if lane is None else [lane]
+        chosen = [candidate for candidate in candidates if index in (None, candidate.index)]
         if not chosen:
             raise ReplayRefusedError(f"the events of key {key!r} are in lanes 0.{index}, not in {lane}")
         return chosen
+
+    def _owned(self) -> list[Lane]:
+        """Find the lanes that this Region delivers for the subscription, and remember who owns their origins."""
+        standing = Standings(self.target, ledger=self._ledger, clock=self._clock).read()
+        region = self._ledger.region
+        owned = [
+            lane
+            for lane in lanes_of(self._stream)
+            if is_delivered_by(region, self.target, lane.origin, standing)
+        ]
+        self._owners = {lane.origin: owner_of(self.target, lane.origin, standing) for lane in owned}
+        return owned
+
+    def _check_lane(self, lane: Lane, owned: Collection[Lane]) -> None:
+        lanes = lanes_of(self._stream)
+        if lane not in lanes:
+            raise SettingError("lane", str(lane), f"{lanes[0]} to {lanes[-1]}")
+        if lane not in owned:
+            raise ReplayRefusedError(
+                f"lane {lane} of {self.target.name} is not delivered by {self._ledger.region}"
+            )
 
     def _look_or_leave(self, lane: Lane) -> Seen | LanePlan:
         try:
@@ -229,48 +217,67 @@ class Replay:
         return Seen(read, parked, source.cursor(ledger.region).sequence, has_it)
 
     def _plan(self, lane: Lane, seen: Seen, asked: Asked) -> LanePlan:
-        read, parked = seen.read, seen.parked
+        read = seen.read
         self._check_taken_over(lane, seen)
-        has_begun = read.version > 0
         stays = LanePlan(asked, lane, read, read)
-        if not (has_begun or asked.fresh):
+        if not (read.version or asked.fresh):
             return stays  # the lane has not begun: it will begin by itself, and skip nothing
-        end = self._log.tail(lane, before=read.sequence) if has_begun else self._tail(lane)
-        is_ahead = has_begun and self._is_ahead(lane, read, end)
-        if has_begun and end.sequence < read.sequence and not is_ahead:
+        reach = self._reach(lane, seen)
+        if reach is None:
             return stays  # everything before the cursor has expired
+        start = self._located(lane, asked.start, reach.end, has_begun=read.version > 0)
+        if read.version and start.sequence >= read.sequence:
+            return stays
+        if asked.key is not None:
+            return self._plan_key(stays, start, seen.parked, asked.key)
+        return self._plan_back(stays, start, seen.parked, reach.until)
+
+    def _reach(self, lane: Lane, seen: Seen) -> _Reach | None:
+        """Return how far a lane may be replayed; None: nothing before its cursor is kept."""
+        read = seen.read
+        until = SequenceNumber(max(read.sequence, read.replay_until, seen.fed_until))
+        if not read.version:
+            return _Reach(self._tail(lane), until)
+        end = self._log.tail(lane, before=read.sequence)
+        if self._is_ahead(lane, read, end):
+            # Events after the lane's end are published anew, and are no replays.
+            return _Reach(end, end.sequence)
+        return _Reach(end, until) if end.sequence >= read.sequence else None
+
+    def _located(self, lane: Lane, start: Start, end: Tail, *, has_begun: bool) -> Cursor:
+        """Return the cursor of a lane that begins with `start`."""
         now_ms, retention_seconds = self._clock.now_ms(), self._stream.retention_seconds
         region = lane.origin if has_begun else self._ledger.region  # all records up to a cursor were here
         kept = kept_in(lane, region, retention_seconds=retention_seconds, now_ms=now_ms)
-        found = locate(self._log, lane, asked.start, end=end, kept=kept)
-        if found is None:
+        cursor = locate(self._log, lane, start, end=end, kept=kept)
+        if cursor is None:
             raise ReplayRefusedError(f"the records of lane {lane} have not all come yet: try again later")
-        if has_begun and found.sequence >= read.sequence:
-            return stays
-        if asked.key is not None:
-            return self._plan_key(stays, found, parked, asked.key)
+        return cursor
+
+    def _plan_back(
+        self, plan: LanePlan, start: Cursor, parked: dict[str, Parked], until: SequenceNumber
+    ) -> LanePlan:
+        """Have the cursor go back. Events from there on leave their parked keys: they come again with the cursor."""
+        lane, read = plan.lane, plan.read
         changes = tuple(
             ParkedChange(key, after)
             for key in parked.values()
-            if (after := key.before(found.sequence)) is not key
+            if (after := key.before(start.sequence)) is not key
         )
-        self._check_changes(lane, changes, f"hold events from sequence {found.sequence} on")
-        until = SequenceNumber(max(read.sequence, read.replay_until, seen.fed_until))
-        if is_ahead:  # events after the lane's end are published anew, and are no replays
-            until = end.sequence
-        replay_until = until if until > found.sequence else SequenceNumber(0)
+        self._check_changes(lane, changes, f"hold events from sequence {start.sequence} on")
+        replay_until = until if until > start.sequence else SequenceNumber(0)
         to = replace(
             read.at_rest(),
-            sequence=found.sequence,
-            base=found.base,
-            chain=found.chain,
+            sequence=start.sequence,
+            base=start.base,
+            chain=start.chain,
             crashes=0,
             replay_until=replay_until,
-            began=min(read.began, found.sequence) if has_begun else found.sequence,
+            began=min(read.began, start.sequence) if read.version else start.sequence,
         ).beside_after(read, parked, changes)
-        return LanePlan(asked, lane, read, to, changes, max(0, replay_until - found.sequence))
+        return replace(plan, to=to, changes=changes, events=max(0, replay_until - start.sequence))
 
-    def _plan_key(self, plan: LanePlan, found: Cursor, parked: dict[str, Parked], key: str) -> LanePlan:
+    def _plan_key(self, plan: LanePlan, start: Cursor, parked: dict[str, Parked], key: str) -> LanePlan:
         """Have the key's events up to the cursor wait, due now. Later events of the key wait after them."""
         lane, read = plan.lane, plan.read
         for each in parked.values():
@@ -279,28 +286,17 @@ class Replay:
                     f"key {key!r} is parked in lane {lane} ({each.state}, from sequence {each.first.sequence}): "
                     "redrive or discard it first"
                 )
-        places = self._places(lane, replace(found, replay_until=read.sequence), key)
-        now_ms = self._clock.now_ms()
-        failure = Failure(REPLAYED, "", "", "replayed by an operator", 0, 0, now_ms, now_ms)
-        waiting: dict[str, list[Place]] = {}
-        for place in places:
-            waiting.setdefault(parking_id(self.target.definition, key, place), []).append(place)
-        if len(parked) + len(waiting) > limits.PARKED_KEYS_MAX:
+        places = self._places(lane, replace(start, replay_until=read.sequence), key)
+        new = waiting_again(
+            places,
+            key,
+            until=read.sequence,
+            definition=self.target.definition,
+            entropy=self._entropy,
+            now_ms=self._clock.now_ms(),
+        )
+        if len(parked) + len(new) > limits.PARKED_KEYS_MAX:
             raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
-        most = limits.PARKED_PLACES_MAX
-        new = [
-            Parked(
-                name,
-                key,
-                ParkedState.RETRYING,
-                tuple(some[:most]),
-                now_ms,
-                failure,
-                version=first_version(self._entropy),
-                rest=_rest(some[most], read.sequence) if len(some) > most else None,
-            )
-            for name, some in waiting.items()
-        ]
         changes = tuple(ParkedChange(None, parked) for parked in new)
         self._check_changes(lane, changes, "would have to be made, an event each")
         to = read.beside_after(read, parked, changes)
@@ -361,19 +357,25 @@ class Replay:
 
     def _check(self, plans: list[LanePlan], asked: Asked, each: Each) -> None:
         """Refuse a wrong request."""
-        nothing = not any(plan.changes_anything for plan in plans)
-        if isinstance(asked.start, AtSequence) and asked.start.sequence and (nothing or asked.fresh):
-            tails: list[SequenceNumber] = list(each(lambda plan: self._tail(plan.lane).sequence, plans))
-            furthest = max(range(len(plans)), key=tails.__getitem__)
-            if asked.start.sequence > tails[furthest]:
-                raise ReplayRefusedError(
-                    f"{asked.start} is beyond the tail: lane {plans[furthest].lane} ends at {tails[furthest]}"
-                    + (", no other further on" if len(plans) > 1 else "")
-                )
-        if asked.key is not None and nothing:
+        is_in_vain = not any(plan.changes_anything for plan in plans)
+        if is_in_vain or asked.fresh:
+            self._check_tails(plans, asked.start, each)
+        if asked.key is not None and is_in_vain:
             upto = ", ".join(f"lane {plan.lane} up to {plan.read.sequence}" for plan in plans)
             raise ReplayRefusedError(
                 f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {upto}"
+            )
+
+    def _check_tails(self, plans: list[LanePlan], start: Start, each: Each) -> None:
+        """Refuse a sequence that no lane has come to."""
+        if not (isinstance(start, AtSequence) and start.sequence):
+            return
+        tails: list[SequenceNumber] = list(each(lambda plan: self._tail(plan.lane).sequence, plans))
+        furthest = max(range(len(plans)), key=tails.__getitem__)
+        if start.sequence > tails[furthest]:
+            raise ReplayRefusedError(
+                f"{start} is beyond the tail: lane {plans[furthest].lane} ends at {tails[furthest]}"
+                + (", no other further on" if len(plans) > 1 else "")
             )
 
     def _is_ahead(self, lane: Lane, read: Cursor, end: Tail) -> bool:
@@ -389,8 +391,3 @@ class Replay:
 
     def _key(self, subscription: SubscriptionTopology, lane: Lane) -> LaneKey:
         return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)
-
-
-def _rest(place: Place, end: SequenceNumber) -> Rest:
-    """Return what waits from a place on. All of it up to `end` are replays."""
-    return Rest(place.base, place.sequence).joined_by(place, end)

@@ -105,15 +105,8 @@ class Restore:
         if record.expires_at is not None and record.expires_at <= now_seconds:
             raise RestoreRefusedError(lane, sequence, "it has expired, or is about to")
         behind = self._behind(lane, sequence)
-        # A record published at a lane's end where others had been lost is good, whatever the copy has.
-        if isinstance(present, Record) and _is_good(present, before, behind):
-            raise RestoreRefusedError(
-                lane, sequence, "what stands there continues the lane: it is the lane's own"
-            )
-        if isinstance(present, Record) and present.is_skip:
-            raise RestoreRefusedError(
-                lane, sequence, "it was skipped: cursors have passed it, and none would hand it out"
-            )
+        if isinstance(present, Record):
+            _refuse_own(present, before, behind)
         proof = f"{_before(record, before, earlier)}, {self._proof(run, before, behind)}"
         return Restorable(record, proof, _fault(present, record))
 
@@ -164,7 +157,7 @@ class Restore:
     def _proof(self, run: list[Record], before: Tail, behind: Record | None) -> str:
         """Say what binds the run's first record to what comes after. A skip before it was made for one record alone."""
         record = run[0]
-        if is_pin(before.chain) and before.sequence == record.sequence and record.extends(before.chain):
+        if _is_named_by_skip(record, before):
             return "which was skipped, and names it"
         seen = {(one.sequence, one.chain) for one in self._seen(record.lane)}
         earlier: Record | None = None
@@ -182,6 +175,26 @@ class Restore:
                 return f"a cursor, or reconciliation, stood at {one.tail.sequence} with the chain that leads there"
             earlier = one
         raise RestoreRefusedError(record.lane, record.sequence, _nothing_binds(run[-1].tail.sequence, behind))
+
+
+def _refuse_own(present: Record, before: Tail, behind: Record | None) -> None:
+    """Refuse to replace a record that belongs in its place."""
+    # A record published at a lane's end where others had been lost is good, whatever the copy has.
+    if _is_good(present, before, behind):
+        raise RestoreRefusedError(
+            present.lane, present.sequence, "what stands there continues the lane: it is the lane's own"
+        )
+    if present.is_skip:
+        raise RestoreRefusedError(
+            present.lane,
+            present.sequence,
+            "it was skipped: cursors have passed it, and none would hand it out",
+        )
+
+
+def _is_named_by_skip(record: Record, before: Tail) -> bool:
+    """Tell if a skip stands right before a record, and was made for it."""
+    return is_pin(before.chain) and before.sequence == record.sequence and record.extends(before.chain)
 
 
 def _bound(record: Record, last: Record, behind: Record) -> str:

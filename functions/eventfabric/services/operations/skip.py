@@ -119,19 +119,26 @@ class Skip:
                 sequence,
                 f"what stands at {behind.sequence} is too far away: set it aside (lanes quarantine)",
             )
-        # Records that have expired are no loss, and need no operator.
-        kept = kept_in(
-            lane, self._region, retention_seconds=self._retention_seconds, now_ms=self._clock.now_ms()
-        )
-        if kept is not None and has_expired(self._log, lane, sequence, behind, kept):
+        if self._has_expired(lane, sequence, behind):
             raise SkipRefusedError(
                 lane, sequence, "it has expired: each subscription's on_expired says what it does"
             )
         until = Tail(behind.sequence, behind.chain, behind.time)
-        # If a cursor or a mark carries the lost chain, it stays whole. Else the skip pins the next record.
-        chains = {one.chain for one in self._seen(lane) if one.sequence == behind.sequence and one.chain}
-        known = next((chain for chain in sorted(chains) if behind.extends(chain)), pin_of(behind))
-        return Gap(start, until, known, behind)
+        return Gap(start, until, self._chain_before(behind), behind)
+
+    def _has_expired(self, lane: Lane, sequence: SequenceNumber, behind: Record) -> bool:
+        """Tell if what is missing has expired. That is no loss, and needs no operator."""
+        kept = kept_in(
+            lane, self._region, retention_seconds=self._retention_seconds, now_ms=self._clock.now_ms()
+        )
+        return kept is not None and has_expired(self._log, lane, sequence, behind, kept)
+
+    def _chain_before(self, behind: Record) -> Chain:
+        """Return the chain with which a lane goes on: the lost one if it is known, else a pin of the next record."""
+        # If a cursor or a mark carries the lost chain, it stays whole.
+        seen = self._seen(behind.lane)
+        chains = {seam.chain for seam in seen if seam.sequence == behind.sequence and seam.chain}
+        return next((chain for chain in sorted(chains) if behind.extends(chain)), pin_of(behind))
 
     def _end(self, lane: Lane, start: Tail) -> Gap:
         """Find what is lost at the end of a lane, by what cursors and reconciliation know of it."""

@@ -8,7 +8,7 @@ from eventfabric.errors import ReplayRefusedError
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.start import Start
-from eventfabric.services.operations.replay import LaneReplayed
+from eventfabric.services.operations.replay_plan import LaneReplayed
 from eventfabric.topology import SubscriptionTopology
 from tests.support.memory_fabric import HOME, LANE, STREAM, World, event, lane
 from tests.support.messages import raises_with

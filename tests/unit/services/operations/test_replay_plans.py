@@ -12,7 +12,7 @@ from eventfabric.model.identity import Chain, HybridTime, Region, SequenceNumber
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
 from eventfabric.model.start import AtTime, Start
-from eventfabric.services.operations.replay import Asked, LanePlan, LaneReplayed
+from eventfabric.services.operations.replay_plan import Asked, LanePlan, LaneReplayed
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, drained, named, world_of
