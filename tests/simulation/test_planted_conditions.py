@@ -362,7 +362,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a place is noted of a lane whose end is lost",
-            "eventfabric.services.reconciliation.replica:Replica._examined",
+            "eventfabric.services.reconciliation.replica:Replica._without_end",
             "known = Tail(mark.sequence, mark.chain, tail.time)",
             "known = Tail(mark.sequence, mark.chain, tail.time, 1)",
         ),

@@ -12,7 +12,7 @@ day or more, a bounded part of them at each pass (round.py), and all of them by 
 how everything stands (vitals.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from eventfabric import limits
@@ -39,7 +39,7 @@ from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.reconciliation.look import Look
-from eventfabric.services.reconciliation.replica import Replica
+from eventfabric.services.reconciliation.replica import Examined, Replica
 from eventfabric.services.reconciliation.round import Round
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
@@ -127,20 +127,8 @@ class Reconciler:
     ) -> Iterator[Finding]:
         """Yield the findings of one origin's lanes, and remember what was seen of them."""
         marks = self._ports.ledger.marks(self._name, origin)
-        replica = Replica(
-            self._name,
-            self._region,
-            log=self._log,
-            elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
-            regions=[Region(name) for name in self._stream.definition.regions],
-            expires=self._retention is not None,
-            retention_seconds=self._retention,
-            now_ms=self._now_ms,
-            repairs=repair,
-            clock=self._ports.clock,
-        )
+        replica, bells = self._replica(repair=repair), Bells()
         after: dict[LaneIndex, Mark] = {}
-        bells = Bells()
         moves, silent = False, list[LaneIndex]()
         for number in range(self._stream.definition.lanes):
             index = LaneIndex(number)
@@ -152,38 +140,10 @@ class Reconciler:
                 after |= {index: before} if before != Mark() else {}
                 continue
             yield from examined.findings
-            mark = examined.mark
-            moves = moves or before.sequence < mark.sequence != before.end  # more came than was copied
-            silent += [index for one in examined.findings if one.kind is FindingKind.REPLICATION_SILENT]
+            moves = moves or examined.moved_since(before)
+            silent += [index] if examined.is_silent else []
             yield from self._clock_ahead(lane, examined.tail)
-            if examined.tail != EMPTY_TAIL:
-                mark = self._hold(lane, before, mark, examined.tail, repair=repair)
-                sightings = before.sightings.with_tail(examined.tail.sequence, self._now_ms)
-                mark = replace(mark, sightings=sightings)
-                cursors: dict[str, tuple[int, int]] = {}
-                waiting: list[SequenceNumber] = []
-                for look in self._looks(lane, before, mark, examined.tail, standings):
-                    if isinstance(look, Finding):
-                        yield look
-                        continue
-                    stands: tuple[int, int] | None = (look.cursor.epoch, look.cursor.sequence)
-                    if look.cursor.sequence > look.tail.sequence:  # this pass has nothing to compare it with
-                        stands = before.cursors.get(look.subscription.name)
-                    for found in self._watch(look, replica, bells, repair=repair):
-                        if (
-                            found.kind in _WRONG_CURSORS
-                        ):  # compare it with the log again, as long as it is wrong
-                            stands = before.cursors.get(look.subscription.name)
-                        if (
-                            found.kind is FindingKind.HOLE
-                        ):  # a hole in what was verified: the next pass verifies all of it anew
-                            mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
-                        yield found
-                    if stands is not None:
-                        cursors[look.subscription.name] = stands
-                    waiting += [look.news_from] if look.lags else []
-                sightings = sightings.from_(min(waiting)) if waiting else Sightings()
-                mark = replace(mark, cursors=cursors, sightings=sightings)
+            mark = yield from self._watched(lane, before, examined, standings, replica, bells, repair=repair)
             if mark != Mark():
                 after[index] = mark
         yield from self._verify_again(origin, after)
@@ -191,6 +151,59 @@ class Reconciler:
         for index in silent if moves else ():  # replication moves again, and these lanes lack nothing
             after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
         yield from self._remember(origin, marks, after, repair=repair)
+
+    def _replica(self, *, repair: bool) -> Replica:
+        return Replica(
+            self._name,
+            self._region,
+            log=self._log,
+            elsewhere=lambda region: self._ports.at(region).log_of(self._stream),
+            regions=[Region(name) for name in self._stream.definition.regions],
+            expires=self._retention is not None,
+            retention_seconds=self._retention,
+            now_ms=self._now_ms,
+            repairs=repair,
+            clock=self._ports.clock,
+        )
+
+    def _watched(
+        self,
+        lane: Lane,
+        before: Mark,
+        examined: Examined,
+        standings: dict[str, Standing],
+        replica: Replica,
+        bells: Bells,
+        *,
+        repair: bool,
+    ) -> Generator[Finding, None, Mark]:
+        """Yield what is wrong with a lane for its subscriptions. Return its mark, with where their cursors stand."""
+        mark, tail = examined.mark, examined.tail
+        if tail == EMPTY_TAIL:
+            return mark
+        mark = self._hold(lane, before, mark, tail, repair=repair)
+        sightings = before.sightings.with_tail(tail.sequence, self._now_ms)
+        mark = replace(mark, sightings=sightings)
+        cursors: dict[str, tuple[int, int]] = {}
+        waiting: list[SequenceNumber] = []
+        for look in self._looks(lane, before, mark, tail, standings):
+            if isinstance(look, Finding):
+                yield look
+                continue
+            name, stands = look.subscription.name, _compared(look, before)
+            for found in self._watch(look, replica, bells, repair=repair):
+                if found.kind in _WRONG_CURSORS:
+                    # Compare it with the log again, as long as it is wrong.
+                    stands = before.cursors.get(name)
+                if found.kind is FindingKind.HOLE:
+                    # A hole in what was verified: the next pass verifies all of it anew.
+                    mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
+                yield found
+            if stands is not None:
+                cursors[name] = stands
+            waiting += [look.news_from] if look.lags else []
+        sightings = sightings.from_(min(waiting)) if waiting else Sightings()
+        return replace(mark, cursors=cursors, sightings=sightings)
 
     def _remember(
         self, origin: Region, marks: Marks, after: dict[LaneIndex, Mark], *, repair: bool
@@ -293,3 +306,10 @@ class Reconciler:
             yield from self._watching.look_at(look, replica, bells, repair=repair)
         except LogError as error:
             yield self._unreadable(look.lane, error, look.subscription)
+
+
+def _compared(look: Look, before: Mark) -> tuple[int, int] | None:
+    """Return the epoch and place of a cursor that this pass compares with the log; else those of an earlier pass."""
+    if look.cursor.sequence > look.tail.sequence:  # this pass has nothing to compare it with
+        return before.cursors.get(look.subscription.name)
+    return look.cursor.epoch, look.cursor.sequence

@@ -30,6 +30,15 @@ class Examined:
     tail: Tail
     findings: tuple[Finding, ...]
 
+    @property
+    def is_silent(self) -> bool:
+        """Tell if nothing has come by replication since the lane stalled."""
+        return any(found.kind is FindingKind.REPLICATION_SILENT for found in self.findings)
+
+    def moved_since(self, before: Mark) -> bool:
+        """Tell if more came to the lane than was copied."""
+        return before.sequence < self.mark.sequence != before.end
+
 
 class Replica:
     """One stream's lanes in one Region. `elsewhere`: returns other Regions' logs, which may have what is missing."""
@@ -83,19 +92,28 @@ class Replica:
         """
         tail = log.tail(lane)
         if tail.sequence - mark.sequence > limits.FAR_EVENTS:
-            end = lane_end(log, lane, now_ms=self._now_ms)
-            if not end.is_far:
-                return LaneEnd(tail)
-            # If everything but that item has expired, only the place is left of the lane.
-            place = end.place if end.newest is None else None
-            return LaneEnd(end.tail, beyond=end.beyond, place=place)
-        is_empty = tail == EMPTY_TAIL
-        asks = self._expires or not is_empty or mark.sequence > EMPTY_TAIL.sequence
-        if asks and tail.sequence <= mark.sequence and (is_empty or self._may_have_expired(tail)):
+            return self._far_end(log, lane, tail)
+        if self._may_be_at_its_place(tail, mark):
             place = log.place(lane)
             if place is not None and place.sequence > tail.sequence and self._may_have_expired(place):
                 return LaneEnd(place, place=place)
         return LaneEnd(tail)
+
+    def _far_end(self, log: Log, lane: Lane, tail: Tail) -> LaneEnd:
+        """Find the end of a lane whose newest item stands far after what was verified."""
+        end = lane_end(log, lane, now_ms=self._now_ms)
+        if not end.is_far:
+            return LaneEnd(tail)
+        # If everything but that item has expired, only the place is left of the lane.
+        place = end.place if end.newest is None else None
+        return LaneEnd(end.tail, beyond=end.beyond, place=place)
+
+    def _may_be_at_its_place(self, tail: Tail, mark: Mark) -> bool:
+        """Tell if the lane may go on at its noted place, because nothing new is there and all else may have expired."""
+        is_empty = tail == EMPTY_TAIL
+        if is_empty and not self._expires and mark.sequence == EMPTY_TAIL.sequence:
+            return False  # most lanes of a small stream: nothing ever stood here, and no read is spent on it
+        return tail.sequence <= mark.sequence and (is_empty or self._may_have_expired(tail))
 
     def _may_have_expired(self, tail: Tail) -> bool:
         """Tell if a record may have expired, by its own expiry: the retention may have been another at its append."""
@@ -119,46 +137,68 @@ class Replica:
     ) -> Examined:
         """Verify a lane up to a tail, and compare it with its origin."""
         if tail.sequence < mark.sequence:
-            detail = f"verified up to {mark.sequence}, but the log ends at {tail.sequence}"
-            lost = self._mended(
-                self._finding(FindingKind.HOLE, lane, tail.sequence, detail), tail, mark.sequence
-            )
-            if full and lost.is_repaired:  # more than the end may have been lost
-                tail = self._log.tail(lane)
-                if tail.sequence >= mark.sequence:
-                    return self._examined(lane, mark, tail, origin, [*findings, lost], full=True)
-            # It was not read, so it carries no expiry, and no place is noted by it.
-            known = Tail(mark.sequence, mark.chain, tail.time)
-            return Examined(mark, known, (*findings, lost))
+            return self._without_end(lane, mark, tail, origin, findings, full=full)
         if full:
             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
         verified, wrong = self._verify_patiently(lane, mark, tail)
-        if wrong is None and verified.sequence == tail.sequence and verified.chain != tail.chain:
-            wrong = self._finding(
-                FindingKind.DIVERGENCE,
-                lane,
-                tail.sequence,
-                "the last record's chain is not what was verified",
-            )
+        wrong = wrong or self._other_chain(lane, verified, tail)
         if wrong is not None:
             return Examined(_at(mark, verified), tail, (*findings, wrong))
-        found: Finding | None
-        if verified.sequence < tail.sequence:
-            found = self._gap(lane, mark, verified, f"records stand behind it, up to {tail.sequence}")
-        # Equal chains prove all records before them equal, by one comparison.
-        elif origin is None or (origin.sequence, origin.chain) == (verified.sequence, verified.chain):
+        if verified.sequence == tail.sequence and (origin is None or _is_same(origin, verified)):
             return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
-        elif origin.sequence > verified.sequence:
-            found = self._compared(lane, verified) or self._behind(lane, mark, verified, origin)
-        else:
-            found = self._origin_lost(lane, origin)
+        found = self._missing(lane, mark, verified, tail, origin)
         if found is None:
             return Examined(_at(mark, verified), tail, tuple(findings))
-        stuck_since_ms = mark.since_ms if mark.since_ms and mark.end == verified.sequence else self._now_ms
-        marked = replace(_at(mark, verified), end=verified.sequence, since_ms=stuck_since_ms)
-        end = tail.sequence
-        if origin is not None and verified.sequence == tail.sequence:
-            end = origin.sequence
+        return self._stuck(found, mark, verified, tail, origin, findings)
+
+    def _without_end(
+        self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding], *, full: bool
+    ) -> Examined:
+        """Return the result for a lane of which records at its end were verified, and are lost."""
+        detail = f"verified up to {mark.sequence}, but the log ends at {tail.sequence}"
+        hole = self._finding(FindingKind.HOLE, lane, tail.sequence, detail)
+        lost = self._mended(hole, tail, mark.sequence)
+        if full and lost.is_repaired:  # more than the end may have been lost
+            tail = self._log.tail(lane)
+            if tail.sequence >= mark.sequence:
+                return self._examined(lane, mark, tail, origin, [*findings, lost], full=True)
+        # It was not read, so it carries no expiry, and no place is noted by it.
+        known = Tail(mark.sequence, mark.chain, tail.time)
+        return Examined(mark, known, (*findings, lost))
+
+    def _other_chain(self, lane: Lane, verified: Tail, tail: Tail) -> Finding | None:
+        """Report a last record whose chain is not the one that was verified."""
+        if verified.sequence != tail.sequence or verified.chain == tail.chain:
+            return None
+        detail = "the last record's chain is not what was verified"
+        return self._finding(FindingKind.DIVERGENCE, lane, tail.sequence, detail)
+
+    def _missing(
+        self, lane: Lane, mark: Mark, verified: Tail, tail: Tail, origin: Tail | None
+    ) -> Finding | None:
+        """Report what is missing from a lane that is broken, or is not equal to its origin's."""
+        if verified.sequence < tail.sequence:
+            return self._gap(lane, mark, verified, f"records stand behind it, up to {tail.sequence}")
+        assert origin is not None, "a whole lane lacks only what its origin has"
+        if origin.sequence > verified.sequence:
+            return self._compared(lane, verified) or self._behind(lane, mark, verified, origin)
+        return self._origin_lost(lane, origin)
+
+    def _stuck(
+        self,
+        found: Finding,
+        mark: Mark,
+        verified: Tail,
+        tail: Tail,
+        origin: Tail | None,
+        findings: list[Finding],
+    ) -> Examined:
+        """Return the result for a lane that lacks something: since when it stands there, and if that was mended."""
+        is_known = mark.since_ms and mark.end == verified.sequence
+        since_ms = mark.since_ms if is_known else self._now_ms
+        marked = replace(_at(mark, verified), end=verified.sequence, since_ms=since_ms)
+        # A lane with a gap is mended up to what stands behind that; a whole one up to its origin's end.
+        end = origin.sequence if origin is not None and verified.sequence == tail.sequence else tail.sequence
         mended = self._mended(found, verified, end)
         if mended.is_repaired and found.kind is FindingKind.REPLICATION_STALL:
             marked = replace(marked, end=end)  # the stall goes on until something comes that was not copied
@@ -276,7 +316,7 @@ class Replica:
     def _compared(self, lane: Lane, verified: Tail) -> Finding | None:
         """Report a divergence, if the origin does not have the same records up to here."""
         theirs = self._elsewhere(lane.origin).tail(lane, before=verified.sequence)
-        if verified.sequence == theirs.sequence and verified.chain == theirs.chain:
+        if _is_same(verified, theirs):
             return None
         if verified.sequence == EMPTY_TAIL.sequence:
             return None
@@ -291,7 +331,7 @@ class Replica:
     def _origin_lost(self, lane: Lane, origin: Tail) -> Finding | None:
         """Report a divergence if the origin has other records. If it only has less, its own pass finds that hole."""
         ours = self._log.tail(lane, before=origin.sequence)
-        if origin == EMPTY_TAIL or (ours.sequence, ours.chain) == (origin.sequence, origin.chain):
+        if origin == EMPTY_TAIL or _is_same(ours, origin):
             return None
         return self._finding(
             FindingKind.DIVERGENCE, lane, origin.sequence, f"{lane.origin} has another record before it"
@@ -339,6 +379,11 @@ class Replica:
         """Make a finding, with the cure for a divergence."""
         cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
         return Finding(kind, self._stream, lane, self._region, sequence, detail + cure)
+
+
+def _is_same(tail: Tail, other: Tail) -> bool:
+    """Tell if two logs have the same records up to these tails: equal chains prove that by one comparison."""
+    return (tail.sequence, tail.chain) == (other.sequence, other.chain)
 
 
 def _at(mark: Mark, verified: Tail) -> Mark:

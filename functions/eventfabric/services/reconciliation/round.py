@@ -9,6 +9,7 @@ needs it. So it is looked for while another Region, or a backup, still has it.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from eventfabric import limits
 from eventfabric.errors import LogError
@@ -49,66 +50,88 @@ class Round:
 
     def go_on(self, lane: Lane, mark: Mark) -> tuple[Mark, Broken | None]:
         """Go on with the lane's round as far as the pass may read. Return its new mark, and what broke the round."""
-        at, chain = mark.again, mark.again_chain if mark.again else EMPTY_TAIL.chain
+        reached = _Reached.of(mark)
         # Records of a lane that has a place have expired, even if its stream has no retention any more.
         expires = self._expires or mark.held > EMPTY_TAIL.sequence
-        expires_at = mark.again_expires_at if mark.again else None  # that of the last verified record
         try:
-            while at < mark.sequence:
+            while reached.sequence < mark.sequence:
                 if self.left <= 0:
-                    return replace(mark, again=at, again_chain=chain, again_expires_at=expires_at), None
-                page = self._log.read(lane, at, records_max=limits.PAGE_RECORDS_MAX, before=mark.sequence)
+                    return reached.noted_in(mark), None
+                page = self._log.read(
+                    lane, reached.sequence, records_max=limits.PAGE_RECORDS_MAX, before=mark.sequence
+                )
                 self.left -= 1 + sum(map(_read_units, page.records))
                 for record in page.records:
-                    broken = self._broken(
-                        record, at, mark, may_be_gone=self._may_be_gone(expires_at, expires=expires)
-                    )
+                    broken = self._broken(record, reached, mark, expires=expires)
                     if broken is not None:
-                        return _from(mark, at, chain), broken
-                    expected = (
-                        chain if record.sequence == at else UNKNOWN_CHAIN
-                    )  # the records between have expired
-                    if not record.extends(expected):
-                        detail = "does not extend the record before it any more"
-                        return _from(mark, at, chain), Broken(FindingKind.DIVERGENCE, at, detail)
-                    at, chain, expires_at = record.tail.sequence, record.chain, record.expires_at
+                        return reached.end_of(mark), broken
+                    reached = _Reached(record.tail.sequence, record.chain, record.expires_at)
                 if not page.records or not page.more:
                     break
         except LogError as error:
-            return _from(mark, at, chain), Broken(
-                FindingKind.DIVERGENCE, SequenceNumber(error.sequence), error.reason
-            )
-        if at < mark.sequence and not self._may_be_gone(expires_at, expires=expires):
-            return _from(mark, at, chain), Broken(FindingKind.HOLE, at, f"was verified up to {mark.sequence}")
-        if at == mark.sequence and chain != mark.chain:
-            detail = "leads to another chain than was verified"
-            return _from(mark, EMPTY_TAIL.sequence, EMPTY_TAIL.chain), Broken(
-                FindingKind.DIVERGENCE, at, detail
-            )
-        return replace(
-            _in_no_round(mark), whole_ms=self._now_ms, rounds=min(mark.rounds + 1, limits.SEQUENCE_MAX)
-        ), None
+            broken = Broken(FindingKind.DIVERGENCE, SequenceNumber(error.sequence), error.reason)
+            return reached.end_of(mark), broken
+        return self._come_to_end(reached, mark, expires=expires)
 
-    @staticmethod
-    def _broken(record: Record, at: SequenceNumber, mark: Mark, *, may_be_gone: bool) -> Broken | None:
-        """Say what is wrong with a record's place, if anything is."""
-        if record.sequence < at or record.tail.sequence > mark.sequence:
+    def _broken(self, record: Record, reached: "_Reached", mark: Mark, *, expires: bool) -> Broken | None:
+        """Say what is wrong with a record or its place, if anything is."""
+        if record.sequence < reached.sequence or record.tail.sequence > mark.sequence:
             return Broken(FindingKind.DIVERGENCE, record.sequence, "lies over what was verified")
-        if record.sequence > at and not may_be_gone:
+        is_next = record.sequence == reached.sequence
+        if not (is_next or self._may_be_gone(reached, expires=expires)):
             detail = f"was verified, and the next record stands at {record.sequence}"
-            return Broken(FindingKind.HOLE, at, detail)
+            return Broken(FindingKind.HOLE, reached.sequence, detail)
+        # If the records between have expired, nothing tells the chain.
+        if not record.extends(reached.chain if is_next else UNKNOWN_CHAIN):
+            detail = "does not extend the record before it any more"
+            return Broken(FindingKind.DIVERGENCE, reached.sequence, detail)
         return None
 
-    def _may_be_gone(self, expires_at: int | None, *, expires: bool) -> bool:
+    def _come_to_end(self, reached: "_Reached", mark: Mark, *, expires: bool) -> tuple[Mark, Broken | None]:
+        """Compare the end of what was read with the mark. Return the lane's new mark, and what broke the round."""
+        if reached.sequence < mark.sequence and not self._may_be_gone(reached, expires=expires):
+            detail = f"was verified up to {mark.sequence}"
+            return reached.end_of(mark), Broken(FindingKind.HOLE, reached.sequence, detail)
+        if reached.sequence == mark.sequence and reached.chain != mark.chain:
+            # Each record extends the one before it, so nothing tells which of them was changed.
+            detail = "leads to another chain than was verified"
+            return _FIRST.end_of(mark), Broken(FindingKind.DIVERGENCE, reached.sequence, detail)
+        rounds = min(mark.rounds + 1, limits.SEQUENCE_MAX)
+        return replace(_in_no_round(mark), whole_ms=self._now_ms, rounds=rounds), None
+
+    def _may_be_gone(self, reached: "_Reached", *, expires: bool) -> bool:
         """Tell if records after the last one may have expired: only if the last one may have, too."""
-        if expires_at is None:
+        if reached.expires_at is None:
             return expires
-        return expires_at - limits.EXPIRY_MARGIN_SECONDS <= self._now_ms // 1000
+        return reached.expires_at - limits.EXPIRY_MARGIN_SECONDS <= self._now_ms // 1000
 
 
-def _from(mark: Mark, at: SequenceNumber, chain: Chain) -> Mark:
-    """Return the mark up to where the log is not what was verified. The next pass verifies and mends from there."""
-    return _in_no_round(replace(mark, sequence=at, chain=chain if at else EMPTY_TAIL.chain))
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """The place to which a round has come: after a verified record, with its chain and its expiry."""
+
+    sequence: SequenceNumber
+    chain: Chain
+    expires_at: int | None = None
+
+    @classmethod
+    def of(cls, mark: Mark) -> Self:
+        """Return the place to which the lane's round came at the last pass; if it is in none, the lane's beginning."""
+        if not mark.again:
+            return cls(EMPTY_TAIL.sequence, EMPTY_TAIL.chain)
+        return cls(mark.again, mark.again_chain, mark.again_expires_at)
+
+    def noted_in(self, mark: Mark) -> Mark:
+        """Return the mark of a lane whose round goes on from here at the next pass."""
+        return replace(mark, again=self.sequence, again_chain=self.chain, again_expires_at=self.expires_at)
+
+    def end_of(self, mark: Mark) -> Mark:
+        """Return the mark up to here, where the log is not what was verified. The next pass verifies and mends it."""
+        chain = self.chain if self.sequence else EMPTY_TAIL.chain
+        return _in_no_round(replace(mark, sequence=self.sequence, chain=chain))
+
+
+_FIRST: Final = _Reached(EMPTY_TAIL.sequence, EMPTY_TAIL.chain)
 
 
 def _in_no_round(mark: Mark) -> Mark:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from eventfabric import limits
 from eventfabric.errors import LogError
 from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import LaneKey
+from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.hybrid_clock import to_ms
@@ -69,28 +69,38 @@ class Watch:
         if wrong is not None:
             yield wrong
             return
-        is_own = look.region == self._home(look)
-        if is_own:
+        if look.region == self._home(look):
             yield from self._parked_differs(look, bells, repair=repair)
-        if repair and is_own:
-            self._forget_texts(look, parked)
-        dead = [one for one in parked if one.state is ParkedState.DEAD]
-        if dead:
-            waiting = sum(one.behind for one in dead)
-            more = " or more" if any(one.rest for one in dead) else ""
-            detail = f"{len(dead)} dead letters, {waiting}{more} events wait behind them"
-            yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
+            if repair:
+                self._forget_texts(look, parked)
+        yield from self._dead(look, parked)
         if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
             yield from self._expired(look, oldest, replica, bells, repair=repair)
             return
         yield from self._expiring(look, oldest, parked)
+        found = self._standing_still(look, parked, oldest, since_ms)
+        if found is not None:
+            if repair:
+                bells.add(look, found)
+            else:
+                yield found
+
+    def _dead(self, look: Look, parked: list[Parked]) -> Iterator[Finding]:
+        """Report dead letters, and how many events wait behind them."""
+        dead = [key for key in parked if key.state is ParkedState.DEAD]
+        if dead:
+            waiting = sum(key.behind for key in dead)
+            more = " or more" if any(key.rest for key in dead) else ""
+            detail = f"{len(dead)} dead letters, {waiting}{more} events wait behind them"
+            yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
+
+    def _standing_still(
+        self, look: Look, parked: list[Parked], oldest: Record | None, since_ms: int
+    ) -> Finding | None:
+        """Report a lane for which nothing is under way, although there is something to deliver."""
         if not look.runs:
-            return
-        found = self._overdue(look, parked) or (self._unrung(look, since_ms) if oldest else None)
-        if found is not None and repair:
-            bells.add(look, found)
-        elif found is not None:
-            yield found
+            return None
+        return self._overdue(look, parked) or (self._unrung(look, since_ms) if oldest else None)
 
     def _forget_texts(self, look: Look, parked: list[Parked]) -> None:
         """Drop the texts of dead letters whose events have expired."""
@@ -132,19 +142,17 @@ class Watch:
         ledger = ledger_of(self._ports.ledger, look.subscription, look.lane.origin)
         if ledger.state(key) != look.state:
             return  # it was written while it was being read
-        # The cursor may be written anew only if every key that it names is there.
         missing = stored.roster.missing(parked.values())
-        names_all = says_digest or not (missing or (stored.low is not None and not stored.roster.count))
-        outcome = ledger.commit(key, look.cursor, right) if repair and names_all else None
+        may_repair = says_digest or _names_all(stored, missing)
+        outcome = ledger.commit(key, look.cursor, right) if repair and may_repair else None
         is_repaired = isinstance(outcome, Committed)
         if is_repaired:
             bells.add(look)
         detail = (
             f"{stored.roster.count} keys are named, {missing} of them are not there; {len(parked)} are parked"
         )
-        low = stored.low or right.low
-        at = low.sequence if low is not None else stored.sequence
-        yield replace(self._finding(FindingKind.PARKED_DIFFERS, look, at, detail), is_repaired=is_repaired)
+        finding = self._finding(FindingKind.PARKED_DIFFERS, look, _first_that_waits(stored, right), detail)
+        yield replace(finding, is_repaired=is_repaired)
 
     def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
         """Report parked keys that should have been tried some time ago."""
@@ -241,16 +249,9 @@ class Watch:
         cursor, seen = look.cursor, look.mark.cursors.get(look.subscription.name)
         if cursor.version == 0:
             return None
-        if (
-            seen is not None
-            and seen[0] == cursor.epoch
-            # A cursor beyond the end of a lane that was made anew has to go back.
-            and cursor.sequence < seen[1] <= look.tail.sequence
-            and not cursor.replay_until
-        ):
-            return self._finding(
-                FindingKind.CURSOR_BACK, look, cursor.sequence, f"stood at {seen[1]} at the last pass"
-            )
+        if seen is not None and _has_gone_back(look, seen):
+            detail = f"stood at {seen[1]} at the last pass"
+            return self._finding(FindingKind.CURSOR_BACK, look, cursor.sequence, detail)
         if cursor.sequence > look.tail.sequence:
             tail = self._log.tail(look.lane)  # the lane may have grown since the look
             if cursor.sequence > tail.sequence and cursor.epoch == 0:
@@ -322,3 +323,24 @@ class Watch:
     def _finding(self, kind: FindingKind, look: Look, sequence: int, detail: str) -> Finding:
         name = SubscriptionName(look.subscription.name)
         return Finding(kind, self._name, look.lane, self._region, SequenceNumber(sequence), detail, name)
+
+
+def _has_gone_back(look: Look, seen: tuple[int, int]) -> bool:
+    """Tell if the cursor was seen further on, and nothing that is allowed has moved it back."""
+    epoch, sequence = seen
+    if look.cursor.epoch != epoch or look.cursor.replay_until:
+        return False
+    # A cursor beyond the end of a lane that was made anew has to go back.
+    return look.cursor.sequence < sequence <= look.tail.sequence
+
+
+def _names_all(stored: Cursor, missing: int) -> bool:
+    """Tell if every key that waits beside a cursor is named by it and is there: then it may be written anew."""
+    is_unnamed = stored.low is not None and not stored.roster.count
+    return not (missing or is_unnamed)
+
+
+def _first_that_waits(stored: Cursor, right: Cursor) -> SequenceNumber:
+    """Return the first event that waits in a parked key, by the cursor as it is or as it should be."""
+    low = stored.low or right.low
+    return low.sequence if low is not None else stored.sequence
