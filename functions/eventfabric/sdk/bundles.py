@@ -133,13 +133,13 @@ class Bundles:
             fits = memory_bytes <= self._room_bytes and not self._turns
             if fits:
                 self._take_in(encoded, receipts, memory_bytes, behind)
-        if not fits and len(encoded) == 1:
+        if not fits:
+            if len(encoded) > 1:
+                for half in encoded.halves():
+                    self.take(half, receipts, waits=waits)
+                return
             may_wait = self._waits if waits is None else waits
             self._take_in_turn(encoded, receipts, memory_bytes, behind, waits=may_wait)
-        elif not fits:
-            for half in encoded.halves():
-                self.take(half, receipts, waits=waits)
-            return
         self._append_what_is_left()
         for bundle in behind:
             bundle.pack_ahead(self._outgoing)  # while the one before it is on the wire
@@ -219,6 +219,14 @@ class Bundles:
 
     def _mend(self) -> None:
         """Repair what an interruption of a caller may have left half done. Harmless if nothing is."""
+        self._mend_sealed()
+        self._mend_open()
+        sealed = chain.from_iterable(self._sealed.values())
+        taken_bytes = sum(bundle.memory_bytes for bundle in chain(self._open.values(), sealed))
+        self._room_bytes = self._buffer_bytes_max - taken_bytes
+
+    def _mend_sealed(self) -> None:
+        """Let go of bundles that are done, and have those that nobody appends appended."""
         for index, waiting in list(self._sealed.items()):
             while waiting and waiting[0].flag.is_set():
                 waiting.popleft()
@@ -230,14 +238,14 @@ class Bundles:
             lane = waiting[0].lane
             if not (index in self._appending or index in self._handed_on or lane in self._left_to_callers):
                 self._have_appended(lane)
+
+    def _mend_open(self) -> None:
+        """Drop events that were added in part, and seal bundles that are full."""
         # It is not known how far an event was added: it was not taken, and holds no memory.
         for index, bundle in list(self._open.items()):
             bundle.drop_half_event()
             if len(bundle.ids) > self._last_index:
                 self._seal_one(index)
-        sealed = chain.from_iterable(self._sealed.values())
-        taken_bytes = sum(bundle.memory_bytes for bundle in chain(self._open.values(), sealed))
-        self._room_bytes = self._buffer_bytes_max - taken_bytes
 
     @property
     def buffered_bytes(self) -> int:
@@ -380,29 +388,36 @@ class Bundles:
                 if monotonic() - mended > _LOOK_AGAIN_SECONDS:
                     self._mend()
                     mended = monotonic()
-                free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
-                oldest = min((bundle.opened for bundle in free), default=inf)
-                self._lingers_until = oldest + self._linger_seconds
-                wait_seconds = self._lingers_until - monotonic()
-                if wait_seconds <= 0:
-                    for bundle in free:
-                        if bundle.opened <= oldest:
-                            self._seal(bundle.lane.index)
-                if self._sealed:
-                    wait_seconds = min(wait_seconds, _LOOK_AGAIN_SECONDS)
+                wait_seconds = self._seal_lingered()
             if wait_seconds > 0:
                 with suppress(Empty):
                     self._wake.get(timeout=None if wait_seconds == inf else wait_seconds)
             self._append_what_is_left()
         if not self._closed:
-            failed, _ = self.close()
-            lost = sum(len(bundle.ids) for bundle in failed)
-            if lost:
-                _log.error(
-                    "%d events of a publisher that was not closed were not published",
-                    lost,
-                    exc_info=failed[0].error,
-                )
+            self._close_abandoned()
+
+    def _seal_lingered(self) -> float:
+        """Seal the bundles that have lingered. Return how long to wait until the next look; 0 or less: not at all."""
+        free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
+        oldest = min((bundle.opened for bundle in free), default=inf)
+        self._lingers_until = oldest + self._linger_seconds
+        wait_seconds = self._lingers_until - monotonic()
+        if wait_seconds <= 0:
+            for bundle in free:
+                if bundle.opened <= oldest:
+                    self._seal(bundle.lane.index)
+        return min(wait_seconds, _LOOK_AGAIN_SECONDS) if self._sealed else wait_seconds
+
+    def _close_abandoned(self) -> None:
+        """Close for a publisher that nobody holds any more, and log what was lost: nobody else would see it."""
+        failed, _ = self.close()
+        lost = sum(len(bundle.ids) for bundle in failed)
+        if lost:
+            _log.error(
+                "%d events of a publisher that was not closed were not published",
+                lost,
+                exc_info=failed[0].error,
+            )
 
     def _hasten(self, bundle: Bundle) -> None:
         with self._lock:
@@ -474,39 +489,49 @@ class Bundles:
 
     def _append_one_after_another(self, lane: Lane, waiting: deque[Bundle]) -> None:
         interruption: BaseException | None = None
-        while True:
+        goes_on = True
+        while goes_on:
             bundle = waiting[0]
             if bundle.appended is None and bundle.error is None:  # else interrupted right after the append
                 interruption = self._append(bundle)
             with self._lock:
-                told = self._finish(bundle)
-                waiting.popleft()  # not before: nobody would be told about a bundle that is nowhere
-                if bundle.error is not None:
-                    while waiting:
-                        behind = waiting[0]
-                        behind.error = PublishNotAttemptedError(
-                            f"an earlier batch of lane {lane} was not published"
-                        )
-                        behind.error.__cause__ = bundle.error
-                        told += self._finish(behind)
-                        waiting.popleft()
+                listeners = self._finish_first(lane, waiting)
                 goes_on = self._goes_on(lane, waiting)
                 if not goes_on:
-                    del self._appending[lane.index]
-                    if self._gave_up and not self._sealed and self._pool is not None:
-                        self._pool.close(0)  # failures are reported at the end of the process
+                    self._unclaim(lane)
                 self._changes.tell()
-            for tell in told:
+            for listener in listeners:
                 try:
-                    tell()
+                    listener()
                 except Exception:  # the listener's own failure, and nobody else's
                     _log.exception("what waited for a receipt of lane %s failed", lane)
                 except BaseException as error:  # for the thread, once its work is done
                     interruption = error
-            if not goes_on:
-                if interruption is not None:
-                    raise interruption
-                return
+        if interruption is not None:
+            raise interruption
+
+    def _unclaim(self, lane: Lane) -> None:
+        """Let go of a lane that this thread appended. Call it with the lock."""
+        del self._appending[lane.index]
+        if self._gave_up and not self._sealed and self._pool is not None:
+            self._pool.close(0)  # failures are reported at the end of the process
+
+    def _finish_first(self, lane: Lane, waiting: deque[Bundle]) -> list[Callable[[], None]]:
+        """Finish the bundle that was tried; if it failed, also those behind it. Return their listeners, as `_finish`.
+
+        Call it with the lock.
+        """
+        bundle = waiting[0]
+        listeners = self._finish(bundle)
+        waiting.popleft()  # not before: nobody would be told about a bundle that is nowhere
+        if bundle.error is not None:
+            while waiting:
+                behind = waiting[0]
+                behind.error = PublishNotAttemptedError(f"an earlier batch of lane {lane} was not published")
+                behind.error.__cause__ = bundle.error
+                listeners += self._finish(behind)
+                waiting.popleft()
+        return listeners
 
     def _append(self, bundle: Bundle) -> BaseException | None:
         """Append a bundle. Return the interruption of that, if there was one, for the thread to raise."""

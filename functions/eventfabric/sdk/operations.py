@@ -111,21 +111,18 @@ class Operations:
 
         `repair`: repair what is safe to repair. `full`: verify the whole log, not only what is new since the last pass.
         """
-        found = self.topology.stream(stream)
-        found.check_region(self.region)
+        found = self._stream_here(stream)
         reconciler = Reconciler(found, region=self.region, ports=self._ports, telemetry=NoTelemetry())
         return list(reconciler.run(repair=repair, full=full))
 
     def quarantine(self, stream: str) -> Quarantine:
         """Return the operation that sets aside what does not belong to a lane. UnknownNameError, WrongRegionError."""
-        found = self.topology.stream(stream)
-        found.check_region(self.region)
+        found = self._stream_here(stream)
         return Quarantine(self._ports.log_of(found), region=self.region, clock=self._ports.clock)
 
     def restore(self, stream: str, copy: Copy) -> Restore:
         """Return the operation that puts records back from a copy of the table. UnknownNameError, WrongRegionError."""
-        found = self.topology.stream(stream)
-        found.check_region(self.region)
+        found = self._stream_here(stream)
         seen = partial(seams_seen, found, ledger=self._ports.ledger)
         return Restore(
             self._ports.log_of(found), region=self.region, copy=copy, seen=seen, clock=self._ports.clock
@@ -133,8 +130,7 @@ class Operations:
 
     def skip(self, stream: str) -> Skip:
         """Return the operation that lets lanes go on past what is lost. UnknownNameError, WrongRegionError."""
-        found, ports = self.topology.stream(stream), self._ports
-        found.check_region(self.region)
+        found, ports = self._stream_here(stream), self._ports
         others = [Region(name) for name in found.definition.regions if name != self.region]
         return Skip(
             ports.log_of(found),
@@ -174,23 +170,25 @@ class Operations:
             SettingError: there is no such lane.
         """
         only = None if lane is None else _lane(lane)
-        wanted = list(self.topology.subscriptions.values())
         if subscription is not None:
-            wanted = [self.topology.subscription(subscription)]
-            if stream not in (None, wanted[0].definition.stream):
-                raise SettingError(
-                    "stream", stream, f"{wanted[0].definition.stream}, which {subscription} is of"
-                )
-            stream = wanted[0].definition.stream
-        streams = (
-            [self.topology.stream(stream)]
-            if stream is not None
-            else [one for one in self.topology.streams.values() if self.region in one.definition.regions]
-        )
-        for one in streams:
-            one.check_region(self.region)
-        of = {one.name: [each for each in wanted if each.definition.stream == one.name] for one in streams}
-        return [Prover(one, of[one.name], self._ports, lane=only) for one in streams if of[one.name]]
+            stream = self._stream_name_of(subscription, stream)
+        provers: list[Prover] = []
+        for found in self._streams(stream):
+            wanted = [one for one in found.subscriptions if subscription in (None, one.name)]
+            if wanted:
+                provers.append(Prover(found, wanted, self._ports, lane=only))
+        return provers
+
+    def _stream_name_of(self, subscription: str, stream: str | None) -> str:
+        """Return the name of a subscription's stream. SettingError if `stream` names another."""
+        name = self.topology.subscription(subscription).definition.stream
+        if stream not in (None, name):
+            raise SettingError("stream", stream, f"{name}, which {subscription} is of")
+        return name
+
+    def _streams(self, only: str | None) -> list[StreamTopology]:
+        """Return that stream, or all of this Region if None. UnknownNameError, WrongRegionError."""
+        return self.topology.streams_in(self.region) if only is None else [self._stream_here(only)]
 
     def replay(self, subscription: str, *, into: str | None = None) -> Replay:
         """Make a replay of a subscription, or of its past events into another. UnknownNameError, ReplayRefusedError."""
@@ -320,12 +318,7 @@ class Operations:
         key = self.step_key(subscription, event, name, source=source)
         standing = self._known_step(key)
         if standing is None or not standing.is_in_doubt:
-            state = (
-                f"is done, with the result {standing.result:.200}"
-                if standing and standing.done
-                else ("never began" if standing is None else "may begin again")
-            )
-            raise NotUnknownError(f"step {key} {state}: allowed: one that is in doubt")
+            raise NotUnknownError(f"step {key} {_settled(standing)}: allowed: one that is in doubt")
         steps = self._steps(subscription)
         if happened:
             steps.finish(key, text)
@@ -357,9 +350,8 @@ class Operations:
     def _former_owners(self, subscription: str) -> list[Region]:
         """Return the other Regions that may have delivered before this one."""
         found = self.topology.subscription(subscription)
-        stream, name = StreamName(found.definition.stream), SubscriptionName(found.name)
-        owners = self._ports.ledger.standing(stream, name).owners
-        if not any(one.region == self.region and one.epoch > 0 for one in owners):
+        owners = self.standing(subscription).owners
+        if not any(owner.region == self.region and owner.epoch > 0 for owner in owners):
             return []
         return [Region(region) for region in found.regions if region != self.region]
 
@@ -371,7 +363,11 @@ class Operations:
         return CircuitBreaker(found, self._stream(found), ports=self._ports, telemetry=NoTelemetry())
 
     def _stream(self, subscription: SubscriptionTopology) -> StreamTopology:
-        stream = self.topology.stream(subscription.definition.stream)
+        return self._stream_here(subscription.definition.stream)
+
+    def _stream_here(self, name: str) -> StreamTopology:
+        """Return the stream of that name. UnknownNameError, WrongRegionError."""
+        stream = self.topology.stream(name)
         stream.check_region(self.region)
         return stream
 
@@ -381,6 +377,13 @@ def _lane(text: str) -> Lane:
         return Lane.parse(text)
     except ValueError:
         raise SettingError("lane", text, "<origin>/<generation>.<index>, such as us-east-1/0.17") from None
+
+
+def _settled(step: StepState | None) -> str:
+    """Say how a step stands that is not in doubt."""
+    if step is None:
+        return "never began"
+    return f"is done, with the result {step.result:.200}" if step.done else "may begin again"
 
 
 def _log_in(ports: Ports, stream: StreamTopology, region: Region) -> Log:

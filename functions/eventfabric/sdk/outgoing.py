@@ -104,6 +104,12 @@ class Encoded(msgspec.Struct, frozen=True):
         return id_, type_, key, time, source, headers, kind, content
 
 
+def _beside_bytes(texts: tuple[str, ...], headers: Mapping[str, HeaderValue]) -> int:
+    """Return the memory for an event's headers, and for text that is wide in memory."""
+    wide = [text for text in (*texts, *headers.values()) if isinstance(text, str) and not text.isascii()]
+    return _HEADER_MEMORY_BYTES * len(headers) + 2 * len("".join(wide).encode())
+
+
 class Outgoing:
     """Encoder and appender of events. Holds nothing that is not yet appended."""
 
@@ -164,10 +170,25 @@ class Outgoing:
                 content = encode_json(data)
                 attributes, around_bytes = self._attributes(known, now_ms)
                 size = len(content) + place[2] + around_bytes
-                if size <= EVENTS_BYTES_MAX:  # else it is measured exactly, below
+                if size <= EVENTS_BYTES_MAX:  # else it is measured exactly
                     return Encoded(
                         attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,), size
                     )
+        return self._encode_checked(key, type_, data, id_, headers, time, source, stored, now_ms)
+
+    def _encode_checked(
+        self,
+        key: str,
+        type_: str,
+        data: object,
+        id_: str | None,
+        headers: Mapping[str, HeaderValue] | None,
+        time: datetime | str | None,
+        source: str | None,
+        stored: int | str | None,
+        now_ms: int,
+    ) -> Encoded:
+        """Encode an event after all checks, and measure it exactly. InvalidEventError."""
         key, type_ = exact(key), exact(type_)
         id_ = self._ids.next(now_ms) if id_ is None else exact(id_)
         source = self._source if source is None else exact(source)
@@ -176,17 +197,15 @@ class Outgoing:
         if tracing.API in modules:
             headers = tracing.with_context(headers)
         payload = data if isinstance(data, Payload) else Payload.of(data)
-        moment = stored
-        if moment is None:
-            moment = now_ms * 1000 if time is None else stored_time(time)
-            assert moment is not None
-        attributes = (type_, moment, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
+        if stored is None:
+            stored = now_ms * 1000 if time is None else stored_time(time)
+            assert stored is not None
+        attributes = (type_, stored, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
         size = row_bytes((id_, type_, key, *attributes[1:], payload.content))
         place = self._remember(key, type_)
         around_bytes = size - len(payload.content) - place[2]
-        texts = (id_, type_, key, source, *(attributes[3].values()))
-        wide_bytes = sum(len(one.encode()) for one in texts if isinstance(one, str) and not one.isascii())
-        beside_bytes = _HEADER_MEMORY_BYTES * len(attributes[3]) + 2 * wide_bytes
+        is_narrow = not headers and f"{id_}{type_}{key}{source}".isascii()
+        beside_bytes = 0 if is_narrow else _beside_bytes((id_, type_, key, source), attributes[3])
         return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,), size, beside_bytes)
 
     def _attributes(self, known: _Known, now_ms: int) -> tuple[Attributes, int]:

@@ -5,7 +5,7 @@ reply goes to the next Region with a note of where it may also stand, so that de
 A record can carry only one note, so a noted batch without a reply goes no further.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from logging import getLogger
 from threading import Lock
@@ -119,21 +119,11 @@ class Route:
         return record
 
     def _appended(self, lane: Lane, batch: Batch, unsettled: Record | None, acks: int) -> Record:
-        failure: AppendError | PortError | None = None
-        order = self._order(batch, unsettled)
-        if unsettled is not None and batch.note is not None:
-            # Whatever becomes certain about this copy, nothing is certain about the noted one.
-            failure = IndeterminateAppendError(self.stream, unsettled, batch, acks=acks)
-        for number, region in enumerate(order, 1):
+        failure: AppendError | PortError | None = self._lasting_doubt(batch, unsettled, acks)
+        for region, timeout_seconds in _with_patience(self._order(batch, unsettled)):
             try:
-                record = self._appender_of(region).append(
-                    lane if lane.origin == region else replace(lane, origin=region),
-                    batch,
-                    unsettled=unsettled,
-                    timeout_seconds=None if number == len(order) else limits.REGION_PATIENCE_SECONDS,
-                )
+                return self._append_in(region, lane, batch, unsettled, timeout_seconds)
             except IndeterminateAppendError as error:
-                self._health.silent(region)
                 put = error.record
                 assert isinstance(put, Record)
                 failure = IndeterminateAppendError(self.stream, put, batch, cause=error.__cause__, acks=acks)
@@ -141,17 +131,43 @@ class Route:
                     break
                 batch = replace(batch, note=Note(put.lane, put.sequence))
             except (ContendedAppendError, PortError) as error:
-                if isinstance(error.__cause__, OutcomeUnknownError):
-                    self._health.silent(region)
-                elif failure is None:
-                    raise  # not an outage, so no reason to use another Region
+                if failure is None and not _is_outage(error):
+                    raise  # no reason to use another Region
                 failure = failure or error
-            else:
-                self._health.replied(region)
-                return record
             unsettled = None
         assert failure is not None, "a stream is in a Region at least"
         raise failure
+
+    def _lasting_doubt(
+        self, batch: Batch, unsettled: Record | None, acks: int
+    ) -> IndeterminateAppendError | None:
+        """Return the doubt about a noted copy, which lasts whatever becomes certain about the unsettled one."""
+        if unsettled is None or batch.note is None:
+            return None
+        return IndeterminateAppendError(self.stream, unsettled, batch, acks=acks)
+
+    def _append_in(
+        self,
+        region: Region,
+        lane: Lane,
+        batch: Batch,
+        unsettled: Record | None,
+        timeout_seconds: float | None,
+    ) -> Record:
+        """Append in one Region, and note if that answers."""
+        try:
+            record = self._appender_of(region).append(
+                lane if lane.origin == region else replace(lane, origin=region),
+                batch,
+                unsettled=unsettled,
+                timeout_seconds=timeout_seconds,
+            )
+        except (IndeterminateAppendError, ContendedAppendError, PortError) as error:
+            if _is_outage(error):
+                self._health.silent(region)
+            raise
+        self._health.replied(region)
+        return record
 
     def _order(self, batch: Batch, unsettled: Record | None) -> list[Region]:
         """Return the Regions to try. What is unsettled is settled in its own Region first, even from another Region."""
@@ -179,3 +195,16 @@ class Route:
             self._health.replied(region)
             return
         raise UnconfirmedAppendError(self.stream, record, batch, cause=cause, acks=acks) from cause
+
+
+def _is_outage(error: AppendError | PortError) -> bool:
+    """Tell if an append failed because its Region gave no reply."""
+    return isinstance(error, IndeterminateAppendError) or isinstance(error.__cause__, OutcomeUnknownError)
+
+
+def _with_patience(order: Sequence[Region]) -> Iterator[tuple[Region, float | None]]:
+    """Yield each Region to try with the time to wait for it; None for the last, after which there is no other."""
+    *others, last = order
+    for region in others:
+        yield region, limits.REGION_PATIENCE_SECONDS
+    yield last, None

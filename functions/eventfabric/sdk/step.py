@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from logging import getLogger
 from re import compile as regex
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeGuard
 
 import msgspec
 
@@ -129,10 +129,15 @@ def left_by_others(steps: Steps, key: StepKey, former: Sequence[Region]) -> Step
     own = steps.look(key)
     if own is not None and own.done:
         return None
-    found = (steps.look(key, region=region) for region in former)
-    known = [state for state in found if state is not None and not state.released]
-    left = max(known, key=lambda state: state.done, default=None)
-    return left if own is None or (left is not None and left.done) else None
+    notes = (steps.look(key, region=region) for region in former)
+    left = max(filter(_counts, notes), key=lambda note: note.done, default=None)
+    if own is not None and left is not None and not left.done:
+        return None
+    return left
+
+
+def _counts(note: StepState | None) -> TypeGuard[StepState]:
+    return note is not None and not note.released
 
 
 @dataclass(frozen=True, slots=True)

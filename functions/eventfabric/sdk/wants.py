@@ -21,7 +21,6 @@ from eventfabric.model.event import Event
 from eventfabric.model.payload import Kind
 
 _LISTS = (list, Sequence, MutableSequence, Collection, Iterable)
-_REQUIRED_KINDS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class Wanted(NamedTuple):
@@ -38,19 +37,22 @@ def wanted_by(function: Callable[..., Any]) -> Wanted:
     if not callable(function):
         raise HandlerError(f"handler {function!r:.80}: found {type(function).__name__}, allowed: a function")
     inner = _innermost(function)
-    if iscoroutinefunction(inner) or isgeneratorfunction(inner) or isasyncgenfunction(inner):
+    if any(is_kind(inner) for is_kind in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)):
         raise HandlerError(f"{name_of(function)}: found an async or generator function, allowed: a plain one")
     first = _first_parameter(function)
-    try:
-        hints = get_type_hints(inner, include_extras=True)
-    except Exception as error:  # a name that only a type checker sees, or that does not exist
-        raise HandlerError(f"{name_of(function)}: its annotations cannot be read: {error}") from error
-    hint = hints.get(first.name, Event)
+    hint = _hints(function, inner).get(first.name, Event)
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     collect = _collector(bare)
     wanted = hint if collect is None else (get_args(bare) or (Event,))[0]
     is_event = wanted is Any or wanted is Event or wanted is object
     return Wanted(collect, None if is_event else wanted)
+
+
+def _hints(function: Callable[..., Any], inner: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(inner, include_extras=True)
+    except Exception as error:  # a name that only a type checker sees, or that does not exist
+        raise HandlerError(f"{name_of(function)}: its annotations cannot be read: {error}") from error
 
 
 def payload_decoder(payload_type: Any) -> Callable[[Event], Any]:
@@ -85,12 +87,17 @@ def _first_parameter(function: Callable[..., Any]) -> Parameter:
         parameters = list(signature(function).parameters.values())
     except ValueError as error:
         raise HandlerError(f"{name_of(function)}: {error}") from error
-    star = [p for p in parameters if p.kind is Parameter.VAR_POSITIONAL]
-    positional = [p for p in parameters if p.kind in _REQUIRED_KINDS]
-    others = [*positional[2:], *(p for p in parameters if p.kind is Parameter.KEYWORD_ONLY)]
-    if (len(positional) < 2 and not star) or any(p.default is Parameter.empty for p in others):
+    star = _of_kinds(parameters, Parameter.VAR_POSITIONAL)
+    positional = _of_kinds(parameters, Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    takes_two = len(positional) >= 2 or bool(star)
+    others = positional[2:] + _of_kinds(parameters, Parameter.KEYWORD_ONLY)
+    if not takes_two or any(parameter.default is Parameter.empty for parameter in others):
         raise HandlerError(f"{name_of(function)}: found {signature(function)}, allowed: (event, delivery)")
     return (positional or star)[0]
+
+
+def _of_kinds(parameters: Iterable[Parameter], *kinds: Any) -> list[Parameter]:
+    return [parameter for parameter in parameters if parameter.kind in kinds]
 
 
 def _innermost(function: Any) -> Any:
