@@ -1,6 +1,6 @@
 """Conversion of Python values to DynamoDB's attribute values, for the writes of handlers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from decimal import Decimal
 from typing import Any
 
@@ -26,23 +26,36 @@ def to_attributes(values: Mapping[str, object]) -> dict[str, Any]:
 
 def _exact(value: object) -> object:
     """Convert a value to what boto3's serializer and DynamoDB accept. TypeError or ValueError says what they do not."""
-    if isinstance(value, float):
-        value = Decimal(repr(value))
-    if isinstance(value, Decimal) and value.adjusted() > _EXPONENT_MAX:
+    match value:
+        case float():
+            return _number(Decimal(repr(value)))
+        case Decimal():
+            return _number(value)
+        case dict():
+            return {_name(name): _exact(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_exact(inner) for inner in value]
+        case set() | frozenset():
+            return _set(value)
+        case str():
+            value.encode()  # what is not UTF-8 is refused here, while the attribute's name is known
+            return value
+        case bytearray():
+            return bytes(value)
+        case _:
+            return value
+
+
+def _number(value: Decimal) -> Decimal:
+    if value.adjusted() > _EXPONENT_MAX:
         raise ValueError(f"allowed: less than 1E+{_EXPONENT_MAX + 1}")
-    if isinstance(value, dict):
-        return {_name(name): _exact(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_exact(inner) for inner in value]
-    if isinstance(value, set | frozenset):
-        if not value or any(isinstance(inner, bool) for inner in value):
-            raise ValueError("allowed: sets of texts, of numbers or of bytes that are not empty")
-        return {_exact(inner) for inner in value}
-    if isinstance(value, str):
-        value.encode()  # what is not UTF-8 is refused here, while the attribute's name is known
-    if isinstance(value, bytearray):
-        return bytes(value)
     return value
+
+
+def _set(values: Set[object]) -> set[object]:
+    if not values or any(isinstance(value, bool) for value in values):
+        raise ValueError("allowed: sets of texts, of numbers or of bytes that are not empty")
+    return {_exact(value) for value in values}
 
 
 def _name(name: object) -> str:

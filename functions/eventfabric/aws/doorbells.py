@@ -15,6 +15,7 @@ from eventfabric.wire.doorbell import to_body
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 _OF_AN_ENTRY = frozenset({"InvalidParameterValue", "InvalidMessageContents", "MissingParameter"})
 _logger = getLogger(__name__)
@@ -45,26 +46,24 @@ class AwsDoorbells:
             try:
                 answer = self._client.send_message_batch(
                     QueueUrl=self._url(self._queue_name(subscription)),
-                    Entries=[
-                        {
-                            "Id": str(index),
-                            "MessageBody": to_body(doorbell),
-                            "MessageGroupId": doorbell.group,
-                            "MessageDeduplicationId": doorbell.deduplication_id,
-                        }
-                        for index, doorbell in enumerate(doorbells)
-                    ],
+                    Entries=[_entry(index, doorbell) for index, doorbell in enumerate(doorbells)],
                 )
             except ClientError as error:
                 if error_code(error) not in _OF_AN_ENTRY or len(doorbells) == 1:
                     raise
-                # SQS refuses all doorbells that are sent together with one that cannot be sent.
-                return [bell for one in doorbells for bell in self._send(subscription, [one])]
+                return self._send_singly(subscription, doorbells)
             sent = {success["Id"] for success in answer.get("Successful", ())}
             failed = [doorbell for index, doorbell in enumerate(doorbells) if str(index) not in sent]
-            refused = answer.get("Failed")
-            if refused:
-                _tell("ring", subscription, ", ".join(sorted({failure["Code"] for failure in refused})))
+            codes = {failure["Code"] for failure in answer.get("Failed") or ()}
+            if codes:
+                _tell("ring", subscription, ", ".join(sorted(codes)))
+        return failed
+
+    def _send_singly(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
+        """Send each by itself: SQS refuses all that are sent together with one that cannot be sent."""
+        failed: list[Doorbell] = []
+        for doorbell in doorbells:
+            failed += self._send(subscription, [doorbell])
         return failed
 
     def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
@@ -125,3 +124,12 @@ def _told(verb: str, subscription: str) -> Iterator[None]:
 
 def _tell(verb: str, subscription: str, reason: str) -> None:
     _logger.warning("could not %s doorbells of %s: %s", verb, subscription, reason)
+
+
+def _entry(index: int, doorbell: Doorbell) -> "SendMessageBatchRequestEntryTypeDef":
+    return {
+        "Id": str(index),
+        "MessageBody": to_body(doorbell),
+        "MessageGroupId": doorbell.group,
+        "MessageDeduplicationId": doorbell.deduplication_id,
+    }

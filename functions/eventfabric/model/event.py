@@ -284,20 +284,19 @@ def _header_problems(headers: object) -> list[Problem]:
                     "1 to 20 lower-case letters and digits, none of CloudEvents' own attribute names",
                 )
             )
-        if isinstance(value, str):
-            if len(value) > limits.HEADER_VALUE_CHARACTERS_MAX:
-                problems.append(
-                    Problem(
-                        f"headers.{name}",
-                        f"{len(value)} characters",
-                        f"at most {limits.HEADER_VALUE_CHARACTERS_MAX} characters",
-                    )
-                )
-        elif not isinstance(value, bool) and not (isinstance(value, int) and -(2**31) <= value < 2**31):
-            problems.append(
-                Problem(f"headers.{name}"[:80], f"{value!r:.80}", "text, a bool or a 32-bit integer")
-            )
+        problems += _header_value_problems(name, value)
     return problems
+
+
+def _header_value_problems(name: object, value: object) -> list[Problem]:
+    if isinstance(value, str):
+        if len(value) <= limits.HEADER_VALUE_CHARACTERS_MAX:
+            return []
+        allowed = f"at most {limits.HEADER_VALUE_CHARACTERS_MAX} characters"
+        return [Problem(f"headers.{name}", f"{len(value)} characters", allowed)]
+    if isinstance(value, bool) or (isinstance(value, int) and -(2**31) <= value < 2**31):
+        return []
+    return [Problem(f"headers.{name}"[:80], f"{value!r:.80}", "text, a bool or a 32-bit integer")]
 
 
 __all__ = ["NO_DATA", "Event", "HeaderValue", "check_event", "exact", "exact_headers", "stored_time"]

@@ -219,8 +219,10 @@ def _refuse_non_finite(value: object, path: str) -> None:
         for index, inner in enumerate(value):
             _refuse_non_finite(inner, f"{path}[{index}]")
     elif not isinstance(value, str | bytes | int | None):
-        fields = (
-            getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", None) or ()
-        )
-        for name in fields:
-            _refuse_non_finite(getattr(value, name), f"{path}.{name}")
+        _refuse_non_finite_fields(value, path)
+
+
+def _refuse_non_finite_fields(value: object, path: str) -> None:
+    names = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", None)
+    for name in names or ():
+        _refuse_non_finite(getattr(value, name), f"{path}.{name}")

@@ -23,6 +23,7 @@ _KEY_ATTRIBUTES = ("subject", "id", "source")
 _POINTER_CHARACTERS_MAX = 1024
 _BAD_ESCAPE = regex(r"~(?![01])")
 _INDEX = regex(r"(0|[1-9][0-9]{0,8})")
+_ABSENT = object()
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -76,16 +77,22 @@ class KeyRule:
             return None, "no JSON data"
         value = msgspec.json.decode(payload.content)
         for name in self.pointer:
-            if isinstance(value, dict) and name in value:
-                value = value[name]
-            elif isinstance(value, list) and _INDEX.fullmatch(name) and int(name) < len(value):
-                value = value[int(name)]
-            else:
+            value = _part(value, name)
+            if value is _ABSENT:
                 return None, "nothing"
         # True and False are ints in Python, but no keys.
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value), ""
         return value if isinstance(value, str) else None, f"{value!r:.80}"
+
+
+def _part(value: Any, name: str) -> Any:
+    """Return the part of an object or array that has that name or index, or _ABSENT."""
+    if isinstance(value, dict):
+        return value.get(name, _ABSENT)
+    if isinstance(value, list) and _INDEX.fullmatch(name) and int(name) < len(value):
+        return value[int(name)]
+    return _ABSENT
 
 
 def to_cloudevent(event: Event) -> dict[str, Any]:
@@ -163,16 +170,7 @@ def _event(values: Mapping[str, Any], payload: Payload | None, where: str, key_r
         if payload is not None:
             problems.append(Problem("data_base64", "data as well", "one of data and data_base64"))
         payload = _binary(values["data_base64"], problems)
-    if key_rule is None:
-        key = values.get("partitionkey", values.get("subject"))
-    else:
-        key = key_rule.key_of(values, payload, problems)
-    if key is None:
-        problems.append(
-            Problem("partitionkey", "nothing, and no subject", "the key whose order the event belongs to")
-        )
-        # A placeholder, so that all other problems are found as well.
-        key = "?"
+    key = _usual_key(values, problems) if key_rule is None else key_rule.key_of(values, payload, problems)
     # An attribute that is null counts as absent.
     headers = {name: value for name, value in values.items() if name not in _OWN and value is not None}
     time = _time(values.get("time"), problems)
@@ -192,6 +190,17 @@ def _event(values: Mapping[str, Any], payload: Payload | None, where: str, key_r
     if problems:
         raise MalformedCloudEventError(problems, where=where)
     return event
+
+
+def _usual_key(values: Mapping[str, Any], problems: list[Problem]) -> Any:
+    """Return the key; if there is none, add a problem and return "?", so that all other problems are found as well."""
+    key = values.get("partitionkey", values.get("subject"))
+    if key is not None:
+        return key
+    problems.append(
+        Problem("partitionkey", "nothing, and no subject", "the key whose order the event belongs to")
+    )
+    return "?"
 
 
 def _time(text: object, problems: list[Problem]) -> str | None:

@@ -209,20 +209,27 @@ def _problem(value: object, path: str) -> str | None:
     """Return the path of the first value that is beyond its bounds, or None."""
     match value:
         case int():
-            most = limits.MILLISECONDS_MAX if path.endswith("_ms") else limits.SEQUENCE_MAX
-            return None if 0 <= value <= most else path
+            fits = 0 <= value <= (limits.MILLISECONDS_MAX if path.endswith("_ms") else limits.SEQUENCE_MAX)
         case float():
-            return None if isfinite(value) and value >= 0 else path
+            fits = isfinite(value) and value >= 0
         case bytes():  # the only bytes in decoded values are chains and pins
-            return None if len(value) in (0, CHAIN_BYTES, PIN_BYTES) else path
+            fits = len(value) in (0, CHAIN_BYTES, PIN_BYTES)
         case Lane():
-            return None if _is_lane(value) else path
+            fits = _is_lane(value)
+        case _:
+            return _problem_inside(value, path)
+    return None if fits else path
+
+
+def _problem_inside(value: object, path: str) -> str | None:
+    """Return the path of the first content of a value that is beyond its bounds; the fields of a class have names."""
+    match value:
         case list() | tuple():
             return next(filter(None, (_problem(inner, path) for inner in value)), None)
         case dict():
-            return _problem(list(value.keys()), path) or _problem(list(value.values()), path)
+            return _problem([*value.keys(), *value.values()], path)
     if is_dataclass(value):
-        inner = ((f"{path}.{one.name}", getattr(value, one.name)) for one in fields(value))
+        inner = ((f"{path}.{field.name}", getattr(value, field.name)) for field in fields(value))
         return next(filter(None, (_problem(content, name) for name, content in inner)), None)
     return None
 

@@ -40,6 +40,11 @@ class Refusal:
     message: str = ""
     item: Item | None = field(default=None, repr=False)
 
+    @property
+    def is_busy(self) -> bool:
+        """True if the item was busy: the action may go through if it is tried again."""
+        return meaning_of_reason(self.code) is Meaning.BUSY
+
 
 @dataclass(frozen=True, slots=True)
 class CommitSize:
@@ -132,17 +137,28 @@ class CommitRequest:
             version += 1
         self.stored = replace(moved, version=next_count(version), roster=roster, is_announced=False)
         self.cursor = put(self.stored, version)
-        # Decisions go first: without transactions, a key must not go before the note of who discarded it.
-        notes = [settled_item.to_item(key, region, one) for one in settled]
-        self.others: list[Action] = [
-            *(("Put", {"TableName": table, "Item": note}) for note in notes),
-            *(("Put", self._put(won_item.to_item(one, token=token), 0)) for one in decided),
-            *(self._change(key, region, change) for change in parked),
-        ]
+        notes = [settled_item.to_item(key, region, decision) for decision in settled]
+        self.others = self._others(key, region, notes, decided, parked)
         self.undo = [_without_note(table, note) for note in notes]
         """Deletes of the decisions, to be made if somebody else has changed the parked keys by then."""
         if self.others:
             self._check(len(writes))
+
+    def _others(
+        self,
+        key: LaneKey,
+        region: Region,
+        notes: Sequence[Item],
+        decided: Sequence[Decided],
+        parked: Sequence[ParkedChange],
+    ) -> list[Action]:
+        """Return what is written beside the cursor."""
+        # Decisions go first: without transactions, a key must not go before the note of who discarded it.
+        return [
+            *(("Put", {"TableName": self._table, "Item": note}) for note in notes),
+            *(("Put", self._put(won_item.to_item(copy, token=self.token), 0)) for copy in decided),
+            *(self._change(key, region, change) for change in parked),
+        ]
 
     def _check(self, writes_count: int) -> None:
         """Refuse what the service would refuse, without a call. The service itself measures what handlers write."""
@@ -180,25 +196,29 @@ class CommitRequest:
         # Whichever condition failed, of the cursor or of a parked key: somebody else was faster.
         if any(refusal.code == FAILED_CONDITION for refusal in of_state):
             return self.outcome_of_item(of_state[-1].item)
-        for refusal in of_state:
-            if refusal.code != NO_REASON and meaning_of_reason(refusal.code) is not Meaning.BUSY:
-                raise RefusedError("commit", f"{refusal.code}: {refusal.message}")
-        if any(refusal.code != NO_REASON for refusal in of_state):
+        refused_state = [refusal for refusal in of_state if refusal.code != NO_REASON]
+        _check_lasting(refused_state)
+        if refused_state:
             raise ThrottledError("commit", ", ".join(refusal.code for refusal in refusals))
         refused = [
-            WriteRefused(
-                index, refusal.code, refusal.message, is_busy=meaning_of_reason(refusal.code) is Meaning.BUSY
-            )
+            WriteRefused(index, refusal.code, refusal.message, is_busy=refusal.is_busy)
             for index, refusal in enumerate(of_writes)
             if refusal.code != NO_REASON
         ]
         if not refused:
             raise ThrottledError("commit", "cancelled without a reason")
-        return min(refused, key=lambda one: not one.is_busy)
+        return min(refused, key=lambda write: not write.is_busy)
 
     def outcome_of_item(self, cursor_item: Item | None, *, is_beside_written: bool = False) -> CommitOutcome:
         """Return the outcome if this item stands where the cursor was to be put: another's, or this very commit's."""
         return Committed(self.stored) if wrote(self.cursor, cursor_item) else RaceLost(is_beside_written)
+
+
+def _check_lasting(refused: Iterable[Refusal]) -> None:
+    """Raise a RefusedError for the first refusal that no other try can change."""
+    for refusal in refused:
+        if not refusal.is_busy:
+            raise RefusedError("commit", f"{refusal.code}: {refusal.message}")
 
 
 def wrote(request: dict[str, Any], item: Item | None) -> bool:

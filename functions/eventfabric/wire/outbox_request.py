@@ -7,7 +7,7 @@ from eventfabric.model.commit import Write, WriteRefused
 from eventfabric.model.record import Record
 from eventfabric.wire import record_item
 from eventfabric.wire.ledger_commit import Action, Refusal
-from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
+from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON
 
 
 def actions_of(records: Sequence[tuple[str, Record]], writes: Sequence[Write]) -> list[Action]:
@@ -25,13 +25,21 @@ def outcome_of(refusals: Sequence[Refusal], records_count: int) -> tuple[int, Re
     ThrottledError: a part is busy, so that the outcome of the rest is not known yet. RefusedError: a record cannot be
     written.
     """
-    for index, refusal in enumerate(refusals[:records_count]):
-        if refusal.code == FAILED_CONDITION and refusal.item is not None:
-            return index, record_item.from_item(refusal.item)
+    taken = _taken_place(refusals[:records_count])
+    if taken is not None:
+        return taken
     given = [refusal for refusal in refusals if refusal.code != NO_REASON]
-    if not given or any(meaning_of_reason(refusal.code) is Meaning.BUSY for refusal in given):
+    if not given or any(refusal.is_busy for refusal in given):
         raise ThrottledError("append", ", ".join(refusal.code for refusal in refusals))
     for index, refusal in enumerate(refusals[records_count:]):
         if refusal.code != NO_REASON:
             return WriteRefused(index, refusal.code, refusal.message, refusal.item)
     raise RefusedError("append", f"{given[0].code}: {given[0].message}")
+
+
+def _taken_place(refusals: Sequence[Refusal]) -> tuple[int, Record] | None:
+    """Return the first of the transaction's records in whose place another stands, by its index, and that other."""
+    for index, refusal in enumerate(refusals):
+        if refusal.code == FAILED_CONDITION and refusal.item is not None:
+            return index, record_item.from_item(refusal.item)
+    return None
