@@ -143,28 +143,49 @@ def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[Brok
 
 
 def _stream(facts: Facts, name: str) -> Iterator[Broken]:
-    table: Path = ("streams", name)
-    path: Path = (*table, "regions")
-    if name in RESERVED_STREAM_NAMES or name.endswith(tuple(f"-{one}" for one in RESERVED_STREAM_NAMES)):
-        yield Broken(table, _quoted(name), "another name: the fabric has a table of that name")
+    yield from _stream_name(name)
+    yield from _stream_regions(facts, name)
+    match facts.text("streams", name, "durability"):
+        case "quorum":
+            yield from _quorum_stream(facts, name)
+        case "regional":
+            yield from _regional_stream(facts, name)
+
+
+def _stream_name(name: str) -> Iterator[Broken]:
+    endings = tuple(f"-{reserved}" for reserved in RESERVED_STREAM_NAMES)
+    if name in RESERVED_STREAM_NAMES or name.endswith(endings):
+        allowed = "another name: the fabric has a table of that name"
+        yield Broken(("streams", name), _quoted(name), allowed)
+
+
+def _stream_regions(facts: Facts, name: str) -> Iterator[Broken]:
+    path: Path = ("streams", name, "regions")
     own, of_fabric = facts.texts("streams", name, "regions"), facts.texts("fabric", "regions")
     yield from _duplicates(path, own)
+    if of_fabric is None:
+        return
     for place, region in enumerate(own or ()):
-        if of_fabric is not None and region not in of_fabric:
+        if region not in of_fabric:
             yield Broken((*path, place), _quoted(region), f"a Region of the fabric: {_list(of_fabric)}")
-    durability, regions = facts.text("streams", name, "durability"), set(facts.regions(name) or ())
-    if durability == "quorum":
-        if regions and len(regions) != QUORUM_REGIONS:
-            yield Broken(path, _list(sorted(regions)), 'exactly three Regions, as durability is "quorum"')
-        days = facts.number("streams", name, "retention_days")
-        if days is not None:
-            yield Broken(
-                (*table, "retention_days"),
-                f"{days:g}",
-                'no such key, as durability is "quorum": strongly consistent global tables have no TTL',
-            )
-    if durability == "regional" and len(regions) > 1:
-        yield Broken(path, _list(sorted(regions)), 'exactly one Region, as durability is "regional"')
+
+
+def _quorum_stream(facts: Facts, name: str) -> Iterator[Broken]:
+    regions = set(facts.regions(name) or ())
+    if regions and len(regions) != QUORUM_REGIONS:
+        allowed = 'exactly three Regions, as durability is "quorum"'
+        yield Broken(("streams", name, "regions"), _list(sorted(regions)), allowed)
+    days = facts.number("streams", name, "retention_days")
+    if days is not None:
+        allowed = 'no such key, as durability is "quorum": strongly consistent global tables have no TTL'
+        yield Broken(("streams", name, "retention_days"), f"{days:g}", allowed)
+
+
+def _regional_stream(facts: Facts, name: str) -> Iterator[Broken]:
+    regions = set(facts.regions(name) or ())
+    if len(regions) > 1:
+        allowed = 'exactly one Region, as durability is "regional"'
+        yield Broken(("streams", name, "regions"), _list(sorted(regions)), allowed)
 
 
 def impossible_quorums(facts: Facts) -> Iterator[Broken]:
@@ -180,45 +201,71 @@ def impossible_quorums(facts: Facts) -> Iterator[Broken]:
 
 
 def _subscription(facts: Facts, name: str) -> Iterator[Broken]:
-    table: Path = ("subscriptions", name)
     stream = facts.text("subscriptions", name, "stream")
-    streams = facts.names("streams")
+    yield from _subscription_name(name)
+    yield from _stream_of_subscription(facts, name, stream)
+    yield from _duplicates(("subscriptions", name, "types"), facts.texts("subscriptions", name, "types"))
+    yield from _delivering_region(facts, name, stream)
+    yield from _guarantee(facts, name, stream)
+    yield from _on_late(facts, name)
+    yield from _on_expired(facts, name, stream)
+    yield from _backoff(facts, name)
+
+
+def _subscription_name(name: str) -> Iterator[Broken]:
     for ending in RESERVED_SUBSCRIPTION_ENDINGS:
         if name == ending or name.endswith(f"-{ending}"):
-            yield Broken(
-                table, _quoted(name), f"a name that does not end in {ending}: the fabric uses that itself"
-            )
+            allowed = f"a name that does not end in {ending}: the fabric uses that itself"
+            yield Broken(("subscriptions", name), _quoted(name), allowed)
+
+
+def _stream_of_subscription(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
+    streams = facts.names("streams")
     if stream is not None and streams and stream not in streams:
-        yield Broken((*table, "stream"), _quoted(stream), f"the name of a stream: {one_of(stream, streams)}")
-    yield from _duplicates((*table, "types"), facts.texts("subscriptions", name, "types"))
-    yield from _delivering_region(facts, name, stream)
+        allowed = f"the name of a stream: {one_of(stream, streams)}"
+        yield Broken(("subscriptions", name, "stream"), _quoted(stream), allowed)
+
+
+def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
+    if stream is None or stream not in facts.names("streams"):
+        return
     guarantee = facts.guarantee(name)
-    if (
-        guarantee is not None
-        and guarantee.transactional
-        and stream in streams
-        and facts.text("streams", str(stream), "durability") == "quorum"
-    ):
+    if guarantee is None or not guarantee.transactional:
+        return
+    if facts.text("streams", stream, "durability") == "quorum":
         without_transactions = " or ".join(_quoted(other) for other in Guarantee if not other.transactional)
         yield Broken(
-            (*table, "guarantee"),
+            ("subscriptions", name, "guarantee"),
             _quoted(guarantee),
             f'{without_transactions}, as the durability of the stream is "quorum": '
             "strongly consistent global tables have no transactions",
         )
-    late = facts.text("subscriptions", name, "on_late")
-    if late == "dead_letter" and guarantee is not None and not guarantee.sets_aside:
+
+
+def _on_late(facts: Facts, name: str) -> Iterator[Broken]:
+    guarantee = facts.guarantee(name)
+    if guarantee is None or guarantee.sets_aside:
+        return
+    if facts.text("subscriptions", name, "on_late") == "dead_letter":
         allowed = f'"deliver" or "reconcile", as guarantee is "{guarantee}", which sets nothing aside'
-        yield Broken((*table, "on_late"), '"dead_letter"', allowed)
+        yield Broken(("subscriptions", name, "on_late"), '"dead_letter"', allowed)
+
+
+def _on_expired(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
+    if stream is None or stream not in facts.names("streams"):
+        return
     skips = facts.text("subscriptions", name, "on_expired") == "skip"
-    if skips and stream in streams and facts.number("streams", str(stream), "retention_days") is None:
-        yield Broken((*table, "on_expired"), '"skip"', f'"halt", as nothing of stream "{stream}" expires')
+    if skips and facts.number("streams", stream, "retention_days") is None:
+        allowed = f'"halt", as nothing of stream "{stream}" expires'
+        yield Broken(("subscriptions", name, "on_expired"), '"skip"', allowed)
+
+
+def _backoff(facts: Facts, name: str) -> Iterator[Broken]:
     first = facts.number("subscriptions", name, "retry", "backoff_seconds")
     most = facts.number("subscriptions", name, "retry", "backoff_max_seconds")
     if first is not None and most is not None and most < first:
-        yield Broken(
-            (*table, "retry", "backoff_max_seconds"), f"{most:g}", f"at least backoff_seconds, {first:g}"
-        )
+        path: Path = ("subscriptions", name, "retry", "backoff_max_seconds")
+        yield Broken(path, f"{most:g}", f"at least backoff_seconds, {first:g}")
 
 
 def _delivering_region(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:

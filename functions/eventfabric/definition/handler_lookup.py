@@ -70,6 +70,7 @@ def _standard_bindings(spec: ModuleSpec) -> dict[str, Kind]:
 
 
 def _bound(statements: Sequence[ast.stmt]) -> Iterator[tuple[str, Kind]]:
+    """Yield the names that statements bind, with their kinds."""
     for statement in statements:
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -78,21 +79,25 @@ def _bound(statements: Sequence[ast.stmt]) -> Iterator[tuple[str, Kind]]:
             case ast.ClassDef(name=name):
                 yield name, "class"
             case ast.Import(names=names) | ast.ImportFrom(names=names):
-                for alias in names:
-                    yield (alias.asname or alias.name.partition(".")[0]), "value"
+                yield from ((alias.asname or alias.name.partition(".")[0], "value") for alias in names)
             case ast.Assign(targets=targets):
-                for target in targets:
-                    yield from _targets(target)
+                yield from _targets(*targets)
             case ast.AnnAssign(target=target, value=value) if value is not None:
                 yield from _targets(target)
             case ast.If() | ast.For() | ast.While() | ast.With() | ast.Try():
-                for block in ("body", "orelse", "finalbody"):
-                    yield from _bound(getattr(statement, block, []))
-                for handler in getattr(statement, "handlers", []):
-                    yield from _bound(handler.body)
+                for block in _blocks(statement):
+                    yield from _bound(block)
 
 
-def _targets(target: ast.expr) -> Iterator[tuple[str, Kind]]:
-    for node in ast.walk(target):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id, "value"
+def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+    for name in ("body", "orelse", "finalbody"):
+        yield getattr(statement, name, [])
+    for handler in getattr(statement, "handlers", []):
+        yield handler.body
+
+
+def _targets(*targets: ast.expr) -> Iterator[tuple[str, Kind]]:
+    for target in targets:
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id, "value"

@@ -5,12 +5,12 @@ It reads no definition. `python -m eventfabric.definition.reference SCHEMA PAGE`
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Interval, Len
 from pydantic import TypeAdapter
@@ -112,6 +112,29 @@ def annotation_at(path: KeyPath) -> object:
 def allowed(annotation: object) -> str:
     """Describe in words the values that an annotation allows."""
     kind, marks = _bare(annotation), _marks(annotation)
+    if described := _allowed_by(marks, kind):
+        return described
+    if kind is bool:
+        return "true or false"
+    if choices := _choices(kind):
+        return " or ".join(f'"{choice}"' for choice in choices)
+    filled = any(isinstance(mark, Len) for mark in marks)
+    origin = get_origin(kind)
+    if origin is dict:
+        return "tables with names of their own" + (", at least one" if filled else "")
+    if origin is tuple:
+        return f"a list{' of at least one' if filled else ''}, each {allowed(get_args(kind)[0])}"
+    return f"a table with: {', '.join(key.name for key in keys(kind))}"
+
+
+def _choices(kind: object) -> Sequence[object]:
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [choice.value for choice in kind]
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _allowed_by(marks: Sequence[object], kind: object) -> str:
+    """Describe what marks allow, empty if nothing: patterns and powers of two say more than an interval."""
     for mark in marks:
         match mark:
             case Pattern(says=says):
@@ -122,18 +145,7 @@ def allowed(annotation: object) -> str:
         match mark:
             case Interval(ge=least, le=greatest):
                 return f"a {'whole ' if kind is int else ''}number from {least} to {greatest}"
-    if kind is bool:
-        return "true or false"
-    if get_origin(kind) is Literal:
-        return " or ".join(f'"{choice}"' for choice in get_args(kind))
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return " or ".join(f'"{choice.value}"' for choice in kind)
-    filled = any(isinstance(mark, Len) for mark in marks)
-    if get_origin(kind) is dict:
-        return "tables with names of their own" + (", at least one" if filled else "")
-    if get_origin(kind) is tuple:
-        return f"a list{' of at least one' if filled else ''}, each {allowed(get_args(kind)[0])}"
-    return f"a table with: {', '.join(key.name for key in keys(kind))}"
+    return ""
 
 
 def shown(value: object) -> str:
@@ -179,20 +191,34 @@ def _tidy(node: object, choices: Mapping[str, Mapping[str, object]]) -> object:
         return [_tidy(item, choices) for item in node]
     if not isinstance(node, dict):
         return node
-    name = str(node.get("$ref")).rpartition("/")[2]
-    node = {**choices[name], **node} if name in choices else dict(node)
-    if name in choices:
-        del node["$ref"]
+    node = _written_out(node, choices)
     if not isinstance(node.get("title"), dict):
         node.pop("title", None)
     if "anyOf" in node:
-        (some,) = (choice for choice in node.pop("anyOf") if choice != {"type": "null"})
-        node = {**some, **node}
-    if node.get("default", MISSING) in (None, []) and "Default: " in str(node.get("description")):
+        node = {**_unless_null(node.pop("anyOf")), **node}
+    if _is_default_described(node):
         del node["default"]
     if "patternProperties" in node:
         node["additionalProperties"] = False
     return {key: _tidy(value, choices) for key, value in node.items()}
+
+
+def _written_out(node: Mapping[str, object], choices: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
+    """Copy a node. A reference to choices is replaced by these."""
+    name = str(node.get("$ref")).rpartition("/")[2]
+    if name not in choices:
+        return dict(node)
+    return {**choices[name], **{key: value for key, value in node.items() if key != "$ref"}}
+
+
+def _unless_null(choices: Iterable[dict[str, object]]) -> dict[str, object]:
+    (some,) = (choice for choice in choices if choice != {"type": "null"})
+    return some
+
+
+def _is_default_described(node: Mapping[str, object]) -> bool:
+    """Tell if the default is one that only stands for what the description says."""
+    return node.get("default", MISSING) in (None, []) and "Default: " in str(node.get("description"))
 
 
 def schema_text() -> str:

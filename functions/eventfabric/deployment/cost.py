@@ -12,7 +12,7 @@ A record passes these parts, and each is a line of the prediction:
 If records come faster than one can be processed, one poll, request or run serves several: see `Load`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil, exp
 
@@ -167,17 +167,8 @@ def predict(
             records * replicas * ceil(item_bytes / _WRITE_UNIT_BYTES),
         )
     ]
-    polled = records / load.records_per_poll
-    memory = topology.relay_function(region).memory_megabytes / 1024
-    for each in stream.definition.regions:
-        lines += [
-            Line("relay", f"invocations in {each}", Prices.INVOCATION, polled),
-            Line("relay", f"function time in {each}", Prices.FUNCTION_SECOND, polled * SEND_SECONDS * memory),
-        ]
-        asked = sum(each in one.regions and not one.delivers(region, each) for one in stream.subscriptions)
-        if each != region and asked:
-            standings = asked * polled / load.polls_per_standing
-            lines.append(Line("relay", f"standings read in {each}", Prices.READ_UNIT, standings))
+    for other in stream.definition.regions:
+        lines += _relayed(topology, stream, other, records / load.records_per_poll, load, origin=region)
     for subscription in stream.subscriptions:
         for each in _delivering(subscription, region):
             lines += _deliveries(
@@ -186,6 +177,23 @@ def predict(
     queues = 2 * sum(len(one.regions) for one in stream.subscriptions)
     idle = Prices.QUEUE_REQUEST.dollars(queues * IDLE_POLLS_PER_SECOND * LAMBDA_SECONDS_PER_MONTH)
     return Prediction(stream.name, load, tuple(line for line in lines if line.count), idle)
+
+
+def _relayed(
+    topology: Topology, stream: StreamTopology, region: str, polled: float, load: Load, *, origin: str
+) -> Iterator[Line]:
+    """Yield what the relay of a Region costs for events of `origin`. `polled`: polls of the stream that return any."""
+    memory = topology.relay_function(region).memory_megabytes / 1024
+    yield Line("relay", f"invocations in {region}", Prices.INVOCATION, polled)
+    seconds = polled * SEND_SECONDS * memory
+    yield Line("relay", f"function time in {region}", Prices.FUNCTION_SECOND, seconds)
+    asked = sum(
+        region in subscription.regions and not subscription.delivers(origin, region)
+        for subscription in stream.subscriptions
+    )
+    if region != origin and asked:
+        standings = asked * polled / load.polls_per_standing
+        yield Line("relay", f"standings read in {region}", Prices.READ_UNIT, standings)
 
 
 def _delivering(subscription: SubscriptionTopology, origin: str) -> Iterable[str]:
