@@ -1,6 +1,6 @@
 """Reading a definition from TOML: validation, defaults, and a single error that lists everything that is wrong.
 
-It imports pydantic, which functions in Lambda do not have: they get what `schema.to_json` makes of the result.
+Functions in Lambda do not read it: they get what `schema.to_json` makes of the result.
 """
 
 import json
@@ -12,14 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
-
 from eventfabric.definition import checks
 from eventfabric.definition.reference import allowed, annotation_at, keys, shown
 from eventfabric.definition.schema import Definition
+from eventfabric.definition.validation import Fault, FaultyKey, validated
 from eventfabric.errors import DefinitionError, Problem
 
-_ADAPTER: Final = TypeAdapter(Definition)
 _LEVELS_MAX: Final = 12
 _PLAIN: Final = f"numbers of at most 64 bits, and tables and lists at most {_LEVELS_MAX} deep"
 _SECTIONS: Final = ("fabric", "streams", "subscriptions")
@@ -68,13 +66,8 @@ def parse_definition(text: str, *, where: str = "<text>") -> Definition:
 
 def _parse(text: str, *, where: str, search_path: Sequence[str] | None, of_account: bool) -> Definition:
     raw = _tables(text, where)
-    broken: list[checks.Broken] = list(_stray_names(raw))
-    definition: Definition | None = None
-    try:
-        # Validated as JSON, in strict mode: then lists become tuples, but nothing else is converted.
-        definition = _ADAPTER.validate_json(json.dumps(_with_names(raw), default=_foreign))
-    except ValidationError as error:
-        broken += _broken_keys(raw, error)
+    definition, faulty = validated(_with_names(raw))
+    broken = [*_stray_names(raw), *_broken_keys(raw, faulty)]
     facts = checks.Facts(raw, frozenset(problem.path for problem in broken))
     broken += checks.broken_rules(facts)
     if of_account:
@@ -150,11 +143,6 @@ def _stray_names(raw: Mapping[str, object]) -> Iterator[checks.Broken]:
             )
 
 
-def _foreign(value: object) -> object:
-    """Replace a TOML date or time, which no key allows, by a JSON value that no key allows either."""
-    return [[str(value)]]
-
-
 def _resolved(definition: Definition) -> Definition:
     streams = {
         name: replace(stream, regions=stream.regions or definition.fabric.regions)
@@ -172,26 +160,16 @@ def _resolved(definition: Definition) -> Definition:
 # --- problems of single keys, in words ---
 
 
-def _broken_keys(raw: Mapping[str, object], error: ValidationError) -> Iterator[checks.Broken]:
-    details = error.errors(include_url=False, include_context=False)
-    paths = {detail["loc"] for detail in details}
-    seen: set[checks.Path] = set()
-    for detail in details:
-        path = detail["loc"]
-        # pydantic counts a list's items without the wrong ones. Then the list is not too short: only items are wrong.
-        miscounted = detail["type"] == "too_short" and any(
-            other[: len(path)] == path != other for other in paths
-        )
-        if path in seen or miscounted:
-            continue
-        seen.add(path)
-        if detail["type"] == "unexpected_keyword_argument":
-            known = [key.name for key in keys(annotation_at(path[:-1]))]
-            yield checks.Broken(path, "an unknown key", checks.one_of(str(path[-1]), known))
-        elif detail["type"] == "missing":
-            yield checks.Broken(path, "nothing", allowed(annotation_at(path)))
-        else:
-            yield checks.Broken(path, shown(_value(raw, path)), allowed(annotation_at(path)))
+def _broken_keys(raw: Mapping[str, object], faulty: Sequence[FaultyKey]) -> Iterator[checks.Broken]:
+    for path, fault in faulty:
+        match fault:
+            case Fault.UNKNOWN:
+                known = [key.name for key in keys(annotation_at(path[:-1]))]
+                yield checks.Broken(path, "an unknown key", checks.one_of(str(path[-1]), known))
+            case Fault.MISSING:
+                yield checks.Broken(path, "nothing", allowed(annotation_at(path)))
+            case Fault.WRONG:
+                yield checks.Broken(path, shown(_value(raw, path)), allowed(annotation_at(path)))
 
 
 def _value(raw: object, path: checks.Path) -> object:

@@ -7,14 +7,12 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from enum import Enum
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from annotated_types import Interval, Len
-from pydantic import TypeAdapter
 
+from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_of
 from eventfabric.definition.schema import (
     RESERVED_STREAM_NAMES,
     RESERVED_SUBSCRIPTION_ENDINGS,
@@ -30,9 +28,6 @@ from eventfabric.definition.schema import (
     Stream,
     Subscription,
 )
-
-KeyPath: TypeAlias = tuple[str | int, ...]
-"""Keys and list positions that lead from the top of the file to a value."""
 
 _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("fabric", FabricSection),
@@ -57,50 +52,26 @@ class Key:
 
 def keys(kind: object) -> list[Key]:
     """List the keys of the table that an annotation describes, without `name`, which the table's heading gives."""
-    table = _bare(kind)
+    table = bare(kind)
     if not (isinstance(table, type) and is_dataclass(table)):
         return []
     hints = get_type_hints(table, include_extras=True)
     keys = []
     for field in fields(table):
-        marks = _marks(hints[field.name])
+        marks = marks_of(hints[field.name])
         if not any(isinstance(mark, FromKey) for mark in marks):
             doc = next(mark for mark in marks if isinstance(mark, Doc))
             keys.append(Key(field.name, hints[field.name], field.default, doc))
     return keys
 
 
-def _marks(annotation: object) -> tuple[object, ...]:
-    """Collect the metadata of an annotation, including that of the type beside None."""
-    if get_origin(annotation) is Annotated:
-        inner, *marks = get_args(annotation)
-        return (*_marks(inner), *marks)
-    some = _unless_none(annotation)
-    return () if some is annotation else _marks(some)
-
-
-def _bare(annotation: object) -> object:
-    """Strip an annotation of its metadata and of None."""
-    if get_origin(annotation) is Annotated:
-        return _bare(get_args(annotation)[0])
-    some = _unless_none(annotation)
-    return annotation if some is annotation else _bare(some)
-
-
-def _unless_none(annotation: object) -> object:
-    if get_origin(annotation) in (UnionType, Union):
-        (some,) = (kind for kind in get_args(annotation) if kind is not NoneType)
-        return some
-    return annotation
-
-
 def annotation_at(path: KeyPath) -> object:
     """Find the annotation of the value at a path."""
     annotation: object = Definition
     for key in path:
-        kind = _bare(annotation)
+        kind = bare(annotation)
         if get_origin(kind) is dict:
-            # pydantic reports (name, "[key]") if the name itself is wrong.
+            # (name, "[key]") is the path of a name that is itself wrong.
             annotation = get_args(kind)[0 if path[-1] == "[key]" else 1]
         elif get_origin(kind) is tuple:
             annotation = get_args(kind)[0]
@@ -111,12 +82,12 @@ def annotation_at(path: KeyPath) -> object:
 
 def allowed(annotation: object) -> str:
     """Describe in words the values that an annotation allows."""
-    kind, marks = _bare(annotation), _marks(annotation)
+    kind, marks = bare(annotation), marks_of(annotation)
     if described := _allowed_by(marks, kind):
         return described
     if kind is bool:
         return "true or false"
-    if choices := _choices(kind):
+    if choices := choices_of(kind):
         return " or ".join(f'"{choice}"' for choice in choices)
     filled = any(isinstance(mark, Len) for mark in marks)
     origin = get_origin(kind)
@@ -125,12 +96,6 @@ def allowed(annotation: object) -> str:
     if origin is tuple:
         return f"a list{' of at least one' if filled else ''}, each {allowed(get_args(kind)[0])}"
     return f"a table with: {', '.join(key.name for key in keys(kind))}"
-
-
-def _choices(kind: object) -> Sequence[object]:
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return [choice.value for choice in kind]
-    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _allowed_by(marks: Sequence[object], kind: object) -> str:
@@ -164,6 +129,8 @@ def shown(value: object) -> str:
 
 def json_schema() -> dict[str, object]:
     """Make the JSON Schema 2020-12 of the file, for editors."""
+    from pydantic import TypeAdapter  # only whoever makes the schema needs it
+
     whole = TypeAdapter(Definition).json_schema()
     choices = {name: whole["$defs"].pop(name) for name, kind in [*whole["$defs"].items()] if "enum" in kind}
     schema = _tidy(whole, choices)
@@ -232,7 +199,7 @@ def definition_page() -> str:
     for heading, table in _TABLES:
         lines += [f"\n## `[{heading}]`\n", "| key | allowed | default | meaning |", "|---|---|---|---|"]
         for key in keys(table):
-            if not is_dataclass(_bare(key.annotation)):
+            if not is_dataclass(bare(key.annotation)):
                 cells = (f"`{key.name}`", allowed(key.annotation), _default(key), key.doc.text)
                 lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
