@@ -27,7 +27,7 @@ _PUT_MILLISECONDS = 5
 """Approximate time of a conditional put in its own Region."""
 
 
-class Copying:
+class SliceCopies:
     """A slice of one page of records of RECORD_EVENTS events. The target has none of them."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Copying:
 def bench(*, quick: bool) -> Section:
     """Time backfill, copying without checks, and proof. `quick` takes fewer rounds."""
     rounds, times = (2, 2) if quick else (5, 10)
-    copying = Copying()
+    copying = SliceCopies()
     figures = compare(
         [
             Contender("eventfabric: backfill, one worker", partial(copying.copy, times)),

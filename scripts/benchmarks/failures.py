@@ -38,7 +38,7 @@ handler = "nobody:nothing"
 
 
 @dataclass
-class Shop:
+class PoisonedHandler:
     """A handler, with the events that it handled and when. Once it is `mended`, it handles the poison event, too."""
 
     now: Callable[[], float]
@@ -52,7 +52,7 @@ class Shop:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FailuresResult:
     """The result for one of the two systems."""
 
     innocent_dead: int
@@ -68,10 +68,10 @@ def workload(*, poison: bool) -> list[tuple[str, str]]:
     return behind + [(f"other-{number}", f"other-{number}-0") for number in range(OTHERS)]
 
 
-def eventfabric(*, poison: bool) -> Outcome:
+def eventfabric(*, poison: bool) -> FailuresResult:
     """Run the scenario on a local fabric."""
     clock = LocalClock()
-    shop = Shop(lambda: seconds_of(clock))
+    shop = PoisonedHandler(lambda: seconds_of(clock))
 
     def handle(event: Event, delivery: Delivery) -> None:
         shop.handle(event.id or "")
@@ -89,7 +89,7 @@ def eventfabric(*, poison: bool) -> Outcome:
     return _judged(shop, before, dead, began, poison=poison)
 
 
-def powertools(*, poison: bool) -> Outcome:
+def powertools(*, poison: bool) -> FailuresResult:
     """Run the scenario on an SQS FIFO queue whose message groups are keys, with Powertools' SqsFifoPartialProcessor."""
     clock = LocalClock()
     with moto_fixes.applied(now=lambda: seconds_of(clock)), mock_aws():
@@ -98,7 +98,7 @@ def powertools(*, poison: bool) -> Outcome:
         )
         dead_url = sqs.create_queue(QueueName="dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         url = _queue(sqs, dead_url)
-        shop, began = Shop(lambda: seconds_of(clock)), seconds_of(clock)
+        shop, began = PoisonedHandler(lambda: seconds_of(clock)), seconds_of(clock)
         for key, name in workload(poison=poison):
             sqs.send_message(QueueUrl=url, MessageBody=name, MessageGroupId=key, MessageDeduplicationId=name)
         _drain(sqs, url, shop, clock)
@@ -119,7 +119,7 @@ def _queue(sqs: Any, dead_url: str) -> str:
     return str(sqs.create_queue(QueueName="orders.fifo", Attributes=attributes)["QueueUrl"])
 
 
-def _drain(sqs: Any, url: str, shop: Shop, clock: LocalClock) -> None:
+def _drain(sqs: Any, url: str, shop: PoisonedHandler, clock: LocalClock) -> None:
     """Consume a FIFO queue as Lambda's poller does, until no more messages come."""
     processor = SqsFifoPartialProcessor()
     idle = 0
@@ -180,12 +180,12 @@ def _redrive(sqs: Any, dead_url: str, url: str) -> set[str]:
 
 
 def _judged(
-    shop: Shop, before: list[tuple[str, float]], dead: set[str], began: float, *, poison: bool
-) -> Outcome:
+    shop: PoisonedHandler, before: list[tuple[str, float]], dead: set[str], began: float, *, poison: bool
+) -> FailuresResult:
     names = [name for name, _ in shop.handled]
     of_key = [int(name.rpartition("-")[2]) for name in names if name.startswith(POISON_KEY)]
     others = [at - began for name, at in shop.handled if name.startswith("other-")]
-    return Outcome(
+    return FailuresResult(
         innocent_dead=len(dead - {POISON}),
         overtook=sum(name.startswith(POISON_KEY) for name, _ in before) if poison else 0,
         others_last_seconds=max(others, default=float("inf")),

@@ -21,7 +21,8 @@ from eventfabric.telemetry import NoTelemetry
 from eventfabric.testing.memory.faults import Fault, at_random
 from eventfabric.topology import BACKFILL_ENTRY
 from tests.handlers.states import Execution, FailedError
-from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import STREAM, lane
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:shop-backfill"
 ASKED = {"stream": STREAM, "source": SOURCE, "workers": 3, "slice_events": 1_000}
@@ -29,7 +30,7 @@ ASKED = {"stream": STREAM, "source": SOURCE, "workers": 3, "slice_events": 1_000
 
 @dataclass
 class Context:
-    world: Copying
+    world: BackfillRegions
     deadline_ms: int
 
     def get_remaining_time_in_millis(self) -> int:
@@ -40,7 +41,7 @@ class Function:
     """The function of the target Region, as Lambda invokes it: JSON in, JSON out."""
 
     def __init__(
-        self, world: Copying, *, seconds: int = 900, after: Callable[[], None] = lambda: None
+        self, world: BackfillRegions, *, seconds: int = 900, after: Callable[[], None] = lambda: None
     ) -> None:
         self.world = world
         self.seconds = seconds
@@ -74,8 +75,8 @@ class Function:
         return execution
 
 
-def filled() -> Copying:
-    world = Copying()
+def filled() -> BackfillRegions:
+    world = BackfillRegions()
     for number in range(3):
         world.fill(20, of=lane(number))
     return world
@@ -200,7 +201,7 @@ def test_the_machine_is_json_that_names_the_function_in_each_task() -> None:
 
 
 def test_the_function_has_all_the_time_that_lambda_gives() -> None:
-    made = Copying().topology.backfill_function(TARGET)
+    made = BackfillRegions().topology.backfill_function(TARGET)
     assert (made.name, made.entry) == ("shop-backfill", BACKFILL_ENTRY)
     assert made.timeout_seconds == limits.FUNCTION_TIMEOUT_SECONDS_MAX
     assert handlers.backfill.handle is module.handle

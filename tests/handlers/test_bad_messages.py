@@ -15,7 +15,7 @@ import handlers.timer
 from eventfabric.errors import EventFabricError
 from eventfabric.runtime.wiring import using
 from eventfabric.telemetry import Metric
-from tests.handlers.test_functions import US, Context, World
+from tests.handlers.test_functions import US, Context, InvokedFunctions
 from tests.support.memory_fabric import Counting
 
 HONEST = '{"stream":"orders","origin":"us-east-1","lane":"0.1","tail":1}'
@@ -46,12 +46,12 @@ def failures(answer: Any) -> list[str]:
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
-def deliver(world: World, *messages: dict[str, Any]) -> list[str]:
+def deliver(world: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
     with using(world.runtime("all")):
         return failures(handlers.deliver.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
 
 
-def ring_timers(world: World, *messages: dict[str, Any]) -> list[str]:
+def ring_timers(world: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
     with using(world.runtime(None)):
         return failures(handlers.timer.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
 
@@ -59,7 +59,7 @@ def ring_timers(world: World, *messages: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
 def test_a_message_that_is_no_doorbell_of_the_subscription_fails_alone_and_is_counted(body: str) -> None:
     telemetry = Counting()
-    world = World(telemetry=telemetry)
+    world = InvokedFunctions(telemetry=telemetry)
     receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
     honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
     assert deliver(world, message(1, body), message(2, honest), message(3, body)) == ["m1", "m3"]
@@ -84,7 +84,7 @@ def test_a_message_that_is_no_doorbell_of_the_subscription_fails_alone_and_is_co
     ids=str,
 )
 def test_a_message_without_what_is_read_of_it_fails_alone(changed: dict[str, Any]) -> None:
-    world = World()
+    world = InvokedFunctions()
     receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
     honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
     assert deliver(world, message(1, **changed), message(2, honest)) == ["m1"]
@@ -92,7 +92,7 @@ def test_a_message_without_what_is_read_of_it_fails_alone(changed: dict[str, Any
 
 
 def test_a_message_that_says_nothing_of_earlier_ones_is_the_first() -> None:
-    world = World()
+    world = InvokedFunctions()
     receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
     honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
     assert deliver(world, message(1, honest, attributes=None)) == []
@@ -100,7 +100,7 @@ def test_a_message_that_says_nothing_of_earlier_ones_is_the_first() -> None:
 
 
 def test_a_timer_of_a_queue_that_is_not_ours_fails_alone() -> None:
-    world = World()
+    world = InvokedFunctions()
     strange = message(1, eventSourceARN="arn:aws:sqs:us-east-1:123456789012:other")
     assert ring_timers(world, strange, message(2), message(3, eventSourceARN=None)) == ["m1", "m3"]
 
@@ -120,7 +120,7 @@ def test_a_lane_in_the_log_that_cannot_be_rung_is_skipped_and_counted_and_the_ot
     pk: str,
 ) -> None:
     telemetry = Counting()
-    world = World(telemetry=telemetry)
+    world = InvokedFunctions(telemetry=telemetry)
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.fabric.publish("orders", key="b", type="Placed", id="2")
     spoiled: list[dict[str, Any]] = []
@@ -136,7 +136,7 @@ def test_a_lane_in_the_log_that_cannot_be_rung_is_skipped_and_counted_and_the_ot
 
 
 def test_records_of_a_table_that_is_not_ours_are_skipped_and_the_others_are_rung() -> None:
-    world = World()
+    world = InvokedFunctions()
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.fabric.publish("orders", key="b", type="Placed", id="2")
     spoiled: list[dict[str, Any]] = []
@@ -222,7 +222,7 @@ def test_whatever_a_function_is_invoked_with_it_ends_well_or_by_a_typed_error(
     name: str, data: st.DataObject
 ) -> None:
     function, subscription, drawn = FUNCTIONS[name]
-    world = World()
+    world = InvokedFunctions()
     event = data.draw(drawn)
     with using(world.runtime(subscription)):
         try:

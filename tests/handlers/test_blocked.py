@@ -7,22 +7,22 @@ from aws_lambda_powertools import Logger
 from eventfabric.telemetry import Metric
 from eventfabric.testing.local.subscription import CountingTelemetry
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.handlers.test_functions import US, World
+from tests.handlers.test_functions import US, InvokedFunctions
 
 
-def counting(world: World) -> CountingTelemetry:
+def counting(world: InvokedFunctions) -> CountingTelemetry:
     world.telemetry = telemetry = CountingTelemetry(Logger(service="test-blocked", stream=world.logs))
     return telemetry
 
 
-def published(world: World) -> World:
+def published(world: InvokedFunctions) -> InvokedFunctions:
     world.fabric.publish("orders", key="a", type="Placed")
     world.relay()
     return world
 
 
 def test_a_lane_that_stops_at_a_record_nobody_can_decode_is_blocked() -> None:
-    world = published(World())
+    world = published(InvokedFunctions())
     telemetry = counting(world)
     table = world.cloud.regions[US].table("shop-orders")
     table.write("Put", {"Item": {**table.items[0], "c": {"B": b"short"}}})
@@ -36,8 +36,8 @@ def test_a_lane_that_stops_at_a_record_nobody_can_decode_is_blocked() -> None:
 
 def test_an_event_that_fails_and_a_call_that_is_throttled_block_nothing() -> None:
     for world in (
-        World(fail_on="x", faults=Faults(nth(1, Fault.THROTTLED, name="ledger.commit"))),
-        World(faults=Faults(nth(1, Fault.LOST_REPLY, name="ledger.commit"))),
+        InvokedFunctions(fail_on="x", faults=Faults(nth(1, Fault.THROTTLED, name="ledger.commit"))),
+        InvokedFunctions(faults=Faults(nth(1, Fault.LOST_REPLY, name="ledger.commit"))),
     ):
         telemetry = counting(world)
         published(world).deliver()

@@ -17,7 +17,7 @@ import handlers.deliver
 import handlers.reconcile
 import handlers.relay
 import handlers.timer
-from eventfabric import Delivery, Event, Fabric
+from eventfabric import Delivery, Event
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import to_json
 from eventfabric.errors import DefinitionError, RefusedError
@@ -29,11 +29,10 @@ from eventfabric.services.delivery.side_by_side import SideBySide, one_after_ano
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Metric, NoTelemetry, Telemetry
 from eventfabric.testing.local.subscription import CountingTelemetry
-from eventfabric.testing.memory.clock import MemoryClock
-from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, TIMER_ENTRY, Topology
+from tests.support.memory_fabric import MemoryFabric
 
 US = "us-east-1"
 TOPOLOGY = Topology(
@@ -54,8 +53,8 @@ class Context:
         return self.remaining_ms
 
 
-class World:
-    """One Region in memory, its functions, and what their handler saw."""
+class InvokedFunctions(MemoryFabric):
+    """The functions of one Region, invoked by hand, and what their handler saw."""
 
     def __init__(
         self,
@@ -67,10 +66,8 @@ class World:
         topology: Topology = TOPOLOGY,
         side_by_side_of: Callable[[int], SideBySide] = lambda most: one_after_another,
     ) -> None:
-        self.topology = topology
+        super().__init__(topology, seed=1)
         self.side_by_side_of = side_by_side_of
-        self.clock = MemoryClock()
-        self.cloud = MemoryCloud(self.topology, clock=self.clock, entropy=SeededEntropy(1))
         self.faults = faults or Faults()
         self.seen: list[str | None] = []
         self.fail_on = fail_on
@@ -79,15 +76,8 @@ class World:
         # One that is kept, by its name, writes where it first wrote.
         self.logger = Logger(service=f"test-{uuid4()}", stream=self.logs, level=logging.INFO)
         self.telemetry = telemetry or NoTelemetry()
-        self.fabric = Fabric(
-            self.topology,
-            US,
-            log_of=lambda stream, region: self.cloud.log(stream.name, region),
-            clock=self.clock,
-            entropy=SeededEntropy(2),
-            parallel_lanes=0,
-        )
-        self._stream = self.cloud.regions[US].table("shop-orders").stream.reader()
+        self.fabric = self.producer(entropy=SeededEntropy(2), outbox=None)
+        self._stream = self.cloud.log_table("orders", US).stream.reader()
         self.queue = self.cloud.queue("all", US)
 
     def handle(self, event: Event, delivery: Delivery) -> None:
@@ -102,7 +92,7 @@ class World:
             topology=self.topology,
             region=Region(US),
             subscription=subscription,
-            ports=self.faults.ports(self.cloud.ports(US)),
+            ports=self.faults.ports(self.ports()),
             telemetry=self.telemetry,
             logger=self.logger,
             handlers={"all": self.handle},
@@ -144,7 +134,7 @@ def test_the_entries_that_are_deployed_are_the_functions_that_run_locally() -> N
 
 
 def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
-    world = World()
+    world = InvokedFunctions()
     receipt = world.fabric.publish("orders", key="a", type="Placed", data={"n": 1}, id="1")
     assert world.relay() == {"batchItemFailures": []}
     (body,) = world.queue.bodies
@@ -156,7 +146,9 @@ def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
 def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
     logs = StringIO()
     logger = Logger(service=f"test-{uuid4()}", stream=logs)  # one that is kept writes where it first wrote
-    world = World(fail_on="1", telemetry=EmfTelemetry(fabric="shop", subscription="billing", logger=logger))
+    world = InvokedFunctions(
+        fail_on="1", telemetry=EmfTelemetry(fabric="shop", subscription="billing", logger=logger)
+    )
     world.fabric.publish(
         "orders", key="customer-17", type="Placed", data={"card": "4111 1111 1111 1111"}, id="1"
     )
@@ -169,11 +161,11 @@ def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
 
 
 def test_the_relay_reports_the_first_record_whose_doorbell_could_not_be_sent() -> None:
-    world = World(faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    world = InvokedFunctions(faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
     for key in ("a", "b", "c"):
         world.fabric.publish("orders", key=key, type="Placed")
     answer = world.relay()
-    first = world.cloud.regions[US].table("shop-orders").stream.changes[0].position
+    first = world.cloud.log_table("orders", US).stream.changes[0].position
     assert answer == {"batchItemFailures": [{"itemIdentifier": first}]}
     assert world.relay() == {"batchItemFailures": []}
     assert world.deliver() == []
@@ -181,7 +173,7 @@ def test_the_relay_reports_the_first_record_whose_doorbell_could_not_be_sent() -
 
 
 def test_the_relay_never_fails_on_content_and_takes_no_removal_for_news() -> None:
-    world = World()
+    world = InvokedFunctions()
     world.fabric.publish("orders", key="a", type="Placed")
 
     def strip(stream_record: dict[str, Any]) -> None:
@@ -199,7 +191,7 @@ def test_the_relay_never_fails_on_content_and_takes_no_removal_for_news() -> Non
 
 
 def test_a_failing_event_is_parked_and_its_doorbell_has_served() -> None:
-    world = World(fail_on="bad")
+    world = InvokedFunctions(fail_on="bad")
     for number, key in enumerate("abcdefghijk"):
         world.fabric.publish("orders", key=key, type="Placed", id="bad" if number == 0 else key)
     world.relay()
@@ -209,7 +201,7 @@ def test_a_failing_event_is_parked_and_its_doorbell_has_served() -> None:
 
 
 def test_a_timer_rings_in_the_lanes_own_group_and_then_the_event_is_tried_again() -> None:
-    world = World(fail_on="bad")
+    world = InvokedFunctions(fail_on="bad")
     lane = world.fabric.publish("orders", key="a", type="Placed", id="bad").lane
     world.relay()
     world.deliver()
@@ -228,10 +220,10 @@ def test_a_timer_rings_in_the_lanes_own_group_and_then_the_event_is_tried_again(
 
 
 def test_a_lane_that_cannot_go_on_fails_its_doorbells_and_no_others() -> None:
-    world = World()
+    world = InvokedFunctions()
     receipts = [world.fabric.publish("orders", key=key, type="Placed") for key in "abcdefghijk"]
     stopped = receipts[0].lane
-    table = world.cloud.regions[US].table("shop-orders")
+    table = world.cloud.log_table("orders", US)
     (record,) = [item for item in table.items if item["pk"]["S"] == str(stopped) and item["sk"]["N"] == "0"]
     table.write("Put", {"Item": {**record, "d": {"B": b"?"}}})
     world.relay()
@@ -240,7 +232,7 @@ def test_a_lane_that_cannot_go_on_fails_its_doorbells_and_no_others() -> None:
 
 
 def test_lanes_that_share_an_invocation_with_one_that_crashes_are_delivered_and_answered() -> None:
-    world = World(crash_on="bad")
+    world = InvokedFunctions(crash_on="bad")
     lanes: dict[Lane, list[str]] = {}
     for key in "abcdefghijklmnop":
         receipt = world.fabric.publish("orders", key=key, type="Placed", id=key)
@@ -258,7 +250,7 @@ def test_lanes_that_share_an_invocation_with_one_that_crashes_are_delivered_and_
 
 
 def test_many_doorbells_of_a_lane_are_one_run_of_it() -> None:
-    world = World()
+    world = InvokedFunctions()
     for number in range(4):
         world.fabric.publish("orders", key="a", type="Placed", id=str(number))
         world.relay()
@@ -268,7 +260,7 @@ def test_many_doorbells_of_a_lane_are_one_run_of_it() -> None:
 
 
 def test_a_message_that_is_no_doorbell_fails_alone() -> None:
-    world = World()
+    world = InvokedFunctions()
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.relay()
     strange = ("not json", '{"stream": "orders"}', '{"stream":"orders","origin":"","lane":"0.1","tail":1}')
@@ -277,7 +269,7 @@ def test_a_message_that_is_no_doorbell_fails_alone() -> None:
 
 
 def test_out_of_time_rings_the_lane_anew() -> None:
-    world = World()
+    world = InvokedFunctions()
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.relay()
     assert world.deliver(context=Context(remaining_ms=100)) == []
@@ -287,7 +279,7 @@ def test_out_of_time_rings_the_lane_anew() -> None:
 
 
 def test_a_call_that_gives_no_reply_for_a_moment_is_made_again_in_place() -> None:
-    world = World(faults=Faults(nth(1, Fault.LOST_REPLY, name="ledger.state")))
+    world = InvokedFunctions(faults=Faults(nth(1, Fault.LOST_REPLY, name="ledger.state")))
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.relay()
     assert world.deliver() == []
@@ -297,7 +289,7 @@ def test_a_call_that_gives_no_reply_for_a_moment_is_made_again_in_place() -> Non
 def test_metrics_are_written_once_an_invocation_in_embedded_metric_format(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    world = World(
+    world = InvokedFunctions(
         telemetry=EmfTelemetry(fabric="shop", subscription="billing", logger=Logger(service="test"))
     )
     world.fabric.publish("orders", key="a", type="Placed", id="1")
@@ -327,7 +319,7 @@ def test_settings_say_what_the_environment_lacks(tmp_path: Path) -> None:
 
 def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> None:
     telemetry = CountingTelemetry(Logger(service="test-reconcile", stream=StringIO()))
-    fabric = World(telemetry=telemetry)
+    fabric = InvokedFunctions(telemetry=telemetry)
     lanes = len({fabric.fabric.publish("orders", key=key, type="Placed").lane for key in "abcd"})
     assert lanes > 1
     with using(fabric.runtime(None)):
@@ -341,9 +333,9 @@ def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> No
 
 
 def test_only_a_full_pass_reads_again_what_was_verified() -> None:
-    world = World()
+    world = InvokedFunctions()
     receipt = world.fabric.publish("orders", key="a", type="Placed")
-    table = world.cloud.regions[US].table("shop-orders")
+    table = world.cloud.log_table("orders", US)
     with using(world.runtime(None)):
         handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
         (item,) = [one for one in table.items if one["pk"] == {"S": str(receipt.lane)} and "d" in one]
@@ -361,7 +353,7 @@ def test_a_pass_writes_how_everything_stands_a_line_for_each_stream_and_subscrip
     # Named by the environment as Powertools reads it, which would be a dimension more.
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("POWERTOOLS_SERVICE_NAME", "shop-reconcile")
-        fabric = World(telemetry=EmfTelemetry(fabric="shop", logger=Logger(service="test")))
+        fabric = InvokedFunctions(telemetry=EmfTelemetry(fabric="shop", logger=Logger(service="test")))
     fabric.fabric.publish("orders", key="a", type="Placed")
     fabric.clock.advance(120)
     with using(fabric.runtime(None)):

@@ -15,7 +15,7 @@ from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
-from tests.handlers.test_functions import US, World
+from tests.handlers.test_functions import US, InvokedFunctions
 
 LANES = 16
 
@@ -30,7 +30,7 @@ def topology(concurrency: int) -> Topology:
     )
 
 
-class Watching(World):
+class Watching(InvokedFunctions):
     """Knows how many attempts are under way at the same time; in the handler, `meet` of them wait for each other."""
 
     def __init__(self, concurrency: int, *, meet: int = 1, **settings: Any) -> None:
@@ -69,7 +69,7 @@ def keys_of_lanes(count: int) -> list[str]:
     return list(found.values())[:count]
 
 
-def deliverer_by_key(world: World) -> Callable[[str], int]:
+def deliverer_by_key(world: InvokedFunctions) -> Callable[[str], int]:
     """Return a function that tells to which of two deliverers a key's lane goes."""
     runtime = world.runtime("all")
 
@@ -117,7 +117,7 @@ def refusing(most: int) -> SideBySide:
 
 
 def test_where_nothing_is_made_at_the_same_time_one_deliverer_has_all_the_memory() -> None:
-    world = World(topology=topology(4))
+    world = InvokedFunctions(topology=topology(4))
     assert len(world.runtime("all").deliverers) == 1
     assert len(Watching(4).runtime("all").deliverers) == 4
 

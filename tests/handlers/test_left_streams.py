@@ -22,7 +22,7 @@ from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import KeptStreams, Output, OutputHandler
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.telemetry import LogEvent, Metric
-from tests.handlers.test_functions import Context, World
+from tests.handlers.test_functions import Context, InvokedFunctions
 from tests.unit.sdk.test_forked_publishers import in_a_fork
 
 
@@ -40,7 +40,7 @@ class Full(io.StringIO):
 LEFT: dict[str, Callable[[], Any]] = {"closed": closed, "none": lambda: None, "full": Full, "object": object}
 
 
-class Leaving(World):
+class Leaving(InvokedFunctions):
     """Its handler leaves both streams so, at its first event."""
 
     leaves: Callable[[], Any]
@@ -58,7 +58,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", sys.stderr)
 
 
-def lasting(world: World, subscription: str | None = "all", *, keeps: bool = True) -> Runtime:
+def lasting(world: InvokedFunctions, subscription: str | None = "all", *, keeps: bool = True) -> Runtime:
     """A runtime as the environment makes one, which stays from one invocation to the next."""
     kept = KeptStreams()
     output = kept.output if keeps else Output()
@@ -69,7 +69,7 @@ def lasting(world: World, subscription: str | None = "all", *, keeps: bool = Tru
     )
 
 
-def invoke(world: World, runtime: Runtime) -> Any:
+def invoke(world: InvokedFunctions, runtime: Runtime) -> Any:
     records = [message.event() for message in world.queue.receive()]
     with using(runtime):
         answer = handlers.deliver.handle({"Records": records}, Context())  # type: ignore[arg-type]
@@ -116,7 +116,7 @@ def test_a_stream_that_was_put_there_on_purpose_stays(capfd: pytest.CaptureFixtu
 @pytest.mark.parametrize("leaves", LEFT.values(), ids=LEFT.keys())
 @pytest.mark.parametrize("keeps", [True, False])
 def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], keeps: bool) -> None:
-    world = World()
+    world = InvokedFunctions()
     runtime = lasting(world, None, keeps=keeps)
     nobody_s: Any = {"eventSource": "x", "eventSourceARN": "a/b/c", "dynamodb": {}}
     message: Any = {
@@ -138,7 +138,7 @@ def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], k
 def test_metrics_that_cannot_be_put_into_their_format_fail_nothing_and_are_not_kept(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    world = World()
+    world = InvokedFunctions()
     runtime = lasting(world)
     runtime.telemetry.add(Metric.DELIVERY_LATENCY, "many")  # type: ignore[arg-type]  # no number
     runtime.flush()

@@ -4,11 +4,11 @@ import json
 
 from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import SequenceNumber, StreamName
-from tests.handlers.test_functions import US, World
+from tests.handlers.test_functions import US, InvokedFunctions
 
 
 def test_every_message_of_a_lane_that_cannot_go_on_comes_again() -> None:
-    world = World()
+    world = InvokedFunctions()
     receipts = [world.fabric.publish("orders", key="a", type="Placed") for _ in range(3)]
     table = world.cloud.regions[US].table("shop-orders")
     (record,) = [item for item in table.items if item["sk"]["N"] == "2"]
@@ -20,7 +20,7 @@ def test_every_message_of_a_lane_that_cannot_go_on_comes_again() -> None:
 
 
 def test_of_several_doorbells_of_a_lane_the_highest_tail_counts() -> None:
-    world = World()
+    world = InvokedFunctions()
     first = world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.relay()
     world.deliver()

@@ -12,13 +12,13 @@ from eventfabric.runtime import deliver
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import from_body
-from tests.handlers.test_functions import US, Context, World
+from tests.handlers.test_functions import US, Context, InvokedFunctions
 
 
 def rings_while(fault: Fault, hours: float) -> list[int]:
     """Return the times at which a lane was rung, in milliseconds, while each read of its state fails in one way."""
     faults = Faults(lambda name, number, of_name: fault if name == "ledger.state" else None)
-    world = World(faults=faults)
+    world = InvokedFunctions(faults=faults)
     world.fabric.publish("orders", key="a", type="Placed")
     world.relay()
     timers = world.cloud.timers("all", "us-east-1")
@@ -57,7 +57,7 @@ def test_what_somebody_has_to_mend_is_met_once_a_minute() -> None:
     assert waits_ms == {1000 * limits.LANE_AGAIN_SECONDS_MAX}
 
 
-class Failing(World):
+class Failing(InvokedFunctions):
     """Its handler fails at each event, and counts that."""
 
     attempts = 0
@@ -102,7 +102,7 @@ def test_a_lane_that_waits_for_an_open_circuit_is_not_run_again_and_again_where_
     faults = Faults(
         lambda name, number, of_name: Fault.LOST_REQUEST if name == "doorbells.ring_later" else None
     )
-    world = World(faults=faults)
+    world = InvokedFunctions(faults=faults)
     ledger, names = world.cloud.ledger(US), (StreamName("orders"), SubscriptionName("all"))
     now_ms = world.clock.now_ms()
     open_ = Circuit(CircuitState.OPEN, "down", now_ms, probe_ms=now_ms + 3_600_000)

@@ -10,7 +10,7 @@ from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, nth
 from eventfabric.wire.doorbell import from_body, to_body
-from tests.handlers.test_functions import US, Context, World
+from tests.handlers.test_functions import US, Context, InvokedFunctions
 
 MOMENT_MS = 1000 * limits.LANE_AGAIN_SECONDS
 
@@ -20,14 +20,14 @@ def each(fault: Fault, *names: str) -> Rule:
     return lambda name, number, of_name: fault if name in names else None
 
 
-def published(faults: Faults) -> tuple[World, Doorbell]:
+def published(faults: Faults) -> tuple[InvokedFunctions, Doorbell]:
     """A world with an event, and a doorbell for its lane."""
-    world = World(faults=faults)
+    world = InvokedFunctions(faults=faults)
     receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
     return world, Doorbell(StreamName("orders"), receipt.lane, SequenceNumber(1))
 
 
-def timer(world: World) -> Doorbell:
+def timer(world: InvokedFunctions) -> Doorbell:
     """The next timer, whenever it goes off."""
     world.clock.advance(2 * limits.LANE_AGAIN_SECONDS_MAX)
     body = world.cloud.timers("all", US).take()

@@ -11,12 +11,12 @@ from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.timers import MemoryTimers
 from eventfabric.topology import TimerQueueTopology
 from eventfabric.wire.doorbell import from_body, to_body
-from tests.handlers.test_functions import TOPOLOGY, US, Context, World
+from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions
 
 QUEUE: TimerQueueTopology = TOPOLOGY.subscription("all").timers
 
 
-def timers_of(world: World, *bodies: str) -> MemoryTimers:
+def timers_of(world: InvokedFunctions, *bodies: str) -> MemoryTimers:
     timers = world.cloud.timers("all", US)
     for body in bodies:
         timers.send(body, delay_seconds=0)
@@ -27,7 +27,7 @@ def bell(lane: int, again: int) -> Doorbell:
     return Doorbell(StreamName("orders"), Lane.parse(f"{US}/0.{lane}"), SequenceNumber(0), again=again)
 
 
-def ring(world: World, timers: MemoryTimers) -> None:
+def ring(world: InvokedFunctions, timers: MemoryTimers) -> None:
     """Hand what is due to the timer function, as Lambda does."""
     messages = list(iter(timers.receive, None))
     arn = {"eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{QUEUE.name}"}
@@ -46,7 +46,7 @@ def failing(fault: Fault, *names: str, times: int = 10**9) -> Faults:
 
 
 def test_a_queue_that_is_busy_for_a_moment_is_rung_in_place() -> None:
-    world = World(faults=failing(Fault.THROTTLED, "doorbells.ring", times=1))
+    world = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring", times=1))
     began_ms, timers = world.clock.now_ms(), timers_of(world, to_body(bell(0, 1)))
     ring(world, timers)
     assert len(world.queue) == 1
@@ -55,7 +55,7 @@ def test_a_queue_that_is_busy_for_a_moment_is_rung_in_place() -> None:
 
 
 def test_a_queue_that_is_busy_for_longer_has_the_timer_come_again_within_seconds() -> None:
-    world = World(faults=failing(Fault.THROTTLED, "doorbells.ring"))
+    world = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring"))
     timers = timers_of(world, to_body(bell(0, 1)))
     ring(world, timers)
     due_ms = timers.next_due_ms()
@@ -65,7 +65,7 @@ def test_a_queue_that_is_busy_for_longer_has_the_timer_come_again_within_seconds
 
 def test_timers_do_not_multiply_while_queues_take_all_and_answer_nothing_for_hours() -> None:
     silent = failing(Fault.LOST_REPLY, "doorbells.ring", "doorbells.ring_later", "doorbells.put_off")
-    world = World(faults=silent)
+    world = InvokedFunctions(faults=silent)
     timers = timers_of(world, *(to_body(bell(lane, 1)) for lane in range(3)))
     began_ms = world.clock.now_ms()
     while world.clock.now_ms() - began_ms < 6 * 3_600_000:
@@ -80,7 +80,7 @@ def test_timers_do_not_multiply_while_queues_take_all_and_answer_nothing_for_hou
 
 
 def test_one_call_rings_all_that_came_together_and_those_it_refuses_come_again() -> None:
-    world = World(faults=failing(Fault.LOST_REQUEST, "doorbells.ring"))
+    world = InvokedFunctions(faults=failing(Fault.LOST_REQUEST, "doorbells.ring"))
     timers = timers_of(world, *(to_body(bell(lane, 1)) for lane in range(4)))
     began_ms = world.clock.now_ms()
     ring(world, timers)
@@ -94,7 +94,7 @@ def test_one_call_rings_all_that_came_together_and_those_it_refuses_come_again()
 
 
 def test_what_is_no_doorbell_comes_again_soon_so_that_it_is_found_before_it_expires() -> None:
-    world = World()
+    world = InvokedFunctions()
     timers = timers_of(world, "{}", to_body(bell(0, 1)))
     ring(world, timers)
     assert len(timers) == 1
@@ -104,7 +104,7 @@ def test_what_is_no_doorbell_comes_again_soon_so_that_it_is_found_before_it_expi
 
 
 def test_what_is_no_doorbell_and_what_cannot_be_rung_both_come_again() -> None:
-    world = World(faults=failing(Fault.THROTTLED, "doorbells.ring"))
+    world = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring"))
     timers = timers_of(world, "{}", to_body(bell(0, 1)), to_body(bell(1, 1)))
     ring(world, timers)
     assert len(timers) == 3

@@ -26,7 +26,7 @@ from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults
 from tests.handlers.test_bad_messages import BAD, deliver, message, ring_timers
-from tests.handlers.test_functions import TOPOLOGY, US, Context, World
+from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions
 from tests.support.socket_server import endpoint, error
 
 SETTINGS: Final = {
@@ -55,7 +55,7 @@ class Refusals:
         """Nothing."""
 
 
-def said(world: World) -> list[dict[str, Any]]:
+def said(world: InvokedFunctions) -> list[dict[str, Any]]:
     return [json.loads(line) for line in world.logs.getvalue().splitlines()]
 
 
@@ -77,7 +77,7 @@ def said(world: World) -> list[dict[str, Any]]:
     ],
 )
 def test_a_refused_message_is_logged_with_its_id_and_the_reason(changed: dict[str, Any], reason: str) -> None:
-    world = World()
+    world = InvokedFunctions()
     assert deliver(world, message(7, **changed)) == ["m7"]
     (line,) = said(world)
     assert (line["level"], line["message"]) == ("ERROR", "a message is not a doorbell")
@@ -86,7 +86,7 @@ def test_a_refused_message_is_logged_with_its_id_and_the_reason(changed: dict[st
 
 def test_a_refused_message_counts_for_its_subscription_else_for_its_queue() -> None:
     refusals = Refusals()
-    world = World(telemetry=refusals)
+    world = InvokedFunctions(telemetry=refusals)
     deliver(world, message(1, "ring"))
     ring_timers(world, message(2, "ring"), message(3, "ring", eventSourceARN=None))
     ring_timers(world, message(4, "ring", eventSourceARN="a:" + "q" * 200))
@@ -94,7 +94,7 @@ def test_a_refused_message_counts_for_its_subscription_else_for_its_queue() -> N
 
 
 def test_metrics_that_cannot_be_written_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = InvokedFunctions()
     runtime = world.runtime("all")
     telemetry = EmfTelemetry(fabric="shop", subscription="all", logger=runtime.logger)
     monkeypatch.setattr(telemetry, "flush", lambda: [][0])
@@ -178,7 +178,7 @@ def test_metrics_go_where_the_process_began_to_write_whatever_a_handler_puts_the
 
 
 def test_a_function_loads_the_handler_of_its_subscription_and_others_load_none() -> None:
-    runtime = replace(World().runtime("all"), handlers={})
+    runtime = replace(InvokedFunctions().runtime("all"), handlers={})
     with pytest.raises(HandlerError, match=r"subscribers\.any"):
         runtime.load()
     replace(runtime, subscription=None).load()
@@ -192,7 +192,7 @@ def test_calls_side_by_side_have_the_context_of_whoever_makes_them() -> None:
 
 
 def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
-    world = World(fail_on="1")
+    world = InvokedFunctions(fail_on="1")
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.relay()
     (bell,) = [message.event() for message in world.queue.receive()]
@@ -214,14 +214,14 @@ def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
 )
 def test_an_event_of_no_queue_is_refused_as_such(event: Any, found: str) -> None:
     with (
-        using(World().runtime("all")),
+        using(InvokedFunctions().runtime("all")),
         pytest.raises(UndecodableMessageError, match=f"{found}, allowed: an event of an SQS queue"),
     ):
         handlers.deliver.handle(event, Context())  # type: ignore[arg-type]
 
 
 def test_a_stream_record_that_is_not_the_log_s_is_told_with_the_reason() -> None:
-    world = World()
+    world = InvokedFunctions()
     world.fabric.publish("orders", key="a", type="Placed")
 
     def elsewhere(record: dict[str, Any]) -> None:
@@ -234,7 +234,9 @@ def test_a_stream_record_that_is_not_the_log_s_is_told_with_the_reason() -> None
 
 
 def test_doorbells_that_could_not_be_sent_are_told_with_their_place_in_the_stream() -> None:
-    world = World(faults=Faults(lambda name, *_: Fault.LOST_REQUEST if name == "doorbells.ring" else None))
+    world = InvokedFunctions(
+        faults=Faults(lambda name, *_: Fault.LOST_REQUEST if name == "doorbells.ring" else None)
+    )
     world.fabric.publish("orders", key="a", type="Placed")
     answer = world.relay()
     (line,) = said(world)
@@ -243,7 +245,9 @@ def test_doorbells_that_could_not_be_sent_are_told_with_their_place_in_the_strea
 
 
 def test_a_lane_that_is_rung_again_is_told_with_the_reason() -> None:
-    world = World(faults=Faults(lambda name, *_: Fault.THROTTLED if name == "ledger.state" else None))
+    world = InvokedFunctions(
+        faults=Faults(lambda name, *_: Fault.THROTTLED if name == "ledger.state" else None)
+    )
     receipt = world.fabric.publish("orders", key="a", type="Placed")
     world.relay()
     world.deliver()

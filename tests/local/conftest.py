@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.local.cli_shop import Server, Shop, opened, served
+from tests.local.commanded_fabric import CommandedFabric, Server, opened, served
 from tests.support.command_line import CommandLine, local_up
 
 
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def shop(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
+) -> Iterator[CommandedFabric]:
     """The shop as one test finds it."""
     with opened(server, capsys, monkeypatch) as found:
         yield found

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eventfabric import limits
-from tests.local.cli_shop import EU, LANE, US, Shop
+from tests.local.commanded_fabric import EU, LANE, US, CommandedFabric
 from tests.support.failing_handlers import BAD_ORDER
 
 
@@ -19,7 +19,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
-def test_dead_letters_are_listed_with_why_they_are_and_what_waits_behind_them(shop: Shop) -> None:
+def test_dead_letters_are_listed_with_why_they_are_and_what_waits_behind_them(shop: CommandedFabric) -> None:
     (place,) = shop.dead("a1", behind=("a2", "a3"))
     (listed,) = shop.run("list", "billing", "--json").json
     sequence = int(place.partition("@")[2])
@@ -38,7 +38,7 @@ def test_dead_letters_are_listed_with_why_they_are_and_what_waits_behind_them(sh
     assert shop.run("list", "audit").out.splitlines()[-1] == nothing
 
 
-def test_they_are_listed_by_key_type_error_and_age(shop: Shop) -> None:
+def test_they_are_listed_by_key_type_error_and_age(shop: CommandedFabric) -> None:
     shop.dead("a1", type="Paid")
     shop.failing.error = KeyError
     shop.dead("b1")
@@ -53,7 +53,7 @@ def test_they_are_listed_by_key_type_error_and_age(shop: Shop) -> None:
     assert keys("--type", "Paid", "--error", "KeyError") == []
 
 
-def test_one_is_shown_with_its_event_until_its_record_expires(shop: Shop) -> None:
+def test_one_is_shown_with_its_event_until_its_record_expires(shop: CommandedFabric) -> None:
     (place,) = shop.dead("a1", behind=("b1",))
     shown = shop.run("show", "billing", place, "--json").json
     assert (shown["event"]["id"], shown["event"]["data"]) == ("a1", {"name": "a1"})
@@ -66,7 +66,7 @@ def test_one_is_shown_with_its_event_until_its_record_expires(shop: Shop) -> Non
     assert shop.run("show", "billing", place, "--json").json == {**shown, "event": None}
 
 
-def test_each_is_exported_as_it_is_shown_on_a_line_of_its_own(shop: Shop) -> None:
+def test_each_is_exported_as_it_is_shown_on_a_line_of_its_own(shop: CommandedFabric) -> None:
     places = shop.dead("a1", "b1", "c1")
     exported = [json.loads(line) for line in shop.run("export", "billing").out.splitlines()]
     assert exported == [shop.run("show", "billing", place, "--json").json for place in places]
@@ -76,7 +76,7 @@ def test_each_is_exported_as_it_is_shown_on_a_line_of_its_own(shop: Shop) -> Non
 
 
 @pytest.mark.parametrize("command", ["redrive", "discard"])
-def test_a_dry_run_says_what_would_happen_and_changes_nothing(shop: Shop, command: str) -> None:
+def test_a_dry_run_says_what_would_happen_and_changes_nothing(shop: CommandedFabric, command: str) -> None:
     places = shop.dead("a1", "b1", behind=("a2",))
     before = shop.everything()
     done = {"redrive": "redriven", "discard": "discarded"}[command]
@@ -91,7 +91,7 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(shop: Shop, comman
     assert shop.everything() == before
 
 
-def test_one_is_redriven_and_then_what_waits_behind_it(shop: Shop) -> None:
+def test_one_is_redriven_and_then_what_waits_behind_it(shop: CommandedFabric) -> None:
     first, second = shop.dead("a1", "b1", behind=("a2",))
     ran = shop.run("redrive", "billing", first, "--json")
     assert (ran.code, ran.json) == (
@@ -104,7 +104,7 @@ def test_one_is_redriven_and_then_what_waits_behind_it(shop: Shop) -> None:
     assert [letter.place for letter in shop.letters.find()] == [second]
 
 
-def test_all_are_redriven_at_a_rate(shop: Shop, waits: list[float]) -> None:
+def test_all_are_redriven_at_a_rate(shop: CommandedFabric, waits: list[float]) -> None:
     shop.dead("a1", "b1", "c1", behind=("c2",))
     ran = shop.run("redrive", "billing", "--rate", "4")
     assert (ran.code, ran.out) == (0, "3 redriven, 1 events waiting behind them, 0 failed\n")
@@ -115,7 +115,7 @@ def test_all_are_redriven_at_a_rate(shop: Shop, waits: list[float]) -> None:
 
 
 def test_one_that_somebody_else_decides_meanwhile_is_said_and_the_rest_goes_on(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, third = shop.dead("a1", "b1", "c1")
     by_key = {letter.parked.key: letter for letter in shop.letters.find()}
@@ -133,7 +133,7 @@ def test_one_that_somebody_else_decides_meanwhile_is_said_and_the_rest_goes_on(
 
 
 def test_an_edited_copy_is_handled_and_stays_on_record_with_who_edited_it(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: CommandedFabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place,) = shop.dead("a1", behind=("a2",))
     file = tmp_path / "event.json"
@@ -153,7 +153,7 @@ def test_an_edited_copy_is_handled_and_stays_on_record_with_who_edited_it(
 
 
 def test_all_that_waits_behind_a_dead_letter_is_discarded_with_it_and_stays_on_record(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 2)
     (place,) = shop.dead("a1", behind=("a2", "a3", "b1"))
@@ -172,7 +172,7 @@ def test_all_that_waits_behind_a_dead_letter_is_discarded_with_it_and_stays_on_r
 
 
 def test_what_is_discarded_stays_on_record_with_who_did_it(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = shop.dead("a1", "b1", behind=("a2",))
     monkeypatch.setenv("LOGNAME", "jo")
@@ -185,7 +185,9 @@ def test_what_is_discarded_stays_on_record_with_who_did_it(
     assert [(one.action, one.by) for one in map(shop.settled, (first, second))] == [("discarded", "jo")] * 2
 
 
-def test_a_user_without_a_name_goes_on_record_by_number(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_goes_on_record_by_number(
+    shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nobody(uid: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
@@ -201,7 +203,7 @@ NO_PLACE = "allowed: <origin>/<generation>.<index>@<sequence>, such as us-east-1
 
 
 @pytest.mark.parametrize("command", ["list", "show", "redrive", "discard", "export"])
-def test_a_subscription_or_region_that_is_none_is_refused(shop: Shop, command: str) -> None:
+def test_a_subscription_or_region_that_is_none_is_refused(shop: CommandedFabric, command: str) -> None:
     shop.dead("a1")
     asked = ["dead-letters", command, "nobody"]
     place = [f"{LANE}@0"] if command in ("show", "discard") else []
@@ -244,7 +246,7 @@ def test_a_subscription_or_region_that_is_none_is_refused(shop: Shop, command: s
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_wrong_input_is_refused_and_nothing_is_changed(
-    shop: Shop, arguments: tuple[str, ...], code: int, complaint: str
+    shop: CommandedFabric, arguments: tuple[str, ...], code: int, complaint: str
 ) -> None:
     (place,) = shop.dead("a1")
     chosen = [place if one == "PLACE" else one for one in arguments]
@@ -264,7 +266,7 @@ def test_wrong_input_is_refused_and_nothing_is_changed(
     ids=["key", "type", "version", "size", "no JSON"],
 )
 def test_an_edited_copy_that_cannot_be_is_refused_and_nothing_is_changed(
-    shop: Shop,
+    shop: CommandedFabric,
     tmp_path: Path,
     changes: dict[str, str] | None,
     code: int,
@@ -279,7 +281,7 @@ def test_an_edited_copy_that_cannot_be_is_refused_and_nothing_is_changed(
     assert complaint in shop.refused(*command, *dry, code=code)
 
 
-def test_a_redrive_says_where_nothing_is_tried(shop: Shop) -> None:
+def test_a_redrive_says_where_nothing_is_tried(shop: CommandedFabric) -> None:
     shop.dead("a1")
     shop.cli.run("subscriptions", "pause", "billing", *shop.at)
     said = shop.run("redrive", "billing").out.splitlines()

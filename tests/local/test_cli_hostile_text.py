@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eventfabric.cli.output import safe, say, show_document, show_json, show_table
-from tests.local.cli_shop import Shop
+from tests.local.commanded_fabric import CommandedFabric
 
 HOSTILE = (
     "\x1b]0;pwned\x07\x1b[31mred\x9b2J\x7f\u202egnp.exe\u2066\u200b\u200f\u2028\nforged: ok\r"
@@ -21,7 +21,7 @@ def is_quiet(said: str) -> bool:
 
 
 def test_no_command_passes_on_what_a_producer_or_a_handler_put_into_its_text(
-    shop: Shop, tmp_path: Path
+    shop: CommandedFabric, tmp_path: Path
 ) -> None:
     key, event_id, type_ = f"k{HOSTILE}", f"i{HOSTILE}", f"t{HOSTILE}"
     shop.failing.error = lambda text: KeyError(f"{text}{HOSTILE}")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.cli_shop import Shop
+from tests.local.commanded_fabric import CommandedFabric
 
 NUMBERS = '{"order": "A-1", "cents": 12345678901234567890123.5, "rate": 1e-400, "tip": 1.10, "big": 1E5}'
 EDITED = NUMBERS.replace("1.10", "2.10")
 
 
-def published(shop: Shop, *options: str | Path) -> str:
+def published(shop: CommandedFabric, *options: str | Path) -> str:
     """Publish an event from the command line; where it stands."""
     asked = ("publish", "orders", *options, *shop.at, "--json")
     told = shop.cli.run(*asked).json
@@ -22,7 +22,9 @@ def on_one_line(document: str) -> str:
     return " ".join(line.strip() for line in document.splitlines())
 
 
-def test_data_is_published_and_shown_with_the_digits_that_were_given(shop: Shop, tmp_path: Path) -> None:
+def test_data_is_published_and_shown_with_the_digits_that_were_given(
+    shop: CommandedFabric, tmp_path: Path
+) -> None:
     file = tmp_path / "data.json"
     file.write_text(NUMBERS)
     of = ("--key", "n", "--type", "Placed")
@@ -36,7 +38,7 @@ def test_data_is_published_and_shown_with_the_digits_that_were_given(shop: Shop,
         assert f'"data":{NUMBERS}' in record
 
 
-def test_a_payload_on_several_lines_is_shown_on_one_where_programs_read(shop: Shop) -> None:
+def test_a_payload_on_several_lines_is_shown_on_one_where_programs_read(shop: CommandedFabric) -> None:
     place = published(shop, "--key", "n", "--type", "Placed", "--data", '{\n"tip":\r\n1.10}')
     shown = shop.cli.run("show", place, "--stream", "orders", *shop.at, "--json").out
     assert shown.count("\n") == 1
@@ -44,7 +46,7 @@ def test_a_payload_on_several_lines_is_shown_on_one_where_programs_read(shop: Sh
     assert json.loads(shown)["event"]["data"] == {"tip": 1.1}
 
 
-def test_null_is_no_data(shop: Shop) -> None:
+def test_null_is_no_data(shop: CommandedFabric) -> None:
     place = published(shop, "--key", "n", "--type", "Placed", "--data", " null ")
     shown = shop.cli.run("show", place, "--stream", "orders", *shop.at, "--json").json
     assert "data" not in shown["event"]
@@ -53,14 +55,16 @@ def test_null_is_no_data(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "text", ["1e400", "[" * 5_000, "{", "\udcff"], ids=["large", "deep", "open", "bytes"]
 )
-def test_text_that_is_no_json_is_one_complaint(shop: Shop, text: str) -> None:
+def test_text_that_is_no_json_is_one_complaint(shop: CommandedFabric, text: str) -> None:
     complaint = shop.cli.refused(
         "publish", "orders", "--key", "n", "--type", "Placed", "--data", text, *shop.at, code=2
     )
     assert complaint.startswith("eventfabric: --data: found ")
 
 
-def test_an_edited_copy_of_what_was_shown_hands_over_the_same_amounts(shop: Shop, tmp_path: Path) -> None:
+def test_an_edited_copy_of_what_was_shown_hands_over_the_same_amounts(
+    shop: CommandedFabric, tmp_path: Path
+) -> None:
     place = published(shop, "--key", "z", "--type", "Placed", "--id", "z1", "--data", NUMBERS)
     shop.failing.times["z1"] = 1
     shop.deliver()

@@ -3,16 +3,16 @@
 from typing import Any
 
 from eventfabric.wire.keys import PK, SK
-from tests.local.cli_shop import LANE, US, Shop
+from tests.local.commanded_fabric import LANE, US, CommandedFabric
 
 
-def item_at(shop: Shop, place: str) -> dict[str, Any]:
+def item_at(shop: CommandedFabric, place: str) -> dict[str, Any]:
     key = {PK: {"S": str(LANE)}, SK: {"N": place.partition("@")[2]}}
     found = shop.server.clients[US].dynamodb.get_item(TableName="shop-orders", Key=key)
     return dict(found["Item"])
 
 
-def test_a_lane_that_is_stuck_is_found_and_goes_on_once_it_is_mended(shop: Shop) -> None:
+def test_a_lane_that_is_stuck_is_found_and_goes_on_once_it_is_mended(shop: CommandedFabric) -> None:
     shop.publish("a0")
     shop.deliver()
     first, *_ = shop.publish("a1", "a2", "a3")

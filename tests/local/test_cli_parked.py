@@ -1,11 +1,11 @@
 """`eventfabric parked` and what `subscriptions list` says of owners and of who paused, against a server."""
 
 from eventfabric.cli.user import user_name
-from tests.local.cli_shop import US, Shop
+from tests.local.commanded_fabric import US, CommandedFabric
 from tests.support.failing_handlers import BAD_ORDER
 
 
-def test_keys_are_listed_that_are_dead_with_those_that_are_tried_again(shop: Shop) -> None:
+def test_keys_are_listed_that_are_dead_with_those_that_are_tried_again(shop: CommandedFabric) -> None:
     (dead,) = shop.dead("a1", behind=("a2", "a3"))
     shop.letters.redrive(next(shop.letters.find()))
     found = shop.cli.run("parked", "list", "billing", *shop.at, "--json").json
@@ -22,7 +22,7 @@ def test_keys_are_listed_that_are_dead_with_those_that_are_tried_again(shop: Sho
     assert states == {other: ("dead", True)}, "a's events were handled meanwhile"
 
 
-def test_it_takes_the_filters_of_dead_letters_and_one_by_state(shop: Shop) -> None:
+def test_it_takes_the_filters_of_dead_letters_and_one_by_state(shop: CommandedFabric) -> None:
     (first,) = shop.dead("a1")
     shop.failing.times["c1"] = 1
     (second,) = shop.dead("c1")
@@ -38,7 +38,7 @@ def test_it_takes_the_filters_of_dead_letters_and_one_by_state(shop: Shop) -> No
     assert (places("--state", "dead"), places("--state", "retrying")) == ([first, second], [])
 
 
-def test_a_table_says_how_many_wait_and_what_is_due(shop: Shop) -> None:
+def test_a_table_says_how_many_wait_and_what_is_due(shop: CommandedFabric) -> None:
     shop.dead("a1", behind=("a2",))
     shop.dead("b1")
     shop.letters.redrive(next(one for one in shop.letters.find() if one.parked.key == "a"))
@@ -49,11 +49,11 @@ def test_a_table_says_how_many_wait_and_what_is_due(shop: Shop) -> None:
     assert " s ago" in said or "retrying" in said
 
 
-def test_nobody_elses_subscription_is_listed(shop: Shop) -> None:
+def test_nobody_elses_subscription_is_listed(shop: CommandedFabric) -> None:
     assert "no subscription is named 'nobody'" in shop.refused("parked", "list", "nobody", code=2)
 
 
-def test_who_paused_a_subscription_when_and_why_is_listed(shop: Shop) -> None:
+def test_who_paused_a_subscription_when_and_why_is_listed(shop: CommandedFabric) -> None:
     shop.cli.run("subscriptions", "pause", "billing", "--reason", "it migrates", *shop.at)
     told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
     assert (told["state"], told["by"], told["reason"]) == ("paused", user_name(), "it migrates")

@@ -6,16 +6,16 @@ import pytest
 
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.doorbell import from_body, to_body
-from tests.local.cli_shop import EU, LANE, US, Shop
+from tests.local.commanded_fabric import EU, LANE, US, CommandedFabric
 
 _numbers = count(1)
 
 
-def queue_url(shop: Shop, name: str, region: str = US) -> str:
+def queue_url(shop: CommandedFabric, name: str, region: str = US) -> str:
     return shop.server.clients[region].sqs.get_queue_url(QueueName=name)["QueueUrl"]
 
 
-def send(shop: Shop, name: str, body: str, region: str = US) -> None:
+def send(shop: CommandedFabric, name: str, body: str, region: str = US) -> None:
     sqs, url = shop.server.clients[region].sqs, queue_url(shop, name, region)
     if name.endswith(".fifo"):
         group = body.replace(" ", "-")
@@ -26,7 +26,7 @@ def send(shop: Shop, name: str, body: str, region: str = US) -> None:
         sqs.send_message(QueueUrl=url, MessageBody=body)
 
 
-def taken(shop: Shop, name: str, region: str = US) -> list[str]:
+def taken(shop: CommandedFabric, name: str, region: str = US) -> list[str]:
     """The bodies of what a queue holds, which it does not hold any more."""
     sqs, url, bodies = shop.server.clients[region].sqs, queue_url(shop, name, region), []
     while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
@@ -36,16 +36,16 @@ def taken(shop: Shop, name: str, region: str = US) -> list[str]:
     return bodies
 
 
-def rung(shop: Shop, subscription: str, region: str = US) -> list[Doorbell]:
+def rung(shop: CommandedFabric, subscription: str, region: str = US) -> list[Doorbell]:
     return [from_body(body) for body in taken(shop, f"shop-{subscription}.fifo", region)]
 
 
-def bell(shop: Shop, again: int = 0) -> str:
+def bell(shop: CommandedFabric, again: int = 0) -> str:
     return to_body(Doorbell(shop.key.stream, LANE, ANY_TAIL, again=again))
 
 
 def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_until_it_is_resumed(
-    shop: Shop,
+    shop: CommandedFabric,
 ) -> None:
     def circuit() -> tuple[str, str, bool]:
         told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
@@ -77,7 +77,7 @@ def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_unti
     assert (once_more.code, once_more.out, rung(shop, "billing")) == (0, "billing is resumed\n", [])
 
 
-def test_a_pause_is_of_one_region(shop: Shop) -> None:
+def test_a_pause_is_of_one_region(shop: CommandedFabric) -> None:
     def states(region: str) -> dict[str, str]:
         told = shop.cli.run("subscriptions", "list", "--region", region, *shop.at, "--json").json
         return {name: circuit["state"] for name, circuit in told.items()}
@@ -103,19 +103,19 @@ def test_a_pause_is_of_one_region(shop: Shop) -> None:
     ids=["unknown", "empty", "elsewhere", "nowhere"],
 )
 def test_a_subscription_or_region_that_is_none_is_refused_and_nothing_is_changed(
-    shop: Shop, command: tuple[str, ...], arguments: tuple[str, ...], complaint: str
+    shop: CommandedFabric, command: tuple[str, ...], arguments: tuple[str, ...], complaint: str
 ) -> None:
     assert complaint in shop.refused(*command, *arguments, code=2)
 
 
-def test_a_reason_that_is_no_text_is_kept_escaped(shop: Shop) -> None:
+def test_a_reason_that_is_no_text_is_kept_escaped(shop: CommandedFabric) -> None:
     assert shop.cli.run("subscriptions", "pause", "billing", "--reason", "caf\udce9", *shop.at).code == 0
     listed = shop.cli.run("subscriptions", "list", *shop.at, "--json").json
     assert listed["billing"]["reason"] == "caf\\udce9"
     assert shop.cli.run("subscriptions", "resume", "billing", *shop.at).code == 0
 
 
-def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: Shop) -> None:
+def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: CommandedFabric) -> None:
     rung(shop, "billing")
     for again in range(12):
         send(shop, "shop-billing-dead.fifo", bell(shop, again))
@@ -137,7 +137,7 @@ def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: Shop) -> Non
     )
 
 
-def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: Shop) -> None:
+def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: CommandedFabric) -> None:
     send(shop, "shop-audit-dead.fifo", "no doorbell at all")
     send(shop, "shop-audit-dead.fifo", bell(shop))
     assert (
@@ -153,7 +153,7 @@ def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: Shop) -> None:
     shop.server.clients[US].sqs.purge_queue(QueueUrl=url)
 
 
-def test_without_a_name_all_subscriptions_of_the_region_are_rung_for(shop: Shop) -> None:
+def test_without_a_name_all_subscriptions_of_the_region_are_rung_for(shop: CommandedFabric) -> None:
     rung(shop, "everywhere", EU)
     send(shop, "shop-everywhere-dead.fifo", bell(shop), EU)
     ran = shop.cli.run("queues", "redrive", "--region", EU, *shop.at, "--json")

@@ -64,7 +64,7 @@ class Impatient:
 
 
 @dataclass
-class World:
+class ServedRegion:
     """One Region in a server, the deliver function of its one subscription, and what that handled."""
 
     topology: Topology
@@ -117,7 +117,7 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path) -> Iterator[ServedRegion]:
     toml, resolved = folder / "fabric.toml", folder / "fabric.json"
     toml.write_text(DEFINITION, encoding="utf-8")
     topology = Topology(parse_definition(DEFINITION))
@@ -138,7 +138,7 @@ def world(folder: Path) -> Iterator[World]:
         queue = topology.subscription("all").queue.name
         # A pump does nothing with a function but invoke it.
         impatient = cast(Function, Impatient(function, clients, queue))
-        yield World(
+        yield ServedRegion(
             topology,
             clients,
             Fabric.from_definition(toml, region=US, session=session, endpoint_url=url),
@@ -163,7 +163,7 @@ def events_of_many_keys_and_one_poison() -> list[Event]:
     ]
 
 
-def first_handled(world: World) -> dict[str, list[str]]:
+def first_handled(world: ServedRegion) -> dict[str, list[str]]:
     """Return the ids of handled events by key, in the order in which each was first handled."""
     keys = {str(event.id): event.key for event in events_of_many_keys_and_one_poison()}
     by_key = defaultdict(list)

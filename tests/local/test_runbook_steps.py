@@ -41,7 +41,7 @@ def blocks(heading: str) -> list[list[str]]:
     return [[line for line in block.splitlines() if line] for block in found]
 
 
-class Shop:
+class RunbookFabric:
     """A fabric of two Regions, its lane in the first, and the page's commands on it."""
 
     def __init__(self, fabric: LocalFabric, cli: CommandLine, definition: Path, handed: list[str]) -> None:
@@ -108,7 +108,7 @@ class Shop:
 @pytest.fixture
 def shop(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
+) -> Iterator[RunbookFabric]:
     cli = CommandLine(capsys, monkeypatch)
     definition = tmp_path / "fabric.toml"
     definition.write_text(DEFINITION)
@@ -118,10 +118,10 @@ def shop(
         handed.append(str(event.id))
 
     with LocalFabric(definition, handlers={"billing": charge}, clock=RunningClock()) as fabric:
-        yield Shop(fabric, cli, definition, handed)
+        yield RunbookFabric(fabric, cli, definition, handed)
 
 
-def broken_ahead(shop: Shop, *, changed: bool = False, backup: bool = True) -> None:
+def broken_ahead(shop: RunbookFabric, *, changed: bool = False, backup: bool = True) -> None:
     """A lane whose third record is lost or changed before it was delivered."""
     shop.publish("e0", "e1")
     shop.paused()
@@ -138,7 +138,7 @@ def codes(ran: list[Ran]) -> list[int]:
     return [one.code for one in ran]
 
 
-def test_a_hole_is_looked_for_elsewhere_and_restored_from_a_copy(shop: Shop) -> None:
+def test_a_hole_is_looked_for_elsewhere_and_restored_from_a_copy(shop: RunbookFabric) -> None:
     broken_ahead(shop)
     elsewhere, restore, _ = blocks("A hole")
     looked, repaired = shop.run(elsewhere)
@@ -154,7 +154,7 @@ def test_a_hole_is_looked_for_elsewhere_and_restored_from_a_copy(shop: Shop) -> 
     assert (proven.code, [one["what"] for one in proven.json["mended"]]) == (0, ["restored"])
 
 
-def test_a_hole_that_nothing_can_fill_is_skipped_on_record(shop: Shop) -> None:
+def test_a_hole_that_nothing_can_fill_is_skipped_on_record(shop: RunbookFabric) -> None:
     broken_ahead(shop, backup=False)
     skip = blocks("A hole")[2]
     would, done, mended, _ = shop.run(skip)
@@ -166,7 +166,7 @@ def test_a_hole_that_nothing_can_fill_is_skipped_on_record(shop: Shop) -> None:
     assert (proven.code, proven.json["proven"], proven.json["skipped"]) == (5, True, 1)
 
 
-def test_a_divergence_is_looked_at_and_restored(shop: Shop) -> None:
+def test_a_divergence_is_looked_at_and_restored(shop: RunbookFabric) -> None:
     broken_ahead(shop, changed=True)
     shown, would, done, _ = shop.run(blocks("A divergence")[0])
     assert (shown.code, would.code, done.code) == (0, 0, 0)
@@ -177,14 +177,14 @@ def test_a_divergence_is_looked_at_and_restored(shop: Shop) -> None:
     assert (proven.code, {one["what"] for one in proven.json["mended"]}) == (0, {"restored", "set aside"})
 
 
-def test_a_divergence_of_which_no_copy_is_left_is_set_aside_and_skipped(shop: Shop) -> None:
+def test_a_divergence_of_which_no_copy_is_left_is_set_aside_and_skipped(shop: RunbookFabric) -> None:
     broken_ahead(shop, changed=True, backup=False)
     assert codes(shop.run(blocks("A divergence")[1])) == [0, 0, 0]
     shop.fabric.run_for(STOPPED_SECONDS)
     assert shop.handed == ["e0", "e1", "e3", "e4"]
 
 
-def test_a_cursor_ahead_of_a_table_that_was_made_anew_is_replayed(shop: Shop) -> None:
+def test_a_cursor_ahead_of_a_table_that_was_made_anew_is_replayed(shop: RunbookFabric) -> None:
     shop.publish("e0", "e1", "e2")
     shop.lose(0, 1, 2)
     cold = Fabric.from_definition(shop.definition, region=US)
@@ -201,7 +201,7 @@ def test_a_cursor_ahead_of_a_table_that_was_made_anew_is_replayed(shop: Shop) ->
     assert shop.fabric.operations(US).reconcile("orders") == []
 
 
-def test_a_record_removed_behind_the_cursor_is_found_and_restored(shop: Shop) -> None:
+def test_a_record_removed_behind_the_cursor_is_found_and_restored(shop: RunbookFabric) -> None:
     shop.publish("e0", "e1", "e2", "e3", "e4")
     shop.copy_table()
     shop.lose(LOST)

@@ -11,7 +11,8 @@ from eventfabric.ports import Log, Page
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.topology import StreamTopology
-from tests.support.memory_fabric import AWAY, HOME, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 
 LANES, RECORD_EVENTS, NEW_RECORDS = 32, 100, 10
 """Lanes of an origin: 64 in both."""
@@ -35,7 +36,7 @@ class CountingLog:
         return page
 
 
-def a_pass(world: World) -> Counter[str]:
+def a_pass(world: SubscribedStream) -> Counter[str]:
     """Run a pass in AWAY that finds nothing; return what it reads of the logs."""
     reads: Counter[str] = Counter()
 
@@ -54,7 +55,7 @@ def a_pass(world: World) -> Counter[str]:
 
 @pytest.mark.parametrize("events", [10_000, 100_000])
 def test_a_pass_reads_64_tails_a_region_and_the_new_records_however_long_the_log_is(events: int) -> None:
-    world = World(lanes=LANES)
+    world = SubscribedStream(lanes=LANES)
     assert len(lanes_of(world.stream)) == 64
     number = 0
     for _ in range(events // RECORD_EVENTS):

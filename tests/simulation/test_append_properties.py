@@ -12,7 +12,8 @@ from eventfabric.model.record import EMPTY_TAIL, Batch, Record
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from tests.simulation.turns import Turns
-from tests.support.memory_fabric import LANE, World, batch_of, event
+from tests.support.memory_fabric import LANE, batch_of, event
+from tests.support.subscribed_stream import SubscribedStream
 
 NO_REPLY = (Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED)
 
@@ -41,7 +42,7 @@ def publisher(
     return publish
 
 
-def assert_log_is_whole(world: World) -> None:
+def assert_log_is_whole(world: SubscribedStream) -> None:
     """Sequences without holes, every record on the chain of the one before, no event twice, time never back."""
     expected = EMPTY_TAIL
     for record in world.records():
@@ -64,7 +65,7 @@ def assert_log_is_whole(world: World) -> None:
 def test_racing_publishers_with_lost_replies_put_each_event_into_the_log_once_and_in_their_order(
     sizes: list[list[int]], rate: float, timeout: float, seed: int, data: st.DataObject
 ) -> None:
-    world, turns = World(seed=seed), Turns()
+    world, turns = SubscribedStream(seed=seed), Turns()
     receipts: dict[str, Record] = {}
     jobs = []
     for number, of_one in enumerate(sizes):
@@ -92,7 +93,7 @@ def test_racing_publishers_with_lost_replies_put_each_event_into_the_log_once_an
 def test_an_indeterminate_batch_settles_to_one_place_whatever_others_wrote_meanwhile(
     lost: Fault, others: list[int], again: int
 ) -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("before"))
     mine = batch_of([event("mine")], b"mine".ljust(16))
     appender = world.appender(faults=Faults(nth(1, lost, name="log.append")), timeout_seconds=0)
@@ -114,7 +115,7 @@ def test_an_indeterminate_batch_settles_to_one_place_whatever_others_wrote_meanw
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from([Fault.CRASH_BEFORE, Fault.CRASH_AFTER]), max_size=4))
 def test_publishers_that_crash_leave_a_whole_log(crashes: list[Fault]) -> None:
-    world = World()
+    world = SubscribedStream()
     for number, crash in enumerate(crashes):
         appender = world.appender(faults=Faults(nth(1, crash, name="log.append")))
         try:

@@ -15,18 +15,19 @@ from eventfabric.services.backfill.lifecycle import spread
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, nth
 from tests.simulation.turns import Turns
-from tests.support.backfill_regions import SOURCE, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import lane
 from tests.support.recorded_reads import Asked
 
 KINDS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER]
 
 
-def process(world: Copying, backfill_id: str) -> None:
+def process(world: BackfillRegions, backfill_id: str) -> None:
     """A process that knows nothing but the backfill's id, until it ends or is killed."""
     run_backfill(world.backfiller(), backfill_id)
 
 
-def until_done(world: Copying, backfill_id: str) -> int:
+def until_done(world: BackfillRegions, backfill_id: str) -> int:
     """Processes, one after the other, until one ends; how many were killed."""
     for killed in range(100):
         try:
@@ -39,8 +40,8 @@ def until_done(world: Copying, backfill_id: str) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_any_call_it_ends_with_equal_logs(kind: Fault) -> None:
-    def world_with_holes() -> Copying:
-        world = Copying(lanes=2)
+    def world_with_holes() -> BackfillRegions:
+        world = BackfillRegions(lanes=2)
         made = world.fill(12)
         world.fill(5, of=lane(1))
         world.copy_to_target([made[0], made[1], made[6], made[9]])
@@ -84,7 +85,7 @@ LANES, LANE_RECORDS, RECORD_EVENTS, SLICE_RECORDS, KILLS = 8, 125, 100, 25, 5
 
 @pytest.mark.parametrize("seed", range(4))
 def test_100_000_events_killed_five_times_read_at_most_one_slice_again_for_each(seed: int) -> None:
-    world, random = Copying(lanes=LANES), Random(seed)
+    world, random = BackfillRegions(lanes=LANES), Random(seed)
     for number in range(LANES):
         world.fill(LANE_RECORDS, of=lane(number), events=RECORD_EVENTS)
     source = [(item["pk"], item["sk"], item["c"]) for item in world.items(SOURCE)]
@@ -135,7 +136,7 @@ class LimitedLanes:
 
 def seconds_with(workers: int, *, lanes: int, spread_out: bool = True) -> float:
     """Return how long workers take, each by a clock of its own; the one furthest behind goes first."""
-    world = Copying(lanes=lanes)
+    world = BackfillRegions(lanes=lanes)
     for number in range(lanes):
         world.fill(40, of=lane(number))
     backfill = world.begin(workers=workers, slice_events=1_000)

@@ -15,8 +15,9 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.wire.payload_codec import unpack
 from tests.simulation.turns import Turns
-from tests.support.memory_fabric import AWAY, HOME, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SubscribedStream
 
 GUARANTEES = ["at_most_once", "at_least_once", "exactly_once"]
 LANES = [lane(0), lane(1)]
@@ -26,7 +27,7 @@ Publish = tuple[int, list[str]]
 publishes = st.tuples(st.integers(0, 1), st.lists(st.sampled_from("xyz"), min_size=1, max_size=3))
 
 
-def publish(world: World, names: Counter[str], where: Publish) -> None:
+def publish(world: SubscribedStream, names: Counter[str], where: Publish) -> None:
     """Append one record to a lane, with an event of each key."""
     index, keys = where
     names["event"] += 1
@@ -65,7 +66,9 @@ def test_permuted_repeated_and_lost_doorbells_and_records_change_nothing_of_what
     handler = Recorder(
         batch_events_max=batch_events_max, effects=guarantee == "exactly_once" and batch_events_max == 1
     )
-    world = World(guarantee=guarantee, deliver="one", delivered_in=region, handler=handler, region=region)
+    world = SubscribedStream(
+        guarantee=guarantee, deliver="one", delivered_in=region, handler=handler, region=region
+    )
     choose = chooser(data)
     names: Counter[str] = Counter()
     for step in steps:
@@ -95,8 +98,8 @@ def test_permuted_repeated_and_lost_doorbells_and_records_change_nothing_of_what
         assert world.effects() == dict.fromkeys(handler.ids(), 1)
 
 
-def five_events_in_two_lanes(guarantee: str) -> World:
-    world = World(guarantee=guarantee)
+def five_events_in_two_lanes(guarantee: str) -> SubscribedStream:
+    world = SubscribedStream(guarantee=guarantee)
     world.put(event("a", key="x"), event("b", key="y"))
     world.put(event("c", key="x"))
     world.put(event("d", key="z"), event("e", key="y"))
@@ -104,7 +107,7 @@ def five_events_in_two_lanes(guarantee: str) -> World:
     return world
 
 
-def one_invocation(world: World) -> None:
+def one_invocation(world: SubscribedStream) -> None:
     """Relay, then deliver all that is in the queue once."""
     world.relay()
     world.answer(world.receive())
@@ -124,14 +127,14 @@ CRASHES = [
 ]
 
 
-def recover(world: World) -> None:
+def recover(world: SubscribedStream) -> None:
     """Faults are over: the stream's batch comes again, doorbells come back, in time."""
     world.faults.heal()
     world.relay_all()
     world.deliver_all()
 
 
-def assert_seen_as_promised(world: World, guarantee: str) -> None:
+def assert_seen_as_promised(world: SubscribedStream, guarantee: str) -> None:
     handler = world.recorder
     for each in LANES:
         logged, seen = world.logged_ids(each), handler.ids(each)
@@ -184,7 +187,7 @@ def test_enough_calls_are_crashed_to_mean_something() -> None:
 def test_any_faults_of_any_calls_leave_what_is_promised(
     guarantee: str, log: list[Publish], seed: int, rate: float, invocations: int
 ) -> None:
-    world = World(seed=seed, guarantee=guarantee)
+    world = SubscribedStream(seed=seed, guarantee=guarantee)
     names: Counter[str] = Counter()
     for each in log:
         publish(world, names, each)
@@ -214,7 +217,7 @@ def test_consumers_of_one_lane_at_once_never_double_an_effect(
     seed: int,
     data: st.DataObject,
 ) -> None:
-    world, turns = World(guarantee=guarantee), Turns()
+    world, turns = SubscribedStream(guarantee=guarantee), Turns()
     names: Counter[str] = Counter()
     for _, keys in log:
         publish(world, names, (0, keys))

@@ -9,8 +9,9 @@ from eventfabric.model.event import Event
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
-from tests.support.memory_fabric import LANE, World, event
+from tests.support.memory_fabric import LANE, event
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SubscribedStream
 
 EVENTS, RECORD_EVENTS, KEYS = 10_000, 10, 97
 FAULT_RATE, RACE_RATE = 0.02, 0.02
@@ -20,7 +21,7 @@ KINDS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQ
 class Race:
     """Two function instances for one lane; now and then one runs in the middle of the other's attempt."""
 
-    def __init__(self, world: World, faults: Faults, seed: int) -> None:
+    def __init__(self, world: SubscribedStream, faults: Faults, seed: int) -> None:
         self.world = world
         self.outcomes: Counter[str] = Counter()
         self._random = Random(seed)
@@ -56,7 +57,7 @@ class Race:
 
 
 def test_each_of_ten_thousand_effects_happens_once() -> None:
-    world = World(guarantee="exactly_once")
+    world = SubscribedStream(guarantee="exactly_once")
     names = [f"e{number}" for number in range(EVENTS)]
     for start in range(0, EVENTS, RECORD_EVENTS):
         some = range(start, start + RECORD_EVENTS)

@@ -17,13 +17,14 @@ from tests.simulation.explorer import Schedule, explore
 from tests.simulation.planted_bugs import BUGS
 from tests.simulation.planting import planted
 from tests.support.failing_handlers import FEW, Failing
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, batch_of, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, batch_of, event
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SubscribedStream
 
 
 def appends(schedule: Schedule, producers: int = 2) -> None:
     """Producers append to one lane: what was acknowledged stands there once, in an unbroken chain."""
-    world = World()
+    world = SubscribedStream()
     acknowledged: list[str] = []
 
     def producer(number: int) -> Callable[[], None]:
@@ -55,7 +56,7 @@ def deliveries(guarantee: str, failing: dict[str, int]) -> Callable[[Schedule], 
     """Two consumers of one lane: every event once, or in order again, and nothing left behind."""
 
     def scenario(schedule: Schedule) -> None:
-        world = World(guarantee=guarantee, **FEW)
+        world = SubscribedStream(guarantee=guarantee, **FEW)
         world.put(event("a1", key="a"), event("b1", key="b"))
         world.put(event("a2", key="a"))
         recorder = Recorder(effects=guarantee == "exactly_once", before=Failing(dict(failing)))
@@ -77,7 +78,7 @@ def deliveries(guarantee: str, failing: dict[str, int]) -> Callable[[Schedule], 
 
 def handover(schedule: Schedule) -> None:
     """A lane of shared state is handed to another Region while its owner delivers: nothing is lost, order holds."""
-    world = World(durability="quorum", **FEW)
+    world = SubscribedStream(durability="quorum", **FEW)
     world.put(event("a1", key="a"), event("b1", key="b"))
     world.put(event("a2", key="a"))
     recorder = Recorder(before=Failing({"a1": 1}))
@@ -105,7 +106,7 @@ def handover(schedule: Schedule) -> None:
     assert seen.index("a1") < seen.index("a2")
 
 
-def one_run(world: World, by: Deliverer) -> Callable[[], object]:
+def one_run(world: SubscribedStream, by: Deliverer) -> Callable[[], object]:
     return lambda: world.deliver(by=by)
 
 

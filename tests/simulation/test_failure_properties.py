@@ -19,8 +19,9 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.payload_codec import unpack
-from tests.support.memory_fabric import STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import STREAM, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 LANES = [lane(0), lane(1)]
 ALL_FAULTS = tuple(Fault)
@@ -87,7 +88,7 @@ records = st.tuples(
 Record = tuple[int, list[tuple[str, Kind]]]
 
 
-def published(world: World, behaviour: Behaviour, log: list[Record]) -> None:
+def published(world: SubscribedStream, behaviour: Behaviour, log: list[Record]) -> None:
     """Append the records, and have the handler fail as drawn."""
     for index, events in log:
         made = []
@@ -109,7 +110,7 @@ def published(world: World, behaviour: Behaviour, log: list[Record]) -> None:
 class Driver:
     """Lambda's pollers, one round after the other; watches that no cursor runs back."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SubscribedStream) -> None:
         self._world = world
         self._by = world.deliverer()
         self._reached = dict.fromkeys(LANES, 0)
@@ -156,7 +157,7 @@ class Driver:
         raise AssertionError("it does not drain")
 
 
-def dead_and_waiting(world: World) -> tuple[set[str], set[str]]:
+def dead_and_waiting(world: SubscribedStream) -> tuple[set[str], set[str]]:
     """The ids of the dead events, and of those behind them."""
     dead, waiting = set(), set()
     for each in LANES:
@@ -171,7 +172,7 @@ def dead_and_waiting(world: World) -> tuple[set[str], set[str]]:
     return dead, waiting
 
 
-def keys_of(world: World) -> dict[str, list[str]]:
+def keys_of(world: SubscribedStream) -> dict[str, list[str]]:
     """The logged ids of each key, in order."""
     found: dict[str, list[str]] = {}
     for each in LANES:
@@ -181,7 +182,7 @@ def keys_of(world: World) -> dict[str, list[str]]:
     return found
 
 
-def assert_as_promised(world: World, behaviour: Behaviour, guarantee: str, order: str) -> None:
+def assert_as_promised(world: SubscribedStream, behaviour: Behaviour, guarantee: str, order: str) -> None:
     logged = keys_of(world)
     handled = world.recorder.ids()
     for each in LANES:
@@ -204,7 +205,9 @@ def assert_as_promised(world: World, behaviour: Behaviour, guarantee: str, order
         assert first_seen == [name for name in names if name in set(first_seen)]
 
 
-def a_world(seed: int, guarantee: str, order: str, batch_events_max: int, behaviour: Behaviour) -> World:
+def a_world(
+    seed: int, guarantee: str, order: str, batch_events_max: int, behaviour: Behaviour
+) -> SubscribedStream:
     # The effects of keys refuse to go backwards, which without order they may.
     effects = guarantee == "exactly_once" and order == "key" and batch_events_max == 1
     handler = Recorder(effects=effects, before=behaviour, batch_events_max=batch_events_max)
@@ -214,7 +217,7 @@ def a_world(seed: int, guarantee: str, order: str, batch_events_max: int, behavi
         "retry.permanent": [f"{__name__}:LastingError"],
         "breaker.failure_ratio": 1.0,
     }
-    return World(seed=seed, handler=handler, guarantee=guarantee, order=order, **of_retry)
+    return SubscribedStream(seed=seed, handler=handler, guarantee=guarantee, order=order, **of_retry)
 
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once", "exactly_once"])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -186,10 +187,7 @@ def test_a_queue_knows_a_deduplication_id_for_five_minutes_only() -> None:
         def now_ms(self) -> int:
             return self.ms
 
-    class World:
-        time = Time()
-
-    world: Any = World()
+    world: Any = SimpleNamespace(time=Time())
     tokens = Tokens(world)
     assert not tokens.knows("sqs SendMessage", "t", 300_000)
     world.time.ms = 299_999

@@ -10,8 +10,9 @@ from eventfabric.model.identity import Chain, HybridTime, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Note, Record, chain_of
 from eventfabric.services.proof.prove import Prover
 from eventfabric.wire import record_item
-from tests.support.memory_fabric import HOME, LANE, World, event, lane
+from tests.support.memory_fabric import HOME, LANE, event, lane
 from tests.support.replays import replay
+from tests.support.subscribed_stream import SubscribedStream
 
 CHANGES: dict[str, Callable[[Record, int], Record]] = {
     "payload": lambda record, n: replace(record, payload=_flipped(record.payload, n)),
@@ -38,7 +39,7 @@ class Story:
     """A lane whose records hold so many events, all handled, perhaps replayed from somewhere on."""
 
     def __init__(self, counts: list[int], replayed: float | None = None) -> None:
-        self.world = World()
+        self.world = SubscribedStream()
         for number, count in enumerate(counts):
             self.world.put(*(event(f"{number}.{index}") for index in range(count)))
         self.world.deliver()

@@ -10,9 +10,10 @@ from eventfabric.errors import AppendError, IndeterminateAppendError
 from eventfabric.model.identity import Region
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, at_random
-from tests.support.memory_fabric import AWAY, HOME, STREAM, World
+from tests.support.memory_fabric import AWAY, HOME, STREAM
 from tests.support.producers import always, events, producer, records
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SubscribedStream
 
 KEYS = "abcde"
 _LOST = [Fault.LOST_REPLY, Fault.LOST_REQUEST]
@@ -23,7 +24,7 @@ class Load:
 
     def __init__(self, seed: int, durability: str) -> None:
         self.random = Random(f"{seed} {durability}")
-        self.home = World(seed=seed, durability=durability)
+        self.home = SubscribedStream(seed=seed, durability=durability)
         self.away = self.home.at(AWAY, handler=Recorder())
         # One producer's view of a Region may fail while another's does not.
         self.faults = {at: {HOME: Faults(), AWAY: Faults()} for at in (HOME, AWAY)}

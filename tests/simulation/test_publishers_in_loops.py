@@ -10,7 +10,8 @@ from eventfabric.ports import Log
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.simulation.schedule import Schedule, SimulatedTime
-from tests.support.memory_fabric import LANE, STREAM, World, batch_of, event
+from tests.support.memory_fabric import LANE, STREAM, batch_of, event
+from tests.support.subscribed_stream import SubscribedStream
 
 LOOP_SECONDS = 20
 HALF_TRIP_SECONDS = 0.0025
@@ -49,7 +50,7 @@ class Distant:
 @pytest.mark.parametrize("spread", [0.02, 0.25])
 @pytest.mark.parametrize("producers", [2, 4])
 def test_no_publisher_waits_long_for_others_that_publish_in_loops(producers: int, spread: float) -> None:
-    random, world = Random(producers), World()
+    random, world = Random(producers), SubscribedStream()
     schedule = Schedule(random)
     clock = Sleeping(schedule)
     waits_seconds: list[list[float]] = [[] for _ in range(producers)]

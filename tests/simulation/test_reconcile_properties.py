@@ -8,19 +8,20 @@ from eventfabric import limits
 from eventfabric.model.finding import Finding
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.support.failing_handlers import Failing, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 
 UNSERVED_SECONDS_MAX = limits.UNRUNG_SECONDS // 2
 """For so long chance alone may leave a lane without its turn: well before that is a finding by its definition."""
 
 
-def reconcile(world: World, *, repair: bool, full: bool = False) -> list[Finding]:
+def reconcile(world: SubscribedStream, *, repair: bool, full: bool = False) -> list[Finding]:
     """The alarms of a pass in the world's Region."""
     reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
     return [found for found in reconciler.run(repair=repair, full=full) if found.is_alarm]
 
 
-def serve(world: World) -> None:
+def serve(world: SubscribedStream) -> None:
     """Have every poller of a Region run until it finds nothing."""
     world.relay_all()
     while messages := world.receive():

@@ -9,8 +9,9 @@ from eventfabric.model.identity import Region
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.support.failing_handlers import Failing, retry
-from tests.support.memory_fabric import AWAY, HOME, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SubscribedStream
 
 KEYS = "abcde"
 
@@ -22,7 +23,7 @@ class Load:
         self.random = Random(f"{seed} {durability}")
         self.failing = Failing({})
         handler = Recorder(before=self.failing)
-        self.home = World(
+        self.home = SubscribedStream(
             seed=seed, handler=handler, durability=durability, **retry(immediate=0, attempts=60)
         )
         self.away = self.home.at(AWAY, handler=Recorder(before=self.failing))
@@ -43,7 +44,7 @@ class Load:
         )
         self.acknowledged += names
 
-    def move(self, worlds: list[World]) -> None:
+    def move(self, worlds: list[SubscribedStream]) -> None:
         """One random step of some Regions."""
         world, random = self.random.choice(worlds), self.random
         match random.randrange(5):
@@ -59,7 +60,7 @@ class Load:
                 while (body := world.timers.take()) is not None:
                     world.ring_body(body)
 
-    def drain(self, worlds: list[World]) -> None:
+    def drain(self, worlds: list[SubscribedStream]) -> None:
         """Everything that can move moves; what was never rung for is found by reconciliation."""
         for _ in range(3):
             self.home.cloud.replicate()
@@ -74,7 +75,7 @@ class Load:
                 assert alarms == []
 
 
-def fail_over(load: Load, source: Region, world: World) -> None:
+def fail_over(load: Load, source: Region, world: SubscribedStream) -> None:
     Failover(world.topology, source=source, target=world.region, ports=world.ports()).hand_over("test")
     load.home.clock.advance(6)
 
@@ -135,7 +136,7 @@ def unreplicated(load: Load) -> set[str]:
     return found
 
 
-def check_order(world: World, load: Load) -> None:
+def check_order(world: SubscribedStream, load: Load) -> None:
     """Per key and lane, events in the order of their sequences, up to a takeover, and again from there on."""
     last: dict[tuple[object, str], int] = {}
     for one in world.recorder.events:

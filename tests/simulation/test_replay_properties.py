@@ -26,9 +26,10 @@ from tests.simulation.test_failure_properties import (
     published,
     records,
 )
-from tests.support.memory_fabric import LANE, World, event, lane
+from tests.support.memory_fabric import LANE, event, lane
 from tests.support.recording_handler import Recorder
 from tests.support.replays import at, replay_of
+from tests.support.subscribed_stream import SubscribedStream
 
 KEYS = [key for key in "abcdefghij" if lane_index(key, 2) == 0][:3]
 CALLS_MAX = 12
@@ -84,7 +85,7 @@ class Machine:
         def before(events: Sequence[Event]) -> None:
             self.world.clock.advance(10)
 
-        self.world = World(
+        self.world = SubscribedStream(
             guarantee=guarantee, handler=Recorder(batch_events_max=batch_events_max, before=before)
         )
         self.model = Model()
@@ -175,7 +176,7 @@ replays = st.tuples(
 )
 
 
-def replayed(world: World, start: int, key: str | None, rate: float, seed: int) -> int:
+def replayed(world: SubscribedStream, start: int, key: str | None, rate: float, seed: int) -> int:
     """An operator's replay through faults; how many lanes it changed, as far as anybody can tell."""
     one = replay_of(world, faults=Faults(at_random(rate, ALL_FAULTS, seed=seed)))
     before = {each: world.cursor(each).version for each in LANES}
@@ -222,7 +223,7 @@ def test_whatever_fails_meanwhile_nothing_is_lost_and_each_key_keeps_its_order(
     assert_nothing_lost(world, behaviour)
 
 
-def assert_nothing_lost(world: World, behaviour: Behaviour) -> None:
+def assert_nothing_lost(world: SubscribedStream, behaviour: Behaviour) -> None:
     logged, handled = keys_of(world), world.recorder.ids()
     for each in LANES:
         assert world.cursor(each).sequence == len(world.logged_ids(each))

@@ -13,10 +13,11 @@ from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.start import AtTime
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random
 from eventfabric.wire.payload_codec import unpack
-from tests.support.memory_fabric import HOME, INVOCATION_MS, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import HOME, STREAM, event, lane
+from tests.support.subscribed_stream import INVOCATION_MS, SUBSCRIPTION, SubscribedStream
 
 LANES = [lane(0), lane(1)]
-BEGAN_MS = World().clock.now_ms()
+BEGAN_MS = SubscribedStream().clock.now_ms()
 CALLS = ("ledger.pin", "ledger.commit", "ledger.state", "ledger.standing", "log.tail", "log.read")
 
 records = st.tuples(st.just("publish"), st.integers(0, 1), st.integers(1, 3))
@@ -29,7 +30,7 @@ class Story:
     """A world, step by step, with two processes that deliver; nothing is rung but by a doorbell of a record."""
 
     def __init__(self, start: str, seed: int, rate: float) -> None:
-        self.world = World(start=start, seed=seed)
+        self.world = SubscribedStream(start=start, seed=seed)
         self.processes = [self.world.deliverer(), self.world.deliverer()]
         self.bells: list[list[Doorbell]] = [[], []]
         self.published = 0

@@ -6,27 +6,21 @@ from typing import Any
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.model.backfill import Backfill
-from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region
+from eventfabric.model.identity import BatchId, Lane, Region
 from eventfabric.model.record import Batch, Record, record_at
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Clock, Log, Ports
 from eventfabric.services.backfill.copy_slice import Copied
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import Wanted
-from eventfabric.testing.memory.clock import MemoryClock
-from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item, record_key
+from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric, lane
 
-SOURCE, TARGET = Region("us-east-1"), Region("eu-west-1")
-STREAM = "orders"
-
-
-def lane(index: int = 0, origin: Region = SOURCE) -> Lane:
-    return Lane(origin, Generation(0), LaneIndex(index))
+SOURCE, TARGET = HOME, AWAY
 
 
 def topology(*, lanes: int = 4, retention_days: int | None = None) -> Topology:
@@ -40,19 +34,15 @@ def topology(*, lanes: int = 4, retention_days: int | None = None) -> Topology:
     )
 
 
-class Copying:
+class BackfillRegions(MemoryFabric):
     """A source with records, a target that lacks some, and the ports between them, through faults."""
 
     def __init__(self, *, lanes: int = 4, retention_days: int | None = None, seed: int = 0) -> None:
-        self.clock = MemoryClock()
-        self.topology = topology(lanes=lanes, retention_days=retention_days)
-        self.stream = self.topology.stream(STREAM)
-        self.cloud = MemoryCloud(self.topology, clock=self.clock, entropy=SeededEntropy(seed))
+        super().__init__(topology(lanes=lanes, retention_days=retention_days), seed=seed)
         self.faults = Faults()
         """Faults of the target's log and backfills."""
         self.reading = Faults()
         """Faults of the source's log."""
-        self._batches = 0
 
     def log(self, region: Region) -> Log:
         """A log, past all faults."""
@@ -90,7 +80,7 @@ class Copying:
         """Lose a record."""
         self._table(region).write("Delete", {"Key": record_key(record.lane, record.sequence)})
 
-    def put(self, record: Record, *, region: Region = TARGET) -> None:
+    def overwrite(self, record: Record, *, region: Region = TARGET) -> None:
         """Put a record whatever stands there, as nobody ever does."""
         self._table(region).write("Put", {"Item": record_item.to_item(record)})
 
@@ -103,22 +93,23 @@ class Copying:
 
     def ports(
         self,
+        region: Region | None = None,
         *,
-        region: Region = TARGET,
         clock: Clock | None = None,
         around: Callable[[Log], Log] | None = None,
     ) -> Ports:
-        """The ports of a Region, with its faults. `around` wraps both logs."""
+        """The ports of a Region, with its faults; default: the target. `around` wraps both logs."""
+        here = region or TARGET
         wrap = around or (lambda log: log)
-        faults = self.faults if region == TARGET else self.reading
-        without_faults = self.cloud.ports(region)
+        faults = self.faults if here == TARGET else self.reading
+        without_faults = super().ports(here)
         return replace(
             without_faults,
             clock=clock or self.clock,
             entropy=SeededEntropy(7),
-            log_of=lambda stream: wrap(faults.log(self.log(region))),
+            log_of=lambda stream: wrap(faults.log(self.log(here))),
             backfills=self.faults.backfills(without_faults.backfills),
-            at=lambda other: self.ports(region=other, clock=clock, around=around),
+            at=lambda other: self.ports(other, clock=clock, around=around),
         )
 
     def backfiller(self, **of_ports: Any) -> Backfiller:

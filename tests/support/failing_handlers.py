@@ -5,8 +5,9 @@ from typing import Any
 
 from eventfabric.model.event import Event
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
-from tests.support.memory_fabric import HOME, World, event, lane
+from tests.support.memory_fabric import HOME, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SubscribedStream
 
 
 class BadOrder(Exception):
@@ -49,11 +50,13 @@ class Failing:
                 raise self.error(str(one.id))
 
 
-def world_of(failing: Failing, *events: Event, batch_events_max: int = 1, **settings: Any) -> World:
+def world_of(
+    failing: Failing, *events: Event, batch_events_max: int = 1, **settings: Any
+) -> SubscribedStream:
     """A world whose handler fails so, with one record an event."""
     effects = settings.get("guarantee") == "exactly_once"
     handler = Recorder(before=failing, effects=effects, batch_events_max=batch_events_max)
-    world = World(handler=handler, **settings)
+    world = SubscribedStream(handler=handler, **settings)
     for one in events:
         world.put(one)
     return world
@@ -64,7 +67,7 @@ def named(*names: str) -> list[Event]:
     return [event(name, key=name[0]) for name in names]
 
 
-def dead_letters(world: World) -> DeadLetters:
+def dead_letters(world: SubscribedStream) -> DeadLetters:
     """Return the dead letters of the world's lanes."""
     return DeadLetters(
         world.subscription,
@@ -76,18 +79,18 @@ def dead_letters(world: World) -> DeadLetters:
     )
 
 
-def the_dead_letter(world: World) -> DeadLetter:
+def the_dead_letter(world: SubscribedStream) -> DeadLetter:
     """The only one."""
     (letter,) = dead_letters(world).find()
     return letter
 
 
-def waiting(world: World, key: str) -> list[int]:
+def waiting(world: SubscribedStream, key: str) -> list[int]:
     """The sequences that wait in a parked key of the first lane."""
     return [place.sequence for place in world.parked()[key].waiting]
 
 
-def drained(world: World) -> World:
+def drained(world: SubscribedStream) -> SubscribedStream:
     """Everything that the relay rings, delivered with all its retries."""
     world.relay_all()
     world.deliver_all()

@@ -2,8 +2,9 @@
 
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
-from tests.support.memory_fabric import HOME, LANE, STREAM, SUBSCRIPTION
+from tests.support.memory_fabric import HOME, LANE, STREAM
 from tests.support.messages import TextWith
+from tests.support.subscribed_stream import SUBSCRIPTION
 
 
 def finding(

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from eventfabric.telemetry import LogEvent
-from tests.support.memory_fabric import Counting, World
+from tests.support.memory_fabric import Counting
+from tests.support.subscribed_stream import SubscribedStream
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Telling(Counting):
         return [about for told, about in self.lines if told is event]
 
 
-def telling(world: World) -> Telling:
+def telling(world: SubscribedStream) -> Telling:
     """Return everything that the world tells from now on."""
     world.telemetry = told = Telling()
     return told

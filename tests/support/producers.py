@@ -1,6 +1,6 @@
 """Producers in a Region of a world in memory, each Region's log behind faults of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from eventfabric import Event, Fabric
 from eventfabric.model.identity import Region, SequenceNumber
@@ -9,11 +9,12 @@ from eventfabric.ports import Log
 from eventfabric.testing.memory.faults import Fault, Faults, Rule
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.payload_codec import unpack
-from tests.support.memory_fabric import HOME, STREAM, World, lane
+from tests.support.memory_fabric import HOME, STREAM, lane
+from tests.support.subscribed_stream import SubscribedStream
 
 
 def producer(
-    world: World,
+    world: SubscribedStream,
     faults: Mapping[Region, Faults] | None = None,
     *,
     region: Region = HOME,
@@ -27,17 +28,24 @@ def producer(
         log = world.cloud.log(stream.name, at)
         return behind[at].log(log) if at in behind else log
 
-    return Fabric(
-        world.topology,
-        region,
-        failover=failover,
-        log_of=log_of,
-        clock=world.clock,
-        entropy=world.entropy,
-        outbox=world.cloud.outbox(region),
-        parallel_lanes=0,
-        append_timeout_seconds=timeout_seconds,
-    )
+    return world.producer(region, log_of=log_of, failover=failover, append_timeout_seconds=timeout_seconds)
+
+
+def held_up(world: SubscribedStream, before: Callable[[], object], *, parallel_lanes: int) -> Fabric:
+    """A Fabric whose appends call `before` first, which may wait, or raise."""
+
+    def log_of(stream: StreamTopology, region: Region) -> Log:
+        log = world.cloud.log(stream.name, region)
+        appended = log.append
+
+        def append(record: Record) -> Record | None:
+            before()
+            return appended(record)
+
+        log.append = append  # type: ignore[method-assign]  # on its way to the log
+        return log
+
+    return world.producer(log_of=log_of, parallel_lanes=parallel_lanes)
 
 
 def always(fault: Fault, *names: str) -> Rule:
@@ -45,7 +53,7 @@ def always(fault: Fault, *names: str) -> Rule:
     return lambda called, overall, of_name: fault if not names or called in names else None
 
 
-def records(world: World, origin: Region, *, seen_in: Region | None = None) -> list[Record]:
+def records(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Record]:
     """All records of an origin's lanes, as they stand in its own Region or in another."""
     log = world.cloud.log(STREAM, seen_in or origin)
     found: list[Record] = []
@@ -54,6 +62,6 @@ def records(world: World, origin: Region, *, seen_in: Region | None = None) -> l
     return found
 
 
-def events(world: World, origin: Region, *, seen_in: Region | None = None) -> list[Event]:
+def events(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Event]:
     """The events of those records."""
     return [event for record in records(world, origin, seen_in=seen_in) for event in unpack(record)]

@@ -6,11 +6,12 @@ from eventfabric.services.operations.replay import Replay
 from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import SubscriptionTopology
-from tests.support.memory_fabric import HOME, World
+from tests.support.memory_fabric import HOME
+from tests.support.subscribed_stream import SubscribedStream
 
 
 def replay_of(
-    world: World, *, faults: Faults | None = None, into: SubscriptionTopology | None = None
+    world: SubscribedStream, *, faults: Faults | None = None, into: SubscriptionTopology | None = None
 ) -> Replay:
     """A replay of the world's subscription."""
     faults = faults or Faults()
@@ -31,7 +32,7 @@ def at(sequence: int) -> AtSequence:
 
 
 def replay(
-    world: World, start: Start | int, *, key: str | None = None, lane: Lane | None = None
+    world: SubscribedStream, start: Start | int, *, key: str | None = None, lane: Lane | None = None
 ) -> list[LaneReplayed]:
     """Replay from there, as an operator does: plan, then carry out, lane by lane."""
     one = replay_of(world)
@@ -39,7 +40,9 @@ def replay(
     return [one.carry_out(plan) for plan in plans]
 
 
-def the_plan(world: World, start: Start | int, *, key: str | None = None, counts: bool = False) -> LanePlan:
+def the_plan(
+    world: SubscribedStream, start: Start | int, *, key: str | None = None, counts: bool = False
+) -> LanePlan:
     """The only plan that changes anything."""
     plans = replay_of(world).plan(at(start) if isinstance(start, int) else start, key=key, counts=counts)
     (plan,) = [plan for plan in plans if plan.changes_anything]

@@ -10,10 +10,11 @@ from eventfabric.services.proof.prove import Prover
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.wire import cursor_item, record_item
 from tests.support.failing_handlers import Failing, world_of
-from tests.support.memory_fabric import LANE, World, event
+from tests.support.memory_fabric import LANE, event
+from tests.support.subscribed_stream import SubscribedStream
 
 
-def delivered(records: int = 6, **settings: Any) -> World:
+def delivered(records: int = 6, **settings: Any) -> SubscribedStream:
     """Records of two events, all handled."""
     world = world_of(Failing({}), **settings)
     for number in range(records):
@@ -23,35 +24,35 @@ def delivered(records: int = 6, **settings: Any) -> World:
     return world
 
 
-def proofs(world: World) -> list[LaneProof]:
+def proofs(world: SubscribedStream) -> list[LaneProof]:
     """Return the subscription's proofs, in the Region that the world looks at."""
     prover = Prover(world.stream, [world.subscription], world.ports())
     return [proof for lane in prover.lanes for proof in prover.prove(lane)]
 
 
-def proof(world: World) -> LaneProof:
+def proof(world: SubscribedStream) -> LaneProof:
     """Return the proof of the first lane."""
     (found,) = [one for one in proofs(world) if one.lane == LANE]
     return found
 
 
-def wrong(world: World) -> FindingKind | None:
+def wrong(world: SubscribedStream) -> FindingKind | None:
     """Return the problem of the first lane; None: it is proven."""
     found = proof(world)
     assert found.is_proven == (found.wrong is None)
     return found.wrong.kind if found.wrong else None
 
 
-def log_table(world: World) -> MemoryTable:
+def log_table(world: SubscribedStream) -> MemoryTable:
     return world.cloud.log_table(world.stream.name, world.region)
 
 
-def put(world: World, record: Record) -> None:
+def put(world: SubscribedStream, record: Record) -> None:
     """Write a record, whatever stands there."""
     log_table(world).write("Put", {"Item": record_item.to_item(record)})
 
 
-def remove(world: World, record: Record) -> None:
+def remove(world: SubscribedStream, record: Record) -> None:
     item = record_item.to_item(record)
     log_table(world).write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
 
@@ -63,7 +64,7 @@ def chained(record: Record, on: Record | None, **changes: Any) -> Record:
     return replace(changed, chain=chain_of(type(record.chain)(before), changed))
 
 
-def put_cursor(world: World, **changes: Any) -> None:
+def put_cursor(world: SubscribedStream, **changes: Any) -> None:
     """Change the stored cursor behind everybody's back."""
     table = world.cloud.regions[world.region].table(world.topology.ledger.name)
     cursor = world.cursor()

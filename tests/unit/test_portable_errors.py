@@ -23,8 +23,9 @@ from eventfabric.errors import (
 )
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import EMPTY_TAIL, record_at
-from tests.support.memory_fabric import World, batch_of, event
+from tests.support.memory_fabric import batch_of, event
 from tests.support.producers import producer
+from tests.support.subscribed_stream import SubscribedStream
 
 LANE = Lane.parse("us-east-1/0.0")
 BATCH = batch_of([event("e1")], b"b" * 16)
@@ -157,4 +158,4 @@ def test_a_pool_of_processes_hands_an_error_over() -> None:
 
 def test_a_fabric_is_not_handed_to_another_process_and_says_what_to_do() -> None:
     with pytest.raises(TypeError, match=r"make one there, with Fabric\.connect"):
-        pickle.dumps(producer(World()))
+        pickle.dumps(producer(SubscribedStream()))

@@ -21,9 +21,10 @@ from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.telemetry import NAMESPACE
 from eventfabric.wire.service_errors import Meaning
-from tests.support.memory_fabric import HOME, LANE, World
+from tests.support.memory_fabric import HOME, LANE
 from tests.support.messages import TextWith
 from tests.support.socket_server import endpoint, error, reply
+from tests.support.subscribed_stream import SubscribedStream
 
 Heard = list[tuple[Meaning, str, str]]
 
@@ -107,7 +108,7 @@ def test_a_function_counts_it_by_cause_and_says_it(
 ) -> None:
     logger = Logger(service=f"test-{uuid4()}")  # one that is kept writes where it first wrote
     telemetry = EmfTelemetry(fabric="shop", subscription=subscription, logger=logger)
-    world = World()
+    world = SubscribedStream()
     runtime = Runtime(
         topology=world.topology,
         region=HOME,

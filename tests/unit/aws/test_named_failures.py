@@ -27,9 +27,10 @@ from eventfabric.errors import (
 from eventfabric.model.record import Batch
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Fault, Faults
-from tests.support.memory_fabric import HOME, LANE, World, batch_of, event
+from tests.support.memory_fabric import HOME, LANE, batch_of, event
 from tests.support.messages import TextWith, raises_with
 from tests.support.socket_server import endpoint, reply
+from tests.support.subscribed_stream import SubscribedStream
 
 URL = "http://127.0.0.1:9"
 
@@ -97,7 +98,7 @@ def test_an_error_that_is_none_of_a_call_is_left_as_it_is() -> None:
 
 @pytest.mark.usefixtures("no_credentials")
 def test_without_credentials_an_append_ends_before_anything_is_sent_or_waited_for(untouched_url: str) -> None:
-    world = World()
+    world = SubscribedStream()
     log = AwsLog(Clients(HOME, session=Session(), endpoint_url=untouched_url).dynamodb, "orders")
     start = world.clock.now_ms()
     with raises_with(RefusedError, "read the tail", "Unable to locate credentials"):
@@ -106,7 +107,7 @@ def test_without_credentials_an_append_ends_before_anything_is_sent_or_waited_fo
 
 
 def test_who_was_throttled_until_the_time_was_up_says_so() -> None:
-    world, throttled = World(), Faults(lambda called, overall, of_name: Fault.THROTTLED)
+    world, throttled = SubscribedStream(), Faults(lambda called, overall, of_name: Fault.THROTTLED)
     with pytest.raises(ContendedAppendError) as raised:
         world.appender(faults=throttled, timeout_seconds=1).append(LANE, mine())
     cause = raised.value.__cause__
@@ -115,7 +116,7 @@ def test_who_was_throttled_until_the_time_was_up_says_so() -> None:
 
 
 def test_who_had_no_reply_says_what_was_the_last_that_was_heard() -> None:
-    world = World()
+    world = SubscribedStream()
     silent = Faults(lambda called, overall, of_name: Fault.LOST_REPLY if called == "log.append" else None)
     with pytest.raises(IndeterminateAppendError) as raised:
         world.appender(faults=silent, timeout_seconds=1).append(LANE, mine())

@@ -15,8 +15,9 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.wire.keys import cursor_key
 from tests.support.failing_handlers import Failing, named, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
 from tests.support.producers import producer
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.lanes.test_lane_end import put
 
@@ -27,7 +28,7 @@ def test_a_count_begins_anew_behind_its_bound(count: int, following: int) -> Non
 
 
 def test_a_lane_goes_on_behind_the_last_version_of_its_cursor() -> None:
-    world = World(lanes=1)
+    world = SubscribedStream(lanes=1)
     world.put(event("a1"))
     world.deliver()
     table = world.cloud.regions[HOME].table(world.topology.ledger.name)
@@ -42,7 +43,7 @@ def test_a_lane_goes_on_behind_the_last_version_of_its_cursor() -> None:
 
 
 def test_a_lane_whose_time_is_the_last_that_can_be_stored_takes_and_delivers_events() -> None:
-    world = World(lanes=1)
+    world = SubscribedStream(lanes=1)
     world.put(event("a1"))
     tail = world.origin_log.tail(LANE)
     made = replace(world.record(tail, event("a2")), time=HybridTime(limits.HYBRID_TIME_MAX))

@@ -11,7 +11,8 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Record, SkippedBy, Tail, skip_at
 from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
-from tests.support.memory_fabric import LANE, World, event
+from tests.support.memory_fabric import LANE, event
+from tests.support.subscribed_stream import SubscribedStream
 
 TYPES = ("placed", "paid", "viewed")
 
@@ -27,7 +28,7 @@ def filter_of(*types: str) -> SubscriptionFilter:
 
 
 def record_of(*types: str) -> Record:
-    return World().put(*(event(f"e{number}", type=type) for number, type in enumerate(types)))
+    return SubscribedStream().put(*(event(f"e{number}", type=type) for number, type in enumerate(types)))
 
 
 def skip() -> Record:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from eventfabric import AsyncFabric, Event, Fabric, Receipt
+from eventfabric import AsyncFabric, Event, Receipt
 from eventfabric.errors import (
     BufferFullError,
     IndeterminateAppendError,
@@ -18,48 +18,32 @@ from eventfabric.errors import (
     RefusedError,
 )
 from eventfabric.model.identity import LaneIndex, lane_index
-from eventfabric.model.record import Record
-from eventfabric.ports import Log
 from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.payload_codec import pack_columns
-from tests.support.memory_fabric import HOME, STREAM, World
-from tests.support.producers import always, events, records
+from tests.support.memory_fabric import HOME, STREAM
+from tests.support.producers import always, events, held_up, records
+from tests.support.subscribed_stream import SubscribedStream
 
 T = TypeVar("T")
 
 
-class Shop:
+class GatedProducer:
     """A world, and a fabric of it whose appends wait for `gate`, and are refused while `refuses`."""
 
     def __init__(self, *, lanes: int = 2, workers: int = 2) -> None:
-        self.world = World(lanes=lanes)
+        self.world = SubscribedStream(lanes=lanes)
         self.gate, self.entered = Flag(), Flag()
         self.gate.set()
         self.refuses = False
-        self.fabric = Fabric(
-            self.world.topology,
-            HOME,
-            clock=self.world.clock,
-            entropy=self.world.entropy,
-            log_of=lambda stream, region: self._log(self.world.cloud.log(stream.name, region)),
-            outbox=self.world.cloud.outbox(HOME),
-            parallel_lanes=workers,
-        )
+        self.fabric = held_up(self.world, self._wait, parallel_lanes=workers)
 
-    def _log(self, log: Log) -> Log:
-        appended = log.append
-
-        def append(record: Record) -> Record | None:
-            self.entered.set()
-            assert self.gate.wait(10)
-            if self.refuses:
-                raise RefusedError("append", "told to")
-            return appended(record)
-
-        log.append = append  # type: ignore[method-assign]  # on its way to the log
-        return log
+    def _wait(self) -> None:
+        self.entered.set()
+        assert self.gate.wait(10)
+        if self.refuses:
+            raise RefusedError("append", "told to")
 
     def run(self, use: Callable[[AsyncFabric], Awaitable[T]]) -> T:
         async def main() -> T:
@@ -77,7 +61,7 @@ async def _of(awaitable: Awaitable[T]) -> T:
 
 
 def test_each_way_to_publish_gives_the_receipts_that_the_fabric_gives() -> None:
-    shop = Shop()
+    shop = GatedProducer()
 
     async def use(fabric: AsyncFabric) -> list[Receipt]:
         first = await fabric.publish(STREAM, key="k", type="placed", id="e1", once=True)
@@ -101,11 +85,11 @@ def test_each_way_to_publish_gives_the_receipts_that_the_fabric_gives() -> None:
 
 def test_bad_input_is_the_same_error() -> None:
     with pytest.raises(InvalidEventError):
-        Shop().run(lambda fabric: fabric.publish(STREAM, key="", type="placed"))
+        GatedProducer().run(lambda fabric: fabric.publish(STREAM, key="", type="placed"))
 
 
 def test_the_event_loop_goes_on_while_an_append_is_on_its_way() -> None:
-    shop = Shop()
+    shop = GatedProducer()
     shop.gate.clear()
 
     async def use(fabric: AsyncFabric) -> Receipt:
@@ -121,7 +105,7 @@ def test_the_event_loop_goes_on_while_an_append_is_on_its_way() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_publisher_keeps_order_and_its_receipts_are_awaited(workers: int) -> None:
-    shop = Shop(workers=workers)
+    shop = GatedProducer(workers=workers)
 
     async def use(fabric: AsyncFabric) -> list[int]:
         async with fabric.publisher(STREAM, linger_ms=60_000, events_max=4) as publisher:
@@ -139,7 +123,7 @@ def test_a_publisher_keeps_order_and_its_receipts_are_awaited(workers: int) -> N
 
 
 def test_a_full_buffer_is_awaited_and_blocks_nobody_else() -> None:
-    shop = Shop()
+    shop = GatedProducer()
     shop.gate.clear()
 
     async def use(fabric: AsyncFabric) -> int:
@@ -166,7 +150,7 @@ def test_a_full_buffer_is_awaited_and_blocks_nobody_else() -> None:
 
 
 def test_a_publisher_that_is_not_to_wait_says_that_it_is_full_and_takes_nothing() -> None:
-    shop = Shop()
+    shop = GatedProducer()
     shop.gate.clear()
     with shop.fabric.publisher(
         STREAM, linger_ms=60_000, buffer_bytes_max=700, when_full="raise"
@@ -183,7 +167,7 @@ def test_a_publisher_that_is_not_to_wait_says_that_it_is_full_and_takes_nothing(
 
 
 def test_what_could_not_be_published_is_raised_where_it_is_awaited_and_at_the_end_where_it_is_not() -> None:
-    shop = Shop()
+    shop = GatedProducer()
     shop.refuses = True
 
     async def use(fabric: AsyncFabric) -> None:
@@ -199,7 +183,7 @@ def test_what_could_not_be_published_is_raised_where_it_is_awaited_and_at_the_en
 
 
 def test_a_task_that_gives_up_leaves_the_others_their_receipts() -> None:
-    shop = Shop()
+    shop = GatedProducer()
     shop.gate.clear()
 
     async def use(fabric: AsyncFabric) -> int:
@@ -218,7 +202,7 @@ def test_a_task_that_gives_up_leaves_the_others_their_receipts() -> None:
 
 
 def test_who_closed_its_event_loop_is_told_nothing_and_harms_nobody() -> None:
-    shop = Shop()
+    shop = GatedProducer()
     shop.gate.clear()
     publisher = AsyncFabric(shop.fabric).publisher(STREAM, linger_ms=1)
 
@@ -234,16 +218,11 @@ def test_who_closed_its_event_loop_is_told_nothing_and_harms_nobody() -> None:
 
 
 def test_a_batch_of_unknown_outcome_is_settled() -> None:
-    world = World()
+    world = SubscribedStream()
     faults = Faults(always(Fault.LOST_REPLY, "log.append"))
-    fabric = Fabric(
-        world.topology,
-        HOME,
-        clock=world.clock,
-        entropy=world.entropy,
+    fabric = world.producer(
         append_timeout_seconds=0.5,
         log_of=lambda stream, region: faults.log(world.cloud.log(stream.name, region)),
-        parallel_lanes=0,
     )
 
     async def use() -> list[Receipt]:
@@ -259,7 +238,7 @@ def test_a_batch_of_unknown_outcome_is_settled() -> None:
 
 
 def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop, packed = Shop(), list[int]()
+    shop, packed = GatedProducer(), list[int]()
 
     def noted(ids: Sequence[str], *columns: Sequence[Any]) -> bytes:
         packed.append(len(ids))
@@ -278,7 +257,7 @@ def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: py
 
 
 def test_what_lingers_in_a_busy_lane_goes_into_one_record_as_soon_as_that_is_free() -> None:
-    shop = Shop()
+    shop = GatedProducer()
     shop.gate.clear()
     with shop.fabric.publisher(STREAM, linger_ms=1) as publisher:
         publisher.publish(key="k", type="placed", id="e0")
@@ -294,7 +273,7 @@ def test_what_lingers_in_a_busy_lane_goes_into_one_record_as_soon_as_that_is_fre
 
 def test_lanes_take_turns_where_there_are_more_than_workers() -> None:
     """One that always has a record waiting does not keep a worker to itself."""
-    shop, appended = Shop(lanes=4, workers=1), list[str]()
+    shop, appended = GatedProducer(lanes=4, workers=1), list[str]()
     key_of = {lane_index(f"k{number}", 4): f"k{number}" for number in range(100)}
     shop.gate.clear()
     with shop.fabric.publisher(STREAM, linger_ms=60_000, events_max=1) as publisher:
@@ -308,7 +287,7 @@ def test_lanes_take_turns_where_there_are_more_than_workers() -> None:
 def test_a_record_whose_append_overtakes_its_packing_is_not_packed_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shop, ahead, pack_ahead = Shop(), list[int](), Bundle.pack_ahead
+    shop, ahead, pack_ahead = GatedProducer(), list[int](), Bundle.pack_ahead
 
     def late(bundle: Bundle, outgoing: Outgoing) -> None:
         ahead.append(len(bundle.contents))
@@ -326,7 +305,7 @@ def test_a_record_whose_append_overtakes_its_packing_is_not_packed_again(
 
 
 def test_a_publisher_takes_no_more_memory_than_it_was_given() -> None:
-    shop, room = Shop(), 4 * 2**20
+    shop, room = GatedProducer(), 4 * 2**20
     shop.gate.clear()
     with shop.fabric.publisher(
         STREAM, linger_ms=60_000, buffer_bytes_max=room, when_full="raise"

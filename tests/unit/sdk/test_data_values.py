@@ -21,7 +21,7 @@ from eventfabric.errors import EventFabricError, InvalidEventError
 from eventfabric.model.payload import check_depth, checked_json, encode_dicts, encode_json
 from eventfabric.sdk.step import result_text
 from eventfabric.sdk.wants import payload_decoder
-from tests.unit.services.publishing.test_outbox import World
+from tests.unit.services.publishing.test_outbox import OutboxProducers
 
 DEEPEST = limits.DATA_DEPTH_MAX
 
@@ -211,7 +211,7 @@ def test_a_steps_result_is_as_deep_as_data_may_be() -> None:
     ],
 )
 def test_json_text_is_kept_to_the_letter(text: bytes) -> None:
-    world = World()
+    world = OutboxProducers()
     fabric, raw = world.fabric(), msgspec.Raw(text)
     fabric.publish("orders", key="k", type="t", data=raw)
     fabric.publish_many("orders", [Event(type="t", key="k", data=raw)])
@@ -331,7 +331,7 @@ LEAP = "2016-12-31T23:59:60Z"
     ],
 )
 def test_a_leap_second_is_kept_to_the_letter_and_stands_behind_the_second_before_it(text: str) -> None:
-    world = World()
+    world = OutboxProducers()
     world.fabric().publish("orders", key="k", type="t", time=text)
     (event,) = world.events()
     assert event.time_text == text
@@ -380,7 +380,7 @@ def test_a_time_that_there_never_is_is_refused(text: str) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_text_that_has_no_utf_8_is_named_by_its_attribute(wrong: dict[str, Any], path: str) -> None:
-    world = World()
+    world = OutboxProducers()
     with pytest.raises(InvalidEventError) as raised:
         world.fabric().publish("orders", **{"key": "k", "type": "t", **wrong})
     assert [(problem.path, problem.found) for problem in raised.value.problems] == [

@@ -5,19 +5,17 @@ from threading import Event as Flag
 
 import pytest
 
-from eventfabric import Event, Fabric
+from eventfabric import Event
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.limits import EXPRESS_THREADS_MAX, REGION_PAUSE_SECONDS
 from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Region
 from eventfabric.sdk.express import Express
-from eventfabric.testing.memory.clock import MemoryClock
-from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
-from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
-from tests.support.memory_fabric import AWAY, HOME, STREAM, SUBSCRIPTION, World, event
+from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric, event
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 DEFINITION = f"""
     [fabric]
@@ -84,22 +82,14 @@ class Bells:
         raise AssertionError("a producer rings at once")
 
 
-class Shop:
-    """Producers of a fabric in memory."""
+class RingingProducer(MemoryFabric):
+    """A producer that rings by itself, at bells that tests watch."""
 
     def __init__(self, *, has_threads: bool = False, definition: str = DEFINITION) -> None:
-        self.clock, entropy = MemoryClock(), SeededEntropy(1)
-        topology = Topology(parse_definition(definition))
-        cloud = MemoryCloud(topology, clock=self.clock, entropy=entropy)
-        self.bells = {region: Bells() for region in topology.regions}
-        self.fabric = Fabric(
-            topology,
-            HOME,
-            clock=self.clock,
-            entropy=entropy,
+        super().__init__(Topology(parse_definition(definition)), seed=1)
+        self.bells = {region: Bells() for region in self.topology.regions}
+        self.fabric = self.producer(
             failover=[AWAY],
-            outbox=cloud.outbox(HOME),
-            log_of=lambda stream, region: cloud.log(stream.name, region),
             doorbells_of=lambda region: self.bells[region],
             parallel_lanes=1 if has_threads else 0,
         )
@@ -113,7 +103,7 @@ class Shop:
 
 
 def test_subscriptions_that_want_the_event_and_are_delivered_here_are_rung() -> None:
-    shop = Shop()
+    shop = RingingProducer()
     shop.publish()
     assert shop.rung == [("billing", f"{HOME}/0.0@1"), ("audit", f"{HOME}/0.0@1")]
     shop.publish(type="refunded")
@@ -122,14 +112,14 @@ def test_subscriptions_that_want_the_event_and_are_delivered_here_are_rung() -> 
 
 
 def test_a_stream_may_leave_all_ringing_to_the_relay() -> None:
-    shop = Shop()
+    shop = RingingProducer()
     shop.publish(stream="quiet")
     assert shop.bells[HOME].calls == 0
 
 
 @pytest.mark.parametrize("how", ["many", "once", "transaction", "publisher"])
 def test_however_it_is_published_it_is_rung_for(how: str) -> None:
-    shop, one = Shop(), Event(key="k", type="placed", id="e1")
+    shop, one = RingingProducer(), Event(key="k", type="placed", id="e1")
     match how:
         case "many":
             shop.fabric.publish_many("orders", [one])
@@ -145,7 +135,7 @@ def test_however_it_is_published_it_is_rung_for(how: str) -> None:
 
 
 def test_the_queue_drops_the_relays_doorbell_for_the_same_tail() -> None:
-    world = World()
+    world = SubscribedStream()
     express = Express(lambda region: world.ports(region).doorbells, clock=world.clock, has_threads=False)
     record = world.put(event("e1"))
     express.ring(world.stream, record)
@@ -159,7 +149,7 @@ def test_the_queue_drops_the_relays_doorbell_for_the_same_tail() -> None:
 
 @pytest.mark.parametrize("trouble", ["refuses", "is_away"])
 def test_a_queue_that_cannot_be_rung_is_left_alone_for_a_while_and_nothing_fails(trouble: str) -> None:
-    shop = Shop()
+    shop = RingingProducer()
     bells = shop.bells[HOME]
     setattr(bells, trouble, True)
     shop.publish()
@@ -174,7 +164,7 @@ def test_a_queue_that_cannot_be_rung_is_left_alone_for_a_while_and_nothing_fails
 
 
 def test_publishing_does_not_wait_for_the_queue_and_of_each_lane_the_newest_doorbell_is_kept() -> None:
-    shop = Shop(
+    shop = RingingProducer(
         has_threads=True,
         definition=DEFINITION.partition("[subscriptions.refunds]")[0].replace("express = false", ""),
     )
@@ -193,7 +183,7 @@ def test_publishing_does_not_wait_for_the_queue_and_of_each_lane_the_newest_door
 def test_what_nobody_foresaw_is_said_and_the_next_doorbell_goes_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world, broken = World(), [True]
+    world, broken = SubscribedStream(), [True]
 
     def doorbells_of(region: Region) -> MemoryDoorbells:
         if broken:
@@ -210,15 +200,8 @@ def test_what_nobody_foresaw_is_said_and_the_next_doorbell_goes_out(
 
 
 def test_a_fabric_without_doorbells_publishes_all_the_same() -> None:
-    world = World()
-    fabric = Fabric(
-        world.topology,
-        HOME,
-        clock=world.clock,
-        entropy=world.cloud.entropy,
-        parallel_lanes=0,
-        log_of=lambda stream, region: world.cloud.log(stream.name, region),
-    )
+    world = SubscribedStream()
+    fabric = world.producer(outbox=None)
     fabric.publish(STREAM, key="k", type="placed")
     assert fabric.flush(0)
 
@@ -228,7 +211,7 @@ def test_a_few_threads_serve_all_queues() -> None:
         f'[subscriptions.s{number}]\nstream = "orders"\nhandler = "a:b"\n'
         for number in range(2 * EXPRESS_THREADS_MAX)
     )
-    shop = Shop(
+    shop = RingingProducer(
         has_threads=True, definition=DEFINITION.partition("[subscriptions.billing]")[0] + subscriptions
     )
     bells = shop.bells[HOME]

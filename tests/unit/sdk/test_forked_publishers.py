@@ -13,46 +13,32 @@ from typing import Any
 
 import pytest
 
-from eventfabric import AsyncFabric, Fabric
+from eventfabric import AsyncFabric
 from eventfabric.errors import CopiedProcessError, EventFabricError
-from eventfabric.model.record import Record
-from eventfabric.ports import Log
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.sdk.workers import Workers
-from tests.support.memory_fabric import HOME, STREAM, World
+from tests.support.memory_fabric import STREAM
+from tests.support.producers import held_up
+from tests.support.subscribed_stream import SubscribedStream
 
 SECONDS = 20
 
 
-class Shop:
+class GatedProducer:
     """A fabric in memory whose appends wait for `gate`."""
 
     def __init__(self) -> None:
-        self.world = World(lanes=2)
+        self.world = SubscribedStream(lanes=2)
         self.gate = Flag()
-        self.fabric = Fabric(
-            self.world.topology,
-            HOME,
-            clock=self.world.clock,
-            entropy=self.world.entropy,
-            log_of=lambda stream, region: self._log(self.world.cloud.log(stream.name, region)),
-            parallel_lanes=2,
-        )
+        self.fabric = held_up(self.world, self._wait, parallel_lanes=2)
 
-    def _log(self, log: Log) -> Log:
-        appended = log.append
-
-        def append(record: Record) -> Record | None:
-            assert self.gate.wait(SECONDS)
-            return appended(record)
-
-        log.append = append  # type: ignore[method-assign]  # on its way to the log
-        return log
+    def _wait(self) -> None:
+        assert self.gate.wait(SECONDS)
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
-    shop = Shop()
+def shop() -> Iterator[GatedProducer]:
+    shop = GatedProducer()
     yield shop
     shop.gate.set()
 
@@ -92,7 +78,7 @@ def publish(publisher: Publisher, name: str = "e1") -> Any:
 
 @pytest.mark.parametrize("linger_ms", [0, 60_000], ids=["under way", "open"])
 def test_every_verb_of_an_inherited_publisher_raises_and_its_end_hangs_nowhere(
-    shop: Shop, linger_ms: int
+    shop: GatedProducer, linger_ms: int
 ) -> None:
     with shop.fabric.publisher(STREAM, linger_ms=linger_ms) as publisher:
         pending = publish(publisher)
@@ -112,7 +98,7 @@ def test_every_verb_of_an_inherited_publisher_raises_and_its_end_hangs_nowhere(
     assert pending.result(SECONDS).sequence == 0
 
 
-def test_a_lock_held_over_the_fork_stops_nobody(shop: Shop) -> None:
+def test_a_lock_held_over_the_fork_stops_nobody(shop: GatedProducer) -> None:
     with shop.fabric.publisher(STREAM, linger_ms=60_000) as publisher:
         publish(publisher)
         held, free = Flag(), Flag()
@@ -133,7 +119,7 @@ def test_a_lock_held_over_the_fork_stops_nobody(shop: Shop) -> None:
         shop.gate.set()
 
 
-def test_a_fabric_publishes_in_a_forked_child_and_so_does_a_publisher_made_there(shop: Shop) -> None:
+def test_a_fabric_publishes_in_a_forked_child_and_so_does_a_publisher_made_there(shop: GatedProducer) -> None:
     shop.gate.set()
     shop.fabric.publish(STREAM, key="k", type="placed")
 
@@ -147,7 +133,7 @@ def test_a_fabric_publishes_in_a_forked_child_and_so_does_a_publisher_made_there
     assert in_a_fork(child) == 0
 
 
-def test_every_verb_of_an_inherited_async_fabric_raises(shop: Shop) -> None:
+def test_every_verb_of_an_inherited_async_fabric_raises(shop: GatedProducer) -> None:
     shop.gate.set()
     fabric = AsyncFabric(shop.fabric)
 
@@ -186,7 +172,9 @@ def no_threads_are_left(*names: str) -> bool:
     return not any(thread.is_alive() for thread in mine)
 
 
-def test_publishers_that_are_dropped_append_what_they_took_and_free_their_threads(shop: Shop) -> None:
+def test_publishers_that_are_dropped_append_what_they_took_and_free_their_threads(
+    shop: GatedProducer,
+) -> None:
     shop.gate.set()
     assert no_threads_are_left(*_OF_PUBLISHERS)
     pending = []
@@ -202,7 +190,7 @@ def test_publishers_that_are_dropped_append_what_they_took_and_free_their_thread
 
 
 def test_a_closed_publisher_warns_of_nothing_and_has_no_threads(
-    shop: Shop, recwarn: pytest.WarningsRecorder
+    shop: GatedProducer, recwarn: pytest.WarningsRecorder
 ) -> None:
     shop.gate.set()
     with shop.fabric.publisher(STREAM) as publisher:

@@ -19,9 +19,9 @@ from eventfabric.sdk import bundle, bundles, exits, waiting, workers
 from eventfabric.sdk.publisher import Publisher
 from tests.support.interruptions import interrupted
 from tests.support.memory_fabric import HOME, STREAM
-from tests.unit.sdk.test_express import Shop as RingingShop
+from tests.unit.sdk.test_express import RingingProducer
 from tests.unit.sdk.test_forked_publishers import no_threads_are_left
-from tests.unit.sdk.test_publisher_trouble import KEY, OTHER, SECONDS, Shop, publish, within_time
+from tests.unit.sdk.test_publisher_trouble import KEY, OTHER, SECONDS, HeldUpProducer, publish, within_time
 
 _MODULES = (bundle, bundles, waiting, workers)
 
@@ -35,7 +35,7 @@ def test_wherever_an_interruption_meets_a_publisher_no_event_is_lost_twice_or_ha
     number, reached = 0, True
     while reached:
         number += 1
-        shop = Shop(workers=1)
+        shop = HeldUpProducer(workers=1)
         publisher = shop.publisher(events_max=2, buffer_bytes_max=1_500)
         pending = [publish(publisher, "first")]  # its threads run
 
@@ -60,7 +60,7 @@ def test_wherever_an_interruption_meets_a_publisher_no_event_is_lost_twice_or_ha
 def test_events_that_are_refused_are_told_however_the_block_ends(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shop = Shop(workers=1, before=refused)
+    shop = HeldUpProducer(workers=1, before=refused)
     with pytest.raises(type(error)) as caught, shop.publisher() as publisher:
         publish(publisher, "a")
         publish(publisher, "b")
@@ -72,7 +72,7 @@ def test_events_that_are_refused_are_told_however_the_block_ends(
 def test_a_generator_that_is_dropped_tells_what_its_publisher_could_not_publish(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    shop = Shop(workers=1, before=refused)
+    shop = HeldUpProducer(workers=1, before=refused)
 
     def publishing() -> Iterator[str]:
         with shop.publisher() as publisher:
@@ -117,7 +117,7 @@ def test_a_cancelled_program_does_not_wait_behind_calls_that_wait_for_room(
 ) -> None:
     monkeypatch.setattr(limits, "EXIT_FLUSH_SECONDS", 0.1)
     gate = Gate()
-    shop = Shop(workers=1, before=lambda: gate.wait(SECONDS))
+    shop = HeldUpProducer(workers=1, before=lambda: gate.wait(SECONDS))
     taken = asyncio.Event()
 
     async def main() -> None:
@@ -151,7 +151,7 @@ def test_a_publisher_that_closes_sends_away_who_waits_for_room() -> None:
         entered.set()
         gate.wait(SECONDS)
 
-    shop = Shop(workers=1, before=before)
+    shop = HeldUpProducer(workers=1, before=before)
     publisher = shop.publisher(buffer_bytes_max=1_000, events_max=1)
     ended: list[str] = []
 
@@ -184,7 +184,7 @@ def no_new_threads(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_a_process_without_threads_is_told_so_by_a_typed_error(no_new_threads: pytest.MonkeyPatch) -> None:
-    shop = Shop(workers=1)
+    shop = HeldUpProducer(workers=1)
     publisher = shop.publisher()
     with pytest.raises(NoThreadError, match="this publisher") as caught:
         publish(publisher, "a")
@@ -201,7 +201,7 @@ def test_a_process_without_threads_is_told_so_by_a_typed_error(no_new_threads: p
 
 
 def test_doorbells_that_found_no_thread_are_not_said_to_be_rung_and_ring_with_the_next() -> None:
-    shop = RingingShop(has_threads=True)
+    shop = RingingProducer(has_threads=True)
     fabric, bells = shop.fabric, shop.bells[HOME]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Thread, "start", lambda thread: (_ for _ in ()).throw(RuntimeError("can't start")))
@@ -224,7 +224,7 @@ def test_a_fabric_that_is_dropped_frees_its_threads() -> None:
         assert fabric.flush()
 
     for _ in range(20):
-        published(RingingShop(has_threads=True).fabric)
+        published(RingingProducer(has_threads=True).fabric)
     collect()
     for thread in set(threads_alive()) - before:
         if thread.name.startswith("eventfabric-express"):

@@ -8,13 +8,14 @@ from eventfabric import Fabric
 from eventfabric.errors import IndeterminateAppendError, IndeterminateTransactionError, OutcomeExpiredError
 from eventfabric.limits import TRANSACTION_TOKEN_SECONDS
 from eventfabric.testing.memory.faults import Fault, Faults
-from tests.support.memory_fabric import HOME, LANE, STREAM, World, batch_of, event
+from tests.support.memory_fabric import HOME, LANE, STREAM, batch_of, event
 from tests.support.producers import producer
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, expire, reconciled
-from tests.unit.services.publishing.test_outbox import World as OutboxWorld
+from tests.unit.services.publishing.test_outbox import OutboxProducers
 
 
-def cut_off(world: World, is_cut: list[bool]) -> Fabric:
+def cut_off(world: SubscribedStream, is_cut: list[bool]) -> Fabric:
     """A producer none of whose requests arrive while the list is not empty."""
     faults = Faults(
         lambda called, overall, of_name: Fault.LOST_REQUEST if is_cut and called == "log.append" else None
@@ -22,7 +23,7 @@ def cut_off(world: World, is_cut: list[bool]) -> Fabric:
     return producer(world, {HOME: faults}, timeout_seconds=2)
 
 
-def unanswered(world: World, is_cut: list[bool]) -> IndeterminateAppendError:
+def unanswered(world: SubscribedStream, is_cut: list[bool]) -> IndeterminateAppendError:
     """The error of a publish that never arrived at place 1, where others wrote meanwhile; all is delivered."""
     other = producer(world)
     other.publish(STREAM, key="k", type="placed", id="first")
@@ -34,7 +35,7 @@ def unanswered(world: World, is_cut: list[bool]) -> IndeterminateAppendError:
     return pickle.loads(pickle.dumps(raised.value))  # type: ignore[no-any-return]
 
 
-def days_pass(world: World) -> None:
+def days_pass(world: SubscribedStream) -> None:
     for _ in range(6):
         world.clock.advance(DAY_SECONDS / 2)
         assert reconciled(world) == []
@@ -42,7 +43,7 @@ def days_pass(world: World) -> None:
 
 
 def test_a_write_is_not_made_again_where_what_stood_there_has_expired() -> None:
-    world, is_cut = World(retention_days=1, lanes=1), [True]
+    world, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
     error = unanswered(world, is_cut)
     days_pass(world)
     is_cut.clear()
@@ -56,7 +57,7 @@ def test_a_write_is_not_made_again_where_what_stood_there_has_expired() -> None:
 
 
 def test_a_write_is_settled_while_the_stream_keeps_what_stands_there() -> None:
-    world, is_cut = World(retention_days=1, lanes=1), [True]
+    world, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
     error = unanswered(world, is_cut)
     world.clock.advance(DAY_SECONDS / 2)
     is_cut.clear()
@@ -67,7 +68,7 @@ def test_a_write_is_settled_while_the_stream_keeps_what_stands_there() -> None:
 
 
 def test_a_transaction_is_not_committed_again_where_what_stood_there_has_expired() -> None:
-    world, is_cut = World(retention_days=1, lanes=1), [True]
+    world, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
     faults = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if is_cut else None)
     fabric = producer(world, timeout_seconds=2)
     fabric._outbox = faults.outbox(world.cloud.outbox(HOME))
@@ -85,7 +86,7 @@ def test_a_transaction_is_not_committed_again_where_what_stood_there_has_expired
 
 
 def test_a_process_that_stood_still_for_days_puts_nothing_where_others_have_been() -> None:
-    world = World(retention_days=1, lanes=1)
+    world = SubscribedStream(retention_days=1, lanes=1)
     world.put(event("first"))
     appender = world.appender(retention_seconds=DAY_SECONDS)
     slow = world.appender(retention_seconds=DAY_SECONDS, timeout_seconds=10 * DAY_SECONDS)
@@ -110,7 +111,7 @@ def test_a_process_that_stood_still_for_days_puts_nothing_where_others_have_been
 def test_a_transaction_without_an_event_is_not_sent_again_when_its_token_may_be_forgotten(
     back_seconds: int,
 ) -> None:
-    world = OutboxWorld()
+    world = OutboxProducers()
     faults = Faults(lambda name, number, of_name: Fault.LOST_REPLY if name == "transact" else None)
     transaction = world.fabric(faults, timeout_seconds=1).transaction()
     transaction.update("own", {"id": "account"}, "ADD balance :ten", values={":ten": 10})

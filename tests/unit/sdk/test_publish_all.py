@@ -12,20 +12,21 @@ from eventfabric import Event, Fabric, limits
 from eventfabric.errors import BufferFullError, EventTooLargeError, InvalidEventError
 from eventfabric.model.identity import LaneIndex
 from eventfabric.sdk.publisher import Publisher
-from tests.support.memory_fabric import HOME, STREAM, World
+from tests.support.memory_fabric import HOME, STREAM
 from tests.support.producers import events, producer
 from tests.support.spans import within
+from tests.support.subscribed_stream import SubscribedStream
 
 Told = list[tuple[str, str, object]]
 
 
 @pytest.fixture
-def world() -> World:
-    return World(lanes=4)
+def world() -> SubscribedStream:
+    return SubscribedStream(lanes=4)
 
 
 @pytest.fixture
-def fabric(world: World) -> Fabric:
+def fabric(world: SubscribedStream) -> Fabric:
     return producer(world)
 
 
@@ -46,10 +47,12 @@ def publish(fabric: Fabric, given: Iterator[tuple[str, object]] | list[tuple[str
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, limits.PUBLISH_CHUNK_EVENTS, 3 * limits.PUBLISH_CHUNK_EVENTS + 5])
-def test_they_are_what_would_have_been_published_one_by_one(world: World, fabric: Fabric, count: int) -> None:
+def test_they_are_what_would_have_been_published_one_by_one(
+    world: SubscribedStream, fabric: Fabric, count: int
+) -> None:
     for _ in range(2):  # at first nothing is known of key and type
         publish(fabric, items(count))
-    one_by_one = World(lanes=4)
+    one_by_one = SubscribedStream(lanes=4)
     with producer(one_by_one).publisher(STREAM, linger_ms=60_000) as publisher:
         for _ in range(2):
             for key, data in items(count):
@@ -61,7 +64,7 @@ def test_they_are_what_would_have_been_published_one_by_one(world: World, fabric
 
 
 def test_the_events_of_a_key_stand_in_the_order_given_and_receipts_say_where(
-    world: World, fabric: Fabric
+    world: SubscribedStream, fabric: Fabric
 ) -> None:
     with fabric.publisher(STREAM, linger_ms=60_000, events_max=10) as publisher:
         pending = publisher.publish_all("placed", [("k", {"n": number}) for number in range(600)])
@@ -81,7 +84,9 @@ def test_the_events_of_a_key_stand_in_the_order_given_and_receipts_say_where(
     [None, "text", b"bytes", [1, None], {"a": None}, {"name": "NaN Inf E+ null"}, {"n": 10**30}],
     ids=repr,
 )
-def test_whatever_data_may_be_may_stand_among_dicts(world: World, fabric: Fabric, data: object) -> None:
+def test_whatever_data_may_be_may_stand_among_dicts(
+    world: SubscribedStream, fabric: Fabric, data: object
+) -> None:
     for _ in range(2):
         publish(fabric, [("k", {"a": 1}), ("k", data), ("k", {"b": 2})])
     assert [one.data for one in events(world, HOME)] == [{"a": 1}, data, {"b": 2}] * 2
@@ -101,7 +106,7 @@ def test_whatever_data_may_be_may_stand_among_dicts(world: World, fabric: Fabric
     ids=["key", "no key", "nan", "nan under a key that was seen", "object", "large"],
 )
 def test_what_stops_them_is_named_by_its_index_and_those_before_it_are_published(
-    world: World, fabric: Fabric, known: bool, wrong: tuple[str, object], path: str
+    world: SubscribedStream, fabric: Fabric, known: bool, wrong: tuple[str, object], path: str
 ) -> None:
     if known:
         publish(fabric, items(10))
@@ -117,7 +122,7 @@ def told_of(*counts: int) -> Told:
     return sorted((("placed", key, data) for count in counts for key, data in items(count)), key=repr)
 
 
-def test_a_publisher_that_is_full_says_so_and_has_taken_what_it_had_room_for(world: World) -> None:
+def test_a_publisher_that_is_full_says_so_and_has_taken_what_it_had_room_for(world: SubscribedStream) -> None:
     fabric = producer(world)
     with fabric.publisher(STREAM, linger_ms=60_000, buffer_bytes_max=10_000) as publisher:
         publisher.publish_all("placed", items(100))  # without threads, room is made at once
@@ -162,7 +167,9 @@ def test_events_of_many_keys_are_encoded_together_even_where_each_key_is_new(fab
         assert [key for _, key, _ in encoded.places] == [key for key, _ in new]
 
 
-def test_they_carry_the_context_of_the_span_that_they_were_published_in(world: World, fabric: Fabric) -> None:
+def test_they_carry_the_context_of_the_span_that_they_were_published_in(
+    world: SubscribedStream, fabric: Fabric
+) -> None:
     given: list[tuple[str, object]] = [("k", {"n": number}) for number in range(3)]
     expected: list[str | None] = []
     for _ in range(2):  # at first nothing is known of key and type
@@ -178,7 +185,7 @@ def test_they_carry_the_context_of_the_span_that_they_were_published_in(world: W
         publish(fabric, [("k", {"a": "x" * largest})])
 
 
-def test_ids_sort_as_the_events_were_given(world: World, fabric: Fabric) -> None:
+def test_ids_sort_as_the_events_were_given(world: SubscribedStream, fabric: Fabric) -> None:
     with fabric.publisher(STREAM, linger_ms=60_000) as publisher:
         pending = publisher.publish_all("placed", [("k", {"n": number}) for number in range(200)])
     ids = [one.event_id for one in pending]
@@ -199,7 +206,9 @@ def test_producers_in_several_threads_never_share_an_id(fabric: Fabric) -> None:
     assert len({one.event_id for of in pending for one in of}) == 8_000
 
 
-def test_a_publisher_that_is_not_to_wait_takes_the_events_that_it_has_room_for(world: World) -> None:
+def test_a_publisher_that_is_not_to_wait_takes_the_events_that_it_has_room_for(
+    world: SubscribedStream,
+) -> None:
     fabric = producer(world)
     fabric._parallel_lanes = 1
     with fabric.publisher(STREAM, linger_ms=60_000, buffer_bytes_max=100_000, when_full="raise") as publisher:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventfabric import Event, Fabric, Receipt
+from eventfabric import Event, Receipt
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import (
     ContendedAppendError,
@@ -28,13 +28,12 @@ from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX, RECORD_TYPES_MAX
 from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.sdk.bundle import PendingReceipt
 from eventfabric.sdk.publisher import Publisher
-from eventfabric.testing.memory.clock import MemoryClock
-from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.payload_codec import unpack
+from tests.support.memory_fabric import MemoryFabric
 
 US = "us-east-1"
 TOPOLOGY = Topology(
@@ -45,33 +44,30 @@ TOPOLOGY = Topology(
 )
 
 
-class World:
-    """One Region's log in memory, and a fabric that publishes to it."""
+class PublishedLog(MemoryFabric):
+    """One Region's log, and a producer that publishes to it."""
 
     def __init__(self, *rules: Callable[[str, int, int], Fault | None], parallel_lanes: int = 0) -> None:
-        clock = MemoryClock()
+        super().__init__(TOPOLOGY, seed=1)
         self.down = False
         self.faults = Faults(*rules)
-        self.cloud = MemoryCloud(TOPOLOGY, clock=clock, entropy=SeededEntropy(1))
-        self.fabric = Fabric(
-            TOPOLOGY,
-            US,
+        self.fabric = self.producer(
             log_of=lambda stream, region: self.faults.log(self.cloud.log(stream.name, region)),
-            clock=clock,
             entropy=SeededEntropy(2),
+            outbox=None,
             parallel_lanes=parallel_lanes,
             append_timeout_seconds=1,
         )
 
-    def records(self) -> list[list[Event]]:
-        """The events of each record of the log."""
+    def packed(self) -> list[list[Event]]:
+        """The events of each record of the log, of all lanes."""
         items = self.cloud.regions[US].table("shop-orders").items
         return [unpack(record_item.from_item(item)) for item in items]
 
     def lanes(self) -> dict[Lane, list[str | None]]:
         """The ids of each lane's events, in order of sequence."""
         events: defaultdict[Lane, list[Event]] = defaultdict(list)
-        for event in (event for record in self.records() for event in record):
+        for event in (event for record in self.packed() for event in record):
             assert event.lane is not None
             events[event.lane].append(event)
         return {
@@ -81,12 +77,12 @@ class World:
 
 @pytest.mark.parametrize("parallel_lanes", [0, 4])
 def test_a_publisher_packs_the_events_of_a_lane_and_keeps_their_order(parallel_lanes: int) -> None:
-    world = World(parallel_lanes=parallel_lanes)
+    world = PublishedLog(parallel_lanes=parallel_lanes)
     with world.fabric.publisher("orders", linger_ms=60_000, events_max=50) as publisher:
         pending = [
             publisher.publish(key=f"k{n % 7}", type="Placed", data={"n": n}, id=f"{n:04}") for n in range(500)
         ]
-    assert len(world.records()) <= 500 / 50 + 4
+    assert len(world.packed()) <= 500 / 50 + 4
     assert all(ids == sorted(ids, key=str) for ids in world.lanes().values())
     receipts = [waiting.result() for waiting in pending]
     for receipt in receipts:
@@ -94,13 +90,13 @@ def test_a_publisher_packs_the_events_of_a_lane_and_keeps_their_order(parallel_l
 
 
 def test_an_event_leaves_without_a_flush_once_it_has_lingered() -> None:
-    world = World(parallel_lanes=2)
+    world = PublishedLog(parallel_lanes=2)
     with world.fabric.publisher("orders", linger_ms=1) as publisher:
         assert publisher.publish(key="a", type="Placed", id="1").result(timeout_seconds=30).event_id == "1"
 
 
 def test_a_failed_batch_holds_back_those_behind_it_and_every_caller_learns_of_its_own() -> None:
-    world = World(lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None)
+    world = PublishedLog(lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None)
     with world.fabric.publisher("orders", linger_ms=60_000, events_max=1) as publisher:
         first = publisher.publish(key="a", type="Placed", id="1")
         world.down = True
@@ -118,18 +114,18 @@ def test_a_failed_batch_holds_back_those_behind_it_and_every_caller_learns_of_it
 
 
 def test_batches_sealed_behind_a_failure_are_not_attempted() -> None:
-    world = World(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None, parallel_lanes=1)
+    world = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None, parallel_lanes=1)
     publisher = world.fabric.publisher("orders", linger_ms=60_000, events_max=1)
     with pytest.raises(PublishFailedError) as caught, publisher:
         for number in range(20):
             publisher.publish(key="a", type="Placed", id=str(number))
     kinds = {type(error) for _, error in caught.value.failures}
     assert kinds <= {ContendedAppendError, PublishNotAttemptedError}
-    assert (len(caught.value.failures), caught.value.published, world.records()) == (20, 0, [])
+    assert (len(caught.value.failures), caught.value.published, world.packed()) == (20, 0, [])
 
 
 def test_failures_that_were_seen_are_not_raised_again_on_exit() -> None:
-    world = World(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
+    world = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
     with world.fabric.publisher("orders") as publisher:
         pending = publisher.publish(key="a", type="Placed")
         publisher.flush()
@@ -138,7 +134,7 @@ def test_failures_that_were_seen_are_not_raised_again_on_exit() -> None:
 
 
 def test_an_error_in_the_block_is_not_replaced_by_failures() -> None:
-    world = World(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
+    world = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
     with pytest.raises(KeyError) as caught, world.fabric.publisher("orders") as publisher:
         publisher.publish(key="a", type="Placed")
         raise KeyError("the caller's own")
@@ -146,7 +142,7 @@ def test_an_error_in_the_block_is_not_replaced_by_failures() -> None:
 
 
 def test_a_closed_publisher_takes_nothing() -> None:
-    with World().fabric.publisher("orders") as publisher:
+    with PublishedLog().fabric.publisher("orders") as publisher:
         pass
     with pytest.raises(EventFabricError, match="closed"):
         publisher.publish(key="a", type="Placed")
@@ -175,7 +171,7 @@ class Producer(Thread):
 
 @pytest.mark.parametrize("fails", [False, True], ids=["appends", "fails"])
 def test_whatever_was_taken_while_a_publisher_closes_is_appended_or_its_receipt_fails(fails: bool) -> None:
-    world = World(
+    world = PublishedLog(
         lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None,
         parallel_lanes=4,
     )
@@ -196,19 +192,19 @@ def test_whatever_was_taken_while_a_publisher_closes_is_appended_or_its_receipt_
     taken = [pending for producer in producers for pending in producer.taken]
     assert all(pending.done() for pending in taken)
     if not fails:
-        logged = {event.id for record in world.records() for event in record}
+        logged = {event.id for record in world.packed() for event in record}
         assert {pending.result().event_id for pending in taken} == logged
     assert publisher.buffered_bytes == 0
     publisher.flush()
 
 
 def test_without_workers_a_receipt_that_is_asked_for_is_appended_at_once() -> None:
-    world = World(parallel_lanes=0)
+    world = PublishedLog(parallel_lanes=0)
     with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
         pending = [publisher.publish(key="a", type="Placed", id=str(number)) for number in range(3)]
         assert [receipt.result(timeout_seconds=5).sequence for receipt in pending] == [0, 1, 2]
         assert publisher.publish(key="a", type="Placed", id="3").result(timeout_seconds=5).sequence == 3
-    assert [len(record) for record in world.records()] == [3, 1]
+    assert [len(record) for record in world.packed()] == [3, 1]
 
 
 @pytest.mark.parametrize(
@@ -230,64 +226,64 @@ def test_without_workers_a_receipt_that_is_asked_for_is_appended_at_once() -> No
 def test_a_publishers_settings_have_bounds(name: str, value: object) -> None:
     settings: dict[str, Any] = {name: value}
     with pytest.raises(SettingError, match=f"{name}: found .*, allowed: "):
-        World().fabric.publisher("orders", **settings)
+        PublishedLog().fabric.publisher("orders", **settings)
 
 
 def test_a_publishers_settings_are_good_up_to_their_bounds() -> None:
     for settings in ({"events_max": 1, "linger_ms": 0.0}, {"events_max": 1_000, "linger_ms": 3_600_000.0}):
         bounds: dict[str, Any] = settings
-        with World().fabric.publisher("orders", buffer_bytes_max=1, **bounds) as publisher:
+        with PublishedLog().fabric.publisher("orders", buffer_bytes_max=1, **bounds) as publisher:
             assert publisher.publish(key="a", type="Placed").result(timeout_seconds=5).sequence == 0
 
 
 def test_a_full_buffer_makes_publish_wait_for_room() -> None:
-    world = World(parallel_lanes=1)
+    world = PublishedLog(parallel_lanes=1)
     with world.fabric.publisher("orders", linger_ms=60_000, buffer_bytes_max=10_000) as publisher:
         for number in range(100):
             publisher.publish(key=str(number % 5), type="Placed", data="x" * 1000)
             assert publisher.buffered_bytes <= 10_000
-    assert sum(len(record) for record in world.records()) == 100
+    assert sum(len(record) for record in world.packed()) == 100
 
 
 def test_a_buffer_that_stays_full_does_not_make_small_records() -> None:
-    world = World(parallel_lanes=1)
+    world = PublishedLog(parallel_lanes=1)
     with world.fabric.publisher("orders", linger_ms=60_000, buffer_bytes_max=400_000) as publisher:
         for number in range(4_000):
             publisher.publish(key=str(number % 50), type="Placed", data="x" * 1000)
-    assert sum(len(record) for record in world.records()) == 4_000
-    assert len(world.records()) < 4_000 / 40
+    assert sum(len(record) for record in world.packed()) == 4_000
+    assert len(world.packed()) < 4_000 / 40
 
 
 def test_records_hold_no_more_bytes_and_types_than_they_may() -> None:
-    world = World()
+    world = PublishedLog()
     big = "x" * (RECORD_PAYLOAD_BYTES_MAX // 3)
     with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
         for _ in range(6):
             publisher.publish(key="a", type="Big", data=big)
-    assert [len(record) for record in world.records()] == [2, 2, 2]
-    world = World()
+    assert [len(record) for record in world.packed()] == [2, 2, 2]
+    world = PublishedLog()
     with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
         for number in range(RECORD_TYPES_MAX + 1):
             publisher.publish(key="a", type=f"Type{number}")
-    assert [len(record) for record in world.records()] == [RECORD_TYPES_MAX, 1]
+    assert [len(record) for record in world.packed()] == [RECORD_TYPES_MAX, 1]
 
 
 def test_publish_many_returns_receipts_in_the_order_given() -> None:
-    world = World()
+    world = PublishedLog()
     receipts = world.fabric.publish_many(
         "orders", [Event(key=f"k{n % 9}", type="Placed", id=str(n)) for n in range(99)]
     )
     assert [receipt.event_id for receipt in receipts] == [str(n) for n in range(99)]
-    assert len(world.records()) <= 4
+    assert len(world.packed()) <= 4
 
 
 def test_publish_many_writes_nothing_if_one_event_is_wrong_and_names_all_that_are() -> None:
-    world = World()
+    world = PublishedLog()
     events = [Event(key="a", type="Placed"), Event(key="", type="Placed"), Event(key="b", type="x" * 200)]
     with pytest.raises(InvalidEventError) as caught:
         world.fabric.publish_many("orders", events)
     assert [problem.path for problem in caught.value.problems] == ["events[1].key", "events[2].type"]
-    assert world.records() == []
+    assert world.packed() == []
 
 
 @pytest.mark.parametrize(
@@ -306,11 +302,11 @@ def test_publish_many_writes_nothing_if_one_event_is_wrong_and_names_all_that_ar
 )
 def test_what_is_not_of_the_type_asked_for_is_refused_like_any_other_bad_value(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidEventError):
-        World().fabric.publish("orders", **{"key": "a", "type": "Placed", **wrong})
+        PublishedLog().fabric.publish("orders", **{"key": "a", "type": "Placed", **wrong})
 
 
 def test_wrong_input_is_refused_with_what_and_what_is_allowed() -> None:
-    fabric = World().fabric
+    fabric = PublishedLog().fabric
     with pytest.raises(UnknownNameError, match="'order'; there are: local, orders"):
         fabric.publish("order", key="a", type="Placed")
     with pytest.raises(
@@ -330,7 +326,7 @@ def test_wrong_input_is_refused_with_what_and_what_is_allowed() -> None:
 
 
 def test_a_lost_reply_is_settled_at_the_same_sequence() -> None:
-    world = World(nth(1, Fault.LOST_REPLY, name="log.append"))
+    world = PublishedLog(nth(1, Fault.LOST_REPLY, name="log.append"))
     assert world.fabric.publish("orders", key="a", type="Placed", id="1") == Receipt(
         origin=world.fabric.region, lane=next(iter(world.lanes())), sequence=SequenceNumber(0), event_id="1"
     )
@@ -340,8 +336,8 @@ def test_a_lost_reply_is_settled_at_the_same_sequence() -> None:
 def test_a_publish_that_failed_leaves_nothing_behind_that_is_never_freed() -> None:
     """An error knows the frames that it went through, and a frame its receipts, and a receipt its error."""
 
-    def publish() -> "weakref.ref[World]":
-        world = World(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None)
+    def publish() -> "weakref.ref[PublishedLog]":
+        world = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None)
         pending = []
         with pytest.raises(PublishFailedError), world.fabric.publisher("orders") as publisher:
             pending.append(publisher.publish(key="a", type="T"))

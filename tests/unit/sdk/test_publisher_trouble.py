@@ -12,14 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from eventfabric import Fabric, limits
+from eventfabric import limits
 from eventfabric.errors import InvalidEventError, NoThreadError, PublishFailedError, RefusedError
 from eventfabric.model.identity import LaneIndex, lane_index
-from eventfabric.model.record import Record
-from eventfabric.ports import Log
 from eventfabric.sdk.publisher import Publisher
-from tests.support.memory_fabric import HOME, STREAM, World
-from tests.support.producers import events
+from tests.support.memory_fabric import HOME, STREAM
+from tests.support.producers import events, held_up
+from tests.support.subscribed_stream import SubscribedStream
 
 LANES = 4
 KEYS = {lane_index(f"k{number}", LANES): f"k{number}" for number in range(100)}
@@ -28,30 +27,13 @@ SECONDS = 20
 """After which a test says that something hangs."""
 
 
-class Shop:
+class HeldUpProducer:
     """A fabric in memory; `before` each append may wait, or raise."""
 
     def __init__(self, *, workers: int, before: Callable[[], object] = lambda: None) -> None:
-        self.world = World(lanes=LANES)
+        self.world = SubscribedStream(lanes=LANES)
         self.before = before
-        self.fabric = Fabric(
-            self.world.topology,
-            HOME,
-            clock=self.world.clock,
-            entropy=self.world.entropy,
-            log_of=lambda stream, region: self._log(self.world.cloud.log(stream.name, region)),
-            parallel_lanes=workers,
-        )
-
-    def _log(self, log: Log) -> Log:
-        appended = log.append
-
-        def append(record: Record) -> Record | None:
-            self.before()
-            return appended(record)
-
-        log.append = append  # type: ignore[method-assign]  # on its way to the log
-        return log
+        self.fabric = held_up(self.world, lambda: self.before(), parallel_lanes=workers)
 
     def publisher(self, **settings: Any) -> Publisher:
         return self.fabric.publisher(STREAM, **{"linger_ms": 60_000, **settings})
@@ -72,7 +54,7 @@ def publish(publisher: Publisher, name: str, key: str = KEY, **more: Any) -> Any
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_callback_that_fails_harms_nobody(workers: int) -> None:
-    shop = Shop(workers=workers)
+    shop = HeldUpProducer(workers=workers)
     publisher = shop.publisher(linger_ms=1)
     publish(publisher, "e1").when_done(lambda: 1 / 0)
     within_time(publisher.flush)
@@ -83,7 +65,7 @@ def test_a_callback_that_fails_harms_nobody(workers: int) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("events_max", [1, 2, 1_000])
 def test_a_callback_may_publish_flush_and_wait_for_other_lanes(workers: int, events_max: int) -> None:
-    shop = Shop(workers=workers)
+    shop = HeldUpProducer(workers=workers)
     publisher = shop.publisher(events_max=events_max, buffer_bytes_max=3_000, linger_ms=1)
 
     def again() -> None:
@@ -101,7 +83,7 @@ def test_a_callback_may_publish_flush_and_wait_for_other_lanes(workers: int, eve
 
 
 def test_a_callback_that_publishes_again_what_failed_ends_as_soon_as_that_succeeds() -> None:
-    shop, tries = Shop(workers=1), list[str]()
+    shop, tries = HeldUpProducer(workers=1), list[str]()
 
     def refuse() -> None:
         if len(tries) < 3:
@@ -129,7 +111,7 @@ def test_a_callback_that_publishes_again_what_failed_ends_as_soon_as_that_succee
 
 
 def test_an_interruption_without_workers_leaves_nothing_counted_and_the_publisher_of_use() -> None:
-    shop = Shop(workers=0)
+    shop = HeldUpProducer(workers=0)
     publisher = shop.publisher(events_max=50, buffer_bytes_max=100_000)
 
     def interrupt() -> None:
@@ -149,7 +131,7 @@ def test_an_interruption_without_workers_leaves_nothing_counted_and_the_publishe
 def test_an_interruption_between_the_columns_of_an_event_takes_it_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shop = Shop(workers=0)
+    shop = HeldUpProducer(workers=0)
     publisher = shop.publisher()
     publish(publisher, "e1")
     bundle = publisher._bundles._open[LaneIndex(0)]
@@ -170,7 +152,7 @@ def test_an_interruption_between_the_columns_of_an_event_takes_it_back(
 
 
 def test_a_record_that_cannot_be_packed_is_an_error_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop(workers=1)
+    shop = HeldUpProducer(workers=1)
     publisher = shop.publisher()
     with monkeypatch.context() as patched:
         patched.setattr(publisher.outgoing, "batch_id", lambda: 1 / 0)
@@ -184,7 +166,7 @@ def test_a_record_that_cannot_be_packed_is_an_error_like_any_other(monkeypatch: 
 
 
 def test_where_no_thread_can_be_started_the_callers_append(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop(workers=1)
+    shop = HeldUpProducer(workers=1)
     publisher = shop.publisher(events_max=2)
 
     def refuse(*_: object) -> None:
@@ -203,7 +185,7 @@ def test_where_no_thread_can_be_started_the_callers_append(monkeypatch: pytest.M
 def test_a_lingerer_that_cannot_be_started_takes_no_event_and_is_started_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shop = Shop(workers=1)
+    shop = HeldUpProducer(workers=1)
     publisher = shop.publisher(linger_ms=1)
 
     def refuse(thread: Thread) -> None:
@@ -240,7 +222,7 @@ class Busy:
 
 
 def test_flush_waits_for_what_was_taken_before_it_and_not_for_more() -> None:
-    shop = Shop(workers=2, before=partial(Flag().wait, 0.002))
+    shop = HeldUpProducer(workers=2, before=partial(Flag().wait, 0.002))
     publisher = shop.publisher(events_max=5, buffer_bytes_max=20_000)
     with Busy(publisher, KEY, OTHER):
         pending = publish(publisher, "own")
@@ -251,7 +233,7 @@ def test_flush_waits_for_what_was_taken_before_it_and_not_for_more() -> None:
 
 @pytest.mark.parametrize("count", [1, 100])
 def test_a_large_event_and_many_at_once_get_their_turn_among_small_ones(count: int) -> None:
-    shop = Shop(workers=2, before=partial(Flag().wait, 0.002))
+    shop = HeldUpProducer(workers=2, before=partial(Flag().wait, 0.002))
     publisher = shop.publisher(buffer_bytes_max=60_000)
     with Busy(publisher, KEY, OTHER):
         large: list[tuple[str, object]] = [(KEY, {"x": "x" * (30_000 // count)})] * count
@@ -261,7 +243,7 @@ def test_a_large_event_and_many_at_once_get_their_turn_among_small_ones(count: i
 
 
 def test_json_that_is_not_ours_may_have_ends_of_lines() -> None:
-    shop = Shop(workers=0)
+    shop = HeldUpProducer(workers=0)
     data = {"raw": msgspec.Raw(b'{\n "x": 1\n}')}
     for _ in range(2):
         with shop.publisher() as publisher:
@@ -270,7 +252,7 @@ def test_json_that_is_not_ours_may_have_ends_of_lines() -> None:
 
 
 def test_what_was_drawn_from_an_iterator_before_it_failed_is_published() -> None:
-    shop = Shop(workers=0)
+    shop = HeldUpProducer(workers=0)
 
     def given() -> Iterator[tuple[str, object]]:
         for number in range(limits.PUBLISH_CHUNK_EVENTS + 10):
@@ -286,7 +268,7 @@ def test_what_was_drawn_from_an_iterator_before_it_failed_is_published() -> None
 
 @pytest.mark.parametrize("wrong", [("k",), "ke", None, ("k", {}, 1)], ids=repr)
 def test_an_item_that_is_no_key_with_its_data_is_named(wrong: Any) -> None:
-    shop = Shop(workers=0)
+    shop = HeldUpProducer(workers=0)
     given: list[Any] = [(KEY, {"n": 0}), (KEY, {"n": 1}), wrong, (KEY, {"n": 3})]
     named = pytest.raises(InvalidEventError, match=r"events\[2\]: found .*, allowed: a key and its data")
     with named, shop.publisher() as publisher:
@@ -296,7 +278,7 @@ def test_an_item_that_is_no_key_with_its_data_is_named(wrong: Any) -> None:
 
 def test_an_event_that_fits_once_fits_again() -> None:
     """Whatever is known of its key and type by then: the largest of all."""
-    shop = Shop(workers=0)
+    shop = HeldUpProducer(workers=0)
 
     def fits(size: int) -> bool:
         outgoing = shop.fabric._stream(STREAM)
@@ -337,7 +319,7 @@ WIDE = "☂" + "k" * 100
 )
 def test_what_counts_is_the_memory_that_an_event_needs(given: dict[str, Any]) -> None:
     gate, count = Flag(), 2_000
-    shop = Shop(workers=1, before=partial(gate.wait, SECONDS))
+    shop = HeldUpProducer(workers=1, before=partial(gate.wait, SECONDS))
 
     def one(number: int) -> dict[str, Any]:
         """Return attributes that are equal, but objects of their own."""

@@ -16,19 +16,20 @@ from eventfabric.errors import (
 from eventfabric.limits import REGION_PAUSE_SECONDS
 from eventfabric.model.identity import Region
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, World
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM
 from tests.support.producers import always, events, producer, records
+from tests.support.subscribed_stream import SubscribedStream
 
 
 def publish(fabric: Fabric, name: str, **options: int) -> Region:
     return fabric.publish(STREAM, key="k", type="placed", id=name, data={}, **options).origin  # type: ignore[arg-type]
 
 
-def ids(world: World, origin: Region, *, seen_in: Region | None = None) -> list[str]:
+def ids(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[str]:
     return [str(event.id) for event in events(world, origin, seen_in=seen_in)]
 
 
-def deliver(*worlds: World) -> list[str]:
+def deliver(*worlds: SubscribedStream) -> list[str]:
     """Everything moves; what was handled in these Regions."""
     for _ in range(3):
         worlds[0].cloud.replicate()
@@ -39,7 +40,7 @@ def deliver(*worlds: World) -> list[str]:
 
 
 def test_while_a_region_gives_no_reply_the_next_takes_the_events_and_the_first_is_tried_again_later() -> None:
-    world, faults = World(), {HOME: Faults(always(Fault.LOST_REQUEST)), AWAY: Faults()}
+    world, faults = SubscribedStream(), {HOME: Faults(always(Fault.LOST_REQUEST)), AWAY: Faults()}
     fabric = producer(world, faults, failover=[AWAY])
     assert publish(fabric, "1") == AWAY
     assert fabric.regions_away == {HOME}
@@ -63,7 +64,7 @@ def test_while_a_region_gives_no_reply_the_next_takes_the_events_and_the_first_i
 
 
 def test_one_batch_alone_tries_a_region_that_is_due() -> None:
-    world, faults = World(), {HOME: Faults(always(Fault.LOST_REQUEST))}
+    world, faults = SubscribedStream(), {HOME: Faults(always(Fault.LOST_REQUEST))}
     fabric = producer(world, faults, failover=[AWAY])
     publish(fabric, "1")
     world.clock.advance(REGION_PAUSE_SECONDS + 1)
@@ -75,7 +76,7 @@ def test_one_batch_alone_tries_a_region_that_is_due() -> None:
 @pytest.mark.parametrize("landed", [True, False])
 @pytest.mark.parametrize("replicated_first", [True, False])
 def test_of_a_batch_without_a_reply_one_copy_is_delivered(landed: bool, replicated_first: bool) -> None:
-    world = World()
+    world = SubscribedStream()
     fault = Fault.LOST_REPLY if landed else Fault.LOST_REQUEST
     faults = {HOME: Faults()}
     fabric = producer(world, faults, failover=[AWAY])
@@ -103,7 +104,7 @@ def test_of_a_batch_without_a_reply_one_copy_is_delivered(landed: bool, replicat
 
 
 def test_nobody_fails_over_from_a_region_that_answers() -> None:
-    world = World()
+    world = SubscribedStream()
     faults = {HOME: Faults(always(Fault.THROTTLED))}
     with pytest.raises(ContendedAppendError):
         publish(producer(world, faults, failover=[AWAY]), "1")
@@ -111,7 +112,7 @@ def test_nobody_fails_over_from_a_region_that_answers() -> None:
 
 
 def test_where_no_region_answers_the_error_says_where_the_batch_may_be_and_settles() -> None:
-    world = World()
+    world = SubscribedStream()
     faults = {region: Faults(always(Fault.LOST_REPLY, "log.append")) for region in (HOME, AWAY)}
     fabric = producer(world, faults, failover=[AWAY])
     with pytest.raises(IndeterminateAppendError, match=f"lane {AWAY}") as raised:
@@ -125,7 +126,7 @@ def test_where_no_region_answers_the_error_says_where_the_batch_may_be_and_settl
 
 
 def test_a_noted_batch_is_settled_in_its_region_alone_and_stays_unknown_until_then() -> None:
-    world = World()
+    world = SubscribedStream()
     faults = {region: Faults(always(Fault.LOST_REPLY, "log.append")) for region in (HOME, AWAY)}
     fabric = producer(world, faults, failover=[AWAY])
     with pytest.raises(IndeterminateAppendError) as raised:
@@ -139,7 +140,7 @@ def test_a_noted_batch_is_settled_in_its_region_alone_and_stays_unknown_until_th
 
 
 def test_a_batch_of_which_a_later_region_certainly_has_nothing_is_settled_in_the_first() -> None:
-    world = World()
+    world = SubscribedStream()
     faults = {HOME: Faults(always(Fault.LOST_REPLY, "log.append")), AWAY: Faults(always(Fault.THROTTLED))}
     fabric = producer(world, faults, failover=[AWAY])
     with pytest.raises(IndeterminateAppendError, match=f"lane {HOME}") as raised:
@@ -150,7 +151,7 @@ def test_a_batch_of_which_a_later_region_certainly_has_nothing_is_settled_in_the
 
 
 def test_a_put_that_is_refused_after_one_without_a_reply_is_not_said_to_have_no_effect() -> None:
-    world = World()
+    world = SubscribedStream()
 
     class Refusing:
         def __call__(self, called: str, overall: int, of_name: int) -> Fault | None:
@@ -167,7 +168,7 @@ def test_a_put_that_is_refused_after_one_without_a_reply_is_not_said_to_have_no_
 
 
 def test_a_publisher_fails_over_with_what_it_has_buffered_and_keeps_its_order() -> None:
-    world, faults = World(), {HOME: Faults()}
+    world, faults = SubscribedStream(), {HOME: Faults()}
     fabric = producer(world, faults, failover=[AWAY])
     with fabric.publisher(STREAM, linger_ms=60_000) as publisher:
         for number in range(9):
@@ -179,7 +180,7 @@ def test_a_publisher_fails_over_with_what_it_has_buffered_and_keeps_its_order() 
 
 
 def test_two_acks_are_two_regions() -> None:
-    world, faults = World(), {HOME: Faults(), AWAY: Faults()}
+    world, faults = SubscribedStream(), {HOME: Faults(), AWAY: Faults()}
     fabric = producer(world, faults)
     assert publish(fabric, "1", acks=2) == HOME
     assert ids(world, HOME, seen_in=AWAY) == ["1"]
@@ -204,7 +205,7 @@ def test_two_acks_are_two_regions() -> None:
 
 
 def test_what_two_acks_cannot_mean_is_refused() -> None:
-    fabric = producer(World())
+    fabric = producer(SubscribedStream())
     with pytest.raises(SettingError, match="acks: found 3, allowed: 1 or 2"):
         publish(fabric, "1", acks=3)
     with pytest.raises(SettingError, match="acks: found 2, allowed: 1 with once=True"):
@@ -214,7 +215,7 @@ def test_what_two_acks_cannot_mean_is_refused() -> None:
 
 
 def test_a_quorum_has_every_event_in_two_regions_without_being_asked() -> None:
-    world = World(durability="quorum")
+    world = SubscribedStream(durability="quorum")
     faults = {region: Faults() for region in (HOME, AWAY, FAR)}
     assert publish(producer(world, faults), "1", acks=2) == HOME
     assert faults[AWAY].calls == faults[FAR].calls == []
@@ -236,11 +237,11 @@ def test_regions_to_fail_over_to_are_others_of_the_fabric(
     failover: list[str], error: type[Exception], match: str
 ) -> None:
     with pytest.raises(error, match=match):
-        producer(World(), failover=failover)
+        producer(SubscribedStream(), failover=failover)
 
 
 def test_a_third_region_is_tried_where_the_second_is_silent_too() -> None:
-    world = World(durability="quorum")
+    world = SubscribedStream(durability="quorum")
     faults = {HOME: Faults(always(Fault.LOST_REPLY, "log.append")), AWAY: Faults(always(Fault.LOST_REQUEST))}
     fabric = producer(world, faults, failover=[AWAY, FAR])
     assert publish(fabric, "1") == FAR
@@ -251,7 +252,7 @@ def test_a_third_region_is_tried_where_the_second_is_silent_too() -> None:
 
 
 def test_a_region_is_tried_again_in_time_though_the_clock_is_set_back() -> None:
-    world, faults = World(), {HOME: Faults(always(Fault.LOST_REQUEST))}
+    world, faults = SubscribedStream(), {HOME: Faults(always(Fault.LOST_REQUEST))}
     fabric = producer(world, faults, failover=[AWAY])
     assert publish(fabric, "1") == AWAY
     faults[HOME].heal()

@@ -26,7 +26,8 @@ from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from tests.support.failing_handlers import retry
-from tests.support.memory_fabric import AWAY, HOME, STREAM, SUBSCRIPTION, World, event
+from tests.support.memory_fabric import AWAY, HOME, STREAM, event
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 
 Verify = Callable[[Step], bool]
@@ -46,13 +47,13 @@ class Mortal:
             raise error.__cause__ or error from None
 
 
-class Shop:
+class ChargingHandler:
     """A handler that charges at another side, which remembers what it was asked for by which key."""
 
     def __init__(
         self, *, faults: Faults | None = None, verify: Verify | None = None, **subscription: Any
     ) -> None:
-        self.world = World(**subscription)
+        self.world = SubscribedStream(**subscription)
         self.faults = faults or Faults()
         self.verify = verify
         self.charged: list[str] = []
@@ -94,14 +95,14 @@ def raise_(error: BaseException) -> Callable[[], None]:
 
 
 def test_a_step_is_done_once_and_its_result_is_there_again() -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     shop.attempt(EVENT)
     shop.attempt(EVENT)
     assert (shop.charged, shop.results) == ([KEY], ["charge e1", "charge e1"])
 
 
 def test_events_of_two_sources_that_gave_the_same_id_have_steps_of_their_own() -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     for source in ("/till", "/web", "/till"):
         shop.set_to = f"charge of {source}"
         shop.attempt(Event(id="1", type="placed", key="k", source=source))
@@ -110,7 +111,7 @@ def test_events_of_two_sources_that_gave_the_same_id_have_steps_of_their_own() -
 
 
 def test_a_step_costs_two_writes_and_one_where_it_is_done() -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     shop.attempt(EVENT)
     assert shop.faults.calls == ["steps.begin", "steps.finish"]
     shop.attempt(EVENT)
@@ -119,7 +120,7 @@ def test_a_step_costs_two_writes_and_one_where_it_is_done() -> None:
 
 @pytest.mark.parametrize("result", [None, 0, "", [1, {"a": None}], "☃"], ids=repr)
 def test_results_come_back_as_they_were(result: object) -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     shop.set_to = result
     for _ in range(2):
         shop.attempt(EVENT)
@@ -132,7 +133,7 @@ def test_results_come_back_as_they_were(result: object) -> None:
     ids=["tuple", "integer key", "object", "nan", "bytes", "long"],
 )
 def test_a_result_that_cannot_come_back_is_refused_and_the_effect_stays_noted(result: object) -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     shop.set_to = result
     with pytest.raises(HandlerError, match=r"step 'charge': result: found .*, allowed: plain JSON"):
         shop.attempt(EVENT)
@@ -141,7 +142,7 @@ def test_a_result_that_cannot_come_back_is_refused_and_the_effect_stays_noted(re
 
 
 def test_a_step_whose_block_raised_begins_again() -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     shop.before = raise_(TimeoutError("no answer"))
     with pytest.raises(TimeoutError):
         shop.attempt(EVENT)
@@ -151,7 +152,7 @@ def test_a_step_whose_block_raised_begins_again() -> None:
 
 
 def test_a_raised_error_is_not_replaced_by_that_of_a_lost_note() -> None:
-    shop = Shop(faults=Faults(nth(1, Fault.THROTTLED, name="steps.forget")))
+    shop = ChargingHandler(faults=Faults(nth(1, Fault.THROTTLED, name="steps.forget")))
     shop.before = raise_(TimeoutError("no answer"))
     with pytest.raises(TimeoutError):
         shop.attempt(EVENT)
@@ -160,7 +161,7 @@ def test_a_raised_error_is_not_replaced_by_that_of_a_lost_note() -> None:
 
 
 def test_with_verify_an_error_leaves_it_in_doubt_too() -> None:
-    shop = Shop(verify=lambda step: step.key in shop.charged)
+    shop = ChargingHandler(verify=lambda step: step.key in shop.charged)
     shop.after = raise_(TimeoutError("no answer, and charged all the same"))
     with pytest.raises(TimeoutError):
         shop.attempt(EVENT)
@@ -177,7 +178,7 @@ def test_verify_decides_what_a_crash_left(charged: bool) -> None:
             return True
         return False
 
-    shop = Shop(verify=was_charged)
+    shop = ChargingHandler(verify=was_charged)
     crash = raise_(SimulatedCrash())
     shop.before, shop.after = (shop.before, crash) if charged else (crash, shop.after)
     with pytest.raises(SimulatedCrash):
@@ -198,7 +199,7 @@ def test_verify_that_raises_is_asked_again_and_one_that_shrugs_is_named() -> Non
             raise found
         return found  # type: ignore[no-any-return]
 
-    shop = Shop(faults=Faults(nth(1, Fault.LOST_REPLY, name="steps.begin")), verify=answer)
+    shop = ChargingHandler(faults=Faults(nth(1, Fault.LOST_REPLY, name="steps.begin")), verify=answer)
     for expected in (OutcomeUnknownError, HandlerError, PermissionError):
         with pytest.raises(expected):
             shop.attempt(EVENT)
@@ -211,7 +212,7 @@ def test_a_block_that_does_not_ask_is_named_at_its_first_attempt() -> None:
         with delivery.once("charge"):
             shop.charged.append("again and again")
 
-    shop = Shop()
+    shop = ChargingHandler()
     shop.handler._function = careless
     with pytest.raises(HandlerError, match=r"must ask step\.done"):
         shop.attempt(EVENT)
@@ -229,7 +230,7 @@ def test_a_block_that_does_not_ask_is_named_at_its_first_attempt() -> None:
     ids=["empty", "slash", "long", "number", "outside"],
 )
 def test_wrong_use_is_named(use: Callable[[Any], object], message: str) -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     shop.handler._function = lambda event, delivery: use(delivery)
     with pytest.raises(HandlerError, match=message):
         shop.attempt(EVENT)
@@ -238,7 +239,7 @@ def test_wrong_use_is_named(use: Callable[[Any], object], message: str) -> None:
 
 def test_a_step_after_its_delivery_is_refused() -> None:
     kept: list[Delivery] = []
-    shop = Shop()
+    shop = ChargingHandler()
     shop.handler._function = lambda event, delivery: kept.append(delivery)
     shop.attempt(EVENT)
     with pytest.raises(HandlerError, match="its delivery has ended"):
@@ -254,7 +255,7 @@ def test_handlers_of_several_events_say_whose_step_it_is() -> None:
         if shop.charged[-1].endswith("e3"):
             delivery.once("charge")
 
-    shop = Shop()
+    shop = ChargingHandler()
     maker = shop.handler._steps
     shop.handler = SubscriberHandler(charge_all, clock=shop.world.clock, transactional=False, steps=maker)
     attempt = Attempt(SUBSCRIPTION, 1, 10**15)
@@ -265,7 +266,7 @@ def test_handlers_of_several_events_say_whose_step_it_is() -> None:
 
 
 def test_a_crash_in_a_step_without_verify_makes_a_dead_letter_of_that_event_alone() -> None:
-    shop = Shop(faults=Faults(nth(1, Fault.CRASH_AFTER, name="steps.begin")))
+    shop = ChargingHandler(faults=Faults(nth(1, Fault.CRASH_AFTER, name="steps.begin")))
     shop.world.put(*(event(f"e{n}", key=f"k{n}") for n in range(4)))
     with pytest.raises(SimulatedCrash):
         shop.world.deliver()
@@ -283,7 +284,7 @@ def test_a_crash_in_a_step_without_verify_makes_a_dead_letter_of_that_event_alon
 def test_with_verify_each_of_many_charges_happens_once_whatever_crashes(seed: int) -> None:
     kinds = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED]
     faults = Faults(at_random(0.05, kinds, seed=seed))
-    shop = Shop(faults=faults, verify=lambda step: step.key in shop.charged, **retry(attempts=100))
+    shop = ChargingHandler(faults=faults, verify=lambda step: step.key in shop.charged, **retry(attempts=100))
     names = [f"e{n}" for n in range(200)]
     for start in range(0, 200, 10):
         shop.world.put(*(event(name, key=name) for name in names[start : start + 10]))
@@ -309,7 +310,7 @@ def test_with_verify_each_of_many_charges_happens_once_whatever_crashes(seed: in
 
 
 def test_a_step_that_could_not_be_noted_is_not_begun() -> None:
-    shop = Shop(faults=Faults(nth(1, Fault.THROTTLED, name="steps.begin")))
+    shop = ChargingHandler(faults=Faults(nth(1, Fault.THROTTLED, name="steps.begin")))
     with pytest.raises(ThrottledError):
         shop.attempt(EVENT)
     assert shop.charged == []
@@ -319,7 +320,7 @@ def test_a_step_that_could_not_be_noted_is_not_begun() -> None:
 
 @pytest.mark.parametrize("done", [True, False], ids=["done", "in doubt"])
 def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     ours = shop.world.cloud.steps(STREAM, HOME)
     theirs = shop.world.cloud.steps(STREAM, AWAY)
     key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
@@ -340,7 +341,7 @@ def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
 
 @pytest.mark.parametrize("happened", [True, False])
 def test_what_a_former_owner_left_in_doubt_is_settled_as_the_handler_sees_it(happened: bool) -> None:
-    shop = Shop()
+    shop = ChargingHandler()
     world = shop.world
     ours = world.cloud.steps(STREAM, HOME)
     theirs = world.cloud.steps(STREAM, AWAY)
@@ -368,7 +369,7 @@ def test_what_a_former_owner_left_in_doubt_is_settled_as_the_handler_sees_it(hap
 
 
 def test_without_a_handover_other_regions_records_are_their_own() -> None:
-    world = World()
+    world = SubscribedStream()
     key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
     world.cloud.steps(STREAM, AWAY).begin(key)
     world.cloud.replicate()

@@ -6,13 +6,14 @@ from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.operations.failover import Failover
 from tests.support.failing_handlers import retry
-from tests.support.memory_fabric import AWAY, HOME, STREAM, SUBSCRIPTION, World
+from tests.support.memory_fabric import AWAY, HOME, STREAM
 from tests.support.recording_handler import Recorder
-from tests.unit.sdk.test_steps import EVENT, KEY, Shop
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
+from tests.unit.sdk.test_steps import EVENT, KEY, ChargingHandler
 
 
 def test_a_step_whose_note_is_replicated_last_is_made_again_by_the_key_that_the_other_side_knows() -> None:
-    shop = Shop(**retry(immediate=0, attempts=5))
+    shop = ChargingHandler(**retry(immediate=0, attempts=5))
     shop.world.put(EVENT)
     failing = [True]
 
@@ -21,7 +22,7 @@ def test_a_step_whose_note_is_replicated_last_is_made_again_by_the_key_that_the_
         if failing:
             raise ValueError("behind the step")
 
-    def deliver(world: World, others: tuple[Region, ...]) -> None:
+    def deliver(world: SubscribedStream, others: tuple[Region, ...]) -> None:
         steps = world.cloud.steps(STREAM, world.region)
         maker = StepMaker(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lambda: steps, others)
         handler = SubscriberHandler(charge, clock=world.clock, transactional=False, steps=maker)

@@ -21,19 +21,20 @@ from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import Failing, named, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 OF = (StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
 
 
-def opened(world: World, *, probe_seconds: float) -> None:
+def opened(world: SubscribedStream, *, probe_seconds: float) -> None:
     """Open the circuit; its next probe is due so many seconds from now."""
     probe_ms = world.clock.now_ms() + int(1000 * probe_seconds)
     to = Circuit(CircuitState.OPEN, "downstream is down", since_ms=world.clock.now_ms(), probe_ms=probe_ms)
     assert world.ledger.switch(*OF, Circuit(), to)
 
 
-def reconciled(world: World, ports: Ports | None = None) -> list[Finding]:
+def reconciled(world: SubscribedStream, ports: Ports | None = None) -> list[Finding]:
     reconciler = Reconciler(
         world.stream, region=world.region, ports=ports or world.ports(), telemetry=world.telemetry
     )
@@ -72,7 +73,7 @@ def test_a_lane_that_waits_for_a_probe_that_nobody_makes_is_rung_by_reconciliati
     assert world.recorder.ids() == (["a1", "a2"] if found else ["a1"])
 
 
-def a_replica_without_its_head() -> World:
+def a_replica_without_its_head() -> SubscribedStream:
     """A lane of two records, the first of which is lost in the other Region before anybody delivered it there."""
     world = world_of(Failing({}), *named("a1", "a2"), retention_days=1, deliver="everywhere")
     world.cloud.replicate()
@@ -142,7 +143,7 @@ def test_a_sequence_in_a_record_behind_a_missing_one_is_waited_for_at_the_missin
 class _Arriving:
     """ports.Log of which a lost head comes once the newest record was looked for so many times."""
 
-    def __init__(self, world: World, head: Item, *, after: int) -> None:
+    def __init__(self, world: SubscribedStream, head: Item, *, after: int) -> None:
         self._world = world
         self._head = head
         self._left = after

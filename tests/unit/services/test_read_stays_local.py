@@ -29,7 +29,8 @@ from eventfabric.wire import cursor_item, marks_item, record_item
 from eventfabric.wire.keys import circuit_key, cursor_key, marks_key
 from eventfabric.wire.payload_codec import unpack
 from tests.support.failing_handlers import Failing, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, batch_of, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, batch_of, event
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -51,9 +52,9 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
-def poisoned(fields: dict[str, Any] | None = None, *, delivered: int = 1) -> World:
+def poisoned(fields: dict[str, Any] | None = None, *, delivered: int = 1) -> SubscribedStream:
     """Two lanes with events that are delivered, and behind the first one's an item that nobody can read."""
-    world = World()
+    world = SubscribedStream()
     for _ in range(delivered):
         world.put(event("a1"))
         world.put(event("b1"), of=OTHER)
@@ -64,23 +65,23 @@ def poisoned(fields: dict[str, Any] | None = None, *, delivered: int = 1) -> Wor
     return world
 
 
-def log_table(world: World) -> Any:
+def log_table(world: SubscribedStream) -> Any:
     return world.cloud.log_table(world.stream.name, HOME)
 
 
-def ledger_table(world: World) -> Any:
+def ledger_table(world: SubscribedStream) -> Any:
     return world.cloud.regions[HOME].table(world.topology.ledger.name)
 
 
-def spoil(world: World, key: dict[str, Any], **fields: Any) -> None:
+def spoil(world: SubscribedStream, key: dict[str, Any], **fields: Any) -> None:
     """Change fields of an item of the ledger."""
     table = ledger_table(world)
     table.write("Put", {"Item": {**(table.get(key, consistent=True) or key), **fields}})
 
 
-def spoiled_cursor() -> World:
+def spoiled_cursor() -> SubscribedStream:
     """Both lanes delivered, and the first one's cursor not as any version writes it."""
-    world = World()
+    world = SubscribedStream()
     world.put(event("a1"))
     world.put(event("b1"), of=OTHER)
     world.relay_all()
@@ -89,7 +90,7 @@ def spoiled_cursor() -> World:
     return world
 
 
-def pass_over(world: World, *, repair: bool = True) -> list[Finding]:
+def pass_over(world: SubscribedStream, *, repair: bool = True) -> list[Finding]:
     reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
     return list(reconciler.run(repair=repair, full=True))
 
@@ -106,7 +107,7 @@ class TestALogItem:
         assert appender.append(OTHER, batch_of([event("b3")], b"4" * 16)).sequence == 1
 
     def test_publishing_onto_it_by_an_older_tail_is_refused_as_well(self) -> None:
-        world = World()
+        world = SubscribedStream()
         appender = world.appender()
         appender.append(LANE, batch_of([event("a1")], b"1" * 16))  # remembers the tail
         item = record_item.to_item(world.record(world.origin_log.tail(LANE), event("a2")))
@@ -177,7 +178,7 @@ class TestALogItem:
             record_at(tail, LANE, batch_of([event("a")], b"1" * 16), now_ms=1, retention_seconds=None)
 
 
-def replay_of(world: World) -> Replay:
+def replay_of(world: SubscribedStream) -> Replay:
     ports = world.ports()
     return Replay(
         world.subscription,
@@ -233,7 +234,7 @@ class TestALedgerItem:
         assert failover.hand_over()
 
     def test_marks_are_written_anew_by_a_repair_and_kept_for_whoever_only_looks(self) -> None:
-        world = World()
+        world = SubscribedStream()
         world.put(event("a1"))
         world.relay_all()
         world.deliver_all()
@@ -252,7 +253,7 @@ class TestALedgerItem:
         assert pass_over(world) == []
 
     def test_a_circuit_stops_its_subscription_and_the_pass_goes_on(self) -> None:
-        world = World()
+        world = SubscribedStream()
         world.put(event("a1"))
         spoil(
             world,
@@ -324,7 +325,7 @@ class TestBoundsBeforeMemory:
             tracemalloc.stop()
 
     def test_the_lane_stops_there_with_what_cannot_be_read_and_the_other_goes_on(self) -> None:
-        world = World()
+        world = SubscribedStream()
         payload = b"\4" + zstd.compress(self.HOSTILE["shared headers of a million ids"](), 19)
         batch = Batch(BatchId(b"h" * 16), 1000, frozenset({"placed"}), payload)
         world.origin_log.append(
@@ -343,7 +344,7 @@ class TestBoundsBeforeMemory:
 
 
 def world_stream() -> Any:
-    return World().key_of(LANE).stream
+    return SubscribedStream().key_of(LANE).stream
 
 
 @pytest.mark.parametrize(

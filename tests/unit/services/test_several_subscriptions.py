@@ -1,7 +1,5 @@
 """A fabric with several subscriptions: what is not to be looked at for one of them does not end the look at others."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from eventfabric.definition.file import parse_definition
@@ -9,20 +7,16 @@ from eventfabric.errors import FailoverError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START, LaneKey
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
-from eventfabric.model.record import EMPTY_TAIL, Record, record_at
-from eventfabric.ports import Ports
+from eventfabric.model.record import Record
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
-from eventfabric.testing.memory.clock import MemoryClock
-from eventfabric.testing.memory.cloud import MemoryCloud
-from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire import cursor_item
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, Counting, batch_of, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, Counting, MemoryFabric, event
 
 DEFINITION = f"""
     [fabric]
@@ -51,27 +45,11 @@ DEFINITION = f"""
 """
 
 
-@dataclass
-class Shop:
+class SeveralSubscriptions(MemoryFabric):
     """The fabric in memory, nothing in it yet."""
 
-    topology: Topology
-    cloud: MemoryCloud
-    clock: MemoryClock
-
-    @classmethod
-    def new(cls) -> "Shop":
-        topology, clock = Topology(parse_definition(DEFINITION)), MemoryClock()
-        return cls(topology, MemoryCloud(topology, clock=clock, entropy=SeededEntropy()), clock)
-
-    def ports(self, region: Region) -> Ports:
-        return self.cloud.ports(region)
-
-    def put(self) -> Record:
-        batch = batch_of([event("a1")], bytes(16))
-        record = record_at(EMPTY_TAIL, LANE, batch, now_ms=self.clock.now_ms(), retention_seconds=None)
-        assert self.cloud.log(STREAM, HOME).append(record) is None
-        return record
+    def __init__(self) -> None:
+        super().__init__(Topology(parse_definition(DEFINITION)))
 
     def put_cursor(self, subscription: str, record: Record) -> None:
         """Put a cursor as it is when everything up to the end of a record is handled."""
@@ -100,12 +78,12 @@ def by_hand() -> Circuit:
 
 class TestHandovers:
     def test_only_what_both_regions_have_and_the_source_delivers_is_handed_over(self) -> None:
-        handed = [(one.name, owner) for one, owner in Shop.new().failover().handed()]
+        handed = [(one.name, owner) for one, owner in SeveralSubscriptions().failover().handed()]
         owner = Owner(HOME, HOME, 0, HOME)
         assert handed == [("billing", owner), ("charging", owner)]
 
     def test_one_that_is_paused_by_hand_does_not_keep_the_others_from_being_paused(self) -> None:
-        shop = Shop.new()
+        shop = SeveralSubscriptions()
         shop.switch("billing", by_hand())
         shop.failover().drain(shop.clock.advance)
         assert (shop.circuit("billing").reason, shop.circuit("charging").reason) == (
@@ -114,8 +92,8 @@ class TestHandovers:
         )
 
     def test_what_somebody_pauses_by_hand_meanwhile_stays_so_where_the_source_is_not_drained(self) -> None:
-        shop = Shop.new()
-        shop.put()
+        shop = SeveralSubscriptions()
+        shop.put(event("a1"))
 
         def wait(seconds: float) -> None:
             if shop.circuit("billing").reason != "by hand":
@@ -130,7 +108,7 @@ class TestHandovers:
         )
 
     def test_lanes_go_back_and_forth_each_time_with_a_higher_number(self) -> None:
-        shop = Shop.new()
+        shop = SeveralSubscriptions()
         for source, target in ((HOME, AWAY), (AWAY, HOME), (HOME, AWAY)):
             Failover(shop.topology, source=source, target=target, ports=shop.ports(target)).hand_over("why")
             shop.cloud.replicate()
@@ -140,8 +118,8 @@ class TestHandovers:
         assert standing.written(HOME, HOME) == Owner(HOME, HOME, 2, HOME, now_ms, "why", version=1)
 
     def test_what_was_delivered_and_has_no_parked_keys_is_ready(self) -> None:
-        shop = Shop.new()
-        record = shop.put()
+        shop = SeveralSubscriptions()
+        record = shop.put(event("a1"))
         for name in ("billing", "charging"):
             shop.put_cursor(name, record)
         shop.cloud.replicate()
@@ -154,8 +132,8 @@ class TestHandovers:
 
 class TestProofs:
     def test_one_that_another_region_delivers_or_that_never_began_does_not_hide_the_others(self) -> None:
-        shop = Shop.new()
-        record = shop.put()
+        shop = SeveralSubscriptions()
+        record = shop.put(event("a1"))
         shop.put_cursor("charging", record)
         names = ["audit", "billing", "charging"]
         every = [shop.topology.subscription(name) for name in names]
@@ -166,8 +144,8 @@ class TestProofs:
 
 class TestPasses:
     def test_each_subscription_that_this_region_delivers_is_looked_at(self) -> None:
-        shop, telemetry = Shop.new(), Counting()
-        shop.put_cursor("charging", shop.put())
+        shop, telemetry = SeveralSubscriptions(), Counting()
+        shop.put_cursor("charging", shop.put(event("a1")))
         shop.clock.advance(3_600)
         stream = shop.topology.stream(STREAM)
         passing = Reconciler(stream, region=HOME, ports=shop.ports(HOME), telemetry=telemetry)

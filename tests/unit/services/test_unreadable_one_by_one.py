@@ -12,16 +12,17 @@ from eventfabric.services.backfill.request import Wanted
 from eventfabric.wire import parked_item
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import Failing, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def ledger_items(world: World, region: str, found: str) -> list[Item]:
+def ledger_items(world: SubscribedStream, region: str, found: str) -> list[Item]:
     """The ledger's items whose keys have that in them."""
     table = world.cloud.regions[region].table(world.topology.ledger.name)
     return [item for item in table.items if found in item["pk"]["S"] + " " + item["sk"]["S"]]
 
 
-def put(world: World, region: str, item: Item) -> None:
+def put(world: SubscribedStream, region: str, item: Item) -> None:
     world.cloud.regions[region].table(world.topology.ledger.name).write("Put", {"Item": item})
 
 
@@ -78,7 +79,10 @@ def test_what_was_parked_alone_is_named_after_its_own_event_whatever_waits_in_it
     failure = Failure("shop:Bad", "", "", "", attempts=1, crashes=0, first_ms=1, last_ms=1)
     places = (Place(SequenceNumber(first), SequenceNumber(first)),)
     written = parked_item.to_item(
-        World().key_of(LANE), HOME, Parked(id, "a", ParkedState.RETRYING, places, 1, failure), token=b""
+        SubscribedStream().key_of(LANE),
+        HOME,
+        Parked(id, "a", ParkedState.RETRYING, places, 1, failure),
+        token=b"",
     )
     if is_sound:
         assert parked_item.from_item(written).id == id
@@ -87,8 +91,8 @@ def test_what_was_parked_alone_is_named_after_its_own_event_whatever_waits_in_it
             parked_item.from_item(written)
 
 
-def with_a_backfill() -> tuple[World, Backfiller, str]:
-    world = World()
+def with_a_backfill() -> tuple[SubscribedStream, Backfiller, str]:
+    world = SubscribedStream()
     for number in range(3):
         world.put(event(f"a{number}"))
         world.put(event(f"b{number}"), of=lane(1))

@@ -21,9 +21,10 @@ from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
 from eventfabric.wire.ledger_commit import Refusal
 from eventfabric.wire.outbox_request import outcome_of
-from tests.support.memory_fabric import HOME, LANE, World, event
+from tests.support.memory_fabric import HOME, LANE, event
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_deliver_exactly_once import Writing, each_of_its_key, put_of, world_of
-from tests.unit.services.publishing.test_outbox import World as OutboxWorld
+from tests.unit.services.publishing.test_outbox import OutboxProducers
 
 BUSY = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ThrottlingOfSomeNewKind"]
 
@@ -49,7 +50,7 @@ def test_a_busy_row_does_not_refuse_a_producers_transaction(busy: str) -> None:
 
 @pytest.mark.parametrize("code", [THROTTLE, CONFLICT])
 def test_a_producers_transaction_waits_for_a_busy_row(code: str) -> None:
-    world = OutboxWorld()
+    world = OutboxProducers()
     refuse_times(world.own, 3, code, "Put")
     with world.fabric().transaction() as transaction:
         transaction.put("own", {"id": "A-1"})
@@ -58,7 +59,7 @@ def test_a_producers_transaction_waits_for_a_busy_row(code: str) -> None:
 
 
 def test_a_row_that_stays_busy_ends_a_producers_transaction_as_contended_and_not_as_refused() -> None:
-    world = OutboxWorld()
+    world = OutboxProducers()
     refuse_times(world.own, 10**6, THROTTLE, "Put")
     transaction = world.fabric(timeout_seconds=1).transaction()
     transaction.put("own", {"id": "A-1"})
@@ -69,7 +70,7 @@ def test_a_row_that_stays_busy_ends_a_producers_transaction_as_contended_and_not
 
 
 def test_a_producer_waits_for_another_producers_transaction_at_the_tail() -> None:
-    world = World()
+    world = SubscribedStream()
     refuse_times(world.cloud.log_table(world.stream.name, HOME), 3, CONFLICT, "Put")
     record = world.record(EMPTY_TAIL, event("e"))
     batch = Batch(record.batch_id, record.count, record.types, record.payload)
@@ -98,7 +99,7 @@ class OutOfReach:
 )
 def test_a_step_that_cannot_be_noted_uses_up_no_attempt(error: Exception) -> None:
     handler = OutOfReach(30, error)
-    world = World(handler=handler)
+    world = SubscribedStream(handler=handler)
     world.put(event("e"))
     world.deliver()
     while world.parked():

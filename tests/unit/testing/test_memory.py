@@ -15,7 +15,8 @@ from eventfabric.testing.memory.region import MemoryRegion, TransactionCancelled
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.stream import Change
 from eventfabric.testing.memory.table import ConditionFailedError, MemoryTable
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 
 TABLE = "shop-orders"
 
@@ -70,12 +71,12 @@ def test_what_failed_in_a_batch_comes_again_from_there_on() -> None:
     assert [change.key for change in reader.take(3)] == [("b",), ("c",)]
 
 
-def away_items(world: World) -> int:
+def away_items(world: SubscribedStream) -> int:
     return len(world.cloud.regions[AWAY].table(TABLE).items)
 
 
 def test_a_record_passes_to_the_other_region_bit_for_bit_and_not_back() -> None:
-    world = World()
+    world = SubscribedStream()
     record = world.put(event("a"))
     assert world.cloud.replicate() == 1
     assert world.cloud.log("orders", AWAY).read(LANE, record.sequence, records_max=1).records == (record,)
@@ -83,7 +84,7 @@ def test_a_record_passes_to_the_other_region_bit_for_bit_and_not_back() -> None:
 
 
 def test_only_a_regions_own_records_pass() -> None:
-    world = World()
+    world = SubscribedStream()
     foreign = world.record(EMPTY_TAIL, event("a"), of=lane(0, AWAY))
     world.origin_log.append(foreign)
     assert world.cloud.replicate() == 0
@@ -91,7 +92,7 @@ def test_only_a_regions_own_records_pass() -> None:
 
 
 def test_a_cursor_passes_and_stays_its_regions_own() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
     world.deliver()
     world.cloud.replicate()
@@ -100,7 +101,7 @@ def test_a_cursor_passes_and_stays_its_regions_own() -> None:
 
 
 def test_a_cut_region_gets_what_it_missed_when_it_is_healed() -> None:
-    world = World()
+    world = SubscribedStream()
     world.cloud.cut(AWAY)
     world.put(event("a"))
     assert world.cloud.replicate() == 0
@@ -109,7 +110,7 @@ def test_a_cut_region_gets_what_it_missed_when_it_is_healed() -> None:
 
 
 def test_a_lagging_link_lets_nothing_younger_pass() -> None:
-    world = World()
+    world = SubscribedStream()
     for link in world.cloud.links:
         link.lag_ms = 2000
     world.put(event("a"))
@@ -257,7 +258,7 @@ def test_a_transaction_with_the_token_of_one_that_is_done_is_done_and_changes_no
 
 
 def test_moved_dead_letters_come_under_new_ids() -> None:
-    world = World()
+    world = SubscribedStream()
     for tail in (1, 2):
         world.queue.send(str(tail), group="lane", deduplication_id=str(tail))
     dead = world.cloud.regions[HOME].queues["shop-billing-dead.fifo"]

@@ -8,7 +8,8 @@ from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.region import MemoryRegion, TransactionCancelledError
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
 from eventfabric.wire.keys import Item
-from tests.support.memory_fabric import AWAY, HOME, World, event
+from tests.support.memory_fabric import AWAY, HOME, event
+from tests.support.subscribed_stream import SubscribedStream
 
 TABLE = "shop-orders"
 
@@ -63,7 +64,7 @@ def test_a_transaction_of_more_than_4_mb_is_refused_though_each_item_fits() -> N
 
 
 def test_expiry_removes_what_is_past_its_time_and_replicates_from_where_it_happens() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
     home, away = (world.cloud.regions[name].table(TABLE) for name in (HOME, AWAY))
     item = home.items[0]

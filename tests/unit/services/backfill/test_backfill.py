@@ -11,7 +11,8 @@ from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.services.backfill.copy_slice import Ending
-from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import STREAM, lane
 from tests.support.messages import TextWith
 
 
@@ -20,12 +21,12 @@ def bounds(found: list[SliceProgress]) -> list[tuple[int, int, int]]:
     return [(p.slice.start.sequence, p.slice.end.sequence, p.missing) for p in found]
 
 
-def preview(world: Copying, *ranges: LaneRange, **settings: object) -> list[SliceProgress]:
+def preview(world: BackfillRegions, *ranges: LaneRange, **settings: object) -> list[SliceProgress]:
     return list(world.backfiller().preview(world.wanted(*ranges, **settings)))
 
 
 def test_an_empty_region_gets_every_lane_item_for_item() -> None:
-    world = Copying()
+    world = BackfillRegions()
     for number in range(3):
         world.fill(5, of=lane(number))
     world.fill(2, of=lane(1, TARGET))
@@ -41,7 +42,7 @@ def test_an_empty_region_gets_every_lane_item_for_item() -> None:
 
 
 def test_an_empty_target_is_never_read_and_the_source_only_once() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(250)
     backfill = world.begin()
     (progress,) = world.slices(backfill)
@@ -55,7 +56,7 @@ def test_an_empty_target_is_never_read_and_the_source_only_once() -> None:
 
 
 def test_slices_meet_in_seams_that_the_source_knows() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(10)
     found = preview(world, slice_events=250)
     assert bounds(found) == [(0, 300, 300), (300, 600, 300), (600, 900, 300), (900, 1000, 100)]
@@ -66,13 +67,13 @@ def test_slices_meet_in_seams_that_the_source_knows() -> None:
 
 def test_a_lane_is_cut_into_a_few_slices_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BACKFILL_SLICE_EVENTS", 100)
-    world = Copying()
+    world = BackfillRegions()
     world.fill(100)
     assert len(preview(world)) == limits.BACKFILL_LANE_SLICES
 
 
 def test_only_what_is_missing_is_planned() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(400)
     there = [r for n, r in enumerate(made) if n not in range(50, 60) and n != 70 and n not in (250, 399)]
     world.copy_to_target(there)
@@ -85,7 +86,7 @@ def test_only_what_is_missing_is_planned() -> None:
 
 
 def test_what_the_target_has_within_a_slice_is_not_written_again() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(20)
     world.copy_to_target(made[1:19:2])
     backfill = world.begin()
@@ -96,7 +97,7 @@ def test_what_the_target_has_within_a_slice_is_not_written_again() -> None:
 
 
 def test_a_source_that_lacks_what_the_target_has_is_good_enough() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(9)
     world.copy_to_target([made[1], made[4], made[5], made[8]])
     for record in (made[4], made[5]):
@@ -106,7 +107,7 @@ def test_a_source_that_lacks_what_the_target_has_is_good_enough() -> None:
 
 
 def test_a_hole_in_the_source_fails_its_slice_and_no_other() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(10)
     world.remove(made[4])
     backfill = world.begin(slice_events=300)
@@ -117,7 +118,7 @@ def test_a_hole_in_the_source_fails_its_slice_and_no_other() -> None:
     (failure,) = report.total.failures
     assert failure == TextWith(f"record 400 of lane {lane()}", "source has nothing", "to 500")
     # Somebody brings the record back: what failed goes on from where it is.
-    world.put(made[4], region=SOURCE)
+    world.overwrite(made[4], region=SOURCE)
     world.backfiller().resume(backfill.id)
     (copied,) = world.run(backfill)
     assert (copied.ending, copied.progress.copied_records) == (Ending.DONE, 3)
@@ -127,9 +128,9 @@ def test_a_hole_in_the_source_fails_its_slice_and_no_other() -> None:
 
 @pytest.mark.parametrize("place", ["before a gap", "after a gap", "at the end", "in one record"])
 def test_a_divergence_stops_its_slice_and_nothing_is_overwritten(place: str) -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(10)
-    other = Copying()
+    other = BackfillRegions()
     other.clock.advance(1)
     theirs = other.fill(10)
     world.copy_to_target(
@@ -152,11 +153,11 @@ def test_a_divergence_stops_its_slice_and_nothing_is_overwritten(place: str) -> 
 
 
 def test_a_record_that_changes_under_way_is_never_written() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(3)
     backfill = world.begin()
     (progress,) = world.slices(backfill)
-    world.put(replace(made[1], chain=Chain(bytes(16))), region=SOURCE)
+    world.overwrite(replace(made[1], chain=Chain(bytes(16))), region=SOURCE)
     copied = world.backfiller().copier(backfill.id).copy(progress)
     assert copied.ending is Ending.FAILED
     assert "does not extend the chain" in copied.progress.failure
@@ -164,7 +165,7 @@ def test_a_record_that_changes_under_way_is_never_written() -> None:
 
 
 def test_another_record_in_the_way_is_told_and_stays() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(3)
     backfill = world.begin()
     (progress,) = world.slices(backfill)
@@ -176,14 +177,14 @@ def test_another_record_in_the_way_is_told_and_stays() -> None:
 
 
 def test_an_expiry_that_was_taken_off_is_no_divergence() -> None:
-    world = Copying(retention_days=1)
+    world = BackfillRegions(retention_days=1)
     made = world.fill(3)
     world.copy_to_target([made[0], replace(made[1], expires_at=None)])
     assert {copied.ending for copied in world.run(world.begin())} == {Ending.DONE}
 
 
 def test_what_is_about_to_expire_is_left_behind() -> None:
-    world = Copying(retention_days=1)
+    world = BackfillRegions(retention_days=1)
     old = world.fill(250)
     world.clock.advance(86_401)
     new = world.fill(5)
@@ -194,7 +195,7 @@ def test_what_is_about_to_expire_is_left_behind() -> None:
 
 
 def test_a_source_that_begins_late_is_copied_from_there() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(5)
     for record in made[:2]:
         world.remove(record)
@@ -203,7 +204,7 @@ def test_a_source_that_begins_late_is_copied_from_there() -> None:
 
 
 def test_ranges_copy_the_records_that_begin_in_them() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(10)
     world.fill(3, of=lane(1))
     ranges = (
@@ -215,7 +216,7 @@ def test_ranges_copy_the_records_that_begin_in_them() -> None:
 
 
 def test_names_and_regions_that_do_not_exist_are_refused() -> None:
-    world = Copying()
+    world = BackfillRegions()
     with pytest.raises(UnknownNameError) as unknown:
         world.begin(stream="returns")
     assert (unknown.value.kind, unknown.value.name) == ("stream", "returns")
@@ -276,7 +277,7 @@ def test_names_and_regions_that_do_not_exist_are_refused() -> None:
 def test_what_cannot_be_done_is_refused_with_the_facts(
     wanted: dict[str, object], path: str, found: list[object], allowed: list[object]
 ) -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(3)
     with pytest.raises(BackfillError) as error:
         world.begin(**wanted)
@@ -285,7 +286,7 @@ def test_what_cannot_be_done_is_refused_with_the_facts(
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    world = Copying()
+    world = BackfillRegions()
     with pytest.raises(BackfillError) as error:
         world.begin(LaneRange(lane(9)), rate=-1.0, workers=0)
     assert len(error.value.problems) == 3
@@ -293,7 +294,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_a_preview_promises_no_copy_of_what_the_source_lacks_as_well() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(10)
     world.copy_to_target([*made[:3], *made[5:8]])
     world.remove(made[4], region=SOURCE)
@@ -306,7 +307,7 @@ def test_a_preview_promises_no_copy_of_what_the_source_lacks_as_well() -> None:
 
 
 def test_a_preview_into_an_empty_region_looks_at_all_of_the_source() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(10)
     world.remove(made[1], region=SOURCE)
     world.remove(made[7], region=SOURCE)

@@ -13,16 +13,17 @@ from eventfabric.ports import Log
 from eventfabric.services.backfill.lifecycle import Backfiller, Handed
 from eventfabric.testing.memory.faults import Fault
 from eventfabric.topology import StreamTopology
-from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import STREAM, lane
 
 
 def starts(slices: list[SliceProgress]) -> list[int]:
     return [one.slice.start.sequence for one in slices]
 
 
-def planned(lanes: int = 1, records: int = 5, **settings: object) -> tuple[Copying, Backfill]:
+def planned(lanes: int = 1, records: int = 5, **settings: object) -> tuple[BackfillRegions, Backfill]:
     """A backfill of so many slices of a record each in every lane, all of them known."""
-    world = Copying()
+    world = BackfillRegions()
     for number in range(lanes):
         world.fill(records, of=lane(number))
     backfill = world.begin(slice_events=100, **settings)
@@ -30,13 +31,13 @@ def planned(lanes: int = 1, records: int = 5, **settings: object) -> tuple[Copyi
     return world, backfill
 
 
-def known(world: Copying, backfill: Backfill) -> Backfill:
+def known(world: BackfillRegions, backfill: Backfill) -> Backfill:
     return world.backfiller().find(backfill.id)
 
 
 class TestBegin:
     def test_all_that_was_asked_for_is_noted(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.fill(3)
         ranges = (LaneRange(lane(), SequenceNumber(100)),)
         made = world.begin(*ranges, rate=5.0, workers=3, slice_events=200)
@@ -47,12 +48,12 @@ class TestBegin:
         assert known(world, made) == made
 
     def test_one_of_a_known_id_stays_whatever_is_asked_for_under_it(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         made = world.backfiller().begin(world.wanted(), id="2026-a")
         assert world.backfiller().begin(world.wanted(stream="none"), id="2026-a") == made
 
     def test_of_two_that_are_begun_by_one_id_at_once_one_stands_for_both(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         made: list[Backfill] = []
 
         def other_is_faster(called: str, overall: int, of_name: int) -> Fault | None:
@@ -68,7 +69,7 @@ class TestBegin:
         assert found == replace(made[0], version=1)
 
     def test_the_log_of_another_account_is_the_one_of_the_very_stream(self) -> None:
-        world, other = Copying(), Copying(seed=5)
+        world, other = BackfillRegions(), BackfillRegions(seed=5)
         other.fill(5)
 
         def source_log(stream: StreamTopology) -> Log:
@@ -84,7 +85,7 @@ class TestBegin:
         assert raised.value.problems == (Problem(f"source of backfill {made.id}", "none", "an archive"),)
 
     def test_all_are_listed_the_oldest_first_and_by_their_ids_at_one_time(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         for id in ("c", "b", "a"):
             world.backfiller().begin(world.wanted(), id=id)
             if id == "c":
@@ -146,7 +147,7 @@ class TestHandOut:
         assert (starts(third.slices), third.more) == ([400], None)
 
     def test_behind_the_known_ones_planning_goes_on_where_it_was(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.fill(3)
         backfill = world.begin(slice_events=100)
         backfiller = world.backfiller()
@@ -161,7 +162,7 @@ class TestHandOut:
         assert known(world, backfill).is_planned
 
     def test_when_time_is_up_one_lane_at_least_was_looked_at(self) -> None:
-        world = Copying(lanes=2)
+        world = BackfillRegions(lanes=2)
         backfill = world.begin()
         more, asked = "plan", list[str]()
         while more:
@@ -172,7 +173,7 @@ class TestHandOut:
         assert asked == [*(f"plan {of} 0" for of in (lane(1, TARGET), lane(0), lane(1))), ""]
 
     def test_a_range_that_is_planned_to_its_end_is_not_looked_at_again(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.fill(5)
         backfill = world.begin(LaneRange(lane(), SequenceNumber(0), SequenceNumber(300)))
         handed = world.backfiller().hand_out(backfill.id, "plan", count=1)

@@ -9,7 +9,8 @@ from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.services.backfill.plan import Planner
 from eventfabric.wire import record_item
-from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import STREAM, lane
 from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 
@@ -19,7 +20,7 @@ START = Seam.of(EMPTY_TAIL)
 class Plan:
     """A plan of the first lane, whose reads of both logs are remembered."""
 
-    def __init__(self, world: Copying, *, slice_events: int | None = None) -> None:
+    def __init__(self, world: BackfillRegions, *, slice_events: int | None = None) -> None:
         self.source, self.target = Asked(world.log(SOURCE)), Asked(world.log(TARGET))
         self._planner = Planner(
             StreamName(STREAM),
@@ -60,12 +61,12 @@ def behind(record: Record) -> Seam:
     return Seam.of(record.tail)
 
 
-def filled(records: int = 5, **settings: int) -> tuple[Copying, list[Record]]:
-    world = Copying(**settings)
+def filled(records: int = 5, **settings: int) -> tuple[BackfillRegions, list[Record]]:
+    world = BackfillRegions(**settings)
     return world, world.fill(records)
 
 
-def undecodable(world: Copying, record: Record) -> None:
+def undecodable(world: BackfillRegions, record: Record) -> None:
     table = world.cloud.log_table(world.stream.name, SOURCE)
     table.write("Put", {"Item": {**record_item.to_item(record), "n": {"N": "0"}}})
 

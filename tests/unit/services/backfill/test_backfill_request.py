@@ -10,13 +10,14 @@ from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.slice import LaneRange
 from eventfabric.ports import Log
 from eventfabric.services.backfill.request import Wanted, problems_of, ranges_of
-from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import STREAM, lane
 from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 
 
 def problems(
-    *ranges: LaneRange, world: Copying | None = None, is_elsewhere: bool = False, **settings: Any
+    *ranges: LaneRange, world: BackfillRegions | None = None, is_elsewhere: bool = False, **settings: Any
 ) -> list[Problem]:
     world = world or filled()
     wanted = Wanted(**{"stream": STREAM, "source": SOURCE, "ranges": ranges, **settings})
@@ -28,9 +29,9 @@ def problems(
     return list(found)
 
 
-def filled() -> Copying:
+def filled() -> BackfillRegions:
     """Lane 0 with ten records of 100 events."""
-    world = Copying()
+    world = BackfillRegions()
     world.fill(10)
     return world
 
@@ -43,7 +44,7 @@ def lane_beyond() -> LaneRange:
     return part(0, None, lane(4))
 
 
-def both_filled() -> Copying:
+def both_filled() -> BackfillRegions:
     world = filled()
     world.fill(10, of=lane(1))
     return world
@@ -192,7 +193,7 @@ def test_of_a_whole_lane_only_its_end_is_looked_up_and_of_a_range_its_first_reco
 def test_a_record_that_begins_before_a_range_or_at_its_end_is_not_in_it(
     start: int, end: int | None, says: str
 ) -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(2 if says.startswith("goes on") else 1)
     asked = part(start, end)
     found = TextWith("no record begins", SOURCE, says)

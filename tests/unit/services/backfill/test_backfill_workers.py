@@ -13,15 +13,16 @@ from eventfabric.sdk.backfill import run_backfill
 from eventfabric.services.backfill.copy_slice import Ending
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random, nth
-from tests.support.backfill_regions import SOURCE, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import lane
 
 
-def stored(world: Copying, backfill_id: str) -> list[SliceProgress]:
+def stored(world: BackfillRegions, backfill_id: str) -> list[SliceProgress]:
     return world.cloud.backfills(TARGET).slices(backfill_id, after=None, count=1000)[0]
 
 
 def test_a_worker_goes_on_from_the_page_where_another_ended() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(350)
     backfill = world.begin()
     (progress,) = world.slices(backfill)
@@ -38,7 +39,7 @@ def test_a_worker_goes_on_from_the_page_where_another_ended() -> None:
 
 
 def test_two_workers_on_one_slice_write_each_record_once() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(300)
     backfill = world.begin()
     (progress,) = world.slices(backfill)
@@ -61,7 +62,7 @@ def test_two_workers_on_one_slice_write_each_record_once() -> None:
 
 
 def test_the_one_behind_does_not_take_back_what_the_other_noted() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(300)
     backfill = world.begin()
     (progress,) = world.slices(backfill)
@@ -76,7 +77,7 @@ def test_the_one_behind_does_not_take_back_what_the_other_noted() -> None:
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_rate_is_kept_and_shared(workers: int) -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(100)
     backfill = world.begin(rate=1000.0, workers=workers)
     (progress,) = world.slices(backfill)
@@ -87,7 +88,7 @@ def test_the_rate_is_kept_and_shared(workers: int) -> None:
 
 
 def test_a_clock_that_jumps_back_holds_nobody_up() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(10)
     backfill = world.begin(rate=1000.0)
     (progress,) = world.slices(backfill)
@@ -106,7 +107,7 @@ def test_a_clock_that_jumps_back_holds_nobody_up() -> None:
 
 
 def test_the_rate_may_change_under_way() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(200)
     backfill = world.begin(rate=100.0)
     (progress,) = world.slices(backfill)
@@ -122,7 +123,7 @@ def test_the_rate_may_change_under_way() -> None:
 
 
 def test_a_cancelled_backfill_stops_within_a_page_and_can_be_resumed() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(400)
     backfill = world.begin()
     backfiller = world.backfiller()
@@ -145,7 +146,7 @@ def test_a_cancelled_backfill_stops_within_a_page_and_can_be_resumed() -> None:
 
 
 def test_a_slow_page_is_left_when_it_is_cancelled_in_its_middle() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(100)
     backfill = world.begin(rate=10.0)
     (progress,) = world.slices(backfill)
@@ -164,7 +165,7 @@ def test_a_slow_page_is_left_when_it_is_cancelled_in_its_middle() -> None:
 
 
 def test_a_worker_whose_time_is_up_leaves_its_slice_where_it_is() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(100)
     backfill = world.begin(rate=1000.0)
     (progress,) = world.slices(backfill)
@@ -174,7 +175,7 @@ def test_a_worker_whose_time_is_up_leaves_its_slice_where_it_is() -> None:
 
 
 def test_throttles_and_lost_replies_are_waited_out() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(300)
     kinds = [Fault.THROTTLED, Fault.LOST_REPLY, Fault.LOST_REQUEST]
     backfill = world.begin()
@@ -188,7 +189,7 @@ def test_throttles_and_lost_replies_are_waited_out() -> None:
 
 
 def test_a_service_that_is_down_for_long_ends_the_run_and_it_goes_on_later() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(300)
     backfill = world.begin()
     run = world.backfiller()
@@ -208,7 +209,7 @@ def test_a_service_that_is_down_for_long_ends_the_run_and_it_goes_on_later() -> 
 
 
 def test_slices_are_handed_out_in_pages_of_different_lanes_first() -> None:
-    world = Copying()
+    world = BackfillRegions()
     for number in range(3):
         world.fill(5, of=lane(number))
     backfill = world.begin(slice_events=100)
@@ -228,7 +229,7 @@ def test_slices_are_handed_out_in_pages_of_different_lanes_first() -> None:
 
 
 def test_planning_stops_in_time_and_goes_on_in_the_middle_of_a_lane() -> None:
-    world = Copying()
+    world = BackfillRegions()
     made = world.fill(400)
     world.copy_to_target([record for number, record in enumerate(made) if number not in (120, 390)])
     backfill = world.begin()
@@ -244,7 +245,7 @@ def test_planning_stops_in_time_and_goes_on_in_the_middle_of_a_lane() -> None:
 
 
 def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
-    world = Copying()
+    world = BackfillRegions()
     for number in range(4):
         world.fill(3, of=lane(number))
     backfill = world.begin()
@@ -257,7 +258,7 @@ def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
 
 
 def test_a_backfill_from_another_account_goes_on_only_from_there() -> None:
-    world, other = Copying(), Copying(seed=5)
+    world, other = BackfillRegions(), BackfillRegions(seed=5)
     other.fill(5)
     theirs = other.log(SOURCE)
     joined = Backfiller(
@@ -271,7 +272,7 @@ def test_a_backfill_from_another_account_goes_on_only_from_there() -> None:
 
 
 def test_an_id_that_is_known_begins_nothing_twice() -> None:
-    world = Copying()
+    world = BackfillRegions()
     world.fill(1)
     backfiller = world.backfiller()
     first = backfiller.begin(world.wanted(), id="2026-a")
@@ -280,7 +281,7 @@ def test_an_id_that_is_known_begins_nothing_twice() -> None:
 
 
 def test_many_workers_in_threads_copy_all_of_it() -> None:
-    world = Copying()
+    world = BackfillRegions()
     for number in range(4):
         world.fill(30, of=lane(number))
     backfill = world.begin(workers=4, slice_events=1000)
@@ -291,7 +292,7 @@ def test_many_workers_in_threads_copy_all_of_it() -> None:
 
 
 def test_a_worker_that_fails_stops_the_others() -> None:
-    world = Copying()
+    world = BackfillRegions()
     for number in range(4):
         world.fill(3, of=lane(number))
     backfill = world.begin(workers=4)

@@ -14,7 +14,8 @@ from eventfabric.ports import Page
 from eventfabric.services.backfill.copy_slice import Copied, Ending, SliceCopier
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Rule
-from tests.support.backfill_regions import SOURCE, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import lane
 from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 
@@ -32,7 +33,7 @@ class ShortPages(Asked):
 class Worker:
     """One worker of a backfill of one slice, whose logs remember what they were asked."""
 
-    def __init__(self, world: Copying, *, short: bool = False, **settings: Any) -> None:
+    def __init__(self, world: BackfillRegions, *, short: bool = False, **settings: Any) -> None:
         self.world = world
         self.backfill = world.begin(**settings)
         (self.progress,) = world.slices(self.backfill)
@@ -74,8 +75,8 @@ def at_append(number: int, then: Callable[[], object]) -> Rule:
     return rule
 
 
-def filled(records: int = 5, events: int = 100) -> tuple[Copying, list[Record]]:
-    world = Copying()
+def filled(records: int = 5, events: int = 100) -> tuple[BackfillRegions, list[Record]]:
+    world = BackfillRegions()
     return world, world.fill(records, events=events)
 
 
@@ -125,7 +126,7 @@ class TestDone:
         assert world.faults.count("log.append") == 2
 
     def test_the_expiry_of_what_others_wrote_may_differ(self) -> None:
-        world = Copying(retention_days=1)
+        world = BackfillRegions(retention_days=1)
         made = world.fill(3)
         worker = Worker(world)
         without = replace(made[1], expires_at=None)
@@ -165,7 +166,7 @@ class TestFailed:
     def test_a_record_of_the_source_that_does_not_follow_on_the_targets(self) -> None:
         world, made = filled()
         worker = Worker(world)
-        world.put(replace(made[1], payload=b"another"), region=SOURCE)
+        world.overwrite(replace(made[1], payload=b"another"), region=SOURCE)
         self.expect(worker, Seam.of(made[0].tail), 1, 100, "source", "chain before it in the target")
 
     def test_another_record_that_somebody_wrote_meanwhile(self) -> None:

@@ -12,7 +12,8 @@ from eventfabric.services.backfill.copy_slice import Ending, SliceCopier
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault
-from tests.support.backfill_regions import SOURCE, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import lane
 
 
 class Waits(MemoryClock):
@@ -32,7 +33,7 @@ def fail(name: str, *numbers: int) -> Callable[[str, int, int], Fault | None]:
     return lambda called, overall, of_name: Fault.THROTTLED if called == name and of_name in numbers else None
 
 
-def one_slice(world: Copying, **settings: object) -> tuple[str, SliceProgress]:
+def one_slice(world: BackfillRegions, **settings: object) -> tuple[str, SliceProgress]:
     backfill = world.begin(**settings)
     (progress,) = world.slices(backfill)
     return backfill.id, progress
@@ -42,7 +43,7 @@ class TestPatience:
     """A service asks for patience, or does not answer."""
 
     def test_each_wait_may_be_twice_the_one_before_up_to_a_second_and_a_new_call_begins_anew(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.fill(2)
         id, progress = one_slice(world)
         clock = Waits(world.clock.now_ms())
@@ -54,7 +55,7 @@ class TestPatience:
         assert clock.slept == pytest.approx([each * entropy.fraction() for each in most])
 
     def test_who_is_asked_to_stop_does_not_wait(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.fill(2)
         id, progress = one_slice(world)
         asked: list[str] = []
@@ -76,7 +77,7 @@ class TestWhatIsRead:
     """A walk reads what its slice has, and nothing beside it."""
 
     def test_a_slice_of_which_the_target_has_nothing_is_not_read_though_the_next_one_is_there(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         made = world.fill(6)
         backfill = world.begin(slice_events=300)
         first, _ = world.slices(backfill)
@@ -87,7 +88,7 @@ class TestWhatIsRead:
         assert world.items(TARGET) == world.items(SOURCE)
 
     def test_a_range_ends_where_it_ends_whatever_the_target_has_behind_it(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         made = world.fill(10)
         world.copy_to_target(made[3:])
         backfill = world.begin(LaneRange(lane(), SequenceNumber(150), SequenceNumber(450)))
@@ -99,7 +100,7 @@ class TestWhatIsRead:
         assert [item["sk"]["N"] for item in world.items(TARGET)] == [str(n) for n in range(200, 1000, 100)]
 
     def test_what_others_wrote_meanwhile_is_looked_up_once_a_page(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         made = world.fill(50)
         id, progress = one_slice(world)
         turns: list[int] = []
@@ -116,7 +117,7 @@ class TestWhatIsRead:
         assert world.items(TARGET) == world.items(SOURCE)
 
     def test_what_expires_in_the_target_between_two_looks_is_copied_with_the_rest(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         made = world.fill(4)
         id, progress = one_slice(world)
         world.copy_to_target(made[1:2])
@@ -135,7 +136,7 @@ class TestWhatIsNotWritten:
     """A worker writes nothing that would have to be taken back."""
 
     def test_a_record_that_would_lie_across_the_targets_next_one(self) -> None:
-        world, other = Copying(), Copying()
+        world, other = BackfillRegions(), BackfillRegions()
         world.fill(2, events=200)
         id, progress = one_slice(world)
         world.copy_to_target(other.fill(2, events=100)[1:])
@@ -145,7 +146,7 @@ class TestWhatIsNotWritten:
         assert world.items(TARGET) == before
 
     def test_anything_of_a_backfill_that_nobody_knows(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.fill(3)
         _, progress = one_slice(world)
         copier = SliceCopier(
@@ -164,7 +165,7 @@ class TestWhereASliceIs:
     """Whoever is handed a slice by its place gets it as it stands by now."""
 
     def test_each_is_found_by_its_lane_and_where_it_starts(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.fill(4)
         world.fill(2, of=lane(1))
         backfill = world.begin(slice_events=200)
@@ -181,20 +182,20 @@ class TestWhereASliceIs:
 
     @pytest.mark.parametrize(("index", "start"), [(0, 100), (1, 0)])
     def test_where_none_starts_there_is_none(self, index: int, start: int) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.fill(2)
         id, _ = one_slice(world)
         with pytest.raises(UnknownNameError, match=f"slice of backfill {id} is named '.*0.{index}@{start}'"):
             world.backfiller().slice(id, lane(index), SequenceNumber(start))
 
     def test_one_that_failed_is_tried_anew_and_its_failure_forgotten(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         made = world.fill(3)
         id, progress = one_slice(world)
         world.remove(made[1])
         failed = world.backfiller().copier(id).copy(progress)
         assert (failed.ending, failed.progress.at.sequence) == (Ending.FAILED, 100)
-        world.put(made[1], region=SOURCE)
+        world.overwrite(made[1], region=SOURCE)
         copied = world.backfiller().copier(id).copy(failed.progress)
         assert (copied.ending, copied.progress.failure) == (Ending.DONE, "")
         assert world.backfiller().finish(id).backfill.state is BackfillState.DONE

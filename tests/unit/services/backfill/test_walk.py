@@ -11,7 +11,8 @@ from eventfabric.model.slice import Seam
 from eventfabric.ports import Log
 from eventfabric.services.backfill.walk import Walk
 from eventfabric.services.proof.trail import Trail
-from tests.support.backfill_regions import SOURCE, Copying, lane
+from tests.support.backfill_regions import SOURCE, BackfillRegions
+from tests.support.memory_fabric import lane
 from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 
@@ -22,8 +23,8 @@ def fields(error: LogError) -> tuple[object, int, str]:
     return error.lane, error.sequence, error.reason
 
 
-def filled(records: int = 5, events: int = 100) -> tuple[Copying, list[Record]]:
-    world = Copying()
+def filled(records: int = 5, events: int = 100) -> tuple[BackfillRegions, list[Record]]:
+    world = BackfillRegions()
     return world, world.fill(records, events=events)
 
 
@@ -76,7 +77,7 @@ class TestWalk:
 
     def test_a_record_that_lies_over_the_one_before_it_ends_it(self) -> None:
         world, made = filled()
-        world.put(replace(made[1], sequence=SequenceNumber(150)), region=SOURCE)
+        world.overwrite(replace(made[1], sequence=SequenceNumber(150)), region=SOURCE)
         one = walk(world.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
             one.step()
@@ -84,7 +85,7 @@ class TestWalk:
 
     def test_a_record_that_does_not_extend_the_chain_ends_it(self) -> None:
         world, made = filled()
-        world.put(replace(made[2], payload=b"another"), region=SOURCE)
+        world.overwrite(replace(made[2], payload=b"another"), region=SOURCE)
         one = walk(world.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
             one.step()
@@ -95,7 +96,7 @@ class TestWalk:
         world, made = filled()
         start = Seam(SequenceNumber(200), None)
         assert walk(world.log(SOURCE), 500, start).step() is None
-        world.put(replace(made[3], payload=b"another"), region=SOURCE)
+        world.overwrite(replace(made[3], payload=b"another"), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
             walk(world.log(SOURCE), 500, start).step()
         assert raised.value.sequence == 300
@@ -119,7 +120,7 @@ class TestTrail:
     def test_a_record_over_another_ends_it_with_where_the_other_ends(self) -> None:
         world, made = filled()
         over = replace(made[1], sequence=SequenceNumber(150))
-        world.put(replace(over, chain=chain_of(made[1].chain, over)), region=SOURCE)
+        world.overwrite(replace(over, chain=chain_of(made[1].chain, over)), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
             list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
         assert fields(raised.value) == (lane(), 150, TextWith("record before it", "ends at 200"))
@@ -133,7 +134,7 @@ class TestTrail:
 
     def test_a_record_of_another_chain_ends_it(self) -> None:
         world, made = filled()
-        world.put(replace(made[2], payload=b"another"), region=SOURCE)
+        world.overwrite(replace(made[2], payload=b"another"), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
             list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
         assert fields(raised.value) == (lane(), 200, TextWith("record before it"))

@@ -16,16 +16,17 @@ from tests.support.failing_handlers import (
     the_dead_letter,
     world_of,
 )
-from tests.support.memory_fabric import LANE, World, topology
+from tests.support.memory_fabric import LANE
 from tests.support.recording_handler import Recorder
 from tests.support.replays import replay
+from tests.support.subscribed_stream import SubscribedStream, topology
 
 SLOW = retry(immediate=0, attempts=5, backoff_seconds=100)
 
 
-def replayed(failing: Failing, **settings: object) -> World:
+def replayed(failing: Failing, **settings: object) -> SubscribedStream:
     """A world in which a1, c1 and a2 were handled, and key a is replayed."""
-    world = World(guarantee="at_most_once", **SLOW, **settings)  # type: ignore[arg-type]  # settings of a subscription
+    world = SubscribedStream(guarantee="at_most_once", **SLOW, **settings)  # type: ignore[arg-type]  # settings of a subscription
     for one in named("a1", "c1", "a2"):
         world.put(one)
     world.deliver()
@@ -34,7 +35,7 @@ def replayed(failing: Failing, **settings: object) -> World:
     return world
 
 
-def under_another_guarantee(failing: Failing, *names: str, **settings: object) -> World:
+def under_another_guarantee(failing: Failing, *names: str, **settings: object) -> SubscribedStream:
     """A world that was at least once as these were published, and is at most once now."""
     world = world_of(failing, *named(*names), **{**SLOW, **settings})
     world.deliver()

@@ -8,9 +8,10 @@ from eventfabric import limits
 from eventfabric.ports import Attempt
 from eventfabric.telemetry import Metric
 from tests.support.failing_handlers import BAD_ORDER, Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, INVOCATION_MS, SUBSCRIPTION, World, event
+from tests.support.memory_fabric import AWAY, event
 from tests.support.messages import TextWith
 from tests.support.recording_handler import Recorder, add_one
+from tests.support.subscribed_stream import INVOCATION_MS, SUBSCRIPTION, SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 
 
@@ -33,7 +34,7 @@ def test_it_is_told_which_attempt_it_is_until_when_and_by_whose_number(epoch: in
 def test_several_at_once_are_tried_once_and_then_one_by_one(size: int) -> None:
     names = [f"{key}1" for key in "abc"[:size]]
     failing = Failing(dict.fromkeys(names, 99))
-    world = World(handler=Recorder(before=failing, batch_events_max=size), **retry(immediate=2))
+    world = SubscribedStream(handler=Recorder(before=failing, batch_events_max=size), **retry(immediate=2))
     world.put(*named(*names))
     world.deliver()
     alone = [name for name in names for _ in range(3)]
@@ -55,7 +56,7 @@ def test_more_writes_than_a_commit_takes_are_the_events_failure(more: int) -> No
             super().attempt(events, attempt)
             return [add_one(f"row {number}") for number in range(limits.TRANSACTION_WRITES_MAX + more)]
 
-    world = World(guarantee="exactly_once", handler=Writing(), **retry(immediate=0))
+    world = SubscribedStream(guarantee="exactly_once", handler=Writing(), **retry(immediate=0))
     world.put(event("a"))
     world.deliver()
     parked = list(world.parked().values())

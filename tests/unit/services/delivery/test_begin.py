@@ -12,51 +12,52 @@ from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 
 
-def with_an_old_event() -> World:
+def with_an_old_event() -> SubscribedStream:
     """A world of a subscription that begins with the latest, and an event that no margin before a handover reaches."""
-    world = World(start="latest")
+    world = SubscribedStream(start="latest")
     put(world, "old")
     world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
     return world
 
 
-def operator_of(world: World) -> CircuitBreaker:
+def operator_of(world: SubscribedStream) -> CircuitBreaker:
     """Who pauses and resumes a subscription by hand."""
     return CircuitBreaker(world.subscription, world.stream, ports=world.ports(), telemetry=world.telemetry)
 
 
-def put(world: World, *names: str, of: Lane = LANE) -> None:
+def put(world: SubscribedStream, *names: str, of: Lane = LANE) -> None:
     """A record an event, a second apart."""
     for name in names:
         world.put(event(name), of=of)
         world.clock.advance(1)
 
 
-def time_of(world: World) -> str:
+def time_of(world: SubscribedStream) -> str:
     """Now, as a definition says it."""
     return str(AtTime(world.clock.now_ms()))
 
 
-def pins(world: World, region: Region = HOME) -> dict[Region, int]:
+def pins(world: SubscribedStream, region: Region = HOME) -> dict[Region, int]:
     ledger = world.cloud.ledger(region)
     return dict(ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION)).starts)
 
 
-def latest() -> World:
+def latest() -> SubscribedStream:
     """A world with a past that its subscription does not want."""
-    world = World(start="latest")
+    world = SubscribedStream(start="latest")
     put(world, "old 0", "old 1")
     put(world, "old 2", of=lane(1))
     return world
 
 
 def test_by_default_a_lane_begins_with_its_first_event_and_nothing_is_asked() -> None:
-    world = World()
+    world = SubscribedStream()
     put(world, "a", "b")
     world.deliver()
     assert world.recorder.ids() == ["a", "b"]
@@ -69,9 +70,9 @@ def test_by_default_a_lane_begins_with_its_first_event_and_nothing_is_asked() ->
 
 @pytest.mark.parametrize("later_ms", [0, -1, 500, -500])
 def test_a_time_begins_with_what_was_published_then_or_later(later_ms: int) -> None:
-    past = World()
+    past = SubscribedStream()
     put(past, "old 0", "old 1")
-    world = World(start=str(AtTime(past.clock.now_ms() + later_ms)))
+    world = SubscribedStream(start=str(AtTime(past.clock.now_ms() + later_ms)))
     put(world, "old 0", "old 1")
     world.clock.advance(max(0, later_ms / 1000))
     put(world, "new 0", "new 1")
@@ -83,8 +84,8 @@ def test_a_time_begins_with_what_was_published_then_or_later(later_ms: int) -> N
 
 
 def test_a_time_that_is_to_come_passes_over_everything_until_then() -> None:
-    start_ms = World().clock.now_ms() + 10_000
-    world = World(start=str(AtTime(start_ms)))
+    start_ms = SubscribedStream().clock.now_ms() + 10_000
+    world = SubscribedStream(start=str(AtTime(start_ms)))
     put(world, "early")
     result = world.deliver()
     assert (result.outcome, result.done) == (Outcome.NOT_BEGUN, True)
@@ -97,9 +98,9 @@ def test_a_time_that_is_to_come_passes_over_everything_until_then() -> None:
 
 
 def test_a_lane_with_nothing_after_the_time_gets_its_cursor_and_is_not_asked_again() -> None:
-    past = World()
+    past = SubscribedStream()
     put(past, "old 0", "old 1")
-    world = World(start=str(AtTime(past.clock.now_ms())))
+    world = SubscribedStream(start=str(AtTime(past.clock.now_ms())))
     put(world, "old 0", "old 1")
     assert world.deliver().outcome is Outcome.DUPLICATE
     assert (world.cursor().sequence, world.cursor().began, world.cursor().version) == (2, 2, 1)
@@ -156,7 +157,7 @@ def test_a_lane_begins_by_one_commit_and_one_pin_a_subscription() -> None:
 
 
 def test_a_ring_for_an_empty_lane_pins_nothing() -> None:
-    world = World(start="latest")
+    world = SubscribedStream(start="latest")
     assert world.deliver(tail=ANY_TAIL).outcome is Outcome.NOT_BEGUN
     assert pins(world) == {}
     put(world, "new 0", of=lane(1))
@@ -182,7 +183,7 @@ def test_while_it_is_paused_the_first_doorbell_pins_all_the_same() -> None:
 
 
 def test_while_it_is_paused_a_subscription_that_begins_with_the_first_event_pins_nothing() -> None:
-    world = World()
+    world = SubscribedStream()
     operator_of(world).pause("not yet")
     put(world, "a")
     assert world.deliver().outcome is Outcome.WAITING
@@ -209,7 +210,7 @@ def test_a_fault_anywhere_changes_nothing_of_where_it_begins(fault: Fault, numbe
 
 
 def test_everywhere_each_region_pins_for_itself() -> None:
-    world = World(start="latest", deliver="everywhere")
+    world = SubscribedStream(start="latest", deliver="everywhere")
     put(world, "old")
     world.cloud.replicate()
     put(world, "new 0")
@@ -223,7 +224,7 @@ def test_everywhere_each_region_pins_for_itself() -> None:
 
 
 def test_who_takes_a_lane_over_begins_where_its_own_region_would_have() -> None:
-    world = World(start="latest")
+    world = SubscribedStream(start="latest")
     put(world, "old")
     put(world, "new 0", of=lane(1))
     world.deliver(lane(1))
@@ -333,7 +334,7 @@ def test_a_lane_begins_no_later_than_any_pin_that_is_known(pinned_in: Region) ->
 
 
 def test_who_takes_over_a_lane_that_has_begun_asks_nothing_of_where_to_begin() -> None:
-    world = World(start="latest")
+    world = SubscribedStream(start="latest")
     put(world, "old", "new 0")
     world.deliver(tail=2)
     put(world, "new 1")
@@ -347,7 +348,7 @@ def test_who_takes_over_a_lane_that_has_begun_asks_nothing_of_where_to_begin() -
 
 
 def test_a_lane_whose_first_records_expired_begins_with_the_oldest_that_is_kept() -> None:
-    world = World(retention_days=30)
+    world = SubscribedStream(retention_days=30)
     put(world, "gone")
     world.clock.advance(31 * 86_400)
     put(world, "kept 0", "kept 1")
@@ -359,7 +360,7 @@ def test_a_lane_whose_first_records_expired_begins_with_the_oldest_that_is_kept(
 
 
 def test_a_hole_at_the_front_of_another_regions_lane_is_waited_for_and_not_skipped() -> None:
-    world = World(retention_days=30, deliver="everywhere")
+    world = SubscribedStream(retention_days=30, deliver="everywhere")
     of = lane(0, AWAY)
     first = world.record(world.log.tail(of), event("first"), of=of)
     second = world.record(first.tail, event("second"), of=of)
@@ -372,7 +373,7 @@ def test_a_hole_at_the_front_of_another_regions_lane_is_waited_for_and_not_skipp
 
 
 def test_a_begun_lane_waits_at_a_hole_as_ever() -> None:
-    world = World(retention_days=30)
+    world = SubscribedStream(retention_days=30)
     put(world, "a")
     world.deliver()
     missing = world.record(world.origin_log.tail(LANE), event("b"))

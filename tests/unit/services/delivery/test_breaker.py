@@ -18,8 +18,9 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import FEW, Failing, breaker, named, retry, world_of
-from tests.support.memory_fabric import STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import STREAM, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 LANES = [lane(0), lane(1)]
 
@@ -42,18 +43,18 @@ class Downstream:
             raise DownstreamError(str(events[0].id))
 
 
-def circuit(world: World) -> Circuit:
+def circuit(world: SubscribedStream) -> Circuit:
     ledger = world.cloud.ledger(world.region)
     return ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION)).circuit
 
 
-def operator(world: World, faults: Faults | None = None) -> CircuitBreaker:
+def operator(world: SubscribedStream, faults: Faults | None = None) -> CircuitBreaker:
     """The breaker as whoever pauses and resumes has it."""
     ports = (faults or Faults()).ports(world.ports())
     return CircuitBreaker(world.subscription, world.stream, ports=ports, telemetry=world.telemetry)
 
 
-def go_on(world: World, seconds: float, by: Callable[[], Deliverer]) -> None:
+def go_on(world: SubscribedStream, seconds: float, by: Callable[[], Deliverer]) -> None:
     """Relay, timers and deliveries for so long, second by second."""
     for _ in range(round(seconds)):
         world.relay_all()
@@ -65,19 +66,19 @@ def go_on(world: World, seconds: float, by: Callable[[], Deliverer]) -> None:
         world.clock.advance(1)
 
 
-def outage_world(downstream: Downstream, **settings: object) -> World:
+def outage_world(downstream: Downstream, **settings: object) -> SubscribedStream:
     handler = Recorder(before=downstream, effects=settings.get("guarantee") == "exactly_once")
-    return World(handler=handler, **settings)  # type: ignore[arg-type]
+    return SubscribedStream(handler=handler, **settings)  # type: ignore[arg-type]
 
 
-def publish(world: World, numbers: "count[int]", *, keys: int = 7) -> None:
+def publish(world: SubscribedStream, numbers: "count[int]", *, keys: int = 7) -> None:
     """One event, to the lane of its key."""
     number = next(numbers)
     key = number % keys
     world.put(event(f"e{number}", key=f"k{key}"), of=lane(key % 2))
 
 
-def by_key(world: World, ids: Sequence[str], of: int) -> dict[str, list[str]]:
+def by_key(world: SubscribedStream, ids: Sequence[str], of: int) -> dict[str, list[str]]:
     keys = {str(one.id): str(one.key) for one in world.recorder.events if one.lane == lane(of)}
     found: dict[str, list[str]] = {}
     for one in ids:
@@ -216,7 +217,7 @@ def test_some_poison_keys_hold_up_healthy_events_of_any_lane_for_a_probe_or_two_
     assert max(waits) <= 3 * limits.CIRCUIT_PROBE_SECONDS
 
 
-def go_on_by_lane(world: World, of_lane: dict[Lane, Deliverer]) -> None:
+def go_on_by_lane(world: SubscribedStream, of_lane: dict[Lane, Deliverer]) -> None:
     """One second, in which each lane has a function instance of its own."""
     world.relay_all()
     bells = world.cloud.doorbells(world.region)
@@ -227,7 +228,7 @@ def go_on_by_lane(world: World, of_lane: dict[Lane, Deliverer]) -> None:
     world.clock.advance(1)
 
 
-def opened(world: World, by: Deliverer | None = None) -> None:
+def opened(world: SubscribedStream, by: Deliverer | None = None) -> None:
     """Two failing keys of the first lane open the circuit."""
     for one in named("a1", "b1"):
         world.put(one)

@@ -23,8 +23,9 @@ from tests.support.failing_handlers import (
     waiting,
     world_of,
 )
-from tests.support.memory_fabric import INVOCATION_MS, LANE, World, event, lane
+from tests.support.memory_fabric import LANE, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 
 BEFORE, AFTER = Fault.CRASH_BEFORE, Fault.CRASH_AFTER
 
@@ -45,7 +46,9 @@ class Crashing(Failing):
         super().__call__(events)
 
 
-def again(world: World, receive_count: int, *, by: Deliverer | None = None, of: Lane = LANE) -> LaneResult:
+def again(
+    world: SubscribedStream, receive_count: int, *, by: Deliverer | None = None, of: Lane = LANE
+) -> LaneResult:
     """One lane run for a doorbell that was received so often; the second time a run before it had died."""
     if receive_count == 2:
         world.run_dies(of)
@@ -54,7 +57,7 @@ def again(world: World, receive_count: int, *, by: Deliverer | None = None, of: 
     return deliverer.deliver(world.bell(of), deadline_ms=deadline_ms, receive_count=receive_count)
 
 
-def until_it_drains(world: World, *, by: Deliverer | None = None) -> int:
+def until_it_drains(world: SubscribedStream, *, by: Deliverer | None = None) -> int:
     """Invocation after invocation, crashed or not, as the queue drives them; how many crashed."""
     world.relay_all()
     crashes = 0
@@ -69,7 +72,7 @@ def until_it_drains(world: World, *, by: Deliverer | None = None) -> int:
     raise AssertionError("it crashes for ever")
 
 
-def dead(world: World, of: Lane = LANE) -> dict[str, str]:
+def dead(world: SubscribedStream, of: Lane = LANE) -> dict[str, str]:
     """The dead keys and their errors."""
     parked = world.parked(of)
     return {key: one.failure.error_type for key, one in parked.items() if one.state is ParkedState.DEAD}
@@ -226,7 +229,7 @@ def test_a_failure_is_committed_before_anything_else_could_crash() -> None:
 
 
 def test_out_of_time_rings_anew_and_is_no_crash() -> None:
-    world = World(handler=Recorder())
+    world = SubscribedStream(handler=Recorder())
     world.recorder.before = lambda events: world.clock.advance(90)
     for one in named("a1", "b1", "c1"):
         world.put(one)
@@ -263,7 +266,7 @@ def test_out_of_time_forgets_no_crash() -> None:
 
 
 def test_a_careful_lane_of_many_pages_is_handed_back_page_by_page_in_one_moment() -> None:
-    world = World()
+    world = SubscribedStream()
     for number in range(2 * limits.PAGE_RECORDS_MAX + 5):
         world.put(event(f"e{number}", key=f"k{number}"))
     world.relay_all()

@@ -14,12 +14,13 @@ from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, breaker, named, waiting, world_of
-from tests.support.memory_fabric import AWAY, INVOCATION_MS, LANE, World
+from tests.support.memory_fabric import AWAY, LANE
+from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 from tests.unit.services.delivery.test_careful import Crashing, again, until_it_drains
 from tests.unit.services.delivery.test_takeover import hand_over
 
 
-def crashed_at_a_retry(crashing: Crashing) -> World:
+def crashed_at_a_retry(crashing: Crashing) -> SubscribedStream:
     """a1 failed, and the process died while it was tried again."""
     world = world_of(crashing, *named("a1"), **FEW)
     world.deliver()
@@ -31,7 +32,7 @@ def crashed_at_a_retry(crashing: Crashing) -> World:
     return world
 
 
-def written_down(world: World) -> list[tuple[str, bool]]:
+def written_down(world: SubscribedStream) -> list[tuple[str, bool]]:
     """Collect which events are attempted from now on, and if each attempt was noted before it."""
     seen: list[tuple[str, bool]] = []
 

@@ -15,8 +15,9 @@ from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import breaker
-from tests.support.memory_fabric import LANE, World, lane
+from tests.support.memory_fabric import LANE, lane
 from tests.support.messages import TextWith
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_breaker import circuit
 
 PROBE_MS = 1000 * limits.CIRCUIT_PROBE_SECONDS
@@ -39,7 +40,9 @@ class Told:
         self.said.append((event, about))
 
 
-def breaker_of(world: World, faults: Faults | None = None, telemetry: Told | None = None) -> CircuitBreaker:
+def breaker_of(
+    world: SubscribedStream, faults: Faults | None = None, telemetry: Told | None = None
+) -> CircuitBreaker:
     """A breaker of one process."""
     ports = (faults or Faults()).ports(world.ports())
     return CircuitBreaker(world.subscription, world.stream, ports=ports, telemetry=telemetry or Told())
@@ -50,24 +53,24 @@ def fail(one: CircuitBreaker, keys: int, *, of: Lane = LANE, handled_beside: int
     return [one.failed(of, f"k{key}", 0, handled_beside) for key in range(keys)]
 
 
-def probes(world: World) -> list[Doorbell]:
+def probes(world: SubscribedStream) -> list[Doorbell]:
     """The timers' doorbells, however long they take."""
     world.clock.advance(limits.TIMER_DELAY_SECONDS_MAX)
     return [from_body(body) for body in iter(world.timers.take, None)]
 
 
 def test_it_opens_as_soon_as_the_failures_are_enough_and_their_share_is_reached() -> None:
-    world = World(**breaker(failure_ratio=0.5))
+    world = SubscribedStream(**breaker(failure_ratio=0.5))
     assert fail(breaker_of(world), 6) == [False] * 4 + [True] * 2
-    fewer = breaker_of(World(**breaker(failure_ratio=0.5)))
+    fewer = breaker_of(SubscribedStream(**breaker(failure_ratio=0.5)))
     fewer.handled(6)
     assert fail(fewer, 6) == [False] * 5 + [True]
-    beside = breaker_of(World(**breaker(failure_ratio=0.5)))
+    beside = breaker_of(SubscribedStream(**breaker(failure_ratio=0.5)))
     assert fail(beside, 6, handled_beside=6) == [False] * 5 + [True]
 
 
 def test_one_key_that_fails_again_and_again_is_counted_once() -> None:
-    one = breaker_of(World())
+    one = breaker_of(SubscribedStream())
     assert not any(one.failed(LANE, "k", 0) for _ in range(50))
     assert not one.suspects_outage(0)
     assert not any(one.failed(lane(1), "k", 0) for _ in range(50))
@@ -75,7 +78,7 @@ def test_one_key_that_fails_again_and_again_is_counted_once() -> None:
 
 
 def test_what_the_circuit_says_when_it_opens() -> None:
-    world, told = World(), Told()
+    world, told = SubscribedStream(), Told()
     one = breaker_of(world, telemetry=told)
     began_ms = world.clock.now_ms()
     fail(one, 2)
@@ -95,7 +98,7 @@ def test_what_the_circuit_says_when_it_opens() -> None:
 
 
 def test_opened_for_another_reason_it_suspects_nothing_that_failed_before() -> None:
-    world = World()
+    world = SubscribedStream()
     assert breaker_of(world).open_for("no permission")
     now_ms = world.clock.now_ms()
     assert circuit(world).reason == "no permission"
@@ -103,7 +106,7 @@ def test_opened_for_another_reason_it_suspects_nothing_that_failed_before() -> N
 
 
 def test_what_the_circuit_says_when_it_closes() -> None:
-    world, told = World(), Told()
+    world, told = SubscribedStream(), Told()
     one = breaker_of(world, telemetry=told)
     began_ms = world.clock.now_ms()
     fail(one, limits.CIRCUIT_FAILURES_MIN)
@@ -124,14 +127,14 @@ def test_what_the_circuit_says_when_it_closes() -> None:
 
 
 def test_after_an_outage_the_counting_begins_anew() -> None:
-    one = breaker_of(World())
+    one = breaker_of(SubscribedStream())
     fail(one, limits.CIRCUIT_FAILURES_MIN)
     one.close()
     assert fail(one, limits.CIRCUIT_FAILURES_MIN) == [False] * 4 + [True]
 
 
 def test_paused_and_resumed_it_says_why_and_since_when_and_excuses_no_later_failure() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     fail(one, limits.CIRCUIT_FAILURES_MIN)
     opened = circuit(world)
@@ -149,7 +152,7 @@ def test_paused_and_resumed_it_says_why_and_since_when_and_excuses_no_later_fail
 
 
 def test_who_is_too_late_to_resume_is_told() -> None:
-    world = World()
+    world = SubscribedStream()
     late = breaker_of(world)
     late.pause("once")
     assert late.circuit().state is CircuitState.PAUSED
@@ -168,7 +171,7 @@ def test_who_is_too_late_to_resume_is_told() -> None:
 
 @pytest.mark.parametrize(("seconds", "opens"), [(0, True), (WINDOW, True), (WINDOW + 0.001, False)])
 def test_failures_count_for_a_while(seconds: float, opens: bool) -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     fail(one, 2)
     world.clock.advance(seconds)
@@ -178,7 +181,7 @@ def test_failures_count_for_a_while(seconds: float, opens: bool) -> None:
 
 
 def test_what_was_handled_counts_for_as_long_whatever_pauses_there_were() -> None:
-    world = World(**breaker(failure_ratio=0.5))
+    world = SubscribedStream(**breaker(failure_ratio=0.5))
     one = breaker_of(world)
     for _ in range(WINDOW + 1):
         one.handled(1)
@@ -187,7 +190,7 @@ def test_what_was_handled_counts_for_as_long_whatever_pauses_there_were() -> Non
 
 
 def test_what_is_handled_within_a_second_counts_together_and_in_full() -> None:
-    world = World(**breaker(failure_ratio=0.5))
+    world = SubscribedStream(**breaker(failure_ratio=0.5))
     one = breaker_of(world)
     for _ in range(10):
         one.handled(2)
@@ -196,7 +199,7 @@ def test_what_is_handled_within_a_second_counts_together_and_in_full() -> None:
 
 
 def test_an_outage_is_suspected_where_several_keys_failed_and_nothing_was_handled_since() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     one.handled(1)
     world.clock.advance(5)
@@ -211,13 +214,13 @@ def test_an_outage_is_suspected_where_several_keys_failed_and_nothing_was_handle
 
 
 class TestProbes:
-    def opened(self, world: World, faults: Faults | None = None) -> CircuitBreaker:
+    def opened(self, world: SubscribedStream, faults: Faults | None = None) -> CircuitBreaker:
         one = breaker_of(world, faults)
         assert one.open_for("down")
         return one
 
     def test_only_one_lane_probes_until_the_next_probe_is_due(self) -> None:
-        world = World()
+        world = SubscribedStream()
         one = self.opened(world)
         assert not one.take_probe()
         world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
@@ -231,7 +234,7 @@ class TestProbes:
         assert (other.take_probe(), one.take_probe()) == (False, False)
 
     def test_one_that_is_given_back_is_there_for_the_next(self) -> None:
-        world = World()
+        world = SubscribedStream()
         one = self.opened(world)
         world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
         assert one.take_probe()
@@ -241,7 +244,7 @@ class TestProbes:
     def test_each_lane_that_waits_comes_within_seconds_of_the_probe_and_one_that_failed_after_them(
         self,
     ) -> None:
-        world = World()
+        world = SubscribedStream()
         one = self.opened(world)
         due_ms = circuit(world).probe_ms
         for index in range(2):
@@ -256,7 +259,7 @@ class TestProbes:
             assert rung[lane(index), False].again == rung[lane(index), True].again + 5000
 
     def test_it_comes_when_it_is_due_and_not_before(self) -> None:
-        world = World()
+        world = SubscribedStream()
         one = self.opened(world)
         one.ring_probe(LANE)
         due_ms = world.timers.next_due_ms()
@@ -265,12 +268,12 @@ class TestProbes:
         assert 0 <= due_ms - bell.again < 1000
 
     def test_one_that_cannot_be_sent_is_an_error_since_nobody_else_would_ring_the_lane(self) -> None:
-        world = World()
+        world = SubscribedStream()
         lost = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if "later" in called else None)
         with pytest.raises(OutcomeUnknownError, match=str(LANE)):
             self.opened(world, lost).ring_probe(LANE)
 
     def test_none_is_rung_for_a_circuit_that_closed_meanwhile(self) -> None:
-        world = World()
+        world = SubscribedStream()
         breaker_of(world).ring_probe(LANE)
         assert probes(world) == []

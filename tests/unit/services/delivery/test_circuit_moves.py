@@ -6,13 +6,14 @@ from eventfabric import limits
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.failing_handlers import breaker
-from tests.support.memory_fabric import LANE, World
+from tests.support.memory_fabric import LANE
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_breaker import circuit
 from tests.unit.services.delivery.test_circuit import Told, breaker_of, fail, probes
 
 
 def test_where_another_opened_it_first_it_is_open_and_told_once() -> None:
-    world, told = World(), Told()
+    world, told = SubscribedStream(), Told()
     late = breaker_of(world, telemetry=told)
     assert breaker_of(world).open_for("first")
     assert late.open_for("second")
@@ -20,7 +21,7 @@ def test_where_another_opened_it_first_it_is_open_and_told_once() -> None:
 
 
 def test_where_another_paused_it_meanwhile_it_is_not_closed_either() -> None:
-    world = World()
+    world = SubscribedStream()
     late = breaker_of(world)
     assert breaker_of(world).pause("by hand")
     assert late.open_for("down")
@@ -28,7 +29,7 @@ def test_where_another_paused_it_meanwhile_it_is_not_closed_either() -> None:
 
 
 def test_where_another_opened_and_closed_it_meanwhile_deliveries_go_on() -> None:
-    world, told = World(), Told()
+    world, told = SubscribedStream(), Told()
     late, other = breaker_of(world, telemetry=told), breaker_of(world)
     assert other.open_for("down")
     other.close()
@@ -37,7 +38,7 @@ def test_where_another_opened_and_closed_it_meanwhile_deliveries_go_on() -> None
 
 
 def test_a_closed_one_is_not_closed_again_by_what_is_handled() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     one.circuit()
     one.handled(1)
@@ -46,7 +47,7 @@ def test_a_closed_one_is_not_closed_again_by_what_is_handled() -> None:
 
 
 def test_a_paused_one_is_not_resumed_by_what_is_handled() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     assert one.pause("by hand")
     one.handled(1)
@@ -55,7 +56,7 @@ def test_a_paused_one_is_not_resumed_by_what_is_handled() -> None:
 
 
 def test_an_open_one_is_not_closed_where_nothing_was_handled() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     assert one.open_for("down")
     one.handled(0)
@@ -64,7 +65,7 @@ def test_an_open_one_is_not_closed_where_nothing_was_handled() -> None:
 
 @pytest.mark.parametrize("state", [CircuitState.CLOSED, CircuitState.PAUSED])
 def test_there_is_no_probe_to_give_back_of_one_that_is_not_open(state: CircuitState) -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     if state is CircuitState.PAUSED:
         assert one.pause("by hand")
@@ -75,14 +76,14 @@ def test_there_is_no_probe_to_give_back_of_one_that_is_not_open(state: CircuitSt
 
 
 def test_a_reason_can_be_stored_whatever_somebody_wrote() -> None:
-    world = World()
+    world = SubscribedStream()
     assert breaker_of(world).pause("half a \ud83d pair")
     assert "half a" in circuit(world).reason
     assert circuit(world).reason.encode()
 
 
 def test_a_probe_that_was_due_long_ago_comes_from_now_on() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     assert one.open_for("down")
     world.clock.advance(10 * limits.CIRCUIT_PROBE_SECONDS)
@@ -93,7 +94,7 @@ def test_a_probe_that_was_due_long_ago_comes_from_now_on() -> None:
 
 
 def test_a_probe_is_told_from_the_doorbell_that_it_answers_though_that_came_before_its_time() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     assert one.open_for("down")
     one.ring_probe(LANE)
@@ -105,7 +106,7 @@ def test_a_probe_is_told_from_the_doorbell_that_it_answers_though_that_came_befo
 
 
 def test_each_time_it_closes_all_lanes_are_rung() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     for times in (1, 2):
         assert one.open_for("down")
@@ -115,7 +116,7 @@ def test_each_time_it_closes_all_lanes_are_rung() -> None:
 
 
 def test_rings_that_could_not_be_sent_are_owed_until_they_are() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world, Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
     assert one.open_for("down")
     one.close()
@@ -126,7 +127,7 @@ def test_rings_that_could_not_be_sent_are_owed_until_they_are() -> None:
 
 @pytest.mark.parametrize("late_seconds", [0, 100])
 def test_a_lane_that_failed_goes_last_for_one_probe_and_for_no_further_one(late_seconds: int) -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     assert one.open_for("down")
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS + late_seconds)
@@ -141,7 +142,7 @@ def test_a_lane_that_failed_goes_last_for_one_probe_and_for_no_further_one(late_
 
 
 def test_failures_of_long_ago_make_no_outage() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world)
     fail(one, 2)
     world.clock.advance(limits.CIRCUIT_WINDOW_SECONDS)
@@ -154,7 +155,7 @@ def test_failures_of_long_ago_make_no_outage() -> None:
 def test_what_was_handled_a_second_apart_is_forgotten_apart_and_within_one_together(
     apart_seconds: float, failures: int
 ) -> None:
-    world = World(**breaker(failure_ratio=0.5))
+    world = SubscribedStream(**breaker(failure_ratio=0.5))
     one = breaker_of(world)
     one.handled(1)
     world.clock.advance(apart_seconds)

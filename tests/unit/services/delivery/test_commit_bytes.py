@@ -16,8 +16,9 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.ledger_commit import CommitSize, in_commits, size_of_writes
 from tests.support.failing_handlers import BAD_ORDER, BadOrder, retry
-from tests.support.memory_fabric import AWAY, LANE, World, event
+from tests.support.memory_fabric import AWAY, LANE, event
 from tests.support.recording_handler import EFFECTS, Recorder
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 
 KEYS = 95
@@ -25,7 +26,7 @@ KEYS = 95
 
 def test_95_dead_keys_with_thousands_of_waiting_events_each_go_on_and_are_taken_over() -> None:
     recorder = Recorder(before=_refuse)
-    world = World(handler=recorder, **retry(permanent=[BAD_ORDER]))
+    world = SubscribedStream(handler=recorder, **retry(permanent=[BAD_ORDER]))
     for number in range(10 * limits.PARKED_PLACES_MAX // 9):
         world.put(*(event(f"{key}-{number}", key=f"k{key}") for key in range(KEYS)))
     assert world.deliver(time_ms=10**9).outcome is Outcome.DELIVERED
@@ -51,7 +52,7 @@ def test_writes_of_several_events_that_are_too_much_for_one_commit_go_in_several
                 for one in events
             ]
 
-    world = World(handler=Storing(), guarantee="exactly_once")
+    world = SubscribedStream(handler=Storing(), guarantee="exactly_once")
     world.put(*(event(f"{number}", key=f"k{number}") for number in range(30)))
     faults = Faults()
     assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
@@ -60,7 +61,7 @@ def test_writes_of_several_events_that_are_too_much_for_one_commit_go_in_several
 
 
 def test_edited_keys_are_taken_over_as_many_at_a_time_as_fit() -> None:
-    world = World(handler=Recorder(before=_refuse), **retry(permanent=[BAD_ORDER]))
+    world = SubscribedStream(handler=Recorder(before=_refuse), **retry(permanent=[BAD_ORDER]))
     world.put(event("0", key="k"))
     world.deliver()
     (parked,) = world.parked().values()
@@ -71,7 +72,7 @@ def test_edited_keys_are_taken_over_as_many_at_a_time_as_fit() -> None:
 
 
 def test_a_commit_of_too_much_is_refused_before_it_is_sent() -> None:
-    world = World(handler=Recorder(before=_refuse), **retry(permanent=[BAD_ORDER]))
+    world = SubscribedStream(handler=Recorder(before=_refuse), **retry(permanent=[BAD_ORDER]))
     world.put(event("0", key="k"))
     world.deliver()
     (parked,) = world.parked().values()

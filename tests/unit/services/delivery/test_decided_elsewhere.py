@@ -12,14 +12,17 @@ from eventfabric.model.record import Note, Record, record_at
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.telemetry import Metric
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, batch_of, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, batch_of, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_notes import BATCH, NOTED_LANE, decision, noted, settled
 
 FIRST, SECOND = BatchId(b"1" * 16), BatchId(b"2" * 16)
 OTHER = lane(1)
 
 
-def put_batch(world: World, name: str, batch_id: BatchId, of: Lane, note: Note | None = None) -> Record:
+def put_batch(
+    world: SubscribedStream, name: str, batch_id: BatchId, of: Lane, note: Note | None = None
+) -> Record:
     """One record with that batch, noted or not, in a lane of HOME."""
     batch = replace(batch_of([event(name)], batch_id), note=note)
     tail = world.origin_log.tail(of)
@@ -28,7 +31,7 @@ def put_batch(world: World, name: str, batch_id: BatchId, of: Lane, note: Note |
     return record
 
 
-def decide(world: World, made: Decision, *, of: Lane = LANE) -> None:
+def decide(world: SubscribedStream, made: Decision, *, of: Lane = LANE) -> None:
     """Write down a decision about a batch whose first copy stands in that lane."""
     decided = [Decided(world.key_of(of), made, world.clock.now_ms() // 1000 + 60)]
     state = world.ledger.state(world.key_of(NOTED_LANE)).cursor(made.region)
@@ -37,7 +40,7 @@ def decide(world: World, made: Decision, *, of: Lane = LANE) -> None:
 
 
 def test_a_visit_that_decides_about_one_batch_still_steps_over_those_that_were_decided_before() -> None:
-    world = World()
+    world = SubscribedStream()
     decide(world, Decision(HOME, FIRST, noted_wins=True))
     put_batch(world, "elsewhere", FIRST, LANE)
     put_batch(world, "there", SECOND, OTHER)
@@ -52,7 +55,7 @@ def test_a_visit_that_decides_about_one_batch_still_steps_over_those_that_were_d
 
 @pytest.mark.parametrize("mine", [True, False])
 def test_where_each_region_delivers_all_what_another_decided_does_not_count(mine: bool) -> None:
-    world = World(deliver="everywhere")
+    world = SubscribedStream(deliver="everywhere")
     decide(world, decision(mine, HOME))
     decide(world, decision(not mine, AWAY))
     world.cloud.replicate()
@@ -60,7 +63,7 @@ def test_where_each_region_delivers_all_what_another_decided_does_not_count(mine
 
 
 def test_each_noted_batch_is_decided_by_itself() -> None:
-    world = World()
+    world = SubscribedStream()
     put_batch(world, "here", FIRST, LANE)
     context, key = world.deliverer()._context, world.key_of(OTHER)
     records = [
@@ -78,7 +81,7 @@ def test_each_noted_batch_is_decided_by_itself() -> None:
 
 
 def test_of_a_noted_batch_no_more_is_handed_out_than_the_subscription_wants() -> None:
-    world = World(types=["placed"])
+    world = SubscribedStream(types=["placed"])
     batch = replace(
         batch_of([event("paid", type="paid"), event("placed")], FIRST), note=Note(OTHER, SequenceNumber(0))
     )

@@ -16,8 +16,9 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SubscribedStream
 
 DAY_MS = 86_400_000
 _BESIDE = ("handler.attempt", "ledger.standing", "ledger.hand_over")
@@ -38,14 +39,14 @@ def failing_at(*ids: str) -> Recorder:
     return Recorder(before=before)
 
 
-def put_each(world: World, *names: str) -> None:
+def put_each(world: SubscribedStream, *names: str) -> None:
     """One record an event, each of a key of its own."""
     for name in names:
         world.put(event(name, key=name))
 
 
 def test_a_run_hands_over_each_event_in_order_and_moves_the_cursor_behind_the_last() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"), event("b"))
     world.put(event("c"))
     assert world.deliver().outcome is Outcome.DELIVERED
@@ -56,7 +57,7 @@ def test_a_run_hands_over_each_event_in_order_and_moves_the_cursor_behind_the_la
 
 
 def test_a_handled_event_knows_its_place_and_its_attempt() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"), event("b"))
     bell, deadline_ms = world.bell(), world.clock.now_ms() + 5
     world.deliverer().deliver(bell, deadline_ms=deadline_ms)
@@ -68,7 +69,7 @@ def test_a_handled_event_knows_its_place_and_its_attempt() -> None:
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once", "exactly_once"])
 def test_a_lane_run_makes_three_calls_and_a_duplicate_doorbell_one(guarantee: str) -> None:
-    world = World(guarantee=guarantee)
+    world = SubscribedStream(guarantee=guarantee)
     put_each(world, "a", "b", "c")
     for calls, outcome in ((3, Outcome.DELIVERED), (1, Outcome.DUPLICATE)):
         faults = Faults()
@@ -80,7 +81,7 @@ def test_a_lane_run_makes_three_calls_and_a_duplicate_doorbell_one(guarantee: st
 
 
 def test_a_doorbell_for_less_than_was_delivered_is_a_duplicate_and_for_more_is_not() -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, "a", "b")
     world.deliver()
     assert world.deliver(tail=1).outcome is Outcome.DUPLICATE
@@ -89,13 +90,13 @@ def test_a_doorbell_for_less_than_was_delivered_is_a_duplicate_and_for_more_is_n
 
 
 def test_another_regions_lane_is_not_touched() -> None:
-    world = World()
+    world = SubscribedStream()
     assert world.deliver(lane(0, AWAY), tail=1).outcome is Outcome.NOT_OWNER
     assert world.faults.calls == ["ledger.standing"] * 2
 
 
 def test_each_page_is_one_read_and_one_commit() -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, *(f"e{number}" for number in range(2 * limits.PAGE_RECORDS_MAX + 5)))
     assert world.deliver().outcome is Outcome.DELIVERED
     assert world.recorder.ids() == world.logged_ids()
@@ -103,7 +104,7 @@ def test_each_page_is_one_read_and_one_commit() -> None:
 
 
 def test_a_filter_steps_over_other_types_and_still_commits() -> None:
-    world = World(types=["paid"])
+    world = SubscribedStream(types=["paid"])
     world.put(event("a", type="paid"), event("b"))
     world.put(event("c"), event("d"))
     assert world.deliver().outcome is Outcome.DELIVERED
@@ -112,7 +113,7 @@ def test_a_filter_steps_over_other_types_and_still_commits() -> None:
 
 
 def test_a_lane_of_other_types_only_is_stepped_over_page_by_page_until_the_time_is_up() -> None:
-    world = World(types=["paid"])
+    world = SubscribedStream(types=["paid"])
     put_each(world, *(f"e{number}" for number in range(limits.PAGE_RECORDS_MAX + 1)))
     result = world.deliver(time_ms=0)
     assert result.outcome is Outcome.HANDED_BACK
@@ -121,7 +122,7 @@ def test_a_lane_of_other_types_only_is_stepped_over_page_by_page_until_the_time_
 
 
 def test_a_record_of_other_types_need_not_be_decodable() -> None:
-    world = World(types=["paid"])
+    world = SubscribedStream(types=["paid"])
     damaged = replace(world.record(world.origin_log.tail(LANE), event("a")), payload=b"\x63nonsense")
     world.origin_log.append(replace(damaged, chain=rechained(world, damaged)))
     world.put(event("b", type="paid"))
@@ -129,12 +130,12 @@ def test_a_record_of_other_types_need_not_be_decodable() -> None:
     assert world.recorder.ids() == ["b"]
 
 
-def rechained(world: World, record: Record) -> Chain:
+def rechained(world: SubscribedStream, record: Record) -> Chain:
     return chain_of(world.origin_log.tail(LANE).chain, record)
 
 
 def test_a_record_that_cannot_be_decoded_stops_the_lane_before_it_with_nothing_skipped() -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, "a")
     damaged = replace(world.record(world.origin_log.tail(LANE), event("b")), payload=b"\x63nonsense")
     world.origin_log.append(replace(damaged, chain=rechained(world, damaged)))
@@ -150,7 +151,7 @@ def test_a_record_that_cannot_be_decoded_stops_the_lane_before_it_with_nothing_s
 
 
 def test_an_item_that_is_no_record_stops_the_lane_before_it() -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, "a")
     item = record_item.to_item(world.record(world.origin_log.tail(LANE), event("b")))
     del item["c"]
@@ -161,7 +162,7 @@ def test_an_item_that_is_no_record_stops_the_lane_before_it() -> None:
 
 
 def test_a_hole_is_waited_for_and_its_own_doorbell_goes_on() -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, "a")
     missing = world.record(world.origin_log.tail(LANE), event("b"))
     world.put(event("c"), log_lane_tail=missing.tail)
@@ -177,7 +178,7 @@ def test_a_hole_is_waited_for_and_its_own_doorbell_goes_on() -> None:
 
 
 def test_a_lane_that_begins_with_a_hole_commits_nothing() -> None:
-    world = World()
+    world = SubscribedStream()
     missing = world.record(world.origin_log.tail(LANE), event("a"))
     world.put(event("b"), log_lane_tail=missing.tail)
     assert world.deliver().outcome is Outcome.HOLE
@@ -185,7 +186,7 @@ def test_a_lane_that_begins_with_a_hole_commits_nothing() -> None:
 
 
 def test_a_record_of_another_chain_stops_the_lane() -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, "a")
     tail = world.origin_log.tail(LANE)
     world.put(event("forged"), log_lane_tail=replace(tail, chain=Chain(b"!" * 16)))
@@ -197,7 +198,7 @@ def test_a_record_of_another_chain_stops_the_lane() -> None:
 
 
 def test_a_record_that_overlaps_the_one_before_stops_the_lane() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"), event("b"))
     tail = world.origin_log.tail(LANE)
     world.put(event("overlaps"), log_lane_tail=Tail(SequenceNumber(1), tail.chain, tail.time))
@@ -208,7 +209,7 @@ def test_a_record_that_overlaps_the_one_before_stops_the_lane() -> None:
 
 def test_at_most_once_commits_first_and_goes_on_after_a_failure() -> None:
     cursors: list[int] = []
-    world = World(guarantee="at_most_once")
+    world = SubscribedStream(guarantee="at_most_once")
 
     def before(events: Sequence[Event]) -> None:
         cursors.append(world.cursor().sequence)
@@ -226,7 +227,7 @@ def test_at_most_once_commits_first_and_goes_on_after_a_failure() -> None:
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_out_of_time_commits_what_was_handled_and_says_so(guarantee: str) -> None:
-    world = World(guarantee=guarantee)
+    world = SubscribedStream(guarantee=guarantee)
     world.recorder.before = lambda events: world.clock.advance(10)
     put_each(world, "a", "b", "c", "d")
     result = world.deliver(time_ms=25_000)
@@ -238,7 +239,7 @@ def test_out_of_time_commits_what_was_handled_and_says_so(guarantee: str) -> Non
 
 
 def test_an_attempt_that_would_outlive_its_time_is_not_begun_but_the_first_of_an_invocation_is() -> None:
-    world = World()
+    world = SubscribedStream()
     world.recorder.before = lambda events: world.clock.advance(20)
     put_each(world, "a", "b", "c")
     deliverer = world.deliverer()
@@ -248,7 +249,7 @@ def test_an_attempt_that_would_outlive_its_time_is_not_begun_but_the_first_of_an
 
 
 def test_a_hand_back_that_cannot_be_rung_leaves_its_doorbell_to_come_again() -> None:
-    world = World()
+    world = SubscribedStream()
     world.recorder.before = lambda events: world.clock.advance(10)
     put_each(world, "a", "b")
     faults = Faults(nth(1, Fault.THROTTLED, name="doorbells.ring"))
@@ -257,7 +258,7 @@ def test_a_hand_back_that_cannot_be_rung_leaves_its_doorbell_to_come_again() -> 
 
 
 def test_out_of_time_at_once_commits_and_attempts_nothing_under_at_most_once() -> None:
-    world = World(guarantee="at_most_once")
+    world = SubscribedStream(guarantee="at_most_once")
     put_each(world, "a")
     assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
     assert world.recorder.attempts == []
@@ -265,7 +266,7 @@ def test_out_of_time_at_once_commits_and_attempts_nothing_under_at_most_once() -
 
 
 def test_at_most_once_commits_only_what_it_has_time_for() -> None:
-    world = World(guarantee="at_most_once")
+    world = SubscribedStream(guarantee="at_most_once")
     world.recorder.before = lambda events: world.clock.advance(10)
     names = [f"e{number}" for number in range(9)]
     put_each(world, *names)
@@ -277,7 +278,7 @@ def test_at_most_once_commits_only_what_it_has_time_for() -> None:
 
 
 def test_what_at_most_once_has_no_time_left_for_is_counted_as_dropped() -> None:
-    world = World(guarantee="at_most_once")
+    world = SubscribedStream(guarantee="at_most_once")
     seconds = iter([1.0, 20.0, 1.0, 1.0])
     world.recorder.before = lambda events: world.clock.advance(next(seconds))
     put_each(world, "a", "b", "c", "d", "e")
@@ -287,7 +288,7 @@ def test_what_at_most_once_has_no_time_left_for_is_counted_as_dropped() -> None:
 
 
 def test_of_a_batch_that_at_most_once_has_no_time_for_each_event_is_counted() -> None:
-    world = World(guarantee="at_most_once", handler=Recorder(batch_events_max=2))
+    world = SubscribedStream(guarantee="at_most_once", handler=Recorder(batch_events_max=2))
     seconds = iter([1.0, 20.0])
     world.recorder.before = lambda events: world.clock.advance(next(seconds))
     put_each(world, *"abcdefg")
@@ -299,7 +300,7 @@ def test_of_a_batch_that_at_most_once_has_no_time_for_each_event_is_counted() ->
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(guarantee: str) -> None:
     """Another consumer handles the whole lane in the middle of this one's first attempt."""
-    world = World(guarantee=guarantee)
+    world = SubscribedStream(guarantee=guarantee)
     other = world.deliverer(handler=Recorder(effects=guarantee == "exactly_once"))
     put_each(world, "a", "b")
     overtaken: list[Outcome] = []
@@ -317,7 +318,7 @@ def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(gu
 
 
 def test_a_run_that_lost_its_race_goes_on_only_with_what_its_region_still_delivers() -> None:
-    world = World()
+    world = SubscribedStream()
     other = world.deliverer(handler=Recorder())
     put_each(world, "a")
 
@@ -335,7 +336,7 @@ def test_a_run_that_lost_its_race_goes_on_only_with_what_its_region_still_delive
 
 
 def test_a_lane_that_is_overtaken_again_and_again_is_left_to_its_doorbell() -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, *(f"e{number}" for number in range(10)))
     overtaken_at: list[int] = []
 
@@ -358,7 +359,7 @@ def test_a_lane_that_is_overtaken_again_and_again_is_left_to_its_doorbell() -> N
 def test_a_batch_handler_gets_as_many_events_as_it_takes_across_records() -> None:
     sizes: list[int] = []
     handler = Recorder(batch_events_max=3, before=lambda events: sizes.append(len(events)))
-    world = World(handler=handler)
+    world = SubscribedStream(handler=handler)
     world.put(event("a"), event("b"))
     world.put(*(event(name) for name in "cdefg"))
     world.deliver()
@@ -369,7 +370,7 @@ def test_a_batch_handler_gets_as_many_events_as_it_takes_across_records() -> Non
 def test_a_failed_batch_is_gone_through_one_by_one_so_that_only_who_failed_is_parked() -> None:
     handler = failing_at("e")
     handler.batch_events_max = 3
-    world = World(handler=handler)
+    world = SubscribedStream(handler=handler)
     put_each(world, *"abcdefg")
     assert world.deliver().outcome is Outcome.DELIVERED
     assert world.recorder.ids() == ["a", "b", "c", "d", "f", "g"]
@@ -379,7 +380,7 @@ def test_a_failed_batch_is_gone_through_one_by_one_so_that_only_who_failed_is_pa
 
 @pytest.mark.parametrize(("days", "latency_ms"), [(0, 0), (1, DAY_MS)])
 def test_the_latency_of_a_run_is_that_of_its_oldest_event(days: int, latency_ms: int) -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, "a")
     world.clock.advance(days * 86_400)
     put_each(world, "b")
@@ -388,7 +389,7 @@ def test_the_latency_of_a_run_is_that_of_its_oldest_event(days: int, latency_ms:
 
 
 def test_a_doorbell_comes_through_the_queue_as_the_relay_rang_it() -> None:
-    world = World()
+    world = SubscribedStream()
     put_each(world, "a")
     world.relay_all()
     (message,) = world.receive()

@@ -10,8 +10,9 @@ from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import Outcome
-from tests.support.memory_fabric import HOME, World, event
+from tests.support.memory_fabric import HOME, event
 from tests.support.recording_handler import EFFECTS, add_one
+from tests.support.subscribed_stream import SubscribedStream
 
 Writes = Mapping[str, Sequence[Write]]
 
@@ -35,8 +36,8 @@ class Writing:
         return self.writes.get(str(one.id), (add_one(str(one.id)),))
 
 
-def world_of(handler: Writing, *events: Event) -> World:
-    world = World(guarantee="exactly_once", handler=handler)
+def world_of(handler: Writing, *events: Event) -> SubscribedStream:
+    world = SubscribedStream(guarantee="exactly_once", handler=handler)
     for one in events:
         world.put(one)
     return world
@@ -82,7 +83,7 @@ def test_events_that_write_one_item_are_committed_one_by_one() -> None:
     assert world.cursor().sequence == 3
 
 
-def refused(world: World, key: str) -> str:
+def refused(world: SubscribedStream, key: str) -> str:
     """Why the first event of a parked key was refused."""
     failure = world.parked()[key].failure
     assert failure.error_type == "eventfabric.services.delivery.retry:RefusedWriteError"
@@ -173,7 +174,7 @@ def test_a_failing_handler_keeps_the_writes_of_the_events_beside_it() -> None:
 
 
 def test_a_filtered_tail_is_stepped_over_in_the_commit_of_the_events_before_it() -> None:
-    world = World(guarantee="exactly_once", handler=Writing(), types=["placed"])
+    world = SubscribedStream(guarantee="exactly_once", handler=Writing(), types=["placed"])
     for one in (event("a"), event("b", type="other"), event("c", type="other")):
         world.put(one)
     assert world.deliver().outcome is Outcome.DELIVERED

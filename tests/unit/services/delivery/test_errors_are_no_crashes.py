@@ -16,8 +16,9 @@ from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE
 from tests.support.failing_handlers import Failing, named, retry, world_of
-from tests.support.memory_fabric import INVOCATION_MS, LANE, World, event
+from tests.support.memory_fabric import LANE, event
 from tests.support.recording_handler import EFFECTS, add_one
+from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 from tests.unit.services.delivery.test_breaker import operator
 from tests.unit.services.delivery.test_careful import Crashing
 
@@ -26,7 +27,7 @@ def always(name: str, fault: Fault) -> Rule:
     return at_random(1.0, [fault], seed=0, names=[name])
 
 
-def run(world: World, by: Deliverer, *, received: int = 1, ended: int = 0) -> LaneResult:
+def run(world: SubscribedStream, by: Deliverer, *, received: int = 1, ended: int = 0) -> LaneResult:
     """One lane run for a doorbell that was received so often, and says where attempts are known to have ended."""
     bell = replace(world.bell(), ended=ended)
     return by.deliver(bell, deadline_ms=world.clock.now_ms() + INVOCATION_MS, receive_count=received)
@@ -212,7 +213,7 @@ class Full:
 def test_the_note_of_an_attempt_that_ended_takes_no_room_from_the_writes_of_a_key_that_is_due() -> None:
     handler = Full()
     settings = {"guarantee": "exactly_once", **retry(immediate=0, attempts=2)}
-    world = World(handler=handler, **settings)
+    world = SubscribedStream(handler=handler, **settings)
     world.put(event("b1", key="b"), event("a1", key="a"))
     world.deliver()
     world.clock.advance(3600)

@@ -15,20 +15,21 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import TextWith
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 DAYS = 4
 DAY_SECONDS = 86_400
 
 
-def reconciled(world: World, *, repair: bool = True) -> list[FindingKind]:
+def reconciled(world: SubscribedStream, *, repair: bool = True) -> list[FindingKind]:
     reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
     return [found.kind for found in reconciler.run(repair=repair)]
 
 
-def expire(world: World) -> int:
+def expire(world: SubscribedStream) -> int:
     """Delete every record whose time to live is over, in all Regions; returns how many in the world's own."""
     deleted = 0
     for region in world.stream.definition.regions:
@@ -40,9 +41,9 @@ def expire(world: World) -> int:
     return deleted
 
 
-def aged_world(**settings: Any) -> World:
+def aged_world(**settings: Any) -> SubscribedStream:
     """a1 is delivered; a2 and a3 came then and wait; b1 came two days later, when all was verified here."""
-    world = World(retention_days=DAYS, **settings)
+    world = SubscribedStream(retention_days=DAYS, **settings)
     world.put(event("a1", key="a"))
     world.deliver()
     world.clock.advance(10)
@@ -58,7 +59,7 @@ class TestAQuietLane:
     """Its place says where the lane goes on when all of its records have expired."""
 
     def test_its_place_is_held_however_long_it_is_quiet(self) -> None:
-        world = World(retention_days=DAYS)
+        world = SubscribedStream(retention_days=DAYS)
         world.put(event("a1"))
         newest = world.put(event("a2"))
         world.deliver()
@@ -73,7 +74,7 @@ class TestAQuietLane:
         assert world.recorder.ids() == ["a1", "a2", "a3"]
 
     def test_that_costs_one_write_however_long_it_is_quiet(self) -> None:
-        world = World(retention_days=DAYS)
+        world = SubscribedStream(retention_days=DAYS)
         kept = world.put(event("a1"))
         world.deliver()
         written = []
@@ -91,7 +92,7 @@ class TestAQuietLane:
         assert kept.sequence not in [record.sequence for record in world.records()]
 
     def test_looking_changes_nothing_and_neither_does_another_region(self) -> None:
-        world = World(retention_days=DAYS)
+        world = SubscribedStream(retention_days=DAYS)
         world.put(event("a1"))
         world.deliver()
         world.cloud.replicate()
@@ -205,7 +206,7 @@ class TestAfter:
         assert world.cursor().sequence == 1
 
     def test_a_replica_waits_for_what_may_still_come(self) -> None:
-        world = World(retention_days=DAYS, deliver="everywhere", on_expired="skip")
+        world = SubscribedStream(retention_days=DAYS, deliver="everywhere", on_expired="skip")
         away = world.at(AWAY)
         world.put(event("a1"))
         world.cloud.replicate()

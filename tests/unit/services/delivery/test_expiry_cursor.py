@@ -15,13 +15,14 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import named
-from tests.support.memory_fabric import HOME, LANE, SUBSCRIPTION, World, event
+from tests.support.memory_fabric import HOME, LANE, event
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, reconciled
 
 
-def old_world(**settings: Any) -> World:
+def old_world(**settings: Any) -> SubscribedStream:
     """a1 is delivered and a2 waits, both older than what is kept, and not deleted yet; b1 came just now."""
-    world = World(retention_days=DAYS, **settings)
+    world = SubscribedStream(retention_days=DAYS, **settings)
     world.put(*named("a1"))
     world.deliver()
     world.put(*named("a2"))
@@ -30,7 +31,7 @@ def old_world(**settings: Any) -> World:
     return world
 
 
-def gone(world: World, *sequences: int) -> None:
+def gone(world: SubscribedStream, *sequences: int) -> None:
     for sequence in sequences:
         world.table.write("Delete", {"Key": record_key(LANE, sequence)})
 
@@ -65,7 +66,7 @@ def test_after_a_skip_the_cursor_knows_nothing_of_what_was_before() -> None:
 
 @pytest.mark.parametrize("until", [1, 2])
 def test_a_replay_of_what_expired_whole_is_over(until: int) -> None:
-    world = World(retention_days=DAYS, on_expired="skip")
+    world = SubscribedStream(retention_days=DAYS, on_expired="skip")
     names = ["a1", "a2"][:until]
     for one in named(*names):
         world.put(one)
@@ -86,7 +87,7 @@ def test_a_replay_of_what_expired_whole_is_over(until: int) -> None:
 
 
 def test_what_is_old_and_still_here_is_delivered_even_to_who_had_no_time_for_it_at_first() -> None:
-    world = World(retention_days=DAYS)
+    world = SubscribedStream(retention_days=DAYS)
     world.put(*named("a1"))
     world.clock.advance((DAYS + 1) * DAY_SECONDS)
     world.put(*named("b1"))
@@ -98,7 +99,7 @@ def test_what_is_old_and_still_here_is_delivered_even_to_who_had_no_time_for_it_
 
 
 def test_a_lane_that_was_never_begun_begins_with_the_oldest_that_is_kept_and_counts_no_loss() -> None:
-    world = World(retention_days=DAYS)
+    world = SubscribedStream(retention_days=DAYS)
     world.put(*named("a1"))
     world.put(event("a2", key="a"))
     world.clock.advance((DAYS + 1) * DAY_SECONDS)
@@ -112,7 +113,7 @@ def test_a_lane_that_was_never_begun_begins_with_the_oldest_that_is_kept_and_cou
 
 @pytest.mark.parametrize("on_expired", ["skip", "halt"])
 def test_what_is_lost_between_records_that_are_kept_has_not_expired(on_expired: str) -> None:
-    world = World(retention_days=DAYS, on_expired=on_expired)
+    world = SubscribedStream(retention_days=DAYS, on_expired=on_expired)
     for name in ("a0", "a1"):
         world.put(*named(name))
     world.deliver()
@@ -128,8 +129,8 @@ def test_what_is_lost_between_records_that_are_kept_has_not_expired(on_expired: 
 
 
 def test_a_lane_begins_before_what_is_lost_behind_records_that_are_kept() -> None:
-    start_ms = World().clock.now_ms() + 5_000
-    world = World(retention_days=DAYS, start=str(AtTime(start_ms)))
+    start_ms = SubscribedStream().clock.now_ms() + 5_000
+    world = SubscribedStream(retention_days=DAYS, start=str(AtTime(start_ms)))
     world.put(*named("old"))
     world.clock.advance(10)
     world.put(*named("a1"))

@@ -19,7 +19,8 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.wire.item_size import item_bytes
 from tests.support.failing_handlers import retry
-from tests.support.memory_fabric import World, event
+from tests.support.memory_fabric import event
+from tests.support.subscribed_stream import SubscribedStream
 
 EVENT = Event(id="1", key="a", type="Placed", data={"number": 7}, source="/s")
 ATTEMPT = Attempt("billing", 1, 10_000)
@@ -68,7 +69,7 @@ def test_an_exit_in_a_handler_keeps_the_events_beside_it() -> None:
         if one.id == "b":
             raise SystemExit
 
-    world = World(handler=handler_of(handle))
+    world = SubscribedStream(handler=handler_of(handle))
     for name in "abc":
         world.put(event(name, key=name))
     assert world.deliver().outcome is Outcome.DELIVERED
@@ -293,7 +294,9 @@ def test_a_handler_that_changes_its_event_loses_none(
     change: Callable[[Event, Delivery], None], guarantee: str
 ) -> None:
     handle, seen = mutating(change)
-    world = World(handler=handler_of(handle, transactional=guarantee == "exactly_once"), guarantee=guarantee)
+    world = SubscribedStream(
+        handler=handler_of(handle, transactional=guarantee == "exactly_once"), guarantee=guarantee
+    )
     names = [f"e{number}" for number in range(10)]
     world.put(*(event(name, key=name) for name in names))
     world.deliver()
@@ -317,7 +320,9 @@ def test_a_batch_handler_that_empties_what_it_was_given_loses_none(guarantee: st
         if first:
             raise ValueError
 
-    world = World(handler=handler_of(handle, transactional=guarantee == "exactly_once"), guarantee=guarantee)
+    world = SubscribedStream(
+        handler=handler_of(handle, transactional=guarantee == "exactly_once"), guarantee=guarantee
+    )
     names = [f"e{number}" for number in range(10)]
     world.put(*(event(name, key=name) for name in names))
     world.deliver()
@@ -344,7 +349,7 @@ class Speechless(Exception):
     ids=["speechless", "surrogate", "exit"],
 )
 def test_what_an_error_says_is_stored_whatever_it_says(error: BaseException, said: str) -> None:
-    world = World(handler=handler_of(raising(error)), **retry(attempts=1))
+    world = SubscribedStream(handler=handler_of(raising(error)), **retry(attempts=1))
     world.put(event("1"))
     assert world.deliver().outcome is Outcome.DELIVERED
     (parked,) = world.parked().values()

@@ -10,7 +10,8 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.subscriber import SubscriberHandler, subscriber
 from eventfabric.services.delivery.lane_result import Outcome
 from tests.support.failing_handlers import retry
-from tests.support.memory_fabric import World, event
+from tests.support.memory_fabric import event
+from tests.support.subscribed_stream import SubscribedStream
 
 LONE_SURROGATE = "\ud800"
 
@@ -102,9 +103,9 @@ HOSTILE: dict[str, Callable[[], BaseException]] = {
 }
 
 
-def world_with(function: Callable[..., Any], *, immediate: int = 1, **settings: Any) -> World:
+def world_with(function: Callable[..., Any], *, immediate: int = 1, **settings: Any) -> SubscribedStream:
     """Events of a bad key and of a good one, in one lane, for a handler function."""
-    world = World(lanes=1, **retry(immediate=immediate), **settings)
+    world = SubscribedStream(lanes=1, **retry(immediate=immediate), **settings)
     world.handler = SubscriberHandler(function, clock=world.clock, transactional=False)
     world.put(event("b0", key="good"), event("a1", key="bad"), event("b1", key="good"))
     return world
@@ -159,7 +160,9 @@ def test_a_payloads_type_or_a_returned_value_that_exits_is_a_failure() -> None:
 class TestWhatAHandlerDoesToItsEvent:
     """Each attempt has events of its own, and what is stored of a failure is what the log says."""
 
-    def seen_by(self, change: Callable[[Event], None], **settings: Any) -> tuple[World, list[object]]:
+    def seen_by(
+        self, change: Callable[[Event], None], **settings: Any
+    ) -> tuple[SubscribedStream, list[object]]:
         seen: list[object] = []
 
         @subscriber

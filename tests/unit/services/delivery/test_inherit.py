@@ -8,22 +8,23 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.wire.keys import Item, is_parked, ledger_region_and_kind, record_key
 from tests.support.failing_handlers import FEW, Failing, breaker, drained, named, retry, world_of
-from tests.support.memory_fabric import AWAY, LANE, World, event, topology
+from tests.support.memory_fabric import AWAY, LANE, event
 from tests.support.recording_handler import Recorder
 from tests.support.replays import replay
+from tests.support.subscribed_stream import SubscribedStream, topology
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, expire, reconciled
 from tests.unit.services.delivery.test_takeover import hand_over, letters_of, without_parked
 
 DEAD_AT_ONCE = retry(immediate=0, attempts=1)
 
 
-def replicated_keys(world: World) -> list[Item]:
+def replicated_keys(world: SubscribedStream) -> list[Item]:
     """The parked keys as AWAY has them."""
     table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
     return [item for item in table.items if is_parked(ledger_region_and_kind(item)[1])]
 
 
-def put_back(world: World, items: list[Item]) -> None:
+def put_back(world: SubscribedStream, items: list[Item]) -> None:
     """Have AWAY's replica show these parked keys as they were, whatever came since."""
     without_parked(world)
     table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
@@ -31,14 +32,14 @@ def put_back(world: World, items: list[Item]) -> None:
         table.write("Put", {"Item": item})
 
 
-def taken_over(world: World) -> World:
+def taken_over(world: SubscribedStream) -> SubscribedStream:
     away = world.at(AWAY)
     hand_over(away)
     away.deliver()
     return away
 
 
-def with_an_old_dead_letter() -> World:
+def with_an_old_dead_letter() -> SubscribedStream:
     """a1 is dead, and its record expired; b11 to b17 came since and were handled."""
     world = world_of(Failing({"a1": 99}), *named("a1", "b1"), retention_days=2, **DEAD_AT_ONCE)
     world.deliver()
@@ -87,7 +88,7 @@ def test_a_dead_letter_older_than_the_retention_stops_nothing_though_its_key_is_
     assert away.recorder.ids() == ["c1", "a2"]
 
 
-def discard_all(world: World) -> int:
+def discard_all(world: SubscribedStream) -> int:
     """Discard each dead letter whose event is gone, until none is left; returns how many there were."""
     count = 0
     while letters := list(letters_of(world).find()):
@@ -164,7 +165,7 @@ def test_what_was_parked_under_another_order_is_found_all_the_same(
 OFTEN = {**retry(immediate=0, attempts=9), **breaker(parked_keys=100)}
 
 
-def replicated_but(world: World, *keys: str) -> None:
+def replicated_but(world: SubscribedStream, *keys: str) -> None:
     """Replicate all but these parked keys."""
     world.cloud.replicate()
     kept = [item for item in replicated_keys(world) if item["k"]["S"] not in keys]
@@ -228,7 +229,7 @@ def test_what_would_have_to_be_looked_through_for_too_long_is_gone_back_to(
 
 
 def test_a_takeover_does_not_wait_for_a_record_that_expired_before_the_first_that_waits() -> None:
-    world = World(retention_days=4, handler=Recorder(before=Failing({"a1": 99})), **DEAD_AT_ONCE)
+    world = SubscribedStream(retention_days=4, handler=Recorder(before=Failing({"a1": 99})), **DEAD_AT_ONCE)
     world.put(event("c1", key="c"))
     world.clock.advance(2 * DAY_SECONDS)
     world.put(event("a1", key="a"))

@@ -23,13 +23,14 @@ from tests.support.failing_handlers import (
     waiting,
     world_of,
 )
-from tests.support.memory_fabric import HOME, LANE, World, event
+from tests.support.memory_fabric import HOME, LANE, event
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.operations.test_dead_letters import letters_of
 
 DEAD = retry(permanent=[BAD_ORDER])
 
 
-def with_dead(keys: int, durability: str = "replicated") -> World:
+def with_dead(keys: int, durability: str = "replicated") -> SubscribedStream:
     """A world with so many dead keys."""
     world = world_of(Failing({f"{number}": 1 for number in range(keys)}), durability=durability, **DEAD)
     for first in range(0, keys, 100):

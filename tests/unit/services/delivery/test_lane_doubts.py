@@ -11,8 +11,9 @@ from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import FEW, Failing, breaker, named, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.delivery.test_breaker import circuit
 from tests.unit.services.delivery.test_careful import again
 from tests.unit.services.delivery.test_circuit import breaker_of, probes
@@ -70,7 +71,7 @@ def test_who_reads_that_it_is_paused_while_it_looks_who_owns_the_lane_attempts_n
 
 
 def test_a_lane_that_does_not_begin_yet_leaves_the_probe_to_another() -> None:
-    world = World(start="2099-01-01T00:00:00Z")
+    world = SubscribedStream(start="2099-01-01T00:00:00Z")
     world.put(*named("a1"))
     assert breaker_of(world).open_for("down")
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
@@ -114,7 +115,7 @@ def test_a_lane_that_is_handed_back_is_rung_by_another_doorbell_whatever_the_clo
 
 
 def test_a_lane_that_goes_carefully_is_handed_back_after_each_page() -> None:
-    world = World()
+    world = SubscribedStream()
     for number in range(limits.PAGE_RECORDS_MAX + 5):
         world.put(event(f"e{number}", key=f"k{number}"))
     assert again(world, 2).outcome is Outcome.HANDED_BACK
@@ -137,7 +138,7 @@ def test_a_probe_of_a_lane_that_cannot_go_on_tries_its_parked_keys_instead() -> 
 
 
 def test_of_a_noted_batch_whose_first_copy_is_here_nothing_is_handed_out() -> None:
-    world = World()
+    world = SubscribedStream()
     first_copy(world)
     record = noted(world)
     assert world.cloud.log(STREAM, AWAY).append(record) is None

@@ -10,8 +10,9 @@ from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import BAD_ORDER, FEW, BadOrder, Failing, breaker, named, retry, world_of
 from tests.support.log_lines import telling
-from tests.support.memory_fabric import AWAY, LANE, World, lane
+from tests.support.memory_fabric import AWAY, LANE, lane
 from tests.support.messages import TextWith
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_careful import Crashing, again
 from tests.unit.services.delivery.test_careful_again import crashed_at_a_retry
 from tests.unit.services.delivery.test_circuit import breaker_of
@@ -100,7 +101,7 @@ def test_a_look_for_later_events_that_ends_early_is_told_with_where_it_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 3)
-    world = World()
+    world = SubscribedStream()
     publish(world, "a1")
     world.clock.advance(1)
     publish(world, "b2", "c2", "d2", "a2", origin=AWAY)
@@ -115,7 +116,7 @@ def test_a_look_for_later_events_that_ends_early_is_told_with_where_it_ended(
 
 
 def test_a_probe_that_could_not_be_sent_is_named() -> None:
-    world = World()
+    world = SubscribedStream()
     one = breaker_of(world, Faults(nth(1, Fault.THROTTLED, name="doorbells.ring_later")))
     assert one.open_for("down")
     with pytest.raises(OutcomeUnknownError) as caught:

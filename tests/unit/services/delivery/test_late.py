@@ -19,12 +19,13 @@ from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import Failing, retry
-from tests.support.memory_fabric import AWAY, HOME, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, STREAM, event, lane
 from tests.support.messages import TextWith
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def publish(world: World, *names: str, origin: Region = HOME, index: int = 0) -> Lane:
+def publish(world: SubscribedStream, *names: str, origin: Region = HOME, index: int = 0) -> Lane:
     """Append an event a name, of the key that it begins with, to a lane of an origin."""
     of = lane(index, origin)
     log = world.cloud.log(STREAM, origin)
@@ -33,9 +34,9 @@ def publish(world: World, *names: str, origin: Region = HOME, index: int = 0) ->
     return of
 
 
-def lost_and_back(**settings: Any) -> World:
+def lost_and_back(**settings: Any) -> SubscribedStream:
     """HOME accepted a1, b1, c1 and was lost; AWAY took over and delivered a2, b2; HOME is back. As AWAY sees it."""
-    home = World(**settings)
+    home = SubscribedStream(**settings)
     away = home.at(AWAY)
     publish(home, "a0")
     home.cloud.replicate()
@@ -52,7 +53,7 @@ def lost_and_back(**settings: Any) -> World:
     return away
 
 
-def late_of(world: World) -> dict[str, str | None]:
+def late_of(world: SubscribedStream) -> dict[str, str | None]:
     """Return the events that were handed out, each with the later event that it came after."""
     return {str(one.id): str(one.later.id) if one.later else None for one in world.recorder.events}
 
@@ -173,14 +174,14 @@ def test_at_most_once_sets_nothing_aside() -> None:
     with pytest.raises(
         DefinitionError, match='on_late: found "dead_letter", allowed: "deliver" or "reconcile"'
     ):
-        World(on_late="dead_letter", guarantee="at_most_once")
+        SubscribedStream(on_late="dead_letter", guarantee="at_most_once")
 
 
 class TestNotLate:
     """Events that are not late."""
 
     def test_a_later_one_that_is_not_handed_out_yet(self) -> None:
-        world = World()
+        world = SubscribedStream()
         publish(world, "a1")
         world.clock.advance(1)
         publish(world, "a2", origin=AWAY)
@@ -190,7 +191,7 @@ class TestNotLate:
         assert late_of(world) == {"a1": None}
 
     def test_an_earlier_one_that_is(self) -> None:
-        world = World()
+        world = SubscribedStream()
         away = world.at(AWAY)
         publish(world, "a1", origin=AWAY)
         away.deliver(lane(0, AWAY))
@@ -223,7 +224,7 @@ class TestReads:
     """Reads that it costs to look for later events."""
 
     def test_fresh_events_cost_nothing(self) -> None:
-        world, faults = World(), Faults()
+        world, faults = SubscribedStream(), Faults()
         publish(world, "a1", "b1")
         publish(world, "a2", origin=AWAY)
         world.cloud.replicate()
@@ -232,7 +233,7 @@ class TestReads:
         assert [call for call in faults.calls if call.startswith("log.")] == ["log.read"]
 
     def test_old_ones_a_tail_where_nothing_came_later(self) -> None:
-        world, faults = World(), Faults()
+        world, faults = SubscribedStream(), Faults()
         publish(world, *(f"a{number}" for number in range(300)))
         world.cloud.replicate()
         world.clock.advance(LATE_AFTER_SECONDS + 1)

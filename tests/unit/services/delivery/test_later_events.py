@@ -7,13 +7,14 @@ import pytest
 from eventfabric.limits import LATE_AFTER_SECONDS
 from eventfabric.model.identity import Region
 from eventfabric.services.operations.failover import Failover
-from tests.support.memory_fabric import AWAY, HOME, STREAM, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, STREAM, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_late import late_of, publish
 
 
-def lost(**settings: Any) -> World:
+def lost(**settings: Any) -> SubscribedStream:
     """HOME is lost with a1 and b1, which it alone has; its lanes are AWAY's, as which the world looks."""
-    home = World(**settings)
+    home = SubscribedStream(**settings)
     home.cloud.cut(HOME)
     publish(home, "a1", "b1")
     if home.subscription.definition.deliver == "origin":
@@ -22,7 +23,7 @@ def lost(**settings: Any) -> World:
     return home.at(AWAY)
 
 
-def back(away: World, *, seconds: float = LATE_AFTER_SECONDS) -> dict[str, str | None]:
+def back(away: SubscribedStream, *, seconds: float = LATE_AFTER_SECONDS) -> dict[str, str | None]:
     """Return the later events of a1 and b1 when HOME is back, `seconds` after they were published."""
     published_ms = away.cloud.log(STREAM, HOME).tail(lane(0)).time >> 16
     away.clock.advance(published_ms / 1000 + seconds - away.clock.now_ms() / 1000)
@@ -33,7 +34,7 @@ def back(away: World, *, seconds: float = LATE_AFTER_SECONDS) -> dict[str, str |
     return {name: said[name] for name in ("a1", "b1")}
 
 
-def deliver_there(away: World, *names: str) -> None:
+def deliver_there(away: SubscribedStream, *names: str) -> None:
     """Publish these in AWAY, and deliver all that it has of its own."""
     publish(away, *names, origin=AWAY)
     away.deliver(lane(0, AWAY))
@@ -62,7 +63,7 @@ def test_one_that_was_not_handed_out_yet_does_not_count() -> None:
 
 
 def test_one_that_was_published_before_does_not_count() -> None:
-    home = World()
+    home = SubscribedStream()
     away = home.at(AWAY)
     deliver_there(away, "a0")
     home.clock.advance(1)

@@ -16,13 +16,14 @@ from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import cursor_key
 from tests.support.failing_handlers import FEW, Failing
-from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.delivery.test_late import late_of, lost_and_back, publish
 from tests.unit.services.delivery.test_later_events import deliver_there, lost
 
 
-def home_is_back(away: World) -> None:
+def home_is_back(away: SubscribedStream) -> None:
     """HOME is back, when all that was published is old."""
     away.clock.advance(LATE_AFTER_SECONDS + 60)
     away.cloud.heal(HOME)
@@ -40,7 +41,7 @@ def test_each_page_of_what_came_later_is_read_once_and_the_record_of_the_later_o
 
 
 def test_what_was_published_before_is_not_read() -> None:
-    home, faults = World(), Faults()
+    home, faults = SubscribedStream(), Faults()
     away = home.at(AWAY)
     deliver_there(away, *(f"c{number}" for number in range(250)))
     home.clock.advance(1)
@@ -65,7 +66,7 @@ def test_where_nothing_later_was_handed_out_nothing_is_left_unknown() -> None:
 
 
 def test_one_that_was_published_in_the_very_same_moment_is_not_later() -> None:
-    home = World()
+    home = SubscribedStream()
     home.cloud.cut(HOME)
     publish(home, "x1")
     home.clock.advance(1)
@@ -115,7 +116,7 @@ def test_an_old_event_is_asked_about_whatever_comes_behind_it() -> None:
 
 
 def test_records_that_were_handed_out_elsewhere_and_are_not_here_yet_hold_nothing_up() -> None:
-    world = World()
+    world = SubscribedStream()
     publish(world, "a1", "b1")
     world.clock.advance(1)
     away = world.at(AWAY)
@@ -154,7 +155,7 @@ def test_under_each_guarantee_late_events_are_handed_out_one_by_one(guarantee: s
 
 @pytest.mark.parametrize("last", [AWAY, FAR])
 def test_of_several_regions_later_ones_it_is_the_last_published(last: Region) -> None:
-    home = World(durability="quorum")
+    home = SubscribedStream(durability="quorum")
     publish(home, "a1")
     for region in (FAR, AWAY) if last is AWAY else (AWAY, FAR):
         home.clock.advance(1)
@@ -177,7 +178,7 @@ def test_of_two_later_events_in_one_record_the_last_one_is_told() -> None:
     assert late_of(away)["a1"] == "a3"
 
 
-def spoil_first(away: World, **fields: Any) -> None:
+def spoil_first(away: SubscribedStream, **fields: Any) -> None:
     """Change fields of the first record that was handed out of the other lane meanwhile."""
     first = away.log.read(lane(0, AWAY), SequenceNumber(0), records_max=1).records[0]
     away.table.write("Put", {"Item": {**record_item.to_item(first), **fields}})
@@ -211,7 +212,7 @@ def test_a_state_of_the_other_lane_that_cannot_be_read_holds_up_no_event_of_this
 
 
 def test_old_pages_without_a_wanted_event_between_others_are_gone_through_like_them() -> None:
-    world = World(types=["placed"])
+    world = SubscribedStream(types=["placed"])
     for page, type in enumerate(("placed", "other", "placed")):
         for number in range(PAGE_RECORDS_MAX):
             world.put(event(f"{page}.{number}", type=type))

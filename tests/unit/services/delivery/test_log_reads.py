@@ -8,8 +8,9 @@ from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
 from eventfabric.model.identity import BatchId, Lane, SequenceNumber
 from eventfabric.model.record import Note, record_at
 from tests.support.failing_handlers import FEW, Failing, named, world_of
-from tests.support.memory_fabric import AWAY, LANE, STREAM, World, batch_of, event, lane
+from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event, lane
 from tests.support.recorded_reads import Asked
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_late import late_of, publish
 from tests.unit.services.delivery.test_later_events import deliver_there, lost
 from tests.unit.services.delivery.test_later_looks import home_is_back
@@ -17,7 +18,7 @@ from tests.unit.services.delivery.test_later_looks import home_is_back
 THERE = lane(0, AWAY)
 
 
-def delivered(world: World, of: Lane = LANE, *, tail: int | None = None) -> Asked:
+def delivered(world: SubscribedStream, of: Lane = LANE, *, tail: int | None = None) -> Asked:
     """Deliver a lane. Return the log's reads for that."""
     unwatched, bell = world.log, world.bell(of, tail)
     watched = Asked(unwatched)
@@ -28,7 +29,7 @@ def delivered(world: World, of: Lane = LANE, *, tail: int | None = None) -> Aske
 
 
 def test_a_lane_is_read_page_by_page_from_its_cursor_on() -> None:
-    world = World()
+    world = SubscribedStream()
     for number in range(PAGE_RECORDS_MAX + 3):
         world.put(event(f"e{number}", key=f"k{number}"))
     world.deliver(tail=1, time_ms=0)
@@ -49,7 +50,7 @@ def test_an_event_that_waits_costs_a_read_of_its_record_and_those_in_one_record_
 
 
 def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_nowhere_else() -> None:
-    world = World().at(AWAY)
+    world = SubscribedStream().at(AWAY)
     log = world.cloud.log(STREAM, AWAY)
     noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(7)))
     record = record_at(log.tail(THERE), THERE, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
@@ -71,7 +72,7 @@ class TestLater:
 
     @pytest.mark.parametrize("milliseconds", [0, 1])
     def test_nothing_is_read_where_nothing_was_published_later(self, milliseconds: int) -> None:
-        world = World()
+        world = SubscribedStream()
         publish(world, "a1", origin=AWAY)
         world.at(AWAY).deliver(THERE)
         world.clock.advance(milliseconds / 1000)

@@ -13,8 +13,9 @@ from eventfabric.model.record import Note, record_at
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.telemetry import Metric
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, INVOCATION_MS, LANE, STREAM, World, batch_of, event, lane
+from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 from tests.unit.services.delivery.test_careful import again
 from tests.unit.services.delivery.test_circuit import breaker_of
 from tests.unit.services.delivery.test_deliver_exactly_once import Writing, refused_write
@@ -22,7 +23,7 @@ from tests.unit.services.delivery.test_expiry import DAY_SECONDS, aged_world, ex
 from tests.unit.services.operations.test_dead_letters import overtaken
 
 
-def beaten(world: World, *, at: int = 1, tail: int | None = None) -> LaneResult:
+def beaten(world: SubscribedStream, *, at: int = 1, tail: int | None = None) -> LaneResult:
     """A delivery that another one, of everything, overtakes at its commit of that number."""
     other = world.deliverer()
     faults = overtaken(at, by=lambda: world.deliver(by=other, tail=tail))
@@ -30,7 +31,7 @@ def beaten(world: World, *, at: int = 1, tail: int | None = None) -> LaneResult:
 
 
 def test_who_decides_second_about_a_noted_batch_takes_what_was_decided() -> None:
-    world = World()
+    world = SubscribedStream()
     away, of = world.at(AWAY), lane(0, AWAY)
     log = world.cloud.log(STREAM, AWAY)
     noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(0)))
@@ -70,7 +71,7 @@ def test_a_probe_whose_commit_is_lost_goes_on_as_a_probe() -> None:
 
 
 def test_at_most_once_attempts_nothing_that_another_has_taken() -> None:
-    world = World(guarantee="at_most_once")
+    world = SubscribedStream(guarantee="at_most_once")
     for one in named("a1", "b1"):
         world.put(one)
     assert beaten(world) == LaneResult(Outcome.DUPLICATE)
@@ -105,7 +106,7 @@ def test_nor_is_it_freed_by_who_failed_at_it_meanwhile() -> None:
 
 def test_a_refused_write_of_a_parked_event_is_one_more_failed_attempt_of_it() -> None:
     handler = Writing({"a": (refused_write(),)})
-    world = World(guarantee="exactly_once", handler=handler, **FEW)
+    world = SubscribedStream(guarantee="exactly_once", handler=handler, **FEW)
     world.put(event("a"))
     world.deliver()
     for attempts in (2, 3):

@@ -13,21 +13,22 @@ from eventfabric.model.identity import BatchId, Region, SequenceNumber
 from eventfabric.model.record import Note, Record, record_at
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.notes import settle_notes
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, batch_of, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, batch_of, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 
 BATCH = BatchId(b"b" * 16)
 NOTED_LANE = lane(0, AWAY)
 OTHER_LANE = lane(1, AWAY)
 
 
-def noted(world: World, at: int = 0) -> Record:
+def noted(world: SubscribedStream, at: int = 0) -> Record:
     """A batch in AWAY that may also stand in HOME's lane."""
     batch = replace(batch_of([event("a")], BATCH), note=Note(LANE, SequenceNumber(at)))
     tail = world.cloud.log("orders", AWAY).tail(NOTED_LANE)
     return record_at(tail, NOTED_LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
 
 
-def first_copy(world: World) -> None:
+def first_copy(world: SubscribedStream) -> None:
     """Append the batch in HOME's lane as well."""
     record = record_at(
         world.origin_log.tail(LANE),
@@ -39,7 +40,7 @@ def first_copy(world: World) -> None:
     assert world.origin_log.append(record) is None
 
 
-def settled(world: World, *records: Record) -> tuple[list[Decided], set[BatchId]]:
+def settled(world: SubscribedStream, *records: Record) -> tuple[list[Decided], set[BatchId]]:
     """Settle notes like a visit to the noted lane, which then writes the decisions."""
     context = world.deliverer()._context
     decided, elsewhere = settle_notes(context, world.key_of(NOTED_LANE), records)
@@ -55,7 +56,7 @@ def decision(wins: bool, region: Region = HOME) -> Decision:
 
 
 def test_where_the_first_copy_is_here_the_noted_one_is_stepped_over() -> None:
-    world = World()
+    world = SubscribedStream()
     first_copy(world)
     ((decided,), elsewhere) = settled(world, noted(world))
     assert (decided.key, decided.decision) == (world.key_of(LANE), decision(False))
@@ -64,7 +65,7 @@ def test_where_the_first_copy_is_here_the_noted_one_is_stepped_over() -> None:
 
 @pytest.mark.parametrize("there", ["nothing", "another batch", "this batch elsewhere", "this batch behind"])
 def test_where_it_is_not_the_noted_one_is_delivered(there: str) -> None:
-    world, at = World(), 0
+    world, at = SubscribedStream(), 0
     if there == "another batch":
         world.put(event("other"))
     elif there == "this batch elsewhere":
@@ -81,7 +82,7 @@ def test_where_it_is_not_the_noted_one_is_delivered(there: str) -> None:
 
 @pytest.mark.parametrize("comes", [True, False])
 def test_what_was_decided_stays_so_whatever_comes(comes: bool) -> None:
-    world = World()
+    world = SubscribedStream()
     if not comes:
         first_copy(world)
     record = noted(world)
@@ -94,7 +95,7 @@ def test_what_was_decided_stays_so_whatever_comes(comes: bool) -> None:
 
 @pytest.mark.parametrize("retention_days", [0, 3])
 def test_a_decision_is_kept_for_as_long_as_the_first_copy_may_still_come(retention_days: int) -> None:
-    world = World(retention_days=retention_days)
+    world = SubscribedStream(retention_days=retention_days)
     ((decided,), _) = settled(world, noted(world))
     kept_seconds = retention_days * 86_400 + limits.DECISION_KEPT_SECONDS
     assert decided.expires_seconds == world.clock.now_ms() // 1000 + kept_seconds
@@ -103,7 +104,7 @@ def test_a_decision_is_kept_for_as_long_as_the_first_copy_may_still_come(retenti
 @pytest.mark.parametrize("deliver", ["one", "everywhere"])
 def test_each_region_decides_for_itself_only_where_each_delivers_all(deliver: str) -> None:
     settings: dict[str, Any] = {"region": HOME} if deliver == "one" else {}
-    world = World(deliver=deliver, **settings)
+    world = SubscribedStream(deliver=deliver, **settings)
     first_copy(world)
     theirs = Decided(world.key_of(LANE), decision(True, AWAY), world.clock.now_ms() // 1000 + 60)
     ledger = world.cloud.ledger(AWAY)
@@ -119,7 +120,7 @@ def test_each_region_decides_for_itself_only_where_each_delivers_all(deliver: st
 
 
 def test_of_two_visits_only_one_decides() -> None:
-    world = World()
+    world = SubscribedStream()
     record = noted(world)
     context = world.deliverer()._context
     (late, _) = settle_notes(context, world.key_of(NOTED_LANE), [record])
@@ -130,7 +131,7 @@ def test_of_two_visits_only_one_decides() -> None:
 
 
 def test_whether_the_first_copy_is_here_is_asked_of_its_place_and_not_of_what_stands_behind() -> None:
-    world = World()
+    world = SubscribedStream()
     assert world.cloud.log("orders", AWAY).append(noted(world)) is None
     world.cloud.replicate()
     away = world.at(AWAY)

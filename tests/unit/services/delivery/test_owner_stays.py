@@ -16,7 +16,8 @@ from eventfabric.services.operations.failover import Failover
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from tests.support.failing_handlers import Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, World, event, lane, topology
+from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, event, lane
+from tests.support.subscribed_stream import SubscribedStream, topology
 
 ONCE = retry(immediate=0, attempts=1)
 CHANGES = [
@@ -44,7 +45,7 @@ def in_order(*regions: Region, deliver: str, durability: str) -> Topology:
     )
 
 
-def dead_letters(world: World, region: Region) -> list[str]:
+def dead_letters(world: SubscribedStream, region: Region) -> list[str]:
     """The places of the dead letters that a Region lists."""
     found = Operations(world.topology, region, world.ports(region)).dead_letters("billing").find()
     return [letter.place for letter in found]
@@ -90,7 +91,7 @@ def test_a_handover_then_moves_the_lanes_with_their_cursors_and_dead_letters() -
 
 
 def test_while_the_definitions_differ_one_region_delivers() -> None:
-    world = World(deliver="one", region=HOME)
+    world = SubscribedStream(deliver="one", region=HOME)
     world.put(event("a1"))
     away = world.at(AWAY)
     away.topology = topology(deliver="one", region=AWAY)
@@ -107,7 +108,7 @@ def test_while_the_definitions_differ_one_region_delivers() -> None:
 @pytest.mark.parametrize("durability", ["replicated", "quorum"])
 @pytest.mark.parametrize("deliver", ["one", "origin"])
 def test_regions_in_another_order_hand_nothing_out_again(durability: str, deliver: str) -> None:
-    world = World(durability=durability, deliver=deliver)
+    world = SubscribedStream(durability=durability, deliver=deliver)
     world.put(*named("a1", "b1"))
     world.deliver()
     world.cloud.replicate()
@@ -123,7 +124,7 @@ def test_regions_in_another_order_hand_nothing_out_again(durability: str, delive
 
 @pytest.mark.parametrize("durability", ["replicated", "quorum"])
 def test_lanes_that_one_region_delivers_are_not_delivered_everywhere_all_at_once(durability: str) -> None:
-    world = World(durability=durability, deliver="origin")
+    world = SubscribedStream(durability=durability, deliver="origin")
     world.put(event("a1"))
     world.deliver()
     world.cloud.replicate()
@@ -135,7 +136,7 @@ def test_lanes_that_one_region_delivers_are_not_delivered_everywhere_all_at_once
 
 
 def test_a_region_that_delivered_for_itself_goes_on_from_its_own_cursor_when_it_does_for_all() -> None:
-    world = World(deliver="everywhere")
+    world = SubscribedStream(deliver="everywhere")
     world.put(event("a1"))
     world.cloud.replicate()
     away = world.at(AWAY)
@@ -148,7 +149,7 @@ def test_a_region_that_delivered_for_itself_goes_on_from_its_own_cursor_when_it_
 
 
 def test_the_first_delivery_is_noted_once_and_before_the_lane_is_looked_at() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a1"))
     world.put(event("a2"), of=lane(1))
     world.deliver()
@@ -159,7 +160,7 @@ def test_the_first_delivery_is_noted_once_and_before_the_lane_is_looked_at() -> 
 
 
 def test_a_note_whose_reply_is_lost_stands_and_is_found() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a1"))
     faults = Faults(nth(1, Fault.LOST_REPLY, name="ledger.hand_over"))
     with pytest.raises(OutcomeUnknownError):
@@ -169,7 +170,7 @@ def test_a_note_whose_reply_is_lost_stands_and_is_found() -> None:
 
 
 def test_of_two_processes_of_a_region_one_notes_it() -> None:
-    world = World()
+    world = SubscribedStream()
     standings = [Standings(world.subscription, ledger=world.ledger, clock=world.clock) for _ in range(2)]
     for one in standings:
         one.read()
@@ -185,7 +186,7 @@ def test_of_two_first_deliveries_the_later_counts_and_of_handovers_the_highest()
 
 
 def test_a_region_that_is_in_no_definition_any_more_is_failed_over_from() -> None:
-    world = World(deliver="one", region=HOME)
+    world = SubscribedStream(deliver="one", region=HOME)
     world.put(event("a1"), of=lane(0, AWAY))
     world.cloud.replicate()
     world.deliver(lane(0, AWAY))

@@ -17,7 +17,8 @@ from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.wire.payload_codec import measured, pack_columns, unpack_measured
-from tests.support.memory_fabric import LANE, World
+from tests.support.memory_fabric import LANE
+from tests.support.subscribed_stream import SubscribedStream
 
 NAMES = [*ascii_lowercase, *(f"{a}{b}" for a in "abc" for b in ascii_lowercase)]
 Headers = dict[str, HeaderValue]
@@ -117,7 +118,7 @@ def test_a_stretch_ends_where_its_events_fill_the_memory_that_it_has_and_says_th
 
 
 def test_only_events_that_are_wanted_fill_the_memory() -> None:
-    world = World()
+    world = SubscribedStream()
     for number in range(6):
         world.put(*(of_many(f"{number}-{n}", "viewed" if n else "paid") for n in range(20)))
     records, paid = world.records(), SubscriptionFilter(frozenset({"paid"}))
@@ -134,8 +135,8 @@ def of_many(name: str, type: str = "placed") -> Event:
     )
 
 
-def chatty(*, records: int, **settings: object) -> World:
-    world = World(**settings)  # type: ignore[arg-type]  # as World takes them
+def chatty(*, records: int, **settings: object) -> SubscribedStream:
+    world = SubscribedStream(**settings)  # type: ignore[arg-type]  # as SubscribedStream takes them
     for number in range(records):
         world.put(*(of_many(f"{number}-{n}") for n in range(20)))
     return world
@@ -166,7 +167,7 @@ def test_a_page_that_does_not_fit_is_delivered_in_parts_and_read_once(guarantee:
 
 def test_the_events_of_a_page_are_gone_before_the_next_are_unpacked() -> None:
     headers = texts(20)
-    world = World()
+    world = SubscribedStream()
     tail = EMPTY_TAIL
     for number in range(6):
         one = record_of(headers)

@@ -24,8 +24,9 @@ from tests.support.failing_handlers import (
     waiting,
     world_of,
 )
-from tests.support.memory_fabric import LANE, World, event, topology
+from tests.support.memory_fabric import LANE, event
 from tests.support.replays import replay
+from tests.support.subscribed_stream import SubscribedStream, topology
 from tests.support.tampered_worlds import log_table, proof
 
 DEAD = retry(permanent=[BAD_ORDER])
@@ -39,7 +40,7 @@ def _few_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 2)
 
 
-def dead_with(behind: int, **settings: Any) -> World:
+def dead_with(behind: int, **settings: Any) -> SubscribedStream:
     """A world with a dead letter of key a, and events of keys a and b behind it."""
     world = world_of(Failing({"a0": 1}), **{**DEAD, **settings})
     for number in range(behind + 1):
@@ -48,7 +49,7 @@ def dead_with(behind: int, **settings: Any) -> World:
     return world
 
 
-def of_key_a(world: World) -> list[str]:
+def of_key_a(world: SubscribedStream) -> list[str]:
     return [one for one in world.recorder.ids() if one[0] == "a"]
 
 

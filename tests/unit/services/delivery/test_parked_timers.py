@@ -27,23 +27,13 @@ from tests.support.failing_handlers import (
     waiting,
     world_of,
 )
-from tests.support.memory_fabric import (
-    AWAY,
-    HOME,
-    LANE,
-    STREAM,
-    SUBSCRIPTION,
-    World,
-    batch_of,
-    event,
-    lane,
-    topology,
-)
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, batch_of, event, lane
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream, topology
 from tests.unit.services.delivery.test_breaker import circuit
 from tests.unit.services.delivery.test_careful import Crashing, again
 
 
-def replay_from_the_start(world: World) -> None:
+def replay_from_the_start(world: SubscribedStream) -> None:
     replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
     for plan in replay.plan(AtSequence(SequenceNumber(0))):
         replay.carry_out(plan)
@@ -149,7 +139,7 @@ def test_crashes_of_an_event_that_is_not_wanted_any_more_are_not_the_next_ones()
 
 
 def test_each_batch_that_was_decided_about_is_counted() -> None:
-    world = World()
+    world = SubscribedStream()
     away, of = world.at(AWAY), lane(0, AWAY)
     log = world.cloud.log(STREAM, AWAY)
     for number in range(2):

@@ -28,8 +28,9 @@ from tests.support.failing_handlers import (
     waiting,
     world_of,
 )
-from tests.support.memory_fabric import HOME, LANE, World, event, topology
+from tests.support.memory_fabric import HOME, LANE, event
 from tests.support.recording_handler import EFFECTS
+from tests.support.subscribed_stream import SubscribedStream, topology
 
 
 def test_a_failing_event_parks_its_key_and_the_other_keys_of_the_lane_go_on() -> None:
@@ -347,7 +348,7 @@ def test_what_waits_is_not_committed_before_the_cursor_passed_it(guarantee: str)
 
 
 def test_a_refused_write_that_opens_the_circuit_passes_over_nothing_that_was_handled_beside_it() -> None:
-    world = World(guarantee="exactly_once", **breaker(parked_keys=1))
+    world = SubscribedStream(guarantee="exactly_once", **breaker(parked_keys=1))
     # The row of key a is further on than a1: its write is refused.
     row = {"id": {"S": f"key:{LANE}:a"}, "s": {"N": "9"}}
     world.cloud.regions[HOME].table(EFFECTS).write("Put", {"TableName": EFFECTS, "Item": row})

@@ -7,12 +7,13 @@ from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.services.delivery.patient_steps import PatientSteps
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.support.memory_fabric import HOME, STREAM, SUBSCRIPTION, World
+from tests.support.memory_fabric import HOME, STREAM
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 KEY = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
 
 
-def patient(world: World, faults: Faults) -> PatientSteps:
+def patient(world: SubscribedStream, faults: Faults) -> PatientSteps:
     steps = faults.steps(world.cloud.steps(STREAM, HOME))
     return PatientSteps(steps, clock=world.clock, entropy=world.entropy)
 
@@ -20,7 +21,7 @@ def patient(world: World, faults: Faults) -> PatientSteps:
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REQUEST, Fault.LOST_REPLY])
 @pytest.mark.parametrize("number", range(1, 5))
 def test_one_call_that_fails_is_not_noticed(fault: Fault, number: int) -> None:
-    steps = patient(World(), Faults(nth(number, fault)))
+    steps = patient(SubscribedStream(), Faults(nth(number, fault)))
     assert steps.begin(KEY) is None
     steps.finish(KEY, '"x"')
     assert steps.look(KEY) == steps.begin(KEY) == StepState(True, '"x"')
@@ -28,7 +29,7 @@ def test_one_call_that_fails_is_not_noticed(fault: Fault, number: int) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
 def test_what_is_taken_back_is_taken_back_though_a_call_fails(fault: Fault) -> None:
-    steps = patient(World(), Faults(nth(2, fault), nth(4, fault)))
+    steps = patient(SubscribedStream(), Faults(nth(2, fault), nth(4, fault)))
     assert steps.begin(KEY) is None
     steps.forget(KEY)
     assert steps.begin(KEY) is None
@@ -38,7 +39,7 @@ def test_what_is_taken_back_is_taken_back_though_a_call_fails(fault: Fault) -> N
 
 
 def test_a_service_that_is_away_for_longer_is_told_after_seconds() -> None:
-    world = World()
+    world = SubscribedStream()
     began_ms = world.clock.now_ms()
     with pytest.raises(OutcomeUnknownError):
         patient(world, Faults(lambda *call: Fault.LOST_REQUEST)).begin(KEY)
@@ -46,7 +47,7 @@ def test_a_service_that_is_away_for_longer_is_told_after_seconds() -> None:
 
 
 def test_what_somebody_has_to_mend_is_told_at_once() -> None:
-    world = World()
+    world = SubscribedStream()
     began_ms = world.clock.now_ms()
     with pytest.raises(LastingError):
         patient(world, Faults(lambda *call: Fault.DENIED)).begin(KEY)

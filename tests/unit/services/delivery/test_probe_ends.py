@@ -15,17 +15,18 @@ from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, breaker, named, world_of
-from tests.support.memory_fabric import INVOCATION_MS, LANE, World, event
+from tests.support.memory_fabric import LANE, event
+from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 from tests.unit.services.delivery.test_breaker import circuit
 from tests.unit.services.delivery.test_circuit import breaker_of
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS
 
 
-def nothing(world: World) -> None:
+def nothing(world: SubscribedStream) -> None:
     """The log ends."""
 
 
-def unreadable(world: World) -> None:
+def unreadable(world: SubscribedStream) -> None:
     world.put(event("c1", key="c"))
     item = world.table.get(record_key(LANE, 2), consistent=True)
     assert item is not None
@@ -33,26 +34,26 @@ def unreadable(world: World) -> None:
     world.table.write("Put", {"TableName": world.table.name, "Item": item})
 
 
-def of_another_chain(world: World) -> None:
+def of_another_chain(world: SubscribedStream) -> None:
     tail = replace(world.origin_log.tail(LANE), chain=Chain(b"!" * 16))
     world.put(event("c1", key="c"), log_lane_tail=tail)
 
 
-def hole(world: World) -> None:
+def hole(world: SubscribedStream) -> None:
     missing = world.record(world.origin_log.tail(LANE), event("c1"))
     world.put(event("d1"), log_lane_tail=missing.tail)
 
 
-def expired(world: World) -> None:
+def expired(world: SubscribedStream) -> None:
     hole(world)
     world.clock.advance((DAYS + 1) * DAY_SECONDS)
 
 
 ENDS = [nothing, unreadable, of_another_chain, hole, expired]
-End = Callable[[World], None]
+End = Callable[[SubscribedStream], None]
 
 
-def probing(failing: Failing, end: End) -> World:
+def probing(failing: Failing, end: End) -> SubscribedStream:
     """a1 and b1 opened the circuit; the lane's log ends so; a probe is due."""
     world = world_of(failing, *named("a1", "b1"), **FEW, **breaker(parked_keys=2), retention_days=DAYS)
     assert world.deliver().outcome is Outcome.WAITING

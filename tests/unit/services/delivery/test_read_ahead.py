@@ -11,15 +11,16 @@ from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.failing_handlers import Failing, drained, named, world_of
-from tests.support.memory_fabric import LANE, World, event
+from tests.support.memory_fabric import LANE, event
 from tests.support.recorded_reads import Asked, Read
+from tests.support.subscribed_stream import SubscribedStream
 
 
 class Warm:
     """A function that has delivered the lane up to 2, and what it asks for from then on."""
 
     def __init__(self, *, reads_ahead: bool = True, **settings: object) -> None:
-        self.world = World(**settings)  # type: ignore[arg-type]  # any setting
+        self.world = SubscribedStream(**settings)  # type: ignore[arg-type]  # any setting
         self.faults, self.together = Faults(), list[int]()
         self.asked = Asked(self.world.log)
         self.world.log = self.asked  # type: ignore[assignment]  # on its way to the log

@@ -12,16 +12,17 @@ from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.testing.memory.stream import Change
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.stream_record import Appended, from_stream_record
-from tests.support.memory_fabric import AWAY, HOME, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, event, lane
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def rung(world: World) -> list[tuple[str, int]]:
+def rung(world: SubscribedStream) -> list[tuple[str, int]]:
     bells = [from_body(body) for body in world.queue.bodies]
     return [(str(bell.lane), bell.tail) for bell in bells]
 
 
 def appended(
-    world: World, *news: tuple[int, int], faults: Faults | None = None, region: Region = HOME
+    world: SubscribedStream, *news: tuple[int, int], faults: Faults | None = None, region: Region = HOME
 ) -> str | None:
     """Relay a batch that says (lane, tail); its positions are p0, p1 and so on."""
     seen = [Appended(f"p{n}", lane(index), SequenceNumber(tail)) for n, (index, tail) in enumerate(news)]
@@ -37,20 +38,20 @@ def appended(
 
 
 def test_each_lane_is_rung_once_for_its_highest_tail_in_whatever_order_it_grew() -> None:
-    world = World()
+    world = SubscribedStream()
     assert appended(world, (0, 4), (1, 2), (0, 9), (0, 7), (1, 1)) is None
     assert sorted(rung(world)) == [(f"{HOME}/0.0", 9), (f"{HOME}/0.1", 2)]
     assert world.telemetry.totals[Metric.DOORBELLS_RUNG] == 2
 
 
 def test_an_empty_batch_rings_nothing() -> None:
-    world = World()
+    world = SubscribedStream()
     assert appended(world) is None
     assert rung(world) == []
 
 
 def test_the_stream_comes_again_from_the_first_change_of_a_lane_that_could_not_be_rung() -> None:
-    world = World()
+    world = SubscribedStream()
     failing = Faults(nth(1, Fault.THROTTLED))
     assert appended(world, (0, 4), (1, 2), faults=failing) == "p0"
     assert world.telemetry.totals[Metric.DOORBELLS_FAILED] == 2
@@ -59,7 +60,7 @@ def test_the_stream_comes_again_from_the_first_change_of_a_lane_that_could_not_b
 
 
 def test_ringing_again_what_was_rung_is_dropped_by_the_queue() -> None:
-    world = World()
+    world = SubscribedStream()
     for _ in range(3):
         appended(world, (0, 4))
     assert rung(world) == [(f"{HOME}/0.0", 4)]
@@ -67,14 +68,14 @@ def test_ringing_again_what_was_rung_is_dropped_by_the_queue() -> None:
 
 def test_a_record_that_arrives_behind_those_that_continue_it_is_news_of_its_own() -> None:
     """In a replica, the doorbell for the highest tail may have been answered before that record was there."""
-    world = World()
+    world = SubscribedStream()
     for news in ([9], [9, 7], [7, 9], [9, 7, 8], [6, 7, 8, 9], [9, 8, 7]):
         appended(world, *((0, tail) for tail in news), region=AWAY)
     assert rung(world) == [(f"{HOME}/0.0", 9)] * 4
 
 
 def test_at_its_origin_no_record_arrives_behind_those_that_continue_it() -> None:
-    world = World()
+    world = SubscribedStream()
     for news in ([9], [8, 9], [7, 8, 9]):
         appended(world, *((0, tail) for tail in news))
     assert rung(world) == [(f"{HOME}/0.0", 9)]
@@ -93,7 +94,7 @@ def test_at_its_origin_no_record_arrives_behind_those_that_continue_it() -> None
 def test_a_region_rings_only_for_lanes_that_it_delivers(
     settings: dict[str, Any], rings: list[tuple[str, int]]
 ) -> None:
-    world = World(delivered_in=AWAY, **settings)
+    world = SubscribedStream(delivered_in=AWAY, **settings)
     world.put(event("a"))
     world.cloud.replicate()
     world.relay_all()
@@ -101,23 +102,23 @@ def test_a_region_rings_only_for_lanes_that_it_delivers(
     assert world.subscription.name == SUBSCRIPTION
 
 
-def change_of(world: World) -> dict[str, Any]:
+def change_of(world: SubscribedStream) -> dict[str, Any]:
     world.put(event("a"), event("b"))
     change: Change = world.table.stream.changes[-1]
     return change.event()
 
 
 def test_a_new_record_says_how_far_its_lane_goes() -> None:
-    change = change_of(World())
+    change = change_of(SubscribedStream())
     assert from_stream_record(change) == Appended("000000000000000000001", lane(0), SequenceNumber(2))
 
 
 def test_a_removal_is_no_news() -> None:
-    assert from_stream_record({**change_of(World()), "eventName": "REMOVE"}) is None
+    assert from_stream_record({**change_of(SubscribedStream()), "eventName": "REMOVE"}) is None
 
 
 def test_a_stream_that_shows_keys_only_has_no_news() -> None:
-    change = change_of(World())
+    change = change_of(SubscribedStream())
     del change["dynamodb"]["NewImage"]
     assert from_stream_record(change) is None
 
@@ -125,7 +126,7 @@ def test_a_stream_that_shows_keys_only_has_no_news() -> None:
 @pytest.mark.parametrize("attribute", ["pk", "sk", "n"])
 def test_an_image_that_is_no_record_is_said_to_be_none(attribute: str) -> None:
     for wrong in ({"S": "x"}, {"BOOL": True}, None):
-        change = change_of(World())
+        change = change_of(SubscribedStream())
         change["dynamodb"]["NewImage"][attribute] = wrong
         with pytest.raises(UndecodableMessageError, match="not a record of the log"):
             from_stream_record(change)

@@ -8,14 +8,12 @@ from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric, NoTelemetry
-from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
-from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.stream_record import Appended
-from tests.support.memory_fabric import HOME, STREAM, lane
+from tests.support.memory_fabric import HOME, STREAM, MemoryFabric, lane
 
 TOPOLOGY = Topology(
     parse_definition(f"""
@@ -67,7 +65,7 @@ class Relayed:
 
 
 def relayed(*refused: tuple[str, Lane], owners: Sequence[str] = ("audit", "billing")) -> Relayed:
-    cloud = MemoryCloud(TOPOLOGY, clock=MemoryClock(), entropy=SeededEntropy(0))
+    cloud = MemoryFabric(TOPOLOGY).cloud
     doorbells = Refusing(
         cloud.regions[HOME],
         lambda name: TOPOLOGY.subscription(name).queue.name,

@@ -19,8 +19,9 @@ from eventfabric.services.delivery.retry import (
     dead,
 )
 from tests.support.failing_handlers import BAD_ORDER, BadOrder, WorseOrder, retry
-from tests.support.memory_fabric import SUBSCRIPTION, event, topology
+from tests.support.memory_fabric import event
 from tests.support.messages import TextWith
+from tests.support.subscribed_stream import SUBSCRIPTION, topology
 
 PLACE = Place(SequenceNumber(3), SequenceNumber(4))
 NOW_MS = 50_000

@@ -16,8 +16,9 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import BAD_ORDER, FEW, Failing, breaker, named, retry, waiting, world_of
-from tests.support.memory_fabric import LANE, World, event
+from tests.support.memory_fabric import LANE, event
 from tests.support.recording_handler import add_one
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_breaker import circuit
 from tests.unit.services.delivery.test_careful import again
 from tests.unit.services.delivery.test_deliver_exactly_once import each_of_its_key, refused, refused_write
@@ -45,20 +46,20 @@ class Writes:
         return (add_one(f"{name}.{number}") for number in range(wants)) if isinstance(wants, int) else wants
 
 
-def written(world: World) -> dict[str, int]:
+def written(world: SubscribedStream) -> dict[str, int]:
     """Return how many rows each event has written."""
     rows = [row.partition(".")[0] for row in world.effects()]
     return {name: rows.count(name) for name in rows}
 
 
-def writing_world(handler: Writes, *events: Event) -> World:
-    world = World(guarantee="exactly_once", handler=handler, **retry(immediate=0))
+def writing_world(handler: Writes, *events: Event) -> SubscribedStream:
+    world = SubscribedStream(guarantee="exactly_once", handler=handler, **retry(immediate=0))
     for one in events:
         world.put(one)
     return world
 
 
-def tried_together(world: World) -> list[str]:
+def tried_together(world: SubscribedStream) -> list[str]:
     """The ids of each attempt from now on."""
     seen: list[str] = []
     world.recorder.before = lambda events: seen.append("+".join(str(one.id) for one in events))
@@ -168,7 +169,7 @@ class TestTogether:
         }
         handler = Writes(wants, batch_events_max=2)
         handler.fails = {"e"}
-        world = World(
+        world = SubscribedStream(
             guarantee="exactly_once", handler=handler, **retry(immediate=0), **breaker(parked_keys=1)
         )
         for one in each_of_its_key("abcde"):
@@ -295,7 +296,7 @@ class Counts:
 
 
 def test_what_a_handler_changed_in_events_that_come_again_behind_a_refusal_does_not_come_with_them() -> None:
-    world = World(guarantee="exactly_once", handler=Counts("a"), **retry(immediate=0))
+    world = SubscribedStream(guarantee="exactly_once", handler=Counts("a"), **retry(immediate=0))
     world.put(*(event(key, key=key) for key in "abcd"))
     world.deliver()
     assert world.effects() == {f"{key} changed 1 times": 1 for key in "bcd"}

@@ -12,13 +12,14 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import Failing, named, world_of
-from tests.support.memory_fabric import INVOCATION_MS, LANE, World
+from tests.support.memory_fabric import LANE
+from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 from tests.unit.services.delivery.test_careful import Crashing
 
 NAMES = [f"{letter}{number}" for letter in "abcdefghij" for number in range(1, 4)]
 
 
-def came_again(world: World, times: int = 2, *, faults: Faults | None = None) -> LaneResult:
+def came_again(world: SubscribedStream, times: int = 2, *, faults: Faults | None = None) -> LaneResult:
     """One lane run for a doorbell that was received so often, whatever became of the invocations before."""
     deadline_ms = world.clock.now_ms() + INVOCATION_MS
     by = world.deliverer(faults=faults)
@@ -75,7 +76,7 @@ def test_a_lane_that_never_began_and_whose_first_events_expired_begins_behind_th
     settings: dict[str, Any], ids: list[str], times: int, failing_ms: int
 ) -> None:
     """A note would be a cursor at its first event, which a lane that has begun stops at."""
-    world = World(retention_days=1, **settings)
+    world = SubscribedStream(retention_days=1, **settings)
     world.put(*named("a1"))
     world.clock.advance(2 * 86_400)
     world.put(*named("a2", "a3"))

@@ -7,13 +7,14 @@ import pytest
 from eventfabric import limits
 from eventfabric.model.parked import ParkedState
 from tests.support.failing_handlers import Failing, dead_letters, drained, named, retry, world_of
-from tests.support.memory_fabric import World, event, topology
+from tests.support.memory_fabric import event
+from tests.support.subscribed_stream import SubscribedStream, topology
 
 SLOW = retry(immediate=0, attempts=5, backoff_seconds=100)
 DEAD = retry(immediate=0, attempts=1)
 
 
-def changed(failing: Failing, *names: str, before: dict[str, Any], after: dict[str, Any]) -> World:
+def changed(failing: Failing, *names: str, before: dict[str, Any], after: dict[str, Any]) -> SubscribedStream:
     """A world that delivered these with some settings, and has others now."""
     world = world_of(failing, *named(*names), **before)
     world.deliver()

@@ -18,7 +18,8 @@ from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.failing_handlers import FEW, Failing, breaker, drained, named, waiting, world_of
-from tests.support.memory_fabric import LANE, World
+from tests.support.memory_fabric import LANE
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_circuit import breaker_of
 
 
@@ -46,7 +47,7 @@ class Watching:
 
 def world_with(
     before: Callable[[Sequence[Event]], None], *names: str, concurrency: int = 2, **settings: object
-) -> World:
+) -> SubscribedStream:
     world = world_of(Failing({}), **{"concurrency": concurrency, **settings})  # type: ignore[arg-type]  # any setting
     world.recorder.before = before
     world.put(*named(*names))

@@ -12,14 +12,15 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.cursor_item import from_item
 from eventfabric.wire.keys import Item, cursor_key, is_parked, ledger_region_and_kind
 from tests.support.failing_handlers import Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, event
 from tests.support.messages import TextWith
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 
 Change = Callable[[Item], Item]
 
 
-def rewrite(world: World, change: Change) -> None:
+def rewrite(world: SubscribedStream, change: Change) -> None:
     """Change the stored cursor of the Region that is looked at."""
     table = world.cloud.regions[world.region].table(world.topology.ledger.name)
     item = table.get(cursor_key(world.key_of(LANE), world.region), consistent=True)
@@ -31,21 +32,21 @@ def without(*names: str) -> Change:
     return lambda item: {name: value for name, value in item.items() if name not in names}
 
 
-def found(world: World, *, repair: bool = True) -> list[Finding]:
+def found(world: SubscribedStream, *, repair: bool = True) -> list[Finding]:
     reconciler = Reconciler(
         world.stream, region=world.region, ports=world.ports(world.region), telemetry=world.telemetry
     )
     return list(reconciler.run(repair=repair))
 
 
-def with_a_dead_key() -> World:
+def with_a_dead_key() -> SubscribedStream:
     world = world_of(Failing({"a1": 99}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
     world.deliver()
     assert world.recorder.ids() == ["b1"]
     return world
 
 
-def take_parked(world: World) -> list[Item]:
+def take_parked(world: SubscribedStream) -> list[Item]:
     """Remove the parked keys from the ledger; returns their items."""
     table = world.cloud.regions[world.region].table(world.topology.ledger.name)
     items = [item for item in table.items if is_parked(ledger_region_and_kind(item)[1])]

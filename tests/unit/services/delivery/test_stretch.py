@@ -13,8 +13,9 @@ from eventfabric.model.parked import Place
 from eventfabric.model.record import Note, Record, chain_of
 from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from eventfabric.services.delivery.stretch import Stretch
-from tests.support.memory_fabric import AWAY, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, LANE, event, lane
 from tests.support.messages import TextWith
+from tests.support.subscribed_stream import SubscribedStream
 
 TYPES = ["placed", "paid", "viewed"]
 PAID = SubscriptionFilter(frozenset({"paid"}))
@@ -22,7 +23,7 @@ PAID = SubscriptionFilter(frozenset({"paid"}))
 
 def page(records: int = 3, events: int = 3) -> list[Record]:
     """Records of as many events, one of each type, named by their sequence."""
-    world = World()
+    world = SubscribedStream()
     for number in range(records):
         names = range(number * events, (number + 1) * events)
         world.put(*(event(f"e{name}", type=TYPES[name % 3]) for name in names))

@@ -8,11 +8,12 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import BAD_ORDER, Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, World, event
+from tests.support.memory_fabric import AWAY, event
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_takeover import KEY, hand_over
 
 
-def with_dead(count: int) -> World:
+def with_dead(count: int) -> SubscribedStream:
     """A lane with so many dead keys of one record."""
     names = [f"{number:03d}" for number in range(count)]
     world = world_of(Failing(dict.fromkeys(names, 9)), **retry(permanent=[BAD_ORDER]))

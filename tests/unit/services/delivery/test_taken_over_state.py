@@ -11,8 +11,9 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, World
+from tests.support.memory_fabric import AWAY
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_careful import Crashing, again
 from tests.unit.services.delivery.test_takeover import hand_over, without_parked
 from tests.unit.services.operations.test_dead_letters import overtaken
@@ -20,7 +21,7 @@ from tests.unit.services.operations.test_dead_letters import overtaken
 RARELY = retry(immediate=0, attempts=4, backoff_seconds=900.0, backoff_max_seconds=900.0)
 
 
-def taken_over(world: World, *, handler: Recorder | None = None) -> World:
+def taken_over(world: SubscribedStream, *, handler: Recorder | None = None) -> SubscribedStream:
     """The world of AWAY, which everything was replicated to and the lanes were handed over to."""
     world.cloud.replicate()
     away = world.at(AWAY, handler=handler)

@@ -19,13 +19,14 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import is_cursor, is_parked, ledger_region_and_kind, record_key
 from tests.support.failing_handlers import BAD_ORDER, FEW, Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
 
 
-def hand_over(world: World, *, epoch: int = 1, to: Region | None = None) -> None:
+def hand_over(world: SubscribedStream, *, epoch: int = 1, to: Region | None = None) -> None:
     """Write a handover of HOME's lanes, mostly to the Region that is looked at."""
     standing = world.ledger.standing(KEY.stream, KEY.subscription)
     owner = Owner(HOME, to or world.region, epoch, world.region, world.clock.now_ms())
@@ -33,7 +34,7 @@ def hand_over(world: World, *, epoch: int = 1, to: Region | None = None) -> None
     world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
 
 
-def without_parked(world: World) -> None:
+def without_parked(world: SubscribedStream) -> None:
     """Take the former owner's parked keys from AWAY's ledger, as if they had not been replicated yet."""
     table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
     for item in table.items:
@@ -283,7 +284,7 @@ def test_whatever_was_replicated_nothing_is_lost_and_what_was_replicated_of_a_cu
 
 def test_dead_letters_of_a_quorum_stream_are_found_and_redriven_by_whoever_owns_its_lanes() -> None:
     failing = Failing({"1": 1})
-    home = World(durability="quorum", handler=Recorder(before=failing), **retry(attempts=1))
+    home = SubscribedStream(durability="quorum", handler=Recorder(before=failing), **retry(attempts=1))
     home.put(event("1"))
     home.deliver()
     away = home.at(AWAY)
@@ -297,7 +298,7 @@ def test_dead_letters_of_a_quorum_stream_are_found_and_redriven_by_whoever_owns_
     assert [one.cursor.sequence for one in surveyed(away)] == [1]
 
 
-def surveyed(world: World) -> list[LaneStanding]:
+def surveyed(world: SubscribedStream) -> list[LaneStanding]:
     """The lanes that a Region delivers, as `eventfabric lanes` shows them."""
     tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
     standing = world.ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
@@ -305,7 +306,7 @@ def surveyed(world: World) -> list[LaneStanding]:
 
 
 def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_on() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("e0"))
     world.cloud.replicate()
     away = world.at(AWAY, handler=Recorder())
@@ -325,7 +326,7 @@ def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_
     assert away.recorder.ids() == ["e0", "e1", "e2"]
 
 
-def letters_of(world: World) -> DeadLetters:
+def letters_of(world: SubscribedStream) -> DeadLetters:
     return DeadLetters(
         world.subscription,
         [LANE],
@@ -336,7 +337,7 @@ def letters_of(world: World) -> DeadLetters:
     )
 
 
-def paused_with_a_dead_letter() -> World:
+def paused_with_a_dead_letter() -> SubscribedStream:
     """AWAY was handed the lane with its dead letter, and is paused, so that its function took nothing over."""
     world = world_of(Failing({"a1": 99}), *named("a1", "a2", "b1"), **retry(immediate=0, attempts=1))
     world.deliver()

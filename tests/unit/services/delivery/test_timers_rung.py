@@ -14,12 +14,13 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import BadOrder, Failing, named, retry, world_of
-from tests.support.memory_fabric import LANE, STREAM, World
+from tests.support.memory_fabric import LANE, STREAM
+from tests.support.subscribed_stream import SubscribedStream
 
 RARELY = retry(immediate=0, attempts=9, backoff_seconds=100.0, backoff_max_seconds=100.0)
 
 
-def timers(world: World) -> list[tuple[Doorbell, int]]:
+def timers(world: SubscribedStream) -> list[tuple[Doorbell, int]]:
     """All timers, taken when they go off: what they ring, and when."""
     found = []
     while (due_ms := world.timers.next_due_ms()) is not None:

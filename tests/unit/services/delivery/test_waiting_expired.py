@@ -9,7 +9,8 @@ from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, named, world_of
 from tests.support.log_lines import telling
-from tests.support.memory_fabric import AWAY, LANE, World, event
+from tests.support.memory_fabric import AWAY, LANE, event
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 
 DAYS = 4
@@ -18,7 +19,9 @@ SETTLED_MS = 1000 * limits.STREAM_RETENTION_SECONDS
 HANDED_OVER_MS = 1000 * limits.CIRCUIT_CACHE_SECONDS
 
 
-def handed_over(*missing: int, a1_age_ms: int, b1_age_ms: int, retention_days: int = DAYS) -> World:
+def handed_over(
+    *missing: int, a1_age_ms: int, b1_age_ms: int, retention_days: int = DAYS
+) -> SubscribedStream:
     """x1, a1 (which failed and waits) and b1, of these ages; AWAY took over, where records are missing."""
     world = world_of(Failing({"a1": 99}), *named("x1", "a1"), retention_days=retention_days, **FEW)
     world.deliver()
@@ -35,7 +38,7 @@ def handed_over(*missing: int, a1_age_ms: int, b1_age_ms: int, retention_days: i
     return away
 
 
-def state_of_a1(away: World) -> ParkedState:
+def state_of_a1(away: SubscribedStream) -> ParkedState:
     """Deliver, which never attempts it, and return its state."""
     away.deliver(tail=0)
     assert "a1" not in away.recorder.ids()

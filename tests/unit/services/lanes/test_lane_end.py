@@ -17,9 +17,10 @@ from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.wire import record_item
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.messages import TextWith
 from tests.support.replays import replay
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
 from tests.unit.services.publishing.test_append import mine
 
@@ -27,34 +28,34 @@ FAR = SequenceNumber(1 << 40)
 RETENTION_SECONDS = DAYS * DAY_SECONDS
 
 
-def world_with(count: int, *, retention_days: int | None = None) -> World:
+def world_with(count: int, *, retention_days: int | None = None) -> SubscribedStream:
     """A lane with so many events, each in a record of its own."""
-    world = World() if retention_days is None else World(retention_days=retention_days)
+    world = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
     for number in range(count):
         world.put(event(f"a{number}"))
     return world
 
 
-def forged(world: World, sequence: int, *, chain: Chain | None = None) -> Record:
+def forged(world: SubscribedStream, sequence: int, *, chain: Chain | None = None) -> Record:
     """A record that stands somewhere, by a chain that is right by itself."""
     made = replace(world.record(EMPTY_TAIL, event("forged")), sequence=SequenceNumber(sequence))
     return replace(made, chain=chain_of(EMPTY_TAIL.chain if chain is None else chain, made))
 
 
-def put(world: World, record: Record) -> None:
+def put(world: SubscribedStream, record: Record) -> None:
     world.table.write("Put", {"Item": record_item.to_item(record)})
 
 
-def delete(world: World, record: Record) -> None:
+def delete(world: SubscribedStream, record: Record) -> None:
     key = record_item.to_item(record)
     world.table.write("Delete", {"Key": {"pk": key["pk"], "sk": key["sk"]}})
 
 
-def reconciler_of(world: World) -> Reconciler:
+def reconciler_of(world: SubscribedStream) -> Reconciler:
     return Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
 
 
-def ends(world: World, *, expires: bool = False) -> LaneEnds:
+def ends(world: SubscribedStream, *, expires: bool = False) -> LaneEnds:
     """Return the ends of lanes as a publisher in their origin asks for them."""
     known = KnownMarks(world.ports().ledger, StreamName(STREAM), clock=world.clock).of
     return LaneEnds(world.log, clock=world.clock, expires=expires, known=known)
@@ -147,7 +148,7 @@ class TestDoubt:
 
     @pytest.mark.parametrize("mark", [Mark(SequenceNumber(7)), Mark(cursors={"billing": (0, 7)})])
     def test_no_lane_that_expires_begins_anew_where_it_is_known_to_be_further(self, mark: Mark) -> None:
-        world = World(retention_days=DAYS)
+        world = SubscribedStream(retention_days=DAYS)
         ledger = world.ports().ledger
         assert ends(world, expires=True).tail(LANE) == EMPTY_TAIL
         ledger.mark(StreamName(STREAM), LANE.origin, Marks(), Marks({LANE.index: mark}))
@@ -229,7 +230,7 @@ class TestExpiry:
     def test_a_far_item_that_alone_is_left_takes_no_cursor_and_no_publisher_with_it(
         self, lasts_days: int | None, on_expired: str
     ) -> None:
-        world = World(retention_days=DAYS, on_expired=on_expired)
+        world = SubscribedStream(retention_days=DAYS, on_expired=on_expired)
         for number in range(3):
             world.put(event(f"a{number}"))
         world.deliver()
@@ -251,7 +252,7 @@ class TestExpiry:
     def test_two_far_items_that_seem_to_continue_each_other_across_what_expired_take_nothing_with_them(
         self, older_lasts_days: int | None
     ) -> None:
-        world = World(retention_days=DAYS)
+        world = SubscribedStream(retention_days=DAYS)
         for number in range(3):
             world.put(event(f"a{number}"))
         now_seconds = world.clock.now_ms() // 1000
@@ -262,7 +263,7 @@ class TestExpiry:
 
     @pytest.mark.parametrize("start", ["earliest", "latest"])
     def test_nor_do_they_in_an_empty_lane(self, start: str) -> None:
-        world = World(retention_days=DAYS, start=start)
+        world = SubscribedStream(retention_days=DAYS, start=start)
         expires = world.clock.now_ms() // 1000 + 90 * DAY_SECONDS
         put(world, replace(forged(world, FAR), expires_at=None))
         put(world, replace(forged(world, FAR + 5), expires_at=expires))
@@ -272,7 +273,7 @@ class TestExpiry:
 
     @pytest.mark.parametrize("before", [0, 2])
     def test_a_subscription_does_not_begin_behind_a_record_that_continues_nothing(self, before: int) -> None:
-        world = World(start="latest")
+        world = SubscribedStream(start="latest")
         for number in range(before):
             world.put(event(f"a{number}"))
         put(world, forged(world, before, chain=Chain(bytes(15) + b"x")))
@@ -289,7 +290,7 @@ class TestExpiry:
         assert world.recorder.ids() == ["first", "new"]
 
     def test_they_may_be_all_that_is_left_of_a_lane_whose_place_is_near(self) -> None:
-        world = World(retention_days=DAYS)
+        world = SubscribedStream(retention_days=DAYS)
         world.log.hold_place(LANE, Tail(SequenceNumber(FAR - 9), EMPTY_TAIL.chain, EMPTY_TAIL.time))
         put(world, replace(forged(world, FAR), expires_at=None))
         newest = replace(forged(world, FAR + 5), expires_at=world.clock.now_ms() // 1000 + 90 * DAY_SECONDS)
@@ -320,7 +321,7 @@ class TestExpiry:
         assert has_expired(world.log, LANE, SequenceNumber(1), near, kept_in_now(world))
 
 
-def kept_in_now(world: World) -> Kept:
+def kept_in_now(world: SubscribedStream) -> Kept:
     kept = kept_in(LANE, HOME, retention_seconds=RETENTION_SECONDS, now_ms=world.clock.now_ms())
     assert kept is not None
     return kept

@@ -11,32 +11,33 @@ from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.locate import Kept, event_at, kept_in, locate
 from eventfabric.wire.keys import record_key
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def world_of(sizes: list[int], waits: list[int]) -> World:
+def world_of(sizes: list[int], waits: list[int]) -> SubscribedStream:
     """Records of so many events, with so many milliseconds before each."""
-    world = World()
+    world = SubscribedStream()
     for index, (size, wait_ms) in enumerate(zip(sizes, waits, strict=False)):
         world.clock.advance(wait_ms / 1000)
         world.put(*(event(f"{index}.{number}") for number in range(size)))
     return world
 
 
-def expired(world: World, *records: Record) -> None:
+def expired(world: SubscribedStream, *records: Record) -> None:
     """They are gone, as by their time to live."""
     for record in records:
         world.table.write("Delete", {"Key": record_key(LANE, record.sequence)})
 
 
-def found_in(world: World, start: Start, *, kept: Kept | None = None) -> Cursor:
+def found_in(world: SubscribedStream, start: Start, *, kept: Kept | None = None) -> Cursor:
     """Return where `start` is located in the whole lane."""
     found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept)
     assert found is not None
     return found
 
 
-def before(world: World, record: Record) -> Cursor:
+def before(world: SubscribedStream, record: Record) -> Cursor:
     """A cursor at the start of a record."""
     tail = world.log.tail(LANE, before=record.sequence)
     return Cursor(record.sequence, record.sequence, tail.chain)
@@ -85,7 +86,7 @@ def test_a_sequence_stands_in_the_record_that_holds_it(drawn: list[tuple[int, in
 def test_a_time_stands_at_the_first_record_that_was_appended_then_or_later(
     drawn: list[tuple[int, int]], after_ms: int
 ) -> None:
-    began_ms = World().clock.now_ms()
+    began_ms = SubscribedStream().clock.now_ms()
     world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
     tail = world.log.tail(LANE)
     found = found_in(world, AtTime(began_ms + after_ms))
@@ -97,7 +98,7 @@ def test_a_time_stands_at_the_first_record_that_was_appended_then_or_later(
 
 
 def test_an_empty_lane_has_but_its_start() -> None:
-    world = World()
+    world = SubscribedStream()
     for start in (AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(7)), AtTime(1)):
         assert found_in(world, start).sequence == 0
 
@@ -141,7 +142,7 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
 def test_a_missing_record_has_expired_or_may_still_come_by_where_it_is_from(
     origin: Region, hours: int
 ) -> None:
-    world = World()
+    world = SubscribedStream()
     of = lane(0, origin)
     records = [world.record(EMPTY_TAIL, event("0"), of=of)]
     records.append(world.record(records[0].tail, event("1"), of=of))

@@ -10,7 +10,8 @@ from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.services.lanes.locate import Kept, has_expired, kept_in, locate
 from eventfabric.testing.memory.faults import Faults
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.lanes.test_locate import expired, found_in, world_of
 from tests.unit.services.publishing.test_append import at_call
 
@@ -57,7 +58,7 @@ def test_the_oldest_that_is_here_is_gone_back_to_once_it_is_settled(
 
 @pytest.mark.parametrize("back", [1, 2, limits.RECORD_EVENTS_MAX // 2, limits.RECORD_EVENTS_MAX - 1])
 def test_any_event_of_the_largest_record_is_found_in_it(back: int) -> None:
-    world = World()
+    world = SubscribedStream()
     first = world.put(event("first"))
     largest = world.put(*(event(f"e{number}") for number in range(limits.RECORD_EVENTS_MAX)))
     world.put(event("last"))
@@ -154,7 +155,7 @@ def test_of_records_that_may_still_come_nothing_is_said() -> None:
 
 
 def test_the_first_event_of_a_record_costs_one_read_and_another_one_about_ten() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("first"))
     largest = world.put(*(event(f"e{number}") for number in range(limits.RECORD_EVENTS_MAX)))
     for back, most in ((0, 1), (limits.RECORD_EVENTS_MAX, 1), (7, 13)):

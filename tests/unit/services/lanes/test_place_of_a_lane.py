@@ -14,8 +14,9 @@ from eventfabric.services.lanes.lane_end import KnownMarks
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire import place_item
-from tests.support import memory_fabric
-from tests.support.memory_fabric import AWAY, LANE, STREAM, World, batch_of, event
+from tests.support import subscribed_stream
+from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, expire, reconciled
 from tests.unit.services.lanes.test_lane_end import delete
 
@@ -29,7 +30,7 @@ class Away:
     tail = read
 
 
-def reconciled_without_reply(world: World) -> list[FindingKind]:
+def reconciled_without_reply(world: SubscribedStream) -> list[FindingKind]:
     silent: Log = Away()  # type: ignore[assignment]  # of which nothing else is asked
     there = replace(world.ports(AWAY), log_of=lambda stream: silent)
     ports = replace(world.ports(), at=lambda region: there)
@@ -37,13 +38,13 @@ def reconciled_without_reply(world: World) -> list[FindingKind]:
     return [found.kind for found in reconciler.run(repair=True)]
 
 
-def with_retention(world: World, days: int | None) -> None:
+def with_retention(world: SubscribedStream, days: int | None) -> None:
     """A deploy with another retention."""
     settings: dict[str, Any] = {} if days is None else {"retention_days": days}
-    world.topology = memory_fabric.topology(**settings)
+    world.topology = subscribed_stream.topology(**settings)
 
 
-def append(world: World, name: str, *, days: int | None) -> None:
+def append(world: SubscribedStream, name: str, *, days: int | None) -> None:
     """Append an event like a publisher that knows nothing of the lane yet."""
     known = KnownMarks(world.ledger, StreamName(STREAM), clock=world.clock).of
     seconds = None if days is None else days * DAY_SECONDS
@@ -59,7 +60,7 @@ def append(world: World, name: str, *, days: int | None) -> None:
     appender.append(LANE, batch)
 
 
-def pass_days(world: World, days: float) -> set[FindingKind]:
+def pass_days(world: SubscribedStream, days: float) -> set[FindingKind]:
     """Quarters of a day, with a pass of reconciliation, replication and expiry in each; what was found."""
     found: set[FindingKind] = set()
     for _ in range(int(4 * days)):
@@ -74,7 +75,7 @@ def pass_days(world: World, days: float) -> set[FindingKind]:
 def test_records_that_are_lost_while_no_region_answers_are_copied_by_a_later_pass(
     retention_days: int | None,
 ) -> None:
-    world = World() if retention_days is None else World(retention_days=retention_days)
+    world = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
     for name in ("a1", "a2", "a3"):
         world.put(event(name))
     whole = world.records()
@@ -96,7 +97,7 @@ def test_records_that_are_lost_while_no_region_answers_are_copied_by_a_later_pas
 def test_a_lane_that_is_quiet_goes_on_where_it_was_whatever_becomes_of_the_retention(
     before: int | None, after: int | None
 ) -> None:
-    world = World() if before is None else World(retention_days=before)
+    world = SubscribedStream() if before is None else SubscribedStream(retention_days=before)
     append(world, "a1", days=before)
     world.deliver()
     assert pass_days(world, 1) == set()
@@ -112,7 +113,7 @@ def test_a_lane_that_is_quiet_goes_on_where_it_was_whatever_becomes_of_the_reten
 
 @pytest.mark.parametrize("after", [30, None])
 def test_what_was_appended_before_the_retention_was_lengthened_holds_its_place(after: int | None) -> None:
-    world = World(retention_days=7)
+    world = SubscribedStream(retention_days=7)
     append(world, "a1", days=7)
     world.deliver()
     with_retention(world, after)
@@ -124,7 +125,7 @@ def test_what_was_appended_before_the_retention_was_lengthened_holds_its_place(a
 
 
 def test_no_record_expires_before_an_earlier_one_though_the_retention_was_shortened() -> None:
-    world = World(retention_days=30)
+    world = SubscribedStream(retention_days=30)
     append(world, "a1", days=30)
     append(world, "a2", days=7)
     first, second = world.records()

@@ -13,7 +13,8 @@ from eventfabric.services.lanes.standing import Standings, is_delivered_by, owne
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.wire.doorbell import from_body
-from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, event, lane
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.lanes.test_standings import CACHED, DOUBT, Asking, handed_over_unseen
 
@@ -24,7 +25,7 @@ OF = (StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
 def test_a_clock_that_stands_while_a_function_is_frozen_keeps_nothing_fresh(
     wall_seconds: float, reads: int
 ) -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     asking.standings.now()
     asking.world.clock.set_back(-wall_seconds)  # the wall clock alone moves on
     asking.standings.now()
@@ -33,7 +34,7 @@ def test_a_clock_that_stands_while_a_function_is_frozen_keeps_nothing_fresh(
 
 @pytest.mark.parametrize(("wall_seconds", "times"), [(DOUBT - 0.001, 1), (DOUBT, 2), (-0.001, 2)])
 def test_the_others_are_asked_again_by_either_clock(wall_seconds: float, times: int) -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     asking.standings.ask(HOME)
     asking.world.clock.set_back(-wall_seconds)
     asking.standings.ask(HOME)
@@ -41,12 +42,12 @@ def test_the_others_are_asked_again_by_either_clock(wall_seconds: float, times: 
 
 
 def test_before_the_first_read_nothing_is_known_and_whose_it_is() -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     assert (asking.standings.known, asking.standings.region, asking.reads()) == (Standing(), HOME, 0)
 
 
 def test_what_was_read_is_what_stands_and_is_known_from_then_on() -> None:
-    world = World()
+    world = SubscribedStream()
     hand_over(world, to=AWAY, epoch=3)
     assert world.ledger.switch(*OF, Circuit(), Circuit(CircuitState.OPEN, "down", since_ms=7)) is not None
     standings = Asking(world).standings
@@ -56,7 +57,7 @@ def test_what_was_read_is_what_stands_and_is_known_from_then_on() -> None:
 
 
 def test_who_moves_the_circuit_knows_it_at_its_next_version_and_all_else_as_it_was() -> None:
-    world = World()
+    world = SubscribedStream()
     hand_over(world, to=AWAY)
     standings = Asking(world).standings
     before = standings.read()
@@ -66,14 +67,14 @@ def test_who_moves_the_circuit_knows_it_at_its_next_version_and_all_else_as_it_w
 
 
 def test_a_move_is_as_good_as_a_read() -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     assert asking.standings.switch(Circuit(), Circuit(since_ms=7))
     asking.standings.now()
     assert asking.reads() == 0
 
 
 def test_where_nobody_can_be_asked_it_goes_by_what_is_here() -> None:
-    world = World()
+    world = SubscribedStream()
     standings = Standings(world.subscription, ledger=world.ledger, clock=world.clock)
     assert standings.ask(HOME) == Owner(HOME, HOME, 0, HOME)
     hand_over(world, to=AWAY)
@@ -85,8 +86,8 @@ def test_where_nobody_can_be_asked_it_goes_by_what_is_here() -> None:
 
 def test_what_each_of_the_others_said_is_kept_beside_what_is_here() -> None:
     """Nothing is replicated between the three."""
-    world = World(durability="quorum")
-    others = {AWAY: World(durability="quorum"), FAR: World(durability="quorum")}
+    world = SubscribedStream(durability="quorum")
+    others = {AWAY: SubscribedStream(durability="quorum"), FAR: SubscribedStream(durability="quorum")}
     here, latest, other = Owner(AWAY, HOME, 1, HOME), Owner(HOME, AWAY, 2, AWAY), Owner(HOME, FAR, 1, FAR)
     for ledger, owner in ((world.ledger, here), (others[AWAY].ledger, latest), (others[FAR].ledger, other)):
         assert ledger.hand_over(*OF, None, owner)
@@ -107,7 +108,7 @@ def test_what_each_of_the_others_said_is_kept_beside_what_is_here() -> None:
 def test_a_clock_that_was_set_back_a_little_keeps_nothing_fresh_for_longer(
     steady_seconds: float, reads: int
 ) -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     asking.standings.now()
     asking.world.clock.advance(steady_seconds)
     asking.world.clock.set_back(1)
@@ -116,7 +117,7 @@ def test_a_clock_that_was_set_back_a_little_keeps_nothing_fresh_for_longer(
 
 
 def test_the_number_of_an_owner_is_read_anew_where_that_is_asked_for() -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     assert asking.standings.owner(HOME) == Owner(HOME, HOME, 0, HOME)
     hand_over(asking.world, to=AWAY)
     asking.standings.read_owner(HOME)
@@ -134,7 +135,7 @@ def test_the_number_of_an_owner_is_read_anew_where_that_is_asked_for() -> None:
 def test_a_lane_is_in_doubt_where_neither_it_nor_reconciliation_was_seen_for_long(
     written_ms: int, seen_ms: int, doubt: bool
 ) -> None:
-    world = World()
+    world = SubscribedStream()
     doubt_ms = world.clock.now_ms() - 1000 * DOUBT
     standings = Asking(world).standings
     standings._known = Standing(seen_ms=doubt_ms + seen_ms)
@@ -143,8 +144,8 @@ def test_a_lane_is_in_doubt_where_neither_it_nor_reconciliation_was_seen_for_lon
 
 @pytest.mark.parametrize("region", [HOME, AWAY, FAR])
 def test_who_delivers_an_origins_lanes(region: Region) -> None:
-    world, handed = World(), Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
-    everywhere = World(deliver="everywhere").subscription
+    world, handed = SubscribedStream(), Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
+    everywhere = SubscribedStream(deliver="everywhere").subscription
     assert is_delivered_by(region, world.subscription, HOME, Standing()) is (region == HOME)
     assert is_delivered_by(region, world.subscription, HOME, handed) is (region == AWAY)
     assert is_delivered_by(region, everywhere, HOME, handed) is (region != FAR)
@@ -152,7 +153,7 @@ def test_who_delivers_an_origins_lanes(region: Region) -> None:
 
 
 def test_others_that_do_not_know_of_it_take_nothing_from_what_is_known() -> None:
-    world = World()
+    world = SubscribedStream()
     handed_over_unseen(world)
     standings = Asking(world).standings
     told = standings.ask(HOME)
@@ -163,10 +164,15 @@ def test_others_that_do_not_know_of_it_take_nothing_from_what_is_known() -> None
 
 class TestSurvey:
     def test_every_lane_that_a_stream_can_have_is_listed_origin_by_origin(self) -> None:
-        assert lanes_of(World(lanes=2).stream) == [lane(0, HOME), lane(1, HOME), lane(0, AWAY), lane(1, AWAY)]
+        assert lanes_of(SubscribedStream(lanes=2).stream) == [
+            lane(0, HOME),
+            lane(1, HOME),
+            lane(0, AWAY),
+            lane(1, AWAY),
+        ]
 
     def test_where_lanes_stand_is_told_with_tail_and_cursor(self) -> None:
-        world = World()
+        world = SubscribedStream()
         world.put(event("a"), event("b"))
         world.deliver()
         world.put(event("c"))
@@ -181,7 +187,7 @@ class TestSurvey:
         assert [one.lag for one in found] == [1, 1]
 
     def test_lanes_that_were_handed_over_do_not_stand_here_and_the_others_do(self) -> None:
-        world = World(deliver="one", region=HOME)
+        world = SubscribedStream(deliver="one", region=HOME)
         tails = {
             each: Tail(SequenceNumber(1), EMPTY_TAIL.chain, HybridTime(1)) for each in (LANE, lane(0, AWAY))
         }
@@ -190,7 +196,7 @@ class TestSurvey:
         assert [one.lane for one in found] == [lane(0, AWAY)]
 
     def test_it_is_rung_for_the_tail_with_the_minute_as_its_number(self) -> None:
-        world = World()
+        world = SubscribedStream()
         world.put(event("a"), event("b"))
         tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
         found = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))

@@ -9,7 +9,8 @@ from eventfabric.model.owner import Owner
 from eventfabric.ports import Ledger
 from eventfabric.services.lanes.standing import Standings, ledger_of, owner_of
 from eventfabric.testing.memory.faults import Fault, Faults
-from tests.support.memory_fabric import AWAY, FAR, HOME, World
+from tests.support.memory_fabric import AWAY, FAR, HOME
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_expiry import reconciled
 from tests.unit.services.delivery.test_takeover import KEY, hand_over
 
@@ -20,7 +21,7 @@ DOUBT = limits.OWNER_DOUBT_SECONDS
 class Asking:
     """The standings of one process in HOME; `here` and `there` are the calls of ledgers."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SubscribedStream) -> None:
         self.world = world
         self.here, self.there = Faults(), Faults()
         self.asked: list[Region] = []
@@ -43,7 +44,7 @@ class Asking:
 def test_a_closed_circuit_is_known_for_some_seconds_and_for_none_by_a_clock_that_jumped_back(
     seconds: float, reads: int
 ) -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     asking.standings.now()
     if seconds < 0:
         asking.world.clock.set_back(-seconds)
@@ -55,7 +56,7 @@ def test_a_closed_circuit_is_known_for_some_seconds_and_for_none_by_a_clock_that
 
 @pytest.mark.parametrize("set_back_seconds", [90, 3_600])
 def test_a_clock_set_back_while_a_function_idles_makes_nothing_younger(set_back_seconds: float) -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     asking.standings.now()
     asking.world.clock.advance(set_back_seconds + 1)
     asking.world.clock.set_back(set_back_seconds)  # so that the wall clock says: a second
@@ -64,7 +65,7 @@ def test_a_clock_set_back_while_a_function_idles_makes_nothing_younger(set_back_
 
 
 def test_a_circuit_that_is_not_closed_is_read_each_time() -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     assert asking.standings.switch(Circuit(), Circuit(CircuitState.OPEN))
     for _ in range(3):
         assert asking.standings.now().circuit.state is CircuitState.OPEN
@@ -72,7 +73,7 @@ def test_a_circuit_that_is_not_closed_is_read_each_time() -> None:
 
 
 def test_who_closes_it_knows_so_from_then_on() -> None:
-    asking = Asking(World())
+    asking = Asking(SubscribedStream())
     standings = asking.standings
     standings.now()
     asking.world.clock.advance(CACHED - 1)
@@ -83,7 +84,7 @@ def test_who_closes_it_knows_so_from_then_on() -> None:
 
 
 def test_who_is_too_late_to_move_it_knows_how_it_stands() -> None:
-    world = World()
+    world = SubscribedStream()
     late, other = Asking(world).standings, Asking(world).standings
     read = late.now().circuit
     assert other.switch(read, Circuit(CircuitState.PAUSED, "by hand"))
@@ -91,14 +92,14 @@ def test_who_is_too_late_to_move_it_knows_how_it_stands() -> None:
     assert (late.known.circuit.state, late.known.circuit.reason) == (CircuitState.PAUSED, "by hand")
 
 
-def handed_over_unseen(world: World) -> None:
+def handed_over_unseen(world: SubscribedStream) -> None:
     """AWAY owns HOME's lanes, and nothing of that was replicated."""
     world.cloud.cut(HOME)
     hand_over(world.at(AWAY))
 
 
 def test_the_others_are_asked_once_in_a_while_and_nobody_asks_itself() -> None:
-    asking = Asking(World(durability="quorum"))
+    asking = Asking(SubscribedStream(durability="quorum"))
     for seconds in (0, DOUBT - 0.001, 0.001, DOUBT):
         asking.world.clock.advance(seconds)
         asking.standings.ask(HOME)
@@ -106,7 +107,7 @@ def test_the_others_are_asked_once_in_a_while_and_nobody_asks_itself() -> None:
 
 
 def test_what_others_said_is_known_at_once_and_after_each_read() -> None:
-    world = World()
+    world = SubscribedStream()
     handed_over_unseen(world)
     standings = Asking(world).standings
     told = standings.ask(HOME)
@@ -118,7 +119,7 @@ def test_what_others_said_is_known_at_once_and_after_each_read() -> None:
 
 
 def test_who_does_not_answer_is_passed_over() -> None:
-    world = World(durability="quorum")
+    world = SubscribedStream(durability="quorum")
     handed_over_unseen(world)
     asking = Asking(world)
     asking.there.rules.append(
@@ -131,7 +132,7 @@ def test_who_does_not_answer_is_passed_over() -> None:
 
 
 def test_a_lane_is_in_doubt_where_it_was_not_written_for_long() -> None:
-    world = World()
+    world = SubscribedStream()
     doubt_ms = world.clock.now_ms() - 1000 * DOUBT
     standings = Asking(world).standings
     assert [standings.is_in_doubt(doubt_ms + after_ms) for after_ms in (-1, 0)] == [True, False]
@@ -139,7 +140,7 @@ def test_a_lane_is_in_doubt_where_it_was_not_written_for_long() -> None:
 
 @pytest.mark.parametrize(("seconds", "in_doubt"), [(DOUBT, False), (DOUBT + 0.001, True)])
 def test_it_is_not_while_reconciliation_asks_others(seconds: float, in_doubt: bool) -> None:
-    world = World()
+    world = SubscribedStream()
     assert reconciled(world, repair=False) == []
     world.clock.advance(seconds)
     standings = Asking(world).standings
@@ -148,18 +149,18 @@ def test_it_is_not_while_reconciliation_asks_others(seconds: float, in_doubt: bo
 
 
 def test_by_the_definition_a_lane_is_delivered_by_its_origin_with_no_number_yet() -> None:
-    world = World()
+    world = SubscribedStream()
     standing = world.ledger.standing(KEY.stream, KEY.subscription)
     for region in (HOME, AWAY):
         assert owner_of(world.subscription, region, standing) == Owner(region, region, 0, region)
-    everywhere = World(deliver="everywhere")
+    everywhere = SubscribedStream(deliver="everywhere")
     assert owner_of(everywhere.subscription, HOME, standing) is None
 
 
 def test_where_regions_share_one_state_it_is_kept_under_one_of_them_and_else_under_each() -> None:
-    shared = World(durability="quorum")
+    shared = SubscribedStream(durability="quorum")
     home, away = (shared.cloud.ledger(region) for region in (HOME, AWAY))
     assert shared.subscription.home(HOME) == HOME
     assert ledger_of(away, shared.subscription, HOME).region == HOME
     assert ledger_of(home, shared.subscription, HOME) is home
-    assert ledger_of(home, World().subscription, AWAY) is home
+    assert ledger_of(home, SubscribedStream().subscription, AWAY) is home

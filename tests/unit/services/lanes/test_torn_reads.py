@@ -17,9 +17,10 @@ from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.region import MemoryRegion, Tear
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import BAD_ORDER, Failing, dead_letters, drained, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, World
+from tests.support.memory_fabric import AWAY, HOME, LANE
 from tests.support.recording_handler import Recorder
 from tests.support.replays import replay
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 
 DEAD = retry(immediate=0, attempts=1)
@@ -28,7 +29,7 @@ ONLY_THE_LAST = [0]
 
 
 @contextmanager
-def torn(world: World, hides: list[int], *, lasts: bool = False) -> Iterator[None]:
+def torn(world: SubscribedStream, hides: list[int], *, lasts: bool = False) -> Iterator[None]:
     """Have the transactions that are made here stay half seen: until somebody waits, or for good."""
     region = world.cloud.regions[HOME]
     hidden: dict[tuple[object, ...], Item | None] = {}
@@ -51,7 +52,7 @@ def torn(world: World, hides: list[int], *, lasts: bool = False) -> Iterator[Non
     world.clock.sleep = wait  # type: ignore[method-assign]  # for what is done next
 
 
-def parked_and_torn(*, lasts: bool = False) -> World:
+def parked_and_torn(*, lasts: bool = False) -> SubscribedStream:
     """a1 is dead; then b1 fails: its cursor is seen, and b's key not yet."""
     world = world_of(Failing({"a1": 99, "b1": 99}), *named("a1"), **DEAD)
     world.deliver()
@@ -63,7 +64,7 @@ def parked_and_torn(*, lasts: bool = False) -> World:
     return world
 
 
-def taken_over(world: World) -> World:
+def taken_over(world: SubscribedStream) -> SubscribedStream:
     """Let AWAY take the lane over when HOME is lost, and deliver it."""
     world.cloud.regions[HOME].table(world.topology.ledger.name).hidden.clear()
     world.cloud.replicate()
@@ -73,24 +74,24 @@ def taken_over(world: World) -> World:
     return away
 
 
-def discard(world: World) -> None:
+def discard(world: SubscribedStream) -> None:
     letters = dead_letters(world)
     (letter,) = [one for one in letters.find() if one.parked.key == "a"]
     letters.discard(letter)
 
 
-def redrive(world: World) -> None:
+def redrive(world: SubscribedStream) -> None:
     letters = dead_letters(world)
     (letter,) = [one for one in letters.find() if one.parked.key == "a"]
     letters.redrive(letter)
 
 
-def replay_a(world: World) -> None:
+def replay_a(world: SubscribedStream) -> None:
     replay(world, 1, key="c")
 
 
 DECISIONS = pytest.mark.parametrize("decide", [discard, redrive, replay_a])
-Decide = Callable[[World], None]
+Decide = Callable[[SubscribedStream], None]
 
 
 @DECISIONS
@@ -217,7 +218,7 @@ def test_what_was_not_seen_beside_a_cursor_counts_beside_the_next() -> None:
 
 
 def test_a_read_sees_the_items_of_a_transaction_one_by_one_and_all_when_it_is_over() -> None:
-    world = World()
+    world = SubscribedStream()
     region: MemoryRegion = world.cloud.regions[HOME]
     rows = region.create_table("rows")
 

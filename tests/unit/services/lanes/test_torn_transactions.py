@@ -12,15 +12,16 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.record import Record
 from eventfabric.services.lanes.lane_end import LaneEnds
 from eventfabric.wire.keys import record_key
-from tests.support.memory_fabric import LANE, World, event
+from tests.support.memory_fabric import LANE, event
 from tests.support.recorded_reads import Asked
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_expiry import reconciled
 from tests.unit.services.lanes.test_lane_end import delete
 from tests.unit.services.publishing.test_append import mine
 
 
 @contextmanager
-def unseen(world: World, record: Record, *, until_waited: float) -> Iterator[None]:
+def unseen(world: SubscribedStream, record: Record, *, until_waited: float) -> Iterator[None]:
     """Have no read see a record that is there, until so many seconds were waited."""
     table, sleep = world.table, world.clock.sleep
     table.hidden[table.key_of(record_key(record.lane, record.sequence))] = None
@@ -38,9 +39,9 @@ def unseen(world: World, record: Record, *, until_waited: float) -> Iterator[Non
     table.hidden.clear()
 
 
-def of_two_records() -> tuple[World, Record]:
+def of_two_records() -> tuple[SubscribedStream, Record]:
     """A lane with a record, and then two of one transaction; the first of these."""
-    world = World()
+    world = SubscribedStream()
     world.put(event("x"))
     first = world.put(event("t1"))
     world.put(event("t2"))

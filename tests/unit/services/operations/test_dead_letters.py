@@ -27,19 +27,14 @@ from tests.support.failing_handlers import (
     waiting,
     world_of,
 )
-from tests.support.memory_fabric import (
-    HOME,
-    LANE,
-    World,
-    event,
-    lane,
-)
+from tests.support.memory_fabric import HOME, LANE, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 
 ONCE = retry(immediate=0, attempts=1)
 OF_KEYS = ["at_least_once", "exactly_once"]
 
 
-def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> World:
+def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> SubscribedStream:
     """A world where these are dead and would be handled by now, with others behind them, and `z1` handled."""
     failing = Failing(dict.fromkeys(dead, 99))
     world = drained(world_of(failing, *named(*dead, *behind, "z1"), **{**ONCE, **settings}))
@@ -47,7 +42,7 @@ def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> Wor
     return world
 
 
-def letters_of(world: World, faults: Faults) -> DeadLetters:
+def letters_of(world: SubscribedStream, faults: Faults) -> DeadLetters:
     """The dead letters of the world, by ports that fail."""
     return DeadLetters(
         world.subscription,
@@ -70,11 +65,11 @@ def overtaken(*moments: int, by: Callable[[], object]) -> Faults:
     return Faults(rule)
 
 
-def settled(world: World) -> list[Settled]:
+def settled(world: SubscribedStream) -> list[Settled]:
     return list(world.ledger.settled(world.key_of(LANE)))
 
 
-def of_key(world: World, key: str) -> list[str]:
+def of_key(world: SubscribedStream, key: str) -> list[str]:
     """The events of a key in the order in which they were first handled."""
     return list(dict.fromkeys(name for name in world.recorder.ids() if name[0] == key))
 

@@ -19,7 +19,8 @@ from tests.support.failing_handlers import (
     the_dead_letter,
     world_of,
 )
-from tests.support.memory_fabric import HOME, LANE, World
+from tests.support.memory_fabric import HOME, LANE
+from tests.support.subscribed_stream import SubscribedStream
 
 Decide = Callable[[DeadLetters, DeadLetter], None]
 DECISIONS: dict[str, Decide] = {
@@ -29,7 +30,7 @@ DECISIONS: dict[str, Decide] = {
 }
 
 
-def world_with_a_dead_letter() -> World:
+def world_with_a_dead_letter() -> SubscribedStream:
     world = world_of(
         Failing({"a1": 1}), *named("a1", "b1"), durability="quorum", **retry(immediate=0, attempts=1)
     )
@@ -37,7 +38,7 @@ def world_with_a_dead_letter() -> World:
     return world
 
 
-def deciding(world: World, faults: Faults) -> DeadLetters:
+def deciding(world: SubscribedStream, faults: Faults) -> DeadLetters:
     """The dead letters of the world, through requests that fail so."""
     return DeadLetters(
         world.subscription,
@@ -49,11 +50,11 @@ def deciding(world: World, faults: Faults) -> DeadLetters:
     )
 
 
-def settled(world: World) -> list[Settled]:
+def settled(world: SubscribedStream) -> list[Settled]:
     return list(world.ledger.settled(world.key_of(LANE)))
 
 
-def exceptions(world: World) -> tuple[int, list[str]]:
+def exceptions(world: SubscribedStream) -> tuple[int, list[str]]:
     """Return how many lanes a proof finds wrong, and its exceptions."""
     prover = Prover(world.stream, [world.subscription], world.ports())
     proofs = [proof for each in prover.lanes for proof in prover.prove(each)]

@@ -11,8 +11,9 @@ from eventfabric.model.event import Event
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import Failing, dead_letters, the_dead_letter
-from tests.support.memory_fabric import AWAY, INVOCATION_MS, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, LANE, event, lane
 from tests.support.messages import raises_with
+from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, overtaken, settled
 
@@ -34,32 +35,32 @@ def discard(letters: DeadLetters, letter: DeadLetter) -> None:
 DECISIONS = pytest.mark.parametrize("decide", [redrive, redrive_edited, discard])
 
 
-def everything(world: World) -> tuple[object, ...]:
+def everything(world: SubscribedStream) -> tuple[object, ...]:
     """All that a decision could change: the ledger of each Region, and the doorbells here."""
     name = world.topology.ledger.name
     return *(one.table(name).items for one in world.cloud.regions.values()), world.queue.bodies
 
 
-def in_another_lane(world: World, letter: DeadLetter) -> DeadLetter:
+def in_another_lane(world: SubscribedStream, letter: DeadLetter) -> DeadLetter:
     return replace(letter, lane=lane(1))
 
 
-def of_another_subscription(world: World, letter: DeadLetter) -> DeadLetter:
+def of_another_subscription(world: SubscribedStream, letter: DeadLetter) -> DeadLetter:
     return replace(letter, subscription=replace(letter.subscription, name="audit"))
 
 
-def handled_meanwhile(world: World, letter: DeadLetter) -> DeadLetter:
+def handled_meanwhile(world: SubscribedStream, letter: DeadLetter) -> DeadLetter:
     dead_letters(world).redrive(letter)
     world.deliver_all()
     return letter
 
 
-def redriven_meanwhile(world: World, letter: DeadLetter) -> DeadLetter:
+def redriven_meanwhile(world: SubscribedStream, letter: DeadLetter) -> DeadLetter:
     dead_letters(world).redrive(letter)
     return letter
 
 
-def attempted_when_the_process_died(world: World, letter: DeadLetter) -> DeadLetter:
+def attempted_when_the_process_died(world: SubscribedStream, letter: DeadLetter) -> DeadLetter:
     dead_letters(world).redrive(letter)
     by = world.deliverer(faults=Faults(nth(1, Fault.CRASH_BEFORE, name="handler.attempt")))
     world.run_dies()
@@ -69,7 +70,7 @@ def attempted_when_the_process_died(world: World, letter: DeadLetter) -> DeadLet
     return letter
 
 
-def another_is_first_now(world: World, letter: DeadLetter) -> DeadLetter:
+def another_is_first_now(world: SubscribedStream, letter: DeadLetter) -> DeadLetter:
     world.recorder.before = Failing({"a2": 99})
     dead_letters(world).discard(letter)
     world.deliver_all()
@@ -77,7 +78,7 @@ def another_is_first_now(world: World, letter: DeadLetter) -> DeadLetter:
     return letter
 
 
-def handed_over_meanwhile(world: World, letter: DeadLetter) -> DeadLetter:
+def handed_over_meanwhile(world: SubscribedStream, letter: DeadLetter) -> DeadLetter:
     world.cloud.replicate()
     away = world.at(AWAY)
     hand_over(away)
@@ -103,7 +104,7 @@ class TestRefused:
         ],
     )
     def test_what_is_no_dead_letter_any_more_is_refused_and_nothing_is_changed(
-        self, prepare: Callable[[World, DeadLetter], DeadLetter], decide: Decision
+        self, prepare: Callable[[SubscribedStream, DeadLetter], DeadLetter], decide: Decision
     ) -> None:
         world = mended_world("a1", behind=["a2"])
         letter = prepare(world, the_dead_letter(world))
@@ -171,7 +172,7 @@ class TestRefused:
         assert everything(world) == before
 
 
-def letters_that_ask(world: World, faults: Faults) -> DeadLetters:
+def letters_that_ask(world: SubscribedStream, faults: Faults) -> DeadLetters:
     """The dead letters of the world, whose decisions ask the other Region, by a ledger that fails."""
     return DeadLetters(
         world.subscription,

@@ -6,7 +6,8 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
-from tests.support.memory_fabric import HOME, LANE, SUBSCRIPTION
+from tests.support.memory_fabric import HOME, LANE
+from tests.support.subscribed_stream import SUBSCRIPTION
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, aged_world, expire
 
 

@@ -21,8 +21,9 @@ from eventfabric.testing.memory.faults import Fault, Faults, Rule
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import FEW, Failing, dead_letters, named, retry, the_dead_letter, world_of
-from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, event, lane
 from tests.support.messages import raises_with
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 NAMES = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
 NOWHERE = Region("eu-north-1")
@@ -30,7 +31,11 @@ SETTLE_SECONDS = limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS
 
 
 def failover(
-    world: World, *rules: Rule, source: Region = HOME, target: Region = AWAY, own_only: bool = False
+    world: SubscribedStream,
+    *rules: Rule,
+    source: Region = HOME,
+    target: Region = AWAY,
+    own_only: bool = False,
 ) -> Failover:
     """Between two Regions; `rules` are of the calls to the source."""
     faults = Faults(*rules)
@@ -52,11 +57,11 @@ def lost(called: str, overall: int, of_name: int) -> Fault | None:
     return Fault.LOST_REQUEST
 
 
-def standing(world: World, region: Region) -> Standing:
+def standing(world: SubscribedStream, region: Region) -> Standing:
     return world.cloud.ledger(region).standing(*NAMES)
 
 
-def circuit(world: World, region: Region = HOME) -> Circuit:
+def circuit(world: SubscribedStream, region: Region = HOME) -> Circuit:
     return standing(world, region).circuit
 
 
@@ -67,7 +72,7 @@ def epochs(written: list[Owner]) -> list[tuple[Region, Region, int]]:
 class Waiting:
     """Waits by moving the clock on; `then` happens during the wait of that number."""
 
-    def __init__(self, world: World, then: dict[int, Callable[[], object]] | None = None) -> None:
+    def __init__(self, world: SubscribedStream, then: dict[int, Callable[[], object]] | None = None) -> None:
         self.seconds: list[float] = []
         self._world = world
         self._then = then or {}
@@ -78,7 +83,7 @@ class Waiting:
         self._then.get(len(self.seconds), lambda: None)()
 
 
-def with_load() -> World:
+def with_load() -> SubscribedStream:
     """One key dead, one to be tried again, two events that nobody looked at; all replicated."""
     failing = Failing({"a1": 99, "b1": 99})
     world = world_of(failing, *named("a1"), **retry(immediate=0, attempts=1))
@@ -100,7 +105,7 @@ class TestRefused:
     )
     def test_regions_that_make_no_sense(self, source: Region, target: Region, facts: list[str]) -> None:
         with raises_with(FailoverError, *facts):
-            failover(World(), source=source, target=target)
+            failover(SubscribedStream(), source=source, target=target)
 
     def test_a_region_that_has_nothing_of_what_the_source_delivers(self) -> None:
         topology = Topology(
@@ -120,17 +125,17 @@ class TestRefused:
             """)
         )
         with raises_with(FailoverError, "no subscription", HOME, AWAY):
-            Failover(topology, source=HOME, target=AWAY, ports=World().ports(AWAY))
+            Failover(topology, source=HOME, target=AWAY, ports=SubscribedStream().ports(AWAY))
 
 
 class TestWhatIsHandedOver:
     def test_the_lanes_that_the_source_delivers_by_the_definition(self) -> None:
-        ((subscription, owner),) = failover(World()).handed()
+        ((subscription, owner),) = failover(SubscribedStream()).handed()
         assert subscription.name == SUBSCRIPTION
         assert owner == Owner(HOME, HOME, 0, HOME)
 
     def test_those_that_were_handed_to_it_before(self) -> None:
-        world = World()
+        world = SubscribedStream()
         failover(world).hand_over()
         world.cloud.replicate()
         back = failover(world, source=AWAY, target=HOME)
@@ -138,17 +143,17 @@ class TestWhatIsHandedOver:
         assert list(failover(world).handed()) == []
 
     def test_only_the_targets_own_where_that_is_wanted(self) -> None:
-        world = World()
+        world = SubscribedStream()
         failover(world).hand_over()
         world.cloud.replicate()
         back = failover(world, source=AWAY, target=HOME, own_only=True)
         assert [owner.origin for _, owner in back.handed()] == [HOME]
 
     def test_nothing_where_every_region_delivers_for_itself(self) -> None:
-        assert list(failover(World(deliver="everywhere")).handed()) == []
+        assert list(failover(SubscribedStream(deliver="everywhere")).handed()) == []
 
     def test_what_only_the_source_knows_of_counts_where_it_answers(self) -> None:
-        world = World()
+        world = SubscribedStream()
         failover(world, source=AWAY, target=HOME).hand_over()
         assert standing(world, AWAY).owners == ()
         assert {owner.origin for _, owner in failover(world).handed()} == {HOME, AWAY}
@@ -187,7 +192,7 @@ class TestReadiness:
 
 class TestHandOver:
     def test_the_target_owns_the_lanes_and_all_are_rung_twice(self) -> None:
-        world = World()
+        world = SubscribedStream()
         now_ms = world.clock.now_ms()
         assert failover(world).hand_over("HOME is lost\ud800") == [
             Owner(HOME, AWAY, 1, AWAY, since_ms=now_ms, reason="HOME is lost\\ud800", version=1)
@@ -203,7 +208,7 @@ class TestHandOver:
         ]
 
     def test_each_handover_has_a_number_above_all_that_any_lane_knows(self) -> None:
-        world = World()
+        world = SubscribedStream()
         world.put(event("a"))
         assert epochs(failover(world).hand_over()) == [(HOME, AWAY, 1)]
         world.cloud.replicate()
@@ -216,13 +221,13 @@ class TestHandOver:
         assert epochs(back.hand_over()) == [(HOME, HOME, 2)]
 
     def test_a_lanes_own_number_counts_where_the_item_of_the_handover_is_not_here(self) -> None:
-        world = World()
+        world = SubscribedStream()
         ledger = world.cloud.ledger(AWAY)
         assert isinstance(ledger.commit(world.key_of(LANE), START, replace(START, epoch=6)), Committed)
         assert epochs(failover(world, lost).hand_over()) == [(HOME, AWAY, 7)]
 
     def test_two_who_hand_over_at_once_do_not_both(self) -> None:
-        world = World()
+        world = SubscribedStream()
         one = failover(world)
         ledger = one._ports.ledger
 
@@ -236,7 +241,7 @@ class TestHandOver:
         assert [owner.reason for owner in standing(world, AWAY).owners] == ["other"]
 
     def test_one_that_was_written_since_the_lanes_were_listed_is_not_gone_back_behind(self) -> None:
-        world = World()
+        world = SubscribedStream()
         slow = failover(world)
         listed = [owner for _, owner in slow.handed()]
         for epoch in (1, 2):
@@ -311,14 +316,14 @@ class TestDrain:
         assert circuit(world).state is CircuitState.CLOSED
 
     def test_what_somebody_paused_stays_paused_by_them(self) -> None:
-        world = World()
+        world = SubscribedStream()
         by_hand = Circuit(CircuitState.PAUSED, "by hand", since_ms=5)
         assert world.ledger.switch(*NAMES, Circuit(), by_hand)
         failover(world).drain(Waiting(world))
         assert circuit(world) == replace(by_hand, version=1)
 
     def test_somebody_else_who_switches_meanwhile_is_not_overruled(self) -> None:
-        world = World()
+        world = SubscribedStream()
 
         def other_is_faster(called: str, overall: int, of_name: int) -> None:
             if called == "ledger.switch":
@@ -330,12 +335,12 @@ class TestDrain:
 
     def test_a_source_that_does_not_answer_cannot_be_drained(self) -> None:
         with pytest.raises(PortError):
-            failover(World(), lost).drain(Waiting(World()))
+            failover(SubscribedStream(), lost).drain(Waiting(SubscribedStream()))
 
 
 class TestRelease:
-    def paused(self) -> World:
-        world = World()
+    def paused(self) -> SubscribedStream:
+        world = SubscribedStream()
         moving = failover(world)
         moving.drain(Waiting(world))
         moving.hand_over()
@@ -357,7 +362,7 @@ class TestRelease:
         assert circuit(world).state is CircuitState.PAUSED
 
     def test_pauses_of_others_are_left_as_they_are(self) -> None:
-        world = World()
+        world = SubscribedStream()
         for number, reason in enumerate(["by hand", f"failover to {FAR}"]):
             paused = Circuit(CircuitState.PAUSED, reason)
             assert world.ledger.switch(*NAMES, circuit(world), paused)

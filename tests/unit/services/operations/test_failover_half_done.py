@@ -12,8 +12,9 @@ from eventfabric.model.owner import Owner
 from eventfabric.sdk.operations import Operations
 from eventfabric.testing.memory.faults import Fault
 from eventfabric.topology import Topology
-from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, World
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM
 from tests.support.messages import raises_with
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.operations.test_failover import Waiting, failover
 
 OTHER = "zother"
@@ -32,14 +33,14 @@ handler = "a.b:c"
 """
 
 
-def world_of_two() -> World:
+def world_of_two() -> SubscribedStream:
     """A stream with two subscriptions."""
-    world = World()
+    world = SubscribedStream()
     world.topology = Topology(parse_definition(TWO))
     return world
 
 
-def circuits(world: World) -> dict[str, CircuitState]:
+def circuits(world: SubscribedStream) -> dict[str, CircuitState]:
     """Return the states of the source's circuits."""
     ledger = world.cloud.ledger(HOME)
     names = (SUBSCRIPTION, OTHER)
@@ -91,7 +92,7 @@ def test_a_handover_that_fails_at_the_second_subscription_leaves_the_source_to_g
 
 
 def test_a_failback_asks_no_region_that_shares_nothing_with_this_one() -> None:
-    world = World()
+    world = SubscribedStream()
     world.topology = Topology(
         parse_definition(f"""
             [fabric]

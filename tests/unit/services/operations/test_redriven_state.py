@@ -9,7 +9,8 @@ from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from tests.support.failing_handlers import dead_letters, named, the_dead_letter, world_of
-from tests.support.memory_fabric import AWAY, World
+from tests.support.memory_fabric import AWAY
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_careful import Crashing, until_it_drains
 from tests.unit.services.delivery.test_expiry import reconciled
 from tests.unit.services.delivery.test_takeover import hand_over
@@ -57,7 +58,7 @@ def test_headers_that_could_not_be_published_replace_nothing() -> None:
 
 
 def test_they_are_found_where_their_lane_is_delivered_and_nowhere_else() -> None:
-    world: World = mended_world("a1")
+    world: SubscribedStream = mended_world("a1")
     world.cloud.replicate()
     away = world.at(AWAY)
     hand_over(away)

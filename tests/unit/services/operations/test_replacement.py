@@ -15,10 +15,11 @@ from tests.support.failing_handlers import (
     the_dead_letter,
     world_of,
 )
-from tests.support.memory_fabric import LANE, World
+from tests.support.memory_fabric import LANE
+from tests.support.subscribed_stream import SubscribedStream
 
 
-def world_with_a_dead_letter() -> World:
+def world_with_a_dead_letter() -> SubscribedStream:
     """A world whose a1 is dead, and would be handled by now."""
     failing = Failing({"a1": 99})
     world = drained(world_of(failing, *named("a1", "a2"), **FEW))

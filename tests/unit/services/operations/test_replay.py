@@ -16,15 +16,16 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import FEW, Failing, drained, named, waiting, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import raises_with
 from tests.support.recording_handler import Recorder
 from tests.support.replays import at, replay, replay_of, the_plan
+from tests.support.subscribed_stream import SubscribedStream
 
 
-def delivered(*sizes: int, **settings: object) -> World:
+def delivered(*sizes: int, **settings: object) -> SubscribedStream:
     """A world with records of so many events, all of them handled."""
-    world = World(**settings)  # type: ignore[arg-type]
+    world = SubscribedStream(**settings)  # type: ignore[arg-type]
     number = 0
     for size in sizes:
         world.put(*(event(f"e{number + each}", key=f"k{number + each}") for each in range(size)))
@@ -55,7 +56,7 @@ def test_what_was_handled_from_there_on_comes_again_and_says_so_and_new_events_d
 @pytest.mark.parametrize("start", range(6))
 def test_a_replayed_cursor_stands_where_it_stood_when_it_was_there(start: int) -> None:
     world = delivered(2, 3, 1)
-    there = World()
+    there = SubscribedStream()
     there.recorder.before = lambda events: there.clock.advance(60)
     for record in world.records():
         there.origin_log.append(record)
@@ -84,7 +85,7 @@ def test_a_batch_never_mixes_replays_and_new_events(batch_events_max: int, guara
 
 
 def test_a_replay_that_ends_inside_a_record_goes_on_inside_it() -> None:
-    world = World()
+    world = SubscribedStream()
     world.recorder.before = lambda events: world.clock.advance(60)
     world.put(*(event(name) for name in "abcd"))
     for _ in range(2):
@@ -116,7 +117,7 @@ def test_the_latency_of_events_that_come_again_is_not_counted() -> None:
 
 @pytest.mark.parametrize("after_ms", [-5_000, 0, 1, 500, 1_000, 1_001, 2_000, 2_001, 60_000])
 def test_a_time_is_the_first_record_at_or_after_it(after_ms: int) -> None:
-    world = World()
+    world = SubscribedStream()
     began_ms = world.clock.now_ms()
     for number in range(3):
         world.put(event(f"{number}a"), event(f"{number}b"))
@@ -129,7 +130,7 @@ def test_a_time_is_the_first_record_at_or_after_it(after_ms: int) -> None:
 
 
 def test_a_time_is_found_in_about_log2_reads() -> None:
-    world = World()
+    world = SubscribedStream()
     for number in range(500):
         world.put(event(f"{number}"))
     while world.cursor().sequence < 500:
@@ -282,7 +283,7 @@ def test_a_crash_anywhere_leaves_the_lane_replayed_or_as_it_was(fault: Fault, nu
 
 
 def test_counting_leaves_out_what_the_subscription_does_not_want() -> None:
-    world = World(types=["paid"])
+    world = SubscribedStream(types=["paid"])
     for number in range(limits.PAGE_RECORDS_MAX + 5):
         world.put(event(f"p{number}", type="paid"), event(f"q{number}"))
     world.deliver()
@@ -302,7 +303,7 @@ def test_a_lane_that_a_crash_makes_careful_is_no_more_after_the_cursor_moved() -
 
 
 def test_a_subscription_that_was_never_delivered_has_nothing_to_replay() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
     assert not any(plan.changes_anything for plan in replay_of(world).plan(at(0)))
     assert world.cursor() == START

@@ -10,12 +10,13 @@ from eventfabric.model.identity import Lane, SequenceNumber, StreamName, Subscri
 from eventfabric.model.start import Start
 from eventfabric.services.operations.replay_plan import LaneReplayed
 from eventfabric.topology import SubscriptionTopology
-from tests.support.memory_fabric import HOME, LANE, STREAM, World, event, lane
+from tests.support.memory_fabric import HOME, LANE, STREAM, event, lane
 from tests.support.messages import raises_with
 from tests.support.replays import at, replay_of
+from tests.support.subscribed_stream import SubscribedStream
 
 
-def audit(world: World, **changes: object) -> SubscriptionTopology:
+def audit(world: SubscribedStream, **changes: object) -> SubscriptionTopology:
     """A second subscription of the world's stream, with the queue of the first."""
     definition = replace(world.subscription.definition, name="audit", **changes)  # type: ignore[arg-type]
     return replace(world.subscription, name="audit", definition=definition)
@@ -25,11 +26,11 @@ def key_of(of: Lane) -> LaneKey:
     return LaneKey(StreamName(STREAM), SubscriptionName("audit"), of)
 
 
-def cursor(world: World, of: Lane = LANE) -> Cursor:
+def cursor(world: SubscribedStream, of: Lane = LANE) -> Cursor:
     return world.cloud.ledger(HOME).state(key_of(of)).cursor(HOME)
 
 
-def stands_at(world: World, sequence: int, of: Lane = LANE) -> None:
+def stands_at(world: SubscribedStream, sequence: int, of: Lane = LANE) -> None:
     """Have the second subscription deliver up to there."""
     tail = world.log.tail(of, before=SequenceNumber(sequence))
     to = Cursor(tail.sequence, tail.sequence, tail.chain)
@@ -47,7 +48,7 @@ class Rings:
         return []
 
 
-def feed(world: World, start: Start | None, of: Lane | None = None) -> list[LaneReplayed]:
+def feed(world: SubscribedStream, start: Start | None, of: Lane | None = None) -> list[LaneReplayed]:
     one = replay_of(world, into=audit(world))
     one._doorbells = rings = Rings()  # type: ignore[assignment]
     done = [one.carry_out(plan) for plan in one.plan(start, lane=of)]
@@ -56,9 +57,9 @@ def feed(world: World, start: Start | None, of: Lane | None = None) -> list[Lane
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> SubscribedStream:
     """Five events in a lane, of which the first subscription has three; and one in the other."""
-    world = World()
+    world = SubscribedStream()
     for number in range(3):
         world.put(event(f"{number}"))
     world.deliver()
@@ -68,7 +69,9 @@ def world() -> World:
     return world
 
 
-def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(world: World) -> None:
+def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(
+    world: SubscribedStream,
+) -> None:
     before = world.cursor()
     feed(world, at(1))
     assert cursor(world) == Cursor(
@@ -82,19 +85,21 @@ def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(wo
     assert world.cursor() == before
 
 
-def test_a_fresh_subscription_may_begin_behind_what_the_other_had(world: World) -> None:
+def test_a_fresh_subscription_may_begin_behind_what_the_other_had(world: SubscribedStream) -> None:
     feed(world, at(4))
     assert (cursor(world).sequence, cursor(world).replay_until, cursor(world).began) == (4, 0, 4)
     assert (cursor(world, lane(1)).sequence, cursor(world, lane(1)).began) == (1, 1)
 
 
-def test_a_fresh_subscription_gets_all_where_nobody_says_from_where(world: World) -> None:
+def test_a_fresh_subscription_gets_all_where_nobody_says_from_where(world: SubscribedStream) -> None:
     feed(world, None)
     assert (cursor(world).sequence, cursor(world).replay_until, cursor(world).began) == (0, 3, 0)
     assert cursor(world, lane(1)) == START
 
 
-def test_one_that_has_delivered_must_be_told_from_where_and_never_skips_an_event(world: World) -> None:
+def test_one_that_has_delivered_must_be_told_from_where_and_never_skips_an_event(
+    world: SubscribedStream,
+) -> None:
     stands_at(world, 2)
     with raises_with(ReplayRefusedError, "--from", "audit", f"{LANE} is at 2"):
         feed(world, None)
@@ -105,13 +110,13 @@ def test_one_that_has_delivered_must_be_told_from_where_and_never_skips_an_event
     assert cursor(world, lane(1)) == START
 
 
-def test_a_lane_is_fresh_by_itself_where_it_alone_is_named(world: World) -> None:
+def test_a_lane_is_fresh_by_itself_where_it_alone_is_named(world: SubscribedStream) -> None:
     stands_at(world, 2)
     feed(world, at(1), lane(1))
     assert (cursor(world).sequence, cursor(world, lane(1)).sequence) == (2, 1)
 
 
-def test_what_is_no_other_subscription_of_the_stream_is_refused(world: World) -> None:
+def test_what_is_no_other_subscription_of_the_stream_is_refused(world: SubscribedStream) -> None:
     with raises_with(ReplayRefusedError, "billing", "itself"):
         replay_of(world, into=world.subscription)
     with raises_with(ReplayRefusedError, "audit is of stream invoices", "billing of orders"):

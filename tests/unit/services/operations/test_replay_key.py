@@ -18,9 +18,10 @@ from tests.support.failing_handlers import (
     waiting,
     world_of,
 )
-from tests.support.memory_fabric import AWAY, LANE, STREAM, World, batch_of, event, lane
+from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event, lane
 from tests.support.messages import raises_with
 from tests.support.replays import replay, replay_of, the_plan
+from tests.support.subscribed_stream import SubscribedStream
 
 BATCH = BatchId(b"b" * 16)
 # Keys by their lanes: the first three of lane 0, the last of lane 1.
@@ -30,9 +31,9 @@ A, C, D, B = (
 )
 
 
-def handled(*letters: str, **settings: object) -> World:
+def handled(*letters: str, **settings: object) -> SubscribedStream:
     """A world with a record an event of key A or C, all handled; events are named by number."""
-    world = World(**settings)  # type: ignore[arg-type]
+    world = SubscribedStream(**settings)  # type: ignore[arg-type]
     for number, key in enumerate(letters):
         world.put(event(f"{key}{number}", key=key))
     world.deliver()
@@ -87,7 +88,7 @@ def test_without_order_each_event_waits_by_itself() -> None:
 
 
 def test_events_that_the_subscription_does_not_want_do_not_wait() -> None:
-    world = World(types=["paid"])
+    world = SubscribedStream(types=["paid"])
     for number in range(4):
         world.put(event(f"{number}", key=A, type="paid" if number % 2 else "placed"))
     world.deliver()
@@ -120,7 +121,7 @@ def test_more_events_than_a_key_lists_are_replayed_all_the_same(
     monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 5)
-    world = World()
+    world = SubscribedStream()
     world.put(*(event(f"{number}", key=(A, C)[number % 2]) for number in range(2 * count)))
     world.deliver()
     world.recorder.events.clear()
@@ -161,7 +162,7 @@ def test_a_key_goes_without_another_subscription() -> None:
 
 
 def test_a_batch_that_stands_in_two_lanes_is_handed_out_once_more_and_not_twice() -> None:
-    world = World(deliver="one")
+    world = SubscribedStream(deliver="one")
     batch, other = batch_of([event("a", key=A)], BATCH), lane(0, AWAY)
     now_ms = world.clock.now_ms()
     assert (

@@ -16,8 +16,9 @@ from eventfabric.services.operations.replay_plan import Asked, LanePlan, LaneRep
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, drained, named, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.replays import at, replay, replay_of, the_plan
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.operations.test_replay import delivered
 from tests.unit.services.operations.test_replay_into import audit
 from tests.unit.services.operations.test_replay_key import A, C, D
@@ -31,7 +32,7 @@ def moved(read: Cursor, sequence: int, base: int, until: int, chain: Chain) -> C
     return replace(read, sequence=at, base=of, replay_until=SequenceNumber(until), chain=chain)
 
 
-def by_id(world: World) -> dict[str, Parked]:
+def by_id(world: SubscribedStream) -> dict[str, Parked]:
     return {one.id: one for one in world.parked().values()}
 
 
@@ -65,7 +66,7 @@ def test_what_waits_behind_that_place_is_taken_from_its_keys_in_the_same_commit(
 
 
 def test_a_key_waits_with_its_events_and_is_due_at_once() -> None:
-    world = World()
+    world = SubscribedStream()
     for number, key in enumerate((A, C, A)):
         world.put(event(f"{number}", key=key))
     world.deliver()
@@ -93,7 +94,7 @@ def test_a_key_waits_with_its_events_and_is_due_at_once() -> None:
 
 
 def test_a_key_that_is_made_has_versions_that_no_key_before_it_had() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("1", key=A))
     world.deliver()
     one = replay_of(world)
@@ -113,7 +114,7 @@ def test_keys_that_are_parked_already_stand_beside_the_new_one() -> None:
 
 
 def test_without_order_each_event_of_a_key_has_a_parked_key_of_its_own() -> None:
-    world = World(order="none")
+    world = SubscribedStream(order="none")
     world.put(event("1", key=A), event("2", key=A))
     world.deliver()
     plan = the_plan(world, 0, key=A)
@@ -127,7 +128,7 @@ def test_without_order_each_event_of_a_key_has_a_parked_key_of_its_own() -> None
 
 @pytest.mark.parametrize("start", [at(0), at(1), AtTime(0)], ids=str)
 def test_what_may_have_expired_is_not_gone_back_to_though_it_is_still_there(start: Start) -> None:
-    world = World(retention_days=4)
+    world = SubscribedStream(retention_days=4)
     for number in range(3):
         world.put(event(f"{number}a"), event(f"{number}b"))
         world.clock.advance(2 * DAY_SECONDS)
@@ -154,7 +155,7 @@ def test_a_lane_of_which_nothing_is_left_stays_unless_its_log_was_made_anew(
 @pytest.mark.parametrize("origin", [HOME, AWAY])
 def test_where_the_first_has_expired_it_goes_back_to_the_next_however_new_that_is(origin: Region) -> None:
     """Records before the cursor have been here, so a missing one has expired, and is not about to arrive."""
-    world, of = World(retention_days=1, deliver="everywhere"), lane(0, origin)
+    world, of = SubscribedStream(retention_days=1, deliver="everywhere"), lane(0, origin)
     first = world.put(event("0"), of=of)
     world.clock.advance(1.5 * DAY_SECONDS)
     world.put(event("1"), of=of)
@@ -173,7 +174,7 @@ def test_a_lane_that_stands_at_that_place_stays_though_its_event_is_being_tried_
 
 
 def test_the_events_of_a_key_are_found_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = SubscribedStream()
     for number in range(5):
         world.put(event(f"{number}", key=C if number == 2 else A))
     world.deliver()
@@ -201,7 +202,7 @@ def test_a_replay_of_a_replay_ends_where_the_furthest_was_and_began_where_the_fi
 
 
 def test_counting_a_lane_counts_what_its_subscription_wants_and_of_a_key_only_its_own() -> None:
-    world = World(types=["paid"])
+    world = SubscribedStream(types=["paid"])
     for number in range(4):
         world.put(event(f"p{number}", key=A, type="paid"), event(f"q{number}", key=C))
     world.deliver()
@@ -241,7 +242,7 @@ def test_what_was_done_is_told_with_whether_its_lane_was_rung() -> None:
 
 @pytest.mark.parametrize("fed", [2, 5])
 def test_one_that_is_fed_has_replays_up_to_where_the_other_stands_or_itself_stood(fed: int) -> None:
-    world = World()
+    world = SubscribedStream()
     for number in range(6):
         world.put(event(f"{number}"))
     ledger = world.cloud.ledger(HOME)
@@ -256,7 +257,7 @@ def test_one_that_is_fed_has_replays_up_to_where_the_other_stands_or_itself_stoo
 
 
 def test_one_that_is_fed_from_the_start_gets_whole_lanes_of_every_origin_that_it_delivers() -> None:
-    world = World(deliver="everywhere")
+    world = SubscribedStream(deliver="everywhere")
     world.put(event("0"))
     world.put(event("1"), of=lane(1, AWAY))
     plans = replay_of(world, into=audit(world)).plan(None)

@@ -10,9 +10,10 @@ from eventfabric.model.identity import Lane
 from eventfabric.model.start import AtTime, Start
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, drained, named, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import TextWith
 from tests.support.replays import at, replay, replay_of
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.operations.test_replay import delivered
 from tests.unit.services.operations.test_replay_into import audit
@@ -27,7 +28,9 @@ def message_of(error: type[EventFabricError], ask: Callable[[], object]) -> str:
     return str(raised.value)
 
 
-def refused(world: World, start: Start | int, *, key: str | None = None, lane: Lane | None = None) -> str:
+def refused(
+    world: SubscribedStream, start: Start | int, *, key: str | None = None, lane: Lane | None = None
+) -> str:
     """Return the message that refuses a replay, which leaves cursor, parked keys and queue as they were."""
     before = world.cursor(), world.parked(), world.queue.bodies
     text = message_of(ReplayRefusedError, lambda: replay(world, start, key=key, lane=lane))
@@ -35,7 +38,7 @@ def refused(world: World, start: Start | int, *, key: str | None = None, lane: L
     return text
 
 
-def parked(*names: str, **settings: object) -> World:
+def parked(*names: str, **settings: object) -> SubscribedStream:
     """Return a world where these are dead, each the first of its key, behind one that is handled."""
     world = world_of(Failing(dict.fromkeys(names, 99)), *named("z1", *names), **{**FEW, **settings})
     return drained(world)
@@ -59,7 +62,7 @@ def test_whom_it_can_be_fed_from() -> None:
 
 @pytest.mark.parametrize(("sizes", "facts"), [((2,), (f"{LANE} is at 2",)), ((), ())])
 def test_where_it_is_to_begin(sizes: tuple[int, ...], facts: tuple[str, ...]) -> None:
-    world = delivered(*sizes) if sizes else World()
+    world = delivered(*sizes) if sizes else SubscribedStream()
     assert message_of(ReplayRefusedError, lambda: replay_of(world).plan(None)) == TextWith(
         "--from", "billing", *facts
     )
@@ -80,7 +83,7 @@ def test_which_lanes_there_are_and_are_delivered_here() -> None:
         "lane", lane(2), f"{LANE} to {lane(1, AWAY)}"
     )
     assert refused(world, 0, lane=lane(0, AWAY)) == TextWith(lane(0, AWAY), "billing", "not delivered", HOME)
-    elsewhere = World(deliver="one", region=AWAY)
+    elsewhere = SubscribedStream(deliver="one", region=AWAY)
     assert refused(elsewhere, 0) == TextWith(HOME, "no lane", "billing")
 
 
@@ -103,7 +106,7 @@ def test_of_which_key_there_is_nothing() -> None:
 
 
 def test_of_lanes_of_two_origins_each_is_named_where_a_key_has_nothing() -> None:
-    world = World(deliver="everywhere")
+    world = SubscribedStream(deliver="everywhere")
     world.put(event("c", key=C))
     world.put(event("c", key=C), of=lane(0, AWAY))
     assert refused(world, 0, key=A) == TextWith(
@@ -143,7 +146,7 @@ def test_as_many_parked_keys_as_one_commit_takes(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_order_as_many_events_of_a_key_as_one_commit_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(order="none")
+    world = SubscribedStream(order="none")
     for number in range(3):
         world.put(event(f"{number}", key=A))
     world.deliver()
@@ -187,7 +190,7 @@ def test_a_record_that_is_not_here() -> None:
 
 def test_records_that_may_still_come() -> None:
     """A stream with a retention, in a Region that has the second record of a lane and not the first."""
-    world = World(delivered_in=AWAY, retention_days=1, deliver="everywhere")
+    world = SubscribedStream(delivered_in=AWAY, retention_days=1, deliver="everywhere")
     source = audit(world)
     for name in ("0", "1"):
         world.put(event(name))

@@ -20,8 +20,9 @@ from eventfabric.services.operations.seams import seams_seen
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, event
 from tests.support.messages import raises_with
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_expiry import reconciled
 from tests.unit.services.lanes.test_lane_end import delete, put, world_with
 
@@ -29,17 +30,17 @@ from tests.unit.services.lanes.test_lane_end import delete, put, world_with
 class CopyOf:
     """A table restored to a point in time: what the log had then."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SubscribedStream) -> None:
         self.log = world_with(0).log
         for record in world.records():
             self.log.append(record)
 
 
-def copy_of(world: World) -> Copy:
+def copy_of(world: SubscribedStream) -> Copy:
     return CopyOf(world).log
 
 
-def restore_of(world: World, copy: Copy) -> Restore:
+def restore_of(world: SubscribedStream, copy: Copy) -> Restore:
     def seen(lane: Lane) -> Collection[Seam]:
         return seams_seen(world.stream, lane, ledger=world.ledger)
 
@@ -140,7 +141,7 @@ def test_the_last_record_comes_back_where_a_cursor_carries_its_chain_and_not_els
     assert world.records() == records
 
 
-def forged(world: World, number: int) -> Copy:
+def forged(world: SubscribedStream, number: int) -> Copy:
     """A copy in which one record is another, made to continue the one before it."""
     records = world.records()
     other = replace(records[number], types=frozenset({"Forged"}))

@@ -5,14 +5,15 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import the_dead_letter
-from tests.support.memory_fabric import LANE, World
+from tests.support.memory_fabric import LANE
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, settled
 from tests.unit.services.reconciliation.test_reconcile import reconcile
 
 DAYS = 7
 
 
-def stored(world: World) -> Item:
+def stored(world: SubscribedStream) -> Item:
     (item,) = [
         item
         for item in world.cloud.regions[world.region].table(world.topology.ledger.name).items

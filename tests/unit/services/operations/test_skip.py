@@ -24,7 +24,8 @@ from eventfabric.services.operations.skip import Skip
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from tests.support.failing_handlers import Failing, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
+from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import proof
 from tests.unit.services.delivery.test_expiry import reconciled
 from tests.unit.services.lanes.test_lane_end import delete, put, world_with
@@ -32,11 +33,11 @@ from tests.unit.services.operations.test_restore import copy_of, restore_of
 from tests.unit.services.publishing.test_append import mine
 
 
-def skip_of(world: World) -> Skip:
+def skip_of(world: SubscribedStream) -> Skip:
     return Operations(world.topology, world.region, world.ports()).skip(STREAM)
 
 
-def lose(world: World, *numbers: int) -> list[Record]:
+def lose(world: SubscribedStream, *numbers: int) -> list[Record]:
     """Remove records in every Region; all of those that there were."""
     world.cloud.replicate()
     records = world.records()
@@ -47,13 +48,13 @@ def lose(world: World, *numbers: int) -> list[Record]:
     return records
 
 
-def deliver(world: World) -> None:
+def deliver(world: SubscribedStream) -> None:
     while world.relay():
         pass
     world.deliver()
 
 
-def skipped(count: int, *numbers: int) -> World:
+def skipped(count: int, *numbers: int) -> SubscribedStream:
     """A lane of so many records, past some of which an operator had it go on."""
     world = world_with(count)
     lose(world, *numbers)
@@ -144,7 +145,7 @@ def test_what_was_parked_and_is_lost_is_a_dead_letter() -> None:
 class TestNothingElsePasses:
     """A hole is passed only by the skip that was made for it."""
 
-    def forged(self, world: World, **changes: object) -> Record:
+    def forged(self, world: SubscribedStream, **changes: object) -> Record:
         gap = world_with(6)
         lose(gap, 2)
         skip_of(gap).skip(LANE, SequenceNumber(2), by="ana", reason="-")

@@ -6,26 +6,29 @@ from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
-from tests.support.memory_fabric import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def standings(world: World) -> list[LaneStanding]:
+def standings(world: SubscribedStream) -> list[LaneStanding]:
     """All lanes that have events, for the one subscription, as its Region sees them."""
     tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
     return list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
 
 
-def ring(world: World, found: list[LaneStanding]) -> list[LaneStanding]:
+def ring(world: SubscribedStream, found: list[LaneStanding]) -> list[LaneStanding]:
     doorbells = world.cloud.doorbells(world.region)
     return ring_again(found, doorbells=doorbells, now_ms=world.clock.now_ms())
 
 
 def test_a_stream_can_have_its_lanes_in_every_origin() -> None:
-    assert set(lanes_of(World().stream)) == {lane(n, origin) for n in (0, 1) for origin in (HOME, AWAY)}
+    assert set(lanes_of(SubscribedStream().stream)) == {
+        lane(n, origin) for n in (0, 1) for origin in (HOME, AWAY)
+    }
 
 
 def test_only_lanes_that_have_events_have_tails() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"), event("b"))
     tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
     assert list(tails) == [LANE]
@@ -34,7 +37,7 @@ def test_only_lanes_that_have_events_have_tails() -> None:
 
 
 def test_the_lag_is_what_the_log_has_beyond_the_cursor() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"), event("b"))
     world.deliver()
     assert [standing.lag for standing in standings(world)] == [0]
@@ -47,7 +50,7 @@ def test_the_lag_is_what_the_log_has_beyond_the_cursor() -> None:
 def test_a_lane_stands_only_where_the_subscription_delivers_it(deliver: str, regions: list[str]) -> None:
     seen = []
     for region in (HOME, AWAY):
-        world = World(delivered_in=region, deliver=deliver)
+        world = SubscribedStream(delivered_in=region, deliver=deliver)
         world.put(event("a"))
         world.cloud.replicate()
         seen += [region] if standings(world) else []
@@ -55,7 +58,7 @@ def test_a_lane_stands_only_where_the_subscription_delivers_it(deliver: str, reg
 
 
 def test_a_replica_that_is_behind_its_own_cursor_lags_by_nothing() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
     world.deliver()
     (standing,) = standings(world)
@@ -63,7 +66,7 @@ def test_a_replica_that_is_behind_its_own_cursor_lags_by_nothing() -> None:
 
 
 def test_only_lanes_that_lag_are_rung() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
     world.deliver()
     assert ring(world, standings(world)) == []
@@ -75,7 +78,7 @@ def test_only_lanes_that_lag_are_rung() -> None:
 
 
 def test_a_lane_that_lags_is_rung_beside_one_that_does_not() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
     world.put(event("b"), of=lane(1))
     world.deliver()
@@ -87,7 +90,7 @@ def test_a_lane_that_lags_is_rung_beside_one_that_does_not() -> None:
 
 
 def test_a_ring_arrives_though_the_queue_remembers_the_one_that_was_lost() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
     world.relay_all()
     (lost,) = world.queue.receive()
@@ -98,7 +101,7 @@ def test_a_ring_arrives_though_the_queue_remembers_the_one_that_was_lost() -> No
 
 
 def test_two_rings_within_a_minute_are_one_message() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
     assert len(ring(world, standings(world)) + ring(world, standings(world))) == 2
     assert len(world.queue) == 1
@@ -108,7 +111,7 @@ def test_two_rings_within_a_minute_are_one_message() -> None:
 
 
 def test_a_lane_whose_doorbell_could_not_be_sent_is_not_said_to_be_rung() -> None:
-    world = World()
+    world = SubscribedStream()
     world.put(event("a"))
 
     class Silent:

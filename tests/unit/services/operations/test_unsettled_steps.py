@@ -12,17 +12,18 @@ from eventfabric.model.step import StepKey
 from eventfabric.ports import Steps
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
-from tests.support.memory_fabric import AWAY, HOME, STREAM, SUBSCRIPTION, event
-from tests.unit.sdk.test_steps import Shop
+from tests.support.memory_fabric import AWAY, HOME, STREAM, event
+from tests.support.subscribed_stream import SUBSCRIPTION
+from tests.unit.sdk.test_steps import ChargingHandler
 
 
 def dies_in_the_middle() -> None:
     raise SystemExit
 
 
-def in_doubt() -> tuple[Shop, DeadLetters, DeadLetter]:
+def in_doubt() -> tuple[ChargingHandler, DeadLetters, DeadLetter]:
     """A charge that began, of which nobody knows whether it happened; then tried again: dead."""
-    shop = Shop()
+    shop = ChargingHandler()
     shop.world.put(event("e1"), event("e2"))
     steps = steps_of(shop)
     assert steps.begin(key_of("e1")) is None
@@ -32,7 +33,7 @@ def in_doubt() -> tuple[Shop, DeadLetters, DeadLetter]:
     return shop, letters, letter
 
 
-def steps_of(shop: Shop) -> Steps:
+def steps_of(shop: ChargingHandler) -> Steps:
     return shop.world.cloud.steps(STREAM, HOME)
 
 

@@ -28,8 +28,9 @@ from tests.support.failing_handlers import (
     the_dead_letter,
     world_of,
 )
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.replays import replay
+from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import (
     chained,
     delivered,
@@ -47,14 +48,14 @@ ONCE = retry(immediate=0, attempts=1)
 DAY_SECONDS = 86_400
 
 
-def claim(world: World, **changes: int) -> Claim:
+def claim(world: SubscribedStream, **changes: int) -> Claim:
     """Return a claim of the stored cursor with changes, before any check."""
     changed: dict[str, Any] = {name: SequenceNumber(value) for name, value in changes.items()}
     cursor = replace(world.cursor(), **changed)
     return Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
 
 
-def held(world: World, cursor: Cursor, *, end: int, expired_ms: int | None = None) -> LaneProof:
+def held(world: SubscribedStream, cursor: Cursor, *, end: int, expired_ms: int | None = None) -> LaneProof:
     """A cursor held against the log up to `end`, as beside another cursor that stands there."""
     one = Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
     trail = Trail(world.log, LANE, expired_ms=expired_ms)
@@ -69,7 +70,7 @@ def held(world: World, cursor: Cursor, *, end: int, expired_ms: int | None = Non
     return one.proof()
 
 
-def between(world: World, records: list[Record], sequence: int, *, base: int) -> Cursor:
+def between(world: SubscribedStream, records: list[Record], sequence: int, *, base: int) -> Cursor:
     """A cursor in, or before, the record that begins at `base`."""
     before = [one for one in records if one.tail.sequence <= base]
     return replace(
@@ -77,7 +78,7 @@ def between(world: World, records: list[Record], sequence: int, *, base: int) ->
     )
 
 
-def reconciled(world: World) -> None:
+def reconciled(world: SubscribedStream) -> None:
     list(
         Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry).run(
             repair=False
@@ -294,9 +295,9 @@ class TestWhatIsExcepted:
         assert told(found) == [(ExceptionKind.DEAD, 1, "a1", "a")]
 
 
-def noted_first(**settings: Any) -> tuple[World, Record]:
+def noted_first(**settings: Any) -> tuple[SubscribedStream, Record]:
     """A record of two events whose note says that it also stands in lane 1, where it was delivered first."""
-    world = World(lanes=2, **settings)
+    world = SubscribedStream(lanes=2, **settings)
     first = world.put(event("a1", key="a"), event("a2", key="a", type="other"), of=lane(1))
     tail = world.origin_log.tail(LANE)
     record = world.record(tail, event("a1", key="a"), event("a2", key="a", type="other"))
@@ -335,7 +336,7 @@ class TestBatchesThatStandTwice:
         assert faults.count("ledger.state") == 1 + sequence  # of the other lane only where it may matter
 
     def test_the_copy_that_is_delivered_is_no_exception_in_its_own_lane(self) -> None:
-        world = World(lanes=2)
+        world = SubscribedStream(lanes=2)
         start = Tail(
             SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time
         )
@@ -348,7 +349,7 @@ class TestBatchesThatStandTwice:
         assert (found.is_proven, found.events, found.exceptions) == (True, 1, ())
 
     def test_another_regions_decision_says_nothing_where_every_region_delivers_for_itself(self) -> None:
-        world = World(lanes=2, deliver="everywhere")
+        world = SubscribedStream(lanes=2, deliver="everywhere")
         start = Tail(
             SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time
         )

@@ -23,9 +23,10 @@ from tests.support.failing_handlers import (
     world_of,
 )
 from tests.support.findings import finding
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove
 from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.proof.test_claim import between, held, reconciled
@@ -34,7 +35,7 @@ from tests.unit.services.proof.test_prove_exceptions import DAY_SECONDS, aged, d
 OTHER_CHAIN = Chain(b"y" * 16)
 
 
-def asked(world: World) -> tuple[Asked, LaneProof]:
+def asked(world: SubscribedStream) -> tuple[Asked, LaneProof]:
     """Prove the first lane. Return what that reads of the log, and the proof."""
     log = Asked(world.log)
     ports = replace(world.ports(), log_of=lambda stream: log)
@@ -42,7 +43,7 @@ def asked(world: World) -> tuple[Asked, LaneProof]:
     return log, found
 
 
-def lanes(world: World) -> list[Lane]:
+def lanes(world: SubscribedStream) -> list[Lane]:
     """Return the lanes that a Region proves."""
     return Prover(world.stream, [world.subscription], world.ports()).lanes
 
@@ -222,7 +223,7 @@ class TestWhatIsRead:
         assert str(raised.value) == TextWith("lane", lane(7), f"{HOME}/0.0 to {AWAY}/0.1")
 
 
-def noted(world: World, of: Record, *names: str) -> Record:
+def noted(world: SubscribedStream, of: Record, *names: str) -> Record:
     """A copy of another lane's batch at the end of the first lane, with a note of where the other one stands."""
     tail = world.origin_log.tail(LANE)
     before = world.records()[-1] if tail.sequence else None
@@ -269,7 +270,7 @@ class TestExceptions:
         assert proof(world).exceptions == (expected,)
 
     def test_every_batch_whose_other_copy_is_delivered(self) -> None:
-        world = World(lanes=2)
+        world = SubscribedStream(lanes=2)
         first = world.put(*named("a1"), of=lane(1))
         second = world.put(*named("a2"), of=lane(1))
         noted(world, first, "a1")
@@ -291,7 +292,7 @@ class TestExceptions:
         )
 
     def test_a_copy_that_its_publisher_noted_elsewhere(self) -> None:
-        world = World(lanes=2)
+        world = SubscribedStream(lanes=2)
         late = world.record(world.origin_log.tail(LANE), *named("a1"))
         copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
         copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
@@ -305,7 +306,7 @@ class TestExceptions:
 
 
 def test_where_every_region_delivers_for_itself_another_ones_word_does_not_count_against_its_own() -> None:
-    world = World(lanes=2, deliver="everywhere")
+    world = SubscribedStream(lanes=2, deliver="everywhere")
     late = world.record(world.origin_log.tail(LANE), *named("a1"))
     copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
     copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))

@@ -13,7 +13,8 @@ from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Faults
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove, wrong
 
 
@@ -26,7 +27,7 @@ class TestAHealthyLog:
         assert found.is_proven
 
     def test_an_empty_lane_and_one_that_nobody_delivered_have_no_proof(self) -> None:
-        world = World()
+        world = SubscribedStream()
         world.put(event("a1"))
         assert proofs(world) == []
 
@@ -68,23 +69,23 @@ class TestAHealthyLog:
         }
 
 
-def change_payload(world: World, records: list[Record], at: int) -> None:
+def change_payload(world: SubscribedStream, records: list[Record], at: int) -> None:
     put(world, replace(records[at], payload=records[at + 1].payload))
 
 
-def change_time(world: World, records: list[Record], at: int) -> None:
+def change_time(world: SubscribedStream, records: list[Record], at: int) -> None:
     put(world, replace(records[at], time=type(records[at].time)(records[at].time + 1)))
 
 
-def change_types_with_its_chain(world: World, records: list[Record], at: int) -> None:
+def change_types_with_its_chain(world: SubscribedStream, records: list[Record], at: int) -> None:
     put(world, chained(records[at], records[at - 1] if at else None, types=frozenset(["other"])))
 
 
-def remove_one(world: World, records: list[Record], at: int) -> None:
+def remove_one(world: SubscribedStream, records: list[Record], at: int) -> None:
     remove(world, records[at])
 
 
-def remove_one_and_close_the_gap(world: World, records: list[Record], at: int) -> None:
+def remove_one_and_close_the_gap(world: SubscribedStream, records: list[Record], at: int) -> None:
     before = records[at - 1] if at else None
     remove(world, records[-1])
     for number in range(at, len(records) - 1):
@@ -92,22 +93,22 @@ def remove_one_and_close_the_gap(world: World, records: list[Record], at: int) -
         put(world, before)
 
 
-def insert_between(world: World, records: list[Record], at: int) -> None:
+def insert_between(world: SubscribedStream, records: list[Record], at: int) -> None:
     put(world, chained(records[at], records[at], sequence=SequenceNumber(records[at].sequence + 1), count=1))
 
 
-def double_one(world: World, records: list[Record], at: int) -> None:
+def double_one(world: SubscribedStream, records: list[Record], at: int) -> None:
     """It stands in the place of the next one, too."""
     put(world, chained(records[at], records[at], sequence=records[at + 1].sequence))
 
 
-def swap_two(world: World, records: list[Record], at: int) -> None:
+def swap_two(world: SubscribedStream, records: list[Record], at: int) -> None:
     one, other = records[at], records[at + 1]
     put(world, replace(other, sequence=one.sequence))
     put(world, replace(one, sequence=other.sequence))
 
 
-def write_the_lane_anew(world: World, records: list[Record], at: int) -> None:
+def write_the_lane_anew(world: SubscribedStream, records: list[Record], at: int) -> None:
     """From a changed record on, every chain is right again."""
     before = records[at - 1] if at else None
     for number in range(at, len(records)):
@@ -134,7 +135,9 @@ class TestATamperedLog:
 
     @pytest.mark.parametrize("at", [0, 2, 4])
     @pytest.mark.parametrize("tamper", TAMPERINGS)
-    def test_it_is_found(self, tamper: Callable[[World, list[Record], int], None], at: int) -> None:
+    def test_it_is_found(
+        self, tamper: Callable[[SubscribedStream, list[Record], int], None], at: int
+    ) -> None:
         world = delivered()
         tamper(world, world.records(), at)
         found = proof(world)

@@ -19,8 +19,9 @@ from tests.support.failing_handlers import (
     the_dead_letter,
     world_of,
 )
-from tests.support.memory_fabric import AWAY, HOME, LANE, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.replays import replay
+from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import chained, delivered, proof, put, put_cursor, remove, wrong
 from tests.unit.services.delivery.test_takeover import hand_over
 
@@ -33,7 +34,7 @@ def told(found: LaneProof) -> Told:
     return [(one.kind, one.sequence, one.event_id, one.key) for one in found.exceptions]
 
 
-def dead(**settings: Any) -> World:
+def dead(**settings: Any) -> SubscribedStream:
     """A dead event, `a1` at 1, with two behind it, and others handled."""
     settings = {**ONCE, **settings}
     world = world_of(Failing({"a1": 9}), *named("b1", "a1", "b2", "a2", "a3"), **settings)
@@ -103,7 +104,7 @@ class TestExceptions:
         assert [one.sequence for one in found.exceptions] == [1, 3, 4]
 
     def test_a_batch_whose_other_copy_is_delivered_is_excepted_where_it_was_stepped_over(self) -> None:
-        world = World(lanes=2)
+        world = SubscribedStream(lanes=2)
         first = world.put(*named("a1", "a2"), of=lane(1))
         noted = replace(
             world.record(world.origin_log.tail(LANE), *named("a1", "a2")), batch_id=first.batch_id
@@ -122,7 +123,7 @@ class TestExceptions:
         assert (found.is_proven, found.events) == (True, 3)
 
     def test_a_copy_that_comes_after_the_noted_one_was_delivered_is_excepted_in_its_own_lane(self) -> None:
-        world = World(lanes=2)
+        world = SubscribedStream(lanes=2)
         late = world.record(
             Tail(SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time),
             *named("a1"),
@@ -137,7 +138,7 @@ class TestExceptions:
         assert told(proof(world)) == [(ExceptionKind.ELSEWHERE, 0, "a1", "a")]
 
 
-def expired(world: World, count: int) -> list[Record]:
+def expired(world: SubscribedStream, count: int) -> list[Record]:
     """Take the first records away, as their expiry would; returns what there was."""
     records = world.records()
     for record in records[:count]:
@@ -145,7 +146,7 @@ def expired(world: World, count: int) -> list[Record]:
     return records
 
 
-def aged(**settings: Any) -> World:
+def aged(**settings: Any) -> SubscribedStream:
     """Ten records of two events, a day apart, all handled, of a stream that keeps a week."""
     world = world_of(Failing({}), retention_days=7, **settings)
     for number in range(10):
@@ -250,7 +251,7 @@ class TestWhereItBegan:
     """A subscription that did not begin with the first event."""
 
     def test_it_is_proven_from_where_it_began_and_the_log_before_is_bound_too(self) -> None:
-        world = World(start="latest")
+        world = SubscribedStream(start="latest")
         for name in ("old 0", "old 1"):
             world.put(event(name))
             world.clock.advance(1)

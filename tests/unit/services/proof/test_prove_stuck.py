@@ -8,7 +8,8 @@ from eventfabric.model.proof import LaneProof
 from eventfabric.model.record import Batch, record_at
 from eventfabric.services.delivery.lane_result import Outcome
 from tests.support.failing_handlers import Failing, named, world_of
-from tests.support.memory_fabric import LANE, World, event
+from tests.support.memory_fabric import LANE, event
+from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import proof, proofs
 from tests.unit.services.reconciliation.test_reconcile import (
     change,
@@ -100,7 +101,7 @@ def test_a_lane_that_is_stuck_at_its_very_first_record_is_in_the_proof_all_the_s
 def test_a_lane_that_has_delivered_nothing_yet_and_could_is_left_out() -> None:
     world = world_of(Failing({}), *named("a1", "a2"))
     assert proofs(world) == []
-    assert proofs(World()) == []
+    assert proofs(SubscribedStream()) == []
 
 
 def test_of_a_stream_that_expires_what_is_gone_is_in_the_way_only_where_a_subscription_halts() -> None:

@@ -17,7 +17,8 @@ from eventfabric.model.record import Batch, Record
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.support.memory_fabric import LANE, World, batch_of, event, lane
+from tests.support.memory_fabric import LANE, batch_of, event, lane
+from tests.support.subscribed_stream import SubscribedStream
 
 MINE = b"mine".ljust(16)
 
@@ -44,7 +45,7 @@ class Half:
         return 0.5
 
 
-def waits_of(world: World, faults: Faults) -> list[float]:
+def waits_of(world: SubscribedStream, faults: Faults) -> list[float]:
     """Return how long an append waits, each time."""
     clock = Waits()
     appender = Appender(faults.log(world.origin_log), stream="orders", clock=clock, entropy=Half())
@@ -69,7 +70,7 @@ def at_call(name: str, number: int, then: Callable[[], object]) -> Faults:
 
 
 def test_the_first_append_reads_the_tail_and_the_next_ones_know_it() -> None:
-    world, faults = World(), Faults()
+    world, faults = SubscribedStream(), Faults()
     appender = world.appender(faults=faults)
     for number in range(3):
         assert appender.append(LANE, mine(str(number), bytes([number]) * 16)).sequence == number
@@ -77,7 +78,7 @@ def test_the_first_append_reads_the_tail_and_the_next_ones_know_it() -> None:
 
 
 def test_tails_are_known_lane_by_lane() -> None:
-    world, faults = World(), Faults()
+    world, faults = SubscribedStream(), Faults()
     appender = world.appender(faults=faults)
     for index in (0, 1, 0, 1):
         appender.append(lane(index), mine(batch_id=bytes([len(faults.calls)]) * 16))
@@ -85,14 +86,14 @@ def test_tails_are_known_lane_by_lane() -> None:
 
 
 def test_an_occupied_place_gives_the_next_tail_without_a_read() -> None:
-    world = World()
+    world = SubscribedStream()
     faults = at_call("log.append", 1, lambda: world.put(event("other1"), event("other2")))
     assert world.appender(faults=faults).append(LANE, mine()).sequence == 2
     assert faults.calls == ["log.tail", "log.append", "log.append"]
 
 
 def test_after_three_occupied_places_in_a_row_the_tail_is_read_again() -> None:
-    world, faults = World(), Faults()
+    world, faults = SubscribedStream(), Faults()
     appender = world.appender(faults=faults)
     appender.append(LANE, mine("first", b"1" * 16))
     for number in range(5):
@@ -102,7 +103,7 @@ def test_after_three_occupied_places_in_a_row_the_tail_is_read_again() -> None:
 
 
 def test_where_others_were_faster_lately_the_tail_is_read_first_until_it_is_as_remembered() -> None:
-    world, faults = World(), Faults()
+    world, faults = SubscribedStream(), Faults()
     appender = world.appender(faults=faults)
 
     def calls_of(number: int) -> list[str]:
@@ -120,7 +121,7 @@ def test_where_others_were_faster_lately_the_tail_is_read_first_until_it_is_as_r
 
 
 def test_who_is_faster_in_one_lane_slows_no_other() -> None:
-    world, faults = World(), Faults()
+    world, faults = SubscribedStream(), Faults()
     appender = world.appender(faults=faults)
     for number, index in enumerate((0, 1)):
         appender.append(lane(index), mine(batch_id=bytes([number]) * 16))
@@ -133,7 +134,7 @@ def test_who_is_faster_in_one_lane_slows_no_other() -> None:
 
 @pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST])
 def test_without_a_reply_the_same_place_is_tried_again_and_never_another(fault: Fault) -> None:
-    world = World()
+    world = SubscribedStream()
     faults = Faults(*(nth(number, fault, name="log.append") for number in (1, 2, 3)))
     assert world.appender(faults=faults).append(LANE, mine()).sequence == 0
     assert world.logged_ids() == ["mine"]
@@ -141,7 +142,7 @@ def test_without_a_reply_the_same_place_is_tried_again_and_never_another(fault: 
 
 
 def test_a_throttle_after_a_lost_reply_does_not_make_the_batch_forget_where_it_may_be() -> None:
-    world = World()
+    world = SubscribedStream()
     faults = Faults(nth(1, Fault.LOST_REPLY, name="log.append"), nth(2, Fault.THROTTLED, name="log.append"))
     with pytest.raises(IndeterminateAppendError):
         world.appender(
@@ -152,7 +153,7 @@ def test_a_throttle_after_a_lost_reply_does_not_make_the_batch_forget_where_it_m
 
 
 def test_a_lane_that_is_throttled_until_the_time_is_up_certainly_has_nothing() -> None:
-    world = World()
+    world = SubscribedStream()
     throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED)
     with pytest.raises(ContendedAppendError) as raised:
         world.appender(faults=throttled, timeout_seconds=1).append(LANE, mine())
@@ -164,7 +165,7 @@ def test_a_lane_that_is_throttled_until_the_time_is_up_certainly_has_nothing() -
 
 @pytest.mark.parametrize("throttled_call", ["log.tail", "log.append"])
 def test_the_time_of_one_append_goes_before_the_appenders(throttled_call: str) -> None:
-    world = World()
+    world = SubscribedStream()
     throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if called == throttled_call else None)
     start = world.clock.now_ms()
     with pytest.raises(ContendedAppendError) as raised:
@@ -177,14 +178,16 @@ def test_each_wait_is_drawn_from_twice_the_time_of_the_one_before_up_to_a_bound(
     throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if of_name <= 12 else None)
     bounds = [limits.APPEND_BACKOFF_SECONDS * 2**number for number in range(12)]
     expected = [min(limits.APPEND_BACKOFF_MAX_SECONDS, bound) / 2 for bound in bounds]
-    assert waits_of(World(), throttled) == [*expected, *[expected[-1]] * 12]
+    assert waits_of(SubscribedStream(), throttled) == [*expected, *[expected[-1]] * 12]
 
 
 def test_an_occupied_place_is_left_at_once_and_each_third_one_after_a_wait_and_a_read() -> None:
     for others in range(8):
-        world = World()
+        world = SubscribedStream()
 
-        def rule(called: str, overall: int, of_name: int, world: World = world, others: int = others) -> None:
+        def rule(
+            called: str, overall: int, of_name: int, world: SubscribedStream = world, others: int = others
+        ) -> None:
             if called == "log.append" and of_name <= others:
                 world.put(event(f"other{of_name}"))
 
@@ -192,7 +195,7 @@ def test_an_occupied_place_is_left_at_once_and_each_third_one_after_a_wait_and_a
 
 
 def test_who_meets_others_each_time_waits_a_tenth_of_a_second_at_most() -> None:
-    world = World()
+    world = SubscribedStream()
 
     def rule(called: str, overall: int, of_name: int) -> None:
         if called == "log.append" and of_name <= 60:
@@ -204,7 +207,7 @@ def test_who_meets_others_each_time_waits_a_tenth_of_a_second_at_most() -> None:
 
 
 def test_a_batch_that_is_refused_after_a_lost_reply_may_still_stand_there() -> None:
-    world = World()
+    world = SubscribedStream()
     batch = Batch(mine().id, 1, frozenset({"placed"}), bytes(500_000))
     lost = Faults(nth(1, Fault.LOST_REQUEST, name="log.append"))
     with pytest.raises(IndeterminateAppendError) as raised:
@@ -215,7 +218,7 @@ def test_a_batch_that_is_refused_after_a_lost_reply_may_still_stand_there() -> N
 
 
 def test_a_batch_without_any_reply_says_what_may_stand_where() -> None:
-    world = World()
+    world = SubscribedStream()
     silent = Faults(lambda called, overall, of_name: Fault.LOST_REPLY if called == "log.append" else None)
     start = world.clock.now_ms()
     with pytest.raises(IndeterminateAppendError) as raised:
@@ -229,7 +232,7 @@ def test_a_batch_without_any_reply_says_what_may_stand_where() -> None:
 
 
 def test_an_unsettled_batch_that_had_landed_is_found_where_it_stands() -> None:
-    world = World()
+    world = SubscribedStream()
     landed = world.put(event("mine"))
     world.put(event("other"))
     faults = Faults()
@@ -240,7 +243,7 @@ def test_an_unsettled_batch_that_had_landed_is_found_where_it_stands() -> None:
 
 
 def test_an_unsettled_batch_that_had_not_landed_goes_to_the_tail() -> None:
-    world, silent = World(), Faults(nth(1, Fault.LOST_REQUEST, name="log.append"))
+    world, silent = SubscribedStream(), Faults(nth(1, Fault.LOST_REQUEST, name="log.append"))
     with pytest.raises(IndeterminateAppendError) as raised:
         world.appender(faults=silent, timeout_seconds=0).append(LANE, mine())
     world.put(event("other"))
@@ -250,7 +253,7 @@ def test_an_unsettled_batch_that_had_not_landed_goes_to_the_tail() -> None:
 
 
 def test_a_refusal_of_the_service_is_raised_as_it_is() -> None:
-    world = World()
+    world = SubscribedStream()
     batch = Batch(mine().id, 1, frozenset({"placed"}), bytes(500_000))
     with pytest.raises(RefusedError):
         world.appender().append(LANE, batch)
@@ -258,7 +261,7 @@ def test_a_refusal_of_the_service_is_raised_as_it_is() -> None:
 
 
 def test_a_stream_with_retention_puts_the_expiry_into_each_record() -> None:
-    world = World()
+    world = SubscribedStream()
     appender = Appender(
         world.origin_log, stream="orders", clock=world.clock, entropy=world.entropy, retention_seconds=86_400
     )
@@ -267,7 +270,7 @@ def test_a_stream_with_retention_puts_the_expiry_into_each_record() -> None:
 
 
 def test_a_clock_that_runs_back_does_not_take_the_lanes_time_back() -> None:
-    world = World()
+    world = SubscribedStream()
     for jump in (0, 100, 5):
         world.clock.set_back(jump)
         world.put(event(f"after {jump}"))

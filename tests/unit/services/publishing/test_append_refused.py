@@ -19,11 +19,11 @@ from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
 from eventfabric.model.record import Batch, Record
 from eventfabric.services.publishing.outbox import OutboxAppend
 from eventfabric.testing.memory.faults import Fault, Faults
-from tests.support.memory_fabric import LANE, World, event
+from tests.support.memory_fabric import LANE, event
 from tests.support.messages import TextWith
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.publishing.test_append import MINE, mine
-from tests.unit.services.publishing.test_outbox import US
-from tests.unit.services.publishing.test_outbox import World as Shop
+from tests.unit.services.publishing.test_outbox import US, OutboxProducers
 from tests.unit.services.publishing.test_outbox_waits import LANES, append_of, before_try, others, posting
 
 BATCH = MINE.hex()
@@ -36,7 +36,7 @@ def refused(error: type[EventFabricError], ask: Callable[[], object]) -> EventFa
     return raised.value
 
 
-def others_first(world: World) -> Faults:
+def others_first(world: SubscribedStream) -> Faults:
     """Somebody else writes just before each try."""
 
     def rule(called: str, overall: int, of_name: int) -> None:
@@ -48,7 +48,7 @@ def others_first(world: World) -> Faults:
 
 class TestAppend:
     def test_where_others_were_always_first_it_is_not_written(self) -> None:
-        world = World()
+        world = SubscribedStream()
         appender = world.appender(faults=others_first(world), timeout_seconds=0)
         error = refused(ContendedAppendError, lambda: appender.append(LANE, mine()))
         assert str(error) == TextWith(BATCH, f"not in lane {LANE}", "after 0 ms", OTHERS)
@@ -56,14 +56,14 @@ class TestAppend:
 
     def test_where_the_lane_was_throttled_it_says_by_what_and_how_long_it_tried(self) -> None:
         throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED)
-        appender = World().appender(faults=throttled, timeout_seconds=600)
+        appender = SubscribedStream().appender(faults=throttled, timeout_seconds=600)
         error = refused(ContendedAppendError, lambda: appender.append(LANE, mine(), timeout_seconds=2.5))
         assert isinstance(error.__cause__, ThrottledError)
         assert str(error) == TextWith(BATCH, f"not in lane {LANE}", "after 2500 ms", error.__cause__)
 
     def test_without_a_reply_it_says_where_the_batch_may_stand(self) -> None:
         lost = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if "append" in called else None)
-        world = World()
+        world = SubscribedStream()
         world.put(event("before"))
         error = refused(
             IndeterminateAppendError,
@@ -84,14 +84,14 @@ class TestAppend:
         assert (error.lane, error.batch, error.stream, error.acks) == (LANE, mine(), "orders", 1)
 
     def test_the_record_that_it_returns_is_the_one_in_the_log(self) -> None:
-        world = World()
+        world = SubscribedStream()
         appender = world.appender()
         for number in range(3):
             batch = Batch(mine(batch_id=bytes([number]) * 16).id, 2, frozenset({"placed"}), b"\1payload")
             assert appender.append(LANE, batch) == world.records()[number]
 
 
-def append_with(world: Shop, outcome: object, writes: list[Write] | None = None) -> OutboxAppend:
+def append_with(world: OutboxProducers, outcome: object, writes: list[Write] | None = None) -> OutboxAppend:
     """One to an outbox that answers so."""
 
     class Answering:
@@ -111,7 +111,7 @@ def append_with(world: Shop, outcome: object, writes: list[Write] | None = None)
 
 class TestTransaction:
     def test_where_others_were_always_first_it_is_not_written(self) -> None:
-        world = Shop()
+        world = OutboxProducers()
         always = Faults(*(before_try(number, lambda: others(world)).rules[0] for number in (1, 2, 3)))
         made = append_of(world, always, timeout_seconds=0)
         error = refused(ContendedTransactionError, made.run)
@@ -121,13 +121,17 @@ class TestTransaction:
     @pytest.mark.parametrize("call", ["log.tail", "outbox.append"])
     def test_where_it_was_throttled_it_says_by_what_and_how_long_it_tried(self, call: str) -> None:
         throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if called == call else None)
-        error = refused(ContendedTransactionError, append_of(Shop(), throttled, timeout_seconds=2.5).run)
+        error = refused(
+            ContendedTransactionError, append_of(OutboxProducers(), throttled, timeout_seconds=2.5).run
+        )
         assert isinstance(error.__cause__, ThrottledError)
         assert str(error) == TextWith("not written", "after 2500 ms", error.__cause__)
 
     def test_without_a_reply_it_says_so(self) -> None:
         lost = Faults(lambda called, overall, of_name: Fault.LOST_REPLY if "outbox" in called else None)
-        error = refused(IndeterminateTransactionError, append_of(Shop(), lost, timeout_seconds=0).run)
+        error = refused(
+            IndeterminateTransactionError, append_of(OutboxProducers(), lost, timeout_seconds=0).run
+        )
         assert isinstance(error.__cause__, OutcomeUnknownError)
         assert str(error) == TextWith("no reply", error.__cause__)
 
@@ -137,7 +141,7 @@ class TestTransaction:
                 raise RefusedError(called, "AccessDeniedException: no")
             return Fault.LOST_REPLY if called == "outbox.append" else None
 
-        error = refused(IndeterminateTransactionError, append_of(Shop(), Faults(rule)).run)
+        error = refused(IndeterminateTransactionError, append_of(OutboxProducers(), Faults(rule)).run)
         assert isinstance(error.__cause__, RefusedError)
         assert str(error) == TextWith("refused", "no reply", "outbox.append", "AccessDeniedException: no")
 
@@ -145,20 +149,22 @@ class TestTransaction:
         item = {"id": {"S": "taken"}}
         error = refused(
             TransactionRefusedError,
-            append_with(Shop(), WriteRefused(2, "ConditionalCheckFailed", "it is there", item)).run,
+            append_with(
+                OutboxProducers(), WriteRefused(2, "ConditionalCheckFailed", "it is there", item)
+            ).run,
         )
         assert isinstance(error, TransactionRefusedError)
         assert str(error) == TextWith("write 2", "ConditionalCheckFailed", "it is there")
         assert (error.index, error.code, error.item) == (2, "ConditionalCheckFailed", item)
 
     def test_two_writes_of_one_item_are_told_as_the_transactions(self) -> None:
-        error = refused(TransactionRefusedError, append_with(Shop(), SameItemTwice()).run)
+        error = refused(TransactionRefusedError, append_with(OutboxProducers(), SameItemTwice()).run)
         assert isinstance(error, TransactionRefusedError)
         assert str(error) == TextWith("transaction", "SameItemTwice", "two writes")
         assert (error.index, error.code, error.item) == (-1, "SameItemTwice", None)
 
     def test_the_writes_are_made_of_the_records_and_tried_again_with_the_same_token(self) -> None:
-        world = Shop()
+        world = OutboxProducers()
         seen: list[tuple[list[Record], bytes]] = []
         outbox = world.cloud.outbox(US)
 
@@ -190,7 +196,7 @@ class TestTransaction:
         assert len(seen[0][1]) == 16
 
     def test_once_it_is_settled_another_run_is_a_transaction_of_its_own(self) -> None:
-        world = Shop()
+        world = OutboxProducers()
         lost = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if "outbox" in called else None)
         made = append_of(world, lost, timeout_seconds=1)
         refused(IndeterminateTransactionError, made.run)
@@ -202,7 +208,7 @@ class TestTransaction:
     def test_its_first_try_is_behind_the_last_event_and_its_writes_are_made_of_the_records_it_puts(
         self,
     ) -> None:
-        world, faults = Shop(), Faults()
+        world, faults = OutboxProducers(), Faults()
         others(world, 2)
         asked: list[list[str]] = []
 

@@ -5,7 +5,8 @@ import pytest
 from eventfabric.errors import ContendedAppendError, IndeterminateAppendError
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.support.memory_fabric import LANE, STREAM, World, event
+from tests.support.memory_fabric import LANE, STREAM, event
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.publishing.test_append import Half, Waits, mine
 
 THROTTLED = Faults(lambda called, overall, of_name: Fault.THROTTLED)
@@ -13,7 +14,7 @@ THROTTLED = Faults(lambda called, overall, of_name: Fault.THROTTLED)
 
 @pytest.mark.parametrize(("appenders", "own"), [(0.5, None), (600, 0.5)])
 def test_parts_of_a_second_count(appenders: float, own: float | None) -> None:
-    world = World()
+    world = SubscribedStream()
     start_ms = world.clock.now_ms()
     with pytest.raises(ContendedAppendError):
         world.appender(faults=THROTTLED, timeout_seconds=appenders).append(LANE, mine(), timeout_seconds=own)
@@ -25,7 +26,11 @@ def test_once_the_time_is_up_nothing_is_waited_for(call: str) -> None:
     clock = Waits()
     faults = Faults(lambda called, overall, of_name: Fault.THROTTLED if called == call else None)
     appender = Appender(
-        faults.log(World().origin_log), stream=STREAM, clock=clock, entropy=Half(), timeout_seconds=0
+        faults.log(SubscribedStream().origin_log),
+        stream=STREAM,
+        clock=clock,
+        entropy=Half(),
+        timeout_seconds=0,
     )
     with pytest.raises(ContendedAppendError):
         appender.append(LANE, mine())
@@ -33,7 +38,7 @@ def test_once_the_time_is_up_nothing_is_waited_for(call: str) -> None:
 
 
 def test_a_lane_where_it_gave_up_is_looked_at_anew() -> None:
-    world, faults = World(), Faults(nth(2, Fault.LOST_REPLY, name="log.append"))
+    world, faults = SubscribedStream(), Faults(nth(2, Fault.LOST_REPLY, name="log.append"))
     appender = world.appender(faults=faults, timeout_seconds=0)
     appender.append(LANE, mine("first", b"1" * 16))
     with pytest.raises(IndeterminateAppendError):

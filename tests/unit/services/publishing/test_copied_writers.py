@@ -15,18 +15,19 @@ from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.steps import MemorySteps
 from eventfabric.wire.payload_codec import unpack
-from tests.support.memory_fabric import HOME, LANE, STREAM, World, batch_of, event
+from tests.support.memory_fabric import HOME, LANE, STREAM, batch_of, event
+from tests.support.subscribed_stream import SubscribedStream
 
 SAME_ID = b"copied".ljust(16)
 
 
-def names(world: World) -> list[str | None]:
+def names(world: SubscribedStream) -> list[str | None]:
     records = world.origin_log.read(LANE, SequenceNumber(0), records_max=100).records
     return [each.id for record in records for each in unpack(record)]
 
 
 def test_two_publishers_with_the_same_batch_id_both_have_their_events_in_the_log() -> None:
-    world = World()
+    world = SubscribedStream()
     first, second = world.appender(), world.appender()
     assert first.append(LANE, batch_of([event("first")], SAME_ID)).sequence == 0
     assert second.append(LANE, batch_of([event("second")], SAME_ID)).sequence == 1
@@ -51,7 +52,7 @@ class MasksALostReply:
 
 
 def test_a_throttled_record_is_put_again_as_it_was_so_that_a_try_which_landed_is_known() -> None:
-    world = World()
+    world = SubscribedStream()
     log = MasksALostReply(world.origin_log)
     log.recent, log.place = world.origin_log.recent, world.origin_log.place  # type: ignore[attr-defined]  # as they are
     log.tail, log.read = world.origin_log.tail, world.origin_log.read  # type: ignore[attr-defined]
@@ -62,7 +63,7 @@ def test_a_throttled_record_is_put_again_as_it_was_so_that_a_try_which_landed_is
 
 
 def test_a_record_whose_expiry_was_put_off_meanwhile_is_still_known() -> None:
-    world, faults = World(), Faults(nth(1, Fault.LOST_REPLY, name="log.append"))
+    world, faults = SubscribedStream(), Faults(nth(1, Fault.LOST_REPLY, name="log.append"))
     kept = faults.log(world.origin_log)
     appended = kept.append
 
@@ -78,7 +79,7 @@ def test_a_record_whose_expiry_was_put_off_meanwhile_is_still_known() -> None:
 
 
 def test_two_consumers_with_the_same_token_do_not_both_win_a_race() -> None:
-    world = World()
+    world = SubscribedStream()
     key = LaneKey(StreamName(STREAM), SubscriptionName("all"), LANE)
     region = world.cloud.regions[HOME]
     table = world.topology.ledger_of(STREAM).name
@@ -92,7 +93,7 @@ def test_two_consumers_with_the_same_token_do_not_both_win_a_race() -> None:
 
 
 def test_two_attempts_with_the_same_token_do_not_both_begin_a_step() -> None:
-    world = World()
+    world = SubscribedStream()
     region, table = world.cloud.regions[HOME], world.topology.ledger_of(STREAM).name
     key = StepKey(StreamName(STREAM), SubscriptionName("all"), "charge", "/shop/orders", "e1")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventfabric import Event, Fabric
+from eventfabric import Fabric
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import (
     ContendedTransactionError,
@@ -14,16 +14,12 @@ from eventfabric.errors import (
     InvalidEventError,
     TransactionRefusedError,
 )
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import Record
 from eventfabric.services.publishing.tries import Tries
-from eventfabric.testing.memory.clock import MemoryClock
-from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Faults, at_random, nth
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.topology import Topology
-from eventfabric.wire.payload_codec import unpack
+from tests.support.memory_fabric import MemoryFabric
 
 US = "us-east-1"
 TOPOLOGY = Topology(
@@ -34,53 +30,30 @@ TOPOLOGY = Topology(
 )
 
 
-class World:
-    """One Region in memory with a table `own` beside the logs; several producers of it share nothing else."""
+class OutboxProducers(MemoryFabric):
+    """Producers of one Region that share nothing but what is stored, with a table `own` beside the logs."""
 
     def __init__(self, *, seed: int = 1) -> None:
-        self.clock = MemoryClock()
-        self.cloud = MemoryCloud(TOPOLOGY, clock=self.clock, entropy=SeededEntropy(seed))
+        super().__init__(TOPOLOGY, seed=seed)
         self.own = self.cloud.regions[US].create_table("own", key_names=("id",))
         self._seed = seed
 
     def fabric(self, faults: Faults | None = None, *, tries: int = 3, timeout_seconds: float = 30) -> Fabric:
         self._seed += 1
         requests = Requests(faults, tries=tries)
-        return Fabric(
-            TOPOLOGY,
-            US,
+        return self.producer(
             log_of=lambda stream, region: self.cloud.log(stream.name, region, requests=requests),
-            clock=self.clock,
             entropy=SeededEntropy(self._seed),
             outbox=self.cloud.outbox(US, requests=requests),
-            parallel_lanes=0,
             append_timeout_seconds=timeout_seconds,
         )
-
-    def records(self, lane: Lane, stream: str = "orders") -> list[Record]:
-        """All records of a lane, page by page."""
-        log, found, more = self.cloud.log(stream, US), list[Record](), True
-        while more:
-            start = found[-1].tail.sequence if found else SequenceNumber(0)
-            page = log.read(lane, start, records_max=1000)
-            found += page.records
-            more = page.more and bool(page.records)
-        return found
-
-    def events(self, stream: str = "orders") -> list[Event]:
-        """All events of a stream, lane by lane."""
-        found: list[Event] = []
-        for index in range(TOPOLOGY.stream(stream).definition.lanes):
-            records = self.records(Lane.parse(f"{US}/0.{index}"), stream)
-            found += [event for record in records for event in unpack(record)]
-        return found
 
     def ids(self, stream: str = "orders") -> list[str]:
         return sorted(str(event.id) for event in self.events(stream))
 
 
 def test_writes_and_events_of_several_streams_become_durable_together() -> None:
-    world = World()
+    world = OutboxProducers()
     with world.fabric().transaction() as transaction:
         transaction.put("own", {"id": "A-1", "total": 3})
         for number in range(5):
@@ -97,7 +70,7 @@ def test_writes_and_events_of_several_streams_become_durable_together() -> None:
 
 
 def test_a_block_that_raises_writes_nothing() -> None:
-    world = World()
+    world = OutboxProducers()
     with pytest.raises(KeyError), world.fabric().transaction() as transaction:
         transaction.put("own", {"id": "A-1"})
         transaction.publish("orders", key="k", type="Placed")
@@ -106,7 +79,7 @@ def test_a_block_that_raises_writes_nothing() -> None:
 
 
 def test_a_refused_write_is_named_and_nothing_is_written() -> None:
-    world = World()
+    world = OutboxProducers()
     world.own.write("Put", {"Item": {"id": {"S": "taken"}}})
     transaction = world.fabric().transaction()
     transaction.put("own", {"id": "new"})
@@ -121,7 +94,7 @@ def test_a_refused_write_is_named_and_nothing_is_written() -> None:
 
 
 def test_two_writes_of_one_item_are_refused() -> None:
-    transaction = World().fabric().transaction()
+    transaction = OutboxProducers().fabric().transaction()
     for _ in range(2):
         transaction.put("own", {"id": "A-1"})
     transaction.publish("orders", key="k", type="Placed")
@@ -130,7 +103,7 @@ def test_two_writes_of_one_item_are_refused() -> None:
 
 
 def test_a_bad_event_is_refused_where_it_is_published() -> None:
-    world = World()
+    world = OutboxProducers()
     with pytest.raises(InvalidEventError), world.fabric().transaction() as transaction:
         transaction.publish("orders", key="", type="Placed")
     with pytest.raises(EventFabricError, match="has ended"):
@@ -140,7 +113,7 @@ def test_a_bad_event_is_refused_where_it_is_published() -> None:
 
 
 def test_another_publisher_in_the_way_only_moves_the_place() -> None:
-    world = World()
+    world = OutboxProducers()
     fabric, other = world.fabric(), world.fabric()
     transaction = fabric.transaction()
     transaction.put("own", {"id": "A-1"})
@@ -164,7 +137,7 @@ def test_another_publisher_in_the_way_only_moves_the_place() -> None:
 
 @pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST])
 def test_a_transaction_without_a_reply_is_settled_by_committing_again(fault: Fault) -> None:
-    world = World()
+    world = OutboxProducers()
     faults = Faults(lambda name, number, of_name: fault if name == "transact" else None)
     transaction = world.fabric(faults, timeout_seconds=1).transaction()
     transaction.put("own", {"id": "A-1", "n": 1}, condition="attribute_not_exists(id)")
@@ -178,7 +151,7 @@ def test_a_transaction_without_a_reply_is_settled_by_committing_again(fault: Fau
 
 
 def test_throttles_until_the_time_is_up_write_nothing() -> None:
-    world = World()
+    world = OutboxProducers()
     faults = Faults(lambda name, number, of_name: Fault.THROTTLED if name == "transact" else None)
     transaction = world.fabric(faults, timeout_seconds=1).transaction()
     transaction.publish("orders", key="k", type="Placed")
@@ -188,7 +161,7 @@ def test_throttles_until_the_time_is_up_write_nothing() -> None:
 
 
 def test_publishing_once_gives_the_first_receipt_for_ever() -> None:
-    world = World()
+    world = OutboxProducers()
     first = world.fabric().publish("orders", key="k", type="Placed", id="e", once=True)
     world.clock.advance(3600)
     again = world.fabric().publish("orders", key="k", type="Placed", id="e", once=True, headers={"try": 2})
@@ -200,12 +173,12 @@ def test_publishing_once_gives_the_first_receipt_for_ever() -> None:
 
 def test_publishing_once_asks_for_an_id() -> None:
     with pytest.raises(InvalidEventError, match="id: found none"):
-        World().fabric().publish("orders", key="k", type="Placed", once=True)
+        OutboxProducers().fabric().publish("orders", key="k", type="Placed", once=True)
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_two_producers_that_lose_replies_publish_each_event_once(seed: int) -> None:
-    world, random = World(seed=seed), Random(seed)
+    world, random = OutboxProducers(seed=seed), Random(seed)
     faults = [
         Faults(at_random(0.4, [Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED], seed=seed + number))
         for number in range(2)
@@ -219,7 +192,7 @@ def test_two_producers_that_lose_replies_publish_each_event_once(seed: int) -> N
 
 
 def test_a_note_is_no_news_to_the_relay_and_belongs_to_its_region() -> None:
-    world = World()
+    world = OutboxProducers()
     world.fabric(Faults(nth(99, Fault.THROTTLED))).publish(
         "orders", key="k", type="Placed", id="e", once=True
     )

@@ -18,12 +18,12 @@ from eventfabric.services.publishing.outbox import OutboxAppend, Posting
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.memory_fabric import batch_of, event
 from tests.unit.services.publishing.test_append import Half, Waits
-from tests.unit.services.publishing.test_outbox import TOPOLOGY, US, World
+from tests.unit.services.publishing.test_outbox import TOPOLOGY, US, OutboxProducers
 
 LANES = [Lane(Region(US), Generation(0), LaneIndex(index)) for index in range(2)]
 
 
-def posting(world: World, faults: Faults, index: int = 0) -> Posting:
+def posting(world: OutboxProducers, faults: Faults, index: int = 0) -> Posting:
     """One event on its way to a lane of the orders."""
     log = faults.log(world.cloud.log("orders", US))
     batch = batch_of([event(f"mine {index}")], bytes([index + 1]) * 16)
@@ -31,7 +31,7 @@ def posting(world: World, faults: Faults, index: int = 0) -> Posting:
 
 
 def append_of(
-    world: World,
+    world: OutboxProducers,
     faults: Faults,
     *,
     lanes: Sequence[int] = (0,),
@@ -49,7 +49,7 @@ def append_of(
     )
 
 
-def others(world: World, count: int = 1, index: int = 0) -> None:
+def others(world: OutboxProducers, count: int = 1, index: int = 0) -> None:
     """Somebody else writes to a lane."""
     log = world.cloud.log("orders", US)
     appender = Appender(
@@ -75,7 +75,7 @@ def before_try(number: int, then: Callable[[], object]) -> Faults:
 
 
 def test_each_wait_is_drawn_from_twice_the_time_of_the_one_before_up_to_a_bound() -> None:
-    world, clock = World(), Waits()
+    world, clock = OutboxProducers(), Waits()
     throttled = Faults(
         lambda called, overall, of_name: (
             Fault.THROTTLED if called == "outbox.append" and of_name <= 12 else None
@@ -91,12 +91,12 @@ def test_once_the_time_is_up_nothing_is_waited_for(call: str) -> None:
     clock = Waits()
     throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if called == call else None)
     with pytest.raises(ContendedTransactionError):
-        append_of(World(), throttled, clock=clock, timeout_seconds=0).run()
+        append_of(OutboxProducers(), throttled, clock=clock, timeout_seconds=0).run()
     assert (clock.seconds, throttled.count(call)) == ([], 1)
 
 
 def test_it_is_tried_until_the_time_is_up_and_not_for_long_after() -> None:
-    world = World()
+    world = OutboxProducers()
     throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if "append" in called else None)
     start_ms = world.clock.now_ms()
     with pytest.raises(ContendedTransactionError):
@@ -105,7 +105,7 @@ def test_it_is_tried_until_the_time_is_up_and_not_for_long_after() -> None:
 
 
 def test_a_place_that_somebody_else_has_is_left_at_once_and_without_a_read() -> None:
-    world, clock = World(), Waits()
+    world, clock = OutboxProducers(), Waits()
     faults = before_try(1, lambda: others(world, 1))
     (appended,) = append_of(world, faults, clock=clock, entropy=world.cloud.entropy).run()
     assert (appended.lane, appended.sequence) == (LANES[0], 1)
@@ -114,7 +114,7 @@ def test_a_place_that_somebody_else_has_is_left_at_once_and_without_a_read() -> 
 
 
 def test_each_third_place_that_somebody_else_has_is_left_after_a_wait_and_with_a_read() -> None:
-    world, clock = World(), Waits()
+    world, clock = OutboxProducers(), Waits()
     faults = Faults(*(before_try(number, lambda: others(world, 1)).rules[0] for number in (1, 2, 3)))
     (appended,) = append_of(world, faults, clock=clock, entropy=world.cloud.entropy).run()
     assert appended.sequence == 3
@@ -124,7 +124,7 @@ def test_each_third_place_that_somebody_else_has_is_left_after_a_wait_and_with_a
 
 @pytest.mark.parametrize("taken", [0, 1])
 def test_of_several_places_only_the_one_that_was_taken_moves(taken: int) -> None:
-    world = World()
+    world = OutboxProducers()
     faults = before_try(1, lambda: others(world, 1, taken))
     appended = append_of(world, faults, lanes=(0, 1)).run()
     assert [one.sequence for one in appended] == [int(index == taken) for index in (0, 1)]
@@ -132,7 +132,7 @@ def test_of_several_places_only_the_one_that_was_taken_moves(taken: int) -> None
 
 
 def test_what_was_lost_before_somebody_else_took_its_place_goes_to_the_next() -> None:
-    world = World()
+    world = OutboxProducers()
     faults = before_try(2, lambda: others(world, 1))
     faults.rules.append(nth(1, Fault.LOST_REQUEST, name="outbox.append"))
     (appended,) = append_of(world, faults).run()
@@ -142,7 +142,7 @@ def test_what_was_lost_before_somebody_else_took_its_place_goes_to_the_next() ->
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_what_landed_without_a_reply_is_known_again_by_whichever_record(first: int) -> None:
-    world = World()
+    world = OutboxProducers()
     others(world, 1, first)
     faults = Faults(nth(1, Fault.LOST_REPLY, name="outbox.append"))
     made = append_of(world, faults, lanes=(0, 1), timeout_seconds=10)
@@ -151,7 +151,7 @@ def test_what_landed_without_a_reply_is_known_again_by_whichever_record(first: i
 
 
 def test_its_records_expire_as_the_stream_says() -> None:
-    world = World()
+    world = OutboxProducers()
     append_of(world, Faults()).run()
     (record,) = world.cloud.log("orders", US).read(LANES[0], SequenceNumber(0), records_max=9).records
     assert record.expires_at == world.clock.now_ms() // 1000 + 7 * 86_400
@@ -166,14 +166,14 @@ def test_a_refusal_after_a_lost_reply_leaves_open_what_became_of_it(
             raise RefusedError(called, "AccessDeniedException: no")
         return Fault.LOST_REPLY if called == "outbox.append" else None
 
-    world = World()
+    world = OutboxProducers()
     with pytest.raises(raises, match="AccessDenied"):
         append_of(world, Faults(refused)).run()
     assert world.ids() == (["mine 0"] if lost else [])
 
 
 def test_two_writes_of_one_item_are_nobodys_and_say_nothing_of_what_stands_there() -> None:
-    transaction = World().fabric().transaction()
+    transaction = OutboxProducers().fabric().transaction()
     for _ in range(2):
         transaction.put("own", {"id": "twice"})
     transaction.publish("orders", key="k", type="Placed")

@@ -13,12 +13,12 @@ from eventfabric.model.identity import Region
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import once_key
-from tests.unit.services.publishing.test_outbox import US, World
+from tests.unit.services.publishing.test_outbox import US, OutboxProducers
 
 EVENT: dict[str, Any] = {"key": "k", "type": "Placed", "id": "e", "data": {"total": 1, "of": [None, 1.5]}}
 
 
-def publish(world: World, **changed: Any) -> Any:
+def publish(world: OutboxProducers, **changed: Any) -> Any:
     return world.fabric().publish("orders", once=True, **{**EVENT, **changed})
 
 
@@ -37,7 +37,7 @@ def publish(world: World, **changed: Any) -> Any:
 def test_another_event_of_that_source_and_id_is_refused_by_what_differs(
     changed: dict[str, object], differs: tuple[str, ...]
 ) -> None:
-    world = World()
+    world = OutboxProducers()
     first = publish(world)
     with pytest.raises(OnceConflictError, match="published once already") as refused:
         publish(world, **changed)
@@ -61,7 +61,7 @@ def test_another_event_of_that_source_and_id_is_refused_by_what_differs(
     ids=["as it was", "names in another order", "raw text", "headers", "time"],
 )
 def test_the_same_event_is_known_again_whatever_its_try(changed: dict[str, object]) -> None:
-    world = World()
+    world = OutboxProducers()
     first = publish(world)
     world.clock.advance(60)
     assert publish(world, **changed) == first
@@ -69,14 +69,14 @@ def test_the_same_event_is_known_again_whatever_its_try(changed: dict[str, objec
 
 
 def test_the_same_id_of_another_source_is_another_event() -> None:
-    world = World()
+    world = OutboxProducers()
     receipts = [publish(world, source=source) for source in ("/till", "/web", "/till")]
     assert receipts[0] == receipts[2] != receipts[1]
     assert [event.source for event in world.events()] == ["/till", "/web"]
 
 
 def test_data_whose_numbers_differ_in_a_digit_that_no_float_holds_is_another() -> None:
-    world = World()
+    world = OutboxProducers()
     publish(world, data=msgspec.Raw(b"1e-400"))
     publish(world, data=msgspec.Raw(b"1E-400"))
     for other in (b"0.0", b"2e-400", b"12345678901234567890123"):
@@ -85,7 +85,7 @@ def test_data_whose_numbers_differ_in_a_digit_that_no_float_holds_is_another() -
 
 
 def test_a_lost_reply_is_not_taken_for_another_event() -> None:
-    world = World()
+    world = OutboxProducers()
     fabric = world.fabric(Faults(nth(1, Fault.LOST_REPLY, name="transact")), tries=1)
     receipt = fabric.publish("orders", once=True, **EVENT)
     assert publish(world) == receipt
@@ -93,7 +93,7 @@ def test_a_lost_reply_is_not_taken_for_another_event() -> None:
 
 
 def test_a_transactions_events_and_those_published_once_are_separate() -> None:
-    world = World()
+    world = OutboxProducers()
     with world.fabric().transaction() as transaction:
         transaction.publish("orders", **EVENT)
     publish(world)
@@ -101,7 +101,7 @@ def test_a_transactions_events_and_those_published_once_are_separate() -> None:
 
 
 def test_the_largest_key_type_and_source_leave_a_small_note() -> None:
-    world = World()
+    world = OutboxProducers()
     publish(world, key="k" * 1024, type="t" * 128, source="s" * 512, id="i" * 128, data="x" * 200_000)
     note = min(world.cloud.regions[US].table("shop-orders").items, key=item_bytes)
     assert item_bytes(note) < 300
@@ -116,7 +116,7 @@ def test_no_two_pairs_of_source_and_id_share_their_note(one: tuple[str, str], ot
 
 
 def test_events_in_the_log_are_as_they_were_given() -> None:
-    world = World()
+    world = OutboxProducers()
     publish(world)
     (event,) = world.events()
     assert isinstance(event, Event)

@@ -14,13 +14,13 @@ from eventfabric.sdk.outbox import OutboxTransaction
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.item_size import item_bytes
-from tests.unit.services.publishing.test_outbox import US, World
+from tests.unit.services.publishing.test_outbox import US, OutboxProducers
 
 NOISE = Random(7).randbytes(2**21)
 LANE = Lane.parse(f"{US}/0.0")
 
 
-def records(world: World) -> list[Record]:
+def records(world: OutboxProducers) -> list[Record]:
     """The records of the audit's only lane; each extends the one before it."""
     found = world.records(LANE, "audit")
     chain, sequence = EMPTY_TAIL.chain, 0
@@ -34,7 +34,7 @@ def publish(transaction: OutboxTransaction, number: int, data: object, *, type: 
     transaction.publish("audit", key="k", type=type, id=f"e{number}", data=data)
 
 
-def committed(world: World, transaction: OutboxTransaction, count: int) -> list[Record]:
+def committed(world: OutboxProducers, transaction: OutboxTransaction, count: int) -> list[Record]:
     """Commit; every event is read at its place, in the order of publishing."""
     receipts = transaction.commit()
     assert [(one.event_id, one.sequence) for one in receipts] == [(f"e{n}", n) for n in range(count)]
@@ -43,7 +43,7 @@ def committed(world: World, transaction: OutboxTransaction, count: int) -> list[
 
 
 def test_events_that_compress_to_nothing_are_split_so_that_each_record_is_read() -> None:
-    world = World()
+    world = OutboxProducers()
     transaction = world.fabric().transaction()
     for number in range(5):
         publish(transaction, number, "a" * 238_000)
@@ -51,7 +51,7 @@ def test_events_that_compress_to_nothing_are_split_so_that_each_record_is_read()
 
 
 def test_more_events_than_one_record_takes_are_split() -> None:
-    world = World()
+    world = OutboxProducers()
     transaction = world.fabric().transaction()
     for number in range(1_500):
         publish(transaction, number, number)
@@ -59,7 +59,7 @@ def test_more_events_than_one_record_takes_are_split() -> None:
 
 
 def test_more_types_than_one_record_takes_are_split() -> None:
-    world = World()
+    world = OutboxProducers()
     transaction = world.fabric().transaction()
     for number in range(150):
         publish(transaction, number, number, type=f"T{number}")
@@ -67,7 +67,7 @@ def test_more_types_than_one_record_takes_are_split() -> None:
 
 
 def test_large_events_that_do_not_compress_are_a_record_each() -> None:
-    world = World()
+    world = OutboxProducers()
     transaction = world.fabric().transaction()
     for number in range(4):
         publish(transaction, number, NOISE[number : number + 128 * 1024])
@@ -76,7 +76,7 @@ def test_large_events_that_do_not_compress_are_a_record_each() -> None:
 
 
 def test_a_split_lane_whose_place_is_taken_goes_behind_what_stands_there_whole() -> None:
-    world = World()
+    world = OutboxProducers()
     fabric = world.fabric(Faults(nth(1, Fault.LOST_REPLY, name="transact")), tries=1)
     transaction = fabric.transaction()
     for number in range(4):
@@ -100,7 +100,7 @@ def test_a_split_lane_whose_place_is_taken_goes_behind_what_stands_there_whole()
 
 @pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST])
 def test_a_split_transaction_without_a_reply_is_settled_once(fault: Fault) -> None:
-    world = World()
+    world = OutboxProducers()
     faults = Faults(lambda name, number, of_name: fault if name == "transact" else None)
     transaction = world.fabric(faults, timeout_seconds=1).transaction()
     for number in range(3):
@@ -112,7 +112,9 @@ def test_a_split_transaction_without_a_reply_is_settled_once(fault: Fault) -> No
     assert len(committed(world, transaction, 3)) == 3
 
 
-def nothing_sent(world: World, transaction: OutboxTransaction, faults: Faults) -> TransactionTooLargeError:
+def nothing_sent(
+    world: OutboxProducers, transaction: OutboxTransaction, faults: Faults
+) -> TransactionTooLargeError:
     """Why the commit is refused."""
     with pytest.raises(TransactionTooLargeError) as refused:
         transaction.commit()
@@ -122,7 +124,7 @@ def nothing_sent(world: World, transaction: OutboxTransaction, faults: Faults) -
 
 
 def test_more_bytes_than_a_transaction_takes_are_refused_before_anything_is_sent() -> None:
-    world, faults = World(), Faults()
+    world, faults = OutboxProducers(), Faults()
     transaction = world.fabric(faults).transaction()
     for number in range(17):
         publish(transaction, number, NOISE[number : number + 255_000])
@@ -132,7 +134,7 @@ def test_more_bytes_than_a_transaction_takes_are_refused_before_anything_is_sent
 
 
 def test_a_callers_writes_count_with_the_events() -> None:
-    world, faults = World(), Faults()
+    world, faults = OutboxProducers(), Faults()
     transaction = world.fabric(faults).transaction()
     for number in range(15):
         publish(transaction, number, NOISE[number : number + 255_000])
@@ -142,7 +144,7 @@ def test_a_callers_writes_count_with_the_events() -> None:
 
 
 def test_an_item_that_is_too_large_is_named_by_its_write() -> None:
-    world, faults = World(), Faults()
+    world, faults = OutboxProducers(), Faults()
     transaction = world.fabric(faults).transaction()
     transaction.put("own", {"id": "small"})
     transaction.put("own", {"id": "large", "v": NOISE[: 400 * 1024]})
@@ -151,7 +153,7 @@ def test_an_item_that_is_too_large_is_named_by_its_write() -> None:
 
 
 def test_a_record_too_many_is_refused_where_it_is_published_and_the_rest_can_be_committed() -> None:
-    world = World()
+    world = OutboxProducers()
     transaction = world.fabric().transaction()
     for number in range(99):
         transaction.put("own", {"id": str(number)})
@@ -164,7 +166,7 @@ def test_a_record_too_many_is_refused_where_it_is_published_and_the_rest_can_be_
 
 
 def test_a_write_too_many_is_refused_before_anything_is_sent() -> None:
-    world, faults = World(), Faults()
+    world, faults = OutboxProducers(), Faults()
     transaction = world.fabric(faults).transaction()
     publish(transaction, 0, None)
     for number in range(100):
@@ -179,7 +181,7 @@ def test_a_write_too_many_is_refused_before_anything_is_sent() -> None:
 def test_whatever_is_published_together_is_read_back_or_refused_unsent(
     shapes: list[tuple[int, bool, int]],
 ) -> None:
-    world, faults = World(), Faults()
+    world, faults = OutboxProducers(), Faults()
     transaction = world.fabric(faults).transaction()
     for number, (size, compresses, type_) in enumerate(shapes):
         data = bytes(size) if compresses else NOISE[number : number + size]

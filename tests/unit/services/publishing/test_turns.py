@@ -20,7 +20,8 @@ from eventfabric.services.publishing import turns as turns_module
 from eventfabric.services.publishing.turns import Turns
 from eventfabric.testing.memory.faults import Faults
 from tests.support.interruptions import interrupted
-from tests.support.memory_fabric import HOME, LANE, World, batch_of, event
+from tests.support.memory_fabric import HOME, LANE, batch_of, event
+from tests.support.subscribed_stream import SubscribedStream
 
 OTHER = Lane(HOME, GENERATION_FIRST, LaneIndex(1))
 SECONDS = 10
@@ -137,7 +138,7 @@ def test_wherever_an_append_is_interrupted_others_append_and_no_call_is_bounded(
     number, reached = 0, True
     while reached:
         number += 1
-        world = World()
+        world = SubscribedStream()
         appender = world.appender(timeout_seconds=5)
         append = partial(appender.append, LANE, batch_of([event("first")], b"1" * 16))
         reached = interrupted(number, append, (append_module, turns_module, deadline))
@@ -165,7 +166,7 @@ def test_a_forked_child_begins_without_the_turns_of_its_parent() -> None:
 
 
 def test_threads_that_share_an_appender_never_meet_one_another_in_a_lane() -> None:
-    world, calls = World(), Faults()
+    world, calls = SubscribedStream(), Faults()
     appender = world.appender(faults=calls)
     with ThreadPoolExecutor(8) as pool:
         batches = [batch_of([event(f"e{number}")], f"{number}".encode().ljust(16)) for number in range(80)]
@@ -175,7 +176,7 @@ def test_threads_that_share_an_appender_never_meet_one_another_in_a_lane() -> No
 
 
 def test_an_append_whose_turn_does_not_come_in_time_is_not_written_and_says_so() -> None:
-    world = World()
+    world = SubscribedStream()
     appender = world.appender(timeout_seconds=0.01)
     assert elsewhere(appender._turns.of(LANE).take, HELD, 0)
     with pytest.raises(ContendedAppendError, match="other publishers wrote there first"):
@@ -184,7 +185,7 @@ def test_an_append_whose_turn_does_not_come_in_time_is_not_written_and_says_so()
 
 
 def test_an_append_for_which_no_time_is_left_is_told_so_and_does_not_wait() -> None:
-    world = World()
+    world = SubscribedStream()
     appender = world.appender()
     assert elsewhere(appender._turns.of(LANE).take, HELD, 0)
     with pytest.raises(ContendedAppendError, match="after 0 ms"):

@@ -18,27 +18,28 @@ from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.wire import cursor_item
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
 Kinds = list[FindingKind]
 
 
-def reconcile(world: World, *, repair: bool = False, full: bool = False) -> list[Finding]:
+def reconcile(world: SubscribedStream, *, repair: bool = False, full: bool = False) -> list[Finding]:
     """One pass in the world's Region."""
     reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
     return list(reconciler.run(repair=repair, full=full))
 
 
-def kinds(world: World, **how: bool) -> Kinds:
+def kinds(world: SubscribedStream, **how: bool) -> Kinds:
     return [found.kind for found in reconcile(world, **how)]
 
 
-def alarms(world: World, **how: bool) -> Kinds:
+def alarms(world: SubscribedStream, **how: bool) -> Kinds:
     return [found.kind for found in reconcile(world, **how) if found.is_alarm]
 
 
-def healthy(records: int = 6, **settings: Any) -> World:
+def healthy(records: int = 6, **settings: Any) -> SubscribedStream:
     """Records of two events, delivered and replicated, and a first pass that found nothing, in both Regions."""
     world = world_of(Failing({}), **settings)
     for number in range(records):
@@ -50,24 +51,24 @@ def healthy(records: int = 6, **settings: Any) -> World:
     return world
 
 
-def log_table(world: World) -> MemoryTable:
+def log_table(world: SubscribedStream) -> MemoryTable:
     return world.cloud.log_table(world.stream.name, world.region)
 
 
-def record_items(world: World) -> list[Item]:
+def record_items(world: SubscribedStream) -> list[Item]:
     return log_table(world).items
 
 
-def remove(world: World, index: int) -> None:
+def remove(world: SubscribedStream, index: int) -> None:
     item = record_items(world)[index]
     log_table(world).write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
 
 
-def change(world: World, index: int, **attributes: dict[str, Any]) -> None:
+def change(world: SubscribedStream, index: int, **attributes: dict[str, Any]) -> None:
     log_table(world).write("Put", {"Item": {**record_items(world)[index], **attributes}})
 
 
-def put_cursor(world: World, **changes: Any) -> None:
+def put_cursor(world: SubscribedStream, **changes: Any) -> None:
     """Change the stored cursor behind everybody's back."""
     table = world.cloud.regions[world.region].table(world.topology.ledger_of(STREAM).name)
     cursor = world.ledger.state(KEY).cursor(world.region)
@@ -77,7 +78,7 @@ def put_cursor(world: World, **changes: Any) -> None:
 
 
 def test_a_healthy_fabric_has_no_findings_and_neither_has_an_empty_one() -> None:
-    assert kinds(World()) == []
+    assert kinds(SubscribedStream()) == []
     world = healthy()
     assert kinds(world) == kinds(world, full=True) == []
     assert kinds(world.at(AWAY), full=True) == []

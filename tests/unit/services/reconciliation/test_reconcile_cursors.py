@@ -11,8 +11,9 @@ from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.support.failing_handlers import Failing, drained, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, World
+from tests.support.memory_fabric import AWAY, HOME, LANE
 from tests.support.recorded_reads import Asked, Read
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.reconciliation.test_reconcile import (
     KEY,
     healthy,
@@ -25,7 +26,7 @@ from tests.unit.services.reconciliation.test_reconcile import (
 WRONG = Chain(b"x" * 16)
 
 
-def asked(world: World) -> tuple[Asked, list[Finding]]:
+def asked(world: SubscribedStream) -> tuple[Asked, list[Finding]]:
     """Run a pass. Return its reads of the log, and its findings."""
     log, ports = Asked(world.log), world.ports()
     ports = replace(ports, log_of=lambda stream: log)
@@ -33,7 +34,7 @@ def asked(world: World) -> tuple[Asked, list[Finding]]:
     return log, list(reconciler.run(repair=False))
 
 
-def in_the_last_record(sequence: int, chain: Chain | None = None) -> World:
+def in_the_last_record(sequence: int, chain: Chain | None = None) -> SubscribedStream:
     """A cursor in the record of three events from 12 on, which ends the lane."""
     world = healthy()
     before = world.log.tail(LANE)

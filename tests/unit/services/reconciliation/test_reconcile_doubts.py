@@ -13,20 +13,21 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults
-from tests.support.memory_fabric import AWAY, SUBSCRIPTION, World, event
+from tests.support.memory_fabric import AWAY, event
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.operations.test_failover import failover, with_load
 from tests.unit.services.reconciliation.test_reconcile import KEY, kinds, reconcile, remove
 
 DAY_SECONDS = 86_400
 
 
-def passed(world: World, ports: Ports) -> list[Finding]:
+def passed(world: SubscribedStream, ports: Ports) -> list[Finding]:
     """Run a pass that repairs, through these ports. Return its findings."""
     reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
     return list(reconciler.run(repair=True))
 
 
-def delivered(world: World, *names: str) -> None:
+def delivered(world: SubscribedStream, *names: str) -> None:
     """A record of each event, delivered and replicated."""
     for name in names:
         world.put(event(name))
@@ -35,7 +36,7 @@ def delivered(world: World, *names: str) -> None:
     world.cloud.replicate()
 
 
-def paused_in(world: World, region: Region) -> None:
+def paused_in(world: SubscribedStream, region: Region) -> None:
     ledger = world.ports(region).ledger
     standing = ledger.standing(KEY.stream, KEY.subscription)
     paused = Circuit(CircuitState.PAUSED, "maintenance", world.clock.now_ms())
@@ -43,7 +44,7 @@ def paused_in(world: World, region: Region) -> None:
 
 
 def test_a_region_that_was_lost_is_not_told_by_a_pass_without_an_answer_that_it_still_owns() -> None:
-    world = World()
+    world = SubscribedStream()
     delivered(world, "a0")
     reconcile(world)
     world.put(event("a1"), event("a2"))
@@ -65,9 +66,9 @@ def test_a_region_that_was_lost_is_not_told_by_a_pass_without_an_answer_that_it_
     assert world.recorder.ids() == ["a0"]
 
 
-def with_old_records() -> World:
+def with_old_records() -> SubscribedStream:
     """A lane with six records that are past their retention, all of them still here, and two new ones."""
-    world = World(retention_days=1)
+    world = SubscribedStream(retention_days=1)
     delivered(world, *(f"a{number}" for number in range(6)))
     reconcile(world)
     world.clock.advance(1.5 * DAY_SECONDS)
@@ -90,7 +91,7 @@ def test_records_that_expire_in_no_order_are_no_hole_and_hide_no_event_that_wait
 
 
 def test_a_replica_behind_an_origin_that_lost_the_record_before_to_expiry_does_not_diverge() -> None:
-    world = World(retention_days=1)
+    world = SubscribedStream(retention_days=1)
     delivered(world, "a0", "a1", "a2")
     reconcile(world.at(AWAY))
     world.clock.advance(1.2 * DAY_SECONDS)
@@ -101,7 +102,7 @@ def test_a_replica_behind_an_origin_that_lost_the_record_before_to_expiry_does_n
 
 
 def test_a_lane_that_waits_for_its_takeover_is_judged_by_what_its_former_owner_came_to() -> None:
-    world = World(retention_days=1)
+    world = SubscribedStream(retention_days=1)
     delivered(world, "a0", "a1")
     for number in range(3):
         world.clock.advance(0.6 * DAY_SECONDS)
@@ -130,7 +131,7 @@ def test_its_dead_letters_are_told_until_it_is_taken_over() -> None:
 
 @pytest.mark.parametrize("takes", [True, False])
 def test_a_ring_repairs_what_it_is_for_where_the_queue_takes_it(takes: bool) -> None:
-    world = World()
+    world = SubscribedStream()
     delivered(world, "a0")
     reconcile(world)
     world.put(event("a1"))

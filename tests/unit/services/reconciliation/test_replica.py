@@ -13,7 +13,8 @@ from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.ports import Log, Page
 from eventfabric.services.reconciliation.replica import Examined, Replica
 from eventfabric.testing.memory.faults import Fault, Faults
-from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import STREAM, lane
 
 THIRD = Region("ap-south-1")
 
@@ -21,7 +22,7 @@ THIRD = Region("ap-south-1")
 class Look:
     """Looks at the source's first lane as one Region has it, pass after pass."""
 
-    def __init__(self, world: Copying, region: Region = TARGET, *, expires: bool = False) -> None:
+    def __init__(self, world: BackfillRegions, region: Region = TARGET, *, expires: bool = False) -> None:
         self.world = world
         self.region = region
         self.expires = expires
@@ -50,8 +51,8 @@ class Look:
         return found
 
 
-def filled(records: int = 5, copied: int = 5) -> tuple[Copying, list[Record]]:
-    world = Copying()
+def filled(records: int = 5, copied: int = 5) -> tuple[BackfillRegions, list[Record]]:
+    world = BackfillRegions()
     made = world.fill(records)
     world.copy_to_target(made[:copied])
     return world, made
@@ -80,11 +81,11 @@ class TestWhole:
         )
 
     def test_an_empty_lane_is_whole(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         assert Look(world)() == Examined(Mark(), EMPTY_TAIL, ())
 
     def test_a_page_ends_nothing(self) -> None:
-        world = Copying()
+        world = BackfillRegions()
         world.copy_to_target(world.fill(2 * limits.PAGE_RECORDS_MAX + 1, events=1))
         look = Look(world)
         assert look().findings == ()
@@ -222,7 +223,7 @@ class TestHole:
     def test_records_that_do_not_extend_the_chain_are_not_copied(self) -> None:
         world, made = filled(copied=2)
         world.copy_to_target(made[3:])
-        world.put(replace(made[2], payload=b"forged"), region=SOURCE)
+        world.overwrite(replace(made[2], payload=b"forged"), region=SOURCE)
         look = Look(world)
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
@@ -256,7 +257,7 @@ class TestDivergence:
 
     def test_a_record_that_was_changed(self) -> None:
         world, made = filled()
-        world.put(replace(made[2], payload=b"changed"))
+        world.overwrite(replace(made[2], payload=b"changed"))
         look = Look(world)
         found = look.finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 200)
@@ -266,7 +267,7 @@ class TestDivergence:
     def test_a_record_that_lies_over_another(self) -> None:
         world, made = filled()
         over = replace(made[1], sequence=SequenceNumber(150))
-        world.put(over)
+        world.overwrite(over)
         found = Look(world).finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 150)
         assert found.detail.startswith("overlaps the record before sequence 200")
@@ -275,7 +276,7 @@ class TestDivergence:
     def test_another_record_than_the_origins(self, more: int) -> None:
         world, made = filled(copied=4 + more)
         last = made[3 + more]
-        world.put(self.forged(last, made[2 + more].chain, payload=b"another"))
+        world.overwrite(self.forged(last, made[2 + more].chain, payload=b"another"))
         found = Look(world).finding()
         assert (found.kind, found.region) == (FindingKind.DIVERGENCE, TARGET)
         assert found.sequence == 400 + 100 * more
@@ -284,8 +285,8 @@ class TestDivergence:
     def test_another_record_than_the_origins_in_a_replica_that_has_more(self) -> None:
         world, made = filled()
         forged = self.forged(made[3], made[2].chain, payload=b"another")
-        world.put(forged)
-        world.put(self.forged(made[4], forged.chain))
+        world.overwrite(forged)
+        world.overwrite(self.forged(made[4], forged.chain))
         world.remove(made[4])
         found = Look(world).finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 400)
@@ -348,7 +349,7 @@ class TestDivergence:
         world, made = filled()
         look = Look(world)
         look()
-        world.put(replace(made[1], payload=b"changed"))
+        world.overwrite(replace(made[1], payload=b"changed"))
         assert look().findings == ()
         assert look.finding(full=True).sequence == 100
 
@@ -356,14 +357,14 @@ class TestDivergence:
         world, made = filled()
         look = Look(world, SOURCE)
         look()
-        world.put(self.forged(made[4], made[3].chain, payload=b"changed"), region=SOURCE)
+        world.overwrite(self.forged(made[4], made[3].chain, payload=b"changed"), region=SOURCE)
         found = look.finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 500)
         assert found.detail.startswith("the last record's chain is not what was verified")
 
     def test_one_is_never_mended(self) -> None:
         world, made = filled()
-        world.put(replace(made[2], payload=b"changed"))
+        world.overwrite(replace(made[2], payload=b"changed"))
         before = world.items(TARGET)
         look = Look(world)
         for _ in range(2):

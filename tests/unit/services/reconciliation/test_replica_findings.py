@@ -13,7 +13,8 @@ from eventfabric.services.reconciliation.replica import Examined
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import record_item
 from tests.support import findings
-from tests.support.backfill_regions import SOURCE, STREAM, TARGET, Copying, lane
+from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
+from tests.support.memory_fabric import STREAM, lane
 from tests.support.recorded_reads import Asked, Read
 from tests.unit.services.reconciliation.test_replica import THIRD, Look, TailOnly, filled, lost, passed_ms
 
@@ -45,7 +46,7 @@ def forged(record: Record, before: Record) -> Record:
     return replace(changed, chain=chain_of(before.chain, changed))
 
 
-def undecodable(world: Copying, record: Record) -> None:
+def undecodable(world: BackfillRegions, record: Record) -> None:
     """Put what no version can read in the target."""
     table = world.cloud.log_table(world.stream.name, TARGET)
     table.write("Put", {"Item": {**record_item.to_item(record), "n": {"N": "0"}}})
@@ -54,7 +55,7 @@ def undecodable(world: Copying, record: Record) -> None:
 class Watched(Look):
     """A look whose reads of both logs are remembered."""
 
-    def __init__(self, world: Copying, region: Region = TARGET, *, expires: bool = False) -> None:
+    def __init__(self, world: BackfillRegions, region: Region = TARGET, *, expires: bool = False) -> None:
         super().__init__(world, region, expires=expires)
         self.source = Asked(world.log(SOURCE))
         self.elsewhere[SOURCE] = self.source
@@ -75,7 +76,7 @@ class TestDivergence:
     @pytest.mark.parametrize("copied", [4, 5])
     def test_another_record_than_the_origins_is_reported_where_it_ends(self, copied: int) -> None:
         world, made = filled(copied=copied)
-        world.put(forged(made[copied - 1], made[copied - 2]))
+        world.overwrite(forged(made[copied - 1], made[copied - 2]))
         assert Look(world).finding() == finding(
             FindingKind.DIVERGENCE, 100 * copied, SOURCE, "another record"
         )
@@ -83,33 +84,33 @@ class TestDivergence:
     def test_it_is_reported_of_a_replica_that_has_more_where_its_origin_ends(self) -> None:
         world, made = filled()
         another = forged(made[3], made[2])
-        world.put(another)
-        world.put(forged(made[4], another))
+        world.overwrite(another)
+        world.overwrite(forged(made[4], another))
         world.remove(made[4])
         assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 400, SOURCE, "another record")
 
     def test_the_first_that_does_not_extend_the_chain_is_reported(self) -> None:
         world, made = filled()
-        world.put(replace(made[2], payload=b"changed"))
+        world.overwrite(replace(made[2], payload=b"changed"))
         assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 200, "chain", "record before")
 
     def test_one_that_overlaps_another_is_reported_with_the_end_of_that(self) -> None:
         world, made = filled()
-        world.put(replace(made[1], sequence=SequenceNumber(150)))
+        world.overwrite(replace(made[1], sequence=SequenceNumber(150)))
         assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 150, "overlaps", "sequence 200")
 
     def test_a_last_record_that_changed_since_it_was_verified_is_reported_where_it_ends(self) -> None:
         world, made = filled()
         look = Look(world, SOURCE)
         look()
-        world.put(forged(made[4], made[3]), region=SOURCE)
+        world.overwrite(forged(made[4], made[3]), region=SOURCE)
         facts = "last record", "verified"
         assert look.finding() == finding(FindingKind.DIVERGENCE, 500, *facts, region=SOURCE)
         assert look.mark.sequence == 500
 
     def test_where_the_log_ends_is_known_all_the_same(self) -> None:
         world, made = filled()
-        world.put(replace(made[2], payload=b"changed"))
+        world.overwrite(replace(made[2], payload=b"changed"))
         examined = Look(world)()
         assert (examined.tail, examined.mark) == (made[4].tail, Mark(SequenceNumber(200), made[1].chain))
 
@@ -194,7 +195,7 @@ class TestHoles:
     def test_nothing_is_copied_behind_what_a_source_lacks_and_another_one_is_asked(self) -> None:
         world, made = filled(copied=2)
         world.copy_to_target(made[4:])
-        other = Copying()
+        other = BackfillRegions()
         for record in made:
             assert other.log(SOURCE).append(record) is None
         world.remove(made[3])
@@ -219,7 +220,7 @@ class TestAnOriginThatDoesNotAnswer:
         world, made = filled()
         look = Look(world)
         look()
-        world.put(replace(made[1], payload=b"changed"))
+        world.overwrite(replace(made[1], payload=b"changed"))
         look.elsewhere[SOURCE] = lost(world.log(SOURCE))
         unreachable = finding(FindingKind.UNREACHABLE, 500, SOURCE)
         divergence = finding(FindingKind.DIVERGENCE, 100, "chain", "record before")
@@ -231,7 +232,7 @@ class TestAnExpiredHead:
 
     def aged(self, *, in_target: int, in_source: int) -> tuple[Watched, list[Record]]:
         """Five records that are kept for a day, the first ones gone."""
-        world = Copying(retention_days=1)
+        world = BackfillRegions(retention_days=1)
         made = world.fill(5)
         world.copy_to_target(made)
         for record in made[:in_target]:

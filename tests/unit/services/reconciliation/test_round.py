@@ -11,13 +11,14 @@ from eventfabric.model.marks import Mark
 from eventfabric.services.reconciliation.round import Round
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
-from tests.support.memory_fabric import AWAY, LANE, STREAM, World, event
+from tests.support.memory_fabric import AWAY, LANE, STREAM, event
 from tests.support.recorded_reads import Asked
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
 from tests.unit.services.lanes.test_lane_end import delete, world_with
 
 
-def verified(count: int, *, retention_days: int | None = None) -> World:
+def verified(count: int, *, retention_days: int | None = None) -> SubscribedStream:
     """A lane of so many records that is delivered, replicated, and verified by a pass, a day ago and more."""
     world = world_with(count, retention_days=retention_days)
     world.deliver()
@@ -27,11 +28,11 @@ def verified(count: int, *, retention_days: int | None = None) -> World:
     return world
 
 
-def mark_of(world: World) -> Mark:
+def mark_of(world: SubscribedStream) -> Mark:
     return world.ledger.marks(world.bell().stream, LANE.origin).of(LANE.index)
 
 
-def age_seconds(world: World) -> float | None:
+def age_seconds(world: SubscribedStream) -> float | None:
     return world.telemetry.gauges.get((Metric.OLDEST_ROUND, STREAM))
 
 

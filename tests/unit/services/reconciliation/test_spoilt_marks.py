@@ -14,17 +14,18 @@ from eventfabric.services.operations.seams import seams_seen
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.keys import Item
 from eventfabric.wire.marks_item import changed_items, from_items
-from tests.support.memory_fabric import HOME, STREAM, World, event, lane
+from tests.support.memory_fabric import HOME, STREAM, event, lane
 from tests.support.producers import producer
+from tests.support.subscribed_stream import SubscribedStream
 
 ORDERS = StreamName(STREAM)
 MAIN, OF_BILLING = "0000", "0000/billing"
 SPOILED: list[Item] = [{"m": {"B": b"\xc1"}}, {"v": {"S": "x"}}, {"v": {"N": str(2**60)}}]
 
 
-def with_marks() -> World:
+def with_marks() -> SubscribedStream:
     """Lanes 0 and 1 have an event each, the others none; all was reconciled."""
-    world = World(retention_days=2, lanes=8)
+    world = SubscribedStream(retention_days=2, lanes=8)
     for index in (0, 1):
         world.put(event(f"a{index}"), of=lane(index))
     world.relay_all()
@@ -33,19 +34,19 @@ def with_marks() -> World:
     return world
 
 
-def found(world: World, *, repair: bool = True) -> list[tuple[FindingKind, bool]]:
+def found(world: SubscribedStream, *, repair: bool = True) -> list[tuple[FindingKind, bool]]:
     reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
     return [(one.kind, one.is_repaired) for one in reconciler.run(repair=repair)]
 
 
-def spoil(world: World, part: str, change: Item) -> None:
+def spoil(world: SubscribedStream, part: str, change: Item) -> None:
     table = world.cloud.regions[HOME].table(world.topology.ledger.name)
     for item in table.items:
         if item["sk"]["S"] == f"{HOME}/marks/{part}" and item["pk"]["S"].endswith(HOME):
             table.write("Put", {"Item": {**item, **change}})
 
 
-def known(world: World) -> Callable[[int], Mark]:
+def known(world: SubscribedStream) -> Callable[[int], Mark]:
     marks = KnownMarks(world.ledger, ORDERS, clock=world.clock)
     return lambda index: marks.of(lane(index))
 

@@ -18,8 +18,9 @@ from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import FEW, Failing, drained, named, retry, world_of
 from tests.support.findings import finding
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, World, event, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.recorded_reads import CountingOf
+from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, aged_world, expire
 from tests.unit.services.reconciliation.test_reconcile import (
     KEY,
@@ -35,13 +36,13 @@ GRACE_SECONDS = limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS +
 MILLISECOND = 0.001
 
 
-def passed(world: World, ports: Ports) -> list[Finding]:
+def passed(world: SubscribedStream, ports: Ports) -> list[Finding]:
     """Run a pass through these ports. Return its findings."""
     reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
     return list(reconciler.run(repair=False))
 
 
-def rung(world: World) -> list[Doorbell]:
+def rung(world: SubscribedStream) -> list[Doorbell]:
     """Return the doorbells in the queue."""
     return [from_body(body) for body in world.queue.bodies]
 
@@ -67,7 +68,7 @@ class TestEventsThatWait:
         assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "1 events", "300 s")]
 
     def test_every_lane_with_some_is_rung_for_whatever_it_holds_and_by_the_minute(self) -> None:
-        world = World(lanes=2)
+        world = SubscribedStream(lanes=2)
         for index in (1, 0):
             world.put(event("a"), of=lane(index))
         world.clock.advance(3_600)
@@ -332,7 +333,7 @@ class TestExpiry:
         assert reconcile(away) == [finding(FindingKind.HOLE, 1, *facts, region=AWAY)]
 
 
-def cursor_between(world: World, sequence: int) -> dict[str, Any]:
+def cursor_between(world: SubscribedStream, sequence: int) -> dict[str, Any]:
     """The fields of a cursor that stands between two records."""
     tail = world.log.tail(LANE, before=SequenceNumber(sequence))
     return {"sequence": tail.sequence, "base": tail.sequence, "chain": tail.chain}

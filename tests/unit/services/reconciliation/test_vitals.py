@@ -11,17 +11,18 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Counting, World, lane
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, Counting, lane
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.reconciliation.test_reconcile import healthy, kinds, put_cursor
 
 
-def told(world: World, metric: Metric) -> float:
+def told(world: SubscribedStream, metric: Metric) -> float:
     """Return the value that the last pass reported of the subscription, or of the stream."""
     of = STREAM if metric.dimension == "stream" else SUBSCRIPTION
     return world.telemetry.gauges[metric, of]
 
 
-def age_seconds(world: World) -> float:
+def age_seconds(world: SubscribedStream) -> float:
     kinds(world)
     return told(world, Metric.OLDEST_UNDELIVERED)
 

@@ -17,8 +17,9 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.clock import MemoryClock
 from tests.support.failing_handlers import Failing, named, world_of
-from tests.support.memory_fabric import AWAY, LANE, STREAM, SUBSCRIPTION, World, lane
+from tests.support.memory_fabric import AWAY, LANE, STREAM, lane
 from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.reconciliation.test_reconcile import (
     change,
     healthy,
@@ -35,7 +36,9 @@ HOURS = 3_600
 PASS_SECONDS = 300
 
 
-def passes(world: World, seconds: float, look: Callable[[World], float] = age_seconds) -> list[float]:
+def passes(
+    world: SubscribedStream, seconds: float, look: Callable[[SubscribedStream], float] = age_seconds
+) -> list[float]:
     """Return the value that each pass reports, one in five minutes."""
     said = []
     for _ in range(int(seconds // PASS_SECONDS)):
@@ -44,7 +47,7 @@ def passes(world: World, seconds: float, look: Callable[[World], float] = age_se
     return said
 
 
-def put_by_a_clock_that_is_ahead(world: World, seconds: float, *names: str) -> Record:
+def put_by_a_clock_that_is_ahead(world: SubscribedStream, seconds: float, *names: str) -> Record:
     """Append as a producer does whose clock is ahead; behind, if below 0."""
     clock, world.clock = world.clock, MemoryClock(world.clock.now_ms() + int(1000 * seconds))
     record = world.put(*named(*names))
@@ -103,7 +106,7 @@ class TestALaneThatIsStuck:
         assert max(ages) <= 7 * PASS_SECONDS
 
 
-def one_record(world: World) -> None:
+def one_record(world: SubscribedStream) -> None:
     """Move the cursor over one record."""
     key, ledger = world.key_of(LANE), world.ledger
     cursor = ledger.state(key).cursor(world.region)
@@ -173,11 +176,13 @@ class TestClocksOfProducers:
 
 
 class TestAReplicationLinkThatIsCut:
-    def stalled(self, world: World) -> float:
+    def stalled(self, world: SubscribedStream) -> float:
         kinds(world, repair=True)
         return told(world, Metric.LANES_STALLED)
 
-    def cut_for(self, world: World, away: World, seconds: float, *, publishes_for: float) -> list[float]:
+    def cut_for(
+        self, world: SubscribedStream, away: SubscribedStream, seconds: float, *, publishes_for: float
+    ) -> list[float]:
         world.cloud.cut(AWAY)
         said = []
         for number in range(int(seconds // PASS_SECONDS)):
@@ -250,4 +255,4 @@ class TestDeliveriesThatDoNotRun:
         assert passes(world, HOURS)[-1] >= HOURS - PASS_SECONDS
 
     def test_where_nothing_is_published_nothing_waits(self) -> None:
-        assert passes(World(), HOURS)[-1] == 0
+        assert passes(SubscribedStream(), HOURS)[-1] == 0

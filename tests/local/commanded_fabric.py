@@ -62,7 +62,7 @@ class Server:
 
 
 @dataclass
-class Shop:
+class CommandedFabric:
     """A fabric for commands, whose billing is delivered to a handler that fails at some events."""
 
     cli: CommandLine
@@ -143,9 +143,9 @@ def served(folder: Path) -> Iterator[Server]:
 @contextmanager
 def opened(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
+) -> Iterator[CommandedFabric]:
     """A shop without dead letters, and without any afterwards."""
-    shop = Shop(CommandLine(capsys, monkeypatch), server)
+    shop = CommandedFabric(CommandLine(capsys, monkeypatch), server)
     yield shop
     shop.failing.times.clear()
     for letter in list(shop.letters.find()):
