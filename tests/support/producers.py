@@ -1,4 +1,4 @@
-"""Producers in a Region of a world in memory, each Region's log behind faults of its own."""
+"""Producers in a Region of a fabric in memory, each Region's log behind faults of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
 
