@@ -12,7 +12,6 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-import boto3
 from aws_lambda_powertools import Logger
 from moto import mock_aws
 
@@ -42,6 +41,7 @@ from eventfabric.testing.local.meter import Meter
 from eventfabric.testing.local.provision import clients_of, provision
 from eventfabric.testing.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
 from eventfabric.testing.local.replicator import Link, Replication
+from eventfabric.testing.local.sessions import local_session
 from eventfabric.testing.local.settling import Deliveries, Settling
 from eventfabric.testing.local.strict import route, strict_tables, tables_of
 from eventfabric.testing.local.subscription import CountingTelemetry, LocalSubscription
@@ -153,8 +153,7 @@ class LocalFabric:
     def client(self, service: str, region: str) -> Any:
         """Return a boto3 client of a Region, to look at tables and queues, or to create your own."""
         self._check_region(region)
-        session = _session()
-        return session.client(
+        return local_session().client(
             service, region_name=region, endpoint_url=self._endpoint_url, config=moto_fixes.client_config()
         )  # type: ignore[call-overload]
 
@@ -238,7 +237,7 @@ class LocalFabric:
         return True
 
     def _start(self) -> None:
-        session = _session()
+        session = local_session()
         self._clients = {r: clients_of(r, session, self._endpoint_url) for r in self.regions}
         # Before routing: every Region creates a table of that name, of which only one is used.
         for clients in self._clients.values():
@@ -380,10 +379,6 @@ class LocalFabric:
         if name not in self.regions:
             raise WrongRegionError(f"fabric {self.topology.fabric}", name, self.regions)
         return name
-
-
-def _session() -> boto3.Session:
-    return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local")
 
 
 def _unobserved(handler: Handler) -> Handler:

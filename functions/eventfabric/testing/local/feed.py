@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from eventfabric.aws.clients import Clients
+from eventfabric.testing.local.moto_fixes.unread import Progress, progress_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
@@ -34,9 +35,13 @@ class TableFeed:
         self.arn = clients.dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
         self._region = clients.region
         self._iterators: dict[str, str] = {}
+        self._read: Progress | None = None
 
     def take(self) -> Iterator[Change]:
         """Yield the changes since the last call."""
+        progress = progress_of(self.table, self._region)
+        if progress is not None and progress == self._read:
+            return
         shards = self._streams.describe_stream(StreamArn=self.arn)["StreamDescription"]["Shards"]
         for shard in shards:
             shard_id = shard["ShardId"]
@@ -55,6 +60,8 @@ class TableFeed:
                 self._iterators[shard_id] = iterator
                 if len(answer["Records"]) < _RECORDS_MAX:
                     break
+        # As it stood before the read: what was added meanwhile is read again, and found to be read.
+        self._read = progress
 
     def _as_lambda_gets_it(self, stream_record: dict[str, Any]) -> dict[str, Any]:
         change = dict(stream_record["dynamodb"])

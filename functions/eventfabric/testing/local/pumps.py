@@ -14,6 +14,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.model.doorbell import Doorbell
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.testing.local.invoke import Function
+from eventfabric.testing.local.moto_fixes.unread import may_hold_messages
 from eventfabric.testing.memory.faults import SimulatedCrash
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class QueuePump:
         self._function = function
         self._sqs = clients.sqs
         self._clock = clock
+        self._name = queue_name
         self._url = clients.sqs.get_queue_url(QueueName=queue_name)["QueueUrl"]
         self._arn = clients.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
             "Attributes"
@@ -93,6 +95,8 @@ class QueuePump:
 
     def step(self) -> bool:
         """See Pump."""
+        if not may_hold_messages(self._name, self._region):
+            return False
         messages = self._sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=limits.DOORBELL_BATCH_MAX,

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 
 from botocore.config import Config
 
-from eventfabric.testing.local.moto_fixes import dynamodb, serial, sqs
+from eventfabric.testing.local.moto_fixes import dynamodb, remembered, serial, sqs
 
 __all__ = ["applied", "client_config"]
 
@@ -39,6 +39,7 @@ def applied(*, now: Callable[[], float]) -> Iterator[None]:
         with ExitStack() as patches:
             _set_environment(patches, ENDPOINT_MODE_VARIABLE, "disabled")
             serial.install(patches)
+            remembered.install(patches)
             sqs.install(patches, now=now)
             dynamodb.install(patches, now=now)
             yield

@@ -83,6 +83,11 @@ class LocalQueue(moto_sqs.Queue):
         self._in_flight: set[int] = set()
         self._delayed: set[int] = set()
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no message is stored at all, whether it can be received or not."""
+        return not self._stored
+
     # -- sending ------------------------------------------------------------------------------------------
 
     def send(self, message: LocalMessage, *, delay_seconds: int) -> None:
