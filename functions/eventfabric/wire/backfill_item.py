@@ -71,6 +71,8 @@ def _check_key(item: Item, key: Item) -> None:
 
 def new_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:
     """Return the put of a slice that nobody noted before."""
+    # A plan that is made again after an interruption finds the
+    # same slices, and must not set their progress back.
     return {"Item": slice_to_item(backfill_id, progress), "ConditionExpression": _NEW}
 
 

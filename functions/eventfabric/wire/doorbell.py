@@ -41,6 +41,7 @@ def to_body(doorbell: Doorbell) -> str:
 def from_body(body: str) -> Doorbell:
     """Decode the doorbell of a message body. UndecodableMessageError if it is not one."""
     try:
+        # A message that is no doorbell costs itself only: the honest ones of its batch go on.
         parsed = _decoder.decode(body)
         lane = Lane.parse(f"{parsed.origin}/{parsed.lane}")
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:

@@ -17,6 +17,7 @@ def parse_export_line(line: bytes) -> Item:
         if not isinstance(item, dict):
             raise ValueError("no attribute named Item")
         return {name: _attribute(value) for name, value in item.items()}
+    # An export is a file that anybody may hand in: whatever it holds ends as one kind of error.
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"not JSON: {error!s:.200}") from error
 

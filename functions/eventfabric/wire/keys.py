@@ -91,6 +91,7 @@ def record_key(lane: Lane, sequence: int) -> Item:
 
 def place_key(lane: Lane) -> Item:
     """Return the key of the note of where a lane goes on. It sorts before every record."""
+    # In the lane's own partition: a read of its newest records finds it for nothing where none is left.
     return record_key(lane, PLACE_SEQUENCE)
 
 
@@ -146,6 +147,7 @@ def circuit_key(stream: StreamName, subscription: SubscriptionName, region: Regi
 
 def owner_key(stream: StreamName, subscription: SubscriptionName, region: Region, origin: Region) -> Item:
     """Return the key of a handover of an origin's lanes that a Region wrote."""
+    # Beside the circuit: one query brings all of a subscription's standing, so ownership costs no read.
     return {PK: {"S": f"{stream}/{subscription}"}, SK: {"S": f"{region}/{_OWNER}{origin}"}}
 
 
@@ -187,6 +189,7 @@ def settled_key(key: LaneKey, region: Region, sequence: SequenceNumber) -> Item:
 
 def step_key(key: str, region: Region) -> Item:
     """Return the key of a Region's record of a step, by the text of its StepKey."""
+    # A partition for each step: it has a write limit of its own, and nothing ever has to list steps.
     return {PK: {"S": key}, SK: {"S": f"{region}/{_STEP}"}}
 
 

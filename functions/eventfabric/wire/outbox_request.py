@@ -28,6 +28,8 @@ def outcome_of(refusals: Sequence[Refusal], records_count: int) -> tuple[int, Re
     taken = _taken_place(refusals[:records_count])
     if taken is not None:
         return taken
+    # While a part is busy, the reasons of the others are not final: the same
+    # transaction may yet be refused for a write of its own, or go through.
     given = [refusal for refusal in refusals if refusal.code != NO_REASON]
     if not given or any(refusal.is_busy for refusal in given):
         raise ThrottledError("append", ", ".join(refusal.code for refusal in refusals))

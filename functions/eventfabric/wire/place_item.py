@@ -19,6 +19,7 @@ def put(lane: Lane, tail: Tail) -> dict[str, Any]:
     noted: Item = {"q": {"N": str(tail.sequence)}, "c": {"B": tail.chain}, "h": {"N": str(tail.time)}}
     if tail.expires_at is not None:
         noted["e"] = {"N": str(tail.expires_at)}
+    # It never goes back: what is published before the place of something that stood there is not delivered.
     return {
         "Item": {**place_key(lane), **noted},
         "ConditionExpression": "attribute_not_exists(pk) OR q < :q",

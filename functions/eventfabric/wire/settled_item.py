@@ -33,6 +33,7 @@ def to_item(key: LaneKey, region: Region, settled: Settled) -> Item:
     item["o"] = {"S": settled.by}
     if settled.replacement is not None:
         item["r"] = {"B": settled.replacement}
+    # It may expire by any Region's clock: nothing begins anew without it.
     if settled.expires_seconds is not None:
         item[EXPIRY] = {"N": str(settled.expires_seconds)}
     if settled.dropped is not None:

@@ -8,6 +8,7 @@ from eventfabric.wire.keys import Item, start_key
 
 def to_item(stream: StreamName, subscription: SubscriptionName, region: Region, time: HybridTime) -> Item:
     """Encode a Region's start."""
+    # No expiry: without it, lanes that are quiet so far would begin with another moment than the others.
     return {**start_key(stream, subscription, region), "t": {"N": str(time)}}
 
 

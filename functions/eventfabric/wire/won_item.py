@@ -22,6 +22,7 @@ def to_item(decided: Decided, *, token: bytes) -> Item:
     item = won_key(decided.key, decision.region, decision.batch_id)
     item["o"] = {"S": _NOTED if decision.noted_wins else _OTHER}
     item["w"] = {"B": token}
+    # Longer than both copies: without it the other copy, which may come late, would be delivered as well.
     item[EXPIRY] = {"N": str(decided.expires_seconds)}
     return item
 

@@ -179,6 +179,7 @@ class SliceCopier:
     def _must_stop(self, deadline_ms: int | None) -> Ending | None:
         """Return why to stop now, if there is a reason."""
         steady_ms, looked_ms = self._clock.steady_ms(), self._looked_ms
+        # By time as well as before each page: at a low rate one page takes minutes.
         if looked_ms is None or steady_ms - looked_ms >= limits.BACKFILL_LOOK_SECONDS * 1000:
             self._look()
         if self._is_cancelled:
@@ -199,6 +200,7 @@ class SliceCopier:
         while not self._must_stop(deadline_ms):
             if self._rate is None or wait_ms <= 0:
                 share_ms = 1000 * events / self._rate if self._rate else 0.0
+                # What a slow service left unused is not made up for: a burst would exceed the rate.
                 self._due_ms = max(self._due_ms, self._clock.steady_ms()) + share_ms
                 return True
             # In short steps, so that a changed rate or a cancellation is noticed soon.
@@ -216,6 +218,8 @@ class SliceCopier:
             except (OutcomeUnknownError, ThrottledError):
                 if self._clock.steady_ms() - started_ms >= limits.BACKFILL_PATIENCE_SECONDS * 1000:
                     raise
+                # Nothing is lost by that: the slice goes on from its last
+                # note, in whatever process comes next.
                 if self._stopped():
                     raise
             most = min(limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2 ** min(tries, 16))

@@ -64,6 +64,8 @@ class Backfiller:
 
         UnknownNameError, WrongRegionError, BackfillError: nothing is noted.
         """
+        # A state machine makes its first call again if the reply was
+        # lost. By its id, that is the same backfill.
         if id is not None and (known := self._ports.backfills.find(id)):
             return known
         by = said("by", by)
@@ -158,6 +160,7 @@ class Backfiller:
     def finish(self, id: str) -> Report:
         """Decide what became of a backfill whose workers have ended. A cancelled one stays cancelled."""
         report = self.report(id)
+        # Only one that still runs is ended: a cancellation that came meanwhile is what an operator decided.
         state = BackfillState.DONE if report.is_complete else BackfillState.INCOMPLETE
         return replace(report, backfill=self._change(id, BackfillState.RUNNING, state=state))
 
@@ -312,6 +315,7 @@ class Backfiller:
 
 
 def _new_id(now_ms: int, random: bytes) -> str:
+    # Ids sort by time, and say it: people look for the backfill of an hour.
     return f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dt%H%M%S}-{random.hex()}"
 
 

@@ -131,6 +131,7 @@ class Planner:
     def _compare(self, lane: Lane, at: Seam) -> None:
         """Raise DivergenceError if the target has something else before a gap than the source."""
         if at.sequence:
+            # One header compares all that the target has: a chain is computed over everything before it.
             theirs = Seam.of(self._source.tail(lane, before=at.sequence))
             if theirs.sequence >= at.sequence and not theirs.agrees(at):
                 raise _differ(lane, at.sequence)

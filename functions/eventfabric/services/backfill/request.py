@@ -78,6 +78,7 @@ def _no_lane(lane: Lane, stream: StreamTopology) -> Problem:
 
 
 def _overlaps(ranges: tuple[LaneRange, ...]) -> Iterator[Problem]:
+    # A slice is known by its lane and start. Two that overlap would be copied, and counted, twice.
     before: LaneRange | None = None
     for one in sorted(ranges, key=lambda one: (one.lane, one.start)):
         if before and before.lane == one.lane and (before.end is None or one.start < before.end):
@@ -100,6 +101,7 @@ def _of_range(one: LaneRange, source: str, log: Log) -> Iterator[Problem]:
             f"a start from 0 and an end after it, up to {tail.sequence}",
         )
         return
+    # A range that holds nothing is most often a wrong number. It would end at once, and as complete.
     first = log.read(one.lane, one.start, records_max=1).records
     if not first or first[0].sequence >= end:
         begins = f"goes on at {first[0].sequence}" if first else f"ends at {tail.sequence}"

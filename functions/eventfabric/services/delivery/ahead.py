@@ -40,6 +40,8 @@ def attempt_ahead(
     def run(chain: Sequence[int]) -> None:
         for index in chain:
             tried = found[index] = attempt(index)
+            # What fails is parked in its turn, and later events of its
+            # key wait behind it: none may be attempted before.
             if isinstance(tried, OutOfTime) or (isinstance(tried, Failed) and not on_failure):
                 return
 
@@ -47,6 +49,7 @@ def attempt_ahead(
     for index, name in chain_of.items():
         chains[name].append(index)
     calls = [partial(run, chain) for chain in chains.values()]
+    # A single chain gains nothing from a thread, and starting one is not free.
     if len(calls) == 1:
         calls[0]()
     elif calls:

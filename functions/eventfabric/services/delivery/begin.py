@@ -124,6 +124,7 @@ class Beginnings:
         known = starts.get(first, starts.get(self._ledger.region, self._own))
         if known is not None:
             return known
+        # The record that rang, and not the lane's newest: what came since is already after the beginning.
         rang = self._log.tail(doorbell.lane, before=doorbell.tail)
         if rang == EMPTY_TAIL:
             return None

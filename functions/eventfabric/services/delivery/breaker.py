@@ -28,6 +28,7 @@ from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 _COUNTED_TOGETHER_MS = 1_000
+# All waiting lanes are rung for the same probe. Rung together, they would all meet at one item of the ledger.
 _PROBES_SPREAD_MS = 5_000
 
 
@@ -60,6 +61,8 @@ class CircuitBreaker:
     def circuit(self) -> Circuit:
         """Return the circuit as it stands now. Ring every lane first, if that is still owed."""
         self._circuit = self._standings.now().circuit
+        # The process that closed the circuit may have died before it
+        # had rung: events came to every lane meanwhile.
         if self._circuit.rings_owed:
             self._ring_all()
         return self._circuit
@@ -111,6 +114,7 @@ class CircuitBreaker:
             self._handled.append((began_ms, before + events))
         else:
             self._handled.append((now_ms, events))
+        # A single event that was handled shows it, so that deliveries go on at once.
         self.close()
 
     def failed(self, lane: Lane, parking_id: str, retrying_in_lane: int, handled_beside: int = 0) -> bool:
@@ -136,6 +140,7 @@ class CircuitBreaker:
     def suspects_outage(self, since_ms: int) -> bool:
         """Tell if nothing was handled since a time, and more than one key failed: then no event is to blame yet."""
         self._forget(self._clock.now_ms())
+        # A single key that fails is more likely poison: its subscription may just have nothing else to do.
         return len(self._failed) > 1 and not any(at_ms >= since_ms for at_ms, _ in self._handled)
 
     def open_for(self, reason: str) -> bool:
@@ -152,6 +157,8 @@ class CircuitBreaker:
     def _open(self, reason: str) -> bool:
         """Open the circuit, unless it was moved meanwhile. Tell if it is not closed now."""
         now_ms = self._clock.now_ms()
+        # All that failed since the window began is the outage's doing: such keys get their
+        # attempts back. One item says so, and no parked key has to be written for it.
         began_ms = self._failed[0][0] if self._failed else now_ms
         opened = self._switch(
             Circuit(
@@ -197,6 +204,7 @@ class CircuitBreaker:
         )
         if not self._switch(closed):
             return False
+        # Failures of this outage must not count towards the next one.
         self._failed.clear()
         self._telemetry.add(Metric.CIRCUITS_CLOSED)
         self._telemetry.gauge(Metric.CIRCUIT_OPEN, 0)

@@ -39,12 +39,14 @@ class VisitContext:
 
     def patience(self, deadline_ms: int) -> Patience:
         """Begin to be patient with a call, for as long as a lane run may be patient and its invocation has time."""
+        # Other lanes of the invocation wait meanwhile. After some seconds the lane is rung anew instead.
         left_seconds = (deadline_ms - self.clock.now_ms()) / 1000
         seconds = max(0.0, min(limits.LANE_PATIENCE_SECONDS, left_seconds))
         return Patience(self.clock, self.policy.entropy, seconds=seconds)
 
     def tell_latency(self, appended_ms: int) -> None:
         """Report the time from append to commit, unless the producer's clock is too far ahead for it to be known."""
+        # The time of an append is its producer's. A latency below 0 shows only that two clocks differ.
         latency_ms = self.clock.now_ms() - appended_ms
         if latency_ms >= -limits.CLOCK_TOLERANCE_MILLISECONDS:
             self.telemetry.add(Metric.DELIVERY_LATENCY, max(0, latency_ms))

@@ -167,6 +167,8 @@ class Deliverer:
             self._context_of(lane),
             ownership,
             deadline_ms,
+            # No proof of a crash: Lambda receives messages before it
+            # invokes, and an invocation that is throttled sends them back.
             came_again=receive_count > 1,
             concurrency=concurrency,
             # The last write may have landed without a reply, so the next version counts, too.
@@ -182,6 +184,7 @@ class Deliverer:
     def _try(self, run: _LaneRun, *, is_again: bool) -> LaneResult | _LookAgain:
         """Read the lane's state, have the lane begin or be taken over if it must, and visit it."""
         ownership, ledger = run.ownership, run.context.ledger
+        # Whoever won the race may be the lane's new owner.
         if is_again and not run.probes and not ownership.read_again():
             return LaneResult(Outcome.NOT_OWNER)
         state, ahead = self._look(run, has_lost=is_again)

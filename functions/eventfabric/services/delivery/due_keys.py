@@ -139,6 +139,7 @@ class DueKeys:
         if not (is_spent or visit.attempts_that_fit):
             return visit.save() or OutOfTime()
         self._without_first(parked)
+        # Committed first: a process that dies in the attempt drops the event, and never repeats it.
         if (lost := visit.save()) is not None:
             return lost
         again, replay = partial(_copied, event), parked.first.replay

@@ -35,6 +35,7 @@ def refusal(outcome: WriteRefused | SameItemTwice) -> Failed:
     """Turn the refusal of one event's writes into its handler's failure. A busy item costs no attempt."""
     if isinstance(outcome, SameItemTwice):
         return Failed(RefusedWriteError("SameItemTwice", "two writes of one event touch one item"), 1)
+    # A hot row is nobody's fault: the same writes may well go through later.
     return Failed(RefusedWriteError(outcome.code, outcome.message), 0 if outcome.is_busy else 1)
 
 

@@ -48,12 +48,15 @@ def pass_expired(
         return None
     if not has_expired(context.log, lane, cursor.base, following, kept):
         return None
+    # To go on past events that nobody handled is a loss. A person
+    # decides that, beforehand and in the definition.
     skipped = following.sequence - cursor.sequence
     if subscription.definition.on_expired == "halt":
         reason = (
             f"it and all before {following.sequence} expired before they were delivered ({skipped} events)"
         )
         return Stopped(ExpiredUnreadError(lane, cursor.sequence, reason))
+    # The chain that led here expired with the records, so the next one is taken as it is.
     moved = _moved(visit, following.sequence, UNKNOWN_CHAIN)
     if isinstance(moved, RaceLost):
         return moved

@@ -194,6 +194,7 @@ class _Heir:
         cursor = self._at(self._low.base, self._low.sequence)
         dead = sought.dead.copy()
         while cursor.sequence < end and (sought.retrying or dead):
+            # A takeover is to take seconds. Beyond that, going back costs less than the search.
             if records_left <= 0:
                 return False
             records = self._log.read(self._lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
@@ -274,6 +275,7 @@ class _Heir:
         if rest is not None and rest.sequence >= self._cursor.sequence:
             rest = None
         place, written_ms = replace(place, replay=False), self._cursor.written_ms
+        # It is tried again: nobody here knows why it waited, so there is nothing that a person could decide.
         failure = Failure(TAKEN_OVER, _NOT_REPLICATED, "", "", 0, 0, written_ms, written_ms)
         version = self._cursor.version
         return Parked(

@@ -95,6 +95,7 @@ class KnownKeys:
 
     def _read_whole(self) -> None:
         """Read all of the lane's parked keys."""
+        # This is rare: for events parked while no order was kept, and if the first event that waits is freed.
         state = whole_state(self._in.ledger, self._key, clock=self._in.clock)
         self._take(state.parked.get(self._in.region, {}).values())
         self._is_whole = True

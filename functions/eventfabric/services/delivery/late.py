@@ -64,6 +64,7 @@ class Lateness:
 
     def _is_old(self, time: HybridTime) -> bool:
         """Tell if an event is so old that another Region may have gone on with its key meanwhile."""
+        # So fresh events, which are nearly all, cost no read.
         return self._in.clock.now_ms() - to_ms(time) > 1000 * limits.LATE_AFTER_SECONDS
 
     def _mark(self, event: Event, time: HybridTime) -> bool:
@@ -102,6 +103,7 @@ class Lateness:
         """Look at what one lane handed out. Return False if there is no time left for all of it."""
         log, end = self._in.log, self._end(lane)
         tail = log.tail(lane, before=end)  # items after `end` were not handed out, and may be anything
+        # Most lanes end before that: one read of a header settles it.
         if tail == EMPTY_TAIL or tail.time <= known.since:
             return True
         start = known.reached.get(lane)

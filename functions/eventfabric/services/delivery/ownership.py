@@ -44,6 +44,8 @@ class Ownership:
 
     def begin(self) -> bool:
         """Note that this Region delivers the lanes first, if nobody has yet. Tell if they are its own then."""
+        # Written once, before the first event. From then on a changed definition moves no lanes: it
+        # reaches Regions one after the other, and for minutes two of them would be named as owner.
         if self._owner is not None and not self._owner.version:
             self._owner = self._standings.begin(self._origin)
         return self.is_ours
@@ -63,6 +65,7 @@ class Ownership:
             return True
         if self._standings.is_in_doubt(state.written_ms):
             self._owner = self._standings.ask(self._origin)
+        # The lane's state may be replicated before the handover that it is of.
         if self.is_ours and state.epoch > self.epoch:
             self.read_again()
         return self.is_ours and state.epoch <= self.epoch

@@ -2,6 +2,7 @@
 
 from eventfabric.ports import Clock
 
+# An attempt that was slow by accident counts half after seven others.
 _DECAY = 0.9
 
 
@@ -21,6 +22,7 @@ class Pace:
         now_ms = self._clock.now_ms()
         if now_ms >= deadline_ms:
             return None
+        # The deadline tells the invocations of a warm process apart.
         if deadline_ms == self._attempted_until_ms and now_ms + (self._expected_ms or 0) > deadline_ms:
             return None
         self._attempted_until_ms = deadline_ms
@@ -28,6 +30,8 @@ class Pace:
 
     def ended(self, began_ms: int) -> None:
         """Note that the attempt has ended, however it ended."""
+        # By the steady clock: a wall clock that is set makes an
+        # attempt look endless, or shorter than nothing.
         took_ms = self._clock.steady_ms() - began_ms
         self._expected_ms = max(took_ms, (self._expected_ms or 0) * _DECAY)
 

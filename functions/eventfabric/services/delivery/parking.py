@@ -31,6 +31,7 @@ class Parking:
         self._known = KnownKeys(context, key, state)
         cursor = state.cursor(context.region)
         self._roster = cursor.roster
+        # Reads may show a transaction item by item, but only for as long as it takes.
         age_ms = context.clock.now_ms() - cursor.written_ms
         self._is_fresh = age_ms < 1000 * limits.TORN_READ_DOUBT_SECONDS
         self._written: set[str] = set()

@@ -16,6 +16,7 @@ class Patience:
 
     def wait(self) -> bool:
         """Wait until the next try. Return False if the time for tries is up."""
+        # The steady clock, because a wall clock that is set back would make this wait for ever.
         left_ms = self._until_ms - self._clock.steady_ms()
         if left_ms <= 0:
             return False

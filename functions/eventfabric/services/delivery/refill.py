@@ -63,6 +63,7 @@ class Refill:
             places += self._places(stretch, rest, parked.key, end)
             if stretch.end > cursor.sequence:
                 cursor = stretch.cursor_at(stretch.end)
+            # What was found is listed, whatever stands in the way of more: those events need not wait for it.
             elif places:
                 return _listing(parked, places, rest.beginning_at(cursor.base, cursor.sequence))
             elif stretch.stop is not None:

@@ -33,6 +33,8 @@ def relay(
     bells = _bells(seen, stream, region)
     failed: set[Lane] = set()
     for subscription in stream.subscriptions:
+        # Also for records without a wanted event: a cursor that stays behind them looks like one
+        # that is stuck, makes fresh events late, and has to read all of them at the next wanted one.
         owned = [bell for bell in bells if owns(subscription, bell.lane.origin)]
         refused = doorbells.ring(subscription.name, owned)
         failed.update(bell.lane for bell in refused)

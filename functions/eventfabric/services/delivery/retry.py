@@ -135,6 +135,8 @@ class RetryPolicy:
         )
         due_ms = now_ms + self._wait_ms(failed, failure)
         parked = replace(
+            # A key that stands keeps its id, which the subscription may
+            # have given it while it kept another order.
             before or self._newly_parked(self.parking_id(event.key, place), place, failure),
             key=event.key,
             state=ParkedState.RETRYING,

@@ -214,6 +214,7 @@ class Run:
         if crashes >= limits.CRASHES_MAX:
             self._visit.crashed(event, place, crashes)
             return self._flush_and_end(self._index, CarefulPartDone())
+        # Before the attempt: a process that dies in it leaves nothing else that tells which event to blame.
         here = self._stretch.cursor_at(place.sequence)
         lost = self._visit.commit(replace(here, attempting=True, crashes=crashes))
         return None if lost is None else only_race(lost)
@@ -226,6 +227,7 @@ class Run:
     def _flush(self, index: int) -> Ended | Rewound | None:
         """Commit everything up to the event of an index. Rewound if several refused events are to go one by one."""
         group, self._group, self._keys, self._writes_size = self._group, [], set(), CommitSize()
+        # One write for the whole group, however many events it has: that is all that a healthy run costs.
         writes = [write for entry in group for write in entry.writes]
         outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), writes)
         if outcome is None:

@@ -165,6 +165,7 @@ class Stretch:
 
     def _anew(self, sequence: SequenceNumber) -> Event:
         """Return the event as its record has it. Attempts made at the same time may call this at the same time."""
+        # Events fail in the order of the log, so the next one to be made anew is likely of the same record.
         event = self._spare.pop(sequence, None)
         if event is None:
             holder = self._holder(sequence)
@@ -185,6 +186,7 @@ class Stretch:
             if record.tail.sequence > sequence:
                 break
             base, chain = record.tail.sequence, record.chain
+        # Crashes are those of the event at the cursor: behind it they blame nobody.
         crashes = self.start.crashes if sequence == self.start.sequence else 0
         replay_until = self.start.replay_until if sequence < self.start.replay_until else SequenceNumber(0)
         return replace(

@@ -50,6 +50,7 @@ def take_over(
         for each in sorted(stored.keys() | parked.keys())
         if not _is_copied(stored.get(each), parked.get(each))
     ]
+    # A lane may have more keys than one transaction takes. The last commit alone raises the epoch.
     parts = list(in_commits(changes)) or [[]]
     for number, some in enumerate(parts, start=1):
         to = replace(cursor, version=own.version, epoch=epoch) if number == len(parts) else own

@@ -154,6 +154,8 @@ class Visit(VisitedLane):
 
         `again`: makes the same events anew for another try.
         """
+        # Several tries in a row are for a fresh event. One that was parked has
+        # had its pause, and a probe is to cost a system that ails one call.
         most = tries or (1 if self.probes or attempts else self._in.policy.tries_at_once)
         return attempt(
             self._in,
@@ -170,6 +172,8 @@ class Visit(VisitedLane):
         self, stretch: Stretch, indices: Iterable[int], *, tries: int | None = None, on_failure: bool = False
     ) -> dict[int, Tried]:
         """Attempt events of different keys at the same time. Return the outcomes; none if events must go one by one."""
+        # Side by side, nobody could tell whose crash it was, and a probe
+        # would be several. A late event may go to a function of its own.
         if self.concurrency == 1 or self.batch_events_max > 1 or self.careful or self.probes or stretch.late:
             return {}
         return attempt_ahead(
@@ -191,6 +195,8 @@ class Visit(VisitedLane):
         within, now_ms = self._in, self._in.clock.now_ms()
         before = self.parking.get(of.id if of else within.policy.parking_id(event.key, place))
         count = self.parking.count
+        # The cursor names every key, and a new owner copies each of them: so
+        # their number has a bound, and a lane beyond it waits for a person.
         if before is None and count >= limits.PARKED_KEYS_MAX:
             raise ParkedFullError(f"lane {self.key.lane} has parked {count} keys")
         excused = before is not None and within.breaker.circuit().excuses(before.failure.last_ms)
@@ -208,9 +214,8 @@ class Visit(VisitedLane):
         """Return the key dead if its attempts are used up, unless that looks like an outage. May open the circuit."""
         policy, breaker = self._in.policy, self._in.breaker
         if not policy.is_used_up(parked):
-            parked_keys = (
-                self.parking.retrying + 1 if newly else 0
-            )  # a key that fails again is already among them
+            # A key that fails again is already among those that retry.
+            parked_keys = self.parking.retrying + 1 if newly else 0
             self._opened = breaker.failed(self.key.lane, parked.id, parked_keys, handled_beside)
         elif breaker.suspects_outage(parked.failure.first_ms):
             self._opened = breaker.open_for(f"nothing succeeds; last {parked.failure.error_type}")

@@ -37,6 +37,8 @@ class VisitedLane:
         # A lane runs back only by a replay, which is an operator's commit and never a visit's.
         assert self.cursor.sequence <= moved.sequence, "a visit moves its cursor only forward"
         changes = self.parking.changes(moved.sequence)
+        # At the version that was read, even if the cursor stays:
+        # whoever wrote the lane since makes all of this lose.
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
         moved = self.parking.beside(moved, self.cursor, changes)
         # A visit that changed nothing costs no write.

@@ -39,6 +39,7 @@ class WaitingEvents:
         try:
             record = self._record_of(place)
         except LogError:
+            # An operator's replacement stands by itself: what cannot be read any more does not hold it up.
             if replacement is None:
                 raise
             return replacement

@@ -27,6 +27,7 @@ class _Moment:
     def is_within(self, seconds: float, now: "_Moment") -> bool:
         """Tell if less than that time has gone by, by both clocks."""
         most_ms = 1000 * seconds
+        # Less than 0: the wall clock was set back, and nobody knows how much time has gone by.
         return 0 <= now.wall_ms - self.wall_ms < most_ms and now.steady_ms - self.steady_ms < most_ms
 
 
@@ -120,6 +121,7 @@ class Standings:
         now, asked_at = _Moment.of(self._clock), self._asked_at
         is_answered = asked_at is not None and asked_at.is_within(limits.OWNER_DOUBT_SECONDS, now)
         if self._elsewhere is not None and not is_answered:
+            # Noted before the calls: Regions that do not answer are not to be waited for again in every lane.
             self._asked_at = now
             for region in self._subscription.regions:
                 if region != self.region:
@@ -135,6 +137,7 @@ class Standings:
 
         All Regions that answer are asked first: another Region's note may not be replicated yet.
         """
+        # Asked anew, however lately that was: two Regions that both begin would hand everything out twice.
         self._asked_at = None
         self.ask(origin)
         if self._known.owner(origin) is None:

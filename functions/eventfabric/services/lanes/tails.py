@@ -31,6 +31,8 @@ def tails_of(
     tails: dict[Lane, Tail] = {}
     for lane in lanes:
         try:
+            # One far item, which no lane leads to, would make a lane seem
+            # to lag by all that is missing before it.
             tail = believed_tail(log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
         except LogError as error:
             unreadable(error)

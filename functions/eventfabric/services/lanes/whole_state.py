@@ -21,6 +21,7 @@ def whole_state(ledger: Ledger, key: LaneKey, *, clock: Clock) -> LaneState:
     with a cursor that is older than its keys.
     """
     region, state = ledger.region, ledger.state(key)
+    # A busy lane is written again and again, and must not hold its reader for ever.
     for _ in range(limits.LANE_RACES_MAX):
         before = state
         for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:

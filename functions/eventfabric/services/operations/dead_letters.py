@@ -152,6 +152,7 @@ class DeadLetters:
                 here yet.
             ContendedCommitError: the lane is too busy; nothing is changed.
         """
+        # Checked first, so that a replacement that is refused has changed nothing.
         edited = None if replacement is None else self._encoded(letter, replacement)
         if not unsettled:
             self.check_settled(letter, replacement)
@@ -174,6 +175,7 @@ class DeadLetters:
         if replacement is not None:
             event_id, source = replacement.id or event_id, replacement.source or source
         key = StepKey(letter.key.stream, letter.key.subscription, name, source, event_id)
+        # Only the other side knows if the effect happened. Tried again unasked, it might happen twice.
         known = self._step(key)
         if known is not None and known.is_in_doubt:
             settle = f"eventfabric steps settle {self.subscription} {letter.place} {name}"
@@ -196,6 +198,8 @@ class DeadLetters:
         def discarded(parked: Parked, cursor: Cursor) -> tuple[Parked | None, Settled | None]:
             settled = self._settled(parked, "discarded", by, parked.replacement)
             if all_waiting:
+                # What is dropped stays on record as a list and a range, so
+                # that a proof names every event of it.
                 return None, replace(settled, dropped=parked.dropped(cursor.sequence))
             rest = parked.without_first()
             return _retrying(rest, self._clock.now_ms()) if rest else None, settled
@@ -234,6 +238,8 @@ class DeadLetters:
         owner = self._check(letter)
         ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
         for _ in range(limits.LANE_RACES_MAX):
+            # By the state as it is now: somebody else may have decided
+            # about the same letter, or its key may be free.
             cursor, parked, stood = self._look(letter, owner, ledger)
             if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
                 raise NotDeadError(

@@ -177,6 +177,8 @@ class Failover:
             # Warm functions notice the pause within the first time, and running ones end within the second.
             wait(limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS)
             waited = 0.0
+            # By content, and not by time: nothing tells how long
+            # replication takes, and items come in no order.
             while lagging := self._lagging():
                 if waited >= patience_seconds:
                     raise FailoverError(
@@ -194,6 +196,7 @@ class Failover:
     ) -> None:
         """Take back the pause of `drain` once the source sees the handover. FailoverError if not: it stays paused."""
         paused, waited = [subscription for subscription, _ in self._paused()], 0.0
+        # Resumed any earlier, the source would go on with lanes that are no longer its own.
         while unseen := [one.name for one in paused if not self._is_seen(one)]:
             if waited >= patience_seconds:
                 raise FailoverError(
@@ -214,6 +217,7 @@ class Failover:
         """Pause what the source delivers, and list in `paused` what was paused here."""
         for subscription in {one.name: one for one, _ in self.handed()}.values():
             circuit = self._circuit(subscription)
+            # An operator's own pause stays, and is not taken back afterwards.
             if circuit.state is CircuitState.PAUSED:
                 continue
             to = Circuit(CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}", self._ports.clock.now_ms())

@@ -33,6 +33,7 @@ class Quarantine:
                 lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
             )
         newest = self._log.recent(lane, records_max=1, before=SequenceNumber(sequence + 1))
+        # What cannot be decoded cannot be held against a chain either: that is fault enough.
         if sequence in newest.unreadable:
             return self._unreadable(lane, sequence)
         if sequence not in [record.sequence for record in newest.records]:
@@ -77,6 +78,7 @@ class Quarantine:
             ) from error
         if sequence < before.sequence:
             return f"lies over the record before it, which ends at {before.sequence}"
+        # It may well be the lane's own: only what is missing before it could tell.
         if sequence > before.sequence:
             raise QuarantineRefusedError(
                 lane,

@@ -134,8 +134,11 @@ class Replay:
             ledger = ledger_of(self._ledger, self.target, plan.lane.origin)
             outcome = ledger.commit(key, plan.read, plan.to, parked=plan.changes)
             if isinstance(outcome, Committed):
+                # The version tells this ring from earlier ones, as a
+                # repetition of which the queue would drop it.
                 bell = Doorbell(key.stream, plan.lane, ANY_TAIL, again=outcome.cursor.version)
                 return LaneReplayed(plan, rung=not self._doorbells.ring(self.target.name, [bell]))
+            # A delivery was faster, so the plan is of a state that is gone. The request still holds.
             plan = self._plan(plan.lane, self._look(plan.lane), plan.asked)
         raise ContendedCommitError(f"lane {plan.lane} of {self.target.name} is busy: try again")
 
@@ -304,6 +307,8 @@ class Replay:
 
     def _check_taken_over(self, lane: Lane, seen: Seen) -> None:
         owner = self._owners[lane.origin]
+        # The takeover, which is the lane's next delivery, would put
+        # the former owner's state in place of the replay.
         if owner is not None and not seen.is_taken_over:
             raise ReplayRefusedError(
                 f"lane {lane} was handed over to {owner.region}, which has not taken it over yet: deliver first "

@@ -75,6 +75,7 @@ class Restore:
         found = self.look(lane, sequence)
         now_ms = self._clock.now_ms()
         why = f"{found.proof}; {reason}" if reason else found.proof
+        # Before the deed: however this is interrupted, no record stands there that nobody answers for.
         self._log.note(Intervention(lane, sequence, by, why, now_ms, InterventionKind.RESTORED))
         # The wrong record is evidence, so it is kept beside the lane.
         if found.replaces:
@@ -151,6 +152,7 @@ class Restore:
         """Return the record that stands next in the log, unless that is far away."""
         page = self._log.read(lane, SequenceNumber(sequence + 1), records_max=1)
         found = page.records[0] if page.records else None
+        # A far item continues no lane, so it proves nothing of what stands before it.
         is_far = found is not None and found.sequence - sequence > limits.FAR_EVENTS
         return None if is_far else found
 

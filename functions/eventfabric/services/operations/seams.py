@@ -15,6 +15,7 @@ def seams_seen(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Sea
     name = StreamName(stream.name)
     marks = ledger.marks(name, lane.origin)
     mark, doubt = marks.of(lane.index), marks.doubt(lane.index, of=())
+    # A mark that exists and cannot be read may contradict what is to be restored or skipped.
     if doubt is not None:
         raise doubt
     seams = {Seam(mark.sequence, mark.chain)}

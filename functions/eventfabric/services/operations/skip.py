@@ -147,6 +147,7 @@ class Skip:
             for one in self._seen(lane)
             if start.sequence < one.sequence <= start.sequence + limits.FAR_EVENTS
         }
+        # As far as somebody saw the lane, and no further: beyond that nothing is known to be lost.
         last = max((one.sequence for one in seen), default=start.sequence)
         chains = {one.chain for one in seen if one.sequence == last and one.chain is not None}
         if len(chains) != 1:
@@ -169,6 +170,7 @@ class Skip:
         try:
             page = self._elsewhere[region]().read(lane, start, records_max=1, before=end)
         except LogError as error:
+            # What cannot be read there is not nothing: it may be the very event.
             raise SkipRefusedError(lane, start, f"{region} has something there: {error.reason}") from error
         except PortError as error:
             raise SkipRefusedError(

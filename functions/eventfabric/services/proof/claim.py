@@ -101,9 +101,8 @@ class Claim:
         """Take in the end of the trail. The lane's end is at `tail`."""
         at = trail.at.sequence
         if self._first is None and at == self._cursor.base and is_pin(trail.at.chain):
-            self._first = (
-                trail.first
-            )  # it ends in a skip: the record after that is compared with the cursor once it is read
+            # It ends in a skip: the record after that is compared with the cursor once it is read.
+            self._first = trail.first
         if at >= self.end:
             return
         if tail > at and trail.may_have_expired:
@@ -188,9 +187,8 @@ class Claim:
         if is_pin(seam.chain) and seam.chain != cursor.chain:
             return  # the record after the skip decides
         self._first = first
-        if (
-            seam.chain != cursor.chain
-        ):  # a cursor without a chain, too: there may be one only after an expired record
+        # A cursor without a chain, too: there may be one only after an expired record.
+        if seam.chain != cursor.chain:
             self._broken(f"what was handled up to {cursor.base} is not what the log has: other chains")
 
     def _except(self, record: Record) -> None:
@@ -253,6 +251,8 @@ class Claim:
                 continue
             for range_ in ranges:
                 if range_.holds(event.key, sequence):
+                    # What was dropped once may have come again by a replay, and
+                    # wait anew: the later word counts.
                     is_over = range_.of.kind is ExceptionKind.DISCARDED
                     if not (is_over and sequence in found):
                         found[sequence] = _named(replace(range_.of, sequence=sequence), record, events)
@@ -287,9 +287,8 @@ def exceptions_of(
             yield ExemptRange(key.key, key.rest.sequence, end, _behind(key, key.rest.place))
     for decided in settled:
         kind = _KINDS[decided.action]
-        if (
-            kind is ExceptionKind.EDITED or decided.sequence not in current
-        ):  # else it was dropped, then replayed, and waits again
+        # Else it was dropped, then replayed, and waits again.
+        if kind is ExceptionKind.EDITED or decided.sequence not in current:
             failure = decided.failure
             yield Exempt(
                 kind, decided.sequence, failure.error_type, decided.at_ms, failure.event_id, by=decided.by

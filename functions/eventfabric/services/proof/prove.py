@@ -106,6 +106,7 @@ class Prover:
             try:
                 claim = self._claim(subscription, standing, lane)
             except UndecodableItemError as error:
+                # Others are proven all the same: each subscription's state stands for itself.
                 unread.append(self._unread(subscription, lane, error))
             else:
                 claims += [claim] if claim else []

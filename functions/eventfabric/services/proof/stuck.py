@@ -47,6 +47,7 @@ def ahead_of(
     if record is not None and _has_expired(log, key, cursor, record, kept):
         detail = f"what is before {record.sequence} expired before it was delivered"
         wrong = None if skips_expired else (FindingKind.EXPIRED_UNREAD, detail)
+    # By the passes that saw the lane: the time in the record is what its producer's clock said.
     arrived_ms = mark.sightings.arrived_ms(
         cursor.sequence, hint_ms=now_ms if record is None else to_ms(record.time), quiet_ms=0, now_ms=now_ms
     )

@@ -207,6 +207,7 @@ class _Try:
     def _give_way(self, occupant: Record) -> None:
         """Go on after another's record, if it can be believed; else, and every few conflicts, have the tail read."""
         self._appender._contended.add(self._lane)
+        # At once, and without a longer wait each time: whoever waits finds its place taken again.
         reads = self._tries.lost_again()
         self._tail = occupant.tail if not reads and self._believes(occupant) else None
         if reads:

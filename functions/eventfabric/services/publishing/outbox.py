@@ -193,6 +193,7 @@ class OutboxAppend:
 
     def _meet(self, posting: Posting, occupant: Record) -> None:
         """Go on after a record that stands where ours was to go, if it continues the lane; else forget the tail."""
+        # What does not continue the lane may be a far item, and only a read of the lane's end can tell.
         tail = self._tails.pop((posting.table, posting.lane), None)
         if tail is not None and occupant.sequence == tail.sequence and occupant.extends(tail.chain):
             self._tails[posting.table, posting.lane] = occupant.tail

@@ -42,6 +42,8 @@ class Turn:
             if self._thread is None or self._thread == mine.thread:
                 self._thread, self._inside = mine.thread, inside
                 return True
+            # A gate of its own for each thread, closed until the turn is given
+            # to it: one gate for all would open to whoever is scheduled first.
             mine.gate.acquire()
             self._waiting.append(mine)
         until = monotonic() + timeout_seconds
@@ -62,6 +64,7 @@ class Turn:
     def pass_on(self) -> None:
         """End this thread's turn, if it has the turn."""
         with self._lock:
+            # A thread whose turn came too late has none, and must not end another's.
             if self._thread == get_ident():
                 self._give()
 

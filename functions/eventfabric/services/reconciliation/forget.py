@@ -13,6 +13,7 @@ from eventfabric.wire.ledger_commit import in_commits
 
 def are_forgotten(parked: Iterable[Parked], *, retention_seconds: int, now_ms: int) -> list[Parked]:
     """Select the dead keys whose texts are older than their stream keeps events."""
+    # An event was appended before it last failed, so it has expired if that was so long ago.
     oldest_ms = now_ms - 1000 * retention_seconds
     return [
         one
@@ -26,6 +27,7 @@ def forget(key: LaneKey, look: Look, old: Iterable[Parked], *, ledger: Ledger) -
     cursor, stood = look.cursor, dict(look.state.parked.get(ledger.region, {}))
     changes = [ParkedChange(one, replace(one, failure=one.failure.without_texts())) for one in old]
     for some in in_commits(changes):
+        # At the cursor's version, as every change of a lane: what a person decided meanwhile is not undone.
         outcome = ledger.commit(key, cursor, cursor.beside_after(cursor, stood, some), parked=some)
         if not isinstance(outcome, Committed):
             return False

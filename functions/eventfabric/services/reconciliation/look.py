@@ -50,6 +50,7 @@ class Look:
         return self.mark.sightings.arrived_ms(
             self.news_from,
             hint_ms=now_ms if waiting is None else to_ms(waiting.time),
+            # What the pass before did not see came after it, whatever its producer's clock says.
             quiet_ms=0 if self.before.shows(self.news_from) else self.seen_ms,
             now_ms=now_ms,
         )

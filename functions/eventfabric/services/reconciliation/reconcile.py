@@ -108,6 +108,7 @@ class Reconciler:
         """Return what all Regions that answer know of a subscription. Note it if this Region knew all of it."""
         name = SubscriptionName(subscription.name)
         standing = self._ports.ledger.standing(self._name, name)
+        # A Region that was lost and is back may not have been told yet that its lanes were handed over.
         elsewhere: list[Owner] = []
         all_answer = True
         for region in subscription.regions:

@@ -144,6 +144,8 @@ class Replica:
         wrong = wrong or self._other_chain(lane, verified, tail)
         if wrong is not None:
             return Examined(_at(mark, verified), tail, (*findings, wrong))
+        # Equal chains prove all records before them equal, by one comparison: no record of the origin is
+        # read.
         if verified.sequence == tail.sequence and (origin is None or _is_same(origin, verified)):
             return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
         found = self._missing(lane, mark, verified, tail, origin)
@@ -341,6 +343,7 @@ class Replica:
         """Return the finding, repaired by copying what is missing, if that is wanted and some Region has it."""
         if not self._repairs or found.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):
             return found
+        # The origin first: others may lack what was never replicated from it.
         sources = [found.lane.origin, *self._others]
         for source in dict.fromkeys(region for region in sources if region != self._region):
             try:
@@ -358,6 +361,8 @@ class Replica:
         while sequence < end:
             page = source.read(lane, sequence, records_max=limits.PAGE_RECORDS_MAX)
             for record in page.records:
+                # The source may itself be wrong: only what continues the
+                # records that were verified here is taken.
                 if record.sequence != sequence or not record.extends(chain):
                     return False
                 # A conditional put: nothing that stands here is overwritten.

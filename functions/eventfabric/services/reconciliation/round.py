@@ -60,6 +60,7 @@ class Round:
                 page = self._log.read(
                     lane, reached.sequence, records_max=limits.PAGE_RECORDS_MAX, before=mark.sequence
                 )
+                # A pass runs every few minutes, so each may spend only little on what was verified before.
                 self.left -= 1 + sum(map(_read_units, page.records))
                 for record in page.records:
                     broken = self._broken(record, reached, mark, expires=expires)

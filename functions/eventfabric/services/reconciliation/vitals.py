@@ -80,13 +80,13 @@ class Vitals:
             telemetry.gauge(Metric.KEYS_RETRYING, of.retrying, of=name)
             telemetry.gauge(Metric.KEYS_DEAD, of.dead, of=name)
             telemetry.gauge(Metric.CIRCUIT_OPEN, int(is_open), of=name)
-        if (
-            self._clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS
-        ):  # a metric that is not reported costs nothing
+        # Only if there is something to tell: a metric that is not reported costs nothing.
+        if self._clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS:
             telemetry.gauge(Metric.CLOCK_AHEAD, self._clock_ahead_ms / 1000, of=self._stream.name)
         unverified_seconds = 0 if self._verified_ms is None else (now_ms - self._verified_ms) / 1000
         if unverified_seconds > limits.ROUND_SECONDS:
             telemetry.gauge(Metric.OLDEST_ROUND, unverified_seconds, of=self._stream.name)
+        # Also the counts that are 0: an alarm could not tell silence from a pass that never ran.
         for metric, count in self._findings.items():
             telemetry.gauge(metric, count, of=self._stream.name)
         telemetry.add(Metric.PASSES_COMPLETED, of=self._stream.name)

@@ -192,10 +192,9 @@ class Watch:
         if oldest is None or cursor.is_replay:
             oldest = self._first(look.lane, look.news_from if cursor.is_replay else cursor.base)
         since_ms = look.arrived_ms(oldest, self._now_ms)
+        # Otherwise only its first doorbell tells where it begins.
         if cursor.version or look.subscription.definition.start == "earliest":
-            self._vitals.waits(
-                look.subscription.name, since_ms
-            )  # otherwise only its first doorbell tells where it begins
+            self._vitals.waits(look.subscription.name, since_ms)
         return since_ms
 
     def _unrung(self, look: Look, since_ms: int) -> Finding | None:
