@@ -46,6 +46,9 @@ class Visit(VisitedLane):
         before others. `has_failed`: the lane's last run ended with a call that failed.
         """
         super().__init__(context, key, state, deadline_ms=deadline_ms)
+        assert self.cursor.base <= self.cursor.sequence, (
+            "a cursor stands in the record that it names, or behind it"
+        )
         # A probe may try any key that retries, due or not.
         self.parking.look_due(2**62 if probes else self._soon_ms)
         self.commits_first = context.commits_first

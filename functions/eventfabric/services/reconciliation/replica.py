@@ -148,10 +148,10 @@ class Replica:
         # read.
         if verified.sequence == tail.sequence and (origin is None or _is_same(origin, verified)):
             return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
-        found = self._missing(lane, mark, verified, tail, origin)
-        if found is None:
+        missing = self._missing(lane, mark, verified, tail, origin)
+        if missing is None:
             return Examined(_at(mark, verified), tail, tuple(findings))
-        return self._stuck(found, mark, verified, tail, origin, findings)
+        return self._stuck(missing, mark, verified, tail, origin, findings)
 
     def _without_end(
         self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding], *, full: bool
@@ -188,7 +188,7 @@ class Replica:
 
     def _stuck(
         self,
-        found: Finding,
+        missing: Finding,
         mark: Mark,
         verified: Tail,
         tail: Tail,
@@ -201,8 +201,8 @@ class Replica:
         marked = replace(_at(mark, verified), end=verified.sequence, since_ms=since_ms)
         # A lane with a gap is mended up to what stands behind that; a whole one up to its origin's end.
         end = origin.sequence if origin is not None and verified.sequence == tail.sequence else tail.sequence
-        mended = self._mended(found, verified, end)
-        if mended.is_repaired and found.kind is FindingKind.REPLICATION_STALL:
+        mended = self._mended(missing, verified, end)
+        if mended.is_repaired and missing.kind is FindingKind.REPLICATION_STALL:
             marked = replace(marked, end=end)  # the stall goes on until something comes that was not copied
         return Examined(marked, tail, (*findings, mended))
 

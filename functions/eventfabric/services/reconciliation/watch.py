@@ -78,12 +78,12 @@ class Watch:
             yield from self._expired(look, oldest, replica, bells, repair=repair)
             return
         yield from self._expiring(look, oldest, parked)
-        found = self._standing_still(look, parked, oldest, since_ms)
-        if found is not None:
+        finding = self._standing_still(look, parked, oldest, since_ms)
+        if finding is not None:
             if repair:
-                bells.add(look, found)
+                bells.add(look, finding)
             else:
-                yield found
+                yield finding
 
     def _dead(self, look: Look, parked: list[Parked]) -> Iterator[Finding]:
         """Report dead letters, and how many events wait behind them."""
