@@ -1,4 +1,4 @@
-"""What moto works out anew for each request is remembered, and comes out the same; polls of nothing make no request."""
+"""Look-ups of moto are remembered, and come out the same; polls of what is empty make no request."""
 
 from collections.abc import Iterator
 from typing import Any
