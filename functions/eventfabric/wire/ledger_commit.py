@@ -165,6 +165,7 @@ class CommitRequest:
         actions = writes_count + len(self.others) + 1
         of_state = [*(request for _, request in self.others), self.cursor]
         size = sum(item_bytes(one.get("Item", {})) for one in of_state)
+        # The service would refuse it each time, with an error that names neither key nor write.
         if actions > limits.TRANSACTION_ACTIONS_MAX or size > limits.TRANSACTION_BYTES_MAX:
             raise RefusedError(
                 "commit",

@@ -60,6 +60,8 @@ def from_items(items: list[Item]) -> Marks:
         part = part_of_marks(item)
         subscription = part.partition("/")[2]
         try:
+            # Part by part: what is spoilt must not cost the memory of all other lanes, nor stop their
+            # publishers.
             versions[part] = fields.whole(item, "v")
             if subscription:
                 for index, stood_at in _lanes(item, part, _decode_cursors).items():

@@ -24,6 +24,7 @@ def to_item(record: Record, row: Row) -> Item:
     item = once_key(record.lane.origin, source, event_id)
     item["l"] = {"S": str(record.lane)}
     item["s"] = {"N": str(record.sequence)}
+    # Digests, and not the record's place alone: they tell what differs even once the record has expired.
     item["f"] = {"B": b"".join(_digests(row))}
     # The note goes when its record goes: after that, the same id may be published again.
     if record.expires_at is not None:

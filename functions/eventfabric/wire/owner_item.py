@@ -24,6 +24,7 @@ def to_item(stream: StreamName, subscription: SubscriptionName, owner: Owner) ->
     """Encode a handover, which the Region `owner.by` writes."""
     item = owner_key(stream, subscription, owner.by, owner.origin)
     item["f"] = {"S": msgspec.json.encode(owner).decode()}
+    # Outside the JSON as well, because a condition can compare nothing within it.
     item["v"] = {"N": str(owner.version)}
     return item
 

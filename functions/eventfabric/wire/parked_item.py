@@ -52,6 +52,7 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
     if any(place.replay for place in parked.waiting):
         item["y"] = {"B": msgspec.msgpack.encode(_replay_runs(parked.waiting))}
     if parked.rest is not None:
+        # Its end is the cursor's, and is not stored here: so nothing is written as events come to wait.
         rest = parked.rest
         numbers = (rest.base, rest.sequence, rest.replay_from, rest.replay_until)
         item["b"] = {"B": msgspec.msgpack.encode(numbers)}
