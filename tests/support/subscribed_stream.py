@@ -156,7 +156,7 @@ class SubscribedStream(MemoryFabric):
         return Deliverer(
             self.subscription,
             self.stream,
-            ports=faults.ports(self.ports()),
+            ports=faults.ports(replace(self.ports(), log_of=lambda stream: self.log)),
             handler=faults.handler(handler or self.handler),
             telemetry=self.telemetry,
             side_by_side=side_by_side,
