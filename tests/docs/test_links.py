@@ -1,4 +1,7 @@
-"""Owns that pages lead somewhere: every link has its file and heading, and every path that a page names exists."""
+"""Owns that pages lead somewhere: every link has its file and heading, and every path that a page names exists.
+
+And that the first page, from which all others are reached, stays short.
+"""
 
 from pathlib import Path
 from re import findall
@@ -46,3 +49,11 @@ def test_links_and_paths_are_seen_where_they_stand() -> None:
     guarantees = prose(ROOT / "docs/guarantees.md")
     assert "regions.md#failover" in findall(LINK, guarantees)
     assert "tests/simulation/test_append_properties.py" in findall(PATH, guarantees)
+
+
+def test_the_readme_is_read_in_a_few_minutes_and_leads_to_every_page() -> None:
+    readme = ROOT / "README.md"
+    assert len(readme.read_text(encoding="utf-8").split()) < 700
+    linked = {ROOT / link for link in findall(LINK, prose(readme))}
+    guides = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    assert [name_of(page) for page in guides if page != readme and page not in linked] == []

@@ -1,0 +1,269 @@
+"""The Python of every page runs as it stands there, on a local fabric of the sample's definition."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from eventfabric import Delivery, Event
+from eventfabric.local import LocalFabric
+from eventfabric.testing.idempotency.report import HandlersReport
+from subscribers import tables
+from subscribers.billing import CardRefused
+from tests.docs.pages import blocks, living_pages
+from tests.docs.test_house_style import ROOT, name_of
+from tests.support.command_line import local_up
+
+DEFINITION = ROOT / "infra/fabric.toml"
+HOME = "us-east-1"
+SERVER = "http://127.0.0.1:4599"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The one Python block of a page that has certain words."""
+
+    page: str
+    words: str
+
+    def is_in(self, text: str) -> bool:
+        return self.words in text
+
+    def run(self, *, endpoint: str = "") -> dict[str, Any]:
+        """Run it as a module, at a server's endpoint instead of the one it names; returns what it defines."""
+        (text,) = (text for text in blocks(ROOT / self.page, "python") if self.is_in(text))
+        if endpoint:
+            text = text.replace(SERVER, endpoint)
+        defined: dict[str, Any] = {"__name__": "sample"}
+        exec(compile(text, self.page, "exec"), defined)
+        return defined
+
+
+SAMPLES: list[Sample] = []
+"""Those that tests of this file run."""
+
+
+def runs(page: str, words: str) -> pytest.MarkDecorator:
+    """Hand a test the sample that it runs."""
+    SAMPLES.append(Sample(page, words))
+    return pytest.mark.parametrize("sample", [SAMPLES[-1]], ids=[page])
+
+
+@pytest.mark.parametrize("page", living_pages(), ids=name_of)
+def test_every_python_block_is_run_by_one_test_here(page: Path) -> None:
+    known = [sample for sample in SAMPLES if sample.page == name_of(page)]
+    there = blocks(page, "python")
+    assert [text for text in there if sum(sample.is_in(text) for sample in known) != 1] == []
+    assert len(there) == len(known)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what a user's program finds: credentials, and the definition in the folder that it runs in."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def shop(account: None) -> Iterator[LocalFabric]:
+    with LocalFabric(DEFINITION) as fabric:
+        tables.make(fabric)
+        yield fabric
+
+
+def assert_handled(fabric: LocalFabric, **counts: int) -> None:
+    """Settle, and hold how many events each of these subscriptions has handled, and that it refused none."""
+    fabric.settle(timers=True)
+    assert {name: len(fabric.subscription(name).handled()) for name in counts} == counts
+    for name in counts:
+        proofs = fabric.subscription(name).prove()
+        assert [exception for proof in proofs for exception in proof.exceptions] == []
+        assert all(proof.is_proven for proof in proofs)
+
+
+def make_table(fabric: LocalFabric, name: str) -> None:
+    fabric.client("dynamodb", HOME).create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def rows(fabric: LocalFabric, table: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = fabric.client("dynamodb", HOME).scan(TableName=table)["Items"]
+    return found
+
+
+@runs("README.md", "receipt = fabric.publish")
+def test_publish(sample: Sample, shop: LocalFabric, capsys: pytest.CaptureFixture[str]) -> None:
+    sample.run()
+    lane, sequence, event_id = capsys.readouterr().out.split()
+    assert (lane.startswith("us-east-1/0."), sequence, len(event_id)) == (True, "0", 36)
+    assert_handled(shop, billing=1)
+
+
+@runs("docs/publish.md", "receipt = fabric.publish(\n")
+def test_publish_one_event(sample: Sample, shop: LocalFabric, capsys: pytest.CaptureFixture[str]) -> None:
+    sample.run()
+    assert capsys.readouterr().out.split()[1] == "0"
+    assert_handled(shop, shipping=1)
+
+
+@runs("docs/publish.md", "publish_many")
+def test_publish_many_events(sample: Sample, shop: LocalFabric, capsys: pytest.CaptureFixture[str]) -> None:
+    sample.run()
+    assert capsys.readouterr().out == "0\n"
+    assert_handled(shop, shipping=201)
+
+
+@runs("docs/publish.md", "AsyncFabric")
+def test_publish_from_asyncio(sample: Sample, shop: LocalFabric, capsys: pytest.CaptureFixture[str]) -> None:
+    sample.run()
+    assert capsys.readouterr().out == "1\n"
+    assert_handled(shop, shipping=2)
+
+
+@runs("docs/publish.md", "fabric.transaction()")
+def test_publish_together_with_a_write(sample: Sample, shop: LocalFabric) -> None:
+    make_table(shop, "my-orders")
+    sample.run()
+    assert rows(shop, "my-orders") == [{"id": {"S": "A-1"}}]
+    assert_handled(shop, billing=1)
+
+
+@runs("docs/publish.md", "once=True")
+def test_publish_once(sample: Sample, shop: LocalFabric) -> None:
+    sample.run()
+    assert_handled(shop, shipping=1)
+
+
+@runs("docs/regions.md", "failover=")
+def test_publish_with_a_region_to_turn_to(sample: Sample, shop: LocalFabric) -> None:
+    sample.run()
+    assert_handled(shop, shipping=1, analytics=4)
+
+
+@runs("docs/testing.md", "endpoint_url=")
+def test_publish_to_a_server(sample: Sample, tmp_path: Path, account: None) -> None:
+    with local_up(tmp_path, "--no-deliver") as endpoint:
+        fabric = sample.run(endpoint=endpoint)["fabric"]
+        assert fabric.publish("orders", key="customer-17", type="PaymentReceived").sequence == 1
+
+
+@runs("README.md", "def charge(")
+def test_subscribe(sample: Sample) -> None:
+    handlers = {"billing": sample.run()["charge"]}
+    with LocalFabric(DEFINITION, handlers=handlers) as fabric:
+        make_table(fabric, "charges")
+        order = {"order": "A-1", "total_cents": 2}
+        fabric.region(HOME).publish("orders", key="c", type="OrderPlaced", data=order)
+        fabric.settle()
+        assert rows(fabric, "charges") == [{"id": {"S": "A-1"}, "cents": {"N": "2"}}]
+
+
+@runs("docs/subscribe.md", "def send_receipt(")
+def test_subscribe_to_events(sample: Sample, capsys: pytest.CaptureFixture[str]) -> None:
+    handlers = {"shipping": sample.run()["send_receipt"]}
+    with LocalFabric(DEFINITION, handlers=handlers) as fabric:
+        fabric.region(HOME).publish("orders", key="c", type="PaymentReceived", data={"order": "A-1"})
+        fabric.settle()
+    assert capsys.readouterr().out == "c PaymentReceived A-1\n"
+
+
+@runs("docs/subscribe.md", "def count(")
+def test_subscribe_in_a_transaction(sample: Sample) -> None:
+    handlers = {"billing": sample.run()["count"]}
+    with LocalFabric(DEFINITION, handlers=handlers) as fabric:
+        make_table(fabric, "totals")
+        for number in range(3):
+            order = {"order": f"A-{number}", "total_cents": 5}
+            fabric.region(HOME).publish("orders", key="c", type="OrderPlaced", data=order)
+        fabric.settle()
+        assert rows(fabric, "totals") == [{"id": {"S": "all"}, "cents": {"N": "15"}}]
+
+
+class Payments:
+    """The other side of the page's step: it loses its first reply."""
+
+    def __init__(self) -> None:
+        self.charges: dict[str, str] = {}
+
+    def find(self, *, idempotency_key: str) -> str | None:
+        return self.charges.get(idempotency_key)
+
+    def charge(self, data: object, *, idempotency_key: str) -> str:
+        first = not self.charges
+        self.charges[idempotency_key] = f"charge {len(self.charges)}"
+        if first:
+            raise TimeoutError
+        return self.charges[idempotency_key]
+
+
+@runs("docs/subscribe.md", "delivery.once")
+def test_subscribe_with_a_step(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    my_shop = ModuleType("my_shop")
+    vars(my_shop)["payments"] = payments = Payments()
+    monkeypatch.setitem(sys.modules, "my_shop", my_shop)
+    handlers = {"billing": sample.run()["charge_card"]}
+    with LocalFabric(DEFINITION, handlers=handlers) as fabric:
+        make_table(fabric, "receipts")
+        fabric.region(HOME).publish("orders", key="c", type="OrderPlaced", id="e1")
+        fabric.settle(timers=True)
+        (key,) = payments.charges
+        assert rows(fabric, "receipts") == [{"id": {"S": key}, "charge": {"S": "charge 0"}}]
+    assert key.startswith("orders/billing/step/charge/")
+    assert key.endswith("/e1")
+
+
+@runs("docs/regions.md", "@move.late")
+def test_subscribe_to_late_events(sample: Sample) -> None:
+    with LocalFabric(DEFINITION, handlers={"shipping": sample.run()["move"]}) as fabric:
+        tables.make(fabric)
+        fabric.region(HOME).publish("orders", key="a", type="PaymentReceived")
+        fabric.settle()
+        assert len(fabric.subscription("shipping").handled()) == 1
+
+
+class ProviderTimeoutError(CardRefused):
+    """Permanent by the sample's definition: the event is a dead letter at once."""
+
+
+@runs("docs/failures.md", "operations.dead_letters")
+def test_redrive(sample: Sample, account: None) -> None:
+    errors: dict[str, type[Exception]] = {"a": ProviderTimeoutError, "b": CardRefused}
+
+    def refuse(event: Event, delivery: Delivery) -> None:
+        if delivery.attempt == 1:
+            raise errors[event.key]
+
+    with LocalFabric(DEFINITION, handlers={"billing": refuse}) as fabric:
+        for key in errors:
+            fabric.region(HOME).publish("orders", key=key, type="OrderPlaced")
+        fabric.settle()
+        sample.run()
+        fabric.settle()
+        (left,) = fabric.subscription("billing").dead_letters()
+        assert left.parked.key == "b"
+
+
+@runs("docs/testing.md", "local_fabric:")
+def test_test(sample: Sample, local_fabric: LocalFabric) -> None:
+    sample.run()["test_an_order_is_charged_once"](local_fabric)
+
+
+@runs("docs/testing.md", "simulate_handlers")
+@pytest.mark.eventfabric_simulation(setup="subscribers.tables:make")
+def test_simulate_handlers(
+    sample: Sample, simulate_handlers: Callable[..., HandlersReport], request: pytest.FixtureRequest
+) -> None:
+    test = sample.run()["test_a_repeated_event_changes_nothing"]
+    (mark,) = test.pytestmark
+    marked = request.node.get_closest_marker("eventfabric_simulation")
+    assert (mark.name, mark.kwargs) == (marked.name, marked.kwargs)
+    test(simulate_handlers)
