@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from eventfabric.definition.file import handler_folders, read_definition
 from eventfabric.definition.schema import Definition
-from eventfabric.errors import EventFabricError
+from eventfabric.errors import EventFabricError, MissingExtraError
+from eventfabric.extras import needing
 from eventfabric.topology import Topology
 from infra.imports import check_imports
 from infra.node import choose_node
@@ -43,8 +44,12 @@ class Staged:
 def main() -> int:
     """Synthesise the app. If the definition cannot be deployed: a message on standard error, and exit code 1."""
     choose_node()
-    import aws_cdk as cdk
-
+    try:
+        with needing("infra", "the deployment"):
+            import aws_cdk as cdk
+    except MissingExtraError as error:
+        print(f"cannot be deployed: {error}", file=sys.stderr)
+        return 1
     from infra.checks import check_regions, signing_configs
     from infra.extensions import extension_beside
 
@@ -75,8 +80,9 @@ def main() -> int:
 
 def declare(app: "cdk.App", definition: Definition, staged: Staged) -> Any:
     """Declare all stacks of the definition, and check them against the AwsSolutions rules. Returns a FabricStacks."""
-    import aws_cdk as cdk
-    import cdk_nag
+    with needing("infra", "the deployment"):
+        import aws_cdk as cdk
+        import cdk_nag
 
     from infra.checks import signing_configs
     from infra.fabric import FabricStacks

@@ -46,6 +46,7 @@
     ├── SkipRefusedError             a lane must not go on past what is missing; nothing is changed
     ├── RestoreRefusedError          a record must not be put back, or is not proven to belong there; nothing is changed
     ├── SettingError                 an argument that configures something is out of its bounds
+    ├── MissingExtraError            a package that an extra of this library brings is not installed
     ├── FailoverError                lanes cannot be handed over as requested
     ├── ChangedDeliverError          a lane stops: `deliver` became "everywhere" where one Region delivers for all
     ├── BackfillError                a backfill cannot be done as requested; lists all problems
@@ -445,6 +446,16 @@ class SettingError(EventFabricError):
 
     def __init__(self, name: str, found: object, allowed: str) -> None:
         super().__init__(f"{name}: found {found!r:.80}, allowed: {allowed}")
+
+
+class MissingExtraError(EventFabricError, ImportError):
+    """A package that an extra of this library brings is not installed."""
+
+    def __init__(self, user: str, package: str, *, extra: str) -> None:
+        self.package, self.extra = package, extra
+        super().__init__(
+            f"{user} needs {package}, which is not installed: pip install 'eventfabric[{extra}]'"
+        )
 
 
 class HandlersFailError(EventFabricError):

@@ -12,10 +12,10 @@ from contextlib import closing
 from functools import partial
 from itertools import count
 
+from eventfabric.cli.seed_progress import progress
 from eventfabric.testing.simulation.hunt import hunt
 from eventfabric.testing.simulation.kept import Kept, chosen, keep, write
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.progress import progress
 from eventfabric.testing.simulation.summary import Summary
 from eventfabric.testing.simulation.trial import Outcome
 from eventfabric.testing.simulation.worker import ends_in_order

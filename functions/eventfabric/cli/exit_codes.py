@@ -10,6 +10,7 @@ from eventfabric.errors import (
     FailoverError,
     IndeterminateTransactionError,
     InvalidEventError,
+    MissingExtraError,
     PortError,
     PublishFailedError,
     QuarantineRefusedError,
@@ -31,9 +32,10 @@ INTERRUPTED: Final = 130
 CLOSED_PIPE: Final = 141
 
 HELP: Final = f"""Exit codes: 0 success; {NOT_SO} a negative result, or only part could be done (the message says what);
-{BAD_INPUT} wrong arguments, files or names; {NO_ANSWER} a service gave no answer or denied one, so nothing is known;
-{STUCK} only of `prove`: everything is proven, but a lane is stuck; {SKIPPED} only of `prove`: everything that is there
-is proven, but lost events were skipped; {DEFECT} a defect of this program (EVENTFABRIC_TRACEBACK=1 shows where);
+{BAD_INPUT} wrong arguments, files or names, or a missing extra; {NO_ANSWER} a service gave no answer or denied one,
+so nothing is known; {STUCK} only of `prove`: everything is proven, but a lane is stuck; {SKIPPED} only of `prove`:
+everything that is there is proven, but lost events were skipped;
+{DEFECT} a defect of this program (EVENTFABRIC_TRACEBACK=1 shows where);
 {INTERRUPTED} interrupted; {CLOSED_PIPE} the reader of the output has gone."""
 
 _WRONG_QUESTIONS: Final = (
@@ -41,6 +43,7 @@ _WRONG_QUESTIONS: Final = (
     DefinitionError,
     FailoverError,
     InvalidEventError,
+    MissingExtraError,
     QuarantineRefusedError,
     ReplayRefusedError,
     RestoreRefusedError,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eventfabric.cli.connection import Definition, Json
-from eventfabric.cli.output import complain, say, show_json
+from eventfabric.cli.output import say, show_json
+from eventfabric.extras import needing
 
 if TYPE_CHECKING:
     from eventfabric.testing.local.fabric import LocalFabric
@@ -39,11 +40,8 @@ def up(
 
     Then: aws --endpoint-url http://127.0.0.1:4599 --region us-east-1 dynamodb scan --table-name shop-orders
     """
-    try:
+    with needing("local", "the local fabric"):
         from eventfabric.testing.local.server import serve
-    except ModuleNotFoundError as error:
-        complain(f"{error.name} is not installed: pip install 'eventfabric[local]'")
-        raise typer.Exit(1) from error
     from eventfabric.definition.file import handler_folders
     from eventfabric.sdk.subscriber import load_handler
     from eventfabric.settings import definition_path

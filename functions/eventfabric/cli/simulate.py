@@ -99,7 +99,6 @@ def simulate(
 
     Example: eventfabric simulate --subscription shipping --seeds 0.. --minutes 10 --json
     """
-    _need_extra()
     from eventfabric.definition.file import read_definition
     from eventfabric.errors import HandlerError, HandlersFailError
     from eventfabric.settings import definition_path
@@ -142,16 +141,6 @@ def simulate(
         raise typer.Exit(130)
 
 
-def _need_extra() -> None:
-    try:
-        import eventfabric.testing.idempotency  # noqa: F401  whether it can be imported is what is asked
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("greenlet", "moto"):
-            raise
-        complain(f"{error.name} is not installed: pip install 'eventfabric[local]'")
-        raise typer.Exit(1) from error
-
-
 def _as_given(
     definition: Path | None,
     events: Path | None,
@@ -190,9 +179,9 @@ def _hunted(
     out: Path,
     shrinks: bool,
 ) -> "HandlersReport":
+    from eventfabric.cli.seed_progress import progress
     from eventfabric.testing.idempotency.hunting import run_in_processes
     from eventfabric.testing.simulation.hunt import seed_range
-    from eventfabric.testing.simulation.progress import progress
     from eventfabric.testing.simulation.worker import ends_in_order
 
     try:

@@ -28,6 +28,7 @@ from eventfabric.definition.schema import (
     Stream,
     Subscription,
 )
+from eventfabric.extras import needing
 
 _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("fabric", FabricSection),
@@ -129,7 +130,8 @@ def shown(value: object) -> str:
 
 def json_schema() -> dict[str, object]:
     """Make the JSON Schema 2020-12 of the file, for editors."""
-    from pydantic import TypeAdapter  # only whoever makes the schema needs it
+    with needing("cli", "the JSON Schema"):
+        from pydantic import TypeAdapter
 
     whole = TypeAdapter(Definition).json_schema()
     choices = {name: whole["$defs"].pop(name) for name, kind in [*whole["$defs"].items()] if "enum" in kind}

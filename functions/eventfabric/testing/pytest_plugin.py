@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventfabric.errors import SettingError
+from eventfabric.extras import needing
 from eventfabric.settings import definition_path
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ _DEFINITION_HELP = (
 def local_fabric(request: pytest.FixtureRequest) -> "Iterator[LocalFabric]":
     """Provide a local fabric of the project's definition. `@pytest.mark.eventfabric(...)` gives its arguments."""
     # Importing moto takes a second: only tests that use it pay for that.
-    from eventfabric.testing.local.fabric import LocalFabric
+    with needing("local", "the fixture local_fabric"):
+        from eventfabric.testing.local.fabric import LocalFabric
 
     definition, arguments = _arguments(request, "eventfabric", LocalFabric)
     with LocalFabric(definition, **arguments) as fabric:

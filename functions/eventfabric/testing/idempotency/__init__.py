@@ -7,8 +7,11 @@ Runs without faults show the correct result, so nobody has to state it. Effects 
 not judged.
 """
 
-from eventfabric.testing.idempotency.outside import Outside
-from eventfabric.testing.idempotency.report import HandlersReport
-from eventfabric.testing.idempotency.trials import HandlerTrials
+from eventfabric.extras import needing
+
+with needing("local", "the simulation of handlers"):
+    from eventfabric.testing.idempotency.outside import Outside
+    from eventfabric.testing.idempotency.report import HandlersReport
+    from eventfabric.testing.idempotency.trials import HandlerTrials
 
 __all__ = ["HandlerTrials", "HandlersReport", "Outside"]
