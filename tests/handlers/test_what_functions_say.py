@@ -27,6 +27,7 @@ from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults
 from tests.handlers.test_bad_messages import BAD, deliver, message, ring_timers
 from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions
+from tests.support.messages import TextWith, missing_from, raises_with
 from tests.support.socket_server import endpoint, error
 
 SETTINGS: Final = {
@@ -55,33 +56,35 @@ class Refusals:
         """Nothing."""
 
 
-def said(world: InvokedFunctions) -> list[dict[str, Any]]:
+def log_lines(world: InvokedFunctions) -> list[dict[str, Any]]:
     return [json.loads(line) for line in world.logs.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(
-    ("changed", "reason"),
+    ("changed", "facts"),
     [
-        ({"body": BAD["a stream that is not"]}, "found stream other, allowed: orders"),
+        ({"body": BAD["a stream that is not"]}, ["stream other", "allowed: orders"]),
         (
             {"body": BAD["a lane beyond the last"]},
-            "found lane us-east-1/0.4, allowed: us-east-1/0.0 to 0.3",
+            ["lane us-east-1/0.4", "us-east-1/0.0 to 0.3"],
         ),
-        ({"receiptHandle": None}, "found no receiptHandle"),
-        ({"body": None}, "found no body"),
-        ({"body": "", "receiptHandle": 7}, "found no body, receiptHandle"),
+        ({"receiptHandle": None}, ["receiptHandle"]),
+        ({"body": None}, ["body"]),
+        ({"body": "", "receiptHandle": 7}, ["body, receiptHandle"]),
         (
             {"attributes": {"ApproximateReceiveCount": "0"}},
-            "found no number as ApproximateReceiveCount, allowed: 1 or more",
+            ["ApproximateReceiveCount", "1 or more"],
         ),
     ],
 )
-def test_a_refused_message_is_logged_with_its_id_and_the_reason(changed: dict[str, Any], reason: str) -> None:
+def test_a_refused_message_is_logged_with_its_id_and_the_reason(
+    changed: dict[str, Any], facts: list[str]
+) -> None:
     world = InvokedFunctions()
     assert deliver(world, message(7, **changed)) == ["m7"]
-    (line,) = said(world)
+    (line,) = log_lines(world)
     assert (line["level"], line["message"]) == ("ERROR", "a message is not a doorbell")
-    assert (line["message_id"], line["reason"]) == ("m7", f"not a doorbell: {reason}")
+    assert (line["message_id"], line["reason"]) == ("m7", TextWith("not a doorbell", *facts))
 
 
 def test_a_refused_message_counts_for_its_subscription_else_for_its_queue() -> None:
@@ -93,13 +96,13 @@ def test_a_refused_message_counts_for_its_subscription_else_for_its_queue() -> N
     assert refusals.of == {"all": 1, "shop-all-timers": 1, "unknown": 1, "q" * 80: 1}
 
 
-def test_metrics_that_cannot_be_written_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_that_cannot_be_written_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     world = InvokedFunctions()
     runtime = world.runtime("all")
     telemetry = EmfTelemetry(fabric="shop", subscription="all", logger=runtime.logger)
     monkeypatch.setattr(telemetry, "flush", lambda: [][0])
     replace(runtime, telemetry=telemetry).flush()
-    (line,) = said(world)
+    (line,) = log_lines(world)
     assert (line["level"], line["message"]) == ("ERROR", "metrics were not written")
     assert line["exception_name"] == "IndexError"
 
@@ -205,22 +208,22 @@ def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
 @pytest.mark.parametrize(
     ("event", "found"),
     [
-        ({}, "found no records"),
-        ([], "found no records"),
-        ({"Records": {}}, "found no records"),
-        ({"Records": [{"messageId": ""}]}, "found a message without an id"),
-        ({"Records": [7]}, "found a message without an id"),
+        ({}, "no records"),
+        ([], "no records"),
+        ({"Records": {}}, "no records"),
+        ({"Records": [{"messageId": ""}]}, "without an id"),
+        ({"Records": [7]}, "without an id"),
     ],
 )
 def test_an_event_of_no_queue_is_refused_as_such(event: Any, found: str) -> None:
     with (
         using(InvokedFunctions().runtime("all")),
-        pytest.raises(UndecodableMessageError, match=f"{found}, allowed: an event of an SQS queue"),
+        raises_with(UndecodableMessageError, found, "SQS"),
     ):
         handlers.deliver.handle(event, Context())  # type: ignore[arg-type]
 
 
-def test_a_stream_record_that_is_not_the_log_s_is_told_with_the_reason() -> None:
+def test_a_stream_record_that_is_not_the_log_s_is_logged_with_the_reason() -> None:
     world = InvokedFunctions()
     world.fabric.publish("orders", key="a", type="Placed")
 
@@ -228,30 +231,30 @@ def test_a_stream_record_that_is_not_the_log_s_is_told_with_the_reason() -> None
         record["dynamodb"]["NewImage"]["pk"] = {"S": "mars-north-1/0.1"}
 
     assert world.relay(elsewhere) == {"batchItemFailures": []}
-    (line,) = said(world)
+    (line,) = log_lines(world)
     assert (line["level"], line["message"]) == ("ERROR", "a stream record is not the log's")
-    assert line["reason"].endswith("found lane mars-north-1/0.1, allowed: one of us-east-1")
+    assert missing_from(line["reason"], "lane mars-north-1/0.1", US) == []
 
 
-def test_doorbells_that_could_not_be_sent_are_told_with_their_place_in_the_stream() -> None:
+def test_doorbells_that_could_not_be_sent_are_logged_with_their_place_in_the_stream() -> None:
     world = InvokedFunctions(
         faults=Faults(lambda name, *_: Fault.LOST_REQUEST if name == "doorbells.ring" else None)
     )
     world.fabric.publish("orders", key="a", type="Placed")
     answer = world.relay()
-    (line,) = said(world)
+    (line,) = log_lines(world)
     assert (line["level"], line["message"]) == ("WARNING", "doorbells could not be sent and come again")
     assert line["positions"] == [failure["itemIdentifier"] for failure in answer["batchItemFailures"]] != []
 
 
-def test_a_lane_that_is_rung_again_is_told_with_the_reason() -> None:
+def test_a_lane_that_is_rung_again_is_logged_with_the_reason() -> None:
     world = InvokedFunctions(
         faults=Faults(lambda name, *_: Fault.THROTTLED if name == "ledger.state" else None)
     )
     receipt = world.fabric.publish("orders", key="a", type="Placed")
     world.relay()
     world.deliver()
-    (line,) = said(world)
+    (line,) = log_lines(world)
     assert (line["level"], line["message"]) == ("WARNING", "a lane is rung again")
     assert (line["subscription"], line["lane"], line["tail"]) == ("all", str(receipt.lane), 1)
     assert line["reason"].startswith("ledger.state: ")

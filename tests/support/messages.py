@@ -10,6 +10,10 @@ import pytest
 _Error = TypeVar("_Error", bound=BaseException)
 
 
+def _whole(fact: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)(?<!\d[.,]){re.escape(fact)}(?!\w)(?![.,]\d)")
+
+
 class TextWith(str):
     """A text that equals every text with these facts: names, numbers, and numbers with their unit.
 
@@ -29,7 +33,7 @@ class TextWith(str):
             return NotImplemented
         rest = str(other)
         for fact in self.facts:
-            rest, count = re.subn(rf"(?<!\w)(?<!\d[.,]){re.escape(fact)}(?!\w)(?![.,]\d)", "", rest)
+            rest, count = _whole(fact).subn("", rest)
             if not count:
                 return False
         return not re.search(r"\d", rest)
@@ -42,6 +46,11 @@ class TextWith(str):
 
     def __repr__(self) -> str:
         return f"text with {', '.join(repr(fact) for fact in self.facts)}"
+
+
+def missing_from(text: str, *facts: object) -> list[str]:
+    """Return those facts that a text lacks. It may say more, and have other numbers."""
+    return [str(fact) for fact in facts if not _whole(str(fact)).search(text)]
 
 
 @contextmanager

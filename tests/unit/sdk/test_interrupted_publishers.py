@@ -57,7 +57,7 @@ def test_wherever_an_interruption_meets_a_publisher_no_event_is_lost_twice_or_ha
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), asyncio.CancelledError(), ValueError("x")])
-def test_events_that_are_refused_are_told_however_the_block_ends(
+def test_events_that_are_refused_are_reported_however_the_block_ends(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop = HeldUpProducer(workers=1, before=refused)
@@ -69,7 +69,7 @@ def test_events_that_are_refused_are_told_however_the_block_ends(
     assert "2 events were not published" in caplog.text
 
 
-def test_a_generator_that_is_dropped_tells_what_its_publisher_could_not_publish(
+def test_a_generator_that_is_dropped_reports_what_its_publisher_could_not_publish(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     shop = HeldUpProducer(workers=1, before=refused)
@@ -109,7 +109,7 @@ def test_a_signal_during_the_last_flush_does_not_hide_what_is_lost(
     slow = Slow(error)
     exits.opened(slow)
     exits._end()
-    assert "20 events were not published before the process ended" in capsys.readouterr().err
+    assert "20 events were not published" in capsys.readouterr().err
 
 
 def test_a_cancelled_program_does_not_wait_behind_calls_that_wait_for_room(

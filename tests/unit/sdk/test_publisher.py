@@ -307,14 +307,23 @@ def test_what_is_not_of_the_type_asked_for_is_refused_like_any_other_bad_value(w
 
 def test_wrong_input_is_refused_with_what_and_what_is_allowed() -> None:
     fabric = PublishedLog().fabric
-    with pytest.raises(UnknownNameError, match="'order'; there are: local, orders"):
+    with pytest.raises(UnknownNameError, match=r"'order'.* local, orders") as unknown:
         fabric.publish("order", key="a", type="Placed")
-    with pytest.raises(
-        WrongRegionError, match="stream local is not in Region us-east-1; it is in: eu-west-1"
-    ):
+    assert (unknown.value.kind, unknown.value.name, unknown.value.known) == (
+        "stream",
+        "order",
+        ("local", "orders"),
+    )
+    with pytest.raises(WrongRegionError, match=r"stream local .* us-east-1.* eu-west-1") as wrong:
         fabric.publish("local", key="a", type="Placed")
-    with pytest.raises(EventTooLargeError, match="bytes encoded, allowed: at most"):
+    assert (wrong.value.subject, wrong.value.region, wrong.value.allowed) == (
+        "stream local",
+        "us-east-1",
+        ("eu-west-1",),
+    )
+    with pytest.raises(EventTooLargeError, match="at most") as large:
         fabric.publish("orders", key="a", type="Placed", data="x" * RECORD_PAYLOAD_BYTES_MAX)
+    assert [problem.path for problem in large.value.problems] == ["event"]
     with pytest.raises(InvalidEventError, match="finite"):
         fabric.publish("orders", key="a", type="Placed", data={"n": [1.0, float("nan")]})
     with pytest.raises(InvalidEventError, match="found object"):

@@ -17,6 +17,7 @@ from eventfabric.limits import REGION_PAUSE_SECONDS
 from eventfabric.model.identity import Region
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM
+from tests.support.messages import raises_with
 from tests.support.producers import always, events, producer, records
 from tests.support.subscribed_stream import SubscribedStream
 
@@ -191,10 +192,9 @@ def test_two_acks_are_two_regions() -> None:
     assert records(world, HOME) == records(world, HOME, seen_in=AWAY)
 
     faults[AWAY].rules.append(always(Fault.LOST_REQUEST))
-    with pytest.raises(
-        UnconfirmedAppendError, match="unconfirmed by a second Region, and is at sequence 2"
-    ) as raised:
+    with pytest.raises(UnconfirmedAppendError, match=r"unconfirmed .* sequence 2 ") as raised:
         publish(fabric, "2", acks=2)
+    assert (raised.value.sequence, raised.value.acks) == (2, 2)
     assert publish(fabric, "3") == HOME
     with pytest.raises(UnconfirmedAppendError):
         fabric.publish_again(raised.value)
@@ -206,9 +206,9 @@ def test_two_acks_are_two_regions() -> None:
 
 def test_what_two_acks_cannot_mean_is_refused() -> None:
     fabric = producer(SubscribedStream())
-    with pytest.raises(SettingError, match="acks: found 3, allowed: 1 or 2"):
+    with raises_with(SettingError, "acks", "found 3", "1 or 2"):
         publish(fabric, "1", acks=3)
-    with pytest.raises(SettingError, match="acks: found 2, allowed: 1 with once=True"):
+    with raises_with(SettingError, "acks", "found 2", "1 with once=True"):
         fabric.publish(STREAM, key="k", type="placed", id="1", once=True, acks=2)
     with pytest.raises(SettingError, match="acks: found 0"):
         fabric.publisher(STREAM, acks=0)
@@ -229,7 +229,7 @@ def test_a_quorum_has_every_event_in_two_regions_without_being_asked() -> None:
         (
             [AWAY, AWAY],
             SettingError,
-            r"failover\[1\]: found 'eu-west-1', allowed: each other Region than us-east-1",
+            r"failover\[1\]: found 'eu-west-1'.* us-east-1",
         ),
     ],
 )

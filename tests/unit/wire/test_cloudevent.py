@@ -18,6 +18,7 @@ from eventfabric.wire.cloudevent import (
     raw_cloudevent,
     to_cloudevent,
 )
+from tests.support.messages import missing_from
 from tests.support.strategies import events
 
 MINIMAL: dict[str, Any] = {
@@ -211,35 +212,37 @@ def test_a_rule_says_where_the_key_stands(rule: str, line: dict[str, Any], key: 
 
 
 @pytest.mark.parametrize(
-    ("rule", "line", "problem"),
+    ("rule", "line", "path", "found"),
     [
-        ("subject", {"partitionkey": "p"}, "subject: found nothing"),
-        ("subject", {"subject": 5}, "subject: found 5"),
-        ("/a", {}, "data/a: found no JSON data"),
-        ("/a", {"data_base64": "eA=="}, "data/a: found no JSON data"),
-        ("/a", {"data": {"b": 1}}, "data/a: found nothing"),
-        ("/a/0", {"data": {"a": []}}, "data/a/0: found nothing"),
-        ("/a/-1", {"data": {"a": ["x"]}}, "data/a/-1: found nothing"),
-        ("/a/b", {"data": {"a": "text"}}, "data/a/b: found nothing"),
-        ("/a", {"data": {"a": 1.5}}, "data/a: found 1.5, allowed: text or an integer"),
-        ("/a", {"data": {"a": True}}, "data/a: found True"),
-        ("/a", {"data": {"a": None}}, "data/a: found None"),
-        ("/a", {"data": {"a": {"b": 1}}}, "data/a: found {'b': 1}"),
-        ("/a", {"data": {"a": ""}}, "key: found 0 bytes"),
-        ("/a", {"data": {"a": "x" * 1025}}, "key: found 1025 bytes"),
+        ("subject", {"partitionkey": "p"}, "subject", "nothing"),
+        ("subject", {"subject": 5}, "subject", "5"),
+        ("/a", {}, "data/a", "no JSON data"),
+        ("/a", {"data_base64": "eA=="}, "data/a", "no JSON data"),
+        ("/a", {"data": {"b": 1}}, "data/a", "nothing"),
+        ("/a/0", {"data": {"a": []}}, "data/a/0", "nothing"),
+        ("/a/-1", {"data": {"a": ["x"]}}, "data/a/-1", "nothing"),
+        ("/a/b", {"data": {"a": "text"}}, "data/a/b", "nothing"),
+        ("/a", {"data": {"a": 1.5}}, "data/a", "1.5"),
+        ("/a", {"data": {"a": True}}, "data/a", "True"),
+        ("/a", {"data": {"a": None}}, "data/a", "None"),
+        ("/a", {"data": {"a": {"b": 1}}}, "data/a", "{'b': 1}"),
+        ("/a", {"data": {"a": ""}}, "key", "0 bytes"),
+        ("/a", {"data": {"a": "x" * 1025}}, "key", "1025 bytes"),
     ],
 )
 def test_a_line_without_a_key_at_that_place_is_refused_by_the_place(
-    rule: str, line: dict[str, Any], problem: str
+    rule: str, line: dict[str, Any], path: str, found: str
 ) -> None:
     with pytest.raises(MalformedCloudEventError) as raised:
         parse_cloudevent(json.dumps({**BARE, **line}), where="f:1", key_rule=KeyRule.parse(rule))
-    assert f"f:1: {problem}" in str(raised.value)
+    (problem,) = raised.value.problems
+    assert (raised.value.where, problem.path, problem.found) == ("f:1", path, found)
+    assert missing_from(str(raised.value), "f:1", path, found) == []
 
 
 @pytest.mark.parametrize("text", ["", "type", "data", "a/b", "/~2", "/~", "/" + "x" * 2000, "Subject"])
 def test_what_is_no_rule_is_refused(text: str) -> None:
-    with pytest.raises(SettingError, match="allowed: subject, id, source, or a JSON pointer") as raised:
+    with pytest.raises(SettingError, match=r"subject, id, source.* JSON pointer") as raised:
         KeyRule.parse(text)
     assert repr(text)[:40] in str(raised.value) or text[:40] in str(raised.value)
 

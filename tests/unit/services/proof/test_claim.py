@@ -29,6 +29,7 @@ from tests.support.failing_handlers import (
     world_of,
 )
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
+from tests.support.messages import TextWith
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import (
@@ -176,7 +177,7 @@ class TestACursorThatIsNotTheLogs:
         found = proof(world).wrong
         assert found is not None
         assert found.kind is FindingKind.CURSOR_BROKEN
-        assert found.detail == "it stands at 6, in a record that ends at 6"
+        assert found.detail == TextWith("stands at 6", "ends at 6")
 
     def test_what_follows_from_a_contradiction_does_not_take_its_place(self) -> None:
         world = delivered()
@@ -251,20 +252,20 @@ class TestWhatIsExcepted:
         self, state: ParkedState, kind: ExceptionKind, is_now: str
     ) -> None:
         assert excepted([parked(FAILURE, *at(4, 9), state=state)]) == [
-            Exempt(kind, SequenceNumber(4), "shop:Bad, 3 attempts", 2_000, "a1", "a"),
-            Exempt(ExceptionKind.WAITING, SequenceNumber(9), f"behind 4, which is {is_now}", 1_000, key="a"),
+            Exempt(kind, SequenceNumber(4), TextWith("shop:Bad", "3 attempts"), 2_000, "a1", "a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(9), TextWith("behind 4", is_now), 1_000, key="a"),
         ]
 
-    def test_crashes_are_told_where_there_were_some(self) -> None:
+    def test_crashes_are_named_where_there_were_some(self) -> None:
         (one,) = excepted([parked(replace(FAILURE, crashes=2), *at(4))])
-        assert one.why == "shop:Bad, 3 attempts, 2 crashes"
+        assert one.why == TextWith("shop:Bad", "3 attempts", "2 crashes")
 
     def test_what_is_replayed_by_its_key_comes_again_and_a_new_event_waits_behind_it(self) -> None:
         failure = replace(FAILURE, error_type=REPLAYED, event_id="")
         assert excepted([parked(failure, *at(4, 5, replay=True), *at(9))]) == [
             Exempt(ExceptionKind.REPLAYING, SequenceNumber(4), "a hint", 1_000, key="a"),
             Exempt(ExceptionKind.REPLAYING, SequenceNumber(5), "a hint", 1_000, key="a"),
-            Exempt(ExceptionKind.WAITING, SequenceNumber(9), "behind 4, which is parked", 1_000, key="a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(9), TextWith("behind 4", "parked"), 1_000, key="a"),
         ]
 
     def test_a_decision_names_its_event_who_made_it_and_when(self) -> None:

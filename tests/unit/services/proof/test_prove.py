@@ -14,6 +14,7 @@ from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Faults
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
+from tests.support.messages import TextWith
 from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove, wrong
 
@@ -160,7 +161,7 @@ class TestATamperedLog:
         assert (found.kind, found.sequence, found.detail) == (
             FindingKind.HOLE,
             6,
-            "missing; the next one stands at 8",
+            TextWith("missing", "at 8"),
         )
 
     def test_a_log_that_is_written_anew_up_to_its_end_is_not_what_was_handled(self) -> None:
@@ -257,7 +258,7 @@ class TestATamperedCursor:
         assert found is not None
         assert (found.kind, found.detail) == (
             FindingKind.CURSOR_BACK,
-            "it stood at 12 when it was reconciled",
+            TextWith("at 12", "reconciled"),
         )
 
     def test_a_cursor_in_the_middle_of_a_record_is_bound_by_the_record_behind(self) -> None:

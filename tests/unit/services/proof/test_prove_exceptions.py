@@ -10,6 +10,7 @@ from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.proof import ExceptionKind, LaneProof
 from eventfabric.model.record import UNKNOWN_CHAIN, Note, Record, Tail
 from tests.support.failing_handlers import (
+    BAD_ORDER,
     FEW,
     Failing,
     dead_letters,
@@ -20,6 +21,7 @@ from tests.support.failing_handlers import (
     world_of,
 )
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
+from tests.support.messages import TextWith
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import chained, delivered, proof, put, put_cursor, remove, wrong
@@ -52,10 +54,10 @@ class TestExceptions:
         assert told(found) == [(ExceptionKind.PARKED, 1, "a1", "a"), (ExceptionKind.WAITING, 3, "a2", "a")]
         first, behind = found.exceptions
         assert (first.why, first.at_ms) == (
-            "tests.support.failing_handlers:BadOrder, 1 attempts",
+            TextWith(BAD_ORDER, "1 attempts"),
             world.clock.now_ms(),
         )
-        assert behind.why == "behind 1, which is parked"
+        assert behind.why == TextWith("behind 1", "parked")
 
     def test_a_dead_event_and_what_waits_behind_it(self) -> None:
         found = proof(dead())
@@ -360,4 +362,4 @@ class TestHandovers:
         found = proof(away).wrong
         assert found is not None
         assert found.kind is FindingKind.CURSOR_AHEAD
-        assert found.detail == "the lane ends at 10 in eu-west-1: the rest is lost, or not replicated yet"
+        assert found.detail == TextWith(f"ends at 10 in {AWAY}")

@@ -19,6 +19,7 @@ from eventfabric.wire import cursor_item
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
+from tests.support.messages import TextWith
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
@@ -252,7 +253,7 @@ class TestSubscriptions:
         world.clock.advance(3600)
         (found,) = reconcile(world, repair=True)
         assert (found.kind, found.sequence, found.is_alarm) == (FindingKind.DEAD, 0, False)
-        assert found.detail == "1 dead letters, 1 events wait behind them"
+        assert found.detail == TextWith("1 dead letters", "1 events")
 
     def test_a_cursor_that_was_set_back_is_found(self) -> None:
         world = healthy()

@@ -12,6 +12,7 @@ from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.support.failing_handlers import Failing, drained, named, retry, world_of
 from tests.support.memory_fabric import AWAY, HOME, LANE
+from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.reconciliation.test_reconcile import (
@@ -150,6 +151,6 @@ def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_ke
     handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
     assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
     assert [(one.kind, one.region, one.detail) for one in reconcile(away)] == [
-        (FindingKind.DEAD, AWAY, "1 dead letters, 0 events wait behind them")
+        (FindingKind.DEAD, AWAY, TextWith("1 dead letters", "0 events"))
     ]
     assert kinds(world) == []
