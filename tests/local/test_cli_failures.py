@@ -9,6 +9,7 @@ import pytest
 from eventfabric import limits
 from tests.local.commanded_fabric import EU, LANE, US, CommandedFabric
 from tests.support.failing_handlers import BAD_ORDER
+from tests.support.messages import TextWith, missing_from
 
 
 @pytest.fixture
@@ -30,12 +31,12 @@ def test_dead_letters_are_listed_with_why_they_are_and_what_waits_behind_them(sh
     )
     assert (listed["error_type"], listed["message"], listed["attempts"]) == (BAD_ORDER, "a1", 1)
     assert (listed["event_id"], listed["event_type"], listed["edited"]) == ("a1", "Placed", False)
-    said = shop.run("list", "billing").out
-    assert said.splitlines()[-1] == "1 dead letters, 2 events waiting behind them, in us-east-1"
-    assert place in said
-    assert "BadOrder" in said
-    nothing = "0 dead letters, 0 events waiting behind them, in us-east-1"
-    assert shop.run("list", "audit").out.splitlines()[-1] == nothing
+    printed = shop.run("list", "billing").out
+    assert printed.splitlines()[-1] == TextWith("1 dead letters", "2 events", US)
+    assert place in printed
+    assert "BadOrder" in printed
+    nothing = shop.run("list", "audit").out.splitlines()[-1]
+    assert nothing == TextWith("0 dead letters", "0 events", US)
 
 
 def test_they_are_listed_by_key_type_error_and_age(shop: CommandedFabric) -> None:
@@ -85,9 +86,9 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(shop: CommandedFab
         0,
         {done: places, "waiting_behind": 1, "more_waiting": False, "failed": 0, "dry_run": True},
     )
-    told = shop.run(command, "billing", places[0], "--dry-run").out
-    assert places[0] in told
-    assert told.splitlines()[-1] == f"1 would be {done}, 1 events waiting behind them, 0 failed"
+    printed = shop.run(command, "billing", places[0], "--dry-run").out
+    assert places[0] in printed
+    assert printed.splitlines()[-1] == TextWith(f"1 would be {done}", "1 events", "0 failed")
     assert shop.everything() == before
 
 
@@ -107,11 +108,11 @@ def test_one_is_redriven_and_then_what_waits_behind_it(shop: CommandedFabric) ->
 def test_all_are_redriven_at_a_rate(shop: CommandedFabric, waits: list[float]) -> None:
     shop.dead("a1", "b1", "c1", behind=("c2",))
     ran = shop.run("redrive", "billing", "--rate", "4")
-    assert (ran.code, ran.out) == (0, "3 redriven, 1 events waiting behind them, 0 failed\n")
+    assert (ran.code, ran.out) == (0, TextWith("3 redriven", "1 events", "0 failed"))
     assert waits == [0, 0.25, 0.25]
     shop.deliver()
     assert shop.recorder.ids() == ["a1", "b1", "c1", "c2"]
-    assert shop.run("redrive", "billing").out == "0 redriven, 0 events waiting behind them, 0 failed\n"
+    assert shop.run("redrive", "billing").out == TextWith("0 redriven", "0 events", "0 failed")
 
 
 def test_one_that_somebody_else_decides_meanwhile_is_said_and_the_rest_goes_on(
@@ -128,7 +129,7 @@ def test_one_that_somebody_else_decides_meanwhile_is_said_and_the_rest_goes_on(
     monkeypatch.setattr("eventfabric.cli.dead_letters.sleep", discarded_by_somebody)
     ran = shop.run("redrive", "billing", "--json")
     assert (ran.code, ran.json["redriven"], ran.json["failed"]) == (1, [first, third], 1)
-    assert ran.err == f"eventfabric: {second} of billing is no dead letter (any more)\n"
+    assert ran.err == TextWith("eventfabric", f"{second} of billing", "no dead letter")
     assert shop.settled(second).by == "flo"
 
 
@@ -160,7 +161,7 @@ def test_all_that_waits_behind_a_dead_letter_is_discarded_with_it_and_stays_on_r
     command = ("discard", "billing", "--key", "a", "--all-waiting")
     before = shop.everything()
     dry = shop.run(*command, "--dry-run").out
-    assert dry.splitlines()[-1] == "1 would be discarded, 1+ events discarded with them, 0 failed"
+    assert dry.splitlines()[-1] == TextWith("1 would be discarded", "1+ events", "0 failed")
     assert shop.everything() == before
     monkeypatch.setenv("LOGNAME", "jo")
     ran = shop.run(*command, "--json")
@@ -177,7 +178,7 @@ def test_what_is_discarded_stays_on_record_with_who_did_it(
     first, second = shop.dead("a1", "b1", behind=("a2",))
     monkeypatch.setenv("LOGNAME", "jo")
     ran = shop.run("discard", "billing", first)
-    assert (ran.code, ran.out) == (0, "1 discarded, 1 events waiting behind them, 0 failed\n")
+    assert (ran.code, ran.out) == (0, TextWith("1 discarded", "1 events", "0 failed"))
     ran = shop.run("discard", "billing", "--key", "b", "--json")
     assert (ran.code, ran.json["discarded"]) == (0, [second])
     shop.deliver()
@@ -199,7 +200,7 @@ def test_a_user_without_a_name_goes_on_record_by_number(
     assert shop.settled(place).by == f"uid {os.getuid()}"
 
 
-NO_PLACE = "allowed: <origin>/<generation>.<index>@<sequence>, such as us-east-1/0.17@42"
+NO_PLACE = "<origin>/<generation>.<index>@<sequence>"
 
 
 @pytest.mark.parametrize("command", ["list", "show", "redrive", "discard", "export"])
@@ -207,50 +208,50 @@ def test_a_subscription_or_region_that_is_none_is_refused(shop: CommandedFabric,
     shop.dead("a1")
     asked = ["dead-letters", command, "nobody"]
     place = [f"{LANE}@0"] if command in ("show", "discard") else []
-    known = "no subscription is named 'nobody'; there are: audit, billing, everywhere"
-    assert known in shop.refused(*asked, *place, code=2)
+    complaint = shop.refused(*asked, *place, code=2)
+    assert missing_from(complaint, "no subscription", "'nobody'", "audit, billing, everywhere") == []
     asked[-1] = "billing"
     elsewhere = shop.refused(*asked, *place, "--region", EU, code=2)
-    assert f"stream orders is not in Region {EU}; it is in: {US}" in elsewhere
+    assert missing_from(elsewhere, "stream orders", f"not in Region {EU}", f"in: {US}") == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "complaint"),
+    ("arguments", "code", "facts"),
     [
-        (("show", "billing", "a1"), 2, f"LANE@SEQUENCE: found 'a1', {NO_PLACE}"),
-        (("show", "billing", f"{LANE}@99999"), 1, f"{LANE}@99999 is not a dead letter of billing"),
-        (("show", "audit", "PLACE"), 1, "is not a dead letter of audit"),
-        (("redrive", "billing", "a1"), 2, f"found 'a1', {NO_PLACE}"),
-        (("redrive", "billing", f"{LANE}@x"), 2, NO_PLACE),
-        (("redrive", "billing", ""), 2, f"found '', {NO_PLACE}"),
-        (("redrive", "billing", f"{LANE}@99999"), 1, "is not a dead letter of billing"),
-        (("redrive", "audit", "PLACE"), 1, "is not a dead letter of audit"),
-        (("redrive", "billing", "PLACE", "--key", "b"), 2, "LANE@SEQUENCE goes without --key"),
-        (("redrive", "billing", "--rate", "0"), 2, "greater than or equal to 0.01"),
-        (("redrive", "billing", "--rate", "nan"), 2, "Invalid value for '--rate'"),
-        (("redrive", "billing", "--older-than", "-1"), 2, "greater than or equal to 0"),
+        (("show", "billing", "a1"), 2, ["LANE@SEQUENCE", "'a1'", NO_PLACE]),
+        (("show", "billing", f"{LANE}@99999"), 1, [f"{LANE}@99999", "not a dead letter of billing"]),
+        (("show", "audit", "PLACE"), 1, ["not a dead letter of audit"]),
+        (("redrive", "billing", "a1"), 2, ["'a1'", NO_PLACE]),
+        (("redrive", "billing", f"{LANE}@x"), 2, [NO_PLACE]),
+        (("redrive", "billing", ""), 2, ["found ''", NO_PLACE]),
+        (("redrive", "billing", f"{LANE}@99999"), 1, [f"{LANE}@99999", "not a dead letter of billing"]),
+        (("redrive", "audit", "PLACE"), 1, ["not a dead letter of audit"]),
+        (("redrive", "billing", "PLACE", "--key", "b"), 2, ["LANE@SEQUENCE", "without --key"]),
+        (("redrive", "billing", "--rate", "0"), 2, ["greater than or equal to 0.01"]),
+        (("redrive", "billing", "--rate", "nan"), 2, ["Invalid value for '--rate'"]),
+        (("redrive", "billing", "--older-than", "-1"), 2, ["greater than or equal to 0"]),
         (
             ("redrive", "billing", "--error", ""),
             2,
-            "--error: found '', allowed: part of an error type's name",
+            ["--error", "found ''", "error type"],
         ),
-        (("redrive", "billing", "--edited", "x.json"), 2, "--edited goes with LANE@SEQUENCE"),
-        (("redrive", "billing", "PLACE", "--edited", "none.json"), 2, "none.json: No such file"),
-        (("discard", "billing"), 2, "say which: LANE@SEQUENCE, --key, --type, --error or --older-than"),
-        (("discard", "billing", "--error", ""), 2, "--error: found ''"),
-        (("discard", "billing", "PLACE", "--type", "Paid"), 2, "LANE@SEQUENCE goes without"),
-        (("discard", "billing", f"{LANE}@99999"), 1, "is not a dead letter of billing"),
-        (("discard", "audit", "PLACE"), 1, "is not a dead letter of audit"),
-        (("export", "billing", "--error", ""), 2, "--error: found ''"),
+        (("redrive", "billing", "--edited", "x.json"), 2, ["--edited", "LANE@SEQUENCE"]),
+        (("redrive", "billing", "PLACE", "--edited", "none.json"), 2, ["none.json: No such file"]),
+        (("discard", "billing"), 2, ["LANE@SEQUENCE", "--key", "--type", "--error", "--older-than"]),
+        (("discard", "billing", "--error", ""), 2, ["--error: found ''"]),
+        (("discard", "billing", "PLACE", "--type", "Paid"), 2, ["LANE@SEQUENCE", "without"]),
+        (("discard", "billing", f"{LANE}@99999"), 1, [f"{LANE}@99999", "not a dead letter of billing"]),
+        (("discard", "audit", "PLACE"), 1, ["not a dead letter of audit"]),
+        (("export", "billing", "--error", ""), 2, ["--error: found ''"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_wrong_input_is_refused_and_nothing_is_changed(
-    shop: CommandedFabric, arguments: tuple[str, ...], code: int, complaint: str
+    shop: CommandedFabric, arguments: tuple[str, ...], code: int, facts: list[str]
 ) -> None:
     (place,) = shop.dead("a1")
-    chosen = [place if one == "PLACE" else one for one in arguments]
-    assert complaint in shop.refused("dead-letters", *chosen, code=code)
+    chosen = [place if argument == "PLACE" else argument for argument in arguments]
+    assert missing_from(shop.refused("dead-letters", *chosen, code=code), *facts) == []
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["", "dry"])

@@ -7,6 +7,7 @@ import pytest
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.doorbell import from_body, to_body
 from tests.local.commanded_fabric import EU, LANE, US, CommandedFabric
+from tests.support.messages import TextWith, missing_from
 
 _numbers = count(1)
 
@@ -55,7 +56,7 @@ def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_unti
     paused = shop.cli.run("subscriptions", "pause", "billing", "--reason", "a [b] migrates", *shop.at)
     assert (paused.code, paused.out, circuit()) == (
         0,
-        "billing is paused\n",
+        TextWith("billing", "paused"),
         ("paused", "a [b] migrates", True),
     )
     said = shop.cli.run("subscriptions", "list", *shop.at).out
@@ -74,7 +75,7 @@ def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_unti
     shop.deliver()
     assert shop.recorder.ids() == ["a1"]
     once_more = shop.cli.run("subscriptions", "resume", "billing", *shop.at)
-    assert (once_more.code, once_more.out, rung(shop, "billing")) == (0, "billing is resumed\n", [])
+    assert (once_more.code, once_more.out, rung(shop, "billing")) == (0, TextWith("billing", "resumed"), [])
 
 
 def test_a_pause_is_of_one_region(shop: CommandedFabric) -> None:
@@ -93,19 +94,19 @@ def test_a_pause_is_of_one_region(shop: CommandedFabric) -> None:
     "command", [("subscriptions", "pause"), ("subscriptions", "resume"), ("queues", "redrive")], ids=" ".join
 )
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "facts"),
     [
-        (("nobody",), "no subscription is named 'nobody'; there are: audit, billing, everywhere"),
-        (("",), "no subscription is named ''; there are: audit, billing, everywhere"),
-        (("billing", "--region", EU), f"stream orders is not in Region {EU}; it is in: {US}"),
-        (("billing", "--region", "mars"), f"fabric shop is not in Region mars; it is in: {US}, {EU}"),
+        (("nobody",), ["no subscription", "'nobody'", "audit, billing, everywhere"]),
+        (("",), ["no subscription", "''", "audit, billing, everywhere"]),
+        (("billing", "--region", EU), ["stream orders", f"not in Region {EU}", f"in: {US}"]),
+        (("billing", "--region", "mars"), ["fabric shop", "not in Region mars", f"in: {US}, {EU}"]),
     ],
     ids=["unknown", "empty", "elsewhere", "nowhere"],
 )
 def test_a_subscription_or_region_that_is_none_is_refused_and_nothing_is_changed(
-    shop: CommandedFabric, command: tuple[str, ...], arguments: tuple[str, ...], complaint: str
+    shop: CommandedFabric, command: tuple[str, ...], arguments: tuple[str, ...], facts: list[str]
 ) -> None:
-    assert complaint in shop.refused(*command, *arguments, code=2)
+    assert missing_from(shop.refused(*command, *arguments, code=2), *facts) == []
 
 
 def test_a_reason_that_is_no_text_is_kept_escaped(shop: CommandedFabric) -> None:
@@ -122,7 +123,7 @@ def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: CommandedFab
     send(shop, "shop-billing-timers-dead", bell(shop))
     before = shop.everything()
     dry = shop.cli.run("queues", "redrive", "billing", "--dry-run", *shop.at)
-    assert (dry.code, dry.out) == (0, "billing: 13 doorbells wait\n")
+    assert (dry.code, dry.out) == (0, TextWith("billing", "13 doorbells"))
     told = shop.cli.run("queues", "redrive", "--dry-run", *shop.at, "--json").json
     assert told == {"redriven": {}, "waiting": {"billing": 13, "audit": 0, "everywhere": 0}}
     assert shop.everything() == before
@@ -131,18 +132,16 @@ def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: CommandedFab
     assert (done.code, done.json) == (0, {"redriven": {"billing": 13}, "waiting": {"billing": 0}})
     assert {(one.lane, one.tail) for one in rung(shop, "billing")} == {(LANE, ANY_TAIL)}
     assert (taken(shop, "shop-billing-dead.fifo"), taken(shop, "shop-billing-timers-dead")) == ([], [])
-    assert (
-        shop.cli.run("queues", "redrive", "billing", *shop.at).out
-        == "billing: 0 doorbells rung again, 0 left (approximately)\n"
+    assert shop.cli.run("queues", "redrive", "billing", *shop.at).out == TextWith(
+        "billing", "0 doorbells", "0 left"
     )
 
 
 def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: CommandedFabric) -> None:
     send(shop, "shop-audit-dead.fifo", "no doorbell at all")
     send(shop, "shop-audit-dead.fifo", bell(shop))
-    assert (
-        shop.cli.run("queues", "redrive", "audit", *shop.at).out
-        == "audit: 1 doorbells rung again, 1 left (approximately)\n"
+    assert shop.cli.run("queues", "redrive", "audit", *shop.at).out == TextWith(
+        "audit", "1 doorbells", "1 left"
     )
     assert [one.lane for one in rung(shop, "audit")] == [LANE]
     url = queue_url(shop, "shop-audit-dead.fifo")

@@ -17,6 +17,7 @@ from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState,
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine, local_up
+from tests.support.messages import TextWith, missing_from
 
 REGION = "us-east-1"
 DEFINITION = f"""
@@ -130,11 +131,16 @@ def test_all_is_proven_lane_by_lane_with_what_is_excepted(cli: CommandLine, serv
 def test_in_words(cli: CommandLine, server: tuple[str, ...]) -> None:
     ran = cli.run("prove", "billing", *server)
     assert ran.code == 0
-    assert ran.out.splitlines()[-1].startswith("2 of 2 lanes proven: ")
-    assert ran.out.splitlines()[-1].endswith(" 12 events, exceptions: 1")
-    assert ran.out.splitlines()[-2] == (
-        "except billing us-east-1/0.0@2: dead, shop:CardRefused, 8 attempts, 2026-09-21T14:13:20Z; "
-        f"event e4, key {KEYS[0]!r}"
+    *_, exception, total = ran.out.splitlines()
+    assert missing_from(total, "2 of 2 lanes", "12 events", "exceptions: 1") == []
+    assert exception == TextWith(
+        "billing us-east-1/0.0@2",
+        "dead",
+        "shop:CardRefused",
+        "8 attempts",
+        "2026-09-21T14:13:20Z",
+        "event e4",
+        f"key {KEYS[0]!r}",
     )
 
 
@@ -168,7 +174,7 @@ def test_a_tampered_log_is_not_proven_and_the_others_are(cli: CommandLine, serve
         ran = cli.run("prove", *server)
     assert ran.code == 1
     assert "1 of 3 lanes proven" in ran.out
-    assert "no, hole at 4: missing; the next one stands at 5" in " ".join(ran.out.split())
+    assert missing_from(" ".join(ran.out.split()), "no, hole at 4", "missing", "at 5") == []
     assert cli.run("prove", *server).code == 0
 
 
@@ -180,20 +186,20 @@ def test_from_python(cli: CommandLine, server: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "facts"),
     [
-        (("nobody",), "no subscription is named 'nobody'; there are: audit, billing, elsewhere"),
-        (("--stream", "returns"), "no stream is named 'returns'"),
-        (("billing", "--stream", "other"), "stream: found 'other', allowed: orders, which billing is of"),
-        (("--lane", "0.1"), "lane: found '0.1', allowed: <origin>/<generation>.<index>"),
-        (("--lane", "us-east-1/0.2"), "lane: found 'us-east-1/0.2', allowed: us-east-1/0.0 to us-east-1/0.1"),
-        (("--region", "mars-1"), "fabric shop is not in Region mars-1"),
+        (("nobody",), ["no subscription", "'nobody'", "audit, billing, elsewhere"]),
+        (("--stream", "returns"), ["no stream", "'returns'"]),
+        (("billing", "--stream", "other"), ["stream", "'other'", "allowed: orders", "billing"]),
+        (("--lane", "0.1"), ["lane", "'0.1'", "<origin>/<generation>.<index>"]),
+        (("--lane", "us-east-1/0.2"), ["lane", "'us-east-1/0.2'", "us-east-1/0.0 to us-east-1/0.1"]),
+        (("--region", "mars-1"), ["fabric shop", "not in Region mars-1"]),
     ],
 )
 def test_wrong_input_is_refused(
-    cli: CommandLine, server: tuple[str, ...], asked: tuple[str, ...], told: str
+    cli: CommandLine, server: tuple[str, ...], asked: tuple[str, ...], facts: list[str]
 ) -> None:
-    assert told in cli.refused("prove", *asked, *server, code=2)
+    assert missing_from(cli.refused("prove", *asked, *server, code=2), *facts) == []
 
 
 def test_help_has_an_example(cli: CommandLine) -> None:

@@ -15,6 +15,7 @@ from eventfabric.model.identity import Lane, StreamName, SubscriptionName, lane_
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine, local_up
+from tests.support.messages import TextWith, missing_from
 
 DEFINITION = """
 [fabric]
@@ -144,7 +145,7 @@ def test_one_lane_of_wanted_events_in_words(fabric: Fabric) -> None:
     ran = fabric.cli.run(*command)
     assert (ran.code, ran.out.splitlines()[-1]) == (
         0,
-        f"{lane['until']} events of 1 lanes will be delivered again",
+        TextWith(f"{lane['until']} events", "1 lanes"),
     )
 
 
@@ -166,9 +167,8 @@ def test_one_key(fabric: Fabric) -> None:
     end = before[1][0]
     assert lane == {"lane": "us-east-1/0.1", "from": 1, "until": end, "events": end - 1, "parked_keys": 1}
     assert fabric.cursors("billing") == before
-    assert f"key '{KEYS[1]}' is parked in lane us-east-1/0.1 (retrying" in fabric.cli.refused(
-        *command, code=2
-    )
+    complaint = fabric.cli.refused(*command, code=2)
+    assert missing_from(complaint, f"'{KEYS[1]}'", "us-east-1/0.1", "retrying") == []
 
 
 def test_another_subscription_is_fed(fabric: Fabric) -> None:
@@ -179,43 +179,47 @@ def test_another_subscription_is_fed(fabric: Fabric) -> None:
     complaint = fabric.cli.refused(
         "subscriptions", "replay", "billing", "--into", "audit", *fabric.at, code=2
     )
-    assert "say --from where: audit has delivered events: lane us-east-1/0.0 is at 1" in complaint
+    assert missing_from(complaint, "--from", "audit", "us-east-1/0.0 is at 1") == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "facts"),
     [
-        (("nobody", "--from", "0"), "no subscription is named 'nobody'"),
-        (("billing",), "say --from where: billing has delivered events"),
-        (("billing", "--from", "99999"), "sequence 99999 is beyond the tail: lane us-east-1/0."),
-        (("billing", "--from", "2999-01-01T00:00:00Z"), "2999-01-01T00:00:00.000+00:00 is in the future"),
+        (("nobody", "--from", "0"), ["no subscription", "'nobody'"]),
+        (("billing",), ["--from", "billing", "us-east-1/0.0"]),
+        (("billing", "--from", "99999"), ["sequence 99999", "lane"]),
+        (("billing", "--from", "2999-01-01T00:00:00Z"), ["2999-01-01T00:00:00.000+00:00", "future"]),
         (
             ("billing", "--from", "yesterday"),
-            "--from: found 'yesterday', allowed: a sequence, or an RFC 3339 time",
+            ["--from", "'yesterday'", "sequence", "RFC 3339"],
         ),
-        (("billing", "--from", "2026-02-30T00:00:00Z"), "--from: found '2026-02-30T00:00:00Z'"),
-        (("billing", "--from", "2026-02-01T00:00:00"), "--from: found '2026-02-01T00:00:00'"),
+        (("billing", "--from", "2026-02-30T00:00:00Z"), ["--from", "'2026-02-30T00:00:00Z'"]),
+        (("billing", "--from", "2026-02-01T00:00:00"), ["--from", "'2026-02-01T00:00:00'"]),
         (
             ("billing", "--from", "0", "--key", "nobody"),
-            "key 'nobody' has no delivered events from sequence 0 on",
+            ["'nobody'", "no delivered events", "sequence 0"],
         ),
-        (("billing", "--from", "0", "--into", "billing"), "billing cannot be fed from itself"),
+        (("billing", "--from", "0", "--into", "billing"), ["billing", "itself"]),
         (
             ("billing", "--from", "0", "--into", "elsewhere"),
-            "elsewhere is of stream other, billing of orders",
+            ["elsewhere is of stream other", "billing of orders"],
         ),
-        (("billing", "--from", "0", "--into", "never"), "never has replay = false in the definition"),
-        (("billing", "--from", "0", "--into", "audit", "--key", "a"), "--key goes without --into"),
-        (("never", "--from", "0"), "never has replay = false in the definition"),
-        (("billing", "--from", "0", "--lane", "0.1"), "--lane: found '0.1', allowed: <origin>"),
-        (("billing", "--from", "0", "--lane", "us-east-1/0.2"), "allowed: us-east-1/0.0 to us-east-1/0.1"),
+        (("billing", "--from", "0", "--into", "never"), ["never has replay = false"]),
+        (("billing", "--from", "0", "--into", "audit", "--key", "a"), ["--key", "without --into"]),
+        (("never", "--from", "0"), ["never has replay = false"]),
+        (("billing", "--from", "0", "--lane", "0.1"), ["--lane", "'0.1'", "<origin>"]),
+        (
+            ("billing", "--from", "0", "--lane", "us-east-1/0.2"),
+            ["'us-east-1/0.2'", "us-east-1/0.0 to us-east-1/0.1"],
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_wrong_input_is_refused_and_nothing_is_changed(
-    fabric: Fabric, arguments: tuple[str, ...], complaint: str
+    fabric: Fabric, arguments: tuple[str, ...], facts: list[str]
 ) -> None:
     names = ("billing", "paid", "audit", "never")
     before = [fabric.cursors(name) for name in names]
-    assert complaint in fabric.cli.refused("subscriptions", "replay", *arguments, *fabric.at, code=2)
+    complaint = fabric.cli.refused("subscriptions", "replay", *arguments, *fabric.at, code=2)
+    assert missing_from(complaint, *facts) == []
     assert [fabric.cursors(name) for name in names] == before
