@@ -23,7 +23,7 @@ from eventfabric.runtime.output import KeptStreams, Output, OutputHandler
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.telemetry import LogEvent, Metric
 from tests.handlers.test_functions import Context, InvokedFunctions
-from tests.unit.sdk.test_forked_publishers import in_a_fork
+from tests.support.forks import in_a_fork
 
 
 def closed() -> io.StringIO:

@@ -38,6 +38,7 @@ from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, Counting,
 from tests.support.recording_handler import EFFECTS, Recorder
 
 SUBSCRIPTION = "billing"
+LANE_KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
 INVOCATION_MS = 100_000
 
 

@@ -31,7 +31,7 @@ from eventfabric.topology import Topology
 from eventfabric.wire.ledger_commit import Refusal
 from tests.support.messages import TextWith
 from tests.support.socket_server import Answer, endpoint, error, reply, request
-from tests.unit.wire.test_decoders_fuzzed import BACKFILL, ITEMS, KEY, LANE, RECORD, SLICE
+from tests.support.stored_items import BACKFILL, ITEMS, KEY, LANE, RECORD, SLICE
 
 SESSION: Final = boto3.Session("local", "local")
 US: Final = Region("us-east-1")

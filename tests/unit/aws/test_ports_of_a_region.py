@@ -27,6 +27,7 @@ from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body, to_body
 from tests.support.socket_server import Answer, endpoint, reply, request
+from tests.support.stored_items import ITEMS, KEY, LANE, PARKED, items
 from tests.unit.aws.test_adapters import (
     EU,
     NOTHING,
@@ -40,7 +41,6 @@ from tests.unit.aws.test_adapters import (
     clients_at,
     page,
 )
-from tests.unit.wire.test_decoders_fuzzed import ITEMS, KEY, LANE, PARKED, items
 
 
 def test_the_ports_of_another_region_ask_there_and_ones_own_are_the_same() -> None:

@@ -15,11 +15,11 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.wire.keys import cursor_key
 from tests.support.failing_handlers import Failing, named, world_of
+from tests.support.handovers import hand_over
+from tests.support.log_items import put
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
 from tests.support.producers import producer
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
-from tests.unit.services.lanes.test_lane_end import put
 
 
 @pytest.mark.parametrize(("count", "following"), [(0, 1), (1, 2), (limits.SEQUENCE_MAX, 1)])

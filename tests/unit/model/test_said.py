@@ -13,11 +13,10 @@ from eventfabric.model.said import said
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import circuit_item, owner_item
 from eventfabric.wire.item_size import item_bytes
+from tests.support.dead_letters import letters_of, mended_world, settled
 from tests.support.failing_handlers import the_dead_letter
+from tests.support.log_items import FAR, forged, put, quarantine_of, world_with
 from tests.support.memory_fabric import LANE
-from tests.unit.services.lanes.test_lane_end import FAR, forged, put, world_with
-from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, settled
-from tests.unit.services.operations.test_quarantine import quarantine_of
 
 LONG = "x" * (limits.SAID_CHARACTERS_MAX + 1)
 NAMES = (StreamName("s" * limits.NAME_CHARACTERS_MAX), SubscriptionName("n" * limits.NAME_CHARACTERS_MAX))

@@ -21,7 +21,7 @@ from eventfabric.errors import EventFabricError, InvalidEventError
 from eventfabric.model.payload import check_depth, checked_json, encode_dicts, encode_json
 from eventfabric.sdk.step import result_text
 from eventfabric.sdk.wants import payload_decoder
-from tests.unit.services.publishing.test_outbox import OutboxProducers
+from tests.support.outbox_producers import OutboxProducers
 
 DEEPEST = limits.DATA_DEPTH_MAX
 

@@ -1,11 +1,9 @@
 """Owners of threads that were made before a fork: they raise at once in the child, and nothing there hangs."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from gc import collect
-from signal import SIGKILL
 from threading import Event as Flag
 from threading import Thread
 from threading import enumerate as threads_alive
@@ -17,11 +15,10 @@ from eventfabric import AsyncFabric
 from eventfabric.errors import CopiedProcessError, EventFabricError
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.sdk.workers import Workers
+from tests.support.forks import SECONDS, in_a_fork
 from tests.support.memory_fabric import STREAM
 from tests.support.producers import held_up
 from tests.support.subscribed_stream import SubscribedStream
-
-SECONDS = 20
 
 
 class GatedProducer:
@@ -41,30 +38,6 @@ def shop() -> Iterator[GatedProducer]:
     shop = GatedProducer()
     yield shop
     shop.gate.set()
-
-
-def in_a_fork(call: Callable[[], None]) -> int:
-    """The exit code of a forked child that calls it; -9 where it hangs."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            call()
-            code = 0
-        except BaseException:  # whatever ends the child is told, and ends nothing but the child
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    ended: list[int] = []
-    waiter = Thread(target=lambda: ended.append(os.waitpid(child, 0)[1]), daemon=True)
-    waiter.start()
-    waiter.join(SECONDS)
-    if not ended:
-        os.kill(child, SIGKILL)
-        waiter.join()
-    return os.waitstatus_to_exitcode(ended[0])
 
 
 def raises(call: Callable[[], object]) -> None:

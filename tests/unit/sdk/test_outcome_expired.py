@@ -8,11 +8,11 @@ from eventfabric import Fabric
 from eventfabric.errors import IndeterminateAppendError, IndeterminateTransactionError, OutcomeExpiredError
 from eventfabric.limits import TRANSACTION_TOKEN_SECONDS
 from eventfabric.testing.memory.faults import Fault, Faults
+from tests.support.expiry import DAY_SECONDS, expire, reconciled
 from tests.support.memory_fabric import HOME, LANE, STREAM, batch_of, event
+from tests.support.outbox_producers import OutboxProducers
 from tests.support.producers import producer
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, expire, reconciled
-from tests.unit.services.publishing.test_outbox import OutboxProducers
 
 
 def cut_off(world: SubscribedStream, is_cut: list[bool]) -> Fabric:

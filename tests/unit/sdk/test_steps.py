@@ -1,7 +1,7 @@
 """`delivery.once`: what a handler sees of its steps, and what becomes of their events when they fail or crash."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,14 +9,12 @@ import pytest
 from eventfabric import Delivery, Event, Step, limits
 from eventfabric.errors import (
     HandlerError,
-    HandlerExitedError,
     NotUnknownError,
     OutcomeUnknownError,
     PortError,
     ThrottledError,
     UnknownStepError,
 )
-from eventfabric.model.commit import Write
 from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.step import StepKey
@@ -25,66 +23,11 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
+from tests.support.charging_handler import EVENT, KEY, SOURCE, ChargingHandler
 from tests.support.failing_handlers import retry
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, STREAM, event
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
-
-Verify = Callable[[Step], bool]
-
-
-class Mortal:
-    """A handler that dies of a simulated crash, which to a handler's code is an exit like any other."""
-
-    def __init__(self, handler: SubscriberHandler) -> None:
-        self._handler = handler
-        self.batch_events_max = 1
-
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
-        try:
-            return self._handler.attempt(events, attempt)
-        except HandlerExitedError as error:
-            raise error.__cause__ or error from None
-
-
-class ChargingHandler:
-    """A handler that charges at another side, which remembers what it was asked for by which key."""
-
-    def __init__(
-        self, *, faults: Faults | None = None, verify: Verify | None = None, **subscription: Any
-    ) -> None:
-        self.world = SubscribedStream(**subscription)
-        self.faults = faults or Faults()
-        self.verify = verify
-        self.charged: list[str] = []
-        self.results: list[Any] = []
-        self.before: Callable[[], None] = lambda: None
-        self.after: Callable[[], None] = lambda: None
-        self.set_to: Any = None
-        steps = self.faults.steps(self.world.cloud.steps(STREAM, HOME))
-        maker = StepMaker(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lambda: steps)
-        self.handler = SubscriberHandler(
-            self.charge, clock=self.world.clock, transactional=False, steps=maker
-        )
-        self.world.handler = Mortal(self.handler)
-
-    def charge(self, event: Event, delivery: Delivery) -> None:
-        with delivery.once("charge", verify=self.verify) as step:
-            if not step.done:
-                self.before()
-                self.charged.append(step.key)
-                self.after()
-                step.result = f"charge {event.id}" if self.set_to is None else self.set_to
-        self.results.append(step.result)
-
-    def attempt(self, one: Event) -> None:
-        Mortal(self.handler).attempt([one], Attempt(SUBSCRIPTION, 1, 10**15))
-
-
-EVENT = event("e1")
-SOURCE = "d427b42d9b91ebfa17a987b563660a0d"
-"""The digest of the source of the world's events."""
-KEY = f"orders/billing/step/charge/{SOURCE}/e1"
 
 
 def raise_(error: BaseException) -> Callable[[], None]:

@@ -5,11 +5,11 @@ from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.operations.failover import Failover
+from tests.support.charging_handler import EVENT, KEY, ChargingHandler
 from tests.support.failing_handlers import retry
 from tests.support.memory_fabric import AWAY, HOME, STREAM
 from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.sdk.test_steps import EVENT, KEY, ChargingHandler
 
 
 def test_a_step_whose_note_is_replicated_last_is_made_again_by_the_key_that_the_other_side_knows() -> None:

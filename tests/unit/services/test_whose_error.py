@@ -22,9 +22,9 @@ from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
 from eventfabric.wire.ledger_commit import Refusal
 from eventfabric.wire.outbox_request import outcome_of
 from tests.support.memory_fabric import HOME, LANE, event
+from tests.support.outbox_producers import OutboxProducers
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_deliver_exactly_once import Writing, each_of_its_key, put_of, world_of
-from tests.unit.services.publishing.test_outbox import OutboxProducers
+from tests.support.writing_handlers import Writing, each_of_its_key, put_of, world_of
 
 BUSY = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ThrottlingOfSomeNewKind"]
 

@@ -11,7 +11,7 @@ from eventfabric.wire import marks_item
 from eventfabric.wire.fields import key_text
 from eventfabric.wire.keys import Item
 from eventfabric.wire.ledger_commit import state_of
-from tests.unit.wire.test_decoders_fuzzed import ITEMS
+from tests.support.stored_items import ITEMS
 
 ABSENT: Final = None
 BAD: Final[dict[str, Any]] = {

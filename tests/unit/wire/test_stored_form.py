@@ -18,7 +18,7 @@ from eventfabric.wire.ledger_commit import CommitRequest, Refusal
 from eventfabric.wire.payload_codec import measured, unpack_at, unpack_measured
 from eventfabric.wire.stream_record import from_stream_record
 from eventfabric.wire.transaction_bounds import bytes_of
-from tests.unit.wire.test_decoders_fuzzed import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US, items
+from tests.support.stored_items import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US, items
 
 FORMS: Final = {
     "aside": "b:B c:B d:B h:N m:S n:N pk:S qb:S qt:N qw:S sk:N t:SS x:N",

@@ -8,11 +8,11 @@ from eventfabric import limits
 from eventfabric.ports import Attempt
 from eventfabric.telemetry import Metric
 from tests.support.failing_handlers import BAD_ORDER, Failing, named, retry, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, event
 from tests.support.messages import TextWith
 from tests.support.recording_handler import Recorder, add_one
 from tests.support.subscribed_stream import INVOCATION_MS, SUBSCRIPTION, SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
 
 
 @pytest.mark.parametrize("epoch", [0, 3])

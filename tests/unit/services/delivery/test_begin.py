@@ -12,10 +12,10 @@ from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
 
 
 def with_an_old_event() -> SubscribedStream:

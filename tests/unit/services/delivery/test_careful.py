@@ -9,9 +9,9 @@ from eventfabric import limits
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.deliver import Deliverer
-from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from tests.support.crashing_handlers import Crashing, again, until_it_drains
 from tests.support.failing_handlers import (
     FEW,
     Failing,
@@ -28,48 +28,6 @@ from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 
 BEFORE, AFTER = Fault.CRASH_BEFORE, Fault.CRASH_AFTER
-
-
-class Crashing(Failing):
-    """Crashes at some events, every time or the first n times; fails at others."""
-
-    def __init__(self, crashes: dict[str, int], fails: dict[str, int] | None = None) -> None:
-        super().__init__(fails or {})
-        self.crashes = crashes
-
-    def __call__(self, events: Sequence[Event]) -> None:
-        for one in events:
-            if self.crashes.get(str(one.id), 0) > 0:
-                self.crashes[str(one.id)] -= 1
-                self.tried.append(str(one.id))
-                raise SimulatedCrash(str(one.id))
-        super().__call__(events)
-
-
-def again(
-    world: SubscribedStream, receive_count: int, *, by: Deliverer | None = None, of: Lane = LANE
-) -> LaneResult:
-    """One lane run for a doorbell that was received so often; the second time a run before it had died."""
-    if receive_count == 2:
-        world.run_dies(of)
-    deadline_ms = world.clock.now_ms() + INVOCATION_MS
-    deliverer = by or world.deliverer()
-    return deliverer.deliver(world.bell(of), deadline_ms=deadline_ms, receive_count=receive_count)
-
-
-def until_it_drains(world: SubscribedStream, *, by: Deliverer | None = None) -> int:
-    """Invocation after invocation, crashed or not, as the queue drives them; how many crashed."""
-    world.relay_all()
-    crashes = 0
-    for _ in range(200):
-        try:
-            world.deliver_all(by=by or world.deliverer())
-        except SimulatedCrash:
-            crashes += 1
-            world.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
-        else:
-            return crashes
-    raise AssertionError("it crashes for ever")
 
 
 def dead(world: SubscribedStream, of: Lane = LANE) -> dict[str, str]:

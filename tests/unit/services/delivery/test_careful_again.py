@@ -13,11 +13,11 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
+from tests.support.crashing_handlers import Crashing, again, until_it_drains
 from tests.support.failing_handlers import FEW, Failing, breaker, named, waiting, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, LANE
 from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
-from tests.unit.services.delivery.test_careful import Crashing, again, until_it_drains
-from tests.unit.services.delivery.test_takeover import hand_over
 
 
 def crashed_at_a_retry(crashing: Crashing) -> SubscribedStream:

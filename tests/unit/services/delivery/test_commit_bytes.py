@@ -16,10 +16,10 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.ledger_commit import CommitSize, in_commits, size_of_writes
 from tests.support.failing_handlers import BAD_ORDER, BadOrder, retry
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, LANE, event
 from tests.support.recording_handler import EFFECTS, Recorder
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
 
 KEYS = 95
 

@@ -1,59 +1,15 @@
 """Owns the decisions of the deliverer about handlers' own transactions: what commits together, and what not."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
-
 import pytest
 
 from eventfabric.limits import TRANSACTION_WRITES_MAX
 from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
-from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import Outcome
 from tests.support.memory_fabric import HOME, event
 from tests.support.recording_handler import EFFECTS, add_one
 from tests.support.subscribed_stream import SubscribedStream
-
-Writes = Mapping[str, Sequence[Write]]
-
-
-class Writing:
-    """A handler that wants these writes for an event of that id, and one of its own for others."""
-
-    batch_events_max = 1
-
-    def __init__(
-        self, writes: Writes | None = None, *, watch: Callable[[Event], None] = lambda one: None
-    ) -> None:
-        self.writes = writes or {}
-        self.watch = watch
-        self.attempted: list[str] = []
-
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
-        (one,) = events
-        self.attempted.append(str(one.id))
-        self.watch(one)
-        return self.writes.get(str(one.id), (add_one(str(one.id)),))
-
-
-def world_of(handler: Writing, *events: Event) -> SubscribedStream:
-    world = SubscribedStream(guarantee="exactly_once", handler=handler)
-    for one in events:
-        world.put(one)
-    return world
-
-
-def each_of_its_key(names: Iterable[str]) -> list[Event]:
-    return [event(name, key=name) for name in names]
-
-
-def refused_write() -> Write:
-    condition = {"ConditionExpression": "attribute_exists(id)"}
-    return Write("ConditionCheck", {"TableName": EFFECTS, "Key": {"id": {"S": "absent"}}, **condition})
-
-
-def put_of(row: str, **attributes: Any) -> Write:
-    return Write("Put", {"TableName": EFFECTS, "Item": {"id": {"S": row}, **attributes}})
+from tests.support.writing_handlers import Writing, each_of_its_key, put_of, refused, refused_write, world_of
 
 
 def test_events_of_different_keys_commit_together_with_their_writes() -> None:
@@ -81,13 +37,6 @@ def test_events_that_write_one_item_are_committed_one_by_one() -> None:
     assert world.deliver().outcome is Outcome.DELIVERED
     assert world.effects() == {"shared": 3}
     assert world.cursor().sequence == 3
-
-
-def refused(world: SubscribedStream, key: str) -> str:
-    """Why the first event of a parked key was refused."""
-    failure = world.parked()[key].failure
-    assert failure.error_type == "eventfabric.services.delivery.retry:RefusedWriteError"
-    return failure.message.partition(":")[0]
 
 
 def test_an_event_that_writes_one_item_twice_is_parked_alone() -> None:

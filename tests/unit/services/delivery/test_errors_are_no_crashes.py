@@ -15,12 +15,12 @@ from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE
+from tests.support.crashing_handlers import Crashing
 from tests.support.failing_handlers import Failing, named, retry, world_of
 from tests.support.memory_fabric import LANE, event
 from tests.support.recording_handler import EFFECTS, add_one
 from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 from tests.unit.services.delivery.test_breaker import operator
-from tests.unit.services.delivery.test_careful import Crashing
 
 
 def always(name: str, fault: Fault) -> Rule:

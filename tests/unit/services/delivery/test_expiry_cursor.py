@@ -14,10 +14,10 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire.keys import record_key
+from tests.support.expiry import DAY_SECONDS, DAYS, reconciled
 from tests.support.failing_handlers import named
 from tests.support.memory_fabric import HOME, LANE, event
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, reconciled
 
 
 def old_world(**settings: Any) -> SubscribedStream:

@@ -7,13 +7,14 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.wire.keys import Item, is_parked, ledger_region_and_kind, record_key
+from tests.support.expiry import DAY_SECONDS, expire, reconciled
 from tests.support.failing_handlers import FEW, Failing, breaker, drained, named, retry, world_of
+from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY, LANE, event
 from tests.support.recording_handler import Recorder
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream, topology
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, expire, reconciled
-from tests.unit.services.delivery.test_takeover import hand_over, letters_of, without_parked
+from tests.unit.services.delivery.test_takeover import letters_of
 
 DEAD_AT_ONCE = retry(immediate=0, attempts=1)
 

@@ -11,6 +11,7 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import cursor_item, parked_item
 from eventfabric.wire.item_size import item_bytes
+from tests.support.dead_letters import letters_of
 from tests.support.failing_handlers import (
     BAD_ORDER,
     FEW,
@@ -25,7 +26,6 @@ from tests.support.failing_handlers import (
 )
 from tests.support.memory_fabric import HOME, LANE, event
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.operations.test_dead_letters import letters_of
 
 DEAD = retry(permanent=[BAD_ORDER])
 

@@ -10,16 +10,16 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body
+from tests.support.crashing_handlers import again
+from tests.support.expiry import DAY_SECONDS, aged_world, expire
 from tests.support.failing_handlers import FEW, Failing, breaker, named, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.delivery.test_breaker import circuit
-from tests.unit.services.delivery.test_careful import again
 from tests.unit.services.delivery.test_circuit import breaker_of, probes
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, aged_world, expire
 from tests.unit.services.delivery.test_notes import NOTED_LANE, first_copy, noted
-from tests.unit.services.delivery.test_takeover import hand_over
 
 
 def test_a_lane_that_was_written_a_moment_ago_asks_no_other_region() -> None:

@@ -8,15 +8,15 @@ from eventfabric.limits import LATE_AFTER_SECONDS
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from tests.support.crashing_handlers import Crashing, again
+from tests.support.expiry import DAY_SECONDS, aged_world, expire
 from tests.support.failing_handlers import BAD_ORDER, FEW, BadOrder, Failing, breaker, named, retry, world_of
 from tests.support.log_lines import telling
 from tests.support.memory_fabric import AWAY, LANE, lane
 from tests.support.messages import TextWith
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_careful import Crashing, again
 from tests.unit.services.delivery.test_careful_again import crashed_at_a_retry
 from tests.unit.services.delivery.test_circuit import breaker_of
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, aged_world, expire
 from tests.unit.services.delivery.test_late import late_of, publish
 
 

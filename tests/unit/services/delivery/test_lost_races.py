@@ -12,15 +12,15 @@ from eventfabric.model.parked import Parked
 from eventfabric.model.record import Note, record_at
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.telemetry import Metric
+from tests.support.crashing_handlers import again
+from tests.support.dead_letters import overtaken
+from tests.support.expiry import DAY_SECONDS, aged_world, expire
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
 from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event, lane
 from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
-from tests.unit.services.delivery.test_careful import again
+from tests.support.writing_handlers import Writing, refused_write
 from tests.unit.services.delivery.test_circuit import breaker_of
-from tests.unit.services.delivery.test_deliver_exactly_once import Writing, refused_write
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, aged_world, expire
-from tests.unit.services.operations.test_dead_letters import overtaken
 
 
 def beaten(world: SubscribedStream, *, at: int = 1, tail: int | None = None) -> LaneResult:

@@ -15,6 +15,7 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body
+from tests.support.crashing_handlers import Crashing, again
 from tests.support.failing_handlers import (
     BAD_ORDER,
     FEW,
@@ -30,7 +31,6 @@ from tests.support.failing_handlers import (
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, batch_of, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream, topology
 from tests.unit.services.delivery.test_breaker import circuit
-from tests.unit.services.delivery.test_careful import Crashing, again
 
 
 def replay_from_the_start(world: SubscribedStream) -> None:

@@ -14,12 +14,12 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
+from tests.support.expiry import DAY_SECONDS, DAYS
 from tests.support.failing_handlers import FEW, Failing, breaker, named, world_of
 from tests.support.memory_fabric import LANE, event
 from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 from tests.unit.services.delivery.test_breaker import circuit
 from tests.unit.services.delivery.test_circuit import breaker_of
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS
 
 
 def nothing(world: SubscribedStream) -> None:

@@ -5,12 +5,7 @@ import pytest
 from eventfabric.model.commit import Write
 from eventfabric.services.delivery.lane_result import Outcome
 from tests.support.recording_handler import EFFECTS, add_one
-from tests.unit.services.delivery.test_deliver_exactly_once import (
-    Writing,
-    each_of_its_key,
-    refused_write,
-    world_of,
-)
+from tests.support.writing_handlers import Writing, each_of_its_key, refused_write, world_of
 
 
 def refused_call() -> Write:

@@ -15,14 +15,14 @@ from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
+from tests.support.crashing_handlers import again
+from tests.support.dead_letters import overtaken
 from tests.support.failing_handlers import BAD_ORDER, FEW, Failing, breaker, named, retry, waiting, world_of
 from tests.support.memory_fabric import LANE, event
 from tests.support.recording_handler import add_one
 from tests.support.subscribed_stream import SubscribedStream
+from tests.support.writing_handlers import each_of_its_key, refused, refused_write
 from tests.unit.services.delivery.test_breaker import circuit
-from tests.unit.services.delivery.test_careful import again
-from tests.unit.services.delivery.test_deliver_exactly_once import each_of_its_key, refused, refused_write
-from tests.unit.services.operations.test_dead_letters import overtaken
 
 
 class Writes:

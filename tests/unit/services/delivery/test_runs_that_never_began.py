@@ -11,10 +11,10 @@ from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
+from tests.support.crashing_handlers import Crashing
 from tests.support.failing_handlers import Failing, named, world_of
 from tests.support.memory_fabric import LANE
 from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
-from tests.unit.services.delivery.test_careful import Crashing
 
 NAMES = [f"{letter}{number}" for letter in "abcdefghij" for number in range(1, 4)]
 

@@ -12,10 +12,10 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.cursor_item import from_item
 from eventfabric.wire.keys import Item, cursor_key, is_parked, ledger_region_and_kind
 from tests.support.failing_handlers import Failing, named, retry, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, event
 from tests.support.messages import TextWith
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
 
 Change = Callable[[Item], Item]
 

@@ -8,9 +8,9 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import BAD_ORDER, Failing, named, retry, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, event
-from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_takeover import KEY, hand_over
+from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 
 def with_dead(count: int) -> SubscribedStream:
@@ -35,7 +35,7 @@ def test_as_many_commits_as_it_takes_leave_the_cursor_beside_all_keys(
     hand_over(away)
     assert away.deliver(by=away.deliverer(faults=faults)) == LaneResult(Outcome.DUPLICATE)
     assert faults.count("ledger.commit") == commits
-    stored = away.ledger.state(KEY).parked[AWAY]
+    stored = away.ledger.state(LANE_KEY).parked[AWAY]
     assert {one.key: (one.waiting, one.failure, one.state) for one in stored.values()} == {
         one.key: (one.waiting, one.failure, one.state) for one in parked.values()
     }

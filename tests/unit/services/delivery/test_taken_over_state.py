@@ -10,13 +10,13 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from tests.support.crashing_handlers import Crashing, again
+from tests.support.dead_letters import overtaken
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
+from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY
 from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_careful import Crashing, again
-from tests.unit.services.delivery.test_takeover import hand_over, without_parked
-from tests.unit.services.operations.test_dead_letters import overtaken
 
 RARELY = retry(immediate=0, attempts=4, backoff_seconds=900.0, backoff_max_seconds=900.0)
 

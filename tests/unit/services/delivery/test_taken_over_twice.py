@@ -2,8 +2,8 @@
 
 from eventfabric.services.delivery.takeover import take_over
 from tests.support.failing_handlers import FEW, Failing, named, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, LANE
-from tests.unit.services.delivery.test_takeover import hand_over
 
 
 def test_a_lane_that_is_taken_over_already_is_left_as_it_stands() -> None:

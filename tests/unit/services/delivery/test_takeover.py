@@ -6,8 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import NotDeadError, NotTakenOverError
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.operations import Operations
@@ -17,29 +16,12 @@ from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.survey import LaneStanding, survey
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
-from eventfabric.wire.keys import is_cursor, is_parked, ledger_region_and_kind, record_key
+from eventfabric.wire.keys import is_cursor, ledger_region_and_kind, record_key
 from tests.support.failing_handlers import BAD_ORDER, FEW, Failing, named, retry, world_of
+from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
 from tests.support.recording_handler import Recorder
-from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-
-KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
-
-
-def hand_over(world: SubscribedStream, *, epoch: int = 1, to: Region | None = None) -> None:
-    """Write a handover of HOME's lanes, mostly to the Region that is looked at."""
-    standing = world.ledger.standing(KEY.stream, KEY.subscription)
-    owner = Owner(HOME, to or world.region, epoch, world.region, world.clock.now_ms())
-    assert world.ledger.hand_over(KEY.stream, KEY.subscription, standing.written(HOME, world.region), owner)
-    world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
-
-
-def without_parked(world: SubscribedStream) -> None:
-    """Take the former owner's parked keys from AWAY's ledger, as if they had not been replicated yet."""
-    table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
-    for item in table.items:
-        if is_parked(ledger_region_and_kind(item)[1]):
-            table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
+from tests.support.subscribed_stream import LANE_KEY, SUBSCRIPTION, SubscribedStream
 
 
 def test_a_lane_is_not_delivered_elsewhere_until_it_is_handed_over() -> None:
@@ -230,7 +212,7 @@ def test_reconciliation_tells_a_region_that_came_back_that_it_owns_no_more() -> 
     world.clock.advance(3600)
     reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
     assert list(reconciler.run(repair=True)) == []  # lanes that are not its own any more
-    assert world.ledger.standing(KEY.stream, KEY.subscription).seen_ms == 0
+    assert world.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription).seen_ms == 0
     assert world.deliver().outcome is Outcome.NOT_OWNER
 
 
@@ -266,7 +248,7 @@ def test_whatever_was_replicated_nothing_is_lost_and_what_was_replicated_of_a_cu
     for link in log_only:
         link.pass_on()
     away = world.at(AWAY)
-    seen = away.ledger.state(KEY)
+    seen = away.ledger.state(LANE_KEY)
     hand_over(away)
     away.relay_all()
     away.ring_all([LANE])
@@ -313,9 +295,9 @@ def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_
     hand_over(away, epoch=1)
     warm, other = away.deliverer(), away.deliverer()
     away.deliver(by=warm)
-    standing = away.ledger.standing(KEY.stream, KEY.subscription)
+    standing = away.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
     again = Owner(HOME, AWAY, 2, AWAY, away.clock.now_ms())
-    assert away.ledger.hand_over(KEY.stream, KEY.subscription, standing.written(HOME, AWAY), again)
+    assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, standing.written(HOME, AWAY), again)
     world.put(event("e1"))
     world.cloud.replicate()
     away.deliver(by=other)

@@ -8,10 +8,10 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, named, world_of
+from tests.support.handovers import hand_over
 from tests.support.log_lines import telling
 from tests.support.memory_fabric import AWAY, LANE, event
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
 
 DAYS = 4
 KEPT_MS = DAYS * 86_400_000

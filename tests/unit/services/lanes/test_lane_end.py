@@ -10,45 +10,22 @@ from eventfabric.errors import UncertainTailError
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.record import EMPTY_TAIL, Recent, Record, Tail, chain_of
+from eventfabric.model.record import EMPTY_TAIL, Recent, Tail
 from eventfabric.services.lanes.lane_end import KnownMarks, LaneEnds, lane_end
 from eventfabric.services.lanes.locate import Kept, has_expired, kept_in
 from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.wire import record_item
+from tests.support.appends import mine
+from tests.support.expiry import DAY_SECONDS, DAYS, expire, reconciled
+from tests.support.log_items import FAR, delete, forged, put, world_with
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.messages import TextWith
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
-from tests.unit.services.publishing.test_append import mine
 
-FAR = SequenceNumber(1 << 40)
 RETENTION_SECONDS = DAYS * DAY_SECONDS
-
-
-def world_with(count: int, *, retention_days: int | None = None) -> SubscribedStream:
-    """A lane with so many events, each in a record of its own."""
-    world = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
-    for number in range(count):
-        world.put(event(f"a{number}"))
-    return world
-
-
-def forged(world: SubscribedStream, sequence: int, *, chain: Chain | None = None) -> Record:
-    """A record that stands somewhere, by a chain that is right by itself."""
-    made = replace(world.record(EMPTY_TAIL, event("forged")), sequence=SequenceNumber(sequence))
-    return replace(made, chain=chain_of(EMPTY_TAIL.chain if chain is None else chain, made))
-
-
-def put(world: SubscribedStream, record: Record) -> None:
-    world.table.write("Put", {"Item": record_item.to_item(record)})
-
-
-def delete(world: SubscribedStream, record: Record) -> None:
-    key = record_item.to_item(record)
-    world.table.write("Delete", {"Key": {"pk": key["pk"], "sk": key["sk"]}})
 
 
 def reconciler_of(world: SubscribedStream) -> Reconciler:

@@ -10,10 +10,10 @@ from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.services.lanes.locate import Kept, has_expired, kept_in, locate
 from eventfabric.testing.memory.faults import Faults
+from tests.support.appends import at_call
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.lanes.test_locate import expired, found_in, world_of
-from tests.unit.services.publishing.test_append import at_call
 
 
 @pytest.mark.parametrize(

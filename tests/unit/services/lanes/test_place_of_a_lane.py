@@ -15,10 +15,10 @@ from eventfabric.services.publishing.append import Appender
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire import place_item
 from tests.support import subscribed_stream
+from tests.support.expiry import DAY_SECONDS, expire, reconciled
+from tests.support.log_items import delete
 from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, expire, reconciled
-from tests.unit.services.lanes.test_lane_end import delete
 
 
 class Away:

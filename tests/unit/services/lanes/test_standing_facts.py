@@ -13,9 +13,9 @@ from eventfabric.services.lanes.standing import Standings, is_delivered_by, owne
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.wire.doorbell import from_body
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.lanes.test_standings import CACHED, DOUBT, Asking, handed_over_unseen
 
 OF = (StreamName(STREAM), SubscriptionName(SUBSCRIPTION))

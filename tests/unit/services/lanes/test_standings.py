@@ -9,10 +9,10 @@ from eventfabric.model.owner import Owner
 from eventfabric.ports import Ledger
 from eventfabric.services.lanes.standing import Standings, ledger_of, owner_of
 from eventfabric.testing.memory.faults import Fault, Faults
+from tests.support.expiry import reconciled
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, FAR, HOME
-from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import reconciled
-from tests.unit.services.delivery.test_takeover import KEY, hand_over
+from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 CACHED = limits.CIRCUIT_CACHE_SECONDS
 DOUBT = limits.OWNER_DOUBT_SECONDS
@@ -150,7 +150,7 @@ def test_it_is_not_while_reconciliation_asks_others(seconds: float, in_doubt: bo
 
 def test_by_the_definition_a_lane_is_delivered_by_its_origin_with_no_number_yet() -> None:
     world = SubscribedStream()
-    standing = world.ledger.standing(KEY.stream, KEY.subscription)
+    standing = world.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
     for region in (HOME, AWAY):
         assert owner_of(world.subscription, region, standing) == Owner(region, region, 0, region)
     everywhere = SubscribedStream(deliver="everywhere")

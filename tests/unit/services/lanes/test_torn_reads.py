@@ -17,11 +17,11 @@ from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.region import MemoryRegion, Tear
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import BAD_ORDER, Failing, dead_letters, drained, named, retry, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE
 from tests.support.recording_handler import Recorder
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
 
 DEAD = retry(immediate=0, attempts=1)
 ONLY_THE_LAST = [0]

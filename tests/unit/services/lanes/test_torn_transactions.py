@@ -12,12 +12,12 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.record import Record
 from eventfabric.services.lanes.lane_end import LaneEnds
 from eventfabric.wire.keys import record_key
+from tests.support.appends import mine
+from tests.support.expiry import reconciled
+from tests.support.log_items import delete
 from tests.support.memory_fabric import LANE, event
 from tests.support.recorded_reads import Asked
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import reconciled
-from tests.unit.services.lanes.test_lane_end import delete
-from tests.unit.services.publishing.test_append import mine
 
 
 @contextmanager

@@ -24,11 +24,11 @@ from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import encode_event, stored
+from tests.support.dead_letters import letters_of, mended_world, overtaken, settled
 from tests.support.failing_handlers import Failing, dead_letters, drained, retry, the_dead_letter, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.messages import TextWith
-from tests.unit.services.delivery.test_takeover import hand_over
-from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, overtaken, settled
 
 TIME = "2026-12-24T18:00:00Z"
 

@@ -1,7 +1,6 @@
 """Owns what an operator's decision about a dead letter does to its key, and what stays on record of it."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,12 +9,13 @@ from eventfabric.errors import NotDeadError, OutcomeUnknownError
 from eventfabric.model.event import Event
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.parked import ParkedState, Settled
-from eventfabric.services.operations.dead_letters import DeadLetters, Wanted
+from eventfabric.services.operations.dead_letters import Wanted
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric, NoTelemetry
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import unpack_one
+from tests.support.dead_letters import letters_of, mended_world, overtaken, settled
 from tests.support.failing_handlers import (
     BAD_ORDER,
     Failing,
@@ -30,43 +30,7 @@ from tests.support.failing_handlers import (
 from tests.support.memory_fabric import HOME, LANE, event, lane
 from tests.support.subscribed_stream import SubscribedStream
 
-ONCE = retry(immediate=0, attempts=1)
 OF_KEYS = ["at_least_once", "exactly_once"]
-
-
-def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> SubscribedStream:
-    """A world where these are dead and would be handled by now, with others behind them, and `z1` handled."""
-    failing = Failing(dict.fromkeys(dead, 99))
-    world = drained(world_of(failing, *named(*dead, *behind, "z1"), **{**ONCE, **settings}))
-    failing.times.clear()
-    return world
-
-
-def letters_of(world: SubscribedStream, faults: Faults) -> DeadLetters:
-    """The dead letters of the world, by ports that fail."""
-    return DeadLetters(
-        world.subscription,
-        [lane(0), lane(1)],
-        log=world.log,
-        ledger=faults.ledger(world.ledger),
-        doorbells=faults.doorbells(world.cloud.doorbells(world.region)),
-        clock=world.clock,
-    )
-
-
-def overtaken(*moments: int, by: Callable[[], object]) -> Faults:
-    """Faults that fail nothing, and do something just before these commits, counted from 1."""
-
-    def rule(called: str, overall: int, of_name: int) -> Fault | None:
-        if called == "ledger.commit" and of_name in moments:
-            by()
-        return None
-
-    return Faults(rule)
-
-
-def settled(world: SubscribedStream) -> list[Settled]:
-    return list(world.ledger.settled(world.key_of(LANE)))
 
 
 def of_key(world: SubscribedStream, key: str) -> list[str]:

@@ -10,12 +10,12 @@ from eventfabric.errors import ContendedCommitError, NotDeadError, ThrottledErro
 from eventfabric.model.event import Event
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from tests.support.dead_letters import letters_of, mended_world, overtaken, settled
 from tests.support.failing_handlers import Failing, dead_letters, the_dead_letter
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, LANE, event, lane
 from tests.support.messages import raises_with
 from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
-from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, overtaken, settled
 
 Decision = Callable[[DeadLetters, DeadLetter], None]
 

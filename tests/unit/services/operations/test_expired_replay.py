@@ -6,9 +6,9 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
+from tests.support.expiry import DAY_SECONDS, aged_world, expire
 from tests.support.memory_fabric import HOME, LANE
 from tests.support.subscribed_stream import SUBSCRIPTION
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, aged_world, expire
 
 
 def test_behind_a_replay_that_expired_as_a_whole_all_is_new() -> None:

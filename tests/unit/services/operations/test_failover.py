@@ -1,6 +1,5 @@
 """Owns what is handed over, what is said of it before, and in which order a planned handover goes."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,13 +13,13 @@ from eventfabric.model.cursor import START
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.ports import Ports
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.failover import Failover, Readiness
-from eventfabric.testing.memory.faults import Fault, Faults, Rule
+from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import FEW, Failing, dead_letters, named, retry, the_dead_letter, world_of
+from tests.support.failovers import Waiting, failover, with_load
 from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, event, lane
 from tests.support.messages import raises_with
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
@@ -28,28 +27,6 @@ from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 NAMES = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
 NOWHERE = Region("eu-north-1")
 SETTLE_SECONDS = limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS
-
-
-def failover(
-    world: SubscribedStream,
-    *rules: Rule,
-    source: Region = HOME,
-    target: Region = AWAY,
-    own_only: bool = False,
-) -> Failover:
-    """Between two Regions; `rules` are of the calls to the source."""
-    faults = Faults(*rules)
-
-    def at(region: Region) -> Ports:
-        theirs = world.ports(region)
-        return replace(
-            theirs,
-            ledger=faults.ledger(theirs.ledger),
-            log_of=lambda stream: faults.log(theirs.log_of(stream)),
-        )
-
-    ports = replace(world.ports(target if target in world.topology.regions else source), at=at)
-    return Failover(world.topology, source=source, target=target, ports=ports, own_only=own_only)
 
 
 def lost(called: str, overall: int, of_name: int) -> Fault | None:
@@ -67,31 +44,6 @@ def circuit(world: SubscribedStream, region: Region = HOME) -> Circuit:
 
 def epochs(written: list[Owner]) -> list[tuple[Region, Region, int]]:
     return [(owner.origin, owner.region, owner.epoch) for owner in written]
-
-
-class Waiting:
-    """Waits by moving the clock on; `then` happens during the wait of that number."""
-
-    def __init__(self, world: SubscribedStream, then: dict[int, Callable[[], object]] | None = None) -> None:
-        self.seconds: list[float] = []
-        self._world = world
-        self._then = then or {}
-
-    def __call__(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-        self._world.clock.advance(seconds)
-        self._then.get(len(self.seconds), lambda: None)()
-
-
-def with_load() -> SubscribedStream:
-    """One key dead, one to be tried again, two events that nobody looked at; all replicated."""
-    failing = Failing({"a1": 99, "b1": 99})
-    world = world_of(failing, *named("a1"), **retry(immediate=0, attempts=1))
-    world.deliver()
-    world.put(*named("c1", "c2"))
-    world.put(event("z"), of=lane(1))
-    world.cloud.replicate()
-    return world
 
 
 class TestRefused:

@@ -12,10 +12,10 @@ from eventfabric.model.owner import Owner
 from eventfabric.sdk.operations import Operations
 from eventfabric.testing.memory.faults import Fault
 from eventfabric.topology import Topology
+from tests.support.failovers import Waiting, failover
 from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM
 from tests.support.messages import raises_with
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.operations.test_failover import Waiting, failover
 
 OTHER = "zother"
 TWO = f"""

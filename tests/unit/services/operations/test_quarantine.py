@@ -11,16 +11,11 @@ from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.item_size import item_bytes
+from tests.support.appends import mine
+from tests.support.expiry import reconciled
+from tests.support.log_items import FAR, delete, forged, put, quarantine_of, world_with
 from tests.support.memory_fabric import AWAY, HOME, LANE, event
 from tests.support.messages import TextWith, raises_with
-from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import reconciled
-from tests.unit.services.lanes.test_lane_end import FAR, delete, forged, put, world_with
-from tests.unit.services.publishing.test_append import mine
-
-
-def quarantine_of(world: SubscribedStream) -> Quarantine:
-    return Quarantine(world.log, region=world.region, clock=world.clock)
 
 
 def test_a_far_item_is_set_aside_in_every_region_and_stays_on_record() -> None:

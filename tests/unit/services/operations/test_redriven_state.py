@@ -8,13 +8,13 @@ from eventfabric.errors import InvalidEventError
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
+from tests.support.crashing_handlers import Crashing, until_it_drains
+from tests.support.dead_letters import mended_world
+from tests.support.expiry import reconciled
 from tests.support.failing_handlers import dead_letters, named, the_dead_letter, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_careful import Crashing, until_it_drains
-from tests.unit.services.delivery.test_expiry import reconciled
-from tests.unit.services.delivery.test_takeover import hand_over
-from tests.unit.services.operations.test_dead_letters import mended_world
 
 
 def redrive(letters: DeadLetters, letter: DeadLetter) -> None:

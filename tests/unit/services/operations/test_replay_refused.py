@@ -10,11 +10,11 @@ from eventfabric.model.identity import Lane
 from eventfabric.model.start import AtTime, Start
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, drained, named, world_of
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import TextWith
 from tests.support.replays import at, replay, replay_of
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.operations.test_replay import delivered
 from tests.unit.services.operations.test_replay_into import audit
 from tests.unit.services.operations.test_replay_key import A, B, C

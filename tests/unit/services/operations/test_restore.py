@@ -20,11 +20,11 @@ from eventfabric.services.operations.seams import seams_seen
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
+from tests.support.expiry import reconciled
+from tests.support.log_items import delete, put, world_with
 from tests.support.memory_fabric import AWAY, HOME, LANE, event
 from tests.support.messages import raises_with
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import reconciled
-from tests.unit.services.lanes.test_lane_end import delete, put, world_with
 
 
 class CopyOf:

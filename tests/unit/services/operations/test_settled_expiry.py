@@ -4,11 +4,11 @@ from eventfabric import limits
 from eventfabric.model.finding import FindingKind
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.keys import Item
+from tests.support.dead_letters import letters_of, mended_world, settled
 from tests.support.failing_handlers import the_dead_letter
 from tests.support.memory_fabric import LANE
+from tests.support.reconciliations import reconcile
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.operations.test_dead_letters import letters_of, mended_world, settled
-from tests.unit.services.reconciliation.test_reconcile import reconcile
 
 DAYS = 7
 

@@ -23,14 +23,14 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.skip import Skip
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
+from tests.support.appends import mine
+from tests.support.expiry import reconciled
 from tests.support.failing_handlers import Failing, world_of
+from tests.support.log_items import delete, put, world_with
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
 from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import proof
-from tests.unit.services.delivery.test_expiry import reconciled
-from tests.unit.services.lanes.test_lane_end import delete, put, world_with
 from tests.unit.services.operations.test_restore import copy_of, restore_of
-from tests.unit.services.publishing.test_append import mine
 
 
 def skip_of(world: SubscribedStream) -> Skip:

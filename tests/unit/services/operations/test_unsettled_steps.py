@@ -12,9 +12,9 @@ from eventfabric.model.step import StepKey
 from eventfabric.ports import Steps
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
+from tests.support.charging_handler import ChargingHandler
 from tests.support.memory_fabric import AWAY, HOME, STREAM, event
 from tests.support.subscribed_stream import SUBSCRIPTION
-from tests.unit.sdk.test_steps import ChargingHandler
 
 
 def dies_in_the_middle() -> None:

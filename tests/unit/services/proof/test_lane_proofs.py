@@ -23,12 +23,12 @@ from tests.support.failing_handlers import (
     world_of,
 )
 from tests.support.findings import finding
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.messages import TextWith
 from tests.support.recorded_reads import Asked, Read
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove
-from tests.unit.services.delivery.test_takeover import hand_over
 from tests.unit.services.proof.test_claim import between, held, reconciled
 from tests.unit.services.proof.test_prove_exceptions import DAY_SECONDS, aged, dead, expired
 

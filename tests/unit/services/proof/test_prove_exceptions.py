@@ -20,12 +20,12 @@ from tests.support.failing_handlers import (
     the_dead_letter,
     world_of,
 )
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import TextWith
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import chained, delivered, proof, put, put_cursor, remove, wrong
-from tests.unit.services.delivery.test_takeover import hand_over
 
 ONCE = retry(immediate=0, attempts=1)
 DAY_SECONDS = 86_400

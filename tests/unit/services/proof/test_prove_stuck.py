@@ -9,16 +9,9 @@ from eventfabric.model.record import Batch, record_at
 from eventfabric.services.delivery.lane_result import Outcome
 from tests.support.failing_handlers import Failing, named, world_of
 from tests.support.memory_fabric import LANE, event
+from tests.support.reconciliations import change, healthy, kinds, log_table, record_items, remove
 from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_worlds import proof, proofs
-from tests.unit.services.reconciliation.test_reconcile import (
-    change,
-    healthy,
-    kinds,
-    log_table,
-    record_items,
-    remove,
-)
 
 
 def stuck(found: LaneProof) -> tuple[FindingKind, SequenceNumber] | None:

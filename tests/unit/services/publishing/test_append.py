@@ -1,6 +1,5 @@
 """Owns the decisions of services.append, one by one."""
 
-from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -15,34 +14,10 @@ from eventfabric.errors import (
 )
 from eventfabric.model.record import Batch, Record
 from eventfabric.services.publishing.append import Appender
-from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.support.memory_fabric import LANE, batch_of, event, lane
+from tests.support.appends import MINE, Half, Waits, at_call, mine
+from tests.support.memory_fabric import LANE, event, lane
 from tests.support.subscribed_stream import SubscribedStream
-
-MINE = b"mine".ljust(16)
-
-
-class Waits(MemoryClock):
-    """A clock that remembers how long was slept by it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-        super().sleep(seconds)
-
-
-class Half:
-    """Entropy that always draws the middle."""
-
-    def bytes(self, count: int) -> bytes:
-        return bytes(count)
-
-    def fraction(self) -> float:
-        return 0.5
 
 
 def waits_of(world: SubscribedStream, faults: Faults) -> list[float]:
@@ -51,22 +26,6 @@ def waits_of(world: SubscribedStream, faults: Faults) -> list[float]:
     appender = Appender(faults.log(world.origin_log), stream="orders", clock=clock, entropy=Half())
     appender.append(LANE, mine())
     return clock.seconds
-
-
-def mine(name: str = "mine", batch_id: bytes = MINE) -> Batch:
-    return batch_of([event(name)], batch_id)
-
-
-def at_call(name: str, number: int, then: Callable[[], object]) -> Faults:
-    """Something that happens just before a call, such as another publisher being faster."""
-    faults = Faults()
-
-    def rule(called: str, overall: int, of_name: int) -> None:
-        if (called, of_name) == (name, number):
-            then()
-
-    faults.rules.append(rule)
-    return faults
 
 
 def test_the_first_append_reads_the_tail_and_the_next_ones_know_it() -> None:

@@ -19,11 +19,11 @@ from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
 from eventfabric.model.record import Batch, Record
 from eventfabric.services.publishing.outbox import OutboxAppend
 from eventfabric.testing.memory.faults import Fault, Faults
+from tests.support.appends import MINE, mine
 from tests.support.memory_fabric import LANE, event
 from tests.support.messages import TextWith
+from tests.support.outbox_producers import US, OutboxProducers
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.publishing.test_append import MINE, mine
-from tests.unit.services.publishing.test_outbox import US, OutboxProducers
 from tests.unit.services.publishing.test_outbox_waits import LANES, append_of, before_try, others, posting
 
 BATCH = MINE.hex()

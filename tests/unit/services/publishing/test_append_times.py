@@ -5,9 +5,9 @@ import pytest
 from eventfabric.errors import ContendedAppendError, IndeterminateAppendError
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Fault, Faults, nth
+from tests.support.appends import Half, Waits, mine
 from tests.support.memory_fabric import LANE, STREAM, event
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.publishing.test_append import Half, Waits, mine
 
 THROTTLED = Faults(lambda called, overall, of_name: Fault.THROTTLED)
 

@@ -16,9 +16,9 @@ from eventfabric.ports import Clock, Entropy
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.outbox import OutboxAppend, Posting
 from eventfabric.testing.memory.faults import Fault, Faults, nth
+from tests.support.appends import Half, Waits
 from tests.support.memory_fabric import batch_of, event
-from tests.unit.services.publishing.test_append import Half, Waits
-from tests.unit.services.publishing.test_outbox import TOPOLOGY, US, OutboxProducers
+from tests.support.outbox_producers import TOPOLOGY, US, OutboxProducers
 
 LANES = [Lane(Region(US), Generation(0), LaneIndex(index)) for index in range(2)]
 

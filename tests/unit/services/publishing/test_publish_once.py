@@ -13,7 +13,7 @@ from eventfabric.model.identity import Region
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import once_key
-from tests.unit.services.publishing.test_outbox import US, OutboxProducers
+from tests.support.outbox_producers import US, OutboxProducers
 
 EVENT: dict[str, Any] = {"key": "k", "type": "Placed", "id": "e", "data": {"total": 1, "of": [None, 1.5]}}
 

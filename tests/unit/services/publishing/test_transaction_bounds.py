@@ -15,7 +15,7 @@ from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.item_size import item_bytes
 from tests.support.messages import raises_with
-from tests.unit.services.publishing.test_outbox import US, OutboxProducers
+from tests.support.outbox_producers import US, OutboxProducers
 
 NOISE = Random(7).randbytes(2**21)
 LANE = Lane.parse(f"{US}/0.0")

@@ -8,74 +8,30 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import ThrottledError
 from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Faults
-from eventfabric.testing.memory.table import MemoryTable
-from eventfabric.wire import cursor_item
-from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM
 from tests.support.messages import TextWith
-from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-
-KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
-Kinds = list[FindingKind]
-
-
-def reconcile(world: SubscribedStream, *, repair: bool = False, full: bool = False) -> list[Finding]:
-    """One pass in the world's Region."""
-    reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
-    return list(reconciler.run(repair=repair, full=full))
-
-
-def kinds(world: SubscribedStream, **how: bool) -> Kinds:
-    return [found.kind for found in reconcile(world, **how)]
+from tests.support.reconciliations import (
+    Kinds,
+    change,
+    healthy,
+    kinds,
+    log_table,
+    put_cursor,
+    reconcile,
+    record_items,
+    remove,
+)
+from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 
 def alarms(world: SubscribedStream, **how: bool) -> Kinds:
     return [found.kind for found in reconcile(world, **how) if found.is_alarm]
-
-
-def healthy(records: int = 6, **settings: Any) -> SubscribedStream:
-    """Records of two events, delivered and replicated, and a first pass that found nothing, in both Regions."""
-    world = world_of(Failing({}), **settings)
-    for number in range(records):
-        world.put(event(f"a{number}", key="a"), event(f"b{number}", key="b"))
-    world.relay_all()
-    world.deliver_all()
-    world.cloud.replicate()
-    assert kinds(world) == kinds(world.at(AWAY)) == []
-    return world
-
-
-def log_table(world: SubscribedStream) -> MemoryTable:
-    return world.cloud.log_table(world.stream.name, world.region)
-
-
-def record_items(world: SubscribedStream) -> list[Item]:
-    return log_table(world).items
-
-
-def remove(world: SubscribedStream, index: int) -> None:
-    item = record_items(world)[index]
-    log_table(world).write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
-
-
-def change(world: SubscribedStream, index: int, **attributes: dict[str, Any]) -> None:
-    log_table(world).write("Put", {"Item": {**record_items(world)[index], **attributes}})
-
-
-def put_cursor(world: SubscribedStream, **changes: Any) -> None:
-    """Change the stored cursor behind everybody's back."""
-    table = world.cloud.regions[world.region].table(world.topology.ledger_of(STREAM).name)
-    cursor = world.ledger.state(KEY).cursor(world.region)
-    moved = replace(cursor, version=cursor.version + 1, **changes)
-    item = cursor_item.to_item(KEY, world.region, moved, token=b"x" * 16, now_ms=world.clock.now_ms())
-    table.write("Put", {"Item": item})
 
 
 def test_a_healthy_fabric_has_no_findings_and_neither_has_an_empty_one() -> None:
@@ -229,7 +185,7 @@ class TestSubscriptions:
         world = healthy()
         world.put(*named("c1"))
         ledger = world.ledger
-        ledger.switch(KEY.stream, KEY.subscription, Circuit(), Circuit(CircuitState.PAUSED))
+        ledger.switch(LANE_KEY.stream, LANE_KEY.subscription, Circuit(), Circuit(CircuitState.PAUSED))
         world.clock.advance(3600)
         assert kinds(world, repair=True) == []
 
@@ -288,7 +244,7 @@ class TestSubscriptions:
         world = healthy()
         away = world.at(AWAY)
         handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
-        assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
+        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
         away.deliver()
         assert kinds(away) == []
         world.clock.advance(3600)

@@ -13,16 +13,9 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.support.failing_handlers import Failing, drained, named, retry, world_of
 from tests.support.memory_fabric import AWAY, HOME, LANE
 from tests.support.messages import TextWith
+from tests.support.reconciliations import healthy, kinds, put_cursor, reconcile, remove
 from tests.support.recorded_reads import Asked, Read
-from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.reconciliation.test_reconcile import (
-    KEY,
-    healthy,
-    kinds,
-    put_cursor,
-    reconcile,
-    remove,
-)
+from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 WRONG = Chain(b"x" * 16)
 
@@ -149,7 +142,7 @@ def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_ke
     world = drained(world_of(Failing({"a1": 9}), *named("a1", "b1"), durability="quorum", **ending))
     away = world.at(AWAY)
     handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
-    assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
+    assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
     assert [(one.kind, one.region, one.detail) for one in reconcile(away)] == [
         (FindingKind.DEAD, AWAY, TextWith("1 dead letters", "0 events"))
     ]

@@ -13,10 +13,10 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults
+from tests.support.failovers import failover, with_load
 from tests.support.memory_fabric import AWAY, event
-from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.operations.test_failover import failover, with_load
-from tests.unit.services.reconciliation.test_reconcile import KEY, kinds, reconcile, remove
+from tests.support.reconciliations import kinds, reconcile, remove
+from tests.support.subscribed_stream import LANE_KEY, SUBSCRIPTION, SubscribedStream
 
 DAY_SECONDS = 86_400
 
@@ -38,9 +38,9 @@ def delivered(world: SubscribedStream, *names: str) -> None:
 
 def paused_in(world: SubscribedStream, region: Region) -> None:
     ledger = world.ports(region).ledger
-    standing = ledger.standing(KEY.stream, KEY.subscription)
+    standing = ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
     paused = Circuit(CircuitState.PAUSED, "maintenance", world.clock.now_ms())
-    assert ledger.switch(KEY.stream, KEY.subscription, standing.circuit, paused)
+    assert ledger.switch(LANE_KEY.stream, LANE_KEY.subscription, standing.circuit, paused)
 
 
 def test_a_region_that_was_lost_is_not_told_by_a_pass_without_an_answer_that_it_still_owns() -> None:

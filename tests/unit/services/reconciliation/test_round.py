@@ -11,11 +11,11 @@ from eventfabric.model.marks import Mark
 from eventfabric.services.reconciliation.round import Round
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
+from tests.support.expiry import DAY_SECONDS, DAYS, expire, reconciled
+from tests.support.log_items import delete, world_with
 from tests.support.memory_fabric import AWAY, LANE, STREAM, event
 from tests.support.recorded_reads import Asked
 from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
-from tests.unit.services.lanes.test_lane_end import delete, world_with
 
 
 def verified(count: int, *, retention_days: int | None = None) -> SubscribedStream:

@@ -16,20 +16,13 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import from_body
+from tests.support.expiry import DAY_SECONDS, DAYS, aged_world, expire
 from tests.support.failing_handlers import FEW, Failing, drained, named, retry, world_of
 from tests.support.findings import finding
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
+from tests.support.reconciliations import healthy, kinds, put_cursor, reconcile, remove
 from tests.support.recorded_reads import CountingOf
-from tests.support.subscribed_stream import SubscribedStream
-from tests.unit.services.delivery.test_expiry import DAY_SECONDS, DAYS, aged_world, expire
-from tests.unit.services.reconciliation.test_reconcile import (
-    KEY,
-    healthy,
-    kinds,
-    put_cursor,
-    reconcile,
-    remove,
-)
+from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 UNRUNG_MS = 1000 * limits.UNRUNG_SECONDS
 GRACE_SECONDS = limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS + limits.SETTLE_SECONDS
@@ -97,7 +90,7 @@ class TestEventsThatWait:
         world.clock.advance(3_600)
         probe_ms = world.clock.now_ms() - UNRUNG_MS - late_ms
         opened = Circuit(CircuitState.OPEN, "down", probe_ms=probe_ms)
-        assert world.ledger.switch(KEY.stream, KEY.subscription, Circuit(), opened)
+        assert world.ledger.switch(LANE_KEY.stream, LANE_KEY.subscription, Circuit(), opened)
         assert kinds(world) == expected
 
     def test_what_is_repaired_is_counted_for_the_stream(self) -> None:
@@ -247,7 +240,7 @@ class TestOwners:
         world = healthy()
         away = world.at(AWAY)
         handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
-        assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
+        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
         away.deliver()
         world.clock.advance(GRACE_SECONDS + late_ms / 1000)
         put_cursor(world)
@@ -260,7 +253,7 @@ class TestOwners:
         world = drained(world_of(Failing({}), *named("a1"), durability="quorum"))
         away = world.at(AWAY)
         handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
-        assert away.ledger.hand_over(KEY.stream, KEY.subscription, None, handed)
+        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
         world.clock.advance(2 * GRACE_SECONDS)
         put_cursor(world)
         world.cloud.replicate()

@@ -12,8 +12,8 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, Counting, lane
+from tests.support.reconciliations import healthy, kinds, put_cursor
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.reconciliation.test_reconcile import healthy, kinds, put_cursor
 
 
 def told(world: SubscribedStream, metric: Metric) -> float:

@@ -18,9 +18,7 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.clock import MemoryClock
 from tests.support.failing_handlers import Failing, named, world_of
 from tests.support.memory_fabric import AWAY, LANE, STREAM, lane
-from tests.support.recording_handler import Recorder
-from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.reconciliation.test_reconcile import (
+from tests.support.reconciliations import (
     change,
     healthy,
     kinds,
@@ -30,6 +28,8 @@ from tests.unit.services.reconciliation.test_reconcile import (
     record_items,
     remove,
 )
+from tests.support.recording_handler import Recorder
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.reconciliation.test_vitals import age_seconds, told
 
 HOURS = 3_600

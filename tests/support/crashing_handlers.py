@@ -1,0 +1,57 @@
+"""Handlers at which the process dies, and deliveries that come again after it."""
+
+from collections.abc import Sequence
+
+from eventfabric import limits
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Lane
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.lane_result import LaneResult
+from eventfabric.testing.memory.faults import SimulatedCrash
+from tests.support.failing_handlers import (
+    Failing,
+)
+from tests.support.memory_fabric import LANE
+from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
+
+
+class Crashing(Failing):
+    """Crashes at some events, every time or the first n times; fails at others."""
+
+    def __init__(self, crashes: dict[str, int], fails: dict[str, int] | None = None) -> None:
+        super().__init__(fails or {})
+        self.crashes = crashes
+
+    def __call__(self, events: Sequence[Event]) -> None:
+        for one in events:
+            if self.crashes.get(str(one.id), 0) > 0:
+                self.crashes[str(one.id)] -= 1
+                self.tried.append(str(one.id))
+                raise SimulatedCrash(str(one.id))
+        super().__call__(events)
+
+
+def again(
+    world: SubscribedStream, receive_count: int, *, by: Deliverer | None = None, of: Lane = LANE
+) -> LaneResult:
+    """One lane run for a doorbell that was received so often; the second time a run before it had died."""
+    if receive_count == 2:
+        world.run_dies(of)
+    deadline_ms = world.clock.now_ms() + INVOCATION_MS
+    deliverer = by or world.deliverer()
+    return deliverer.deliver(world.bell(of), deadline_ms=deadline_ms, receive_count=receive_count)
+
+
+def until_it_drains(world: SubscribedStream, *, by: Deliverer | None = None) -> int:
+    """Invocation after invocation, crashed or not, as the queue drives them; how many crashed."""
+    world.relay_all()
+    crashes = 0
+    for _ in range(200):
+        try:
+            world.deliver_all(by=by or world.deliverer())
+        except SimulatedCrash:
+            crashes += 1
+            world.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
+        else:
+            return crashes
+    raise AssertionError("it crashes for ever")

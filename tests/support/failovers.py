@@ -1,0 +1,59 @@
+"""Failovers of a world, and how long they wait."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from eventfabric.model.identity import Region
+from eventfabric.ports import Ports
+from eventfabric.services.operations.failover import Failover
+from eventfabric.testing.memory.faults import Faults, Rule
+from tests.support.failing_handlers import Failing, named, retry, world_of
+from tests.support.memory_fabric import AWAY, HOME, event, lane
+from tests.support.subscribed_stream import SubscribedStream
+
+
+def failover(
+    world: SubscribedStream,
+    *rules: Rule,
+    source: Region = HOME,
+    target: Region = AWAY,
+    own_only: bool = False,
+) -> Failover:
+    """Between two Regions; `rules` are of the calls to the source."""
+    faults = Faults(*rules)
+
+    def at(region: Region) -> Ports:
+        theirs = world.ports(region)
+        return replace(
+            theirs,
+            ledger=faults.ledger(theirs.ledger),
+            log_of=lambda stream: faults.log(theirs.log_of(stream)),
+        )
+
+    ports = replace(world.ports(target if target in world.topology.regions else source), at=at)
+    return Failover(world.topology, source=source, target=target, ports=ports, own_only=own_only)
+
+
+class Waiting:
+    """Waits by moving the clock on; `then` happens during the wait of that number."""
+
+    def __init__(self, world: SubscribedStream, then: dict[int, Callable[[], object]] | None = None) -> None:
+        self.seconds: list[float] = []
+        self._world = world
+        self._then = then or {}
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self._world.clock.advance(seconds)
+        self._then.get(len(self.seconds), lambda: None)()
+
+
+def with_load() -> SubscribedStream:
+    """One key dead, one to be tried again, two events that nobody looked at; all replicated."""
+    failing = Failing({"a1": 99, "b1": 99})
+    world = world_of(failing, *named("a1"), **retry(immediate=0, attempts=1))
+    world.deliver()
+    world.put(*named("c1", "c2"))
+    world.put(event("z"), of=lane(1))
+    world.cloud.replicate()
+    return world

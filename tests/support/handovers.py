@@ -1,0 +1,26 @@
+"""Lanes that are handed over to another Region."""
+
+from eventfabric import limits
+from eventfabric.model.identity import Region
+from eventfabric.model.owner import Owner
+from eventfabric.wire.keys import is_parked, ledger_region_and_kind
+from tests.support.memory_fabric import AWAY, HOME
+from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
+
+
+def hand_over(world: SubscribedStream, *, epoch: int = 1, to: Region | None = None) -> None:
+    """Write a handover of HOME's lanes, mostly to the Region that is looked at."""
+    standing = world.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
+    owner = Owner(HOME, to or world.region, epoch, world.region, world.clock.now_ms())
+    assert world.ledger.hand_over(
+        LANE_KEY.stream, LANE_KEY.subscription, standing.written(HOME, world.region), owner
+    )
+    world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
+
+
+def without_parked(world: SubscribedStream) -> None:
+    """Take the former owner's parked keys from AWAY's ledger, as if they had not been replicated yet."""
+    table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
+    for item in table.items:
+        if is_parked(ledger_region_and_kind(item)[1]):
+            table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})

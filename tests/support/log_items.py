@@ -1,0 +1,39 @@
+"""Items that a test puts into a lane's log or takes out of it, past every check."""
+
+from dataclasses import replace
+
+from eventfabric.model.identity import Chain, SequenceNumber
+from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
+from eventfabric.services.operations.quarantine import Quarantine
+from eventfabric.wire import record_item
+from tests.support.memory_fabric import event
+from tests.support.subscribed_stream import SubscribedStream
+
+FAR = SequenceNumber(1 << 40)
+
+
+def world_with(count: int, *, retention_days: int | None = None) -> SubscribedStream:
+    """A lane with so many events, each in a record of its own."""
+    world = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
+    for number in range(count):
+        world.put(event(f"a{number}"))
+    return world
+
+
+def forged(world: SubscribedStream, sequence: int, *, chain: Chain | None = None) -> Record:
+    """A record that stands somewhere, by a chain that is right by itself."""
+    made = replace(world.record(EMPTY_TAIL, event("forged")), sequence=SequenceNumber(sequence))
+    return replace(made, chain=chain_of(EMPTY_TAIL.chain if chain is None else chain, made))
+
+
+def put(world: SubscribedStream, record: Record) -> None:
+    world.table.write("Put", {"Item": record_item.to_item(record)})
+
+
+def delete(world: SubscribedStream, record: Record) -> None:
+    key = record_item.to_item(record)
+    world.table.write("Delete", {"Key": {"pk": key["pk"], "sk": key["sk"]}})
+
+
+def quarantine_of(world: SubscribedStream) -> Quarantine:
+    return Quarantine(world.log, region=world.region, clock=world.clock)

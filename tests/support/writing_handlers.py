@@ -1,0 +1,59 @@
+"""Handlers with writes of their own, which are committed with the cursor."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from eventfabric.model.commit import Write
+from eventfabric.model.event import Event
+from eventfabric.ports import Attempt
+from tests.support.memory_fabric import event
+from tests.support.recording_handler import EFFECTS, add_one
+from tests.support.subscribed_stream import SubscribedStream
+
+Writes = Mapping[str, Sequence[Write]]
+
+
+class Writing:
+    """A handler that wants these writes for an event of that id, and one of its own for others."""
+
+    batch_events_max = 1
+
+    def __init__(
+        self, writes: Writes | None = None, *, watch: Callable[[Event], None] = lambda one: None
+    ) -> None:
+        self.writes = writes or {}
+        self.watch = watch
+        self.attempted: list[str] = []
+
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+        (one,) = events
+        self.attempted.append(str(one.id))
+        self.watch(one)
+        return self.writes.get(str(one.id), (add_one(str(one.id)),))
+
+
+def world_of(handler: Writing, *events: Event) -> SubscribedStream:
+    world = SubscribedStream(guarantee="exactly_once", handler=handler)
+    for one in events:
+        world.put(one)
+    return world
+
+
+def each_of_its_key(names: Iterable[str]) -> list[Event]:
+    return [event(name, key=name) for name in names]
+
+
+def refused_write() -> Write:
+    condition = {"ConditionExpression": "attribute_exists(id)"}
+    return Write("ConditionCheck", {"TableName": EFFECTS, "Key": {"id": {"S": "absent"}}, **condition})
+
+
+def put_of(row: str, **attributes: Any) -> Write:
+    return Write("Put", {"TableName": EFFECTS, "Item": {"id": {"S": row}, **attributes}})
+
+
+def refused(world: SubscribedStream, key: str) -> str:
+    """Why the first event of a parked key was refused."""
+    failure = world.parked()[key].failure
+    assert failure.error_type == "eventfabric.services.delivery.retry:RefusedWriteError"
+    return failure.message.partition(":")[0]
