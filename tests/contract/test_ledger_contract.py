@@ -185,7 +185,7 @@ def test_a_lost_race_leaves_none_of_the_writes(backend: Backend) -> None:
     assert backend.ledger.state(KEY).cursor(HOME) == at(3, version=1)
 
 
-def test_a_writes_own_failed_condition_is_told_with_its_place_and_nothing_is_written(
+def test_a_writes_own_failed_condition_is_reported_with_its_place_and_nothing_is_written(
     backend: Backend,
 ) -> None:
     backend.put(OWN_TABLE, {"id": {"S": "taken"}})
@@ -207,7 +207,7 @@ def test_a_condition_on_a_value_compares_it(backend: Backend) -> None:
     assert own(backend, "a") == {"id": {"S": "a"}, "v": {"S": "2"}}
 
 
-def test_a_lost_race_is_told_before_a_refused_write(backend: Backend) -> None:
+def test_a_lost_race_is_reported_before_a_refused_write(backend: Backend) -> None:
     committed(backend, at(3))
     backend.put(OWN_TABLE, {"id": {"S": "taken"}})
     assert backend.ledger.commit(KEY, START, at(9), writes=(absent("taken"),)) == RaceLost()

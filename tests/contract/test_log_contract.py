@@ -213,7 +213,7 @@ class TestRecent:
         assert backend.log.recent(LANE, records_max=9) == Recent((third, second, first), (), None, more=False)
         assert backend.log.recent(LANE, records_max=9, before=SequenceNumber(8)).records == (second, first)
 
-    def test_what_cannot_be_decoded_is_told_and_left_out(self, backend: Backend) -> None:
+    def test_what_cannot_be_decoded_is_reported_and_left_out(self, backend: Backend) -> None:
         backend.log.append(record(0, count=4))
         item = {**record_item.to_item(record(1 << 40)), "n": {"N": str(2**70)}}
         backend.put(LOG_TABLE, item | {"t": {"S": "no set"}})
@@ -255,7 +255,7 @@ def test_what_is_set_aside_is_out_of_the_lane_and_kept_as_it_stood(backend: Back
     assert (backend.log.interventions(LANE), all_sequences(backend, records_max=9)) == ((far,), [0])
 
 
-def test_all_that_was_set_aside_is_told_however_large_it_is(backend: Backend) -> None:
+def test_all_that_was_set_aside_is_listed_however_large_it_is(backend: Backend) -> None:
     for number in range(5):
         item: Item = {"pk": {"S": str(LANE)}, "sk": {"N": str(number)}, "junk": {"B": bytes(300_000)}}
         backend.put(LOG_TABLE, item)

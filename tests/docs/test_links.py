@@ -1,4 +1,4 @@
-"""Owns that pages lead somewhere: every link has its file and heading, and every path that a page names exists.
+"""Pages lead somewhere: every link has its file and heading, and every path that a page names exists.
 
 And that the first page, from which all others are reached, stays short.
 """

@@ -44,7 +44,7 @@ class Sample:
 
 
 SAMPLES: list[Sample] = []
-"""Those that tests of this file run."""
+"""Samples that tests of this file run."""
 
 
 def runs(page: str, words: str) -> pytest.MarkDecorator:

@@ -1,4 +1,4 @@
-"""Owns that the runbook can be followed: it names the commands, metrics, log events and alarms that there are."""
+"""The runbook can be followed: it names the commands, metrics, log events and alarms that there are."""
 
 import re
 import shlex
@@ -79,7 +79,7 @@ def _metrics_named() -> Iterator[str]:
     yield from re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", PAGE)
 
 
-def test_every_metric_on_the_page_is_told_and_every_error_type_is_raised() -> None:
+def test_every_metric_on_the_page_is_emitted_and_every_error_type_is_raised() -> None:
     from eventfabric import errors
 
     of_aws = {"ReplicationLatency", "RecursiveLoop"}

@@ -1,4 +1,4 @@
-"""Owns the tests of messages and events that are not the functions': each fails alone, by its id or a typed error."""
+"""Messages and events that are not the functions': each fails alone, by its id or with a typed error."""
 
 import json
 from typing import Any

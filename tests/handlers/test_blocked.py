@@ -1,4 +1,4 @@
-"""Owns what the deliver function counts as blocked: what stops a lane until somebody mends it, and nothing else."""
+"""Blocked deliveries: the deliver function counts what stops a lane until somebody mends it, and nothing else."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Owns what the deliver function answers of several messages of one lane."""
+"""Answers of the deliver function to several messages of one lane."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Owns how a lane is rung after a run that failed: when, under which name, and since when it is said to fail."""
+"""Rings for a lane after a run that failed: when, under which name, and since when it counts as failing."""
 
 from dataclasses import replace
 from itertools import count

@@ -1,4 +1,4 @@
-"""Owns the tests of timers whose queues are busy, away or silent: they ring within seconds, and never multiply."""
+"""Timers whose queues are busy, away or silent: they ring within seconds, and never multiply."""
 
 from typing import Any
 

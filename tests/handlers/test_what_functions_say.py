@@ -154,7 +154,7 @@ def test_a_function_s_lines_are_one_each_and_name_it_or_its_fabric(
     assert (metrics["fabric"], metrics["stream"]) == ("shop" if has_name else name, "orders")
 
 
-def test_a_refused_call_of_either_client_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_call_of_either_client_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
     with endpoint(error("AccessDeniedException", "no")) as url:
         runtime = deployed(settings(subscription="all", endpoint_url=url, function=f"told-{uuid4()}"))
         with suppress(LastingError):

@@ -132,7 +132,7 @@ def test_a_package_of_the_fabrics_own_name_and_one_behind_a_link_are_missed_wher
     [("union", True), ("alias", True), ("several", True), ("text", True)]
     + [(name, False) for name in ("maybe", "plain", "one")],
 )
-def test_a_payload_that_only_pydantic_tells_apart_asks_for_pydantic(
+def test_a_payload_that_only_pydantic_distinguishes_asks_for_pydantic(
     handler: str, needs: bool, tmp_path: Path
 ) -> None:
     files = {"warehouse/h.py": UNION, "domain/events.py": EVENTS}

@@ -223,7 +223,7 @@ def test_a_backfill_begins_as_the_state_machine_asks_and_what_it_never_asks_is_a
         ("handlers.relay.absent", "Runtime.HandlerNotFound"),
     ],
 )
-def test_a_handler_that_is_missing_is_told_before_any_invocation_and_the_process_ends(
+def test_a_handler_that_is_missing_is_reported_before_any_invocation_and_the_process_ends(
     entry: str, kind: str, start: Callable[..., Started]
 ) -> None:
     function = start(TOPOLOGY.relay_function(HOME), entry=entry)

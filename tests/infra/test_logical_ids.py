@@ -72,6 +72,6 @@ def test_what_there_is_keeps_its_logical_id_when_a_definition_grows(
         assert list(changed(there, ids_of(after, kinds))) == []
 
 
-def test_an_id_that_changed_is_told_apart_from_one_that_is_gone() -> None:
+def test_an_id_that_changed_is_distinguished_from_one_that_is_gone() -> None:
     told = list(changed({"log/A": "table a", "log/B": "table b"}, {"log/C": "table a"}))
     assert told == ["log/A (table a) is now log/C", "log/B (table b) is now gone"]

@@ -197,7 +197,7 @@ def test_what_alarms_and_dashboard_are_about_is_deployed(synthesised: Synthesise
             assert name not in kinds or value in kinds[name], series
 
 
-def test_what_a_pass_tells_stands_until_the_next_and_that_none_came_is_an_alarm_itself(
+def test_what_a_pass_reports_stands_until_the_next_and_that_none_came_is_an_alarm_itself(
     synthesised: Synthesised,
 ) -> None:
     gauges = {
@@ -313,7 +313,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     return synthesise(parse_definition(TOLD), Path(tmp_path_factory.mktemp("told")))
 
 
-def test_every_alarm_tells_the_topic_of_its_own_region_when_it_goes_off_and_when_it_is_over(
+def test_every_alarm_notifies_the_topic_of_its_own_region_when_it_goes_off_and_when_it_is_over(
     told: Synthesised,
 ) -> None:
     for region, topic in TOPICS.items():
@@ -323,7 +323,7 @@ def test_every_alarm_tells_the_topic_of_its_own_region_when_it_goes_off_and_when
             assert (one["AlarmActions"], one["OKActions"]) == ([topic], [topic])
 
 
-def test_without_topics_nobody_is_told(shop: Synthesised) -> None:
+def test_without_topics_nobody_is_notified(shop: Synthesised) -> None:
     assert not any("AlarmActions" in one or "OKActions" in one for one in shop.properties(ALARM))
 
 

@@ -103,7 +103,7 @@ def test_a_source_that_is_gone_leaves_a_backfill_that_goes_on_later() -> None:
         assert items(fabric, EU) == items(fabric, US)
 
 
-def test_what_cannot_be_done_is_said() -> None:
+def test_what_cannot_be_done_is_refused() -> None:
     with LocalFabric(definition(), handlers={"all": ignore}) as fabric:
         with pytest.raises(BackfillError, match=r"found '0\.1', allowed: LANE"):
             fabric.operations(EU).backfill("orders", source=US, lanes=["0.1"])

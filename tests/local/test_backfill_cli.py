@@ -33,7 +33,9 @@ def items(endpoint: str, region: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
 
 
-def test_what_is_missing_is_said_copied_and_shown(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
+def test_what_is_missing_is_reported_copied_and_shown(
+    cli: CommandLine, endpoint: str, tmp_path: Path
+) -> None:
     publish(cli, endpoint, tmp_path, 50)
     at = ("--endpoint-url", endpoint)
     asked = ("backfill", "--stream", "orders", "--from", US, "--to", EU, *at)

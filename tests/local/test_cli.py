@@ -147,7 +147,7 @@ def test_a_pipe_that_has_a_name_is_published_as_a_file_is(
     assert (ran.code, ran.out) == (0, "5 published, 0 malformed, 0 failed\n")
 
 
-def test_a_closed_standard_input_is_said(
+def test_a_closed_standard_input_is_an_error(
     cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", None)
@@ -211,7 +211,7 @@ def test_bad_input_is_one_complaint_and_a_code(
     assert missing_from(complaint, *facts) == []
 
 
-def test_a_port_that_is_taken_is_said(cli: CommandLine, endpoint: str) -> None:
+def test_a_port_that_is_taken_is_named(cli: CommandLine, endpoint: str) -> None:
     port = endpoint.rpartition(":")[2]
     complaint = cli.refused("local", "up", "--port", port, code=1)
     assert missing_from(complaint, f"port {port}", "127.0.0.1", "in use") == []
@@ -279,7 +279,7 @@ def test_an_endpoint_that_nobody_answers_at_is_named(cli: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost", "http://", "ftp://localhost", "http://[::1", "http://a:b"])
-def test_an_endpoint_that_is_none_is_said(cli: CommandLine, url: str) -> None:
+def test_what_is_no_endpoint_is_refused(cli: CommandLine, url: str) -> None:
     assert "allowed: http://host:port" in cli.refused("lanes", "--endpoint-url", url, code=2)
 
 
@@ -304,7 +304,7 @@ def test_a_definition_is_checked_and_each_problem_listed(cli: CommandLine, tmp_p
     assert cli.run("definition", "check", "--json").json == {"problems": []}
 
 
-def test_handlers_are_looked_up_unless_told_otherwise(cli: CommandLine, tmp_path: Path) -> None:
+def test_handlers_are_looked_up_by_default(cli: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "fabric.toml"
     file.write_text(
         '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\n'

@@ -291,7 +291,7 @@ def test_a_time_or_number_that_nobody_can_mean_is_a_wrong_question(
     assert cli.run(*replay, *at).code in (0, 1, 2)
 
 
-def test_the_codes_are_told_by_help(cli: CommandLine) -> None:
+def test_help_lists_the_exit_codes(cli: CommandLine) -> None:
     for command in ((), ("prove",)):
         said = " ".join(cli.run(*command, "--help").out.split())
         assert "3 a service gave no answer or denied one" in said

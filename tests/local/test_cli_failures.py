@@ -115,7 +115,7 @@ def test_all_are_redriven_at_a_rate(shop: CommandedFabric, waits: list[float]) -
     assert shop.run("redrive", "billing").out == TextWith("0 redriven", "0 events", "0 failed")
 
 
-def test_one_that_somebody_else_decides_meanwhile_is_said_and_the_rest_goes_on(
+def test_one_that_somebody_else_decides_meanwhile_is_reported_and_the_rest_goes_on(
     shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, third = shop.dead("a1", "b1", "c1")

@@ -1,4 +1,4 @@
-"""Owns the tests of what producers' and handlers' text does to the terminal of whoever looks at it: nothing."""
+"""Producers' and handlers' text does nothing to the terminal of whoever looks at it."""
 
 import json
 from pathlib import Path

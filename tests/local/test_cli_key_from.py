@@ -1,4 +1,4 @@
-"""Owns what `publish --key-from` takes for the key of a CloudEvent."""
+"""`publish --key-from`: what it takes for the key of a CloudEvent."""
 
 import json
 from pathlib import Path

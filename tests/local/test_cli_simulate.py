@@ -92,7 +92,7 @@ def test_the_samples_handlers_pass(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_idempotent_is_told_with_its_schedule_and_a_plan_that_shows_it_again(
+def test_what_is_not_idempotent_is_reported_with_its_schedule_and_a_plan_that_shows_it_again(
     project: Path,
 ) -> None:
     options = ("--setup", "subscribers.mailer:make")
@@ -133,7 +133,7 @@ def test_a_plan_is_not_replayed_where_handlers_fail_without_faults(project: Path
     assert "without any fault" in forgotten.err
 
 
-def test_a_handler_that_hangs_without_faults_is_told_with_its_event(project: Path) -> None:
+def test_a_handler_that_hangs_without_faults_is_reported_with_its_event(project: Path) -> None:
     handlers = project / "functions/subscribers/mailer.py"
     handlers.write_text(
         HANDLER.replace("    dynamodb.update_item(", "    while True: pass\n    dynamodb.update_item(")
@@ -145,7 +145,9 @@ def test_a_handler_that_hangs_without_faults_is_told_with_its_event(project: Pat
     assert "event e1 (type placed, key 'k1')" in last
 
 
-def test_a_handler_that_hangs_under_a_fault_only_is_told_and_its_plan_replayed_in_time(project: Path) -> None:
+def test_a_handler_that_hangs_under_a_fault_only_is_reported_and_its_plan_replayed_in_time(
+    project: Path,
+) -> None:
     handlers = project / "functions/subscribers/mailer.py"
     seen = """
     key = {"id": {"S": str(event.id)}}
@@ -242,14 +244,14 @@ def test_a_wrong_question_is_one_clear_line(options: tuple[str, ...], said: str)
     assert "Traceback" not in ran.err
 
 
-def test_a_handler_whose_tables_are_missing_is_said_before_anything_is_tried() -> None:
+def test_a_handler_whose_tables_are_missing_is_reported_before_anything_is_tried() -> None:
     ran = simulate("--seeds", "0..3")
     assert ran.code == 2
     assert "ResourceNotFoundException" in ran.err
     assert "without any fault" in ran.err
 
 
-def test_ctrl_c_tells_what_is_known_by_then(tmp_path: Path) -> None:
+def test_ctrl_c_prints_what_is_known_by_then(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "eventfabric.cli.main", "simulate", "--setup", "subscribers.tables:make"]
     running = subprocess.Popen(
         [*command, "--seeds", "0..", "--minutes", "10", "--jobs", "1", "--json", "--out", str(tmp_path)],

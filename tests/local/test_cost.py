@@ -120,12 +120,12 @@ class TestTheCommand:
             (["--events-per-second", "0"], "--events-per-second"),
         ],
     )
-    def test_wrong_input_is_said(self, cli: CommandLine, arguments: list[str], said: str) -> None:
+    def test_wrong_input_is_refused(self, cli: CommandLine, arguments: list[str], said: str) -> None:
         ran = cli.run("cost", *arguments)
         assert (ran.code, ran.out) == (2, "")
         assert said in ran.err
 
-    def test_a_sample_without_an_event_is_said(self, cli: CommandLine, tmp_path: Path) -> None:
+    def test_a_sample_without_an_event_is_reported(self, cli: CommandLine, tmp_path: Path) -> None:
         empty = tmp_path / "empty.jsonl"
         empty.write_text("\n")
         assert "holds no event" in cli.run("cost", "--sample", empty).err

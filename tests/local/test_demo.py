@@ -166,7 +166,7 @@ def test_the_key_may_stand_elsewhere_in_the_line(tmp_path: Path, capsys: pytest.
     assert run(events, "--key-from", "/who", capture=capsys)["events"] == 1
 
 
-def test_a_file_that_is_not_there_or_holds_no_event_is_said_in_one_line(
+def test_a_file_that_is_not_there_or_holds_no_event_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["--events", "nowhere.jsonl"]) == 2
@@ -222,7 +222,7 @@ def test_events_delivered_once_and_in_order_are_no_problem() -> None:
         ([0, 1, 2, 3], "1 delivered that it should not have"),
     ],
 )
-def test_a_broken_promise_is_told(sequences: list[int], problem: str) -> None:
+def test_a_broken_promise_is_reported(sequences: list[int], problem: str) -> None:
     assert judged(sequences).problems == [f"all in {US}: {problem}"]
 
 
@@ -276,7 +276,7 @@ def test_a_later_key_may_overtake_another_key() -> None:
     assert row.problems == []
 
 
-def test_the_digest_tells_another_order_of_one_key_and_no_other() -> None:
+def test_the_digest_depends_on_the_order_of_one_key_and_on_no_other_order() -> None:
     assert judged([0, 1, 2]).digest == judged([0, 1, 1, 2]).digest
     assert judged([0, 1, 2]).digest != judged([1, 0, 2]).digest
 

@@ -48,7 +48,7 @@ def unreadable(order: "NoSuchType", delivery: Delivery) -> None: ...  # type: ig
 
 @pytest.mark.parametrize("handler", [asynchronous, unreadable, 5])
 @pytest.mark.parametrize("move", [LocalFabric.step, LocalFabric.settle])
-def test_a_handler_that_cannot_be_used_is_said_before_anything_moves(
+def test_a_handler_that_cannot_be_used_is_reported_before_anything_moves(
     handler: Any, move: Callable[[LocalFabric], object]
 ) -> None:
     with LocalFabric(definition(), handlers={"all": handler}) as fabric:
@@ -60,7 +60,7 @@ def test_a_handler_that_cannot_be_used_is_said_before_anything_moves(
 
 
 @pytest.mark.parametrize("path", ["no_such_module:handle", "json:no_such_function", "json:__name__"])
-def test_a_handler_that_is_not_there_is_said_before_anything_moves(path: str) -> None:
+def test_a_handler_that_is_not_there_is_reported_before_anything_moves(path: str) -> None:
     with LocalFabric(definition(handler=path)) as fabric, pytest.raises(HandlerError, match=path):
         fabric.settle()
 

@@ -77,7 +77,7 @@ def test_a_cancelled_transaction_leaves_no_trace_in_the_stream() -> None:
         assert records_seen_by_an_iterator_held_over_a_cancelled_transaction(aws) == ["real"]
 
 
-def test_a_cancelled_transaction_leaves_the_items_and_tells_the_old_one() -> None:
+def test_a_cancelled_transaction_leaves_the_items_and_returns_the_old_one() -> None:
     with mended_moto() as aws:
         reasons = cancelled_transaction(aws)
         assert [reason["Code"] for reason in reasons] == ["None", "ConditionalCheckFailed"]

@@ -17,7 +17,7 @@ from eventfabric.testing.memory.faults import Fault, SimulatedCrash, nth
 from tests.simulation.turns import Turns
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import lane
-from tests.support.recorded_reads import Asked
+from tests.support.recorded_reads import RecordingLog
 
 KINDS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER]
 
@@ -64,7 +64,7 @@ def test_killed_at_any_call_it_ends_with_equal_logs(kind: Fault) -> None:
             assert world.backfiller().find(backfill.id).state is BackfillState.DONE
 
 
-class CountingReads(Asked):
+class CountingReads(RecordingLog):
     """A log that counts how often each record left it, but for the first of a lane, which planning looks at."""
 
     def __init__(self, log: Log, reads: Counter[tuple[Lane, int]]) -> None:

@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_history_twice() -> None:
     assert of.tried(plan)[1].encode() == of.tried(plan)[1].encode()
 
 
-def test_what_is_found_is_shrunk_told_and_drawn(tmp_path: Path) -> None:
+def test_what_is_found_is_shrunk_printed_and_drawn(tmp_path: Path) -> None:
     report = run_here(trials(wrong_handlers.adds_up), range(10), out=tmp_path)
     assert report.found == ["taker: dynamodb rows: n"]
     with pytest.raises(AssertionError) as raised:
@@ -153,7 +153,7 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
     assert (report.found, report.kept, list(tmp_path.iterdir())) == ([], [], [])
 
 
-def test_a_handler_that_fails_without_faults_is_told_before_anything_is_tried(tmp_path: Path) -> None:
+def test_a_handler_that_fails_without_faults_is_reported_before_anything_is_tried(tmp_path: Path) -> None:
     of = trials(wrong_handlers.fails)
     with pytest.raises(
         HandlersFailError, match=r"taker: its handler raises ValueError for event e\d+ .*no such order"
@@ -215,7 +215,9 @@ def test_an_effect_outside_of_any_simulation_is_nothing() -> None:
         ({"setup": "nowhere:make"}, HandlerError, "setup 'nowhere:make'"),
     ],
 )
-def test_what_cannot_be_tried_is_said_at_once(how: dict[str, Any], error: type[Exception], said: str) -> None:
+def test_what_cannot_be_tried_is_refused_at_once(
+    how: dict[str, Any], error: type[Exception], said: str
+) -> None:
     arguments: dict[str, Any] = {"events": EVENTS, "handlers": {"taker": print}, **how}
     with pytest.raises(error, match=said):
         HandlerTrials(definition(), **arguments)
@@ -245,7 +247,7 @@ def test_a_plan_with_regions_that_the_stream_no_longer_has_is_refused() -> None:
             of.check_plan(msgspec.structs.replace(of.plan(1), **changed))
 
 
-def test_a_seed_that_breaks_the_simulation_is_told_and_others_go_on(tmp_path: Path) -> None:
+def test_a_seed_that_breaks_the_simulation_is_reported_and_others_go_on(tmp_path: Path) -> None:
     calls = 0
 
     def make(outside: Any) -> None:
@@ -266,7 +268,7 @@ def test_a_seed_that_breaks_the_simulation_is_told_and_others_go_on(tmp_path: Pa
     assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == of.plan(0)
 
 
-def test_a_lane_that_never_drains_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lane_that_never_drains_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventfabric.testing.simulation.run.DRAIN_STEPS_MAX", 3)
     outcome = trials(wrong_handlers.adds_up).try_seed(0)
     assert outcome.signature == {STUCK}
@@ -311,14 +313,14 @@ def test_the_marker_takes_handlers_of_a_test(simulate_handlers: Callable[..., Ha
         ("local_fabric", "'other.toml', handler.*keywords only, of definition, handlers"),
     ],
 )
-def test_a_marker_of_what_nobody_takes_is_said(
+def test_a_marker_of_what_nobody_takes_is_reported(
     request: pytest.FixtureRequest, fixture: str, said: str
 ) -> None:
     with pytest.raises(SettingError, match=said):
         request.getfixturevalue(fixture)
 
 
-def test_a_repetition_that_makes_a_handler_fail_for_good_is_told() -> None:
+def test_a_repetition_that_makes_a_handler_fail_for_good_is_reported() -> None:
     of = trials(wrong_handlers.refuses_a_repetition)
     found = [signature for seed in range(10) if (signature := of.try_seed(seed).signature)]
     # Where nothing else comes, the circuit stays open for it; else it is dead.

@@ -105,7 +105,7 @@ class Machine:
         recorder.events.clear()
         recorder.replays.clear()
         self.world.deliver(time_ms=time_ms or 10**9)
-        told = [(int(name), replay) for name, replay in recorder.told()]
+        told = [(int(name), replay) for name, replay in recorder.handled()]
         expected = self.model.deliver(self.world.cursor().sequence)
         # Out of time among the keys: those that were not handled go on waiting.
         left = [place for parked in self.world.parked().values() for place in parked.waiting]

@@ -107,7 +107,7 @@ def test_a_hunt_says_what_every_checker_said_and_what_took_place(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("here")
-def test_a_failure_is_shrunk_drawn_and_told_with_the_command_that_tries_it_again(
+def test_a_failure_is_shrunk_drawn_and_printed_with_the_command_that_tries_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(trials, "verdicts", never)
@@ -228,7 +228,7 @@ def test_a_summary_is_the_same_in_whichever_order_seeds_come(capsys: pytest.Capt
     assert "5 seeds in 2.0 s (2.5 seeds/s), 0 entries, 2 failed\n" in told[0][1]
 
 
-def test_a_seed_that_took_its_process_along_is_told_without_trying_it_again(
+def test_a_seed_that_took_its_process_along_is_reported_without_trying_it_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def never_again(plan: Plan) -> tuple[Outcome, History]:
@@ -246,7 +246,7 @@ def test_a_seed_that_took_its_process_along_is_told_without_trying_it_again(
     )
 
 
-def test_ctrl_c_tells_what_is_known_by_then() -> None:
+def test_ctrl_c_prints_what_is_known_by_then() -> None:
     command = [sys.executable, "-m", "scripts.simulation", "--seeds", "0..1000000", "--jobs", "2", "--json"]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -107,7 +107,7 @@ def test_what_lasts_for_hours_takes_place() -> None:
     assert {"throttled", "no_timers", "no_doorbells", "silent_queues", "silence", "cut", "outage"} <= lasting
 
 
-def test_what_drains_drains_in_bounded_steps_and_what_does_not_is_said() -> None:
+def test_what_drains_drains_in_bounded_steps_and_what_does_not_is_reported() -> None:
     plan = PROFILES["default"].plan(1)
     end = simulate(plan).entries[-1]
     assert isinstance(end, history.Ended)

@@ -186,7 +186,7 @@ def test_texts_of_anomalies_at_one_place_stand_in_lines_of_their_own() -> None:
     assert len({one["y"] for one in page.classed("anomaly")}) == 4
 
 
-def test_an_attempt_is_a_bar_up_to_its_end_and_one_without_an_end_is_told_apart() -> None:
+def test_an_attempt_is_a_bar_up_to_its_end_and_one_without_an_end_looks_different() -> None:
     page = drawn(
         began(1),
         ended(2),
@@ -314,11 +314,11 @@ def test_idle_time_takes_little_room_and_the_order_of_entries_stays() -> None:
         (90_061_000, "1 d 1:01:01"),
     ],
 )
-def test_times_are_told_since_the_beginning(ms: int, text: str) -> None:
+def test_times_are_printed_since_the_beginning(ms: int, text: str) -> None:
     assert time_of(START_MS + ms) == text
 
 
-def test_the_axis_tells_the_time_without_one_text_over_another() -> None:
+def test_the_axis_shows_the_time_without_one_text_over_another() -> None:
     page = drawn(*(appended(number / 10, sequence=number) for number in range(200)))
     xs = [float(one["x"]) for one in page.classed("time")]
     assert len(xs) > 5

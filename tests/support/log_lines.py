@@ -1,4 +1,4 @@
-"""Telemetry that keeps what each log line says, beside what it adds up."""
+"""Telemetry that keeps the fields of each log line, beside its sums."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from tests.support.subscribed_stream import SubscribedStream
 
 
 @dataclass
-class Telling(Counting):
+class RecordingTelemetry(Counting):
     """Counts, and remembers log lines with their fields."""
 
     lines: list[tuple[LogEvent, dict[str, object]]] = field(default_factory=list)
@@ -17,12 +17,12 @@ class Telling(Counting):
         super().tell(event, **about)
         self.lines.append((event, about))
 
-    def of(self, event: LogEvent) -> list[dict[str, object]]:
+    def lines_of(self, event: LogEvent) -> list[dict[str, object]]:
         """Return the fields of all lines of one event."""
-        return [about for told, about in self.lines if told is event]
+        return [about for logged, about in self.lines if logged is event]
 
 
-def telling(world: SubscribedStream) -> Telling:
-    """Return everything that the world tells from now on."""
-    world.telemetry = told = Telling()
-    return told
+def record_telemetry(world: SubscribedStream) -> RecordingTelemetry:
+    """Replace the world's telemetry by one that records log lines from now on."""
+    world.telemetry = telemetry = RecordingTelemetry()
+    return telemetry

@@ -1,4 +1,4 @@
-"""A log and a telemetry that remember what they were asked and told: how much of what, up to where, and of whom."""
+"""A log that records how it is read, and telemetry that counts by subject."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from tests.support.memory_fabric import Counting
 
 
 class Read(NamedTuple):
-    """One page that was asked for."""
+    """A page that was read."""
 
     lane: Lane
     start: int
@@ -18,8 +18,8 @@ class Read(NamedTuple):
     before: int | None = None
 
 
-class Asked:
-    """A log, and in order what it was asked for."""
+class RecordingLog:
+    """A log, and in order the reads that were asked of it."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -58,8 +58,8 @@ class Asked:
         return self._log.read(lane, start, records_max=records_max, before=before)
 
 
-class CountingOf(Counting):
-    """Telemetry that adds up by whom it is told of, too."""
+class CountingBySubject(Counting):
+    """Telemetry that also adds up by what each value is about."""
 
     def __init__(self) -> None:
         super().__init__()

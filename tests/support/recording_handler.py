@@ -40,8 +40,8 @@ class Recorder:
     def ids(self, of: Lane | None = None) -> list[str]:
         return [str(one.id) for one in self.events if of in (None, one.lane)]
 
-    def told(self) -> list[tuple[str, bool]]:
-        """Ids as they were handled, and whether as replays."""
+    def handled(self) -> list[tuple[str, bool]]:
+        """Return the ids as they were handled, each with True for a replay."""
         return list(zip(self.ids(), self.replays, strict=True))
 
 

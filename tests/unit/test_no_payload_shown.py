@@ -1,4 +1,4 @@
-"""Owns the tests of what a traceback or a log line may show of an event: ids and sizes, never what it holds."""
+"""Tracebacks and log lines show ids and sizes of an event, and never what it holds."""
 
 from dataclasses import fields, is_dataclass
 from importlib import import_module

@@ -160,7 +160,7 @@ def refusals_told(*answers: bytes | Answer) -> list[str]:
     return told
 
 
-def test_a_refusal_is_told_if_it_is_the_services_and_whatever_became_of_an_earlier_try() -> None:
+def test_a_refusal_is_reported_if_it_is_the_services_and_whatever_became_of_an_earlier_try() -> None:
     assert refusals_told(error("AccessDeniedException")) == ["AccessDeniedException"]
     assert refusals_told(hangs_up, error("AccessDeniedException")) == ["AccessDeniedException"]
     assert refusals_told(error("AccessDeniedException").replace(b"x-amzn-requestid", b"x-proxy-id")) == []

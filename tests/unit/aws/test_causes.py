@@ -1,4 +1,4 @@
-"""Owns which refusals of a service ask for somebody, and that they are told whoever handles the error."""
+"""Refusals of a service that need a person: they are reported, whoever handles the error."""
 
 import json
 from collections.abc import Iterator
@@ -70,14 +70,14 @@ def heard_at(*answers: bytes) -> Iterator[tuple[Clients, Heard]]:
         yield clients, heard
 
 
-def test_a_refusal_is_told_and_raised_as_before() -> None:
+def test_a_refusal_is_reported_and_raised_as_before() -> None:
     with heard_at(error("AccessDeniedException", "not authorized")) as (clients, heard):
         with pytest.raises(ClientError):
             clients.dynamodb.get_item(TableName="t", Key={"pk": {"S": "a"}})
         assert heard == [(Meaning.DENIED, "GetItem", "AccessDeniedException")]
 
 
-def test_what_succeeds_or_passes_by_itself_is_not_told() -> None:
+def test_what_succeeds_or_passes_by_itself_is_not_reported() -> None:
     with heard_at(reply(b"{}"), error("ConditionalCheckFailedException")) as (clients, heard):
         clients.dynamodb.get_item(TableName="t", Key={"pk": {"S": "a"}})
         with pytest.raises(ClientError):
@@ -85,7 +85,7 @@ def test_what_succeeds_or_passes_by_itself_is_not_told() -> None:
         assert heard == []
 
 
-def test_a_denial_that_a_doorbell_swallows_is_told_all_the_same() -> None:
+def test_a_denial_that_a_doorbell_swallows_is_reported_all_the_same() -> None:
     refused = b'{"Id":"0","SenderFault":false,"Code":"KmsInvalidState","Message":"denied"}'
     with heard_at(
         reply(b'{"QueueUrl":"http://127.0.0.1/q"}'),
@@ -131,7 +131,7 @@ def test_a_function_counts_it_by_cause_and_says_it(
     assert (blob["CallsWithoutKey"], blob["DeliveriesBlocked"], blob["subscription"]) == ([1], [1], "billing")
 
 
-def test_a_key_that_may_not_be_used_is_told_from_a_table_that_may_not_be_read() -> None:
+def test_a_key_that_may_not_be_used_is_distinguished_from_a_table_that_may_not_be_read() -> None:
     for message, cause in (("KMS key access denied", Meaning.KEY_UNUSABLE), ("no", Meaning.DENIED)):
         with heard_at(error("AccessDeniedException", message)) as (clients, heard):
             with pytest.raises(ClientError):
@@ -139,7 +139,7 @@ def test_a_key_that_may_not_be_used_is_told_from_a_table_that_may_not_be_read() 
             assert heard == [(cause, "GetItem", "AccessDeniedException")]
 
 
-def test_an_error_without_a_code_is_told_to_nobody_and_has_an_unknown_outcome() -> None:
+def test_an_error_without_a_code_is_reported_to_nobody_and_has_an_unknown_outcome() -> None:
     responses: list[Any] = [{}, {"Error": {}}, {"Error": {"Message": "m"}}]
     for response in responses:
         with pytest.raises(PortError) as raised, named_failures("put"):

@@ -1,23 +1,19 @@
-"""Owns the tests of the definition: what a file may say, what is said of a wrong one, and what ships."""
+"""The definition: what a file may hold, how a wrong one is refused, and what ships."""
 
 import subprocess
 import sys
-import tomllib
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 
-from eventfabric.definition import reference as definition_reference
 from eventfabric.definition.file import parse_definition, read_definition
-from eventfabric.definition.reference import json_schema
 from eventfabric.definition.schema import Breaker, Definition, Retry, from_json, to_json
 from eventfabric.errors import DefinitionError, Problem
 from tests.support.messages import TextWith
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "infra" / "fabric.toml"
-REGENERATE = "python -m eventfabric.definition.reference infra/fabric.schema.json docs/definition.md"
 
 FABRIC = """
 [fabric]
@@ -370,32 +366,3 @@ def test_a_definition_is_read_without_pydantic() -> None:
     )
     environment = {"PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", code, str(SAMPLE)], check=True, env=environment)
-
-
-def test_the_schema_accepts_the_sample_and_refuses_what_the_file_refuses() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
-    validator = jsonschema.Draft202012Validator(json_schema())
-    validator.check_schema(json_schema())
-    validator.validate(tomllib.loads(SAMPLE.read_text(encoding="utf-8")))
-    for wrong in ("lanes = 48", "lane = 64", 'name = "orders"', "retention_days = 0"):
-        assert not validator.is_valid(tomllib.loads(FABRIC + STREAM + wrong)), wrong
-    assert not validator.is_valid(tomllib.loads(FABRIC + "[streams.Orders]"))
-
-
-def test_the_schema_describes_every_key() -> None:
-    definitions = json_schema()["$defs"]
-    assert isinstance(definitions, dict)
-    for name, table in definitions.items():
-        for key, described in table["properties"].items():
-            assert described.get("description") or "$ref" in described, f"{name}.{key}"
-
-
-def test_the_schema_file_and_the_reference_page_are_up_to_date() -> None:
-    schema = (ROOT / "infra" / "fabric.schema.json").read_text(encoding="utf-8")
-    page = (ROOT / "docs" / "definition.md").read_text(encoding="utf-8")
-    assert schema == definition_reference.schema_text(), REGENERATE
-    assert page == definition_reference.definition_page(), REGENERATE
-
-
-def test_the_sample_names_its_schema_for_editors() -> None:
-    assert SAMPLE.read_text(encoding="utf-8").startswith("#:schema fabric.schema.json\n")

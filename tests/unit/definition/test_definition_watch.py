@@ -28,7 +28,7 @@ def problem(text: str) -> Problem:
     return found
 
 
-def test_nobody_is_told_of_alarms_and_no_objective_is_set_unless_the_definition_says_so() -> None:
+def test_nobody_is_notified_of_alarms_and_no_objective_is_set_unless_the_definition_says_so() -> None:
     definition = parse_definition(FABRIC + STREAM + SUBSCRIPTION)
     assert definition.fabric.alarm_actions == ()
     assert definition.subscriptions["billing"].slo is None

@@ -1,4 +1,4 @@
-"""Owns that each alarm goes off when it should, does not when it should not, and is over when what it is for is.
+"""Alarms: each goes off when it should, does not when it should not, and is over when its cause is.
 
 Each rule is evaluated, by CloudWatch's own rules, over what would be told in a day that is like the one it is for: at
 much traffic and at an invocation in twelve minutes, however the periods lie, with passes that come early and late.

@@ -1,4 +1,4 @@
-"""Owns what a backfill, its slices and its report say of themselves: sums, shares and places, and their text."""
+"""Values of a backfill: sums, shares and places of its slices and its report, and their text."""
 
 import pytest
 
@@ -133,7 +133,7 @@ def test_behind_a_record_is_a_seam_with_its_chain() -> None:
     ],
     ids=str,
 )
-def test_a_range_of_a_lane_is_said_as_it_is_read(range_: LaneRange, text: str) -> None:
+def test_a_range_of_a_lane_is_printed_as_it_is_parsed(range_: LaneRange, text: str) -> None:
     assert str(range_) == text
     assert LaneRange.parse(text) == range_
 

@@ -1,4 +1,4 @@
-"""Owns the tests of the chain: it says yes to the record that was written, and to no other."""
+"""The chain: it accepts the record that was written, and no other."""
 
 from dataclasses import fields, replace
 

@@ -1,4 +1,4 @@
-"""Owns the tests of the event as users make it: what it keeps, and every refusal with its reason."""
+"""The event as users make it: what it keeps, and every refusal with its reason."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -225,7 +225,7 @@ def test_the_number_of_headers_is_bounded() -> None:
     check_event(**attributes(headers=dict.fromkeys(names[1:], "v")))
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_that_is_wrong_is_reported_at_once() -> None:
     wrong = {"A": None, "ok": 1.5}
     assert problems(id="", type=None, key="", source="", headers=wrong) == [
         "id",

@@ -1,4 +1,4 @@
-"""Owns when two events are one, how an event is shown, and how its time is kept to the microsecond."""
+"""Equality of events, their representation, and their time to the microsecond."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -189,7 +189,7 @@ def test_an_event_that_was_made_stands_nowhere_yet() -> None:
 @pytest.mark.parametrize(
     ("name", "most"), [("id", 128), ("type", 128), ("source", 512), ("key", 256), ("key", 1024)]
 )
-def test_an_attribute_may_be_as_short_and_as_long_as_is_said(
+def test_an_attribute_may_be_as_short_and_as_long_as_the_bounds_allow(
     name: str, most: int, headers: Mapping[str, str] | None
 ) -> None:
     good: dict[str, Any] = {"id": "1", "type": "placed", "key": "k", "source": "/s", "headers": headers}

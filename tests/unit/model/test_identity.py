@@ -1,4 +1,4 @@
-"""Owns the tests of identifiers: lanes, the lane of a key, and UUIDv7."""
+"""Identifiers: lanes, the lane of a key, and UUIDv7."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Owns what the small values of the model say of themselves, and the names by which they are stored and counted."""
+"""Small values of the model: their properties, and the names by which they are stored and counted."""
 
 from dataclasses import replace
 
@@ -78,7 +78,7 @@ class TestOwner:
         assert [standing.written(HOME, by) for by in (HOME, AWAY, FAR)] == [one, two, None]
         assert standing.written(AWAY, HOME) is None
 
-    def test_of_a_subscription_that_nobody_touched_nothing_is_said(self) -> None:
+    def test_of_a_subscription_that_nobody_touched_nothing_is_reported(self) -> None:
         assert Standing() == Standing(Circuit(), (), 0, {})
         assert Owner(HOME, AWAY, 1, HOME) == Owner(HOME, AWAY, 1, HOME, 0, "", 0)
 
@@ -281,7 +281,7 @@ class TestLaneState:
         (AtTime(1_790_000_000_001), "2026-09-21T14:13:20.001+00:00"),
     ],
 )
-def test_a_place_is_said_as_people_write_it(start: AtSequence | AtTime, text: str) -> None:
+def test_a_place_is_printed_as_people_write_it(start: AtSequence | AtTime, text: str) -> None:
     assert str(start) == text
 
 

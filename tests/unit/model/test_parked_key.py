@@ -1,4 +1,4 @@
-"""Owns what a parked key is after each thing that can befall it."""
+"""Parked keys after each thing that can happen to them."""
 
 from dataclasses import replace
 

@@ -24,9 +24,7 @@ NAN = float("nan")
     ],
     ids=repr,
 )
-def test_a_number_that_json_does_not_have_is_told_with_where_it_is(
-    data: object, path: str, found: str
-) -> None:
+def test_a_number_that_json_does_not_have_is_named_with_its_path(data: object, path: str, found: str) -> None:
     with pytest.raises(InvalidEventError) as raised:
         encode_json(data)
     assert raised.value.problems == (Problem(path, found, "a finite number"),)
@@ -38,7 +36,7 @@ def test_text_that_only_looks_like_such_a_number_is_kept(data: object) -> None:
 
 
 @pytest.mark.parametrize("data", [object(), 1j, range(3)], ids=["object", "complex", "range"])
-def test_what_is_no_json_at_all_is_told_by_its_type(data: object) -> None:
+def test_what_is_no_json_at_all_is_named_by_its_type(data: object) -> None:
     with pytest.raises(InvalidEventError) as raised:
         encode_json(data)
     (problem,) = raised.value.problems

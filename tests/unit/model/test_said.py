@@ -1,4 +1,4 @@
-"""Owns how long a text of an operator may be, wherever one is kept: refused before anything is changed."""
+"""Operators' texts: one that is too long is refused before anything is changed, wherever it would be kept."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Owns when the events of a lane are taken to have come, whatever their producers' clocks say."""
+"""Arrival times of a lane's events, whatever their producers' clocks say."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Owns which records and events a subscription wants, by its definition."""
+"""Records and events that a subscription wants, by its definition."""
 
 from dataclasses import dataclass, replace
 from itertools import chain, combinations

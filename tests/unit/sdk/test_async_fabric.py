@@ -201,7 +201,7 @@ def test_a_task_that_gives_up_leaves_the_others_their_receipts() -> None:
     assert len(shop.ids()) == 1
 
 
-def test_who_closed_its_event_loop_is_told_nothing_and_harms_nobody() -> None:
+def test_a_closed_event_loop_hears_nothing_and_harms_nobody() -> None:
     shop = GatedProducer()
     shop.gate.clear()
     publisher = AsyncFabric(shop.fabric).publisher(STREAM, linger_ms=1)

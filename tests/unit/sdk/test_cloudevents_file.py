@@ -71,7 +71,7 @@ def test_a_bad_line_is_named_and_spoils_no_other(bad: bytes) -> None:
     assert read(line("a") + b"\n" + bad + b"\n" + line("b")) == [(1, "a"), (2, None), (3, "b")]
 
 
-def test_all_that_is_wrong_with_a_line_is_said_at_once() -> None:
+def test_all_that_is_wrong_with_a_line_is_reported_at_once() -> None:
     ((_, error),) = read_cloudevents(BytesIO(b'{"specversion": "1.0"}'), name="in.jsonl")
     assert isinstance(error, MalformedCloudEventError)
     assert {problem.path for problem in error.problems} == {"partitionkey", "id", "type", "source"}

@@ -180,7 +180,7 @@ def test_publishing_does_not_wait_for_the_queue_and_of_each_lane_the_newest_door
     assert bells.rung == [("billing", f"{HOME}/0.0@{tail}") for tail in (1, 5)]
 
 
-def test_what_nobody_foresaw_is_said_and_the_next_doorbell_goes_out(
+def test_what_nobody_foresaw_is_logged_and_the_next_doorbell_goes_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world, broken = SubscribedStream(), [True]

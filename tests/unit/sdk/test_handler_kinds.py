@@ -252,7 +252,7 @@ def test_many_payloads_come_in_what_is_asked_for(hint: Any, expected: object) ->
         (OrderModel | None, of({"number": "x"})),
     ],
 )
-def test_a_payload_of_another_type_is_said_to_be_so(hint: Any, event: Event) -> None:
+def test_a_payload_of_another_type_is_refused_as_such(hint: Any, event: Event) -> None:
     handle, seen = taking(hint)
     with pytest.raises(UndecodablePayloadError, match=f"event {event.id}: "):
         given(handle, event)
@@ -297,7 +297,7 @@ def test_what_is_no_function_is_no_handler(value: Any) -> None:
     "text",
     ["1 / 0", "def handle(:", "raise SystemError('x')", "import sys; sys.exit('x')", "import no_such_module"],
 )
-def test_a_module_that_cannot_be_imported_is_said_to_be_so(
+def test_a_module_that_cannot_be_imported_is_named(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"broken_{tmp_path.parent.name}_{tmp_path.name}".replace("-", "_")

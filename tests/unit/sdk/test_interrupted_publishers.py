@@ -183,7 +183,7 @@ def no_new_threads(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_a_process_without_threads_is_told_so_by_a_typed_error(no_new_threads: pytest.MonkeyPatch) -> None:
+def test_a_process_without_threads_gets_a_typed_error(no_new_threads: pytest.MonkeyPatch) -> None:
     shop = HeldUpProducer(workers=1)
     publisher = shop.publisher()
     with pytest.raises(NoThreadError, match="this publisher") as caught:
@@ -200,7 +200,7 @@ def test_a_process_without_threads_is_told_so_by_a_typed_error(no_new_threads: p
     assert shop.ids() == []
 
 
-def test_doorbells_that_found_no_thread_are_not_said_to_be_rung_and_ring_with_the_next() -> None:
+def test_doorbells_that_found_no_thread_do_not_count_as_rung_and_ring_with_the_next() -> None:
     shop = RingingProducer(has_threads=True)
     fabric, bells = shop.fabric, shop.bells[HOME]
     with pytest.MonkeyPatch.context() as patched:

@@ -151,7 +151,7 @@ def test_a_batch_of_which_a_later_region_certainly_has_nothing_is_settled_in_the
     assert (ids(world, HOME), ids(world, AWAY)) == (["1"], [])
 
 
-def test_a_put_that_is_refused_after_one_without_a_reply_is_not_said_to_have_no_effect() -> None:
+def test_a_put_that_is_refused_after_one_without_a_reply_may_have_had_an_effect() -> None:
     world = SubscribedStream()
 
     class Refusing:

@@ -1,4 +1,4 @@
-"""Owns the tests of what one bad item costs: its own lane, and nothing beside it."""
+"""Unreadable items: each costs its own lane, and nothing beside it."""
 
 import sys
 import tracemalloc
@@ -125,7 +125,7 @@ class TestALogItem:
         assert world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is Outcome.DELIVERED
 
     @pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS)
-    def test_reconciliation_tells_of_it_and_goes_on(self, fields: dict[str, Any]) -> None:
+    def test_reconciliation_reports_it_and_goes_on(self, fields: dict[str, Any]) -> None:
         world = poisoned(fields)
         spoiled = {(one.kind, one.lane) for one in pass_over(world) if one.is_alarm}
         assert spoiled == {(FindingKind.UNREADABLE, LANE)}

@@ -1,4 +1,4 @@
-"""Owns the tests of whom the local server answers: programs on this machine, and no web page."""
+"""The local server answers programs on this machine, and no web page."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Owns the tests of what the memory cloud has beyond its ports: streams, replication, faults, refused expressions."""
+"""The memory cloud beyond its ports: streams, replication, faults, refused expressions."""
 
 from typing import Any
 

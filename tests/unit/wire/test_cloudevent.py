@@ -1,4 +1,4 @@
-"""Owns the tests of CloudEvents: there and back without loss, and one error that says all that is wrong."""
+"""CloudEvents: there and back without loss, and one error with all that is wrong."""
 
 import json
 from io import BytesIO
@@ -146,11 +146,11 @@ def test_a_line_that_is_not_one_json_object_is_refused(text: str) -> None:
     ],
     ids=str,
 )
-def test_each_mistake_is_said_where_it_is(changed: dict[str, Any], where: list[str]) -> None:
+def test_each_mistake_is_reported_where_it_is(changed: dict[str, Any], where: list[str]) -> None:
     assert problems(line(**changed)) == where
 
 
-def test_all_mistakes_of_a_line_are_said_at_once() -> None:
+def test_all_mistakes_of_a_line_are_reported_at_once() -> None:
     text = line(
         specversion=None, id=None, type="", partitionkey=None, time="yesterday", Wrong="v", data_base64="?"
     )

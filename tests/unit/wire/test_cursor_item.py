@@ -1,4 +1,4 @@
-"""Owns the tests of the cursor's item and of the ledger's keys."""
+"""The cursor's item, and the ledger's keys."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Owns the fuzz tests of what is decoded: whatever stands in an item or a message, one typed error, or a value."""
+"""Fuzzed decoders: whatever stands in an item or a message, they raise one typed error or return a value."""
 
 from typing import Any, Final
 

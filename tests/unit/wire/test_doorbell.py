@@ -1,4 +1,4 @@
-"""Owns the tests of the doorbell's message."""
+"""The doorbell's message."""
 
 import pytest
 from hypothesis import given

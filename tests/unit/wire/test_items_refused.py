@@ -1,4 +1,4 @@
-"""Owns what is said of an item that cannot be read: its key, the field, what stands there, and what may."""
+"""Items that cannot be read: the error names the key, the field, what stands there, and what may."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Owns the tests of a record's payload: there and back through each codec, and nothing but typed refusals."""
+"""A record's payload: there and back through each codec, and nothing but typed refusals."""
 
 import sys
 from contextlib import suppress

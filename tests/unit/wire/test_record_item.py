@@ -1,4 +1,4 @@
-"""Owns the tests of the record's item and of the keys: there and back, and typed refusals."""
+"""The record's item and its keys: there and back, and typed refusals."""
 
 from typing import Any
 
@@ -100,7 +100,7 @@ def test_attributes_of_a_later_version_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("sort_key", [{"N": "five"}, {"N": "1" * 20}, {}, {"S": "5"}])
-def test_a_record_without_a_sequence_is_told_at_none(sort_key: dict[str, str]) -> None:
+def test_a_record_without_a_sequence_is_reported_at_none(sort_key: dict[str, str]) -> None:
     with pytest.raises(UndecodableRecordError) as raised:
         record_item.from_item({**item(), "sk": sort_key, "n": {"N": "0"}})
     assert raised.value.sequence == (5 if sort_key == {"S": "5"} else -1)

@@ -1,4 +1,4 @@
-"""Owns the largest requests and replies that are made of whole batches: each stays within its service's bound."""
+"""The largest requests and replies that are made of whole batches: each stays within its service's bound."""
 
 import json
 from contextlib import redirect_stdout

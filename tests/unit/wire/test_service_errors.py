@@ -103,7 +103,7 @@ def test_what_botocore_retries_as_a_throttle_is_busy() -> None:
     assert {code for code in codes if meaning_of(code) is not Meaning.BUSY} == others
 
 
-def test_a_key_that_the_table_may_not_use_is_told_from_a_missing_grant() -> None:
+def test_a_key_that_the_table_may_not_use_is_distinguished_from_a_missing_grant() -> None:
     answer = {"Error": {"Code": "AccessDeniedException", "Message": "KMS key access denied error: disabled"}}
     with pytest.raises(LastingError) as raised, named_failures("put"):
         raise ClientError(answer, "PutItem")  # type: ignore[arg-type]  # as much of an answer as is looked at

@@ -151,7 +151,7 @@ def test_a_type_that_a_record_has_takes_no_more_room_for_types() -> None:
     assert [len(list(part)) for part in split_rows(more)] == [most + 9, 2]
 
 
-def test_an_event_is_said_to_be_where_the_record_has_none() -> None:
+def test_an_event_that_the_record_does_not_have_names_the_record() -> None:
     for record, sequence in ((SKIP, SKIP.sequence), (RECORD, SequenceNumber(RECORD.tail.sequence))):
         with pytest.raises(UndecodableRecordError) as raised:
             unpack_at(record, sequence)
@@ -167,7 +167,7 @@ def cancelled(*codes: str) -> object:
     return request().outcome([Refusal(code, "m", None) for code in (*codes, "None")], len(codes))
 
 
-def test_of_a_cancelled_transaction_a_busy_write_is_told_before_a_refused_one() -> None:
+def test_of_a_cancelled_transaction_a_busy_write_is_reported_before_a_refused_one() -> None:
     refused, busy = "ConditionalCheckFailed", "TransactionConflict"
     assert cancelled("None", refused) == WriteRefused(1, refused, "m")
     assert cancelled(refused, busy) == WriteRefused(1, busy, "m", is_busy=True)

@@ -164,7 +164,7 @@ def test_a_record_that_changes_under_way_is_never_written() -> None:
     assert len(world.items(TARGET)) == 1
 
 
-def test_another_record_in_the_way_is_told_and_stays() -> None:
+def test_another_record_in_the_way_is_returned_and_stays() -> None:
     world = BackfillRegions()
     made = world.fill(3)
     backfill = world.begin()
@@ -285,7 +285,7 @@ def test_what_cannot_be_done_is_refused_with_the_facts(
     assert world.backfiller().all() == []
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_that_is_wrong_is_reported_at_once() -> None:
     world = BackfillRegions()
     with pytest.raises(BackfillError) as error:
         world.begin(LaneRange(lane(9)), rate=-1.0, workers=0)

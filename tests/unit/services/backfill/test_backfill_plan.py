@@ -12,7 +12,7 @@ from eventfabric.wire import record_item
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import STREAM, lane
 from tests.support.messages import TextWith
-from tests.support.recorded_reads import Asked, Read
+from tests.support.recorded_reads import Read, RecordingLog
 
 START = Seam.of(EMPTY_TAIL)
 
@@ -21,7 +21,7 @@ class Plan:
     """A plan of the first lane, whose reads of both logs are remembered."""
 
     def __init__(self, world: BackfillRegions, *, slice_events: int | None = None) -> None:
-        self.source, self.target = Asked(world.log(SOURCE)), Asked(world.log(TARGET))
+        self.source, self.target = RecordingLog(world.log(SOURCE)), RecordingLog(world.log(TARGET))
         self._planner = Planner(
             StreamName(STREAM),
             SOURCE,

@@ -13,7 +13,7 @@ from eventfabric.services.backfill.request import Wanted, problems_of, ranges_of
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import STREAM, lane
 from tests.support.messages import TextWith
-from tests.support.recorded_reads import Asked, Read
+from tests.support.recorded_reads import Read, RecordingLog
 
 
 def problems(
@@ -181,7 +181,7 @@ def test_of_a_whole_lane_only_its_end_is_looked_up_and_of_a_range_its_first_reco
     asked: tuple[int, int | None], reads: list[Read]
 ) -> None:
     world = filled()
-    log, wanted = Asked(world.log(SOURCE)), Wanted(STREAM, SOURCE, (part(*asked),))
+    log, wanted = RecordingLog(world.log(SOURCE)), Wanted(STREAM, SOURCE, (part(*asked),))
     found = problems_of(wanted, world.stream, TARGET, is_elsewhere=False, source_log=lambda: log)
     assert list(found) == []
     assert (log.tails, log.reads) == ([(lane(), None)], reads)

@@ -303,7 +303,7 @@ def test_a_worker_that_fails_stops_the_others() -> None:
     assert run_backfill(world.backfiller(), backfill.id).is_complete
 
 
-def test_ranges_are_told_as_they_are_read() -> None:
+def test_ranges_are_printed_as_they_are_read() -> None:
     for text in ("us-east-1/0.3", "us-east-1/0.3@5-10", "us-east-1/0.3@5-"):
         assert str(LaneRange.parse(text)) == text
     for text in ("0.3", "us-east-1/0.3@", "us-east-1/0.3@5", "us-east-1/0.3@-5", "us-east-1/0.3@a-b"):

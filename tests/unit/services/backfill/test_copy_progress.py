@@ -17,10 +17,10 @@ from eventfabric.testing.memory.faults import Fault, Rule
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import lane
 from tests.support.messages import TextWith
-from tests.support.recorded_reads import Asked, Read
+from tests.support.recorded_reads import Read, RecordingLog
 
 
-class ShortPages(Asked):
+class ShortPages(RecordingLog):
     """A log whose pages end early, as where records are large."""
 
     def read(
@@ -37,8 +37,8 @@ class Worker:
         self.world = world
         self.backfill = world.begin(**settings)
         (self.progress,) = world.slices(self.backfill)
-        self.source = Asked(world.log(SOURCE))
-        self.target = (ShortPages if short else Asked)(world.log(TARGET))
+        self.source = RecordingLog(world.log(SOURCE))
+        self.target = (ShortPages if short else RecordingLog)(world.log(TARGET))
 
     def copy(self, *, stopped: Callable[[], bool] = lambda: False, deadline_ms: int | None = None) -> Copied:
         world = self.world

@@ -14,7 +14,7 @@ from eventfabric.services.proof.trail import Trail
 from tests.support.backfill_regions import SOURCE, BackfillRegions
 from tests.support.memory_fabric import lane
 from tests.support.messages import TextWith
-from tests.support.recorded_reads import Asked, Read
+from tests.support.recorded_reads import Read, RecordingLog
 
 START = Seam.of(EMPTY_TAIL)
 
@@ -37,7 +37,7 @@ class TestWalk:
 
     def test_one_tail_is_asked_for_and_then_a_page_at_a_time_up_to_the_end(self) -> None:
         world, made = filled(150, events=1)
-        log = Asked(world.log(SOURCE))
+        log = RecordingLog(world.log(SOURCE))
         one = walk(log, 120)
         assert (one.step(), one.at) == (None, Seam.of(made[99].tail))
         assert (one.step(), one.at) == (None, Seam.of(made[119].tail))
@@ -48,7 +48,7 @@ class TestWalk:
     def test_a_gap_ends_where_the_next_record_stands_and_whoever_knows_it_goes_on_behind(self) -> None:
         world, made = filled()
         world.remove(made[1])
-        log = Asked(world.log(SOURCE))
+        log = RecordingLog(world.log(SOURCE))
         one = walk(log, 500)
         assert (one.step(), one.at) == (200, Seam.of(made[0].tail))
         assert (one.step(), one.at) == (200, Seam.of(made[0].tail))
@@ -58,7 +58,7 @@ class TestWalk:
 
     def test_where_a_lane_ends_early_all_up_to_the_end_is_a_gap_of_which_nothing_is_read(self) -> None:
         world, made = filled(2)
-        log = Asked(world.log(SOURCE))
+        log = RecordingLog(world.log(SOURCE))
         one = walk(log, 500)
         assert (one.step(), one.at) == (500, Seam.of(made[1].tail))
         log.reads.clear()
@@ -107,7 +107,7 @@ class TestTrail:
 
     def test_each_page_begins_right_behind_the_start_of_the_last_record(self) -> None:
         world, made = filled(150)
-        log = Asked(world.log(SOURCE))
+        log = RecordingLog(world.log(SOURCE))
         trail = Trail(log, lane(), expired_ms=None)
         assert list(trail.walk(SequenceNumber(12_000))) == made[:120]
         assert log.reads == [Read(lane(), 0, 100, 12_000), Read(lane(), 9_901, 100, 12_000)]

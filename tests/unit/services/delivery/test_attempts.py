@@ -1,4 +1,4 @@
-"""Owns what a handler is told of each attempt, and how often it is asked."""
+"""Attempts as a handler sees them, and how often it is asked."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.support.subscribed_stream import INVOCATION_MS, SUBSCRIPTION, Subscri
 
 
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_it_is_told_which_attempt_it_is_until_when_and_by_whose_number(epoch: int) -> None:
+def test_it_learns_which_attempt_it_is_until_when_and_by_whose_number(epoch: int) -> None:
     world = world_of(Failing({"a1": 1}), *named("a1"))
     world.cloud.replicate()
     where = world

@@ -1,4 +1,4 @@
-"""Owns with which event a lane starts that nobody delivered yet, and what that costs."""
+"""Beginnings: the event with which a lane starts that nobody delivered yet, and what that costs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Owns what an outage does to deliveries, and what events that fail by themselves do not."""
+"""Outages: what they do to deliveries, and events that fail by themselves do not."""
 
 from collections.abc import Callable, Sequence
 from itertools import count

@@ -1,4 +1,4 @@
-"""Owns who is blamed for a crash: only the event that was being attempted by itself."""
+"""Blame for a crash: only the event that was being attempted by itself gets it."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -106,7 +106,7 @@ def test_an_event_that_crashes_less_often_is_handled_at_last() -> None:
     assert (world.cursor().crashes, world.cursor().attempting) == (0, False)
 
 
-def test_many_events_that_crash_are_all_told_before_the_queue_gives_their_doorbell_up() -> None:
+def test_many_events_that_crash_are_all_logged_before_the_queue_gives_their_doorbell_up() -> None:
     names = [f"{key}1" for key in "abcdefg"]
     world = world_of(Crashing(dict.fromkeys(names[1:6], 999)), *named(*names))
     until_it_drains(world)

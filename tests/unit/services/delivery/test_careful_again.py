@@ -1,4 +1,4 @@
-"""Owns when a lane goes carefully though its doorbell is new, and what is committed between two attempts."""
+"""Careful deliveries of a lane whose doorbell is new, and what is committed between two attempts."""
 
 from collections.abc import Sequence
 from dataclasses import replace

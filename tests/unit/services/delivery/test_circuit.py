@@ -1,4 +1,4 @@
-"""Owns when the breaker moves a circuit, what the circuit says then, and whom it tells."""
+"""Circuits: when the breaker moves one, what it holds then, and who is informed."""
 
 from dataclasses import replace
 from typing import Any
@@ -151,7 +151,7 @@ def test_paused_and_resumed_it_says_why_and_since_when_and_excuses_no_later_fail
     assert (closed.suspect_from_ms, closed.suspect_to_ms) == (opened.suspect_from_ms, opened.suspect_to_ms)
 
 
-def test_who_is_too_late_to_resume_is_told() -> None:
+def test_a_resume_that_is_too_late_is_refused() -> None:
     world = SubscribedStream()
     late = breaker_of(world)
     late.pause("once")

@@ -1,4 +1,4 @@
-"""Owns what one process makes of a circuit that another moved, and what moves none."""
+"""Circuits that another process moved, and what moves none."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.unit.services.delivery.test_breaker import circuit
 from tests.unit.services.delivery.test_circuit import Told, breaker_of, fail, probes
 
 
-def test_where_another_opened_it_first_it_is_open_and_told_once() -> None:
+def test_where_another_opened_it_first_it_is_open_and_reported_once() -> None:
     world, told = SubscribedStream(), Told()
     late = breaker_of(world, telemetry=told)
     assert breaker_of(world).open_for("first")
@@ -93,7 +93,9 @@ def test_a_probe_that_was_due_long_ago_comes_from_now_on() -> None:
     assert now_ms <= bell.again < now_ms + 5_000
 
 
-def test_a_probe_is_told_from_the_doorbell_that_it_answers_though_that_came_before_its_time() -> None:
+def test_a_probe_is_distinguished_from_the_doorbell_that_it_answers_though_that_came_before_its_time() -> (
+    None
+):
     world = SubscribedStream()
     one = breaker_of(world)
     assert one.open_for("down")

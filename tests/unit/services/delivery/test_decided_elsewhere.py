@@ -1,4 +1,4 @@
-"""Owns which decided batches a visit steps over, whoever decided about them."""
+"""Batches that are decided: a visit steps over them, whoever decided."""
 
 from dataclasses import replace
 

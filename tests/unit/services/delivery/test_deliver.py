@@ -1,4 +1,4 @@
-"""Owns the decisions of the deliverer, one by one: where a lane goes on, stops or waits, and what is committed."""
+"""The decisions of the deliverer, one by one: where a lane goes on, stops or waits, and what is committed."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Owns the decisions of the deliverer about handlers' own transactions: what commits together, and what not."""
+"""The decisions of the deliverer about handlers' own transactions: what commits together, and what does not."""
 
 import pytest
 

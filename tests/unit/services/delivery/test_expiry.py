@@ -132,7 +132,7 @@ class TestAfter:
         world.recorder.events.clear()
         world.recorder.replays.clear()
         world.deliver()
-        assert world.recorder.told() == [("b1", True), ("b2", False)]
+        assert world.recorder.handled() == [("b1", True), ("b2", False)]
         assert (world.cursor().sequence, world.cursor().replay_until) == (5, 0)
 
     def test_a_halt_names_the_lane_and_the_event(self) -> None:

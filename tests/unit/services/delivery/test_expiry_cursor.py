@@ -1,4 +1,4 @@
-"""Owns where a lane stands after records expired: what was skipped, and what is never skipped."""
+"""Cursors after records expired: what was skipped, and what is never skipped."""
 
 from dataclasses import replace
 from typing import Any
@@ -83,7 +83,7 @@ def test_a_replay_of_what_expired_whole_is_over(until: int) -> None:
     world.deliver(time_ms=0)
     assert (world.cursor().sequence, world.cursor().replay_until) == (2, 0)
     world.deliver()
-    assert world.recorder.told()[until:] == [("b1", False)]
+    assert world.recorder.handled()[until:] == [("b1", False)]
 
 
 def test_what_is_old_and_still_here_is_delivered_even_to_who_had_no_time_for_it_at_first() -> None:

@@ -1,4 +1,4 @@
-"""Owns what a parked key says where events lack something, or handlers say what cannot be stored."""
+"""Failures in a parked key where events lack something, or handlers say what cannot be stored."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from tests.unit.services.delivery.test_retry_policy import NOW_MS, PLACE, park, 
 UNNAMED = Event(type="paid", key="k", source="/t", time="2026-11-01T00:00:00Z")
 
 
-def test_an_event_without_an_id_is_said_to_have_none() -> None:
+def test_an_event_without_an_id_is_reported_as_such() -> None:
     failed = policy().park(UNNAMED, PLACE, raised(BadOrder("no")), None, now_ms=NOW_MS, excused=False)
     assert (failed.failure.event_id, failed.failure.event_type) == ("", "paid")
     gone = policy().without_attempt(

@@ -257,7 +257,7 @@ ODD_VALUES: list[Any] = [
 
 # Numbers: what objects and sets print as differs between processes, and so would the names of the tests.
 @pytest.mark.parametrize("value", ODD_VALUES, ids=range(len(ODD_VALUES)))
-def test_the_size_of_an_odd_item_is_told_and_left_to_others_to_refuse(value: Any) -> None:
+def test_the_size_of_an_odd_item_is_computed_and_left_to_others_to_refuse(value: Any) -> None:
     assert item_bytes({"odd": value}) >= 3
 
 

@@ -277,7 +277,7 @@ def test_a_key_that_is_neither_here_nor_in_the_log_any_more_is_a_dead_letter_and
     assert away.parked() == {}
 
 
-def test_nothing_is_said_to_have_expired_that_may_still_come() -> None:
+def test_nothing_counts_as_expired_that_may_still_come() -> None:
     world = world_of(Failing({"a1": 9}), *named("a1", "b1"), retention_days=2, **FEW)
     world.deliver()
     world.put(event("b2", key="b"))
@@ -306,4 +306,4 @@ def test_an_event_that_was_never_handed_out_is_no_replay_after_a_takeover_in_the
         without_parked(world)
         away = taken_over(world)
         drained(away)
-        assert ("a1", False) in away.recorder.told()
+        assert ("a1", False) in away.recorder.handled()

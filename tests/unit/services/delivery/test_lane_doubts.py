@@ -1,4 +1,4 @@
-"""Owns what a lane run does where what it knows of owner, circuit and doorbell does not agree."""
+"""Runs of a lane whose owner, circuit and doorbell do not agree."""
 
 from dataclasses import replace
 

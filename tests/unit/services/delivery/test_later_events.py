@@ -1,4 +1,4 @@
-"""Owns which event is the later one: of its key, published later elsewhere, and handed out here."""
+"""Later events: of the same key, published later elsewhere, and handed out here."""
 
 from typing import Any
 

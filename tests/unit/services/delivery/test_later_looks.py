@@ -1,4 +1,4 @@
-"""Owns where a look for later events goes, how far, and what of that it counts."""
+"""Looks for later events: where they go, how far, and what of it they count."""
 
 from typing import Any
 
@@ -166,7 +166,7 @@ def test_of_several_regions_later_ones_it_is_the_last_published(last: Region) ->
     assert late_of(home) == {"a1": f"a of {last}"}
 
 
-def test_of_two_later_events_in_one_record_the_last_one_is_told() -> None:
+def test_of_two_later_events_in_one_record_the_last_one_is_named() -> None:
     away = lost()
     of = lane(0, AWAY)
     log = away.cloud.log(STREAM, AWAY)
@@ -191,7 +191,7 @@ def test_a_record_of_the_other_lane_that_cannot_be_unpacked_hides_nothing_but_it
     assert late_of(away) == {"a0": None, "a2": None, "b2": None, "a1": None, "b1": "b2", "c1": None}
 
 
-def test_where_it_cannot_be_found_out_what_came_later_that_is_told_and_holds_up_nothing() -> None:
+def test_where_it_cannot_be_found_out_what_came_later_that_is_logged_and_holds_up_nothing() -> None:
     away = lost_and_back()
     spoil_first(away, h={"N": str(2**64)})
     assert away.deliver(lane(0)).outcome is Outcome.DELIVERED

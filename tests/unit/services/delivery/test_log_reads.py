@@ -1,4 +1,4 @@
-"""Owns how much of a log a delivery reads: a page at a time, and no more than it looks at."""
+"""Reads of the log by a delivery: a page at a time, and no more than it examines."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from eventfabric.model.identity import BatchId, Lane, SequenceNumber
 from eventfabric.model.record import Note, record_at
 from tests.support.failing_handlers import FEW, Failing, named, world_of
 from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event, lane
-from tests.support.recorded_reads import Asked
+from tests.support.recorded_reads import RecordingLog
 from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_late import late_of, publish
 from tests.unit.services.delivery.test_later_events import deliver_there, lost
@@ -18,10 +18,10 @@ from tests.unit.services.delivery.test_later_looks import home_is_back
 THERE = lane(0, AWAY)
 
 
-def delivered(world: SubscribedStream, of: Lane = LANE, *, tail: int | None = None) -> Asked:
+def delivered(world: SubscribedStream, of: Lane = LANE, *, tail: int | None = None) -> RecordingLog:
     """Deliver a lane. Return the log's reads for that."""
     unwatched, bell = world.log, world.bell(of, tail)
-    watched = Asked(unwatched)
+    watched = RecordingLog(unwatched)
     world.log = watched  # type: ignore[assignment]  # on its way to the log
     world.deliver(of, tail=bell.tail)
     world.log = unwatched

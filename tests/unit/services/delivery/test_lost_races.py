@@ -1,4 +1,4 @@
-"""Owns what a visit does where another was faster: it commits nothing, looks again, and does what is left."""
+"""Visits that lose a race: they commit nothing, look again, and do what is left."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Owns which of two copies of a batch is delivered: decided once, and as it was decided."""
+"""Two copies of a batch: it is decided once which is delivered, and delivered as decided."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Owns how many attempts fit into what is left of an invocation."""
+"""Attempts that fit into what is left of an invocation."""
 
 import pytest
 

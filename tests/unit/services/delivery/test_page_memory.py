@@ -79,7 +79,7 @@ def strangers(count: int) -> list[Headers]:
         "alike",
     ],
 )
-def test_a_records_events_take_no_more_memory_than_is_said_and_no_record_more_than_its_bound(
+def test_a_records_events_take_no_more_memory_than_documented_and_no_record_more_than_its_bound(
     headers: list[Headers], content: bytes
 ) -> None:
     record = record_of(headers, content=content)

@@ -135,7 +135,7 @@ def test_a_replay_behind_what_waits_unlisted_repeats_nothing_twice() -> None:
     dead_letters(world).redrive(the_dead_letter(world))
     drained(world)
     assert of_key_a(world) == [f"a{number}" for number in range(6)]
-    assert [told for told in world.recorder.told() if told[0] == "a5"] == [("a5", True)]
+    assert [pair for pair in world.recorder.handled() if pair[0] == "a5"] == [("a5", True)]
 
 
 def test_a_replay_before_what_waits_unlisted_has_it_come_again_with_the_cursor() -> None:

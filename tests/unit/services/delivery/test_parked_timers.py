@@ -1,4 +1,4 @@
-"""Owns what a lane says of its parked keys: timers, probes, counts and what a handler is told."""
+"""Reports of a lane about its parked keys: timers, probes, counts, and the attempt that a handler is given."""
 
 from dataclasses import replace
 
@@ -81,13 +81,13 @@ def test_what_waits_already_waits_once_when_a_failed_batch_is_gone_through_again
     assert (waiting(world, "a"), waiting(world, "c"), world.recorder.ids()) == ([0, 2], [3], ["b1"])
 
 
-def test_a_replay_that_is_tried_again_is_told_as_one() -> None:
+def test_a_replay_that_is_tried_again_is_logged_as_one() -> None:
     world = world_of(Failing({}), *named("a1"), **FEW)
     world.deliver()
     world.recorder.before = Failing({"a1": 2})
     replay_from_the_start(world)
     world.deliver_all()
-    assert world.recorder.told() == [("a1", False), ("a1", True)]
+    assert world.recorder.handled() == [("a1", False), ("a1", True)]
     assert [one.replay for one in world.recorder.attempts] == [False, True, True, True]
 
 

@@ -1,4 +1,4 @@
-"""Owns what becomes of an event that fails: its key is parked, tried again by timers, freed or dead."""
+"""Events that fail: the key is parked, tried again by timers, freed or dead."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -38,7 +38,7 @@ def test_what_is_taken_back_is_taken_back_though_a_call_fails(fault: Fault) -> N
     assert steps.begin(KEY) == StepState(False)
 
 
-def test_a_service_that_is_away_for_longer_is_told_after_seconds() -> None:
+def test_a_service_that_is_away_for_longer_is_reported_after_seconds() -> None:
     world = SubscribedStream()
     began_ms = world.clock.now_ms()
     with pytest.raises(OutcomeUnknownError):
@@ -46,7 +46,7 @@ def test_a_service_that_is_away_for_longer_is_told_after_seconds() -> None:
     assert 1_000 < world.clock.now_ms() - began_ms < 5_000
 
 
-def test_what_somebody_has_to_mend_is_told_at_once() -> None:
+def test_what_somebody_has_to_mend_is_reported_at_once() -> None:
     world = SubscribedStream()
     began_ms = world.clock.now_ms()
     with pytest.raises(LastingError):

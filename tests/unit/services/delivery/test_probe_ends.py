@@ -1,4 +1,4 @@
-"""Owns what becomes of a probe when what it came to in the log ends: it goes on with the keys that failed."""
+"""Probes whose events are gone from the log: they go on with the keys that failed."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -12,7 +12,7 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.failing_handlers import Failing, drained, named, world_of
 from tests.support.memory_fabric import LANE, event
-from tests.support.recorded_reads import Asked, Read
+from tests.support.recorded_reads import Read, RecordingLog
 from tests.support.subscribed_stream import SubscribedStream
 
 
@@ -22,7 +22,7 @@ class Warm:
     def __init__(self, *, reads_ahead: bool = True, **settings: object) -> None:
         self.world = SubscribedStream(**settings)  # type: ignore[arg-type]  # any setting
         self.faults, self.together = Faults(), list[int]()
-        self.asked = Asked(self.world.log)
+        self.asked = RecordingLog(self.world.log)
         self.world.log = self.asked  # type: ignore[assignment]  # on its way to the log
         runner = self._side_by_side if reads_ahead else one_after_another
         self.deliverer: Deliverer = self.world.deliverer(faults=self.faults, side_by_side=runner)

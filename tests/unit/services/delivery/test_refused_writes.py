@@ -1,4 +1,4 @@
-"""Owns whose failure a refused write is, and what is said of it."""
+"""Refused writes: whose failure each is, and the error that reports it."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_of_two_events_that_commit_together_only_the_one_with_the_refused_write_
     assert world.cursor().sequence == 2
 
 
-def test_a_write_that_dynamodb_does_not_take_at_all_is_named_by_its_code_with_all_that_was_said() -> None:
+def test_a_write_that_dynamodb_does_not_take_at_all_is_named_by_its_code_with_the_whole_message() -> None:
     world = world_of(Writing({"a": (refused_call(),)}), *each_of_its_key("a"))
     world.deliver()
     code, _, said = world.parked()["a"].failure.message.partition(": ")

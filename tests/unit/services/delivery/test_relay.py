@@ -1,4 +1,4 @@
-"""Owns the decisions of services.relay and of wire.stream_record."""
+"""The decisions of services.delivery.relay and of wire.stream_record."""
 
 from typing import Any
 
@@ -124,7 +124,7 @@ def test_a_stream_that_shows_keys_only_has_no_news() -> None:
 
 
 @pytest.mark.parametrize("attribute", ["pk", "sk", "n"])
-def test_an_image_that_is_no_record_is_said_to_be_none(attribute: str) -> None:
+def test_an_image_that_is_no_record_is_refused_as_such(attribute: str) -> None:
     for wrong in ({"S": "x"}, {"BOOL": True}, None):
         change = change_of(SubscribedStream())
         change["dynamodb"]["NewImage"][attribute] = wrong

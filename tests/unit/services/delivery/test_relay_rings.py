@@ -1,4 +1,4 @@
-"""Owns from where a stream comes again when some doorbells of some subscriptions could not be sent."""
+"""Positions from which a stream comes again when some doorbells of some subscriptions could not be sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Owns what a key says of its first event after each kind of failure, and when it is tried again."""
+"""Failures that a parked key records of its first event, by their kind, and the time of its next attempt."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Owns which events go to the handler together, and what of them is committed together."""
+"""Groups: the events that go to a handler together, and what of them is committed together."""
 
 from collections.abc import Iterable, Sequence
 from typing import cast

@@ -1,4 +1,4 @@
-"""Owns what a doorbell costs that was received before: a function that was throttled had never begun with it."""
+"""Doorbells that were received before: a function that was throttled had never begun with them."""
 
 from dataclasses import replace
 from typing import Any

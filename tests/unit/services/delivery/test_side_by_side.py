@@ -227,7 +227,7 @@ class TestChains:
 class TestThreads:
     """The threads of a function."""
 
-    def test_all_calls_end_before_one_that_raised_is_told(self) -> None:
+    def test_all_calls_end_before_the_error_of_one_is_raised(self) -> None:
         ended: list[int] = []
 
         def fail() -> None:

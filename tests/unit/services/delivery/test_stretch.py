@@ -1,4 +1,4 @@
-"""Owns what of a page can be delivered from a cursor on, and where each of its events stands."""
+"""Stretches: what of a page can be delivered from a cursor on, and the place of each of its events."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,7 +49,7 @@ def at(records: Sequence[Record], sequence: int, **changes: object) -> Cursor:
     return replace(Stretch(START, records, EVERYTHING).cursor_at(SequenceNumber(sequence)), **changes)  # type: ignore[arg-type]
 
 
-def test_a_whole_page_is_taken_and_nothing_else_is_said_of_it() -> None:
+def test_a_whole_page_is_taken_and_nothing_else_is_reported_of_it() -> None:
     records = page()
     stretch = Stretch(START, records, EVERYTHING)
     assert ids(stretch) == [f"e{number}" for number in range(9)]

@@ -1,4 +1,4 @@
-"""Owns what stands in the ledger after a takeover of any size, and who believes that it owns the lane."""
+"""The ledger after a takeover of any size, and who believes that it owns the lane."""
 
 import pytest
 

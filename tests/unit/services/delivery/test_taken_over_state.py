@@ -1,4 +1,4 @@
-"""Owns in which state a lane goes on where it is taken over: nothing there is about the former owner."""
+"""The state in which a lane goes on where it is taken over: nothing in it is about the former owner."""
 
 from collections.abc import Sequence
 from dataclasses import replace

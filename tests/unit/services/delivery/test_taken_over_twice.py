@@ -1,4 +1,4 @@
-"""Owns what a takeover does of a lane that another function took over meanwhile: nothing."""
+"""Takeovers of a lane that another function took over meanwhile do nothing."""
 
 from eventfabric.services.delivery.takeover import take_over
 from tests.support.failing_handlers import FEW, Failing, named, world_of

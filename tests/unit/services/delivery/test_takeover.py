@@ -201,7 +201,7 @@ def test_a_lane_that_is_merely_idle_asks_nobody_while_reconciliation_does() -> N
     assert faults.count("ledger.standing") == 1
 
 
-def test_reconciliation_tells_a_region_that_came_back_that_it_owns_no_more() -> None:
+def test_a_region_that_came_back_learns_from_reconciliation_that_it_owns_no_more() -> None:
     world = world_of(Failing({}), *named("a1"))
     world.deliver()
     world.cloud.replicate()

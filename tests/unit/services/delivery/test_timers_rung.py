@@ -1,4 +1,4 @@
-"""Owns which timers a commit of parked keys needs: one for each new due time, and when they go off."""
+"""Timers that a commit of parked keys needs: one for each new due time, and when they go off."""
 
 from collections.abc import Sequence
 from math import ceil

@@ -1,4 +1,4 @@
-"""Owns when an event that waits in a taken over key has expired, and when it is still to come."""
+"""Events that wait in a key that was taken over: which have expired, and which are still to come."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, named, world_of
 from tests.support.handovers import hand_over
-from tests.support.log_lines import telling
+from tests.support.log_lines import record_telemetry
 from tests.support.memory_fabric import AWAY, LANE, event
 from tests.support.subscribed_stream import SubscribedStream
 
@@ -79,21 +79,21 @@ def test_one_that_is_still_to_come_costs_no_attempt_no_write_and_no_letter() -> 
     away = handed_over(1, a1_age_ms=2 * SETTLED_MS, b1_age_ms=HANDED_OVER_MS)
     assert away.deliver().outcome is Outcome.DELIVERED
     before, cursor = away.parked(), away.cursor()
-    told = telling(away)
+    told = record_telemetry(away)
     assert away.deliver(tail=0).outcome is Outcome.DELIVERED
     assert (away.parked(), away.cursor(), told.lines) == (before, cursor, [])
 
 
 def test_what_has_expired_is_a_dead_letter_that_says_so_and_keeps_its_history() -> None:
     away = handed_over(1, a1_age_ms=KEPT_MS + 1, b1_age_ms=SETTLED_MS)
-    told = telling(away)
+    told = record_telemetry(away)
     away.deliver(tail=0)
     (parked,) = away.parked().values()
     failure = parked.failure
     assert (failure.error_type, failure.attempts, failure.event_id) == ("RecordExpired", 1, "a1")
     assert failure.last_ms == away.clock.now_ms()
     assert [one.sequence for one in parked.waiting] == [1]
-    (letter,) = told.of(LogEvent.DEAD_LETTER)
+    (letter,) = told.lines_of(LogEvent.DEAD_LETTER)
     assert letter == {
         "lane": str(LANE),
         "sequence": 1,

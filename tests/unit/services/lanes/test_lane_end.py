@@ -342,7 +342,7 @@ class TestATableMadeAnew:
         world.deliver()
         world.put(event("new 3"))
         world.deliver()
-        assert world.recorder.told()[5:] == [("new 1", True), ("new 2", True), ("new 3", False)]
+        assert world.recorder.handled()[5:] == [("new 1", True), ("new 2", True), ("new 3", False)]
         assert reconciled(world) == []  # the cure is not told as a cursor that went back
 
 

@@ -1,4 +1,4 @@
-"""Owns where in a lane a sequence or a time stands, and what a cursor there knows of what lies before it."""
+"""The place of a sequence or a time in a lane, and what a cursor there knows of what lies before it."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Owns to the millisecond when a missing record has expired, and places in the largest record."""
+"""Expiry of a missing record, to the millisecond, and places in the largest record."""
 
 import pytest
 
@@ -145,7 +145,7 @@ def test_the_oldest_that_is_kept_is_begun_with_though_the_one_before_it_is_gone(
     assert found_in(world, AtSequence(SequenceNumber(at)), kept=kept) == Cursor(sequence, sequence, chain)
 
 
-def test_of_records_that_may_still_come_nothing_is_said() -> None:
+def test_of_records_that_may_still_come_nothing_is_reported() -> None:
     world = world_of([1] * 3, [1_000] * 3)
     first, second, _ = world.records()
     expired(world, first)

@@ -1,4 +1,4 @@
-"""Owns by which clock a standing grows old, which handovers count, and where lanes stand by them."""
+"""Standings: the clock by which they grow old, the handovers that count, and the places of lanes by them."""
 
 from dataclasses import replace
 
@@ -171,7 +171,7 @@ class TestSurvey:
             lane(1, AWAY),
         ]
 
-    def test_where_lanes_stand_is_told_with_tail_and_cursor(self) -> None:
+    def test_where_lanes_stand_is_reported_with_tail_and_cursor(self) -> None:
         world = SubscribedStream()
         world.put(event("a"), event("b"))
         world.deliver()

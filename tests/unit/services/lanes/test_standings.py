@@ -1,4 +1,4 @@
-"""Owns how often the standing of a subscription is read, and what one process makes of what others say."""
+"""Reads of a subscription's standing, and what one process makes of others' changes to it."""
 
 import pytest
 

@@ -16,7 +16,7 @@ from tests.support.appends import mine
 from tests.support.expiry import reconciled
 from tests.support.log_items import delete
 from tests.support.memory_fabric import LANE, event
-from tests.support.recorded_reads import Asked
+from tests.support.recorded_reads import RecordingLog
 from tests.support.subscribed_stream import SubscribedStream
 
 
@@ -58,7 +58,7 @@ def test_a_publisher_that_sees_the_second_record_alone_looks_again(until_waited:
 def test_what_stays_away_for_a_second_is_a_hole_to_a_publisher() -> None:
     world, first = of_two_records()
     delete(world, first)
-    log, began_ms = Asked(world.log), world.clock.now_ms()
+    log, began_ms = RecordingLog(world.log), world.clock.now_ms()
     with pytest.raises(UncertainTailError):
         LaneEnds(log, clock=world.clock, expires=False).tail(LANE)
     assert world.clock.now_ms() - began_ms == 1000 * sum(limits.TORN_READ_PAUSES_SECONDS)

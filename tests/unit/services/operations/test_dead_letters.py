@@ -1,4 +1,4 @@
-"""Owns what an operator's decision about a dead letter does to its key, and what stays on record of it."""
+"""Decisions about a dead letter: what they do to its key, and what stays on record of them."""
 
 from collections.abc import Sequence
 

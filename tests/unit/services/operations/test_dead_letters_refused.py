@@ -1,4 +1,4 @@
-"""Owns when an operator's decision about a dead letter is refused: nothing is changed then, in no Region."""
+"""Refused decisions about a dead letter: nothing is changed then, in no Region."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Owns what is left of a replay whose events have all expired: nothing, here and in what is stored."""
+"""Replays whose events have all expired leave nothing, here and in what is stored."""
 
 from collections.abc import Sequence
 
@@ -28,5 +28,5 @@ def test_behind_a_replay_that_expired_as_a_whole_all_is_new() -> None:
 
     world.recorder.before = look
     world.deliver()
-    assert world.recorder.told() == [("b1", False)]
+    assert world.recorder.handled() == [("b1", False)]
     assert seen == [(3, 0)]

@@ -1,4 +1,4 @@
-"""Owns what is handed over, what is said of it before, and in which order a planned handover goes."""
+"""Failovers: what is handed over, what is reported before, and the order of a planned handover."""
 
 from dataclasses import replace
 

@@ -13,7 +13,7 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.testing.memory.faults import Fault
 from eventfabric.topology import Topology
 from tests.support.failovers import Waiting, failover
-from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, MemoryFabric
 from tests.support.messages import raises_with
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
@@ -67,7 +67,7 @@ def test_a_pause_that_fails_leaves_nothing_paused(fault: Fault, number: int) -> 
 def test_a_source_that_falls_silent_while_it_is_drained_is_reported_with_what_may_stay_paused_there() -> None:
     world, silent = world_of_two(), list[int]()
     one = failover(world, lambda *_: Fault.LOST_REQUEST if silent else None)
-    with raises_with(FailoverError, HOME, SUBSCRIPTION, OTHER, "paused"):
+    with raises_with(FailoverError, "the request was lost", HOME, SUBSCRIPTION, OTHER, "paused"):
         one.drain(Waiting(world, {1: lambda: silent.append(1)}))
 
 
@@ -92,9 +92,9 @@ def test_a_handover_that_fails_at_the_second_subscription_leaves_the_source_to_g
 
 
 def test_a_failback_asks_no_region_that_shares_nothing_with_this_one() -> None:
-    world = SubscribedStream()
-    world.topology = Topology(
-        parse_definition(f"""
+    fabric = MemoryFabric(
+        Topology(
+            parse_definition(f"""
             [fabric]
             name = "shop"
             regions = ["{HOME}", "{AWAY}", "{FAR}"]
@@ -110,8 +110,9 @@ def test_a_failback_asks_no_region_that_shares_nothing_with_this_one() -> None:
             stream = "second"
             handler = "a.b:c"
         """)
+        )
     )
-    Operations(world.topology, AWAY, world.ports(AWAY)).failover(HOME).hand_over()
-    world.cloud.replicate()
-    (back,) = Operations(world.topology, HOME, world.ports(HOME)).failback()
+    Operations(fabric.topology, AWAY, fabric.ports(AWAY)).failover(HOME).hand_over()
+    fabric.cloud.replicate()
+    (back,) = Operations(fabric.topology, HOME, fabric.ports(HOME)).failback()
     assert [owner.region for owner in back.hand_over()] == [Region(HOME)]

@@ -1,4 +1,4 @@
-"""Owns the state in which a key goes on after somebody's decision, and where its dead letters are found."""
+"""The state of a key after somebody's decision, and where its dead letters are found."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Owns what may take the place of a dead event: nothing that could not be published, lest it stop its lane."""
+"""Replacements of a dead event: nothing that could not be published, lest it stop its lane."""
 
 import pytest
 

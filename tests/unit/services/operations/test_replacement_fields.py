@@ -1,4 +1,4 @@
-"""Owns which fields of a replacement are its own and which the dead event's, and how large it may be."""
+"""Fields of a replacement: which are its own and which the dead event's, and how large it may be."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Owns what a replay of a whole lane does: where the cursor goes, what comes again, and what is refused."""
+"""Replays of a whole lane: where the cursor goes, what comes again, and what is refused."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_what_was_handled_from_there_on_comes_again_and_says_so_and_new_events_d
     world.put(event("new"))
     drained(world)
     again = [(f"e{number}", True) for number in range(start, 6)]
-    assert world.recorder.told() == [*again, ("new", False)]
+    assert world.recorder.handled() == [*again, ("new", False)]
     assert (world.cursor().sequence, world.cursor().replay_until) == (7, 0)
 
 
@@ -94,7 +94,7 @@ def test_a_replay_that_ends_inside_a_record_goes_on_inside_it() -> None:
     replay(world, 0)
     world.recorder.before = lambda events: None
     drained(world)
-    assert world.recorder.told()[2:] == [("a", True), ("b", True), ("c", False), ("d", False)]
+    assert world.recorder.handled()[2:] == [("a", True), ("b", True), ("c", False), ("d", False)]
     assert world.cursor().chain == world.records()[-1].chain
 
 
@@ -103,7 +103,7 @@ def test_a_replay_of_a_replay_ends_where_the_first_would_have() -> None:
     replay(world, 3)
     replay(world, 1)
     drained(world)
-    assert world.recorder.told() == [(f"e{number}", True) for number in range(1, 5)]
+    assert world.recorder.handled() == [(f"e{number}", True) for number in range(1, 5)]
 
 
 def test_the_latency_of_events_that_come_again_is_not_counted() -> None:
@@ -156,7 +156,7 @@ def test_what_waits_from_there_on_comes_with_the_cursor_and_what_waits_before_it
     drained(world)
     assert waiting(world, "a") == [0, 2, 4]
     assert [place.replay for place in world.parked()["a"].waiting] == [False, True, True]
-    assert world.recorder.told() == [("b1", False), ("b1", True), ("b2", True), ("b3", True)]
+    assert world.recorder.handled() == [("b1", False), ("b1", True), ("b2", True), ("b3", True)]
 
 
 def test_a_retrying_key_keeps_its_due_time_and_its_attempts() -> None:
@@ -169,7 +169,7 @@ def test_a_retrying_key_keeps_its_due_time_and_its_attempts() -> None:
     assert (after.due_ms, after.failure) == (before.due_ms, before.failure)
     failing.times.clear()
     drained(world)
-    assert world.recorder.told() == [("b1", False), ("a1", False), ("b1", True), ("a2", True)]
+    assert world.recorder.handled() == [("b1", False), ("a1", False), ("b1", True), ("a2", True)]
 
 
 def test_a_lane_whose_cursor_is_before_that_place_stays_and_so_do_other_regions_lanes() -> None:
@@ -207,7 +207,7 @@ def test_one_commit_and_one_ring_a_lane() -> None:
     assert f'"again":{world.cursor().version}' in bell.body
 
 
-def test_a_ring_that_is_lost_is_said_and_costs_time_only() -> None:
+def test_a_ring_that_is_lost_is_reported_and_costs_time_only() -> None:
     world = delivered(2)
     one = replay_of(world, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
     plan = one.plan(at(0))[0]
@@ -215,7 +215,7 @@ def test_a_ring_that_is_lost_is_said_and_costs_time_only() -> None:
     assert len(world.queue) == 0
     world.ring_all([LANE])
     world.deliver_all()
-    assert world.recorder.told() == [("e0", True), ("e1", True)]
+    assert world.recorder.handled() == [("e0", True), ("e1", True)]
 
 
 def test_deliveries_that_go_on_meanwhile_are_read_again_and_replayed_too() -> None:
@@ -255,7 +255,7 @@ def test_a_delivery_that_a_replay_overtakes_reads_again() -> None:
 
     world.recorder.before = before
     drained(world)
-    assert world.recorder.told() == [("new", False), ("e1", True), ("e2", True), ("new", False)]
+    assert world.recorder.handled() == [("new", False), ("e1", True), ("e2", True), ("new", False)]
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
 
 
@@ -279,7 +279,7 @@ def test_a_crash_anywhere_leaves_the_lane_replayed_or_as_it_was(fault: Fault, nu
     assert (world.cursor().sequence, world.parked()) == (1, {})
     world.ring_all([LANE])
     drained(world)
-    assert world.recorder.told()[2:] == [("b1", True), ("c1", True)]
+    assert world.recorder.handled()[2:] == [("b1", True), ("c1", True)]
 
 
 def test_counting_leaves_out_what_the_subscription_does_not_want() -> None:

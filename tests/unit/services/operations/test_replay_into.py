@@ -1,4 +1,4 @@
-"""Owns what it means to feed one subscription from another: where its cursors go, and which are left as they are."""
+"""Feeding one subscription from another: where its cursors go, and which are left as they are."""
 
 from dataclasses import replace
 
@@ -97,7 +97,7 @@ def test_a_fresh_subscription_gets_all_where_nobody_says_from_where(world: Subsc
     assert cursor(world, lane(1)) == START
 
 
-def test_one_that_has_delivered_must_be_told_from_where_and_never_skips_an_event(
+def test_one_that_has_delivered_needs_a_start_and_never_skips_an_event(
     world: SubscribedStream,
 ) -> None:
     stands_at(world, 2)

@@ -1,4 +1,4 @@
-"""Owns what a replay of one key does: its events wait as those of a parked key do, and nobody else's come again."""
+"""Replays of one key: its events wait as those of a parked key do, and nobody else's come again."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ def test_only_its_events_come_again_in_order_and_the_cursor_stays(guarantee: str
     assert world.cursor().sequence == 5
     assert [(place.sequence, place.replay) for place in world.parked()[A].waiting] == [(2, True), (4, True)]
     drained(world)
-    assert world.recorder.told() == [(f"{A}2", True), (f"{A}4", True)]
+    assert world.recorder.handled() == [(f"{A}2", True), (f"{A}4", True)]
     assert world.parked() == {}
 
 
@@ -61,7 +61,12 @@ def test_new_events_of_the_key_wait_behind_its_replays_and_are_none() -> None:
         world.put(event(f"{name}new", key=name))
     world.recorder.before = Failing({f"{A}0": 3})
     drained(world)
-    assert world.recorder.told() == [(f"{C}new", False), (f"{A}0", True), (f"{A}2", True), (f"{A}new", False)]
+    assert world.recorder.handled() == [
+        (f"{C}new", False),
+        (f"{A}0", True),
+        (f"{A}2", True),
+        (f"{A}new", False),
+    ]
 
 
 def test_a_replay_that_fails_is_a_dead_letter_like_any_other() -> None:
@@ -75,7 +80,7 @@ def test_a_replay_that_fails_is_a_dead_letter_like_any_other() -> None:
     failing.times.clear()
     dead_letters(world).redrive(the_dead_letter(world))
     drained(world)
-    assert world.recorder.told() == [(f"{A}0", True), (f"{A}2", True)]
+    assert world.recorder.handled() == [(f"{A}0", True), (f"{A}2", True)]
 
 
 def test_without_order_each_event_waits_by_itself() -> None:
@@ -83,7 +88,7 @@ def test_without_order_each_event_waits_by_itself() -> None:
     world.recorder.before = Failing({f"{A}0": 99})
     replay(world, 0, key=A)
     drained(world)
-    assert sorted(world.recorder.told()) == [(f"{A}2", True), (f"{A}3", True)]
+    assert sorted(world.recorder.handled()) == [(f"{A}2", True), (f"{A}3", True)]
     assert waiting(world, A) == [0]
 
 
@@ -129,7 +134,7 @@ def test_more_events_than_a_key_lists_are_replayed_all_the_same(
     replay(world, 0, key=A)
     world.put(event("new", key=A))
     drained(world)
-    assert world.recorder.told() == [(f"{2 * number}", True) for number in range(count)] + [("new", False)]
+    assert world.recorder.handled() == [(f"{2 * number}", True) for number in range(count)] + [("new", False)]
     assert world.parked() == {}
 
 
@@ -148,7 +153,7 @@ def test_a_lane_that_moves_back_takes_what_waits_for_a_key_with_it() -> None:
     replay(world, 1)
     assert waiting(world, A) == [0]
     drained(world)
-    assert world.recorder.told() == [
+    assert world.recorder.handled() == [
         (f"{name}", True) for name in (f"{A}0", f"{C}1", f"{A}2", f"{C}3", f"{A}4")
     ]
 

@@ -230,7 +230,7 @@ def test_many_lanes_may_be_asked_at_once() -> None:
     assert asked == [2, 2]
 
 
-def test_what_was_done_is_told_with_whether_its_lane_was_rung() -> None:
+def test_what_was_done_is_reported_with_whether_its_lane_was_rung() -> None:
     world = delivered(2)
     silent = replay_of(world, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
     for start, one, rung in ((1, silent, False), (0, replay_of(world), True)):

@@ -272,7 +272,7 @@ class TestAnExport:
         ],
         ids=["no key", "no JSON", "no item", "no object", "no bytes", "cut off", "endless"],
     )
-    def test_what_is_no_export_is_told_by_its_line(self, tmp_path: Path, content: bytes) -> None:
+    def test_what_is_no_export_is_named_by_its_line(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "data.json"
         path.write_bytes(content)
         with pytest.raises(SettingError, match=r"data.json:\d"):

@@ -1,4 +1,4 @@
-"""Owns the tests of how long a decision about a dead letter is kept, and what of it."""
+"""How long a decision about a dead letter is kept, and what of it."""
 
 from eventfabric import limits
 from eventfabric.model.finding import FindingKind

@@ -110,7 +110,7 @@ def test_two_rings_within_a_minute_are_one_message() -> None:
     assert len(world.queue) == 2
 
 
-def test_a_lane_whose_doorbell_could_not_be_sent_is_not_said_to_be_rung() -> None:
+def test_a_lane_whose_doorbell_could_not_be_sent_does_not_count_as_rung() -> None:
     world = SubscribedStream()
     world.put(event("a"))
 

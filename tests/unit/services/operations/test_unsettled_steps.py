@@ -1,4 +1,4 @@
-"""Owns that nobody redrives an event whose step is in doubt by mistake: it would only be dead again."""
+"""Dead letters with a step in doubt are not redriven by mistake: they would only be dead again."""
 
 from dataclasses import replace
 

@@ -285,7 +285,7 @@ class TestWhatIsExcepted:
             (ExceptionKind.WAITING, 4, "a3", "a"),
         ]
 
-    def test_of_a_record_that_this_version_cannot_read_the_ledgers_word_is_told(self) -> None:
+    def test_of_a_record_that_this_version_cannot_read_the_ledgers_word_is_reported(self) -> None:
         world = drained(world_of(Failing({"a1": 9}), *named("b1", "a1"), **ONCE))
         records = world.records()
         newer = chained(records[1], records[0], payload=b"\x63of a later version")

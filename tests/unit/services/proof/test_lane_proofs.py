@@ -26,7 +26,7 @@ from tests.support.findings import finding
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.messages import TextWith
-from tests.support.recorded_reads import Asked, Read
+from tests.support.recorded_reads import Read, RecordingLog
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove
 from tests.unit.services.proof.test_claim import between, held, reconciled
@@ -35,9 +35,9 @@ from tests.unit.services.proof.test_prove_exceptions import DAY_SECONDS, aged, d
 OTHER_CHAIN = Chain(b"y" * 16)
 
 
-def asked(world: SubscribedStream) -> tuple[Asked, LaneProof]:
+def asked(world: SubscribedStream) -> tuple[RecordingLog, LaneProof]:
     """Prove the first lane. Return what that reads of the log, and the proof."""
-    log = Asked(world.log)
+    log = RecordingLog(world.log)
     ports = replace(world.ports(), log_of=lambda stream: log)
     (found,) = Prover(world.stream, [world.subscription], ports, lane=LANE).prove(LANE)
     return log, found

@@ -50,7 +50,7 @@ class TestAHealthyLog:
         prover = Prover(world.stream, [world.subscription], world.ports(), lane=LANE)
         assert prover.lanes == [LANE]
 
-    def test_the_log_is_read_once_a_page_and_the_events_of_each_record_are_told(self) -> None:
+    def test_the_log_is_read_once_a_page_and_the_events_of_each_record_are_reported(self) -> None:
         world, faults = delivered(records=250), Faults()
         ports = world.ports()
         counted = replace(

@@ -89,7 +89,7 @@ class TestExceptions:
         drained(world)
         assert told(proof(world)) == [(ExceptionKind.EDITED, 1, "a1", "a")]
 
-    def test_a_discarded_event_that_came_again_by_a_replay_and_is_dead_again_is_told_once(self) -> None:
+    def test_a_discarded_event_that_came_again_by_a_replay_and_is_dead_again_is_listed_once(self) -> None:
         world = dead()
         dead_letters(world).discard(the_dead_letter(world))
         drained(world)
@@ -235,7 +235,7 @@ class TestAnExpiredHead:
         put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(4), chain=records[1].chain)
         assert wrong(world) is FindingKind.CURSOR_BROKEN
 
-    def test_what_is_excepted_of_it_is_told_by_what_the_ledger_knows(self) -> None:
+    def test_what_is_excepted_of_it_is_named_by_what_the_ledger_knows(self) -> None:
         world = world_of(Failing({"a1": 9}), *named("a1", "a2", "b1"), retention_days=7, **ONCE)
         world.deliver()
         world.clock.advance(8 * DAY_SECONDS)
@@ -288,7 +288,7 @@ class TestReplays:
         remove(world, records[5])
         assert wrong(world) is FindingKind.CURSOR_AHEAD
 
-    def test_a_decision_about_the_very_next_event_is_not_told_before_that_came(self) -> None:
+    def test_a_decision_about_the_very_next_event_is_not_reported_before_that_came(self) -> None:
         world = dead()
         dead_letters(world).discard(the_dead_letter(world))
         drained(world)

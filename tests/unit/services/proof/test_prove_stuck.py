@@ -1,4 +1,4 @@
-"""Owns what a proof says of what comes next: that events wait, since when, and what in the log is in their way."""
+"""Proofs about what comes next: that events wait, since when, and what in the log is in their way."""
 
 from dataclasses import replace
 

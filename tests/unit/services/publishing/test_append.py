@@ -1,4 +1,4 @@
-"""Owns the decisions of services.append, one by one."""
+"""The decisions of services.publishing.append, one by one."""
 
 from typing import cast
 

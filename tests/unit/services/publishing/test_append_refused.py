@@ -157,7 +157,7 @@ class TestTransaction:
         assert str(error) == TextWith("write 2", "ConditionalCheckFailed", "it is there")
         assert (error.index, error.code, error.item) == (2, "ConditionalCheckFailed", item)
 
-    def test_two_writes_of_one_item_are_told_as_the_transactions(self) -> None:
+    def test_two_writes_of_one_item_are_reported_as_the_transactions(self) -> None:
         error = refused(TransactionRefusedError, append_with(OutboxProducers(), SameItemTwice()).run)
         assert isinstance(error, TransactionRefusedError)
         assert str(error) == TextWith("transaction", "SameItemTwice", "two writes")

@@ -1,4 +1,4 @@
-"""Owns for how long an appender tries, and what it remembers of a lane where it gave up."""
+"""Appenders: how long they try, and what they remember of a lane where they gave up."""
 
 import pytest
 

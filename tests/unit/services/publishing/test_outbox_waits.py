@@ -1,4 +1,4 @@
-"""Owns how an outbox comes by the places of its records, and how long it waits where it cannot have them."""
+"""Places of an outbox's records, and how long it waits where it cannot have them."""
 
 from collections.abc import Callable, Sequence
 

@@ -184,7 +184,7 @@ def test_an_append_whose_turn_does_not_come_in_time_is_not_written_and_says_so()
     assert world.logged_ids() == []
 
 
-def test_an_append_for_which_no_time_is_left_is_told_so_and_does_not_wait() -> None:
+def test_an_append_for_which_no_time_is_left_fails_and_does_not_wait() -> None:
     world = SubscribedStream()
     appender = world.appender()
     assert elsewhere(appender._turns.of(LANE).take, HELD, 0)

@@ -148,7 +148,7 @@ class TestTheLog:
         assert record_items(away) == record_items(world)
         assert kinds(away) == [FindingKind.REPLICATION_SILENT]
 
-    def test_a_region_that_does_not_answer_is_said_and_no_alarm(self) -> None:
+    def test_a_region_that_does_not_answer_is_reported_and_no_alarm(self) -> None:
         away = healthy().at(AWAY)
         ports = away.ports()
 

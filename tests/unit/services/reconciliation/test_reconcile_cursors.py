@@ -14,15 +14,15 @@ from tests.support.failing_handlers import Failing, drained, named, retry, world
 from tests.support.memory_fabric import AWAY, HOME, LANE
 from tests.support.messages import TextWith
 from tests.support.reconciliations import healthy, kinds, put_cursor, reconcile, remove
-from tests.support.recorded_reads import Asked, Read
+from tests.support.recorded_reads import Read, RecordingLog
 from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 WRONG = Chain(b"x" * 16)
 
 
-def asked(world: SubscribedStream) -> tuple[Asked, list[Finding]]:
+def asked(world: SubscribedStream) -> tuple[RecordingLog, list[Finding]]:
     """Run a pass. Return its reads of the log, and its findings."""
-    log, ports = Asked(world.log), world.ports()
+    log, ports = RecordingLog(world.log), world.ports()
     ports = replace(ports, log_of=lambda stream: log)
     reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
     return log, list(reconciler.run(repair=False))

@@ -43,7 +43,7 @@ def paused_in(world: SubscribedStream, region: Region) -> None:
     assert ledger.switch(LANE_KEY.stream, LANE_KEY.subscription, standing.circuit, paused)
 
 
-def test_a_region_that_was_lost_is_not_told_by_a_pass_without_an_answer_that_it_still_owns() -> None:
+def test_a_region_that_was_lost_does_not_learn_from_a_pass_without_an_answer_that_it_still_owns() -> None:
     world = SubscribedStream()
     delivered(world, "a0")
     reconcile(world)
@@ -118,7 +118,7 @@ def test_a_lane_that_waits_for_its_takeover_is_judged_by_what_its_former_owner_c
     assert world.telemetry.gauges[Metric.OLDEST_UNDELIVERED, SUBSCRIPTION] == 0
 
 
-def test_its_dead_letters_are_told_until_it_is_taken_over() -> None:
+def test_its_dead_letters_are_reported_until_it_is_taken_over() -> None:
     world = with_load()
     paused_in(world, Region(AWAY))
     failover(world).hand_over()

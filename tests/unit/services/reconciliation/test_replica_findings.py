@@ -15,7 +15,7 @@ from eventfabric.wire import record_item
 from tests.support import findings
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import STREAM, lane
-from tests.support.recorded_reads import Asked, Read
+from tests.support.recorded_reads import Read, RecordingLog
 from tests.unit.services.reconciliation.test_replica import THIRD, Look, TailOnly, filled, lost, passed_ms
 
 RESTORE = "eventfabric lanes restore"
@@ -57,7 +57,7 @@ class Watched(Look):
 
     def __init__(self, world: BackfillRegions, region: Region = TARGET, *, expires: bool = False) -> None:
         super().__init__(world, region, expires=expires)
-        self.source = Asked(world.log(SOURCE))
+        self.source = RecordingLog(world.log(SOURCE))
         self.elsewhere[SOURCE] = self.source
 
 
@@ -282,7 +282,7 @@ class TestWhatIsRead:
         world, made = filled(records=250, copied=0)
         world.copy_to_target(made)
         look = Watched(world, SOURCE)
-        log = Asked(world.log(SOURCE))
+        log = RecordingLog(world.log(SOURCE))
         world.log = lambda region: log  # type: ignore[method-assign]  # on its way to the log
         look.mark = Mark(made[9].tail.sequence, made[9].chain)
         assert look().findings == ()

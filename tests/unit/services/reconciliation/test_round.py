@@ -14,7 +14,7 @@ from eventfabric.wire import record_item
 from tests.support.expiry import DAY_SECONDS, DAYS, expire, reconciled
 from tests.support.log_items import delete, world_with
 from tests.support.memory_fabric import AWAY, LANE, STREAM, event
-from tests.support.recorded_reads import Asked
+from tests.support.recorded_reads import RecordingLog
 from tests.support.subscribed_stream import SubscribedStream
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_read_again_within_a_day() -> None:
 
 def test_a_pass_reads_a_bounded_part_and_the_next_goes_on_there() -> None:
     world = verified(350)
-    log, mark = Asked(world.log), mark_of(world)
+    log, mark = RecordingLog(world.log), mark_of(world)
     again = Round(log, expires=False, now_ms=world.clock.now_ms())
     again.left = 150
     part, broken = again.go_on(LANE, mark)
@@ -81,7 +81,7 @@ def test_a_pass_reads_a_bounded_part_and_the_next_goes_on_there() -> None:
     assert done.whole_ms == world.clock.now_ms()
 
 
-def test_its_age_is_told_while_a_round_is_due_and_ends_with_it() -> None:
+def test_its_age_is_measured_while_a_round_is_due_and_ends_with_it() -> None:
     world = verified(5)
     reconciled(world)
     assert age_seconds(world) is None

@@ -21,7 +21,7 @@ from tests.support.failing_handlers import FEW, Failing, drained, named, retry, 
 from tests.support.findings import finding
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.reconciliations import healthy, kinds, put_cursor, reconcile, remove
-from tests.support.recorded_reads import CountingOf
+from tests.support.recorded_reads import CountingBySubject
 from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 UNRUNG_MS = 1000 * limits.UNRUNG_SECONDS
@@ -94,7 +94,7 @@ class TestEventsThatWait:
         assert kinds(world) == expected
 
     def test_what_is_repaired_is_counted_for_the_stream(self) -> None:
-        world, telemetry = world_of(Failing({}), *named("a1")), CountingOf()
+        world, telemetry = world_of(Failing({}), *named("a1")), CountingBySubject()
         world.clock.advance(3_600)
         for repair in (False, True):
             list(

@@ -97,7 +97,7 @@ def test_findings_that_somebody_is_to_look_at_are_counted_and_no_others() -> Non
     assert told(world, Metric.FINDINGS_ALARMED) == 0
 
 
-def test_the_age_is_told_though_the_cursor_moves() -> None:
+def test_the_age_is_measured_though_the_cursor_moves() -> None:
     world = healthy()
     world.put(*named("first"))
     world.clock.advance(400)
@@ -124,7 +124,7 @@ def test_a_subscription_that_begins_with_the_latest_does_not_wait_before_it_begi
 
 
 @pytest.mark.parametrize(("attempts", "metric"), [(2, Metric.KEYS_RETRYING), (1, Metric.KEYS_DEAD)])
-def test_parked_keys_are_told_by_what_becomes_of_them(attempts: int, metric: Metric) -> None:
+def test_parked_keys_are_named_by_what_becomes_of_them(attempts: int, metric: Metric) -> None:
     world = world_of(Failing({"a": 99, "b": 99}), **retry(immediate=0, attempts=attempts))
     world.put(*named("a", "b", "c"))
     world.relay_all()
@@ -134,7 +134,7 @@ def test_parked_keys_are_told_by_what_becomes_of_them(attempts: int, metric: Met
     assert (told(world, metric), told(world, other.pop())) == (2, 0)
 
 
-def test_an_open_circuit_is_told_and_a_paused_one_is_somebodys_wish() -> None:
+def test_an_open_circuit_is_reported_and_a_paused_one_is_somebodys_wish() -> None:
     world = healthy()
     stream, subscription = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
     stands = world.ledger.switch(stream, subscription, Circuit(), Circuit(CircuitState.OPEN, "down"))
@@ -146,7 +146,7 @@ def test_an_open_circuit_is_told_and_a_paused_one_is_somebodys_wish() -> None:
     assert told(world, Metric.CIRCUIT_OPEN) == 0
 
 
-def test_a_stall_is_told_though_the_pass_copies_what_is_missing() -> None:
+def test_a_stall_is_reported_though_the_pass_copies_what_is_missing() -> None:
     world = healthy()
     away = world.at(AWAY)
     world.put(*named("late"))

@@ -1,4 +1,4 @@
-"""Owns what the gauges say when what they look at is stuck, cut off, skewed, paused, or not there."""
+"""Gauges when what they measure is stuck, cut off, skewed, paused, or not there."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -164,7 +164,7 @@ class TestClocksOfProducers:
         assert kinds(world) == []
 
     @pytest.mark.parametrize(("ahead_ms", "latencies"), [(0, {0}), (900, {0}), (10_800_000, set())])
-    def test_a_latency_is_never_below_0_and_is_not_told_where_nobody_knows_it(
+    def test_a_latency_is_never_below_0_and_not_measured_where_nobody_knows_it(
         self, ahead_ms: int, latencies: set[float]
     ) -> None:
         world = healthy()
@@ -193,7 +193,7 @@ class TestAReplicationLinkThatIsCut:
         return said
 
     @pytest.mark.parametrize("publishes_for", [1, 1_200, 7_200])
-    def test_the_stall_is_told_until_something_comes_though_all_of_it_was_copied(
+    def test_the_stall_is_reported_until_something_comes_though_all_of_it_was_copied(
         self, publishes_for: float
     ) -> None:
         world = healthy()
@@ -208,7 +208,7 @@ class TestAReplicationLinkThatIsCut:
         self.stalled(away)
         assert self.stalled(away) == 0
 
-    def test_it_is_told_while_the_origin_does_not_answer_either(self) -> None:
+    def test_it_is_reported_while_the_origin_does_not_answer_either(self) -> None:
         world = healthy()
         away = world.at(AWAY)
         assert self.cut_for(world, away, 1_800, publishes_for=1)[-1] == 1
