@@ -219,8 +219,6 @@ BACKFILL_LANE_SLICES: Final = 8
 """Most slices of one lane. So slices handed out together are of many lanes, each with a write limit of its own."""
 BACKFILL_HANDED_SLICES: Final = 500
 """Slices that are handed out at the same time: a state machine carries them from state to state."""
-STATE_BYTES_MAX: Final = 256 * 1024
-"""Most bytes, as UTF-8, that Step Functions carries from one state to the next."""
 BACKFILL_RANGES_MAX: Final = 1_000
 BACKFILL_WORKERS: Final = 8
 BACKFILL_WORKERS_MAX: Final = 1_000
@@ -254,7 +252,6 @@ QUEUE_EMPTY_ANSWERS: Final = 2
 """Empty answers in a row after which a queue counts as empty."""
 QUEUE_GROUP_CHARACTERS_MAX: Final = 128
 DOORBELL_BATCH_MAX: Final = 10
-QUEUE_MESSAGE_BYTES_MAX: Final = 1024 * 1024
 FUNCTION_MEMORY_MEGABYTES: Final = 512
 FUNCTION_MEMORY_MEGABYTES_SMALL: Final = 256
 """Memory of functions that neither unpack events nor read pages."""
@@ -262,8 +259,6 @@ PROCESS_MEMORY_MEGABYTES: Final = 100
 """Memory of a function at its start: Python, botocore, and the parts of the fabric that are imported."""
 HANDLER_MEMORY_MEGABYTES: Final = 64
 """Memory of a function that is always left to the handler, whatever the log holds."""
-LOG_EVENT_BYTES_MAX: Final = 256 * 1024
-"""Most bytes of a line that CloudWatch keeps as one event, and reads metrics from."""
 INVOCATION_BYTES_MAX: Final = 6 * 1024 * 1024
 """Most bytes of an invocation's input. As Python values it takes some six times as much."""
 FUNCTION_TIMEOUT_SECONDS: Final = 120

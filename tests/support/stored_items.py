@@ -123,7 +123,6 @@ def items() -> dict[str, tuple[Item, Decode]]:
             lambda item: state_of([item]),
         ),
         "state": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), lambda item: state_of([item])),
-        "token": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.token_of),
         "parked": (parked_item.to_item(KEY, US, PARKED, token=TOKEN), parked_item.from_item),
         "parked with a rest": (
             parked_item.to_item(

@@ -95,14 +95,6 @@ def _part(value: Any, name: str) -> Any:
     return _ABSENT
 
 
-def to_cloudevent(event: Event) -> dict[str, Any]:
-    """Return the CloudEvent as a dict for a JSON encoder. The event must have id and source, as those of the log do."""
-    cloudevent = _attributes(event)
-    if event.payload.kind == Kind.JSON:
-        cloudevent["data"] = event.data
-    return cloudevent
-
-
 def raw_cloudevent(event: Event) -> dict[str, Any]:
     """Return the CloudEvent for msgspec's JSON encoder, with the JSON text that was published: no number changes."""
     cloudevent = _attributes(event)
@@ -149,17 +141,6 @@ def parse_cloudevent(
     # A null in the text is no data, as if the attribute were absent.
     payload = Payload(Kind.JSON, content) if content is not None and content.strip() != b"null" else None
     return _event(values, payload, where, key_rule)
-
-
-def from_cloudevent(
-    cloudevent: Mapping[str, Any], *, where: str = "CloudEvent", key_rule: KeyRule | None = None
-) -> Event:
-    """Return the event of a CloudEvent that is already a dict. Arguments and errors as `parse_cloudevent`."""
-    try:
-        payload = Payload.of(cloudevent["data"]) if cloudevent.get("data") is not None else None
-    except InvalidEventError as error:
-        raise MalformedCloudEventError(error.problems, where=where) from error
-    return _event(cloudevent, payload, where, key_rule)
 
 
 def _event(values: Mapping[str, Any], payload: Payload | None, where: str, key_rule: KeyRule | None) -> Event:

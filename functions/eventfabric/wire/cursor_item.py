@@ -119,8 +119,3 @@ def _dead(item: Item) -> tuple[bytes, ...]:
         return unpacked_dead(content)
     except ValueError as error:
         fields.refuse(item, "d", str(error), "the beginnings of digests")
-
-
-def token_of(item: Item) -> bytes:
-    """Return the token of the write that made this item."""
-    return fields.octets(item, "w", most=fields.TOKEN_BYTES_MAX)

@@ -21,7 +21,6 @@ from eventfabric.wire.keys import PK, SK, Item, ledger_region_and_kind
 
 T = TypeVar("T")
 BATCH_ID_BYTES: Final = 16
-TOKEN_BYTES_MAX: Final = 64
 _DIGITS_MAX: Final = 20
 # Clients of DynamoDB differ in the types that they use for sets and bytes.
 _SETS: Final = (list, set, frozenset, tuple)

@@ -25,7 +25,7 @@ from eventfabric.services.operations.replay import Replay
 from eventfabric.services.operations.survey import survey
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from eventfabric.wire import cursor_item, marks_item, record_item
+from eventfabric.wire import marks_item, record_item
 from eventfabric.wire.keys import circuit_key, cursor_key, marks_key
 from eventfabric.wire.payload_codec import unpack
 from tests.support.failing_handlers import Failing, world_of
@@ -367,7 +367,6 @@ def test_a_lane_that_cannot_be_a_message_group_is_none(text: str) -> None:
 def test_a_lane_has_one_text() -> None:
     assert str(Lane.parse("us-east-1/0.17")) == "us-east-1/0.17"
     assert Region("us-east-1") == Lane.parse("us-east-1/0.17").origin
-    assert cursor_item.token_of({"w": {"B": b"t"}}) == b"t"
 
 
 def test_the_longest_key_is_parked_and_read_back() -> None:

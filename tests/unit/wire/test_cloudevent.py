@@ -13,10 +13,8 @@ from eventfabric.model.event import Event
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.wire.cloudevent import (
     KeyRule,
-    from_cloudevent,
     parse_cloudevent,
     raw_cloudevent,
-    to_cloudevent,
 )
 from tests.support.messages import missing_from
 from tests.support.strategies import events
@@ -44,6 +42,10 @@ def problems(text: str) -> list[str]:
     return [problem.path for problem in raised.value.problems]
 
 
+def text_of(event: Event) -> bytes:
+    return msgspec.json.encode(raw_cloudevent(event))
+
+
 def same(one: Event, other: Event) -> None:
     for name in ("id", "type", "key", "source", "time", "time_text", "data"):
         assert getattr(one, name) == getattr(other, name)
@@ -55,15 +57,13 @@ def same(one: Event, other: Event) -> None:
 
 @given(events)
 def test_an_event_comes_back_from_its_cloudevent_as_it_was(event: Event) -> None:
-    cloudevent = to_cloudevent(event)
-    same(parse_cloudevent(msgspec.json.encode(cloudevent)), event)
-    same(from_cloudevent(cloudevent), event)
+    same(parse_cloudevent(text_of(event)), event)
 
 
 @given(events)
 def test_a_cloudevent_that_was_read_is_written_as_it_was(event: Event) -> None:
-    text = msgspec.json.encode(to_cloudevent(event))
-    assert msgspec.json.encode(to_cloudevent(parse_cloudevent(text))) == text
+    text = text_of(event)
+    assert text_of(parse_cloudevent(text)) == text
 
 
 def test_the_cloudevent_has_the_specs_own_names() -> None:
@@ -76,7 +76,7 @@ def test_the_cloudevent_has_the_specs_own_names() -> None:
         source="/s",
         headers={"traceparent": "00-1", "priority": 3},
     )
-    assert to_cloudevent(event) == {
+    assert json.loads(text_of(event)) == {
         "specversion": "1.0",
         "id": "1",
         "source": "/s",
@@ -91,8 +91,9 @@ def test_the_cloudevent_has_the_specs_own_names() -> None:
 
 def test_binary_data_travels_as_base64() -> None:
     event = Event(id="1", type="placed", key="k", data=b"\x00\xff", source="/s")
-    assert to_cloudevent(event)["data_base64"] == "AP8="
-    assert "data" not in to_cloudevent(event)
+    cloudevent = raw_cloudevent(event)
+    assert cloudevent["data_base64"] == "AP8="
+    assert "data" not in cloudevent
     assert parse_cloudevent(line(data_base64="AP8=")).data == b"\x00\xff"
 
 
@@ -165,12 +166,6 @@ def test_all_mistakes_of_a_line_are_reported_at_once() -> None:
     ]
 
 
-def test_a_dict_with_data_that_is_not_json_is_refused() -> None:
-    with pytest.raises(MalformedCloudEventError) as raised:
-        from_cloudevent({**MINIMAL, "data": {"a": float("nan")}}, where="here")
-    assert [problem.path for problem in raised.value.problems] == ["data.a"]
-
-
 @pytest.mark.parametrize(
     "data", [b"1e999", b'{"n":[1e999]}', b'"\xff"', b"7" * 5_000], ids=lambda data: repr(data[:12])
 )
@@ -205,7 +200,6 @@ def test_a_rule_says_where_the_key_stands(rule: str, line: dict[str, Any], key: 
     assert str(parsed) == rule
     text = json.dumps({**BARE, **line})
     assert parse_cloudevent(text, key_rule=parsed).key == key
-    assert from_cloudevent({**BARE, **line}, key_rule=parsed).key == key
     ((_, event),) = read_cloudevents(BytesIO(text.encode()), name="f", key_rule=parsed)
     assert isinstance(event, Event)
     assert event.key == key
@@ -257,6 +251,5 @@ def test_data_that_is_null_is_none_and_may_stand_beside_binary_data() -> None:
     for data in ("null", " null "):
         text = line(data_base64="aGk=")[:-1] + f',"data":{data}}}'
         assert parse_cloudevent(text).data == b"hi"
-    assert from_cloudevent({**MINIMAL, "data": None, "data_base64": "aGk="}).data == b"hi"
     with pytest.raises(MalformedCloudEventError, match="one of data and data_base64"):
-        from_cloudevent({**MINIMAL, "data": 0, "data_base64": "aGk="})
+        parse_cloudevent(line(data=0, data_base64="aGk="))

@@ -26,6 +26,11 @@ REGION = Region("r" * limits.REGION_CHARACTERS_MAX)
 LANE = Lane(REGION, Generation(999_999_999), LaneIndex(limits.LANES_MAX - 1))
 STREAM = StreamName("s" * limits.NAME_CHARACTERS_MAX)
 LAST = SequenceNumber(limits.SEQUENCE_MAX)
+QUEUE_MESSAGE_BYTES_MAX = 1024 * 1024
+STATE_BYTES_MAX = 256 * 1024
+"""Most bytes, as UTF-8, that Step Functions carries from one state to the next."""
+LOG_EVENT_BYTES_MAX = 256 * 1024
+"""Most bytes of a line that CloudWatch keeps as one event, and reads metrics from."""
 MESSAGE_ID_CHARACTERS = 100
 """Longest message id, as SQS allows; a stream's sequence number has 40 digits."""
 
@@ -34,7 +39,7 @@ def test_a_batch_of_the_longest_doorbells_is_a_thousandth_of_what_a_queue_takes(
     bell = Doorbell(STREAM, LANE, LAST, again=LAST, ended=LAST, failing_ms=LAST)
     assert from_body(to_body(bell)) == bell
     whole = limits.QUEUE_SEND_BATCH_MAX * (len(to_body(bell)) + len(bell.group) + len(bell.deduplication_id))
-    assert whole < limits.QUEUE_MESSAGE_BYTES_MAX // 100
+    assert whole < QUEUE_MESSAGE_BYTES_MAX // 100
     assert len(bell.group) <= limits.QUEUE_GROUP_CHARACTERS_MAX
     assert len(bell.deduplication_id) <= limits.QUEUE_GROUP_CHARACTERS_MAX
 
@@ -49,7 +54,7 @@ def test_slices_that_are_handed_out_together_fit_between_two_states() -> None:
         "more": str(LANE),
         "slices": slices,
     }
-    assert len(msgspec.json.encode(answer)) < limits.STATE_BYTES_MAX
+    assert len(msgspec.json.encode(answer)) < STATE_BYTES_MAX
 
 
 def test_a_backfill_of_as_many_ranges_as_there_may_be_fits_into_one_item() -> None:
@@ -84,7 +89,7 @@ def test_a_line_of_metrics_holds_at_most_a_hundred_values_and_a_hundred_metrics(
     for line in lines:
         (directive,) = line["_aws"]["CloudWatchMetrics"]
         assert len(directive["Metrics"]) <= 100
-        assert len(json.dumps(line)) < limits.LOG_EVENT_BYTES_MAX
+        assert len(json.dumps(line)) < LOG_EVENT_BYTES_MAX
         for told in directive["Metrics"]:
             values = line[told["Name"]]
             assert len(values) <= 100

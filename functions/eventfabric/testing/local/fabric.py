@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Any, Self, TextIO
 
 from aws_lambda_powertools import Logger
 from moto import mock_aws
@@ -55,10 +55,6 @@ from eventfabric.topology import (
     Topology,
 )
 from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
-
-if TYPE_CHECKING:
-    pass
-
 
 _numbers = count(1)
 
