@@ -36,6 +36,7 @@ OF_OTHERS = {
     "git clone ": "it takes a network",
     "export ": "it changes the shell that reads it",
     "source .venv/": "it changes the shell that reads it",
+    "cd examples/": "tests/docs/test_examples.py runs the examples, each in its folder",
     ".venv/bin/": "the tests run in that environment, under whatever name",
 }
 """Beginnings of lines that are not run, and why."""

@@ -1,0 +1,1 @@
+"""A cinema: its box office, which sells seats, and the tickets that follow from a sale."""

@@ -1,0 +1,1 @@
+"""A loyalty programme: guests collect points for their visits."""
