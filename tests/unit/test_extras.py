@@ -71,6 +71,12 @@ def test_producers_handlers_and_functions_need_no_extra(code: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_the_local_fabric_needs_no_command_line() -> None:
+    code = "import eventfabric.local, eventfabric.testing.idempotency.hunting"
+    ended = run(code, absent=BROUGHT["cli"])
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("door", "package", "extra"),
     [
