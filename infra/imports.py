@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from eventfabric.definition.handler_lookup import Wanted, find_module, missing
+from eventfabric.definition.handler_lookup import WantedKind, find_module, missing
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import DefinitionError, Problem
 from infra.staging import OURS
@@ -27,7 +27,7 @@ def check_imports(definition: Definition, target: Path, *, functions: Path, wher
     zip_of = _Zip(target, functions)
     problems: list[Problem] = []
     for name, subscription in definition.subscriptions.items():
-        references: list[tuple[str, str, Wanted]] = [("handler", subscription.handler, "function")]
+        references: list[tuple[str, str, WantedKind]] = [("handler", subscription.handler, "function")]
         references += [
             (f"retry.permanent[{at}]", reference, "class")
             for at, reference in enumerate(subscription.retry.permanent)
@@ -48,7 +48,7 @@ class _Zip:
         self._path = [str(target)]
         self._own = {path.stem for path in functions.iterdir() if path.name not in OURS}
 
-    def lacks(self, reference: str, wanted: Wanted) -> Iterator[str]:
+    def lacks(self, reference: str, wanted: WantedKind) -> Iterator[str]:
         """Say in words why a reference cannot be used in the zip. Yields nothing if it can."""
         module, _, name = reference.partition(":")
         if _is_standard(module):

@@ -14,10 +14,10 @@ from itertools import count
 
 from eventfabric.cli.seed_progress import progress
 from eventfabric.testing.simulation.hunt import hunt
-from eventfabric.testing.simulation.kept import Kept, chosen, keep, write
+from eventfabric.testing.simulation.kept import KeptFailure, chosen, keep, write
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.worker import ends_in_order
 from scripts.simulation import regressions
 from scripts.simulation.arguments import Arguments, parsed
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _hunt(asked: Arguments) -> int:
-    summary, kept, interrupted = Summary(asked.profile), list[Kept](), False
+    summary, kept, interrupted = Summary(asked.profile), list[KeptFailure](), False
     begun = time.monotonic()
     try:
         with progress(asked.count, jobs=asked.jobs, profile=asked.profile) as shown:
@@ -72,7 +72,7 @@ def _hunt(asked: Arguments) -> int:
     return INTERRUPTED if interrupted else 0
 
 
-def _outcomes(asked: Arguments, begun: float) -> Generator[Outcome, None, None]:
+def _outcomes(asked: Arguments, begun: float) -> Generator[SeedOutcome, None, None]:
     ends = None if asked.minutes is None else begun + 60 * asked.minutes
     seeds: Iterable[int] = count(asked.first) if asked.last is None else range(asked.first, asked.last + 1)
     return hunt(
@@ -83,7 +83,7 @@ def _outcomes(asked: Arguments, begun: float) -> Generator[Outcome, None, None]:
     )
 
 
-def _kept(asked: Arguments, outcome: Outcome) -> Kept:
+def _kept(asked: Arguments, outcome: SeedOutcome) -> KeptFailure:
     plan = PROFILES[asked.profile].plan(outcome.seed)
     folder = asked.out / f"{asked.profile}-{outcome.seed}"
     return keep(outcome, plan, folder, shrinks=asked.shrink, trial=tried)

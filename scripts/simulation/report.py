@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from eventfabric.testing.simulation.kept import Kept
+from eventfabric.testing.simulation.kept import KeptFailure
 from eventfabric.testing.simulation.summary import KINDS, Summary
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.verdict import Result, Verdict
 
 _WIDTH_MIN = 100
@@ -50,7 +50,7 @@ def print_summary(summary: Summary) -> None:
     )
 
 
-def print_failure(outcome: Outcome, profile: str, kept: Kept | None) -> None:
+def print_failure(outcome: SeedOutcome, profile: str, kept: KeptFailure | None) -> None:
     """Print a seed that failed, and what to do about it."""
     print(f"\nseed {outcome.seed}: {', '.join(sorted(outcome.signature))}")
     _print_what(outcome)
@@ -59,7 +59,7 @@ def print_failure(outcome: Outcome, profile: str, kept: Kept | None) -> None:
         _print_kept(kept)
 
 
-def print_plan(outcome: Outcome, kept: Kept) -> None:
+def print_plan(outcome: SeedOutcome, kept: KeptFailure) -> None:
     """Print the result of a saved plan."""
     for result in (Result.VALID, Result.UNKNOWN):
         names = [one.checker for one in outcome.verdicts if one.result is result]
@@ -69,7 +69,7 @@ def print_plan(outcome: Outcome, kept: Kept) -> None:
     _print_kept(kept)
 
 
-def _print_what(outcome: Outcome) -> None:
+def _print_what(outcome: SeedOutcome) -> None:
     for verdict in outcome.verdicts:
         for anomaly in verdict.anomalies:
             print(f"  {verdict.checker}: {anomaly.what}")
@@ -77,7 +77,7 @@ def _print_what(outcome: Outcome) -> None:
         print(f"  {line}")
 
 
-def _print_kept(kept: Kept) -> None:
+def _print_kept(kept: KeptFailure) -> None:
     if kept.runs:
         how = "" if kept.is_minimal else ", and stopped there"
         print(f"  shrunk:  size {kept.size_before} to {kept.size} in {kept.runs} runs{how}")
@@ -86,7 +86,7 @@ def _print_kept(kept: Kept) -> None:
         print(f"  picture: {kept.picture}")
 
 
-def as_json(summary: Summary, kept: Sequence[Kept], *, interrupted: bool) -> str:
+def as_json(summary: Summary, kept: Sequence[KeptFailure], *, interrupted: bool) -> str:
     """Encode everything as one JSON document."""
     of_seed = {one.seed: one for one in kept}
     document = {
@@ -116,7 +116,7 @@ def as_json(summary: Summary, kept: Sequence[Kept], *, interrupted: bool) -> str
     return json.dumps(document, indent=2)
 
 
-def _failure(outcome: Outcome, profile: str, kept: Kept | None) -> dict[str, Any]:
+def _failure(outcome: SeedOutcome, profile: str, kept: KeptFailure | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "seed": outcome.seed,
         "failed": sorted(outcome.signature),

@@ -1,6 +1,7 @@
 """Every name has one home, and private names stay in theirs."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,10 @@ DOORS = {
     "eventfabric.simulation",
     "eventfabric.testing.idempotency",
 }
+
+# The entries of a simulation's history are named with their module, as `history.Appended`: they note what became of
+# things that have those names elsewhere.
+QUALIFIED = {"eventfabric.testing.simulation.history"}
 
 
 @cache
@@ -62,6 +67,35 @@ def test_every_name_is_imported_from_the_module_that_defines_it() -> None:
         if module not in DOORS and name in passed_on_by(module) and f"{module}.{name}" not in module_files()
     ]
     assert_none(found, "Import the name from its home; a second home makes it look like another thing:")
+
+
+def public_classes() -> Iterator[tuple[str, str, str]]:
+    """Name, module and place of every class of the package that has a name for others to use."""
+    for module, path in module_files().items():
+        if module.startswith("eventfabric."):
+            for node in tree_of(path).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    yield node.name, module, f"{name_of(path)}:{node.lineno}: {node.name}"
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    homes: defaultdict[str, list[str]] = defaultdict(list)
+    for name, module, place in public_classes():
+        if module not in QUALIFIED:
+            homes[name].append(place)
+    found = [place for places in homes.values() if len(places) > 1 for place in places]
+    assert_none(found, "A name has one meaning and one home. Name the class for what it is:")
+
+
+def test_what_may_share_a_name_is_named_with_its_module() -> None:
+    shared = {name for name, module, _ in public_classes() if module not in QUALIFIED}
+    found = [
+        f"{name_of(path)}:{line}: {name} from {module}"
+        for path in module_files().values()
+        for line, module, name in imports_of(path)
+        if module in QUALIFIED and name in shared
+    ]
+    assert_none(found, "Import the module, and name the class with it:")
 
 
 def test_no_private_name_is_imported() -> None:

@@ -23,7 +23,7 @@ from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.operations.dead_letters import DeadLetter
 from eventfabric.testing.local.clock import RunningClock
-from eventfabric.testing.local.invoke import Function
+from eventfabric.testing.local.invoke import LocalFunction
 from eventfabric.testing.local.pumps import QueuePump
 from eventfabric.topology import Topology
 from tests.local.deadly_handler import DEADLY, EXIT_CODE, HANDLED_FILE
@@ -137,7 +137,7 @@ def world(folder: Path) -> Iterator[ServedRegion]:
         clients = Clients(US, session=session, endpoint_url=url)
         queue = topology.subscription("all").queue.name
         # A pump does nothing with a function but invoke it.
-        impatient = cast(Function, Impatient(function, clients, queue))
+        impatient = cast(LocalFunction, Impatient(function, clients, queue))
         yield ServedRegion(
             topology,
             clients,

@@ -8,7 +8,7 @@ from eventfabric.testing.simulation.history import (
     CursorStand,
     EventPlace,
     History,
-    LaneEnd,
+    LaneStand,
     ParkedStand,
 )
 from eventfabric.testing.simulation.plan import Happening, Plan, PlannedSubscription
@@ -200,7 +200,7 @@ class Hand:
             after_s=after_s,
         )
 
-    def ended(self, *ends: LaneEnd, quiet: bool = True, waiting: int = 0) -> History:
+    def ended(self, *ends: LaneStand, quiet: bool = True, waiting: int = 0) -> History:
         """It is over."""
         self.tell(
             h.Ended,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.testing.simulation import history as h
-from eventfabric.testing.simulation.history import History, LaneEnd, ParkedStand
+from eventfabric.testing.simulation.history import History, LaneStand, ParkedStand
 from eventfabric.testing.simulation.plan import Happening, PlannedSubscription
 from eventfabric.testing.simulation.verdict import Result
 from tests.simulation.checkers.every import CHECKERS, verdicts
@@ -22,8 +22,8 @@ def result(checker: str, of: History) -> Result:
 
 def ends(
     sequence: int = 1, *, records: int = 1, chain: str = "c0", regions: tuple[str, ...] = (HOME, AWAY)
-) -> list[LaneEnd]:
-    return [LaneEnd(region, LANE, sequence, chain, records) for region in regions]
+) -> list[LaneStand]:
+    return [LaneStand(region, LANE, sequence, chain, records) for region in regions]
 
 
 def one_handled() -> Hand:
@@ -263,7 +263,7 @@ def test_zombie_commit() -> None:
 def test_replica_divergence() -> None:
     assert result("replica_divergence", one_handled().ended(*ends())) is VALID
     assert result("replica_divergence", one_handled().ended(*ends(regions=(HOME,)))) is INVALID
-    short = [LaneEnd(HOME, LANE, 1, "c0", 1), LaneEnd(AWAY, LANE, 0, "", 0)]
+    short = [LaneStand(HOME, LANE, 1, "c0", 1), LaneStand(AWAY, LANE, 0, "", 0)]
     assert result("replica_divergence", one_handled().ended(*short)) is INVALID
     other = Hand().appended("e1", 0).appended("e1", 0, region=AWAY, chain="other")
     assert result("replica_divergence", other.ended(*ends())) is INVALID

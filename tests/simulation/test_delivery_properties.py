@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eventfabric import limits
 from eventfabric.errors import PortError
 from eventfabric.model.identity import Region
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.wire.payload_codec import unpack
 from tests.simulation.turns import Turns
@@ -233,7 +233,7 @@ def test_consumers_of_one_lane_at_once_never_double_an_effect(
         return deliver
 
     turns.run(chooser(data), *(consumer(number) for number in range(consumers)))
-    assert world.deliver(lane(0)).outcome in (Outcome.DELIVERED, Outcome.DUPLICATE)
+    assert world.deliver(lane(0)).outcome in (LaneOutcome.DELIVERED, LaneOutcome.DUPLICATE)
     assert world.cursor().sequence == len(world.logged_ids())
     if guarantee == "exactly_once":
         assert world.effects() == dict.fromkeys(world.logged_ids(), 1)

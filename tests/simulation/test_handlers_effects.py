@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from eventfabric.testing.idempotency.effects import Call, Comparison, Left, Place, compared
+from eventfabric.testing.idempotency.effects import Call, Comparison, Left, Store, compared
 
 NOW = 1_800_000_000.0
 DAY = 86_400
-TABLE, OTHER_REGION = Place("dynamodb", "rows", "us-east-1"), Place("dynamodb", "rows", "eu-west-1")
+TABLE, OTHER_REGION = Store("dynamodb", "rows", "us-east-1"), Store("dynamodb", "rows", "eu-west-1")
 PAID_UNTIL, CHARGE = "taker: dynamodb rows: paid_until", "taker: charge"
 
 

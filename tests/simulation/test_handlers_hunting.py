@@ -20,9 +20,9 @@ from eventfabric.testing.simulation.hunt import lost_outcome
 from eventfabric.testing.simulation.kept import keep
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
-from eventfabric.testing.simulation.worker import LostError
+from eventfabric.testing.simulation.worker import LostWorkerError
 from tests.simulation import wrong_handlers
 
 EVENTS = [Event(id=f"s{n}", key=f"k{n % 5}", type="placed", data={"n": n}) for n in range(30)]
@@ -31,7 +31,7 @@ EVENTS = [Event(id=f"s{n}", key=f"k{n % 5}", type="placed", data={"n": n}) for n
 EFFECT = "taker: dynamodb rows: n"
 
 
-def plan_that_shows(wanted: HandlerTrials) -> tuple[Outcome, Plan]:
+def plan_that_shows(wanted: HandlerTrials) -> tuple[SeedOutcome, Plan]:
     for seed in range(50):
         outcome = wanted.try_seed(seed)
         if EFFECT in outcome.signature:
@@ -83,7 +83,7 @@ def test_no_seed_tried_does_not_pass(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_written_down_before_it_is_shrunk(tmp_path: Path) -> None:
-    def interrupted(plan: Plan) -> tuple[Outcome, History]:
+    def interrupted(plan: Plan) -> tuple[SeedOutcome, History]:
         raise KeyboardInterrupt
 
     outcome, plan = plan_that_shows(trials(wrong_handlers.adds_up))
@@ -96,10 +96,12 @@ def test_a_plan_that_was_given_up_does_not_show_what_is_wrong(tmp_path: Path) ->
     of = trials(wrong_handlers.adds_up)
     given_up: list[Plan] = []
 
-    def hangs_with_few_events(plan: Plan) -> tuple[Outcome, History]:
+    def hangs_with_few_events(plan: Plan) -> tuple[SeedOutcome, History]:
         if len(plan.events) < 3:
             given_up.append(plan)
-            return lost_outcome(plan.seed, LostError("no end", "did not end within 1 s")), History(plan, [])
+            return lost_outcome(plan.seed, LostWorkerError("no end", "did not end within 1 s")), History(
+                plan, []
+            )
         return of.tried(plan)
 
     outcome, plan = next(
@@ -116,21 +118,23 @@ def test_a_plan_that_was_given_up_does_not_show_what_is_wrong(tmp_path: Path) ->
 
 def test_a_plan_that_hangs_once_it_is_to_be_drawn_is_kept_all_the_same(tmp_path: Path) -> None:
     outcome, plan = plan_that_shows(trials(wrong_handlers.adds_up))
-    lost = lost_outcome(plan.seed, LostError("no end", "did not end within 1 s")), History(plan, [])
+    lost = lost_outcome(plan.seed, LostWorkerError("no end", "did not end within 1 s")), History(plan, [])
     kept = keep(outcome, plan, tmp_path, shrinks=True, trial=lambda plan: lost, ways=WAYS)
     assert (kept.size, kept.runs, kept.history) == (plan.size, 0, None)
     assert not kept.picture.exists()
     assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == plan
 
 
-def failure(seed: int, *effects: str) -> Outcome:
-    return Outcome(seed, tuple(Verdict(one, Result.INVALID, (Anomaly("it is so", 0),)) for one in effects))
+def failure(seed: int, *effects: str) -> SeedOutcome:
+    return SeedOutcome(
+        seed, tuple(Verdict(one, Result.INVALID, (Anomaly("it is so", 0),)) for one in effects)
+    )
 
 
 def test_of_seeds_that_show_the_same_those_with_the_smallest_plans_are_looked_at() -> None:
     sizes = {1: 40, 2: 30, 3: 20, 4: 10, 5: 5, 6: 50, 7: 1}
     failures = [failure(seed, "a") for seed in (1, 2, 3, 4)]
-    failures += [failure(5, "a", "b"), failure(6, "a", "b"), Outcome(7, broke="no end", ended=False)]
+    failures += [failure(5, "a", "b"), failure(6, "a", "b"), SeedOutcome(7, broke="no end", ended=False)]
     found = worth_keeping(failures, sizes.__getitem__)
     assert [([one.seed for one in rivals], set(wanted)) for rivals, wanted in found] == [
         ([7], {"no end"}),

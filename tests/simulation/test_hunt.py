@@ -15,26 +15,26 @@ import pytest
 
 from eventfabric.testing.simulation import trial
 from eventfabric.testing.simulation.hunt import hunt
-from eventfabric.testing.simulation.trial import Outcome, Tally
+from eventfabric.testing.simulation.trial import SeedOutcome, Tally
 from tests.simulation.trials import try_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = partial(try_seed, "default")
 
 
-def plain(seed: int) -> Outcome:
-    return Outcome(seed)
+def plain(seed: int) -> SeedOutcome:
+    return SeedOutcome(seed)
 
 
-def dies_at_one(seed: int) -> Outcome:
+def dies_at_one(seed: int) -> SeedOutcome:
     if seed == 1:
         os._exit(7)
-    return Outcome(seed, tally=Tally({"process": os.getpid()}, {}, {}))
+    return SeedOutcome(seed, tally=Tally({"process": os.getpid()}, {}, {}))
 
 
-def never_ends(seed: int) -> Outcome:
+def never_ends(seed: int) -> SeedOutcome:
     threading.Event().wait()
-    return Outcome(seed)
+    return SeedOutcome(seed)
 
 
 def no_process_is_left() -> bool:

@@ -15,7 +15,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.kept import KEPT_MAX, chosen, keep, text_of
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import Outcome, Tally
+from eventfabric.testing.simulation.trial import SeedOutcome, Tally
 from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 from scripts.simulation import __main__ as simulation
 from scripts.simulation import regressions
@@ -58,8 +58,10 @@ def never(of: History) -> list[Verdict]:
     return [Verdict("never", Result.INVALID if anomalies else Result.VALID, anomalies)]
 
 
-def failed(seed: int, *checkers: str) -> Outcome:
-    return Outcome(seed, tuple(Verdict(one, Result.INVALID, (Anomaly("it is so", 0),)) for one in checkers))
+def failed(seed: int, *checkers: str) -> SeedOutcome:
+    return SeedOutcome(
+        seed, tuple(Verdict(one, Result.INVALID, (Anomaly("it is so", 0),)) for one in checkers)
+    )
 
 
 @pytest.fixture
@@ -207,7 +209,7 @@ def test_one_failure_of_each_kind_is_kept_before_any_other_of_it() -> None:
 
 def test_a_summary_is_the_same_in_whichever_order_seeds_come(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [
-        Outcome(
+        SeedOutcome(
             seed, (Verdict("lost_event", Result.VALID),), Tally({"stall": seed}, {}, {"dead": 1}), ("skew",)
         )
         for seed in (1, 2, 3)
@@ -231,10 +233,10 @@ def test_a_summary_is_the_same_in_whichever_order_seeds_come(capsys: pytest.Capt
 def test_a_seed_that_took_its_process_along_is_reported_without_trying_it_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def never_again(plan: Plan) -> tuple[Outcome, History]:
+    def never_again(plan: Plan) -> tuple[SeedOutcome, History]:
         raise AssertionError(f"seed {plan.seed} was tried again")
 
-    lost = Outcome(4, broke="no end", error="it did not end within 300 s", ended=False)
+    lost = SeedOutcome(4, broke="no end", error="it did not end within 300 s", ended=False)
     plan = PROFILES["default"].plan(4)
     kept = keep(lost, plan, tmp_path / "lost", shrinks=True, trial=never_again)
     assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == plan

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.testing.simulation.worker import Aside, LostError, Worker, doing, ends_in_order, ready
+from eventfabric.testing.simulation.worker import Aside, LostWorkerError, Worker, doing, ends_in_order, ready
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS_SECONDS_MAX = 60.0
@@ -85,7 +85,7 @@ def test_one_thing_after_the_other_is_done_in_one_process() -> None:
 def test_after_one_that_died_there_is_another() -> None:
     with Aside() as aside:
         before = aside.do(process, seconds_max=STARTS_SECONDS_MAX)
-        with pytest.raises(LostError, match="exit code 7") as raised:
+        with pytest.raises(LostWorkerError, match="exit code 7") as raised:
             aside.do(dies, seconds_max=STARTS_SECONDS_MAX)
         assert raised.value.broke == "process died"
         assert aside.do(process, seconds_max=STARTS_SECONDS_MAX) != before
@@ -95,7 +95,7 @@ def test_after_one_that_died_there_is_another() -> None:
 def test_one_that_hangs_is_given_up_with_what_it_does() -> None:
     with Aside() as aside:
         aside.do(process, seconds_max=STARTS_SECONDS_MAX)
-        with pytest.raises(LostError) as raised:
+        with pytest.raises(LostWorkerError) as raised:
             aside.do(partial(hangs, "event e1 in hand"), seconds_max=0.5)
         assert (raised.value.broke, raised.value.why) == (
             "no end",

@@ -3,12 +3,12 @@
 from eventfabric.testing.simulation import trial
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.trial import Outcome, failed
+from eventfabric.testing.simulation.trial import SeedOutcome, failed
 from tests.simulation.checkers.every import verdicts
 from tests.simulation.profiles import PROFILES
 
 
-def try_seed(profile: str, seed: int) -> Outcome:
+def try_seed(profile: str, seed: int) -> SeedOutcome:
     """Return the outcome of a profile's seed. Processes of a hunt import this function by name."""
     try:
         plan = PROFILES[profile].plan(seed)
@@ -17,6 +17,6 @@ def try_seed(profile: str, seed: int) -> Outcome:
     return tried(plan)[0]
 
 
-def tried(plan: Plan) -> tuple[Outcome, History]:
+def tried(plan: Plan) -> tuple[SeedOutcome, History]:
     """Return the outcome of a plan, with its history: as far as it went, if the simulator failed."""
     return trial.tried(plan, verdicts)

@@ -12,7 +12,7 @@ from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Clock, Log, Ports
 from eventfabric.services.backfill.copy_slice import Copied
 from eventfabric.services.backfill.lifecycle import Backfiller
-from eventfabric.services.backfill.request import Wanted
+from eventfabric.services.backfill.request import BackfillRequest
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import Topology
@@ -116,8 +116,8 @@ class BackfillRegions(MemoryFabric):
         """A process of its own."""
         return Backfiller(self.topology, self.ports(**of_ports))
 
-    def wanted(self, *ranges: LaneRange, **settings: Any) -> Wanted:
-        return replace(Wanted(STREAM, SOURCE, ranges), **settings)
+    def wanted(self, *ranges: LaneRange, **settings: Any) -> BackfillRequest:
+        return replace(BackfillRequest(STREAM, SOURCE, ranges), **settings)
 
     def begin(self, *ranges: LaneRange, **settings: Any) -> Backfill:
         return self.backfiller().begin(self.wanted(*ranges, **settings), by="tester")

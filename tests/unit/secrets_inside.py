@@ -28,8 +28,8 @@ _NAMES = """
 NAMES = frozenset(_NAMES.split())
 """Names of texts and bytes that name things, and hold nothing of an event."""
 _SHOWN = """
-    Cursor.parked KeyRule.attribute Pattern.regex Pattern.says Problem.allowed Problem.found Refusal.message
-    Roster.dead Roster.retrying Wanted.error Wanted.payload_type WriteRefused.message
+    Cursor.parked DeadLetterFilter.error HandlerInput.payload_type KeyRule.attribute Pattern.regex Pattern.says
+    Problem.allowed Problem.found Refusal.message Roster.dead Roster.retrying WriteRefused.message
 """
 SHOWN = frozenset(_SHOWN.split())
 """Fields whose names do not say so: digests, settings, and what a service or a check says."""

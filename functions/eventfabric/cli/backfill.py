@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eventfabric.model.backfill import Backfill, LaneReport, Report
     from eventfabric.model.slice import SliceProgress
     from eventfabric.services.backfill.lifecycle import Backfiller
-    from eventfabric.services.backfill.request import Wanted
+    from eventfabric.services.backfill.request import BackfillRequest
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True)
 
@@ -131,12 +131,14 @@ def backfill(
     if context.invoked_subcommand is not None:
         return
     from eventfabric.limits import BACKFILL_WORKERS
-    from eventfabric.services.backfill.request import Wanted, ranges_of
+    from eventfabric.services.backfill.request import BackfillRequest, ranges_of
 
     if source is None or target is None:
         raise typer.BadParameter("give --from and --to, or one of: resume, cancel, show")
     name = place.access.to(target).stream(stream).name
-    wanted = Wanted(name, source, ranges_of(lanes or ()), rate, workers or BACKFILL_WORKERS, slice_events)
+    wanted = BackfillRequest(
+        name, source, ranges_of(lanes or ()), rate, workers or BACKFILL_WORKERS, slice_events
+    )
     backfiller = place.backfiller(target, source)
     if dry_run:
         _preview(backfiller, wanted, as_json=json)
@@ -256,7 +258,7 @@ def _progress() -> "Iterator[tuple[Callable[[list[SliceProgress]], None], Callab
         yield planned, watch
 
 
-def _preview(backfiller: "Backfiller", wanted: "Wanted", *, as_json: bool) -> None:
+def _preview(backfiller: "Backfiller", wanted: "BackfillRequest", *, as_json: bool) -> None:
     from eventfabric.model.backfill import LaneReport
 
     lanes: dict[str, LaneReport] = {}

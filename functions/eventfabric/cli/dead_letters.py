@@ -17,7 +17,7 @@ from eventfabric.errors import EventFabricError, SettingError
 
 if TYPE_CHECKING:
     from eventfabric.model.event import Event
-    from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters, Wanted
+    from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,18 +46,18 @@ _COLUMNS = ("event", "key", "type", "error", "attempts", "crashes", "waiting beh
 class Filter:
     """Options that choose dead letters or parked keys; without any of them, all are chosen."""
 
-    wanted: "Wanted"
+    wanted: "DeadLetterFilter"
 
     @classmethod
     def of(
         cls, key: Key = None, type_: Type = None, error: ErrorType = None, older_than: OlderThan = None
     ) -> "Filter":
         """Make the filter from the options. Raises SettingError."""
-        from eventfabric.services.operations.dead_letters import Wanted
+        from eventfabric.services.operations.dead_letters import DeadLetterFilter
 
         if error == "":
             raise SettingError("--error", error, "part of an error type's name; this is part of every one")
-        return cls(Wanted(key, type_, error, None if older_than is None else older_than * 1000))
+        return cls(DeadLetterFilter(key, type_, error, None if older_than is None else older_than * 1000))
 
 
 @app.command("list")

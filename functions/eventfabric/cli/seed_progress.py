@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 from eventfabric.testing.simulation.progress import Progress
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 
 LINE_SECONDS = 15.0
 
@@ -41,7 +41,7 @@ class _Count:
         self.seeds = 0
         self.failures = 0
 
-    def add(self, outcome: Outcome) -> str | None:
+    def add(self, outcome: SeedOutcome) -> str | None:
         """Count an outcome. Return the line that reports its failure, if it failed."""
         self.seeds += 1
         if not outcome.signature:
@@ -64,7 +64,7 @@ class _Lines:
         self._told = self._count.begun
         self.say(begin)
 
-    def step(self, outcome: Outcome) -> None:
+    def step(self, outcome: SeedOutcome) -> None:
         failure = self._count.add(outcome)
         if failure:
             self.say(failure)
@@ -82,7 +82,7 @@ class _Bar:
         self._count = _Count()
         self._task = shown.add_task("", total=seeds, rate="", failed="")
 
-    def step(self, outcome: Outcome) -> None:
+    def step(self, outcome: SeedOutcome) -> None:
         failure = self._count.add(outcome)
         if failure:
             self.say(failure)

@@ -34,7 +34,7 @@ QUORUM_REGION_SETS = (
 _TABLES = {"fabric": FabricSection, "streams": Stream, "subscriptions": Subscription}
 
 
-class Broken(NamedTuple):
+class BrokenRule(NamedTuple):
     """A broken rule: where, what was found, what is allowed."""
 
     path: Path
@@ -100,7 +100,7 @@ def _default(path: Sequence[str]) -> object:
     return None
 
 
-def broken_rules(facts: Facts) -> Iterator[Broken]:
+def broken_rules(facts: Facts) -> Iterator[BrokenRule]:
     """Yield every rule between keys that the definition breaks."""
     yield from _fabric(facts)
     for name in facts.names("streams"):
@@ -109,7 +109,7 @@ def broken_rules(facts: Facts) -> Iterator[Broken]:
         yield from _subscription(facts, name)
 
 
-def _fabric(facts: Facts) -> Iterator[Broken]:
+def _fabric(facts: Facts) -> Iterator[BrokenRule]:
     regions = facts.texts("fabric", "regions")
     yield from _duplicates(("fabric", "regions"), regions)
     yield from _alarm_actions(facts, regions)
@@ -119,12 +119,12 @@ def _fabric(facts: Facts) -> Iterator[Broken]:
         return
     for place, region in enumerate(regions or ()):
         if not any(region in stream_regions for stream_regions in known):
-            yield Broken(
+            yield BrokenRule(
                 ("fabric", "regions", place), _quoted(region), "a Region that at least one stream has"
             )
 
 
-def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[Broken]:
+def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[BrokenRule]:
     """Check that each Region has a topic: CloudWatch notifies only topics in the alarm's Region, and else nobody."""
     path: Path = ("fabric", "alarm_actions")
     topics = facts.texts("fabric", "alarm_actions")
@@ -134,15 +134,15 @@ def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[Brok
     of_topics = [topic.split(":")[3] for topic in topics]
     for place, region in enumerate(of_topics):
         if region not in regions:
-            yield Broken((*path, place), _quoted(topics[place]), f"a topic in one of {_list(regions)}")
+            yield BrokenRule((*path, place), _quoted(topics[place]), f"a topic in one of {_list(regions)}")
     lacking = [region for region in regions if region not in of_topics]
     if lacking:
-        yield Broken(
+        yield BrokenRule(
             path, f"none in {_list(lacking)}", "none at all, or a topic in each Region of the fabric"
         )
 
 
-def _stream(facts: Facts, name: str) -> Iterator[Broken]:
+def _stream(facts: Facts, name: str) -> Iterator[BrokenRule]:
     yield from _stream_name(name)
     yield from _stream_regions(facts, name)
     match facts.text("streams", name, "durability"):
@@ -152,14 +152,14 @@ def _stream(facts: Facts, name: str) -> Iterator[Broken]:
             yield from _regional_stream(facts, name)
 
 
-def _stream_name(name: str) -> Iterator[Broken]:
+def _stream_name(name: str) -> Iterator[BrokenRule]:
     endings = tuple(f"-{reserved}" for reserved in RESERVED_STREAM_NAMES)
     if name in RESERVED_STREAM_NAMES or name.endswith(endings):
         allowed = "another name: the fabric has a table of that name"
-        yield Broken(("streams", name), _quoted(name), allowed)
+        yield BrokenRule(("streams", name), _quoted(name), allowed)
 
 
-def _stream_regions(facts: Facts, name: str) -> Iterator[Broken]:
+def _stream_regions(facts: Facts, name: str) -> Iterator[BrokenRule]:
     path: Path = ("streams", name, "regions")
     own, of_fabric = facts.texts("streams", name, "regions"), facts.texts("fabric", "regions")
     yield from _duplicates(path, own)
@@ -167,28 +167,28 @@ def _stream_regions(facts: Facts, name: str) -> Iterator[Broken]:
         return
     for place, region in enumerate(own or ()):
         if region not in of_fabric:
-            yield Broken((*path, place), _quoted(region), f"a Region of the fabric: {_list(of_fabric)}")
+            yield BrokenRule((*path, place), _quoted(region), f"a Region of the fabric: {_list(of_fabric)}")
 
 
-def _quorum_stream(facts: Facts, name: str) -> Iterator[Broken]:
+def _quorum_stream(facts: Facts, name: str) -> Iterator[BrokenRule]:
     regions = set(facts.regions(name) or ())
     if regions and len(regions) != QUORUM_REGIONS:
         allowed = 'exactly three Regions, as durability is "quorum"'
-        yield Broken(("streams", name, "regions"), _list(sorted(regions)), allowed)
+        yield BrokenRule(("streams", name, "regions"), _list(sorted(regions)), allowed)
     days = facts.number("streams", name, "retention_days")
     if days is not None:
         allowed = 'no such key, as durability is "quorum": strongly consistent global tables have no TTL'
-        yield Broken(("streams", name, "retention_days"), f"{days:g}", allowed)
+        yield BrokenRule(("streams", name, "retention_days"), f"{days:g}", allowed)
 
 
-def _regional_stream(facts: Facts, name: str) -> Iterator[Broken]:
+def _regional_stream(facts: Facts, name: str) -> Iterator[BrokenRule]:
     regions = set(facts.regions(name) or ())
     if len(regions) > 1:
         allowed = 'exactly one Region, as durability is "regional"'
-        yield Broken(("streams", name, "regions"), _list(sorted(regions)), allowed)
+        yield BrokenRule(("streams", name, "regions"), _list(sorted(regions)), allowed)
 
 
-def impossible_quorums(facts: Facts) -> Iterator[Broken]:
+def impossible_quorums(facts: Facts) -> Iterator[BrokenRule]:
     """Yield every quorum stream for whose three Regions AWS offers no strongly consistent table."""
     for name in facts.names("streams"):
         regions = facts.regions(name) or ()
@@ -197,10 +197,10 @@ def impossible_quorums(facts: Facts) -> Iterator[Broken]:
         if not any(allowed.issuperset(regions) for allowed in QUORUM_REGION_SETS):
             sets = "; ".join(_list(sorted(allowed)) for allowed in QUORUM_REGION_SETS)
             allowed_text = f'three of one of these sets, as durability is "quorum": {sets}'
-            yield Broken(("streams", name, "regions"), _list(regions), allowed_text)
+            yield BrokenRule(("streams", name, "regions"), _list(regions), allowed_text)
 
 
-def _subscription(facts: Facts, name: str) -> Iterator[Broken]:
+def _subscription(facts: Facts, name: str) -> Iterator[BrokenRule]:
     stream = facts.text("subscriptions", name, "stream")
     yield from _subscription_name(name)
     yield from _stream_of_subscription(facts, name, stream)
@@ -212,21 +212,21 @@ def _subscription(facts: Facts, name: str) -> Iterator[Broken]:
     yield from _backoff(facts, name)
 
 
-def _subscription_name(name: str) -> Iterator[Broken]:
+def _subscription_name(name: str) -> Iterator[BrokenRule]:
     for ending in RESERVED_SUBSCRIPTION_ENDINGS:
         if name == ending or name.endswith(f"-{ending}"):
             allowed = f"a name that does not end in {ending}: the fabric uses that itself"
-            yield Broken(("subscriptions", name), _quoted(name), allowed)
+            yield BrokenRule(("subscriptions", name), _quoted(name), allowed)
 
 
-def _stream_of_subscription(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
+def _stream_of_subscription(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
     streams = facts.names("streams")
     if stream is not None and streams and stream not in streams:
         allowed = f"the name of a stream: {one_of(stream, streams)}"
-        yield Broken(("subscriptions", name, "stream"), _quoted(stream), allowed)
+        yield BrokenRule(("subscriptions", name, "stream"), _quoted(stream), allowed)
 
 
-def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
+def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
     if stream is None or stream not in facts.names("streams"):
         return
     guarantee = facts.guarantee(name)
@@ -234,7 +234,7 @@ def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
         return
     if facts.text("streams", stream, "durability") == "quorum":
         without_transactions = " or ".join(_quoted(other) for other in Guarantee if not other.transactional)
-        yield Broken(
+        yield BrokenRule(
             ("subscriptions", name, "guarantee"),
             _quoted(guarantee),
             f'{without_transactions}, as the durability of the stream is "quorum": '
@@ -242,33 +242,33 @@ def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
         )
 
 
-def _on_late(facts: Facts, name: str) -> Iterator[Broken]:
+def _on_late(facts: Facts, name: str) -> Iterator[BrokenRule]:
     guarantee = facts.guarantee(name)
     if guarantee is None or guarantee.sets_aside:
         return
     if facts.text("subscriptions", name, "on_late") == "dead_letter":
         allowed = f'"deliver" or "reconcile", as guarantee is "{guarantee}", which sets nothing aside'
-        yield Broken(("subscriptions", name, "on_late"), '"dead_letter"', allowed)
+        yield BrokenRule(("subscriptions", name, "on_late"), '"dead_letter"', allowed)
 
 
-def _on_expired(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
+def _on_expired(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
     if stream is None or stream not in facts.names("streams"):
         return
     skips = facts.text("subscriptions", name, "on_expired") == "skip"
     if skips and facts.number("streams", stream, "retention_days") is None:
         allowed = f'"halt", as nothing of stream "{stream}" expires'
-        yield Broken(("subscriptions", name, "on_expired"), '"skip"', allowed)
+        yield BrokenRule(("subscriptions", name, "on_expired"), '"skip"', allowed)
 
 
-def _backoff(facts: Facts, name: str) -> Iterator[Broken]:
+def _backoff(facts: Facts, name: str) -> Iterator[BrokenRule]:
     first = facts.number("subscriptions", name, "retry", "backoff_seconds")
     most = facts.number("subscriptions", name, "retry", "backoff_max_seconds")
     if first is not None and most is not None and most < first:
         path: Path = ("subscriptions", name, "retry", "backoff_max_seconds")
-        yield Broken(path, f"{most:g}", f"at least backoff_seconds, {first:g}")
+        yield BrokenRule(path, f"{most:g}", f"at least backoff_seconds, {first:g}")
 
 
-def _delivering_region(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
+def _delivering_region(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
     table = ("subscriptions", name)
     path: Path = (*table, "region")
     region = facts.text(*table, "region")
@@ -277,30 +277,30 @@ def _delivering_region(facts: Facts, name: str, stream: str | None) -> Iterator[
         return
     regions = facts.regions(stream)
     if deliver != "one":
-        yield Broken(path, _quoted(region), f'no such key, as deliver is "{deliver}" and not "one"')
+        yield BrokenRule(path, _quoted(region), f'no such key, as deliver is "{deliver}" and not "one"')
     elif regions is not None and region not in regions:
-        yield Broken(path, _quoted(region), f"a Region of stream {stream}: {_list(regions)}")
+        yield BrokenRule(path, _quoted(region), f"a Region of stream {stream}: {_list(regions)}")
 
 
-def broken_references(facts: Facts, search_path: Sequence[str]) -> Iterator[Broken]:
+def broken_references(facts: Facts, search_path: Sequence[str]) -> Iterator[BrokenRule]:
     """Yield every handler or exception type that does not exist on `search_path`. Nothing is imported."""
     for name in facts.names("subscriptions"):
         handler = facts.text("subscriptions", name, "handler")
         lack = handler and missing(handler, wanted="function", search_path=search_path)
         if handler and lack:
             path: Path = ("subscriptions", name, "handler")
-            yield Broken(path, f"{_quoted(handler)}, but {lack}", "a function that exists")
+            yield BrokenRule(path, f"{_quoted(handler)}, but {lack}", "a function that exists")
         for place, exception in enumerate(facts.texts("subscriptions", name, "retry", "permanent") or ()):
             lack = missing(exception, wanted="class", search_path=search_path)
             if lack:
                 path = ("subscriptions", name, "retry", "permanent", place)
-                yield Broken(path, f"{_quoted(exception)}, but {lack}", "an exception type that exists")
+                yield BrokenRule(path, f"{_quoted(exception)}, but {lack}", "an exception type that exists")
 
 
-def _duplicates(path: Path, values: Sequence[str] | None) -> Iterator[Broken]:
+def _duplicates(path: Path, values: Sequence[str] | None) -> Iterator[BrokenRule]:
     for place, value in enumerate(values or ()):
         if values is not None and value in values[:place]:
-            yield Broken((*path, place), f"{_quoted(value)} again", "each value once")
+            yield BrokenRule((*path, place), f"{_quoted(value)} again", "each value once")
 
 
 def one_of(found: str, names: Sequence[str]) -> str:

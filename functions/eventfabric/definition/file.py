@@ -15,7 +15,7 @@ from typing import Final
 from eventfabric.definition import checks
 from eventfabric.definition.reference import allowed, annotation_at, keys, shown
 from eventfabric.definition.schema import Definition
-from eventfabric.definition.validation import Fault, FaultyKey, validated
+from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 from eventfabric.errors import DefinitionError, Problem
 
 _LEVELS_MAX: Final = 12
@@ -135,10 +135,10 @@ def _with_names(raw: Mapping[str, object]) -> dict[str, object]:
     return filled
 
 
-def _stray_names(raw: Mapping[str, object]) -> Iterator[checks.Broken]:
+def _stray_names(raw: Mapping[str, object]) -> Iterator[checks.BrokenRule]:
     for section, name, table in _named(raw):
         if "name" in table:
-            yield checks.Broken(
+            yield checks.BrokenRule(
                 (section, name, "name"), shown(table["name"]), "no such key: the name is the table's"
             )
 
@@ -160,16 +160,16 @@ def _resolved(definition: Definition) -> Definition:
 # --- problems of single keys, in words ---
 
 
-def _broken_keys(raw: Mapping[str, object], faulty: Sequence[FaultyKey]) -> Iterator[checks.Broken]:
+def _broken_keys(raw: Mapping[str, object], faulty: Sequence[FaultyKey]) -> Iterator[checks.BrokenRule]:
     for path, fault in faulty:
         match fault:
-            case Fault.UNKNOWN:
+            case KeyFault.UNKNOWN:
                 known = [key.name for key in keys(annotation_at(path[:-1]))]
-                yield checks.Broken(path, "an unknown key", checks.one_of(str(path[-1]), known))
-            case Fault.MISSING:
-                yield checks.Broken(path, "nothing", allowed(annotation_at(path)))
-            case Fault.WRONG:
-                yield checks.Broken(path, shown(_value(raw, path)), allowed(annotation_at(path)))
+                yield checks.BrokenRule(path, "an unknown key", checks.one_of(str(path[-1]), known))
+            case KeyFault.MISSING:
+                yield checks.BrokenRule(path, "nothing", allowed(annotation_at(path)))
+            case KeyFault.WRONG:
+                yield checks.BrokenRule(path, shown(_value(raw, path)), allowed(annotation_at(path)))
 
 
 def _value(raw: object, path: checks.Path) -> object:

@@ -11,12 +11,12 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, Pat
 from pathlib import Path
 from typing import Literal
 
-Wanted = Literal["function", "class"]
+WantedKind = Literal["function", "class"]
 Kind = Literal["function", "class", "value", "anything"]
 """Kinds of names in a module. `value` includes imports; `anything` stands for a module whose source cannot tell."""
 
 
-def missing(reference: str, *, wanted: Wanted, search_path: Sequence[str]) -> str | None:
+def missing(reference: str, *, wanted: WantedKind, search_path: Sequence[str]) -> str | None:
     """Say in words why `reference` is not what is `wanted`; None if it is, or if only running the code could tell."""
     module, _, name = reference.partition(":")
     spec, absent = find_module(module, search_path)

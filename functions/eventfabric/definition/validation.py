@@ -15,7 +15,7 @@ from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_
 from eventfabric.definition.schema import Definition, Doc, FromKey, Pattern, PowersOfTwo
 
 
-class Fault(Enum):
+class KeyFault(Enum):
     """Ways in which a key can be wrong by itself."""
 
     WRONG = "wrong"
@@ -27,7 +27,7 @@ class FaultyKey(NamedTuple):
     """A key that is wrong by itself."""
 
     path: KeyPath
-    fault: Fault
+    fault: KeyFault
 
 
 def validated(tables: dict[str, object]) -> tuple[Definition | None, list[FaultyKey]]:
@@ -47,7 +47,7 @@ class _Validation:
         """Return the value as the schema holds it. After a fault, what is returned has no meaning."""
         kind: Any = bare(annotation)
         if not _is_of(kind, value) or not all(_allows(mark, value) for mark in marks_of(annotation)):
-            self.faulty.append(FaultyKey(path, Fault.WRONG))
+            self.faulty.append(FaultyKey(path, KeyFault.WRONG))
             return None
         if is_dataclass(kind):
             return self._table(kind, value, path)
@@ -66,8 +66,8 @@ class _Validation:
             if field.name in table:
                 values[field.name] = self.value(hints[field.name], table[field.name], (*path, field.name))
             elif field.default is MISSING and field.default_factory is MISSING:
-                self.faulty.append(FaultyKey((*path, field.name), Fault.MISSING))
-        self.faulty += [FaultyKey((*path, key), Fault.UNKNOWN) for key in table if key not in hints]
+                self.faulty.append(FaultyKey((*path, field.name), KeyFault.MISSING))
+        self.faulty += [FaultyKey((*path, key), KeyFault.UNKNOWN) for key in table if key not in hints]
         return kind(**values) if len(self.faulty) == faults else None
 
     def _named_tables(

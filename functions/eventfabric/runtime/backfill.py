@@ -12,7 +12,7 @@ from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.runtime.wiring import current
 from eventfabric.services.backfill.copy_slice import Ending
 from eventfabric.services.backfill.lifecycle import Backfiller
-from eventfabric.services.backfill.request import Wanted, ranges_of
+from eventfabric.services.backfill.request import BackfillRequest, ranges_of
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -84,7 +84,7 @@ def _begin(backfiller: Backfiller, step: _Begin) -> dict[str, Any]:
     if asked.backfill is not None:
         backfill = backfiller.resume(asked.backfill)
     else:
-        wanted = Wanted(
+        wanted = BackfillRequest(
             asked.stream, asked.source, ranges_of(asked.lanes), asked.rate, asked.workers, asked.slice_events
         )
         backfill = backfiller.begin(wanted, by=f"execution {step.name}", id=step.name)

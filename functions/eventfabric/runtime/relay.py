@@ -11,7 +11,7 @@ from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.stream_record import Appended, from_stream_record
+from eventfabric.wire.stream_record import RecordNews, from_stream_record
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
@@ -20,7 +20,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     UndecodableMessageError if the event is not one of a stream.
     """
     runtime = current()
-    by_stream: dict[str, list[Appended]] = {}
+    by_stream: dict[str, list[RecordNews]] = {}
     for stream_record in _records(event):
         table = _table_of(stream_record)
         try:
@@ -63,7 +63,7 @@ def _records(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return iter(records)
 
 
-def _check(stream: StreamTopology, appended: Appended) -> None:
+def _check(stream: StreamTopology, appended: RecordNews) -> None:
     """Raise UndecodableMessageError if the stream has no such lane, or the record has no position to begin again at."""
     lane = appended.lane
     # The number of lanes is not checked: publishers may have a newer definition than this function.

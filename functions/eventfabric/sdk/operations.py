@@ -19,7 +19,7 @@ from eventfabric.ports import Log, Ports, Steps, insist
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, result_text
 from eventfabric.services.backfill.lifecycle import Backfiller
-from eventfabric.services.backfill.request import Wanted, ranges_of
+from eventfabric.services.backfill.request import BackfillRequest, ranges_of
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.lanes.locate import event_at
 from eventfabric.services.lanes.tails import Unreadable, lanes_of
@@ -234,7 +234,7 @@ class Operations:
             UnknownNameError, WrongRegionError, BackfillError: nothing was done.
             OutcomeUnknownError, ThrottledError: `run_backfill` goes on with it, as does `eventfabric backfill resume`.
         """
-        wanted = Wanted(stream, source, ranges_of(lanes), rate, workers, slice_events)
+        wanted = BackfillRequest(stream, source, ranges_of(lanes), rate, workers, slice_events)
         return run_backfill(self.backfills, self.backfills.begin(wanted).id)
 
     def failover(self, source: str) -> Failover:

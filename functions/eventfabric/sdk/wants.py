@@ -23,7 +23,7 @@ from eventfabric.model.payload import Kind
 _LISTS = (list, Sequence, MutableSequence, Collection, Iterable)
 
 
-class Wanted(NamedTuple):
+class HandlerInput(NamedTuple):
     """Kind of arguments that a handler is called with."""
 
     collect: Callable[[Iterable[Any]], Any] | None
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
     """Type of the payloads; None: events as they are. NoneType if it asks for None."""
 
 
-def wanted_by(function: Callable[..., Any]) -> Wanted:
+def wanted_by(function: Callable[..., Any]) -> HandlerInput:
     """Return what the function asks for in its first parameter. HandlerError if it cannot be a handler."""
     if not callable(function):
         raise HandlerError(f"handler {function!r:.80}: found {type(function).__name__}, allowed: a function")
@@ -45,7 +45,7 @@ def wanted_by(function: Callable[..., Any]) -> Wanted:
     collect = _collector(bare)
     wanted = hint if collect is None else (get_args(bare) or (Event,))[0]
     is_event = wanted is Any or wanted is Event or wanted is object
-    return Wanted(collect, None if is_event else wanted)
+    return HandlerInput(collect, None if is_event else wanted)
 
 
 def _hints(function: Callable[..., Any], inner: Any) -> dict[str, Any]:

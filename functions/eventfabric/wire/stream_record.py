@@ -12,7 +12,7 @@ from eventfabric.wire.keys import PK, SK, is_record
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
+class RecordNews:
     """News of a record in this Region's table: the lane has events up to `tail`. `position`: in the DynamoDB stream."""
 
     position: str
@@ -20,7 +20,7 @@ class Appended:
     tail: SequenceNumber
 
 
-def from_stream_record(stream_record: Mapping[str, Any]) -> Appended | None:
+def from_stream_record(stream_record: Mapping[str, Any]) -> RecordNews | None:
     """Decode one record of a DynamoDB stream (in the shape Lambda gets). None if it says nothing about the log.
 
     A removal is never news: expiry removes records, and only some Regions report that. UndecodableMessageError: an
@@ -42,6 +42,6 @@ def from_stream_record(stream_record: Mapping[str, Any]) -> Appended | None:
         sequence, count = fields.sequence(image, SK), fields.whole(image, "n", least=1)
         # A doorbell for it must be decodable, whatever stands in the table.
         tail = SequenceNumber(min(sequence + count, limits.SEQUENCE_MAX))
-        return Appended(str(change.get("SequenceNumber", "")), fields.lane(image, PK), tail)
+        return RecordNews(str(change.get("SequenceNumber", "")), fields.lane(image, PK), tail)
     except UndecodableItemError as error:
         raise UndecodableMessageError(f"not a record of the log: {error}") from error

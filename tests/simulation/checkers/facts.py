@@ -4,7 +4,7 @@ from collections import defaultdict
 from functools import cached_property
 
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.logged import Log, Logged
+from eventfabric.testing.simulation.logged import FabricLog, Logged
 
 
 def places_of(entry: history.Appended) -> list[tuple[str, int]]:
@@ -13,7 +13,7 @@ def places_of(entry: history.Appended) -> list[tuple[str, int]]:
     return [(entry.lane, entry.sequence + index) for index in range(count)]
 
 
-class Facts(Log):
+class Facts(FabricLog):
     """Facts of a history that several checkers need."""
 
     @cached_property

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.history import History, LaneEnd
+from eventfabric.testing.simulation.history import History, LaneStand
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.facts import Facts
 
@@ -29,7 +29,7 @@ def check(of: History) -> Verdict:
     return verdict(NAME, anomalies)
 
 
-def _ends(facts: Facts, ends: tuple[LaneEnd, ...], number: int) -> list[Anomaly]:
+def _ends(facts: Facts, ends: tuple[LaneStand, ...], number: int) -> list[Anomaly]:
     anomalies: list[Anomaly] = []
     by_lane: defaultdict[str, dict[str, tuple[int, str, int]]] = defaultdict(dict)
     for end in ends:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from eventfabric.definition.annotations import bare, marks_of
 from eventfabric.definition.schema import Definition, Pattern, PowersOfTwo
-from eventfabric.definition.validation import Fault, FaultyKey, validated
+from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 
 BY_PYDANTIC = TypeAdapter(Definition)
 NAMES = st.sampled_from(["orders", "a", "b-2", "x" * 28])
@@ -114,13 +114,13 @@ def with_name(name: str, table: object) -> object:
 def pydantics_faults(error: ValidationError) -> Iterator[FaultyKey]:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     paths = {detail["loc"] for detail in details}
-    kinds = {"unexpected_keyword_argument": Fault.UNKNOWN, "missing": Fault.MISSING}
+    kinds = {"unexpected_keyword_argument": KeyFault.UNKNOWN, "missing": KeyFault.MISSING}
     for detail in details:
         path = detail["loc"]
         # pydantic counts a list's items without the wrong ones, and then calls the list too short as well.
         if detail["type"] == "too_short" and any(other[: len(path)] == path != other for other in paths):
             continue
-        yield FaultyKey(path, kinds.get(detail["type"], Fault.WRONG))
+        yield FaultyKey(path, kinds.get(detail["type"], KeyFault.WRONG))
 
 
 @given(tables(Definition))
@@ -147,7 +147,7 @@ def test_whole_numbers_become_fractions_only_where_any_number_is_allowed() -> No
     retry = definition.subscriptions["b"].retry
     assert (type(retry.attempts), type(retry.backoff_seconds)) == (int, float)
     _, faulty = validated({**raw, "streams": {"a": {"name": "a", "lanes": 64.0}}})
-    assert faulty == [FaultyKey(("streams", "a", "lanes"), Fault.WRONG)]
+    assert faulty == [FaultyKey(("streams", "a", "lanes"), KeyFault.WRONG)]
 
 
 def every_mark(annotation: object) -> Iterator[object]:

@@ -12,7 +12,7 @@ from eventfabric.model.identity import HybridTime
 from eventfabric.model.parked import Failure
 from eventfabric.model.record import chain_of
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.wire.keys import cursor_key
 from tests.support.failing_handlers import Failing, named, world_of
 from tests.support.handovers import hand_over
@@ -37,7 +37,7 @@ def test_a_lane_goes_on_behind_the_last_version_of_its_cursor() -> None:
     table.write("Put", {"Item": {**item, "v": {"N": str(limits.SEQUENCE_MAX)}}})
     for name in ("a2", "a3"):
         world.put(event(name))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a1", "a2", "a3"]
     assert world.cursor().version == 2
 
@@ -50,7 +50,7 @@ def test_a_lane_whose_time_is_the_last_that_can_be_stored_takes_and_delivers_eve
     put(world, replace(made, chain=chain_of(tail.chain, made)))
     producer(world).publish(STREAM, key="k", type="placed", id="a3")
     assert world.records()[-1].time == limits.HYBRID_TIME_MAX
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a1", "a2", "a3"]
 
 
@@ -73,7 +73,7 @@ def test_an_epoch_that_leaves_no_room_is_refused_where_another_would_be_made_and
         failover.hand_over("back")
     world.put(event("a2"))
     world.cloud.replicate()
-    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["a1", "a2"]
 
 

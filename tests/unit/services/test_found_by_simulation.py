@@ -13,7 +13,7 @@ from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName,
 from eventfabric.model.record import Tail
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.ports import Log, Ports
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, at_random
@@ -44,14 +44,14 @@ def reconciled(world: SubscribedStream, ports: Ports | None = None) -> list[Find
 def test_a_probes_doorbell_that_came_too_early_is_rung_again_by_another_that_no_queue_drops() -> None:
     world = world_of(Failing({}), *named("a1"))
     opened(world, probe_seconds=60)
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     world.clock.advance(120)
     body = world.timers.take()
     assert body is not None
     early = from_body(body)
     world.clock.set_back(100)  # the machine that is rung has another clock
     deliverer = world.deliverer()
-    assert deliverer.deliver(early, deadline_ms=world.clock.now_ms() + 60_000).outcome is Outcome.WAITING
+    assert deliverer.deliver(early, deadline_ms=world.clock.now_ms() + 60_000).outcome is LaneOutcome.WAITING
     world.clock.advance(120)
     again = world.timers.take()
     assert again is not None

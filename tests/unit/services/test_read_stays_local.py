@@ -17,8 +17,8 @@ from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.model.start import AtSequence
 from eventfabric.services.backfill.lifecycle import Backfiller
-from eventfabric.services.backfill.request import Wanted
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.backfill.request import BackfillRequest
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.operations.replay import Replay
@@ -120,9 +120,11 @@ class TestALogItem:
         world = poisoned(fields)
         world.put(event("b2"), of=OTHER)
         result = world.deliverer().deliver(world.bell(LANE, tail=2), deadline_ms=10**15)
-        assert result.outcome is Outcome.STOPPED
+        assert result.outcome is LaneOutcome.STOPPED
         assert isinstance(result.cause, UndecodableRecordError)
-        assert world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is Outcome.DELIVERED
+        assert (
+            world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is LaneOutcome.DELIVERED
+        )
 
     @pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS)
     def test_reconciliation_reports_it_and_goes_on(self, fields: dict[str, Any]) -> None:
@@ -159,7 +161,7 @@ class TestALogItem:
     def test_a_backfill_notes_that_lane_as_failed_and_copies_the_other(self) -> None:
         world = poisoned()
         backfiller = Backfiller(world.topology, world.ports(AWAY))
-        backfill = backfiller.begin(Wanted(STREAM, HOME))
+        backfill = backfiller.begin(BackfillRequest(STREAM, HOME))
         more: str | None = None
         while True:
             handed = backfiller.hand_out(backfill.id, more)
@@ -195,7 +197,7 @@ class TestALedgerItem:
     def test_a_cursor_stops_its_lane_only(self) -> None:
         world = spoiled_cursor()
         result = world.deliverer().deliver(world.bell(LANE, tail=9), deadline_ms=10**15)
-        assert (result.outcome, type(result.cause)) == (Outcome.STOPPED, UndecodableItemError)
+        assert (result.outcome, type(result.cause)) == (LaneOutcome.STOPPED, UndecodableItemError)
         assert "orders/billing/us-east-1/0.0 us-east-1/cursor: field s" in str(result.cause)
         assert world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).cause is None
 
@@ -261,7 +263,7 @@ class TestALedgerItem:
             f={"S": "[" * 3000},
             v={"N": "1"},
         )
-        assert world.deliverer().deliver(world.bell(), deadline_ms=10**15).outcome is Outcome.STOPPED
+        assert world.deliverer().deliver(world.bell(), deadline_ms=10**15).outcome is LaneOutcome.STOPPED
         assert [one.kind for one in pass_over(world)] == [FindingKind.UNREADABLE]
 
 
@@ -333,8 +335,10 @@ class TestBoundsBeforeMemory:
         )
         world.put(event("b1"), of=OTHER)
         result = world.deliverer().deliver(world.bell(LANE), deadline_ms=10**15)
-        assert (result.outcome, type(result.cause)) == (Outcome.STOPPED, UndecodableRecordError)
-        assert world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is Outcome.DELIVERED
+        assert (result.outcome, type(result.cause)) == (LaneOutcome.STOPPED, UndecodableRecordError)
+        assert (
+            world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is LaneOutcome.DELIVERED
+        )
 
     def test_marks_of_more_lanes_than_an_item_holds_are_refused(self) -> None:
         content = msgspec.msgpack.encode({n: {} for n in range(limits.MARKS_ITEM_LANES + 1)})

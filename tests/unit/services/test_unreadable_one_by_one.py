@@ -8,7 +8,7 @@ from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.backfill.lifecycle import Backfiller
-from eventfabric.services.backfill.request import Wanted
+from eventfabric.services.backfill.request import BackfillRequest
 from eventfabric.wire import parked_item
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import Failing, retry, world_of
@@ -97,7 +97,7 @@ def with_a_backfill() -> tuple[SubscribedStream, Backfiller, str]:
         world.put(event(f"a{number}"))
         world.put(event(f"b{number}"), of=lane(1))
     backfiller = Backfiller(world.topology, world.ports(AWAY))
-    begun = backfiller.begin(Wanted(STREAM, HOME))
+    begun = backfiller.begin(BackfillRequest(STREAM, HOME))
     backfiller.hand_out(begun.id, backfiller.hand_out(begun.id).more)
     return world, backfiller, begun.id
 

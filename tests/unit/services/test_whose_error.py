@@ -16,7 +16,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.record import EMPTY_TAIL, Batch
 from eventfabric.ports import Attempt
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
 from eventfabric.wire.ledger_commit import Refusal
@@ -114,7 +114,7 @@ def test_a_handlers_write_to_a_table_that_is_not_there_is_its_events_failure_and
     missing = Write("Put", {**put_of("x").request, "TableName": "absent"})
     handler = Writing({"a": (missing,)})
     world = world_of(handler, *each_of_its_key("ab"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert set(world.parked()) == {"a"}
     assert world.effects() == {"b": 1}
 

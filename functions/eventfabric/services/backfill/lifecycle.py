@@ -23,7 +23,7 @@ from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.backfill.copy_slice import SliceCopier
 from eventfabric.services.backfill.plan import Planner
-from eventfabric.services.backfill.request import Wanted, problems_of
+from eventfabric.services.backfill.request import BackfillRequest, problems_of
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import StreamTopology, Topology
 
@@ -59,7 +59,7 @@ class Backfiller:
         self._elsewhere = elsewhere
         self.target = ports.ledger.region
 
-    def begin(self, wanted: Wanted, *, by: str = "", id: str | None = None) -> Backfill:
+    def begin(self, wanted: BackfillRequest, *, by: str = "", id: str | None = None) -> Backfill:
         """Note a backfill. Nothing is copied yet. One that was begun by this `id` stays as it is.
 
         UnknownNameError, WrongRegionError, BackfillError: nothing is noted.
@@ -87,7 +87,7 @@ class Backfiller:
         # Two callers may race with one id. The one that loses returns what the other noted.
         return self._ports.backfills.replace(None, made) or self.find(made.id)
 
-    def preview(self, wanted: Wanted) -> Iterator[SliceProgress]:
+    def preview(self, wanted: BackfillRequest) -> Iterator[SliceProgress]:
         """Yield the slices that a backfill would have now, and what its source lacks. Nothing is noted.
 
         It reads the source as copying would. Raises the errors of `begin`.
@@ -263,7 +263,7 @@ class Backfiller:
             if changed is not None:
                 return changed
 
-    def _check(self, wanted: Wanted) -> None:
+    def _check(self, wanted: BackfillRequest) -> None:
         """Raise an error that names every problem of a request."""
         stream = self._topology.stream(wanted.stream)
         stream.check_region(self.target)

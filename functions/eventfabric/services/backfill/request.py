@@ -14,7 +14,7 @@ from eventfabric.topology import StreamTopology
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BackfillRequest:
     """The request of a backfill. No `ranges`: every lane. `rate`: events a second of all workers together."""
 
     stream: str
@@ -40,7 +40,7 @@ def ranges_of(texts: Iterable[str]) -> tuple[LaneRange, ...]:
 
 
 def problems_of(
-    wanted: Wanted,
+    wanted: BackfillRequest,
     stream: StreamTopology,
     target: Region,
     *,
@@ -62,7 +62,7 @@ def problems_of(
             yield from _of_range(one, wanted.source, source_log())
 
 
-def _of_settings(wanted: Wanted) -> Iterator[Problem]:
+def _of_settings(wanted: BackfillRequest) -> Iterator[Problem]:
     if wanted.rate is not None and not wanted.rate > 0:
         yield Problem("rate", f"{wanted.rate:g}", "more than 0 events a second")
     if not 1 <= wanted.workers <= limits.BACKFILL_WORKERS_MAX:

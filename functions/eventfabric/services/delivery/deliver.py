@@ -26,7 +26,7 @@ from eventfabric.ports import Handler, Page, Ports
 from eventfabric.services.delivery.begin import Beginning, Beginnings, has_begun
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.services.delivery.ownership import Ownership
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.pages import Pages, ReadAhead, wait_for_circuit
@@ -143,7 +143,7 @@ class Deliverer:
             )
         except (LogError, UndecodableItemError, ChangedDeliverError) as error:
             self._telemetry.add(Metric.LANES_STOPPED)
-            return LaneResult(Outcome.STOPPED, error)
+            return LaneResult(LaneOutcome.STOPPED, error)
 
     def _deliver(
         self, doorbell: Doorbell, *, deadline_ms: int, receive_count: int, concurrency: int | None
@@ -151,7 +151,7 @@ class Deliverer:
         lane = doorbell.lane
         ownership = Ownership(self._standings, lane.origin, region=self._region)
         if not ownership.is_ours:
-            return LaneResult(Outcome.NOT_OWNER)
+            return LaneResult(LaneOutcome.NOT_OWNER)
         circuit = self._breaker.circuit()
         probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
         if circuit.state is not CircuitState.CLOSED and not probes:
@@ -159,7 +159,7 @@ class Deliverer:
             self._beginnings.pin(doorbell)
             return wait_for_circuit(self._breaker, doorbell)
         if not ownership.begin():
-            return LaneResult(Outcome.NOT_OWNER)
+            return LaneResult(LaneOutcome.NOT_OWNER)
         ended_at = {doorbell.ended, self._ended_at.get(lane, 0)} - {0}
         run = _LaneRun(
             doorbell,
@@ -179,17 +179,17 @@ class Deliverer:
             result = self._try(run, is_again=race > 0)
             if not isinstance(result, _LookAgain):
                 return result
-        return LaneResult(Outcome.CONTENDED)
+        return LaneResult(LaneOutcome.CONTENDED)
 
     def _try(self, run: _LaneRun, *, is_again: bool) -> LaneResult | _LookAgain:
         """Read the lane's state, have the lane begin or be taken over if it must, and visit it."""
         ownership, ledger = run.ownership, run.context.ledger
         # Whoever won the race may be the lane's new owner.
         if is_again and not run.probes and not ownership.read_again():
-            return LaneResult(Outcome.NOT_OWNER)
+            return LaneResult(LaneOutcome.NOT_OWNER)
         state, ahead = self._look(run, has_lost=is_again)
         if not ownership.covers(state):
-            return LaneResult(Outcome.NOT_OWNER)
+            return LaneResult(LaneOutcome.NOT_OWNER)
         if (result := self._begun(run, state)) is not None:
             return result
         if not ownership.is_shared and state.cursor(ledger.region).epoch < ownership.epoch:
@@ -212,7 +212,7 @@ class Deliverer:
             case Beginning.LATER:
                 if run.probes:
                     self._breaker.give_back_probe()
-                return LaneResult(Outcome.NOT_BEGUN)
+                return LaneResult(LaneOutcome.NOT_BEGUN)
 
     def _take_over(self, run: _LaneRun) -> LaneResult | _LookAgain:
         """Write this Region's state of the lane, made from the former owner's."""
@@ -227,7 +227,7 @@ class Deliverer:
             log=self._log,
             now_ms=now_ms,
         )
-        return _LookAgain() if is_taken_over else LaneResult(Outcome.HOLE)
+        return _LookAgain() if is_taken_over else LaneResult(LaneOutcome.HOLE)
 
     def _visit(self, run: _LaneRun, state: LaneState, ahead: ReadAhead | None) -> LaneResult | _LookAgain:
         """Visit the lane in this state. Look again if a commit lost its race, or the lane's beginning has expired."""
@@ -249,7 +249,7 @@ class Deliverer:
             return _LookAgain()
         epoch, ledger = run.ownership.epoch, run.context.ledger
         # A lane that never began (version 0) may begin after the records that have expired.
-        at_a_hole = result.outcome is Outcome.HOLE and not visit.cursor.version
+        at_a_hole = result.outcome is LaneOutcome.HOLE and not visit.cursor.version
         if at_a_hole and self._beginnings.skip_expired(run.key, epoch=epoch, ledger=ledger):
             return _LookAgain()
         return result
@@ -265,7 +265,7 @@ class Deliverer:
             self._ended_at[lane] = visit.cursor.version
             raise
         self._ended_at.pop(lane, None)
-        if isinstance(result, LaneResult) and result.outcome is Outcome.DELIVERED:
+        if isinstance(result, LaneResult) and result.outcome is LaneOutcome.DELIVERED:
             self._left_at[lane] = visit.cursor.base
         return result
 

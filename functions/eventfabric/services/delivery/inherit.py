@@ -36,7 +36,7 @@ from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from eventfabric.ports import Log
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.services.delivery.stretch import Stretch
-from eventfabric.services.lanes.locate import Kept, has_expired, kept_in
+from eventfabric.services.lanes.locate import KeptPart, has_expired, kept_in
 from eventfabric.topology import SubscriptionTopology
 
 TAKEN_OVER = "TakenOver"
@@ -102,7 +102,7 @@ class _Heir:
         self._stepped_over = stepped_over
         self._now_ms = now_ms
         self._filter = SubscriptionFilter.of(subscription.definition)
-        self._kept: Kept | None = kept_in(
+        self._kept: KeptPart | None = kept_in(
             lane, region, retention_seconds=subscription.retention_seconds, now_ms=now_ms
         )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Outcome(Enum):
+class LaneOutcome(Enum):
     """The way in which a lane run ended."""
 
     DELIVERED = "delivered"
@@ -25,10 +25,10 @@ class Outcome(Enum):
 class LaneResult:
     """The outcome of a lane run, with its cause if that must be told."""
 
-    outcome: Outcome
+    outcome: LaneOutcome
     cause: BaseException | None = None
 
     @property
     def done(self) -> bool:
         """Tell if the doorbell has served; otherwise it must come again."""
-        return self.outcome not in (Outcome.STOPPED, Outcome.CONTENDED)
+        return self.outcome not in (LaneOutcome.STOPPED, LaneOutcome.CONTENDED)

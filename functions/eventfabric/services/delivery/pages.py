@@ -18,7 +18,7 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.due_keys import DueKeys
 from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
 from eventfabric.services.delivery.expiry import Passed, pass_expired, pass_skipped
-from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.services.delivery.run import Run
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
@@ -65,7 +65,7 @@ class Pages:
         visit, due = self._visit, self._visit.due()
         if self._doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:
             self._in.telemetry.add(Metric.DOORBELLS_DUPLICATE)
-            return self._untried(Outcome.DUPLICATE)
+            return self._untried(LaneOutcome.DUPLICATE)
         ended = self._begin(due)
         if ended is not None:
             return self._result(ended)
@@ -157,21 +157,21 @@ class Pages:
                 return self._end(passed)
         if stretch.hole:
             self._in.telemetry.add(Metric.LANES_WAITING)
-            return self._end(Outcome.HOLE)
+            return self._end(LaneOutcome.HOLE)
         if stretch.cut:
             return NextPage(ReadAhead(visit.cursor.base, page.behind(visit.cursor.base)))
-        return NextPage() if page.more else self._end(Outcome.DELIVERED)
+        return NextPage() if page.more else self._end(LaneOutcome.DELIVERED)
 
-    def _end(self, end: Ended | Outcome) -> LaneResult | RaceLost:
+    def _end(self, end: Ended | LaneOutcome) -> LaneResult | RaceLost:
         """End the visit. A probe goes on with the keys that failed: new events were first, because they tell more."""
         visit = self._visit
-        if visit.began_as_probe and isinstance(end, Stopped | Outcome):
+        if visit.began_as_probe and isinstance(end, Stopped | LaneOutcome):
             ended = self._due_keys.retry(visit.due())
             if ended is not None:
                 return self._result(ended)
             if visit.probes:
                 self._in.breaker.give_back_probe()
-        return LaneResult(end) if isinstance(end, Outcome) else self._result(end)
+        return LaneResult(end) if isinstance(end, LaneOutcome) else self._result(end)
 
     def _result(self, ended: Ended) -> LaneResult | RaceLost:
         """Return the result of a visit that ended before its log did."""
@@ -180,15 +180,15 @@ class Pages:
                 return ended
             case Stopped(cause):
                 self._in.telemetry.add(Metric.LANES_STOPPED)
-                return LaneResult(Outcome.STOPPED, cause)
+                return LaneResult(LaneOutcome.STOPPED, cause)
             case OutOfTime() | CarefulPartDone():
                 return self._hand_back()
             case CircuitOpen():
                 # Only now that all is committed: a timer that cannot be set must not undo what was handled.
                 self._in.breaker.ring_probe(self._doorbell.lane, failed=True)
-                return LaneResult(Outcome.WAITING)
+                return LaneResult(LaneOutcome.WAITING)
 
-    def _untried(self, outcome: Outcome) -> LaneResult:
+    def _untried(self, outcome: LaneOutcome) -> LaneResult:
         """Return the result of a visit in which there was nothing to try."""
         if self._visit.probes:
             self._in.breaker.give_back_probe()
@@ -203,11 +203,11 @@ class Pages:
         moment_ms = max(self._in.clock.now_ms(), next_count(self._doorbell.again))
         again = replace(self._doorbell, again=moment_ms, ended=0, failing_ms=0)
         if self._in.doorbells.ring(self._in.subscription.name, [again]):
-            return LaneResult(Outcome.STOPPED, None)
-        return LaneResult(Outcome.HANDED_BACK)
+            return LaneResult(LaneOutcome.STOPPED, None)
+        return LaneResult(LaneOutcome.HANDED_BACK)
 
 
 def wait_for_circuit(breaker: CircuitBreaker, doorbell: Doorbell) -> LaneResult:
     """Have a lane wait for the circuit: it is rung for the next probe, or when deliveries are resumed."""
     breaker.ring_probe(doorbell.lane, behind=doorbell.again)
-    return LaneResult(Outcome.WAITING)
+    return LaneResult(LaneOutcome.WAITING)

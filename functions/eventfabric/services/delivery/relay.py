@@ -9,11 +9,11 @@ from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
 from eventfabric.ports import Doorbells
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from eventfabric.wire.stream_record import Appended
+from eventfabric.wire.stream_record import RecordNews
 
 
 def relay(
-    appended: Iterable[Appended],
+    appended: Iterable[RecordNews],
     stream: StreamTopology,
     *,
     region: Region,
@@ -43,7 +43,7 @@ def relay(
     return next((change.position for change in seen if change.lane in failed), None)
 
 
-def _bells(seen: Iterable[Appended], stream: StreamTopology, region: Region) -> list[Doorbell]:
+def _bells(seen: Iterable[RecordNews], stream: StreamTopology, region: Region) -> list[Doorbell]:
     """Make a doorbell for each lane."""
     # DynamoDB orders a stream for each item only, so nothing but the highest tail of a lane counts.
     tails = defaultdict[Lane, set[SequenceNumber]](set)

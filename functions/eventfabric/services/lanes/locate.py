@@ -19,7 +19,7 @@ from eventfabric.wire.payload_codec import unpack
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptPart:
     """The part of a lane that is kept under a retention. Records appended before `from_ms` may be gone, in no order.
 
     A missing record has expired if the next one was appended at `settled_ms` or before; otherwise it may still come.
@@ -30,16 +30,16 @@ class Kept:
     now_ms: int
 
 
-def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms: int) -> Kept | None:
+def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms: int) -> KeptPart | None:
     """Return what a Region knows to be kept of a lane. None: everything."""
     if retention_seconds is None:
         return None
     # What replicates at all does so within the retention of the DynamoDB streams that feed the replicas.
     settled_ms = now_ms if lane.origin == region else now_ms - 1000 * limits.STREAM_RETENTION_SECONDS
-    return Kept(now_ms - 1000 * retention_seconds, settled_ms, now_ms)
+    return KeptPart(now_ms - 1000 * retention_seconds, settled_ms, now_ms)
 
 
-def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None = None) -> Cursor | None:
+def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: KeptPart | None = None) -> Cursor | None:
     """Return a fresh cursor at `start`, or at `end`, whichever comes first.
 
     It never stands at a record that may be gone at any moment. None if a record is missing there, and nothing tells if
@@ -62,7 +62,7 @@ def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None =
     return _at_sequence(log, lane, start.sequence, end)
 
 
-def has_expired(log: Log, lane: Lane, base: SequenceNumber, following: Record, kept: Kept) -> bool:
+def has_expired(log: Log, lane: Lane, base: SequenceNumber, following: Record, kept: KeptPart) -> bool:
     """Tell if the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
 
     They were appended between the record before them and the following one. If the record before is gone too, nothing
@@ -113,7 +113,7 @@ def _at_sequence(log: Log, lane: Lane, sequence: SequenceNumber, end: Tail) -> C
     return Cursor(sequence, base, before.chain) if before.sequence == base else _at_end(before)
 
 
-def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: Kept | None) -> Cursor | None:
+def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: KeptPart | None) -> Cursor | None:
     if to_ms(end.time) < ms:
         return _at_end(end)
     base = _first(log, lane, 0, end.sequence, lambda tail: to_ms(tail.time) >= ms)

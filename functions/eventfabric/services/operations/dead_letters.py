@@ -56,7 +56,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeadLetterFilter:
     """Filter of dead letters, or of parked keys. None: all. `error` is part of the error type's name."""
 
     key: str | None = field(default=None, repr=False)
@@ -105,12 +105,14 @@ class DeadLetters:
         """Name of their subscription."""
         return self._subscription.name
 
-    def find(self, wanted: Wanted | None = None, *, unreadable: Unreadable = insist) -> Iterator[DeadLetter]:
+    def find(
+        self, wanted: DeadLetterFilter | None = None, *, unreadable: Unreadable = insist
+    ) -> Iterator[DeadLetter]:
         """Yield the dead letters that are wanted, lane by lane. One read for each lane.
 
         `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
         """
-        wanted = wanted or Wanted()
+        wanted = wanted or DeadLetterFilter()
         now_ms = self._clock.now_ms()
         every = parked_keys(
             self._subscription,

@@ -39,7 +39,7 @@ from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.services.operations.replay_plan import Asked, LanePlan, LaneReplayed, Seen
+from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed, ReplayRequest, Seen
 from eventfabric.services.operations.replayed_key import waiting_again
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.ledger_commit import in_commits
@@ -149,7 +149,9 @@ class Replay:
         if key is not None and self._source is not None:
             raise ReplayRefusedError("--key goes without --into: a key is replayed where it was delivered")
 
-    def _asked(self, start: Start | None, key: str | None, seen: Mapping[Lane, Seen | LanePlan]) -> Asked:
+    def _asked(
+        self, start: Start | None, key: str | None, seen: Mapping[Lane, Seen | LanePlan]
+    ) -> ReplayRequest:
         """Return the request, as far as the state of the lanes completes it."""
         begun = [lane for lane, state in seen.items() if state.read.version]
         # Without a place, only a subscription that has delivered nothing is fed: from the first event on.
@@ -157,7 +159,7 @@ class Replay:
             where = f": lane {begun[0]} is at {seen[begun[0]].read.sequence}" if begun else ""
             raise ReplayRefusedError(f"say --from where: {self.target.name} has delivered events{where}")
         is_fresh = self._source is not None and not begun
-        return Asked(start or AtSequence(SequenceNumber(0)), key, is_fresh)
+        return ReplayRequest(start or AtSequence(SequenceNumber(0)), key, is_fresh)
 
     def _lanes(self, key: str | None, lane: Lane | None) -> list[Lane]:
         """Choose the lanes of the request. Refuse it if this Region delivers none of them."""
@@ -198,10 +200,10 @@ class Replay:
         try:
             return self._look(lane)
         except UndecodableItemError as error:
-            asked = Asked(AtSequence(SequenceNumber(0)), None, False)
+            asked = ReplayRequest(AtSequence(SequenceNumber(0)), None, False)
             return LanePlan(asked, lane, START, START, unreadable=str(error))
 
-    def _plan_or_leave(self, lane: Lane, seen: Seen | LanePlan, asked: Asked) -> LanePlan:
+    def _plan_or_leave(self, lane: Lane, seen: Seen | LanePlan, asked: ReplayRequest) -> LanePlan:
         if isinstance(seen, LanePlan):
             return replace(seen, asked=asked)
         try:
@@ -219,7 +221,7 @@ class Replay:
         source = ledger.state(self._key(self._source, lane))
         return Seen(read, parked, source.cursor(ledger.region).sequence, has_it)
 
-    def _plan(self, lane: Lane, seen: Seen, asked: Asked) -> LanePlan:
+    def _plan(self, lane: Lane, seen: Seen, asked: ReplayRequest) -> LanePlan:
         read = seen.read
         self._check_taken_over(lane, seen)
         stays = LanePlan(asked, lane, read, read)
@@ -360,7 +362,7 @@ class Replay:
         except LogError as error:  # deliveries of that lane stop there, too
             return LanePlan(plan.asked, plan.lane, plan.read, plan.read, unreadable=str(error))
 
-    def _check(self, plans: list[LanePlan], asked: Asked, each: Each) -> None:
+    def _check(self, plans: list[LanePlan], asked: ReplayRequest, each: Each) -> None:
         """Refuse a wrong request."""
         is_in_vain = not any(plan.changes_anything for plan in plans)
         if is_in_vain or asked.fresh:

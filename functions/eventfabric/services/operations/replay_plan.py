@@ -9,7 +9,7 @@ from eventfabric.model.start import Start
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReplayRequest:
     """The request of a replay. `fresh`: the subscription that is fed has no cursor in any of the lanes."""
 
     start: Start
@@ -35,7 +35,7 @@ class LanePlan:
     `events`: how many are handed out again. `unreadable`: why the lane is left as it is, if it cannot be read.
     """
 
-    asked: Asked
+    asked: ReplayRequest
     lane: Lane
     read: Cursor
     to: Cursor

@@ -24,7 +24,7 @@ from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.batch_copies import BatchCopies
-from eventfabric.services.lanes.locate import Kept, kept_in
+from eventfabric.services.lanes.locate import KeptPart, kept_in
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.lanes.whole_state import whole_state
@@ -112,7 +112,7 @@ class Prover:
                 claims += [claim] if claim else []
         return claims, unread
 
-    def _kept(self, lane: Lane, *, now_ms: int) -> Kept | None:
+    def _kept(self, lane: Lane, *, now_ms: int) -> KeptPart | None:
         """Return what this Region's log keeps of a lane; None: everything."""
         return kept_in(lane, self._region, retention_seconds=self.stream.retention_seconds, now_ms=now_ms)
 

@@ -11,7 +11,7 @@ from eventfabric.model.marks import Mark
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Log
-from eventfabric.services.lanes.locate import Kept, has_expired, skip_over
+from eventfabric.services.lanes.locate import KeptPart, has_expired, skip_over
 from eventfabric.wire.payload_codec import unpack
 
 
@@ -32,7 +32,7 @@ def ahead_of(
     wanted: SubscriptionFilter,
     log: Log,
     region: Region,
-    kept: Kept | None,
+    kept: KeptPart | None,
     skips_expired: bool,
     now_ms: int,
 ) -> Ahead:
@@ -68,7 +68,7 @@ def _tail(log: Log, key: LaneKey) -> SequenceNumber:
         return SequenceNumber(error.sequence + 1)
 
 
-def _has_expired(log: Log, key: LaneKey, cursor: Cursor, following: Record, kept: Kept | None) -> bool:
+def _has_expired(log: Log, key: LaneKey, cursor: Cursor, following: Record, kept: KeptPart | None) -> bool:
     """Tell if records are missing between the cursor and the one that follows, and have expired."""
     if kept is None or following.sequence <= cursor.base:
         return False

@@ -25,7 +25,7 @@ _BESIDE_PAYLOAD_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class LogBreak:
     """A place at which the log is not what was verified."""
 
     kind: FindingKind
@@ -48,7 +48,7 @@ class Round:
             return False
         return bool(mark.again) or self._now_ms - mark.whole_ms > 1000 * limits.ROUND_SECONDS
 
-    def go_on(self, lane: Lane, mark: Mark) -> tuple[Mark, Broken | None]:
+    def go_on(self, lane: Lane, mark: Mark) -> tuple[Mark, LogBreak | None]:
         """Go on with the lane's round as far as the pass may read. Return its new mark, and what broke the round."""
         reached = _Reached.of(mark)
         # Records of a lane that has a place have expired, even if its stream has no retention any more.
@@ -70,33 +70,33 @@ class Round:
                 if not page.records or not page.more:
                     break
         except LogError as error:
-            broken = Broken(FindingKind.DIVERGENCE, SequenceNumber(error.sequence), error.reason)
+            broken = LogBreak(FindingKind.DIVERGENCE, SequenceNumber(error.sequence), error.reason)
             return reached.end_of(mark), broken
         return self._come_to_end(reached, mark, expires=expires)
 
-    def _broken(self, record: Record, reached: "_Reached", mark: Mark, *, expires: bool) -> Broken | None:
+    def _broken(self, record: Record, reached: "_Reached", mark: Mark, *, expires: bool) -> LogBreak | None:
         """Say what is wrong with a record or its place, if anything is."""
         if record.sequence < reached.sequence or record.tail.sequence > mark.sequence:
-            return Broken(FindingKind.DIVERGENCE, record.sequence, "lies over what was verified")
+            return LogBreak(FindingKind.DIVERGENCE, record.sequence, "lies over what was verified")
         is_next = record.sequence == reached.sequence
         if not (is_next or self._may_be_gone(reached, expires=expires)):
             detail = f"was verified, and the next record stands at {record.sequence}"
-            return Broken(FindingKind.HOLE, reached.sequence, detail)
+            return LogBreak(FindingKind.HOLE, reached.sequence, detail)
         # If the records between have expired, nothing tells the chain.
         if not record.extends(reached.chain if is_next else UNKNOWN_CHAIN):
             detail = "does not extend the record before it any more"
-            return Broken(FindingKind.DIVERGENCE, reached.sequence, detail)
+            return LogBreak(FindingKind.DIVERGENCE, reached.sequence, detail)
         return None
 
-    def _come_to_end(self, reached: "_Reached", mark: Mark, *, expires: bool) -> tuple[Mark, Broken | None]:
+    def _come_to_end(self, reached: "_Reached", mark: Mark, *, expires: bool) -> tuple[Mark, LogBreak | None]:
         """Compare the end of what was read with the mark. Return the lane's new mark, and what broke the round."""
         if reached.sequence < mark.sequence and not self._may_be_gone(reached, expires=expires):
             detail = f"was verified up to {mark.sequence}"
-            return reached.end_of(mark), Broken(FindingKind.HOLE, reached.sequence, detail)
+            return reached.end_of(mark), LogBreak(FindingKind.HOLE, reached.sequence, detail)
         if reached.sequence == mark.sequence and reached.chain != mark.chain:
             # Each record extends the one before it, so nothing tells which of them was changed.
             detail = "leads to another chain than was verified"
-            return _FIRST.end_of(mark), Broken(FindingKind.DIVERGENCE, reached.sequence, detail)
+            return _FIRST.end_of(mark), LogBreak(FindingKind.DIVERGENCE, reached.sequence, detail)
         rounds = min(mark.rounds + 1, limits.SEQUENCE_MAX)
         return replace(_in_no_round(mark), whole_ms=self._now_ms, rounds=rounds), None
 

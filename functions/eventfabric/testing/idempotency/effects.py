@@ -29,7 +29,7 @@ class Call:
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class Store:
     """A table or a bucket of a Region."""
 
     service: str
@@ -70,7 +70,7 @@ class Left:
     """
 
     calls: Counter[Call] = field(default_factory=Counter)
-    state: dict[Place, Items] = field(default_factory=dict)
+    state: dict[Store, Items] = field(default_factory=dict)
     writers: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     regions: set[str] = field(default_factory=set)
     """Regions in which the run wrote."""
@@ -189,7 +189,7 @@ class _Calls:
 class _Judge:
     """Judges the state of one place."""
 
-    def __init__(self, owner: str, place: Place, left: Left, calm: Sequence[Left]) -> None:
+    def __init__(self, owner: str, place: Store, left: Left, calm: Sequence[Left]) -> None:
         self._owner = owner
         self._place = place
         self._items = left.state.get(place, {})

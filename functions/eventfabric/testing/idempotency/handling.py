@@ -22,7 +22,7 @@ from eventfabric.testing.idempotency.effects import Call, Left
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.acting import acting
 from eventfabric.testing.simulation.plan import FINE, Conduct
-from eventfabric.testing.simulation.process import Calls, Process
+from eventfabric.testing.simulation.process import Process, ProcessCalls
 from eventfabric.testing.simulation.subscribers import DownstreamDown, FailedForNow
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Raised:
+class RaisedMessage:
     """Message of an error that a handler raised. `is_declared`: its subscription declares it permanent."""
 
     said: str
@@ -67,7 +67,7 @@ class Handling:
         self.left = left
         self.tokens = Tokens(world)
         self.tries: Counter[tuple[str, str]] = Counter()
-        self.errors: dict[tuple[str, str], Raised] = {}
+        self.errors: dict[tuple[str, str], RaisedMessage] = {}
         """Last error, by subscription and event."""
         self._planned = world.plan.events
 
@@ -91,13 +91,13 @@ class Handling:
     def _watched(self, function: Callable[..., Any], process: Process, name: str) -> Callable[..., Any]:
         @wraps(function)
         def handle(given: Any, delivery: Delivery) -> Any:
-            attempt = Attempt(self, process, name, str(delivery.event.id))
+            attempt = HandlerAttempt(self, process, name, str(delivery.event.id))
             try:
                 with attempt.running():
                     returned = function(given, delivery)
             except Exception as error:  # the fabric judges every kind of failure
                 definition = self.world.topology.subscription(name).definition
-                self.errors[name, attempt.event] = Raised(
+                self.errors[name, attempt.event] = RaisedMessage(
                     said_by(error), is_declared_permanent(definition, error)
                 )
                 raise
@@ -114,7 +114,7 @@ class Handling:
                     self.left.writers["dynamodb", str(write.request["TableName"])].add(name)
 
 
-class Attempt:
+class HandlerAttempt:
     """acting.Act: one attempt of a handler."""
 
     def __init__(self, of: Handling, process: Process, subscription: str, event: str) -> None:
@@ -122,7 +122,7 @@ class Attempt:
         self._process = process
         self._subscription = subscription
         self.event = event
-        self._calls = Calls(process, process.region)
+        self._calls = ProcessCalls(process, process.region)
         self._crashes_at = ""
         tried = of.tries[subscription, event]
         of.tries[subscription, event] += 1

@@ -12,11 +12,11 @@ from eventfabric.testing.idempotency.report import HandlersReport
 from eventfabric.testing.idempotency.trials import HandlerTrials
 from eventfabric.testing.idempotency.workload import WAYS
 from eventfabric.testing.simulation.hunt import SEED_SECONDS_MAX, hunt
-from eventfabric.testing.simulation.kept import KEPT_MAX, Kept, Trial, as_it_was, keep, write
+from eventfabric.testing.simulation.kept import KEPT_MAX, KeptFailure, Trial, as_it_was, keep, write
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.progress import Progress
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.worker import Aside
 
 SHRINK_RUNS_MAX = 300
@@ -83,7 +83,9 @@ def replay(project: Project, plan: Plan, *, out: Path, seconds_max: float) -> Ha
     return report
 
 
-def _try(report: HandlersReport, outcomes: Generator[Outcome, None, None], shown: Progress | None) -> None:
+def _try(
+    report: HandlersReport, outcomes: Generator[SeedOutcome, None, None], shown: Progress | None
+) -> None:
     begun = time.monotonic()
     with closing(outcomes) as coming:
         for outcome in coming:
@@ -108,7 +110,7 @@ def _keep(
         say(f"seed {first.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
         report.kept.append(as_it_was(first, plan_of(first.seed), out / f"handlers-{first.seed}"))
         ends, runs_left = time.monotonic() + SHRINK_SECONDS_MAX, SHRINK_RUNS_MAX
-        found: list[Kept] = []
+        found: list[KeptFailure] = []
         for one in rivals if shrinks else [first]:
             # Nobody can tell beforehand which plan shrinks furthest. The smallest need the fewest runs.
             if found and (runs_left <= 0 or _is_over(ends)):
@@ -135,14 +137,14 @@ def _is_over(ends: float) -> bool:
 
 
 def worth_keeping(
-    failures: Sequence[Outcome], size_of: Callable[[int], int]
-) -> list[tuple[list[Outcome], frozenset[str]]]:
+    failures: Sequence[SeedOutcome], size_of: Callable[[int], int]
+) -> list[tuple[list[SeedOutcome], frozenset[str]]]:
     """Return a few failures for each thing that is wrong, with the signatures that they are to show.
 
     `size_of`: returns the size of a seed's plan; the smallest plans come first.
     """
     by_size = sorted(failures, key=lambda one: (size_of(one.seed), one.seed))
-    found: list[tuple[list[Outcome], frozenset[str]]] = []
+    found: list[tuple[list[SeedOutcome], frozenset[str]]] = []
     seen: set[str] = set()
     for one in sorted(by_size, key=lambda one: len(one.signature)):
         wanted = one.signature - seen

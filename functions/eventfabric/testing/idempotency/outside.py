@@ -18,8 +18,8 @@ from moto.core.models import botocore_stubber
 
 from eventfabric.aws.clients import cancellation, error_code
 from eventfabric.errors import HandlersFailError, OutcomeUnknownError, RefusedError, ThrottledError, said_by
-from eventfabric.testing.idempotency.effects import Items, Place, item_text
-from eventfabric.testing.idempotency.handling import Attempt
+from eventfabric.testing.idempotency.effects import Items, Store, item_text
+from eventfabric.testing.idempotency.handling import HandlerAttempt
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.invoke import environment, no_account
 from eventfabric.testing.memory.region import Actions, Reason, SameItemTwiceError, TransactionCancelledError
@@ -75,13 +75,13 @@ class Outside:
         """Return a boto3 client of a Region."""
         return _client(service, region)
 
-    def state(self, places: set[tuple[str, str]], regions: set[str]) -> dict[Place, Items]:
+    def state(self, places: set[tuple[str, str]], regions: set[str]) -> dict[Store, Items]:
         """Return the contents of tables and buckets that handlers wrote, in the stream's Regions and in `regions`."""
-        found: dict[Place, Items] = {}
+        found: dict[Store, Items] = {}
         for service, name in sorted(places):
             for region in sorted({*self.regions, *regions}):
                 read = self._table if service == "dynamodb" else self._bucket
-                found[Place(service, name, region)] = dict(read(name, region))
+                found[Store(service, name, region)] = dict(read(name, region))
         return found
 
     def _table(self, name: str, region: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -169,7 +169,7 @@ def _hooked() -> Iterator[None]:
 
     def call(client: BaseClient, operation: str, params: dict[str, Any]) -> Any:
         act = acting.get()
-        if not isinstance(act, Attempt):
+        if not isinstance(act, HandlerAttempt):
             return before(client, operation, params)
         return _called(act, client, operation, params, lambda: before(client, operation, params))
 
@@ -181,7 +181,11 @@ def _hooked() -> Iterator[None]:
 
 
 def _called(
-    act: Attempt, client: BaseClient, operation: str, params: Mapping[str, Any], effect: Callable[[], Any]
+    act: HandlerAttempt,
+    client: BaseClient,
+    operation: str,
+    params: Mapping[str, Any],
+    effect: Callable[[], Any],
 ) -> Any:
     service, region = client.meta.service_model.service_name, client.meta.region_name
     name = " ".join(part for part in (service, operation, _named(params)) if part)
@@ -202,7 +206,12 @@ def _called(
 
 
 def _written(
-    act: Attempt, service: str, region: str, name: str, params: Mapping[str, Any], effect: Callable[[], Any]
+    act: HandlerAttempt,
+    service: str,
+    region: str,
+    name: str,
+    params: Mapping[str, Any],
+    effect: Callable[[], Any],
 ) -> Any:
     result = effect()
     for place in sorted(_places(service, params)):

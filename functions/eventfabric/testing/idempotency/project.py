@@ -13,8 +13,8 @@ from eventfabric.testing.idempotency.trials import HandlerTrials
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.hunt import lost_outcome
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.trial import Outcome
-from eventfabric.testing.simulation.worker import Aside, LostError
+from eventfabric.testing.simulation.trial import SeedOutcome
+from eventfabric.testing.simulation.worker import Aside, LostWorkerError
 
 _PATIENCE_SECONDS: Final = 10.0
 
@@ -44,12 +44,12 @@ def trials_of(project: Project) -> HandlerTrials:
     )
 
 
-def try_seed(project: Project, seed: int) -> Outcome:
+def try_seed(project: Project, seed: int) -> SeedOutcome:
     """Return the outcome of a seed."""
     return trials_of(project).try_seed(seed)
 
 
-def try_plan(project: Project, plan: Plan) -> tuple[Outcome, History]:
+def try_plan(project: Project, plan: Plan) -> tuple[SeedOutcome, History]:
     """Return the outcome of a plan, and its history."""
     return trials_of(project).tried(plan)
 
@@ -67,7 +67,7 @@ def check_aside(aside: Aside, project: Project, *, seconds_max: float) -> None:
     """Check the run without faults. HandlersFailError if a handler fails, ends its process or does not return."""
     try:
         found = aside.do(partial(failing, project), seconds_max=seconds_max)
-    except LostError as lost:
+    except LostWorkerError as lost:
         raise HandlersFailError(f"the run without faults {lost.why}") from lost
     if found:
         raise HandlersFailError(found)
@@ -82,7 +82,7 @@ class PlansAside:
         self._seconds_max = seconds_max
         self._longest_seconds: float | None = None
 
-    def __call__(self, plan: Plan) -> tuple[Outcome, History]:
+    def __call__(self, plan: Plan) -> tuple[SeedOutcome, History]:
         """Return the outcome of a plan, and its history, which is empty if the plan was given up."""
         patience_seconds = self._seconds_max
         if self._longest_seconds is not None:
@@ -90,7 +90,7 @@ class PlansAside:
         begun = time.monotonic()
         try:
             found = self._aside.do(partial(try_plan, self._project, plan), seconds_max=patience_seconds)
-        except LostError as lost:
+        except LostWorkerError as lost:
             return lost_outcome(plan.seed, lost), History(plan, [])
         self._longest_seconds = max(self._longest_seconds or 0.0, time.monotonic() - begun)
         return found

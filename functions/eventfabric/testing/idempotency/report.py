@@ -7,9 +7,9 @@ from typing import Any
 
 from eventfabric.testing.idempotency.story import story
 from eventfabric.testing.idempotency.trials import REPEATED, STUCK
-from eventfabric.testing.simulation.kept import Kept
+from eventfabric.testing.simulation.kept import KeptFailure
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.verdict import Result, Verdict
 
 HINT = (
@@ -27,7 +27,7 @@ class HandlersReport:
 
     summary: Summary
     names: tuple[str, ...]
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[KeptFailure] = field(default_factory=list)
     interrupted: bool = False
     command: tuple[str, ...] = ()
 
@@ -80,7 +80,7 @@ class HandlersReport:
             yield ""
             yield HINT
 
-    def again(self, kept: Kept) -> str:
+    def again(self, kept: KeptFailure) -> str:
         """Return the command that replays a plan; or only the plan, if no command line can."""
         return shlex.join([*self.command, "--plan", str(kept.plan)]) if self.command else str(kept.plan)
 
@@ -101,7 +101,7 @@ class HandlersReport:
             ],
         }
 
-    def _failure(self, outcome: Outcome) -> dict[str, Any]:
+    def _failure(self, outcome: SeedOutcome) -> dict[str, Any]:
         kept = next((one for one in self.kept if one.seed == outcome.seed), None)
         verdicts = _shown(outcome, kept) if kept else outcome.verdicts
         found: dict[str, Any] = {
@@ -122,14 +122,14 @@ class HandlersReport:
         return found
 
 
-def _shown(outcome: Outcome, kept: Kept) -> tuple[Verdict, ...]:
+def _shown(outcome: SeedOutcome, kept: KeptFailure) -> tuple[Verdict, ...]:
     """Return the verdicts of the kept plan; if they show nothing any more, those of the original failure."""
     if any(one.result is Result.INVALID for one in kept.verdicts):
         return kept.verdicts
     return outcome.verdicts
 
 
-def _told(outcome: Outcome, kept: Kept) -> Iterator[str]:
+def _told(outcome: SeedOutcome, kept: KeptFailure) -> Iterator[str]:
     shown = _shown(outcome, kept)
     for verdict in shown:
         if verdict.result is Result.INVALID:

@@ -20,16 +20,16 @@ from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber, load_handler
 from eventfabric.testing.idempotency.effects import Comparison, Difference, Left, compared
-from eventfabric.testing.idempotency.handling import Handling, Raised
+from eventfabric.testing.idempotency.handling import Handling, RaisedMessage
 from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outside
 from eventfabric.testing.idempotency.workload import NAME, Workload, calm_plans, profile_of
 from eventfabric.testing.local.invoke import environment, no_account
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
-from eventfabric.testing.simulation.logged import Log
+from eventfabric.testing.simulation.logged import FabricLog
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.run import simulate_in
-from eventfabric.testing.simulation.trial import Outcome, failed, planned, silence, tally
+from eventfabric.testing.simulation.trial import SeedOutcome, failed, planned, silence, tally
 from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.worker import doing
 from eventfabric.testing.simulation.world import World
@@ -80,7 +80,7 @@ class HandlerTrials:
             folders = [str(folder) for folder in handler_folders(Path(definition)) if folder.is_dir()]
             sys.path[:0] = [folder for folder in folders if folder not in sys.path]
         topology = Topology(read)
-        self._errors: dict[tuple[str, str], Raised] = {}
+        self._errors: dict[tuple[str, str], RaisedMessage] = {}
         for name in (*subscriptions, *(handlers or {})):
             topology.subscription(name)
         names = list(subscriptions) or list(topology.subscriptions)
@@ -129,7 +129,7 @@ class HandlerTrials:
                         f"{_said(raised)}; without any fault it must handle the sample's events"
                     )
 
-    def try_seed(self, seed: int) -> Outcome:
+    def try_seed(self, seed: int) -> SeedOutcome:
         """Return the outcome of a seed."""
         workload = self._workloads[seed % len(self._workloads)]
         return self.tried(workload.plan(seed))[0]
@@ -152,7 +152,7 @@ class HandlerTrials:
             if one.name not in self._handlers:
                 raise SettingError("plan", one.name, f"subscriptions {', '.join(self._handlers)}")
 
-    def tried(self, plan: Plan) -> tuple[Outcome, History]:
+    def tried(self, plan: Plan) -> tuple[SeedOutcome, History]:
         """Return the outcome of a plan, and its history."""
         kept = History(plan, [])
         try:
@@ -162,7 +162,7 @@ class HandlerTrials:
             return failed(error, kept), kept
         told = tally(kept.entries)
         told.happenings.update({f"{REPEATED}: {name}": n for name, n in repeated(kept).items()})
-        return Outcome(plan.seed, tuple(verdicts), told, planned(plan), len(kept.entries)), kept
+        return SeedOutcome(plan.seed, tuple(verdicts), told, planned(plan), len(kept.entries)), kept
 
     def _judged(self, of: History, left: Left) -> list[Verdict]:
         end = of.entries[-1]
@@ -240,7 +240,7 @@ def _read(path: str | PathLike[str]) -> list[Event]:
     return found
 
 
-def _said(raised: Raised | None) -> str:
+def _said(raised: RaisedMessage | None) -> str:
     return f": {' '.join(raised.said.split())}" if raised and raised.said else ""
 
 
@@ -283,7 +283,7 @@ def _unresolved(of: History) -> dict[tuple[str, str], str]:
 
     The value is the error of a dead letter; empty for events that only wait.
     """
-    log = Log(of)
+    log = FabricLog(of)
     waiting: dict[tuple[str, str, str, str], history.ParkedStand | None] = {}
     cursors: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     for entry in of.entries:

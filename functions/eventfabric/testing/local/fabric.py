@@ -32,11 +32,11 @@ from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.chaos import Chaos, ChaoticDoorbells
 from eventfabric.testing.local.chosen_regions import narrowed
 from eventfabric.testing.local.clock import LocalClock, MovableClock, seconds_of
-from eventfabric.testing.local.faults import Faults, reachable
+from eventfabric.testing.local.faults import RegionFaults, reachable
 from eventfabric.testing.local.feed import TableFeed
 from eventfabric.testing.local.guard import Guard
 from eventfabric.testing.local.handled import HandledLog
-from eventfabric.testing.local.invoke import Function, no_account
+from eventfabric.testing.local.invoke import LocalFunction, no_account
 from eventfabric.testing.local.meter import Meter
 from eventfabric.testing.local.provision import clients_of, provision
 from eventfabric.testing.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
@@ -46,7 +46,7 @@ from eventfabric.testing.local.settling import Deliveries, Settling
 from eventfabric.testing.local.strict import route, strict_tables, tables_of
 from eventfabric.testing.local.subscription import CountingTelemetry, LocalSubscription
 from eventfabric.testing.memory.entropy import SeededEntropy
-from eventfabric.testing.memory.faults import Faults as CallFaults
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import (
     BACKFILL_ENTRY,
     ENVIRONMENT_REGION,
@@ -172,7 +172,7 @@ class LocalFabric:
         """Invoke a reconcile or backfill function, which nothing here invokes by itself. Return its answer."""
         entry = {RECONCILE_ENTRY: reconcile.handle, BACKFILL_ENTRY: backfill.handle}[function.entry]
         runtime = self._runtime(self._check_region(function.environment[ENVIRONMENT_REGION]), None)
-        return Function(function, runtime, entry).invoke(event)
+        return LocalFunction(function, runtime, entry).invoke(event)
 
     def operations(self, region: str) -> Operations:
         """Return the operators' operations in a Region. They wait by calling `run_for`."""
@@ -249,11 +249,11 @@ class LocalFabric:
             for b in self.regions
             if a != b
         }
-        self.faults = Faults(self.regions, self._links)
+        self.faults = RegionFaults(self.regions, self._links)
         self._timer_pumps: dict[tuple[str, str], QueuePump] = {}
         self._ports = {region: self._ports_of(clients) for region, clients in self._clients.items()}
         self._fabrics = {region: self._producer(region) for region in self.regions}
-        self._functions: list[Function] = []
+        self._functions: list[LocalFunction] = []
         self._telemetry: dict[tuple[str, str], CountingTelemetry] = {}
         self._handled: dict[tuple[str, str], HandledLog] = {}
         self._pumps: list[tuple[str, Pump]] = []
@@ -272,7 +272,7 @@ class LocalFabric:
         )
 
     def _producer(self, region: str, failover: Sequence[str] = ()) -> Fabric:
-        ports, losses = reachable(self._ports[region], self.faults, region), CallFaults(self.chaos.lose_reply)
+        ports, losses = reachable(self._ports[region], self.faults, region), Faults(self.chaos.lose_reply)
         return Fabric(
             self.topology,
             region,
@@ -293,7 +293,7 @@ class LocalFabric:
 
     def _start_region(self, region: str) -> None:
         clients, topology = self._clients[region], self.topology
-        relaying = Function(topology.relay_function(region), self._runtime(region, None), relay.handle)
+        relaying = LocalFunction(topology.relay_function(region), self._runtime(region, None), relay.handle)
         self._functions.append(relaying)
         for stream in topology.streams.values():
             if region in stream.definition.regions:
@@ -303,11 +303,11 @@ class LocalFabric:
         for ledger in topology.ledgers:
             if region in ledger.regions:
                 self._feeds.append((region, self._feed(ledger.name, region), None))
-        timing = Function(topology.timer_function(region), self._runtime(region, None), timer.handle)
+        timing = LocalFunction(topology.timer_function(region), self._runtime(region, None), timer.handle)
         self._functions.append(timing)
         for name, subscription in topology.subscriptions.items():
             if region in subscription.regions:
-                function = Function(
+                function = LocalFunction(
                     topology.deliver_function(name, region), self._runtime(region, name), deliver.handle
                 )
                 self._functions.append(function)
@@ -326,7 +326,7 @@ class LocalFabric:
             telemetry = self._telemetry[subscription, region] = CountingTelemetry(
                 self._logger, self.telemetry
             )
-            crashes = CallFaults(self.chaos.crash)
+            crashes = Faults(self.chaos.crash)
             ledger = crashes.ledger(handled.ledger(ports.ledger))
             ports = replace(ports, ledger=ledger)
 

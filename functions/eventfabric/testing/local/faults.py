@@ -9,7 +9,7 @@ from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Outbox, Ports, 
 from eventfabric.testing.local.replicator import Link
 
 
-class Faults:
+class RegionFaults:
     """Stopped Regions, and cut links between Regions."""
 
     def __init__(self, regions: Sequence[str], links: dict[tuple[str, str], Link]) -> None:
@@ -51,7 +51,7 @@ class Faults:
 class Reachable:
     """A port of a Region that gives no answer while the Region is stopped."""
 
-    def __init__(self, inner: object, faults: Faults, region: str) -> None:
+    def __init__(self, inner: object, faults: RegionFaults, region: str) -> None:
         self._inner = inner
         self._faults = faults
         self._region = region
@@ -69,7 +69,7 @@ class Reachable:
         return call
 
 
-def reachable(ports: Ports, faults: Faults, region: str) -> Ports:
+def reachable(ports: Ports, faults: RegionFaults, region: str) -> Ports:
     """Wrap the ports of a Region so that their calls fail while it is stopped."""
     return replace(
         ports,

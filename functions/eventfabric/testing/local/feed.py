@@ -15,7 +15,7 @@ _RECORDS_MAX = 1000
 
 
 @dataclass(frozen=True)
-class Change:
+class TableChange:
     """One change of an item: `for_lambda` as a function gets it, `keys` and `image` as a client writes them.
 
     `image`: None if the item was deleted.
@@ -37,7 +37,7 @@ class TableFeed:
         self._iterators: dict[str, str] = {}
         self._read: Progress | None = None
 
-    def take(self) -> Iterator[Change]:
+    def take(self) -> Iterator[TableChange]:
         """Yield the changes since the last call."""
         progress = progress_of(self.table, self._region)
         if progress is not None and progress == self._read:
@@ -56,7 +56,7 @@ class TableFeed:
                 for stream_record in answer["Records"]:
                     change = cast(dict[str, Any], stream_record)
                     keys, image = change["dynamodb"]["Keys"], change["dynamodb"].get("NewImage")
-                    yield Change(self._as_lambda_gets_it(change), keys, image)
+                    yield TableChange(self._as_lambda_gets_it(change), keys, image)
                 self._iterators[shard_id] = iterator
                 if len(answer["Records"]) < _RECORDS_MAX:
                     break

@@ -36,7 +36,7 @@ class LocalContext:
         return max(0, self.deadline_ms - self.clock.now_ms())
 
 
-class Function:
+class LocalFunction:
     """One function of one Region, kept warm."""
 
     def __init__(

@@ -13,7 +13,7 @@ from eventfabric import limits
 from eventfabric.aws.clients import Clients
 from eventfabric.model.doorbell import Doorbell
 from eventfabric.ports import Clock, Doorbells
-from eventfabric.testing.local.invoke import Function
+from eventfabric.testing.local.invoke import LocalFunction
 from eventfabric.testing.local.moto_fixes.unread import may_hold_messages
 from eventfabric.testing.memory.faults import SimulatedCrash
 
@@ -38,7 +38,7 @@ class Pump(Protocol):
 class StreamPump:
     """Passes a table's stream records to the relay in order; after a failure, again from the failed record on."""
 
-    def __init__(self, function: Function, clock: Clock) -> None:
+    def __init__(self, function: LocalFunction, clock: Clock) -> None:
         self._function = function
         self._clock = clock
         self._waiting: deque[dict[str, Any]] = deque()
@@ -76,7 +76,7 @@ class StreamPump:
 class QueuePump:
     """Passes a queue's doorbells to a function, and deletes those that do not fail."""
 
-    def __init__(self, function: Function, clients: Clients, queue_name: str, clock: Clock) -> None:
+    def __init__(self, function: LocalFunction, clients: Clients, queue_name: str, clock: Clock) -> None:
         self._function = function
         self._sqs = clients.sqs
         self._clock = clock

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 
 from eventfabric.aws.clients import Clients
 from eventfabric.ports import Clock, Entropy
-from eventfabric.testing.local.feed import Change
+from eventfabric.testing.local.feed import TableChange
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Link:
         self._replication = replication
         self._clock = clock
         self._entropy = entropy
-        self._due: list[tuple[int, int, str, Change]] = []
+        self._due: list[tuple[int, int, str, TableChange]] = []
         self._latest: dict[tuple[str, str], int] = {}
         self._count = 0
         self.is_cut = False
 
-    def offer(self, table: str, change: Change) -> None:
+    def offer(self, table: str, change: TableChange) -> None:
         """Add what the source Region wrote or deleted. Only versions of the same item stay in order."""
         spread = self._replication.delay_seconds_max - self._replication.delay_seconds_min
         delay_seconds = self._replication.delay_seconds_min + spread * self._entropy.fraction()

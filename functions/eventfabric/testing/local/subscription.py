@@ -10,7 +10,7 @@ from eventfabric.model.identity import Lane
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.start import parse_start
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters, Wanted
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.local.handled import Handled, HandledLog
 
@@ -68,7 +68,7 @@ class LocalSubscription:
         """
         redriven = 0
         for letters in self._letters(None):
-            for letter in letters.find(Wanted(key=key)):
+            for letter in letters.find(DeadLetterFilter(key=key)):
                 letters.redrive(letter)
                 redriven += 1
         return redriven
@@ -77,7 +77,7 @@ class LocalSubscription:
         """Discard its dead letters in all Regions, those of one key or all. Return how many. Then call `settle`."""
         dropped = 0
         for letters in self._letters(None):
-            for letter in letters.find(Wanted(key=key)):
+            for letter in letters.find(DeadLetterFilter(key=key)):
                 letters.discard(letter)
                 dropped += 1
         return dropped

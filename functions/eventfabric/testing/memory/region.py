@@ -8,7 +8,7 @@ from eventfabric import limits
 from eventfabric.errors import LastingError, RefusedError
 from eventfabric.ports import Clock
 from eventfabric.testing.memory.queue import MemoryQueue
-from eventfabric.testing.memory.table import LASTING, REASONS, MemoryTable, Plan, refusal
+from eventfabric.testing.memory.table import LASTING, REASONS, MemoryTable, PlannedWrite, refusal
 from eventfabric.testing.memory.timers import MemoryTimers
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
@@ -103,7 +103,7 @@ class MemoryRegion:
             )
         if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
             raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
-        plans: list[tuple[MemoryTable, Plan] | None] = [None] * len(actions)
+        plans: list[tuple[MemoryTable, PlannedWrite] | None] = [None] * len(actions)
         reasons = [Reason("None")] * len(actions)
         elsewhere: list[int] = []
         touched: set[tuple[str, tuple[Any, ...]]] = set()
@@ -142,7 +142,7 @@ class MemoryRegion:
             raise TransactionCancelledError(reasons) from None
 
 
-def _apply(plans: Sequence[tuple[MemoryTable, Plan]], tear: Tear | None) -> None:
+def _apply(plans: Sequence[tuple[MemoryTable, PlannedWrite]], tear: Tear | None) -> None:
     for table, plan in plans:
         table.apply(plan)
     if tear is None or len(plans) == 1:
@@ -157,5 +157,5 @@ def _apply(plans: Sequence[tuple[MemoryTable, Plan]], tear: Tear | None) -> None
             table.hidden.pop(plan.key, None)
 
 
-def _reason(plan: Plan) -> Reason:
+def _reason(plan: PlannedWrite) -> Reason:
     return Reason(plan.refused or "None", plan.message, plan.returned)

@@ -59,7 +59,7 @@ class ConditionFailedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlannedWrite:
     """Effect that one write would have: the key, the item before and after, or the code of its refusal."""
 
     key: tuple[Any, ...]
@@ -158,7 +158,7 @@ class MemoryTable:
             raise RefusedError(action, f"{plan.refused}: {plan.message}")
         self.apply(plan)
 
-    def plan(self, action: str, request: Mapping[str, Any]) -> Plan:
+    def plan(self, action: str, request: Mapping[str, Any]) -> PlannedWrite:
         """Return what the request would do now; change nothing. RefusedError if it is wrong whatever the items are."""
         if action not in ("Put", "Update", "Delete", "ConditionCheck"):
             raise RefusedError(action, "ValidationException: no such action")
@@ -168,16 +168,20 @@ class MemoryTable:
         if not holds(request, old or {}):
             wanted = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and old is not None
             returned = _copy(old) if wanted and old else None
-            return Plan(key, old, old, "ConditionalCheckFailed", "The conditional request failed", returned)
+            return PlannedWrite(
+                key, old, old, "ConditionalCheckFailed", "The conditional request failed", returned
+            )
         try:
             new = self._after(action, request, old)
         except InvalidUpdateError as error:
-            return Plan(key, old, old, "ValidationError", str(error))
+            return PlannedWrite(key, old, old, "ValidationError", str(error))
         if new is not None and item_bytes(new) > limits.ITEM_BYTES_MAX:
-            return Plan(key, old, old, "ValidationError", "Item size has exceeded the maximum allowed size")
-        return Plan(key, old, new)
+            return PlannedWrite(
+                key, old, old, "ValidationError", "Item size has exceeded the maximum allowed size"
+            )
+        return PlannedWrite(key, old, new)
 
-    def apply(self, plan: Plan, *, by_expiry: bool = False) -> None:
+    def apply(self, plan: PlannedWrite, *, by_expiry: bool = False) -> None:
         """Carry out a plan. A change that changes nothing does not appear in the stream."""
         old, new = self._items.get(plan.key), plan.new
         self.hidden.pop(plan.key, None)
@@ -206,12 +210,12 @@ class MemoryTable:
             if attribute in item and int(item[attribute]["N"]) < now_seconds
         ]
         for key in expired:
-            self.apply(Plan(key, self._items[key], None), by_expiry=True)
+            self.apply(PlannedWrite(key, self._items[key], None), by_expiry=True)
         return len(expired)
 
     def replicate(self, change: Change) -> None:
         """Apply another Region's change of an item, whatever is stored here: the last writer wins."""
-        self.apply(Plan(change.key, self._items.get(change.key), change.new))
+        self.apply(PlannedWrite(change.key, self._items.get(change.key), change.new))
 
     def _let_through(self, action: str, key: tuple[Any, ...]) -> None:
         code = self.refuser(action, key)

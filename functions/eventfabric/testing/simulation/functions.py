@@ -32,7 +32,7 @@ _AGAIN_SECONDS: Final = 5.0
 """Time after which a poller sends a batch again whose function failed."""
 
 
-class Telemetry:
+class HistoryTelemetry:
     """A telemetry.Telemetry that notes findings and the age of the oldest event in the history, and drops all else."""
 
     def __init__(self, process: Process) -> None:
@@ -72,7 +72,7 @@ class Telemetry:
         )
 
 
-class Function:
+class SimulatedFunction:
     """One concurrent execution of a function: a warm process, replaced after a crash and after a deployment."""
 
     def __init__(
@@ -127,7 +127,7 @@ class Function:
             region=Region(self.region),
             subscription=name,
             ports=process.ports,
-            telemetry=Telemetry(process),
+            telemetry=HistoryTelemetry(process),
             logger=_LOGGER,
             handlers={} if name is None else {name: world.handler_for(process, name)},
             observe=lambda handler: ObservedHandler(handler, process),
@@ -160,7 +160,7 @@ class Function:
 class Poller:
     """Invokes one function, again and again. The pollers of a lost Region stand still."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: SimulatedFunction) -> None:
         self.function = function
         self.world = function.world
         self.region = function.region
@@ -191,7 +191,7 @@ class RelayPoller(Poller):
     """Polls one shard of the log's stream: each item in order, items in any order, batches again until they succeed."""
 
     def __init__(self, world: World, region: str, shard: int) -> None:
-        super().__init__(Function(world, f"relay {region} {shard}", region, relay.handle))
+        super().__init__(SimulatedFunction(world, f"relay {region} {shard}", region, relay.handle))
         self._shard = shard
         self._table = world.topology.stream(world.plan.stream).table.name
         self._reader = world.cloud.regions[region].table(self._table).stream.reader()
@@ -227,7 +227,7 @@ class QueuePoller(Poller):
 
     def __init__(self, world: World, region: str, subscription: str, number: int) -> None:
         name = f"deliver {subscription} {region} {number}"
-        super().__init__(Function(world, name, region, deliver.handle, subscription))
+        super().__init__(SimulatedFunction(world, name, region, deliver.handle, subscription))
         self._channel = f"queue/{region}/{subscription}"
         self._queue = world.cloud.queue(subscription, region)
 
@@ -259,7 +259,7 @@ class TimerPoller(Poller):
     """Polls a subscription's timers: in no order, and again if the function failed."""
 
     def __init__(self, world: World, region: str, subscription: str) -> None:
-        super().__init__(Function(world, f"timer {subscription} {region}", region, timer.handle))
+        super().__init__(SimulatedFunction(world, f"timer {subscription} {region}", region, timer.handle))
         self._channel = f"timers/{region}/{subscription}"
         self._timers = world.cloud.timers(subscription, region)
 
@@ -285,6 +285,6 @@ class TimerPoller(Poller):
 
 def reconcile_in(world: World, region: str, *, full: bool = False) -> None:
     """Run one pass of reconciliation in a Region."""
-    Function(world, f"reconcile {region} {world.schedule.steps}", region, reconcile.handle).invoke(
+    SimulatedFunction(world, f"reconcile {region} {world.schedule.steps}", region, reconcile.handle).invoke(
         {"full": full}
     )

@@ -349,7 +349,7 @@ class Healed(Entry, frozen=True, kw_only=True):
     """From now on nothing fails, nobody publishes, and everything must drain."""
 
 
-class LaneEnd(msgspec.Struct, frozen=True):
+class LaneStand(msgspec.Struct, frozen=True):
     """The end of a lane in a Region's log, and the number of its records."""
 
     region: str
@@ -366,7 +366,7 @@ class Ended(Entry, frozen=True, kw_only=True):
     quiet: bool
     why: str
     waiting: int
-    ends: tuple[LaneEnd, ...]
+    ends: tuple[LaneStand, ...]
     circuits: dict[str, str]
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from eventfabric.testing.simulation.trial import Outcome
-from eventfabric.testing.simulation.worker import LostError, Worker, ready
+from eventfabric.testing.simulation.trial import SeedOutcome
+from eventfabric.testing.simulation.worker import LostWorkerError, Worker, ready
 
 SEED_SECONDS_MAX: Final = 300.0
 """Time after which a seed is given up. The longest take some seconds, and their number of steps is bounded."""
 _RANGE: Final = re.compile(r"([0-9]+)(?:(\.\.)([0-9]*))?")
-Try = Callable[[int], Outcome]
+Try = Callable[[int], SeedOutcome]
 
 
 def seed_range(text: str) -> tuple[int, int | None]:
@@ -41,7 +41,7 @@ def hunt(
     jobs: int,
     stop: Callable[[], bool] = lambda: False,
     seed_seconds_max: float = SEED_SECONDS_MAX,
-) -> Generator[Outcome, None, None]:
+) -> Generator[SeedOutcome, None, None]:
     """Yield the outcome of each seed. `try_seed` must be importable by name, or a functools.partial of such.
 
     `stop` is called before each seed: once it returns True, no seed is begun, and those that run are awaited.
@@ -74,14 +74,14 @@ def _next(seeds: Iterator[int], stop: Callable[[], bool]) -> int | None:
     return None if stop() else next(seeds, None)
 
 
-def _outcome(worker: Worker, seed: int, seed_seconds_max: float) -> Outcome:
+def _outcome(worker: Worker, seed: int, seed_seconds_max: float) -> SeedOutcome:
     try:
-        found: Outcome = worker.answer(seed_seconds_max)
-    except LostError as lost:
+        found: SeedOutcome = worker.answer(seed_seconds_max)
+    except LostWorkerError as lost:
         return lost_outcome(seed, lost)
     return found
 
 
-def lost_outcome(seed: int, lost: LostError) -> Outcome:
+def lost_outcome(seed: int, lost: LostWorkerError) -> SeedOutcome:
     """Return the outcome of a seed whose process was lost."""
-    return Outcome(seed, broke=lost.broke, error=f"it {lost.why}", ended=False)
+    return SeedOutcome(seed, broke=lost.broke, error=f"it {lost.why}", ended=False)

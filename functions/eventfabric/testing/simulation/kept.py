@@ -12,16 +12,16 @@ from eventfabric.testing.simulation.plainer import ALL, Ways
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.shrink import RUNS_MAX, NotShownError, Shrunk, shrink
 from eventfabric.testing.simulation.timeline import timeline
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.verdict import Result, Verdict
 
-Trial = Callable[[Plan], tuple[Outcome, History]]
+Trial = Callable[[Plan], tuple[SeedOutcome, History]]
 KEPT_MAX = 8
 """Most failures that one hunt keeps, since a defect may show in every other seed."""
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFailure:
     """Files kept of a seed. `verdicts`, `history`: those of the kept plan. `runs`: spent on shrinking, or 0."""
 
     seed: int
@@ -49,7 +49,7 @@ class Kept:
         return self.folder / "timeline.html"
 
 
-def chosen(failures: Sequence[Outcome]) -> list[Outcome]:
+def chosen(failures: Sequence[SeedOutcome]) -> list[SeedOutcome]:
     """Return failures worth keeping: one of each kind, then others, up to KEPT_MAX."""
     in_order = sorted(failures, key=lambda one: one.seed)
     kinds = {one.signature: one for one in reversed(in_order)}
@@ -57,16 +57,16 @@ def chosen(failures: Sequence[Outcome]) -> list[Outcome]:
     return [*first, *(one for one in in_order if one not in first)][:KEPT_MAX]
 
 
-def as_it_was(outcome: Outcome, plan: Plan, folder: Path) -> Kept:
+def as_it_was(outcome: SeedOutcome, plan: Plan, folder: Path) -> KeptFailure:
     """Write down the plan of a failure, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = Kept(outcome.seed, folder, size_before=plan.size, size=plan.size)
+    kept = KeptFailure(outcome.seed, folder, size_before=plan.size, size=plan.size)
     kept.plan.write_bytes(text_of(plan))
     return kept
 
 
 def keep(
-    outcome: Outcome,
+    outcome: SeedOutcome,
     plan: Plan,
     folder: Path,
     *,
@@ -76,7 +76,7 @@ def keep(
     runs_max: int = RUNS_MAX,
     wanted: frozenset[str] = frozenset(),
     stop: Callable[[], bool] = lambda: False,
-) -> Kept:
+) -> KeptFailure:
     """Shrink the plan of a failure, in at most `runs_max` runs and until `stop`, and write it down.
 
     `trial`: runs a plan, and returns its outcome and history. `wanted`: the signature that the plan must show in the
@@ -108,11 +108,11 @@ def keep(
     )
 
 
-def write(outcome: Outcome, history: History, folder: Path) -> Kept:
+def write(outcome: SeedOutcome, history: History, folder: Path) -> KeptFailure:
     """Write down a plan, its history and verdicts, and the picture."""
     folder.mkdir(parents=True, exist_ok=True)
     size = history.plan.size
-    kept = Kept(outcome.seed, folder, outcome.verdicts, size, size, history=history)
+    kept = KeptFailure(outcome.seed, folder, outcome.verdicts, size, size, history=history)
     kept.plan.write_bytes(text_of(history.plan))
     (folder / "history.jsonl").write_bytes(history.encode())
     kept.picture.write_text(timeline(history, list(outcome.verdicts), error=outcome.error), encoding="utf-8")

@@ -21,7 +21,7 @@ class Logged(msgspec.Struct, frozen=True):
     entry: int
 
 
-class Log:
+class FabricLog:
     """The log of a whole fabric, and the groups of Regions that deliver its lanes."""
 
     def __init__(self, of: History) -> None:

@@ -35,7 +35,7 @@ _ORDINARY: Final[dict[str, Any]] = {
 """Plainest values of a plan's own fields."""
 
 
-class Part:
+class PlanPart:
     """A part of a plan: things in an order. `without`: returns the plan without some of them; None: it needs them."""
 
     def __init__(self, count: Callable[[Plan], int], without: Callable[[Plan, range], Plan | None]) -> None:
@@ -47,7 +47,7 @@ class Part:
 class Ways:
     """The ways to simplify plans of a kind. `parts`: what can be left out, largest first."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[PlanPart, ...]
     plainer: Callable[[Plan], Iterator[Plan]]
 
 
@@ -205,22 +205,22 @@ def _cut(them: tuple[T, ...], gone: range) -> tuple[T, ...]:
     return them[: gone.start] + them[gone.stop :]
 
 
-HAPPENINGS: Final = Part(
+HAPPENINGS: Final = PlanPart(
     lambda plan: len(plan.happenings),
     lambda plan, gone: replace(plan, happenings=_cut(plan.happenings, gone)),
 )
-PUBLISHES: Final = Part(
+PUBLISHES: Final = PlanPart(
     lambda plan: len(plan.publishes),
     lambda plan, gone: replace(plan, publishes=_cut(plan.publishes, gone)),
 )
-RATES: Final = Part(lambda plan: len(plan.rates), _without_rates)
-SUBSCRIPTIONS: Final = Part(lambda plan: len(plan.subscriptions), _without_subscriptions)
-REGIONS: Final = Part(lambda plan: len(plan.regions), _without_regions)
-EVENTS: Final = Part(lambda plan: len(_events(plan)), _without_events)
-CONDUCTS: Final = Part(
+RATES: Final = PlanPart(lambda plan: len(plan.rates), _without_rates)
+SUBSCRIPTIONS: Final = PlanPart(lambda plan: len(plan.subscriptions), _without_subscriptions)
+REGIONS: Final = PlanPart(lambda plan: len(plan.regions), _without_regions)
+EVENTS: Final = PlanPart(lambda plan: len(_events(plan)), _without_events)
+CONDUCTS: Final = PlanPart(
     lambda plan: sum(not event.conduct.is_fine for event in _events(plan)), _without_conducts
 )
-PRODUCERS: Final = Part(lambda plan: len(plan.producers), _without_producers)
+PRODUCERS: Final = PlanPart(lambda plan: len(plan.producers), _without_producers)
 ALL: Final = Ways(
     (HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, REGIONS, EVENTS, CONDUCTS, PRODUCERS), plainer
 )

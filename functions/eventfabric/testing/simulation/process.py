@@ -45,11 +45,11 @@ class Process(Machine):
             clock=self.clock,
             at=lambda other: self.ports if other == self.region else self._ports(other),
         )
-        ports = Calls(self, region).ports(without_faults)
+        ports = ProcessCalls(self, region).ports(without_faults)
         return replace(ports, doorbells=SimulatedDoorbells(self, ports.doorbells, region))
 
 
-class Calls(Faults):
+class ProcessCalls(Faults):
     """Calls of one process to one Region."""
 
     def __init__(self, process: Process, region: str) -> None:

@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 
 
 class Progress(Protocol):
     """A display of progress."""
 
-    def step(self, outcome: Outcome) -> None:
+    def step(self, outcome: SeedOutcome) -> None:
         """Count a seed that is done."""
 
     def say(self, text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from eventfabric.testing.simulation.plainer import ALL, Part, Ways
+from eventfabric.testing.simulation.plainer import ALL, PlanPart, Ways
 from eventfabric.testing.simulation.plan import Plan
 
 RUNS_MAX: Final = 1_500
@@ -98,7 +98,7 @@ class _Search:
             while any(self._is_taken(one, other_seeds) for one in self._ways.plainer(self.plan)):
                 pass
 
-    def _drop(self, part: Part, other_seeds: tuple[int, ...]) -> None:
+    def _drop(self, part: PlanPart, other_seeds: tuple[int, ...]) -> None:
         """Drop stretches of a part: the whole, its halves, quarters, and so on down to single ones."""
         size = part.count(self.plan)
         while size:

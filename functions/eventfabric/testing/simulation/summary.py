@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.trial import SeedOutcome
 
 KINDS: Final = ("faults", "happenings", "findings")
 
@@ -18,13 +18,13 @@ class Summary:
     seconds: float = 0.0
     seeds: int = 0
     entries: int = 0
-    failures: list[Outcome] = field(default_factory=list)
+    failures: list[SeedOutcome] = field(default_factory=list)
     said: Counter[tuple[str, str]] = field(default_factory=Counter)
     times: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
     in_seeds: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
     planned: Counter[str] = field(default_factory=Counter)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: SeedOutcome) -> None:
         """Add the outcome of one seed."""
         self.seeds += 1
         self.entries += outcome.entries

@@ -32,7 +32,7 @@ class Tally(msgspec.Struct, frozen=True):
     findings: dict[str, int]
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class SeedOutcome(msgspec.Struct, frozen=True):
     """Result of a seed. `error`: traceback, if the simulator failed; then no checker was called."""
 
     seed: int
@@ -55,7 +55,7 @@ class Outcome(msgspec.Struct, frozen=True):
         return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
 
 
-def tried(plan: Plan, verdicts: Judge) -> tuple[Outcome, History]:
+def tried(plan: Plan, verdicts: Judge) -> tuple[SeedOutcome, History]:
     """Run a plan with the simulation's handlers, and judge its history, which is incomplete if the simulator fails."""
     kept = History(plan, [])
     try:
@@ -66,14 +66,14 @@ def tried(plan: Plan, verdicts: Judge) -> tuple[Outcome, History]:
             said = tuple(verdicts(kept))
     except Exception as error:  # one of thousands of seeds may fail in any way; the others go on
         return failed(error, kept), kept
-    return Outcome(plan.seed, said, tally(kept.entries), planned(plan), len(kept.entries)), kept
+    return SeedOutcome(plan.seed, said, tally(kept.entries), planned(plan), len(kept.entries)), kept
 
 
-def failed(error: Exception, kept: History) -> Outcome:
+def failed(error: Exception, kept: History) -> SeedOutcome:
     """Return the outcome of a simulator that raised."""
     text = "".join(traceback.format_exception(error))
     plan, told = kept.plan, tally(kept.entries)
-    return Outcome(plan.seed, (), told, planned(plan), len(kept.entries), _place(error), text)
+    return SeedOutcome(plan.seed, (), told, planned(plan), len(kept.entries), _place(error), text)
 
 
 def planned(plan: Plan) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class Denial:
         return (table.region, table.name in self.tables) == (self.region, True) and self.part in str(key[0])
 
 
-class Fabric(Protocol):
+class TroubledFabric(Protocol):
     """The part of the simulated fabric that is needed here; see world.World."""
 
     plan: Plan
@@ -55,7 +55,7 @@ class Fabric(Protocol):
 class Trouble:
     """Refusals of one fabric's services at this moment. Refused calls have no effect, and all refusals end."""
 
-    def __init__(self, world: Fabric) -> None:
+    def __init__(self, world: TroubledFabric) -> None:
         self._world = world
         self._random = Random(f"{world.plan.seed} trouble")
         self._throttled: list[tuple[str, str, str]] = []

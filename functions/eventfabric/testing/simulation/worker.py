@@ -31,7 +31,7 @@ doing: ContextVar[str] = ContextVar("eventfabric_doing", default="")
 """The task under way, in words for people; reported if it is given up."""
 
 
-class LostError(Exception):
+class LostWorkerError(Exception):
     """A worker was lost. `broke`: how, in two words; `why`: what it did, as the rest of a sentence."""
 
     def __init__(self, broke: str, why: str) -> None:
@@ -72,10 +72,10 @@ class Worker:
         except (EOFError, ConnectionResetError):
             self._process.join(_JOIN_SECONDS)
             code = self._process.exitcode
-            raise LostError("process died", f"took its process along: exit code {code}") from None
+            raise LostWorkerError("process died", f"took its process along: exit code {code}") from None
         if isinstance(found, _Late):
             about = f": {found.doing}" if found.doing else ""
-            raise LostError("no end", f"did not end within {seconds_max:g} s{about}")
+            raise LostWorkerError("no end", f"did not end within {seconds_max:g} s{about}")
         return found
 
     def _told_late(self) -> Any:
@@ -116,7 +116,7 @@ class Aside:
         ready([worker], seconds_max)
         try:
             found: R = worker.answer(seconds_max)
-        except LostError:
+        except LostWorkerError:
             self._end()
             raise
         return found

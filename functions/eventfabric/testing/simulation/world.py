@@ -252,9 +252,9 @@ class World:
         """Return the plan of a subscription."""
         return next(one for one in self.plan.subscriptions if one.name == name)
 
-    def ends(self) -> tuple[history.LaneEnd, ...]:
+    def ends(self) -> tuple[history.LaneStand, ...]:
         """Return the end of every lane in every Region's log."""
-        found: list[history.LaneEnd] = []
+        found: list[history.LaneStand] = []
         for region in self.plan.regions:
             log = self.cloud.log(self.plan.stream, region)
             table = self.cloud.log_table(self.plan.stream, region)
@@ -270,7 +270,7 @@ class World:
                 one = Lane.parse(lane)
                 is_own = lane not in foreign
                 tail = log.tail(one) if is_own else lane_end(log, one, now_ms=self.time.now_ms()).tail
-                found.append(history.LaneEnd(region, lane, int(tail.sequence), tail.chain.hex(), count))
+                found.append(history.LaneStand(region, lane, int(tail.sequence), tail.chain.hex(), count))
         return tuple(found)
 
     def circuits(self) -> dict[str, str]:

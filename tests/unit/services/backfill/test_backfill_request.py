@@ -9,7 +9,7 @@ from eventfabric.errors import BackfillError, Problem
 from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.slice import LaneRange
 from eventfabric.ports import Log
-from eventfabric.services.backfill.request import Wanted, problems_of, ranges_of
+from eventfabric.services.backfill.request import BackfillRequest, problems_of, ranges_of
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import STREAM, lane
 from tests.support.messages import TextWith
@@ -20,7 +20,7 @@ def problems(
     *ranges: LaneRange, world: BackfillRegions | None = None, is_elsewhere: bool = False, **settings: Any
 ) -> list[Problem]:
     world = world or filled()
-    wanted = Wanted(**{"stream": STREAM, "source": SOURCE, "ranges": ranges, **settings})
+    wanted = BackfillRequest(**{"stream": STREAM, "source": SOURCE, "ranges": ranges, **settings})
 
     def source_log() -> Log:
         return world.log(SOURCE)
@@ -181,7 +181,7 @@ def test_of_a_whole_lane_only_its_end_is_looked_up_and_of_a_range_its_first_reco
     asked: tuple[int, int | None], reads: list[Read]
 ) -> None:
     world = filled()
-    log, wanted = RecordingLog(world.log(SOURCE)), Wanted(STREAM, SOURCE, (part(*asked),))
+    log, wanted = RecordingLog(world.log(SOURCE)), BackfillRequest(STREAM, SOURCE, (part(*asked),))
     found = problems_of(wanted, world.stream, TARGET, is_elsewhere=False, source_log=lambda: log)
     assert list(found) == []
     assert (log.tails, log.reads) == ([(lane(), None)], reads)

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import (
@@ -111,7 +111,7 @@ def test_where_no_attempt_fits_any_more_nothing_is_dropped() -> None:
     world = replayed(Failing({}))
     slow = Recorder(before=lambda events: world.clock.advance(60))
     result = world.deliver(by=world.deliverer(handler=slow), time_ms=100_000)
-    assert result.outcome is Outcome.HANDED_BACK
+    assert result.outcome is LaneOutcome.HANDED_BACK
     assert (slow.ids(), Metric.EVENTS_DROPPED in world.telemetry.totals) == (["a1"], False)
     assert [place.sequence for place in world.parked()["a"].waiting] == [2]
 
@@ -147,5 +147,5 @@ def test_a_dead_letter_that_is_redriven_is_attempted_once() -> None:
 def test_a_lane_whose_every_event_waits_is_passed() -> None:
     world = under_another_guarantee(Failing({"a1": 99}), "a1", **retry(immediate=0, attempts=1))
     world.put(*named("a2", "a3"))
-    assert world.deliver(LANE).outcome is Outcome.DELIVERED
+    assert world.deliver(LANE).outcome is LaneOutcome.DELIVERED
     assert world.cursor().sequence == 3

@@ -9,7 +9,7 @@ from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionNam
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.breaker import CircuitBreaker
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
 from tests.support.handovers import hand_over
@@ -76,7 +76,7 @@ def test_a_time_begins_with_what_was_published_then_or_later(later_ms: int) -> N
     put(world, "old 0", "old 1")
     world.clock.advance(max(0, later_ms / 1000))
     put(world, "new 0", "new 1")
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     first = 1 if later_ms < -999 else 2
     assert world.recorder.ids() == ["new 0", "new 1"]
     assert (world.cursor().sequence, world.cursor().began) == (4, first)
@@ -88,7 +88,7 @@ def test_a_time_that_is_to_come_passes_over_everything_until_then() -> None:
     world = SubscribedStream(start=str(AtTime(start_ms)))
     put(world, "early")
     result = world.deliver()
-    assert (result.outcome, result.done) == (Outcome.NOT_BEGUN, True)
+    assert (result.outcome, result.done) == (LaneOutcome.NOT_BEGUN, True)
     assert world.cursor().version == 0
     put(world, "early too")
     world.clock.advance(8)
@@ -102,7 +102,7 @@ def test_a_lane_with_nothing_after_the_time_gets_its_cursor_and_is_not_asked_aga
     put(past, "old 0", "old 1")
     world = SubscribedStream(start=str(AtTime(past.clock.now_ms())))
     put(world, "old 0", "old 1")
-    assert world.deliver().outcome is Outcome.DUPLICATE
+    assert world.deliver().outcome is LaneOutcome.DUPLICATE
     assert (world.cursor().sequence, world.cursor().began, world.cursor().version) == (2, 2, 1)
     world.faults.calls.clear()
     world.deliver()
@@ -158,7 +158,7 @@ def test_a_lane_begins_by_one_commit_and_one_pin_a_subscription() -> None:
 
 def test_a_ring_for_an_empty_lane_pins_nothing() -> None:
     world = SubscribedStream(start="latest")
-    assert world.deliver(tail=ANY_TAIL).outcome is Outcome.NOT_BEGUN
+    assert world.deliver(tail=ANY_TAIL).outcome is LaneOutcome.NOT_BEGUN
     assert pins(world) == {}
     put(world, "new 0", of=lane(1))
     put(world, "new 1")
@@ -172,9 +172,9 @@ def test_while_it_is_paused_the_first_doorbell_pins_all_the_same() -> None:
     operator = operator_of(world)
     operator.pause("not yet")
     put(world, "new 0")
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     put(world, "new 1", of=lane(1))
-    assert world.deliver(lane(1)).outcome is Outcome.WAITING
+    assert world.deliver(lane(1)).outcome is LaneOutcome.WAITING
     world.clock.advance(3_600)
     put(world, "new 2")
     operator.resume()
@@ -186,7 +186,7 @@ def test_while_it_is_paused_a_subscription_that_begins_with_the_first_event_pins
     world = SubscribedStream()
     operator_of(world).pause("not yet")
     put(world, "a")
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     assert pins(world) == {}
 
 
@@ -299,7 +299,7 @@ def test_a_pin_that_is_younger_than_a_handover_says_nothing_of_what_was_delivere
     operator = operator_of(world)
     operator.pause("a look")
     put(world, "new 1")
-    assert world.deliver(tail=3, by=world.deliverer()).outcome is Outcome.WAITING
+    assert world.deliver(tail=3, by=world.deliverer()).outcome is LaneOutcome.WAITING
     assert HOME in pins(world)
     operator.resume()
     world.clock.advance(limits.CIRCUIT_CACHE_SECONDS + 1)
@@ -323,7 +323,7 @@ def test_a_lane_begins_no_later_than_any_pin_that_is_known(pinned_in: Region) ->
     operator_of(pins_first).pause("a look")
     put(world, "new 0")
     world.cloud.replicate()
-    assert pins_first.deliver(by=pins_first.deliverer()).outcome is Outcome.WAITING
+    assert pins_first.deliver(by=pins_first.deliverer()).outcome is LaneOutcome.WAITING
     world.clock.advance(3 * limits.STREAM_RETENTION_SECONDS)
     put(world, "new 1")
     world.cloud.replicate()
@@ -353,7 +353,7 @@ def test_a_lane_whose_first_records_expired_begins_with_the_oldest_that_is_kept(
     world.clock.advance(31 * 86_400)
     put(world, "kept 0", "kept 1")
     world.table.write("Delete", {"Key": record_key(LANE, 0)})
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["kept 0", "kept 1"]
     assert world.cursor().began == 1
     assert world.faults.count("ledger.commit") == 2
@@ -365,7 +365,7 @@ def test_a_hole_at_the_front_of_another_regions_lane_is_waited_for_and_not_skipp
     first = world.record(world.log.tail(of), event("first"), of=of)
     second = world.record(first.tail, event("second"), of=of)
     world.log.append(second)
-    assert world.deliver(of, tail=2).outcome is Outcome.HOLE
+    assert world.deliver(of, tail=2).outcome is LaneOutcome.HOLE
     world.log.append(first)
     world.deliver(of, tail=2)
     assert world.recorder.ids() == ["first", "second"]
@@ -378,7 +378,7 @@ def test_a_begun_lane_waits_at_a_hole_as_ever() -> None:
     world.deliver()
     missing = world.record(world.origin_log.tail(LANE), event("b"))
     world.put(event("c"), log_lane_tail=missing.tail)
-    assert world.deliver().outcome is Outcome.HOLE
+    assert world.deliver().outcome is LaneOutcome.HOLE
     assert (world.cursor().sequence, world.cursor().chain != UNKNOWN_CHAIN) == (1, True)
 
 

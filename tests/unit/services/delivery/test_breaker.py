@@ -13,7 +13,7 @@ from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.deliver import Deliverer
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
@@ -158,7 +158,7 @@ def test_it_opens_when_enough_keys_fail_as_a_share() -> None:
     world.deliver(by=by)
     assert circuit(world).state is CircuitState.CLOSED
     world.put(*named(poison[-1]))
-    assert world.deliver(by=by).outcome is Outcome.WAITING
+    assert world.deliver(by=by).outcome is LaneOutcome.WAITING
     assert circuit(world).state is CircuitState.OPEN
 
 
@@ -169,7 +169,7 @@ def test_it_stays_closed_while_most_is_handled_even_what_is_not_committed_yet() 
         world.put(event(f"e{number}", key=f"k{number}"))
     for one in named(*poison):
         world.put(one)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert Metric.CIRCUITS_OPENED not in world.telemetry.totals
 
 
@@ -177,7 +177,7 @@ def test_it_opens_when_too_many_keys_of_a_lane_are_parked_and_stays_open_over_th
     world = outage_world(Downstream("a1", "b1"), **breaker(parked_keys=2))
     for one in named("x1", "a1", "b1", "c1"):
         world.put(one)
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     assert circuit(world).state is CircuitState.OPEN
     assert world.cursor().sequence == 3
     assert Metric.CIRCUITS_CLOSED not in world.telemetry.totals
@@ -232,7 +232,7 @@ def opened(world: SubscribedStream, by: Deliverer | None = None) -> None:
     """Two failing keys of the first lane open the circuit."""
     for one in named("a1", "b1"):
         world.put(one)
-    assert world.deliver(by=by).outcome is Outcome.WAITING
+    assert world.deliver(by=by).outcome is LaneOutcome.WAITING
     assert circuit(world).state is CircuitState.OPEN
 
 
@@ -265,7 +265,7 @@ def test_an_event_that_no_attempt_can_mend_fails_no_probe() -> None:
     for one in named("c1", "d1"):
         world.put(one)
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.parked()["c"].state is ParkedState.DEAD
     assert "d1" in world.recorder.ids()
     assert circuit(world).state is CircuitState.CLOSED
@@ -291,7 +291,7 @@ def test_one_lane_probes_and_the_others_wait_and_are_rung_for_the_next_probe() -
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
     before, timers = len(downstream.tried), len(world.timers)
     for each in LANES:
-        assert world.deliver(each).outcome is Outcome.WAITING
+        assert world.deliver(each).outcome is LaneOutcome.WAITING
     assert len(downstream.tried) == before + 1
     assert len(world.timers) >= timers + 2
 
@@ -301,10 +301,10 @@ def test_a_lane_with_nothing_to_try_leaves_the_probe_to_the_next_and_closes_noth
     opened(world)
     downstream.poison.clear()
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
-    assert world.deliver(lane(1), tail=0).outcome is Outcome.DUPLICATE
-    assert world.deliver(lane(1), tail=99).outcome is Outcome.DELIVERED
+    assert world.deliver(lane(1), tail=0).outcome is LaneOutcome.DUPLICATE
+    assert world.deliver(lane(1), tail=99).outcome is LaneOutcome.DELIVERED
     assert circuit(world).state is CircuitState.OPEN
-    assert world.deliver(tail=0).outcome is Outcome.DELIVERED
+    assert world.deliver(tail=0).outcome is LaneOutcome.DELIVERED
     assert circuit(world).state is CircuitState.CLOSED
     assert world.recorder.ids() == ["a1", "b1"]
 
@@ -314,7 +314,7 @@ def test_rings_are_owed_after_a_crash_between_closing_and_ringing(crash: str) ->
     world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
     opened(world)
     world.put(event("x1", key="x"), of=lane(1))
-    assert world.deliver(lane(1)).outcome is Outcome.WAITING
+    assert world.deliver(lane(1)).outcome is LaneOutcome.WAITING
     downstream.poison.clear()
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
     while world.timers.next_due_ms() is not None:  # all other rings are lost

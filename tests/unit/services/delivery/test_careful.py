@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.crashing_handlers import Crashing, again, until_it_drains
 from tests.support.failing_handlers import (
@@ -124,7 +124,7 @@ def test_only_the_event_that_is_attempted_is_written_down(fault: Fault) -> None:
         again(world, 2, by=world.deliverer(faults=faults))
     cursor = world.cursor()
     assert (cursor.sequence, cursor.attempting, cursor.crashes) == (1, True, 0)
-    assert again(world, 3).outcome is Outcome.DELIVERED
+    assert again(world, 3).outcome is LaneOutcome.DELIVERED
     cursor = world.cursor()
     assert (cursor.sequence, cursor.attempting, cursor.crashes) == (3, False, 0)
 
@@ -191,7 +191,7 @@ def test_out_of_time_rings_anew_and_is_no_crash() -> None:
     world.recorder.before = lambda events: world.clock.advance(90)
     for one in named("a1", "b1", "c1"):
         world.put(one)
-    assert again(world, 2).outcome is Outcome.HANDED_BACK
+    assert again(world, 2).outcome is LaneOutcome.HANDED_BACK
     assert world.recorder.ids() == ["a1"]
     cursor = world.cursor()
     assert (cursor.sequence, cursor.attempting, cursor.crashes) == (1, False, 0)
@@ -204,7 +204,7 @@ def test_out_of_time_before_a_retry_is_no_crash_of_it() -> None:
     world.deliver()
     world.recorder.before = lambda events: world.clock.advance(90)
     world.clock.advance(60)
-    assert again(world, 2).outcome is Outcome.HANDED_BACK
+    assert again(world, 2).outcome is LaneOutcome.HANDED_BACK
     assert world.recorder.ids() == ["a1"]
     parked = world.parked()["b"]
     assert (parked.attempting, parked.failure.crashes) == (False, 0)
@@ -218,9 +218,9 @@ def test_out_of_time_forgets_no_crash() -> None:
             again(world, receive_count)
     bell, late = world.bell(), world.clock.now_ms()
     result = world.deliverer().deliver(bell, deadline_ms=late, receive_count=4)
-    assert result.outcome is Outcome.HANDED_BACK
+    assert result.outcome is LaneOutcome.HANDED_BACK
     assert world.cursor().crashes == 2
-    assert again(world, 5).outcome is Outcome.DELIVERED
+    assert again(world, 5).outcome is LaneOutcome.DELIVERED
 
 
 def test_a_careful_lane_of_many_pages_is_handed_back_page_by_page_in_one_moment() -> None:
@@ -258,7 +258,7 @@ def test_a_consumer_that_slept_past_its_visibility_commits_nothing(
     result = world.deliverer().deliver(
         world.bell(), deadline_ms=world.clock.now_ms() + INVOCATION_MS, receive_count=receive_count
     )
-    assert result.outcome in (Outcome.DUPLICATE, Outcome.HANDED_BACK, Outcome.DELIVERED)
+    assert result.outcome in (LaneOutcome.DUPLICATE, LaneOutcome.HANDED_BACK, LaneOutcome.DELIVERED)
     assert states[1][:2] == (3, {"c"})
     assert state()[:2] == states[1][:2]
     failing.times.clear()

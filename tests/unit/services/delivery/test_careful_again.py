@@ -8,7 +8,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, UndecodableRecordError
 from eventfabric.model.event import Event
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
@@ -124,7 +124,7 @@ def test_the_events_of_a_key_are_tried_again_in_one_commit() -> None:
 def test_an_event_that_a_probe_handled_is_committed_before_the_next_of_its_key_is_attempted() -> None:
     failing = Failing({"a1": 99, "b1": 99})
     world = world_of(failing, *named("a1", "a2", "b1"), **FEW, **breaker(parked_keys=2))
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     waited: list[list[int]] = []
     world.recorder.before = lambda events: waited.append(waiting(world, "a"))
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
@@ -183,7 +183,7 @@ def test_a_lane_that_is_handed_back_says_nothing_of_failures_that_are_over() -> 
     world.recorder.before = lambda events: world.clock.advance(10)
     bell = replace(world.bell(), failing_ms=world.clock.now_ms() - 3_600_000, ended=3, again=5)
     result = world.deliverer().deliver(bell, deadline_ms=world.clock.now_ms() + 35_000)
-    assert result.outcome is Outcome.HANDED_BACK
+    assert result.outcome is LaneOutcome.HANDED_BACK
     (message,) = world.queue.receive(10)
     rung = from_body(message.body)
     assert (rung.failing_ms, rung.ended) == (0, 0)

@@ -12,7 +12,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.event import Event
 from eventfabric.model.parked import Parked, ParkedChange
 from eventfabric.ports import Attempt
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.ledger_commit import CommitSize, in_commits, size_of_writes
 from tests.support.failing_handlers import BAD_ORDER, BadOrder, retry
@@ -29,15 +29,15 @@ def test_95_dead_keys_with_thousands_of_waiting_events_each_go_on_and_are_taken_
     world = SubscribedStream(handler=recorder, **retry(permanent=[BAD_ORDER]))
     for number in range(10 * limits.PARKED_PLACES_MAX // 9):
         world.put(*(event(f"{key}-{number}", key=f"k{key}") for key in range(KEYS)))
-    assert world.deliver(time_ms=10**9).outcome is Outcome.DELIVERED
+    assert world.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
     assert {len(one.waiting) for one in world.parked().values()} == {limits.PARKED_PLACES_MAX}
     world.put(event("new", key="k0"))
-    assert world.deliver(time_ms=10**9).outcome is Outcome.DELIVERED
+    assert world.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
 
     world.cloud.replicate()
     away = world.at(AWAY, handler=recorder)
     hand_over(away)
-    assert away.deliver(time_ms=10**9).outcome is Outcome.DUPLICATE
+    assert away.deliver(time_ms=10**9).outcome is LaneOutcome.DUPLICATE
     assert (len(away.parked()), away.cursor().sequence) == (KEYS, world.cursor().sequence)
 
 
@@ -55,7 +55,7 @@ def test_writes_of_several_events_that_are_too_much_for_one_commit_go_in_several
     world = SubscribedStream(handler=Storing(), guarantee="exactly_once")
     world.put(*(event(f"{number}", key=f"k{number}") for number in range(30)))
     faults = Faults()
-    assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+    assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
     assert len(world.recorder.attempts) == 30
     assert faults.count("ledger.commit") == 3
 

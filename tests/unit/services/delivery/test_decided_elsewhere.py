@@ -9,7 +9,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import BatchId, Lane, SequenceNumber
 from eventfabric.model.record import Note, Record, record_at
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.telemetry import Metric
 from tests.support.memory_fabric import AWAY, HOME, LANE, batch_of, event, lane
@@ -46,7 +46,7 @@ def test_a_visit_that_decides_about_one_batch_still_steps_over_those_that_were_d
     put_batch(world, "there", SECOND, OTHER)
     put_batch(world, "there", SECOND, LANE, Note(OTHER, SequenceNumber(0)))
     world.put(event("here"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert (world.recorder.ids(), world.cursor().sequence) == (["here"], 3)
     assert world.telemetry.totals[Metric.COPIES_SETTLED] == 1
     world.deliver(OTHER)
@@ -88,5 +88,5 @@ def test_of_a_noted_batch_no_more_is_handed_out_than_the_subscription_wants() ->
     tail = world.origin_log.tail(LANE)
     record = record_at(tail, LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
     assert world.origin_log.append(record) is None
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert (world.recorder.ids(), world.cursor().sequence) == (["placed"], 2)

@@ -10,7 +10,7 @@ from eventfabric.errors import DivergenceError, UndecodableRecordError
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.record import Record, Tail, chain_of
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -49,7 +49,7 @@ def test_a_run_hands_over_each_event_in_order_and_moves_the_cursor_behind_the_la
     world = SubscribedStream()
     world.put(event("a"), event("b"))
     world.put(event("c"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a", "b", "c"]
     cursor = world.cursor()
     assert (cursor.sequence, cursor.base, cursor.chain) == (3, 3, world.records()[-1].chain)
@@ -71,7 +71,7 @@ def test_a_handled_event_knows_its_place_and_its_attempt() -> None:
 def test_a_lane_run_makes_three_calls_and_a_duplicate_doorbell_one(guarantee: str) -> None:
     world = SubscribedStream(guarantee=guarantee)
     put_each(world, "a", "b", "c")
-    for calls, outcome in ((3, Outcome.DELIVERED), (1, Outcome.DUPLICATE)):
+    for calls, outcome in ((3, LaneOutcome.DELIVERED), (1, LaneOutcome.DUPLICATE)):
         faults = Faults()
         assert world.deliver(by=world.deliverer(faults=faults)).outcome is outcome
         made = [call for call in faults.calls if call not in _BESIDE]
@@ -84,21 +84,21 @@ def test_a_doorbell_for_less_than_was_delivered_is_a_duplicate_and_for_more_is_n
     world = SubscribedStream()
     put_each(world, "a", "b")
     world.deliver()
-    assert world.deliver(tail=1).outcome is Outcome.DUPLICATE
-    assert world.deliver(tail=5).outcome is Outcome.DELIVERED
+    assert world.deliver(tail=1).outcome is LaneOutcome.DUPLICATE
+    assert world.deliver(tail=5).outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a", "b"]
 
 
 def test_another_regions_lane_is_not_touched() -> None:
     world = SubscribedStream()
-    assert world.deliver(lane(0, AWAY), tail=1).outcome is Outcome.NOT_OWNER
+    assert world.deliver(lane(0, AWAY), tail=1).outcome is LaneOutcome.NOT_OWNER
     assert world.faults.calls == ["ledger.standing"] * 2
 
 
 def test_each_page_is_one_read_and_one_commit() -> None:
     world = SubscribedStream()
     put_each(world, *(f"e{number}" for number in range(2 * limits.PAGE_RECORDS_MAX + 5)))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == world.logged_ids()
     assert (world.faults.count("log.read"), world.faults.count("ledger.commit")) == (3, 3)
 
@@ -107,7 +107,7 @@ def test_a_filter_steps_over_other_types_and_still_commits() -> None:
     world = SubscribedStream(types=["paid"])
     world.put(event("a", type="paid"), event("b"))
     world.put(event("c"), event("d"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a"]
     assert world.cursor().sequence == 4
 
@@ -116,9 +116,9 @@ def test_a_lane_of_other_types_only_is_stepped_over_page_by_page_until_the_time_
     world = SubscribedStream(types=["paid"])
     put_each(world, *(f"e{number}" for number in range(limits.PAGE_RECORDS_MAX + 1)))
     result = world.deliver(time_ms=0)
-    assert result.outcome is Outcome.HANDED_BACK
+    assert result.outcome is LaneOutcome.HANDED_BACK
     assert world.cursor().sequence == limits.PAGE_RECORDS_MAX
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
 
 
 def test_a_record_of_other_types_need_not_be_decodable() -> None:
@@ -126,7 +126,7 @@ def test_a_record_of_other_types_need_not_be_decodable() -> None:
     damaged = replace(world.record(world.origin_log.tail(LANE), event("a")), payload=b"\x63nonsense")
     world.origin_log.append(replace(damaged, chain=rechained(world, damaged)))
     world.put(event("b", type="paid"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["b"]
 
 
@@ -142,7 +142,7 @@ def test_a_record_that_cannot_be_decoded_stops_the_lane_before_it_with_nothing_s
     put_each(world, "c")
     for _ in range(2):
         result = world.deliver()
-        assert result.outcome is Outcome.STOPPED
+        assert result.outcome is LaneOutcome.STOPPED
         assert isinstance(result.cause, UndecodableRecordError)
         assert not result.done
         assert world.recorder.ids() == ["a"]
@@ -167,13 +167,13 @@ def test_a_hole_is_waited_for_and_its_own_doorbell_goes_on() -> None:
     missing = world.record(world.origin_log.tail(LANE), event("b"))
     world.put(event("c"), log_lane_tail=missing.tail)
     result = world.deliver()
-    assert result.outcome is Outcome.HOLE
+    assert result.outcome is LaneOutcome.HOLE
     assert result.done
     assert world.recorder.ids() == ["a"]
     assert world.cursor().sequence == 1
     assert world.telemetry.totals[Metric.LANES_WAITING] == 1
     world.origin_log.append(missing)
-    assert world.deliver(tail=2).outcome is Outcome.DELIVERED
+    assert world.deliver(tail=2).outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a", "b", "c"]
 
 
@@ -181,7 +181,7 @@ def test_a_lane_that_begins_with_a_hole_commits_nothing() -> None:
     world = SubscribedStream()
     missing = world.record(world.origin_log.tail(LANE), event("a"))
     world.put(event("b"), log_lane_tail=missing.tail)
-    assert world.deliver().outcome is Outcome.HOLE
+    assert world.deliver().outcome is LaneOutcome.HOLE
     assert world.faults.calls == ["ledger.standing", "ledger.hand_over", "ledger.state", "log.read"]
 
 
@@ -191,7 +191,7 @@ def test_a_record_of_another_chain_stops_the_lane() -> None:
     tail = world.origin_log.tail(LANE)
     world.put(event("forged"), log_lane_tail=replace(tail, chain=Chain(b"!" * 16)))
     result = world.deliver()
-    assert result.outcome is Outcome.STOPPED
+    assert result.outcome is LaneOutcome.STOPPED
     assert isinstance(result.cause, DivergenceError)
     assert world.recorder.ids() == ["a"]
     assert world.cursor().sequence == 1
@@ -218,7 +218,7 @@ def test_at_most_once_commits_first_and_goes_on_after_a_failure() -> None:
 
     world.recorder.before = before
     put_each(world, "a", "b", "c")
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a", "c"]
     # One by itself while nothing is known of how long one takes, then all that there is time for.
     assert cursors == [1, 3, 3]
@@ -231,7 +231,7 @@ def test_out_of_time_commits_what_was_handled_and_says_so(guarantee: str) -> Non
     world.recorder.before = lambda events: world.clock.advance(10)
     put_each(world, "a", "b", "c", "d")
     result = world.deliver(time_ms=25_000)
-    assert (result.outcome, result.done) == (Outcome.HANDED_BACK, True)
+    assert (result.outcome, result.done) == (LaneOutcome.HANDED_BACK, True)
     assert world.recorder.ids() == ["a", "b"]
     assert world.cursor().sequence == 2
     (again,) = world.receive()
@@ -260,7 +260,7 @@ def test_a_hand_back_that_cannot_be_rung_leaves_its_doorbell_to_come_again() -> 
 def test_out_of_time_at_once_commits_and_attempts_nothing_under_at_most_once() -> None:
     world = SubscribedStream(guarantee="at_most_once")
     put_each(world, "a")
-    assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
+    assert world.deliver(time_ms=0).outcome is LaneOutcome.HANDED_BACK
     assert world.recorder.attempts == []
     assert world.cursor().sequence == 0
 
@@ -282,7 +282,7 @@ def test_what_at_most_once_has_no_time_left_for_is_counted_as_dropped() -> None:
     seconds = iter([1.0, 20.0, 1.0, 1.0])
     world.recorder.before = lambda events: world.clock.advance(next(seconds))
     put_each(world, "a", "b", "c", "d", "e")
-    assert world.deliver(time_ms=15_000).outcome is Outcome.DELIVERED
+    assert world.deliver(time_ms=15_000).outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a", "b"]
     assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
 
@@ -292,7 +292,7 @@ def test_of_a_batch_that_at_most_once_has_no_time_for_each_event_is_counted() ->
     seconds = iter([1.0, 20.0])
     world.recorder.before = lambda events: world.clock.advance(next(seconds))
     put_each(world, *"abcdefg")
-    assert world.deliver(time_ms=15_000).outcome is Outcome.DELIVERED
+    assert world.deliver(time_ms=15_000).outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a", "b", "c", "d"]
     assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
 
@@ -303,15 +303,15 @@ def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(gu
     world = SubscribedStream(guarantee=guarantee)
     other = world.deliverer(handler=Recorder(effects=guarantee == "exactly_once"))
     put_each(world, "a", "b")
-    overtaken: list[Outcome] = []
+    overtaken: list[LaneOutcome] = []
 
     def before(events: Sequence[Event]) -> None:
         if not overtaken:
             overtaken.append(world.deliver(by=other).outcome)
 
     world.recorder.before = before
-    assert world.deliver().outcome is Outcome.DUPLICATE
-    assert overtaken == [Outcome.DELIVERED]
+    assert world.deliver().outcome is LaneOutcome.DUPLICATE
+    assert overtaken == [LaneOutcome.DELIVERED]
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
     if guarantee == "exactly_once":
         assert world.effects() == {"a": 1, "b": 1}
@@ -330,7 +330,7 @@ def test_a_run_that_lost_its_race_goes_on_only_with_what_its_region_still_delive
             world.put(event("b"))
 
     world.recorder.before = before
-    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
     assert world.recorder.ids() == ["a"]
     assert world.cursor().sequence == 1
 
@@ -350,7 +350,7 @@ def test_a_lane_that_is_overtaken_again_and_again_is_left_to_its_doorbell() -> N
 
     world.recorder.before = overtake
     result = world.deliver()
-    assert result.outcome is Outcome.CONTENDED
+    assert result.outcome is LaneOutcome.CONTENDED
     assert not result.done
     assert overtaken_at == list(range(limits.LANE_RACES_MAX))
     assert world.telemetry.totals[Metric.COMMITS_LOST] == limits.LANE_RACES_MAX
@@ -372,7 +372,7 @@ def test_a_failed_batch_is_gone_through_one_by_one_so_that_only_who_failed_is_pa
     handler.batch_events_max = 3
     world = SubscribedStream(handler=handler)
     put_each(world, *"abcdefg")
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a", "b", "c", "d", "f", "g"]
     assert set(world.parked()) == {"e"}
     assert world.parked()["e"].failure.attempts == 3

@@ -5,7 +5,7 @@ import pytest
 from eventfabric.limits import TRANSACTION_WRITES_MAX
 from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.memory_fabric import HOME, event
 from tests.support.recording_handler import EFFECTS, add_one
 from tests.support.subscribed_stream import SubscribedStream
@@ -14,7 +14,7 @@ from tests.support.writing_handlers import Writing, each_of_its_key, put_of, ref
 
 def test_events_of_different_keys_commit_together_with_their_writes() -> None:
     world = world_of(Writing(), *each_of_its_key("abc"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.effects() == {"a": 1, "b": 1, "c": 1}
     assert world.faults.count("ledger.commit") == 1
 
@@ -34,7 +34,7 @@ def test_an_event_of_a_key_is_attempted_only_after_the_one_before_is_committed()
 def test_events_that_write_one_item_are_committed_one_by_one() -> None:
     shared = {name: (add_one("shared"),) for name in "abc"}
     world = world_of(Writing(shared), *each_of_its_key("abc"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.effects() == {"shared": 3}
     assert world.cursor().sequence == 3
 
@@ -42,7 +42,7 @@ def test_events_that_write_one_item_are_committed_one_by_one() -> None:
 def test_an_event_that_writes_one_item_twice_is_parked_alone() -> None:
     twice = (add_one("shared"), add_one("shared"))
     world = world_of(Writing({"b": twice}), *each_of_its_key("abc"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert refused(world, "b") == "SameItemTwice"
     assert world.effects() == {"a": 1, "c": 1}
     assert world.cursor().sequence == 3
@@ -59,7 +59,7 @@ def test_an_event_that_writes_one_item_twice_is_parked_alone() -> None:
 )
 def test_a_refused_write_parks_its_event_and_no_other(write: Write, code: str) -> None:
     world = world_of(Writing({"c": (add_one("never"), write)}), *each_of_its_key("abcd"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert refused(world, "c") == code
     assert world.effects() == {"a": 1, "b": 1, "d": 1}
     assert world.cursor().sequence == 4
@@ -77,7 +77,7 @@ def test_writes_that_are_too_large_are_their_events_failure_before_they_are_sent
     writes: list[Write], reason: str
 ) -> None:
     world = world_of(Writing({"c": writes}), *each_of_its_key("abcd"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     failure = world.parked()["c"].failure
     assert failure.error_type == "eventfabric.errors:TransactionTooLargeError"
     assert reason in failure.message
@@ -89,7 +89,7 @@ def test_a_full_transaction_is_committed_before_the_next_event_is_added() -> Non
     half = TRANSACTION_WRITES_MAX // 2
     writes = {name: [add_one(f"{name}{n}") for n in range(half)] for name in "abc"}
     world = world_of(Writing(writes), *each_of_its_key("abc"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert len(world.effects()) == 3 * half
     assert world.faults.count("ledger.commit") == 2
 
@@ -100,14 +100,14 @@ def test_one_event_may_fill_a_transaction_and_no_more() -> None:
         "b": [add_one(f"b{n}") for n in range(TRANSACTION_WRITES_MAX + 1)],
     }
     world = world_of(Writing(writes), *each_of_its_key("ab"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert "found 99 actions, allowed: at most 98" in world.parked()["b"].failure.message
     assert len(world.effects()) == TRANSACTION_WRITES_MAX
 
 
 def test_events_without_writes_move_the_cursor_in_a_plain_commit() -> None:
     world = world_of(Writing({"a": (), "b": ()}), *each_of_its_key("ab"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.cursor().sequence == 2
 
 
@@ -117,7 +117,7 @@ def test_a_failing_handler_keeps_the_writes_of_the_events_beside_it() -> None:
             raise KeyError(one.id)
 
     world = world_of(Writing(watch=fail_at_c), *each_of_its_key("abcd"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.parked()["c"].failure.error_type == "builtins:KeyError"
     assert world.effects() == {"a": 1, "b": 1, "d": 1}
 
@@ -126,7 +126,7 @@ def test_a_filtered_tail_is_stepped_over_in_the_commit_of_the_events_before_it()
     world = SubscribedStream(guarantee="exactly_once", handler=Writing(), types=["placed"])
     for one in (event("a"), event("b", type="other"), event("c", type="other")):
         world.put(one)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.effects() == {"a": 1}
     assert (world.cursor().sequence, world.cursor().version) == (3, 1)
 
@@ -144,7 +144,7 @@ def test_a_batch_with_more_writes_than_a_commit_holds_is_gone_through_one_by_one
     handler = Writing()
     handler.batch_events_max = 1_000
     world = world_of(handler, *each_of_its_key([f"e{number}" for number in range(150)]))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.effects() == {f"e{number}": 1 for number in range(150)}
 
 
@@ -152,5 +152,5 @@ def test_a_batch_of_one_key_that_updates_one_row_is_gone_through_one_by_one() ->
     handler = Writing({name: (add_one("row"),) for name in "abc"})
     handler.batch_events_max = 3
     world = world_of(handler, event("a"), event("b"), event("c"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.effects() == {"row": 3}

@@ -12,7 +12,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedChange, ParkedState
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.deliver import Deliverer
-from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE
 from tests.support.crashing_handlers import Crashing
@@ -41,7 +41,7 @@ def test_a_commit_that_fails_for_a_moment_is_made_again_and_no_event_is_handed_o
     world = world_of(Failing({}), *named("a1", "b1"), guarantee=guarantee)
     faults = Faults(nth(1, fault, name="ledger.commit"))
     before_ms = world.clock.now_ms()
-    assert run(world, world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+    assert run(world, world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a1", "b1"]
     assert world.cursor().sequence == 2
     assert world.clock.now_ms() - before_ms <= 1000
@@ -191,7 +191,7 @@ def test_a_subscription_paused_between_a_lost_race_and_the_next_try_is_not_tried
         return None
 
     result = run(world, world.deliverer(faults=Faults(lose_and_pause)))
-    assert result.outcome is Outcome.WAITING
+    assert result.outcome is LaneOutcome.WAITING
     assert world.recorder.ids() == ["a1", "b1"]
 
 

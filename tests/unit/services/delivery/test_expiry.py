@@ -8,7 +8,7 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.expiry import DAY_SECONDS, DAYS, aged_world, expire, reconciled
@@ -100,7 +100,7 @@ class TestAfter:
         assert expire(world) == 3
         for _ in range(2):
             result = world.deliver()
-            assert result.outcome is Outcome.STOPPED
+            assert result.outcome is LaneOutcome.STOPPED
             assert isinstance(result.cause, ExpiredUnreadError)
             assert result.cause.sequence == 1
             assert result.cause.reason == TextWith("before 3", "2 events", "expired")
@@ -165,7 +165,7 @@ class TestAfter:
         world = aged_world(on_expired="skip")
         for sequence in (1, 2):
             world.table.write("Delete", {"Key": {"pk": {"S": str(LANE)}, "sk": {"N": str(sequence)}}})
-        assert world.deliver().outcome is Outcome.HOLE
+        assert world.deliver().outcome is LaneOutcome.HOLE
         assert FindingKind.HOLE in reconciled(world, repair=False)
         assert world.cursor().sequence == 1
 
@@ -180,7 +180,7 @@ class TestAfter:
         world.put(event("a2"))
         late = world.put(event("a3"))
         assert away.log.append(late) is None
-        assert away.deliver().outcome is Outcome.HOLE
+        assert away.deliver().outcome is LaneOutcome.HOLE
         world.cloud.heal(HOME)
         world.cloud.replicate()
         away.deliver()
@@ -202,5 +202,5 @@ class TestAfter:
         other = lane(1)
         world.put(event("c1", key="c"), of=other)
         world.deliver()
-        assert world.deliver(other).outcome is Outcome.DELIVERED
+        assert world.deliver(other).outcome is LaneOutcome.DELIVERED
         assert world.recorder.ids() == ["a1", "c1"]

@@ -11,7 +11,7 @@ from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire.keys import record_key
 from tests.support.expiry import DAY_SECONDS, DAYS, reconciled
@@ -40,7 +40,7 @@ def test_the_origin_knows_at_once_that_what_is_missing_has_expired() -> None:
     world = old_world()
     gone(world, 1)
     result = world.deliver()
-    assert result.outcome is Outcome.STOPPED
+    assert result.outcome is LaneOutcome.STOPPED
     assert isinstance(result.cause, ExpiredUnreadError)
     assert world.telemetry.totals[Metric.LANES_STOPPED] == 1
     assert Metric.EVENTS_EXPIRED not in world.telemetry.totals
@@ -50,7 +50,7 @@ def test_after_a_skip_the_cursor_knows_nothing_of_what_was_before() -> None:
     world = old_world(on_expired="skip")
     gone(world, 0, 1)
     before = world.cursor()
-    assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
+    assert world.deliver(time_ms=0).outcome is LaneOutcome.HANDED_BACK
     skipped = replace(
         before,
         sequence=SequenceNumber(2),
@@ -59,7 +59,7 @@ def test_after_a_skip_the_cursor_knows_nothing_of_what_was_before() -> None:
         version=before.version + 1,
     )
     assert world.cursor() == skipped
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a1", "b1"]
     assert world.cursor().chain == world.records()[-1].chain
 
@@ -91,9 +91,9 @@ def test_what_is_old_and_still_here_is_delivered_even_to_who_had_no_time_for_it_
     world.put(*named("a1"))
     world.clock.advance((DAYS + 1) * DAY_SECONDS)
     world.put(*named("b1"))
-    assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
+    assert world.deliver(time_ms=0).outcome is LaneOutcome.HANDED_BACK
     assert world.cursor() == START
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a1", "b1"]
     assert (world.cursor().sequence, world.cursor().began) == (2, 0)
 
@@ -105,7 +105,7 @@ def test_a_lane_that_was_never_begun_begins_with_the_oldest_that_is_kept_and_cou
     world.clock.advance((DAYS + 1) * DAY_SECONDS)
     world.put(*named("b1"))
     gone(world, 0)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["b1"]
     assert (world.cursor().sequence, world.cursor().began) == (3, 2)
     assert Metric.EVENTS_EXPIRED not in world.telemetry.totals
@@ -121,7 +121,7 @@ def test_what_is_lost_between_records_that_are_kept_has_not_expired(on_expired: 
         world.put(*named(name))
     world.cloud.replicate()
     gone(world, 1, 2)  # in this Region alone, on both sides of the cursor
-    assert world.deliver().outcome is Outcome.HOLE
+    assert world.deliver().outcome is LaneOutcome.HOLE
     assert Metric.EVENTS_EXPIRED not in world.telemetry.totals
     reconciled(world)
     world.deliver()
@@ -137,7 +137,7 @@ def test_a_lane_begins_before_what_is_lost_behind_records_that_are_kept() -> Non
     world.put(*named("a2"))
     world.cloud.replicate()
     gone(world, 1)
-    assert world.deliver().outcome is Outcome.HOLE
+    assert world.deliver().outcome is LaneOutcome.HOLE
     reconciled(world)
     world.deliver()
     assert world.recorder.ids() == ["a1", "a2"]

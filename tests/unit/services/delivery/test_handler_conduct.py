@@ -15,7 +15,7 @@ from eventfabric.model.commit import Write
 from eventfabric.ports import Attempt
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.subscriber import SubscriberHandler
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.wire.item_size import item_bytes
 from tests.support.failing_handlers import retry
@@ -72,7 +72,7 @@ def test_an_exit_in_a_handler_keeps_the_events_beside_it() -> None:
     world = SubscribedStream(handler=handler_of(handle))
     for name in "abc":
         world.put(event(name, key=name))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert list(world.parked()) == ["b"]
     assert world.cursor().sequence == 3
 
@@ -351,6 +351,6 @@ class Speechless(Exception):
 def test_what_an_error_says_is_stored_whatever_it_says(error: BaseException, said: str) -> None:
     world = SubscribedStream(handler=handler_of(raising(error)), **retry(attempts=1))
     world.put(event("1"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     (parked,) = world.parked().values()
     assert said in parked.failure.message

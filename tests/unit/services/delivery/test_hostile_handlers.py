@@ -8,7 +8,7 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.subscriber import SubscriberHandler, subscriber
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.failing_handlers import retry
 from tests.support.memory_fabric import event
 from tests.support.subscribed_stream import SubscribedStream
@@ -124,7 +124,7 @@ def test_whatever_a_handler_raises_is_an_ordinary_failure_of_its_event(
             raise make()
 
     world = world_with(handle)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert tried == ["b0", "a1", "a1", "b1"]
     (parked,) = world.parked().values()
     assert (parked.state, parked.failure.attempts, parked.failure.crashes) == (ParkedState.RETRYING, 2, 0)
@@ -139,7 +139,7 @@ def test_where_nobody_has_a_keyboard_an_interrupt_is_a_failure_too(kind: type[Ba
 
     world = world_with(handle)
     world.handler = SubscriberHandler(handle, clock=world.clock, transactional=False, has_keyboard=False)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert list(world.parked()) == ["bad"]
 
 
@@ -153,7 +153,7 @@ def test_a_payloads_type_or_a_returned_value_that_exits_is_a_failure() -> None:
             raise SystemExit
 
     world = world_with(lambda event, delivery: Exiting() if event.key == "bad" else None)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert list(world.parked()) == ["bad"]
 
 
@@ -193,7 +193,7 @@ class TestWhatAHandlerDoesToItsEvent:
     )
     def test_no_later_attempt_sees_it(self, change: Callable[[Event], None], concurrency: int) -> None:
         world, seen = self.seen_by(change, concurrency=concurrency)
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         none: dict[str, object] = {}
         a1, b0, b1 = ("a1", "bad", none), ("b0", "good", none), ("b1", "good", none)
         assert sorted(map(str, seen)) == sorted(map(str, [a1, a1, b0, b1]))
@@ -217,7 +217,7 @@ class TestWhatAHandlerDoesToItsEvent:
                 raise ValueError("x")
 
         world = world_with(handle)
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert seen == [["b0", "a1", "b1"], ["b0"], ["a1"], ["b1"]]
         assert world.cursor().sequence == 3
 
@@ -232,7 +232,7 @@ class TestWhatAHandlerDoesToItsEvent:
             event.key = "bad"  # its lane must not take it for one that waits behind the failure
 
         world = world_with(handle, immediate=0, concurrency=4)
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert sorted(map(str, seen)) == ["a1", "b0", "b1"]
         (parked,) = world.parked().values()
         assert [place.sequence for place in parked.waiting] == [1]

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.wire.keys import Item, is_parked, ledger_region_and_kind, record_key
 from tests.support.expiry import DAY_SECONDS, expire, reconciled
@@ -82,7 +82,7 @@ def test_a_dead_letter_older_than_the_retention_stops_nothing_though_its_key_is_
     assert away.cursor().epoch == 1
     world.put(*named("c1"))
     world.cloud.replicate()
-    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["c1"]
     assert away.parked()["a"].state is ParkedState.DEAD
     discard_all(away)
@@ -268,7 +268,7 @@ def test_a_key_that_is_neither_here_nor_in_the_log_any_more_is_a_dead_letter_and
     away = taken_over(world)
     world.put(event("b4", key="b"))
     world.cloud.replicate()
-    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["b4"]
     (letter,) = letters_of(away).find()
     assert (letter.parked.failure.error_type, letter.parked.first.sequence) == (EXPIRED, 0)
@@ -288,7 +288,7 @@ def test_nothing_counts_as_expired_that_may_still_come() -> None:
     first = away.table.items[0]
     away.table.write("Delete", {"Key": record_key(LANE, 0)})
     hand_over(away)
-    assert away.deliver().outcome is Outcome.HOLE
+    assert away.deliver().outcome is LaneOutcome.HOLE
     away.table.write("Put", {"Item": first})
     away.deliver()
     assert away.recorder.ids()[0] == "a1"

@@ -7,7 +7,7 @@ import pytest
 from eventfabric.model.cursor import START, digest_of
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes, key_parking_id
 from eventfabric.model.roster import Roster, digest_of_id, packed_dead, unpacked_dead
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import cursor_item, parked_item
 from eventfabric.wire.item_size import item_bytes
@@ -54,7 +54,7 @@ def test_a_doorbell_reads_no_dead_key_that_does_not_concern_it(durability: str) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "query", metered)
-        assert world.deliver(by=world.deliverer(faults=faults), tail=1_001).outcome is Outcome.DELIVERED
+        assert world.deliver(by=world.deliverer(faults=faults), tail=1_001).outcome is LaneOutcome.DELIVERED
     assert 0 < sum(read) < 8 * 1024  # four read units; each of the dead keys has some KB
     assert faults.count("ledger.look_up") == 0
     assert world.recorder.ids() == ["a1"]
@@ -64,7 +64,7 @@ def test_a_doorbell_reads_no_dead_key_that_does_not_concern_it(durability: str) 
 def test_an_event_of_a_dead_key_waits_there_with_one_key_read() -> None:
     world, faults = with_dead(20), Faults()
     world.put(event("late", key="k7"), event("other", key="k7"), event("new", key="new"))
-    assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+    assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
     assert [place.sequence for place in world.parked()["k7"].waiting] == [7, 20, 21]
     assert faults.count("ledger.look_up") == 1
     assert world.recorder.ids() == ["new"]
@@ -145,10 +145,10 @@ def test_a_key_that_no_cursor_names_is_found_where_one_of_its_events_is_to_be_pa
     item = parked_item.to_item(world.key_of(LANE), HOME, forgotten, token=bytes(16))
     world.cloud.regions[HOME].table(world.topology.ledger_of("orders").name).write("Put", {"Item": item})
     world.put(*named("b1"))
-    assert world.deliver(tail=2).outcome is Outcome.DELIVERED
+    assert world.deliver(tail=2).outcome is LaneOutcome.DELIVERED
     assert waiting(world, "a") == [0]
     world.put(*named("a2"))
-    assert world.deliver(tail=3).outcome is Outcome.DELIVERED
+    assert world.deliver(tail=3).outcome is LaneOutcome.DELIVERED
     assert waiting(world, "a") == [0, 2]
     assert world.cursor().sequence == 3
     assert world.recorder.ids() == ["a1", "b1"]

@@ -5,7 +5,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, ParkedFullError, UndecodablePayloadError
 from eventfabric.limits import LATE_AFTER_SECONDS
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.crashing_handlers import Crashing, again
@@ -133,7 +133,7 @@ def test_a_lane_that_halts_since_too_much_is_parked_says_how_much(monkeypatch: p
     told = record_telemetry(world)
     result = world.deliver()
     assert isinstance(result.cause, ParkedFullError)
-    assert (result.outcome, str(result.cause)) == (Outcome.STOPPED, TextWith(LANE, "parked 1 keys"))
+    assert (result.outcome, str(result.cause)) == (LaneOutcome.STOPPED, TextWith(LANE, "parked 1 keys"))
     assert told.totals[Metric.LANES_STOPPED] == 1
 
 
@@ -144,7 +144,7 @@ def test_what_opens_the_circuit_of_a_key_whose_attempts_are_used_up_is_logged() 
     by = world.deliverer()
     world.deliver(by=by)
     world.clock.advance(60)
-    assert world.deliver(tail=0, by=by).outcome is Outcome.WAITING
+    assert world.deliver(tail=0, by=by).outcome is LaneOutcome.WAITING
     (opened,) = told.lines_of(LogEvent.CIRCUIT_OPENED)
     assert opened == {"reason": f"nothing succeeds; last {BAD_ORDER}"}
     assert told.lines_of(LogEvent.DEAD_LETTER) == []

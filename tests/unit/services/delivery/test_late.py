@@ -13,7 +13,7 @@ from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.subscriber import SubscriberHandler
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.clock import MemoryClock
@@ -92,7 +92,7 @@ def test_events_of_a_batch_are_handed_out_one_by_one_where_some_are_late(batch: 
 
 def test_dead_letter_sets_late_events_aside_for_somebody_and_nothing_else() -> None:
     away = lost_and_back(on_late="dead_letter")
-    assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert away.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
     assert sorted(late_of(away)) == ["a0", "a2", "b2", "c1"]
     letters = Operations(away.topology, AWAY, away.ports()).dead_letters(SUBSCRIPTION)
     found = {letter.parked.key: letter for letter in letters.find()}
@@ -204,7 +204,7 @@ class TestNotLate:
 
     def test_one_of_a_type_that_the_subscription_does_not_want(self) -> None:
         away = lost_and_back(types=["paid"])
-        assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
+        assert away.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
         assert away.recorder.events == []
 
     def test_a_replay(self) -> None:

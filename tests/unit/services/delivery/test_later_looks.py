@@ -9,7 +9,7 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import LogEvent
 from eventfabric.testing.memory.faults import Faults
@@ -97,7 +97,7 @@ def test_of_a_record_that_was_handed_out_in_part_only_that_part_counts() -> None
     log = away.cloud.log(STREAM, AWAY)
     assert log.append(away.record(log.tail(of), event("a2", key="a"), event("b2", key="b"), of=of)) is None
     away.recorder.before = lambda events: away.clock.advance(10)
-    assert away.deliver(of, time_ms=5_000).outcome is Outcome.HANDED_BACK
+    assert away.deliver(of, time_ms=5_000).outcome is LaneOutcome.HANDED_BACK
     assert away.cursor(of).sequence == 1
     home_is_back(away)
     away.deliver(lane(0))
@@ -127,7 +127,7 @@ def test_records_that_were_handed_out_elsewhere_and_are_not_here_yet_hold_nothin
         if link.source.name == world.topology.ledger.name:
             link.pass_on()
     world.clock.advance(LATE_AFTER_SECONDS + 1)
-    assert world.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert world.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
     assert late_of(world) == {"a1": "a2", "b1": None}
 
 
@@ -187,14 +187,14 @@ def spoil_first(away: SubscribedStream, **fields: Any) -> None:
 def test_a_record_of_the_other_lane_that_cannot_be_unpacked_hides_nothing_but_its_own_events() -> None:
     away = lost_and_back()
     spoil_first(away, d={"B": b"spoiled"})
-    assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert away.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
     assert late_of(away) == {"a0": None, "a2": None, "b2": None, "a1": None, "b1": "b2", "c1": None}
 
 
 def test_where_it_cannot_be_found_out_what_came_later_that_is_logged_and_holds_up_nothing() -> None:
     away = lost_and_back()
     spoil_first(away, h={"N": str(2**64)})
-    assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert away.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
     assert {"a1", "b1", "c1"} <= set(late_of(away))
     assert LogEvent.LATE_UNKNOWN in away.telemetry.told
 
@@ -206,7 +206,7 @@ def test_a_state_of_the_other_lane_that_cannot_be_read_holds_up_no_event_of_this
     item = ledger.get(cursor_key(key, AWAY), consistent=True)
     assert item is not None
     ledger.write("Put", {"Item": {**item, "s": {"N": str(2**64)}}})
-    assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert away.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
     assert {"a1", "b1", "c1"} <= set(late_of(away))
     assert LogEvent.LATE_UNKNOWN in away.telemetry.told
 
@@ -217,5 +217,5 @@ def test_old_pages_without_a_wanted_event_between_others_are_gone_through_like_t
         for number in range(PAGE_RECORDS_MAX):
             world.put(event(f"{page}.{number}", type=type))
     world.clock.advance(LATE_AFTER_SECONDS + 60)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.cursor().sequence == 3 * PAGE_RECORDS_MAX

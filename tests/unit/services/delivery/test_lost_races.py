@@ -10,7 +10,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import Note, record_at
-from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.telemetry import Metric
 from tests.support.crashing_handlers import again
 from tests.support.dead_letters import overtaken
@@ -39,7 +39,7 @@ def test_who_decides_second_about_a_noted_batch_takes_what_was_decided() -> None
     assert log.append(record) is None
     other = away.deliverer()
     by = away.deliverer(faults=overtaken(1, by=lambda: away.deliver(of, by=other)))
-    assert away.deliver(of, by=by) == LaneResult(Outcome.DUPLICATE)
+    assert away.deliver(of, by=by) == LaneResult(LaneOutcome.DUPLICATE)
     assert away.recorder.ids() == ["a"]
     assert away.telemetry.totals[Metric.COPIES_SETTLED] == 1
     assert away.telemetry.totals[Metric.COMMITS_LOST] == 1
@@ -49,7 +49,7 @@ def test_expired_events_are_skipped_and_counted_once_though_two_come_to_them() -
     world = aged_world(on_expired="skip")
     world.clock.advance(2.5 * DAY_SECONDS)
     expire(world)
-    assert beaten(world) == LaneResult(Outcome.DUPLICATE)
+    assert beaten(world) == LaneResult(LaneOutcome.DUPLICATE)
     assert world.recorder.ids() == ["a1", "b1"]
     assert world.telemetry.totals[Metric.EVENTS_EXPIRED] == 2
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
@@ -65,7 +65,7 @@ def test_a_probe_whose_commit_is_lost_goes_on_as_a_probe() -> None:
         failing.times["a1"] = 9
         world.ledger.commit(world.key_of(LANE), world.cursor(), world.cursor())
 
-    assert world.deliver(by=world.deliverer(faults=overtaken(1, by=moved))).outcome is Outcome.WAITING
+    assert world.deliver(by=world.deliverer(faults=overtaken(1, by=moved))).outcome is LaneOutcome.WAITING
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
     assert failing.tried == ["a1", "a1"]
 
@@ -74,7 +74,7 @@ def test_at_most_once_attempts_nothing_that_another_has_taken() -> None:
     world = SubscribedStream(guarantee="at_most_once")
     for one in named("a1", "b1"):
         world.put(one)
-    assert beaten(world) == LaneResult(Outcome.DUPLICATE)
+    assert beaten(world) == LaneResult(LaneOutcome.DUPLICATE)
     assert world.recorder.ids() == ["a1", "b1"]
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
 
@@ -84,7 +84,7 @@ def test_a_parked_key_that_another_has_freed_is_no_failure_of_its_event(guarante
     world = world_of(Failing({"a1": 1}), *named("a1"), guarantee=guarantee, **FEW)
     world.deliver()
     world.clock.advance(60)
-    assert beaten(world, tail=0) == LaneResult(Outcome.DUPLICATE)
+    assert beaten(world, tail=0) == LaneResult(LaneOutcome.DUPLICATE)
     assert world.parked() == {}
     assert world.telemetry.totals[Metric.EVENTS_FAILED] == 1
     assert world.telemetry.totals[Metric.KEYS_FREED] == 1
@@ -100,7 +100,7 @@ def test_nor_is_it_freed_by_who_failed_at_it_meanwhile() -> None:
     world.clock.advance(60)
     other = world.deliverer(handler=Recorder())
     faults = overtaken(1, by=lambda: world.deliver(by=other, tail=0))
-    assert world.deliver(by=world.deliverer(faults=faults), tail=0) == LaneResult(Outcome.DUPLICATE)
+    assert world.deliver(by=world.deliverer(faults=faults), tail=0) == LaneResult(LaneOutcome.DUPLICATE)
     assert (world.parked(), failing.tried) == ({}, ["a1", "a1"])
 
 
@@ -111,7 +111,7 @@ def test_a_refused_write_of_a_parked_event_is_one_more_failed_attempt_of_it() ->
     world.deliver()
     for attempts in (2, 3):
         world.clock.advance(60)
-        assert world.deliver(tail=0).outcome is Outcome.DELIVERED
+        assert world.deliver(tail=0).outcome is LaneOutcome.DELIVERED
         (parked,) = world.parked().values()
         assert parked.failure.attempts == attempts
         assert parked.failure.message.startswith("ConditionalCheckFailed: ")

@@ -11,7 +11,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import BatchId, Region, SequenceNumber
 from eventfabric.model.record import Note, Record, record_at
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.notes import settle_notes
 from tests.support.memory_fabric import AWAY, HOME, LANE, batch_of, event, lane
 from tests.support.subscribed_stream import SubscribedStream
@@ -137,5 +137,5 @@ def test_whether_the_first_copy_is_here_is_asked_of_its_place_and_not_of_what_st
     away = world.at(AWAY)
     spoilt = {"pk": {"S": str(LANE)}, "sk": {"N": "4000000"}, "junk": {"S": "?"}}
     world.cloud.log_table(world.stream.name, AWAY).write("Put", {"Item": spoilt})
-    assert away.deliver(NOTED_LANE).outcome is Outcome.DELIVERED
+    assert away.deliver(NOTED_LANE).outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["a"]

@@ -10,7 +10,7 @@ from eventfabric.errors import ChangedDeliverError, FailoverError, OutcomeUnknow
 from eventfabric.model.identity import Region
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.operations.failover import Failover
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -67,7 +67,7 @@ def test_another_region_in_the_definition_hands_nothing_out_again(
     world.put(*named("n1"))
     world.cloud.replicate()
     away = world.at(AWAY)
-    assert away.deliver().outcome is Outcome.NOT_OWNER
+    assert away.deliver().outcome is LaneOutcome.NOT_OWNER
     world.deliver()
     assert (away.recorder.ids(), world.recorder.ids()) == ([], ["a1", "b1", "c1", "n1"])
     assert dead_letters(world, HOME) == letters
@@ -85,7 +85,7 @@ def test_a_handover_then_moves_the_lanes_with_their_cursors_and_dead_letters() -
     world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
     away = world.at(AWAY)
     away.deliver()
-    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
     assert away.recorder.ids() == ["n1"]
     assert dead_letters(world, AWAY) == [f"{LANE}@1"]
 
@@ -95,13 +95,13 @@ def test_while_the_definitions_differ_one_region_delivers() -> None:
     world.put(event("a1"))
     away = world.at(AWAY)
     away.topology = topology(deliver="one", region=AWAY)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     # The note of HOME's first delivery is not replicated, and AWAY, which has the new definition, asks.
     for link in world.cloud.links:
         if link.source.name == world.stream.table.name:
             link.pass_on()
     world.clock.advance(1)
-    assert away.deliver().outcome is Outcome.NOT_OWNER
+    assert away.deliver().outcome is LaneOutcome.NOT_OWNER
     assert (world.recorder.ids(), away.recorder.ids()) == (["a1"], [])
 
 
@@ -131,7 +131,7 @@ def test_lanes_that_one_region_delivers_are_not_delivered_everywhere_all_at_once
     world.topology = topology(durability=durability, deliver="everywhere")
     for there in (world, world.at(AWAY)):
         result = there.deliver()
-        assert (result.outcome, type(result.cause)) == (Outcome.STOPPED, ChangedDeliverError)
+        assert (result.outcome, type(result.cause)) == (LaneOutcome.STOPPED, ChangedDeliverError)
     assert world.recorder.ids() == ["a1"]
 
 
@@ -165,7 +165,7 @@ def test_a_note_whose_reply_is_lost_stands_and_is_found() -> None:
     faults = Faults(nth(1, Fault.LOST_REPLY, name="ledger.hand_over"))
     with pytest.raises(OutcomeUnknownError):
         world.deliver(by=world.deliverer(faults=faults))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a1"]
 
 

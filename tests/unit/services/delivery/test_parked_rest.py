@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Parked, ParkedState, Place, Rest
 from eventfabric.model.proof import ExceptionKind
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.wire import parked_item
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import record_key
@@ -70,7 +70,7 @@ def test_events_that_come_to_wait_unlisted_change_nothing_that_is_stored() -> No
     before = world.parked()["a"]
     world.clock.advance(limits.TORN_READ_DOUBT_SECONDS)
     world.put(*named("a7", "a8"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.parked()["a"] == before
 
 
@@ -81,7 +81,7 @@ def test_they_write_their_key_once_a_visit_where_the_cursor_is_so_new_that_it_ma
     before = world.parked()["a"]
     world.put(*named("a7", "a8"))
     world.put(*named("a9"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.parked()["a"] == replace(before, version=before.version + 1)
 
 
@@ -105,7 +105,7 @@ def test_one_visit_reads_a_bounded_part_and_the_next_goes_on(monkeypatch: pytest
     monkeypatch.setattr(limits, "WAITING_RECORDS_MAX", 2)
     dead_letters(world).redrive(the_dead_letter(world))
     world.put(*named("c1"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     parked = world.parked()["a"]
     assert (parked.waiting, parked.state) == ((), ParkedState.RETRYING)
     assert of_key_a(world) == ["a0", "a1", "a2"]

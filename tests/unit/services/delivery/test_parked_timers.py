@@ -11,7 +11,7 @@ from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.record import Note, record_at
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body
@@ -53,13 +53,13 @@ def test_dead_keys_are_none_of_the_parked_keys_that_look_like_an_outage() -> Non
     errors = {"a1": UndecodablePayloadError, "b1": BadOrder}
     failing = Failing({"a1": 99, "b1": 99}, lambda name: errors[name](name))
     world = world_of(failing, *named("a1", "b1"), **breaker(parked_keys=2))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert circuit(world).state is CircuitState.CLOSED
 
 
 def test_a_lane_that_failed_lets_the_others_probe_first() -> None:
     world = world_of(Failing({"a1": 99, "b1": 99}), *named("a1", "b1"), **FEW, **breaker(parked_keys=2))
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     probe_ms = circuit(world).probe_ms
     world.clock.advance(limits.TIMER_DELAY_SECONDS_MAX)
     rung = [from_body(body).again for body in iter(world.timers.take, None)]
@@ -77,7 +77,7 @@ def test_what_waits_already_waits_once_when_a_failed_batch_is_gone_through_again
     world.deliver()
     for one in named("b1", "a2", "c1"):
         world.put(one)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert (waiting(world, "a"), waiting(world, "c"), world.recorder.ids()) == ([0, 2], [3], ["b1"])
 
 
@@ -147,6 +147,6 @@ def test_each_batch_that_was_decided_about_is_counted() -> None:
         noted = replace(batch, note=Note(LANE, SequenceNumber(number)))
         record = record_at(log.tail(of), of, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
         assert log.append(record) is None
-    assert away.deliver(of).outcome is Outcome.DELIVERED
+    assert away.deliver(of).outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["a0", "a1"]
     assert away.telemetry.totals[Metric.COPIES_SETTLED] == 2

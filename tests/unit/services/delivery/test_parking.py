@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.errors import ParkedFullError, PortError, UndecodablePayloadError, UndecodableRecordError
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.wire.keys import record_key
@@ -35,7 +35,7 @@ from tests.support.subscribed_stream import SubscribedStream, topology
 
 def test_a_failing_event_parks_its_key_and_the_other_keys_of_the_lane_go_on() -> None:
     world = world_of(Failing({"a1": 99}), *named("a1", "b1", "a2", "c1", "a3", "b2"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["b1", "c1", "b2"]
     assert waiting(world, "a") == [0, 2, 4]
     assert set(world.parked()) == {"a"}
@@ -218,18 +218,18 @@ def test_a_key_that_a_twin_frees_while_an_event_is_added_costs_the_commit_and_no
     for one in named("b1", "a2"):
         world.put(one)
     twin = world.deliverer()
-    overtaken: list[Outcome] = []
+    overtaken: list[LaneOutcome] = []
 
     def overtake(events: Sequence[Event]) -> None:
         if events[0].id == "b1" and not overtaken:
-            overtaken.append(Outcome.CONTENDED)
+            overtaken.append(LaneOutcome.CONTENDED)
             failing.times.clear()
             world.clock.advance(60)
             overtaken.append(world.deliver(tail=0, by=twin).outcome)
         failing(events)
 
     world.recorder.before = overtake
-    assert world.deliver().outcome in (Outcome.DELIVERED, Outcome.DUPLICATE)
+    assert world.deliver().outcome in (LaneOutcome.DELIVERED, LaneOutcome.DUPLICATE)
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
     world.deliver_all()
     assert world.parked() == {}
@@ -262,7 +262,7 @@ def test_a_key_with_more_waiting_events_than_it_lists_goes_on_and_holds_up_no_ot
     failing = Failing({"a1": 99})
     world = world_of(failing, *named("a1", "a2", "b1", "a3", "c1"), batch_events_max=batch_events_max)
     for _ in range(2):
-        assert world.deliver().outcome in (Outcome.DELIVERED, Outcome.DUPLICATE)
+        assert world.deliver().outcome in (LaneOutcome.DELIVERED, LaneOutcome.DUPLICATE)
         assert (world.cursor().sequence, waiting(world, "a")) == (5, [0, 1])
         assert {"b1", "c1"} <= set(world.recorder.ids())
     failing.times.clear()
@@ -338,7 +338,7 @@ def test_what_waits_is_not_committed_before_the_cursor_passed_it(guarantee: str)
     world.deliver()
     for one in named("b1", "a2", "c1"):
         world.put(one)
-    assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
+    assert world.deliver(time_ms=0).outcome is LaneOutcome.HANDED_BACK
     assert world.cursor().sequence == 1
     assert waiting(world, "a") == [0]
     failing.times.clear()
@@ -354,7 +354,7 @@ def test_a_refused_write_that_opens_the_circuit_passes_over_nothing_that_was_han
     world.cloud.regions[HOME].table(EFFECTS).write("Put", {"TableName": EFFECTS, "Item": row})
     for one in named("a1", "b1", "c1", "b2"):
         world.put(one)
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     assert world.cursor().sequence == 1
     drained(world)
     assert world.effects() == {"b1": 1, "c1": 1, "b2": 1}

@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Chain
-from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.doorbell import from_body
@@ -56,7 +56,7 @@ End = Callable[[SubscribedStream], None]
 def probing(failing: Failing, end: End) -> SubscribedStream:
     """a1 and b1 opened the circuit; the lane's log ends so; a probe is due."""
     world = world_of(failing, *named("a1", "b1"), **FEW, **breaker(parked_keys=2), retention_days=DAYS)
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     end(world)
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
     failing.tried.clear()
@@ -67,9 +67,9 @@ def probing(failing: Failing, end: End) -> SubscribedStream:
 def test_the_keys_that_failed_are_tried_and_what_is_handled_of_them_closes_the_circuit(end: End) -> None:
     failing = Failing({"a1": 1, "b1": 1})
     world = probing(failing, end)
-    outcomes: dict[End, Outcome] = {nothing: Outcome.DELIVERED, hole: Outcome.HOLE}
+    outcomes: dict[End, LaneOutcome] = {nothing: LaneOutcome.DELIVERED, hole: LaneOutcome.HOLE}
     result = world.deliver(tail=9)
-    assert result.outcome is outcomes.get(end, Outcome.STOPPED)
+    assert result.outcome is outcomes.get(end, LaneOutcome.STOPPED)
     assert (result.cause is None) is (end in outcomes)
     assert (failing.tried, world.parked()) == (["a1", "b1"], {})
     assert circuit(world).state is CircuitState.CLOSED
@@ -80,7 +80,7 @@ def test_the_keys_that_failed_are_tried_and_what_is_handled_of_them_closes_the_c
 def test_one_of_them_that_fails_ends_the_probe(end: End) -> None:
     failing = Failing({"a1": 9, "b1": 9})
     world = probing(failing, end)
-    assert world.deliver(tail=9) == LaneResult(Outcome.WAITING)
+    assert world.deliver(tail=9) == LaneResult(LaneOutcome.WAITING)
     assert failing.tried == ["a1"]
     now_ms = world.clock.now_ms()
     assert circuit(world).state is CircuitState.OPEN
@@ -98,7 +98,7 @@ def test_where_no_time_is_left_for_them_the_lane_is_handed_back(end: End) -> Non
 
     before = len(world.queue)
     result = world.deliver(tail=9, by=world.deliverer(faults=Faults(slow)))
-    assert result == LaneResult(Outcome.HANDED_BACK)
+    assert result == LaneResult(LaneOutcome.HANDED_BACK)
     assert (failing.tried, set(world.parked())) == ([], {"a", "b"})
     bell = world.bell(tail=9)
     rung = [from_body(body) for body in world.queue.bodies][before:]

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.limits import PAGE_RECORDS_MAX
 from eventfabric.services.delivery.deliver import Deliverer
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -40,14 +40,14 @@ class Warm:
         self.faults.calls.clear()
         self.world.recorder.events.clear()
 
-    def deliver(self, tail: int | None = None) -> Outcome:
+    def deliver(self, tail: int | None = None) -> LaneOutcome:
         return self.world.deliver(by=self.deliverer, tail=tail).outcome
 
 
 def test_its_log_is_read_once_beside_its_state() -> None:
     warm = Warm()
     warm.world.put(event("new"))
-    assert warm.deliver() is Outcome.DELIVERED
+    assert warm.deliver() is LaneOutcome.DELIVERED
     assert warm.together == [2]
     assert warm.asked.reads == [Read(LANE, 2, PAGE_RECORDS_MAX)]
     called = [call for call in warm.faults.calls if call != "handler.attempt"]
@@ -65,7 +65,7 @@ def test_where_another_moved_the_cursor_meanwhile_the_log_is_read_from_there() -
     warm.world.deliver(by=warm.world.deliverer())
     warm.world.put(event("new 1"))
     warm.forget()
-    assert warm.deliver() is Outcome.DELIVERED
+    assert warm.deliver() is LaneOutcome.DELIVERED
     assert warm.asked.reads == [Read(LANE, 2, PAGE_RECORDS_MAX), Read(LANE, 3, PAGE_RECORDS_MAX)]
     assert (warm.world.recorder.ids(), warm.world.cursor().sequence) == (["new 1"], 4)
 
@@ -75,7 +75,7 @@ def test_what_could_not_be_read_ahead_is_read_in_its_turn(fault: Fault) -> None:
     warm = Warm()
     warm.world.put(event("new"))
     warm.faults.rules.append(nth(2, fault, name="log.read"))
-    assert warm.deliver() is Outcome.DELIVERED
+    assert warm.deliver() is LaneOutcome.DELIVERED
     assert warm.world.recorder.ids() == ["new"]
 
 
@@ -89,13 +89,13 @@ def test_a_record_that_cannot_be_read_stops_the_lane_as_it_does_otherwise() -> N
         result = warm.world.deliver(by=warm.deliverer, tail=3)
         told.append((result.outcome, str(result.cause)))
     assert told[0] == told[1]
-    assert told[0][0] is Outcome.STOPPED
+    assert told[0][0] is LaneOutcome.STOPPED
 
 
 @pytest.mark.parametrize("tail", [1, 2])
 def test_for_a_doorbell_that_says_nothing_new_the_state_alone_is_read(tail: int) -> None:
     warm = Warm()
-    assert warm.deliver(tail=tail) is Outcome.DUPLICATE
+    assert warm.deliver(tail=tail) is LaneOutcome.DUPLICATE
     assert (warm.together, warm.asked.reads, warm.faults.calls) == ([], [], ["ledger.state"])
 
 
@@ -113,10 +113,10 @@ def test_a_lane_that_stopped_is_not_known() -> None:
     gap = warm.world.record(tail, event("gone"))
     behind = warm.world.record(gap.tail, event("behind"))
     assert warm.world.origin_log.append(behind) is None
-    assert warm.deliver() is Outcome.HOLE
+    assert warm.deliver() is LaneOutcome.HOLE
     assert warm.world.origin_log.append(gap) is None
     warm.together.clear()
-    assert warm.deliver() is Outcome.DELIVERED
+    assert warm.deliver() is LaneOutcome.DELIVERED
     assert warm.together == []
     assert warm.world.recorder.ids() == ["gone", "behind"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric.model.commit import Write
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.recording_handler import EFFECTS, add_one
 from tests.support.writing_handlers import Writing, each_of_its_key, refused_write, world_of
 
@@ -20,7 +20,7 @@ def test_of_two_events_that_commit_together_only_the_one_with_the_refused_write_
     refused: str,
 ) -> None:
     world = world_of(Writing({refused: (add_one("never"), refused_write())}), *each_of_its_key("ab"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert set(world.parked()) == {refused}
     assert world.effects() == {{"a": "b", "b": "a"}[refused]: 1}
     assert world.cursor().sequence == 2

@@ -11,7 +11,7 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.testing.memory.stream import Change
 from eventfabric.wire.doorbell import from_body
-from eventfabric.wire.stream_record import Appended, from_stream_record
+from eventfabric.wire.stream_record import RecordNews, from_stream_record
 from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
@@ -25,7 +25,7 @@ def appended(
     world: SubscribedStream, *news: tuple[int, int], faults: Faults | None = None, region: Region = HOME
 ) -> str | None:
     """Relay a batch that says (lane, tail); its positions are p0, p1 and so on."""
-    seen = [Appended(f"p{n}", lane(index), SequenceNumber(tail)) for n, (index, tail) in enumerate(news)]
+    seen = [RecordNews(f"p{n}", lane(index), SequenceNumber(tail)) for n, (index, tail) in enumerate(news)]
     doorbells = world.cloud.doorbells(HOME)
     return relay(
         seen,
@@ -110,7 +110,7 @@ def change_of(world: SubscribedStream) -> dict[str, Any]:
 
 def test_a_new_record_says_how_far_its_lane_goes() -> None:
     change = change_of(SubscribedStream())
-    assert from_stream_record(change) == Appended("000000000000000000001", lane(0), SequenceNumber(2))
+    assert from_stream_record(change) == RecordNews("000000000000000000001", lane(0), SequenceNumber(2))
 
 
 def test_a_removal_is_no_news() -> None:

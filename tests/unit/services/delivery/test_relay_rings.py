@@ -12,7 +12,7 @@ from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body
-from eventfabric.wire.stream_record import Appended
+from eventfabric.wire.stream_record import RecordNews
 from tests.support.memory_fabric import HOME, STREAM, MemoryFabric, lane
 
 TOPOLOGY = Topology(
@@ -74,7 +74,7 @@ def relayed(*refused: tuple[str, Lane], owners: Sequence[str] = ("audit", "billi
     doorbells.refused = frozenset(refused)
     telemetry = Rung()
     again_from = relay(
-        [Appended(f"p{n}", lane(n % 2), SequenceNumber(n + 1)) for n in range(4)],
+        [RecordNews(f"p{n}", lane(n % 2), SequenceNumber(n + 1)) for n in range(4)],
         TOPOLOGY.stream(STREAM),
         region=HOME,
         owns=lambda subscription, origin: subscription.name in owners,

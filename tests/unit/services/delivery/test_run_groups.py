@@ -12,7 +12,7 @@ from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.ports import Attempt
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from tests.support.crashing_handlers import again
@@ -79,12 +79,12 @@ class TestAlone:
     def test_so_it_does_of_a_probe_until_the_circuit_is_closed(self) -> None:
         failing = Failing({"a1": 99, "b1": 99})
         world = world_of(failing, *named("a1", "b1"), batch_events_max=3, **FEW, **breaker(parked_keys=2))
-        assert world.deliver().outcome is Outcome.WAITING
+        assert world.deliver().outcome is LaneOutcome.WAITING
         for one in named("c1", "d1", "e1", "f1"):
             world.put(one)
         world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
         seen = tried_together(world)
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert (seen[0], seen[1]) == ("c1", "d1+e1+f1")
         assert circuit(world).state is CircuitState.CLOSED
 
@@ -96,14 +96,14 @@ class TestAlone:
             world.put(one)
         world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
         failing.tried.clear()
-        assert world.deliver().outcome is Outcome.WAITING
+        assert world.deliver().outcome is LaneOutcome.WAITING
         assert failing.tried == ["c1"]
         assert (set(world.parked()), world.cursor().sequence) == ({"a", "b", "c"}, 3)
 
     def test_of_a_refused_batch_each_event_answers_for_its_own_writes(self) -> None:
         handler = Writes({"b": (add_one("never"), refused_write())}, batch_events_max=3)
         world = writing_world(handler, *each_of_its_key("abcde"))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert handler.attempted == ["a+b+c", "d+e", "a", "b", "c", "d+e"]
         assert written(world) == {"a": 1, "c": 1, "d": 1, "e": 1}
         assert (refused(world, "b"), world.parked()["b"].failure.attempts) == ("ConditionalCheckFailed", 1)
@@ -113,7 +113,7 @@ class TestAlone:
     def test_events_that_write_one_row_are_taken_from_their_batch_and_counted_once(self) -> None:
         handler = Writes(dict.fromkeys("abc", (add_one("row"),)), batch_events_max=3)
         world = writing_world(handler, *each_of_its_key("abcd"))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert handler.attempted == ["a+b+c", "d", "a", "b", "c", "d"]
         assert world.effects() == {"row": 3, "d.0": 1}
         assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 4
@@ -126,7 +126,7 @@ class TestTogether:
         left = TRANSACTION_ACTIONS_MAX - 1 - TRANSACTION_WRITES_MAX
         for wants, commits in ((left, 1), (left + 1, 2)):
             world = writing_world(Writes({"a": TRANSACTION_WRITES_MAX, "b": wants}), *each_of_its_key("ab"))
-            assert world.deliver().outcome is Outcome.DELIVERED
+            assert world.deliver().outcome is LaneOutcome.DELIVERED
             assert world.faults.count("ledger.commit") == commits
             assert written(world) == {"a": TRANSACTION_WRITES_MAX, "b": wants}
 
@@ -134,7 +134,7 @@ class TestTogether:
         handler = Writes({"b": TRANSACTION_WRITES_MAX})
         handler.fails = {"a"}
         world = writing_world(handler, *each_of_its_key("abc"))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert written(world) == {"b": TRANSACTION_WRITES_MAX, "c": 1}
         assert (list(world.parked()), world.faults.count("ledger.commit")) == (["a"], 2)
 
@@ -143,7 +143,7 @@ class TestTogether:
         handler = Writes({"a": TRANSACTION_WRITES_MAX, "b": left})
         handler.fails = {"c"}
         world = writing_world(handler, *each_of_its_key("abcd"))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert written(world) == {"a": TRANSACTION_WRITES_MAX, "b": left, "d": 1}
         assert (list(world.parked()), waiting(world, "c"), world.cursor().sequence) == (["c"], [2], 4)
         assert world.faults.count("ledger.commit") == 2
@@ -154,7 +154,7 @@ class TestTogether:
         handler = Writes({"a": (*most, refused_write()), "b": left})
         handler.fails = {"c"}
         world = writing_world(handler, *each_of_its_key("abcd"))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert written(world) == {"b": left, "d": 1}
         assert sorted(world.parked()) == ["a", "c"]
         assert (waiting(world, "a"), waiting(world, "c"), world.cursor().sequence) == ([0], [2], 4)
@@ -196,7 +196,7 @@ class TestTogether:
         )
         handler.fails = set(fails)
         world = writing_world(handler, *each_of_its_key("abcde"))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert handler.attempted[: len(attempted)] == attempted
         assert sorted(world.parked()) == ["b", *fails]
         assert written(world) == {"a": len(most), "c": c} | ({} if fails else {"e": 1})
@@ -205,7 +205,7 @@ class TestTogether:
     def test_so_does_one_that_is_refused_before_the_next_event_of_its_key(self) -> None:
         handler = Writes({"b1": (refused_write(),)}, batch_events_max=2)
         world = writing_world(handler, *named("a1", "b1", "a2", "c1"))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert handler.attempted == ["a1+b1", "a1", "b1", "a2+c1"]
         assert written(world) == {"a1": 1, "a2": 1, "c1": 1}
         assert waiting(world, "b") == [1]
@@ -216,7 +216,7 @@ class TestTogether:
     ) -> None:
         handler = Writes({"a1": (refused_write(),)}, batch_events_max=batch_events_max)
         world = writing_world(handler, *named("a1", "b1", "a2", "c1", "a3"))
-        assert world.deliver().outcome is Outcome.DELIVERED
+        assert world.deliver().outcome is LaneOutcome.DELIVERED
         assert not any("a2" in each or "a3" in each for each in handler.attempted)
         assert waiting(world, "a") == [0, 2, 4]
         assert written(world) == {"b1": 1, "c1": 1}
@@ -230,14 +230,14 @@ class TestTogether:
             if called == "ledger.commit":
                 stood.append(world.cursor().sequence)
 
-        assert world.deliver(by=world.deliverer(faults=Faults(look))).outcome is Outcome.DELIVERED
+        assert world.deliver(by=world.deliverer(faults=Faults(look))).outcome is LaneOutcome.DELIVERED
         assert (stood, world.cursor().sequence) == ([0, 0, 1, 2], 3)
         assert world.effects() == {"row": 3}
 
     def test_a_refused_event_alone_is_not_sent_twice(self) -> None:
         world = writing_world(Writes({"a": (refused_write(),)}), *each_of_its_key("a"))
         faults = Faults()
-        assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+        assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
         assert faults.count("ledger.commit") == 2  # the refused one, and the parked key
         assert (world.parked()["a"].state, world.cursor().sequence) == (ParkedState.RETRYING, 1)
 
@@ -247,7 +247,7 @@ class TestTogether:
         world = world_of(failing, **retry(permanent=[BAD_ORDER]))
         world.put(*each_of_its_key(names))
         faults = Faults()
-        assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+        assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
         assert sorted(world.parked()) == names
         assert (failing.tried, world.cursor().sequence) == (names, len(names))
         assert faults.count("ledger.commit") == 2
@@ -259,7 +259,7 @@ class TestTogether:
         world.deliver()
         world.put(*(event(f"later {key}", key=key) for key in keys))
         faults = Faults()
-        assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+        assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
         assert {len(one.waiting) for one in world.parked().values()} == {2}
         assert (world.cursor().sequence, faults.count("ledger.commit")) == (2 * len(keys), 2)
 
@@ -271,7 +271,7 @@ def test_a_group_that_is_full_and_loses_its_race_is_not_added_to() -> None:
     def moved() -> None:
         world.ledger.commit(world.key_of(LANE), world.cursor(), world.cursor())
 
-    assert world.deliver(by=world.deliverer(faults=overtaken(1, by=moved))).outcome is Outcome.DELIVERED
+    assert world.deliver(by=world.deliverer(faults=overtaken(1, by=moved))).outcome is LaneOutcome.DELIVERED
     assert handler.attempted == ["a", "b", "a", "b", "c"]
     assert written(world) == {"a": TRANSACTION_WRITES_MAX, "b": 2, "c": 1}
 
@@ -312,5 +312,5 @@ def test_a_key_that_was_new_in_a_refused_group_and_one_of_many_events_is_no_chan
     world.put(
         event("a", key="a"), event("b", key="b"), *[event(f"k{number}", key="k") for number in range(300)]
     )
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.cursor().sequence == 303

@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import LastingError, ThrottledError
-from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
@@ -33,7 +33,7 @@ def test_a_doorbell_that_nobody_began_with_costs_one_write_more_and_no_carefulne
 ) -> None:
     world = world_of(Failing({}), *named(*NAMES), guarantee=guarantee)
     faults = Faults()
-    assert came_again(world, times, faults=faults).outcome is Outcome.DELIVERED
+    assert came_again(world, times, faults=faults).outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == NAMES
     other, first = world_of(Failing({}), *named(*NAMES), guarantee=guarantee), Faults()
     came_again(other, 1, faults=first)
@@ -57,7 +57,7 @@ def test_only_a_run_that_was_noted_and_never_heard_of_makes_the_next_one_careful
             came_again(world, times)
         seen.append((world.cursor().running, world.cursor().attempting, world.cursor().sequence))
     assert seen == [(False, False, 0), (True, False, 0), (False, True, 1)]
-    assert came_again(world, 4).outcome is Outcome.DELIVERED
+    assert came_again(world, 4).outcome is LaneOutcome.DELIVERED
     assert (world.cursor().sequence, world.cursor().running, world.cursor().crashes) == (3, False, 0)
 
 
@@ -92,13 +92,13 @@ def test_a_lane_that_stops_leaves_no_note_and_costs_nothing_where_there_is_nothi
     world = world_of(Failing({}), *named("a1"))
     world.deliver()
     faults = Faults()
-    assert came_again(world, faults=faults).outcome is Outcome.DUPLICATE
+    assert came_again(world, faults=faults).outcome is LaneOutcome.DUPLICATE
     assert faults.count("ledger.commit") == 0
     hole = world.record(world.put(*named("x1")).tail, *named("lost"))
     world.put(*named("y1"), log_lane_tail=hole.tail)
-    assert came_again(world).outcome is Outcome.HOLE
+    assert came_again(world).outcome is LaneOutcome.HOLE
     assert (world.cursor().sequence, world.cursor().running) == (2, False)
-    assert came_again(world, 3).outcome is Outcome.HOLE
+    assert came_again(world, 3).outcome is LaneOutcome.HOLE
     assert not world.cursor().running
 
 
@@ -106,7 +106,7 @@ def test_a_new_doorbell_believes_no_note_of_an_old_run() -> None:
     world = world_of(Failing({}), *named(*NAMES))
     world.run_dies()
     faults = Faults()
-    assert came_again(world, 1, faults=faults).outcome is Outcome.DELIVERED
+    assert came_again(world, 1, faults=faults).outcome is LaneOutcome.DELIVERED
     assert faults.count("ledger.commit") == 1
     assert not world.cursor().running
 
@@ -142,7 +142,7 @@ def test_nor_is_it_where_the_next_try_of_the_same_doorbell_failed_before_it_came
     assert (world.cursor().running, by.ended_at(LANE)) == (True, world.cursor().version)
     again, counted = replace(bell, again=9, ended=by.ended_at(LANE)), Faults()
     by = world.deliverer(faults=counted)
-    assert by.deliver(again, deadline_ms=deadline_ms, receive_count=2).outcome is Outcome.DELIVERED
+    assert by.deliver(again, deadline_ms=deadline_ms, receive_count=2).outcome is LaneOutcome.DELIVERED
     assert counted.count("ledger.commit") == 2  # its note, and all of its events
 
 
@@ -155,6 +155,6 @@ def test_a_run_that_ended_with_a_failed_call_is_none_that_died() -> None:
     with pytest.raises(Exception, match="simulated"):
         by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=2)
     assert world.cursor().running
-    assert by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=3).outcome is Outcome.DELIVERED
+    assert by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=3).outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["z", *NAMES]
     assert world.cursor().version == 4  # the first event, the note of each run, and one commit

@@ -13,7 +13,7 @@ from eventfabric.model.event import Event
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.endings import OutOfTime
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -58,7 +58,7 @@ def test_keys_are_attempted_at_the_same_time_and_the_events_of_a_key_one_after_a
     watching = Watching(meet=2)  # returns only where two are in it together
     world = world_with(watching, "a1", "a2", "b1", "a3", "b2", "b3")
     result = world.deliver(by=world.deliverer(side_by_side=Threads(2)))
-    assert (result.outcome, world.cursor().sequence) == (Outcome.DELIVERED, 6)
+    assert (result.outcome, world.cursor().sequence) == (LaneOutcome.DELIVERED, 6)
     assert (watching.overlaps, watching.of_key) == ([], {"a": ["a1", "a2", "a3"], "b": ["b1", "b2", "b3"]})
 
 
@@ -138,7 +138,7 @@ def test_what_was_handled_beside_the_failure_that_opens_the_circuit_is_not_handl
     failing = Failing({"a1": 1, "b1": 1})
     settings = {**FEW, **breaker(parked_keys=2, failure_ratio=1.0)}
     world = world_with(failing, "a1", "b1", "c1", "d1", concurrency=4, **settings)
-    assert world.deliver().outcome is Outcome.WAITING
+    assert world.deliver().outcome is LaneOutcome.WAITING
     assert (world.cursor().sequence, world.recorder.ids()) == (4, ["c1", "d1"])
     standing = world.cloud.ledger(LANE.origin).standing(
         world.key_of(LANE).stream, world.key_of(LANE).subscription

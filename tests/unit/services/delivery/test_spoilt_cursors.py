@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.cursor_item import from_item
 from eventfabric.wire.keys import Item, cursor_key, is_parked, ledger_region_and_kind
@@ -62,7 +62,7 @@ def test_a_cursor_with_a_digest_of_its_parked_keys_and_no_first_event_or_the_oth
     world = with_a_dead_key()
     rewrite(world, without(missing))
     world.put(event("a2", key="a"))
-    assert world.deliver().outcome is Outcome.STOPPED
+    assert world.deliver().outcome is LaneOutcome.STOPPED
     assert world.recorder.ids() == ["b1"]
     assert [one.kind for one in found(world)] == [FindingKind.UNREADABLE]
 
@@ -100,7 +100,7 @@ def test_a_cursor_that_names_none_of_its_parked_keys_stops_the_lane_until_a_pass
     rewrite(world, without("d"))
     world.put(*named("a2", "b2"))
     stopped = world.deliver()
-    assert stopped.outcome is Outcome.STOPPED
+    assert stopped.outcome is LaneOutcome.STOPPED
     assert "field l" in str(stopped.cause)
     (finding,) = [one for one in found(world, repair=False) if one.kind is FindingKind.PARKED_DIFFERS]
     assert (finding.is_alarm, finding.sequence) == (True, 0)
@@ -175,7 +175,7 @@ def test_a_lane_whose_cursor_is_ahead_of_every_handover_is_found_and_mended_by_a
     rewrite(away, lambda item: item | {"e": {"N": "9"}})
     world.put(event("a2"))
     world.cloud.replicate()
-    assert away.deliver().outcome is Outcome.NOT_OWNER
+    assert away.deliver().outcome is LaneOutcome.NOT_OWNER
     assert found(away) == []  # its handover may be on its way
     away.clock.advance(2 * limits.UNRUNG_SECONDS)
     (finding,) = found(away)

@@ -5,7 +5,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.model.cursor import digest_of
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import BAD_ORDER, Failing, named, retry, world_of
 from tests.support.handovers import hand_over
@@ -33,7 +33,7 @@ def test_as_many_commits_as_it_takes_leave_the_cursor_beside_all_keys(
     world.cloud.replicate()
     away, faults = world.at(AWAY), Faults()
     hand_over(away)
-    assert away.deliver(by=away.deliverer(faults=faults)) == LaneResult(Outcome.DUPLICATE)
+    assert away.deliver(by=away.deliverer(faults=faults)) == LaneResult(LaneOutcome.DUPLICATE)
     assert faults.count("ledger.commit") == commits
     stored = away.ledger.state(LANE_KEY).parked[AWAY]
     assert {one.key: (one.waiting, one.failure, one.state) for one in stored.values()} == {
@@ -67,7 +67,7 @@ def test_of_its_own_keys_those_that_the_latest_owner_does_not_have_are_gone() ->
         assert (key, parked.state) in (("a", ParkedState.DEAD), ("b", ParkedState.DEAD))
     hand_over(world, epoch=2)
     world.put(*named("c1"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert (set(world.parked()), world.cursor().epoch) == ({"a", "b"}, 2)
     assert world.recorder.ids() == ["c1"]
 
@@ -81,7 +81,7 @@ def test_who_knows_an_older_handover_than_the_lane_asks_and_goes_on_where_it_own
     world.deliver(by=world.deliverer())
     assert world.cursor().epoch == 3
     world.put(*named("a2"))
-    assert world.deliver(by=by).outcome is Outcome.DELIVERED
+    assert world.deliver(by=by).outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["a1", "a2"]
     assert world.cursor().epoch == 3
 
@@ -92,6 +92,6 @@ def test_a_lane_that_begins_later_begins_with_the_number_of_whoever_owns_it() ->
     hand_over(world, epoch=2)
     world.put(*named("a2"))
     faults = Faults()
-    assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+    assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
     assert (world.cursor().epoch, world.cursor().began) == (2, 1)
     assert faults.count("ledger.commit") == 2  # where it begins, and how far it came

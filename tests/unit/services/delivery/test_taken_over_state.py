@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.crashing_handlers import Crashing, again
@@ -69,7 +69,7 @@ def test_an_attempt_of_the_next_event_that_the_former_owner_had_begun_is_no_cras
         again(world, 2, by=world.deliverer(faults=Faults(nth(2, Fault.CRASH_BEFORE, name="handler.attempt"))))
     assert world.cursor().attempting
     away = taken_over(world)
-    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["b1"]
     assert Metric.EVENTS_CRASHED not in world.telemetry.totals
 
@@ -92,7 +92,7 @@ def test_crashes_of_the_event_that_the_cursor_is_at_stay_its_own_where_an_earlie
         crashes.append(away.cursor().crashes)
 
     away.recorder.before = look
-    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert (away.recorder.ids(), crashes) == (["a1", "b1"], [1, 1])
 
 
@@ -101,5 +101,5 @@ def test_who_loses_the_race_to_take_over_looks_again_and_finds_what_the_other_di
     away = taken_over(world)
     other = away.deliverer()
     faults = overtaken(1, by=lambda: away.deliver(by=other))
-    assert away.deliver(by=away.deliverer(faults=faults)).outcome is Outcome.DUPLICATE
+    assert away.deliver(by=away.deliverer(faults=faults)).outcome is LaneOutcome.DUPLICATE
     assert (away.recorder.ids(), away.cursor().epoch) == (["a1"], 1)

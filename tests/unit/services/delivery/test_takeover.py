@@ -10,7 +10,7 @@ from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.survey import LaneStanding, survey
@@ -28,9 +28,9 @@ def test_a_lane_is_not_delivered_elsewhere_until_it_is_handed_over() -> None:
     world = world_of(Failing({}), *named("a1"))
     world.cloud.replicate()
     away = world.at(AWAY)
-    assert away.deliver().outcome is Outcome.NOT_OWNER
+    assert away.deliver().outcome is LaneOutcome.NOT_OWNER
     hand_over(away)
-    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["a1"]
     assert away.cursor().epoch == 1
 
@@ -128,9 +128,9 @@ def test_where_the_log_is_not_here_yet_the_lane_waits() -> None:
             link.pass_on()
     without_parked(world)
     hand_over(away)
-    assert away.deliver(tail=3).outcome is Outcome.HOLE
+    assert away.deliver(tail=3).outcome is LaneOutcome.HOLE
     world.cloud.replicate()
-    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["b1"]
 
 
@@ -168,8 +168,8 @@ def test_the_former_owner_stops_when_it_sees_the_handover_or_a_lanes_higher_epoc
     assert world.recorder.ids() == ["a1", "a2"]
     world.put(*named("a3"))
     world.cloud.replicate()
-    assert world.deliver(by=home_deliverer).outcome is Outcome.NOT_OWNER
-    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert world.deliver(by=home_deliverer).outcome is LaneOutcome.NOT_OWNER
+    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
     away.deliver()
     assert away.recorder.ids() == ["a2", "a3"]
 
@@ -184,7 +184,7 @@ def test_a_region_that_was_gone_for_long_asks_before_it_goes_on() -> None:
     hand_over(away)
     away.deliver()
     world.clock.advance(limits.OWNER_DOUBT_SECONDS)
-    assert world.deliver().outcome is Outcome.NOT_OWNER  # though nothing was replicated to it yet
+    assert world.deliver().outcome is LaneOutcome.NOT_OWNER  # though nothing was replicated to it yet
     assert world.recorder.ids() == ["a1", "a2"]
 
 
@@ -213,7 +213,7 @@ def test_a_region_that_came_back_learns_from_reconciliation_that_it_owns_no_more
     reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
     assert list(reconciler.run(repair=True)) == []  # lanes that are not its own any more
     assert world.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription).seen_ms == 0
-    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
 
 
 def test_it_can_be_handed_back() -> None:
@@ -226,7 +226,7 @@ def test_it_can_be_handed_back() -> None:
     hand_over(world, epoch=2)
     world.put(*named("a2"))
     world.cloud.replicate()
-    assert away.deliver().outcome is Outcome.NOT_OWNER
+    assert away.deliver().outcome is LaneOutcome.NOT_OWNER
     world.deliver()
     assert (world.recorder.ids(), world.cursor().epoch) == (["a2"], 2)
 
@@ -304,7 +304,7 @@ def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_
     assert away.cursor().epoch == 2
     world.put(event("e2"))
     world.cloud.replicate()
-    assert away.deliver(by=warm).outcome is Outcome.DELIVERED
+    assert away.deliver(by=warm).outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["e0", "e1", "e2"]
 
 
@@ -328,7 +328,7 @@ def paused_with_a_dead_letter() -> SubscribedStream:
     hand_over(away)
     operations = Operations(away.topology, AWAY, away.ports(AWAY))
     assert operations.pause(SUBSCRIPTION)
-    assert away.deliver().outcome is Outcome.WAITING
+    assert away.deliver().outcome is LaneOutcome.WAITING
     return away
 
 

@@ -11,7 +11,7 @@ from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.event import Event
 from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import BadOrder, Failing, named, retry, world_of
 from tests.support.memory_fabric import LANE, STREAM
@@ -54,7 +54,7 @@ def test_one_whose_time_is_over_when_it_is_committed_goes_off_at_once() -> None:
         world.clock.advance(5)
 
     world.recorder.before = slow
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     (parked,) = world.parked().values()
     now_ms = world.clock.now_ms()
     assert parked.due_ms < now_ms
@@ -73,7 +73,7 @@ def test_a_key_beside_one_that_needs_none_has_its_own(first: str) -> None:
             world.clock.set_back(200)
             world.put(*named("a2"))
     world.put(*named("b1"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     parked = world.parked()
     assert set(parked) == ({"b"} if first == "freed" else {"a", "b"})
     assert parked["b"].state is ParkedState.RETRYING

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, named, world_of
@@ -77,10 +77,10 @@ def test_where_everything_is_kept_it_is_still_to_come_however_old_it_is() -> Non
 
 def test_one_that_is_still_to_come_costs_no_attempt_no_write_and_no_letter() -> None:
     away = handed_over(1, a1_age_ms=2 * SETTLED_MS, b1_age_ms=HANDED_OVER_MS)
-    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.deliver().outcome is LaneOutcome.DELIVERED
     before, cursor = away.parked(), away.cursor()
     told = record_telemetry(away)
-    assert away.deliver(tail=0).outcome is Outcome.DELIVERED
+    assert away.deliver(tail=0).outcome is LaneOutcome.DELIVERED
     assert (away.parked(), away.cursor(), told.lines) == (before, cursor, [])
 
 

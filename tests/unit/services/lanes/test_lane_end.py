@@ -12,7 +12,7 @@ from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, Stre
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.record import EMPTY_TAIL, Recent, Tail
 from eventfabric.services.lanes.lane_end import KnownMarks, LaneEnds, lane_end
-from eventfabric.services.lanes.locate import Kept, has_expired, kept_in
+from eventfabric.services.lanes.locate import KeptPart, has_expired, kept_in
 from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.log import MemoryLog
@@ -298,7 +298,7 @@ class TestExpiry:
         assert has_expired(world.log, LANE, SequenceNumber(1), near, kept_in_now(world))
 
 
-def kept_in_now(world: SubscribedStream) -> Kept:
+def kept_in_now(world: SubscribedStream) -> KeptPart:
     kept = kept_in(LANE, HOME, retention_seconds=RETENTION_SECONDS, now_ms=world.clock.now_ms())
     assert kept is not None
     return kept

@@ -8,8 +8,8 @@ from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
 from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
-from eventfabric.services.delivery.lane_result import Outcome
-from eventfabric.services.lanes.locate import Kept, event_at, kept_in, locate
+from eventfabric.services.delivery.lane_result import LaneOutcome
+from eventfabric.services.lanes.locate import KeptPart, event_at, kept_in, locate
 from eventfabric.wire.keys import record_key
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
@@ -30,7 +30,7 @@ def expired(world: SubscribedStream, *records: Record) -> None:
         world.table.write("Delete", {"Key": record_key(LANE, record.sequence)})
 
 
-def found_in(world: SubscribedStream, start: Start, *, kept: Kept | None = None) -> Cursor:
+def found_in(world: SubscribedStream, start: Start, *, kept: KeptPart | None = None) -> Cursor:
     """Return where `start` is located in the whole lane."""
     found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept)
     assert found is not None
@@ -113,12 +113,12 @@ def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int
     records = world.records()
     kept_ms = records[3].time >> 16
     expired(world, *(records[each] for each in gone))
-    found = found_in(world, start, kept=Kept(kept_ms, world.clock.now_ms(), world.clock.now_ms()))
+    found = found_in(world, start, kept=KeptPart(kept_ms, world.clock.now_ms(), world.clock.now_ms()))
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
     assert found == Cursor(SequenceNumber(6), SequenceNumber(6), chain)
     ledger = world.cloud.ledger(world.region)
     ledger.commit(LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE), world.cursor(), found)
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["3.0", "3.1", "4.0", "4.1"]
     assert world.cursor().chain == records[4].chain
 
@@ -133,7 +133,7 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
         LANE,
         start,
         end=world.log.tail(LANE),
-        kept=Kept(records[1].time >> 16, world.clock.now_ms(), world.clock.now_ms()),
+        kept=KeptPart(records[1].time >> 16, world.clock.now_ms(), world.clock.now_ms()),
     )
     assert found == Cursor(SequenceNumber(7), SequenceNumber(6), records[2].chain)
 

@@ -8,7 +8,7 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
-from eventfabric.services.lanes.locate import Kept, has_expired, kept_in, locate
+from eventfabric.services.lanes.locate import KeptPart, has_expired, kept_in, locate
 from eventfabric.testing.memory.faults import Faults
 from tests.support.appends import at_call
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
@@ -27,7 +27,7 @@ def test_a_missing_record_has_expired_by_the_times_of_those_around_it(
     world = world_of([1, 1, 1], [1_000] * 3)
     before, missing, following = world.records()
     expired(world, missing)
-    kept = Kept(
+    kept = KeptPart(
         to_ms(before.time) + kept_after_ms, to_ms(following.time) + settled_after_ms, world.clock.now_ms()
     )
     assert has_expired(world.log, LANE, missing.sequence, following, kept) == has
@@ -40,7 +40,7 @@ def test_where_the_one_before_it_is_gone_too_nothing_says_that_it_is_younger(
     world = world_of([1, 1, 1], [1_000] * 3)
     before, missing, following = world.records()
     expired(world, before, missing)
-    kept = Kept(0, to_ms(following.time) + settled_after_ms, world.clock.now_ms())
+    kept = KeptPart(0, to_ms(following.time) + settled_after_ms, world.clock.now_ms())
     assert has_expired(world.log, LANE, missing.sequence, following, kept) == has
 
 
@@ -51,7 +51,7 @@ def test_the_oldest_that_is_here_is_gone_back_to_once_it_is_settled(
     world = world_of([1, 1, 1], [1_000] * 3)
     first, second, _ = world.records()
     expired(world, first)
-    kept = Kept(to_ms(second.time), to_ms(second.time) + settled_after_ms, world.clock.now_ms())
+    kept = KeptPart(to_ms(second.time), to_ms(second.time) + settled_after_ms, world.clock.now_ms())
     begins = locate(world.log, LANE, AtTime(0), end=world.log.tail(LANE), kept=kept)
     assert begins == (Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN) if found else None)
 
@@ -72,7 +72,7 @@ def test_any_event_of_the_largest_record_is_found_in_it(back: int) -> None:
 def test_what_a_region_knows_to_be_kept_and_to_have_come(origin: Region, settled_ms: int) -> None:
     now_ms = 10_000_000_000
     kept = kept_in(lane(0, origin), HOME, retention_seconds=60, now_ms=now_ms)
-    assert kept == Kept(now_ms - 60_000, settled_ms, now_ms)
+    assert kept == KeptPart(now_ms - 60_000, settled_ms, now_ms)
     assert kept_in(lane(0, origin), HOME, retention_seconds=None, now_ms=now_ms) is None
 
 
@@ -88,7 +88,7 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
             assert world.origin_log.append(record) is None
 
     looks = at_call("log.tail", 4, arrive)
-    kept = Kept(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
+    kept = KeptPart(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
     found = locate(
         looks.log(world.log),
         LANE,
@@ -108,7 +108,7 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
 def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence | AtTime) -> None:
     world = world_of([1] * 5, [1_000] * 5)
     end = world.log.tail(LANE, before=SequenceNumber(3))
-    kept = Kept(0, world.clock.now_ms(), world.clock.now_ms())
+    kept = KeptPart(0, world.clock.now_ms(), world.clock.now_ms())
     for each in (None, kept):
         found = locate(world.log, LANE, start, end=end, kept=each)
         assert found == Cursor(SequenceNumber(3), SequenceNumber(3), world.records()[2].chain)
@@ -127,7 +127,7 @@ def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is
 ) -> None:
     world = world_of([1] * 5, [1_000] * 5)
     records = world.records()
-    kept = Kept(to_ms(records[2].time), world.clock.now_ms(), world.clock.now_ms())
+    kept = KeptPart(to_ms(records[2].time), world.clock.now_ms(), world.clock.now_ms())
     found = found_in(world, AtSequence(SequenceNumber(at)), kept=kept)
     assert found == Cursor(SequenceNumber(sequence), SequenceNumber(sequence), records[sequence - 1].chain)
 
@@ -139,7 +139,7 @@ def test_the_oldest_that_is_kept_is_begun_with_though_the_one_before_it_is_gone(
     world = world_of([1] * 4, [1_000] * 4)
     records = world.records()
     expired(world, records[0])
-    kept = Kept(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
+    kept = KeptPart(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
     chain = UNKNOWN_CHAIN if chain_of is None else records[chain_of].chain
     sequence = SequenceNumber(max(at, 1))
     assert found_in(world, AtSequence(SequenceNumber(at)), kept=kept) == Cursor(sequence, sequence, chain)
@@ -149,7 +149,7 @@ def test_of_records_that_may_still_come_nothing_is_reported() -> None:
     world = world_of([1] * 3, [1_000] * 3)
     first, second, _ = world.records()
     expired(world, first)
-    kept = Kept(to_ms(second.time), to_ms(second.time) - 1, world.clock.now_ms())
+    kept = KeptPart(to_ms(second.time), to_ms(second.time) - 1, world.clock.now_ms())
     for start in (AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(2)), AtTime(0)):
         assert locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept) is None
 

@@ -19,7 +19,7 @@ from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.event import Event
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedChange, ParkedState, Settled
-from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters, Wanted
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
@@ -181,7 +181,7 @@ def test_how_old_it_is_counts_from_its_last_failure(after_ms: int, found: bool) 
     world = mended_world("a1")
     letter = the_dead_letter(world)
     last_ms = letter.parked.failure.last_ms
-    assert Wanted(older_than_ms=500).matches(letter.parked, last_ms + 500 + after_ms) is found
+    assert DeadLetterFilter(older_than_ms=500).matches(letter.parked, last_ms + 500 + after_ms) is found
 
 
 class TestRefused:

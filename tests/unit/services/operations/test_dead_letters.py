@@ -9,7 +9,7 @@ from eventfabric.errors import NotDeadError, OutcomeUnknownError
 from eventfabric.model.event import Event
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.parked import ParkedState, Settled
-from eventfabric.services.operations.dead_letters import Wanted
+from eventfabric.services.operations.dead_letters import DeadLetterFilter
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric, NoTelemetry
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -224,22 +224,22 @@ class TestRecord:
     ("wanted", "keys"),
     [
         (None, "abc"),
-        (Wanted(key="b"), "b"),
-        (Wanted(key="d"), ""),
-        (Wanted(type="paid"), "bc"),
-        (Wanted(type="pai"), ""),
-        (Wanted(error=BAD_ORDER), "ab"),
-        (Wanted(error="KeyErr"), "c"),
-        (Wanted(older_than_ms=0), "abc"),
-        (Wanted(older_than_ms=3000), "ab"),
-        (Wanted(older_than_ms=3001), "a"),
-        (Wanted(type="paid", error="BadOrder"), "b"),
-        (Wanted(key="a", older_than_ms=4001), ""),
+        (DeadLetterFilter(key="b"), "b"),
+        (DeadLetterFilter(key="d"), ""),
+        (DeadLetterFilter(type="paid"), "bc"),
+        (DeadLetterFilter(type="pai"), ""),
+        (DeadLetterFilter(error=BAD_ORDER), "ab"),
+        (DeadLetterFilter(error="KeyErr"), "c"),
+        (DeadLetterFilter(older_than_ms=0), "abc"),
+        (DeadLetterFilter(older_than_ms=3000), "ab"),
+        (DeadLetterFilter(older_than_ms=3001), "a"),
+        (DeadLetterFilter(type="paid", error="BadOrder"), "b"),
+        (DeadLetterFilter(key="a", older_than_ms=4001), ""),
     ],
     ids=str,
 )
 def test_dead_letters_are_found_by_key_type_error_and_age_in_the_order_of_their_lanes(
-    wanted: Wanted | None, keys: str
+    wanted: DeadLetterFilter | None, keys: str
 ) -> None:
     failing = Failing({"a1": 99, "b1": 99, "c1": 99, "d1": 1})
     world = world_of(failing, **retry(immediate=0, permanent=[BAD_ORDER, "builtins:KeyError"]))

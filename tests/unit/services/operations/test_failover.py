@@ -13,7 +13,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.operations.failover import Failover, Readiness
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.topology import Topology
@@ -222,7 +222,7 @@ class TestDrain:
         )
         moving.drain(waiting)
         assert waiting.seconds == [SETTLE_SECONDS, 1, 1]
-        assert seen == [Outcome.WAITING.value]
+        assert seen == [LaneOutcome.WAITING.value]
         paused = circuit(world)
         assert (paused.state, paused.reason) == (CircuitState.PAUSED, f"failover to {AWAY}")
         assert paused.since_ms == world.clock.now_ms() - round(1000 * (SETTLE_SECONDS + 2))

@@ -12,7 +12,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import LaneIndex
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.start import AtTime
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import FEW, Failing, drained, named, waiting, world_of
@@ -31,7 +31,7 @@ def delivered(*sizes: int, **settings: object) -> SubscribedStream:
         world.put(*(event(f"e{number + each}", key=f"k{number + each}") for each in range(size)))
         world.clock.advance(1)
         number += size
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     world.recorder.events.clear()
     world.recorder.replays.clear()
     return world

@@ -12,7 +12,7 @@ from eventfabric.model.identity import Chain, HybridTime, Region, SequenceNumber
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
 from eventfabric.model.start import AtTime, Start
-from eventfabric.services.operations.replay_plan import Asked, LanePlan, LaneReplayed
+from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed, ReplayRequest
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, drained, named, world_of
@@ -39,7 +39,7 @@ def by_id(world: SubscribedStream) -> dict[str, Parked]:
 def test_a_lane_whose_events_were_all_handled_goes_back_and_has_them_again() -> None:
     world = delivered(2, 3, 1)
     read = world.cursor()
-    asked = Asked(at(3), None, fresh=False)
+    asked = ReplayRequest(at(3), None, fresh=False)
     to = moved(read, 3, 2, 6, world.records()[0].chain)
     assert replay_of(world).plan(at(3)) == [
         LanePlan(asked, LANE, read, to, (), 3),
@@ -60,7 +60,7 @@ def test_what_waits_behind_that_place_is_taken_from_its_keys_in_the_same_commit(
     )
     to = moved(read, 3, 3, 6, world.records()[2].chain).beside(after_changes(by_id(world), changes))
     plan = the_plan(world, 3)
-    assert (plan.to, plan.events, plan.asked) == (to, 3, Asked(at(3), None, fresh=False))
+    assert (plan.to, plan.events, plan.asked) == (to, 3, ReplayRequest(at(3), None, fresh=False))
     assert sorted(plan.changes, key=str) == sorted(changes, key=str)
     assert to.low == Place(SequenceNumber(1), SequenceNumber(1))
 
@@ -90,7 +90,7 @@ def test_a_key_waits_with_its_events_and_is_due_at_once() -> None:
         ),
     )
     to = replace(read, low=Place(SequenceNumber(0), SequenceNumber(0))).beside(after_changes({}, [change]))
-    assert plan == LanePlan(Asked(at(0), A, fresh=False), LANE, read, to, (change,), 2)
+    assert plan == LanePlan(ReplayRequest(at(0), A, fresh=False), LANE, read, to, (change,), 2)
 
 
 def test_a_key_that_is_made_has_versions_that_no_key_before_it_had() -> None:
@@ -264,7 +264,7 @@ def test_one_that_is_fed_from_the_start_gets_whole_lanes_of_every_origin_that_it
     assert [plan.lane for plan in plans] == [
         lane(index, origin) for origin in (HOME, AWAY) for index in (0, 1)
     ]
-    assert [plan.asked for plan in plans] == [Asked(at(0), None, fresh=True)] * 4
+    assert [plan.asked for plan in plans] == [ReplayRequest(at(0), None, fresh=True)] * 4
     assert not any(plan.changes_anything for plan in plans)
     assert {plan.to.sequence for plan in plans} == {EMPTY_TAIL.sequence}
 

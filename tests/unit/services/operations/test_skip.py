@@ -19,7 +19,7 @@ from eventfabric.model.record import InterventionKind, Record
 from eventfabric.model.start import AtSequence
 from eventfabric.ports import Log
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.operations.skip import Skip
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
@@ -158,7 +158,7 @@ class TestNothingElsePasses:
         put(world, self.forged(world, batch_id=BatchId(b"?" * 16)))
         world.relay()
         result = world.deliver()
-        assert (result.outcome, type(result.cause)) == (Outcome.STOPPED, DivergenceError)
+        assert (result.outcome, type(result.cause)) == (LaneOutcome.STOPPED, DivergenceError)
         assert world.recorder.ids() == ["a0", "a1"]
         assert reconciled(world) == [FindingKind.DIVERGENCE]
 

@@ -6,7 +6,7 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.record import Batch, record_at
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.failing_handlers import Failing, named, world_of
 from tests.support.memory_fabric import LANE, event
 from tests.support.reconciliations import change, healthy, kinds, log_table, record_items, remove
@@ -70,7 +70,7 @@ def test_a_record_that_the_subscription_does_not_want_is_in_nobody_s_way_whateve
     found = proof(world)
     assert (found.is_proven, found.waiting, found.stuck) == (True, 1, None)
     world.put(event("c2"))
-    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert proof(world).waiting == 0
 
 

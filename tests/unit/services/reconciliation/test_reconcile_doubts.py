@@ -9,7 +9,7 @@ from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Region
 from eventfabric.ports import Ports
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults
@@ -62,7 +62,7 @@ def test_a_region_that_was_lost_does_not_learn_from_a_pass_without_an_answer_tha
         )
 
     passed(world, replace(world.ports(), at=at))
-    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
     assert world.recorder.ids() == ["a0"]
 
 
