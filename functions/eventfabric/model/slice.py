@@ -81,7 +81,7 @@ class SliceProgress:
     """
 
     slice: Slice
-    at: Seam
+    position: Seam
     missing: int
     copied_records: int = 0
     copied_events: int = 0
@@ -90,4 +90,4 @@ class SliceProgress:
     @property
     def done(self) -> bool:
         """Tell if all of the slice is in the target."""
-        return self.at.sequence >= self.slice.end.sequence and not self.failure
+        return self.position.sequence >= self.slice.end.sequence and not self.failure

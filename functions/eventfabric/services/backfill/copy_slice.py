@@ -92,7 +92,7 @@ class SliceCopier:
         OutcomeUnknownError, ThrottledError: a service did not answer for long; the slice can go on from where it is.
         """
         self._progress = progress = replace(progress, failure="")
-        walk = Walk(self._target, progress.slice.lane, progress.at, progress.slice.end.sequence)
+        walk = Walk(self._target, progress.slice.lane, progress.position, progress.slice.end.sequence)
         gap_end: SequenceNumber | None = None
         while not self._progress.done:
             # Makes the worker look at the backfill before each page, so that cancelling it works within one.
@@ -103,13 +103,13 @@ class SliceCopier:
             try:
                 if gap_end is None:
                     gap_end = self._insist(walk.step)
-                    self._reached(walk.at)
+                    self._reached(walk.position)
                 else:
                     self._fill(walk, gap_end, deadline_ms)
-                    gap_end = gap_end if walk.at.sequence < gap_end else None
+                    gap_end = gap_end if walk.position.sequence < gap_end else None
                 _check_end(self._progress)
             except LogError as error:
-                self._progress = replace(self._progress, at=walk.at, failure=str(error))
+                self._progress = replace(self._progress, position=walk.position, failure=str(error))
             # One note a page, not one a record: a page that is copied again finds its records there already.
             if self._progress != before:
                 self._save(self._progress)
@@ -117,19 +117,19 @@ class SliceCopier:
                 return Copied(self._progress, Ending.FAILED)
         return Copied(self._progress, Ending.DONE)
 
-    def _reached(self, at: Seam, copied: Record | None = None) -> None:
+    def _reached(self, position: Seam, copied: Record | None = None) -> None:
         """Note in the progress how far the slice is."""
         done = self._progress
         self._progress = replace(
             done,
-            at=at,
+            position=position,
             copied_records=done.copied_records + (copied is not None),
             copied_events=done.copied_events + (copied.count if copied else 0),
         )
 
     def _fill(self, walk: Walk, gap_end: SequenceNumber, deadline_ms: int | None) -> None:
         """Copy one page of what the gap lacks. LogError if the source's records are not those that must be there."""
-        lane, start = self._progress.slice.lane, walk.at
+        lane, start = self._progress.slice.lane, walk.position
         page = self._insist(
             lambda: self._source.read(
                 lane, start.sequence, records_max=limits.PAGE_RECORDS_MAX, before=gap_end
@@ -139,7 +139,7 @@ class SliceCopier:
         if not page.records:
             raise MissingRecordError(lane, start.sequence, f"the source has nothing from here to {gap_end}")
         for record in page.records:
-            _check(record, walk.at, gap_end)
+            _check(record, walk.position, gap_end)
             if not self._await_turn(record.count, deadline_ms):
                 return
             # One conditional put each: a batch write has no conditions, and would overwrite a divergent
@@ -150,8 +150,8 @@ class SliceCopier:
                 _compare(record, standing)
                 # Another worker copies here too: see what is there, instead of being refused for each record.
                 there = self._there(record, page.records[-1].tail.sequence) if there is None else there
-            walk.at = Seam.of(record.tail)
-            self._reached(walk.at, record)
+            walk.position = Seam.of(record.tail)
+            self._reached(walk.position, record)
 
     def _put(self, record: Record) -> Record | None:
         """Put a record in the target. Return the one that stands there already, if one does."""
@@ -159,17 +159,19 @@ class SliceCopier:
 
     def _there(self, behind: Record, end: SequenceNumber) -> dict[SequenceNumber, Record]:
         """Return what the target has after a record, up to `end`."""
-        found: dict[SequenceNumber, Record] = {}
-        at = behind.tail.sequence
-        while at < end:
+        held: dict[SequenceNumber, Record] = {}
+        start = behind.tail.sequence
+        while start < end:
             page = self._insist(
-                partial(self._target.read, behind.lane, at, records_max=limits.PAGE_RECORDS_MAX, before=end)
+                partial(
+                    self._target.read, behind.lane, start, records_max=limits.PAGE_RECORDS_MAX, before=end
+                )
             )
-            found |= {record.sequence: record for record in page.records}
+            held |= {record.sequence: record for record in page.records}
             if not page.more or not page.records:
                 break
-            at = page.records[-1].tail.sequence
-        return found
+            start = page.records[-1].tail.sequence
+        return held
 
     def _save(self, progress: SliceProgress) -> None:
         """Store the progress of a slice."""
@@ -227,17 +229,17 @@ class SliceCopier:
             tries += 1
 
 
-def _check(record: Record, at: Seam, gap_end: SequenceNumber) -> None:
+def _check(record: Record, position: Seam, gap_end: SequenceNumber) -> None:
     """Raise an error if the source's record does not continue the target at a seam, or does not fit into the gap."""
-    if record.sequence > at.sequence:
+    if record.sequence > position.sequence:
         raise MissingRecordError(
-            record.lane, at.sequence, f"the source has nothing from here to {record.sequence}"
+            record.lane, position.sequence, f"the source has nothing from here to {record.sequence}"
         )
     if record.tail.sequence > gap_end:
         raise DivergenceError(
             record.lane, record.sequence, f"the source's lies across the target's at {gap_end}"
         )
-    if at.chain is not None and not record.extends(at.chain):
+    if position.chain is not None and not record.extends(position.chain):
         raise DivergenceError(
             record.lane, record.sequence, "the source's does not extend the chain before it in the target"
         )
@@ -251,8 +253,8 @@ def _compare(record: Record, standing: Record) -> None:
 
 def _check_end(progress: SliceProgress) -> None:
     """Raise DivergenceError if the slice does not end in the seam that the source had when it was planned."""
-    at, end = progress.at, progress.slice.end
-    if at.sequence >= end.sequence and not at.agrees(end):
+    position, end = progress.position, progress.slice.end
+    if position.sequence >= end.sequence and not position.agrees(end):
         raise DivergenceError(
             progress.slice.lane,
             end.sequence,

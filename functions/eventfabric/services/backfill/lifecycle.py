@@ -95,8 +95,8 @@ class Backfiller:
         self._check(wanted)
         stream = self._topology.stream(wanted.stream)
         planner = self._planner(stream, Region(wanted.source), wanted.slice_events, looks_at_source=True)
-        for one in _ranges(stream, wanted.ranges):
-            yield from (found for found in planner.plan(one) if isinstance(found, SliceProgress))
+        for range_ in _ranges(stream, wanted.ranges):
+            yield from (planned for planned in planner.plan(range_) if isinstance(planned, SliceProgress))
 
     def hand_out(
         self,
@@ -120,10 +120,10 @@ class Backfiller:
         if more is None or more.startswith(_STORED):
             place = _place(more)
             after = (place.lane, place.sequence) if place else None
-            found, has_more = self._slices(backfill.id, after, count, [])
-            undone = spread([progress for progress in found if not progress.done])
+            page, has_more = self._slices(backfill.id, after, count, [])
+            undone = spread([progress for progress in page if not progress.done])
             if has_more:
-                last = found[-1].slice
+                last = page[-1].slice
                 return Handed(undone, f"{_STORED} {last.lane} {last.start.sequence}")
             return Handed(undone, None if backfill.is_planned else _token(backfill.planned))
         return self._plan_on(backfill, _place(more), deadline_ms, count)
@@ -152,10 +152,10 @@ class Backfiller:
 
     def slice(self, id: str, lane: Lane, start: SequenceNumber) -> SliceProgress:
         """Return one slice of a backfill by where it starts. UnknownNameError."""
-        found = self._ports.backfills.slice(id, lane, start)
-        if found is None:
+        progress = self._ports.backfills.slice(id, lane, start)
+        if progress is None:
             raise UnknownNameError(f"slice of backfill {id}", f"{lane}@{start}", [])
-        return found
+        return progress
 
     def finish(self, id: str) -> Report:
         """Decide what became of a backfill whose workers have ended. A cancelled one stays cancelled."""
@@ -170,19 +170,23 @@ class Backfiller:
 
     def resume(self, id: str, *, rate: float | None = None, workers: int | None = None) -> Backfill:
         """Let a backfill go on that was cancelled, left incomplete, or interrupted."""
-        found = self.find(id)
+        backfill = self.find(id)
         changed: dict[str, object] = {"state": BackfillState.RUNNING}
         changed |= {} if rate is None else {"rate": rate}
         changed |= {} if workers is None else {"workers": workers}
-        return self._change(id, found.state, **changed) if found.state is not BackfillState.DONE else found
+        return (
+            self._change(id, backfill.state, **changed)
+            if backfill.state is not BackfillState.DONE
+            else backfill
+        )
 
     def find(self, id: str) -> Backfill:
         """Return the backfill of that id into this Region. UnknownNameError."""
-        found = self._ports.backfills.find(id)
-        if found is None:
+        backfill = self._ports.backfills.find(id)
+        if backfill is None:
             known = self.all(unreadable=lambda error: None)
-            raise UnknownNameError("backfill", id, [one.id for one in known])
-        return found
+            raise UnknownNameError("backfill", id, [other.id for other in known])
+        return backfill
 
     def all(self, *, unreadable: UnreadableItem = insist) -> list[Backfill]:
         """Return every backfill that is known in this Region, into any Region, the oldest first.
@@ -190,11 +194,11 @@ class Backfiller:
         `unreadable`: told of each that cannot be read, which is left out; default: raise that error.
         """
         every = self._ports.backfills.all(unreadable=unreadable)
-        return sorted(every, key=lambda one: (one.started_ms, one.id))
+        return sorted(every, key=lambda backfill: (backfill.started_ms, backfill.id))
 
     def report(self, id: str) -> Report:
         """Return how far a backfill is. A slice that cannot be read is named; then the backfill is not complete."""
-        found, lanes = self.find(id), dict[Lane, LaneReport]()
+        backfill, lanes = self.find(id), dict[Lane, LaneReport]()
         after: tuple[Lane, SequenceNumber] | None = None
         unreadable: list[UndecodableItemError] = []
         more = True
@@ -205,7 +209,7 @@ class Backfiller:
                 lanes.setdefault(progress.slice.lane, LaneReport()).add(progress)
         # Each reason once, however many slices it concerns.
         reasons = tuple(dict.fromkeys(map(str, unreadable)))
-        return Report(found, dict(sorted(lanes.items())), reasons)
+        return Report(backfill, dict(sorted(lanes.items())), reasons)
 
     def _slices(
         self,
@@ -215,10 +219,10 @@ class Backfiller:
         unreadable: list[UndecodableItemError],
     ) -> tuple[list[SliceProgress], bool]:
         """Return a page of slices, without those that cannot be read, which are added to `unreadable`."""
-        found, more = self._ports.backfills.slices(id, after=after, count=count, unreadable=unreadable.append)
-        if more and not found:
+        page, more = self._ports.backfills.slices(id, after=after, count=count, unreadable=unreadable.append)
+        if more and not page:
             raise unreadable[-1]  # without one that can be read, nobody knows where the next page begins
-        return found, more
+        return page, more
 
     def _plan_on(
         self, backfill: Backfill, planned: Planned | None, deadline_ms: int | None, count: int
@@ -233,16 +237,16 @@ class Backfiller:
             is_late = deadline_ms is not None and clock.now_ms() >= deadline_ms
             return looked and (is_late or len(slices) >= count)
 
-        for one in _ranges(stream, backfill.ranges, planned):
+        for range_ in _ranges(stream, backfill.ranges, planned):
             if is_enough():
-                return self._handed(backfill, slices, Planned(one.lane, one.start))
-            for found in planner.plan(one):
+                return self._handed(backfill, slices, Planned(range_.lane, range_.start))
+            for part in planner.plan(range_):
                 looked = True
-                if isinstance(found, SliceProgress):
-                    slices.append(found)
-                at = found.slice.end if isinstance(found, SliceProgress) else found
+                if isinstance(part, SliceProgress):
+                    slices.append(part)
+                seam = part.slice.end if isinstance(part, SliceProgress) else part
                 if is_enough():
-                    return self._handed(backfill, slices, Planned(one.lane, at.sequence))
+                    return self._handed(backfill, slices, Planned(range_.lane, seam.sequence))
             looked = True
         return self._handed(backfill, slices, None)
 
@@ -255,11 +259,11 @@ class Backfiller:
     def _change(self, id: str, only: BackfillState, **changes: Any) -> Backfill:
         """Change a backfill as long as it is in that state. Return it as it stands then."""
         while True:
-            found = self.find(id)
-            if found.state is not only:
-                return found
+            backfill = self.find(id)
+            if backfill.state is not only:
+                return backfill
             # Workers and operators change one item, each on the condition that it is as they read it.
-            changed = self._ports.backfills.replace(found, replace(found, **changes))
+            changed = self._ports.backfills.replace(backfill, replace(backfill, **changes))
             if changed is not None:
                 return changed
 
@@ -323,12 +327,14 @@ def _ranges(
     stream: StreamTopology, asked: Iterable[LaneRange], planned: Planned | None = None
 ) -> Iterator[LaneRange]:
     """Yield the ranges that are to be planned, in order, from where planning left off."""
-    every = sorted(asked, key=lambda one: (one.lane, one.start)) or map(LaneRange, sorted(lanes_of(stream)))
-    for each in every:
-        if planned is None or each.lane > planned.lane:
-            yield each
-        elif each.lane == planned.lane and (each.end is None or each.end > planned.sequence):
-            yield replace(each, start=max(each.start, planned.sequence))
+    every = sorted(asked, key=lambda range_: (range_.lane, range_.start)) or map(
+        LaneRange, sorted(lanes_of(stream))
+    )
+    for range_ in every:
+        if planned is None or range_.lane > planned.lane:
+            yield range_
+        elif range_.lane == planned.lane and (range_.end is None or range_.end > planned.sequence):
+            yield replace(range_, start=max(range_.start, planned.sequence))
 
 
 def spread(slices: list[SliceProgress]) -> list[SliceProgress]:

@@ -41,7 +41,7 @@ class Planner:
         looks_at_source: bool = False,
     ) -> None:
         """`looks_at_source`: also read the source wherever records are to be copied from it, and say what it lacks."""
-        self._of = stream, source, target
+        self._copied = stream, source, target
         self._source = source_log
         self._target = target_log
         self._clock = clock
@@ -77,30 +77,30 @@ class Planner:
         now_ms = self._clock.now_ms()
         return believed_tail(self._source, wanted.lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
 
-    def _seam(self, lane: Lane, at: SequenceNumber) -> Seam:
+    def _seam(self, lane: Lane, sequence: SequenceNumber) -> Seam:
         """Return the seam at a sequence; if it is in the middle of a record, the seam where that ends."""
-        if not at:
+        if not sequence:
             return Seam.of(EMPTY_TAIL)
         # Either log may lack the record that ends there.
         for log in (self._source, self._target):
             try:
-                found = Seam.of(log.tail(lane, before=at))
+                seam = Seam.of(log.tail(lane, before=sequence))
             except LogError:
                 continue
-            if found.sequence >= at:
-                return found
-        return Seam(at, None)
+            if seam.sequence >= sequence:
+                return seam
+        return Seam(sequence, None)
 
     def _start(self, wanted: LaneRange, end: Seam) -> Seam:
         """Return the seam at the source's first record of the range that is not about to expire."""
-        at, count = wanted.start, 1
+        start, count = wanted.start, 1
         now_seconds = self._clock.now_ms() // 1000
-        while at < end.sequence:
-            page = self._source.read(wanted.lane, at, records_max=count)
+        while start < end.sequence:
+            page = self._source.read(wanted.lane, start, records_max=count)
             for record in page.records:
                 if record.expires_at is None or record.expires_at > now_seconds:
                     return self._seam(wanted.lane, record.sequence)
-                at = record.tail.sequence
+                start = record.tail.sequence
             if not page.more:
                 break
             # The first record is usually kept, so a whole page is read only if it is not.
@@ -111,30 +111,30 @@ class Planner:
         """Yield the slices of a range, and between them how far the target was walked."""
         walk, agreed = Walk(self._target, lane, start, end.sequence), start
         try:
-            while walk.at.sequence < end.sequence:
+            while walk.position.sequence < end.sequence:
                 gap_end = walk.step()
                 if gap_end is None:
-                    yield walk.at
+                    yield walk.position
                     continue
-                self._compare(lane, walk.at)
+                self._compare(lane, walk.position)
                 behind = end if gap_end == end.sequence else Seam.of(self._source.tail(lane, before=gap_end))
                 # The source lacks the record that ends there, so nothing tells the chain.
                 if behind.sequence != gap_end:
                     behind = Seam(gap_end, None)
-                yield from self._cut(lane, walk.at, behind, slice_events)
-                walk.at = agreed = behind
-            if not walk.at.agrees(end):
+                yield from self._cut(lane, walk.position, behind, slice_events)
+                walk.position = agreed = behind
+            if not walk.position.agrees(end):
                 raise _differ(lane, end.sequence)
         except LogError as error:
             yield self._progress(lane, agreed, end, failure=str(error))
 
-    def _compare(self, lane: Lane, at: Seam) -> None:
+    def _compare(self, lane: Lane, position: Seam) -> None:
         """Raise DivergenceError if the target has something else before a gap than the source."""
-        if at.sequence:
+        if position.sequence:
             # One header compares all that the target has: a chain is computed over everything before it.
-            theirs = Seam.of(self._source.tail(lane, before=at.sequence))
-            if theirs.sequence >= at.sequence and not theirs.agrees(at):
-                raise _differ(lane, at.sequence)
+            theirs = Seam.of(self._source.tail(lane, before=position.sequence))
+            if theirs.sequence >= position.sequence and not theirs.agrees(position):
+                raise _differ(lane, position.sequence)
 
     def _cut(self, lane: Lane, start: Seam, end: Seam, slice_events: int) -> Iterator[SliceProgress]:
         """Cut a gap into slices, at seams of the source."""
@@ -159,19 +159,22 @@ class Planner:
         """Return how far the source has a stretch, which is as far as a worker gets, and why no further."""
         walk = Walk(self._source, lane, start, end)
         try:
-            while walk.at.sequence < end:
+            while walk.position.sequence < end:
                 gap_end = walk.step()
                 if gap_end is not None:
-                    at = walk.at.sequence
-                    return at, f"{_LACKS} from {at} to {gap_end} as well (eventfabric lanes restore)"
+                    sequence = walk.position.sequence
+                    return (
+                        sequence,
+                        f"{_LACKS} from {sequence} to {gap_end} as well (eventfabric lanes restore)",
+                    )
         except LogError as error:
-            return walk.at.sequence, str(error)
+            return walk.position.sequence, str(error)
         return end, ""
 
     def _progress(
         self, lane: Lane, start: Seam, end: Seam, *, missing: int = 0, failure: str = ""
     ) -> SliceProgress:
-        stream, source, target = self._of
+        stream, source, target = self._copied
         return SliceProgress(Slice(stream, lane, start, end, source, target), start, missing, failure=failure)
 
 
@@ -179,24 +182,24 @@ def _differ(lane: Lane, sequence: int) -> DivergenceError:
     return DivergenceError(lane, sequence, "source and target have other records before it, by their chains")
 
 
-def _joined(found: Iterable[SliceProgress | Seam], slice_events: int) -> Iterator[SliceProgress | Seam]:
+def _joined(planned: Iterable[SliceProgress | Seam], slice_events: int) -> Iterator[SliceProgress | Seam]:
     """Join gaps that one page of the target showed into one slice: a replica may lack every other record."""
     held: SliceProgress | None = None
-    for one in found:
-        if isinstance(one, Seam):
+    for part in planned:
+        if isinstance(part, Seam):
             yield from _if_any(held)
             held = None
-            yield one
-        elif held and _goes_on(one) and one.slice.end.sequence - held.slice.start.sequence <= slice_events:
+            yield part
+        elif held and _goes_on(part) and part.slice.end.sequence - held.slice.start.sequence <= slice_events:
             held = replace(
                 held,
-                slice=replace(held.slice, end=one.slice.end),
-                missing=held.missing + (0 if held.failure else one.missing),
-                failure=held.failure or one.failure,
+                slice=replace(held.slice, end=part.slice.end),
+                missing=held.missing + (0 if held.failure else part.missing),
+                failure=held.failure or part.failure,
             )
         else:
             yield from _if_any(held)
-            held = one
+            held = part
     yield from _if_any(held)
 
 
@@ -205,6 +208,6 @@ def _if_any(held: SliceProgress | None) -> Iterator[SliceProgress]:
         yield held
 
 
-def _goes_on(one: SliceProgress) -> bool:
+def _goes_on(part: SliceProgress) -> bool:
     """Tell if a worker can begin a slice. Records that the source lacks show only while it is copied."""
-    return not one.failure or one.failure.startswith(_LACKS)
+    return not part.failure or part.failure.startswith(_LACKS)

@@ -48,18 +48,20 @@ def problems_of(
     source_log: Callable[[], Log],
 ) -> Iterator[Problem]:
     """Yield everything that is wrong with a request. The source's log is read only if the rest is right."""
-    found = list(_of_settings(wanted))
+    problems = list(_of_settings(wanted))
     if wanted.source == target and not is_elsewhere:
-        found.append(Problem("source", f"{wanted.source}, which is the target too", "another Region"))
+        problems.append(Problem("source", f"{wanted.source}, which is the target too", "another Region"))
     if len(wanted.ranges) > limits.BACKFILL_RANGES_MAX:
-        found.append(Problem("ranges", f"{len(wanted.ranges):,}", f"at most {limits.BACKFILL_RANGES_MAX:,}"))
+        problems.append(
+            Problem("ranges", f"{len(wanted.ranges):,}", f"at most {limits.BACKFILL_RANGES_MAX:,}")
+        )
     lanes = set(lanes_of(stream))
-    found += [_no_lane(one.lane, stream) for one in wanted.ranges if one.lane not in lanes]
-    found += _overlaps(wanted.ranges)
-    yield from found
-    if not found:
-        for one in wanted.ranges:
-            yield from _of_range(one, wanted.source, source_log())
+    problems += [_no_lane(range_.lane, stream) for range_ in wanted.ranges if range_.lane not in lanes]
+    problems += _overlaps(wanted.ranges)
+    yield from problems
+    if not problems:
+        for range_ in wanted.ranges:
+            yield from _of_range(range_, wanted.source, source_log())
 
 
 def _of_settings(wanted: BackfillRequest) -> Iterator[Problem]:
@@ -80,31 +82,31 @@ def _no_lane(lane: Lane, stream: StreamTopology) -> Problem:
 def _overlaps(ranges: tuple[LaneRange, ...]) -> Iterator[Problem]:
     # A slice is known by its lane and start. Two that overlap would be copied, and counted, twice.
     before: LaneRange | None = None
-    for one in sorted(ranges, key=lambda one: (one.lane, one.start)):
-        if before and before.lane == one.lane and (before.end is None or one.start < before.end):
-            yield Problem(f"range {one}", f"overlaps {before}", "ranges that lie apart")
-        before = one
+    for range_ in sorted(ranges, key=lambda range_: (range_.lane, range_.start)):
+        if before and before.lane == range_.lane and (before.end is None or range_.start < before.end):
+            yield Problem(f"range {range_}", f"overlaps {before}", "ranges that lie apart")
+        before = range_
 
 
-def _of_range(one: LaneRange, source: str, log: Log) -> Iterator[Problem]:
-    tail = log.tail(one.lane)
+def _of_range(range_: LaneRange, source: str, log: Log) -> Iterator[Problem]:
+    tail = log.tail(range_.lane)
     if tail == EMPTY_TAIL:
-        yield Problem(f"lane {one.lane}", f"no record of it in {source}", "a lane that the source has")
+        yield Problem(f"lane {range_.lane}", f"no record of it in {source}", "a lane that the source has")
         return
-    if one.start == 0 and one.end is None:
+    if range_.start == 0 and range_.end is None:
         return
-    end = tail.sequence if one.end is None else one.end
-    if not 0 <= one.start < end <= tail.sequence:
+    end = tail.sequence if range_.end is None else range_.end
+    if not 0 <= range_.start < end <= tail.sequence:
         yield Problem(
-            f"range {one}",
+            f"range {range_}",
             f"{source} has the lane up to {tail.sequence}",
             f"a start from 0 and an end after it, up to {tail.sequence}",
         )
         return
     # A range that holds nothing is most often a wrong number. It would end at once, and as complete.
-    first = log.read(one.lane, one.start, records_max=1).records
+    first = log.read(range_.lane, range_.start, records_max=1).records
     if not first or first[0].sequence >= end:
         begins = f"goes on at {first[0].sequence}" if first else f"ends at {tail.sequence}"
         yield Problem(
-            f"range {one}", f"no record begins in it in {source}, which {begins}", "one that has some"
+            f"range {range_}", f"no record begins in it in {source}, which {begins}", "one that has some"
         )

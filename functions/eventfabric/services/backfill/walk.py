@@ -17,7 +17,7 @@ class Walk:
     """
 
     def __init__(self, log: Log, lane: Lane, start: Seam, end: SequenceNumber) -> None:
-        self.at = start
+        self.position = start
         self._log = log
         self._lane = lane
         self._end = end
@@ -33,26 +33,26 @@ class Walk:
         if self._last is None:
             # The tail spares all further reads if the log has nothing there, as an empty target.
             self._last = self._log.tail(self._lane, before=self._end).sequence
-        if not self._ahead and self.at.sequence < self._last:
+        if not self._ahead and self.position.sequence < self._last:
             page = self._log.read(
-                self._lane, self.at.sequence, records_max=limits.PAGE_RECORDS_MAX, before=self._end
+                self._lane, self.position.sequence, records_max=limits.PAGE_RECORDS_MAX, before=self._end
             )
             self._ahead.extend(page.records)
             if not self._ahead:  # the records have expired meanwhile
-                self._last = self.at.sequence
+                self._last = self.position.sequence
         while self._ahead:
             record = self._ahead[0]
-            if record.sequence > self.at.sequence:
+            if record.sequence > self.position.sequence:
                 return record.sequence
             self._verify(record)
-            self.at = Seam.of(record.tail)
+            self.position = Seam.of(record.tail)
             self._ahead.popleft()
-        return self._end if self._last <= self.at.sequence < self._end else None
+        return self._end if self._last <= self.position.sequence < self._end else None
 
     def _verify(self, record: Record) -> None:
         """Verify a record against the one before it."""
-        if record.sequence < self.at.sequence or record.tail.sequence > self._end:
-            across = self.at.sequence if record.sequence < self.at.sequence else self._end
+        if record.sequence < self.position.sequence or record.tail.sequence > self._end:
+            across = self.position.sequence if record.sequence < self.position.sequence else self._end
             raise DivergenceError(self._lane, record.sequence, f"lies across sequence {across}")
-        if self.at.chain is not None and not record.extends(self.at.chain):
+        if self.position.chain is not None and not record.extends(self.position.chain):
             raise DivergenceError(self._lane, record.sequence, "does not extend the chain before it")

@@ -39,8 +39,8 @@ class TestWalk:
         world, made = filled(150, events=1)
         log = RecordingLog(world.log(SOURCE))
         one = walk(log, 120)
-        assert (one.step(), one.at) == (None, Seam.of(made[99].tail))
-        assert (one.step(), one.at) == (None, Seam.of(made[119].tail))
+        assert (one.step(), one.position) == (None, Seam.of(made[99].tail))
+        assert (one.step(), one.position) == (None, Seam.of(made[119].tail))
         assert log.tails == [(lane(), 120)]
         assert log.reads == [Read(lane(), 0, 100, 120), Read(lane(), 100, 100, 120)]
         assert (one.step(), len(log.tails), len(log.reads)) == (None, 1, 2)
@@ -50,20 +50,20 @@ class TestWalk:
         world.remove(made[1])
         log = RecordingLog(world.log(SOURCE))
         one = walk(log, 500)
-        assert (one.step(), one.at) == (200, Seam.of(made[0].tail))
-        assert (one.step(), one.at) == (200, Seam.of(made[0].tail))
-        one.at = Seam.of(made[1].tail)
-        assert (one.step(), one.at) == (None, Seam.of(made[4].tail))
+        assert (one.step(), one.position) == (200, Seam.of(made[0].tail))
+        assert (one.step(), one.position) == (200, Seam.of(made[0].tail))
+        one.position = Seam.of(made[1].tail)
+        assert (one.step(), one.position) == (None, Seam.of(made[4].tail))
         assert log.reads == [Read(lane(), 0, 100, 500)]
 
     def test_where_a_lane_ends_early_all_up_to_the_end_is_a_gap_of_which_nothing_is_read(self) -> None:
         world, made = filled(2)
         log = RecordingLog(world.log(SOURCE))
         one = walk(log, 500)
-        assert (one.step(), one.at) == (500, Seam.of(made[1].tail))
+        assert (one.step(), one.position) == (500, Seam.of(made[1].tail))
         log.reads.clear()
         assert one.step() == 500
-        one.at = Seam(SequenceNumber(500), None)
+        one.position = Seam(SequenceNumber(500), None)
         assert one.step() is None
         assert log.reads == []
 
@@ -73,7 +73,7 @@ class TestWalk:
         with pytest.raises(DivergenceError) as raised:
             one.step()
         assert fields(raised.value) == (lane(), 200, "lies across sequence 250")
-        assert one.at == Seam.of(made[1].tail)
+        assert one.position == Seam.of(made[1].tail)
 
     def test_a_record_that_lies_over_the_one_before_it_ends_it(self) -> None:
         world, made = filled()
@@ -90,7 +90,7 @@ class TestWalk:
         with pytest.raises(DivergenceError) as raised:
             one.step()
         assert fields(raised.value) == (lane(), 200, TextWith("chain before it"))
-        assert one.at == Seam.of(made[1].tail)
+        assert one.position == Seam.of(made[1].tail)
 
     def test_behind_a_record_that_nobody_knows_any_chain_will_do_and_binds_what_follows(self) -> None:
         world, made = filled()
