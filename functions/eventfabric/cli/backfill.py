@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventfabric.cli.arguments import StreamIfSeveral
 from eventfabric.cli.connection import Access, Definition, Endpoint, Json, Profile, RegionName
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, left_out, say, show_json, show_table, stderr
@@ -104,9 +105,7 @@ class _Place:
 def backfill(
     context: typer.Context,
     *,
-    stream: Annotated[
-        str | None, typer.Option(help="Name of the stream; required if the fabric has several.")
-    ] = None,
+    stream: StreamIfSeveral = None,
     source: Annotated[str | None, typer.Option("--from", help="Region to copy from.")] = None,
     target: Annotated[str | None, typer.Option("--to", help="Region to copy into.")] = None,
     lanes: Annotated[

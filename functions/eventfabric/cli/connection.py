@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from eventfabric.ports import Log, Ports
     from eventfabric.sdk.fabric import Fabric
     from eventfabric.sdk.operations import Operations
-    from eventfabric.topology import StreamTopology, Topology
+    from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
 Definition = Annotated[
     Path | None,
@@ -151,6 +151,20 @@ class Connection:
         stream = self.topology.stream(name)
         stream.check_region(self.region)
         return stream
+
+    def streams(self, only: str | None) -> "list[StreamTopology]":
+        """Return that stream, or all of the Region if None. Raises UnknownNameError, WrongRegionError."""
+        if only is not None:
+            return [self.stream(only)]
+        return self.topology.streams_in(self.region)
+
+    def subscriptions(self, only: str | None = None) -> "list[SubscriptionTopology]":
+        """Return that subscription, or all of the Region if None. Raises UnknownNameError, WrongRegionError."""
+        if only is None:
+            return self.topology.subscriptions_in(self.region)
+        subscription = self.topology.subscription(only)
+        self.topology.stream(subscription.definition.stream).check_region(self.region)
+        return [subscription]
 
 
 def _check_endpoint(url: str | None) -> None:

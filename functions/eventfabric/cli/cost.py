@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eventfabric.cli.arguments import OnlyStream
 from eventfabric.cli.connection import Definition, Json
 from eventfabric.cli.output import say, show_json, show_table
 
@@ -40,7 +41,7 @@ _ROW_BYTES = 110
 
 def cost(
     *,
-    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
+    stream: OnlyStream = None,
     events_per_second: Rate = 10.0,
     event_bytes: Bytes = 256,
     batch: Batch = 1,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eventfabric.cli.arguments import Subscription
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, left_out, say, show_document, show_json, show_table, stderr
@@ -24,7 +25,6 @@ app = typer.Typer(
     help="Dead letters: events that failed for good, and are not retried until you redrive or discard them.",
 )
 
-Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
 Place = Annotated[
     str, typer.Argument(metavar="LANE@SEQUENCE", help="Place of the event in the log, as `list` prints it.")
 ]
@@ -38,6 +38,9 @@ OlderThan = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
+OnlyPlace = Annotated[
+    str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only the dead letter at this place.")
+]
 Rate = Annotated[float, typer.Option(min=0.01, help="Limit, in dead letters a second.")]
 _COLUMNS = ("event", "key", "type", "error", "attempts", "crashes", "waiting behind", "last")
 
@@ -105,9 +108,7 @@ def show(
 def redrive(
     subscription: Subscription,
     *,
-    place: Annotated[
-        str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only the dead letter at this place.")
-    ] = None,
+    place: OnlyPlace = None,
     edited: Annotated[
         Path | None,
         typer.Option(help="File with a CloudEvent to handle instead of this event. Both stay on record."),
@@ -159,9 +160,7 @@ def redrive(
 def discard(
     subscription: Subscription,
     *,
-    place: Annotated[
-        str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only the dead letter at this place.")
-    ] = None,
+    place: OnlyPlace = None,
     filter: Filter,
     all_waiting: Annotated[
         bool,
@@ -260,34 +259,15 @@ def _each(
     happens to the events behind them. `last_first` is for actions that remove letters: after the first letter of a
     lane is gone, the others would have to be read again.
     """
-    from rich.progress import track
-
-    acted: list[DeadLetter] = []
-    failed = 0
-    quiet = not stderr.is_terminal or dry_run
     order = chosen[::-1] if last_first else chosen
-    for number, letter in enumerate(track(order, done, console=stderr, transient=True, disable=quiet)):
-        sleep(1 / rate if number and not dry_run else 0)
-        try:
-            act(letter)
-        except EventFabricError as error:
-            complain(str(error))
-            failed += 1
-            continue
-        acted.append(letter)
+    acted = _acted(done, order, act, pause_seconds=0 if dry_run else 1 / rate, quiet=dry_run)
+    failed = len(chosen) - len(acted)
     if last_first:
         acted.reverse()
     if as_json:
-        behind = sum(letter.parked.behind for letter in acted)
-        more = any(letter.parked.rest for letter in acted)
+        waiting_json = {"waiting_behind": _count_behind(acted), "more_waiting": _is_more_behind(acted)}
         show_json(
-            {
-                done: [letter.place for letter in acted],
-                "waiting_behind": behind,
-                "more_waiting": more,
-                "failed": failed,
-                "dry_run": dry_run,
-            }
+            {done: [letter.place for letter in acted], **waiting_json, "failed": failed, "dry_run": dry_run}
         )
     else:
         if dry_run:
@@ -298,10 +278,42 @@ def _each(
         raise typer.Exit(1)
 
 
+def _acted(
+    done: str,
+    letters: "list[DeadLetter]",
+    act: "Callable[[DeadLetter], None]",
+    *,
+    pause_seconds: float,
+    quiet: bool,
+) -> "list[DeadLetter]":
+    """Act on the letters in turn, with a pause between two of them. Return those that did not fail."""
+    from rich.progress import track
+
+    acted: list[DeadLetter] = []
+    disable = quiet or not stderr.is_terminal
+    for number, letter in enumerate(track(letters, done, console=stderr, transient=True, disable=disable)):
+        sleep(pause_seconds if number else 0)
+        try:
+            act(letter)
+        except EventFabricError as error:
+            complain(str(error))
+            continue
+        acted.append(letter)
+    return acted
+
+
 def _behind(letters: "list[DeadLetter]") -> str:
     """Count the events that wait behind the letters; a plus means that more wait than their keys list."""
-    more = any(letter.parked.rest for letter in letters)
-    return f"{sum(letter.parked.behind for letter in letters):,}{'+' if more else ''}"
+    return f"{_count_behind(letters):,}{'+' if _is_more_behind(letters) else ''}"
+
+
+def _count_behind(letters: "list[DeadLetter]") -> int:
+    return sum(letter.parked.behind for letter in letters)
+
+
+def _is_more_behind(letters: "list[DeadLetter]") -> bool:
+    """Tell if more events wait than the letters' keys list."""
+    return any(letter.parked.rest for letter in letters)
 
 
 def _edited(path: Path) -> "Event":

@@ -1,9 +1,11 @@
 """`eventfabric failover` and `failback`: change which Region delivers the lanes of another."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventfabric.cli.arguments import Reason
 from eventfabric.cli.connection import Access, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
@@ -11,6 +13,7 @@ from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eventfabric.model.owner import Owner
     from eventfabric.services.operations.failover import Failover, Readiness
 
 _COLUMNS = (
@@ -34,7 +37,6 @@ Drain = Annotated[
         "Skipped if the source does not answer.",
     ),
 ]
-Reason = Annotated[str, typer.Option(help="Reason, kept on record.")]
 
 
 @grouped
@@ -79,42 +81,65 @@ def failback(
     _run(operations.failback(), dry_run=dry_run, yes=yes, drains=drain, reason=reason, as_json=json)
 
 
+@dataclass(frozen=True)
+class _Handover:
+    """A failover from one source, and how ready the target is for each subscription and origin in it."""
+
+    failover: "Failover"
+    readiness: "list[Readiness]"
+
+    def carry_out(self, reason: str, *, drains: bool) -> "list[Owner]":
+        """Hand the lanes over. `drains`: wait before that and after it for the source, if it answers."""
+        if not drains or not self._source_answers:
+            return self.failover.hand_over(reason)
+        with stderr.status("waiting until the source has finished and everything is replicated"):
+            self.failover.drain(_sleep())
+        written = self.failover.hand_over(reason)
+        with stderr.status("waiting until the source sees the handover"):
+            self.failover.release(_sleep())
+        return written
+
+    @property
+    def _source_answers(self) -> bool:
+        return all(ready.behind is not None for ready in self.readiness)
+
+
 def _run(
     failovers: "list[Failover]", *, dry_run: bool, yes: bool, drains: bool, reason: str, as_json: bool
 ) -> None:
-    ready = [(one, one.readiness()) for one in failovers]
-    found = [each for _, some in ready for each in some]
-    if not found:
-        complain("nothing to hand over: the source delivers no lanes that the target could deliver")
-        raise typer.Exit(1)
-    for each in found:
-        for unread in each.unreadable:
-            complain(unread)
-    if not as_json:
-        show_table("to be handed over", _COLUMNS, [_row(each) for each in found])
+    """Report how ready the handovers are; unless `dry_run`, ask for confirmation, carry them out and report that."""
+    handovers = [_Handover(failover, failover.readiness()) for failover in failovers]
+    readiness = [ready for handover in handovers for ready in handover.readiness]
+    _show_readiness(readiness, as_json=as_json)
     if dry_run:
         if as_json:
-            show_json({"dry_run": True, "readiness": [_json(each) for each in found]})
+            show_json(_as_json(readiness))
         return
     if not yes:
-        if as_json:
-            raise typer.BadParameter("--json needs --dry-run or --yes")
-        typer.confirm("Hand these lanes over?", abort=True)
-    written = []
-    for one, some in ready:
-        answers = all(each.behind is not None for each in some)
-        if drains and answers:
-            with stderr.status("waiting until the source has finished and everything is replicated"):
-                one.drain(_sleep())
-        written += one.hand_over(reason)
-        if drains and answers:
-            with stderr.status("waiting until the source sees the handover"):
-                one.release(_sleep())
+        _confirm(as_json=as_json)
+    written = [owner for handover in handovers for owner in handover.carry_out(reason, drains=drains)]
     if as_json:
-        handed = [{"origin": o.origin, "owner": o.region, "epoch": o.epoch} for o in written]
-        show_json({"dry_run": False, "readiness": [_json(each) for each in found], "handed_over": handed})
+        show_json(_as_json(readiness, written))
     else:
         say(f"{len(written)} handovers written; every lane was rung")
+
+
+def _show_readiness(readiness: "list[Readiness]", *, as_json: bool) -> None:
+    """Report lanes that cannot be read and, for people, how ready each handover is. Exit if there is none."""
+    if not readiness:
+        complain("nothing to hand over: the source delivers no lanes that the target could deliver")
+        raise typer.Exit(1)
+    for ready in readiness:
+        for reason in ready.unreadable:
+            complain(reason)
+    if not as_json:
+        show_table("to be handed over", _COLUMNS, [_row(ready) for ready in readiness])
+
+
+def _confirm(*, as_json: bool) -> None:
+    if as_json:
+        raise typer.BadParameter("--json needs --dry-run or --yes")
+    typer.confirm("Hand these lanes over?", abort=True)
 
 
 def _sleep() -> "Callable[[float], None]":
@@ -137,7 +162,20 @@ def _row(ready: "Readiness") -> tuple[object, ...]:
     )
 
 
-def _json(ready: "Readiness") -> dict[str, object]:
+def _as_json(readiness: "list[Readiness]", written: "list[Owner] | None" = None) -> dict[str, object]:
+    """Describe a failover. `written`: the handovers that were written; None: a dry run."""
+    report: dict[str, object] = {
+        "dry_run": written is None,
+        "readiness": [_readiness_json(ready) for ready in readiness],
+    }
+    if written is not None:
+        report["handed_over"] = [
+            {"origin": owner.origin, "owner": owner.region, "epoch": owner.epoch} for owner in written
+        ]
+    return report
+
+
+def _readiness_json(ready: "Readiness") -> dict[str, object]:
     return {
         "subscription": ready.subscription.name,
         "origin": ready.owner.origin,

@@ -1,11 +1,13 @@
 """`eventfabric lanes`: show tail, cursor and lag of every lane, ring lanes that lag, and repair a lane by hand."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventfabric.cli.arguments import LaneName, OnlyStream, Reason, Stream
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped, unless_subcommand
 from eventfabric.cli.output import complain, say, show_json, show_table
@@ -14,16 +16,15 @@ from eventfabric.errors import EventFabricError
 
 if TYPE_CHECKING:
     from eventfabric.model.identity import Lane, SequenceNumber
+    from eventfabric.model.record import Tail
     from eventfabric.ports import Ports
     from eventfabric.services.operations.restore import Copy
     from eventfabric.services.operations.survey import LaneStanding
-    from eventfabric.topology import StreamTopology
+    from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 _READERS = 16
 
-
 app = typer.Typer()
-Reason = Annotated[str, typer.Option(help="Reason, kept on record.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -31,7 +32,7 @@ Reason = Annotated[str, typer.Option(help="Reason, kept on record.")]
 @grouped
 def lanes(
     *,
-    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
+    stream: OnlyStream = None,
     subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
     lagging: Annotated[bool, typer.Option("--lagging", help="Only lanes that lag.")] = False,
     ring: Annotated[bool, typer.Option("--ring", help="Ring again for every lane that lags.")] = False,
@@ -50,49 +51,27 @@ def lanes(
 
     if subscription is not None:
         stream = connection.topology.subscription(subscription).definition.stream
-    named = (
-        [stream]
-        if stream is not None
-        else [
-            s.name for s in connection.topology.streams.values() if connection.region in s.definition.regions
-        ]
-    )
     ports = connection.ports()
     unreadable: list[str] = []
-    standings = [
-        standing
-        for name in named
-        for standing in _standings(ports, connection.stream(name), subscription, unreadable)
-        if standing.lag or not lagging
-    ]
+    standings: list[LaneStanding] = []
+    for topology in connection.streams(stream):
+        standings += _standings(ports, topology, subscription, unreadable)
+    if lagging:
+        standings = [standing for standing in standings if standing.lag]
     rung = ring_again(standings, doorbells=ports.doorbells, now_ms=ports.clock.now_ms()) if ring else []
     for reason in unreadable:
         complain(reason)
     if json:
-        shown = [_json(s) for s in standings]
+        shown = [_json(standing) for standing in standings]
         show_json({"region": connection.region, "lanes": shown, "rung": len(rung), "unreadable": unreadable})
         return
-    rows = [
-        (
-            s.subscription.definition.stream,
-            s.subscription.name,
-            str(s.lane),
-            s.tail.sequence,
-            s.cursor.sequence,
-            s.lag,
-        )
-        for s in standings
-    ]
-    show_table(f"{connection.region}", ("stream", "subscription", "lane", "tail", "cursor", "lag"), rows)
-    behind = sum(standing.lag for standing in standings)
-    said = f"; {len(rung)} rung again" if ring else ""
-    say(f"{len(rows):,} lanes with events, {behind:,} events to deliver{said}")
+    _show(connection.region, standings, also=f"; {len(rung)} rung again" if ring else "")
 
 
 @app.command("quarantine")
 @grouped
 def quarantine(
-    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    stream: Stream,
     place: Annotated[str, typer.Argument(metavar="LANE@SEQUENCE", help="Place of the item in the log.")],
     *,
     reason: Reason = "",
@@ -108,20 +87,19 @@ def quarantine(
 
     Example: eventfabric lanes quarantine orders us-east-1/0.17@1099511627776 --dry-run
     """
-    found = _place(place)
-    of = connection.operations().quarantine(stream)
-    what = of.fault(*found) if dry_run else of.set_aside(*found, by=user_name(), reason=reason).reason
+    item, items = _place(place), connection.operations().quarantine(stream)
+    fault = items.fault(*item) if dry_run else items.set_aside(*item, by=user_name(), reason=reason).reason
     if json:
-        show_json({"stream": stream, "place": place, "fault": what, "set_aside": not dry_run})
+        show_json({"stream": stream, "place": place, "fault": fault, "set_aside": not dry_run})
     else:
-        say(f"{place} {'would be' if dry_run else 'is'} set aside: {what}")
+        say(f"{place} {'would be' if dry_run else 'is'} set aside: {fault}")
 
 
 @app.command("restore")
 @grouped
 def restore(
-    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
-    lane: Annotated[str, typer.Argument(help="Lane, such as us-east-1/0.17.")],
+    stream: Stream,
+    lane: LaneName,
     *,
     sequence: Annotated[int, typer.Option(min=0, help="First sequence of the record.")],
     from_table: Annotated[
@@ -149,23 +127,23 @@ def restore(
     Example: eventfabric lanes restore orders us-east-1/0.17 --sequence 42 --from-table shop-orders-restored --dry-run
     """
     place = f"{lane}@{sequence}"
-    found, copy = _place(place), _copy(connection, from_table, from_export)
-    of = connection.operations().restore(stream, copy)
-    what = of.look(*found) if dry_run else of.restore(*found, by=user_name(), reason=reason)
-    count = what.record.count
+    record, copy = _place(place), _copy(connection, from_table, from_export)
+    records = connection.operations().restore(stream, copy)
+    restored = records.look(*record) if dry_run else records.restore(*record, by=user_name(), reason=reason)
+    count, proof, replaces = restored.record.count, restored.proof, restored.replaces
     if json:
-        about = {"stream": stream, "place": place, "events": count, "proof": what.proof}
-        show_json({**about, "replaces": what.replaces or None, "restored": not dry_run})
+        about = {"stream": stream, "place": place, "events": count, "proof": proof}
+        show_json({**about, "replaces": replaces or None, "restored": not dry_run})
         return
-    said = f", in place of a record that {what.replaces}" if what.replaces else ""
-    say(f"{place} {'would be' if dry_run else 'is'} restored, {count:,} events{said}: {what.proof}")
+    instead = f", in place of a record that {replaces}" if replaces else ""
+    say(f"{place} {'would be' if dry_run else 'is'} restored, {count:,} events{instead}: {proof}")
 
 
 @app.command("skip")
 @grouped
 def skip(
-    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
-    lane: Annotated[str, typer.Argument(help="Lane, such as us-east-1/0.17.")],
+    stream: Stream,
+    lane: LaneName,
     *,
     sequence: Annotated[int, typer.Option(min=0, help="First sequence that is missing.")],
     reason: Reason = "",
@@ -184,8 +162,8 @@ def skip(
     Example: eventfabric lanes skip orders us-east-1/0.17 --sequence 42 --dry-run
     """
     place = f"{lane}@{sequence}"
-    found, of = _place(place), connection.operations().skip(stream)
-    gap = of.look(*found) if dry_run else of.skip(*found, by=user_name(), reason=reason)
+    missing, skips = _place(place), connection.operations().skip(stream)
+    gap = skips.look(*missing) if dry_run else skips.skip(*missing, by=user_name(), reason=reason)
     if json:
         about = {"stream": stream, "place": place, "events": gap.events, "goes_on_at": gap.until.sequence}
         show_json({**about, "skipped": not dry_run})
@@ -217,7 +195,7 @@ def _copy(connection: Connection, table: str | None, export: Path | None) -> "Co
 @app.command("mended")
 @grouped
 def mended(
-    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    stream: Stream,
     *,
     connection: Connection,
     json: Json = False,
@@ -228,12 +206,12 @@ def mended(
     """
     from eventfabric.services.lanes.tails import lanes_of
 
-    of = connection.stream(stream)
-    log = connection.ports().log_of(of)
+    topology = connection.stream(stream)
+    log = connection.ports().log_of(topology)
     with ThreadPoolExecutor(_READERS) as readers:
-        found = [one for some in readers.map(log.interventions, lanes_of(of)) for one in some]
+        every = list(chain.from_iterable(readers.map(log.interventions, lanes_of(topology))))
     columns = ("place", "what", "by", "why")
-    rows = [(f"{one.lane}@{one.sequence}", one.kind.value, one.by, one.reason) for one in found]
+    rows = [(f"{done.lane}@{done.sequence}", done.kind.value, done.by, done.reason) for done in every]
     if json:
         show_json({"stream": stream, "mended": [dict(zip(columns, row, strict=True)) for row in rows]})
     else:
@@ -251,26 +229,38 @@ def _standings(
     def unread(error: EventFabricError) -> None:
         unreadable.append(str(error))
 
-    log = ports.log_of(stream)
+    log, now_ms = ports.log_of(stream), ports.clock.now_ms()
     wanted = [s for s in stream.subscriptions if subscription in (None, s.name)]
-    now_ms = ports.clock.now_ms()
     with ThreadPoolExecutor(_READERS) as readers:
-        tails = [
-            found
-            for found in readers.map(
-                lambda lane: tails_of(log, [lane], now_ms=now_ms, unreadable=unread), lanes_of(stream)
-            )
-            if found
-        ]
-        jobs = [(wanted_one, tail) for wanted_one in wanted for tail in tails]
-        known = {one.name: Standings.of(one, ports).read() for one in wanted}
-        standings = readers.map(
-            lambda job: list(
-                survey(*job, ledger=ports.ledger, standing=known[job[0].name], unreadable=unread)
-            ),
-            jobs,
+
+        def tails_in(lane: "Lane") -> "dict[Lane, Tail]":
+            return tails_of(log, [lane], now_ms=now_ms, unreadable=unread)
+
+        def surveyed(pair: "tuple[SubscriptionTopology, dict[Lane, Tail]]") -> "list[LaneStanding]":
+            topology, tails = pair
+            known = standings[topology.name]
+            return list(survey(topology, tails, ledger=ports.ledger, standing=known, unreadable=unread))
+
+        every = [tails for tails in readers.map(tails_in, lanes_of(stream)) if tails]
+        standings = {s.name: Standings.of(s, ports).read() for s in wanted}
+        return list(chain.from_iterable(readers.map(surveyed, product(wanted, every))))
+
+
+def _show(region: str, standings: "list[LaneStanding]", *, also: str) -> None:
+    rows = [
+        (
+            standing.subscription.definition.stream,
+            standing.subscription.name,
+            str(standing.lane),
+            standing.tail.sequence,
+            standing.cursor.sequence,
+            standing.lag,
         )
-        return [standing for some in standings for standing in some]
+        for standing in standings
+    ]
+    show_table(region, ("stream", "subscription", "lane", "tail", "cursor", "lag"), rows)
+    behind = sum(standing.lag for standing in standings)
+    say(f"{len(standings):,} lanes with events, {behind:,} events to deliver{also}")
 
 
 def _json(standing: "LaneStanding") -> dict[str, object]:

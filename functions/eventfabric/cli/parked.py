@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eventfabric.cli.arguments import Subscription
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.dead_letters import Filter
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import left_out, say, show_json, show_table
-from eventfabric.model.parked import ParkedState
+from eventfabric.model.parked import Parked, ParkedState
 
 if TYPE_CHECKING:
     from eventfabric.services.operations.parked_keys import ParkedKey
@@ -18,7 +19,6 @@ app = typer.Typer(
     no_args_is_help=True, help="Parked keys: an event failed, and later events of its key wait."
 )
 
-Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
 State = Annotated[
     ParkedState | None, typer.Option(help="Only keys that are being retried, or only dead ones.")
 ]
@@ -49,28 +49,32 @@ def list_(
     Example: eventfabric parked list billing --error TimeoutError --json
     """
     now_ms = connection.ports().clock.now_ms()
-    found = [
-        one
-        for one in connection.operations().parked(subscription, unreadable=left_out)
-        if state in (None, one.parked.state) and filter.wanted.matches(one.parked, now_ms)
-    ]
+
+    def is_wanted(parked: "Parked") -> bool:
+        return state in (None, parked.state) and filter.wanted.matches(parked, now_ms)
+
+    every = connection.operations().parked(subscription, unreadable=left_out)
+    keys = [key for key in every if is_wanted(key.parked)]
     if json:
-        show_json([_as_json(one) for one in found])
+        show_json([_as_json(key) for key in keys])
         return
-    show_table(subscription, _COLUMNS, [_row(one, now_ms) for one in found])
-    dead = sum(one.parked.state is ParkedState.DEAD for one in found)
-    more = any(one.parked.rest for one in found)
-    behind = f"{sum(one.parked.behind for one in found):,}{'+' if more else ''}"
-    say(
-        f"{len(found) - dead:,} keys are being retried, {dead:,} are dead, {behind} events waiting behind them, "
-        f"in {connection.region}"
+    show_table(subscription, _COLUMNS, [_row(key, now_ms) for key in keys])
+    say(f"{_summary([key.parked for key in keys])}, in {connection.region}")
+
+
+def _summary(keys: "list[Parked]") -> str:
+    dead = sum(parked.state is ParkedState.DEAD for parked in keys)
+    more = "+" if any(parked.rest for parked in keys) else ""
+    behind = f"{sum(parked.behind for parked in keys):,}{more}"
+    return (
+        f"{len(keys) - dead:,} keys are being retried, {dead:,} are dead, {behind} events waiting behind them"
     )
 
 
-def _row(one: "ParkedKey", now_ms: int) -> tuple[object, ...]:
-    parked, failure = one.parked, one.parked.failure
+def _row(key: "ParkedKey", now_ms: int) -> tuple[object, ...]:
+    parked, failure = key.parked, key.parked.failure
     return (
-        one.place,
+        key.place,
         parked.key,
         parked.state.value,
         failure.event_type,
@@ -79,30 +83,30 @@ def _row(one: "ParkedKey", now_ms: int) -> tuple[object, ...]:
         failure.crashes,
         f"{parked.behind:,}+" if parked.rest else parked.behind,
         _time(failure.last_ms),
-        _due(one, now_ms),
+        _due(key, now_ms),
     )
 
 
-def _due(one: "ParkedKey", now_ms: int) -> str:
+def _due(key: "ParkedKey", now_ms: int) -> str:
     """Say when the key is retried, and how long that is overdue."""
-    if one.parked.state is ParkedState.DEAD:
+    if key.parked.state is ParkedState.DEAD:
         return ""
-    if one.parked.attempting:
+    if key.parked.attempting:
         return "being attempted now"
-    late_seconds = (now_ms - one.parked.due_ms) // 1000
-    return _time(one.parked.due_ms) + (f", {late_seconds:,} s ago" if late_seconds > 0 else "")
+    late_seconds = (now_ms - key.parked.due_ms) // 1000
+    return _time(key.parked.due_ms) + (f", {late_seconds:,} s ago" if late_seconds > 0 else "")
 
 
 def _time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _as_json(one: "ParkedKey") -> dict[str, Any]:
-    parked, failure = one.parked, one.parked.failure
+def _as_json(key: "ParkedKey") -> dict[str, Any]:
+    parked, failure = key.parked, key.parked.failure
     is_dead = parked.state is ParkedState.DEAD
     return {
-        "place": one.place,
-        "lane": str(one.lane),
+        "place": key.place,
+        "lane": str(key.lane),
         "sequence": parked.first.sequence,
         "key": parked.key,
         "state": parked.state.value,

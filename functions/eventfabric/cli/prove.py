@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventfabric.cli.arguments import OnlyLane, OnlyStream
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import NOT_SO, SKIPPED, STUCK
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:
+    from eventfabric.model.finding import Finding
     from eventfabric.model.proof import Exempt, LaneProof
     from eventfabric.model.record import Intervention
     from eventfabric.services.proof.prove import Prover, Watch
@@ -30,10 +32,8 @@ def prove(
     subscription: Annotated[
         str | None, typer.Argument(metavar="[SUBSCRIPTION]", help="Name of the subscription. Default: all.")
     ] = None,
-    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
-    lane: Annotated[
-        str | None, typer.Option("--lane", help="Only this lane, such as us-east-1/0.17.")
-    ] = None,
+    stream: OnlyStream = None,
+    lane: OnlyLane = None,
     connection: Connection,
     json: Json = False,
 ) -> None:
@@ -51,32 +51,26 @@ def prove(
     Example: eventfabric prove --stream orders --lane us-east-1/0.17 --json
     """
     provers = connection.operations().provers(subscription, stream=stream, lane=lane)
-    proofs: list[LaneProof] = []
-    for prover in provers:
-        proofs += _proofs(prover)
-    interventions = [one for prover in provers for one in prover.interventions()]
-    wrong = [proof for proof in proofs if not proof.is_proven]
+    proofs = [proof for prover in provers for proof in _proofs(prover)]
+    interventions = [intervention for prover in provers for intervention in prover.interventions()]
     if json:
-        shown = [_proof_json(proof) for proof in proofs]
-        stuck = sum(proof.stuck is not None for proof in proofs)
-        found = {
-            "proven": not wrong,
-            "stuck": stuck,
-            "skipped": sum(proof.skipped for proof in proofs),
-            "lanes": shown,
-            "mended": list(map(_intervention_json, interventions)),
-        }
-        show_json({"region": connection.region, **found})
+        show_json({"region": connection.region, **_as_json(proofs, interventions)})
     else:
         _show(connection.region, proofs)
-        for one in interventions:
-            say(f"{one.kind.value} {one.lane}@{one.sequence} by {one.by}: {one.reason}")
-    if wrong:
-        raise typer.Exit(NOT_SO)
+        for intervention in interventions:
+            say(_intervention_sentence(intervention))
+    if code := _exit_code(proofs):
+        raise typer.Exit(code)
+
+
+def _exit_code(proofs: "list[LaneProof]") -> int:
+    if not all(proof.is_proven for proof in proofs):
+        return NOT_SO
     if any(proof.stuck for proof in proofs):
-        raise typer.Exit(STUCK)
+        return STUCK
     if any(proof.skipped for proof in proofs):
-        raise typer.Exit(SKIPPED)
+        return SKIPPED
+    return 0
 
 
 def _proofs(prover: "Prover") -> "list[LaneProof]":
@@ -91,8 +85,8 @@ def _proofs(prover: "Prover") -> "list[LaneProof]":
             tell(events)
 
         try:
-            for found in readers.map(partial(prover.prove, watch=watch), prover.lanes):
-                proofs += found
+            for lane_proofs in readers.map(partial(prover.prove, watch=watch), prover.lanes):
+                proofs += lane_proofs
                 advance()
         finally:
             stopped.set()  # after an interruption or a failure, the other lanes stop at their next record
@@ -124,22 +118,28 @@ def _show(region: str, proofs: "list[LaneProof]") -> None:
         say(f"nothing to prove: none of the events that {region} delivers was handled yet")
         return
     show_table(region, _COLUMNS, [_row(proof) for proof in proofs])
-    exceptions = [_sentence(proof, one) for proof in proofs for one in proof.exceptions]
-    for sentence in exceptions:
+    exceptions = [(proof, exempt) for proof in proofs for exempt in proof.exceptions]
+    for proof, exempt in exceptions:
+        say(_exception_sentence(proof, exempt))
+    for sentence in _summary(proofs, exceptions=len(exceptions)):
         say(sentence)
+
+
+def _summary(proofs: "list[LaneProof]", *, exceptions: int) -> Iterator[str]:
+    """Yield one sentence each about what is proven, what was skipped and what is stuck."""
     proven = [proof for proof in proofs if proof.is_proven]
     events = sum(proof.events for proof in proven)
-    say(
+    yield (
         f"{len(proven):,} of {len(proofs):,} lanes proven: exactly the log was handled, {events:,} events, "
-        f"exceptions: {len(exceptions):,}"
+        f"exceptions: {exceptions:,}"
     )
     skipped = sum(proof.skipped for proof in proofs)
     if skipped:
-        say(f"{skipped:,} events are lost and were skipped: nobody can say if they were handled")
+        yield f"{skipped:,} events are lost and were skipped: nobody can say if they were handled"
     stuck = [proof for proof in proofs if proof.stuck]
     if stuck:
         behind = sum(proof.waiting for proof in stuck)
-        say(f"{len(stuck):,} of {len(proofs):,} lanes stuck: {behind:,} events wait and cannot be delivered")
+        yield f"{len(stuck):,} of {len(proofs):,} lanes stuck: {behind:,} events wait and cannot be delivered"
 
 
 def _row(proof: "LaneProof") -> tuple[object, ...]:
@@ -155,45 +155,61 @@ def _row(proof: "LaneProof") -> tuple[object, ...]:
     )
 
 
-def _intervention_json(one: "Intervention") -> dict[str, object]:
-    where = {"what": one.kind.value, "lane": str(one.lane), "sequence": one.sequence}
-    return {**where, "by": one.by, "why": one.reason, "at_ms": one.at_ms}
+def _intervention_sentence(intervention: "Intervention") -> str:
+    place = f"{intervention.lane}@{intervention.sequence}"
+    return f"{intervention.kind.value} {place} by {intervention.by}: {intervention.reason}"
 
 
 def _verdict(proof: "LaneProof") -> str:
     if proof.wrong is not None:
-        return f"no, {proof.wrong.kind.value} at {proof.wrong.sequence}: {proof.wrong.detail}"
-    said = "yes"
+        return f"no, {_finding(proof.wrong)}"
+    verdict = "yes"
     if proof.start:
-        said += ", it began there" if proof.start == proof.cursor.began else ", what was before has expired"
+        verdict += (
+            ", it began there" if proof.start == proof.cursor.began else ", what was before has expired"
+        )
     if proof.cursor.is_replay:
-        said += f"; a replay delivers again up to {proof.cursor.replay_until}"
+        verdict += f"; a replay delivers again up to {proof.cursor.replay_until}"
     if proof.waiting:
-        said += f"; {proof.waiting:,} events wait, the first since {_time(proof.waits_since_ms)}"
+        verdict += f"; {proof.waiting:,} events wait, the first since {_time(proof.waits_since_ms)}"
     if proof.stuck is not None:
-        said += f"; stuck, {proof.stuck.kind.value} at {proof.stuck.sequence}: {proof.stuck.detail}"
-    return said
+        verdict += f"; stuck, {_finding(proof.stuck)}"
+    return verdict
+
+
+def _finding(finding: "Finding") -> str:
+    return f"{finding.kind.value} at {finding.sequence}: {finding.detail}"
 
 
 def _time(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _sentence(proof: "LaneProof", one: "Exempt") -> str:
+def _exception_sentence(proof: "LaneProof", exempt: "Exempt") -> str:
     """Describe an exception on one line, however narrow the terminal, so that it can be searched for."""
     from eventfabric.model.proof import ExceptionKind
 
-    when = f", {_time(one.at_ms)}" if one.at_ms else ""
-    by = f", by {one.by}" if one.by else ""
-    if one.kind is ExceptionKind.SKIPPED:
-        where = f"{proof.subscription} {proof.lane}@{one.sequence}"
-        return f"except {where}: {one.events:,} events lost and skipped, {one.why}{when}{by}"
-    told = f"except {proof.subscription} {proof.lane}@{one.sequence}: {one.kind.value}, {one.why}{when}{by}"
-    return f"{told}; event {one.event_id or '(expired)'}, key {one.key!r}"
+    place = f"{proof.subscription} {proof.lane}@{exempt.sequence}"
+    when = f", {_time(exempt.at_ms)}" if exempt.at_ms else ""
+    by = f", by {exempt.by}" if exempt.by else ""
+    if exempt.kind is ExceptionKind.SKIPPED:
+        return f"except {place}: {exempt.events:,} events lost and skipped, {exempt.why}{when}{by}"
+    event = f"event {exempt.event_id or '(expired)'}, key {exempt.key!r}"
+    return f"except {place}: {exempt.kind.value}, {exempt.why}{when}{by}; {event}"
+
+
+def _as_json(proofs: "list[LaneProof]", interventions: "list[Intervention]") -> dict[str, object]:
+    return {
+        "proven": all(proof.is_proven for proof in proofs),
+        "stuck": sum(proof.stuck is not None for proof in proofs),
+        "skipped": sum(proof.skipped for proof in proofs),
+        "lanes": [_proof_json(proof) for proof in proofs],
+        "mended": [_intervention_json(intervention) for intervention in interventions],
+    }
 
 
 def _proof_json(proof: "LaneProof") -> dict[str, object]:
-    cursor, wrong, stuck = proof.cursor, proof.wrong, proof.stuck
+    cursor = proof.cursor
     return {
         "stream": proof.stream,
         "subscription": proof.subscription,
@@ -210,20 +226,35 @@ def _proof_json(proof: "LaneProof") -> dict[str, object]:
         "skipped": proof.skipped,
         "began": cursor.began,
         "replay_until": cursor.replay_until or None,
-        "wrong": wrong and {"kind": wrong.kind.value, "sequence": wrong.sequence, "detail": wrong.detail},
-        "stuck": stuck and {"kind": stuck.kind.value, "sequence": stuck.sequence, "detail": stuck.detail},
-        "exceptions": [_exception_json(one) for one in proof.exceptions],
+        "wrong": proof.wrong and _finding_json(proof.wrong),
+        "stuck": proof.stuck and _finding_json(proof.stuck),
+        "exceptions": [_exception_json(exempt) for exempt in proof.exceptions],
     }
 
 
-def _exception_json(one: "Exempt") -> dict[str, object]:
+def _finding_json(finding: "Finding") -> dict[str, object]:
+    return {"kind": finding.kind.value, "sequence": finding.sequence, "detail": finding.detail}
+
+
+def _intervention_json(intervention: "Intervention") -> dict[str, object]:
     return {
-        "kind": one.kind.value,
-        "sequence": one.sequence,
-        "event": one.event_id,
-        "key": one.key,
-        "why": one.why,
-        "at_ms": one.at_ms,
-        "by": one.by,
-        "events": one.events,
+        "what": intervention.kind.value,
+        "lane": str(intervention.lane),
+        "sequence": intervention.sequence,
+        "by": intervention.by,
+        "why": intervention.reason,
+        "at_ms": intervention.at_ms,
+    }
+
+
+def _exception_json(exempt: "Exempt") -> dict[str, object]:
+    return {
+        "kind": exempt.kind.value,
+        "sequence": exempt.sequence,
+        "event": exempt.event_id,
+        "key": exempt.key,
+        "why": exempt.why,
+        "at_ms": exempt.at_ms,
+        "by": exempt.by,
+        "events": exempt.events,
     }

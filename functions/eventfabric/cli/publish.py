@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from eventfabric.cli.arguments import Stream
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import NO_ANSWER, NOT_SO, is_no_answer
 from eventfabric.cli.options import grouped
@@ -33,7 +34,7 @@ _STANDARD_INPUT = Path("-")
 
 @grouped
 def publish(
-    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    stream: Stream,
     *,
     key: Annotated[
         str | None, typer.Option(help="Key of the event: events of one key are delivered in order.")
@@ -184,17 +185,19 @@ def _all_or_none(
 
 
 def _payload(data: str | None, data_file: Path | None) -> Any:
-    """Read the JSON text of the data, which is published unchanged. InvalidEventError, typer.BadParameter."""
+    """Read the JSON text of the data, to be published unchanged. Raises InvalidEventError, typer.BadParameter."""
     import msgspec
 
     from eventfabric.model.payload import checked_json
 
     if data is not None and data_file is not None:
         raise typer.BadParameter("give --data or --data-file, not both")
-    if data is None and data_file is None:
+    if data_file is not None:
+        where, text = str(data_file), data_file.read_bytes()
+    elif data is not None:
+        where, text = "--data", os.fsencode(data)
+    else:
         return None
-    where = "--data" if data_file is None else str(data_file)
-    text = data_file.read_bytes() if data_file is not None else os.fsencode(data or "")
     try:
         checked_json(text)
     except InvalidEventError as error:

@@ -31,21 +31,18 @@ def redrive(
 
     Example: eventfabric queues redrive billing --dry-run
     """
-    topology = connection.topology
-    if subscription is None:
-        chosen = [one for one in topology.subscriptions.values() if connection.region in one.regions]
-    else:
-        chosen = [topology.subscription(subscription)]
-        topology.stream(chosen[0].definition.stream).check_region(connection.region)
+    chosen = connection.subscriptions(subscription)
     queues = connection.dead_queues()
-    redriven = {} if dry_run else {one.name: queues.redrive(one) for one in chosen}
-    waiting = {one.name: queues.count(one) for one in chosen}
+    redriven = {} if dry_run else {subscription.name: queues.redrive(subscription) for subscription in chosen}
+    waiting = {subscription.name: queues.count(subscription) for subscription in chosen}
     if json:
         show_json({"redriven": redriven, "waiting": waiting})
+    elif dry_run:
+        for name, doorbells in waiting.items():
+            say(f"{name}: {doorbells:,} doorbells wait")
     else:
         for name, left in waiting.items():
-            rung = "" if dry_run else f"{redriven[name]:,} doorbells rung again, "
-            say(f"{name}: {rung}{left:,} {'doorbells wait' if dry_run else 'left (approximately)'}")
+            say(f"{name}: {redriven[name]:,} doorbells rung again, {left:,} left (approximately)")
     if not dry_run and any(waiting.values()):
         complain(
             "messages are left that just arrived, or are not doorbells: run this again in 30 seconds, and look at what "

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventfabric.cli.arguments import OnlyStream
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
@@ -17,7 +18,7 @@ _COLUMNS = ("finding", "stream", "lane", "subscription", "sequence", "what", "re
 @grouped
 def reconcile(
     *,
-    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
+    stream: OnlyStream = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Repair what is safe to repair. Default: only report.")
     ] = False,
@@ -34,26 +35,19 @@ def reconcile(
 
     Example: eventfabric reconcile --stream orders --repair
     """
-    streams = (
-        [connection.stream(stream)]
-        if stream
-        else [
-            one for one in connection.topology.streams.values() if connection.region in one.definition.regions
-        ]
-    )
-    operations = connection.operations()
-    found: list[Finding] = []
-    for one in streams:
-        with stderr.status(f"reconciling {one.name} in {connection.region}"):
-            found += operations.reconcile(one.name, repair=repair, full=full)
-    alarms = sum(finding.is_alarm for finding in found)
+    streams, operations = connection.streams(stream or None), connection.operations()
+    findings: list[Finding] = []
+    for topology in streams:
+        with stderr.status(f"reconciling {topology.name} in {connection.region}"):
+            findings += operations.reconcile(topology.name, repair=repair, full=full)
+    alarms = sum(finding.is_alarm for finding in findings)
     if json:
-        show_json({"region": connection.region, "findings": [_json(f) for f in found], "alarms": alarms})
+        show_json({"region": connection.region, "findings": [_json(f) for f in findings], "alarms": alarms})
     else:
-        if found:
-            show_table(connection.region, _COLUMNS, [_row(finding) for finding in found])
-        repaired = sum(finding.is_repaired for finding in found)
-        say(f"{len(found):,} findings, {repaired:,} repaired, {alarms:,} need a person")
+        if findings:
+            show_table(connection.region, _COLUMNS, [_row(finding) for finding in findings])
+        repaired = sum(finding.is_repaired for finding in findings)
+        say(f"{len(findings):,} findings, {repaired:,} repaired, {alarms:,} need a person")
     if alarms:
         raise typer.Exit(1)
 

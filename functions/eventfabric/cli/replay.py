@@ -5,21 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eventfabric.cli.arguments import OnlyLane, Subscription
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 from eventfabric.errors import EventFabricError, SettingError
 
 if TYPE_CHECKING:
+    from eventfabric.model.circuit import Circuit
     from eventfabric.model.identity import Lane
     from eventfabric.model.start import Start
     from eventfabric.services.operations.replay import Replay
-    from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed
+    from eventfabric.services.operations.replay_plan import LanePlan
 
 _READERS = 16
 _COLUMNS = ("lane", "from", "until", "events", "parked keys")
 
-Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
 From = Annotated[
     str | None,
     typer.Option(
@@ -35,7 +36,6 @@ Into = Annotated[
         help="Deliver to this other subscription of the same stream instead; it then goes on with newer events."
     ),
 ]
-LaneName = Annotated[str | None, typer.Option("--lane", help="Only this lane, such as us-east-1/0.17.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be delivered again; change nothing.")
 ]
@@ -48,7 +48,7 @@ def replay(
     start: From = None,
     key: Key = None,
     into: Into = None,
-    lane: LaneName = None,
+    lane: OnlyLane = None,
     dry_run: DryRun = False,
     connection: Connection,
     json: Json = False,
@@ -61,45 +61,90 @@ def replay(
 
     Example: eventfabric subscriptions replay billing --from 0 --into billing-audit
     """
-    place, of = parsed_start(start), parsed_lane(lane)
+    begin, only_lane = parsed_start(start), parsed_lane(lane)
     operations = connection.operations()
-    one = operations.replay(subscription, into=into)
-    with ThreadPoolExecutor(_READERS) as readers:
-        plans = one.plan(place, key=key, lane=of, counts=dry_run, each=readers.map)
-    unread = [plan for plan in plans if plan.unreadable]
-    for plan in unread:
-        complain(plan.unreadable)
-    plans = [plan for plan in plans if plan.changes_anything]
-    done, failed = ([], []) if dry_run else _carried_out(one, plans)
-    failed += [str(plan.lane) for plan in unread]
-    shown = plans if dry_run else [result.plan for result in done]
-    events, unrung = sum(plan.events for plan in shown), sum(not result.rung for result in done)
+    replaying = _Replaying(operations.replay(subscription, into=into))
+    replaying.plan(begin, key=key, lane=only_lane, counts=dry_run)
+    if not dry_run:
+        replaying.carry_out()
     if json:
-        show_json(
-            {
-                "subscription": one.target.name,
-                "region": operations.region,
-                "dry_run": dry_run,
-                "events": events,
-                "lanes": [_as_json(plan) for plan in shown],
-                "failed": failed,
-                "not_rung": unrung,
-            }
-        )
+        show_json({"subscription": replaying.target, "region": operations.region, **replaying.as_json()})
     else:
-        show_table(one.target.name, _COLUMNS, [_row(plan) for plan in shown])
-        verb = "would be delivered" if dry_run else "will be delivered"
-        say(f"{events:,} events of {len(shown):,} lanes {verb} again")
-        if unrung:
-            say(
-                f"{unrung:,} lanes could not be rung: they start with their next event, "
-                "or now with `eventfabric lanes --ring`"
-            )
-        circuit = operations.circuit(one.target.name)
-        if circuit.state.value != "closed":
-            say(f"{one.target.name} is {circuit.state.value}: the events wait until its deliveries go on")
-    if failed:
+        _show(replaying, circuit=operations.circuit(replaying.target))
+    if replaying.failed:
         raise typer.Exit(1)
+
+
+class _Replaying:
+    """A replay from its plans to what became of them. Lanes that fail are reported as they are met."""
+
+    def __init__(self, replay: "Replay") -> None:
+        self._replay = replay
+        self.target = replay.target.name
+        self.plans: list[LanePlan] = []
+        """Plans that change anything and, once they are carried out, those of them that did not fail."""
+        self._unreadable: list[LanePlan] = []
+        self._not_done: list[LanePlan] = []
+        self.not_rung = 0
+        self.is_dry_run = True
+
+    def plan(self, start: "Start | None", *, key: str | None, lane: "Lane | None", counts: bool) -> None:
+        """Plan each lane."""
+        with ThreadPoolExecutor(_READERS) as readers:
+            plans = self._replay.plan(start, key=key, lane=lane, counts=counts, each=readers.map)
+        self._unreadable = [plan for plan in plans if plan.unreadable]
+        for plan in self._unreadable:
+            complain(plan.unreadable)
+        self.plans = [plan for plan in plans if plan.changes_anything]
+
+    def carry_out(self) -> None:
+        """Carry out the plans lane by lane, with progress. The other lanes are done if some fail."""
+        from rich.progress import track
+
+        planned, self.plans, self.is_dry_run = self.plans, [], False
+        quiet = not stderr.is_terminal
+        for plan in track(planned, "replaying", console=stderr, transient=True, disable=quiet):
+            try:
+                result = self._replay.carry_out(plan)
+            except EventFabricError as error:
+                complain(str(error))
+                self._not_done.append(plan)
+                continue
+            self.plans.append(result.plan)
+            self.not_rung += not result.rung
+
+    @property
+    def failed(self) -> list[str]:
+        """Lanes that were not done."""
+        return [str(plan.lane) for plan in self._not_done + self._unreadable]
+
+    @property
+    def events(self) -> int:
+        """Number of events that are delivered again."""
+        return sum(plan.events for plan in self.plans)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "dry_run": self.is_dry_run,
+            "events": self.events,
+            "lanes": [_as_json(plan) for plan in self.plans],
+            "failed": self.failed,
+            "not_rung": self.not_rung,
+        }
+
+
+def _show(replaying: _Replaying, *, circuit: "Circuit") -> None:
+    """Show the plans, and why their events may have to wait."""
+    show_table(replaying.target, _COLUMNS, [_row(plan) for plan in replaying.plans])
+    verb = "would be delivered" if replaying.is_dry_run else "will be delivered"
+    say(f"{replaying.events:,} events of {len(replaying.plans):,} lanes {verb} again")
+    if replaying.not_rung:
+        say(
+            f"{replaying.not_rung:,} lanes could not be rung: they start with their next event, "
+            "or now with `eventfabric lanes --ring`"
+        )
+    if circuit.state.value != "closed":
+        say(f"{replaying.target} is {circuit.state.value}: the events wait until its deliveries go on")
 
 
 def parsed_start(text: str | None) -> "Start | None":
@@ -124,24 +169,9 @@ def parsed_lane(text: str | None) -> "Lane | None":
         raise SettingError("--lane", text, "<origin>/<generation>.<index>, such as us-east-1/0.17") from None
 
 
-def _carried_out(one: "Replay", plans: "list[LanePlan]") -> "tuple[list[LaneReplayed], list[str]]":
-    """Carry out the plans lane by lane, with progress. Lanes that fail are reported, and the others are done."""
-    from rich.progress import track
-
-    done: list[LaneReplayed] = []
-    failed: list[str] = []
-    for plan in track(plans, "replaying", console=stderr, transient=True, disable=not stderr.is_terminal):
-        try:
-            done.append(one.carry_out(plan))
-        except EventFabricError as error:
-            complain(str(error))
-            failed.append(str(plan.lane))
-    return done, failed
-
-
 def _row(plan: "LanePlan") -> tuple[object, ...]:
-    told = _as_json(plan)
-    return tuple(told[name] for name in ("lane", "from", "until", "events", "parked_keys"))
+    described = _as_json(plan)
+    return tuple(described[name] for name in ("lane", "from", "until", "events", "parked_keys"))
 
 
 def _as_json(plan: "LanePlan") -> dict[str, Any]:

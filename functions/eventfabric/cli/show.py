@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from eventfabric.cli.arguments import StreamIfSeveral
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, show_document, show_json, stderr
@@ -29,9 +30,7 @@ def show(
         ),
     ],
     *,
-    stream: Annotated[
-        str | None, typer.Option(help="Name of the stream; required if the fabric has several.")
-    ] = None,
+    stream: StreamIfSeveral = None,
     source: Annotated[
         str | None, typer.Option(help="Source of the id. Default: any source.", show_default=False)
     ] = None,

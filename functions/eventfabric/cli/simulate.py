@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ from eventfabric.cli.connection import Definition, Json
 from eventfabric.cli.output import complain, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eventfabric.testing.idempotency.project import Project
     from eventfabric.testing.idempotency.report import HandlersReport
 
@@ -100,34 +103,21 @@ def simulate(
     Example: eventfabric simulate --subscription shipping --seeds 0.. --minutes 10 --json
     """
     from eventfabric.definition.file import read_definition
-    from eventfabric.errors import HandlerError, HandlersFailError
     from eventfabric.settings import definition_path
     from eventfabric.testing.idempotency.project import Project
 
     path = definition or definition_path()
     read_definition(path)  # report its problems before those of what depends on it
-    project = Project(
-        str(path),
-        str(_sample(events, path)),
-        setup,
-        tuple(subscription or ()),
-        failover=failover,
-        replay=replay,
-    )
+    sample, subscriptions = str(_sample(events, path)), tuple(subscription or ())
+    project = Project(str(path), sample, setup, subscriptions, failover=failover, replay=replay)
     if plan is not None and (seeds is not None or minutes is not None):
         raise typer.BadParameter("--plan runs one plan: no --seeds, no --minutes")
-    try:
+    with _nothing_tried():
         out.mkdir(parents=True, exist_ok=True)
         if plan is not None:
             report = _replayed(project, plan, out, seed_seconds)
         else:
             report = _hunted(project, seeds, minutes, seed_seconds, jobs=jobs, out=out, shrinks=shrink)
-    except (HandlerError, HandlersFailError) as error:
-        complain(str(error))
-        raise typer.Exit(2) from error
-    except OSError as error:
-        complain(f"{error.filename}: {error.strerror}")
-        raise typer.Exit(2) from error
     report.command = _as_given(
         definition, events, setup, subscription, failover=failover, replay=replay, out=out
     )
@@ -139,6 +129,21 @@ def simulate(
         raise typer.Exit(1)
     if report.interrupted:
         raise typer.Exit(130)
+
+
+@contextmanager
+def _nothing_tried() -> "Iterator[None]":
+    """Report handlers that fail without faults, and files that cannot be read or written; exit with 2."""
+    from eventfabric.errors import HandlerError, HandlersFailError
+
+    try:
+        yield
+    except (HandlerError, HandlersFailError) as error:
+        complain(str(error))
+        raise typer.Exit(2) from error
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}")
+        raise typer.Exit(2) from error
 
 
 def _as_given(
@@ -233,11 +238,10 @@ def _show(report: "HandlersReport") -> None:
         "attempts that repeated an earlier one: "
         + ", ".join(f"{name} {times:,}" for name, times in report.repeated.items())
     )
-    judged = {
-        name for effect, same, differs, _ in report.effects if same + differs for name in _owners(effect)
-    }
+    judged = [effect for effect, same, differs, _ in report.effects if same + differs]
+    owners = {name for effect in judged for name in _owners(effect)}
     for name in report.names:
-        if name not in judged:
+        if name not in owners:
             say(f"{name}: no effect was judged, so nothing is known about it")
     for line in report.lines():
         say(line)

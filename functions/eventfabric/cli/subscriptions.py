@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventfabric.cli.arguments import Subscription
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Show subscriptions; pause, resume and replay them.")
 app.command()(replay)
-
-Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
 
 
 @app.command("list")
@@ -35,17 +34,17 @@ def list_(
     Example: eventfabric subscriptions list
     """
     operations = connection.operations()
-    of = {
-        name: (subscription, operations.standing(name))
-        for name, subscription in connection.topology.subscriptions.items()
-        if connection.region in subscription.regions
-    }
+    standings = [
+        (subscription, operations.standing(subscription.name)) for subscription in connection.subscriptions()
+    ]
     if json:
-        show_json({name: _as_json(*known) for name, known in of.items()})
+        show_json(
+            {subscription.name: _as_json(subscription, standing) for subscription, standing in standings}
+        )
         return
     columns = ("subscription", "circuit", "since", "by", "reason", "delivers")
-    show_table(connection.region, columns, [_row(*known, connection.region) for known in of.values()])
-    for subscription, standing in of.values():
+    show_table(connection.region, columns, [_row(*known, connection.region) for known in standings])
+    for subscription, standing in standings:
         for sentence in _handovers(subscription, standing):
             say(sentence)
 
