@@ -109,22 +109,28 @@ def compared(left: Left, calm: Sequence[Left], *, may_lose: frozenset[str]) -> C
 
     `may_lose`: subscriptions whose effects may be lost. Their state is not judged, since any part of it may be missing.
     """
-    dead = left.unresolved.keys() - set().union(*(one.unresolved.keys() for one in calm))
-    unjudged = frozenset(name for name, _ in dead)
-    calls = _Calls(left, calm, may_lack=may_lose | unjudged)
+    dead = left.unresolved.keys() - set().union(*(run.unresolved.keys() for run in calm))
+    incomplete = may_lose | {name for name, _ in dead}
+    calls = _Calls(left, calm, may_lack=incomplete)
     differences = [*_of_dead(left, dead), *calls.differences()]
-    places: list[_Judge] = []
-    for place in sorted({place for one in (left, *calm) for place in one.state}):
-        writers = {name for one in (left, *calm) for name in one.writers[place.service, place.name]}
-        if writers and not writers & (may_lose | unjudged):
-            places.append(_Judge(" and ".join(sorted(writers)), place, left, calm))
+    judges = [
+        _Judge(" and ".join(sorted(writers)), place, left, calm)
+        for place, writers in _writers((left, *calm))
+        if writers and not writers & incomplete
+    ]
     # An attribute that depends on chance or on order in one item does so in all items, in every Region.
-    by_order = set().union(*(one.differ_when_calm() for one in places))
-    for one in places:
-        differences += one.differences(by_order)
-    unsteady = calls.unsteady.union(by_order, *(one.unsteady for one in places))
-    seen = calls.seen.union(*(one.seen for one in places)) - unsteady
+    by_order = set().union(*(judge.differ_when_calm() for judge in judges))
+    for judge in judges:
+        differences += judge.differences(by_order)
+    unsteady = calls.unsteady.union(by_order, *(judge.unsteady for judge in judges))
+    seen = calls.seen.union(*(judge.seen for judge in judges)) - unsteady
     return Comparison(tuple(differences), frozenset(seen), frozenset(unsteady))
+
+
+def _writers(runs: Sequence[Left]) -> Iterator[tuple[Store, set[str]]]:
+    """Yield each place that any run left, with the subscriptions that wrote it in any."""
+    for place in sorted({place for run in runs for place in run.state}):
+        yield place, set().union(*(run.writers[place.service, place.name] for run in runs))
 
 
 def _of_dead(left: Left, dead: Iterable[tuple[str, str]]) -> Iterator[Difference]:
@@ -150,23 +156,28 @@ class _Calls:
 
     def differences(self) -> Iterator[Difference]:
         """Yield calls made too often or not often enough: for each event, or else for all events together."""
-        events: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        for call in {call for one in (self._left, *self._calm) for call in one.calls}:
-            events[call.subscription, call.effect].add(call.event)
-        for (subscription, effect), of in sorted(events.items()):
+        for (subscription, effect), events in sorted(self._events().items()):
             name = _named(subscription, effect)
-            counts = {event: self._counts([Call(subscription, event, effect)]) for event in sorted(of)}
+            counts = {event: self._counts([Call(subscription, event, effect)]) for event in sorted(events)}
             if all(len(set(calm)) == 1 for _, calm in counts.values()):
                 for event, (made, calm) in counts.items():
                     yield from self._of(name, made, calm[0], subscription, event)
             else:
                 # Order or chance decides for which events it is made: only the total can be compared.
-                made, calm = self._counts([Call(subscription, event, effect) for event in of])
+                made, calm = self._counts([Call(subscription, event, effect) for event in events])
                 if len(set(calm)) > 1:
                     self.unsteady.add(name)
                     continue
                 yield from self._of(name, made, calm[0], subscription)
             self.seen.add(name)
+
+    def _events(self) -> dict[tuple[str, str], set[str]]:
+        """Return for each subscription and effect the events for which any run called it."""
+        events: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for run in (self._left, *self._calm):
+            for call in run.calls:
+                events[call.subscription, call.effect].add(call.event)
+        return events
 
     def _counts(self, calls: Sequence[Call]) -> tuple[int, list[int]]:
         """Return how often these calls were made, and how often in each run without faults."""
@@ -237,26 +248,22 @@ class _Judge:
         if found is None or expected is None:
             name = self._name("items")
             self.seen.add(name)
-            what = (
-                f"no item {key}, which is there without faults"
-                if found is None
-                else f"an item {key} too many"
-            )
-            yield Difference(name, what)
+            missing = f"no item {key}, which is there without faults"
+            yield Difference(name, missing if found is None else f"an item {key} too many")
             return
         for attribute in sorted(found.keys() | expected.keys()):
             name = self._name(attribute)
             if name in by_order:
                 continue
             stands, right = found.get(attribute), expected.get(attribute)
-            if stands != right and self._clock.explains(stands, right):
+            if stands == right:
+                self.seen.add(name)
+            elif self._clock.explains(stands, right):
                 self.unsteady.add(name)
-                continue
-            self.seen.add(name)
-            if stands != right:
-                yield Difference(
-                    name, f"{attribute} of {key} is {stands or 'absent'}; without faults {right or 'absent'}"
-                )
+            else:
+                self.seen.add(name)
+                what = f"{attribute} of {key} is {stands or 'absent'}; without faults {right or 'absent'}"
+                yield Difference(name, what)
 
     def _name(self, part: str) -> str:
         return _named(self._owner, f"{self._place}: {part}")

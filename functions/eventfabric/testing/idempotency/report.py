@@ -1,7 +1,7 @@
 """The report of trials: each effect, if it is idempotent, and a short schedule that shows that it is not."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from eventfabric.testing.idempotency.trials import REPEATED, STUCK
 from eventfabric.testing.simulation.kept import KeptFailure
 from eventfabric.testing.simulation.summary import Summary
 from eventfabric.testing.simulation.trial import SeedOutcome
-from eventfabric.testing.simulation.verdict import Result, Verdict
+from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 
 HINT = (
     "An effect in DynamoDB: write it by the event's id, or on a condition, or with delivery.transaction (exactly_once);"
@@ -148,14 +148,20 @@ def _told(outcome: SeedOutcome, kept: KeptFailure) -> Iterator[str]:
 
 def subscriptions_in(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
     """Return the subscriptions whose effects are wrong."""
-    wrong = [one for one in verdicts if one.result is Result.INVALID]
-    owners = [one.checker.partition(":")[0] for one in wrong if one.checker != STUCK]
-    raised = [
-        anomaly.what.partition(" raised ")
-        for one in wrong
-        for anomaly in one.anomalies
-        if one.checker == STUCK
-    ]
-    return frozenset(name for each in owners for name in each.split(" and ")) | {
-        who for who, said, _ in raised if said
-    }
+    names: set[str] = set()
+    for verdict in verdicts:
+        if verdict.result is not Result.INVALID:
+            continue
+        if verdict.checker == STUCK:
+            names.update(_raising(verdict.anomalies))
+        else:
+            names.update(verdict.checker.partition(":")[0].split(" and "))
+    return frozenset(names)
+
+
+def _raising(anomalies: Iterable[Anomaly]) -> Iterator[str]:
+    """Yield the subscriptions whose handlers, by the anomalies' texts, raised errors."""
+    for anomaly in anomalies:
+        subscription, raised, _ = anomaly.what.partition(" raised ")
+        if raised:
+            yield subscription

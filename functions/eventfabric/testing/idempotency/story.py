@@ -31,27 +31,50 @@ def _lines(of: History, subscriptions: frozenset[str]) -> Iterator[str]:
 
 
 def _said(entry: AnyEntry, subscriptions: frozenset[str], tried: dict[tuple[str, str], int]) -> str:
+    """Tell an entry in a sentence; empty if it does not belong to the story of these subscriptions."""
+    match entry:
+        case history.AttemptBegan() if entry.subscription in subscriptions:
+            return _handed(entry, tried)
+        case history.AttemptEnded() if entry.subscription in subscriptions:
+            return f"  raises {entry.error}" if entry.error else "  has handled it"
+        case history.EffectCalled() if entry.subscription in subscriptions:
+            return f"  {entry.effect} of {entry.id}"
+        case history.CursorMoved() | history.KeyChanged() if entry.subscription in subscriptions:
+            return _changed(entry)
+        case history.Crashed() | history.Called() if _is_of(entry.actor, subscriptions):
+            return _trouble(entry)
+        case _:
+            return _aside(entry)
+
+
+def _handed(entry: history.AttemptBegan, tried: dict[tuple[str, str], int]) -> str:
+    ids = [place.id for place in entry.events]
+    for id_ in ids:
+        tried[entry.subscription, id_] = tried.get((entry.subscription, id_), 0) + 1
+    again = max(tried[entry.subscription, id_] for id_ in ids)
+    return f"is handed {' '.join(ids)}" + (f", time {again}" if again > 1 else "")
+
+
+def _changed(entry: history.CursorMoved | history.KeyChanged) -> str:
+    """Tell how the state of a lane changed; copies of it in other Regions are not told."""
+    if entry.copied:
+        return ""
+    if isinstance(entry, history.CursorMoved):
+        return f"commits: {entry.lane} up to {entry.after.sequence}"
+    return f"key {entry.key!r} is " + (entry.after.state if entry.after else "free")
+
+
+def _trouble(entry: history.Crashed | history.Called) -> str:
+    if isinstance(entry, history.Crashed):
+        return f"CRASHES: {entry.reason}"
+    return f"FAULT: {entry.fault.replace('_', ' ')}" + (f" of {entry.call}" if entry.call else "")
+
+
+def _aside(entry: AnyEntry) -> str:
+    """Tell what happened outside of the handlers."""
     match entry:
         case history.Acknowledged():
             return f"{entry.id} is published"
-        case history.AttemptBegan() if entry.subscription in subscriptions:
-            ids = [place.id for place in entry.events]
-            for id_ in ids:
-                tried[entry.subscription, id_] = tried.get((entry.subscription, id_), 0) + 1
-            again = max(tried[entry.subscription, id_] for id_ in ids)
-            return f"is handed {' '.join(ids)}" + (f", time {again}" if again > 1 else "")
-        case history.EffectCalled() if entry.subscription in subscriptions:
-            return f"  {entry.effect} of {entry.id}"
-        case history.AttemptEnded() if entry.subscription in subscriptions:
-            return f"  raises {entry.error}" if entry.error else "  has handled it"
-        case history.CursorMoved() if entry.subscription in subscriptions and not entry.copied:
-            return f"commits: {entry.lane} up to {entry.after.sequence}"
-        case history.KeyChanged() if entry.subscription in subscriptions and not entry.copied:
-            return f"key {entry.key!r} is " + (entry.after.state if entry.after else "free")
-        case history.Crashed() if _is_of(entry.actor, subscriptions):
-            return f"CRASHES: {entry.reason}"
-        case history.Called() if _is_of(entry.actor, subscriptions):
-            return f"FAULT: {entry.fault.replace('_', ' ')}" + (f" of {entry.call}" if entry.call else "")
         case history.Happened() if not entry.outcome.startswith("0 letters"):
             return f"{entry.what} {entry.about} {'' if entry.outcome == 'done' else entry.outcome}".strip()
         case history.Healed():

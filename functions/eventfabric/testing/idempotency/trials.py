@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import wraps
@@ -25,9 +25,10 @@ from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outs
 from eventfabric.testing.idempotency.workload import NAME, Workload, calm_plans, profile_of
 from eventfabric.testing.local.invoke import environment, no_account
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.drawing import Profile
 from eventfabric.testing.simulation.history import History
-from eventfabric.testing.simulation.logged import FabricLog
-from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.logged import FabricLog, Logged
+from eventfabric.testing.simulation.plan import Plan, PlannedEvent
 from eventfabric.testing.simulation.run import simulate_in
 from eventfabric.testing.simulation.trial import SeedOutcome, failed, planned, silence, tally
 from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
@@ -43,6 +44,10 @@ REPEATED: Final = "attempt repeated"
 _WHOLE_EVENTS: Final = 60
 Handlers = Mapping[str, Callable[..., Any]]
 Setup = Callable[[Outside], object]
+_Stands = dict[tuple[str, str, str, str], history.ParkedStand]
+"""Parked keys: by subscription, the Regions that deliver for it together, lane and id."""
+_Cursors = defaultdict[tuple[str, str, str], int]
+"""Sequences of cursors: by subscription, the Regions that deliver for it together, and lane."""
 
 
 class HandlerTrials:
@@ -74,37 +79,34 @@ class HandlerTrials:
         failover: bool = False,
         replay: bool = False,
     ) -> None:
-        read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
-        if not isinstance(definition, Definition):
-            # The project's functions are on the path, as they are on Lambda.
-            folders = [str(folder) for folder in handler_folders(Path(definition)) if folder.is_dir()]
-            sys.path[:0] = [folder for folder in folders if folder not in sys.path]
-        topology = Topology(read)
+        self.definition = _read_definition(definition)
+        topology = Topology(self.definition)
         self._errors: dict[tuple[str, str], RaisedMessage] = {}
-        for name in (*subscriptions, *(handlers or {})):
+        replacements = handlers or {}
+        for name in (*subscriptions, *replacements):
             topology.subscription(name)
-        names = list(subscriptions) or list(topology.subscriptions)
-        self.definition = read
+        self.names = tuple(subscriptions) or tuple(topology.subscriptions)
         # Modules that make clients when imported find the environment that they find on Lambda.
         # What they print goes to stderr.
         found_there = environment(dict.fromkeys(HANDLERS_FIND, topology.home))
         with no_account(None), found_there, redirect_stdout(sys.stderr):
             self._setup: Setup | None = load_handler(setup, what="setup") if isinstance(setup, str) else setup
-            self._handlers = {
-                name: (handlers or {}).get(name) or load_handler(read.subscriptions[name].handler)
-                for name in names
-            }
+            self._handlers = {name: replacements.get(name) or self._load_handler(name) for name in self.names}
         sample = _read(events) if isinstance(events, str | PathLike) else list(events)
-        profile = profile_of(failover=failover, replay=replay)
-        self._workloads = [
-            Workload(
-                profile, stream, [one.definition for one in stream.subscriptions if one.name in names], sample
-            )
-            for stream in topology.streams.values()
-            if any(one.name in names for one in stream.subscriptions)
-        ]
-        self._check_sample([topology.subscription(name).definition for name in names], sample)
-        self.names = tuple(names)
+        self._workloads = self._workloads_of(topology, sample, profile_of(failover=failover, replay=replay))
+        self._check_sample([topology.subscription(name).definition for name in self.names], sample)
+
+    def _load_handler(self, subscription: str) -> Callable[..., Any]:
+        return load_handler(self.definition.subscriptions[subscription].handler)
+
+    def _workloads_of(self, topology: Topology, sample: Sequence[Event], profile: Profile) -> list[Workload]:
+        """Return a workload for each stream that has one of the subscriptions."""
+        workloads: list[Workload] = []
+        for stream in topology.streams.values():
+            tried = [one.definition for one in stream.subscriptions if one.name in self.names]
+            if tried:
+                workloads.append(Workload(profile, stream, tried, sample))
+        return workloads
 
     def _check_sample(self, subscriptions: Sequence[Subscription], sample: Sequence[Event]) -> None:
         for one in subscriptions:
@@ -119,15 +121,18 @@ class HandlerTrials:
             of, _ = self._run(workload.whole(_WHOLE_EVENTS))
             for entry in of.entries:
                 if isinstance(entry, history.AttemptEnded) and entry.error:
-                    event = of.plan.events[entry.events[0].id]
-                    raised = self._errors.get((entry.subscription, event.id))
-                    if raised is not None and raised.is_declared:
-                        continue
-                    where = f"event {event.id} (type {event.type}, key {event.key!r})"
-                    raise HandlersFailError(
-                        f"subscription {entry.subscription}: its handler raises {entry.error} for {where}"
-                        f"{_said(raised)}; without any fault it must handle the sample's events"
-                    )
+                    self._check_error(entry, of.plan.events[entry.events[0].id])
+
+    def _check_error(self, entry: history.AttemptEnded, event: PlannedEvent) -> None:
+        """Raise a HandlersFailError unless the handler declares the error, and so may raise it without a fault."""
+        raised = self._errors.get((entry.subscription, event.id))
+        if raised is not None and raised.is_declared:
+            return
+        where = f"event {event.id} (type {event.type}, key {event.key!r})"
+        raise HandlersFailError(
+            f"subscription {entry.subscription}: its handler raises {entry.error} for {where}"
+            f"{_said(raised)}; without any fault it must handle the sample's events"
+        )
 
     def try_seed(self, seed: int) -> SeedOutcome:
         """Return the outcome of a seed."""
@@ -229,6 +234,17 @@ def _saying(wanted: Subscriber[..., Any], name: str) -> Subscriber[..., Any]:
     return wanted
 
 
+def _read_definition(definition: Definition | str | PathLike[str]) -> Definition:
+    """Return a definition. If it is a file, its handlers' folders are put on the path, as they are on Lambda."""
+    if isinstance(definition, Definition):
+        return definition
+    path = Path(definition)
+    read = read_definition(path)
+    folders = [str(folder) for folder in handler_folders(path) if folder.is_dir()]
+    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
+    return read
+
+
 def _read(path: str | PathLike[str]) -> list[Event]:
     """Return the events of a file. MalformedCloudEventError for the first line that is no event."""
     with Path(path).open("rb") as file:
@@ -284,32 +300,53 @@ def _unresolved(of: History) -> dict[tuple[str, str], str]:
     The value is the error of a dead letter; empty for events that only wait.
     """
     log = FabricLog(of)
-    waiting: dict[tuple[str, str, str, str], history.ParkedStand | None] = {}
-    cursors: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+    stands, cursors = _ends(of, log)
+    unresolved: dict[tuple[str, str], str] = {}
+    for (subscription, _, lane, _), stand in stands.items():
+        for number, sequence in enumerate(stand.waiting):
+            if (lane, sequence) in log.logged:
+                unresolved[subscription, log.logged[lane, sequence].id] = "" if number else stand.error
+        for event in _unlisted(log, lane, stand):
+            unresolved.setdefault((subscription, event.id), "")
+    for subscription in log.subscriptions:
+        for event in _not_reached(log, subscription, cursors):
+            unresolved.setdefault((subscription, event.id), "")
+    return unresolved
+
+
+def _ends(of: History, log: FabricLog) -> tuple[_Stands, _Cursors]:
+    """Return the state of all keys that are parked in the end, and all cursors, by who delivers their lanes."""
+    stands: dict[tuple[str, str, str, str], history.ParkedStand | None] = {}
+    cursors: _Cursors = defaultdict(int)
     for entry in of.entries:
         match entry:
             case history.KeyChanged() if entry.region == entry.writer:
                 # After a handover, the former owner's state of a key no longer counts.
-                by = log.group(entry.subscription, entry.writer)
-                waiting[entry.subscription, by, entry.lane, entry.id] = entry.after
+                group = log.group(entry.subscription, entry.writer)
+                stands[entry.subscription, group, entry.lane, entry.id] = entry.after
             case history.CursorMoved():
                 # If each Region delivers a lane for itself, each has a cursor; else the furthest counts.
-                group = (entry.subscription, log.group(entry.subscription, entry.writer), entry.lane)
-                cursors[group] = max(cursors[group], entry.after.sequence)
-    found: dict[tuple[str, str], str] = {}
-    for (subscription, _, lane, _), stand in waiting.items():
-        for number, sequence in enumerate(stand.waiting if stand else ()):
-            if stand and (lane, sequence) in log.logged:
-                found[subscription, log.logged[lane, sequence].id] = "" if number else stand.error
-        for one in log.logged.values() if stand and stand.rest_key else ():
-            if stand and one.lane == lane and stand.holds(one.sequence, one.key):
-                found.setdefault((subscription, one.id), "")
-    for one in log.logged.values():
-        for name in log.subscriptions:
-            behind = any(one.sequence >= cursors[name, group, one.lane] for group in log.groups(name))
-            if behind and log.wants(name, one):
-                found.setdefault((name, one.id), "")
-    return found
+                of_lane = (entry.subscription, log.group(entry.subscription, entry.writer), entry.lane)
+                cursors[of_lane] = max(cursors[of_lane], entry.after.sequence)
+    return {key: stand for key, stand in stands.items() if stand is not None}, cursors
+
+
+def _unlisted(log: FabricLog, lane: str, stand: history.ParkedStand) -> Iterator[Logged]:
+    """Yield the events of a parked key that wait beyond those that its item lists."""
+    if stand.rest_key:
+        for event in log.logged.values():
+            if event.lane == lane and stand.holds(event.sequence, event.key):
+                yield event
+
+
+def _not_reached(log: FabricLog, subscription: str, cursors: _Cursors) -> Iterator[Logged]:
+    """Yield the events that a subscription wants and that are not before every cursor of it in their lanes."""
+    for event in log.logged.values():
+        behind = any(
+            event.sequence >= cursors[subscription, group, event.lane] for group in log.groups(subscription)
+        )
+        if behind and log.wants(subscription, event):
+            yield event
 
 
 def _verdicts(of: History, said: Comparison, again: Counter[str]) -> list[Verdict]:

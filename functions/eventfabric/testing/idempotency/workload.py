@@ -103,14 +103,16 @@ class Workload(Draw):
         self._random, self._regions = Random(f"{NAME} {self._stream.name}"), self._stream.definition.regions
         self._seconds = 60.0
         # Keep keys whole: a later event may depend on those before it.
-        keys = list(dict.fromkeys(event.key for event in self._events))
+        by_key: dict[str, list[Event]] = {}
+        for event in self._events:
+            by_key.setdefault(event.key, []).append(event)
+        keys = list(by_key)
         self._random.shuffle(keys)
-        kept = [event for key in keys for event in self._events if event.key == key]
-        chosen = kept[:most]
+        events = [event for key in keys for event in by_key[key]]
+        chosen = events[:most]
         for filter in self._filters:
             if not any(map(filter.wants, chosen)):
-                key = next(event.key for event in kept if filter.wants(event))
-                chosen += [event for event in kept if event.key == key]
+                chosen += by_key[next(event.key for event in events if filter.wants(event))]
         return self._plan(0, self._publishing([_planned(n, one, FINE) for n, one in enumerate(chosen, 1)]))
 
     def _plan(self, seed: int, publishes: tuple[Publish, ...], *, consumers: int = 1, **rest: object) -> Plan:
@@ -183,21 +185,25 @@ class Workload(Draw):
 
 def calm_plans(of: History) -> list[Plan]:
     """Return plans that publish what a run published, in its order, without faults: several, each at another pace."""
-    there = {
-        id_
-        for entry in of.entries
-        if isinstance(entry, history.Appended) and not entry.copied
-        for id_ in entry.ids
-    }
-    publishes = []
-    for one in of.plan.publishes:
-        kept = tuple(replace(event, conduct=FINE) for event in one.events if event.id in there)
+    published = _published(of)
+    publishes: list[Publish] = []
+    for call in of.plan.publishes:
+        kept = tuple(replace(event, conduct=FINE) for event in call.events if event.id in published)
         if kept:
-            publishes.append(replace(one, events=kept))
+            publishes.append(replace(call, events=kept))
     calm = replace(of.plan, publishes=tuple(publishes), happenings=(), rates={}, failover=False, shards=1)
     plans = [replace(calm, slowness=slowness) for slowness in CALM_SLOWNESS]
     plans.append(replace(calm, publishes=_keys_backwards(calm.publishes)))
-    return [replace(one, seed=1000 * of.plan.seed + number) for number, one in enumerate(plans)]
+    return [replace(plan, seed=1000 * of.plan.seed + number) for number, plan in enumerate(plans)]
+
+
+def _published(of: History) -> set[str]:
+    """Return the ids of all events that are in the log."""
+    published: set[str] = set()
+    for entry in of.entries:
+        if isinstance(entry, history.Appended) and not entry.copied:
+            published.update(entry.ids)
+    return published
 
 
 def _keys_backwards(publishes: Sequence[Publish]) -> tuple[Publish, ...]:

@@ -105,29 +105,34 @@ class QueuePump:
         ).get("Messages", [])
         if not messages:
             return False
-        try:
-            answer = self._function.invoke(
-                {"Records": [self._as_lambda_gets_it(message) for message in messages]}
-            )
-            failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
-        except (
-            Exception,
-            SimulatedCrash,
-        ):  # the poller only knows that the invocation failed, so all of it comes again
-            failed = {message["MessageId"] for message in messages}
+        failed = self._failed_of(messages)
         visible_at_ms = self._clock.now_ms() + limits.VISIBILITY_TIMEOUT_SECONDS * 1000
+        done: list[MessageTypeDef] = []
         for message in messages:
             if message["MessageId"] in failed:
                 self._invisible_until_ms[message["MessageId"]] = visible_at_ms
             else:
                 self._invisible_until_ms.pop(message["MessageId"], None)
-        done = [message for message in messages if message["MessageId"] not in failed]
+                done.append(message)
         if done:
             self._sqs.delete_message_batch(
                 QueueUrl=self._url,
                 Entries=[{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(done)],
             )
         return True
+
+    def _failed_of(self, messages: "list[MessageTypeDef]") -> set[str]:
+        """Invoke the function with the messages, and return the ids of those that come again."""
+        try:
+            answer = self._function.invoke(
+                {"Records": [self._as_lambda_gets_it(message) for message in messages]}
+            )
+            return {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        except (
+            Exception,
+            SimulatedCrash,
+        ):  # the poller only knows that the invocation failed: all comes again
+            return {message["MessageId"] for message in messages}
 
     def next_due(self) -> float | None:
         """See Pump."""

@@ -106,9 +106,7 @@ class MemoryQueue:
         waiting = [m for m in self._messages if m.group not in locked]
         received: list[Received] = []
         while waiting and len(received) < count:
-            groups = list(dict.fromkeys(m.group for m in waiting))
-            group = groups[choose(len(groups))]
-            message = next(m for m in waiting if m.group == group)
+            message = _chosen(waiting, choose)
             waiting.remove(message)
             received.append(self._hand_out(message, now))
         return received
@@ -175,3 +173,10 @@ class MemoryQueue:
             if message.receipt_handle == receipt_handle and message.visible_ms > now:
                 return message
         raise RefusedError(operation, "MessageNotInflight: the receipt handle is unknown or has expired")
+
+
+def _chosen(messages: list[_Message], choose: Chooser) -> _Message:
+    """Return the first message of the group that the chooser picks."""
+    groups = list(dict.fromkeys(message.group for message in messages))
+    group = groups[choose(len(groups))]
+    return next(message for message in messages if message.group == group)

@@ -1,7 +1,7 @@
 """One Region: its tables by name, its queues by name, and transactions across its tables."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from eventfabric import limits
@@ -36,6 +36,23 @@ class TransactionCancelledError(Exception):
 
 class SameItemTwiceError(Exception):
     """Two actions of the transaction touch the same item."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PlannedTransaction:
+    """Effects that the actions of a transaction would have, each by itself.
+
+    `reasons` has one outcome for each action, `elsewhere` the numbers of those on tables that are not here.
+    """
+
+    reasons: list[Reason]
+    plans: list[tuple[MemoryTable, PlannedWrite]] = field(default_factory=list)
+    elsewhere: list[int] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the transaction: that of all items here, as they would be or, if they would go, as they are."""
+        return sum(item_bytes(plan.new or plan.old or {}) for _, plan in self.plans)
 
 
 class OtherTables(Protocol):
@@ -94,43 +111,50 @@ class MemoryRegion:
         """
         tear, self.tear = self.tear, None
         now, content = self.clock.now_ms(), repr(actions)
-        done_ms, done = self._tokens.get(token, (now - _TOKEN_MS, ""))
-        if now < done_ms + _TOKEN_MS:
-            if done == content:
-                return
+        if self._is_done(token, content, now):
+            return
+        if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
+            raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
+        planned = self._plan(actions)
+        if planned.bytes > limits.TRANSACTION_BYTES_MAX:
+            raise RefusedError(
+                "transact", f"ValidationException: {planned.bytes:,} bytes, allowed: 4 MB in all"
+            )
+        if any(reason.code != "None" for reason in planned.reasons):
+            raise TransactionCancelledError(planned.reasons)
+        if self.others is not None and planned.elsewhere:
+            # Nothing happens between this and the writes applied below: both are written, or neither.
+            self._write_elsewhere(self.others, actions, planned.elsewhere)
+        self._tokens[token] = now, content
+        _apply(planned.plans, tear)
+
+    def _is_done(self, token: str, content: str, now: int) -> bool:
+        """Tell if the transaction of this token was done a short while ago. RefusedError if that was another one."""
+        done_ms, done = self._tokens.get(token, (None, ""))
+        if done_ms is None or now >= done_ms + _TOKEN_MS:
+            return False
+        if done != content:
             raise RefusedError(
                 "transact", "IdempotentParameterMismatchException: another transaction's token"
             )
-        if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
-            raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
-        plans: list[tuple[MemoryTable, PlannedWrite] | None] = [None] * len(actions)
-        reasons = [Reason("None")] * len(actions)
-        elsewhere: list[int] = []
+        return True
+
+    def _plan(self, actions: Actions) -> "_PlannedTransaction":
+        """PlannedWrite each action by itself. SameItemTwiceError, RefusedError, LastingError."""
+        planned = _PlannedTransaction(reasons=[Reason("None")] * len(actions))
         touched: set[tuple[str, tuple[Any, ...]]] = set()
         for number, (action, request) in enumerate(actions):
             if self.others is not None and request["TableName"] not in self.tables:
-                elsewhere.append(number)
+                planned.elsewhere.append(number)
                 continue
             table = self.table(request["TableName"])
             plan = table.plan(action, request)
             if (table.name, plan.key) in touched:
                 raise SameItemTwiceError(f"{table.name} {plan.key}")
             touched.add((table.name, plan.key))
-            plans[number] = (table, plan)
-            code = table.refuser(action, plan.key)
-            if code in LASTING:
-                raise refusal(code, "transact", table.name)
-            reasons[number] = _reason(plan) if code is None else Reason(REASONS[code], f"{table.name}")
-        size = sum(item_bytes(one[1].new or one[1].old or {}) for one in plans if one is not None)
-        if size > limits.TRANSACTION_BYTES_MAX:
-            raise RefusedError("transact", f"ValidationException: {size:,} bytes, allowed: 4 MB in all")
-        if any(reason.code != "None" for reason in reasons):
-            raise TransactionCancelledError(reasons)
-        if self.others is not None and elsewhere:
-            # Nothing happens between this and the writes applied below: both are written, or neither.
-            self._write_elsewhere(self.others, actions, elsewhere)
-        self._tokens[token] = now, content
-        _apply([one for one in plans if one is not None], tear)
+            planned.plans.append((table, plan))
+            planned.reasons[number] = _reason(table, action, plan)
+        return planned
 
     def _write_elsewhere(self, others: OtherTables, actions: Actions, numbers: Sequence[int]) -> None:
         try:
@@ -157,5 +181,11 @@ def _apply(plans: Sequence[tuple[MemoryTable, PlannedWrite]], tear: Tear | None)
             table.hidden.pop(plan.key, None)
 
 
-def _reason(plan: PlannedWrite) -> Reason:
+def _reason(table: MemoryTable, action: str, plan: PlannedWrite) -> Reason:
+    """Return the outcome of an action by itself. LastingError if the table refuses the whole transaction."""
+    code = table.refuser(action, plan.key)
+    if code in LASTING:
+        raise refusal(code, "transact", table.name)
+    if code is not None:
+        return Reason(REASONS[code], table.name)
     return Reason(plan.refused or "None", plan.message, plan.returned)

@@ -4,7 +4,7 @@ Takes requests in DynamoDB's own format. Transactions are in region.py, replicat
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -120,30 +120,27 @@ class MemoryTable:
 
         As in DynamoDB, more may follow whenever the limit was reached, even if no item is left. ThrottledError.
         """
-        self._let_through("Query", (comparable(partition),))
-        items = self._items
-        keys = self._order.get(comparable(partition), [])
-        hidden = {key for key in self.hidden if key[0] == comparable(partition)}
-        if hidden or (not consistent and self.stale_ms):
-            recent = () if consistent or not self.stale_ms else self._recent()
-            changed = {change.key for change in recent if change.key[0] == comparable(partition)}
-            items = self._read({*keys, *hidden, *changed}, consistent=consistent)
-            keys = sorted(items)
+        hash_key = comparable(partition)
+        self._let_through("Query", (hash_key,))
+        items, keys = self._items_of(hash_key, consistent=consistent)
         if start is not None:
-            keys = keys[bisect_left(keys, (comparable(partition), comparable(start))) :]
+            keys = keys[bisect_left(keys, (hash_key, comparable(start))) :]
         if end is not None:
-            keys = keys[: bisect_left(keys, (comparable(partition), comparable(end)))]
-        found: list[Item] = []
-        size = 0
-        for key in reversed(keys) if newest_first else keys:
-            if len(found) == limit:
-                return found, True
-            item = items[key]
-            size += item_bytes(item)
-            if found and size > _PAGE_BYTES_MAX:
-                return found, True
-            found.append(_copy(item))
-        return found, len(found) == limit
+            keys = keys[: bisect_left(keys, (hash_key, comparable(end)))]
+        return _page((items[key] for key in (reversed(keys) if newest_first else keys)), limit)
+
+    def _items_of(
+        self, hash_key: Any, *, consistent: bool
+    ) -> tuple[Mapping[tuple[Any, ...], Item], list[tuple[Any, ...]]]:
+        """Return what a read sees of a partition: items by key (and maybe others), and its keys in sort order."""
+        keys = self._order.get(hash_key, [])
+        differing = {key for key in self.hidden if key[0] == hash_key}
+        if not consistent and self.stale_ms:
+            differing |= {change.key for change in self._recent() if change.key[0] == hash_key}
+        if not differing:
+            return self._items, keys
+        items = self._read({*keys, *differing}, consistent=consistent)
+        return items, sorted(items)
 
     def write(self, action: str, request: Mapping[str, Any]) -> None:
         """Make a Put, Update or Delete, or change nothing.
@@ -166,7 +163,7 @@ class MemoryTable:
         key = self.key_of(request["Item"] if action == "Put" else request["Key"])
         old = self._items.get(key)
         if not holds(request, old or {}):
-            wanted = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and old is not None
+            wanted = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
             returned = _copy(old) if wanted and old else None
             return PlannedWrite(
                 key, old, old, "ConditionalCheckFailed", "The conditional request failed", returned
@@ -185,22 +182,26 @@ class MemoryTable:
         """Carry out a plan. A change that changes nothing does not appear in the stream."""
         old, new = self._items.get(plan.key), plan.new
         self.hidden.pop(plan.key, None)
-        if new == old or (old is not None and new is not None and _same(old, new)):
+        if _is_same(old, new):
             return
-        order = self._order.setdefault(plan.key[0], [])
-        if new is None:
-            order.remove(plan.key)
-            del self._items[plan.key]
-        else:
-            self._items[plan.key] = _copy(new)
-            if old is None:
-                insort(order, plan.key)  # last, because threads of tests may be reading meanwhile
+        self._store(plan.key, new)
         whole = new or old or {}
         keys = {name: whole[name] for name in self._key_names}
         number, now_ms = len(self.stream.changes) + 1, self._clock.now_ms()
         self.stream.changes.append(
             Change(number, now_ms, plan.key, keys, old, new and _copy(new), self.name, self.region, by_expiry)
         )
+
+    def _store(self, key: tuple[Any, ...], item: Item | None) -> None:
+        order = self._order.setdefault(key[0], [])
+        if item is None:
+            order.remove(key)
+            del self._items[key]
+            return
+        is_new = key not in self._items
+        self._items[key] = _copy(item)
+        if is_new:
+            insort(order, key)  # last, because threads of tests may be reading meanwhile
 
     def expire(self, attribute: str, now_seconds: int) -> int:
         """Remove expired items, as the service does in the background. Return how many."""
@@ -266,8 +267,22 @@ class MemoryTable:
         return new
 
 
-def _same(one: Item, other: Item) -> bool:
-    return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
+def _page(items: Iterable[Item], limit: int | None) -> tuple[list[Item], bool]:
+    """Return copies of the items that fit into one reply, at least one, and if more may follow."""
+    page: list[Item] = []
+    size = 0
+    for item in items:
+        size += item_bytes(item)
+        if len(page) == limit or (page and size > _PAGE_BYTES_MAX):
+            return page, True
+        page.append(_copy(item))
+    return page, len(page) == limit
+
+
+def _is_same(old: Item | None, new: Item | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return old == new or (old.keys() == new.keys() and all(equal(old[name], new[name]) for name in old))
 
 
 def _copy(item: Item) -> Item:

@@ -69,24 +69,45 @@ class Draw:
 
     def happenings(self, seed: int, *, expires: bool) -> tuple[Happening, ...]:
         """Draw what happens, in the order of time. `expires`: days pass in the end."""
-        of, random, regions = self._of, self._random, self._regions
-        whats = list(of.anywhere)
-        if len(regions) > 1:
-            whats += of.between
-            whats += of.copied if self._durability == "replicated" else ()
-        made = [self._happening(random.choice(whats)) for _ in range(random.choice(of.happenings)) if whats]
-        made += [Happening(0.0, what, region, number=seed % 4) for what in of.first for region in regions]
+        possible = self._possible_happenings()
+        number = self._random.choice(self._of.happenings)
+        happenings = [
+            self._happening(self._random.choice(possible)) for _ in range(number if possible else 0)
+        ]
+        for what in self._of.first:
+            happenings += [Happening(0.0, what, region, number=seed % 4) for region in self._regions]
         if expires:
-            what = (
-                "days_apart"
-                if len(regions) > 1 and of.days_apart_share and random.random() < of.days_apart_share
-                else "days_pass"
-            )
-            other = regions[1] if len(regions) > 1 else ""
-            made.append(Happening(self._seconds, what, regions[0], other, number=random.choice((1, 2))))
-        if len(regions) > 1 and self._durability == "replicated" and random.random() < of.tamper_share:
-            made.append(self._happening("change_copy"))
-        return tuple(sorted(made, key=lambda one: one.after_seconds))
+            happenings.append(self._passing_of_days())
+        if self._has_copies and self._random.random() < self._of.tamper_share:
+            happenings.append(self._happening("change_copy"))
+        return tuple(sorted(happenings, key=lambda happening: happening.after_seconds))
+
+    def _possible_happenings(self) -> list[str]:
+        return [
+            *self._of.anywhere,
+            *(self._of.between if self._has_several_regions else ()),
+            *(self._of.copied if self._has_copies else ()),
+        ]
+
+    def _passing_of_days(self) -> Happening:
+        first, *others = self._regions
+        what = "days_apart" if self._days_pass_apart() else "days_pass"
+        return Happening(
+            self._seconds, what, first, others[0] if others else "", number=self._random.choice((1, 2))
+        )
+
+    def _days_pass_apart(self) -> bool:
+        share = self._of.days_apart_share
+        return bool(self._has_several_regions and share and self._random.random() < share)
+
+    @property
+    def _has_several_regions(self) -> bool:
+        return len(self._regions) > 1
+
+    @property
+    def _has_copies(self) -> bool:
+        """True if each of several Regions has all records."""
+        return self._has_several_regions and self._durability == "replicated"
 
     def _happening(self, what: str) -> Happening:
         random, region = self._random, self._random.choice(self._regions)

@@ -20,6 +20,7 @@ from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.local.invoke import LocalContext
 from eventfabric.testing.memory.faults import SimulatedCrash
+from eventfabric.testing.memory.queue import Received
 from eventfabric.testing.memory.stream import Change
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.observed import ObservedHandler
@@ -248,11 +249,14 @@ class QueuePoller(Poller):
         if answer is None or self.region in self.world.lost:
             return
         failed = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
+        self._delete([message for message in messages if message.message_id not in failed])
+        schedule.wake(self._channel)
+
+    def _delete(self, messages: list[Received]) -> None:
         for message in messages:
-            if message.message_id not in failed and not self.draws("bell_kept"):
+            if not self.draws("bell_kept"):
                 with suppress(RefusedError):
                     self._queue.delete(message.receipt_handle)
-        schedule.wake(self._channel)
 
 
 class TimerPoller(Poller):

@@ -96,31 +96,39 @@ _PLAIN: Final[dict[type[history.Entry], str]] = {
 }
 
 
+_BY_FIELD: Final[dict[type[history.Entry], tuple[str, str, str]]] = {
+    history.Appended: ("copied", "copied", "appended"),
+    history.CursorMoved: ("copied", "commit_copied", "commit"),
+    history.HandedOver: ("copied", "handover_copied", "handover"),
+    history.AttemptEnded: ("error", "raised", "handled"),
+    history.RunEnded: ("failed", "run_failed", "run"),
+}
+"""Entries with two symbols: a field, the symbol if that is true or not empty, and the symbol otherwise."""
+_LABELS: Final[dict[type[history.Entry], str]] = {
+    history.KeyChanged: "key",
+    history.Tampered: "what",
+    history.Found: "finding",
+    history.Called: "fault",
+    history.EffectCalled: "effect",
+    history.Crashed: "reason",
+}
+"""Fields that are labels as they are."""
+
+
 def symbol_of(entry: AnyEntry) -> Symbol:
     """Return the symbol of an entry."""
     return SYMBOLS.get(_name(entry), SYMBOLS["other"])
 
 
 def _name(entry: AnyEntry) -> str:
+    if type(entry) in _BY_FIELD:
+        field, name, otherwise = _BY_FIELD[type(entry)]
+        return name if getattr(entry, field) else otherwise
     match entry:
-        case history.Appended():
-            return "copied" if entry.copied else "appended"
-        case history.CursorMoved():
-            return "commit_copied" if entry.copied else "commit"
-        case history.KeyChanged(copied=True):
-            return "key_copied"
-        case history.KeyChanged(after=None):
-            return "freed"
         case history.KeyChanged():
-            return "dead" if entry.after is not None and entry.after.state == "dead" else "parked"
-        case history.HandedOver():
-            return "handover_copied" if entry.copied else "handover"
+            return _key_name(entry)
         case history.CircuitSwitched():
             return f"circuit_{entry.state}"
-        case history.AttemptEnded():
-            return "raised" if entry.error else "handled"
-        case history.RunEnded():
-            return "run_failed" if entry.failed else "run"
         case history.Called():
             return "bell" if entry.call.startswith("doorbells.") else "fault"
         case history.Found():
@@ -129,35 +137,34 @@ def _name(entry: AnyEntry) -> str:
             return _PLAIN.get(type(entry), "other")
 
 
+def _key_name(entry: history.KeyChanged) -> str:
+    if entry.copied:
+        return "key_copied"
+    if entry.after is None:
+        return "freed"
+    return "dead" if entry.after.state == "dead" else "parked"
+
+
 def label_of(entry: AnyEntry) -> str:
     """Return the text to write beside a mark if there is room; empty if the mark is enough."""
+    if getattr(entry, "copied", False):
+        return ""
     match entry:
         case history.Asked():
             return " ".join(entry.ids)
-        case history.Appended(copied=False):
+        case history.Appended():
             return f"{entry.sequence}: {' '.join(entry.ids)}"
         case history.AttemptBegan():
             return " ".join(place.id for place in entry.events)
-        case history.KeyChanged(copied=False):
-            return entry.key
-        case history.CursorMoved(copied=False):
+        case history.CursorMoved():
             return f"→{entry.after.sequence}"
         case history.CircuitSwitched():
             return f"{entry.subscription} {entry.state}"
         case history.Happened():
             return entry.what if entry.outcome == "done" else f"{entry.what}: {entry.outcome}"
-        case history.Tampered():
-            return entry.what
-        case history.Found():
-            return entry.finding
-        case history.Called():
-            return entry.fault
-        case history.EffectCalled():
-            return entry.effect
-        case history.Crashed():
-            return entry.reason
         case _:
-            return ""
+            field = _LABELS.get(type(entry))
+            return str(getattr(entry, field)) if field else ""
 
 
 def text_of(entry: AnyEntry, number: int) -> str:
@@ -166,15 +173,23 @@ def text_of(entry: AnyEntry, number: int) -> str:
     about.pop("at_ms"), about.pop("actor")
     head = f"{time_of(entry.at_ms)}  {type(entry).__name__}  by {entry.actor}  (entry {number})"
     return "\n".join(
-        [head, *(f"{name}: {_told(value)}" for name, value in about.items() if value not in ("", (), None))]
+        [
+            head,
+            *(
+                f"{name}: {_field_text(value)}"
+                for name, value in about.items()
+                if value not in ("", (), None)
+            ),
+        ]
     )
 
 
-def _told(value: object) -> str:
+def _field_text(value: object) -> str:
     if isinstance(value, msgspec.Struct):
-        return ", ".join(f"{name} {_told(one)}" for name, one in msgspec.structs.asdict(value).items())
+        fields = msgspec.structs.asdict(value)
+        return ", ".join(f"{name} {_field_text(field)}" for name, field in fields.items())
     if isinstance(value, tuple):
-        return " | ".join(_told(one) for one in value)
+        return " | ".join(_field_text(element) for element in value)
     return str(value)
 
 

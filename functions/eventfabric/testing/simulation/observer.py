@@ -35,7 +35,7 @@ EFFECTS = "effects"
 """Table in which handlers of exactly-once subscriptions count their effects. `id` is subscription/event."""
 FOREIGN = "foreign"
 """Attribute that marks what the fabric did not write. No decoder looks at it."""
-Told = tuple[type[history.Entry], dict[str, Any]]
+News = tuple[type[history.Entry], dict[str, Any]]
 
 
 def is_foreign(item: Item | None) -> bool:
@@ -56,14 +56,14 @@ class Observer:
         self.is_foreign_news = False
         """Set by `news`: somebody else changed something, which is not reported."""
 
-    def news(self) -> list[Told]:
+    def news(self) -> list[News]:
         """Return the changes since the last call, parked keys before the cursor that was written with them."""
         changes = self.table.stream.changes
         self.is_foreign_news = False
         if len(changes) == self._seen:
             return []
         new, self._seen = changes[self._seen :], len(changes)
-        told: list[Told] = []
+        news: list[News] = []
         for change in new:
             if is_foreign(change.old) or is_foreign(change.new):
                 self.is_foreign_news = True
@@ -73,12 +73,12 @@ class Observer:
                 change = own
             match self._kind:
                 case "log":
-                    told += self._of_log(change)
+                    news += self._of_log(change)
                 case "ledger":
-                    told += self._of_ledger(change)
+                    news += self._of_ledger(change)
                 case _:
-                    told += _of_effects(change)
-        return told
+                    news += _of_effects(change)
+        return news
 
     def _own_part(self, change: Change) -> Change | None:
         """Return the change from the fabric's last version to its new one; None if only others changed the item."""
@@ -89,109 +89,128 @@ class Observer:
         before = self._own.pop(change.key, None)
         return None if before == change.new else replace(change, old=before)
 
-    def _of_log(self, change: Change) -> list[Told]:
+    def _of_log(self, change: Change) -> list[News]:
         if not is_record(change.keys):
             return []
-        lane = str(change.keys["pk"]["S"])
+        where = {"region": change.region, "lane": str(change.keys["pk"]["S"])}
         if change.new is None:
-            sequence, count = int(change.keys["sk"]["N"]), int((change.old or {})["n"]["N"])
-            about = {"region": change.region, "lane": lane, "sequence": sequence, "count": count}
-            return [(history.Removed, about)]
-        if (
-            change.old is not None
-            and change.old.get("d") == change.new.get("d")
-            and change.old["c"] == change.new["c"]
-        ):
+            return [(history.Removed, where | _removed(change))]
+        if change.old is not None and _is_same_record(change.old, change.new):
             return []  # only its expiry was postponed
-        record = record_item.from_item(change.new)
-        events = unpack(record)
         copied = not self._shared and region_of_log_item(change.keys) != change.region
-        return [
-            (
-                history.Appended,
-                {
-                    "region": change.region,
-                    "lane": lane,
-                    "sequence": int(record.sequence),
-                    "ids": tuple(str(one.id) for one in events),
-                    "keys": tuple(one.key for one in events),
-                    "types": tuple(one.type for one in events),
-                    "chain": record.chain.hex(),
-                    "batch": record.batch_id.hex(),
-                    "note": str(record.note.lane) if record.note else "",
-                    "copied": copied,
-                    "time": int(record.time),
-                    "skipped": record.count if record.is_skip else 0,
-                },
-            )
-        ]
+        return [(history.Appended, where | _appended(change.new) | {"copied": copied})]
 
-    def _of_ledger(self, change: Change) -> list[Told]:
+    def _of_ledger(self, change: Change) -> list[News]:
         writer, kind = ledger_region_and_kind(change.keys)
-        region = str(writer) if self._shared else change.region
-        copied = not self._shared and str(writer) != change.region
-        item = change.new
-        if item is not None and (is_owner(kind) or is_circuit(kind)):
-            return _of_standing(kind, item, region=region, copied=copied)
-        parts = str(change.keys["pk"]["S"]).split("/")
-        if len(parts) == 5 and parts[4] == "settled" and item is not None and not copied:
-            settled = settled_item.from_item(item)
-            where = {"region": region, "subscription": parts[1], "lane": f"{parts[2]}/{parts[3]}"}
-            told = {**where, "sequence": int(settled.sequence), "action": settled.action}
-            if settled.dropped is not None:
-                dropped = settled.dropped
-                told |= {"key": dropped.key, "dropped": tuple(map(int, dropped.sequences))}
-                told |= {"since": int(dropped.since), "until": int(dropped.until)}
-            return [(history.Settled, told)]
-        if len(parts) != 4 or not (is_cursor(kind) or is_parked(kind) or is_won(kind)):
-            return []
-        key = lane_key_of(change.keys)
-        place = {"region": region, "subscription": str(key.subscription), "lane": str(key.lane)}
-        if is_won(kind):
-            if item is None:
+        region = writer if self._shared else change.region
+        write = _LedgerWrite(kind, change, writer=writer, region=region)
+        if is_owner(kind):
+            return write.owner()
+        if is_circuit(kind):
+            return write.circuit()
+        match write.partition:
+            case (_, _, _, _, "settled"):
+                return write.settled()
+            case (_, _, _, _) if is_won(kind):
+                return write.won()
+            case (_, _, _, _) if is_cursor(kind):
+                return write.cursor()
+            case (_, _, _, _) if is_parked(kind):
+                return write.parked()
+            case _:
                 return []
-            decision = won_item.from_item(item)
-            return [
-                (
-                    history.CopyDecided,
-                    {
-                        **place,
-                        "batch": decision.batch_id.hex(),
-                        "noted_wins": decision.noted_wins,
-                        "copied": copied,
-                    },
-                )
-            ]
-        about: dict[str, Any] = {**place, "writer": str(writer), "copied": copied}
-        if is_cursor(kind):
-            assert item is not None, "a cursor is never deleted"
-            before = _cursor_of(change.old)
-            return [(history.CursorMoved, {**about, "before": before, "after": _cursor_of(item)})]
-        found = parked_item.from_item(item or change.old or {})
-        changed = {
-            "id": found.id,
-            "key": found.key,
-            "before": _parked_of(change.old),
-            "after": _parked_of(item),
-        }
-        return [(history.KeyChanged, {**about, **changed})]
 
 
-def _of_standing(kind: str, item: Item, *, region: str, copied: bool) -> list[Told]:
-    about = {"region": region, "subscription": _subscription_of(item)}
-    if is_circuit(kind):
-        circuit = circuit_item.from_item(item)
-        switched = {**about, "state": circuit.state.value, "probe_ms": circuit.probe_ms}
-        return [] if copied else [(history.CircuitSwitched, switched)]
-    owner = owner_item.from_item(item)
-    if not owner.epoch:
-        return []  # a first owner takes over from nobody
-    handed = {"origin": str(owner.origin), "to": str(owner.region), "epoch": owner.epoch}
-    return [(history.HandedOver, {**about, **handed, "since_ms": owner.since_ms, "copied": copied})]
+def _is_same_record(old: Item, new: Item) -> bool:
+    return bool(old.get("d") == new.get("d") and old["c"] == new["c"])
 
 
-def _subscription_of(item: Item) -> str:
-    return str(item["pk"]["S"]).split("/")[1]
+def _removed(change: Change) -> dict[str, Any]:
+    return {"sequence": int(change.keys["sk"]["N"]), "count": int((change.old or {})["n"]["N"])}
+
+
+def _appended(item: Item) -> dict[str, Any]:
+    record = record_item.from_item(item)
+    events = unpack(record)
+    return {
+        "sequence": int(record.sequence),
+        "ids": tuple(str(event.id) for event in events),
+        "keys": tuple(event.key for event in events),
+        "types": tuple(event.type for event in events),
+        "chain": record.chain.hex(),
+        "batch": record.batch_id.hex(),
+        "note": str(record.note.lane) if record.note else "",
+        "time": int(record.time),
+        "skipped": record.count if record.is_skip else 0,
+    }
+
+
+class _LedgerWrite:
+    """The write of one item of the ledger, as seen in `region`."""
+
+    def __init__(self, kind: str, change: Change, *, writer: str, region: str) -> None:
+        self.partition = str(change.keys["pk"]["S"]).split("/")
+        self._kind = kind
+        self._change = change
+        self._item = change.new
+        self._writer = str(writer)
+        self._region = str(region)
+        self._copied = self._region != self._writer
+
+    def owner(self) -> list[News]:
+        owner = None if self._item is None else owner_item.from_item(self._item)
+        if owner is None or not owner.epoch:
+            return []  # a first owner takes over from nobody
+        handed = {"origin": str(owner.origin), "to": str(owner.region), "epoch": owner.epoch}
+        about = {**self._of_subscription, **handed, "since_ms": owner.since_ms, "copied": self._copied}
+        return [(history.HandedOver, about)]
+
+    def circuit(self) -> list[News]:
+        circuit = None if self._item is None else circuit_item.from_item(self._item)
+        if circuit is None or self._copied:
+            return []
+        about = {**self._of_subscription, "state": circuit.state.value, "probe_ms": circuit.probe_ms}
+        return [(history.CircuitSwitched, about)]
+
+    def settled(self) -> list[News]:
+        if self._item is None or self._copied:
+            return []
+        settled = settled_item.from_item(self._item)
+        lane = "/".join(self.partition[2:4])
+        about = {"lane": lane, "sequence": int(settled.sequence), "action": settled.action}
+        if settled.dropped is not None:
+            dropped = settled.dropped
+            about |= {"key": dropped.key, "dropped": tuple(map(int, dropped.sequences))}
+            about |= {"since": int(dropped.since), "until": int(dropped.until)}
+        return [(history.Settled, {**self._of_subscription, **about})]
+
+    def won(self) -> list[News]:
+        if self._item is None:
+            return []
+        decision = won_item.from_item(self._item)
+        about = {"batch": decision.batch_id.hex(), "noted_wins": decision.noted_wins, "copied": self._copied}
+        return [(history.CopyDecided, {**self._of_lane, **about})]
+
+    def cursor(self) -> list[News]:
+        assert self._item is not None, "a cursor is never deleted"
+        before, after = _cursor_of(self._change.old), _cursor_of(self._item)
+        about = {"writer": self._writer, "copied": self._copied, "before": before, "after": after}
+        return [(history.CursorMoved, {**self._of_lane, **about})]
+
+    def parked(self) -> list[News]:
+        before, after = _parked_of(self._change.old), _parked_of(self._item)
+        parked = parked_item.from_item(self._item or self._change.old or {})
+        about = {"writer": self._writer, "copied": self._copied, "before": before, "after": after}
+        return [(history.KeyChanged, {**self._of_lane, "id": parked.id, "key": parked.key, **about})]
+
+    @property
+    def _of_subscription(self) -> dict[str, Any]:
+        return {"region": self._region, "subscription": self.partition[1]}
+
+    @property
+    def _of_lane(self) -> dict[str, Any]:
+        key = lane_key_of(self._change.keys)
+        return {"region": self._region, "subscription": str(key.subscription), "lane": str(key.lane)}
 
 
 def _cursor_of(item: Item | None) -> history.CursorStand | None:
@@ -228,7 +247,7 @@ def _parked_of(item: Item | None) -> history.ParkedStand | None:
     )
 
 
-def _of_effects(change: Change) -> list[Told]:
+def _of_effects(change: Change) -> list[News]:
     if change.new is None or "n" not in change.new:
         return []
     subscription, _, id_ = str(change.new["id"]["S"]).partition("/")

@@ -53,13 +53,7 @@ class Ways:
 
 def plainer(plan: Plan) -> Iterator[Plan]:
     """Yield plans in which one thing is more ordinary."""
-    for name, value in _ORDINARY.items():
-        if getattr(plan, name) != value:
-            yield replace(plan, **{name: value})
-    if plan.lanes > 2:
-        yield replace(plan, lanes=plan.lanes // 2)
-    if plan.durability == "quorum":
-        yield replace(plan, durability="replicated")
+    yield from _plainer_fabric(plan)
     for number, subscription in enumerate(plan.subscriptions):
         for plain in _plainer_subscription(subscription):
             yield replace(plan, subscriptions=_with(plan.subscriptions, number, plain))
@@ -75,12 +69,22 @@ def plainer(plan: Plan) -> Iterator[Plan]:
         yield whole
 
 
-def _plainer_subscription(one: PlannedSubscription) -> Iterator[PlannedSubscription]:
-    for field in fields(one):
-        if field.name != "name" and getattr(one, field.name) != field.default:
-            yield replace(one, **{field.name: field.default})
-    if one.consumers > 2:
-        yield replace(one, consumers=one.consumers - 1)
+def _plainer_fabric(plan: Plan) -> Iterator[Plan]:
+    for name, value in _ORDINARY.items():
+        if getattr(plan, name) != value:
+            yield replace(plan, **{name: value})
+    if plan.lanes > 2:
+        yield replace(plan, lanes=plan.lanes // 2)
+    if plan.durability == "quorum":
+        yield replace(plan, durability="replicated")
+
+
+def _plainer_subscription(subscription: PlannedSubscription) -> Iterator[PlannedSubscription]:
+    for field in fields(subscription):
+        if field.name != "name" and getattr(subscription, field.name) != field.default:
+            yield replace(subscription, **{field.name: field.default})
+    if subscription.consumers > 2:
+        yield replace(subscription, consumers=subscription.consumers - 1)
 
 
 def plainer_conducts(plan: Plan) -> Iterator[Plan]:
@@ -128,27 +132,39 @@ def _without_regions(plan: Plan, gone: range) -> Plan | None:
     left = _cut(plan.regions, gone)
     if not left:
         return None
-    durability = plan.durability
-    if len(left) == 1:
-        durability = "regional"
-    elif durability == "quorum" and len(left) < _QUORUM_REGIONS:
-        durability = "replicated"
+    durability = _durability_among(left, plan.durability)
     acks2 = "acks2" if durability == "replicated" else "many"
     return replace(
         plan,
         regions=left,
         durability=durability,
         producers=tuple(name if name in left else left[0] for name in plan.producers),
-        publishes=tuple(replace(one, how=acks2) if one.how == "acks2" else one for one in plan.publishes),
-        happenings=tuple(_among(left, one) for one in plan.happenings if one.region in ("", *left)),
+        publishes=tuple(replace(call, how=acks2) if call.how == "acks2" else call for call in plan.publishes),
+        happenings=_happenings_among(left, plan.happenings),
         failover=plan.failover and len(left) > 1,
     )
 
 
-def _among(regions: tuple[str, ...], one: Happening) -> Happening:
-    if one.other in ("", *regions):
-        return one
-    return replace(one, other=next((name for name in regions if name != one.region), ""))
+def _durability_among(regions: tuple[str, ...], durability: str) -> str:
+    """Return the durability, or the next that these Regions are enough for."""
+    if len(regions) == 1:
+        return "regional"
+    if durability == "quorum" and len(regions) < _QUORUM_REGIONS:
+        return "replicated"
+    return durability
+
+
+def _happenings_among(regions: tuple[str, ...], happenings: tuple[Happening, ...]) -> tuple[Happening, ...]:
+    """Return what happens to these Regions; the other Region of a happening is one of them, too, or none."""
+    return tuple(
+        happening if happening.other in ("", *regions) else _with_other(regions, happening)
+        for happening in happenings
+        if happening.region in ("", *regions)
+    )
+
+
+def _with_other(regions: tuple[str, ...], happening: Happening) -> Happening:
+    return replace(happening, other=next((name for name in regions if name != happening.region), ""))
 
 
 def _without_subscriptions(plan: Plan, gone: range) -> Plan | None:

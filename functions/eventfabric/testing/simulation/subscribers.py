@@ -9,6 +9,7 @@ from eventfabric.sdk.subscriber import subscriber
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.machine import Machine
 from eventfabric.testing.simulation.observer import EFFECTS
+from eventfabric.testing.simulation.plan import Conduct
 
 _HANG_SECONDS = 200.0
 
@@ -61,27 +62,32 @@ class _Handling:
 
     def handle(self, event: Event, delivery: Delivery) -> None:
         """Handle one event as planned."""
-        process, world, id_ = self._process, self._process.world, str(event.id)
+        world, id_ = self._process.world, str(event.id)
         if self._name in world.down:
             raise DownstreamDown
         planned = self._planned.get(id_)
-        if planned is not None and not world.is_mended:
+        if planned is not None:
+            self._behave(id_, planned.conduct)
+        if world.subscription(self._name).steps:
+            self._charge(event, delivery)
+        if self._transactional:
+            row = {"id": f"{self._name}/{id_}"}
+            delivery.transaction.update(EFFECTS, row, "ADD n :one", values={":one": 1})
+
+    def _behave(self, id_: str, conduct: Conduct) -> None:
+        """Crash, hang or fail as often as planned, unless the handlers are mended by now."""
+        process, world = self._process, self._process.world
+        if not world.is_mended:
             tried = world.attempts.get((self._name, id_), 0)
             world.attempts[self._name, id_] = tried + 1
-            conduct = planned.conduct
             if tried < conduct.crashes:
                 process.die(f"its handler crashed at {id_}")
             if tried < conduct.crashes + conduct.hangs:
                 process.breathe(_HANG_SECONDS)
             elif tried < conduct.crashes + conduct.hangs + conduct.fails:
                 raise FailedForNow(id_)
-        if planned is not None and planned.conduct.permanent:
+        if conduct.permanent:
             raise RefusedForGood(id_)
-        if world.subscription(self._name).steps:
-            self._charge(event, delivery)
-        if self._transactional:
-            row = {"id": f"{self._name}/{id_}"}
-            delivery.transaction.update(EFFECTS, row, "ADD n :one", values={":one": 1})
 
     def _charge(self, event: Event, delivery: Delivery) -> None:
         """Have an effect outside, in a step that can be verified. The process may die at any point."""

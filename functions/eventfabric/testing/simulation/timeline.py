@@ -18,6 +18,7 @@ from eventfabric.testing.simulation.layout import (
     ROW_HEIGHT,
     SPAN_HEIGHT,
     Layout,
+    Span,
 )
 from eventfabric.testing.simulation.marks import SYMBOLS, Symbol, symbol_of, text_of, time_of
 from eventfabric.testing.simulation.plan import Plan
@@ -173,24 +174,33 @@ def _ground(of: History, layout: Layout, width: float) -> Iterator[str]:
         yield f'<rect class="idle" x="{begin:.1f}" width="{end - begin:.1f}" height="{layout.height:g}"/>'
     for name, y in layout.groups:
         yield f'<rect class="groups" y="{y:g}" width="{width:.0f}" height="{GROUP_HEIGHT}"/>'
-        for span in layout.spans:
-            if span.what == "region_loss" and span.region == name:
-                rows = sum(row.region == name for row in layout.rows)
-                yield (
-                    f'<rect class="lost" x="{span.begin:.1f}" y="{y:g}" width="{span.end - span.begin:.1f}" '
-                    f'height="{GROUP_HEIGHT + ROW_HEIGHT * rows}"><title>{escape(span.text)}</title></rect>'
-                )
+        yield from _losses(layout, name, y)
     for span in layout.spans:
-        y = span.lane * SPAN_HEIGHT
-        yield (
-            f'<rect class="span {escape(span.what)}" x="{span.begin:.1f}" y="{y + 2}" '
-            f'width="{max(3.0, span.end - span.begin):.1f}" height="{SPAN_HEIGHT - 4}"/>'
-            f'<text class="label" x="{span.begin + 3:.1f}" y="{y + 11}">{escape(span.text)}</text>'
-        )
+        yield _span(span)
     for number, entry in enumerate(of.entries):
         if isinstance(entry, _WHOLE):
             x = f"{layout.x[number]:.1f}"
             yield f'<path class="whole" d="M{x},0V{layout.height:g}"/>'
+
+
+def _losses(layout: Layout, region: str, y: float) -> Iterator[str]:
+    """Yield the times during which a Region was lost, over all its rows."""
+    rows = sum(row.region == region for row in layout.rows)
+    for span in layout.spans:
+        if span.what == "region_loss" and span.region == region:
+            yield (
+                f'<rect class="lost" x="{span.begin:.1f}" y="{y:g}" width="{span.end - span.begin:.1f}" '
+                f'height="{GROUP_HEIGHT + ROW_HEIGHT * rows}"><title>{escape(span.text)}</title></rect>'
+            )
+
+
+def _span(span: Span) -> str:
+    y = span.lane * SPAN_HEIGHT
+    return (
+        f'<rect class="span {escape(span.what)}" x="{span.begin:.1f}" y="{y + 2}" '
+        f'width="{max(3.0, span.end - span.begin):.1f}" height="{SPAN_HEIGHT - 4}"/>'
+        f'<text class="label" x="{span.begin + 3:.1f}" y="{y + 11}">{escape(span.text)}</text>'
+    )
 
 
 def _marks(of: History, layout: Layout) -> Iterator[str]:

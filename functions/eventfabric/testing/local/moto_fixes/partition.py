@@ -47,15 +47,7 @@ class OrderedPartition(dict[DynamoType, Item]):
         self, comparison: str | None, values: list[Any], *, start: Any, limit: int | None, forward: bool
     ) -> dict[DynamoType, Item]:
         """Return the items in the range and past `start`: at most `limit` + 1."""
-        low, high = 0, len(self._order)
-        if comparison in _FROM:
-            low = bisect_left(self._order, values[0], key=_first)
-        elif comparison in _AFTER:
-            low = bisect_right(self._order, values[0], key=_first)
-        if comparison in _BEFORE:
-            high = bisect_left(self._order, values[0], key=_first)
-        elif comparison in _UP_TO:
-            high = bisect_right(self._order, values[-1], key=_first)
+        low, high = self._low(comparison, values), self._high(comparison, values)
         if start is not None and forward:
             low = max(low, bisect_right(self._order, start, key=_first))
         if start is not None and not forward:
@@ -67,3 +59,19 @@ class OrderedPartition(dict[DynamoType, Item]):
             else:
                 low = max(low, high - limit - 1)
         return {key: self[key] for _, key in self._order[low:high]}
+
+    def _low(self, comparison: str | None, values: list[Any]) -> int:
+        """Return the position of the first item that the comparison allows."""
+        if comparison in _FROM:
+            return bisect_left(self._order, values[0], key=_first)
+        if comparison in _AFTER:
+            return bisect_right(self._order, values[0], key=_first)
+        return 0
+
+    def _high(self, comparison: str | None, values: list[Any]) -> int:
+        """Return the position behind the last item that the comparison allows."""
+        if comparison in _BEFORE:
+            return bisect_left(self._order, values[0], key=_first)
+        if comparison in _UP_TO:
+            return bisect_right(self._order, values[-1], key=_first)
+        return len(self._order)

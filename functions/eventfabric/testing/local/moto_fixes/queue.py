@@ -148,25 +148,36 @@ class LocalQueue(moto_sqs.Queue):
         visited: set[str] = set()
         while self._ready and len(taken) < count:
             order, lane_name = heapq.heappop(self._ready)
-            lane = self._lanes.get(lane_name)
-            if lane_name in visited or not lane:
-                continue
-            if (head := _head(lane)).order != order or head.due_millis is not None:
+            if lane_name in visited or not self._is_offered(lane_name, order):
                 continue
             visited.add(lane_name)
-            exhausted: list[LocalMessage] = []
-            for message in _available_run(lane):
-                if len(taken) == count:
-                    break
-                (exhausted if self._is_exhausted(message) else taken).append(message)
-            for message in exhausted:
-                self._remove(message)
-                assert self.dead_letter_queue is not None
-                self.dead_letter_queue.add_message(message)
+            taken += self._taken_of_lane(self._lanes[lane_name], count - len(taken))
         for message in taken:
             self._mark_received(message, now, visibility_timeout_seconds)
         for lane_name in visited:
             self._offer(lane_name)
+        return taken
+
+    def _is_offered(self, lane_name: str, order: int) -> bool:
+        """Tell if the message of that order is still at the head of its lane, and available."""
+        lane = self._lanes.get(lane_name)
+        if not lane:
+            return False
+        head = _head(lane)
+        return head.order == order and head.due_millis is None
+
+    def _taken_of_lane(self, lane: OrderedDict[int, LocalMessage], count: int) -> list[LocalMessage]:
+        """Return up to `count` available messages. Exhausted ones among them become dead letters instead."""
+        taken: list[LocalMessage] = []
+        exhausted: list[LocalMessage] = []
+        for message in _available_run(lane):
+            if len(taken) == count:
+                break
+            (exhausted if self._is_exhausted(message) else taken).append(message)
+        for message in exhausted:
+            self._remove(message)
+            assert self.dead_letter_queue is not None
+            self.dead_letter_queue.add_message(message)
         return taken
 
     def _is_exhausted(self, message: LocalMessage) -> bool:
