@@ -1,6 +1,7 @@
 """The stacks of a fabric, made from its topology, and the order in which they are deployed."""
 
 from collections.abc import Mapping
+from itertools import product
 
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
@@ -31,14 +32,10 @@ class FabricStacks:
             region: KeyStack(app, f"{name}-keys-{region}", topology, env=env(region))
             for region in topology.regions
         }
-        owned = {
-            region: [t for t in topology.tables if owning_region(topology, t) == region]
-            for region in topology.regions
-        }
         self.logs = {
             region: LogStack(app, f"{name}-log-{region}", topology, tables=tables, env=env(region))
-            for region, tables in owned.items()
-            if tables
+            for region in topology.regions
+            if (tables := [table for table in topology.tables if owning_region(topology, table) == region])
         }
         self.cells = {
             region: CellStack(
@@ -57,15 +54,17 @@ class FabricStacks:
             region: WatchStack(app, f"{name}-watch-{region}", topology, env=env(region))
             for region in topology.regions
         }
+        self._order()
+        cdk.Tags.of(app).add("eventfabric", name)
+
+    def _order(self) -> None:
+        """Have each stack wait for those that it needs."""
+        for log, key in product(self.logs.values(), self.keys.values()):
+            log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
+        for cell, log in product(self.cells.values(), self.logs.values()):
+            cell.add_stack_dependency(log, "a cell looks up its Region's streams")
         for region, watch in self.watches.items():
             watch.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
-        for log in self.logs.values():
-            for key in self.keys.values():
-                log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
-        for cell in self.cells.values():
-            for log in self.logs.values():
-                cell.add_stack_dependency(log, "a cell looks up its Region's streams")
-        cdk.Tags.of(app).add("eventfabric", name)
 
     def env(self, region: str) -> cdk.Environment:
         """The environment, account and Region, of a Region's stacks."""

@@ -107,23 +107,27 @@ class _Zip:
 
     def _is_one_of_several(self, module: str, name: str) -> bool:
         """Tell if a handler's payload is one of several classes that msgspec cannot tell apart."""
+        hint = self._payload_hint(module, name)
+        if hint is None:
+            return False
+        members = [node.id for node in ast.walk(hint) if isinstance(node, ast.Name)]
+        is_union = any(isinstance(node, ast.BinOp) for node in ast.walk(hint)) or "Union" in members
+        definitions = [self._definition_of(module, member) for member in members]
+        classes = [node for node in definitions if isinstance(node, ast.ClassDef)]
+        return is_union and sum(not _is_struct(node) for node in classes) > 1
+
+    def _payload_hint(self, module: str, name: str) -> ast.expr | None:
+        """Return the annotation of a handler's first parameter, without quotation marks, and aliases resolved."""
         function = self._definition_of(module, name)
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            return False
+            return None
         parameters = [*function.args.posonlyargs, *function.args.args]
         hint = parameters[0].annotation if parameters else None
         if isinstance(hint, ast.Constant) and isinstance(hint.value, str):
             hint = ast.parse(hint.value, mode="eval").body
         if isinstance(hint, ast.Name):  # it may be an alias that the module defines
             hint = next((node.value for node in self._assignments(module, hint.id)), hint)
-        if hint is None:
-            return False
-        members = [node.id for node in ast.walk(hint) if isinstance(node, ast.Name)]
-        is_union = any(isinstance(node, ast.BinOp) for node in ast.walk(hint)) or "Union" in members
-        classes = [
-            found for one in members if isinstance(found := self._definition_of(module, one), ast.ClassDef)
-        ]
-        return is_union and sum(not _is_struct(one) for one in classes) > 1
+        return hint
 
     def _assignments(self, module: str, name: str) -> Iterator[ast.Assign]:
         tree = self._tree(module)
@@ -139,13 +143,17 @@ class _Zip:
         for node in tree.body if tree is not None else []:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
                 return node
-            if isinstance(node, ast.ImportFrom):
-                base = self._base(module, node)
-                if base.partition(".")[0] in self._own and base != module:
-                    for alias in node.names:
-                        if (alias.asname or alias.name) == name:
-                            return self._definition_of(base, alias.name)
+            if isinstance(node, ast.ImportFrom) and (origin := self._origin(module, node, name)):
+                return self._definition_of(*origin)
         return None
+
+    def _origin(self, module: str, node: ast.ImportFrom, name: str) -> tuple[str, str] | None:
+        """Return the user's module from which a statement imports a name, and its name there; None: it does not."""
+        base = self._base(module, node)
+        if base.partition(".")[0] not in self._own or base == module:
+            return None
+        names = [alias.name for alias in node.names if (alias.asname or alias.name) == name]
+        return (base, names[0]) if names else None
 
     def _tree(self, module: str) -> ast.Module | None:
         spec = self._spec(module)

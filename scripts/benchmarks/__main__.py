@@ -80,13 +80,11 @@ def main(
     if write and len(wanted) < len(_BENCHES):
         raise typer.BadParameter("--write needs all")
     pin_to_one_core()
-    console = Console()
     sections = []
     for benchmark in wanted:
-        with Console(stderr=True).status(f"measuring {benchmark.value} ..."):
-            sections.append(_BENCHES[benchmark](quick=quick))
+        sections.append(_measured(benchmark, quick=quick))
         if not json:
-            print_tables(sections[-1:], console)
+            print_tables(sections[-1:], Console())
     if json:
         print(as_json(sections))
     if write:
@@ -95,6 +93,11 @@ def main(
         write_page(sections, ROOT, quick=quick)
     if not all(target.kept for section in sections for target in section.targets):
         raise typer.Exit(1)
+
+
+def _measured(benchmark: Benchmark, *, quick: bool) -> Section:
+    with Console(stderr=True).status(f"measuring {benchmark.value} ..."):
+        return _BENCHES[benchmark](quick=quick)
 
 
 typer.run(main)

@@ -224,12 +224,18 @@ def _joined(parts: Sequence[_Part]) -> Baseline:
     tests = list(seconds)
     number = {test: at for at, test in enumerate(tests)}
     lines: dict[str, dict[str, list[int]]] = {}
+    for file, line, contexts in _measured_lines(parts):
+        known = lines.setdefault(file, {}).setdefault(line, [])
+        known += [number[test] for test in contexts if test in number]
+    return Baseline(seconds, tests, lines)
+
+
+def _measured_lines(parts: Sequence[_Part]) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Yield each file and line with the tests that ran it in one of the parts."""
     for part in parts:
         for file, by_line in part["lines"].items():
             for line, contexts in by_line.items():
-                known = lines.setdefault(file, {}).setdefault(str(line), [])
-                known += [number[test] for test in contexts if test in number]
-    return Baseline(seconds, tests, lines)
+                yield file, str(line), contexts
 
 
 def _cases_of_tests(cases: Sequence[str]) -> list[list[str]]:

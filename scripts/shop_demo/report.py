@@ -114,14 +114,18 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_calls(report))
     console.print(_ESTIMATE, soft_wrap=True)
     if report.chaos is not None:
-        told = ", ".join(f"{count} {name}" for name, count in report.chaos.items())
-        console.print(f"Faults (seed {report.seed}): {told}; Regions cut apart for the middle third.")
+        faults = ", ".join(f"{count} {name}" for name, count in report.chaos.items())
+        console.print(f"Faults (seed {report.seed}): {faults}; Regions cut apart for the middle third.")
         console.print(f"Afterwards, {report.rung_again} lagging cursors were rung again.")
     per_second = report.events / report.publish_seconds if report.publish_seconds else 0.0
     console.print(
         f"{report.events:,} events published in {report.publish_seconds:.1f} s ({per_second:,.0f}/s, deliveries "
         f"running); {report.seconds:.1f} s in all."
     )
+    _print_verdict(report, console)
+
+
+def _print_verdict(report: Report, console: Console) -> None:
     for problem in report.problems:
         console.print(f"[red]{problem}[/red]")
     if report.ok:

@@ -62,14 +62,17 @@ def _hunt(asked: Arguments) -> int:
     if asked.json:
         print(as_json(summary, kept, interrupted=interrupted))
     else:
-        print_summary(summary)
-        for outcome in sorted(summary.failures, key=lambda one: one.seed):
-            print_failure(
-                outcome, asked.profile, next((one for one in kept if one.seed == outcome.seed), None)
-            )
+        _print(summary, kept)
     if summary.failures:
         return FOUND
     return INTERRUPTED if interrupted else 0
+
+
+def _print(summary: Summary, kept: Sequence[KeptFailure]) -> None:
+    print_summary(summary)
+    of_seed = {failure.seed: failure for failure in kept}
+    for outcome in sorted(summary.failures, key=lambda outcome: outcome.seed):
+        print_failure(outcome, summary.profile, of_seed.get(outcome.seed))
 
 
 def _outcomes(asked: Arguments, begun: float) -> Generator[SeedOutcome, None, None]:

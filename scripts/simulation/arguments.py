@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -60,16 +60,10 @@ def parsed(arguments: Sequence[str] | None) -> Arguments:
     """Parse the arguments. Raises SystemExit."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    if given.plan is not None and (given.seeds is not None or given.minutes is not None):
-        parser.error("--plan replays one plan: no --seeds, no --minutes")
     default = (0, None if given.minutes is not None else _DEFAULT_LAST)
     first, last = default if given.seeds is None else given.seeds
-    if last is None and given.minutes is None:
-        parser.error("seeds without an end need --minutes")
-    if bool(given.regression) != bool(given.reason):
-        parser.error("--regression needs --reason, and --reason --regression")
-    if given.regression and given.plan is None and (given.seeds is None or first != last):
-        parser.error("--regression needs one seed (--seeds 17..17) or --plan")
+    for complaint in _contradictions(given, first, last):
+        parser.error(complaint)
     try:
         # Now, and not after the hunt, which may take hours.
         given.out.mkdir(parents=True, exist_ok=True)
@@ -88,6 +82,19 @@ def parsed(arguments: Sequence[str] | None) -> Arguments:
         regression=given.regression or "",
         reason=given.reason,
     )
+
+
+def _contradictions(given: argparse.Namespace, first: int, last: int | None) -> Iterator[str]:
+    """Yield what is wrong with arguments that are right by themselves."""
+    replays = given.plan is not None
+    if replays and (given.seeds is not None or given.minutes is not None):
+        yield "--plan replays one plan: no --seeds, no --minutes"
+    if last is None and given.minutes is None:
+        yield "seeds without an end need --minutes"
+    if bool(given.regression) != bool(given.reason):
+        yield "--regression needs --reason, and --reason --regression"
+    if given.regression and not replays and (given.seeds is None or first != last):
+        yield "--regression needs one seed (--seeds 17..17) or --plan"
 
 
 def _parser() -> argparse.ArgumentParser:

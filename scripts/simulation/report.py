@@ -25,29 +25,35 @@ def print_summary(summary: Summary) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH_MIN)
-    checkers = Table("checker", title="What the checkers said", title_justify="left")
-    for result in Result:
-        checkers.add_column(result.value, justify="right")
-    for name in summary.checkers:
-        checkers.add_row(name, *(str(summary.said[name, result.value]) for result in Result))
-    took_place = Table("", "what", title="What took place", title_justify="left")
-    for column in ("times", "in seeds"):
-        took_place.add_column(column, justify="right")
-    for kind in KINDS:
-        for number, (name, times) in enumerate(
-            sorted(summary.times[kind].items(), key=lambda one: (-one[1], one[0]))
-        ):
-            first = "" if number else kind
-            took_place.add_row(first, name, str(times), str(summary.in_seeds[kind][name]))
-        took_place.add_section()
-    for number, (name, seeds) in enumerate(sorted(summary.planned.items())):
-        took_place.add_row("" if number else "rates drawn", name, "", str(seeds))
-    console.print(took_place)
-    console.print(checkers)
+    console.print(_took_place(summary))
+    console.print(_checkers(summary))
     print(
         f"{summary.seeds} seeds in {summary.seconds:.1f} s ({summary.rate:.1f} seeds/s), "
         f"{summary.entries} entries, {len(summary.failures)} failed"
     )
+
+
+def _checkers(summary: Summary) -> Table:
+    table = Table("checker", title="What the checkers said", title_justify="left")
+    for result in Result:
+        table.add_column(result.value, justify="right")
+    for name in summary.checkers:
+        table.add_row(name, *(str(summary.said[name, result.value]) for result in Result))
+    return table
+
+
+def _took_place(summary: Summary) -> Table:
+    table = Table("", "what", title="What took place", title_justify="left")
+    for column in ("times", "in seeds"):
+        table.add_column(column, justify="right")
+    for kind in KINDS:
+        often_first = sorted(summary.times[kind].items(), key=lambda counted: (-counted[1], counted[0]))
+        for number, (name, times) in enumerate(often_first):
+            table.add_row("" if number else kind, name, str(times), str(summary.in_seeds[kind][name]))
+        table.add_section()
+    for number, (name, seeds) in enumerate(sorted(summary.planned.items())):
+        table.add_row("" if number else "rates drawn", name, "", str(seeds))
+    return table
 
 
 def print_failure(outcome: SeedOutcome, profile: str, kept: KeptFailure | None) -> None:
