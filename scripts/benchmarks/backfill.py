@@ -122,7 +122,7 @@ def bench(*, quick: bool) -> Section:
         ],
         [
             f"a page of {PAGE_RECORDS} records: {dict(read)} of the source, {dict(written)} of the target",
-            "a copy that looks at nothing writes 25 items a call, over what is there too, and finds no wrong record",
-            f"where a put takes {_PUT_MILLISECONDS} ms, a worker copies {behind_aws:,.0f} events/s; workers add up",
+            "a copy that checks nothing writes 25 items a call, overwrites what is there, and notices no wrong record",
+            f"if a put takes {_PUT_MILLISECONDS} ms, each worker copies {behind_aws:,.0f} events/s",
         ],
     )

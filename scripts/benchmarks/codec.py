@@ -150,7 +150,7 @@ def bench(*, quick: bool) -> Section:
         [],
         [Target("columns / rows, bytes, the worst of the shapes", worst, 1.01, "times")],
         [
-            "columns are what is stored; the time to store has zstd level 1 in it; bytes are of the whole event"
+            "columns are stored; the time to store includes zstd at level 1; bytes are those of the whole event"
         ],
         table,
     )

@@ -136,8 +136,9 @@ def bench(*, quick: bool) -> Section:
         ],
         [
             f"prices of {PRICES_DATE}, us-east-1, on demand; {EVENTS_PER_SECOND:g} events/s over {LANES} lanes",
-            f"of each, {handler:.3f} dollars are the handler's own {1000 * HANDLER_SECONDS:g} ms an event",
-            f"{DATA_BYTES} bytes of data take {stored_bytes(100):.0f} in records of 100, {stored_bytes(1):.0f} alone",
+            f"{handler:.3f} dollars of each are for the handler's {1000 * HANDLER_SECONDS:g} ms an event",
+            f"{DATA_BYTES} bytes of data are stored as {stored_bytes(100):.0f} in records of 100, "
+            f"and as {stored_bytes(1):.0f} alone",
         ],
         table,
     )

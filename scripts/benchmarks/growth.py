@@ -49,7 +49,7 @@ def bench(*, quick: bool) -> Section:
         "growth",
         [],
         [],
-        ["reads of the log are counted by tests/performance and tests/unit, and worked out here"],
+        ["reads of the log are counted in tests/performance and tests/unit, and calculated here"],
         _table(plots),
         plots,
     )

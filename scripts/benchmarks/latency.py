@@ -28,7 +28,7 @@ def bench(*, quick: bool) -> Section:
         ],
         [
             "latencies of the services and their sources: scripts/benchmarks/simulated.py",
-            "all three meet the same arrivals, and the two with a queue the same pickups of it",
+            "all three get the same arrivals, and the two with a queue are polled at the same times",
         ],
         table,
     )

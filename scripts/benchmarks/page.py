@@ -17,12 +17,12 @@ _FOUND = Path(__file__).with_name("found.md")
 
 _HEAD = """# Performance
 
-Written by `scripts/bench all{quick} --write`. CPU is that of one core against an endpoint that answers at
-once in the same process, so that serialising, signing and parsing are in it and the network is not; every
-contender takes turns in one run and its best round counts. Ratios are what lasts: the figures are of one run on
-one shared machine (Python {python}, boto3 {boto3}). What is asked of AWS is counted, and held by
-`tests/performance`. `scripts/bench publish deliver --quick --json` for parts of it, sooner, for programs; a
-target that is missed makes the command fail.
+Written by `scripts/bench all{quick} --write`. CPU is that of one core, against an endpoint that answers at once in
+the same process: so it includes serialising, signing and parsing, but not the network. All contenders take turns
+in one run, and the best round of each counts. The ratios are what lasts: the figures are those of one run on one
+shared machine (Python {python}, boto3 {boto3}). Calls to AWS are counted, and `tests/performance` holds their
+numbers. `scripts/bench publish deliver --quick --json` runs parts of it, faster, with output for programs. The
+command fails if a target is missed.
 """
 
 
@@ -48,7 +48,7 @@ def write(sections: Sequence[Section], root: Path, *, quick: bool) -> None:
 
 def _rows(figures: Sequence[Figure]) -> list[list[str]]:
     first = figures[0].cpu_us_per_event
-    rows = [["", "us of CPU an event", "events/s", "to the first"]]
+    rows = [["", "us of CPU an event", "events/s", "relative to the first"]]
     for one in figures:
         cpu_us, times = f"{one.cpu_us_per_event:.2f}", f"{one.cpu_us_per_event / first:.2f}"
         rows.append([one.name, cpu_us, f"{one.events_per_second:,.0f}", times])

@@ -185,8 +185,9 @@ def bench(*, quick: bool) -> Section:
             Target("single publish / bare put_item", _ratio(single, bare), 1.3, "times"),
         ],
         [
-            f"{kibibytes * 1024 / BATCH_EVENTS:.0f} bytes an event under zstd, of {DATA_BYTES} and what is around them",
-            "json.dumps is part of each alternative, as encoding is of publish",
+            f"{kibibytes * 1024 / BATCH_EVENTS:.0f} bytes an event after zstd, "
+            f"for {DATA_BYTES} bytes of data and its attributes",
+            "each alternative includes json.dumps, as publish includes encoding",
         ],
     )
 

@@ -102,8 +102,8 @@ def bench(*, quick: bool) -> Section:
         ],
         [
             f"calls of a pass: {dict(calls_quiet)} where nothing is new, {dict(calls_new)} for a page of new records",
-            "a comparison reads all of both tables each time; a pass reads the end of each, and what is new once",
-            "what a comparison cannot see: that both tables lack or changed the same; each record's chain tells that",
+            "a comparison reads both tables whole, every time; a pass reads the end of each lane, and new records once",
+            "a comparison cannot see that both tables lack, or changed, the same record; the chain can",
         ],
     )
 

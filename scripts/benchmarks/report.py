@@ -44,7 +44,7 @@ def print_tables(sections: Sequence[Section], console: Console) -> None:
 
 
 def _print_figures(section: Section, console: Console) -> None:
-    table = Table("", "us an event", "events/s", "to the first", box=None)
+    table = Table("", "us an event", "events/s", "relative to the first", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     first = section.figures[0].cpu_us_per_event

@@ -17,6 +17,6 @@ def bench(*, quick: bool) -> Section:
         "throughput, simulated: single events, a put of 5 ms after another in each lane",
         [],
         [Target(f"a lane of {most:,} / a lane of 4", share, 0.8, "times", at_least=True)],
-        ["records of more events multiply the events; more lanes the records"],
+        ["larger records multiply the number of events; more lanes multiply the number of records"],
         table,
     )
