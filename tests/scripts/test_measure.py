@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.install import ROOT
+from scripts.measurements import complexity
 from scripts.measurements.complexity import Complexity, complexities
 from scripts.measurements.figure import Figure, p90, percent
 from scripts.measurements.house import measured
@@ -119,6 +120,18 @@ def test_what_a_function_defines_inside_is_measured_by_itself() -> None:
         Complexity(2, "basket.py:2 Basket.close"),
         Complexity(3, "basket.py:5 Basket.close.Bag.inner"),
     ]
+
+
+def test_the_gate_names_functions_over_the_bound(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(complexity, "ROOT", shop.parent)
+    monkeypatch.setattr("sys.argv", ["complexity", "shop/services", "shop"])
+    assert complexity.main() == 1
+    told = "shop/prices.py:1 branchy has a complexity of 13; at most 12 is allowed\n"
+    assert capsys.readouterr().out == told
+    monkeypatch.setattr("sys.argv", ["complexity", "shop/services"])
+    assert complexity.main() == 0
 
 
 def test_a_tenth_of_all_values_reach_the_p90() -> None:
