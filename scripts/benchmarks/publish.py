@@ -126,7 +126,7 @@ class Load:
         """Compute the write units of a record of BATCH_EVENTS events, and the size of its compressed events in KiB."""
         outgoing = self.fabric._stream("orders")
         rows = [
-            outgoing.encode(self.keys[0], "OrderPlaced", data, None, None, None, None).row()
+            outgoing.encode({"key": self.keys[0], "type": "OrderPlaced", "data": data}).row()
             for data in self.data[:BATCH_EVENTS]
         ]
         batch = Batch(BatchId(bytes(16)), BATCH_EVENTS, frozenset(["OrderPlaced"]), pack(rows))

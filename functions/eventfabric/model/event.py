@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from re import ASCII
 from re import compile as regex
-from typing import Any, cast, overload
+from typing import Any, Required, TypedDict, cast, overload
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem
@@ -19,6 +19,18 @@ _RFC_3339 = regex(
 )
 _SECONDS = slice(17, 19)
 _RESERVED = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
+
+
+class EventFields(TypedDict, total=False):
+    """Keyword arguments of Event, and of every method that publishes one. Event describes them."""
+
+    key: Required[str]
+    type: Required[str]
+    data: object
+    id: str | None
+    headers: Mapping[str, HeaderValue] | None
+    time: datetime | str | None
+    source: str | None
 
 
 class Event:

@@ -11,17 +11,16 @@ A task that is cancelled stops waiting; what it had begun to publish may still b
 """
 
 from asyncio import Future, get_running_loop
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from contextvars import copy_context
-from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, Unpack
 
 from eventfabric import limits
 from eventfabric.errors import BufferFullError, IndeterminateAppendError, NoThreadError
-from eventfabric.model.event import Event, HeaderValue
+from eventfabric.model.event import Event, EventFields
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.outgoing import Encoded
@@ -47,32 +46,12 @@ class AsyncFabric:
         self,
         stream: str,
         *,
-        key: str,
-        type: str,
-        data: object = None,
-        id: str | None = None,
-        headers: Mapping[str, HeaderValue] | None = None,
-        time: datetime | str | None = None,
-        source: str | None = None,
         once: bool = False,
         acks: int = 1,
+        **event: Unpack[EventFields],
     ) -> Receipt:
         """Call Fabric.publish. Await each call before the next of its key, or their order is left to chance."""
-        return await self._run(
-            partial(
-                self.fabric.publish,
-                stream,
-                key=key,
-                type=type,
-                data=data,
-                id=id,
-                headers=headers,
-                time=time,
-                source=source,
-                once=once,
-                acks=acks,
-            )
-        )
+        return await self._run(partial(self.fabric.publish, stream, once=once, acks=acks, **event))
 
     async def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Call Fabric.publish_many."""
@@ -177,19 +156,12 @@ class AsyncPublisher:
         self._publisher = publisher
         self._run = run
 
-    async def publish(
-        self,
-        *,
-        key: str,
-        type: str,
-        data: object = None,
-        id: str | None = None,
-        headers: Mapping[str, HeaderValue] | None = None,
-        time: datetime | str | None = None,
-        source: str | None = None,
-    ) -> AsyncReceipt:
-        """Take an event as soon as there is room. The receipt is to be awaited. InvalidEventError."""
-        return await self._take(self._publisher.outgoing.encode(key, type, data, id, headers, time, source))
+    async def publish(self, **event: Unpack[EventFields]) -> AsyncReceipt:
+        """Take an event as soon as there is room. The receipt is to be awaited. InvalidEventError.
+
+        Arguments as `Event`.
+        """
+        return await self._take(self._publisher.outgoing.encode(event))
 
     async def publish_event(self, event: Event) -> AsyncReceipt:
         """Take an Event, like `publish`."""

@@ -1,11 +1,10 @@
 """The fabric as a producer sees it: connect, publish, and know where an event stands."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Unpack
 
 from eventfabric import limits
 from eventfabric.errors import (
@@ -16,7 +15,7 @@ from eventfabric.errors import (
     SettingError,
     WrongRegionError,
 )
-from eventfabric.model.event import Event, HeaderValue
+from eventfabric.model.event import Event, EventFields
 from eventfabric.model.identity import Region, StreamName
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log, Outbox
@@ -160,15 +159,9 @@ class Fabric:
         self,
         stream: str,
         *,
-        key: str,
-        type: str,
-        data: object = None,
-        id: str | None = None,
-        headers: Mapping[str, HeaderValue] | None = None,
-        time: datetime | str | None = None,
-        source: str | None = None,
         once: bool = False,
         acks: int = 1,
+        **event: Unpack[EventFields],
     ) -> Receipt:
         """Publish one event. When this returns, it is durable and on its way to every subscription.
 
@@ -199,14 +192,14 @@ class Fabric:
         outgoing = self._stream(stream)
         acks = outgoing.check_acks(acks)
         if once:
-            check_once(id)
+            check_once(event.get("id"))
             if acks > 1:
                 raise SettingError("acks", acks, "1 with once=True: its transaction is of one Region")
-        event = outgoing.encode(key, type, data, id, headers, time, source)
+        encoded = outgoing.encode(event)
         if once:
-            return publish_once(outgoing, self._log_here(outgoing), event, self._append_together)
-        lane, batch = outgoing.lane_of(event), outgoing.batch_of_one(event)
-        return receipt(outgoing.append(lane, batch, acks=acks), 0, event.ids[0])
+            return publish_once(outgoing, self._log_here(outgoing), encoded, self._append_together)
+        lane, batch = outgoing.lane_of(encoded), outgoing.batch_of_one(encoded)
+        return receipt(outgoing.append(lane, batch, acks=acks), 0, encoded.ids[0])
 
     def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Publish events, packed into as few records as their lanes allow. Return their receipts in the order given.

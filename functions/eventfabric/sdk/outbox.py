@@ -1,9 +1,8 @@
 """Transactions of a producer: what it writes and publishes together happens once, all of it, or not at all."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from eventfabric.errors import (
     EventFabricError,
@@ -13,7 +12,7 @@ from eventfabric.errors import (
     TransactionRefusedError,
 )
 from eventfabric.model.commit import Write
-from eventfabric.model.event import HeaderValue
+from eventfabric.model.event import EventFields
 from eventfabric.model.identity import BatchId, Lane
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Log
@@ -62,19 +61,8 @@ class OutboxTransaction(Transaction):
         self.receipts: list[Receipt] = []
         """Receipts after the commit, one for each event, in the order of publishing."""
 
-    def publish(
-        self,
-        stream: str,
-        *,
-        key: str,
-        type: str,
-        data: object = None,
-        id: str | None = None,
-        headers: Mapping[str, HeaderValue] | None = None,
-        time: datetime | str | None = None,
-        source: str | None = None,
-    ) -> None:
-        """Publish an event with the commit. Arguments as `Fabric.publish`.
+    def publish(self, stream: str, **event: Unpack[EventFields]) -> None:
+        """Publish an event with the commit. Arguments as `Event`.
 
         InvalidEventError, or TransactionTooLargeError if the transaction can hold no further record: the event is then
         not part of the transaction.
@@ -82,13 +70,13 @@ class OutboxTransaction(Transaction):
         if self.ended:
             raise EventFabricError("the transaction has ended: publish inside its with block")
         outgoing = self._outgoing_of(stream)
-        event = outgoing.encode(key, type, data, id, headers, time, source)
-        parts = self._parts.setdefault((stream, outgoing.lane_of(event)), [])
-        if not parts or not parts[-1].has_room(type, event.size_bytes):
+        encoded = outgoing.encode(event)
+        parts = self._parts.setdefault((stream, outgoing.lane_of(encoded)), [])
+        if not parts or not parts[-1].has_room(encoded.attributes[0], encoded.size_bytes):
             check_count(len(self.writes) + self._records_count + 1)
             parts.append(_NumberedPart())
             self._records_count += 1
-        parts[-1].add(event.row(), event.size_bytes)
+        parts[-1].add(encoded.row(), encoded.size_bytes)
         parts[-1].numbers.append(self._count)
         self._count += 1
 

@@ -1,7 +1,6 @@
 """One stream as a producer in one Region sees it: an event's bytes and lane, and where to append them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 from operator import itemgetter
 from sys import modules
@@ -12,7 +11,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.copies import when_copied
 from eventfabric.errors import InvalidEventError, Problem, SettingError
-from eventfabric.model.event import Event, HeaderValue, check_event, exact, exact_headers, stored_time
+from eventfabric.model.event import Event, EventFields, HeaderValue, check_event, exact
 from eventfabric.model.identity import (
     GENERATION_FIRST,
     BatchId,
@@ -23,7 +22,7 @@ from eventfabric.model.identity import (
     uuid7_prefix,
     uuid7_suffixes,
 )
-from eventfabric.model.payload import Kind, Payload, encode_dicts, encode_json
+from eventfabric.model.payload import Kind, encode_dicts, encode_json
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Entropy
 from eventfabric.sdk import tracing
@@ -43,6 +42,7 @@ _HEADER_MEMORY_BYTES = 240
 """Most memory that a header needs beside its bytes: two objects, and its place in a dict."""
 _KEY_BYTES_REMEMBERED_MAX = 256
 _JSON = int(Kind.JSON)
+_FIELDS = EventFields.__annotations__.keys()
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 
 Place: TypeAlias = tuple[LaneIndex, str, int]
@@ -143,30 +143,18 @@ class Outgoing:
         self._around_bytes = len(source.encode()) + _AROUND_BYTES
         self._latest: Attributes = ("", 0, source, _NO_HEADERS, _JSON)
 
-    def encode(
-        self,
-        key: str,
-        type_: str,
-        data: object,
-        id_: str | None,
-        headers: Mapping[str, HeaderValue] | None,
-        time: datetime | str | None,
-        source: str | None,
-        stored: int | str | None = None,
-    ) -> Encoded:
-        """Encode an event.
-
-        `stored`: its time as an Event stores it, in place of `time`. InvalidEventError (EventTooLargeError) says all
-        that is wrong with the event.
-        """
-        now_ms = self._clock.now_ms()
-        if data.__class__ is dict and id_ is None and source is None and headers is None and time is None:
+    def encode(self, fields: EventFields) -> Encoded:
+        """Encode the event of these fields. TypeError and InvalidEventError as `Event` and `encode_event`."""
+        place = None
+        if len(fields) == 3 or _are_plain(fields):
             # Keys and types repeat, so valid ones are not checked again: this runs for every event.
             try:
-                place, known = self._places.get(key), self._types.get(type_)
-            except TypeError:  # not hashable, so not text: the check will say so
-                place = known = None
-            if place is not None and known is not None:
+                data, known = fields["data"], self._types[fields["type"]]
+                place = self._places.get(fields["key"])
+            except (KeyError, TypeError):
+                pass  # missing, not known yet, or not hashable and so not text: Event says so, or the check
+            if place is not None and data.__class__ is dict:
+                now_ms = self._clock.now_ms()
                 content = encode_json(data)
                 attributes, around_bytes = self._attributes(known, now_ms)
                 size = len(content) + place[2] + around_bytes
@@ -174,35 +162,22 @@ class Outgoing:
                     return Encoded(
                         attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,), size
                     )
-        return self._encode_checked(key, type_, data, id_, headers, time, source, stored, now_ms)
+        return self.encode_event(Event(**fields))
 
-    def _encode_checked(
-        self,
-        key: str,
-        type_: str,
-        data: object,
-        id_: str | None,
-        headers: Mapping[str, HeaderValue] | None,
-        time: datetime | str | None,
-        source: str | None,
-        stored: int | str | None,
-        now_ms: int,
-    ) -> Encoded:
-        """Encode an event after all checks, and measure it exactly. InvalidEventError."""
-        key, type_ = exact(key), exact(type_)
-        id_ = self._ids.next(now_ms) if id_ is None else exact(id_)
-        source = self._source if source is None else exact(source)
-        headers = exact_headers(headers) if headers else headers
+    def encode_event(self, event: Event) -> Encoded:
+        """Encode an event. InvalidEventError (EventTooLargeError) says all that is wrong with its attributes."""
+        now_ms = self._clock.now_ms()
+        key, type_, payload = event.key, event.type, event.payload
+        headers: Mapping[str, HeaderValue] | None = event.headers
+        id_ = self._ids.next(now_ms) if event.id is None else event.id
+        source = self._source if event.source is None else event.source
         check_event(id=id_, type=type_, key=key, source=source, headers=headers)
         if tracing.API in modules:
             headers = tracing.with_context(headers)
-        payload = data if isinstance(data, Payload) else Payload.of(data)
-        if stored is None:
-            stored = now_ms * 1000 if time is None else stored_time(time)
-            assert stored is not None
-        attributes = (type_, stored, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
+        moment = now_ms * 1000 if event.stored_time is None else event.stored_time
+        attributes = (type_, moment, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
         size = row_bytes((id_, type_, key, *attributes[1:], payload.content))
-        place = self._remember(key, type_)
+        place = (type_ in self._types and self._places.get(key)) or self._remember(key, type_)
         around_bytes = size - len(payload.content) - place[2]
         is_narrow = not headers and f"{id_}{type_}{key}{source}".isascii()
         beside_bytes = 0 if is_narrow else _beside_bytes((id_, type_, key, source), attributes[3])
@@ -245,7 +220,7 @@ class Outgoing:
             try:
                 if not isinstance(item, tuple | list) or len(item) != 2:
                     raise InvalidEventError([Problem("", f"{item!r:.80}", "a key and its data")])
-                encoded = self.encode(item[0], type_, item[1], None, None, None, None)
+                encoded = self.encode({"key": item[0], "type": type_, "data": item[1]})
             except InvalidEventError as error:
                 problems = [problem.inside(f"events[{index}]") for problem in error.problems]
                 raise type(error)(problems) from error
@@ -313,19 +288,6 @@ class Outgoing:
         """Return the lane of a single event."""
         return self.lane(event.places[0][0])
 
-    def encode_event(self, event: Event) -> Encoded:
-        """Encode an Event, like `encode`."""
-        return self.encode(
-            event.key,
-            event.type,
-            event.payload,
-            event.id,
-            event.headers,
-            None,
-            event.source,
-            event.stored_time,
-        )
-
     def batch_id(self) -> bytes:
         """Return a new batch id."""
         return self._entropy.bytes(16)
@@ -354,6 +316,11 @@ class Outgoing:
         if self._express is not None:
             self._express.ring(self.stream, record)
         return Appended(record.lane, record.sequence)
+
+
+def _are_plain(fields: EventFields) -> bool:
+    """Tell if no more is given of an event than its key, type and data."""
+    return sum(value is not None for value in fields.values()) == 3 and fields.keys() <= _FIELDS
 
 
 class EventIds:

@@ -1,11 +1,10 @@
 """The publisher: packs events of a lane into records, appends several lanes at once, tells callers each outcome."""
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable
 from logging import getLogger
 from math import inf
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias, Unpack
 from warnings import warn
 
 from eventfabric import limits
@@ -14,7 +13,7 @@ from eventfabric.errors import (
     PublishFailedError,
     SettingError,
 )
-from eventfabric.model.event import Event, HeaderValue
+from eventfabric.model.event import Event, EventFields
 from eventfabric.sdk.bundle import PendingReceipt, PendingReceipts
 from eventfabric.sdk.bundles import Bundles
 from eventfabric.sdk.outgoing import Encoded, Outgoing
@@ -53,24 +52,14 @@ class Publisher:
             waits=when_full == "wait",
         )
 
-    def publish(
-        self,
-        *,
-        key: str,
-        type: str,
-        data: object = None,
-        id: str | None = None,
-        headers: Mapping[str, HeaderValue] | None = None,
-        time: datetime | str | None = None,
-        source: str | None = None,
-    ) -> PendingReceipt:
-        """Take an event. Return at once with its future receipt.
+    def publish(self, **event: Unpack[EventFields]) -> PendingReceipt:
+        """Take an event. Return at once with its future receipt. Arguments as `Event`.
 
         Raises:
             InvalidEventError: it cannot be published.
             BufferFullError: there is no room, and the publisher must not wait for some.
         """
-        return self.take(self.outgoing.encode(key, type, data, id, headers, time, source))
+        return self.take(self.outgoing.encode(event))
 
     def publish_event(self, event: Event) -> PendingReceipt:
         """Take an Event, like `publish`."""

@@ -284,7 +284,7 @@ def test_an_event_that_fits_once_fits_again() -> None:
         outgoing = shop.fabric._stream(STREAM)
         outgoing._places.clear()
         try:
-            outgoing.encode(KEY, "placed", {"x": "x" * size}, None, None, None, None)
+            outgoing.encode({"key": KEY, "type": "placed", "data": {"x": "x" * size}})
         except InvalidEventError:
             return False
         return True
