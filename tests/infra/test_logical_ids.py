@@ -8,6 +8,7 @@ import pytest
 from eventfabric.definition.file import parse_definition
 from tests.infra.logical_ids import QUEUES, RENEW, SNAPSHOT, STATEFUL, ids_of, recorded
 from tests.infra.synthesis import Synthesised, synthesise
+from tests.support.messages import TextWith
 
 FABRIC = '[fabric]\nname = "grown"\nregions = [{}]\n'
 REGIONS = '"eu-west-1", "us-east-1"'
@@ -73,5 +74,5 @@ def test_what_there_is_keeps_its_logical_id_when_a_definition_grows(
 
 
 def test_an_id_that_changed_is_distinguished_from_one_that_is_gone() -> None:
-    told = list(changed({"log/A": "table a", "log/B": "table b"}, {"log/C": "table a"}))
-    assert told == ["log/A (table a) is now log/C", "log/B (table b) is now gone"]
+    changes = list(changed({"log/A": "table a", "log/B": "table b"}, {"log/C": "table a"}))
+    assert changes == [TextWith("log/A", "table a", "log/C"), TextWith("log/B", "table b", "gone")]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import DEFINITION, ROOT, Ran
+from tests.support.messages import missing_from
 
 DEFINITION_TEXT = """
 [fabric]
@@ -141,8 +142,8 @@ def test_a_handler_that_hangs_without_faults_is_reported_with_its_event(project:
     ran = simulate("--setup", "subscribers.mailer:make", "--seed-seconds", "8", cwd=project)
     assert ran.code == 2
     last = ran.err.splitlines()[-1]
-    assert last.startswith("eventfabric: the run without faults did not end within 8 s: subscription mailer ")
-    assert "event e1 (type placed, key 'k1')" in last
+    facts = "without faults", "within 8 s", "subscription mailer", "event e1", "type placed", "key 'k1'"
+    assert missing_from(last, *facts) == []
 
 
 def test_a_handler_that_hangs_under_a_fault_only_is_reported_and_its_plan_replayed_in_time(
@@ -163,7 +164,7 @@ def test_a_handler_that_hangs_under_a_fault_only_is_reported_and_its_plan_replay
     options = ("--setup", "subscribers.mailer:make", "--seed-seconds", "20")
     ran = simulate(*options, "--seeds", "4..7", cwd=project)  # about half of all seeds repeat an attempt
     assert ran.code == 1, ran.err
-    assert "it did not end within 20 s: subscription mailer has event " in ran.out
+    assert missing_from(ran.out, "within 20 s", "subscription mailer", "event") == []
     again = simulate(*replay_of(ran)[2:], "--seed-seconds", "20", "--json", cwd=project)
     assert (again.code, again.json["found"]) == (1, ["no end"])
 
@@ -181,7 +182,7 @@ def test_a_module_that_exits_as_it_is_imported_is_a_wrong_question(project: Path
     (project / "functions/subscribers/mailer.py").write_text("import sys\nsys.exit('no configuration')\n")
     ran = simulate("--seeds", "0..1", cwd=project)
     assert ran.code == 2
-    assert "handler 'subscribers.mailer:send': SystemExit: no configuration, allowed" in ran.err
+    assert missing_from(ran.err, "'subscribers.mailer:send'", "SystemExit: no configuration") == []
 
 
 def test_the_command_that_replays_a_plan_is_the_one_that_found_it(project: Path) -> None:

@@ -38,6 +38,7 @@ from scripts.shop_demo.verdict import (
     row_of,
 )
 from subscribers.billing import REFUSED_CARD
+from tests.support.messages import TextWith
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFINITION = ROOT / "infra/fabric.toml"
@@ -170,11 +171,11 @@ def test_a_file_that_is_not_there_or_holds_no_event_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["--events", "nowhere.jsonl"]) == 2
-    assert capsys.readouterr().err == "nowhere.jsonl: No such file or directory\n"
+    assert capsys.readouterr().err == TextWith("nowhere.jsonl", "No such file")
     nothing = tmp_path / "nothing.jsonl"
     nothing.write_text("\n")
     assert main(["--events", str(nothing), "--definition", str(DEFINITION)]) == 2
-    assert capsys.readouterr().err == f"{nothing}: found no events, allowed: CloudEvents, one a line\n"
+    assert capsys.readouterr().err == TextWith(nothing, "no events", "CloudEvents")
 
 
 def test_the_committed_sample_is_what_its_script_makes() -> None:
@@ -219,18 +220,20 @@ def test_events_delivered_once_and_in_order_are_no_problem() -> None:
         ([0, 1], "1 missing"),
         ([1, 0, 2], "1 out of order"),
         ([2, 0, 1], "2 out of order"),
-        ([0, 1, 2, 3], "1 delivered that it should not have"),
+        ([0, 1, 2, 3], "1 delivered"),
     ],
 )
 def test_a_broken_promise_is_reported(sequences: list[int], problem: str) -> None:
-    assert judged(sequences).problems == [f"all in {US}: {problem}"]
+    assert judged(sequences).problems == [TextWith(f"all in {US}", problem)]
 
 
 def test_a_repeat_is_a_problem_except_at_least_once() -> None:
     assert judged([0, 1, 0, 1, 2]).problems == []
     assert judged([0, 1, 0, 1, 2]).repeated == 2
     for guarantee in (Guarantee.EXACTLY_ONCE, Guarantee.AT_MOST_ONCE):
-        assert judged([0, 0, 1, 2], guarantee=guarantee).problems == [f"all in {US}: 1 handled again"]
+        assert judged([0, 0, 1, 2], guarantee=guarantee).problems == [
+            TextWith(f"all in {US}", "1 handled again")
+        ]
 
 
 def test_what_is_dead_or_waits_behind_it_is_not_missing() -> None:
@@ -258,11 +261,11 @@ def test_a_dead_letter_that_no_handler_failed_at_is_a_problem() -> None:
         handled=[handled(0), handled(1)],
         decided=decided,
     )
-    assert row.problems == [f"all in {US}: 1 dead letters that no handler failed at"]
+    assert row.problems == [TextWith(f"all in {US}", "1 dead letters", "no handler")]
 
 
 def test_a_lane_that_lags_is_a_problem() -> None:
-    assert judged([0, 1, 2], lag=4).problems == [f"all in {US}: 4 not yet behind the cursors"]
+    assert judged([0, 1, 2], lag=4).problems == [TextWith(f"all in {US}", "4 not yet")]
 
 
 def test_a_later_key_may_overtake_another_key() -> None:
@@ -285,12 +288,14 @@ def test_charges_must_be_one_for_each_order_where_it_was_placed() -> None:
     expected = {US: ["o1"], EU: ["o2", "o3"]}
     assert charge_problems(expected, {US: {"o1": 1}, EU: {"o2": 1, "o3": 1}}) == []
     assert charge_problems(expected, {US: {"o1": 2}, EU: {"o2": 1, "o9": 1}}) == [
-        f"charges in {US}: 1 orders charged more than once",
-        f"charges in {EU}: 1 orders not charged",
-        f"charges in {EU}: 1 orders charged that nobody placed",
+        TextWith(f"charges in {US}", "1 orders charged more than once"),
+        TextWith(f"charges in {EU}", "1 orders not charged"),
+        TextWith(f"charges in {EU}", "1 orders charged", "nobody placed"),
     ]
     assert charge_problems({US: ["o1", "o1"]}, {US: {"o1": 2}}) == []
-    assert charge_problems({US: ["o1", "o1"]}, {US: {"o1": 1}}) == [f"charges in {US}: 1 orders not charged"]
+    assert charge_problems({US: ["o1", "o1"]}, {US: {"o1": 1}}) == [
+        TextWith(f"charges in {US}", "1 orders not charged")
+    ]
 
 
 def test_replicas_must_agree_in_sequence_and_chain() -> None:

@@ -17,6 +17,7 @@ from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.replicator import Replication
 from tests.support.command_line import CommandLine
+from tests.support.messages import missing_from
 
 US, EU = "us-east-1", "eu-west-1"
 
@@ -202,7 +203,7 @@ def test_a_failover_waits_for_replication_and_goes_back_where_that_does_not_come
     fabric.settle()
     fabric.faults.cut(US, EU)
     publish(fabric, range(3))
-    with pytest.raises(FailoverError, match="is not in eu-west-1 yet: nothing is done"):
+    with pytest.raises(FailoverError, match="not in eu-west-1"):
         fabric.failover(US, EU)
     fabric.faults.heal()
     publish(fabric, range(3, 6))
@@ -259,7 +260,7 @@ def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
     assert (listed["region"], listed["epoch"], listed["reason"]) == (EU, 1, "a drill")
     assert listed["since_ms"] > 0
     said = cli.run("subscriptions", "list", "--region", EU, *at).out
-    assert f"billing: events of {US} are delivered by {EU} since " in said
+    assert missing_from(said, "billing", f"events of {US}", f"delivered by {EU}") == []
     back = cli.run("failback", US, "--no-drain", "--yes", *at)
     assert (back.code, "handovers written" in back.out) == (0, True)
 

@@ -11,7 +11,7 @@ MINE = b"mine".ljust(16)
 
 
 class Waits(MemoryClock):
-    """A clock that remembers how long was slept by it."""
+    """A clock that remembers each sleep."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ def mine(name: str = "mine", batch_id: bytes = MINE) -> Batch:
 
 
 def at_call(name: str, number: int, then: Callable[[], object]) -> Faults:
-    """Something that happens just before a call, such as another publisher being faster."""
+    """Return faults that fail nothing, and call `then` just before a call: another publisher is faster, for example."""
     faults = Faults()
 
     def rule(called: str, overall: int, of_name: int) -> None:

@@ -24,7 +24,7 @@ SOURCE, TARGET = HOME, AWAY
 
 
 def topology(*, lanes: int = 4, retention_days: int | None = None) -> Topology:
-    """One stream in both Regions, which nobody subscribes to."""
+    """Return a stream in both Regions, to which nobody subscribes."""
     retention = "" if retention_days is None else f"retention_days = {retention_days}"
     return Topology(
         parse_definition(
@@ -45,7 +45,7 @@ class BackfillRegions(MemoryFabric):
         """Faults of the source's log."""
 
     def log(self, region: Region) -> Log:
-        """A log, past all faults."""
+        """Return a Region's log, past all faults."""
         return self.cloud.log(STREAM, region)
 
     def fill(
@@ -81,11 +81,11 @@ class BackfillRegions(MemoryFabric):
         self._table(region).write("Delete", {"Key": record_key(record.lane, record.sequence)})
 
     def overwrite(self, record: Record, *, region: Region = TARGET) -> None:
-        """Put a record whatever stands there, as nobody ever does."""
+        """Put a record in place of another, as nobody ever does."""
         self._table(region).write("Put", {"Item": record_item.to_item(record)})
 
     def items(self, region: Region) -> list[Item]:
-        """All items of the log."""
+        """Return all items of a Region's log."""
         return sorted(self._table(region).items, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
 
     def _table(self, region: Region) -> Any:
@@ -98,7 +98,7 @@ class BackfillRegions(MemoryFabric):
         clock: Clock | None = None,
         around: Callable[[Log], Log] | None = None,
     ) -> Ports:
-        """The ports of a Region, with its faults; default: the target. `around` wraps both logs."""
+        """Return the ports of a Region with its faults. Default: the target. `around` wraps both logs."""
         here = region or TARGET
         wrap = around or (lambda log: log)
         faults = self.faults if here == TARGET else self.reading
@@ -113,7 +113,7 @@ class BackfillRegions(MemoryFabric):
         )
 
     def backfiller(self, **of_ports: Any) -> Backfiller:
-        """A process of its own."""
+        """Return the backfiller of another process."""
         return Backfiller(self.topology, self.ports(**of_ports))
 
     def wanted(self, *ranges: LaneRange, **settings: Any) -> BackfillRequest:
@@ -123,7 +123,7 @@ class BackfillRegions(MemoryFabric):
         return self.backfiller().begin(self.wanted(*ranges, **settings), by="tester")
 
     def slices(self, backfill: Backfill) -> list[SliceProgress]:
-        """All slices that are to be done, as a process finds them that knows nothing."""
+        """Return all slices that are to be done, as a new process finds them."""
         backfiller, more = self.backfiller(), None
         found: list[SliceProgress] = []
         while True:
@@ -134,7 +134,7 @@ class BackfillRegions(MemoryFabric):
                 return found
 
     def run(self, backfill: Backfill) -> list[Copied]:
-        """One worker for all slices, to the end."""
+        """Run one worker for all slices, to the end."""
         slices, copier = self.slices(backfill), self.backfiller().copier(backfill.id)
         copied = [copier.copy(progress) for progress in slices]
         self.backfiller().finish(backfill.id)

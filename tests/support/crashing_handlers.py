@@ -16,7 +16,7 @@ from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 
 
 class Crashing(Failing):
-    """Crashes at some events, every time or the first n times; fails at others."""
+    """Crashes at some events, every time or the first n times, and fails at others."""
 
     def __init__(self, crashes: dict[str, int], fails: dict[str, int] | None = None) -> None:
         super().__init__(fails or {})
@@ -34,7 +34,7 @@ class Crashing(Failing):
 def again(
     world: SubscribedStream, receive_count: int, *, by: Deliverer | None = None, of: Lane = LANE
 ) -> LaneResult:
-    """One lane run for a doorbell that was received so often; the second time a run before it had died."""
+    """Run a lane for a doorbell that was received so often. From the second time on, an earlier run had died."""
     if receive_count == 2:
         world.run_dies(of)
     deadline_ms = world.clock.now_ms() + INVOCATION_MS
@@ -43,7 +43,7 @@ def again(
 
 
 def until_it_drains(world: SubscribedStream, *, by: Deliverer | None = None) -> int:
-    """Invocation after invocation, crashed or not, as the queue drives them; how many crashed."""
+    """Run invocation after invocation, crashed or not, as the queue drives them. Return how many crashed."""
     world.relay_all()
     crashes = 0
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""Worlds with dead letters, and decisions about them."""
+"""Dead letters, and decisions about them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ ONCE = retry(immediate=0, attempts=1)
 
 
 def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> SubscribedStream:
-    """A world where these are dead and would be handled by now, with others behind them, and `z1` handled."""
+    """Return a stream with these dead letters, which would be handled by now, events behind them, and `z1` handled."""
     failing = Failing(dict.fromkeys(dead, 99))
     world = drained(world_of(failing, *named(*dead, *behind, "z1"), **{**ONCE, **settings}))
     failing.times.clear()
@@ -28,7 +28,7 @@ def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> Sub
 
 
 def letters_of(world: SubscribedStream, faults: Faults) -> DeadLetters:
-    """The dead letters of the world, by ports that fail."""
+    """Return the dead letters of the first lane, by ports that fail."""
     return DeadLetters(
         world.subscription,
         [lane(0), lane(1)],
@@ -40,7 +40,7 @@ def letters_of(world: SubscribedStream, faults: Faults) -> DeadLetters:
 
 
 def overtaken(*moments: int, by: Callable[[], object]) -> Faults:
-    """Faults that fail nothing, and do something just before these commits, counted from 1."""
+    """Return faults that fail nothing, and call `by` just before these commits, counted from 1."""
 
     def rule(called: str, overall: int, of_name: int) -> Fault | None:
         if called == "ledger.commit" and of_name in moments:

@@ -12,12 +12,13 @@ DAY_SECONDS = 86_400
 
 
 def reconciled(world: SubscribedStream, *, repair: bool = True) -> list[FindingKind]:
+    """Run a pass in the observed Region. Return the kinds of its findings."""
     reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
-    return [found.kind for found in reconciler.run(repair=repair)]
+    return [finding.kind for finding in reconciler.run(repair=repair)]
 
 
 def expire(world: SubscribedStream) -> int:
-    """Delete every record whose time to live is over, in all Regions; returns how many in the world's own."""
+    """Delete every record whose time to live is over, in all Regions. Return how many were in the observed one."""
     deleted = 0
     for region in world.stream.definition.regions:
         table = world.cloud.log_table(world.stream.name, region)
@@ -29,7 +30,7 @@ def expire(world: SubscribedStream) -> int:
 
 
 def aged_world(**settings: Any) -> SubscribedStream:
-    """a1 is delivered; a2 and a3 came then and wait; b1 came two days later, when all was verified here."""
+    """Return a stream that delivered a1. a2 and a3 wait since then; b1 came two days later, when all was verified."""
     world = SubscribedStream(retention_days=DAYS, **settings)
     world.put(event("a1", key="a"))
     world.deliver()

@@ -1,4 +1,4 @@
-"""Handlers that fail as told, and what tests of failures ask of a world."""
+"""Handlers that fail at given events, and questions about their failures."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,23 +11,23 @@ from tests.support.subscribed_stream import SubscribedStream
 
 
 class BadOrder(Exception):
-    """The error that handlers raise here."""
+    """An error that handlers raise."""
 
 
 class WorseOrder(BadOrder):
-    """A subclass of it."""
+    """A subclass of `BadOrder`."""
 
 
 BAD_ORDER = f"{__name__}:BadOrder"
 
 
 def retry(**settings: Any) -> dict[str, Any]:
-    """Settings of a subscription's retry."""
+    """Return settings of a subscription's retry."""
     return {f"retry.{name}": value for name, value in settings.items()}
 
 
 def breaker(**settings: Any) -> dict[str, Any]:
-    """Settings of a subscription's breaker."""
+    """Return settings of a subscription's breaker."""
     return {f"breaker.{name}": value for name, value in settings.items()}
 
 
@@ -43,32 +43,33 @@ class Failing:
         self.tried: list[str] = []
 
     def __call__(self, events: Sequence[Event]) -> None:
-        self.tried += [str(one.id) for one in events]
-        for one in events:
-            if self.times.get(str(one.id), 0) > 0:
-                self.times[str(one.id)] -= 1
-                raise self.error(str(one.id))
+        names = [str(given.id) for given in events]
+        self.tried += names
+        for name in names:
+            if self.times.get(name, 0) > 0:
+                self.times[name] -= 1
+                raise self.error(name)
 
 
 def world_of(
     failing: Failing, *events: Event, batch_events_max: int = 1, **settings: Any
 ) -> SubscribedStream:
-    """A world whose handler fails so, with one record an event."""
+    """Return a stream whose handler fails like this, with a record for each event."""
     effects = settings.get("guarantee") == "exactly_once"
     handler = Recorder(before=failing, effects=effects, batch_events_max=batch_events_max)
     world = SubscribedStream(handler=handler, **settings)
-    for one in events:
-        world.put(one)
+    for given in events:
+        world.put(given)
     return world
 
 
 def named(*names: str) -> list[Event]:
-    """Events `a1`, `b1` of keys `a`, `b`."""
+    """Return events with these ids. The key is the first letter: `a1` is of key `a`."""
     return [event(name, key=name[0]) for name in names]
 
 
 def dead_letters(world: SubscribedStream) -> DeadLetters:
-    """Return the dead letters of the world's lanes."""
+    """Return the dead letters of the first Region's lanes."""
     return DeadLetters(
         world.subscription,
         [lane(0), lane(1)],
@@ -80,18 +81,18 @@ def dead_letters(world: SubscribedStream) -> DeadLetters:
 
 
 def the_dead_letter(world: SubscribedStream) -> DeadLetter:
-    """The only one."""
+    """Return the only dead letter."""
     (letter,) = dead_letters(world).find()
     return letter
 
 
 def waiting(world: SubscribedStream, key: str) -> list[int]:
-    """The sequences that wait in a parked key of the first lane."""
+    """Return the sequences that wait in a parked key of the first lane."""
     return [place.sequence for place in world.parked()[key].waiting]
 
 
 def drained(world: SubscribedStream) -> SubscribedStream:
-    """Everything that the relay rings, delivered with all its retries."""
+    """Relay and deliver everything, with all retries. Return the stream."""
     world.relay_all()
     world.deliver_all()
     return world

@@ -1,4 +1,4 @@
-"""Failovers of a world, and how long they wait."""
+"""Failovers, and how long they wait."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ def failover(
     target: Region = AWAY,
     own_only: bool = False,
 ) -> Failover:
-    """Between two Regions; `rules` are of the calls to the source."""
+    """Return a failover between two Regions. `rules` apply to calls to the source."""
     faults = Faults(*rules)
 
     def at(region: Region) -> Ports:
@@ -35,7 +35,7 @@ def failover(
 
 
 class Waiting:
-    """Waits by moving the clock on; `then` happens during the wait of that number."""
+    """Waits by moving the clock on. `then`: calls to make during a wait, by its number."""
 
     def __init__(self, world: SubscribedStream, then: dict[int, Callable[[], object]] | None = None) -> None:
         self.seconds: list[float] = []
@@ -49,7 +49,7 @@ class Waiting:
 
 
 def with_load() -> SubscribedStream:
-    """One key dead, one to be tried again, two events that nobody looked at; all replicated."""
+    """Return a stream with a dead key, one to be tried again, and two events that nobody read, all replicated."""
     failing = Failing({"a1": 99, "b1": 99})
     world = world_of(failing, *named("a1"), **retry(immediate=0, attempts=1))
     world.deliver()

@@ -1,4 +1,4 @@
-"""Code that runs in a forked process, with what it raised there."""
+"""Code that runs in a forked process."""
 
 import os
 from collections.abc import Callable
@@ -9,14 +9,14 @@ SECONDS = 20
 
 
 def in_a_fork(call: Callable[[], None]) -> int:
-    """The exit code of a forked child that calls it; -9 where it hangs."""
+    """Run a call in a forked child. Return its exit code: -9 if it hangs."""
     child = os.fork()
     if not child:
         code = 1
         try:
             call()
             code = 0
-        except BaseException:  # whatever ends the child is told, and ends nothing but the child
+        except BaseException:  # whatever ends the child is printed, and ends nothing but the child
             import traceback
 
             traceback.print_exc()

@@ -9,7 +9,7 @@ from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 
 def hand_over(world: SubscribedStream, *, epoch: int = 1, to: Region | None = None) -> None:
-    """Write a handover of HOME's lanes, mostly to the Region that is looked at."""
+    """Write a handover of HOME's lanes, by default to the Region that is observed."""
     standing = world.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
     owner = Owner(HOME, to or world.region, epoch, world.region, world.clock.now_ms())
     assert world.ledger.hand_over(

@@ -1,4 +1,4 @@
-"""Interruptions: what a signal's handler raises, at each line of some modules in turn."""
+"""Interruptions by a signal's handler, at each line of some modules in turn."""
 
 import sys
 from collections.abc import Callable, Collection
@@ -12,7 +12,7 @@ class Interrupted(BaseException):
 
 
 class _AtLine:
-    """Raises, once, where this thread comes to the line of that number within the modules."""
+    """Raises once, when this thread comes to the line of that number within the modules."""
 
     def __init__(self, number: int, modules: Collection[ModuleType]) -> None:
         self.left = number

@@ -13,7 +13,7 @@ FAR = SequenceNumber(1 << 40)
 
 
 def world_with(count: int, *, retention_days: int | None = None) -> SubscribedStream:
-    """A lane with so many events, each in a record of its own."""
+    """Return a lane with so many events, each in a record of its own."""
     world = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
     for number in range(count):
         world.put(event(f"a{number}"))
@@ -21,7 +21,7 @@ def world_with(count: int, *, retention_days: int | None = None) -> SubscribedSt
 
 
 def forged(world: SubscribedStream, sequence: int, *, chain: Chain | None = None) -> Record:
-    """A record that stands somewhere, by a chain that is right by itself."""
+    """Return a record for any place, whose chain is right by itself."""
     made = replace(world.record(EMPTY_TAIL, event("forged")), sequence=SequenceNumber(sequence))
     return replace(made, chain=chain_of(EMPTY_TAIL.chain if chain is None else chain, made))
 

@@ -21,7 +21,7 @@ def producer(
     failover: Sequence[str] = (),
     timeout_seconds: float = 10,
 ) -> Fabric:
-    """A Fabric that appends in the caller's thread."""
+    """Return a Fabric that appends in the caller's thread."""
     behind = faults or {}
 
     def log_of(stream: StreamTopology, at: Region) -> Log:
@@ -32,7 +32,7 @@ def producer(
 
 
 def held_up(world: SubscribedStream, before: Callable[[], object], *, parallel_lanes: int) -> Fabric:
-    """A Fabric whose appends call `before` first, which may wait, or raise."""
+    """Return a Fabric whose appends first call `before`, which may wait, or raise."""
 
     def log_of(stream: StreamTopology, region: Region) -> Log:
         log = world.cloud.log(stream.name, region)
@@ -49,12 +49,12 @@ def held_up(world: SubscribedStream, before: Callable[[], object], *, parallel_l
 
 
 def always(fault: Fault, *names: str) -> Rule:
-    """Every call fails, or every call of these names."""
+    """Return a rule by which every call fails, or every call of these names."""
     return lambda called, overall, of_name: fault if not names or called in names else None
 
 
 def records(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Record]:
-    """All records of an origin's lanes, as they stand in its own Region or in another."""
+    """Return all records of an origin's lanes, as they stand in its own Region or in another."""
     log = world.cloud.log(STREAM, seen_in or origin)
     found: list[Record] = []
     for index in range(world.stream.definition.lanes):
@@ -63,5 +63,5 @@ def records(world: SubscribedStream, origin: Region, *, seen_in: Region | None =
 
 
 def events(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Event]:
-    """The events of those records."""
+    """Return all events of an origin's lanes."""
     return [event for record in records(world, origin, seen_in=seen_in) for event in unpack(record)]

@@ -1,4 +1,4 @@
-"""Worlds to reconcile, and what a pass finds there."""
+"""Streams to reconcile, and the findings of a pass."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,17 +16,17 @@ Kinds = list[FindingKind]
 
 
 def reconcile(world: SubscribedStream, *, repair: bool = False, full: bool = False) -> list[Finding]:
-    """One pass in the world's Region."""
+    """Run one pass in the observed Region. Return its findings."""
     reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
     return list(reconciler.run(repair=repair, full=full))
 
 
 def kinds(world: SubscribedStream, **how: bool) -> Kinds:
-    return [found.kind for found in reconcile(world, **how)]
+    return [finding.kind for finding in reconcile(world, **how)]
 
 
 def healthy(records: int = 6, **settings: Any) -> SubscribedStream:
-    """Records of two events, delivered and replicated, and a first pass that found nothing, in both Regions."""
+    """Return a stream of records of two events, delivered and replicated, where a pass in each Region found nothing."""
     world = world_of(Failing({}), **settings)
     for number in range(records):
         world.put(event(f"a{number}", key="a"), event(f"b{number}", key="b"))

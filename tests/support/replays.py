@@ -1,4 +1,4 @@
-"""Replays of a world, and what tests ask of them."""
+"""Replays of a subscription: planned, carried out, or both."""
 
 from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.start import AtSequence, Start
@@ -13,7 +13,7 @@ from tests.support.subscribed_stream import SubscribedStream
 def replay_of(
     world: SubscribedStream, *, faults: Faults | None = None, into: SubscriptionTopology | None = None
 ) -> Replay:
-    """A replay of the world's subscription."""
+    """Return a replay of the stream's subscription."""
     faults = faults or Faults()
     return Replay(
         world.subscription,
@@ -34,16 +34,16 @@ def at(sequence: int) -> AtSequence:
 def replay(
     world: SubscribedStream, start: Start | int, *, key: str | None = None, lane: Lane | None = None
 ) -> list[LaneReplayed]:
-    """Replay from there, as an operator does: plan, then carry out, lane by lane."""
-    one = replay_of(world)
-    plans = one.plan(at(start) if isinstance(start, int) else start, key=key, lane=lane)
-    return [one.carry_out(plan) for plan in plans]
+    """Replay from a start, as an operator does: plan, then carry out, lane by lane."""
+    operation = replay_of(world)
+    plans = operation.plan(at(start) if isinstance(start, int) else start, key=key, lane=lane)
+    return [operation.carry_out(plan) for plan in plans]
 
 
 def the_plan(
     world: SubscribedStream, start: Start | int, *, key: str | None = None, counts: bool = False
 ) -> LanePlan:
-    """The only plan that changes anything."""
+    """Return the only plan that changes anything."""
     plans = replay_of(world).plan(at(start) if isinstance(start, int) else start, key=key, counts=counts)
     (plan,) = [plan for plan in plans if plan.changes_anything]
     return plan

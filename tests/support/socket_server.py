@@ -1,4 +1,4 @@
-"""A service at the other end of a socket, which answers what a test has it answer."""
+"""A service behind a socket, with the answers that a test gives it."""
 
 from binascii import crc32
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ def reply(
     checksum: int | None = None,
     length: int | None = None,
 ) -> bytes:
-    """A reply of DynamoDB or SQS as it stands on the wire."""
+    """Return a reply of DynamoDB or SQS as it stands on the wire."""
     lines = [
         f"HTTP/1.1 {status} X",
         "content-type: application/x-amz-json-1.0",
@@ -33,13 +33,13 @@ def reply(
 
 
 def error(code: str, message: str = "m", *, status: int = 400) -> bytes:
-    """An error of DynamoDB or SQS as it stands on the wire."""
+    """Return an error of DynamoDB or SQS as it stands on the wire."""
     body = f'{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"{message}"}}'
     return reply(body.encode(), status=status)
 
 
 def request(connection: socket) -> tuple[bytes, bytes]:
-    """Head and body of the request, read to its end: what is closed with a part unread takes its reply back."""
+    """Read a request to its end. A connection that is closed with a part unread takes its reply back."""
     head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
     length = head.lower().partition(b"content-length:")[2].split()[:1]
     while length and len(body) < int(length[0]) and (more := connection.recv(65536)):
@@ -49,7 +49,7 @@ def request(connection: socket) -> tuple[bytes, bytes]:
 
 @contextmanager
 def endpoint(*answers: bytes | Answer) -> Iterator[str]:
-    """The address of a server that gives one answer a connection; the last one again and again."""
+    """Yield the address of a server that gives one answer for each connection, and the last answer again and again."""
     listener, closed = create_server(("127.0.0.1", 0)), Flag()
     threads: SimpleQueue[Thread] = SimpleQueue()
 

@@ -21,13 +21,13 @@ def exporter() -> InMemorySpanExporter:
 
 
 def spans() -> list[ReadableSpan]:
-    """The spans of handlers that ended since `exporter().clear()`."""
+    """Return the spans of handlers that ended since `exporter().clear()`."""
     return [span for span in exporter().get_finished_spans() if span.name.startswith("process ")]
 
 
 @contextmanager
 def within(name: str) -> Iterator[trace.SpanContext]:
-    """A span of the publisher's own."""
+    """Open a span of the publisher's own."""
     exporter()
     with trace.get_tracer("tests").start_as_current_span(name) as span:
         yield span.get_span_context()

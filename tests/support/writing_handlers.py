@@ -14,7 +14,7 @@ Writes = Mapping[str, Sequence[Write]]
 
 
 class Writing:
-    """A handler that wants these writes for an event of that id, and one of its own for others."""
+    """A handler with given writes for the events of these ids, and one write of its own for others."""
 
     batch_events_max = 1
 
@@ -53,7 +53,7 @@ def put_of(row: str, **attributes: Any) -> Write:
 
 
 def refused(world: SubscribedStream, key: str) -> str:
-    """Why the first event of a parked key was refused."""
+    """Return the code by which the first event of a parked key was refused."""
     failure = world.parked()[key].failure
     assert failure.error_type == "eventfabric.services.delivery.retry:RefusedWriteError"
     return failure.message.partition(":")[0]

@@ -27,7 +27,7 @@ from tests.support.failing_handlers import (
 from tests.support.memory_fabric import LANE, event
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream, topology
-from tests.support.tampered_worlds import log_table, proof
+from tests.support.tampered_logs import log_table, proof
 
 DEAD = retry(permanent=[BAD_ORDER])
 

@@ -29,7 +29,7 @@ from tests.support.failing_handlers import Failing, world_of
 from tests.support.log_items import delete, put, world_with
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
 from tests.support.subscribed_stream import SubscribedStream
-from tests.support.tampered_worlds import proof
+from tests.support.tampered_logs import proof
 from tests.unit.services.operations.test_restore import copy_of, restore_of
 
 

@@ -33,7 +33,7 @@ from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import TextWith
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream
-from tests.support.tampered_worlds import (
+from tests.support.tampered_logs import (
     chained,
     delivered,
     log_table,

@@ -28,7 +28,7 @@ from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.messages import TextWith
 from tests.support.recorded_reads import Read, RecordingLog
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove
+from tests.support.tampered_logs import chained, delivered, proof, proofs, put, put_cursor, remove
 from tests.unit.services.proof.test_claim import between, held, reconciled
 from tests.unit.services.proof.test_prove_exceptions import DAY_SECONDS, aged, dead, expired
 

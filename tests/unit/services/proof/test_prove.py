@@ -16,7 +16,7 @@ from eventfabric.testing.memory.faults import Faults
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import TextWith
 from tests.support.subscribed_stream import SubscribedStream
-from tests.support.tampered_worlds import chained, delivered, proof, proofs, put, put_cursor, remove, wrong
+from tests.support.tampered_logs import chained, delivered, proof, proofs, put, put_cursor, remove, wrong
 
 
 class TestAHealthyLog:

@@ -25,7 +25,7 @@ from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import TextWith
 from tests.support.replays import replay
 from tests.support.subscribed_stream import SubscribedStream
-from tests.support.tampered_worlds import chained, delivered, proof, put, put_cursor, remove, wrong
+from tests.support.tampered_logs import chained, delivered, proof, put, put_cursor, remove, wrong
 
 ONCE = retry(immediate=0, attempts=1)
 DAY_SECONDS = 86_400

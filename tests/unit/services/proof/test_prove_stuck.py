@@ -11,7 +11,7 @@ from tests.support.failing_handlers import Failing, named, world_of
 from tests.support.memory_fabric import LANE, event
 from tests.support.reconciliations import change, healthy, kinds, log_table, record_items, remove
 from tests.support.subscribed_stream import SubscribedStream
-from tests.support.tampered_worlds import proof, proofs
+from tests.support.tampered_logs import proof, proofs
 
 
 def stuck(found: LaneProof) -> tuple[FindingKind, SequenceNumber] | None:

@@ -1,4 +1,4 @@
-"""Worlds whose log and ledger are tampered with, and what a proof says of them."""
+"""Logs and ledgers that somebody tampers with, and the proofs of their lanes."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.subscribed_stream import SubscribedStream
 
 
 def delivered(records: int = 6, **settings: Any) -> SubscribedStream:
-    """Records of two events, all handled."""
+    """Return a stream with so many records of two events, all handled."""
     world = world_of(Failing({}), **settings)
     for number in range(records):
         world.put(event(f"a{number}", key="a"), event(f"b{number}", key="b"))
@@ -25,22 +25,22 @@ def delivered(records: int = 6, **settings: Any) -> SubscribedStream:
 
 
 def proofs(world: SubscribedStream) -> list[LaneProof]:
-    """Return the subscription's proofs, in the Region that the world looks at."""
+    """Return the subscription's proofs in the Region that is observed."""
     prover = Prover(world.stream, [world.subscription], world.ports())
     return [proof for lane in prover.lanes for proof in prover.prove(lane)]
 
 
 def proof(world: SubscribedStream) -> LaneProof:
     """Return the proof of the first lane."""
-    (found,) = [one for one in proofs(world) if one.lane == LANE]
-    return found
+    (of_first_lane,) = [proof for proof in proofs(world) if proof.lane == LANE]
+    return of_first_lane
 
 
 def wrong(world: SubscribedStream) -> FindingKind | None:
-    """Return the problem of the first lane; None: it is proven."""
-    found = proof(world)
-    assert found.is_proven == (found.wrong is None)
-    return found.wrong.kind if found.wrong else None
+    """Return the kind of the contradiction in the first lane. None if it is proven."""
+    of_first_lane = proof(world)
+    assert of_first_lane.is_proven == (of_first_lane.wrong is None)
+    return of_first_lane.wrong.kind if of_first_lane.wrong else None
 
 
 def log_table(world: SubscribedStream) -> MemoryTable:
@@ -58,7 +58,7 @@ def remove(world: SubscribedStream, record: Record) -> None:
 
 
 def chained(record: Record, on: Record | None, **changes: Any) -> Record:
-    """A record with changes, whose chain is right again on the one before it."""
+    """Return a changed record whose chain continues the record before it."""
     changed = replace(record, **changes)
     before = on.chain if on is not None else bytes(16)
     return replace(changed, chain=chain_of(type(record.chain)(before), changed))
