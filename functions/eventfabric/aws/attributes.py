@@ -14,14 +14,14 @@ _EXPONENT_MAX = 125
 
 def to_attributes(values: Mapping[str, object]) -> dict[str, Any]:
     """Convert each value to DynamoDB's JSON. Floats go as the decimal number that they print as."""
-    found: dict[str, Any] = {}
+    serialized: dict[str, Any] = {}
     for name, value in values.items():
         try:
-            found[_name(name)] = _serialize(_exact(value))
+            serialized[_name(name)] = _serialize(_exact(value))
         except (TypeError, ValueError, ArithmeticError) as error:
             reason = str(error) or type(error).__name__
             raise HandlerError(f"attribute {name!r}: found {value!r:.80}, {reason}") from error
-    return found
+    return serialized
 
 
 def _exact(value: object) -> object:

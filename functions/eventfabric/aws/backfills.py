@@ -36,13 +36,13 @@ class AwsBackfills:
             "ExpressionAttributeValues": {":pk": backfills_key()},
             "ConsistentRead": True,
         }
-        found: list[Backfill] = []
+        backfills: list[Backfill] = []
         with named_failures("list backfills"):
             while True:
                 answer = self._client.query(**request)
-                found += backfill_item.backfills_of(cast(list[Item], answer["Items"]), unreadable)
+                backfills += backfill_item.backfills_of(cast(list[Item], answer["Items"]), unreadable)
                 if "LastEvaluatedKey" not in answer:
-                    return found
+                    return backfills
                 request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def find(self, backfill_id: str) -> Backfill | None:

@@ -36,7 +36,7 @@ class DeadQueues:
     def _waiting(self, name: str) -> int:
         with named_failures("count dead doorbells"):
             answer = self._client.get_queue_attributes(QueueUrl=self._url(name), AttributeNames=list(_COUNTS))
-        return sum(int(answer["Attributes"][one]) for one in _COUNTS)
+        return sum(int(answer["Attributes"][name]) for name in _COUNTS)
 
     def _redrive(self, subscription: str, name: str) -> int:
         url, rung, empty = self._url(name), 0, 0

@@ -72,7 +72,7 @@ class AwsLedger:
 
     def look_up(self, key: LaneKey, digests: Sequence[bytes]) -> list[Parked]:
         """See ports.Ledger. One GetItem a key."""
-        found: list[Parked] = []
+        parked: list[Parked] = []
         for digest in digests:
             with named_failures("look up a parked key"):
                 answer = self._client.get_item(
@@ -81,8 +81,8 @@ class AwsLedger:
                     ConsistentRead=True,
                 )
             if "Item" in answer:
-                found.append(parked_item.from_item(cast(Item, answer["Item"])))
-        return found
+                parked.append(parked_item.from_item(cast(Item, answer["Item"])))
+        return parked
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
         """See ports.Ledger. One Query for each MB of decisions."""

@@ -69,15 +69,15 @@ class AwsLog:
         """See ports.Log. A Query, a PutItem and a DeleteItem: strongly consistent tables have no transactions."""
         key = record_key(intervention.lane, intervention.sequence)
         with named_failures("set an item aside"):
-            found = self._client.query(
+            items = self._client.query(
                 TableName=self._table,
                 KeyConditionExpression="pk = :pk AND sk = :sk",
                 ExpressionAttributeValues=cast(Any, {":pk": key["pk"], ":sk": key["sk"]}),
                 ConsistentRead=True,
             )["Items"]
-            for item in found:
-                kept = intervention_item.to_item(intervention, cast(Item, item))
-                self._client.put_item(TableName=self._table, Item=cast(Any, kept))
+            for item in items:
+                noted = intervention_item.to_item(intervention, cast(Item, item))
+                self._client.put_item(TableName=self._table, Item=cast(Any, noted))
                 self._client.delete_item(TableName=self._table, Key=cast(Any, key))
 
     def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
@@ -89,13 +89,13 @@ class AwsLog:
             "ProjectionExpression": ", ".join(intervention_item.ATTRIBUTES),
             "ConsistentRead": True,
         }
-        found: list[Intervention] = []
+        interventions: list[Intervention] = []
         while True:
             with named_failures("read what operators did"):
                 answer = self._client.query(**request)
-            found += [intervention_item.from_item(cast(Item, item), lane) for item in answer["Items"]]
+            interventions += [intervention_item.from_item(cast(Item, item), lane) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
-                return tuple(found)
+                return tuple(interventions)
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _newest(self, lane: Lane, before: SequenceNumber | None) -> Item | None:
@@ -107,7 +107,7 @@ class AwsLog:
             condition = "#pk = :pk AND #sk BETWEEN :first AND :last"
             values[":last"] = {"N": str(before - 1)}
         with named_failures("read the tail"):
-            found = self._client.query(
+            items = self._client.query(
                 TableName=self._table,
                 KeyConditionExpression=condition,
                 ExpressionAttributeNames=_NAMES,
@@ -117,7 +117,7 @@ class AwsLog:
                 ConsistentRead=True,
                 Limit=1,
             )["Items"]
-        return cast(Item, found[0]) if found else None
+        return cast(Item, items[0]) if items else None
 
     def append(self, record: Record) -> Record | None:
         """See ports.Log. One PutItem."""

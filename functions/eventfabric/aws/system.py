@@ -37,7 +37,7 @@ class SystemEntropy:
 
     def _begin(self) -> None:
         self._block = b""
-        self._at = 0
+        self._position = 0
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[type["SystemEntropy"], tuple[()]]:
@@ -46,11 +46,11 @@ class SystemEntropy:
     def bytes(self, count: int) -> bytes:
         """Return unpredictable bytes."""
         with self._lock:
-            at = self._at
-            if at + count > len(self._block):
-                self._block, at = urandom(max(self._BLOCK_BYTES, count)), 0
-            self._at = at + count
-            return self._block[at : at + count]
+            position = self._position
+            if position + count > len(self._block):
+                self._block, position = urandom(max(self._BLOCK_BYTES, count)), 0
+            self._position = position + count
+            return self._block[position : position + count]
 
     def fraction(self) -> float:
         """Return a number in [0, 1)."""

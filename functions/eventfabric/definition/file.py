@@ -46,8 +46,8 @@ def read_definition(
     if not check_handlers:
         return _parse(text, where=str(file), search_path=None, of_account=True)
     default = [*handler_folders(file), *sys.path]
-    found = [str(entry) for entry in search_path or default]
-    return _parse(text, where=str(file), search_path=found, of_account=True)
+    folders = [str(entry) for entry in search_path or default]
+    return _parse(text, where=str(file), search_path=folders, of_account=True)
 
 
 def handler_folders(path: str | Path) -> list[Path]:
@@ -77,7 +77,7 @@ def _parse(text: str, *, where: str, search_path: Sequence[str] | None, of_accou
     if broken or definition is None:
         in_order = sorted(broken, key=lambda problem: _place(raw, problem.path))
         raise DefinitionError(
-            [Problem(_dotted(at), found, allowed) for at, found, allowed in in_order], where=where
+            [Problem(_dotted(path), found, allowed) for path, found, allowed in in_order], where=where
         )
     return _resolved(definition)
 

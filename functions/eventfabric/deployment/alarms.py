@@ -294,8 +294,8 @@ def alarms_of(topology: Topology, region: str) -> list[Alarm]:
         *(alarm for stream in topology.streams_in(region) for alarm in _of_stream(stream)),
         *(
             alarm
-            for one in topology.subscriptions_in(region)
-            for alarm in _of_subscription(topology, one, region)
+            for subscription in topology.subscriptions_in(region)
+            for alarm in _of_subscription(topology, subscription, region)
         ),
         *(_burning(objective) for objective in objectives_of(topology, region)),
     ]
@@ -305,13 +305,15 @@ def objectives_of(topology: Topology, region: str) -> list[Objective]:
     """List the objectives of the subscriptions that, by the definition, a Region delivers."""
     return [
         Objective(
-            f"{topology.fabric}-{one.name}-latency",
-            f"{one.name}: events are delivered within {one.definition.slo.latency_ms} ms, from append to commit.",
-            of_metric(topology.fabric, Metric.DELIVERY_LATENCY, one.name),
-            one.definition.slo,
+            f"{topology.fabric}-{subscription.name}-latency",
+            f"{subscription.name}: events are delivered within {subscription.definition.slo.latency_ms} ms, "
+            "from append to commit.",
+            of_metric(topology.fabric, Metric.DELIVERY_LATENCY, subscription.name),
+            subscription.definition.slo,
         )
-        for one in topology.subscriptions_in(region)
-        if one.definition.slo and any(one.delivers(origin, region) for origin in one.regions)
+        for subscription in topology.subscriptions_in(region)
+        if subscription.definition.slo
+        and any(subscription.delivers(origin, region) for origin in subscription.regions)
     ]
 
 
@@ -363,13 +365,13 @@ def _of_stream(stream: StreamTopology) -> Iterator[Alarm]:
         yield Alarm(f"{stream.fabric}-{stream.name}-{rule.ending}", series, rule)
 
 
-def _of_subscription(topology: Topology, one: SubscriptionTopology, region: str) -> Iterator[Alarm]:
-    name = one.function_name
+def _of_subscription(topology: Topology, subscription: SubscriptionTopology, region: str) -> Iterator[Alarm]:
+    name = subscription.function_name
     for metric, rule in _OF_SUBSCRIPTION:
-        yield Alarm(f"{name}-{rule.ending}", of_metric(one.fabric, metric, one.name), rule)
-    dead = of_queue(one.queue.dead_letter_name, "ApproximateNumberOfMessagesVisible")
+        yield Alarm(f"{name}-{rule.ending}", of_metric(subscription.fabric, metric, subscription.name), rule)
+    dead = of_queue(subscription.queue.dead_letter_name, "ApproximateNumberOfMessagesVisible")
     yield Alarm(f"{name}-{_DOORBELLS_DEAD.ending}", dead, _DOORBELLS_DEAD)
-    yield from _of_function(topology.deliver_function(one.name, region))
+    yield from _of_function(topology.deliver_function(subscription.name, region))
 
 
 def _of_function(function: FunctionTopology) -> Iterator[Alarm]:

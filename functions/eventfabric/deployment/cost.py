@@ -170,11 +170,17 @@ def predict(
     for other in stream.definition.regions:
         lines += _relayed(topology, stream, other, records / load.records_per_poll, load, origin=region)
     for subscription in stream.subscriptions:
-        for each in _delivering(subscription, region):
+        for delivering_region in _delivering(subscription, region):
             lines += _deliveries(
-                topology, subscription, each, load, records, item_bytes, express=each == region
+                topology,
+                subscription,
+                delivering_region,
+                load,
+                records,
+                item_bytes,
+                express=delivering_region == region,
             )
-    queues = 2 * sum(len(one.regions) for one in stream.subscriptions)
+    queues = 2 * sum(len(subscription.regions) for subscription in stream.subscriptions)
     idle = Prices.QUEUE_REQUEST.dollars(queues * IDLE_POLLS_PER_SECOND * LAMBDA_SECONDS_PER_MONTH)
     return Prediction(stream.name, load, tuple(line for line in lines if line.count), idle)
 

@@ -88,16 +88,16 @@ def of_function(topology: Topology, function: FunctionTopology) -> list[Statemen
     """Permissions of a function, without those that its subscription's handler needs for its own resources."""
     region = function.environment[ENVIRONMENT_REGION]
     match function.entry:
-        case found if found == RELAY_ENTRY:
+        case entry if entry == RELAY_ENTRY:
             statements = _relay(topology, region)
-        case found if found == DELIVER_ENTRY:
+        case entry if entry == DELIVER_ENTRY:
             subscription = topology.subscription(function.environment[ENVIRONMENT_SUBSCRIPTION])
             statements = _deliver(topology, subscription, region)
-        case found if found == TIMER_ENTRY:
+        case entry if entry == TIMER_ENTRY:
             statements = _timer(topology, region)
-        case found if found == RECONCILE_ENTRY:
+        case entry if entry == RECONCILE_ENTRY:
             statements = _reconcile(topology, region)
-        case found if found == BACKFILL_ENTRY:
+        case entry if entry == BACKFILL_ENTRY:
             statements = _backfill(topology, region)
         case _:
             raise ValueError(f"no function has the entry {function.entry}")
@@ -134,7 +134,13 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
         _sqs(f"ring for what is published in {region}", _RING, queues, [region])
         for region in origins
         if stream.definition.express
-        and (queues := [one.queue.name for one in stream.subscriptions if one.delivers(region, region)])
+        and (
+            queues := [
+                subscription.queue.name
+                for subscription in stream.subscriptions
+                if subscription.delivers(region, region)
+            ]
+        )
     ]
     return [*appends, _read_log(stream, origins), *looks, *rings, _key(topology, origins)]
 
@@ -208,7 +214,7 @@ def _relay(topology: Topology, region: str) -> list[Statement]:
             (Resource("sqs", region, topology.relay_dead_name),),
         ),
     ]
-    names = [one.queue.name for one in topology.subscriptions_in(region)]
+    names = [subscription.queue.name for subscription in topology.subscriptions_in(region)]
     if names:
         statements.append(_sqs("ring", _RING, names, [region]))
     for stream in streams:
@@ -258,10 +264,10 @@ def _timer(topology: Topology, region: str) -> list[Statement]:
         _sqs(
             "receive doorbells that are due, and delay them",
             (*_TAKE, "GetQueueUrl", "ChangeMessageVisibility"),
-            [one.timers.name for one in subscriptions],
+            [subscription.timers.name for subscription in subscriptions],
             [region],
         ),
-        _sqs("ring", _RING, [one.queue.name for one in subscriptions], [region]),
+        _sqs("ring", _RING, [subscription.queue.name for subscription in subscriptions], [region]),
     ]
 
 
@@ -282,7 +288,7 @@ def _reconcile(topology: Topology, region: str) -> list[Statement]:
         others = [other for other in stream.definition.regions if other != region]
         if others and stream.subscriptions:
             statements.append(_read_standings(topology, stream, others))
-    names = [one.queue.name for one in topology.subscriptions_in(region)]
+    names = [subscription.queue.name for subscription in topology.subscriptions_in(region)]
     return [*statements, _sqs("ring again", _RING, names, [region])] if names else statements
 
 
@@ -310,7 +316,7 @@ def _read_standings(topology: Topology, stream: StreamTopology, regions: Sequenc
         f"see who delivers {stream.name}",
         _dynamodb("Query"),
         tuple(_table(topology.ledger_of(stream.name), region) for region in regions),
-        leading_keys=tuple(f"{stream.name}/{one.name}" for one in stream.subscriptions),
+        leading_keys=tuple(f"{stream.name}/{subscription.name}" for subscription in stream.subscriptions),
     )
 
 

@@ -167,15 +167,21 @@ class LaneState:
 
     def won_by(self, region: Region | None) -> frozenset[BatchId]:
         """Return the batches that are stepped over by the decisions of one Region; None: of all Regions."""
-        counted = [one for one in self.decisions if region in (None, one.region)]
-        kept = {one.batch_id for one in counted if not one.noted_wins}
+        counted = [decision for decision in self.decisions if region in (None, decision.region)]
+        kept_batches = {decision.batch_id for decision in counted if not decision.noted_wins}
         # Two Regions that disagree did not know of each other. Then the copy here is delivered, at most
         # twice.
-        return frozenset(one.batch_id for one in counted if one.noted_wins and one.batch_id not in kept)
+        return frozenset(
+            decision.batch_id
+            for decision in counted
+            if decision.noted_wins and decision.batch_id not in kept_batches
+        )
 
     def is_decided(self, batch_id: BatchId, region: Region | None) -> bool:
         """Tell if that Region (None: any Region) decided about a batch."""
-        return any(one.batch_id == batch_id and region in (None, one.region) for one in self.decisions)
+        return any(
+            decision.batch_id == batch_id and region in (None, decision.region) for decision in self.decisions
+        )
 
     @property
     def epoch(self) -> int:
@@ -185,7 +191,7 @@ class LaneState:
 
 def digest_of(parked: Mapping[str, Parked]) -> bytes:
     """Return a digest of parked keys: equal for equal keys at equal versions. A sum, so that changes can be added."""
-    return _bytes_of(sum(_number_of(one) for one in parked.values()))
+    return _bytes_of(sum(_number_of(key) for key in parked.values()))
 
 
 def _number_of(parked: Parked) -> int:

@@ -227,8 +227,8 @@ class Parked:
 def stands_behind_another(parked: Parked, others: Iterable[Parked]) -> bool:
     """Tell if an event parked alone has an earlier one of its key beside it, which goes first where order is kept."""
     return is_alone(parked.id) and any(
-        is_alone(one.id) and one.key == parked.key and one.first.sequence < parked.first.sequence
-        for one in others
+        is_alone(earlier.id) and earlier.key == parked.key and earlier.first.sequence < parked.first.sequence
+        for earlier in others
     )
 
 

@@ -122,4 +122,6 @@ class LaneProof:
     @property
     def skipped(self) -> int:
         """Number of lost events before the cursor, past which an operator let the lane go on."""
-        return sum(one.events for one in self.exceptions if one.kind is ExceptionKind.SKIPPED)
+        return sum(
+            exception.events for exception in self.exceptions if exception.kind is ExceptionKind.SKIPPED
+        )

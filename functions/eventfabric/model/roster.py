@@ -69,7 +69,7 @@ class Roster:
     def held(self, digests: Iterable[bytes]) -> list[bytes]:
         """Select the digests whose keys may be parked."""
         beginnings = frozenset(self.dead)
-        return [one for one in digests if one in self.retrying or one[:_DEAD_BYTES] in beginnings]
+        return [digest for digest in digests if digest in self.retrying or digest[:_DEAD_BYTES] in beginnings]
 
     def naming(self, parked: Iterable[Parked]) -> "Roster":
         """Return the roster that names these keys as they are, and the others that this one names."""
@@ -105,7 +105,7 @@ def unpacked_dead(content: bytes) -> tuple[bytes, ...]:
     """Split the bytes of concatenated dead keys. ValueError if they are none."""
     if len(content) % _DEAD_BYTES:
         raise ValueError(f"{len(content)} bytes are no dead keys")
-    dead = tuple(content[at : at + _DEAD_BYTES] for at in range(0, len(content), _DEAD_BYTES))
+    dead = tuple(content[start : start + _DEAD_BYTES] for start in range(0, len(content), _DEAD_BYTES))
     if any(later < earlier for earlier, later in pairwise(dead)):
         raise ValueError("dead keys out of order")  # `_drop` finds them by bisection
     return dead
@@ -116,9 +116,9 @@ def _drop(parked: Parked, retrying: dict[bytes, int], dead: list[bytes]) -> None
     if parked.state is ParkedState.RETRYING:
         retrying.pop(digest, None)
         return
-    at = bisect_left(dead, digest[:_DEAD_BYTES])
-    if at < len(dead) and dead[at] == digest[:_DEAD_BYTES]:
-        del dead[at]
+    index = bisect_left(dead, digest[:_DEAD_BYTES])
+    if index < len(dead) and dead[index] == digest[:_DEAD_BYTES]:
+        del dead[index]
 
 
 def _add(parked: Parked, retrying: dict[bytes, int], dead: list[bytes]) -> None:

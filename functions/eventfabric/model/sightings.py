@@ -42,7 +42,7 @@ class Sightings:
 
     def from_(self, sequence: SequenceNumber) -> "Sightings":
         """Forget sightings that say nothing about events from `sequence` on."""
-        passed = sum(one.tail <= sequence for one in self.seen)
+        passed = sum(sighting.tail <= sequence for sighting in self.seen)
         return Sightings(self.seen[max(0, passed - 1) :])
 
     def arrived_ms(self, sequence: SequenceNumber, *, hint_ms: int, quiet_ms: int, now_ms: int) -> int:
@@ -51,9 +51,9 @@ class Sightings:
         `hint_ms`: the producer's time. `quiet_ms`: time of the last look, if it saw nothing from `sequence` on; else 0.
         """
         earliest, latest = quiet_ms, now_ms
-        for one in self.seen:
-            if one.tail <= sequence:
-                earliest = max(earliest, one.at_ms)
+        for sighting in self.seen:
+            if sighting.tail <= sequence:
+                earliest = max(earliest, sighting.at_ms)
             else:
-                latest = min(latest, one.at_ms)
+                latest = min(latest, sighting.at_ms)
         return max(min(earliest, latest), min(hint_ms, latest))

@@ -47,9 +47,9 @@ class LaneRange:
     @classmethod
     def parse(cls, text: str) -> "LaneRange":
         """Parse the text that `str(range)` wrote: LANE, LANE@START-END or LANE@START-. ValueError for anything else."""
-        lane, at, bounds = text.partition("@")
+        lane, separator, bounds = text.partition("@")
         start, dash, end = bounds.partition("-")
-        if at and not (dash and _is_sequence(start) and (_is_sequence(end) or not end)):
+        if separator and not (dash and _is_sequence(start) and (_is_sequence(end) or not end)):
             raise ValueError(
                 f"not a range: {text!r}, allowed: <lane>, <lane>@<start>-<end> or <lane>@<start>-"
             )

@@ -32,16 +32,16 @@ def to_item(intervention: Intervention, stood: Item | None = None) -> Item:
         **intervention_key(intervention.lane, number),
     }
     # A skip that is set aside has attributes of the same names; those of this intervention count.
-    kept = {name: value for name, value in (stood or {}).items() if name not in about}
-    if item_bytes(kept) + item_bytes(about) > limits.ITEM_BYTES_MAX:
+    rest = {name: value for name, value in (stood or {}).items() if name not in about}
+    if item_bytes(rest) + item_bytes(about) > limits.ITEM_BYTES_MAX:
         # No record is so large. But it must be possible to set such an item aside, or it would stop its lane
         # for good.
-        largest = max(kept, key=lambda name: item_bytes({name: kept[name]}))
-        size = item_bytes({largest: kept.pop(largest)})
+        largest = max(rest, key=lambda name: item_bytes({name: rest[name]}))
+        size = item_bytes({largest: rest.pop(largest)})
         about["qw"] = {"S": f"{intervention.reason}; without attribute {largest!r:.40} of {size:,} bytes"}
-        while item_bytes(kept) + item_bytes(about) > limits.ITEM_BYTES_MAX:
-            del kept[max(kept, key=lambda name: item_bytes({name: kept[name]}))]
-    return {**kept, **about}
+        while item_bytes(rest) + item_bytes(about) > limits.ITEM_BYTES_MAX:
+            del rest[max(rest, key=lambda name: item_bytes({name: rest[name]}))]
+    return {**rest, **about}
 
 
 def from_item(item: Item, lane: Lane) -> Intervention:

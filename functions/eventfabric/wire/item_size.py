@@ -27,7 +27,7 @@ def _kind_bytes(kind: object, content: Any) -> int:
     if kind == "M" and isinstance(content, Mapping):
         return 3 + len(content) + item_bytes(dict(content))
     if kind == "L" and isinstance(content, Iterable):
-        return 3 + sum(1 + _value_bytes(one) for one in content)
+        return 3 + sum(1 + _value_bytes(value) for value in content)
     return 1 if kind in ("BOOL", "NULL") else _plain_bytes(content)
 
 

@@ -164,7 +164,7 @@ class CommitRequest:
         """Refuse what the service would refuse, without a call. The service itself measures what handlers write."""
         actions = writes_count + len(self.others) + 1
         of_state = [*(request for _, request in self.others), self.cursor]
-        size = sum(item_bytes(one.get("Item", {})) for one in of_state)
+        size = sum(item_bytes(action.get("Item", {})) for action in of_state)
         # The service would refuse it each time, with an error that names neither key nor write.
         if actions > limits.TRANSACTION_ACTIONS_MAX or size > limits.TRANSACTION_BYTES_MAX:
             raise RefusedError(
@@ -270,8 +270,8 @@ def state_of(items: Iterable[Item], *, is_whole: bool = True) -> LaneState:
             if not (is_whole or cursors[region].is_announced):
                 cursor_item.check_roster(item, cursors[region])
         elif is_parked(kind):
-            found = parked_item.from_item(item)
-            parked.setdefault(region, {})[found.id] = found
+            key = parked_item.from_item(item)
+            parked.setdefault(region, {})[key.id] = key
         elif is_won(kind):
             decisions.add(won_item.from_item(item))
     return LaneState(cursors, parked, frozenset(decisions), is_whole)

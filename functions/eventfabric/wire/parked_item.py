@@ -121,12 +121,12 @@ def _waiting(item: Item) -> tuple[Place, ...]:
     numbers = fields.packed(item, "q", _decode_places)
     sequences = numbers[1::2]
     in_order = all(earlier < later for earlier, later in pairwise(sequences))
-    within = all(
+    is_bounded = all(
         0 <= later - first < limits.RECORD_EVENTS_MAX
         for first, later in zip(numbers[::2], sequences, strict=False)
     )
     is_empty = not numbers and "b" not in item  # else all that waits stands in the log
-    if is_empty or len(numbers) % 2 or not in_order or not within:
+    if is_empty or len(numbers) % 2 or not in_order or not is_bounded:
         fields.refuse(
             item, "q", f"{len(numbers)} numbers", "pairs of a record's sequence and an event's, in order"
         )
@@ -144,5 +144,5 @@ def _replay_runs(waiting: tuple[Place, ...]) -> list[int]:
 def _replays(item: Item) -> Iterable[bool]:
     """Yield for each waiting place if it is a replay; without end."""
     runs = fields.packed(item, "y", _decode_places) if "y" in item else []
-    told = chain.from_iterable(repeat(bool(number % 2), length) for number, length in enumerate(runs))
-    return chain(told, repeat(False))
+    flags = chain.from_iterable(repeat(bool(number % 2), length) for number, length in enumerate(runs))
+    return chain(flags, repeat(False))

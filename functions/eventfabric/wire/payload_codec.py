@@ -206,7 +206,9 @@ def unpack_measured(record: Record) -> tuple[list[Event], int]:
 
 def measured(events: Iterable[Event]) -> int:
     """Return the most bytes of memory that some events of a record take."""
-    return sum(_in_memory(len(one.payload.content) + len(one.key), 1, len(one.headers)) for one in events)
+    return sum(
+        _in_memory(len(event.payload.content) + len(event.key), 1, len(event.headers)) for event in events
+    )
 
 
 def _in_memory(content_bytes: int, events: int, headers: int) -> int:

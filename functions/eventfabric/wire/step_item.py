@@ -42,8 +42,8 @@ def owner_of(token: bytes) -> int:
 def expires_seconds(now_ms: int, retention_seconds: int | None) -> int:
     """Return until when a record is kept if its stream keeps events for that long (None: for ever), since 1970."""
     # Longer than its event: a dead letter is redriven late, and must still find what its steps did.
-    kept = limits.STEP_KEPT_ALWAYS_SECONDS if retention_seconds is None else retention_seconds
-    return now_ms // 1000 + kept + limits.STEP_KEPT_SECONDS
+    kept_seconds = limits.STEP_KEPT_ALWAYS_SECONDS if retention_seconds is None else retention_seconds
+    return now_ms // 1000 + kept_seconds + limits.STEP_KEPT_SECONDS
 
 
 def begun(key: str, region: Region, *, owner: int, expires_seconds: int) -> Item:
