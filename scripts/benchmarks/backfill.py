@@ -83,7 +83,7 @@ class SliceCopies:
             trail = Trail(self._log, LANE, expired_ms=None)
             for _record in trail.walk(self.tail.sequence):
                 pass
-            if trail.at != Seam.of(self.tail):
+            if trail.position != Seam.of(self.tail):
                 raise AssertionError("the lane was not verified to its end")
         return times * self.tail.sequence
 

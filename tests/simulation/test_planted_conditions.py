@@ -88,7 +88,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "a handover that forgets the epochs of lanes",
             f"{_FAILOVER}._hand_over",
-            "*(s.epoch for s in self._states(self._ports, subscription, owner.origin)),",
+            "*(state.epoch for state in self._states(self._ports, subscription, owner.origin)),",
             "",
         ),
         failover.TestHandOver().test_a_lanes_own_number_counts_where_the_item_of_the_handover_is_not_here,
@@ -97,7 +97,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "drained though the state is not here",
             f"{_FAILOVER}._lagging",
-            "if self._ports.ledger.state(key) != self._theirs.ledger.state(key):",
+            "if self._ports.ledger.state(key) != self._source_ports.ledger.state(key):",
             "if False:",
         ),
         lambda: failover.TestDrain().test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(True),
@@ -115,7 +115,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "released before the source sees the handover",
             f"{_FAILOVER}._is_seen",
-            "return all(owner in seen for owner in owners if owner.by == self._target)",
+            "return all(owner in known for owner in owners if owner.by == self._target)",
             "return True",
         ),
         failover.TestRelease().test_one_that_does_not_see_it_stays_paused,
@@ -317,7 +317,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a key that its cursor names and that is not seen yet is not looked for again",
-            "eventfabric.services.delivery.known_keys:KnownKeys._found",
+            "eventfabric.services.delivery.known_keys:KnownKeys._read_sought",
             "for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:",
             "for pause_seconds in ():",
         ),

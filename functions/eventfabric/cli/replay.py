@@ -91,7 +91,7 @@ class _Replaying:
     def plan(self, start: "Start | None", *, key: str | None, lane: "Lane | None", counts: bool) -> None:
         """Plan each lane."""
         with ThreadPoolExecutor(_READERS) as readers:
-            plans = self._replay.plan(start, key=key, lane=lane, counts=counts, each=readers.map)
+            plans = self._replay.plan(start, key=key, lane=lane, counts=counts, map_lanes=readers.map)
         self._unreadable = [plan for plan in plans if plan.unreadable]
         for plan in self._unreadable:
             complain(plan.unreadable)

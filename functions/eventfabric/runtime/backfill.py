@@ -57,7 +57,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     margin_ms = limits.TIME_MARGIN_SECONDS * 1000
     deadline_ms = int(runtime.ports.clock.now_ms() + context.get_remaining_time_in_millis() - margin_ms)
     try:
-        step = _of(event)
+        step = _step_of(event)
     except (msgspec.ValidationError, RecursionError) as error:
         raise BackfillError(
             [Problem("event", str(error), "see eventfabric.deployment.state_machine")]
@@ -73,7 +73,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             return _finish(backfiller, step)
 
 
-def _of(event: dict[str, Any]) -> _Begin | _Plan | _Copy | _Finish:
+def _step_of(event: dict[str, Any]) -> _Begin | _Plan | _Copy | _Finish:
     kinds: Any = _Begin | _Plan | _Copy | _Finish
     step: _Begin | _Plan | _Copy | _Finish = msgspec.convert(event, kinds)
     return step

@@ -41,7 +41,7 @@ class EmfTelemetry:
     def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
         """See telemetry.Telemetry."""
         with self._lock:  # attempts of different keys may fail at the same time
-            values = self._of(metric, of)
+            values = self._values_of(metric, of)
             if metric.unit is Unit.MILLISECONDS:
                 values.setdefault(metric, []).append(value)
             elif value:
@@ -49,9 +49,9 @@ class EmfTelemetry:
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
         """See telemetry.Telemetry."""
-        self._of(metric, of)[metric] = [value]
+        self._values_of(metric, of)[metric] = [value]
 
-    def _of(self, metric: Metric, of: str | None) -> dict[Metric, list[float]]:
+    def _values_of(self, metric: Metric, of: str | None) -> dict[Metric, list[float]]:
         name = of or self._subscription
         assert name is not None, f"nobody said of which {metric.dimension} {metric} is"
         return self._values[metric.dimension, name]
@@ -62,8 +62,8 @@ class EmfTelemetry:
 
     def flush(self) -> None:
         """Write what was added, one line for each stream and subscription; nothing if nothing was."""
-        told, self._values = self._values, defaultdict(dict)  # what cannot be written is not tried again
-        for (dimension, name), metrics in told.items():
+        written, self._values = self._values, defaultdict(dict)  # what cannot be written is not tried again
+        for (dimension, name), metrics in written.items():
             while metrics:
                 self._write(
                     dimension, name, {metric: values[:_VALUES_MAX] for metric, values in metrics.items()}

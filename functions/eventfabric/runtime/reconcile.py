@@ -14,12 +14,12 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Reconcile and repair; `{"full": true}` verifies the whole log again. Return how often each finding was made."""
     runtime = current()
     full = isinstance(event, dict) and event.get("full") is True
-    found: dict[str, Counter[str]] = {}
+    findings: dict[str, Counter[str]] = {}
     for stream in runtime.topology.streams.values():
         if runtime.region in stream.definition.regions:
-            found[stream.name] = _pass(runtime, stream.name, full=full)
+            findings[stream.name] = _pass(runtime, stream.name, full=full)
             runtime.flush()  # so that an error in the next stream's pass does not hide this one's metrics
-    return {"findings": {name: dict(counts) for name, counts in found.items()}}
+    return {"findings": {name: dict(counts) for name, counts in findings.items()}}
 
 
 def _pass(runtime: Runtime, stream: str, *, full: bool) -> Counter[str]:

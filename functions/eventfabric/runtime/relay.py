@@ -38,10 +38,10 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
             by_stream.setdefault(stream.name, []).append(appended)
     failed = [
         position
-        for name, seen in by_stream.items()
+        for name, changes in by_stream.items()
         if (
             position := relay(
-                seen,
+                changes,
                 runtime.topology.stream(name),
                 region=runtime.region,
                 owns=runtime.owns,

@@ -15,5 +15,5 @@ class Threads:
         # Each call in a context of its own, copied from this one, so that traces go on in it.
         running = [self._pool.submit(copy_context().run, call) for call in calls]
         wait(running)
-        for each in running:
-            each.result()
+        for future in running:
+            future.result()

@@ -29,7 +29,7 @@ from eventfabric.services.operations.parked_keys import ParkedKey, parked_keys
 from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.services.operations.replay import Replay
 from eventfabric.services.operations.restore import Copy, Restore
-from eventfabric.services.operations.seams import seams_seen
+from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.operations.skip import Skip
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
@@ -123,9 +123,13 @@ class Operations:
     def restore(self, stream: str, copy: Copy) -> Restore:
         """Return the operation that puts records back from a copy of the table. UnknownNameError, WrongRegionError."""
         found = self._stream_here(stream)
-        seen = partial(seams_seen, found, ledger=self._ports.ledger)
+        seen = partial(known_seams, found, ledger=self._ports.ledger)
         return Restore(
-            self._ports.log_of(found), region=self.region, copy=copy, seen=seen, clock=self._ports.clock
+            self._ports.log_of(found),
+            region=self.region,
+            copy=copy,
+            known_seams=seen,
+            clock=self._ports.clock,
         )
 
     def skip(self, stream: str) -> Skip:
@@ -137,7 +141,7 @@ class Operations:
             region=self.region,
             clock=ports.clock,
             elsewhere={one: partial(_log_in, ports, found, one) for one in others},
-            seen=partial(seams_seen, found, ledger=ports.ledger),
+            known_seams=partial(known_seams, found, ledger=ports.ledger),
             retention_seconds=found.retention_seconds,
         )
 

@@ -168,6 +168,6 @@ def test_a_lane_begins_at_its_head_whenever_that_comes_while_it_is_looked_for(
     end = away.log.tail(LANE)
     kept = kept_in(LANE, Region(AWAY), retention_seconds=retention_seconds, now_ms=away.clock.now_ms() + 1000)
     log = cast(Log, _Arriving(away, head, after=after))
-    found = locate(log, LANE, AtTime(away.clock.now_ms() - 60_000), end=end, kept=kept)
+    found = locate(log, LANE, AtTime(away.clock.now_ms() - 60_000), end=end, kept_part=kept)
     # Or it has not come yet, and that is known.
     assert found == START or (found is None and retention_seconds is not None)

@@ -17,16 +17,16 @@ from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.side_by_side import SideBySide
 
-Tried: TypeAlias = Sequence[Write] | Failed | OutOfTime
+AttemptOutcome: TypeAlias = Sequence[Write] | Failed | OutOfTime
 
 
 def attempt_ahead(
     chain_of: Mapping[int, str],
-    attempt: Callable[[int], Tried],
+    attempt: Callable[[int], AttemptOutcome],
     side_by_side: SideBySide,
     *,
     on_failure: bool,
-) -> dict[int, Tried]:
+) -> dict[int, AttemptOutcome]:
     """Attempt events, and return the outcomes by index: of a chain, up to the event that failed or found no time left.
 
     Args:
@@ -35,14 +35,14 @@ def attempt_ahead(
         side_by_side: calls the chains at the same time.
         on_failure: True if a chain goes on after an event that failed.
     """
-    found: dict[int, Tried] = {}
+    outcomes: dict[int, AttemptOutcome] = {}
 
     def run(chain: Sequence[int]) -> None:
         for index in chain:
-            tried = found[index] = attempt(index)
+            outcome = outcomes[index] = attempt(index)
             # What fails is parked in its turn, and later events of its
             # key wait behind it: none may be attempted before.
-            if isinstance(tried, OutOfTime) or (isinstance(tried, Failed) and not on_failure):
+            if isinstance(outcome, OutOfTime) or (isinstance(outcome, Failed) and not on_failure):
                 return
 
     chains = defaultdict[str, list[int]](list)
@@ -54,4 +54,4 @@ def attempt_ahead(
         calls[0]()
     elif calls:
         side_by_side(calls)
-    return found
+    return outcomes

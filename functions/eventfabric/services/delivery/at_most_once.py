@@ -27,9 +27,9 @@ def run_at_most_once(visit: Visit, stretch: Stretch) -> Ended | None:
         if not most and index < len(stretch.events):
             return OutOfTime()
         index, chosen = _next(visit, stretch, index, most)
-        outcome = visit.commit(stretch.cursor_at(stretch.before(index)))
-        if outcome is not None:
-            return only_race(outcome)
+        refused = visit.commit(stretch.cursor_at(stretch.before(index)))
+        if refused is not None:
+            return only_race(refused)
         _attempt(visit, stretch, chosen, size)
     return None
 
@@ -60,12 +60,12 @@ def _attempt(visit: Visit, stretch: Stretch, chosen: Sequence[int], size: int) -
     """Attempt the chosen events, which are committed, in batches of up to `size`."""
     ahead = visit.attempt_ahead(stretch, chosen, tries=1, on_failure=True)
     for start in range(0, len(chosen), size):
-        events = [stretch.events[at] for at in chosen[start : start + size]]
-        tried = ahead.get(chosen[start])
-        if tried is None:
+        events = [stretch.events[index] for index in chosen[start : start + size]]
+        outcome = ahead.get(chosen[start])
+        if outcome is None:
             again = partial(stretch.again, chosen[start])
-            tried = visit.attempt(events, again=again, tries=1, replay=stretch.replay)
-        if isinstance(tried, OutOfTime):
+            outcome = visit.attempt(events, again=again, tries=1, replay=stretch.replay)
+        if isinstance(outcome, OutOfTime):
             visit.dropped(len(events))
-        elif not isinstance(tried, Failed):
+        elif not isinstance(outcome, Failed):
             visit.handled(len(events))

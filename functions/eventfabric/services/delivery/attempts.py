@@ -16,7 +16,7 @@ from eventfabric.wire.transaction_bounds import check_count, check_writes
 
 
 def attempt(
-    within: VisitContext,
+    context: VisitContext,
     events: Sequence[Event],
     *,
     again: Callable[[], Sequence[Event]],
@@ -32,7 +32,7 @@ def attempt(
     That is not the event's failure, and is not counted. Anything else that a handler raises is counted.
 
     Args:
-        within: the ports and services of the visit.
+        context: the ports and services of the visit.
         events: the events to attempt; the handler may change them.
         again: makes the same events anew for the next try.
         most: number of tries in a row.
@@ -43,24 +43,24 @@ def attempt(
     """
     tries = 0
     for number in range(1, most + 1):
-        began_ms = within.pace.begin(deadline_ms)
+        began_ms = context.pace.begin(deadline_ms)
         if began_ms is None:
             return OutOfTime()
-        one = Attempt(within.subscription.name, attempts + number, deadline_ms, replay, epoch)
+        current = Attempt(context.subscription.name, attempts + number, deadline_ms, replay, epoch)
         try:
-            writes = within.handler.attempt(events, one)
+            writes = context.handler.attempt(events, current)
             if writes:
                 check_count(len(writes), most=limits.TRANSACTION_WRITES_MAX)
                 check_writes(writes)
             return writes
         except Exception as error:  # whatever user code raises is the event's failure, never the fabric's
-            within.telemetry.add(Metric.EVENTS_FAILED, len(events))
+            context.telemetry.add(Metric.EVENTS_FAILED, len(events))
             tries += not is_of(error, PortError)
             failed = Failed(error, tries)
-            if within.policy.is_permanent(error) or len(events) > 1:
+            if context.policy.is_permanent(error) or len(events) > 1:
                 return failed  # going one by one will show which of several events is to blame
         finally:
-            within.pace.ended(began_ms)
+            context.pace.ended(began_ms)
         if number < most:
             events = again()
     return failed

@@ -51,13 +51,13 @@ class Beginnings:
         self._ledger = ledger
         self._standings = standings
         self._clock = clock
-        self._own: HybridTime | None = None
+        self._own_pin: HybridTime | None = None
         self._start = subscription.definition.start
         self.is_earliest = self._start == "earliest"
 
     def begin(self, key: LaneKey, doorbell: Doorbell, *, epoch: int, ledger: Ledger) -> Beginning:
         """Put the lane's cursor where the lane begins, unless that is its first event."""
-        start = self._at(doorbell)
+        start = self._start_time(doorbell)
         return Beginning.LATER if start is None else self._put(key, start, epoch=epoch, ledger=ledger)
 
     def skip_expired(self, key: LaneKey, *, epoch: int, ledger: Ledger) -> bool:
@@ -74,18 +74,18 @@ class Beginnings:
     def _put(self, key: LaneKey, start: AtTime, *, epoch: int, ledger: Ledger) -> Beginning:
         """Put the lane's cursor at `start`, unless that is its first event, or is not known yet."""
         lane, now_ms = key.lane, self._clock.now_ms()
-        kept = kept_in(
+        kept_part = kept_in(
             lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
         )
         end = tail_to_begin_at(self._log, lane, now_ms=now_ms)
-        begins = locate(self._log, lane, start, end=end, kept=kept)
+        begins = locate(self._log, lane, start, end=end, kept_part=kept_part)
         if begins is None or not begins.sequence:
             return Beginning.LATER if begins is None else Beginning.FIRST
         # The outcome is ignored: the caller reads the state again, and so sees a lost race too.
         ledger.commit(key, START, replace(begins, epoch=epoch, began=begins.sequence))
         return Beginning.PUT
 
-    def _at(self, doorbell: Doorbell) -> AtTime | None:
+    def _start_time(self, doorbell: Doorbell) -> AtTime | None:
         """Return the time with which the lane begins; None if that is still to come, or nothing rang yet."""
         if self._start == "latest":
             before = self._before_handover(doorbell.lane.origin)
@@ -111,8 +111,8 @@ class Beginnings:
         handed = standing.owner(origin)
         if handed is None or (first == self._ledger.region and not handed.epoch):
             return None
-        pin, since_ms = standing.starts.get(first), standing.handed_since_ms(origin)
-        if pin is not None and (since_ms is None or to_ms(pin) <= since_ms):
+        first_pin, since_ms = standing.starts.get(first), standing.handed_since_ms(origin)
+        if first_pin is not None and (since_ms is None or to_ms(first_pin) <= since_ms):
             return None
         long_before_ms = handed.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS
         return AtTime(max(0, min([long_before_ms, *map(to_ms, standing.starts.values())])))
@@ -121,7 +121,7 @@ class Beginnings:
         """Return the pin of the Region that delivered the lane first, or else of this one; None if no record rang."""
         starts = self._standings.known.starts
         first = self._first(doorbell.lane.origin)
-        known = starts.get(first, starts.get(self._ledger.region, self._own))
+        known = starts.get(first, starts.get(self._ledger.region, self._own_pin))
         if known is not None:
             return known
         # The record that rang, and not the lane's newest: what came since is already after the beginning.
@@ -131,8 +131,8 @@ class Beginnings:
         stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.name)
         # This lane's time may be ahead of all others', where events published from now on would be missed.
         now = HybridTime(next_time(HybridTime(0), self._clock.now_ms()))
-        self._own = self._ledger.pin(stream, name, min(rang.time, now))
-        return self._own
+        self._own_pin = self._ledger.pin(stream, name, min(rang.time, now))
+        return self._own_pin
 
     def _first(self, origin: Region) -> Region:
         """Return the Region that delivered the origin's lanes first; if every Region delivers them, this one."""

@@ -24,7 +24,7 @@ from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.delivery.waiting import Absent, WaitingEvents
 
 
-class _Key(Enum):
+class _Continuation(Enum):
     """Continuation of a key after its first event was looked at."""
 
     GOES_ON = "with its next event"
@@ -36,7 +36,7 @@ class DueKeys:
     """Retrier of the keys of one visit that are due."""
 
     def __init__(self, context: VisitContext, visit: Visit) -> None:
-        self._in = context
+        self._context = context
         self._visit = visit
         self._waiting = WaitingEvents(context, visit.key.lane, visit.lateness)
         self._refill = Refill(
@@ -67,60 +67,62 @@ class DueKeys:
         """Try the events of one key."""
         parking = self._visit.parking
         while (parked := parking.known(parking_id)) is not None and parked.state is ParkedState.RETRYING:
-            went = self._try_first(parked)
-            if went is _Key.SAVED:
+            outcome = self._try_first(parked)
+            if outcome is _Continuation.SAVED:
                 return None
-            if went is _Key.RESTS:
+            if outcome is _Continuation.RESTS:
                 break
-            if went is not _Key.GOES_ON:
-                return went
+            if outcome is not _Continuation.GOES_ON:
+                return outcome
         return self._visit.save()
 
-    def _try_first(self, parked: Parked) -> Ended | _Key:
+    def _try_first(self, parked: Parked) -> Ended | _Continuation:
         """Try the key's first event."""
         visit = self._visit
         if self._is_behind_another(parked):
-            return _Key.RESTS
+            return _Continuation.RESTS
         if not parked.waiting:
             return self._filled(parked)
         match self._waiting.first_of(parked):
             case Absent.NOT_LOOKED_AT:
                 return visit.save() or OutOfTime()
             case Absent.NOT_HERE:
-                return _Key.RESTS  # another Region's record: it brings a doorbell of its own when it comes
+                return (
+                    _Continuation.RESTS
+                )  # another Region's record: it brings a doorbell of its own when it comes
             case Absent.EXPIRED:
                 visit.bury(parked.key, parked.id, parked.first, kind=EXPIRED, before=parked)
-                return _Key.RESTS
+                return _Continuation.RESTS
             case Event() as event:
                 return self._try_event(parked, event)
 
-    def _try_event(self, parked: Parked, event: Event) -> Ended | _Key:
+    def _try_event(self, parked: Parked, event: Event) -> Ended | _Continuation:
         """Try the event by the subscription's guarantee. After a crash, the attempt is written down before it."""
         if self._visit.commits_first:
-            return self._attempt_once(parked, event) or _Key.GOES_ON
+            return self._attempt_once(parked, event) or _Continuation.GOES_ON
         if self._visit.careful and (ended := self._write_down(parked, event)) is not None:
             return ended
         return self._attempt(self._visit.parking.known(parked.id) or parked, event)
 
-    def _attempt(self, parked: Parked, event: Event) -> Ended | _Key:
+    def _attempt(self, parked: Parked, event: Event) -> Ended | _Continuation:
         """Attempt the key's first event, and keep or commit the outcome."""
         visit, parking = self._visit, self._visit.parking
         again = partial(_copied, event)
         attempts, replay = parked.failure.attempts, parked.first.replay
-        tried = visit.attempt(again(), again=again, attempts=attempts, replay=replay)
-        if isinstance(tried, OutOfTime):
+        outcome = visit.attempt(again(), again=again, attempts=attempts, replay=replay)
+        if isinstance(outcome, OutOfTime):
             parking.set(replace(parked, attempting=False))
-            return visit.save() or tried
-        if not isinstance(tried, Failed):
-            refused = self._handled(parked, tried)
+            return visit.save() or outcome
+        if not isinstance(outcome, Failed):
+            refused = self._handled(parked, outcome)
             if refused is None:
-                return _Key.GOES_ON
+                return _Continuation.GOES_ON
             if isinstance(refused, RaceLost):
                 return refused
             parking.set(parked)
-            tried = refused
-        waits = visit.park(event, parked.first, tried, of=parked)
-        return visit.save() or (CircuitOpen() if waits else _Key.SAVED)
+            outcome = refused
+        waits = visit.park(event, parked.first, outcome, already_parked=parked)
+        return visit.save() or (CircuitOpen() if waits else _Continuation.SAVED)
 
     def _handled(self, parked: Parked, writes: Sequence[Write]) -> Failed | RaceLost | None:
         """Take the handled event out of its key, with its writes. Return the refusal of these, or a lost race."""
@@ -143,10 +145,10 @@ class DueKeys:
         if (lost := visit.save()) is not None:
             return lost
         again, replay = partial(_copied, event), parked.first.replay
-        tried = None if is_spent else visit.attempt(again(), again=again, tries=1, replay=replay)
-        if tried is None or isinstance(tried, OutOfTime):
+        outcome = None if is_spent else visit.attempt(again(), again=again, tries=1, replay=replay)
+        if outcome is None or isinstance(outcome, OutOfTime):
             visit.dropped(1)
-        elif not isinstance(tried, Failed):
+        elif not isinstance(outcome, Failed):
             visit.handled(1)
         return None
 
@@ -170,7 +172,7 @@ class DueKeys:
         visit.parking.set(replace(parked, attempting=True, failure=noted))
         return visit.save()
 
-    def _filled(self, parked: Parked) -> Ended | _Key:
+    def _filled(self, parked: Parked) -> Ended | _Continuation:
         """List the next events of a key that lists none, from the log."""
         visit = self._visit
         filled = self._refill.fill(parked, visit.cursor.sequence, visit.settle)
@@ -181,15 +183,15 @@ class DueKeys:
         elif not isinstance(filled, Absent):
             if filled.waiting:
                 visit.parking.set(filled)
-                return _Key.GOES_ON
+                return _Continuation.GOES_ON
             # The visit has read enough of the log: new events and other keys must not be held up.
-            again_ms = self._in.clock.now_ms() + 1000 * limits.WAITING_AGAIN_SECONDS
+            again_ms = self._context.clock.now_ms() + 1000 * limits.WAITING_AGAIN_SECONDS
             visit.parking.set(replace(filled, due_ms=again_ms))
-        return _Key.RESTS
+        return _Continuation.RESTS
 
     def _is_behind_another(self, parked: Parked) -> bool:
         """Tell if an event that was parked while no order was kept waits with an earlier one of its key before it."""
-        if not (self._in.policy.keeps_order and is_alone(parked.id)):
+        if not (self._context.policy.keeps_order and is_alone(parked.id)):
             return False
         return self._visit.parking.alone(parked.key)[0].id != parked.id
 

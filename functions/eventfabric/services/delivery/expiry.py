@@ -39,14 +39,14 @@ def pass_expired(
     `records`: the result of a read from the cursor on. Stopped, with an ExpiredUnreadError, if the subscription halts.
     """
     subscription, lane, cursor = context.subscription, visit.key.lane, visit.cursor
-    kept = kept_in(
+    kept_part = kept_in(
         lane, context.region, retention_seconds=subscription.retention_seconds, now_ms=context.clock.now_ms()
     )
     following = next((record for record in records if record.sequence > cursor.base), None)
     # A lane that never began (version 0) may begin after the expired records; see begin.py.
-    if kept is None or following is None or not cursor.version:
+    if kept_part is None or following is None or not cursor.version:
         return None
-    if not has_expired(context.log, lane, cursor.base, following, kept):
+    if not has_expired(context.log, lane, cursor.base, following, kept_part):
         return None
     # To go on past events that nobody handled is a loss. A person
     # decides that, beforehand and in the definition.
@@ -65,17 +65,17 @@ def pass_expired(
     return moved
 
 
-def _moved(visit: Visit, at: SequenceNumber, chain: Chain) -> Passed | RaceLost:
+def _moved(visit: Visit, sequence: SequenceNumber, chain: Chain) -> Passed | RaceLost:
     """Commit the cursor at a sequence where a record begins."""
     cursor = visit.cursor
     lost = visit.commit(
         replace(
             cursor.at_rest(),
-            sequence=at,
-            base=at,
+            sequence=sequence,
+            base=sequence,
             chain=chain,
             crashes=0,
-            replay_until=cursor.replay_until if cursor.replay_until > at else SequenceNumber(0),
+            replay_until=cursor.replay_until if cursor.replay_until > sequence else SequenceNumber(0),
         )
     )
     return Passed() if lost is None else only_race(lost)

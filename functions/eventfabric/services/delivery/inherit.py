@@ -69,14 +69,16 @@ def inherited(
     if latest is None:
         return Inherited(START, {})
     theirs = state.cursors[latest].at_rest()
-    parked = state.parked.get(latest, {})
+    parked_by_id = state.parked.get(latest, {})
     # No event waits beside the cursor, so no parked key can be missing.
     if theirs.low is None:
         return Inherited(theirs, {})
-    if digest_of(parked) == theirs.parked:
-        return Inherited(theirs, {each: _due(found, now_ms) for each, found in parked.items()})
+    if digest_of(parked_by_id) == theirs.parked:
+        return Inherited(
+            theirs, {parking_id: _due(parked, now_ms) for parking_id, parked in parked_by_id.items()}
+        )
     heir = _Heir(key.lane, theirs, theirs.low, subscription, log, state.won, region=region, now_ms=now_ms)
-    return heir.with_keys(parked.values()) or heir.from_the_first_that_waits()
+    return heir.with_keys(parked_by_id.values()) or heir.from_the_first_that_waits()
 
 
 class _Heir:
@@ -102,36 +104,40 @@ class _Heir:
         self._stepped_over = stepped_over
         self._now_ms = now_ms
         self._filter = SubscriptionFilter.of(subscription.definition)
-        self._kept: KeptPart | None = kept_in(
+        self._kept_part: KeptPart | None = kept_in(
             lane, region, retention_seconds=subscription.retention_seconds, now_ms=now_ms
         )
 
-    def with_keys(self, parked: Iterable[Parked]) -> Inherited | None:
+    def with_keys(self, parked_keys: Iterable[Parked]) -> Inherited | None:
         """Go on at the cursor. None if the keys that are not here cannot be found in the log."""
         roster = self._cursor.roster
         if not roster.count:
             return None  # another version wrote it, and it does not name its keys
-        digests = {digest_of_id(one.id): one for one in parked}
+        digests = {digest_of_id(known.id): known for known in parked_keys}
         # A key that is here but is not named was freed.
-        here = {digest: digests[digest] for digest in roster.held(digests)}
-        last = _last_alone(here.values())
-        kept = {one.id: after for digest, one in here.items() if (after := self._named(digest, one, last))}
-        retrying = roster.retrying.keys() - here.keys()
-        dead = frozenset(roster.missing_dead(here))
+        present = {digest: digests[digest] for digest in roster.held(digests)}
+        last_alone = _last_alone(present.values())
+        named = {
+            known.id: after
+            for digest, known in present.items()
+            if (after := self._brought_to_cursor(digest, known, last_alone))
+        }
+        retrying = roster.retrying.keys() - present.keys()
+        dead = frozenset(roster.missing_dead(present))
         if not (retrying or dead):
-            return Inherited(self._cursor, kept)
-        found = self._search(retrying, dead, kept)
-        return None if found is None else Inherited(self._cursor, {**kept, **found})
+            return Inherited(self._cursor, named)
+        missing = self._search(retrying, dead, named)
+        return None if missing is None else Inherited(self._cursor, {**named, **missing})
 
-    def _named(self, digest: bytes, parked: Parked, last: Collection[str]) -> Parked | None:
+    def _brought_to_cursor(self, digest: bytes, parked: Parked, last_alone: Collection[str]) -> Parked | None:
         """Return the key with all events that may wait in it, and with no others; None if there are none.
 
-        The key may be older or newer than the cursor. `last`: ids of the keys that are each the last event of its key
-        parked alone; later events come to wait there.
+        The key may be older or newer than the cursor. `last_alone`: ids of the keys that are each the last event of its
+        key parked alone; later events come to wait there.
         """
         low, end = self._low, self._cursor.sequence
         waiting = tuple(place for place in parked.waiting if low.sequence <= place.sequence < end)
-        rest = self._rest(parked, waiting, last)
+        rest = self._rest(parked, waiting, last_alone)
         if not waiting and rest is None:
             return None
         # Its first event is another by now, so attempts and replacement of the former one do not count.
@@ -143,10 +149,10 @@ class _Heir:
         state = ParkedState.RETRYING if is_retrying else parked.state
         return _due(replace(parked, waiting=waiting, rest=rest, state=state), self._now_ms)
 
-    def _rest(self, parked: Parked, waiting: Collection[Place], last: Collection[str]) -> Rest | None:
+    def _rest(self, parked: Parked, waiting: Collection[Place], last_alone: Collection[str]) -> Rest | None:
         """Return the rest of a key between the first event that waits in the lane and the cursor; None: it has none."""
         low, end, rest = self._low, self._cursor.sequence, parked.rest
-        if rest is None and self._may_be_joined(parked, waiting, last):
+        if rest is None and self._may_be_joined(parked, waiting, last_alone):
             # Events that came to wait there since the key was written are in the log, after the listed ones.
             before = [place for place in parked.waiting if place.sequence < end]
             rest = _behind(before[-1]) if before else Rest(low.base, low.sequence)
@@ -156,17 +162,17 @@ class _Heir:
             rest = rest.beginning_at(low.base, low.sequence)
         return rest if rest.sequence < end else None
 
-    def _may_be_joined(self, parked: Parked, waiting: Collection[Place], last: Collection[str]) -> bool:
+    def _may_be_joined(self, parked: Parked, waiting: Collection[Place], last_alone: Collection[str]) -> bool:
         """Tell if later events of its key may have come to wait in a parked key.
 
         Behind an event that was parked alone they do so only if order is kept again, and only behind the last of these.
         """
         if not is_alone(parked.id):
             return True
-        return self._definition.order == "key" and (parked.id in last or not waiting)
+        return self._definition.order == "key" and (parked.id in last_alone or not waiting)
 
     def _search(
-        self, retrying: Collection[bytes], dead: Collection[bytes], kept: Collection[str]
+        self, retrying: Collection[bytes], dead: Collection[bytes], present: Collection[str]
     ) -> dict[str, Parked] | None:
         """Find the first event of each key that is not here. None if the log does not tell, or is too long.
 
@@ -175,23 +181,25 @@ class _Heir:
         """
         sought = _Sought(set(retrying), set(dead))
         # First with today's filter, which skips most records. A key may have been parked under another one.
-        for filter in (self._filter, EVERYTHING):
-            if not self._look_for(sought, kept, filter):
+        for subscription_filter in (self._filter, EVERYTHING):
+            if not self._look_for(sought, present, subscription_filter):
                 return None
             if sought.is_over:
                 break
         if not (sought.is_over or sought.may_have_expired):
             return None
-        last = _last_alone(sought.found.values())
+        last_alone = _last_alone(sought.parked_by_id.values())
         return {
-            name: replace(one, rest=None) if is_alone(name) and name not in last else one
-            for name, one in sought.found.items()
+            name: replace(parked, rest=None) if is_alone(name) and name not in last_alone else parked
+            for name, parked in sought.parked_by_id.items()
         }
 
-    def _look_for(self, sought: "_Sought", kept: Collection[str], filter: SubscriptionFilter) -> bool:
+    def _look_for(
+        self, sought: "_Sought", present: Collection[str], subscription_filter: SubscriptionFilter
+    ) -> bool:
         """Read the log from the first waiting event on. Return False if it does not tell, or is too long."""
         end, records_left = self._cursor.sequence, limits.TAKEOVER_RECORDS_MAX
-        cursor = self._at(self._low.base, self._low.sequence)
+        cursor = self._cursor_at(self._low.base, self._low.sequence)
         dead = sought.dead.copy()
         while cursor.sequence < end and (sought.retrying or dead):
             # A takeover is to take seconds. Beyond that, going back costs less than the search.
@@ -199,8 +207,8 @@ class _Heir:
                 return False
             records = self._log.read(self._lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
             records_left -= max(1, len(records))
-            stretch = Stretch(cursor, records, filter, self._stepped_over)
-            self._meet(sought, stretch, kept, dead)
+            stretch = Stretch(cursor, records, subscription_filter, self._stepped_over)
+            self._meet(sought, stretch, present, dead)
             if stretch.end > cursor.sequence:
                 cursor = stretch.cursor_at(stretch.end)
                 continue
@@ -208,14 +216,14 @@ class _Heir:
             # A record is late here, or cannot be read, and may hold a key that is sought.
             if stretch.stop is not None or following is None:
                 return False
-            letter = self._letter(cursor.sequence, min(following.sequence, end), kept)
-            sought.found |= {} if letter is None else {letter.id: letter}
+            letter = self._letter(cursor.sequence, min(following.sequence, end), present)
+            sought.parked_by_id |= {} if letter is None else {letter.id: letter}
             sought.may_have_expired = True
-            cursor = self._at(following.sequence, following.sequence)
+            cursor = self._cursor_at(following.sequence, following.sequence)
         return True
 
     def _meet(
-        self, sought: "_Sought", stretch: Stretch, kept: Collection[str], dead: Collection[bytes]
+        self, sought: "_Sought", stretch: Stretch, present: Collection[str], dead: Collection[bytes]
     ) -> None:
         """Take up the sought keys of which the first event stands in a stretch."""
         for index, event in enumerate(stretch.events):
@@ -223,8 +231,8 @@ class _Heir:
             if place.sequence >= self._cursor.sequence:
                 return
             for name in (key_parking_id(event.key), event_parking_id(place.sequence)):
-                if name not in kept and sought.meets(name, dead):
-                    sought.found[name] = self._waits(name, event.key, place)
+                if name not in present and sought.meets(name, dead):
+                    sought.parked_by_id[name] = self._waits(name, event.key, place)
 
     def from_the_first_that_waits(self) -> Inherited | None:
         """Go back to the first event that waits, before which everything was handled. None if that is not here yet.
@@ -236,13 +244,13 @@ class _Heir:
         tail = self._log.tail(self._lane, before=low.base)
         chain = tail.chain if tail.sequence == low.base else UNKNOWN_CHAIN
         back = replace(
-            self._at(low.base, low.sequence),
+            self._cursor_at(low.base, low.sequence),
             chain=chain,
             version=self._cursor.version,
             epoch=self._cursor.epoch,
             began=self._cursor.began,
         )
-        if self._kept is None:
+        if self._kept_part is None:
             return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
         records = self._log.read(self._lane, low.base, records_max=1).records
         if records and records[0].sequence == low.base:
@@ -251,23 +259,25 @@ class _Heir:
         following = self._expired_up_to(low.base, records)
         if following is None:
             return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
-        at, end = following.sequence, self._cursor.sequence
-        letter = self._letter(low.sequence, min(at, end), ())
+        next_sequence, end = following.sequence, self._cursor.sequence
+        letter = self._letter(low.sequence, min(next_sequence, end), ())
         parked = {} if letter is None else {letter.id: letter}
-        if at > self._cursor.base:
+        if next_sequence > self._cursor.base:
             return Inherited(self._cursor, parked)
-        return Inherited(replace(back, sequence=at, base=at, chain=UNKNOWN_CHAIN), parked)
+        return Inherited(
+            replace(back, sequence=next_sequence, base=next_sequence, chain=UNKNOWN_CHAIN), parked
+        )
 
-    def _at(self, base: SequenceNumber, sequence: SequenceNumber) -> Cursor:
+    def _cursor_at(self, base: SequenceNumber, sequence: SequenceNumber) -> Cursor:
         """Return a cursor at a place from which the log is read without knowing the chain."""
         return replace(START, sequence=sequence, base=base, chain=UNKNOWN_CHAIN)
 
     def _expired_up_to(self, base: SequenceNumber, records: Iterable[Record]) -> Record | None:
         """Return the first record after those that expired from `base` on. None if they did not, or may still come."""
-        following = next((one for one in records if one.sequence > base), None)
-        if self._kept is None or following is None:
+        following = next((record for record in records if record.sequence > base), None)
+        if self._kept_part is None or following is None:
             return None
-        return following if has_expired(self._log, self._lane, base, following, self._kept) else None
+        return following if has_expired(self._log, self._lane, base, following, self._kept_part) else None
 
     def _waits(self, name: str, key: str, place: Place) -> Parked:
         """Make a key that is not here anew, from its first event in the log on."""
@@ -282,10 +292,12 @@ class _Heir:
             name, key, ParkedState.RETRYING, (place,), self._now_ms, failure, version=version, rest=rest
         )
 
-    def _letter(self, start: SequenceNumber, end: SequenceNumber, kept: Collection[str]) -> Parked | None:
+    def _letter(self, start: SequenceNumber, end: SequenceNumber, present: Collection[str]) -> Parked | None:
         """Make a dead letter that stands for expired records. None if each of their events is already parked alone."""
-        names = ((sequence, event_parking_id(SequenceNumber(sequence))) for sequence in range(start, end))
-        free = next((one for one in names if one[1] not in kept), None)
+        candidates = (
+            (sequence, event_parking_id(SequenceNumber(sequence))) for sequence in range(start, end)
+        )
+        free = next((candidate for candidate in candidates if candidate[1] not in present), None)
         if free is None:
             return None
         place, written_ms = Place(SequenceNumber(free[0]), SequenceNumber(free[0])), self._cursor.written_ms
@@ -299,7 +311,7 @@ class _Sought:
 
     retrying: set[bytes] = field(repr=False)
     dead: set[bytes] = field(repr=False)
-    found: dict[str, Parked] = field(default_factory=dict, repr=False)
+    parked_by_id: dict[str, Parked] = field(default_factory=dict, repr=False)
     may_have_expired: bool = False
 
     @property
@@ -309,7 +321,7 @@ class _Sought:
 
     def meets(self, name: str, dead: Collection[bytes]) -> bool:
         """Tell if an id is sought and was not found before. It counts as found from now on."""
-        if name in self.found:
+        if name in self.parked_by_id:
             return False
         digest = digest_of_id(name)
         beginning = digest[: len(next(iter(dead), b""))]
@@ -320,10 +332,12 @@ class _Sought:
         return True
 
 
-def _last_alone(parked: Iterable[Parked]) -> frozenset[str]:
+def _last_alone(parked_keys: Iterable[Parked]) -> frozenset[str]:
     """Return, for each key with events that are parked alone, the id of the last of these."""
-    alone = sorted((one for one in parked if is_alone(one.id)), key=lambda one: one.first.sequence)
-    return frozenset({one.key: one.id for one in alone}.values())
+    alone = sorted(
+        (parked for parked in parked_keys if is_alone(parked.id)), key=lambda parked: parked.first.sequence
+    )
+    return frozenset({parked.key: parked.id for parked in alone}.values())
 
 
 def _behind(place: Place) -> Rest:

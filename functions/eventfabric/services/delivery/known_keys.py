@@ -21,7 +21,7 @@ class KnownKeys:
     """The parked keys that one visit knows. `stored`: as they are stored; `now`: as the next commit will leave them."""
 
     def __init__(self, context: VisitContext, key: LaneKey, state: LaneState) -> None:
-        self._in = context
+        self._context = context
         self._key = key
         self._is_whole = state.is_whole
         self.stored: dict[str, Parked] = dict(state.parked.get(context.region, {}))
@@ -35,16 +35,16 @@ class KnownKeys:
         """Read the keys that may be parked under these digests, unless they were read before. Return the new ones."""
         if self._is_whole or not roster.count:
             return []
-        sought = [one for one in roster.held(digests) if one not in self._looked]
+        sought = [digest for digest in roster.held(digests) if digest not in self._looked]
         if not sought:
             return []
         # Noted before the read, so that a key which is not there is looked for only once.
         self._looked.update(sought)
-        found = self._found(sought)
-        self._take(found)
-        return found
+        parked_keys = self._read_sought(sought)
+        self._keep(parked_keys)
+        return parked_keys
 
-    def _found(self, sought: list[bytes]) -> list[Parked]:
+    def _read_sought(self, sought: list[bytes]) -> list[Parked]:
         """Read keys, and read again for a moment those that are named and not found.
 
         A read may show a transaction's cursor before its keys. If a key stays away and nobody moves the cursor, there
@@ -52,23 +52,23 @@ class KnownKeys:
         freed the key, and its later events must not be handed out before this run has lost its race, or they would come
         out of order.
         """
-        found = self._in.ledger.look_up(self._key, sought)
-        missing = _missing(sought, found)
+        parked_keys = self._context.ledger.look_up(self._key, sought)
+        missing = _missing(sought, parked_keys)
         for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
             if not missing:
-                return found
+                return parked_keys
             self._check_unmoved()
-            self._in.clock.sleep(pause_seconds)
-            found += self._in.ledger.look_up(self._key, missing)
-            missing = _missing(sought, found)
+            self._context.clock.sleep(pause_seconds)
+            parked_keys += self._context.ledger.look_up(self._key, missing)
+            missing = _missing(sought, parked_keys)
         if missing:
             self._check_unmoved()  # until now, reads may have shown an older cursor, too
-        return found
+        return parked_keys
 
     def _check_unmoved(self) -> None:
         """Raise ThrottledError if the lane's cursor was moved since this visit read it."""
-        stands = self._in.ledger.state(self._key, glance=True).cursor(self._in.region)
-        if stands.version != self.version:
+        cursor = self._context.ledger.state(self._key, glance=True).cursor(self._context.region)
+        if cursor.version != self.version:
             raise ThrottledError("look up a parked key", "its lane was written meanwhile")
 
     def get(self, roster: Roster, parking_id: str) -> Parked | None:
@@ -88,16 +88,16 @@ class KnownKeys:
                     return []
                 self._read_whole()
             self._alone = defaultdict(list)
-            for parked in sorted(self.stored.values(), key=lambda one: one.first.sequence):
+            for parked in sorted(self.stored.values(), key=lambda stored: stored.first.sequence):
                 if is_alone(parked.id):
                     self._alone[parked.key].append(parked.id)
-        return [self.now[one] for one in self._alone.get(key, ()) if one in self.now]
+        return [self.now[parking_id] for parking_id in self._alone.get(key, ()) if parking_id in self.now]
 
     def _read_whole(self) -> None:
         """Read all of the lane's parked keys."""
         # This is rare: for events parked while no order was kept, and if the first event that waits is freed.
-        state = whole_state(self._in.ledger, self._key, clock=self._in.clock)
-        self._take(state.parked.get(self._in.region, {}).values())
+        state = whole_state(self._context.ledger, self._key, clock=self._context.clock)
+        self._keep(state.parked.get(self._context.region, {}).values())
         self._is_whole = True
 
     def count(self, roster: Roster) -> int:
@@ -106,13 +106,13 @@ class KnownKeys:
 
     def retrying(self, roster: Roster) -> int:
         """Return how many parked keys are tried again automatically."""
-        now = sum(one.state is ParkedState.RETRYING for one in self.now.values())
+        retrying = sum(parked.state is ParkedState.RETRYING for parked in self.now.values())
         if self._is_whole:
-            return now
+            return retrying
         return (
             len(roster.retrying)
-            - sum(one.state is ParkedState.RETRYING for one in self.stored.values())
-            + now
+            - sum(parked.state is ParkedState.RETRYING for parked in self.stored.values())
+            + retrying
         )
 
     def beside(self, moved: Cursor, read: Cursor, changes: Sequence[ParkedChange]) -> Cursor:
@@ -127,9 +127,9 @@ class KnownKeys:
             self._read_whole()
         return moved.beside_after(read, self.stored, changes)
 
-    def _take(self, found: Iterable[Parked]) -> None:
+    def _keep(self, parked_keys: Iterable[Parked]) -> None:
         """Keep keys that were read, unless they are known."""
-        for parked in found:
+        for parked in parked_keys:
             # A key that the visit knows may have changed since, and must not be set back.
             if parked.id not in self.stored:
                 self._looked.add(digest_of_id(parked.id))
@@ -145,6 +145,6 @@ def _is_freed(read: Cursor, changes: Sequence[ParkedChange]) -> bool:
     return False
 
 
-def _missing(sought: list[bytes], found: list[Parked]) -> list[bytes]:
-    seen = {digest_of_id(parked.id) for parked in found}
-    return [one for one in sought if one not in seen]
+def _missing(sought: list[bytes], parked_keys: list[Parked]) -> list[bytes]:
+    read_digests = {digest_of_id(parked.id) for parked in parked_keys}
+    return [digest for digest in sought if digest not in read_digests]

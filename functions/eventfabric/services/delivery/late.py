@@ -29,7 +29,7 @@ class Lateness:
     """Finder of the events of a lane that come late, in one visit to it."""
 
     def __init__(self, context: VisitContext, key: LaneKey, *, deadline_ms: int) -> None:
-        self._in = context
+        self._context = context
         self._key = key
         self._deadline_ms = deadline_ms
         regions = context.subscription.regions
@@ -45,7 +45,7 @@ class Lateness:
         if stretch.replay:
             return True
         if not (self._origins and stretch.events and self._is_old(stretch.records[0].time)):
-            self._in.handed_out.pop(self._key, None)  # the lane has caught up: free the memory
+            self._context.handed_out.pop(self._key, None)  # the lane has caught up: free the memory
             self._looked_since = None
             return True
         starts = [record.sequence for record in stretch.records]
@@ -55,17 +55,17 @@ class Lateness:
         late = sum(event.late for event in stretch.events)
         if late:
             stretch.late = True
-            self._in.telemetry.add(Metric.EVENTS_LATE, late)
+            self._context.telemetry.add(Metric.EVENTS_LATE, late)
         return True
 
-    def mark_one(self, event: Event, time: HybridTime, *, replay: bool) -> bool:
+    def mark_parked(self, event: Event, time: HybridTime, *, replay: bool) -> bool:
         """Mark an event that was parked, appended at `time`. Return False as `mark` does."""
         return not self._origins or replay or not self._is_old(time) or self._mark(event, time)
 
     def _is_old(self, time: HybridTime) -> bool:
         """Tell if an event is so old that another Region may have gone on with its key meanwhile."""
         # So fresh events, which are nearly all, cost no read.
-        return self._in.clock.now_ms() - to_ms(time) > 1000 * limits.LATE_AFTER_SECONDS
+        return self._context.clock.now_ms() - to_ms(time) > 1000 * limits.LATE_AFTER_SECONDS
 
     def _mark(self, event: Event, time: HybridTime) -> bool:
         """Set `later` on an event if it is late. Return False if there is no time left to find out."""
@@ -73,52 +73,52 @@ class Lateness:
             if not self._look_since(time):
                 return False
             self._looked_since = time
-        later = self._in.handed_out[self._key].last.get(event.key)
+        later = self._context.handed_out[self._key].last.get(event.key)
         if later is not None and later.time > time:
             event.later = self._event(later, event.key)
         return True
 
     def _look_since(self, time: HybridTime) -> bool:
         """Look at everything that was handed out after a time. Return False if there is no time left for all of it."""
-        known = self._in.handed_out.get(self._key)
-        if known is None or time < known.since:
-            known = self._in.handed_out[self._key] = HandedOut(time)
+        handed_out = self._context.handed_out.get(self._key)
+        if handed_out is None or time < handed_out.since:
+            handed_out = self._context.handed_out[self._key] = HandedOut(time)
         return all(
-            self._look_at(Lane(origin, self._key.lane.generation, self._key.lane.index), known)
+            self._look_at(Lane(origin, self._key.lane.generation, self._key.lane.index), handed_out)
             for origin in self._origins
         )
 
-    def _look_at(self, lane: Lane, known: HandedOut) -> bool:
+    def _look_at(self, lane: Lane, handed_out: HandedOut) -> bool:
         """Look at one lane. If it cannot be read, go on without it."""
         try:
-            return self._look(lane, known)
+            return self._look(lane, handed_out)
         except (LogError, UndecodableItemError):
             # The other lane's fault must not hold up this one. It is reported where that lane is delivered.
-            self._in.telemetry.tell(
-                LogEvent.LATE_UNKNOWN, lane=str(lane), sequence=known.reached.get(lane, 0)
+            self._context.telemetry.tell(
+                LogEvent.LATE_UNKNOWN, lane=str(lane), sequence=handed_out.reached.get(lane, 0)
             )
             return True
 
-    def _look(self, lane: Lane, known: HandedOut) -> bool:
+    def _look(self, lane: Lane, handed_out: HandedOut) -> bool:
         """Look at what one lane handed out. Return False if there is no time left for all of it."""
-        log, end = self._in.log, self._end(lane)
+        log, end = self._context.log, self._end(lane)
         tail = log.tail(lane, before=end)  # items after `end` were not handed out, and may be anything
         # Most lanes end before that: one read of a header settles it.
-        if tail == EMPTY_TAIL or tail.time <= known.since:
+        if tail == EMPTY_TAIL or tail.time <= handed_out.since:
             return True
-        start = known.reached.get(lane)
+        start = handed_out.reached.get(lane)
         if start is None:
-            begins = locate(log, lane, AtTime(to_ms(known.since)), end=tail)
+            begins = locate(log, lane, AtTime(to_ms(handed_out.since)), end=tail)
             start = tail.sequence if begins is None else begins.base
         while start < end:
             records, more = self._page(lane, start, end)
             for record in records:
-                self._note(record, known, end)
+                self._note(record, handed_out, end)
             if not more:
                 return True
-            start = known.reached[lane] = records[-1].tail.sequence
-            if start < end and self._in.clock.now_ms() >= self._deadline_ms:
-                self._in.telemetry.tell(LogEvent.LATE_UNKNOWN, lane=str(lane), sequence=start)
+            start = handed_out.reached[lane] = records[-1].tail.sequence
+            if start < end and self._context.clock.now_ms() >= self._deadline_ms:
+                self._context.telemetry.tell(LogEvent.LATE_UNKNOWN, lane=str(lane), sequence=start)
                 return False
         return True
 
@@ -128,7 +128,7 @@ class Lateness:
         """Read a page of another Region's lane, without records that cannot be read: delivery there reports them."""
         while True:
             try:
-                page = self._in.log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX, before=end)
+                page = self._context.log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX, before=end)
             except UndecodableRecordError as error:
                 start = SequenceNumber(error.sequence + 1)
                 if start < end:
@@ -142,27 +142,27 @@ class Lateness:
         That is in this Region if every Region delivers for itself, else in the one that came furthest: perhaps a former
         owner that did not know yet of the handover.
         """
-        subscription = self._in.subscription
-        ledger = ledger_of(self._in.ledger, subscription, lane.origin)
+        subscription = self._context.subscription
+        ledger = ledger_of(self._context.ledger, subscription, lane.origin)
         state = ledger.state(LaneKey(self._key.stream, self._key.subscription, lane), glance=True)
         if subscription.definition.deliver == "everywhere":
             return state.cursor(ledger.region).sequence
         return max((cursor.sequence for cursor in state.cursors.values()), default=EMPTY_TAIL.sequence)
 
-    def _note(self, record: Record, known: HandedOut, end: SequenceNumber) -> None:
+    def _note(self, record: Record, handed_out: HandedOut, end: SequenceNumber) -> None:
         """Remember the last event of each key in a record."""
-        if record.time <= known.since:
+        if record.time <= handed_out.since:
             return
-        wants = self._in.filter.wants
+        wants = self._context.filter.wants
         try:
             events = unpack(record)
         except UndecodableRecordError:  # reported where that lane is delivered
             return
         for event in events:
             sequence = event.sequence or SequenceNumber(0)
-            before = known.last.get(event.key)
+            before = handed_out.last.get(event.key)
             if wants(event) and sequence < end and (before is None or before.time <= record.time):
-                known.last[event.key] = Later(
+                handed_out.last[event.key] = Later(
                     record.time, record.lane, record.sequence, sequence, event.id or "", event.type
                 )
 
@@ -171,8 +171,8 @@ class Lateness:
         record = self._record
         try:
             if record is None or (record.lane, record.sequence) != (later.lane, later.base):
-                found = self._in.log.read(later.lane, later.base, records_max=1).records
-                record = self._record = found[0] if found else None
+                records = self._context.log.read(later.lane, later.base, records_max=1).records
+                record = self._record = records[0] if records else None
             if record is not None and record.sequence == later.base:
                 return unpack_at(record, later.sequence)
         except UndecodableRecordError:

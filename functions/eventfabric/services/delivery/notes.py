@@ -31,16 +31,16 @@ def settle_notes(
     alone, decided, elsewhere = context.decides_alone, list[Decided](), set[BatchId]()
     for record in noted:
         assert record.note is not None, "only records with a note are settled"
-        of = replace(key, lane=record.note.lane)
-        state = context.ledger.state(of, glance=True)
+        first_key = replace(key, lane=record.note.lane)
+        state = context.ledger.state(first_key, glance=True)
         wins = record.batch_id in state.won_by(alone)
         # A decision stands, even if the first copy arrives later: the noted one may be handled by then.
         if not state.is_decided(record.batch_id, alone):
             wins = not _is_here(context, record.note, record)
             decision = Decision(context.region, record.batch_id, noted_wins=wins)
             # The decision must outlive both copies: the other one may still arrive.
-            kept_seconds = (context.subscription.retention_seconds or 0) + limits.DECISION_KEPT_SECONDS
-            decided.append(Decided(of, decision, context.clock.now_ms() // 1000 + kept_seconds))
+            keep_seconds = (context.subscription.retention_seconds or 0) + limits.DECISION_KEPT_SECONDS
+            decided.append(Decided(first_key, decision, context.clock.now_ms() // 1000 + keep_seconds))
         if not wins:
             elsewhere.add(record.batch_id)
     return decided, elsewhere
@@ -48,7 +48,7 @@ def settle_notes(
 
 def _is_here(context: VisitContext, note: Note, record: Record) -> bool:
     """Tell if this Region has the first copy: at the noted sequence or nowhere, since its put was tried at no other."""
-    found = context.log.read(
+    records = context.log.read(
         note.lane, note.sequence, records_max=1, before=SequenceNumber(note.sequence + 1)
     ).records
-    return bool(found) and found[0].sequence == note.sequence and found[0].is_copy_of(record)
+    return bool(records) and records[0].sequence == note.sequence and records[0].is_copy_of(record)

@@ -53,7 +53,7 @@ class Pages:
         memory_bytes: int,
     ) -> None:
         """`memory_bytes`: memory for the events of a page; one record more may be in memory."""
-        self._in = context
+        self._context = context
         self._visit = visit
         self._due_keys = DueKeys(context, visit)
         self._doorbell = doorbell
@@ -64,7 +64,7 @@ class Pages:
         """Deliver what is due and what is new, until the lane's log ends, or something ends the run before."""
         visit, due = self._visit, self._visit.due()
         if self._doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:
-            self._in.telemetry.add(Metric.DOORBELLS_DUPLICATE)
+            self._context.telemetry.add(Metric.DOORBELLS_DUPLICATE)
             return self._untried(LaneOutcome.DUPLICATE)
         ended = self._begin(due)
         if ended is not None:
@@ -82,11 +82,11 @@ class Pages:
         visit = self._visit
         # A careful run ends with its page, and rings anew. The new doorbell has a receive count of 1, so
         # the run for it is not careful.
-        if visit.careful or self._in.clock.now_ms() >= visit.deadline_ms:
+        if visit.careful or self._context.clock.now_ms() >= visit.deadline_ms:
             # The time is looked at here too, because pages without a wanted event make no attempt.
             return self._hand_back()
-        if not visit.probes and self._in.breaker.circuit().state is not CircuitState.CLOSED:
-            return wait_for_circuit(self._in.breaker, self._doorbell)
+        if not visit.probes and self._context.breaker.circuit().state is not CircuitState.CLOSED:
+            return wait_for_circuit(self._context.breaker, self._doorbell)
         return None
 
     def _begin(self, due: Sequence[Parked]) -> Ended | None:
@@ -124,12 +124,16 @@ class Pages:
         base = self._visit.cursor.base
         if self._ahead is not None and self._ahead.base == base:
             return self._ahead.page
-        return self._in.log.read(self._doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
+        return self._context.log.read(self._doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
 
     def _stretch(self, page: Page) -> Stretch:
         visit = self._visit
         return Stretch(
-            visit.cursor, page.records, self._in.filter, visit.stepped_over, memory_bytes=self._memory_bytes
+            visit.cursor,
+            page.records,
+            self._context.filter,
+            visit.stepped_over,
+            memory_bytes=self._memory_bytes,
         )
 
     def _hand_out(self, stretch: Stretch) -> Ended | None:
@@ -150,13 +154,13 @@ class Pages:
         """Decide how to go on after a stretch whose events are done."""
         visit = self._visit
         if stretch.hole or (not page.records and self._doorbell.tail > visit.cursor.sequence):
-            passed = pass_skipped(self._in, visit) or pass_expired(self._in, visit, page.records)
+            passed = pass_skipped(self._context, visit) or pass_expired(self._context, visit, page.records)
             if isinstance(passed, Passed):
                 return NextPage()
             if passed is not None:
                 return self._end(passed)
         if stretch.hole:
-            self._in.telemetry.add(Metric.LANES_WAITING)
+            self._context.telemetry.add(Metric.LANES_WAITING)
             return self._end(LaneOutcome.HOLE)
         if stretch.cut:
             return NextPage(ReadAhead(visit.cursor.base, page.behind(visit.cursor.base)))
@@ -170,7 +174,7 @@ class Pages:
             if ended is not None:
                 return self._result(ended)
             if visit.probes:
-                self._in.breaker.give_back_probe()
+                self._context.breaker.give_back_probe()
         return LaneResult(end) if isinstance(end, LaneOutcome) else self._result(end)
 
     def _result(self, ended: Ended) -> LaneResult | RaceLost:
@@ -179,19 +183,19 @@ class Pages:
             case RaceLost():
                 return ended
             case Stopped(cause):
-                self._in.telemetry.add(Metric.LANES_STOPPED)
+                self._context.telemetry.add(Metric.LANES_STOPPED)
                 return LaneResult(LaneOutcome.STOPPED, cause)
             case OutOfTime() | CarefulPartDone():
                 return self._hand_back()
             case CircuitOpen():
                 # Only now that all is committed: a timer that cannot be set must not undo what was handled.
-                self._in.breaker.ring_probe(self._doorbell.lane, failed=True)
+                self._context.breaker.ring_probe(self._doorbell.lane, failed=True)
                 return LaneResult(LaneOutcome.WAITING)
 
     def _untried(self, outcome: LaneOutcome) -> LaneResult:
         """Return the result of a visit in which there was nothing to try."""
         if self._visit.probes:
-            self._in.breaker.give_back_probe()
+            self._context.breaker.give_back_probe()
         return LaneResult(outcome)
 
     def _hand_back(self) -> LaneResult:
@@ -200,9 +204,9 @@ class Pages:
         This run did not fail, and there is nothing that it could not note.
         """
         # The queue would drop a ring that equals the last one, and a clock may stand still or jump back.
-        moment_ms = max(self._in.clock.now_ms(), next_count(self._doorbell.again))
+        moment_ms = max(self._context.clock.now_ms(), next_count(self._doorbell.again))
         again = replace(self._doorbell, again=moment_ms, ended=0, failing_ms=0)
-        if self._in.doorbells.ring(self._in.subscription.name, [again]):
+        if self._context.doorbells.ring(self._context.subscription.name, [again]):
             return LaneResult(LaneOutcome.STOPPED, None)
         return LaneResult(LaneOutcome.HANDED_BACK)
 

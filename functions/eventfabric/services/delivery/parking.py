@@ -26,7 +26,7 @@ class Parking:
     """The parked keys of a lane in one visit."""
 
     def __init__(self, context: VisitContext, key: LaneKey, state: LaneState) -> None:
-        self._in = context
+        self._context = context
         self._lane = key.lane
         self._known = KnownKeys(context, key, state)
         cursor = state.cursor(context.region)
@@ -137,17 +137,21 @@ class Parking:
     def committed(self, cursor: Cursor, changes: Sequence[ParkedChange]) -> None:
         """Take over what was committed with a cursor. Anything that it could not write yet stays a change."""
         self._stale = frozenset()
-        self.stands(cursor)
+        self.take_over_cursor(cursor)
         for change in changes:
-            self._stands(change)
+            self._take_over(change)
         known = self._known
         # Events that the cursor has not passed were held back from this commit.
-        left = {each for each in self._changed if known.now.get(each) != known.stored.get(each)}
+        remaining = {
+            parking_id
+            for parking_id in self._changed
+            if known.now.get(parking_id) != known.stored.get(parking_id)
+        }
         self._changed, self._size = set(), CommitSize()
-        for parking_id in left:
+        for parking_id in remaining:
             self._has_changed(known.now.get(parking_id) or known.stored[parking_id])
 
-    def stands(self, cursor: Cursor) -> None:
+    def take_over_cursor(self, cursor: Cursor) -> None:
         """Take over the cursor that stands beside the keys."""
         self._roster, self._known.version = cursor.roster, cursor.version
 
@@ -156,9 +160,9 @@ class Parking:
         parked = self._known.now.get(parking_id)
         return None if parked is None else parked.before(end) or self._known.stored.get(parking_id)
 
-    def _stands(self, change: ParkedChange) -> None:
+    def _take_over(self, change: ParkedChange) -> None:
         """Take over a change that is committed, and report it."""
-        before, after, telemetry = change.before, change.after, self._in.telemetry
+        before, after, telemetry = change.before, change.after, self._context.telemetry
         if after is None:
             del self._known.stored[before.id if before else ""]
             telemetry.add(Metric.KEYS_FREED)
@@ -178,7 +182,7 @@ class Parking:
     def _tell(self, event: LogEvent, parked: Parked | None) -> None:
         """Log what became of a key."""
         if parked is not None:
-            self._in.telemetry.tell(
+            self._context.telemetry.tell(
                 event,
                 lane=str(self._lane),
                 sequence=parked.first.sequence,

@@ -14,7 +14,7 @@ from eventfabric.telemetry import Metric
 
 
 def commit_patiently(
-    within: VisitContext,
+    context: VisitContext,
     key: LaneKey,
     read: Cursor,
     moved: Cursor,
@@ -30,12 +30,12 @@ def commit_patiently(
     there are any: what the fabric itself writes is never wrong.
     """
     # All tries carry one token, so that a try whose reply was lost is recognised.
-    token = within.policy.entropy.bytes(limits.COMMIT_TOKEN_BYTES)
+    token = context.policy.entropy.bytes(limits.COMMIT_TOKEN_BYTES)
     patience: Patience | None = None
     while True:
         failure: PortError | None = None
         try:
-            outcome = within.ledger.commit(
+            outcome = context.ledger.commit(
                 key, read, moved, parked=parked, writes=writes, decided=decided, token=token
             )
             if not (isinstance(outcome, WriteRefused) and outcome.is_busy):
@@ -46,7 +46,7 @@ def commit_patiently(
                     raise
                 return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
             failure = error
-        patience = patience or within.patience(deadline_ms)
+        patience = patience or context.patience(deadline_ms)
         if not patience.wait():
             if failure is not None:
                 raise failure
@@ -54,7 +54,7 @@ def commit_patiently(
 
 
 def ring_later_patiently(
-    within: VisitContext, doorbell: Doorbell, delay_seconds: float, *, deadline_ms: int
+    context: VisitContext, doorbell: Doorbell, delay_seconds: float, *, deadline_ms: int
 ) -> None:
     """Have a lane rung when a key of it is due. If no timer can be set for a while, go on without.
 
@@ -62,8 +62,8 @@ def ring_later_patiently(
     more to hold the lane up for a timer, or to give up the commit that it is for.
     """
     patience: Patience | None = None
-    while not within.doorbells.ring_later(within.subscription.name, doorbell, delay_seconds):
-        patience = patience or within.patience(deadline_ms)
+    while not context.doorbells.ring_later(context.subscription.name, doorbell, delay_seconds):
+        patience = patience or context.patience(deadline_ms)
         if not patience.wait():
-            within.telemetry.add(Metric.DOORBELLS_FAILED, of=str(doorbell.stream))
+            context.telemetry.add(Metric.DOORBELLS_FAILED, of=str(doorbell.stream))
             return

@@ -62,8 +62,8 @@ def _name(kind: type) -> str:
 def _asked(ask: Callable[[], str], characters_max: int) -> str:
     """Return the beginning of an answer, or its end if the bound is negative. An error of the answer's is caught."""
     try:
-        said = ask()
+        answer = ask()
         part = slice(characters_max, None) if characters_max < 0 else slice(characters_max)
-        return storable(str.__getitem__(said, part))
+        return storable(str.__getitem__(answer, part))
     except BaseException:  # what answers is the exception's own code, which may raise SystemExit as well
         return _UNREADABLE

@@ -36,7 +36,7 @@ class Refill:
         deadline_ms: int,
     ) -> None:
         """`stepped_over`: noted batches that are delivered elsewhere."""
-        self._in = context
+        self._context = context
         self._lane = lane
         self._waiting = waiting
         self._stepped_over = stepped_over
@@ -75,26 +75,26 @@ class Refill:
     @property
     def _is_spent(self) -> bool:
         """Tell if this visit may read no more."""
-        return self._records_left <= 0 or self._in.clock.now_ms() >= self._deadline_ms
+        return self._records_left <= 0 or self._context.clock.now_ms() >= self._deadline_ms
 
     def _read(self, cursor: Cursor, end: SequenceNumber, settle: Settle) -> Stretch | RaceLost:
         """Read the next stretch of the log."""
         most = min(self._records_left, limits.PAGE_RECORDS_MAX)
-        records = self._in.log.read(self._lane, cursor.base, records_max=most, before=end).records
+        records = self._context.log.read(self._lane, cursor.base, records_max=most, before=end).records
         # A read without records counts too, so that the reads of a visit are bounded.
         self._records_left -= max(1, len(records))
-        stretch = Stretch(cursor, records, self._in.filter, self._stepped_over)
+        stretch = Stretch(cursor, records, self._context.filter, self._stepped_over)
         if not stretch.noted:
             return stretch
         # The cursor has passed these batches, so each was decided about. Read which way.
-        return settle(stretch.noted) or Stretch(cursor, records, self._in.filter, self._stepped_over)
+        return settle(stretch.noted) or Stretch(cursor, records, self._context.filter, self._stepped_over)
 
     def _places(self, stretch: Stretch, rest: Rest, key: str, end: SequenceNumber) -> list[Place]:
         """Return the places of the key's events in a stretch."""
         return [
-            replace(stretch.place(at), replay=rest.is_replay(stretch.sequences[at]))
-            for at, event in enumerate(stretch.events)
-            if event.key == key and stretch.sequences[at] < end
+            replace(stretch.place(index), replay=rest.is_replay(stretch.sequences[index]))
+            for index, event in enumerate(stretch.events)
+            if event.key == key and stretch.sequences[index] < end
         ]
 
     def _missing(self, parked: Parked, rest: Rest, cursor: Cursor, end: SequenceNumber) -> Parked | Absent:
@@ -102,9 +102,11 @@ class Refill:
         absent = self._waiting.absent(cursor.base)
         if absent is not Absent.EXPIRED:
             return Absent.NOT_HERE
-        following = self._in.log.read(self._lane, cursor.base, records_max=1, before=end).records
-        left = rest.beginning_at(following[0].sequence, following[0].sequence) if following else None
-        return replace(parked, waiting=(rest.beginning_at(cursor.base, cursor.sequence).place,), rest=left)
+        following = self._context.log.read(self._lane, cursor.base, records_max=1, before=end).records
+        remaining = rest.beginning_at(following[0].sequence, following[0].sequence) if following else None
+        return replace(
+            parked, waiting=(rest.beginning_at(cursor.base, cursor.sequence).place,), rest=remaining
+        )
 
 
 def _rest_of(parked: Parked) -> Rest:

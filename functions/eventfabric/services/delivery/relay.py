@@ -29,8 +29,8 @@ def relay(
     A replica may receive a record after those that continue it. By then the doorbell for the highest tail may have been
     rung and answered in vain. `again` tells the new doorbell from it, by the tails for which it stands.
     """
-    seen = list(appended)
-    bells = _bells(seen, stream, region)
+    changes = list(appended)
+    bells = _bells(changes, stream, region)
     failed: set[Lane] = set()
     for subscription in stream.subscriptions:
         # Also for records without a wanted event: a cursor that stays behind them looks like one
@@ -40,19 +40,19 @@ def relay(
         failed.update(bell.lane for bell in refused)
         telemetry.add(Metric.DOORBELLS_RUNG, len(owned) - len(refused), of=stream.name)
         telemetry.add(Metric.DOORBELLS_FAILED, len(refused), of=stream.name)
-    return next((change.position for change in seen if change.lane in failed), None)
+    return next((change.position for change in changes if change.lane in failed), None)
 
 
-def _bells(seen: Iterable[RecordNews], stream: StreamTopology, region: Region) -> list[Doorbell]:
+def _bells(changes: Iterable[RecordNews], stream: StreamTopology, region: Region) -> list[Doorbell]:
     """Make a doorbell for each lane."""
     # DynamoDB orders a stream for each item only, so nothing but the highest tail of a lane counts.
     tails = defaultdict[Lane, set[SequenceNumber]](set)
-    for change in seen:
+    for change in changes:
         tails[change.lane].add(change.tail)
     name = StreamName(stream.name)
     return [
-        Doorbell(name, lane, max(of_lane), again=0 if lane.origin == region else _again(of_lane))
-        for lane, of_lane in tails.items()
+        Doorbell(name, lane, max(lane_tails), again=0 if lane.origin == region else _again(lane_tails))
+        for lane, lane_tails in tails.items()
     ]
 
 

@@ -19,7 +19,7 @@ from eventfabric import limits
 from eventfabric.errors import LateEventError, ParkedFullError
 from eventfabric.model.commit import RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.model.event import Event
-from eventfabric.services.delivery.ahead import Tried
+from eventfabric.services.delivery.ahead import AttemptOutcome
 from eventfabric.services.delivery.endings import (
     CarefulPartDone,
     CircuitOpen,
@@ -65,7 +65,7 @@ class Run:
         self._group: list[_Entry] = []
         self._keys: set[str] = set()
         self._writes_size = CommitSize()
-        self._ahead: dict[int, Tried] = {}
+        self._ahead: dict[int, AttemptOutcome] = {}
         self._circuit_opened = False
 
     def run(self) -> Ended | None:
@@ -146,7 +146,7 @@ class Run:
         self._keys |= keys
         return self._flush(after) if self._visit.careful or self._visit.probes else None
 
-    def _tried(self, index: int, batch: Sequence[Event]) -> Tried:
+    def _tried(self, index: int, batch: Sequence[Event]) -> AttemptOutcome:
         """Return the outcome of the batch's attempt, which may have been made ahead of its turn."""
         if not self._ahead:
             self._ahead = self._visit.attempt_ahead(self._stretch, self._next_ahead(index))
@@ -203,9 +203,9 @@ class Run:
         self._index, self._single_until = start, end
         return Rewound()
 
-    def _has_room(self, more: CommitSize) -> bool:
+    def _has_room(self, size: CommitSize) -> bool:
         """Tell if the commit that is being prepared has room for so much more."""
-        return (self._writes_size + self._visit.parking.size + more).fits
+        return (self._writes_size + self._visit.parking.size + size).fits
 
     def _write_down(self, index: int, event: Event) -> Ended | None:
         """Note that the event is about to be attempted. If it crashed too often, set it aside and end the run."""
@@ -215,8 +215,8 @@ class Run:
             self._visit.crashed(event, place, crashes)
             return self._flush_and_end(self._index, CarefulPartDone())
         # Before the attempt: a process that dies in it leaves nothing else that tells which event to blame.
-        here = self._stretch.cursor_at(place.sequence)
-        lost = self._visit.commit(replace(here, attempting=True, crashes=crashes))
+        noted_cursor = self._stretch.cursor_at(place.sequence)
+        lost = self._visit.commit(replace(noted_cursor, attempting=True, crashes=crashes))
         return None if lost is None else only_race(lost)
 
     def _flush_and_end(self, index: int, end: Ended) -> Ended:

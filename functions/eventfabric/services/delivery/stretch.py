@@ -34,7 +34,7 @@ class Stretch:
         self,
         cursor: Cursor,
         records: Sequence[Record],
-        filter: SubscriptionFilter,
+        subscription_filter: SubscriptionFilter,
         stepped_over: Collection[BatchId] = (),
         *,
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
@@ -60,7 +60,7 @@ class Stretch:
         self.cut = False
         self._memory_left = memory_bytes
         try:
-            self._cover(records, filter, stepped_over)
+            self._cover(records, subscription_filter, stepped_over)
         except LogError as error:
             self.stop = error
         if self.end > self._until:
@@ -71,7 +71,10 @@ class Stretch:
         )
 
     def _cover(
-        self, records: Sequence[Record], filter: SubscriptionFilter, stepped_over: Collection[BatchId]
+        self,
+        records: Sequence[Record],
+        subscription_filter: SubscriptionFilter,
+        stepped_over: Collection[BatchId],
     ) -> None:
         """Take in records for as long as each continues the one before it, and there is room. LogError."""
         cursor = self.start
@@ -90,12 +93,12 @@ class Stretch:
                 )
                 break
             # A record without a wanted event is verified, but need not be unpacked.
-            if filter.may_want(record):
+            if subscription_filter.may_want(record):
                 if self._memory_left <= 0 or (record.note is not None and not self._add_noted(record)):
                     self.cut = True
                     break
                 if record.batch_id not in stepped_over:
-                    self._take(record, filter)
+                    self._take(record, subscription_filter)
             self.records.append(record)
             expected, chain = record.tail.sequence, record.chain
             self.end = max(expected, cursor.sequence)
@@ -108,19 +111,19 @@ class Stretch:
         self.noted.append(record)
         return True
 
-    def _take(self, record: Record, filter: SubscriptionFilter) -> None:
+    def _take(self, record: Record, subscription_filter: SubscriptionFilter) -> None:
         """Add the wanted events of a record, without those before the start or after the end of a replay."""
         events, memory_bytes = unpack_measured(record)
         base = record.sequence
         skipped = max(0, self.start.sequence - base)
         end = min(len(events), self._until - base)
-        if filter.wants_all and not skipped and end == len(events):
+        if subscription_filter.wants_all and not skipped and end == len(events):
             self.events += events
             self.sequences += sequences_from(base, len(events))
             self.keys += [event.key for event in events]
             self._memory_left -= memory_bytes
             return
-        wanted = filter.wanted(events, skipped, end)
+        wanted = subscription_filter.wanted(events, skipped, end)
         taken = [events[index] for index in wanted]
         self.events += taken
         self.sequences += [SequenceNumber(base + index) for index in wanted]

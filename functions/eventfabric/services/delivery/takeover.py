@@ -40,22 +40,22 @@ def take_over(
     own, stored = state.cursor(region), dict(state.parked.get(region, {}))
     if own.epoch >= epoch:
         return True  # another process was faster
-    found = inherited(key, state, subscription, region=region, log=log, now_ms=now_ms)
-    if found is None:
+    inheritance = inherited(key, state, subscription, region=region, log=log, now_ms=now_ms)
+    if inheritance is None:
         return False
-    cursor, parked = found.cursor, found.parked
+    cursor, parked = inheritance.cursor, inheritance.parked
     # Keys that an interrupted takeover has copied already are not written again.
     changes = [
-        ParkedChange(stored.get(each), parked.get(each))
-        for each in sorted(stored.keys() | parked.keys())
-        if not _is_copied(stored.get(each), parked.get(each))
+        ParkedChange(stored.get(parking_id), parked.get(parking_id))
+        for parking_id in sorted(stored.keys() | parked.keys())
+        if not _is_copied(stored.get(parking_id), parked.get(parking_id))
     ]
     # A lane may have more keys than one transaction takes. The last commit alone raises the epoch.
     parts = list(in_commits(changes)) or [[]]
-    for number, some in enumerate(parts, start=1):
-        to = replace(cursor, version=own.version, epoch=epoch) if number == len(parts) else own
-        outcome = ledger.commit(key, own, to.beside_after(own, stored, some), parked=some)
-        stored = after_changes(stored, some)
+    for number, part in enumerate(parts, start=1):
+        moved = replace(cursor, version=own.version, epoch=epoch) if number == len(parts) else own
+        outcome = ledger.commit(key, own, moved.beside_after(own, stored, part), parked=part)
+        stored = after_changes(stored, part)
         # Another process was faster. The caller sees that when it reads the state again.
         if not isinstance(outcome, Committed):
             return True
@@ -125,8 +125,8 @@ def parked_for(
     """Return the parked keys with which a Region goes on, even before it takes the lane over. Nothing is written."""
     if is_taken_over(state, region, owner):
         return state.parked.get(region, {})
-    found = inherited(key, state, subscription, region=region, log=log, now_ms=now_ms)
-    return found.parked if found is not None else {}
+    inheritance = inherited(key, state, subscription, region=region, log=log, now_ms=now_ms)
+    return inheritance.parked if inheritance is not None else {}
 
 
 def _is_copied(own: Parked | None, theirs: Parked | None) -> bool:

@@ -12,7 +12,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Parked, ParkedState, Place, key_parking_id
 from eventfabric.model.roster import digest_of_id
-from eventfabric.services.delivery.ahead import Tried, attempt_ahead
+from eventfabric.services.delivery.ahead import AttemptOutcome, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Ended, OutOfTime
@@ -115,34 +115,39 @@ class Visit(VisitedLane):
         probes might go to one poison key.
         """
         now_ms = self._soon_ms
-        found = [
+        due_keys = [
             parked
             for parked in self.parking.keys
             if parked.is_due(2**62 if self.probes or parked.attempting else now_ms)
         ]
         # A key that was being attempted when a process died comes first. No other crash may be blamed on it.
-        found.sort(key=lambda parked: (parked.failure.last_ms if self.probes else 0, parked.first.sequence))
-        return sorted(found, key=lambda parked: not parked.attempting)
+        due_keys.sort(
+            key=lambda parked: (parked.failure.last_ms if self.probes else 0, parked.first.sequence)
+        )
+        return sorted(due_keys, key=lambda parked: not parked.attempting)
 
     @property
     def _soon_ms(self) -> int:
         """Time until which keys count as due, since timers may come a little early; in milliseconds since 1970."""
-        return self._in.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
+        return self._context.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
 
     def look_ahead(self, stretch: Stretch) -> None:
         """Read, in one go, the parked keys that the events of a stretch may belong to."""
         if self.cursor.roster.count:
-            ids = {self._in.policy.parking_id(key, stretch.place(at)) for at, key in enumerate(stretch.keys)}
-            self.parking.look(digest_of_id(one) for one in sorted(ids))
+            parking_ids = {
+                self._context.policy.parking_id(key, stretch.place(index))
+                for index, key in enumerate(stretch.keys)
+            }
+            self.parking.look(digest_of_id(parking_id) for parking_id in sorted(parking_ids))
 
     def dropped(self, events: int) -> None:
         """Count events that were committed and are not attempted (again)."""
-        self._in.telemetry.add(Metric.EVENTS_DROPPED, events)
+        self._context.telemetry.add(Metric.EVENTS_DROPPED, events)
 
     @property
     def attempts_that_fit(self) -> int:
         """Number of attempts that surely fit into the time left to the invocation."""
-        return self._in.pace.room_for(self.deadline_ms)
+        return self._context.pace.room_for(self.deadline_ms)
 
     def attempt(
         self,
@@ -159,9 +164,9 @@ class Visit(VisitedLane):
         """
         # Several tries in a row are for a fresh event. One that was parked has
         # had its pause, and a probe is to cost a system that ails one call.
-        most = tries or (1 if self.probes or attempts else self._in.policy.tries_at_once)
+        most = tries or (1 if self.probes or attempts else self._context.policy.tries_at_once)
         return attempt(
-            self._in,
+            self._context,
             events,
             again=again,
             most=most,
@@ -173,37 +178,51 @@ class Visit(VisitedLane):
 
     def attempt_ahead(
         self, stretch: Stretch, indices: Iterable[int], *, tries: int | None = None, on_failure: bool = False
-    ) -> dict[int, Tried]:
+    ) -> dict[int, AttemptOutcome]:
         """Attempt events of different keys at the same time. Return the outcomes; none if events must go one by one."""
         # Side by side, nobody could tell whose crash it was, and a probe
         # would be several. A late event may go to a function of its own.
         if self.concurrency == 1 or self.batch_events_max > 1 or self.careful or self.probes or stretch.late:
             return {}
         return attempt_ahead(
-            {at: self._in.policy.parking_id(stretch.keys[at], stretch.place(at)) for at in indices},
-            lambda at: self.attempt(
-                [stretch.events[at]], again=partial(stretch.again, at), tries=tries, replay=stretch.replay
+            {
+                index: self._context.policy.parking_id(stretch.keys[index], stretch.place(index))
+                for index in indices
+            },
+            lambda index: self.attempt(
+                [stretch.events[index]],
+                again=partial(stretch.again, index),
+                tries=tries,
+                replay=stretch.replay,
             ),
-            self._in.side_by_side,
+            self._context.side_by_side,
             on_failure=on_failure,
         )
 
     def park(
-        self, event: Event, place: Place, failed: Failed, *, of: Parked | None = None, handled_beside: int = 0
+        self,
+        event: Event,
+        place: Place,
+        failed: Failed,
+        *,
+        already_parked: Parked | None = None,
+        handled_beside: int = 0,
     ) -> bool:
         """Set the event's key aside, or keep it parked. Tell if the lane is to wait, because its circuit is open.
 
         `handled_beside`: number of events that were handled and are not committed yet. ParkedFullError.
         """
-        within, now_ms = self._in, self._in.clock.now_ms()
-        before = self.parking.get(of.id if of else within.policy.parking_id(event.key, place))
+        context, now_ms = self._context, self._context.clock.now_ms()
+        before = self.parking.get(
+            already_parked.id if already_parked else context.policy.parking_id(event.key, place)
+        )
         count = self.parking.count
         # The cursor names every key, and a new owner copies each of them: so
         # their number has a bound, and a lane beyond it waits for a person.
         if before is None and count >= limits.PARKED_KEYS_MAX:
             raise ParkedFullError(f"lane {self.key.lane} has parked {count} keys")
-        excused = before is not None and within.breaker.circuit().excuses(before.failure.last_ms)
-        parked = within.policy.park(event, place, failed, before, now_ms=now_ms, excused=excused)
+        excused = before is not None and context.breaker.circuit().excuses(before.failure.last_ms)
+        parked = context.policy.park(event, place, failed, before, now_ms=now_ms, excused=excused)
         if parked.state is ParkedState.RETRYING:
             if self.probes:
                 # An outage is to blame, as far as is known. Parked, so that the next probe tries another key.
@@ -215,7 +234,7 @@ class Visit(VisitedLane):
 
     def _judged(self, parked: Parked, newly: bool, handled_beside: int) -> Parked:
         """Return the key dead if its attempts are used up, unless that looks like an outage. May open the circuit."""
-        policy, breaker = self._in.policy, self._in.breaker
+        policy, breaker = self._context.policy, self._context.breaker
         if not policy.is_used_up(parked):
             # A key that fails again is already among those that retry.
             parked_keys = self.parking.retrying + 1 if newly else 0
@@ -241,8 +260,8 @@ class Visit(VisitedLane):
 
     def tell_crash(self, sequence: SequenceNumber, crashes: int) -> None:
         """Count and log an attempt that was begun and never heard of again."""
-        self._in.telemetry.add(Metric.EVENTS_CRASHED)
-        self._in.telemetry.tell(
+        self._context.telemetry.add(Metric.EVENTS_CRASHED)
+        self._context.telemetry.tell(
             LogEvent.EVENT_CRASHED, lane=str(self.key.lane), sequence=sequence, crashes=crashes
         )
 
@@ -250,31 +269,31 @@ class Visit(VisitedLane):
         """Count events that were handled and are committed. The oldest was appended at `oldest_ms`."""
         if not events:
             return
-        within = self._in
-        within.telemetry.add(Metric.EVENTS_HANDLED, events)
+        context = self._context
+        context.telemetry.add(Metric.EVENTS_HANDLED, events)
         if oldest_ms is not None:
-            within.tell_latency(oldest_ms)
+            context.tell_latency(oldest_ms)
         if not self._opened:
-            within.breaker.handled(events)
+            context.breaker.handled(events)
             self.probes = False
 
     @property
     def batch_events_max(self) -> int:
         """Number of events that the handler takes at once."""
-        return self._in.handler.batch_events_max
+        return self._context.handler.batch_events_max
 
     def parked_with(self, key: str, place: Place) -> Parked | None:
         """Return the parked key in which an event has to wait."""
         parking = self.parking
-        found = parking.get(self._in.policy.parking_id(key, place))
-        if found is None and not self._in.policy.keeps_order:
+        parked = parking.get(self._context.policy.parking_id(key, place))
+        if parked is None and not self._context.policy.keeps_order:
             # If the key was parked while order was kept, its events in the log up to the cursor wait there.
             by_key = parking.get(key_parking_id(key))
             return by_key if by_key is not None and by_key.rest is not None else None
-        if found is None and not parking.is_empty:
+        if parked is None and not parking.is_empty:
             alone = parking.alone(key)
             return alone[-1] if alone else None
-        return found
+        return parked
 
     def crashes_at(self, sequence: SequenceNumber) -> int:
         """Return how often an attempt of that event alone was begun and never heard of again."""
@@ -282,7 +301,7 @@ class Visit(VisitedLane):
 
     def crashed(self, event: Event, place: Place, crashes: int) -> None:
         """Set the event aside, dead, because it crashed too often to be attempted again."""
-        parking_id = self._in.policy.parking_id(event.key, place)
+        parking_id = self._context.policy.parking_id(event.key, place)
         self.bury(event.key, parking_id, place, kind=CRASHED, event=event, crashes=crashes)
 
     def bury(
@@ -297,9 +316,9 @@ class Visit(VisitedLane):
         crashes: int = 0,
     ) -> None:
         """Leave a key dead, without a further attempt of its event."""
-        now_ms = self._in.clock.now_ms()
+        now_ms = self._context.clock.now_ms()
         self.parking.set(
-            self._in.policy.without_attempt(
+            self._context.policy.without_attempt(
                 key, parking_id, place, before, event=event, kind=kind, crashes=crashes, now_ms=now_ms
             )
         )

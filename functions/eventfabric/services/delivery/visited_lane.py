@@ -23,7 +23,7 @@ class VisitedLane:
     """A lane's state. `cursor` and `parking` are as they were read, or as the last commit left them."""
 
     def __init__(self, context: VisitContext, key: LaneKey, state: LaneState, *, deadline_ms: int) -> None:
-        self._in = context
+        self._context = context
         self.key = key
         self.deadline_ms = deadline_ms
         self.cursor = state.cursor(context.region)
@@ -46,7 +46,7 @@ class VisitedLane:
             return None
         self._ring_timers(changes)
         outcome = commit_patiently(
-            self._in,
+            self._context,
             self.key,
             self.cursor,
             moved,
@@ -65,13 +65,13 @@ class VisitedLane:
 
     def settle(self, noted: Sequence[Record]) -> RaceLost | None:
         """Decide about noted batches, and commit that before any of their events is handed out. The cursor stays."""
-        decided, elsewhere = settle_notes(self._in, self.key, noted)
+        decided, elsewhere = settle_notes(self._context, self.key, noted)
         outcome = self.commit(self.cursor, decided=decided) if decided else None
         if outcome is not None:
             return only_race(outcome)
         self.stepped_over |= elsewhere
         if decided:
-            self._in.telemetry.add(Metric.COPIES_SETTLED, len(decided))
+            self._context.telemetry.add(Metric.COPIES_SETTLED, len(decided))
         return None
 
     def save(self) -> RaceLost | None:
@@ -96,11 +96,11 @@ class VisitedLane:
         DynamoDB's refusal of a whole transaction names no write: the table that is denied or missing may be the
         fabric's own.
         """
-        outcome = self._in.ledger.commit(self.key, self.cursor, self.cursor)
+        outcome = self._context.ledger.commit(self.key, self.cursor, self.cursor)
         if not isinstance(outcome, Committed):
             return only_race(outcome)
         self.cursor = outcome.cursor
-        self.parking.stands(outcome.cursor)
+        self.parking.take_over_cursor(outcome.cursor)
         return None
 
     def _ring_timers(self, changes: Sequence[ParkedChange]) -> None:
@@ -113,5 +113,5 @@ class VisitedLane:
             if change.before is not None and change.before.due_ms == after.due_ms:
                 continue
             bell = Doorbell(self.key.stream, self.key.lane, SequenceNumber(0), again=after.due_ms)
-            delay_seconds = max(0, ceil((after.due_ms - self._in.clock.now_ms()) / 1000))
-            ring_later_patiently(self._in, bell, delay_seconds, deadline_ms=self.deadline_ms)
+            delay_seconds = max(0, ceil((after.due_ms - self._context.clock.now_ms()) / 1000))
+            ring_later_patiently(self._context, bell, delay_seconds, deadline_ms=self.deadline_ms)

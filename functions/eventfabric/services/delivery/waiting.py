@@ -25,7 +25,7 @@ class WaitingEvents:
     """The waiting events of one lane, for one visit. Keeps the record that was read last."""
 
     def __init__(self, context: VisitContext, lane: Lane, lateness: Lateness) -> None:
-        self._in = context
+        self._context = context
         self._lane = lane
         self._lateness = lateness
         self._record: Record | None = None
@@ -47,38 +47,40 @@ class WaitingEvents:
             # A replacement needs no record, although only the record would tell if the event comes late.
             return record if replacement is None else replacement
         event = unpack_at(record, place.sequence) if replacement is None else replacement
-        if not self._lateness.mark_one(event, record.time, replay=place.replay):
+        if not self._lateness.mark_parked(event, record.time, replay=place.replay):
             return Absent.NOT_LOOKED_AT
         return event
 
     def _record_of(self, place: Place) -> Record | Absent:
         """Return the record that holds an event. The last one is kept, because many events may wait in one record."""
         if self._record is None or self._record.sequence != place.base:
-            found = self._read(place.base)
-            if isinstance(found, Absent):
-                return found
-            self._record = found
+            record = self._read(place.base)
+            if isinstance(record, Absent):
+                return record
+            self._record = record
         return self._record
 
     def absent(self, base: SequenceNumber) -> Absent | None:
         """Return why the record that begins there cannot be read. None if it can."""
-        found = self._read(base)
-        return found if isinstance(found, Absent) else None
+        record = self._read(base)
+        return record if isinstance(record, Absent) else None
 
     def _read(self, base: SequenceNumber) -> Record | Absent:
         """Read the record that begins at a sequence, or find out why it is not there."""
-        within, lane = self._in, self._lane
-        page = within.log.read(lane, base, records_max=1)
-        found = page.records[0] if page.records else None
-        if found is not None and found.sequence == base and not found.is_skip:
-            return found
-        if lane.origin == within.region:
+        context, lane = self._context, self._lane
+        page = context.log.read(lane, base, records_max=1)
+        record = page.records[0] if page.records else None
+        if record is not None and record.sequence == base and not record.is_skip:
+            return record
+        if lane.origin == context.region:
             return Absent.EXPIRED
-        if skip_over(within.log, lane, SequenceNumber(base + 1)) is not None:
+        if skip_over(context.log, lane, SequenceNumber(base + 1)) is not None:
             return Absent.EXPIRED
         # Parked keys replicate in no order with the log: after a takeover, the record may come after them.
-        retention_seconds = within.subscription.retention_seconds
-        kept = kept_in(lane, within.region, retention_seconds=retention_seconds, now_ms=within.clock.now_ms())
-        if kept is None or found is None or not has_expired(within.log, lane, base, found, kept):
+        retention_seconds = context.subscription.retention_seconds
+        kept_part = kept_in(
+            lane, context.region, retention_seconds=retention_seconds, now_ms=context.clock.now_ms()
+        )
+        if kept_part is None or record is None or not has_expired(context.log, lane, base, record, kept_part):
             return Absent.NOT_HERE
         return Absent.EXPIRED

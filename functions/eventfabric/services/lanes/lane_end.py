@@ -234,10 +234,10 @@ def _is_cut_off(log: Log, record: Record, now_ms: int) -> bool:
         place = page.place or log.place(record.lane) or EMPTY_TAIL
         return record.sequence - place.sequence > limits.FAR_EVENTS
     return any(
-        not _continues(record, one, now_ms)
-        and one.expires_at is not None
-        and not may_have_expired(one, now_ms)
-        for one in page.records
+        not _continues(record, earlier, now_ms)
+        and earlier.expires_at is not None
+        and not may_have_expired(earlier, now_ms)
+        for earlier in page.records
     )
 
 
@@ -259,8 +259,8 @@ def _is_last(page: Recent) -> bool:
 
 def _first_of(page: Recent, oldest: Record | None) -> SequenceNumber:
     """Return the first sequence that was seen, before which the next page ends."""
-    seen = [*page.unreadable, *(record.sequence for record in page.records)]
-    return min(seen if oldest is None else [*seen, oldest.sequence])
+    sequences = [*page.unreadable, *(record.sequence for record in page.records)]
+    return min(sequences if oldest is None else [*sequences, oldest.sequence])
 
 
 def _oldest(oldest: Record | None, beyond: list[SequenceNumber], place: Tail | None) -> LaneEnd:

@@ -39,7 +39,9 @@ def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms
     return KeptPart(now_ms - 1000 * retention_seconds, settled_ms, now_ms)
 
 
-def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: KeptPart | None = None) -> Cursor | None:
+def locate(
+    log: Log, lane: Lane, start: Start, *, end: Tail, kept_part: KeptPart | None = None
+) -> Cursor | None:
     """Return a fresh cursor at `start`, or at `end`, whichever comes first.
 
     It never stands at a record that may be gone at any moment. None if a record is missing there, and nothing tells if
@@ -51,40 +53,42 @@ def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: KeptPart | No
         lane: the lane to search.
         start: a sequence or a time.
         end: the tail of all that is looked at.
-        kept: the part of the lane that is kept; None: everything.
+        kept_part: the part of the lane that is kept; None: everything.
     """
     if isinstance(start, AtTime):
-        return _at_time(log, lane, max(start.ms, kept.from_ms) if kept else start.ms, end, kept)
-    if kept is not None:
-        oldest = _at_time(log, lane, kept.from_ms, end, kept)
+        return _at_time(
+            log, lane, max(start.ms, kept_part.from_ms) if kept_part else start.ms, end, kept_part
+        )
+    if kept_part is not None:
+        oldest = _at_time(log, lane, kept_part.from_ms, end, kept_part)
         if oldest is None or start.sequence <= oldest.sequence:
             return oldest
     return _at_sequence(log, lane, start.sequence, end)
 
 
-def has_expired(log: Log, lane: Lane, base: SequenceNumber, following: Record, kept: KeptPart) -> bool:
+def has_expired(log: Log, lane: Lane, base: SequenceNumber, following: Record, kept_part: KeptPart) -> bool:
     """Tell if the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
 
     They were appended between the record before them and the following one. If the record before is gone too, nothing
     shows that they are younger than the retention. One read, and more if the following record is far away: an item
     beyond the lane's end has no expired records before it, because no records ever led up to it.
     """
-    if to_ms(following.time) > kept.settled_ms:
+    if to_ms(following.time) > kept_part.settled_ms:
         return False
     if following.sequence - base > limits.FAR_EVENTS:
-        end = lane_end(log, lane, now_ms=kept.now_ms)
+        end = lane_end(log, lane, now_ms=kept_part.now_ms)
         if following.sequence in end.beyond:
             return False
     # A record that is still kept proves that those after it are younger, and so cannot have expired.
     before = log.tail(lane, before=base)
-    return not before.sequence or to_ms(before.time) < kept.from_ms
+    return not before.sequence or to_ms(before.time) < kept_part.from_ms
 
 
 def skip_over(log: Log, lane: Lane, sequence: SequenceNumber) -> Record | None:
     """Return the skip that covers a sequence and begins before it; None if there is none. One read."""
-    for found in log.recent(lane, records_max=1, before=sequence).records:
-        if found.is_skip and found.tail.sequence > sequence:
-            return found
+    for record in log.recent(lane, records_max=1, before=sequence).records:
+        if record.is_skip and record.tail.sequence > sequence:
+            return record
     return None
 
 
@@ -113,7 +117,7 @@ def _at_sequence(log: Log, lane: Lane, sequence: SequenceNumber, end: Tail) -> C
     return Cursor(sequence, base, before.chain) if before.sequence == base else _at_end(before)
 
 
-def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: KeptPart | None) -> Cursor | None:
+def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept_part: KeptPart | None) -> Cursor | None:
     if to_ms(end.time) < ms:
         return _at_end(end)
     base = _first(log, lane, 0, end.sequence, lambda tail: to_ms(tail.time) >= ms)
@@ -121,13 +125,13 @@ def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: KeptPart | None) ->
     if before.sequence and to_ms(before.time) >= ms:
         # A replica shows records in any order: an earlier one arrived during the search. Begin there, or
         # before.
-        return _at_time(log, lane, ms, before, kept)
-    if before.sequence == base or kept is None:
+        return _at_time(log, lane, ms, before, kept_part)
+    if before.sequence == base or kept_part is None:
         return _at_end(before)
-    if before.sequence and to_ms(before.time) >= kept.from_ms:
+    if before.sequence and to_ms(before.time) >= kept_part.from_ms:
         return _at_end(before)  # the missing records after it are younger than the retention: late, or lost
     first = log.tail(lane, before=SequenceNumber(base + 1))
-    return Cursor(base, base, UNKNOWN_CHAIN) if to_ms(first.time) <= kept.settled_ms else None
+    return Cursor(base, base, UNKNOWN_CHAIN) if to_ms(first.time) <= kept_part.settled_ms else None
 
 
 def _at_end(tail: Tail) -> Cursor:
@@ -141,10 +145,10 @@ def _first(log: Log, lane: Lane, low: int, high: int, holds: Callable[[Tail], bo
     """
     while high - low > 1:
         middle = (low + high) // 2
-        found = log.tail(lane, before=SequenceNumber(middle))
-        if holds(found):
+        tail = log.tail(lane, before=SequenceNumber(middle))
+        if holds(tail):
             high = middle
         else:
             # No record begins between `middle` and the end of the one before it.
-            low = max(middle, found.sequence)
+            low = max(middle, tail.sequence)
     return SequenceNumber(low)

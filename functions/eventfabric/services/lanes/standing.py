@@ -88,19 +88,19 @@ class Standings:
 
     def read(self) -> Standing:
         """Read the standing anew."""
-        found = self._ledger.standing(self._stream, self._name)
+        standing = self._ledger.standing(self._stream, self._name)
         # Handovers that other Regions told of may not have been replicated yet; they must not be forgotten.
-        self._known = replace(found, owners=(*found.owners, *self._asked.values()))
+        self._known = replace(standing, owners=(*standing.owners, *self._asked.values()))
         self._read_at = _Moment.of(self._clock)
         return self._known
 
-    def switch(self, read: Circuit, to: Circuit) -> bool:
+    def switch(self, read: Circuit, circuit: Circuit) -> bool:
         """Move the circuit, unless another process moved it first. Tell if it was moved."""
-        stands = self._ledger.switch(self._stream, self._name, read, to)
-        if stands is None:
+        switched = self._ledger.switch(self._stream, self._name, read, circuit)
+        if switched is None:
             self.read()
             return False
-        self._known = replace(self._known, circuit=stands)
+        self._known = replace(self._known, circuit=switched)
         self._read_at = _Moment.of(self._clock)
         return True
 
@@ -127,8 +127,8 @@ class Standings:
                 if region != self.region:
                     # A Region that gives no answer must not keep the others from being asked.
                     with suppress(PortError):
-                        found = self._elsewhere(Region(region)).standing(self._stream, self._name)
-                        self._asked |= {(one.origin, one.by): one for one in found.owners}
+                        standing = self._elsewhere(Region(region)).standing(self._stream, self._name)
+                        self._asked |= {(owner.origin, owner.by): owner for owner in standing.owners}
             self._known = replace(self._known, owners=(*self._known.owners, *self._asked.values()))
         return owner_of(self._subscription, origin, self._known)
 
@@ -142,11 +142,11 @@ class Standings:
         self.ask(origin)
         if self._known.owner(origin) is None:
             first = Owner(origin, self.region, 0, self.region, since_ms=self._clock.now_ms())
-            stands = self._ledger.hand_over(self._stream, self._name, None, first)
-            if stands is None:
+            noted = self._ledger.hand_over(self._stream, self._name, None, first)
+            if noted is None:
                 self.read()  # another process of this Region was faster
             else:
-                self._known = replace(self._known, owners=(*self._known.owners, stands))
+                self._known = replace(self._known, owners=(*self._known.owners, noted))
         return owner_of(self._subscription, origin, self._known)
 
     def check_deliver(self, origin: Region) -> None:

@@ -123,9 +123,9 @@ class DeadLetters:
             clock=self._clock,
             unreadable=unreadable,
         )
-        for found in every:
-            if found.parked.state is ParkedState.DEAD and wanted.matches(found.parked, now_ms):
-                yield DeadLetter(self._subscription, found.lane, found.parked)
+        for candidate in every:
+            if candidate.parked.state is ParkedState.DEAD and wanted.matches(candidate.parked, now_ms):
+                yield DeadLetter(self._subscription, candidate.lane, candidate.parked)
 
     def event(self, letter: DeadLetter) -> Event | None:
         """Return the dead event, or its replacement. None if its record has expired or is lost."""
@@ -211,8 +211,8 @@ class DeadLetters:
     def _encoded(self, letter: DeadLetter, replacement: Event) -> bytes:
         """Encode the replacement as it is stored. Check it here: one that cannot be read would stop its whole lane."""
         if replacement.key != letter.parked.key:
-            found = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
-            raise NotDeadError(f"{letter.place}: the edited event has another key: {found}")
+            difference = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
+            raise NotDeadError(f"{letter.place}: the edited event has another key: {difference}")
         id_, time, source = self._origin(letter, replacement)
         check_event(
             id=id_, type=replacement.type, key=replacement.key, source=source, headers=replacement.headers
@@ -280,8 +280,8 @@ class DeadLetters:
         named = cursor.roster.held([digest_of_id(parking_id)])
         is_first = cursor.low is None or cursor.low.sequence == letter.parked.first.sequence
         if named and not (state.is_whole or is_first) and is_taken_over(state, region, owner):
-            found = ledger.look_up(letter.key, named)
-            return cursor, next((one for one in found if one.id == parking_id), None), None
+            same_digest = ledger.look_up(letter.key, named)
+            return cursor, next((parked for parked in same_digest if parked.id == parking_id), None), None
         state = taken_over(
             letter.key,
             owner,
@@ -290,21 +290,21 @@ class DeadLetters:
             log=self._log,
             clock=self._clock,
         )
-        stood = state.parked.get(region, {})
-        return state.cursor(region), stood.get(parking_id), stood
+        parked_by_id = state.parked.get(region, {})
+        return state.cursor(region), parked_by_id.get(parking_id), parked_by_id
 
     def _check(self, letter: DeadLetter) -> Owner | None:
         """Refuse a decision that would be lost silently, because another Region delivers the lane. Return the owner.
 
         Other Regions are asked, because a handover may not be replicated yet.
         """
-        region, of = self._ledger.region, f"{letter.place} of {letter.subscription.name}"
+        region, name = self._ledger.region, f"{letter.place} of {letter.subscription.name}"
         if letter.subscription.name != self.subscription:
-            raise NotDeadError(f"{of} is no dead letter of {self.subscription}")
+            raise NotDeadError(f"{name} is no dead letter of {self.subscription}")
         self._standings.read()
         owner = self._standings.ask(letter.lane.origin)
         if not is_delivered_by(region, self._subscription, letter.lane.origin, self._standings.known):
-            raise NotDeadError(f"{of} is not delivered by {region} (any more)")
+            raise NotDeadError(f"{name} is not delivered by {region} (any more)")
         return owner
 
     def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:

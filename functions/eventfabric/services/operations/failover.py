@@ -69,7 +69,7 @@ class Failover:
         self._own_only = own_only
         self._ports = ports
         self._check()
-        self._theirs = ports.at(source)
+        self._source_ports = ports.at(source)
         self._drained: list[SubscriptionTopology] = []
         """Subscriptions whose deliveries in the source were paused, and have ended."""
 
@@ -84,9 +84,9 @@ class Failover:
                     f"Region {name}: allowed: one of fabric {self._topology.fabric}: {regions}"
                 )
         shared = [
-            one.name
-            for one in self._topology.subscriptions.values()
-            if ({self._source, self._target} & {*self._topology.regions}) <= {*one.regions}
+            subscription.name
+            for subscription in self._topology.subscriptions.values()
+            if ({self._source, self._target} & {*self._topology.regions}) <= {*subscription.regions}
         ]
         if not shared:
             raise FailoverError(
@@ -98,10 +98,10 @@ class Failover:
         """Tell if the source, though no longer in the definition, still delivers lanes by what is known here."""
         return any(
             owner is not None and owner.region == self._source
-            for one in self._topology.subscriptions.values()
-            if self._target in one.regions
-            for origin in one.regions
-            for owner in [self._ports.ledger.standing(*_names(one)).owner(Region(origin))]
+            for subscription in self._topology.subscriptions.values()
+            if self._target in subscription.regions
+            for origin in subscription.regions
+            for owner in [self._ports.ledger.standing(*_names(subscription)).owner(Region(origin))]
         )
 
     def readiness(self) -> list[Readiness]:
@@ -126,14 +126,16 @@ class Failover:
         After a FailoverError some may be written; then a source that was drained goes on with those that are left.
         """
         written: list[Owner] = []
-        left, reason = list(self.handed()), said("reason", reason)
+        remaining, reason = list(self.handed()), said("reason", reason)
         try:
-            while left:
-                written.append(self._hand_over(*left[0], reason))
-                del left[0]
+            while remaining:
+                written.append(self._hand_over(*remaining[0], reason))
+                del remaining[0]
         except BaseException as error:  # after an interruption too, the rest must not stay paused
-            names = {subscription.name for subscription, _ in left}
-            self._give_up([one for one in self._drained if one.name in names], error)
+            names = {subscription.name for subscription, _ in remaining}
+            self._give_up(
+                [subscription for subscription in self._drained if subscription.name in names], error
+            )
             raise
         return written
 
@@ -148,7 +150,7 @@ class Failover:
             [
                 owner.epoch,
                 read_epoch,
-                *(s.epoch for s in self._states(self._ports, subscription, owner.origin)),
+                *(state.epoch for state in self._states(self._ports, subscription, owner.origin)),
             ]
         )
         if epoch > limits.SEQUENCE_MAX:
@@ -157,13 +159,13 @@ class Failover:
                 "counts so far, so find out who wrote it, and set a smaller one in the handover and in the cursors"
             )
         now_ms = self._ports.clock.now_ms()
-        to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=reason)
-        stands = self._ports.ledger.hand_over(stream, name, before, to)
-        if stands is None:
+        handover = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=reason)
+        written = self._ports.ledger.hand_over(stream, name, before, handover)
+        if written is None:
             raise FailoverError(f"{name}, lanes of {owner.origin}: somebody else hands them over: look again")
         # The handover stands. A ring that is lost costs time only: reconciliation rings, too.
         self._ring(subscription, owner.origin)
-        return stands
+        return written
 
     def drain(self, wait: Callable[[float], None], *, patience_seconds: float = limits.DRAIN_SECONDS) -> None:
         """Stop the source's deliveries, and wait until the target has all of their state. Then hand over.
@@ -197,7 +199,7 @@ class Failover:
         """Take back the pause of `drain` once the source sees the handover. FailoverError if not: it stays paused."""
         paused, waited = [subscription for subscription, _ in self._paused()], 0.0
         # Resumed any earlier, the source would go on with lanes that are no longer its own.
-        while unseen := [one.name for one in paused if not self._is_seen(one)]:
+        while unseen := [subscription.name for subscription in paused if not self._is_seen(subscription)]:
             if waited >= patience_seconds:
                 raise FailoverError(
                     f"{self._source} does not see the handover of {', '.join(unseen)}, which stay paused there: when "
@@ -209,20 +211,20 @@ class Failover:
 
     def _is_seen(self, subscription: SubscriptionTopology) -> bool:
         """Tell if the source knows of all handovers that the target wrote."""
-        seen = self._theirs.ledger.standing(*_names(subscription)).owners
+        known = self._source_ports.ledger.standing(*_names(subscription)).owners
         owners = self._ports.ledger.standing(*_names(subscription)).owners
-        return all(owner in seen for owner in owners if owner.by == self._target)
+        return all(owner in known for owner in owners if owner.by == self._target)
 
     def _pause(self, paused: list[SubscriptionTopology]) -> None:
         """Pause what the source delivers, and list in `paused` what was paused here."""
-        for subscription in {one.name: one for one, _ in self.handed()}.values():
+        for subscription in {subscription.name: subscription for subscription, _ in self.handed()}.values():
             circuit = self._circuit(subscription)
             # An operator's own pause stays, and is not taken back afterwards.
             if circuit.state is CircuitState.PAUSED:
                 continue
-            to = Circuit(CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}", self._ports.clock.now_ms())
+            pause = Circuit(CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}", self._ports.clock.now_ms())
             paused.append(subscription)  # before the write, because its reply may be lost
-            if self._theirs.ledger.switch(*_names(subscription), circuit, to) is None:
+            if self._source_ports.ledger.switch(*_names(subscription), circuit, pause) is None:
                 paused.remove(subscription)
                 raise FailoverError(f"{subscription.name}: somebody else switches its circuit: look again")
 
@@ -239,7 +241,7 @@ class Failover:
         try:
             self._resume(paused)
         except PortError as unreached:
-            names = ", ".join(one.name for one in paused)
+            names = ", ".join(subscription.name for subscription in paused)
             raise FailoverError(
                 f"{error}; {self._source} does not answer, and {names} may stay paused there: resume them later "
                 "(eventfabric subscriptions resume)"
@@ -250,32 +252,32 @@ class Failover:
         for subscription in paused:
             circuit = self._circuit(subscription)
             if circuit.state is CircuitState.PAUSED and circuit.reason.startswith(_PAUSED_BY):
-                to = Circuit(since_ms=self._ports.clock.now_ms(), rings_owed=True)
-                self._theirs.ledger.switch(*_names(subscription), circuit, to)
+                closed = Circuit(since_ms=self._ports.clock.now_ms(), rings_owed=True)
+                self._source_ports.ledger.switch(*_names(subscription), circuit, closed)
 
     def _circuit(self, subscription: SubscriptionTopology) -> Circuit:
-        return self._theirs.ledger.standing(*_names(subscription)).circuit
+        return self._source_ports.ledger.standing(*_names(subscription)).circuit
 
     def _lagging(self) -> str:
         """Name the first part of the source's state or log that the target has not. Empty if it has everything."""
         for subscription, owner in self.handed():
             stream = self._topology.stream(subscription.definition.stream)
-            here, there = self._ports.log_of(stream), self._theirs.log_of(stream)
+            here, there = self._ports.log_of(stream), self._source_ports.log_of(stream)
             for lane in self._lanes(subscription, owner.origin):
                 key = LaneKey(*_names(subscription), lane)
                 with suppress(LogError, UndecodableItemError):  # such a lane stops in either Region
-                    if self._ports.ledger.state(key) != self._theirs.ledger.state(key):
+                    if self._ports.ledger.state(key) != self._source_ports.ledger.state(key):
                         return f"the state of {subscription.name} in lane {lane}"
                     if here.tail(lane) != there.tail(lane):
                         return f"the end of lane {lane} of {stream.name}"
-                    if self._decided(self._ports, key) != self._decided(self._theirs, key):
+                    if self._decided(self._ports, key) != self._decided(self._source_ports, key):
                         return f"a decision about a dead letter of {subscription.name} in lane {lane}"
         return ""
 
     @staticmethod
     def _decided(ports: Ports, key: LaneKey) -> list[Settled]:
         """Return what people decided about a lane's dead letters. Without that, a proof here would not except them."""
-        return sorted(ports.ledger.settled(key), key=lambda one: (one.sequence, one.at_ms))
+        return sorted(ports.ledger.settled(key), key=lambda settled: (settled.sequence, settled.at_ms))
 
     def _ready(self, subscription: SubscriptionTopology, owner: Owner) -> Readiness:
         """Tell from what state the target would go on with an origin's lanes."""
@@ -295,8 +297,8 @@ class Failover:
             ends[lane] = tail.sequence, reached
             waiting += max(0, tail.sequence - reached)
             parked = state.parked.get(state.latest, {}).values() if state.latest else ()
-            retrying += sum(one.state is ParkedState.RETRYING for one in parked)
-            dead += sum(one.state is ParkedState.DEAD for one in parked)
+            retrying += sum(parked_key.state is ParkedState.RETRYING for parked_key in parked)
+            dead += sum(parked_key.state is ParkedState.DEAD for parked_key in parked)
         behind, repeated = self._missing(subscription, ends)
         return Readiness(subscription, owner, waiting, retrying, dead, behind, repeated, tuple(unreadable))
 
@@ -305,12 +307,12 @@ class Failover:
     ) -> tuple[int | None, int | None]:
         """Count what the source has of the log, and of cursors, that is not here. None if it does not answer."""
         behind = repeated = 0
-        log = self._theirs.log_of(self._topology.stream(subscription.definition.stream))
+        log = self._source_ports.log_of(self._topology.stream(subscription.definition.stream))
         try:
             for lane, (tail, reached) in ends.items():
                 with suppress(LogError, UndecodableItemError):  # this lane is left out of the count
                     behind += max(0, self._tail(log, lane, tail).sequence - tail)
-                    state = self._theirs.ledger.state(LaneKey(*_names(subscription), lane))
+                    state = self._source_ports.ledger.state(LaneKey(*_names(subscription), lane))
                     repeated += max(0, _reached(state) - reached)
         except PortError:
             return None, None
@@ -338,7 +340,7 @@ class Failover:
         if self._source not in subscription.regions:
             return here
         try:
-            there = self._theirs.ledger.standing(*_names(subscription)).owners
+            there = self._source_ports.ledger.standing(*_names(subscription)).owners
         except PortError:
             there = ()
         return Standing(here.circuit, (*here.owners, *there))

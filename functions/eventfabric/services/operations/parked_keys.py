@@ -57,5 +57,5 @@ def parked_keys(
             except (LogError, UndecodableItemError) as error:
                 unreadable(error)
                 continue
-            for one in sorted(parked.values(), key=lambda found: found.first.sequence):
-                yield ParkedKey(lane, one)
+            for parked_key in sorted(parked.values(), key=lambda waiting: waiting.first.sequence):
+                yield ParkedKey(lane, parked_key)

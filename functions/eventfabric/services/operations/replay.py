@@ -10,7 +10,7 @@ before the cursor. Those that no longer do are dropped from the keys in that sam
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from eventfabric import limits
@@ -39,21 +39,13 @@ from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed, ReplayRequest, Seen
+from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed, LaneView, Reach, ReplayRequest
 from eventfabric.services.operations.replayed_key import waiting_again
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.ledger_commit import in_commits
 
-Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+MapLanes = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """`map`, or a pool's: the calls for many lanes may be made at the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reach:
-    """The part of a lane that may be replayed: its records end at `end`, and what comes again at `until`."""
-
-    end: Tail
-    until: SequenceNumber
 
 
 class Replay:
@@ -98,7 +90,7 @@ class Replay:
         key: str | None = None,
         lane: Lane | None = None,
         counts: bool = False,
-        each: Each = map,
+        map_lanes: MapLanes = map,
     ) -> list[LanePlan]:
         """Plan what is to be done to each lane; nothing is done yet. One read a lane, and those that find the place.
 
@@ -111,14 +103,18 @@ class Replay:
         """
         self._check_request(start, key)
         lanes = self._lanes(key, lane)
-        seen: dict[Lane, Seen | LanePlan] = dict(zip(lanes, each(self._look_or_leave, lanes), strict=True))
-        asked = self._asked(start, key, seen)
-        plans: list[LanePlan] = list(each(lambda one: self._plan_or_leave(one, seen[one], asked), lanes))
+        views: dict[Lane, LaneView | LanePlan] = dict(
+            zip(lanes, map_lanes(self._look_or_leave, lanes), strict=True)
+        )
+        asked = self._asked(start, key, views)
+        plans: list[LanePlan] = list(
+            map_lanes(lambda owned_lane: self._plan_or_leave(owned_lane, views[owned_lane], asked), lanes)
+        )
         readable = [plan for plan in plans if not plan.unreadable]
         if not readable:
             raise ReplayRefusedError(plans[0].unreadable)
-        self._check(readable, asked, each)
-        return list(each(self._counted, plans)) if counts and not self._filter.wants_all else plans
+        self._check(readable, asked, map_lanes)
+        return list(map_lanes(self._counted, plans)) if counts and not self._filter.wants_all else plans
 
     def carry_out(self, plan: LanePlan) -> LaneReplayed:
         """Carry the plan of one lane out, and ring the lane.
@@ -150,13 +146,13 @@ class Replay:
             raise ReplayRefusedError("--key goes without --into: a key is replayed where it was delivered")
 
     def _asked(
-        self, start: Start | None, key: str | None, seen: Mapping[Lane, Seen | LanePlan]
+        self, start: Start | None, key: str | None, views: Mapping[Lane, LaneView | LanePlan]
     ) -> ReplayRequest:
         """Return the request, as far as the state of the lanes completes it."""
-        begun = [lane for lane, state in seen.items() if state.read.version]
+        begun = [lane for lane, view in views.items() if view.read.version]
         # Without a place, only a subscription that has delivered nothing is fed: from the first event on.
         if start is None and (begun or self._source is None):
-            where = f": lane {begun[0]} is at {seen[begun[0]].read.sequence}" if begun else ""
+            where = f": lane {begun[0]} is at {views[begun[0]].read.sequence}" if begun else ""
             raise ReplayRefusedError(f"say --from where: {self.target.name} has delivered events{where}")
         is_fresh = self._source is not None and not begun
         return ReplayRequest(start or AtSequence(SequenceNumber(0)), key, is_fresh)
@@ -196,65 +192,65 @@ class Replay:
                 f"lane {lane} of {self.target.name} is not delivered by {self._ledger.region}"
             )
 
-    def _look_or_leave(self, lane: Lane) -> Seen | LanePlan:
+    def _look_or_leave(self, lane: Lane) -> LaneView | LanePlan:
         try:
             return self._look(lane)
         except UndecodableItemError as error:
             asked = ReplayRequest(AtSequence(SequenceNumber(0)), None, False)
             return LanePlan(asked, lane, START, START, unreadable=str(error))
 
-    def _plan_or_leave(self, lane: Lane, seen: Seen | LanePlan, asked: ReplayRequest) -> LanePlan:
-        if isinstance(seen, LanePlan):
-            return replace(seen, asked=asked)
+    def _plan_or_leave(self, lane: Lane, view: LaneView | LanePlan, asked: ReplayRequest) -> LanePlan:
+        if isinstance(view, LanePlan):
+            return replace(view, asked=asked)
         try:
-            return self._plan(lane, seen, asked)
+            return self._plan(lane, view, asked)
         except LogError as error:
-            return LanePlan(asked, lane, seen.read, seen.read, unreadable=str(error))
+            return LanePlan(asked, lane, view.read, view.read, unreadable=str(error))
 
-    def _look(self, lane: Lane) -> Seen:
+    def _look(self, lane: Lane) -> LaneView:
         ledger = ledger_of(self._ledger, self.target, lane.origin)
         state = whole_state(ledger, self._key(self.target, lane), clock=self._clock)
         read, parked = state.cursor(ledger.region), state.parked.get(ledger.region, {})
         has_it = is_taken_over(state, ledger.region, self._owners[lane.origin])
         if self._source is None:
-            return Seen(read, parked, SequenceNumber(0), has_it)
+            return LaneView(read, parked, SequenceNumber(0), has_it)
         source = ledger.state(self._key(self._source, lane))
-        return Seen(read, parked, source.cursor(ledger.region).sequence, has_it)
+        return LaneView(read, parked, source.cursor(ledger.region).sequence, has_it)
 
-    def _plan(self, lane: Lane, seen: Seen, asked: ReplayRequest) -> LanePlan:
-        read = seen.read
-        self._check_taken_over(lane, seen)
+    def _plan(self, lane: Lane, view: LaneView, asked: ReplayRequest) -> LanePlan:
+        read = view.read
+        self._check_taken_over(lane, view)
         stays = LanePlan(asked, lane, read, read)
         if not (read.version or asked.fresh):
             return stays  # the lane has not begun: it will begin by itself, and skip nothing
-        reach = self._reach(lane, seen)
+        reach = self._reach(lane, view)
         if reach is None:
             return stays  # everything before the cursor has expired
         start = self._located(lane, asked.start, reach.end, has_begun=read.version > 0)
         if read.version and start.sequence >= read.sequence:
             return stays
         if asked.key is not None:
-            return self._plan_key(stays, start, seen.parked, asked.key)
-        return self._plan_back(stays, start, seen.parked, reach.until)
+            return self._plan_key(stays, start, view.parked, asked.key)
+        return self._plan_back(stays, start, view.parked, reach.until)
 
-    def _reach(self, lane: Lane, seen: Seen) -> _Reach | None:
+    def _reach(self, lane: Lane, view: LaneView) -> Reach | None:
         """Return how far a lane may be replayed; None: nothing before its cursor is kept."""
-        read = seen.read
-        until = SequenceNumber(max(read.sequence, read.replay_until, seen.fed_until))
+        read = view.read
+        until = SequenceNumber(max(read.sequence, read.replay_until, view.fed_until))
         if not read.version:
-            return _Reach(self._tail(lane), until)
+            return Reach(self._tail(lane), until)
         end = self._log.tail(lane, before=read.sequence)
         if self._is_ahead(lane, read, end):
             # Events after the lane's end are published anew, and are no replays.
-            return _Reach(end, end.sequence)
-        return _Reach(end, until) if end.sequence >= read.sequence else None
+            return Reach(end, end.sequence)
+        return Reach(end, until) if end.sequence >= read.sequence else None
 
     def _located(self, lane: Lane, start: Start, end: Tail, *, has_begun: bool) -> Cursor:
         """Return the cursor of a lane that begins with `start`."""
         now_ms, retention_seconds = self._clock.now_ms(), self._stream.retention_seconds
         region = lane.origin if has_begun else self._ledger.region  # all records up to a cursor were here
-        kept = kept_in(lane, region, retention_seconds=retention_seconds, now_ms=now_ms)
-        cursor = locate(self._log, lane, start, end=end, kept=kept)
+        kept_part = kept_in(lane, region, retention_seconds=retention_seconds, now_ms=now_ms)
+        cursor = locate(self._log, lane, start, end=end, kept_part=kept_part)
         if cursor is None:
             raise ReplayRefusedError(f"the records of lane {lane} have not all come yet: try again later")
         return cursor
@@ -265,13 +261,13 @@ class Replay:
         """Have the cursor go back. Events from there on leave their parked keys: they come again with the cursor."""
         lane, read = plan.lane, plan.read
         changes = tuple(
-            ParkedChange(key, after)
-            for key in parked.values()
-            if (after := key.before(start.sequence)) is not key
+            ParkedChange(parked_key, after)
+            for parked_key in parked.values()
+            if (after := parked_key.before(start.sequence)) is not parked_key
         )
         self._check_changes(lane, changes, f"hold events from sequence {start.sequence} on")
         replay_until = until if until > start.sequence else SequenceNumber(0)
-        to = replace(
+        moved = replace(
             read.at_rest(),
             sequence=start.sequence,
             base=start.base,
@@ -280,16 +276,16 @@ class Replay:
             replay_until=replay_until,
             began=min(read.began, start.sequence) if read.version else start.sequence,
         ).beside_after(read, parked, changes)
-        return replace(plan, to=to, changes=changes, events=max(0, replay_until - start.sequence))
+        return replace(plan, to=moved, changes=changes, events=max(0, replay_until - start.sequence))
 
     def _plan_key(self, plan: LanePlan, start: Cursor, parked: dict[str, Parked], key: str) -> LanePlan:
         """Have the key's events up to the cursor wait, due now. Later events of the key wait after them."""
         lane, read = plan.lane, plan.read
-        for each in parked.values():
-            if each.key == key:
+        for waiting in parked.values():
+            if waiting.key == key:
                 raise ReplayRefusedError(
-                    f"key {key!r} is parked in lane {lane} ({each.state}, from sequence {each.first.sequence}): "
-                    "redrive or discard it first"
+                    f"key {key!r} is parked in lane {lane} ({waiting.state}, from sequence "
+                    f"{waiting.first.sequence}): redrive or discard it first"
                 )
         places = self._places(lane, replace(start, replay_until=read.sequence), key)
         new = waiting_again(
@@ -304,14 +300,14 @@ class Replay:
             raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
         changes = tuple(ParkedChange(None, parked) for parked in new)
         self._check_changes(lane, changes, "would have to be made, an event each")
-        to = read.beside_after(read, parked, changes)
-        return replace(plan, to=to, changes=changes, events=len(places))
+        moved = read.beside_after(read, parked, changes)
+        return replace(plan, to=moved, changes=changes, events=len(places))
 
-    def _check_taken_over(self, lane: Lane, seen: Seen) -> None:
+    def _check_taken_over(self, lane: Lane, view: LaneView) -> None:
         owner = self._owners[lane.origin]
         # The takeover, which is the lane's next delivery, would put
         # the former owner's state in place of the replay.
-        if owner is not None and not seen.is_taken_over:
+        if owner is not None and not view.is_taken_over:
             raise ReplayRefusedError(
                 f"lane {lane} was handed over to {owner.region}, which has not taken it over yet: deliver first "
                 "(eventfabric subscriptions resume where it is paused, else eventfabric lanes --ring)"
@@ -335,7 +331,7 @@ class Replay:
         """Return the places of a key's events that are replays for this cursor."""
         places: list[Place] = []
         for stretch in self._stretches(lane, cursor):
-            places += [stretch.place(at) for at, event in enumerate(stretch.events) if event.key == key]
+            places += [stretch.place(index) for index, event in enumerate(stretch.events) if event.key == key]
         return places
 
     def _stretches(self, lane: Lane, cursor: Cursor) -> Iterable[Stretch]:
@@ -358,26 +354,28 @@ class Replay:
         if plan.asked.key is not None or not plan.changes_anything:
             return plan
         try:
-            return replace(plan, events=sum(len(each.events) for each in self._stretches(plan.lane, plan.to)))
+            return replace(
+                plan, events=sum(len(stretch.events) for stretch in self._stretches(plan.lane, plan.to))
+            )
         except LogError as error:  # deliveries of that lane stop there, too
             return LanePlan(plan.asked, plan.lane, plan.read, plan.read, unreadable=str(error))
 
-    def _check(self, plans: list[LanePlan], asked: ReplayRequest, each: Each) -> None:
+    def _check(self, plans: list[LanePlan], asked: ReplayRequest, map_lanes: MapLanes) -> None:
         """Refuse a wrong request."""
         is_in_vain = not any(plan.changes_anything for plan in plans)
         if is_in_vain or asked.fresh:
-            self._check_tails(plans, asked.start, each)
+            self._check_tails(plans, asked.start, map_lanes)
         if asked.key is not None and is_in_vain:
             upto = ", ".join(f"lane {plan.lane} up to {plan.read.sequence}" for plan in plans)
             raise ReplayRefusedError(
                 f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {upto}"
             )
 
-    def _check_tails(self, plans: list[LanePlan], start: Start, each: Each) -> None:
+    def _check_tails(self, plans: list[LanePlan], start: Start, map_lanes: MapLanes) -> None:
         """Refuse a sequence that no lane has come to."""
         if not (isinstance(start, AtSequence) and start.sequence):
             return
-        tails: list[SequenceNumber] = list(each(lambda plan: self._tail(plan.lane).sequence, plans))
+        tails: list[SequenceNumber] = list(map_lanes(lambda plan: self._tail(plan.lane).sequence, plans))
         furthest = max(range(len(plans)), key=tails.__getitem__)
         if start.sequence > tails[furthest]:
             raise ReplayRefusedError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.parked import Parked, ParkedChange
+from eventfabric.model.record import Tail
 from eventfabric.model.start import Start
 
 
@@ -18,7 +19,7 @@ class ReplayRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LaneView:
     """The state of a lane as it was read. `fed_until`: the cursor of the subscription that it is fed from, or 0."""
 
     read: Cursor
@@ -26,6 +27,14 @@ class Seen:
     fed_until: SequenceNumber
     is_taken_over: bool = True
     """False: the lane was handed over to this Region, and it does not go on from the state that stands here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The part of a lane that may be replayed: its records end at `end`, and what comes again at `until`."""
+
+    end: Tail
+    until: SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)

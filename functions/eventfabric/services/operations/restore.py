@@ -31,7 +31,7 @@ class Copy(Protocol):
         ...
 
 
-Seen = Callable[[Lane], Collection[Seam]]
+KnownSeams = Callable[[Lane], Collection[Seam]]
 """Look-up of the places where cursors and reconciliation stood in a lane, each with its chain."""
 
 
@@ -47,11 +47,13 @@ class Restorable:
 class Restore:
     """Restores in the lanes of one log, in the Region that writes them: a record put there replicates to all others."""
 
-    def __init__(self, log: Log, *, region: Region, copy: Copy, seen: Seen, clock: Clock) -> None:
+    def __init__(
+        self, log: Log, *, region: Region, copy: Copy, known_seams: KnownSeams, clock: Clock
+    ) -> None:
         self._log = log
         self._region = region
         self._copy = copy
-        self._seen = seen
+        self._known_seams = known_seams
         self._clock = clock
 
     def look(self, lane: Lane, sequence: SequenceNumber) -> Restorable:
@@ -72,19 +74,19 @@ class Restore:
         A wrong record is set aside first, and kept. Raises the errors of `look`.
         """
         by, reason = said("by", by), said("reason", reason)
-        found = self.look(lane, sequence)
+        restorable = self.look(lane, sequence)
         now_ms = self._clock.now_ms()
-        why = f"{found.proof}; {reason}" if reason else found.proof
+        why = f"{restorable.proof}; {reason}" if reason else restorable.proof
         # Before the deed: however this is interrupted, no record stands there that nobody answers for.
         self._log.note(Intervention(lane, sequence, by, why, now_ms, InterventionKind.RESTORED))
         # The wrong record is evidence, so it is kept beside the lane.
-        if found.replaces:
-            why = f"{found.replaces}; the one restored stands in its place"
+        if restorable.replaces:
+            why = f"{restorable.replaces}; the one restored stands in its place"
             self._log.set_aside(Intervention(lane, sequence, by, why, now_ms))
-        standing = self._log.append(found.record)
-        if standing is not None and not standing.holds(found.record):
+        standing = self._log.append(restorable.record)
+        if standing is not None and not standing.holds(restorable.record):
             raise RestoreRefusedError(lane, sequence, "another record was written there meanwhile")
-        return found
+        return restorable
 
     def _look(self, lane: Lane, sequence: SequenceNumber) -> Restorable:
         """Find the record and its proof. Raises LogError if the log or the copy cannot be read."""
@@ -105,7 +107,7 @@ class Restore:
         now_seconds = self._clock.now_ms() // 1000 + limits.EXPIRY_MARGIN_SECONDS
         if record.expires_at is not None and record.expires_at <= now_seconds:
             raise RestoreRefusedError(lane, sequence, "it has expired, or is about to")
-        behind = self._behind(lane, sequence)
+        behind = self._following(lane, sequence)
         if isinstance(present, Record):
             _refuse_own(present, before, behind)
         proof = f"{_before(record, before, earlier)}, {self._proof(run, before, behind)}"
@@ -148,34 +150,34 @@ class Restore:
             return error.reason
         return page.records[0] if page.records else None
 
-    def _behind(self, lane: Lane, sequence: SequenceNumber) -> Record | None:
+    def _following(self, lane: Lane, sequence: SequenceNumber) -> Record | None:
         """Return the record that stands next in the log, unless that is far away."""
         page = self._log.read(lane, SequenceNumber(sequence + 1), records_max=1)
-        found = page.records[0] if page.records else None
+        record = page.records[0] if page.records else None
         # A far item continues no lane, so it proves nothing of what stands before it.
-        is_far = found is not None and found.sequence - sequence > limits.FAR_EVENTS
-        return None if is_far else found
+        is_far = record is not None and record.sequence - sequence > limits.FAR_EVENTS
+        return None if is_far else record
 
     def _proof(self, run: list[Record], before: Tail, behind: Record | None) -> str:
         """Say what binds the run's first record to what comes after. A skip before it was made for one record alone."""
         record = run[0]
         if _is_named_by_skip(record, before):
             return "which was skipped, and names it"
-        seen = {(one.sequence, one.chain) for one in self._seen(record.lane)}
+        known = {(later.sequence, later.chain) for later in self._known_seams(record.lane)}
         earlier: Record | None = None
         # Several records in a row may be lost. What stands after the copy's whole run proves all of them.
-        for one in run:
-            if earlier is not None and not one.extends(earlier.chain):
+        for later in run:
+            if earlier is not None and not later.extends(earlier.chain):
                 raise RestoreRefusedError(
                     record.lane,
                     record.sequence,
-                    f"in the copy, {one.sequence} does not continue what is before it",
+                    f"in the copy, {later.sequence} does not continue what is before it",
                 )
-            if behind is not None and one.tail.sequence >= behind.sequence:
-                return _bound(record, one, behind)
-            if (one.tail.sequence, one.chain) in seen:
-                return f"a cursor, or reconciliation, stood at {one.tail.sequence} with the chain that leads there"
-            earlier = one
+            if behind is not None and later.tail.sequence >= behind.sequence:
+                return _bound(record, later, behind)
+            if (later.tail.sequence, later.chain) in known:
+                return f"a cursor, or reconciliation, stood at {later.tail.sequence} with the chain that leads there"
+            earlier = later
         raise RestoreRefusedError(record.lane, record.sequence, _nothing_binds(run[-1].tail.sequence, behind))
 
 

@@ -7,7 +7,7 @@ from eventfabric.ports import Ledger
 from eventfabric.topology import StreamTopology
 
 
-def seams_seen(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Seam]:
+def known_seams(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Seam]:
     """Collect what this Region's ledger knows of a lane's chain. One read for reconciliation, one a subscription.
 
     The beginning of the lane, which every cursor knows, is left out. UndecodableItemError.

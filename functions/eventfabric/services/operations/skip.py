@@ -19,7 +19,7 @@ from eventfabric.model.record import Intervention, InterventionKind, Record, Ski
 from eventfabric.model.said import said
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.locate import has_expired, kept_in
-from eventfabric.services.operations.restore import Seen
+from eventfabric.services.operations.restore import KnownSeams
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class Skip:
         *,
         region: Region,
         elsewhere: Mapping[Region, Callable[[], Log]],
-        seen: Seen,
+        known_seams: KnownSeams,
         retention_seconds: int | None,
         clock: Clock,
     ) -> None:
         self._log = log
         self._region = region
         self._elsewhere = elsewhere
-        self._seen = seen
+        self._known_seams = known_seams
         self._retention_seconds = retention_seconds
         self._clock = clock
 
@@ -128,31 +128,31 @@ class Skip:
 
     def _has_expired(self, lane: Lane, sequence: SequenceNumber, behind: Record) -> bool:
         """Tell if what is missing has expired. That is no loss, and needs no operator."""
-        kept = kept_in(
+        kept_part = kept_in(
             lane, self._region, retention_seconds=self._retention_seconds, now_ms=self._clock.now_ms()
         )
-        return kept is not None and has_expired(self._log, lane, sequence, behind, kept)
+        return kept_part is not None and has_expired(self._log, lane, sequence, behind, kept_part)
 
     def _chain_before(self, behind: Record) -> Chain:
         """Return the chain with which a lane goes on: the lost one if it is known, else a pin of the next record."""
         # If a cursor or a mark carries the lost chain, it stays whole.
-        seen = self._seen(behind.lane)
-        chains = {seam.chain for seam in seen if seam.sequence == behind.sequence and seam.chain}
+        known_seams = self._known_seams(behind.lane)
+        chains = {seam.chain for seam in known_seams if seam.sequence == behind.sequence and seam.chain}
         return next((chain for chain in sorted(chains) if behind.extends(chain)), pin_of(behind))
 
     def _end(self, lane: Lane, start: Tail) -> Gap:
         """Find what is lost at the end of a lane, by what cursors and reconciliation know of it."""
-        seen = {
-            one
-            for one in self._seen(lane)
-            if start.sequence < one.sequence <= start.sequence + limits.FAR_EVENTS
+        known_seams = {
+            seam
+            for seam in self._known_seams(lane)
+            if start.sequence < seam.sequence <= start.sequence + limits.FAR_EVENTS
         }
         # As far as somebody saw the lane, and no further: beyond that nothing is known to be lost.
-        last = max((one.sequence for one in seen), default=start.sequence)
-        chains = {one.chain for one in seen if one.sequence == last and one.chain is not None}
+        last = max((seam.sequence for seam in known_seams), default=start.sequence)
+        chains = {seam.chain for seam in known_seams if seam.sequence == last and seam.chain is not None}
         if len(chains) != 1:
-            found = "several chains are known there" if chains else "nobody was seen further on"
-            raise SkipRefusedError(lane, start.sequence, f"the lane ends there: {found}")
+            cause = "several chains are known there" if chains else "nobody was seen further on"
+            raise SkipRefusedError(lane, start.sequence, f"the lane ends there: {cause}")
         until = Tail(last, chains.pop(), next_time(start.time, self._clock.now_ms()))
         return Gap(start, until, until.chain, None)
 
@@ -177,7 +177,7 @@ class Skip:
                 lane, start, f"{region} does not answer, and may have it: {error}"
             ) from error
         if page.records:
-            found = page.records[0].sequence
+            sequence = page.records[0].sequence
             raise SkipRefusedError(
-                lane, start, f"{region} has {found}: copy it from there (eventfabric reconcile --repair)"
+                lane, start, f"{region} has {sequence}: copy it from there (eventfabric reconcile --repair)"
             )

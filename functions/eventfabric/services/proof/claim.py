@@ -39,7 +39,7 @@ class Claim:
         *,
         sees_from: Region,
         exceptions: Iterable[Exempt | ExemptRange] = (),
-        filter: SubscriptionFilter = EVERYTHING,
+        subscription_filter: SubscriptionFilter = EVERYTHING,
         elsewhere: Callable[[Record], str] = lambda record: "",
     ) -> None:
         """`elsewhere`: returns where a record's batch is delivered, if that is not here."""
@@ -48,15 +48,15 @@ class Claim:
         self._key, self._region, self._cursor = key, region, cursor
         self._sees_from = sees_from
         # Events that a replay has gone back over will come again, whatever was decided about them before.
-        each, self._ranges = list[Exempt](), list[ExemptRange]()
-        for one in exceptions:
-            if isinstance(one, ExemptRange):
-                self._ranges.append(one)
-            elif one.sequence < cursor.sequence:
-                each.append(one)
-        self._due = deque(sorted(each, key=lambda one: one.sequence))
-        self._found: list[Exempt] = []
-        self._filter = filter
+        decided, self._ranges = list[Exempt](), list[ExemptRange]()
+        for exception in exceptions:
+            if isinstance(exception, ExemptRange):
+                self._ranges.append(exception)
+            elif exception.sequence < cursor.sequence:
+                decided.append(exception)
+        self._due = deque(sorted(decided, key=lambda exception: exception.sequence))
+        self._exempts: list[Exempt] = []
+        self._filter = subscription_filter
         self._elsewhere = elsewhere
         self._first: SequenceNumber | None = None
         self._is_partial = cursor.sequence > cursor.base
@@ -69,18 +69,18 @@ class Claim:
 
     def start(self, trail: Trail) -> None:
         """Compare the cursor with the trail's start, before any record is walked."""
-        self._compare(trail.at, trail.first)
+        self._compare(trail.position, trail.first)
 
     def meet(self, trail: Trail, record: Record) -> None:
         """Take in a record that was verified."""
         cursor = self._cursor
         self._meet_first(trail, record)
         if self._is_partial and record.sequence == cursor.base:
-            self._met_holder(trail.at.sequence)
-        if record.is_skip and record.sequence < cursor.base < trail.at.sequence:
+            self._met_holder(trail.position.sequence)
+        if record.is_skip and record.sequence < cursor.base < trail.position.sequence:
             self._first = trail.first  # the cursor had come to one of the lost records
-        self._compare(trail.at, trail.first)
-        if self._first is None and cursor.base < trail.at.sequence:
+        self._compare(trail.position, trail.first)
+        if self._first is None and cursor.base < trail.position.sequence:
             self._broken(f"its record begins at {cursor.base}, where the log has none")
         if record.sequence < cursor.sequence:
             self._except(record)
@@ -99,21 +99,21 @@ class Claim:
 
     def finish(self, trail: Trail, tail: SequenceNumber) -> None:
         """Take in the end of the trail. The lane's end is at `tail`."""
-        at = trail.at.sequence
-        if self._first is None and at == self._cursor.base and is_pin(trail.at.chain):
+        reached = trail.position.sequence
+        if self._first is None and reached == self._cursor.base and is_pin(trail.position.chain):
             # It ends in a skip: the record after that is compared with the cursor once it is read.
             self._first = trail.first
-        if at >= self.end:
+        if reached >= self.end:
             return
-        if tail > at and trail.may_have_expired:
+        if tail > reached and trail.may_have_expired:
             self._lost_holder()
-        elif tail > at:
-            self._contradict(FindingKind.HOLE, at, f"missing; others stand behind it, up to {tail}")
+        elif tail > reached:
+            self._contradict(FindingKind.HOLE, reached, f"missing; others stand behind it, up to {tail}")
         else:
             self._contradict(
                 FindingKind.CURSOR_AHEAD,
                 self._cursor.sequence,
-                f"the lane ends at {at} in {self._sees_from}: the rest is lost, or not replicated yet",
+                f"the lane ends at {reached} in {self._sees_from}: the rest is lost, or not replicated yet",
             )
 
     def proof(self) -> LaneProof:
@@ -127,7 +127,7 @@ class Claim:
             self._region,
             cursor,
             first,
-            tuple(sorted((*self._found, *self._due), key=lambda one: one.sequence)),
+            tuple(sorted((*self._exempts, *self._due), key=lambda exempt: exempt.sequence)),
             self.wrong,
         )
 
@@ -201,12 +201,12 @@ class Claim:
         is_named = bool(where or ranges or self._is_due_before(end))
         events = _events_of(record) if is_named else []
         if where:
-            self._found += self._due_in(record, events, ())
-            self._found += self._delivered_elsewhere(record, events, where)
+            self._exempts += self._due_in(record, events, ())
+            self._exempts += self._delivered_elsewhere(record, events, where)
         else:
             in_ranges = self._in_ranges(record, events, ranges)
-            self._found += self._due_in(record, events, in_ranges)
-            self._found += in_ranges.values()
+            self._exempts += self._due_in(record, events, in_ranges)
+            self._exempts += in_ranges.values()
 
     def _due_in(
         self, record: Record, events: list[Event], in_ranges: Collection[SequenceNumber]
@@ -235,16 +235,16 @@ class Claim:
         events = min(record.tail.sequence, self._cursor.sequence) - start
         if events > 0:
             by = record.skipped or SkippedBy("?", "nobody says why", 0)
-            one = Exempt(
+            exempt = Exempt(
                 ExceptionKind.SKIPPED, SequenceNumber(start), by.reason, by.at_ms, by=by.by, events=events
             )
-            self._found.append(one)
+            self._exempts.append(exempt)
 
     def _in_ranges(
         self, record: Record, events: list[Event], ranges: list[ExemptRange]
     ) -> dict[SequenceNumber, Exempt]:
         """Find a record's events that are excepted with others of their key. One that waits again counts as waiting."""
-        found: dict[SequenceNumber, Exempt] = {}
+        exempts: dict[SequenceNumber, Exempt] = {}
         for index, event in enumerate(events if ranges else ()):
             sequence = SequenceNumber(record.sequence + index)
             if sequence >= self._cursor.sequence or not self._filter.wants(event):
@@ -254,9 +254,9 @@ class Claim:
                     # What was dropped once may have come again by a replay, and
                     # wait anew: the later word counts.
                     is_over = range_.of.kind is ExceptionKind.DISCARDED
-                    if not (is_over and sequence in found):
-                        found[sequence] = _named(replace(range_.of, sequence=sequence), record, events)
-        return found
+                    if not (is_over and sequence in exempts):
+                        exempts[sequence] = _named(replace(range_.of, sequence=sequence), record, events)
+        return exempts
 
     def _broken(self, detail: str) -> None:
         """Note that the cursor contradicts the log."""
@@ -272,19 +272,21 @@ class Claim:
 
 
 def exceptions_of(
-    parked: Iterable[Parked], settled: Iterable[Settled], *, end: SequenceNumber
+    parked_keys: Iterable[Parked], settled: Iterable[Settled], *, end: SequenceNumber
 ) -> Iterator[Exempt | ExemptRange]:
     """Yield the exceptions that a lane's parked keys make, and people's decisions about its dead letters.
 
     `end`: the end of the cursor.
     """
     current: set[SequenceNumber] = set()
-    for key in parked:
-        for one in _waiting(key):
-            current.add(one.sequence)
-            yield one
-        if key.rest is not None:
-            yield ExemptRange(key.key, key.rest.sequence, end, _behind(key, key.rest.place))
+    for parked_key in parked_keys:
+        for exempt in _waiting(parked_key):
+            current.add(exempt.sequence)
+            yield exempt
+        if parked_key.rest is not None:
+            yield ExemptRange(
+                parked_key.key, parked_key.rest.sequence, end, _behind(parked_key, parked_key.rest.place)
+            )
     for decided in settled:
         kind = _KINDS[decided.action]
         # Else it was dropped, then replayed, and waits again.
@@ -344,10 +346,10 @@ def _events_of(record: Record) -> list[Event]:
         return []
 
 
-def _named(one: Exempt, record: Record, events: list[Event]) -> Exempt:
+def _named(exempt: Exempt, record: Record, events: list[Event]) -> Exempt:
     """Return the exception with id and key of its event, if the record has that."""
-    index = one.sequence - record.sequence
+    index = exempt.sequence - record.sequence
     if not 0 <= index < len(events):
-        return one
+        return exempt
     event = events[index]
-    return Exempt(one.kind, one.sequence, one.why, one.at_ms, str(event.id), event.key, one.by)
+    return Exempt(exempt.kind, exempt.sequence, exempt.why, exempt.at_ms, str(event.id), event.key, exempt.by)

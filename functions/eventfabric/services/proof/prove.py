@@ -53,20 +53,25 @@ class Prover:
         self._ports = ports
         self._log = ports.log_of(stream)
         self._region = ports.ledger.region
-        every = lanes_of(stream)
-        if lane is not None and lane not in every:
-            raise SettingError("lane", str(lane), f"{every[0]} to {every[-1]}")
+        lanes = lanes_of(stream)
+        if lane is not None and lane not in lanes:
+            raise SettingError("lane", str(lane), f"{lanes[0]} to {lanes[-1]}")
         # Read before any cursor, so that what reconciliation saw of a cursor is older than the cursor.
         self._marks: dict[Region, Marks] = {
-            origin: ports.ledger.marks(self._name, origin) for origin in {one.origin for one in every}
+            origin: ports.ledger.marks(self._name, origin)
+            for origin in {candidate.origin for candidate in lanes}
         }
         self._standings: list[tuple[SubscriptionTopology, Standing | UndecodableItemError]] = [
-            (one, self._standing(one)) for one in subscriptions
+            (subscription, self._standing(subscription)) for subscription in subscriptions
         ]
         self.lanes = [
-            one
-            for one in every
-            if lane in (None, one) and any(self._delivers(of, one, known) for of, known in self._standings)
+            candidate
+            for candidate in lanes
+            if lane in (None, candidate)
+            and any(
+                self._delivers(subscription, candidate, standing)
+                for subscription, standing in self._standings
+            )
         ]
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
@@ -93,8 +98,13 @@ class Prover:
         """
         claims, unread = self._claims(lane)
         if claims:
-            kept = self._kept(lane, now_ms=self._ports.clock.now_ms())
-            self._hold(claims, Trail(self._log, lane, expired_ms=kept.from_ms if kept else None), lane, watch)
+            kept_part = self._kept_part(lane, now_ms=self._ports.clock.now_ms())
+            self._hold(
+                claims,
+                Trail(self._log, lane, expired_ms=kept_part.from_ms if kept_part else None),
+                lane,
+                watch,
+            )
         proofs = [self._with_what_is_ahead(claim.proof()) for claim in claims]
         return [*(proof for proof in proofs if proof.cursor.version or proof.wrong or proof.stuck), *unread]
 
@@ -112,23 +122,27 @@ class Prover:
                 claims += [claim] if claim else []
         return claims, unread
 
-    def _kept(self, lane: Lane, *, now_ms: int) -> KeptPart | None:
+    def _kept_part(self, lane: Lane, *, now_ms: int) -> KeptPart | None:
         """Return what this Region's log keeps of a lane; None: everything."""
         return kept_in(lane, self._region, retention_seconds=self.stream.retention_seconds, now_ms=now_ms)
 
     def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
         """Add what stands in the log ahead of the cursor."""
-        definition = next(one.definition for one, _ in self._standings if one.name == proof.subscription)
+        definition = next(
+            subscription.definition
+            for subscription, _ in self._standings
+            if subscription.name == proof.subscription
+        )
         lane, now_ms = proof.lane, self._ports.clock.now_ms()
-        known = self._marks[lane.origin]
+        marks = self._marks[lane.origin]
         ahead = ahead_of(
             LaneKey(proof.stream, proof.subscription, lane),
             proof.cursor,
-            known.of(lane.index),
+            marks.of(lane.index),
             wanted=SubscriptionFilter.of(definition),
             log=self._log,
             region=self._region,
-            kept=self._kept(lane, now_ms=now_ms),
+            kept_part=self._kept_part(lane, now_ms=now_ms),
             skips_expired=definition.on_expired == "skip",
             now_ms=now_ms,
         )
@@ -136,7 +150,7 @@ class Prover:
 
     def interventions(self) -> list[Intervention]:
         """Return what operators did to the lanes. One read for each lane."""
-        return [one for lane in self.lanes for one in self._log.interventions(lane)]
+        return [intervention for lane in self.lanes for intervention in self._log.interventions(lane)]
 
     def _unread(
         self, subscription: SubscriptionTopology, lane: Lane, error: UndecodableItemError
@@ -168,8 +182,8 @@ class Prover:
             watch(record.count)
         # One record more binds a record in the middle of which a cursor stands.
         if any(claim.wants_successor for claim in claims):
-            next(trail.walk(SequenceNumber(trail.at.sequence + 1)), None)
-        return trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
+            next(trail.walk(SequenceNumber(trail.position.sequence + 1)), None)
+        return trail.position.sequence if trail.position.sequence >= end else self._log.tail(lane).sequence
 
     def _claim(
         self, subscription: SubscriptionTopology, standing: Standing | UndecodableItemError, lane: Lane
@@ -196,7 +210,7 @@ class Prover:
             cursor,
             sees_from=self._region,
             exceptions=exceptions_of(parked, settled, end=cursor.sequence),
-            filter=SubscriptionFilter.of(subscription.definition),
+            subscription_filter=SubscriptionFilter.of(subscription.definition),
             elsewhere=BatchCopies(ledger, key, state, alone).where,
         )
         if stood_at:
@@ -218,13 +232,13 @@ class Prover:
         doubt = marks.doubt(lane.index, [subscription.name])
         if doubt is not None:
             raise doubt
-        seen = marks.of(lane.index).cursors.get(subscription.name)
-        if seen is None or cursor.replay_until or seen[0] != cursor.epoch:
+        marked = marks.of(lane.index).cursors.get(subscription.name)
+        if marked is None or cursor.replay_until or marked[0] != cursor.epoch:
             return 0
-        if cursor.sequence >= seen[1]:
+        if cursor.sequence >= marked[1]:
             return 0
         try:  # a cursor beyond the end of a lane that was made anew had to go back
-            had_to = self._log.tail(lane).sequence < seen[1]
+            had_to = self._log.tail(lane).sequence < marked[1]
         except LogError:
             had_to = False
-        return 0 if had_to else seen[1]
+        return 0 if had_to else marked[1]

@@ -32,19 +32,19 @@ def ahead_of(
     wanted: SubscriptionFilter,
     log: Log,
     region: Region,
-    kept: KeptPart | None,
+    kept_part: KeptPart | None,
     skips_expired: bool,
     now_ms: int,
 ) -> Ahead:
     """Look at the record that a cursor comes to next. One read of the tail, and one more if the lane lags.
 
-    `kept`: what the log keeps, if it expires. `skips_expired`: the subscription goes on after what expired.
+    `kept_part`: what the log keeps, if it expires. `skips_expired`: the subscription goes on after what expired.
     """
     tail = _tail(log, key)
     if cursor.sequence >= tail:
         return Ahead(tail)
     record, wrong = _next(log, key, cursor, wanted)
-    if record is not None and _has_expired(log, key, cursor, record, kept):
+    if record is not None and _has_expired(log, key, cursor, record, kept_part):
         detail = f"what is before {record.sequence} expired before it was delivered"
         wrong = None if skips_expired else (FindingKind.EXPIRED_UNREAD, detail)
     # By the passes that saw the lane: the time in the record is what its producer's clock said.
@@ -68,11 +68,13 @@ def _tail(log: Log, key: LaneKey) -> SequenceNumber:
         return SequenceNumber(error.sequence + 1)
 
 
-def _has_expired(log: Log, key: LaneKey, cursor: Cursor, following: Record, kept: KeptPart | None) -> bool:
+def _has_expired(
+    log: Log, key: LaneKey, cursor: Cursor, following: Record, kept_part: KeptPart | None
+) -> bool:
     """Tell if records are missing between the cursor and the one that follows, and have expired."""
-    if kept is None or following.sequence <= cursor.base:
+    if kept_part is None or following.sequence <= cursor.base:
         return False
-    return has_expired(log, key.lane, cursor.base, following, kept)
+    return has_expired(log, key.lane, cursor.base, following, kept_part)
 
 
 def _next(

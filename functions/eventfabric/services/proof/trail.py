@@ -28,7 +28,7 @@ class Trail:
 
     def __init__(self, log: Log, lane: Lane, *, expired_ms: int | None) -> None:
         """`expired_ms`: records appended then or before may have expired; None: none has."""
-        self.at = self.before = Seam.of(EMPTY_TAIL)
+        self.position = self.before = Seam.of(EMPTY_TAIL)
         self.first = EMPTY_TAIL.sequence
         self._log = log
         self._lane = lane
@@ -58,20 +58,20 @@ class Trail:
 
     def _step(self, record: Record) -> None:
         """Verify a record against the one before it."""
-        if record.sequence < self.at.sequence:
+        if record.sequence < self.position.sequence:
             raise DivergenceError(
                 self._lane,
                 record.sequence,
-                f"lies over the record before it, which ends at {self.at.sequence}",
+                f"lies over the record before it, which ends at {self.position.sequence}",
             )
-        if record.sequence > self.at.sequence:
+        if record.sequence > self.position.sequence:
             if not self.may_have_expired:
                 raise MissingRecordError(
-                    self._lane, self.at.sequence, f"missing; the next one stands at {record.sequence}"
+                    self._lane, self.position.sequence, f"missing; the next one stands at {record.sequence}"
                 )
             # Nothing tells the chain of the expired records.
-            self.at = Seam(record.sequence, None)
-        self.before = self.at
+            self.position = Seam(record.sequence, None)
+        self.before = self.position
         if self.before.chain is None:
             self.first = record.tail.sequence
         elif not record.extends(self.before.chain):
@@ -80,4 +80,4 @@ class Trail:
                 record.sequence,
                 "does not extend the record before it: one of them is not what was appended, or one is missing",
             )
-        self.at, self._time = Seam.of(record.tail), record.time
+        self.position, self._time = Seam.of(record.tail), record.time

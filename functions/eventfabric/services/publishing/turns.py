@@ -98,12 +98,12 @@ class Turns:
     def _begin(self) -> None:
         """Forget all turns. A forked child has none of the threads that hold them."""
         self._lock = RLock()
-        self._of: dict[Lane, Turn] = {}
+        self._turns: dict[Lane, Turn] = {}
 
     def of(self, lane: Lane) -> Turn:
         """Return the lane's turn."""
-        turn = self._of.get(lane)
+        turn = self._turns.get(lane)
         if turn is None:
             with self._lock:
-                turn = self._of.setdefault(lane, Turn())
+                turn = self._turns.setdefault(lane, Turn())
         return turn

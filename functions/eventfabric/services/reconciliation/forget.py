@@ -11,28 +11,32 @@ from eventfabric.services.reconciliation.look import Look
 from eventfabric.wire.ledger_commit import in_commits
 
 
-def are_forgotten(parked: Iterable[Parked], *, retention_seconds: int, now_ms: int) -> list[Parked]:
+def are_forgotten(parked_keys: Iterable[Parked], *, retention_seconds: int, now_ms: int) -> list[Parked]:
     """Select the dead keys whose texts are older than their stream keeps events."""
     # An event was appended before it last failed, so it has expired if that was so long ago.
     oldest_ms = now_ms - 1000 * retention_seconds
     return [
-        one
-        for one in parked
-        if one.state is ParkedState.DEAD and one.failure.has_texts and one.failure.last_ms < oldest_ms
+        parked
+        for parked in parked_keys
+        if parked.state is ParkedState.DEAD
+        and parked.failure.has_texts
+        and parked.failure.last_ms < oldest_ms
     ]
 
 
 def forget(key: LaneKey, look: Look, old: Iterable[Parked], *, ledger: Ledger) -> bool:
     """Drop the texts of these keys. Return False if the lane moved meanwhile: the next pass comes to them again."""
-    cursor, stood = look.cursor, dict(look.state.parked.get(ledger.region, {}))
-    changes = [ParkedChange(one, replace(one, failure=one.failure.without_texts())) for one in old]
-    for some in in_commits(changes):
+    cursor, stored = look.cursor, dict(look.state.parked.get(ledger.region, {}))
+    changes = [
+        ParkedChange(parked, replace(parked, failure=parked.failure.without_texts())) for parked in old
+    ]
+    for part in in_commits(changes):
         # At the cursor's version, as every change of a lane: what a person decided meanwhile is not undone.
-        outcome = ledger.commit(key, cursor, cursor.beside_after(cursor, stood, some), parked=some)
+        outcome = ledger.commit(key, cursor, cursor.beside_after(cursor, stored, part), parked=part)
         if not isinstance(outcome, Committed):
             return False
         cursor = outcome.cursor
-        for change in some:
+        for change in part:
             if change.after is not None:
-                stood[change.after.id] = replace(change.after, version=change.version)
+                stored[change.after.id] = replace(change.after, version=change.version)
     return True

@@ -78,20 +78,20 @@ class Reconciler:
             try:
                 standings[subscription.name] = self._standing(subscription)
             except UndecodableItemError as error:  # then nobody knows who delivers it
-                yield self._told(
+                yield self._reported(
                     self._unreadable(Lane(self._region, GENERATION_FIRST, LaneIndex(0)), error, subscription)
                 )
         for origin in self._stream.definition.regions:
-            for found in self._origin(Region(origin), standings, repair=repair, full=full):
-                yield self._told(found)
+            for finding in self._origin(Region(origin), standings, repair=repair, full=full):
+                yield self._reported(finding)
         self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
 
-    def _told(self, found: Finding) -> Finding:
+    def _reported(self, finding: Finding) -> Finding:
         """Count a finding that is reported."""
-        if found.is_repaired:
+        if finding.is_repaired:
             self._telemetry.add(Metric.FINDINGS_REPAIRED, of=self._stream.name)
-        self._vitals.found(found)
-        return found
+        self._vitals.count_finding(finding)
+        return finding
 
     def _unreadable(
         self,
@@ -117,8 +117,8 @@ class Reconciler:
                     elsewhere += self._ports.at(Region(region)).ledger.standing(self._name, name).owners
                 except (PortError, UndecodableItemError):  # this Region may be the one that knows more
                     all_answer = False
-        known = {(one.origin, one.by): one.epoch for one in standing.owners}
-        news = [one for one in elsewhere if one.epoch > known.get((one.origin, one.by), -1)]
+        known = {(owner.origin, owner.by): owner.epoch for owner in standing.owners}
+        news = [owner for owner in elsewhere if owner.epoch > known.get((owner.origin, owner.by), -1)]
         if not news and all_answer:
             self._ports.ledger.see(self._name, name)
         return replace(standing, owners=(*standing.owners, *news))
@@ -192,14 +192,14 @@ class Reconciler:
                 yield look
                 continue
             name, stands = look.subscription.name, _compared(look, before)
-            for found in self._watch(look, replica, bells, repair=repair):
-                if found.kind in _WRONG_CURSORS:
+            for finding in self._watch(look, replica, bells, repair=repair):
+                if finding.kind in _WRONG_CURSORS:
                     # Compare it with the log again, as long as it is wrong.
                     stands = before.cursors.get(name)
-                if found.kind is FindingKind.HOLE:
+                if finding.kind is FindingKind.HOLE:
                     # A hole in what was verified: the next pass verifies all of it anew.
                     mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
-                yield found
+                yield finding
             if stands is not None:
                 cursors[name] = stands
             waiting += [look.news_from] if look.lags else []
@@ -227,14 +227,14 @@ class Reconciler:
             # A lane's first verification counts as its first round.
             if mark.sequence and not mark.whole_ms:
                 marks[index] = replace(mark, whole_ms=self._now_ms)
-        for index in sorted(marks, key=lambda one: marks[one].whole_ms):
+        for index in sorted(marks, key=lambda lane_index: marks[lane_index].whole_ms):
             if again.left > 0 and again.is_due(marks[index]):
                 lane = Lane(origin, GENERATION_FIRST, index)
                 marks[index], broken = again.go_on(lane, marks[index])
                 if broken is not None:
                     yield Finding(broken.kind, self._name, lane, self._region, broken.sequence, broken.detail)
         self._vitals.verified(
-            min((one.whole_ms for one in marks.values() if one.sequence), default=self._now_ms)
+            min((mark.whole_ms for mark in marks.values() if mark.sequence), default=self._now_ms)
         )
 
     def _clock_ahead(self, lane: Lane, tail: Tail) -> Iterator[Finding]:

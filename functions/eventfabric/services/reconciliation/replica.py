@@ -33,7 +33,7 @@ class Examined:
     @property
     def is_silent(self) -> bool:
         """Tell if nothing has come by replication since the lane stalled."""
-        return any(found.kind is FindingKind.REPLICATION_SILENT for found in self.findings)
+        return any(finding.kind is FindingKind.REPLICATION_SILENT for finding in self.findings)
 
     def moved_since(self, before: Mark) -> bool:
         """Tell if more came to the lane than was copied."""
@@ -63,7 +63,7 @@ class Replica:
         self._region = region
         self._log = log
         self._elsewhere = elsewhere
-        self._others = [other for other in regions if other != region]
+        self._other_regions = [candidate for candidate in regions if candidate != region]
         self._expires = expires
         self._retention_seconds = retention_seconds
         self._now_ms = now_ms
@@ -143,14 +143,14 @@ class Replica:
         verified, wrong = self._verify_patiently(lane, mark, tail)
         wrong = wrong or self._other_chain(lane, verified, tail)
         if wrong is not None:
-            return Examined(_at(mark, verified), tail, (*findings, wrong))
+            return Examined(_marked_up_to(mark, verified), tail, (*findings, wrong))
         # Equal chains prove all records before them equal, by one comparison: no record of the origin is
         # read.
         if verified.sequence == tail.sequence and (origin is None or _is_same(origin, verified)):
             return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
         missing = self._missing(lane, mark, verified, tail, origin)
         if missing is None:
-            return Examined(_at(mark, verified), tail, tuple(findings))
+            return Examined(_marked_up_to(mark, verified), tail, tuple(findings))
         return self._stuck(missing, mark, verified, tail, origin, findings)
 
     def _without_end(
@@ -198,7 +198,7 @@ class Replica:
         """Return the result for a lane that lacks something: since when it stands there, and if that was mended."""
         is_known = mark.since_ms and mark.end == verified.sequence
         since_ms = mark.since_ms if is_known else self._now_ms
-        marked = replace(_at(mark, verified), end=verified.sequence, since_ms=since_ms)
+        marked = replace(_marked_up_to(mark, verified), end=verified.sequence, since_ms=since_ms)
         # A lane with a gap is mended up to what stands behind that; a whole one up to its origin's end.
         end = origin.sequence if origin is not None and verified.sequence == tail.sequence else tail.sequence
         mended = self._mended(missing, verified, end)
@@ -210,17 +210,17 @@ class Replica:
         self, lane: Lane, mark: Mark, verified: Tail, tail: Tail, findings: list[Finding], *, answered: bool
     ) -> Examined:
         """Return the result for a lane that lacks nothing known. An earlier stall is over once something has come."""
-        here = _at(mark, verified)
+        marked = _marked_up_to(mark, verified)
         nothing_came = lane.origin != self._region and mark.since_ms and mark.end == verified.sequence
         if nothing_came and self._stuck_seconds(mark) >= limits.STALL_SECONDS:
             detail = (
                 "nothing has come by replication since it stalled; what is known to be missing was copied"
             )
             silent = self._finding(FindingKind.REPLICATION_SILENT, lane, verified.sequence, detail)
-            return Examined(here, tail, (*findings, silent))
+            return Examined(marked, tail, (*findings, silent))
         if nothing_came and not answered:
-            return Examined(here, tail, tuple(findings))
-        return Examined(replace(here, end=EMPTY_TAIL.sequence, since_ms=0), tail, tuple(findings))
+            return Examined(marked, tail, tuple(findings))
+        return Examined(replace(marked, end=EMPTY_TAIL.sequence, since_ms=0), tail, tuple(findings))
 
     def _verify_patiently(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
         """Verify a lane. In its origin, where a missing record is a hole at once, read again before that is reported.
@@ -234,39 +234,40 @@ class Replica:
             if self._pauses_left_seconds >= pause_seconds:
                 self._pauses_left_seconds -= pause_seconds
                 self._clock.sleep(pause_seconds)
-                verified, wrong = self._verify(lane, _at(mark, verified), tail)
+                verified, wrong = self._verify(lane, _marked_up_to(mark, verified), tail)
         return verified, wrong
 
     def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
         """Return the end of the unbroken, verified run, and the finding that ended it, if a record did."""
-        at, last = Tail(mark.sequence, mark.chain, tail.time), None
+        verified, last_read = Tail(mark.sequence, mark.chain, tail.time), None
         try:
             for record in self._records(lane, mark.sequence, tail):
-                if record.sequence > at.sequence:
-                    if not self._may_be_gone(lane, at, last):
-                        return at, None
-                    head = self.kept_at_origin(lane, at.sequence, record.sequence)
+                if record.sequence > verified.sequence:
+                    if not self._may_be_gone(lane, verified, last_read):
+                        return verified, None
+                    head = self.kept_at_origin(lane, verified.sequence, record.sequence)
                     if head is not None:
                         return self._before(head, tail), None
-                    at = last = record.tail  # the records before it have expired, so nothing tells the chain
+                    # The records before it have expired, so nothing tells the chain.
+                    verified = last_read = record.tail
                     continue
                 wrong = None
-                if record.sequence < at.sequence:
-                    wrong = f"overlaps the record before sequence {at.sequence}"
-                elif not record.extends(at.chain):
+                if record.sequence < verified.sequence:
+                    wrong = f"overlaps the record before sequence {verified.sequence}"
+                elif not record.extends(verified.chain):
                     wrong = "does not extend the chain of the record before it"
                 if wrong:
-                    return at, self._finding(FindingKind.DIVERGENCE, lane, record.sequence, wrong)
-                at = last = record.tail
+                    return verified, self._finding(FindingKind.DIVERGENCE, lane, record.sequence, wrong)
+                verified = last_read = record.tail
         except LogError as error:
-            return at, self._finding(FindingKind.DIVERGENCE, lane, at.sequence, str(error))
-        return at, None
+            return verified, self._finding(FindingKind.DIVERGENCE, lane, verified.sequence, str(error))
+        return verified, None
 
-    def _may_be_gone(self, lane: Lane, at: Tail, last: Tail | None) -> bool:
+    def _may_be_gone(self, lane: Lane, verified: Tail, last_read: Tail | None) -> bool:
         """Tell if the records after one may have expired, which they do in no order."""
-        if not self._expires or at.sequence == EMPTY_TAIL.sequence:
+        if not self._expires or verified.sequence == EMPTY_TAIL.sequence:
             return self._expires
-        before = last or self._log.tail(lane, before=at.sequence)
+        before = last_read or self._log.tail(lane, before=verified.sequence)
         return before == EMPTY_TAIL or self._may_have_expired(before)
 
     def kept_at_origin(self, lane: Lane, start: SequenceNumber, before: SequenceNumber) -> Record | None:
@@ -339,25 +340,27 @@ class Replica:
             FindingKind.DIVERGENCE, lane, origin.sequence, f"{lane.origin} has another record before it"
         )
 
-    def _mended(self, found: Finding, at: Tail, end: SequenceNumber) -> Finding:
+    def _mended(self, finding: Finding, verified: Tail, end: SequenceNumber) -> Finding:
         """Return the finding, repaired by copying what is missing, if that is wanted and some Region has it."""
-        if not self._repairs or found.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):
-            return found
+        if not self._repairs or finding.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):
+            return finding
         # The origin first: others may lack what was never replicated from it.
-        sources = [found.lane.origin, *self._others]
+        sources = [finding.lane.origin, *self._other_regions]
         for source in dict.fromkeys(region for region in sources if region != self._region):
             try:
-                if self._copy(found.lane, self._elsewhere(source), at, end):
-                    return replace(found, is_repaired=True, detail=f"{found.detail}; copied from {source}")
+                if self._copy(finding.lane, self._elsewhere(source), verified, end):
+                    return replace(
+                        finding, is_repaired=True, detail=f"{finding.detail}; copied from {source}"
+                    )
             except (PortError, LogError):
                 continue
-        if found.kind is not FindingKind.HOLE:
-            return found
-        return replace(found, detail=f"{found.detail}; no Region gave it (eventfabric lanes restore)")
+        if finding.kind is not FindingKind.HOLE:
+            return finding
+        return replace(finding, detail=f"{finding.detail}; no Region gave it (eventfabric lanes restore)")
 
-    def _copy(self, lane: Lane, source: Log, at: Tail, end: SequenceNumber) -> bool:
-        """Put identical records from `at` up to `end`, as far as they extend the chain. Tell if all were put."""
-        sequence, chain = at.sequence, at.chain
+    def _copy(self, lane: Lane, source: Log, verified: Tail, end: SequenceNumber) -> bool:
+        """Put identical records from `verified` up to `end`, as far as they extend the chain. Tell if all were put."""
+        sequence, chain = verified.sequence, verified.chain
         while sequence < end:
             page = source.read(lane, sequence, records_max=limits.PAGE_RECORDS_MAX)
             for record in page.records:
@@ -366,8 +369,8 @@ class Replica:
                 if record.sequence != sequence or not record.extends(chain):
                     return False
                 # A conditional put: nothing that stands here is overwritten.
-                there = self._log.append(record)
-                if there is not None and there.chain != record.chain:
+                present = self._log.append(record)
+                if present is not None and present.chain != record.chain:
                     return False
                 sequence, chain = record.tail.sequence, record.chain
                 if sequence >= end:
@@ -391,6 +394,6 @@ def _is_same(tail: Tail, other: Tail) -> bool:
     return (tail.sequence, tail.chain) == (other.sequence, other.chain)
 
 
-def _at(mark: Mark, verified: Tail) -> Mark:
+def _marked_up_to(mark: Mark, verified: Tail) -> Mark:
     """Return the mark after verification up to a tail."""
     return replace(mark, sequence=verified.sequence, chain=Chain(verified.chain))

@@ -37,12 +37,12 @@ class Vitals:
 
     def __init__(self, stream: StreamTopology) -> None:
         self._stream = stream
-        self._subscriptions = {one.name: _OfSubscription() for one in stream.subscriptions}
+        self._subscriptions = {subscription.name: _OfSubscription() for subscription in stream.subscriptions}
         self._clock_ahead_ms = 0
         self._verified_ms: int | None = None
         self._findings = dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALARMED], 0)
 
-    def found(self, finding: Finding) -> None:
+    def count_finding(self, finding: Finding) -> None:
         """Count a finding. A stall counts even if it was copied: replication did not do that."""
         if finding.kind in _LANES:
             self._findings[_LANES[finding.kind]] += 1

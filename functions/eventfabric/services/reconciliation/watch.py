@@ -38,10 +38,10 @@ class Bells:
     lanes: dict[str, dict[Lane, Finding | None]] = field(default_factory=dict)
     """The finding that each ring repairs, if it repairs one."""
 
-    def add(self, look: Look, found: Finding | None = None) -> None:
+    def add(self, look: Look, finding: Finding | None = None) -> None:
         """Have the lane rung. What that repairs is reported once it is known if the queue took the ring."""
-        of = self.lanes.setdefault(look.subscription.name, {})
-        of[look.lane] = found or of.get(look.lane)
+        lanes = self.lanes.setdefault(look.subscription.name, {})
+        lanes[look.lane] = finding or lanes.get(look.lane)
 
 
 class Watch:
@@ -156,12 +156,12 @@ class Watch:
 
     def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
         """Report parked keys that should have been tried some time ago."""
-        late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
+        late = [waiting for waiting in parked if waiting.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
         if look.subscription.definition.order == "key":
-            late = [one for one in late if not stands_behind_another(one, parked)]
+            late = [waiting for waiting in late if not stands_behind_another(waiting, parked)]
         if not late:
             return None
-        late_seconds = (self._now_ms - min(one.due_ms for one in late)) // 1000
+        late_seconds = (self._now_ms - min(waiting.due_ms for waiting in late)) // 1000
         detail = f"{len(late)} keys, {late_seconds} s late"
         return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
 
@@ -211,7 +211,7 @@ class Watch:
         if self._retention is None or not (oldest or parked):
             return
         # A parked event was appended some time before it first failed. That is near enough for a warning.
-        since_ms = [one.failure.first_ms for one in parked] + ([to_ms(oldest.time)] if oldest else [])
+        since_ms = [waiting.failure.first_ms for waiting in parked] + ([to_ms(oldest.time)] if oldest else [])
         age_ms = self._now_ms - min(since_ms)
         if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
             hours = (1000 * self._retention - age_ms) / 3_600_000
@@ -224,32 +224,34 @@ class Watch:
         self, look: Look, following: Record, replica: Replica, bells: Bells, *, repair: bool
     ) -> Iterator[Finding]:
         """Report records that were verified here, and are not here any more."""
-        kept = kept_in(look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms)
-        assert kept is not None, "nothing expires without a retention"
+        kept_part = kept_in(
+            look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms
+        )
+        assert kept_part is not None, "nothing expires without a retention"
         on_expired = look.subscription.definition.on_expired
         if replica.kept_at_origin(look.lane, look.cursor.base, following.sequence) is not None:
             detail = (
                 f"nothing is there before {following.sequence}, and {look.lane.origin} still has some of it"
             )
-            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
-        elif has_expired(self._log, look.lane, look.cursor.base, following, kept):
+            finding = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
+        elif has_expired(self._log, look.lane, look.cursor.base, following, kept_part):
             detail = f"{following.sequence - look.cursor.sequence} events expired: on_expired is {on_expired}"
-            found = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
+            finding = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
         else:
             detail = f"nothing is there before {following.sequence}, and it cannot have expired yet"
-            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
-        skips = repair and found.kind is FindingKind.EXPIRED_UNREAD and on_expired == "skip"
+            finding = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
+        skips = repair and finding.kind is FindingKind.EXPIRED_UNREAD and on_expired == "skip"
         if skips:
             bells.add(look)  # its next delivery goes on after them
-        yield replace(found, is_repaired=skips)
+        yield replace(finding, is_repaired=skips)
 
     def _cursor(self, look: Look) -> Finding | None:
         """Say what is wrong with the place of the cursor."""
-        cursor, seen = look.cursor, look.mark.cursors.get(look.subscription.name)
+        cursor, marked = look.cursor, look.mark.cursors.get(look.subscription.name)
         if cursor.version == 0:
             return None
-        if seen is not None and _has_gone_back(look, seen):
-            detail = f"stood at {seen[1]} at the last pass"
+        if marked is not None and _has_gone_back(look, marked):
+            detail = f"stood at {marked[1]} at the last pass"
             return self._finding(FindingKind.CURSOR_BACK, look, cursor.sequence, detail)
         if cursor.sequence > look.tail.sequence:
             tail = self._log.tail(look.lane)  # the lane may have grown since the look
@@ -259,7 +261,7 @@ class Watch:
             return None
         if cursor.chain == UNKNOWN_CHAIN:
             return None  # a replay went back to the oldest record kept, so no chain is known
-        if seen == (cursor.epoch, cursor.sequence) or cursor.base > look.mark.sequence:
+        if marked == (cursor.epoch, cursor.sequence) or cursor.base > look.mark.sequence:
             return None
         return self._off_chain(look)
 
@@ -311,9 +313,9 @@ class Watch:
         for name, lanes in bells.lanes.items():
             rung = [Doorbell(self._name, lane, ANY_TAIL, again=again) for lane in sorted(lanes, key=str)]
             refused = {bell.lane for bell in self._ports.doorbells.ring(name, rung)}
-            for lane, found in lanes.items():
-                if found is not None:
-                    yield replace(found, is_repaired=lane not in refused)
+            for lane, finding in lanes.items():
+                if finding is not None:
+                    yield replace(finding, is_repaired=lane not in refused)
 
     def _home(self, look: Look) -> Region:
         """Return the Region whose state of the lane this Region writes."""
@@ -324,9 +326,9 @@ class Watch:
         return Finding(kind, self._name, look.lane, self._region, SequenceNumber(sequence), detail, name)
 
 
-def _has_gone_back(look: Look, seen: tuple[int, int]) -> bool:
+def _has_gone_back(look: Look, marked: tuple[int, int]) -> bool:
     """Tell if the cursor was seen further on, and nothing that is allowed has moved it back."""
-    epoch, sequence = seen
+    epoch, sequence = marked
     if look.cursor.epoch != epoch or look.cursor.replay_until:
         return False
     # A cursor beyond the end of a lane that was made anew has to go back.

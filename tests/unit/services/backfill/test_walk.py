@@ -111,7 +111,7 @@ class TestTrail:
         trail = Trail(log, lane(), expired_ms=None)
         assert list(trail.walk(SequenceNumber(12_000))) == made[:120]
         assert log.reads == [Read(lane(), 0, 100, 12_000), Read(lane(), 9_901, 100, 12_000)]
-        assert (trail.at, trail.before, trail.first) == (
+        assert (trail.position, trail.before, trail.first) == (
             Seam.of(made[119].tail),
             Seam.of(made[118].tail),
             0,

@@ -11,7 +11,7 @@ from eventfabric.limits import AHEAD_EVENTS, CIRCUIT_PROBE_SECONDS
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.event import Event
 from eventfabric.runtime.threads import Threads
-from eventfabric.services.delivery.ahead import Tried, attempt_ahead
+from eventfabric.services.delivery.ahead import AttemptOutcome, attempt_ahead
 from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.side_by_side import one_after_another
@@ -213,7 +213,7 @@ class TestChains:
     """Attempts at the events of each chain."""
 
     def test_one_that_runs_out_of_time_stops_there_whatever_else_it_may_do(self) -> None:
-        def attempt(index: int) -> Tried:
+        def attempt(index: int) -> AttemptOutcome:
             return OutOfTime() if index == 0 else ()
 
         for on_failure in (False, True):

@@ -32,7 +32,7 @@ def expired(world: SubscribedStream, *records: Record) -> None:
 
 def found_in(world: SubscribedStream, start: Start, *, kept: KeptPart | None = None) -> Cursor:
     """Return where `start` is located in the whole lane."""
-    found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept)
+    found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept_part=kept)
     assert found is not None
     return found
 
@@ -133,7 +133,7 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
         LANE,
         start,
         end=world.log.tail(LANE),
-        kept=KeptPart(records[1].time >> 16, world.clock.now_ms(), world.clock.now_ms()),
+        kept_part=KeptPart(records[1].time >> 16, world.clock.now_ms(), world.clock.now_ms()),
     )
     assert found == Cursor(SequenceNumber(7), SequenceNumber(6), records[2].chain)
 
@@ -149,7 +149,7 @@ def test_a_missing_record_has_expired_or_may_still_come_by_where_it_is_from(
     world.log.append(records[1])
     world.clock.advance(3_600 * hours)
     kept = kept_in(of, HOME, retention_seconds=30 * 86_400, now_ms=world.clock.now_ms())
-    found = locate(world.log, of, AtTime(0), end=world.log.tail(of), kept=kept)
+    found = locate(world.log, of, AtTime(0), end=world.log.tail(of), kept_part=kept)
     assert found == (
         None if origin == AWAY and hours < 24 else Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN)
     )

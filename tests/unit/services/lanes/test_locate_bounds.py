@@ -52,7 +52,7 @@ def test_the_oldest_that_is_here_is_gone_back_to_once_it_is_settled(
     first, second, _ = world.records()
     expired(world, first)
     kept = KeptPart(to_ms(second.time), to_ms(second.time) + settled_after_ms, world.clock.now_ms())
-    begins = locate(world.log, LANE, AtTime(0), end=world.log.tail(LANE), kept=kept)
+    begins = locate(world.log, LANE, AtTime(0), end=world.log.tail(LANE), kept_part=kept)
     assert begins == (Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN) if found else None)
 
 
@@ -94,7 +94,7 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
         LANE,
         AtTime(kept.from_ms),
         end=world.log.tail(LANE),
-        kept=kept if gone else None,
+        kept_part=kept if gone else None,
     )
     chain = UNKNOWN_CHAIN if gone else records[0].chain
     assert found == Cursor(SequenceNumber(1), SequenceNumber(1), chain)
@@ -110,7 +110,7 @@ def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence
     end = world.log.tail(LANE, before=SequenceNumber(3))
     kept = KeptPart(0, world.clock.now_ms(), world.clock.now_ms())
     for each in (None, kept):
-        found = locate(world.log, LANE, start, end=end, kept=each)
+        found = locate(world.log, LANE, start, end=end, kept_part=each)
         assert found == Cursor(SequenceNumber(3), SequenceNumber(3), world.records()[2].chain)
 
 
@@ -151,7 +151,7 @@ def test_of_records_that_may_still_come_nothing_is_reported() -> None:
     expired(world, first)
     kept = KeptPart(to_ms(second.time), to_ms(second.time) - 1, world.clock.now_ms())
     for start in (AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(2)), AtTime(0)):
-        assert locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept) is None
+        assert locate(world.log, LANE, start, end=world.log.tail(LANE), kept_part=kept) is None
 
 
 def test_the_first_event_of_a_record_costs_one_read_and_another_one_about_ten() -> None:

@@ -226,7 +226,7 @@ def test_many_lanes_may_be_asked_at_once() -> None:
         asked.append(len(lanes))
         return [do(one) for one in lanes]
 
-    assert len(replay_of(world).plan(at(1), each=each)) == 2
+    assert len(replay_of(world).plan(at(1), map_lanes=each)) == 2
     assert asked == [2, 2]
 
 

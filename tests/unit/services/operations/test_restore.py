@@ -16,7 +16,7 @@ from eventfabric.model.record import EMPTY_TAIL, InterventionKind, Record, chain
 from eventfabric.model.slice import Seam
 from eventfabric.sdk.export_file import ExportFile
 from eventfabric.services.operations.restore import Copy, Restore
-from eventfabric.services.operations.seams import seams_seen
+from eventfabric.services.operations.seams import known_seams
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
@@ -42,9 +42,9 @@ def copy_of(world: SubscribedStream) -> Copy:
 
 def restore_of(world: SubscribedStream, copy: Copy) -> Restore:
     def seen(lane: Lane) -> Collection[Seam]:
-        return seams_seen(world.stream, lane, ledger=world.ledger)
+        return known_seams(world.stream, lane, ledger=world.ledger)
 
-    return Restore(world.log, region=world.region, copy=copy, seen=seen, clock=world.clock)
+    return Restore(world.log, region=world.region, copy=copy, known_seams=seen, clock=world.clock)
 
 
 def changed(record: Record) -> Record:
@@ -227,7 +227,9 @@ def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
     records, copy = world.records(), copy_of(world)
     put(world, changed(records[1]))
     faults = Faults(nth(1, fault, name=f"log.{call}"))
-    broken = Restore(faults.log(world.log), region=HOME, copy=copy, seen=lambda lane: (), clock=world.clock)
+    broken = Restore(
+        faults.log(world.log), region=HOME, copy=copy, known_seams=lambda lane: (), clock=world.clock
+    )
     with pytest.raises(SimulatedCrash):
         broken.restore(LANE, SequenceNumber(1), by="ana", reason="")
     if world.records() != records:

@@ -223,7 +223,7 @@ class TestRefused:
             world.log,
             region=HOME,
             elsewhere={AWAY: away},
-            seen=lambda lane: (),
+            known_seams=lambda lane: (),
             retention_seconds=None,
             clock=world.clock,
         )
@@ -284,7 +284,7 @@ def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
         faults.log(world.log),
         region=HOME,
         elsewhere={},
-        seen=lambda lane: (),
+        known_seams=lambda lane: (),
         retention_seconds=None,
         clock=world.clock,
     )

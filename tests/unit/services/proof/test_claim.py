@@ -67,7 +67,7 @@ def held(world: SubscribedStream, cursor: Cursor, *, end: int, expired_ms: int |
     except (MissingRecordError, DivergenceError) as error:
         one.stop(error)
     else:
-        one.finish(trail, trail.at.sequence)
+        one.finish(trail, trail.position.sequence)
     return one.proof()
 
 
@@ -146,7 +146,7 @@ class TestWhereTheLogBreaks:
         records = world.records()
         trail = Trail(world.log, LANE, expired_ms=None)
         assert list(trail.walk(SequenceNumber(4))) == records[:2]
-        assert trail.at.sequence == 4
+        assert trail.position.sequence == 4
         assert list(trail.walk(SequenceNumber(5))) == records[2:3]
 
     @pytest.mark.parametrize(("earlier_ms", "expired"), [(0, True), (1, False)])

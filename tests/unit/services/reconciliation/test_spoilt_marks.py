@@ -10,7 +10,7 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import LaneIndex, Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.services.lanes.lane_end import KnownMarks
-from eventfabric.services.operations.seams import seams_seen
+from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.keys import Item
 from eventfabric.wire.marks_item import changed_items, from_items
@@ -108,10 +108,10 @@ def test_a_part_costs_its_own_lanes_alone() -> None:
 def test_a_proof_of_where_a_lane_was_asks_for_its_own_marks_only() -> None:
     world = with_marks()
     spoil(world, OF_BILLING, SPOILED[0])
-    assert seams_seen(world.stream, lane(0), ledger=world.ledger)
+    assert known_seams(world.stream, lane(0), ledger=world.ledger)
     spoil(world, MAIN, SPOILED[0])
     with pytest.raises(UndecodableItemError, match="field m"):
-        seams_seen(world.stream, lane(0), ledger=world.ledger)
+        known_seams(world.stream, lane(0), ledger=world.ledger)
 
 
 def test_another_regions_marks_are_another_matter() -> None:
