@@ -96,7 +96,7 @@ def test_a_slice_is_noted_once_and_goes_forward_only(backend: Backend) -> None:
 
 
 def test_a_seam_without_a_chain_and_a_failure_are_kept(backend: Backend) -> None:
-    unknown = replace(progress(), position=Seam(SequenceNumber(7), None), failure="straße", copied_events=3)
+    unknown = replace(progress(), at=Seam(SequenceNumber(7), None), failure="straße", copied_events=3)
     backend.backfills.save(ID, unknown)
     assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == unknown
 

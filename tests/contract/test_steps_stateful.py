@@ -119,7 +119,7 @@ class BackfillsMachine(RuleBasedStateMachine):
             return
         to = progress(index, start, at=start + further)
         self._port.save(id_, to)
-        if to.position.sequence >= self._slices[place].position.sequence:
+        if to.at.sequence >= self._slices[place].at.sequence:
             self._slices[place] = to
 
     @rule(id_=ids, index=lane_indexes, start=starts)

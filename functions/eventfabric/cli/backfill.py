@@ -243,15 +243,15 @@ def _progress() -> "Iterator[tuple[Callable[[list[SliceProgress]], None], Callab
 
         def planned(slices: "list[SliceProgress]") -> None:
             for one in slices:
-                reached[str(one.slice.lane), one.slice.start.sequence] = one.position.sequence
-            events = sum(one.slice.end.sequence - one.position.sequence for one in slices)
+                reached[str(one.slice.lane), one.slice.start.sequence] = one.at.sequence
+            events = sum(one.slice.end.sequence - one.at.sequence for one in slices)
             bar.update(task, description="events", total=events)
 
         def watch(progress: "SliceProgress") -> None:
             place = str(progress.slice.lane), progress.slice.start.sequence
             with lock:
-                moved = progress.position.sequence - reached.get(place, progress.slice.start.sequence)
-                reached[place] = progress.position.sequence
+                moved = progress.at.sequence - reached.get(place, progress.slice.start.sequence)
+                reached[place] = progress.at.sequence
             bar.advance(task, moved)
 
         yield planned, watch

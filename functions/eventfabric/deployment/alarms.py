@@ -306,8 +306,7 @@ def objectives_of(topology: Topology, region: str) -> list[Objective]:
     return [
         Objective(
             f"{topology.fabric}-{subscription.name}-latency",
-            f"{subscription.name}: events are delivered within {subscription.definition.slo.latency_ms} ms, "
-            "from append to commit.",
+            f"{subscription.name}: events are committed {subscription.definition.slo.latency_ms} ms after their append.",
             of_metric(topology.fabric, Metric.DELIVERY_LATENCY, subscription.name),
             subscription.definition.slo,
         )

@@ -77,11 +77,11 @@ class Slice:
 class SliceProgress:
     """Progress of a slice. Everything before `at` is in the target and verified; a worker goes on from there.
 
-    `missing`: events that the target lacked when the slice was planned. `failure`: why it cannot go on, if so.
+    The names of the fields are those of the stored JSON. `missing`: events that the target lacked when the slice was planned. `failure`: why it cannot go on, if so.
     """
 
     slice: Slice
-    position: Seam
+    at: Seam
     missing: int
     copied_records: int = 0
     copied_events: int = 0
@@ -90,4 +90,4 @@ class SliceProgress:
     @property
     def done(self) -> bool:
         """Tell if all of the slice is in the target."""
-        return self.position.sequence >= self.slice.end.sequence and not self.failure
+        return self.at.sequence >= self.slice.end.sequence and not self.failure

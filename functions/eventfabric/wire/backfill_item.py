@@ -46,7 +46,7 @@ def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
     of = progress.slice
     item = slice_key(backfill_id, of.target, of.lane, of.start.sequence)
     item["f"] = {"S": msgspec.json.encode(progress).decode()}
-    item["at"] = {"N": str(progress.position.sequence)}
+    item["at"] = {"N": str(progress.at.sequence)}
     return item
 
 
@@ -57,9 +57,9 @@ def slice_from_item(item: Item) -> SliceProgress:
     fields.text(item, PK, characters_max=limits.PARTITION_KEY_BYTES_MAX)
     # The partition key names the backfill, which the slice itself does not know: that part is not compared.
     _check_key(item, {**slice_key("", of.target, of.lane, of.start.sequence), PK: item[PK]})
-    if progress.position.sequence < of.start.sequence:
+    if progress.at.sequence < of.start.sequence:
         fields.refuse(
-            item, "f", f"at {progress.position.sequence}", f"{of.start.sequence} or later, where it begins"
+            item, "f", f"at {progress.at.sequence}", f"{of.start.sequence} or later, where it begins"
         )
     return progress
 

@@ -92,7 +92,7 @@ class SliceCopier:
         OutcomeUnknownError, ThrottledError: a service did not answer for long; the slice can go on from where it is.
         """
         self._progress = progress = replace(progress, failure="")
-        walk = Walk(self._target, progress.slice.lane, progress.position, progress.slice.end.sequence)
+        walk = Walk(self._target, progress.slice.lane, progress.at, progress.slice.end.sequence)
         gap_end: SequenceNumber | None = None
         while not self._progress.done:
             # Makes the worker look at the backfill before each page, so that cancelling it works within one.
@@ -109,7 +109,7 @@ class SliceCopier:
                     gap_end = gap_end if walk.position.sequence < gap_end else None
                 _check_end(self._progress)
             except LogError as error:
-                self._progress = replace(self._progress, position=walk.position, failure=str(error))
+                self._progress = replace(self._progress, at=walk.position, failure=str(error))
             # One note a page, not one a record: a page that is copied again finds its records there already.
             if self._progress != before:
                 self._save(self._progress)
@@ -122,7 +122,7 @@ class SliceCopier:
         done = self._progress
         self._progress = replace(
             done,
-            position=position,
+            at=position,
             copied_records=done.copied_records + (copied is not None),
             copied_events=done.copied_events + (copied.count if copied else 0),
         )
@@ -253,7 +253,7 @@ def _compare(record: Record, standing: Record) -> None:
 
 def _check_end(progress: SliceProgress) -> None:
     """Raise DivergenceError if the slice does not end in the seam that the source had when it was planned."""
-    position, end = progress.position, progress.slice.end
+    position, end = progress.at, progress.slice.end
     if position.sequence >= end.sequence and not position.agrees(end):
         raise DivergenceError(
             progress.slice.lane,

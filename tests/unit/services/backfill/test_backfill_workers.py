@@ -32,7 +32,7 @@ def test_a_worker_goes_on_from_the_page_where_another_ended() -> None:
     )
     assert first.copy(progress).ending is Ending.STOPPED
     (left,) = world.slices(world.backfiller().find(backfill.id))
-    assert (left.position.sequence, left.copied_records) == (20_000, 200)
+    assert (left.at.sequence, left.copied_records) == (20_000, 200)
     world.run(backfill)
     assert world.reading.count("log.read") == 1 + 2 + 2  # planning, the first worker, the second
     assert world.items(TARGET) == world.items(SOURCE)
@@ -96,9 +96,7 @@ def test_a_clock_that_jumps_back_holds_nobody_up() -> None:
     copier.copy(
         replace(
             progress,
-            slice=replace(
-                progress.slice, end=replace(progress.position, sequence=SequenceNumber(100), chain=None)
-            ),
+            slice=replace(progress.slice, end=replace(progress.at, sequence=SequenceNumber(100), chain=None)),
         )
     )
     world.clock.set_back(86_400)
@@ -131,12 +129,12 @@ def test_a_cancelled_backfill_stops_within_a_page_and_can_be_resumed() -> None:
     backfiller = world.backfiller()
 
     def cancel(progress: SliceProgress) -> None:
-        if progress.position.sequence == 20_000:
+        if progress.at.sequence == 20_000:
             backfiller.cancel(backfill.id)
 
     (progress,) = world.slices(backfill)
     copied = backfiller.copier(backfill.id, watch=cancel).copy(progress)
-    assert (copied.ending, copied.progress.position.sequence) == (Ending.CANCELLED, 20_000)
+    assert (copied.ending, copied.progress.at.sequence) == (Ending.CANCELLED, 20_000)
     assert backfiller.hand_out(backfill.id) == backfiller.hand_out(backfill.id, "plan")
     assert backfiller.hand_out(backfill.id).slices == []
     assert backfiller.finish(backfill.id).backfill.state is BackfillState.CANCELLED

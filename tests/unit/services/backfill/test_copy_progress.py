@@ -61,7 +61,7 @@ class Worker:
         """Return the progress of its slice so many records of a hundred events further on."""
         return replace(
             self.progress,
-            position=position,
+            at=position,
             copied_records=records,
             copied_events=100 * records,
             failure=failure,
@@ -165,7 +165,7 @@ class TestFailed:
         (world, _), (_, others) = filled(2, events=200), filled(2)
         worker = Worker(world)
         world.copy_to_target(others[1:])
-        self.expect(worker, worker.progress.position, 0, 0, "source", "target's at 100")
+        self.expect(worker, worker.progress.at, 0, 0, "source", "target's at 100")
 
     def test_a_record_of_the_source_that_does_not_follow_on_the_targets(self) -> None:
         world, made = filled()
@@ -210,7 +210,7 @@ class TestTime:
     ) -> None:
         world, made = filled()
         worker = Worker(world, rate=1000.0)
-        at = Seam.of(made[records - 1].tail) if records else worker.progress.position
+        at = Seam.of(made[records - 1].tail) if records else worker.progress.at
         copied = worker.copy(deadline_ms=world.clock.now_ms() + left_ms)
         assert copied == Copied(worker.left(at, records), Ending.STOPPED)
 

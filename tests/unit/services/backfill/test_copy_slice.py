@@ -194,7 +194,7 @@ class TestWhereASliceIs:
         id, progress = one_slice(world)
         world.remove(made[1])
         failed = world.backfiller().copier(id).copy(progress)
-        assert (failed.ending, failed.progress.position.sequence) == (Ending.FAILED, 100)
+        assert (failed.ending, failed.progress.at.sequence) == (Ending.FAILED, 100)
         world.overwrite(made[1], region=SOURCE)
         copied = world.backfiller().copier(id).copy(failed.progress)
         assert (copied.ending, copied.progress.failure) == (Ending.DONE, "")
