@@ -306,12 +306,12 @@ def objectives_of(topology: Topology, region: str) -> list[Objective]:
     return [
         Objective(
             f"{topology.fabric}-{subscription.name}-latency",
-            f"{subscription.name}: events are committed {subscription.definition.slo.latency_ms} ms after their append.",
+            f"{subscription.name}: events are committed {slo.latency_ms} ms after their append.",
             of_metric(topology.fabric, Metric.DELIVERY_LATENCY, subscription.name),
-            subscription.definition.slo,
+            slo,
         )
         for subscription in topology.subscriptions_in(region)
-        if subscription.definition.slo
+        if (slo := subscription.definition.slo)
         and any(subscription.delivers(origin, region) for origin in subscription.regions)
     ]
 

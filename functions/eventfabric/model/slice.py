@@ -77,7 +77,8 @@ class Slice:
 class SliceProgress:
     """Progress of a slice. Everything before `at` is in the target and verified; a worker goes on from there.
 
-    The names of the fields are those of the stored JSON. `missing`: events that the target lacked when the slice was planned. `failure`: why it cannot go on, if so.
+    `missing`: events that the target lacked when the slice was planned. `failure`: why it cannot go on, if so.
+    The names of the fields are those of the stored JSON.
     """
 
     slice: Slice
