@@ -61,7 +61,7 @@ BESIDE_DELIVERY = [
         "parked keys left behind",
         "a Region that takes over goes on at the cursor, without the keys that are parked beside it",
         "eventfabric.services.delivery.inherit:inherited",
-        "if theirs.low is None:",
+        "if cursor.low is None:",
         "if True:",
         by="reordered_key",
         seed=7,

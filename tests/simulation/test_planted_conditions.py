@@ -106,7 +106,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "drained though the log is not here",
             f"{_FAILOVER}._lagging",
-            "if here.tail(lane) != there.tail(lane):",
+            "if target_log.tail(lane) != source_log.tail(lane):",
             "if False:",
         ),
         lambda: failover.TestDrain().test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(False),

@@ -90,15 +90,17 @@ def _received(messages: list[Message]) -> int:
 def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list[_Rung]:
     """Return the highest doorbell of each lane, with all messages for the lane. Other messages are failed."""
     lanes: dict[tuple[str, Lane], _Rung] = {}
-    own = runtime.own
+    subscription = runtime.own
 
     def refuse(message: Message, _: SubscriptionTopology | None) -> None:
         failed.append(message.id)
         # Its group waits until it is in the dead-letter queue; each wait must be shorter than after a crash.
         if message.receipt_handle:
-            runtime.ports.doorbells.hide(own.name, [message.receipt_handle], limits.REFUSED_AGAIN_SECONDS)
+            runtime.ports.doorbells.hide(
+                subscription.name, [message.receipt_handle], limits.REFUSED_AGAIN_SECONDS
+            )
 
-    for message, _, doorbell in doorbells_of(runtime, event, lambda _: own, refuse):
+    for message, _, doorbell in doorbells_of(runtime, event, lambda _: subscription, refuse):
         known = lanes.get((doorbell.stream, doorbell.lane))
         if known is None:
             lanes[doorbell.stream, doorbell.lane] = (doorbell, [message])

@@ -46,8 +46,8 @@ def doorbells_of(
         except (UndecodableMessageError, UnknownNameError) as error:
             about = {"message_id": message.id, "reason": str(error)}
             runtime.logger.error("a message is not a doorbell", extra=about)
-            of = runtime.subscription or message.queue[:80] or "unknown"
-            runtime.telemetry.add(Metric.MESSAGES_REFUSED, of=of)
+            name = runtime.subscription or message.queue[:80] or "unknown"
+            runtime.telemetry.add(Metric.MESSAGES_REFUSED, of=name)
             refuse(message, subscription)
         else:
             yield message, subscription, doorbell

@@ -62,8 +62,9 @@ class EmfTelemetry:
 
     def flush(self) -> None:
         """Write what was added, one line for each stream and subscription; nothing if nothing was."""
-        written, self._values = self._values, defaultdict(dict)  # what cannot be written is not tried again
-        for (dimension, name), metrics in written.items():
+        # What cannot be written is not tried again.
+        values_by_name, self._values = self._values, defaultdict(dict)
+        for (dimension, name), metrics in values_by_name.items():
             while metrics:
                 self._write(
                     dimension, name, {metric: values[:_VALUES_MAX] for metric, values in metrics.items()}

@@ -34,10 +34,10 @@ class Output:
                 sys.stdout.write(f"{line}\n")
                 sys.stdout.flush()
                 return
-            left = memoryview(f"{line}\n".encode("utf-8", "backslashreplace"))
+            remaining = memoryview(f"{line}\n".encode("utf-8", "backslashreplace"))
             with self._lock:
-                while left:
-                    left = left[os.write(self._descriptor, left) :]
+                while remaining:
+                    remaining = remaining[os.write(self._descriptor, remaining) :]
 
 
 class OutputHandler(Handler):

@@ -78,11 +78,11 @@ class Beginnings:
             lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
         )
         end = tail_to_begin_at(self._log, lane, now_ms=now_ms)
-        begins = locate(self._log, lane, start, end=end, kept_part=kept_part)
-        if begins is None or not begins.sequence:
-            return Beginning.LATER if begins is None else Beginning.FIRST
+        cursor = locate(self._log, lane, start, end=end, kept_part=kept_part)
+        if cursor is None or not cursor.sequence:
+            return Beginning.LATER if cursor is None else Beginning.FIRST
         # The outcome is ignored: the caller reads the state again, and so sees a lost race too.
-        ledger.commit(key, START, replace(begins, epoch=epoch, began=begins.sequence))
+        ledger.commit(key, START, replace(cursor, epoch=epoch, began=cursor.sequence))
         return Beginning.PUT
 
     def _start_time(self, doorbell: Doorbell) -> AtTime | None:
@@ -108,13 +108,13 @@ class Beginnings:
         of what was delivered since that.
         """
         standing, first = self._standings.known, self._first(origin)
-        handed = standing.owner(origin)
-        if handed is None or (first == self._ledger.region and not handed.epoch):
+        owner = standing.owner(origin)
+        if owner is None or (first == self._ledger.region and not owner.epoch):
             return None
         first_pin, since_ms = standing.starts.get(first), standing.handed_since_ms(origin)
         if first_pin is not None and (since_ms is None or to_ms(first_pin) <= since_ms):
             return None
-        long_before_ms = handed.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS
+        long_before_ms = owner.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS
         return AtTime(max(0, min([long_before_ms, *map(to_ms, standing.starts.values())])))
 
     def _pinned(self, doorbell: Doorbell) -> HybridTime | None:
@@ -125,20 +125,20 @@ class Beginnings:
         if known is not None:
             return known
         # The record that rang, and not the lane's newest: what came since is already after the beginning.
-        rang = self._log.tail(doorbell.lane, before=doorbell.tail)
-        if rang == EMPTY_TAIL:
+        tail = self._log.tail(doorbell.lane, before=doorbell.tail)
+        if tail == EMPTY_TAIL:
             return None
         stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.name)
         # This lane's time may be ahead of all others', where events published from now on would be missed.
         now = HybridTime(next_time(HybridTime(0), self._clock.now_ms()))
-        self._own_pin = self._ledger.pin(stream, name, min(rang.time, now))
+        self._own_pin = self._ledger.pin(stream, name, min(tail.time, now))
         return self._own_pin
 
     def _first(self, origin: Region) -> Region:
         """Return the Region that delivered the origin's lanes first; if every Region delivers them, this one."""
         default = self._subscription.owner(origin)
-        here = self._standings.region
-        return here if default is None else self._standings.known.first(origin, Region(default))
+        region = self._standings.region
+        return region if default is None else self._standings.known.first(origin, Region(default))
 
 
 def has_begun(cursors: dict[Region, Cursor], region: Region, epoch: int) -> bool:

@@ -220,8 +220,8 @@ class CircuitBreaker:
         if not self._doorbells.ring(self._name, bells):
             self._switch(replace(self._circuit, rings_owed=False))
 
-    def _switch(self, to: Circuit) -> bool:
+    def _switch(self, circuit: Circuit) -> bool:
         """Move the circuit, unless another process moved it first; then take over its state. Tell if it was moved."""
-        switched = self._standings.switch(self._circuit, to)
+        switched = self._standings.switch(self._circuit, circuit)
         self._circuit = self._standings.known.circuit
         return switched

@@ -68,16 +68,16 @@ def inherited(
     latest = state.latest
     if latest is None:
         return Inherited(START, {})
-    theirs = state.cursors[latest].at_rest()
+    cursor = state.cursors[latest].at_rest()
     parked_by_id = state.parked.get(latest, {})
     # No event waits beside the cursor, so no parked key can be missing.
-    if theirs.low is None:
-        return Inherited(theirs, {})
-    if digest_of(parked_by_id) == theirs.parked:
+    if cursor.low is None:
+        return Inherited(cursor, {})
+    if digest_of(parked_by_id) == cursor.parked:
         return Inherited(
-            theirs, {parking_id: _due(parked, now_ms) for parking_id, parked in parked_by_id.items()}
+            cursor, {parking_id: _due(parked, now_ms) for parking_id, parked in parked_by_id.items()}
         )
-    heir = _Heir(key.lane, theirs, theirs.low, subscription, log, state.won, region=region, now_ms=now_ms)
+    heir = _Heir(key.lane, cursor, cursor.low, subscription, log, state.won, region=region, now_ms=now_ms)
     return heir.with_keys(parked_by_id.values()) or heir.from_the_first_that_waits()
 
 

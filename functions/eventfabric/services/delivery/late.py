@@ -52,10 +52,10 @@ class Lateness:
         for event, sequence in zip(stretch.events, stretch.sequences, strict=True):
             if not self._mark(event, stretch.records[bisect_right(starts, sequence) - 1].time):
                 return False
-        late = sum(event.late for event in stretch.events)
-        if late:
+        late_events = sum(event.late for event in stretch.events)
+        if late_events:
             stretch.late = True
-            self._context.telemetry.add(Metric.EVENTS_LATE, late)
+            self._context.telemetry.add(Metric.EVENTS_LATE, late_events)
         return True
 
     def mark_parked(self, event: Event, time: HybridTime, *, replay: bool) -> bool:
@@ -108,8 +108,8 @@ class Lateness:
             return True
         start = handed_out.reached.get(lane)
         if start is None:
-            begins = locate(log, lane, AtTime(to_ms(handed_out.since)), end=tail)
-            start = tail.sequence if begins is None else begins.base
+            cursor = locate(log, lane, AtTime(to_ms(handed_out.since)), end=tail)
+            start = tail.sequence if cursor is None else cursor.base
         while start < end:
             records, more = self._page(lane, start, end)
             for record in records:

@@ -33,15 +33,15 @@ def settle_notes(
         assert record.note is not None, "only records with a note are settled"
         first_key = replace(key, lane=record.note.lane)
         state = context.ledger.state(first_key, glance=True)
-        wins = record.batch_id in state.won_by(alone)
+        noted_wins = record.batch_id in state.won_by(alone)
         # A decision stands, even if the first copy arrives later: the noted one may be handled by then.
         if not state.is_decided(record.batch_id, alone):
-            wins = not _is_here(context, record.note, record)
-            decision = Decision(context.region, record.batch_id, noted_wins=wins)
+            noted_wins = not _is_here(context, record.note, record)
+            decision = Decision(context.region, record.batch_id, noted_wins=noted_wins)
             # The decision must outlive both copies: the other one may still arrive.
             keep_seconds = (context.subscription.retention_seconds or 0) + limits.DECISION_KEPT_SECONDS
             decided.append(Decided(first_key, decision, context.clock.now_ms() // 1000 + keep_seconds))
-        if not wins:
+        if not noted_wins:
             elsewhere.add(record.batch_id)
     return decided, elsewhere
 

@@ -29,8 +29,10 @@ class PatientSteps:
     def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
         """See ports.Steps."""
         # One token for all tries: otherwise a second try would find the first one's note, and be in doubt.
-        own = token or step_item.token_of(self._entropy.bytes(step_item.OWNER_BYTES), self._clock.now_ms())
-        return self._call(lambda: self._steps.begin(key, token=own))
+        call_token = token or step_item.token_of(
+            self._entropy.bytes(step_item.OWNER_BYTES), self._clock.now_ms()
+        )
+        return self._call(lambda: self._steps.begin(key, token=call_token))
 
     def finish(self, key: StepKey, result: str) -> None:
         """See ports.Steps."""

@@ -114,7 +114,7 @@ class DeadLetters:
         """
         wanted = wanted or DeadLetterFilter()
         now_ms = self._clock.now_ms()
-        every = parked_keys(
+        keys = parked_keys(
             self._subscription,
             self._lanes,
             ledger=self._ledger,
@@ -123,9 +123,9 @@ class DeadLetters:
             clock=self._clock,
             unreadable=unreadable,
         )
-        for candidate in every:
-            if candidate.parked.state is ParkedState.DEAD and wanted.matches(candidate.parked, now_ms):
-                yield DeadLetter(self._subscription, candidate.lane, candidate.parked)
+        for parked_key in keys:
+            if parked_key.parked.state is ParkedState.DEAD and wanted.matches(parked_key.parked, now_ms):
+                yield DeadLetter(self._subscription, parked_key.lane, parked_key.parked)
 
     def event(self, letter: DeadLetter) -> Event | None:
         """Return the dead event, or its replacement. None if its record has expired or is lost."""
@@ -242,7 +242,7 @@ class DeadLetters:
         for _ in range(limits.LANE_RACES_MAX):
             # By the state as it is now: somebody else may have decided
             # about the same letter, or its key may be free.
-            cursor, parked, stood = self._look(letter, owner, ledger)
+            cursor, parked, parked_by_id = self._look(letter, owner, ledger)
             if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
                 raise NotDeadError(
                     f"{letter.place} of {self._subscription.name} is no dead letter (any more)"
@@ -251,8 +251,8 @@ class DeadLetters:
             changes = [ParkedChange(parked, after)]
             moved = (
                 cursor.beside_changed(cursor, changes)
-                if stood is None
-                else cursor.beside_after(cursor, stood, changes)
+                if parked_by_id is None
+                else cursor.beside_after(cursor, parked_by_id, changes)
             )
             outcome = ledger.commit(
                 letter.key, cursor, moved, parked=changes, settled=[settled] if settled else []

@@ -262,13 +262,13 @@ class Failover:
         """Name the first part of the source's state or log that the target has not. Empty if it has everything."""
         for subscription, owner in self.handed():
             stream = self._topology.stream(subscription.definition.stream)
-            here, there = self._ports.log_of(stream), self._source_ports.log_of(stream)
+            target_log, source_log = self._ports.log_of(stream), self._source_ports.log_of(stream)
             for lane in self._lanes(subscription, owner.origin):
                 key = LaneKey(*_names(subscription), lane)
                 with suppress(LogError, UndecodableItemError):  # such a lane stops in either Region
                     if self._ports.ledger.state(key) != self._source_ports.ledger.state(key):
                         return f"the state of {subscription.name} in lane {lane}"
-                    if here.tail(lane) != there.tail(lane):
+                    if target_log.tail(lane) != source_log.tail(lane):
                         return f"the end of lane {lane} of {stream.name}"
                     if self._decided(self._ports, key) != self._decided(self._source_ports, key):
                         return f"a decision about a dead letter of {subscription.name} in lane {lane}"
@@ -336,14 +336,14 @@ class Failover:
 
         A source that does not have the stream is not asked: it knows nothing of it, and no role may look there.
         """
-        here = self._ports.ledger.standing(*_names(subscription))
+        standing = self._ports.ledger.standing(*_names(subscription))
         if self._source not in subscription.regions:
-            return here
+            return standing
         try:
-            there = self._source_ports.ledger.standing(*_names(subscription)).owners
+            source_owners = self._source_ports.ledger.standing(*_names(subscription)).owners
         except PortError:
-            there = ()
-        return Standing(here.circuit, (*here.owners, *there))
+            source_owners = ()
+        return Standing(standing.circuit, (*standing.owners, *source_owners))
 
     def _states(
         self, ports: Ports, subscription: SubscriptionTopology, origin: Region

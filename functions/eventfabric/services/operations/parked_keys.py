@@ -47,12 +47,18 @@ def parked_keys(
     stream, name = StreamName(subscription.definition.stream), SubscriptionName(subscription.name)
     for lane in lanes:
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
-            key, of = LaneKey(stream, name, lane), ledger_of(ledger, subscription, lane.origin)
+            key, lane_ledger = LaneKey(stream, name, lane), ledger_of(ledger, subscription, lane.origin)
             owner = owner_of(subscription, lane.origin, standing)
             try:
-                state, now_ms = whole_state(of, key, clock=clock), clock.now_ms()
+                state, now_ms = whole_state(lane_ledger, key, clock=clock), clock.now_ms()
                 parked = parked_for(
-                    key, state, owner, subscription=subscription, region=of.region, log=log, now_ms=now_ms
+                    key,
+                    state,
+                    owner,
+                    subscription=subscription,
+                    region=lane_ledger.region,
+                    log=log,
+                    now_ms=now_ms,
                 )
             except (LogError, UndecodableItemError) as error:
                 unreadable(error)

@@ -366,9 +366,9 @@ class Replay:
         if is_in_vain or asked.fresh:
             self._check_tails(plans, asked.start, map_lanes)
         if asked.key is not None and is_in_vain:
-            upto = ", ".join(f"lane {plan.lane} up to {plan.read.sequence}" for plan in plans)
+            looked_at = ", ".join(f"lane {plan.lane} up to {plan.read.sequence}" for plan in plans)
             raise ReplayRefusedError(
-                f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {upto}"
+                f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {looked_at}"
             )
 
     def _check_tails(self, plans: list[LanePlan], start: Start, map_lanes: MapLanes) -> None:

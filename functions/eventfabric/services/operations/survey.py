@@ -53,9 +53,9 @@ def survey(
     for lane, tail in tails.items():
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key = LaneKey(StreamName(subscription.definition.stream), name, lane)
-            of = ledger_of(ledger, subscription, lane.origin)
+            lane_ledger = ledger_of(ledger, subscription, lane.origin)
             try:
-                cursor = of.state(key).cursor(of.region)
+                cursor = lane_ledger.state(key).cursor(lane_ledger.region)
             except UndecodableItemError as error:
                 unreadable(error)
                 continue

@@ -195,14 +195,14 @@ class Claim:
         """Name the exceptions that stand in a record, by what the record holds."""
         if record.is_skip:
             self._except_skip(record)
-        where, end = self._elsewhere(record), record.tail.sequence
+        other_copy, end = self._elsewhere(record), record.tail.sequence
         ranges = [range_ for range_ in self._ranges if range_.meets(record.sequence, end)]
         # Most records hold no exception, and need not be unpacked: their chain is enough.
-        is_named = bool(where or ranges or self._is_due_before(end))
+        is_named = bool(other_copy or ranges or self._is_due_before(end))
         events = _events_of(record) if is_named else []
-        if where:
+        if other_copy:
             self._exempts += self._due_in(record, events, ())
-            self._exempts += self._delivered_elsewhere(record, events, where)
+            self._exempts += self._delivered_elsewhere(record, events, other_copy)
         else:
             in_ranges = self._in_ranges(record, events, ranges)
             self._exempts += self._due_in(record, events, in_ranges)
@@ -221,12 +221,12 @@ class Claim:
         """Tell if an exception before a sequence is not named yet."""
         return bool(self._due) and self._due[0].sequence < end
 
-    def _delivered_elsewhere(self, record: Record, events: list[Event], where: str) -> Iterator[Exempt]:
+    def _delivered_elsewhere(self, record: Record, events: list[Event], other_copy: str) -> Iterator[Exempt]:
         """Yield the exceptions for a batch whose other copy is delivered."""
         for index, event in enumerate(events):
             sequence = SequenceNumber(record.sequence + index)
             if sequence < self._cursor.sequence and self._filter.wants(event):
-                exempt = Exempt(ExceptionKind.ELSEWHERE, sequence, f"delivered from {where}", 0)
+                exempt = Exempt(ExceptionKind.ELSEWHERE, sequence, f"delivered from {other_copy}", 0)
                 yield _named(exempt, record, events)
 
     def _except_skip(self, record: Record) -> None:
@@ -310,8 +310,8 @@ def _dropped(
                 ExceptionKind.DISCARDED, sequence, why, decided.at_ms, key=dropped.key, by=decided.by
             )
     if dropped.since < dropped.until:
-        like = Exempt(ExceptionKind.DISCARDED, dropped.since, why, decided.at_ms, by=decided.by)
-        yield ExemptRange(dropped.key, dropped.since, dropped.until, like)
+        exempt = Exempt(ExceptionKind.DISCARDED, dropped.since, why, decided.at_ms, by=decided.by)
+        yield ExemptRange(dropped.key, dropped.since, dropped.until, exempt)
 
 
 def _waiting(parked: Parked) -> Iterator[Exempt]:

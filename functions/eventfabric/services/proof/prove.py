@@ -238,7 +238,7 @@ class Prover:
         if cursor.sequence >= marked[1]:
             return 0
         try:  # a cursor beyond the end of a lane that was made anew had to go back
-            had_to = self._log.tail(lane).sequence < marked[1]
+            is_made_anew = self._log.tail(lane).sequence < marked[1]
         except LogError:
-            had_to = False
-        return 0 if had_to else marked[1]
+            is_made_anew = False
+        return 0 if is_made_anew else marked[1]

@@ -37,29 +37,29 @@ class Turn:
 
     def take(self, inside: "LockType", timeout_seconds: float) -> bool:
         """Wait for the turn. Return True if it came in time; `pass_on` must be called afterwards in either case."""
-        mine = _Waiting(get_ident(), inside)
+        waiting = _Waiting(get_ident(), inside)
         with self._lock:
-            if self._thread is None or self._thread == mine.thread:
-                self._thread, self._inside = mine.thread, inside
+            if self._thread is None or self._thread == waiting.thread:
+                self._thread, self._inside = waiting.thread, inside
                 return True
             # A gate of its own for each thread, closed until the turn is given
             # to it: one gate for all would open to whoever is scheduled first.
-            mine.gate.acquire()
-            self._waiting.append(mine)
+            waiting.gate.acquire()
+            self._waiting.append(waiting)
         until = monotonic() + timeout_seconds
         try:
             while (left_seconds := until - monotonic()) > 0:
-                if mine.gate.acquire(timeout=min(left_seconds, _LOOK_SECONDS)):
+                if waiting.gate.acquire(timeout=min(left_seconds, _LOOK_SECONDS)):
                     return True
                 with self._lock:
                     # The append before was ended without passing its turn on.
                     if not self._inside.locked():
                         self._give()
-            return mine.gate.acquire(blocking=False)
+            return waiting.gate.acquire(blocking=False)
         finally:
             with self._lock:
-                if mine in self._waiting:  # the turn came too late, or the wait was interrupted
-                    self._waiting.remove(mine)
+                if waiting in self._waiting:  # the turn came too late, or the wait was interrupted
+                    self._waiting.remove(waiting)
 
     def pass_on(self) -> None:
         """End this thread's turn, if it has the turn."""

@@ -118,10 +118,10 @@ class Reconciler:
                 except (PortError, UndecodableItemError):  # this Region may be the one that knows more
                     all_answer = False
         known = {(owner.origin, owner.by): owner.epoch for owner in standing.owners}
-        news = [owner for owner in elsewhere if owner.epoch > known.get((owner.origin, owner.by), -1)]
-        if not news and all_answer:
+        unknown = [owner for owner in elsewhere if owner.epoch > known.get((owner.origin, owner.by), -1)]
+        if not unknown and all_answer:
             self._ports.ledger.see(self._name, name)
-        return replace(standing, owners=(*standing.owners, *news))
+        return replace(standing, owners=(*standing.owners, *unknown))
 
     def _origin(
         self, origin: Region, standings: dict[str, Standing], *, repair: bool, full: bool
@@ -191,17 +191,17 @@ class Reconciler:
             if isinstance(look, Finding):
                 yield look
                 continue
-            name, stands = look.subscription.name, _compared(look, before)
+            name, place = look.subscription.name, _compared(look, before)
             for finding in self._watch(look, replica, bells, repair=repair):
                 if finding.kind in _WRONG_CURSORS:
                     # Compare it with the log again, as long as it is wrong.
-                    stands = before.cursors.get(name)
+                    place = before.cursors.get(name)
                 if finding.kind is FindingKind.HOLE:
                     # A hole in what was verified: the next pass verifies all of it anew.
                     mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
                 yield finding
-            if stands is not None:
-                cursors[name] = stands
+            if place is not None:
+                cursors[name] = place
             waiting += [look.news_from] if look.lags else []
         sightings = sightings.from_(min(waiting)) if waiting else Sightings()
         return replace(mark, cursors=cursors, sightings=sightings)
@@ -222,15 +222,15 @@ class Reconciler:
 
     def _verify_again(self, origin: Region, marks: dict[LaneIndex, Mark]) -> Iterator[Finding]:
         """Go on with the rounds through what was verified before, beginning with those that are longest overdue."""
-        again = Round(self._log, expires=self._retention is not None, now_ms=self._now_ms)
+        rounds = Round(self._log, expires=self._retention is not None, now_ms=self._now_ms)
         for index, mark in marks.items():
             # A lane's first verification counts as its first round.
             if mark.sequence and not mark.whole_ms:
                 marks[index] = replace(mark, whole_ms=self._now_ms)
         for index in sorted(marks, key=lambda lane_index: marks[lane_index].whole_ms):
-            if again.left > 0 and again.is_due(marks[index]):
+            if rounds.units_left > 0 and rounds.is_due(marks[index]):
                 lane = Lane(origin, GENERATION_FIRST, index)
-                marks[index], broken = again.go_on(lane, marks[index])
+                marks[index], broken = rounds.go_on(lane, marks[index])
                 if broken is not None:
                     yield Finding(broken.kind, self._name, lane, self._region, broken.sequence, broken.detail)
         self._vitals.verified(

@@ -34,10 +34,10 @@ class LogBreak:
 
 
 class Round:
-    """One pass's part of the rounds through some lanes of one log. `left`: what it may still read, in read units."""
+    """One pass's part of the rounds through some lanes of one log. `units_left`: read units that it may still use."""
 
     def __init__(self, log: Log, *, expires: bool, now_ms: int) -> None:
-        self.left = limits.ROUND_READ_UNITS
+        self.units_left = limits.ROUND_READ_UNITS
         self._log = log
         self._expires = expires
         self._now_ms = now_ms
@@ -55,13 +55,13 @@ class Round:
         expires = self._expires or mark.held > EMPTY_TAIL.sequence
         try:
             while reached.sequence < mark.sequence:
-                if self.left <= 0:
+                if self.units_left <= 0:
                     return reached.noted_in(mark), None
                 page = self._log.read(
                     lane, reached.sequence, records_max=limits.PAGE_RECORDS_MAX, before=mark.sequence
                 )
                 # A pass runs every few minutes, so each may spend only little on what was verified before.
-                self.left -= 1 + sum(map(_read_units, page.records))
+                self.units_left -= 1 + sum(map(_read_units, page.records))
                 for record in page.records:
                     broken = self._broken(record, reached, mark, expires=expires)
                     if broken is not None:

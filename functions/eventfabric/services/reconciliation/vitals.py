@@ -51,17 +51,17 @@ class Vitals:
 
     def parked(self, subscription: str, keys: Iterable[Parked]) -> None:
         """Count a lane's parked keys."""
-        of = self._subscriptions[subscription]
+        gauges = self._subscriptions[subscription]
         for key in keys:
             if key.state is ParkedState.DEAD:
-                of.dead += 1
+                gauges.dead += 1
             else:
-                of.retrying += 1
+                gauges.retrying += 1
 
     def waits(self, subscription: str, since_ms: int) -> None:
         """Note that an event that has been here since then is not delivered yet."""
-        of = self._subscriptions[subscription]
-        of.oldest_ms = since_ms if of.oldest_ms is None else min(of.oldest_ms, since_ms)
+        gauges = self._subscriptions[subscription]
+        gauges.oldest_ms = since_ms if gauges.oldest_ms is None else min(gauges.oldest_ms, since_ms)
 
     def clock_ahead(self, ahead_ms: int) -> None:
         """Note by how much a lane's time is ahead of this Region's clock. Below 0 it is not ahead."""
@@ -73,12 +73,12 @@ class Vitals:
 
     def tell(self, telemetry: Telemetry, standings: dict[str, Standing], *, now_ms: int) -> None:
         """Report all gauges to the telemetry, at the end of the pass."""
-        for name, of in self._subscriptions.items():
-            age_ms = 0 if of.oldest_ms is None else max(0, now_ms - of.oldest_ms)
+        for name, gauges in self._subscriptions.items():
+            age_ms = 0 if gauges.oldest_ms is None else max(0, now_ms - gauges.oldest_ms)
             is_open = standings.get(name, Standing()).circuit.state is CircuitState.OPEN
             telemetry.gauge(Metric.OLDEST_UNDELIVERED, age_ms / 1000, of=name)
-            telemetry.gauge(Metric.KEYS_RETRYING, of.retrying, of=name)
-            telemetry.gauge(Metric.KEYS_DEAD, of.dead, of=name)
+            telemetry.gauge(Metric.KEYS_RETRYING, gauges.retrying, of=name)
+            telemetry.gauge(Metric.KEYS_DEAD, gauges.dead, of=name)
             telemetry.gauge(Metric.CIRCUIT_OPEN, int(is_open), of=name)
         # Only if there is something to tell: a metric that is not reported costs nothing.
         if self._clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS:

@@ -156,14 +156,18 @@ class Watch:
 
     def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
         """Report parked keys that should have been tried some time ago."""
-        late = [waiting for waiting in parked if waiting.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
+        overdue = [
+            parked_key
+            for parked_key in parked
+            if parked_key.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)
+        ]
         if look.subscription.definition.order == "key":
-            late = [waiting for waiting in late if not stands_behind_another(waiting, parked)]
-        if not late:
+            overdue = [parked_key for parked_key in overdue if not stands_behind_another(parked_key, parked)]
+        if not overdue:
             return None
-        late_seconds = (self._now_ms - min(waiting.due_ms for waiting in late)) // 1000
-        detail = f"{len(late)} keys, {late_seconds} s late"
-        return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
+        late_seconds = (self._now_ms - min(parked_key.due_ms for parked_key in overdue)) // 1000
+        detail = f"{len(overdue)} keys, {late_seconds} s late"
+        return self._finding(FindingKind.PARKED_OVERDUE, look, overdue[0].first.sequence, detail)
 
     def _oldest_waiting(self, look: Look) -> Record | None:
         """Return the first record that waits, as far as the log was verified."""
@@ -211,13 +215,15 @@ class Watch:
         if self._retention is None or not (oldest or parked):
             return
         # A parked event was appended some time before it first failed. That is near enough for a warning.
-        since_ms = [waiting.failure.first_ms for waiting in parked] + ([to_ms(oldest.time)] if oldest else [])
+        since_ms = [parked_key.failure.first_ms for parked_key in parked] + (
+            [to_ms(oldest.time)] if oldest else []
+        )
         age_ms = self._now_ms - min(since_ms)
         if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
             hours = (1000 * self._retention - age_ms) / 3_600_000
-            when = f"expires in {hours:.1f} hours" if hours > 0 else f"was to expire {-hours:.1f} hours ago"
+            expiry = f"expires in {hours:.1f} hours" if hours > 0 else f"was to expire {-hours:.1f} hours ago"
             behind = look.tail.sequence - look.cursor.sequence
-            detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest {when}"
+            detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest {expiry}"
             yield self._finding(FindingKind.EXPIRES_SOON, look, look.cursor.sequence, detail)
 
     def _expired(

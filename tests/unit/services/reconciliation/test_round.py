@@ -72,10 +72,10 @@ def test_a_pass_reads_a_bounded_part_and_the_next_goes_on_there() -> None:
     world = verified(350)
     log, mark = RecordingLog(world.log), mark_of(world)
     again = Round(log, expires=False, now_ms=world.clock.now_ms())
-    again.left = 150
+    again.units_left = 150
     part, broken = again.go_on(LANE, mark)
     assert (broken, part.again, len(log.reads), part.rounds) == (None, 200, 2, 0)
-    again.left = 1_000
+    again.units_left = 1_000
     done, broken = again.go_on(LANE, part)
     assert (broken, done.again, len(log.reads), done.rounds) == (None, 0, 4, 1)
     assert done.whole_ms == world.clock.now_ms()
