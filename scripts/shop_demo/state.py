@@ -15,7 +15,7 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.local.chaos import Rates
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from scripts.shop_demo.verdict import Decided, Place, Published, Row, row_of
+from scripts.shop_demo.verdict import Decided, LogPlace, Published, Row, row_of
 from subscribers import tables
 
 _ROUNDS_MAX = 10
@@ -80,21 +80,21 @@ def published_of(
     fabric: LocalFabric, stream: StreamTopology, acknowledged: Sequence[tuple[Event, Receipt]]
 ) -> list[Published]:
     """Add to each acknowledged event the time of its record, or 0 if the log does not have the event."""
-    appended_ms: dict[Place, int] = {}
+    appended_ms: dict[LogPlace, int] = {}
     for lane in {receipt.lane for _, receipt in acknowledged}:
         log, start = fabric.ports(lane.origin).log_of(stream), SequenceNumber(0)
         while True:
             page = log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
             for record in page.records:
                 for sequence in range(record.sequence, record.tail.sequence):
-                    appended_ms[Place(lane, sequence)] = to_ms(record.time)
+                    appended_ms[LogPlace(lane, sequence)] = to_ms(record.time)
             if not page.more:
                 break
             start = page.records[-1].tail.sequence
     return [
         Published(place, receipt.event_id, event.key, event.type, appended_ms.get(place, 0))
         for event, receipt in acknowledged
-        for place in [Place(receipt.lane, receipt.sequence)]
+        for place in [LogPlace(receipt.lane, receipt.sequence)]
     ]
 
 
@@ -106,9 +106,9 @@ def decided(
     These are dead letters, and, if the subscription keeps the order of keys, later events of the same key and lane.
     """
     letters = fabric.subscription(subscription.name).dead_letters(region)
-    dead = {Place(one.lane, one.parked.first.sequence): one.parked.failure for one in letters}
+    dead = {LogPlace(one.lane, one.parked.first.sequence): one.parked.failure for one in letters}
     first = {(one.lane, one.parked.key): one.parked.first.sequence for one in letters}
-    waiting: set[Place] = set()
+    waiting: set[LogPlace] = set()
     if subscription.definition.order == "key":
         for event in published:
             since = first.get((event.place.lane, event.key))

@@ -14,7 +14,7 @@ _DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LogPlace:
     """Place of an event in the log, which identifies it even if ids repeat."""
 
     lane: Lane
@@ -25,7 +25,7 @@ class Place:
 class Published:
     """An event that `publish` acknowledged. `appended_ms`: when its record was written, in ms since 1970."""
 
-    place: Place
+    place: LogPlace
     id: str
     key: str
     type: str
@@ -36,9 +36,9 @@ class Published:
 class Decided:
     """Events that a subscription decided not to handle in a Region: dead letters, and what waits behind them."""
 
-    dead: Mapping[Place, str] = field(default_factory=dict)
+    dead: Mapping[LogPlace, str] = field(default_factory=dict)
     """Dead letters, with the type of their error."""
-    waiting: frozenset[Place] = frozenset()
+    waiting: frozenset[LogPlace] = frozenset()
     undecided: int = 0
     """Number of dead letters at which no handler failed: these are faults of the fabric."""
 
@@ -102,7 +102,7 @@ def row_of(
     Each event is either handled, or decided (dead, or waiting behind a dead one of its key), or missing.
     """
     wanted = {event.place: event for event in expected}
-    seen: set[Place] = set()
+    seen: set[LogPlace] = set()
     newest: dict[tuple[str, Lane], int] = {}
     ids: defaultdict[str, list[str]] = defaultdict(list)
     latencies: list[int] = []
@@ -111,7 +111,7 @@ def row_of(
         event = entry.event
         assert event.lane is not None, "an event of the log has a lane"
         assert event.sequence is not None, "an event of the log has a sequence"
-        place = Place(event.lane, event.sequence)
+        place = LogPlace(event.lane, event.sequence)
         if place in seen:
             repeated += 1
             continue

@@ -29,7 +29,7 @@ from scripts.shop_demo.load import read_events
 from scripts.shop_demo.run import run as run_demo
 from scripts.shop_demo.verdict import (
     Decided,
-    Place,
+    LogPlace,
     Published,
     Row,
     charge_problems,
@@ -186,7 +186,7 @@ def test_the_committed_sample_is_what_its_script_makes() -> None:
 
 
 def published(sequence: int, key: str = "a") -> Published:
-    return Published(Place(LANE, sequence), f"id-{sequence}", key, "Placed", appended_ms=1_000)
+    return Published(LogPlace(LANE, sequence), f"id-{sequence}", key, "Placed", appended_ms=1_000)
 
 
 def handled(sequence: int, key: str = "a") -> Handled:
@@ -238,7 +238,7 @@ def test_a_repeat_is_a_problem_except_at_least_once() -> None:
 
 def test_what_is_dead_or_waits_behind_it_is_not_missing() -> None:
     decided = Decided(
-        {Place(LANE, SequenceNumber(1)): "CardRefused"}, frozenset({Place(LANE, SequenceNumber(2))})
+        {LogPlace(LANE, SequenceNumber(1)): "CardRefused"}, frozenset({LogPlace(LANE, SequenceNumber(2))})
     )
     row = row_of(
         "all",
@@ -252,7 +252,7 @@ def test_what_is_dead_or_waits_behind_it_is_not_missing() -> None:
 
 
 def test_a_dead_letter_that_no_handler_failed_at_is_a_problem() -> None:
-    decided = Decided({Place(LANE, SequenceNumber(2)): "Crashed"}, undecided=1)
+    decided = Decided({LogPlace(LANE, SequenceNumber(2)): "Crashed"}, undecided=1)
     row = row_of(
         "all",
         US,

@@ -2,10 +2,10 @@
 
 import asyncio
 import tracemalloc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from threading import Event as Flag
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -22,42 +22,10 @@ from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.payload_codec import pack_columns
+from tests.support.gated_producer import GatedProducer, awaited
 from tests.support.memory_fabric import HOME, STREAM
-from tests.support.producers import always, events, held_up, records
+from tests.support.producers import always, events, records
 from tests.support.subscribed_stream import SubscribedStream
-
-T = TypeVar("T")
-
-
-class GatedProducer:
-    """A world, and a fabric of it whose appends wait for `gate`, and are refused while `refuses`."""
-
-    def __init__(self, *, lanes: int = 2, workers: int = 2) -> None:
-        self.world = SubscribedStream(lanes=lanes)
-        self.gate, self.entered = Flag(), Flag()
-        self.gate.set()
-        self.refuses = False
-        self.fabric = held_up(self.world, self._wait, parallel_lanes=workers)
-
-    def _wait(self) -> None:
-        self.entered.set()
-        assert self.gate.wait(10)
-        if self.refuses:
-            raise RefusedError("append", "told to")
-
-    def run(self, use: Callable[[AsyncFabric], Awaitable[T]]) -> T:
-        async def main() -> T:
-            async with AsyncFabric(self.fabric) as fabric:
-                return await asyncio.wait_for(_of(use(fabric)), 20)
-
-        return asyncio.run(main())
-
-    def ids(self) -> list[str]:
-        return [str(event.id) for event in events(self.world, HOME)]
-
-
-async def _of(awaitable: Awaitable[T]) -> T:
-    return await awaitable
 
 
 def test_each_way_to_publish_gives_the_receipts_that_the_fabric_gives() -> None:
@@ -189,7 +157,7 @@ def test_a_task_that_gives_up_leaves_the_others_their_receipts() -> None:
     async def use(fabric: AsyncFabric) -> int:
         async with fabric.publisher(STREAM, linger_ms=1) as publisher:
             pending = await publisher.publish(key="k", type="placed")
-            waiting = [asyncio.create_task(_of(pending)) for _ in range(3)]
+            waiting = [asyncio.create_task(awaited(pending)) for _ in range(3)]
             while not shop.entered.is_set():
                 await asyncio.sleep(0)
             waiting[0].cancel()
@@ -209,7 +177,7 @@ def test_a_closed_event_loop_hears_nothing_and_harms_nobody() -> None:
     async def give_up() -> None:
         pending = await publisher.publish(key="k", type="placed")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(_of(pending), 0.01)
+            await asyncio.wait_for(awaited(pending), 0.01)
 
     asyncio.run(give_up())
     shop.gate.set()

@@ -16,26 +16,14 @@ from eventfabric.errors import CopiedProcessError, EventFabricError
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.sdk.workers import Workers
 from tests.support.forks import SECONDS, in_a_fork
+from tests.support.gated_producer import GatedProducer
 from tests.support.memory_fabric import STREAM
-from tests.support.producers import held_up
-from tests.support.subscribed_stream import SubscribedStream
-
-
-class GatedProducer:
-    """A fabric in memory whose appends wait for `gate`."""
-
-    def __init__(self) -> None:
-        self.world = SubscribedStream(lanes=2)
-        self.gate = Flag()
-        self.fabric = held_up(self.world, self._wait, parallel_lanes=2)
-
-    def _wait(self) -> None:
-        assert self.gate.wait(SECONDS)
 
 
 @pytest.fixture
 def shop() -> Iterator[GatedProducer]:
     shop = GatedProducer()
+    shop.gate.clear()
     yield shop
     shop.gate.set()
 

@@ -17,8 +17,8 @@ from tests.support.recorded_reads import Read, RecordingLog
 START = Seam.of(EMPTY_TAIL)
 
 
-class Plan:
-    """A plan of the first lane, whose reads of both logs are remembered."""
+class WatchedPlanner:
+    """A planner of the first lane, whose reads of both logs are remembered."""
 
     def __init__(self, world: BackfillRegions, *, slice_events: int | None = None) -> None:
         self.source, self.target = RecordingLog(world.log(SOURCE)), RecordingLog(world.log(TARGET))
@@ -76,7 +76,7 @@ class TestSlices:
 
     def test_an_empty_target_lacks_all_from_the_first_record_to_the_tail(self) -> None:
         world, made = filled()
-        plan = Plan(world)
+        plan = WatchedPlanner(world)
         assert plan() == [progress(START, behind(made[4]), 500)]
         assert (plan.source.reads, plan.target.reads) == ([Read(lane(), 0, 1)], [])
         assert plan.source.tails == [(lane(), None)]
@@ -84,26 +84,26 @@ class TestSlices:
 
     def test_a_range_starts_in_the_seam_before_its_first_record(self) -> None:
         world, made = filled()
-        assert Plan(world)(200, 400) == [progress(behind(made[1]), behind(made[3]), 200)]
-        assert Plan(world)(150, 400) == [progress(behind(made[1]), behind(made[3]), 200)]
+        assert WatchedPlanner(world)(200, 400) == [progress(behind(made[1]), behind(made[3]), 200)]
+        assert WatchedPlanner(world)(150, 400) == [progress(behind(made[1]), behind(made[3]), 200)]
 
     def test_where_the_source_has_lost_the_record_before_the_target_may_tell_of_it(self) -> None:
         world, made = filled()
         world.copy_to_target(made[:2])
         for record in made[:2]:
             world.remove(record)
-        assert Plan(world)(200) == [progress(behind(made[1]), behind(made[4]), 300)]
+        assert WatchedPlanner(world)(200) == [progress(behind(made[1]), behind(made[4]), 300)]
 
     def test_where_nobody_has_it_nothing_is_known_of_what_is_before(self) -> None:
         world, made = filled()
         for record in made[:2]:
             world.remove(record)
-        assert Plan(world)() == [progress(Seam(SequenceNumber(200), None), behind(made[4]), 300)]
+        assert WatchedPlanner(world)() == [progress(Seam(SequenceNumber(200), None), behind(made[4]), 300)]
 
     def test_a_gap_ends_in_the_seam_that_the_source_has_there(self) -> None:
         world, made = filled()
         world.copy_to_target([made[0], *made[3:]])
-        plan = Plan(world, slice_events=300)
+        plan = WatchedPlanner(world, slice_events=300)
         assert plan() == [progress(behind(made[0]), behind(made[2]), 200)]
         # The tail, the record before the first gap, the one before its end.
         assert plan.source.tails == [(lane(), None), (lane(), 100), (lane(), 300)]
@@ -112,16 +112,16 @@ class TestSlices:
         world, made = filled()
         world.copy_to_target(made[3:])
         world.remove(made[2])
-        assert Plan(world)() == [progress(START, Seam(SequenceNumber(300), None), 300)]
+        assert WatchedPlanner(world)() == [progress(START, Seam(SequenceNumber(300), None), 300)]
 
     def test_what_is_about_to_expire_is_looked_through_a_page_at_a_time_and_left_out(self) -> None:
         world, _ = filled(records=150, retention_days=1)
         world.clock.advance(86_401)
-        plan = Plan(world)
+        plan = WatchedPlanner(world)
         assert plan() == []
         assert plan.source.reads == [Read(lane(), 0, 1), Read(lane(), 100, 100), Read(lane(), 10_100, 100)]
         world.fill(1)
-        assert bounds(Plan(world)()) == [(15_000, 15_100, 100)]
+        assert bounds(WatchedPlanner(world)()) == [(15_000, 15_100, 100)]
 
     @pytest.mark.parametrize(("left_seconds", "start"), [(1, 0), (0, 100)])
     def test_a_record_is_copied_up_to_the_second_in_which_it_expires(
@@ -131,7 +131,7 @@ class TestSlices:
         assert made[0].expires_at is not None
         world.clock.advance(made[0].expires_at - left_seconds - world.clock.now_ms() / 1000)
         world.fill(1)
-        assert bounds(Plan(world)()) == [(start, 200, 200 - start)]
+        assert bounds(WatchedPlanner(world)()) == [(start, 200, 200 - start)]
 
 
 class TestCuts:
@@ -139,27 +139,27 @@ class TestCuts:
 
     def test_a_gap_of_just_so_many_is_one_slice_and_nothing_is_asked_for(self) -> None:
         world, _ = filled(3)
-        plan = Plan(world, slice_events=300)
+        plan = WatchedPlanner(world, slice_events=300)
         assert bounds(plan()) == [(0, 300, 300)]
         assert plan.source.tails == [(lane(), None)]
 
     def test_one_of_more_is_cut_where_a_record_ends(self) -> None:
         world, made = filled(3)
-        assert Plan(world, slice_events=299)() == [progress(START, behind(made[2]), 300)]
-        assert Plan(world, slice_events=150)() == [
+        assert WatchedPlanner(world, slice_events=299)() == [progress(START, behind(made[2]), 300)]
+        assert WatchedPlanner(world, slice_events=150)() == [
             progress(START, behind(made[1]), 200),
             progress(behind(made[1]), behind(made[2]), 100),
         ]
 
     def test_a_record_is_never_cut_and_no_slice_is_empty(self) -> None:
         world, _ = filled(1)
-        assert bounds(Plan(world, slice_events=50)()) == [(0, 100, 100)]
+        assert bounds(WatchedPlanner(world, slice_events=50)()) == [(0, 100, 100)]
 
     def test_a_hole_in_the_source_that_is_larger_is_not_cut(self) -> None:
         world, made = filled()
         for record in made[1:4]:
             world.remove(record)
-        assert bounds(Plan(world, slice_events=100)()) == [(0, 100, 100), (100, 500, 400)]
+        assert bounds(WatchedPlanner(world, slice_events=100)()) == [(0, 100, 100), (100, 500, 400)]
 
     @pytest.mark.parametrize(
         ("slice_events", "expected"),
@@ -170,7 +170,7 @@ class TestCuts:
     ) -> None:
         world, made = filled(10)
         world.copy_to_target(record for number, record in enumerate(made) if number not in (5, 7))
-        assert bounds(Plan(world, slice_events=slice_events)()) == expected
+        assert bounds(WatchedPlanner(world, slice_events=slice_events)()) == expected
 
 
 def forged(made: list[Record], at: int) -> list[Record]:
@@ -191,23 +191,23 @@ class TestWhatCannotBeCopied:
         world, made = filled()
         undecodable(world, made[2])
         for asked, start in ((200, behind(made[1])), (150, behind(made[1]))):
-            (found,) = Plan(world)(asked)
+            (found,) = WatchedPlanner(world)(asked)
             assert f"record 200 of lane {lane()}: " in found.failure
             assert found == replace(progress(start, behind(made[4])), failure=found.failure)
         undecodable(world, made[0])
-        (found,) = Plan(world)()
+        (found,) = WatchedPlanner(world)()
         assert found == replace(progress(START, behind(made[4])), failure=found.failure)
 
     def test_a_target_that_is_another_before_a_gap(self) -> None:
         world, made = filled()
         world.copy_to_target([made[0], *forged(made, 1)[:2]])
         expected = progress(START, behind(made[4]), 0, others_before(300))
-        assert Plan(world)() == [expected]
+        assert WatchedPlanner(world)() == [expected]
 
     def test_a_target_that_is_another_at_the_end(self) -> None:
         world, made = filled()
         world.copy_to_target([made[0], *forged(made, 1)])
-        assert Plan(world)() == [progress(START, behind(made[4]), 0, others_before(500))]
+        assert WatchedPlanner(world)() == [progress(START, behind(made[4]), 0, others_before(500))]
 
     @pytest.mark.parametrize(
         ("first", "expected"),
@@ -216,7 +216,7 @@ class TestWhatCannotBeCopied:
     def test_behind_a_gap_it_fails_from_where_both_agreed_last(self, first: int, expected: str) -> None:
         world, made = filled()
         world.copy_to_target([made[0], *forged(made, first)[2 - first :]])
-        assert Plan(world)() == [
+        assert WatchedPlanner(world)() == [
             progress(behind(made[0]), behind(made[1]), 100),
             progress(behind(made[1]), behind(made[4]), 0, expected),
         ]
