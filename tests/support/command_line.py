@@ -8,16 +8,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from select import select
 from typing import Any
 
 import pytest
+import typer
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFINITION = ROOT / "infra/fabric.toml"
 _PATIENCE_SECONDS = 60
 _END_SECONDS = 15
+_command_of = cache(typer.main.get_command)
+"""Builds the commands once: a process runs only one, and building them takes longer than most of them."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class CommandLine:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.delenv("AWS_REGION", raising=False)
+        patch.setattr(typer.main, "get_command", _command_of)
         patch.chdir(ROOT)
 
     def run(self, *arguments: str | Path) -> Ran:
