@@ -1,12 +1,26 @@
-"""Settings of all tests: Hypothesis has no deadline, since other tests run beside it; models of AWS are read once."""
+"""Settings of all tests, and what a process of tests does once instead of for each test."""
+
+import gc
 
 import botocore.loaders
+import pytest
 from hypothesis import HealthCheck, settings
 
 from eventfabric.testing.local.sessions import shared_loader
 
+# Hypothesis has no deadline, since other tests run beside it.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
-# Commands and fabrics make sessions of their own by the hundred, and each would read the same models from files.
+# Commands and fabrics make sessions of boto3 by the hundred, and each would read the same models from files.
 botocore.loaders.create_loader = shared_loader
+
+_ALLOCATIONS_BETWEEN_COLLECTIONS = 20_000
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives as long as the process: all modules, and the tests themselves."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)

@@ -121,12 +121,12 @@ class SubscriptionTopology:
     shares_state: bool = False
     """All Regions see one state at once, as for a stream whose durability is quorum."""
 
-    @property
+    @cached_property
     def queue(self) -> QueueTopology:
         """Queue of the subscription's doorbells, equal in every Region that delivers for it."""
         return QueueTopology(f"{self.fabric}-{self.name}.fifo", f"{self.fabric}-{self.name}-dead.fifo")
 
-    @property
+    @cached_property
     def timers(self) -> TimerQueueTopology:
         """Queue of the subscription's timers, which are doorbells that come later."""
         return TimerQueueTopology(
@@ -170,7 +170,7 @@ class StreamTopology:
         """Tell if the stream can have that lane, by its definition."""
         return origin in self.definition.regions and generation == 0 and 0 <= index < self.definition.lanes
 
-    @property
+    @cached_property
     def table(self) -> TableTopology:
         """Table of the log, with one replica in each of the stream's Regions."""
         return TableTopology(
@@ -180,6 +180,13 @@ class StreamTopology:
             expiry_attribute=None if self.definition.retention_days is None else "x",
             is_quorum=self.definition.durability == "quorum",
         )
+
+    @cached_property
+    def own_ledger(self) -> TableTopology | None:
+        """Table with the state of a quorum stream's subscriptions, as consistent as its log; None for other streams."""
+        if not self.table.is_quorum:
+            return None
+        return TableTopology(f"{self.table.name}-ledger", self.table.regions, "S", is_quorum=True)
 
     @property
     def retention_seconds(self) -> int | None:
@@ -234,7 +241,7 @@ class Topology:
             for name, subscription in self.definition.subscriptions.items()
         }
 
-    @property
+    @cached_property
     def ledger(self) -> TableTopology:
         """Table with the state of all subscriptions but those of quorum streams. Only steps and decisions expire."""
         return TableTopology(
@@ -243,10 +250,7 @@ class Topology:
 
     def ledger_of(self, stream: str) -> TableTopology:
         """Return the table with the state of a stream's subscriptions. A quorum stream has its own, as consistent."""
-        found = self.stream(stream)
-        if not found.table.is_quorum:
-            return self.ledger
-        return TableTopology(f"{found.table.name}-ledger", found.table.regions, "S", is_quorum=True)
+        return self.stream(stream).own_ledger or self.ledger
 
     @property
     def ledgers(self) -> list[TableTopology]:

@@ -6,6 +6,7 @@ The drivers (relay_all, deliver_all) stand for Lambda's pollers and follow their
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
+from functools import cache
 
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
@@ -49,8 +50,8 @@ def topology(
     regions = [HOME, AWAY, FAR] if durability == "quorum" else [HOME, AWAY]
     named = ", ".join(f'"{region}"' for region in regions)
     settings = "\n".join(f"{name} = {_toml(value)}" for name, value in subscription.items())
-    return Topology(
-        parse_definition(f"""
+    return _topology_of(
+        f"""
             [fabric]
             name = "shop"
             regions = [{named}]
@@ -62,8 +63,14 @@ def topology(
             stream = "{STREAM}"
             handler = "subscribers.billing:charge"
             {settings}
-        """)
+        """
     )
+
+
+@cache
+def _topology_of(definition: str) -> Topology:
+    """Read a definition once: thousands of schedules begin with the same, and nothing changes a topology."""
+    return Topology(parse_definition(definition))
 
 
 def _toml(value: object) -> str:

@@ -7,7 +7,7 @@ nothing else.
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import isfinite
 from typing import Final, NoReturn, TypeVar
 
@@ -207,6 +207,8 @@ def _value(item: Item, name: str, kind: str) -> object:
 def _problem(value: object, path: str) -> str | None:
     """Return the path of the first value that is beyond its bounds, or None."""
     match value:
+        case str() | None:
+            return None
         case int():
             fits = 0 <= value <= (limits.MILLISECONDS_MAX if path.endswith("_ms") else limits.SEQUENCE_MAX)
         case float():
@@ -227,10 +229,16 @@ def _problem_inside(value: object, path: str) -> str | None:
             return next(filter(None, (_problem(inner, path) for inner in value)), None)
         case dict():
             return _problem([*value.keys(), *value.values()], path)
-    if is_dataclass(value):
-        inner = ((f"{path}.{field.name}", getattr(value, field.name)) for field in fields(value))
-        return next(filter(None, (_problem(content, name) for name, content in inner)), None)
+    for name in _field_names(type(value)):  # type: ignore[arg-type]  # a class is hashable
+        problem = _problem(getattr(value, name), f"{path}.{name}")
+        if problem is not None:
+            return problem
     return None
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _is_lane(lane: Lane) -> bool:

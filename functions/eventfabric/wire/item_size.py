@@ -8,16 +8,24 @@ from eventfabric.wire.keys import Item
 
 def item_bytes(item: Item) -> int:
     """Return the bytes of an item's names and values. A malformed item has some size here; DynamoDB will refuse it."""
-    return sum(_plain_bytes(name) + _value_bytes(value) for name, value in item.items())
+    size = 0
+    for name, value in item.items():
+        size += _plain_bytes(name) + _value_bytes(value)
+    return size
 
 
 def _value_bytes(value: object) -> int:
     if not isinstance(value, dict):
         return _plain_bytes(value)
-    return sum(_kind_bytes(kind, content) for kind, content in value.items())
+    size = 0
+    for kind, content in value.items():
+        size += _kind_bytes(kind, content)
+    return size
 
 
 def _kind_bytes(kind: object, content: Any) -> int:
+    if kind in ("S", "B"):
+        return _plain_bytes(content)
     if kind == "N" and isinstance(content, str):
         # Two digits a byte, with some room for sign and exponent.
         return len(content) // 2 + 2
@@ -34,7 +42,7 @@ def _kind_bytes(kind: object, content: Any) -> int:
 def _plain_bytes(content: object) -> int:
     if isinstance(content, str):
         # Text without UTF-8 has a size here, too; DynamoDB will refuse it.
-        return len(content.encode("utf-8", "surrogatepass"))
+        return len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
     if isinstance(content, bytes | bytearray):
         return len(content)
     return content.nbytes if isinstance(content, memoryview) else 1

@@ -4,6 +4,8 @@ Owns no table. A reader decides, through a chooser, which item's next change it 
 """
 
 from base64 import b64encode
+from bisect import insort
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -92,27 +94,36 @@ class StreamReader:
         self, count: int, choose: Chooser = first, *, only: Callable[[Change], bool] = lambda _: True
     ) -> list[Change]:
         """Return up to `count` changes, pending until they are confirmed. The chooser may permute them across items."""
-        waiting = [change for change in self.pending if only(change)]
+        of_item: dict[tuple[Any, ...], deque[Change]] = {}
+        for change in self.pending:
+            if only(change):
+                of_item.setdefault(change.key, deque()).append(change)
+        # The next change of each item, in the order of the stream.
+        heads = [(changes[0].number, changes) for changes in of_item.values()]
         taken: list[Change] = []
-        while waiting and len(taken) < count:
-            items = list(dict.fromkeys(change.key for change in waiting))
-            chosen = items[choose(len(items))]
-            change = next(change for change in waiting if change.key == chosen)
-            waiting.remove(change)
-            taken.append(change)
+        while heads and len(taken) < count:
+            _, changes = heads.pop(choose(len(heads)))
+            taken.append(changes.popleft())
+            if changes:
+                insort(heads, (changes[0].number, changes))
         return taken
 
     def confirm(self, batch: list[Change], *, failed_from: str | None = None) -> None:
         """Confirm a batch. The changes from position `failed_from` on are not confirmed, and come again."""
+        confirmed: set[int] = set()
         for change in batch:
-            if change.position == failed_from:
-                return
-            self._pending.remove(change)
+            if failed_from is not None and change.position == failed_from:
+                break
+            confirmed.add(change.number)
+        if confirmed:
+            self._pending = [change for change in self._pending if change.number not in confirmed]
 
 
 def _in_json(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return {name: inner if isinstance(inner, str) else _in_json(inner) for name, inner in value.items()}
     if isinstance(value, bytes):
         return b64encode(value).decode()
-    if isinstance(value, dict):
-        return {name: _in_json(inner) for name, inner in value.items()}
     return [_in_json(inner) for inner in value] if isinstance(value, list) else value
