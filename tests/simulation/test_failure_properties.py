@@ -16,7 +16,7 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
-from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random
+from eventfabric.testing.memory.faults import Fault, Rule, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.payload_codec import unpack
 from tests.support.memory_fabric import STREAM, event, lane
@@ -54,6 +54,8 @@ class Behaviour:
     crashes: Counter[str] = field(default_factory=Counter)
     lasting: set[str] = field(default_factory=set)
     drawn: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+    """Commits that were refused: each counts as a failure of the event whose writes they hold."""
 
     def __call__(self, events: Sequence[Event]) -> None:
         for one in events:
@@ -69,7 +71,17 @@ class Behaviour:
 
     def guilty(self) -> set[str]:
         """The events that may become dead letters."""
-        return self.lasting | {name for name, times in self.drawn.items() if times >= ATTEMPTS}
+        return self.lasting | {name for name, times in self.drawn.items() if times + self.refused >= ATTEMPTS}
+
+    def noting_refusals(self, rule: Rule) -> Rule:
+        """Return the rule, whose refusals of commits are counted."""
+
+        def noted(name: str, number: int, of_name: int) -> Fault | None:
+            fault = rule(name, number, of_name)
+            self.refused += fault is Fault.DENIED and name == "ledger.commit"
+            return fault
+
+        return noted
 
 
 Kind = str
@@ -245,7 +257,10 @@ def test_whatever_fails_all_is_handled_or_waits_in_a_dead_key(
     world = a_world(seed, guarantee, order, batch_events_max, behaviour)
     published(world, behaviour, log)
     driver = Driver(world)
-    world.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed, names=OF_PORTS))
+    rule = at_random(rate, ALL_FAULTS, seed=seed, names=OF_PORTS)
+    # Under exactly_once a commit holds the handler's writes, and a refusal is the event's failure.
+    is_of_events = guarantee == "exactly_once"
+    world.faults.rules.append(behaviour.noting_refusals(rule) if is_of_events else rule)
     for _ in range(rounds):
         with suppress(SimulatedCrash, PortError):
             driver.round()
