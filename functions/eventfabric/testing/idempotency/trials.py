@@ -50,6 +50,14 @@ _Cursors = defaultdict[tuple[str, str, str], int]
 """Sequences of cursors: by subscription, the Regions that deliver for it together, and lane."""
 
 
+class _AttemptFailed(BaseException):
+    """Ends a run at an attempt that failed. No part of the fabric takes it for the handler's own exception."""
+
+    def __init__(self, attempt: history.AttemptEnded) -> None:
+        super().__init__(attempt)
+        self.attempt = attempt
+
+
 class HandlerTrials:
     """The handlers of one definition, ready to be tried.
 
@@ -118,21 +126,31 @@ class HandlerTrials:
     def check(self) -> None:
         """Run a part of the sample without faults. HandlersFailError if a handler fails all the same."""
         for workload in self._workloads:
-            of, _ = self._run(workload.whole(_WHOLE_EVENTS))
-            for entry in of.entries:
-                if isinstance(entry, history.AttemptEnded) and entry.error:
-                    self._check_error(entry, of.plan.events[entry.events[0].id])
+            plan = workload.whole(_WHOLE_EVENTS)
+            try:
+                self._run(plan, watch=self._end_at_failure)
+            except _AttemptFailed as ended:
+                raise self._failing(ended.attempt, plan.events[ended.attempt.events[0].id]) from None
 
-    def _check_error(self, entry: history.AttemptEnded, event: PlannedEvent) -> None:
-        """Raise a HandlersFailError unless the handler declares the error, and so may raise it without a fault."""
-        raised = self._errors.get((entry.subscription, event.id))
-        if raised is not None and raised.is_declared:
-            return
+    def _end_at_failure(self, entry: history.AnyEntry) -> None:
+        """End the run at an attempt that failed: without faults it would fail again and again.
+
+        A handler that declares the error may raise it without a fault.
+        """
+        if isinstance(entry, history.AttemptEnded) and entry.error:
+            raised = self._raised_in(entry)
+            if raised is None or not raised.is_declared:
+                raise _AttemptFailed(entry)
+
+    def _failing(self, attempt: history.AttemptEnded, event: PlannedEvent) -> HandlersFailError:
         where = f"event {event.id} (type {event.type}, key {event.key!r})"
-        raise HandlersFailError(
-            f"subscription {entry.subscription}: its handler raises {entry.error} for {where}"
-            f"{_said(raised)}; without any fault it must handle the sample's events"
+        return HandlersFailError(
+            f"subscription {attempt.subscription}: its handler raises {attempt.error} for {where}"
+            f"{_said(self._raised_in(attempt))}; without any fault it must handle the sample's events"
         )
+
+    def _raised_in(self, attempt: history.AttemptEnded) -> Raised | None:
+        return self._errors.get((attempt.subscription, attempt.events[0].id))
 
     def try_seed(self, seed: int) -> SeedOutcome:
         """Return the outcome of a seed."""
@@ -180,8 +198,10 @@ class HandlerTrials:
         said = compared(left, calm, may_lose=may_lose)
         return list(_verdicts(of, said, repeated(of)))
 
-    def _run(self, plan: Plan) -> tuple[History, Left]:
-        """Run a plan; return its history, and what it left outside."""
+    def _run(
+        self, plan: Plan, *, watch: Callable[[history.AnyEntry], None] | None = None
+    ) -> tuple[History, Left]:
+        """Run a plan; return its history, and what it left outside. `watch` sees each entry as it is noted."""
         left, topology = Left(began_seconds=time.time()), self._topology(plan)
         # What handlers print goes to stderr: stdout is for the report, which programs may read.
         with silence(), redirect_stdout(sys.stderr):
@@ -190,7 +210,7 @@ class HandlerTrials:
             def handler_for(process: Any, name: str) -> Callable[..., Any]:
                 return _saying(handling.handler_for(process, name, self._handlers[name]), name)
 
-            world = World(plan, topology=topology, handlers=handler_for, redrives=True)
+            world = World(plan, topology=topology, handlers=handler_for, redrives=True, watch=watch)
             handling = Handling(world, left)
             self._errors = handling.errors
             with outside(world, self._setup) as there:

@@ -93,6 +93,7 @@ class World:
         topology: Topology | None = None,
         handlers: Callable[[Any, str], Callable[..., Any]],
         redrives: bool = False,
+        watch: Callable[[history.AnyEntry], None] | None = None,
     ) -> None:
         """Make a world in which nothing has happened yet.
 
@@ -101,9 +102,11 @@ class World:
             topology: of a project's own fabric, which the plan must fit.
             handlers: makes the handler of a subscription for a machine.
             redrives: True to redrive dead letters once faults have ended.
+            watch: sees each entry of the history as it is noted. What it raises ends the simulation.
         """
         self.plan = plan
         self.redrives = redrives
+        self._watch = watch
         self.handler_for = handlers
         self.random = Random(f"{plan.seed} world")
         self.schedule = Schedule(Random(f"{plan.seed} schedule"))
@@ -159,8 +162,10 @@ class World:
 
     def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
         """Add an entry to the history."""
-        entry = kind(at_ms=self.time.now_ms(), actor=actor, **cast(Any, about))
-        self.entries.append(cast(history.AnyEntry, entry))
+        entry = cast(history.AnyEntry, kind(at_ms=self.time.now_ms(), actor=actor, **cast(Any, about)))
+        self.entries.append(entry)
+        if self._watch is not None:
+            self._watch(entry)
 
     def look(self, actor: str) -> None:
         """Note what changed in the tables, and wake the actors that wait for it."""
