@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -46,13 +48,17 @@ def send(event: Event, delivery: Delivery) -> None:
     )
 """
 EVENT = {"specversion": "1.0", "source": "/test", "type": "placed", "partitionkey": "k1", "data": {"n": 1}}
+SETUP = ("--setup", "subscribers.mailer:make")
 EFFECT = "mailer: dynamodb mails: sent"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project of somebody's own, with a handler that adds up under at_least_once."""
-    folder = tmp_path / "own"
+    return make_project(tmp_path / "own")
+
+
+def make_project(folder: Path) -> Path:
     (folder / "infra/sample").mkdir(parents=True)
     (folder / "functions/subscribers").mkdir(parents=True)
     (folder / "infra/fabric.toml").write_text(DEFINITION_TEXT)
@@ -77,6 +83,26 @@ def simulate(*options: str, cwd: Path = ROOT) -> Ran:
     return Ran(ended.returncode, ended.stdout, ended.stderr)
 
 
+@dataclass(frozen=True)
+class Hunted:
+    """A project, and what a hunt for schedules that break its handler reported and kept there."""
+
+    project: Path
+    ran: Ran
+
+
+@pytest.fixture(scope="module")
+def hunted_once(tmp_path_factory: pytest.TempPathFactory) -> Hunted:
+    project = make_project(tmp_path_factory.mktemp("hunted") / "own")
+    return Hunted(project, simulate(*SETUP, "--seeds", "0..9", "--jobs", "1", cwd=project))
+
+
+@pytest.fixture
+def hunted(hunted_once: Hunted, tmp_path: Path) -> Hunted:
+    """A copy, which a test may change."""
+    return replace(hunted_once, project=copytree(hunted_once.project, tmp_path / "own"))
+
+
 def replay_of(ran: Ran) -> list[str]:
     """The words of the command that it says replays what was found."""
     line = next(line for line in ran.out.splitlines() if line.strip().startswith("plan:"))
@@ -94,10 +120,9 @@ def test_the_samples_handlers_pass(tmp_path: Path) -> None:
 
 
 def test_what_is_not_idempotent_is_reported_with_its_schedule_and_a_plan_that_shows_it_again(
-    project: Path,
+    hunted: Hunted,
 ) -> None:
-    options = ("--setup", "subscribers.mailer:make")
-    ran = simulate(*options, "--seeds", "0..9", "--jobs", "1", cwd=project)
+    project, ran = hunted.project, hunted.ran
     assert ran.code == 1, ran.err
     assert EFFECT in ran.out
     assert "NOT IDEMPOTENT" in ran.out
@@ -105,7 +130,7 @@ def test_what_is_not_idempotent_is_reported_with_its_schedule_and_a_plan_that_sh
     assert ", time 2" in ran.out
     command = replay_of(ran)
     plan = project / command[-1]
-    assert command[:-2] == ["eventfabric", "simulate", *options]
+    assert command[:-2] == ["eventfabric", "simulate", *SETUP]
     assert plan.is_file()
     assert plan.with_name("timeline.html").is_file()
     again = simulate(*command[2:], "--json", cwd=project)
@@ -115,20 +140,18 @@ def test_what_is_not_idempotent_is_reported_with_its_schedule_and_a_plan_that_sh
     assert shlex.split(failure["again"])[:-1] == command[:-1]
 
 
-def test_a_kept_plan_of_a_handler_that_was_mended_shows_nothing_any_more(project: Path) -> None:
-    ran = simulate("--setup", "subscribers.mailer:make", "--seeds", "0..9", "--jobs", "1", cwd=project)
-    handlers = project / "functions/subscribers/mailer.py"
+def test_a_kept_plan_of_a_handler_that_was_mended_shows_nothing_any_more(hunted: Hunted) -> None:
+    handlers = hunted.project / "functions/subscribers/mailer.py"
     mended = HANDLER.replace('"ADD sent :one"', '"SET sent = :one"')
     handlers.write_text(mended)
-    again = simulate(*replay_of(ran)[2:], cwd=project)
+    again = simulate(*replay_of(hunted.ran)[2:], cwd=hunted.project)
     assert (again.code, again.err) == (0, "")
     assert "nothing is wrong any more" in again.out
 
 
-def test_a_plan_is_not_replayed_where_handlers_fail_without_faults(project: Path) -> None:
-    ran = simulate("--setup", "subscribers.mailer:make", "--seeds", "0..9", "--jobs", "1", cwd=project)
-    plan = replay_of(ran)[-1]
-    forgotten = simulate("--plan", plan, cwd=project)
+def test_a_plan_is_not_replayed_where_handlers_fail_without_faults(hunted: Hunted) -> None:
+    plan = replay_of(hunted.ran)[-1]
+    forgotten = simulate("--plan", plan, cwd=hunted.project)
     assert forgotten.code == 2
     assert "ResourceNotFoundException" in forgotten.err
     assert "without any fault" in forgotten.err

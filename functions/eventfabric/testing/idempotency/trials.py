@@ -133,10 +133,7 @@ class HandlerTrials:
                 raise self._failing(ended.attempt, plan.events[ended.attempt.events[0].id]) from None
 
     def _end_at_failure(self, entry: history.AnyEntry) -> None:
-        """End the run at an attempt that failed: without faults it would fail again and again.
-
-        A handler that declares the error may raise it without a fault.
-        """
+        """End the run at an attempt that failed, unless the handler declares the error: it would only fail again."""
         if isinstance(entry, history.AttemptEnded) and entry.error:
             raised = self._raised_in(entry)
             if raised is None or not raised.is_declared:
@@ -149,7 +146,7 @@ class HandlerTrials:
             f"{_said(self._raised_in(attempt))}; without any fault it must handle the sample's events"
         )
 
-    def _raised_in(self, attempt: history.AttemptEnded) -> Raised | None:
+    def _raised_in(self, attempt: history.AttemptEnded) -> RaisedMessage | None:
         return self._errors.get((attempt.subscription, attempt.events[0].id))
 
     def try_seed(self, seed: int) -> SeedOutcome:
