@@ -71,12 +71,15 @@ def test_a_callback_may_publish_flush_and_wait_for_other_lanes(workers: int, eve
     def again() -> None:
         publish(publisher, "again")
         assert publish(publisher, "other", OTHER).result(SECONDS).event_id == "other"
+        called.set()
 
+    called = Flag()
     first = publish(publisher, "e0")
     first.when_done(again)
     for number in range(1, 5):
         publish(publisher, f"e{number}")
     within_time(publisher.flush)
+    assert called.wait(SECONDS), "a flush does not wait for callbacks"
     within_time(publisher.close)
     assert shop.ids() == ["again", "e0", "e1", "e2", "e3", "e4", "other"]
     assert publisher.buffered_bytes == 0
