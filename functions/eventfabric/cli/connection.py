@@ -114,7 +114,7 @@ class Connection:
 
         return Operations(self.topology, self.region, self.ports())
 
-    def table(self, name: str) -> "Log":
+    def log_in_table(self, name: str) -> "Log":
         """A table of the Region, read as the log of a stream."""
         from eventfabric.aws.log import AwsLog
 

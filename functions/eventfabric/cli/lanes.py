@@ -186,7 +186,7 @@ def _copy(connection: Connection, table: str | None, export: Path | None) -> "Co
     from eventfabric.sdk.export_file import ExportFile
 
     if table is not None and export is None:
-        return connection.table(table)
+        return connection.log_in_table(table)
     if export is not None and table is None:
         return ExportFile(export)
     raise typer.BadParameter("give either --from-table or --from-export")

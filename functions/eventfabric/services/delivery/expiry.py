@@ -1,4 +1,4 @@
-"""Gaps: move a cursor over records that expired before they were delivered, or that were skipped; never silently."""
+"""Expiry: move a cursor over records that expired before they were delivered, or that were skipped; never silently."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
