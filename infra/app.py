@@ -62,7 +62,9 @@ def main() -> int:
             check_regions(read, where=str(path))
             signing_configs(app.node.try_get_context("code_signing_config"), read)
             extend = extension_beside(path)
-            functions = next((one for one in handler_folders(path) if one.is_dir()), LIBRARY)
+            functions = next(
+                (candidate for candidate in handler_folders(path) if candidate.is_dir()), LIBRARY
+            )
             platform = platform_named(app.node.try_get_context("platform") or "lambda")
             wheels = unpacked_wheels(functions, cache=BUILD / "wheels", platform=platform)
             # Handlers are looked up among the files of the zip: what only this machine has would be missing in Lambda.

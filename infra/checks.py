@@ -23,16 +23,16 @@ def signing_configs(given: object, definition: Definition) -> dict[str, str]:
     Raises DefinitionError.
     """
     texts = given.split(",") if isinstance(given, str) else given or []
-    arns = [str(one).strip() for one in texts] if isinstance(texts, list | tuple) else [str(texts)]
+    arns = [str(text).strip() for text in texts] if isinstance(texts, list | tuple) else [str(texts)]
     if not arns:
         return {}
-    found = {match[1]: match[0] for match in map(_SIGNING_CONFIG.fullmatch, arns) if match}
-    if len(found) != len(arns) or set(found) != set(definition.fabric.regions):
+    arn_by_region = {match[1]: match[0] for match in map(_SIGNING_CONFIG.fullmatch, arns) if match}
+    if len(arn_by_region) != len(arns) or set(arn_by_region) != set(definition.fabric.regions):
         shape = "arn:...:lambda:<Region>:<account>:code-signing-config:csc-..."
         regions = ", ".join(definition.fabric.regions)
         allowed = f"one {shape} for each of {regions}, with commas between them"
         raise DefinitionError([Problem("code_signing_config", ", ".join(arns), allowed)], where="context")
-    return found
+    return arn_by_region
 
 
 _SIGNING_CONFIG = re.compile(r"arn:[a-z-]+:lambda:([a-z0-9-]+):\d{12}:code-signing-config:csc-[0-9a-z]+")

@@ -36,9 +36,9 @@ def extension_beside(definition: Path) -> Callable[[FabricStacks], None]:
     except SyntaxError as error:
         where = f"{error.filename}, line {error.lineno}"
         raise ExtensionError(f"{where}: found a syntax error ({error.msg}), allowed: Python") from error
-    found: Callable[[FabricStacks], None] | None = getattr(module, FUNCTION, None)
-    if not callable(found):
+    extend: Callable[[FabricStacks], None] | None = getattr(module, FUNCTION, None)
+    if not callable(extend):
         raise ExtensionError(
             f"{path}: found no function {FUNCTION}, allowed: def {FUNCTION}(stacks: FabricStacks)"
         )
-    return found
+    return extend

@@ -29,8 +29,8 @@ def check_imports(definition: Definition, target: Path, *, functions: Path, wher
     for name, subscription in definition.subscriptions.items():
         references: list[tuple[str, str, WantedKind]] = [("handler", subscription.handler, "function")]
         references += [
-            (f"retry.permanent[{at}]", reference, "class")
-            for at, reference in enumerate(subscription.retry.permanent)
+            (f"retry.permanent[{index}]", reference, "class")
+            for index, reference in enumerate(subscription.retry.permanent)
         ]
         for key, reference, wanted in references:
             problems += [
@@ -67,12 +67,12 @@ class _Zip:
 
         The module itself is checked, and all of the user's modules that it imports.
         """
-        waiting, seen = [module], set[str]()
+        waiting, visited = [module], set[str]()
         while waiting:
             importer = waiting.pop()
-            if importer in seen:
+            if importer in visited:
                 continue
-            seen.add(importer)
+            visited.add(importer)
             for imported, may_be_value in self._imports(importer):
                 if _is_standard(imported):
                     continue
@@ -102,8 +102,8 @@ class _Zip:
         spec = self._spec(module)
         is_package = spec is not None and spec.submodule_search_locations is not None
         parts = module.split(".")
-        kept = parts[: len(parts) - node.level + (1 if is_package else 0)]
-        return ".".join([*kept, *([node.module] if node.module else [])])
+        package = parts[: len(parts) - node.level + (1 if is_package else 0)]
+        return ".".join([*package, *([node.module] if node.module else [])])
 
     def _is_one_of_several(self, module: str, name: str) -> bool:
         """Tell if a handler's payload is one of several classes that msgspec cannot tell apart."""
@@ -170,12 +170,12 @@ def _surely_imported(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        elif isinstance(node, ast.Try) and any(_catches_absence(one) for one in node.handlers):
-            for one in (*node.handlers, *node.orelse, *node.finalbody):
-                yield from _surely_imported(one)
+        elif isinstance(node, ast.Try) and any(_catches_absence(handler) for handler in node.handlers):
+            for child in (*node.handlers, *node.orelse, *node.finalbody):
+                yield from _surely_imported(child)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            for one in node.orelse:
-                yield from _surely_imported(ast.Module([one], []))
+            for statement in node.orelse:
+                yield from _surely_imported(ast.Module([statement], []))
         else:
             yield from _surely_imported(node)
 

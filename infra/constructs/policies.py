@@ -59,7 +59,9 @@ def _characters(statement: Statement) -> int:
     written = {
         "Effect": "Allow",
         "Action": statement.actions,
-        "Resource": [one.arn(partition="aws-us-gov", account="123456789012") for one in statement.resources],
+        "Resource": [
+            resource.arn(partition="aws-us-gov", account="123456789012") for resource in statement.resources
+        ],
         "Condition": statement.conditions,
     }
     return len(json.dumps(written, separators=(",", ":"))) + 1

@@ -60,7 +60,7 @@ class StreamArns(Construct):
         """
         given = self.node.try_get_context("streams_again")
         again = {} if given is None else {"Again": str(given)}
-        found = CustomResource(
+        lookup = CustomResource(
             self,
             table.name,
             service_token=self._function.function_arn,
@@ -68,4 +68,4 @@ class StreamArns(Construct):
             resource_type="Custom::EventFabricStreamArn",
             properties={"TableName": table.name, "StreamView": table.stream_view, **again},
         )
-        return found.get_att_string("StreamArn")
+        return lookup.get_att_string("StreamArn")

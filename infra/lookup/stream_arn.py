@@ -37,10 +37,10 @@ def stream_arn(table: str, context: Any) -> str:
     client = boto3.client("dynamodb")
     while True:
         try:
-            found = client.describe_table(TableName=table)["Table"]
-            if found["TableStatus"] in ("ACTIVE", "UPDATING") and "LatestStreamArn" in found:
-                return found["LatestStreamArn"]
-            state = f"is {found['TableStatus']}, with no stream"
+            description = client.describe_table(TableName=table)["Table"]
+            if description["TableStatus"] in ("ACTIVE", "UPDATING") and "LatestStreamArn" in description:
+                return description["LatestStreamArn"]
+            state = f"is {description['TableStatus']}, with no stream"
         except client.exceptions.ResourceNotFoundException:
             state = "is not in this Region"
         if context.get_remaining_time_in_millis() < 1000 * _PATIENCE_SECONDS:

@@ -144,10 +144,10 @@ def _print(report: Report, console: Console) -> None:
         table.add_row("[red]no[/red]" if check.problem else "yes", check.name, check.problem)
     console.print(table)
     console.print("  ".join(f"{name} {seconds} s" for name, seconds in report.steps.items()))
-    for one in report.made_up_for:
-        console.print(f"made up for in the emulator: {one}")
-    for one in report.not_checked:
-        console.print(f"not checked: {one}")
+    for difference in report.made_up_for:
+        console.print(f"made up for in the emulator: {difference}")
+    for promise in report.not_checked:
+        console.print(f"not checked: {promise}")
 
 
 def _as_json(report: Report) -> str:

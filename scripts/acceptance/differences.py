@@ -29,8 +29,8 @@ def add_replicas(target: Target, topology: Topology, home: str) -> list[str]:
 
 
 def _missing(client: Any, table: TableTopology, home: str) -> list[str]:
-    found = client.describe_table(TableName=table.name)["Table"].get("Replicas", [])
-    there = {home, *(replica["RegionName"] for replica in found)}
+    replicas = client.describe_table(TableName=table.name)["Table"].get("Replicas", [])
+    there = {home, *(replica["RegionName"] for replica in replicas)}
     return [region for region in table.regions if region not in there]
 
 

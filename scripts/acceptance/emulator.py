@@ -172,7 +172,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     authority = trustme.CA()
     made = authority.issue_cert("127.0.0.1", "localhost")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    chain = [*(one.bytes() for one in made.cert_chain_pems), authority.cert_pem.bytes()]
+    chain = [*(part.bytes() for part in made.cert_chain_pems), authority.cert_pem.bytes()]
     certificate.write_bytes(b"".join(chain))
     made.private_key_pem.write_to_path(str(key))
     return certificate, key

@@ -110,12 +110,12 @@ class DeployedFabric:
         answer = self.run(["eventfabric.cli.main", *arguments, *options], person, codes=codes)
         return json.loads(answer)
 
-    def seen(self, region: str) -> dict[str, list[Any]]:
+    def noted(self, region: str) -> dict[str, list[Any]]:
         """Read the events that handlers noted in a Region, by subscription and key."""
         client = self.target.client("dynamodb", region)
         pages = client.get_paginator("scan").paginate(TableName=f"{self.name}-seen", ConsistentRead=True)
         return {
-            item["id"]["S"]: [next(iter(one.values())) for one in item["events"]["L"]]
+            item["id"]["S"]: [next(iter(value.values())) for value in item["events"]["L"]]
             for page in pages
             for item in page["Items"]
         }
@@ -133,11 +133,11 @@ class DeployedFabric:
         """Describe each difference between the events noted and the events published, once and in order."""
         problems = []
         for region in self.regions:
-            seen = self.seen(region)
+            noted = self.noted(region)
             for subscription in subscriptions:
                 for id, wanted in self.expected(region, subscription).items():
-                    if seen.get(id, []) != wanted:
-                        problems.append(f"{region} {id}: {_difference(seen.get(id, []), wanted)}")
+                    if noted.get(id, []) != wanted:
+                        problems.append(f"{region} {id}: {_difference(noted.get(id, []), wanted)}")
         return problems
 
     def invoke(self, region: str, function: str, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,8 +147,8 @@ class DeployedFabric:
         body = answer["Payload"].read()
         if answer.get("FunctionError"):
             raise AcceptanceError(f"{function} in {region} failed: {body.decode()[:1500]}")
-        found: dict[str, Any] = json.loads(body)
-        return found
+        result: dict[str, Any] = json.loads(body)
+        return result
 
     def last_words(self, region: str, function: str) -> str:
         """Read the end of a function's log."""
@@ -165,10 +165,10 @@ class DeployedFabric:
         return "\n".join(text for _, text in sorted(lines)[-20:])
 
 
-def _difference(found: list[str], wanted: list[str]) -> str:
-    if sorted(set(found)) == sorted(wanted):
-        return f"found {', '.join(found)}: " + ("some twice" if len(found) > len(wanted) else "not in order")
-    return f"{len(set(wanted) - set(found))} of {len(wanted)} missing"
+def _difference(noted: list[str], wanted: list[str]) -> str:
+    if sorted(set(noted)) == sorted(wanted):
+        return f"found {', '.join(noted)}: " + ("some twice" if len(noted) > len(wanted) else "not in order")
+    return f"{len(set(wanted) - set(noted))} of {len(wanted)} missing"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

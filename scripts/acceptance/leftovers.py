@@ -15,10 +15,10 @@ REPLICA_SECONDS = 1200
 
 def leftovers(target: Target, regions: tuple[str, ...], fabric: str) -> set[str]:
     """List all existing resources of a fabric, as `Region kind name`."""
-    found = {f"{regions[0]} {kind} {name}" for kind, name in _of_account(target, regions[0], fabric)}
+    resources = {f"{regions[0]} {kind} {name}" for kind, name in _of_account(target, regions[0], fabric)}
     for region in regions:
-        found |= {f"{region} {kind} {name}" for kind, name in _of_region(target, region, fabric)}
-    return found
+        resources |= {f"{region} {kind} {name}" for kind, name in _of_region(target, region, fabric)}
+    return resources
 
 
 def retained(fabric: DeployedFabric) -> set[str]:
@@ -54,8 +54,8 @@ def _delete_protection(client: Any, table: str) -> None:
 
 
 def _replicas(client: Any, table: str) -> list[Any]:
-    found: list[Any] = client.describe_table(TableName=table)["Table"].get("Replicas", [])
-    return [one for one in found if one["RegionName"] != client.meta.region_name]
+    replicas: list[Any] = client.describe_table(TableName=table)["Table"].get("Replicas", [])
+    return [replica for replica in replicas if replica["RegionName"] != client.meta.region_name]
 
 
 def _aliases(kms: Any, wanted: str) -> list[Any]:
@@ -88,10 +88,10 @@ def _of_region(target: Target, region: str, fabric: str) -> Iterator[tuple[str, 
     ]
     for service, operation, key, kind, name in listed:
         client = target.client(service, region)
-        for one in _pages(client, operation, key):
-            found = one if name is None else one[name]
-            if any(_is_of(part, fabric) for part in found.replace(":", "/").split("/")):
-                yield kind, found
+        for resource in _pages(client, operation, key):
+            resource_name = resource if name is None else resource[name]
+            if any(_is_of(part, fabric) for part in resource_name.replace(":", "/").split("/")):
+                yield kind, resource_name
     stacks = _pages(target.client("cloudformation", region), "describe_stacks", "Stacks")
     for stack in stacks:
         if _is_of(stack["StackName"], fabric) and stack["StackStatus"] != "DELETE_COMPLETE":

@@ -50,14 +50,14 @@ def assume(target: Target, region: str, arn: str) -> dict[str, str]:
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            found = sts.assume_role(RoleArn=arn, RoleSessionName="acceptance")["Credentials"]
+            credentials = sts.assume_role(RoleArn=arn, RoleSessionName="acceptance")["Credentials"]
         except ClientError:
             if time.monotonic() > until:
                 raise
             time.sleep(2)
             continue
         return {
-            "AWS_ACCESS_KEY_ID": found["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": found["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": found["SessionToken"],
+            "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": credentials["SessionToken"],
         }

@@ -97,7 +97,7 @@ class Scenario:
             self._deploy()
             with self._step("people"):
                 name, home = self._fabric.name, self._fabric.home
-                orders, other = f"{name}-orders", f"{name}-other"
+                orders, second_stream = f"{name}-orders", f"{name}-other"
                 publisher = people.enter_context(
                     person(self._target, home, f"{name}-producer", [f"{orders}-publisher"])
                 )
@@ -106,7 +106,7 @@ class Scenario:
                         self._target,
                         home,
                         f"{name}-person",
-                        self._policies(f"{orders}-operator", f"{other}-operator"),
+                        self._policies(f"{orders}-operator", f"{second_stream}-operator"),
                     )
                 )
                 allow_batches(self._target, home, name)
@@ -125,7 +125,9 @@ class Scenario:
         iam = self._target.client("iam", self._fabric.home)
         pages = iam.get_paginator("list_policies").paginate(Scope="Local")
         there = [policy["PolicyName"] for page in pages for policy in page["Policies"]]
-        return sorted(one for one in there for name in names if one == name or one.startswith(f"{name}-"))
+        return sorted(
+            policy for policy in there for name in names if policy == name or policy.startswith(f"{name}-")
+        )
 
     def _deploy(self) -> None:
         name = self._fabric.name
@@ -144,8 +146,8 @@ class Scenario:
                 processes.submit(self._fabric.publish, publisher, region, self._keys(region), EVENTS_PER_KEY)
                 for region in self._fabric.regions
             ]
-            for one in running:
-                one.result()
+            for publication in running:
+                publication.result()
         with self._step("publish trouble"):
             home = self._fabric.home
             for type, key in (("Poison", "poison"), ("Flaky", "flaky"), ("Probe", "probe")):
@@ -158,11 +160,11 @@ class Scenario:
         with self._step("deliveries"):
             self._delivered("everything was delivered once and in order, in both Regions", SUBSCRIPTIONS)
             home = self._fabric.home
-            arrived = wait_until(lambda: "troubled/flaky" in self._fabric.seen(home), self._patience_seconds)
-            found = self._fabric.seen(home).get("troubled/flaky")
+            arrived = wait_until(lambda: "troubled/flaky" in self._fabric.noted(home), self._patience_seconds)
+            handled = self._fabric.noted(home).get("troubled/flaky")
             self._check(
                 "what failed twice was tried again, and handled once",
-                "" if arrived and found == ["0"] else f"found {found}",
+                "" if arrived and handled == ["0"] else f"found {handled}",
             )
 
     def _delivered(self, name: str, subscriptions: tuple[str, ...]) -> None:
@@ -194,15 +196,15 @@ class Scenario:
                 ),
             }.items():
                 self._refused(f"the publisher cannot {what}", _answer(call))
-            wait_until(lambda: "nosy/list tables" in self._fabric.seen(home), self._patience_seconds)
-            seen = self._fabric.seen(home)
+            wait_until(lambda: "nosy/list tables" in self._fabric.noted(home), self._patience_seconds)
+            noted = self._fabric.noted(home)
             for what in (
                 "another stream's log",
                 "write the log",
                 "list tables",
                 "another subscription's state",
             ):
-                for answer in seen.get(f"nosy/{what}", ["nothing"]):
+                for answer in noted.get(f"nosy/{what}", ["nothing"]):
                     self._refused(f"a deployed function is refused: {what}", answer)
 
     def _refused(self, name: str, answer: str) -> None:
@@ -228,10 +230,10 @@ class Scenario:
                 answer = self._fabric.invoke(region, topology.reconcile_function(region).name, {})
                 # The poisonous event is a dead letter in the Region where it was published.
                 wanted = {"dead": 1} if region == self._fabric.home else {}
-                found = answer["findings"]
+                findings = answer["findings"]
                 self._check(
                     f"reconciliation of {region} finds nothing but what is dead",
-                    "" if found == {"orders": wanted, "other": {}} else json.dumps(found),
+                    "" if findings == {"orders": wanted, "other": {}} else json.dumps(findings),
                 )
             self._check("a backfill ends well", self._backfill())
 
@@ -251,11 +253,12 @@ class Scenario:
             return client.describe_execution(executionArn=execution)
 
         wait_until(lambda: state()["status"] != "RUNNING", self._patience_seconds)
-        found = state()
-        if found["status"] != "SUCCEEDED":
-            said = self._fabric.last_words(away, self._topology.backfill_function(away).name)
-            return f"{found['status']}: {found.get('error')} {found.get('cause')}\n{said}"
-        report = json.loads(found["output"])
+        execution_state = state()
+        if execution_state["status"] != "SUCCEEDED":
+            last_words = self._fabric.last_words(away, self._topology.backfill_function(away).name)
+            cause = f"{execution_state.get('error')} {execution_state.get('cause')}"
+            return f"{execution_state['status']}: {cause}\n{last_words}"
+        report = json.loads(execution_state["output"])
         return "" if report["state"] == "done" else str(report)
 
     def _restart(self, emulator: Emulator, publisher: Person) -> None:
@@ -308,9 +311,9 @@ class Scenario:
     def _destroy(self) -> None:
         with self._step("destroy"):
             self._cdk.destroy()
-            kept, left = retained(self._fabric), self._left()
-            self._check("what is destroyed leaves what is retained", _missing(kept, left))
-            self._check("what is destroyed leaves nothing else", _missing(left, kept))
+            retained_resources, left = retained(self._fabric), self._left()
+            self._check("what is destroyed leaves what is retained", _missing(retained_resources, left))
+            self._check("what is destroyed leaves nothing else", _missing(left, retained_resources))
         with self._step("clean up"):
             delete_retained(self._fabric)
             self._check("nothing is left", _missing(self._left(), set()))
@@ -335,8 +338,8 @@ def _unproven(proof: Any) -> str:
     return json.dumps([lane for lane in proof["lanes"] if not lane["proven"]])[:600] or "no lane at all"
 
 
-def _missing(wanted: set[str], found: set[str]) -> str:
-    return ", ".join(sorted(wanted - found))
+def _missing(wanted: set[str], existing: set[str]) -> str:
+    return ", ".join(sorted(wanted - existing))
 
 
 __all__ = ["AcceptanceError", "Check", "Report", "Scenario"]

@@ -25,11 +25,11 @@ class Target:
 
     def session(self, credentials: Mapping[str, str] | None = None) -> Session:
         """Make a session with the deployer's credentials, or with those given."""
-        found = {**self.environment, **(credentials or {})}
+        environment = {**self.environment, **(credentials or {})}
         return Session(
-            aws_access_key_id=found.get("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key=found.get("AWS_SECRET_ACCESS_KEY"),
-            aws_session_token=found.get("AWS_SESSION_TOKEN"),
+            aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=environment.get("AWS_SESSION_TOKEN"),
         )
 
     def client(self, service: Any, region: str, credentials: Mapping[str, str] | None = None) -> Any:

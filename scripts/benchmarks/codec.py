@@ -89,9 +89,9 @@ def _rows(data: Sequence[Any], random: Random) -> list[Row]:
             "/shop/orders",
             {},
             1,
-            _encode_json(one),
+            _encode_json(payload),
         )
-        for n, one in enumerate(data)
+        for n, payload in enumerate(data)
     ]
 
 

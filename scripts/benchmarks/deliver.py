@@ -246,13 +246,13 @@ def writes_ratio(record_events: int) -> float:
 
 def _calls(lane_run: LaneRun) -> Counter[str]:
     """Count the calls of one lane run, in a warm function that has read its circuit in the last few seconds."""
-    found = []
+    counts = []
     for _ in range(4):
         lane_run.endpoint.calls.clear()
         lane_run.run(1)
-        found.append(Counter(lane_run.endpoint.calls))
+        counts.append(Counter(lane_run.endpoint.calls))
     # On a busy machine, a few seconds may pass between the runs, after which the circuit is read again.
-    return min(found, key=Counter.total)
+    return min(counts, key=Counter.total)
 
 
 def _message(doorbell: Doorbell) -> dict[str, Any]:

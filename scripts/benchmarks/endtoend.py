@@ -228,13 +228,13 @@ def _records(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Convert messages of SQS to the form in which Lambda passes them to a function."""
     return [
         {
-            "messageId": one["MessageId"],
-            "receiptHandle": one["ReceiptHandle"],
-            "body": one["Body"],
-            "attributes": one["Attributes"],
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
             "eventSource": "aws:sqs",
         }
-        for one in messages
+        for message in messages
     ]
 
 
@@ -265,7 +265,7 @@ def _on_the_emulator() -> Iterator[tuple[Flows, list[Flow]]]:
     with TemporaryDirectory(prefix="eventfabric-bench-") as folder:
         emulator = Emulator(Path(folder))
         emulator.start()
-        kept = dict(os.environ)
+        environment_before = dict(os.environ)
         try:
             target = emulator.target
             os.environ.update(target.environment)
@@ -276,7 +276,7 @@ def _on_the_emulator() -> Iterator[tuple[Flows, list[Flow]]]:
             yield flows, [flows.of_the_fabric(), *flows.others()]
         finally:
             os.environ.clear()
-            os.environ.update(kept)
+            os.environ.update(environment_before)
             emulator.stop()
 
 
@@ -311,7 +311,7 @@ def _bench(
         figures = compare([Contender(way.name, partial(run, way)) for way in ways], rounds=rounds)
         calls = [sum(way.meter.calls.values()) / events for way in ways]
     ours, *others = figures
-    cpu = min(one.cpu_us_per_event for one in others) / ours.cpu_us_per_event
+    cpu = min(figure.cpu_us_per_event for figure in others) / ours.cpu_us_per_event
     fewer = min(calls[1:]) / calls[0]
     return Section(
         f"end to end on {where}: {events:,} events, microseconds of CPU an event",

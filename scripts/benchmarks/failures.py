@@ -184,7 +184,7 @@ def _judged(
 ) -> FailuresResult:
     names = [name for name, _ in shop.handled]
     of_key = [int(name.rpartition("-")[2]) for name in names if name.startswith(POISON_KEY)]
-    others = [at - began for name, at in shop.handled if name.startswith("other-")]
+    others = [handled_at - began for name, handled_at in shop.handled if name.startswith("other-")]
     return FailuresResult(
         innocent_dead=len(dead - {POISON}),
         overtook=sum(name.startswith(POISON_KEY) for name, _ in before) if poison else 0,

@@ -1,7 +1,7 @@
 """Latency from publish to handler, in simulated time: with express, without it, and of a FIFO queue alone."""
 
 from scripts.benchmarks.measure import Section, Target
-from scripts.benchmarks.simulated import Arrivals, Seen, end_to_end, fifo_alone, percentile
+from scripts.benchmarks.simulated import Arrivals, Timings, end_to_end, fifo_alone, percentile
 
 LANES, PER_SECOND, PRODUCERS = 64, 500.0, 8
 _SHARES = (0.5, 0.9, 0.99)
@@ -10,15 +10,15 @@ _SHARES = (0.5, 0.9, 0.99)
 def bench(*, quick: bool) -> Section:
     """Simulate the three. `quick` simulates fewer seconds."""
     arrivals = Arrivals.at_rate(PER_SECOND, 4 if quick else 30)
-    found = {
+    timings_by_way = {
         "eventfabric, express": end_to_end(arrivals, express=True, lanes=LANES, producers=PRODUCERS),
         "eventfabric, relay alone": end_to_end(arrivals, express=False, lanes=LANES, producers=PRODUCERS),
         "SQS FIFO alone": fifo_alone(arrivals, groups=LANES),
     }
-    told = {name: _percentiles(seen) for name, seen in found.items()}
-    express, alone = told["eventfabric, express"], told["SQS FIFO alone"]
+    percentiles = {name: _percentiles(timings) for name, timings in timings_by_way.items()}
+    express, alone = percentiles["eventfabric, express"], percentiles["SQS FIFO alone"]
     table = [["publish to handler, ms", "p50", "p90", "p99"]]
-    table += [[name, *(f"{value:.0f}" for value in values)] for name, values in told.items()]
+    table += [[name, *(f"{value:.0f}" for value in values)] for name, values in percentiles.items()]
     return Section(
         f"end to end, simulated: {PER_SECOND:g} publishes/s, {LANES} lanes, {PRODUCERS} producers",
         [],
@@ -34,8 +34,8 @@ def bench(*, quick: bool) -> Section:
     )
 
 
-def _percentiles(seen: Seen) -> list[float]:
-    values = seen.latencies_ms()
-    if len(values) != len(seen.published_us):
-        raise AssertionError(f"{len(seen.published_us) - len(values)} events were not handled")
+def _percentiles(timings: Timings) -> list[float]:
+    values = timings.latencies_ms()
+    if len(values) != len(timings.published_us):
+        raise AssertionError(f"{len(timings.published_us) - len(values)} events were not handled")
     return [percentile(values, share) for share in _SHARES]

@@ -38,7 +38,7 @@ class Target:
     at_least: bool = False
 
     @property
-    def kept(self) -> bool:
+    def is_met(self) -> bool:
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
 
 

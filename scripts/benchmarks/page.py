@@ -49,9 +49,9 @@ def write(sections: Sequence[Section], root: Path, *, quick: bool) -> None:
 def _rows(figures: Sequence[Figure]) -> list[list[str]]:
     first = figures[0].cpu_us_per_event
     rows = [["", "us of CPU an event", "events/s", "relative to the first"]]
-    for one in figures:
-        cpu_us, times = f"{one.cpu_us_per_event:.2f}", f"{one.cpu_us_per_event / first:.2f}"
-        rows.append([one.name, cpu_us, f"{one.events_per_second:,.0f}", times])
+    for figure in figures:
+        cpu_us, times = f"{figure.cpu_us_per_event:.2f}", f"{figure.cpu_us_per_event / first:.2f}"
+        rows.append([figure.name, cpu_us, f"{figure.events_per_second:,.0f}", times])
     return rows
 
 
@@ -61,7 +61,7 @@ def _targets(section: Section) -> list[list[str]]:
             target.name,
             f"{target.measured:,.2f} {target.unit}",
             f"{'>=' if target.at_least else '<='} {target.bound:,g}",
-            "kept" if target.kept else "**missed**",
+            "kept" if target.is_met else "**missed**",
         ]
         for target in section.targets
     ]

@@ -236,5 +236,5 @@ def _packed(load: Load, few: int) -> list[Contender]:
     ]
 
 
-def _ratio(one: Figure, other: Figure) -> float:
-    return one.cpu_us_per_event / other.cpu_us_per_event
+def _ratio(figure: Figure, base: Figure) -> float:
+    return figure.cpu_us_per_event / base.cpu_us_per_event

@@ -108,5 +108,5 @@ def bench(*, quick: bool) -> Section:
     )
 
 
-def _ratio(one: Figure, other: Figure) -> float:
-    return one.cpu_us_per_event / other.cpu_us_per_event
+def _ratio(figure: Figure, base: Figure) -> float:
+    return figure.cpu_us_per_event / base.cpu_us_per_event

@@ -18,9 +18,9 @@ def as_json(sections: Sequence[Section]) -> str:
         {
             "python": platform.python_version(),
             "boto3": boto3.__version__,
-            "ok": all(target.kept for section in sections for target in section.targets),
+            "ok": all(target.is_met for section in sections for target in section.targets),
             "sections": [
-                {**asdict(section), "targets": [{**asdict(t), "kept": t.kept} for t in section.targets]}
+                {**asdict(section), "targets": [{**asdict(t), "kept": t.is_met} for t in section.targets]}
                 for section in sections
             ],
         }
@@ -62,7 +62,7 @@ def _print_targets(section: Section, console: Console) -> None:
         column.justify = "right"
     for target in section.targets:
         sign = ">=" if target.at_least else "<="
-        verdict = "[green]kept[/]" if target.kept else "[bold red]missed[/]"
+        verdict = "[green]kept[/]" if target.is_met else "[bold red]missed[/]"
         table.add_row(
             target.name, f"{target.measured:,.2f} {target.unit}", f"{sign} {target.bound:,g}", verdict
         )

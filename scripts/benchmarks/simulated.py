@@ -99,21 +99,21 @@ class Pickups:
 class _Bells:
     """A ports.Doorbells whose doorbells reach the function after a delay."""
 
-    def __init__(self, world: "SimulatedFabric", inner: Doorbells) -> None:
-        self._world, self._inner = world, inner
+    def __init__(self, simulated: "SimulatedFabric", inner: Doorbells) -> None:
+        self._fabric, self._inner = simulated, inner
         self._sent: set[str] = set()
 
     def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         for bell in doorbells:
             if bell.deduplication_id not in self._sent:  # a queue drops duplicates when they are sent
                 self._sent.add(bell.deduplication_id)
-                delay = self._world.pickups.delay_seconds(bell.group)
-                self._world.later(delay, partial(self._come, subscription, bell))
+                delay = self._fabric.pickups.delay_seconds(bell.group)
+                self._fabric.later(delay, partial(self._come, subscription, bell))
         return []
 
     def _come(self, subscription: str, bell: Doorbell) -> None:
         self._inner.ring(subscription, [bell])
-        self._world.wake_one()
+        self._fabric.wake_one()
 
     def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         self._inner.answer(subscription, receipt_handles)
@@ -129,7 +129,7 @@ class _Bells:
 
 
 @dataclass
-class Seen:
+class Timings:
     """Times in microseconds at which each event was published, and reached the handler."""
 
     published_us: dict[str, int] = field(default_factory=dict)
@@ -137,7 +137,9 @@ class Seen:
 
     def latencies_ms(self) -> list[float]:
         """List the latencies of all events that were handled, sorted."""
-        return sorted((at - self.published_us[id_]) / 1000 for id_, at in self.handled_us.items())
+        return sorted(
+            (handled_us - self.published_us[id_]) / 1000 for id_, handled_us in self.handled_us.items()
+        )
 
 
 class SimulatedFabric:
@@ -149,7 +151,7 @@ class SimulatedFabric:
         """If `relays` is False, there is no relay, and only producers ring."""
         self.random = Random(seed)
         self.schedule = Schedule(Random(seed))
-        self.seen = Seen()
+        self.timings = Timings()
         self.pickups = Pickups(self.schedule, seed)
         self.topology = Topology(
             parse_definition(f"""
@@ -199,7 +201,7 @@ class SimulatedFabric:
     def publish(self, fabric: Fabric, key: str, number: int) -> None:
         """Publish one event, which takes simulated time."""
         id_ = f"event-{number}"
-        self.seen.published_us[id_] = self.schedule.now_us
+        self.timings.published_us[id_] = self.schedule.now_us
         with suppress(EventFabricError):
             fabric.publish("orders", key=key, type="Placed", id=id_)
 
@@ -217,18 +219,18 @@ class SimulatedFabric:
         if self._idle:
             self.schedule.wake(self._idle.pop())
 
-    def run(self) -> Seen:
+    def run(self) -> Timings:
         """Run until nothing is left to do."""
 
         def end() -> None:
-            while len(self.seen.handled_us) < len(self.seen.published_us) or self._producing:
+            while len(self.timings.handled_us) < len(self.timings.published_us) or self._producing:
                 self.schedule.pause(1)
             self._is_over = True
 
         self.schedule.spawn("end", end)
         self.schedule.run(steps_max=_STEPS_MAX)
         self.schedule.close()
-        return self.seen
+        return self.timings
 
     def produce(self, events: Callable[[Fabric], object]) -> None:
         """Start a producer that publishes as `events` says."""
@@ -269,7 +271,7 @@ class SimulatedFabric:
             self.schedule.wait(channel)
 
     def _handle(self, event: Event, delivery: Delivery) -> None:
-        self.seen.handled_us.setdefault(str(event.id), self.schedule.now_us)
+        self.timings.handled_us.setdefault(str(event.id), self.schedule.now_us)
 
     def _relay_records(self) -> None:
         """Poll a shard, and ring later for what each poll finds."""
@@ -311,76 +313,76 @@ class Arrivals:
     @classmethod
     def at_rate(cls, per_second: float, seconds: float) -> "Arrivals":
         """Draw arrivals at a rate. The same rate and time always give the same arrivals."""
-        random, at_us, found = Random(2), 0.0, list[tuple[int, str]]()
+        random, at_us, events = Random(2), 0.0, list[tuple[int, str]]()
         for _ in range(int(per_second * seconds)):
             at_us += 1e6 * random.expovariate(per_second)
-            found.append((int(at_us), f"customer-{random.randrange(10_000)}"))
-        return cls(found)
+            events.append((int(at_us), f"customer-{random.randrange(10_000)}"))
+        return cls(events)
 
 
-def end_to_end(arrivals: Arrivals, *, express: bool, lanes: int, producers: int) -> Seen:
+def end_to_end(arrivals: Arrivals, *, express: bool, lanes: int, producers: int) -> Timings:
     """Simulate the arrivals on a fabric. The producers share the events, and each makes one call at a time."""
-    world = SimulatedFabric(lanes=lanes, express=express, functions=lanes)
-    begin_us = world.schedule.now_us
+    simulated = SimulatedFabric(lanes=lanes, express=express, functions=lanes)
+    begin_us = simulated.schedule.now_us
 
     def produce(number: int, fabric: Fabric) -> None:
         for index in range(number, len(arrivals.events), producers):
             at_us, key = arrivals.events[index]
-            world.schedule.pause(max(0, begin_us + at_us - world.schedule.now_us) / 1e6)
-            world.publish(fabric, key, index)
+            simulated.schedule.pause(max(0, begin_us + at_us - simulated.schedule.now_us) / 1e6)
+            simulated.publish(fabric, key, index)
 
     for number in range(producers):
-        world.produce(partial(produce, number))
-    return world.run()
+        simulated.produce(partial(produce, number))
+    return simulated.run()
 
 
-def fifo_alone(arrivals: Arrivals, *, groups: int) -> Seen:
+def fifo_alone(arrivals: Arrivals, *, groups: int) -> Timings:
     """Simulate the arrivals on a FIFO queue alone: each event is a message, with the same keys in the same groups."""
-    schedule, seen = Schedule(Random(1)), Seen()
+    schedule, timings = Schedule(Random(1)), Timings()
     pickups, begin_us = Pickups(schedule, 1), schedule.now_us
 
     def produce() -> None:
         for number, (at_us, key) in enumerate(arrivals.events):
             schedule.pause((begin_us + at_us - schedule.now_us) / 1e6)
-            seen.published_us[str(number)] = schedule.now_us
+            timings.published_us[str(number)] = schedule.now_us
             delay = pickups.delay_seconds(f"{REGION}/0.{lane_index(key, groups)}")
-            seen.handled_us[str(number)] = schedule.now_us + int(1e6 * delay)
+            timings.handled_us[str(number)] = schedule.now_us + int(1e6 * delay)
 
     schedule.spawn("producer", produce)
     schedule.run(steps_max=_STEPS_MAX)
-    return seen
+    return timings
 
 
 def lane_throughput(lanes: int) -> float:
     """Simulate lanes with a producer each, which publishes one event after another. Returns events handled a second."""
-    world = SimulatedFabric(lanes=lanes, express=True, functions=lanes, relays=False)
+    simulated = SimulatedFabric(lanes=lanes, express=True, functions=lanes, relays=False)
     keys = _keys(lanes)
-    begin_us, numbers = world.schedule.now_us, count()
+    begin_us, numbers = simulated.schedule.now_us, count()
     lasts_us = int(1e6 * (_WARM_SECONDS + 0.2 + 10 / lanes))
 
     def produce(lane: int, fabric: Fabric) -> None:
-        while world.schedule.now_us < begin_us + lasts_us:
-            world.publish(fabric, keys[lane], next(numbers))
+        while simulated.schedule.now_us < begin_us + lasts_us:
+            simulated.publish(fabric, keys[lane], next(numbers))
 
     for lane in range(lanes):
-        world.produce(partial(produce, lane))
-    seen = world.run()
-    if len(seen.handled_us) != len(seen.published_us):
-        raise AssertionError(f"{len(seen.published_us) - len(seen.handled_us)} events were not handled")
+        simulated.produce(partial(produce, lane))
+    timings = simulated.run()
+    if len(timings.handled_us) != len(timings.published_us):
+        raise AssertionError(f"{len(timings.published_us) - len(timings.handled_us)} events were not handled")
     warm_us = begin_us + int(1e6 * _WARM_SECONDS)
-    handled = sum(warm_us <= at_us < begin_us + lasts_us for at_us in seen.handled_us.values())
+    handled = sum(warm_us <= at_us < begin_us + lasts_us for at_us in timings.handled_us.values())
     return 1e6 * handled / (begin_us + lasts_us - warm_us)
 
 
 def _keys(lanes: int) -> list[str]:
     """Find a key for each lane."""
-    found: dict[int, str] = {}
+    key_of_lane: dict[int, str] = {}
     for number in count():
         key = f"customer-{number}"
-        found.setdefault(lane_index(key, lanes), key)
-        if len(found) == lanes:
+        key_of_lane.setdefault(lane_index(key, lanes), key)
+        if len(key_of_lane) == lanes:
             break
-    return [found[lane] for lane in range(lanes)]
+    return [key_of_lane[lane] for lane in range(lanes)]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

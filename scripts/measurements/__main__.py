@@ -27,7 +27,7 @@ def main(
         print(as_json(figures))
     else:
         print_figures(figures, Console())
-    if check and not all(figure.kept for figure in figures):
+    if check and not all(figure.is_met for figure in figures):
         raise typer.Exit(1)
 
 

@@ -17,7 +17,7 @@ class Figure:
     """Where to look if the aim is missed."""
 
     @property
-    def kept(self) -> bool:
+    def is_met(self) -> bool:
         if self.at_most is not None and self.measured > self.at_most:
             return False
         return self.at_least is None or self.measured >= self.at_least

@@ -42,20 +42,20 @@ class Imports:
     def _reached(self) -> dict[str, frozenset[str]]:
         """The modules that each module imports, directly or by detours, and itself."""
         reached = {module: {module} for module in self.direct}
-        for module, seen in reached.items():
+        for module, visited in reached.items():
             waiting = [module]
             while waiting:
-                new = self.direct[waiting.pop()] - seen
-                seen |= new
+                new = self.direct[waiting.pop()] - visited
+                visited |= new
                 waiting += new
-        return {module: frozenset(seen) for module, seen in reached.items()}
+        return {module: frozenset(visited) for module, visited in reached.items()}
 
     @cached_property
     def _circles(self) -> dict[str, frozenset[str]]:
         """The modules that each module shares a cycle with, itself included."""
         return {
-            module: frozenset(other for other in seen if module in self._reached[other])
-            for module, seen in self._reached.items()
+            module: frozenset(candidate for candidate in visited if module in self._reached[candidate])
+            for module, visited in self._reached.items()
         }
 
 

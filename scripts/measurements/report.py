@@ -14,8 +14,8 @@ def as_json(figures: Sequence[Figure]) -> str:
     """Encode all figures as JSON, on one line."""
     return json.dumps(
         {
-            "ok": all(figure.kept for figure in figures),
-            "figures": [{**asdict(figure), "kept": figure.kept} for figure in figures],
+            "ok": all(figure.is_met for figure in figures),
+            "figures": [{**asdict(figure), "kept": figure.is_met} for figure in figures],
         }
     )
 
@@ -26,11 +26,11 @@ def print_figures(figures: Sequence[Figure], console: Console) -> None:
     for column in table.columns[1:3]:
         column.justify = "right"
     for figure in figures:
-        verdict = "" if not _aim(figure) else "[green]kept[/]" if figure.kept else "[bold red]missed[/]"
+        verdict = "" if not _aim(figure) else "[green]kept[/]" if figure.is_met else "[bold red]missed[/]"
         table.add_row(figure.name, _number(figure.measured), _aim(figure), verdict)
     console.print(table)
     for figure in figures:
-        if not figure.kept and figure.places:
+        if not figure.is_met and figure.places:
             console.print(f"\n{figure.name}:", style="bold")
             for place in figure.places:
                 console.print(f"  {place}", highlight=False, markup=False, soft_wrap=True)

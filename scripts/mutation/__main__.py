@@ -49,7 +49,7 @@ def main(
             _try(mutants, verdicts, workers=workers, fresh=fresh, again=again)
     except (InstallError, SuiteError, ValueError) as error:
         raise SystemExit(f"scripts/mutate: {error}") from error
-    known = [(mutant, found) for mutant in mutants if (found := verdicts.of(mutant))]
+    known = [(mutant, verdict) for mutant in mutants if (verdict := verdicts.of(mutant))]
     print(survivors(known))
     print(figures(known))
     if write is not None:
@@ -57,7 +57,7 @@ def main(
     if len(known) < len(mutants):
         print(f"{len(mutants) - len(known)} mutants have no verdict yet", file=sys.stderr)
         raise typer.Exit(1)
-    if sum(found.fate in DEAD for _, found in known) < SHARE_MIN * len(known):
+    if sum(verdict.fate in DEAD for _, verdict in known) < SHARE_MIN * len(known):
         raise typer.Exit(1)
 
 
@@ -85,21 +85,25 @@ def _try(mutants: Sequence[Mutant], verdicts: Verdicts, *, workers: int, fresh: 
     if fresh:
         verdicts.forget(mutants)
     if again:
-        verdicts.forget(one for one in mutants if (known := verdicts.of(one)) and known.fate not in DEAD)
+        verdicts.forget(
+            mutant for mutant in mutants if (known := verdicts.of(mutant)) and known.fate not in DEAD
+        )
     progress = _Progress(len(mutants))
     progress.say("measuring the tests, unless they are known ...")
-    found = baseline(workers)
+    measured = baseline(workers)
 
     def tell(mutant: Mutant, verdict: Verdict) -> None:
         verdicts.add(verdict)
         progress.step(verdict)
 
-    left = [one for one in mutants if (known := verdicts.of(one)) is None or known.fate not in DEAD]
+    left = [mutant for mutant in mutants if (known := verdicts.of(mutant)) is None or known.fate not in DEAD]
     # In random order, so that the known verdicts are a fair sample whenever somebody stops the run.
     Random(len(mutants)).shuffle(left)
-    left.sort(key=lambda one: verdicts.of(one) is None)  # what survived first: were tests written for it?
+    left.sort(
+        key=lambda mutant: verdicts.of(mutant) is None
+    )  # what survived first: were tests written for it?
     progress.say(f"{len(mutants)} mutants, {len(left)} of them to try")
-    Judge(found, known=verdicts.of, tell=tell, workers=workers).run(left)
+    Judge(measured, known=verdicts.of, tell=tell, workers=workers).run(left)
 
 
 class _Progress:

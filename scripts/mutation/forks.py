@@ -65,21 +65,21 @@ def run_forked(
             if not running:
                 return
             for pipe in _ready(list(running)):
-                one = running[pipe]
+                forked = running[pipe]
                 heard = os.read(pipe, 65_536)
-                one.text += heard
-                one.heard = time.monotonic()
+                forked.text += heard
+                forked.heard = time.monotonic()
                 if not heard:
                     del running[pipe]
-                    yield one.job, _ended(pipe, one)
-            for pipe, one in list(running.items()):
-                if time.monotonic() - one.heard > SILENT_SECONDS_MAX:
-                    os.kill(one.process, signal.SIGKILL)
+                    yield forked.job, _ended(pipe, forked)
+            for pipe, forked in list(running.items()):
+                if time.monotonic() - forked.heard > SILENT_SECONDS_MAX:
+                    os.kill(forked.process, signal.SIGKILL)
                     del running[pipe]
-                    yield one.job, _ended(pipe, one)
+                    yield forked.job, _ended(pipe, forked)
     finally:
-        for one in running.values():
-            os.kill(one.process, signal.SIGKILL)
+        for forked in running.values():
+            os.kill(forked.process, signal.SIGKILL)
 
 
 def _ready(pipes: Sequence[int]) -> Sequence[int]:

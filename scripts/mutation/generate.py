@@ -51,7 +51,7 @@ class _File:
                 place = replace(place, unit=self._span(node))
         elif isinstance(node, _HEADED):
             place = replace(place, first_line=self._lines[node].start.line, last_line=0)
-        yield from self._of(node, place)
+        yield from self._mutants_of(node, place)
         if isinstance(node, cst.ClassDef):
             place = replace(place, names=(*place.names, node.name.value))
         if isinstance(node, cst.FunctionDef) and not place.function:
@@ -62,7 +62,7 @@ class _File:
         for child in node.children:
             yield from self.mutants(child, place)
 
-    def _of(self, node: Any, place: _Place) -> Iterator[dict[str, object]]:
+    def _mutants_of(self, node: Any, place: _Place) -> Iterator[dict[str, object]]:
         for kind, operator in mutation_operators:
             if not isinstance(node, kind):
                 continue
@@ -105,11 +105,11 @@ def main() -> None:
     """Print the mutants of every file named."""
     for name in sys.argv[1:]:
         file = _File(Path(name))
-        seen = set()
+        printed = set()
         for mutant in file.mutants(file.module, _Place()):
             change = (mutant["start"], mutant["end"], mutant["replacement"])
-            if change not in seen:
-                seen.add(change)
+            if change not in printed:
+                printed.add(change)
                 print(json.dumps({"path": name, **mutant}))
 
 

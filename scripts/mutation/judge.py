@@ -54,10 +54,10 @@ class Judge:
 
     def run(self, mutants: Sequence[Mutant]) -> None:
         """Try the mutants."""
-        within = [one for one in mutants if one.function]
-        left: list[Mutant] = [one for one in mutants if not one.function]
-        if within:
-            session(SUITES, lambda suite: left.extend(self._try_within(within, suite)))
+        in_functions = [mutant for mutant in mutants if mutant.function]
+        left: list[Mutant] = [mutant for mutant in mutants if not mutant.function]
+        if in_functions:
+            session(SUITES, lambda suite: left.extend(self._try_within(in_functions, suite)))
         for trial, ended in run_forked(self._trials(left), self._in_a_new_import, self._workers):
             self._note(trial, ended)
 
@@ -101,7 +101,7 @@ class Judge:
                 continue
             if known is not None and known.fate is Fate.SURVIVED:
                 digests = self._baseline.digests
-                tests = [one for one in tests if known.tried.get(_file(one)) != digests[_file(one)]]
+                tests = [test for test in tests if known.tried.get(_file(test)) != digests[_file(test)]]
                 if not tests:
                     continue
             kills = self._kills[mutant.path, mutant.function]
@@ -127,9 +127,9 @@ class Functions:
     def __init__(self) -> None:
         folders = tuple(str(ROOT / folder) for folder in FOLDERS)
         self._known: defaultdict[tuple[str, str, int], list[FunctionType]] = defaultdict(list)
-        for one in gc.get_objects():
-            if isinstance(one, FunctionType) and one.__code__.co_filename.startswith(folders):
-                self._known[_name(one.__code__)].append(one)
+        for candidate in gc.get_objects():
+            if isinstance(candidate, FunctionType) and candidate.__code__.co_filename.startswith(folders):
+                self._known[_name(candidate.__code__)].append(candidate)
 
     def mutated(self, mutant: Mutant) -> list[tuple[FunctionType, CodeType]]:
         """List the functions that contain a mutant, each with its mutated code; empty if it cannot be put in place."""
@@ -148,10 +148,10 @@ def _name(code: CodeType) -> tuple[str, str, int]:
 
 
 def _codes_in(code: CodeType) -> Iterator[CodeType]:
-    for one in code.co_consts:
-        if isinstance(one, CodeType):
-            yield one
-            yield from _codes_in(one)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes_in(constant)
 
 
 class _Mutated(importlib.machinery.SourceFileLoader):

@@ -53,8 +53,8 @@ class Mutant:
         """Identity of the mutant. It depends on the function and the change, but not on the function's place."""
         begin, end = self.unit
         unit = source_of(self.path)[begin:end].decode()
-        said = (self.path, self.function, unit, self.start - begin, self.end - begin, self.replacement)
-        return sha256(json.dumps(said).encode()).hexdigest()[:16]
+        identity = (self.path, self.function, unit, self.start - begin, self.end - begin, self.replacement)
+        return sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
     @property
     def module(self) -> str:
@@ -103,8 +103,8 @@ class Verdicts:
         self._known: dict[str, Verdict] = {}
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
-                found = json.loads(line)
-                self._known[found["id"]] = Verdict(**{**found, "fate": Fate(found["fate"])})
+                fields = json.loads(line)
+                self._known[fields["id"]] = Verdict(**{**fields, "fate": Fate(fields["fate"])})
 
     def of(self, mutant: Mutant) -> Verdict | None:
         """Look up the verdict on a mutant, or None."""
@@ -128,8 +128,8 @@ def parsed(lines: str) -> list[Mutant]:
     return [_mutant(json.loads(line)) for line in lines.splitlines()]
 
 
-def _mutant(found: dict[str, Any]) -> Mutant:
-    return Mutant(**{**found, "unit": tuple(found["unit"])})
+def _mutant(fields: dict[str, Any]) -> Mutant:
+    return Mutant(**{**fields, "unit": tuple(fields["unit"])})
 
 
 def files_under(paths: Sequence[str]) -> list[str]:
@@ -137,8 +137,8 @@ def files_under(paths: Sequence[str]) -> list[str]:
     files: set[str] = set()
     for path in paths or FOLDERS:
         full = (ROOT / path).resolve()
-        found = [full] if full.is_file() else [*full.rglob("*.py")]
-        names = [one.relative_to(ROOT).as_posix() for one in found if one.stat().st_size]
+        python_files = [full] if full.is_file() else [*full.rglob("*.py")]
+        names = [file.relative_to(ROOT).as_posix() for file in python_files if file.stat().st_size]
         if not names or not all(name.startswith(FOLDERS) and name.endswith(".py") for name in names):
             raise ValueError(
                 f"{path} is not a Python file, or a folder of them, under {' or '.join(FOLDERS)}"

@@ -27,19 +27,19 @@ class Reason:
 
     def holds(self, mutant: Mutant, before: str, after: str) -> bool:
         """Tell if the reason applies to a mutant, which replaces `before` by `after`."""
-        said = [mutant.path, mutant.function, mutant.operator, before, after]
+        actual = [mutant.path, mutant.function, mutant.operator, before, after]
         wanted = [self.path, self.function, self.operator, self.before, self.after]
-        return all(re.search(pattern, text) for pattern, text in zip(wanted, said, strict=True))
+        return all(re.search(pattern, text) for pattern, text in zip(wanted, actual, strict=True))
 
 
 def reasons() -> list[Reason]:
     """Read the reasons from their file. The first one that applies to a mutant counts."""
     with REASONS.open("rb") as file:
-        found = tomllib.load(file)["reason"]
+        entries = tomllib.load(file)["reason"]
     return [
-        Reason(one["why"], **change)
-        for one in found
-        for change in one.get("of", [{key: one[key] for key in one if key != "why"}])
+        Reason(entry["why"], **change)
+        for entry in entries
+        for change in entry.get("of", [{key: entry[key] for key in entry if key != "why"}])
     ]
 
 
@@ -50,11 +50,11 @@ def survivors(known: Known) -> str:
     for mutant, verdict in known:
         if verdict.fate not in DEAD:
             before, after = mutant.change()
-            why = next((one.why for one in written if one.holds(mutant, before, after)), _NONE)
+            why = next((reason.why for reason in written if reason.holds(mutant, before, after)), _NONE)
             untested = "" if verdict.fate is Fate.SURVIVED else " (untested)"
             where = f"{mutant.path}:{mutant.line} {mutant.function}{untested}"
             groups[why].append(f"{where}\n  - {_cut(before, after)}\n  + {_cut(after, before)}")
-    order = dict.fromkeys([*(one.why for one in written), _NONE])
+    order = dict.fromkeys([*(reason.why for reason in written), _NONE])
     return "\n\n".join(
         f"## {why}\n\n{len(groups[why])} mutants.\n\n```diff\n" + "\n".join(groups[why]) + "\n```"
         for why in order
@@ -64,7 +64,7 @@ def survivors(known: Known) -> str:
 
 def _cut(text: str, other: str, most: int = 100) -> str:
     """Cut a long line to the part around its first difference from the other."""
-    same = next((at for at, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
+    same = next((index for index, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
     start = max(0, min(same - most // 2, len(text) - most))
     cut = text[start : start + most]
     return f"{'... ' if start else ''}{cut}{' ...' if start + most < len(text) else ''}"
@@ -76,7 +76,7 @@ def figures(known: Known) -> str:
     rows.append("|---|---:|---:|---:|---:|---:|---:|")
     packages = [*FOLDERS, ""]
     for package in packages:
-        fates = Counter(found.fate for mutant, found in known if mutant.path.startswith(package))
+        fates = Counter(verdict.fate for mutant, verdict in known if mutant.path.startswith(package))
         if not fates:
             continue
         name = package.rpartition("/")[2] or "all"

@@ -61,11 +61,11 @@ class Baseline:
         """List the tests that may kill a mutant, quickest first. For a line outside of functions: all of its file."""
         lines = self.lines.get(mutant.path, {})
         if mutant.function:
-            within = range(mutant.first_line, mutant.last_line + 1)
-            found = {test for line in within for test in lines.get(str(line), ())}
+            covered_lines = range(mutant.first_line, mutant.last_line + 1)
+            tests = {test for line in covered_lines for test in lines.get(str(line), ())}
         else:
-            found = {test for tests in lines.values() for test in tests}
-        return sorted((self.tests[test] for test in found), key=lambda test: (self.seconds[test], test))
+            tests = {test for covering in lines.values() for test in covering}
+        return sorted((self.tests[test] for test in tests), key=lambda test: (self.seconds[test], test))
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -153,9 +153,9 @@ def session(paths: Sequence[str], run: Callable[[Suite], None]) -> None:
 
 def baseline(workers: int) -> Baseline:
     """Measure the tests, or load the measurements of exactly the same files. Raises SuiteError if a test fails."""
-    kept = KEPT / f"baseline-{_digest()}.json"
-    if kept.exists():
-        return Baseline(**json.loads(kept.read_text(encoding="utf-8")))
+    stored = KEPT / f"baseline-{_digest()}.json"
+    if stored.exists():
+        return Baseline(**json.loads(stored.read_text(encoding="utf-8")))
     parts = [KEPT / f"part-{os.getpid()}.{number}" for number in range(workers)]
     KEPT.mkdir(parents=True, exist_ok=True)
 
@@ -176,7 +176,7 @@ def baseline(workers: int) -> Baseline:
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
-    kept.write_text(json.dumps(asdict(measured)), encoding="utf-8")
+    stored.write_text(json.dumps(asdict(measured)), encoding="utf-8")
     return measured
 
 
@@ -201,7 +201,7 @@ def _measure(suite: Suite, tests: Sequence[Sequence[str]], into: Path, wire: Wir
                 seconds[case] = took
             if spent >= (SEEDED_TEST_SECONDS_MAX if case.startswith(SEEDED) else TEST_SECONDS_MAX):
                 break
-    coverage = Coverage(data_file=None, config_file=False, source=[str(ROOT / one) for one in FOLDERS])
+    coverage = Coverage(data_file=None, config_file=False, source=[str(ROOT / folder) for folder in FOLDERS])
     coverage.start()
     for case in seconds:
         coverage.switch_context(case)
@@ -222,7 +222,7 @@ def _joined(parts: Sequence[_Part]) -> Baseline:
         raise SuiteError("tests fail without any mutant:\n  " + "\n  ".join(failed))
     seconds = dict(sorted((test, took) for part in parts for test, took in part["seconds"].items()))
     tests = list(seconds)
-    number = {test: at for at, test in enumerate(tests)}
+    number = {test: index for index, test in enumerate(tests)}
     lines: dict[str, dict[str, list[int]]] = {}
     for file, line, contexts in _measured_lines(parts):
         known = lines.setdefault(file, {}).setdefault(line, [])

@@ -31,14 +31,14 @@ class Input:
 
 def read_events(path: Path, *, key_rule: KeyRule | None = None) -> Input:
     """Read the CloudEvents of a file, one a line, and the errors of bad lines. `key_rule` says where keys are."""
-    found = Input()
+    events = Input()
     with path.open("rb") as file:
         for _, event in read_cloudevents(file, name=str(path), key_rule=key_rule):
             if isinstance(event, Event):
-                found.events.append(event)
+                events.events.append(event)
             else:
-                found.malformed.append(event)
-    return found
+                events.malformed.append(event)
+    return events
 
 
 def region_of(key: str, regions: Sequence[str]) -> str:

@@ -206,7 +206,7 @@ class Live:
             TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), console=console
         )
         self._tasks: dict[str, Any] = {}
-        self._told = 0
+        self._reported = 0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -231,7 +231,7 @@ class Live:
                 if name not in self._tasks:
                     self._tasks[name] = self._progress.add_task(name, total=None)
                 self._progress.update(self._tasks[name], completed=count)
-        elif published == self._total or published - self._told >= self._total // 5:
-            self._told = published
-            told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-            self._console.print(told, soft_wrap=True)
+        elif published == self._total or published - self._reported >= self._total // 5:
+            self._reported = published
+            counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+            self._console.print(counted, soft_wrap=True)

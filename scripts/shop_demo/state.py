@@ -23,12 +23,12 @@ _ROUNDS_MAX = 10
 
 def charges(fabric: LocalFabric) -> dict[str, dict[str, int]]:
     """Count how often each order was charged, by the rows of each Region."""
-    found: dict[str, dict[str, int]] = {}
+    charged: dict[str, dict[str, int]] = {}
     for region in fabric.regions:
         pages = fabric.client("dynamodb", region).get_paginator("scan").paginate(TableName=tables.CHARGES)
         rows = [item for page in pages for item in page["Items"]]
-        found[region] = {row[tables.KEY]["S"]: int(row["charges"]["N"]) for row in rows}
-    return found
+        charged[region] = {row[tables.KEY]["S"]: int(row["charges"]["N"]) for row in rows}
+    return charged
 
 
 def tails(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> dict[str, dict[Lane, Tail]]:
@@ -106,8 +106,8 @@ def decided(
     These are dead letters, and, if the subscription keeps the order of keys, later events of the same key and lane.
     """
     letters = fabric.subscription(subscription.name).dead_letters(region)
-    dead = {LogPlace(one.lane, one.parked.first.sequence): one.parked.failure for one in letters}
-    first = {(one.lane, one.parked.key): one.parked.first.sequence for one in letters}
+    dead = {LogPlace(letter.lane, letter.parked.first.sequence): letter.parked.failure for letter in letters}
+    first = {(letter.lane, letter.parked.key): letter.parked.first.sequence for letter in letters}
     waiting: set[LogPlace] = set()
     if subscription.definition.order == "key":
         for event in published:
@@ -131,11 +131,11 @@ def rows(
     behind: defaultdict[tuple[str, str], int] = defaultdict(int)
     for region, standing in standings(fabric, stream, tails_of):
         behind[standing.subscription.name, region] += standing.lag
-    found = []
+    rows = []
     for subscription in stream.subscriptions:
         looked_at = fabric.subscription(subscription.name)
         for region in tails_of:
-            found.append(
+            rows.append(
                 row_of(
                     subscription.name,
                     region,
@@ -147,7 +147,7 @@ def rows(
                     decided=decided(fabric, subscription, region, published),
                 )
             )
-    return found
+    return rows
 
 
 def wants(subscription: SubscriptionTopology, event: Published, region: str) -> bool:

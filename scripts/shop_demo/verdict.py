@@ -72,7 +72,7 @@ class Row:
     @property
     def problems(self) -> list[str]:
         """Descriptions of everything that is wrong."""
-        found = [
+        counts = [
             (self.missing, "missing"),
             (self.unexpected, "delivered that it should not have"),
             (0 if self.guarantee.may_repeat else self.repeated, "handled again"),
@@ -80,7 +80,7 @@ class Row:
             (self.lag, "not yet behind the cursors"),
             (self.undecided, "dead letters that no handler failed at"),
         ]
-        return [f"{self.subscription} in {self.region}: {count} {what}" for count, what in found if count]
+        return [f"{self.subscription} in {self.region}: {count} {what}" for count, what in counts if count]
 
 
 NOTHING_DECIDED = Decided()
@@ -102,7 +102,7 @@ def row_of(
     Each event is either handled, or decided (dead, or waiting behind a dead one of its key), or missing.
     """
     wanted = {event.place: event for event in expected}
-    seen: set[LogPlace] = set()
+    delivered: set[LogPlace] = set()
     newest: dict[tuple[str, Lane], int] = {}
     ids: defaultdict[str, list[str]] = defaultdict(list)
     latencies: list[int] = []
@@ -112,10 +112,10 @@ def row_of(
         assert event.lane is not None, "an event of the log has a lane"
         assert event.sequence is not None, "an event of the log has a sequence"
         place = LogPlace(event.lane, event.sequence)
-        if place in seen:
+        if place in delivered:
             repeated += 1
             continue
-        seen.add(place)
+        delivered.add(place)
         if place not in wanted:
             unexpected += 1
             continue
@@ -129,9 +129,9 @@ def row_of(
         region=region,
         guarantee=guarantee,
         published=len(wanted),
-        delivered=len(seen),
+        delivered=len(delivered),
         repeated=repeated,
-        missing=sum(place not in decided for place in wanted.keys() - seen),
+        missing=sum(place not in decided for place in wanted.keys() - delivered),
         unexpected=unexpected,
         out_of_order=out_of_order,
         digest=_digest(ids),

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _hunt(asked: Arguments) -> int:
-    summary, kept, interrupted = Summary(asked.profile), list[KeptFailure](), False
+    summary, saved, interrupted = Summary(asked.profile), list[KeptFailure](), False
     begun = time.monotonic()
     try:
         with progress(asked.count, jobs=asked.jobs, profile=asked.profile) as shown:
@@ -56,21 +56,21 @@ def _hunt(asked: Arguments) -> int:
                     shown.step(outcome)
             for outcome in chosen(summary.failures):
                 shown.say(f"seed {outcome.seed}: {'shrinking' if asked.shrink else 'writing it down'} ...")
-                kept.append(_kept(asked, outcome))
+                saved.append(_saved(asked, outcome))
     except KeyboardInterrupt:
         interrupted = True
     if asked.json:
-        print(as_json(summary, kept, interrupted=interrupted))
+        print(as_json(summary, saved, interrupted=interrupted))
     else:
-        _print(summary, kept)
+        _print(summary, saved)
     if summary.failures:
         return FOUND
     return INTERRUPTED if interrupted else 0
 
 
-def _print(summary: Summary, kept: Sequence[KeptFailure]) -> None:
+def _print(summary: Summary, saved: Sequence[KeptFailure]) -> None:
     print_summary(summary)
-    of_seed = {failure.seed: failure for failure in kept}
+    of_seed = {failure.seed: failure for failure in saved}
     for outcome in sorted(summary.failures, key=lambda outcome: outcome.seed):
         print_failure(outcome, summary.profile, of_seed.get(outcome.seed))
 
@@ -86,7 +86,7 @@ def _outcomes(asked: Arguments, begun: float) -> Generator[SeedOutcome, None, No
     )
 
 
-def _kept(asked: Arguments, outcome: SeedOutcome) -> KeptFailure:
+def _saved(asked: Arguments, outcome: SeedOutcome) -> KeptFailure:
     plan = PROFILES[asked.profile].plan(outcome.seed)
     folder = asked.out / f"{asked.profile}-{outcome.seed}"
     return keep(outcome, plan, folder, shrinks=asked.shrink, trial=tried)
@@ -97,11 +97,11 @@ def _replay(asked: Arguments, plan: Plan) -> int:
     outcome, history = tried(plan)
     summary = Summary(plan.profile)
     summary.add(outcome)
-    kept = write(outcome, history, asked.out / "replay")
+    saved = write(outcome, history, asked.out / "replay")
     if asked.json:
-        print(as_json(summary, [kept], interrupted=False))
+        print(as_json(summary, [saved], interrupted=False))
     else:
-        print_plan(outcome, kept)
+        print_plan(outcome, saved)
     return FOUND if outcome.signature else 0
 
 

@@ -98,7 +98,7 @@ def _contradictions(given: argparse.Namespace, first: int, last: int | None) -> 
 
 
 def _parser() -> argparse.ArgumentParser:
-    profiles = "\n".join(f"  {name:12} {one.what}" for name, one in PROFILES.items())
+    profiles = "\n".join(f"  {name:12} {profile.what}" for name, profile in PROFILES.items())
     parser = _Parser(
         prog="scripts/simulate",
         description="Simulate whole fabrics, each decided by a seed, and check what must hold.",

@@ -53,7 +53,7 @@ def plan_of(name: str, path: Path = LIST) -> Plan:
 
 def add(name: str, plan: Plan, *, seed: int, reason: str, path: Path, today: datetime.date) -> Path:
     """Add a plan to the list, and return the plan's file. Raises RegressionError."""
-    if any(one.name == name for one in regressions(path)):
+    if any(regression.name == name for regression in regressions(path)):
         raise RegressionError(f"{path} has a regression {name!r}; choose another name")
     file = _file(name, path)
     file.parent.mkdir(exist_ok=True)

@@ -56,23 +56,23 @@ def _took_place(summary: Summary) -> Table:
     return table
 
 
-def print_failure(outcome: SeedOutcome, profile: str, kept: KeptFailure | None) -> None:
+def print_failure(outcome: SeedOutcome, profile: str, saved: KeptFailure | None) -> None:
     """Print a seed that failed, and what to do about it."""
     print(f"\nseed {outcome.seed}: {', '.join(sorted(outcome.signature))}")
     _print_what(outcome)
     print(f"  again:   {again(profile, outcome.seed)}")
-    if kept is not None:
-        _print_kept(kept)
+    if saved is not None:
+        _print_saved(saved)
 
 
-def print_plan(outcome: SeedOutcome, kept: KeptFailure) -> None:
+def print_plan(outcome: SeedOutcome, saved: KeptFailure) -> None:
     """Print the result of a saved plan."""
     for result in (Result.VALID, Result.UNKNOWN):
-        names = [one.checker for one in outcome.verdicts if one.result is result]
+        names = [verdict.checker for verdict in outcome.verdicts if verdict.result is result]
         print(f"{result.value}: {', '.join(names) or 'none'}")
     print(f"failed: {', '.join(sorted(outcome.signature)) or 'none'}")
     _print_what(outcome)
-    _print_kept(kept)
+    _print_saved(saved)
 
 
 def _print_what(outcome: SeedOutcome) -> None:
@@ -83,18 +83,18 @@ def _print_what(outcome: SeedOutcome) -> None:
         print(f"  {line}")
 
 
-def _print_kept(kept: KeptFailure) -> None:
-    if kept.runs:
-        how = "" if kept.is_minimal else ", and stopped there"
-        print(f"  shrunk:  size {kept.size_before} to {kept.size} in {kept.runs} runs{how}")
-    print(f"  plan:    scripts/simulate --plan {kept.plan}")
-    if kept.picture.exists():
-        print(f"  picture: {kept.picture}")
+def _print_saved(saved: KeptFailure) -> None:
+    if saved.runs:
+        how = "" if saved.is_minimal else ", and stopped there"
+        print(f"  shrunk:  size {saved.size_before} to {saved.size} in {saved.runs} runs{how}")
+    print(f"  plan:    scripts/simulate --plan {saved.plan}")
+    if saved.picture.exists():
+        print(f"  picture: {saved.picture}")
 
 
-def as_json(summary: Summary, kept: Sequence[KeptFailure], *, interrupted: bool) -> str:
+def as_json(summary: Summary, saved: Sequence[KeptFailure], *, interrupted: bool) -> str:
     """Encode everything as one JSON document."""
-    of_seed = {one.seed: one for one in kept}
+    of_seed = {failure.seed: failure for failure in saved}
     document = {
         "profile": summary.profile,
         "seeds": summary.seeds,
@@ -115,38 +115,38 @@ def as_json(summary: Summary, kept: Sequence[KeptFailure], *, interrupted: bool)
         },
         "rates_drawn": dict(sorted(summary.planned.items())),
         "failures": [
-            _failure(one, summary.profile, of_seed.get(one.seed))
-            for one in sorted(summary.failures, key=lambda one: one.seed)
+            _failure(outcome, summary.profile, of_seed.get(outcome.seed))
+            for outcome in sorted(summary.failures, key=lambda outcome: outcome.seed)
         ],
     }
     return json.dumps(document, indent=2)
 
 
-def _failure(outcome: SeedOutcome, profile: str, kept: KeptFailure | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _failure(outcome: SeedOutcome, profile: str, saved: KeptFailure | None) -> dict[str, Any]:
+    document: dict[str, Any] = {
         "seed": outcome.seed,
         "failed": sorted(outcome.signature),
         "anomalies": _anomalies(outcome.verdicts),
         "error": outcome.error,
         "again": again(profile, outcome.seed),
     }
-    if kept is not None:
-        found["kept"] = {
-            "folder": str(kept.folder),
-            "plan": str(kept.plan),
-            "picture": str(kept.picture),
-            "anomalies": _anomalies(kept.verdicts),
-            "size_before": kept.size_before,
-            "size": kept.size,
-            "runs": kept.runs,
-            "is_minimal": kept.is_minimal,
+    if saved is not None:
+        document["kept"] = {
+            "folder": str(saved.folder),
+            "plan": str(saved.plan),
+            "picture": str(saved.picture),
+            "anomalies": _anomalies(saved.verdicts),
+            "size_before": saved.size_before,
+            "size": saved.size,
+            "runs": saved.runs,
+            "is_minimal": saved.is_minimal,
         }
-    return found
+    return document
 
 
 def _anomalies(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     return [
-        {"checker": one.checker, "what": anomaly.what, "entry": anomaly.entry}
-        for one in verdicts
-        for anomaly in one.anomalies
+        {"checker": verdict.checker, "what": anomaly.what, "entry": anomaly.entry}
+        for verdict in verdicts
+        for anomaly in verdict.anomalies
     ]

@@ -78,10 +78,10 @@ def test_the_benchmark_counts_the_same_and_says_so_to_programs() -> None:
 
 
 def test_a_target_is_kept_on_its_own_side_of_the_bound() -> None:
-    assert Target("calls", 3, 3, "calls").kept
-    assert not Target("calls", 4, 3, "calls").kept
-    assert Target("speed", 8, 7, "times", at_least=True).kept
-    assert not Target("speed", 6, 7, "times", at_least=True).kept
+    assert Target("calls", 3, 3, "calls").is_met
+    assert not Target("calls", 4, 3, "calls").is_met
+    assert Target("speed", 8, 7, "times", at_least=True).is_met
+    assert not Target("speed", 6, 7, "times", at_least=True).is_met
 
 
 def test_a_lane_run_of_a_record_of_ten_writes_a_twentieth_of_what_an_idempotency_record_an_event_does() -> (

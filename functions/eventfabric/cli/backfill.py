@@ -71,12 +71,12 @@ class _Place:
 
         session = session_for(self.from_endpoint_url, profile=self.from_profile or self.access.profile)
         clients = Clients(source, session=session, endpoint_url=self.from_endpoint_url)
-        told = {"profile": self.from_profile, "endpoint": self.from_endpoint_url}
+        options = {"profile": self.from_profile, "endpoint": self.from_endpoint_url}
         return Backfiller(
             connection.topology,
             connection.ports(),
             source_log=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
-            elsewhere=", ".join(f"{name} {value}" for name, value in told.items() if value),
+            elsewhere=", ".join(f"{name} {value}" for name, value in options.items() if value),
         )
 
     def find(self, backfill_id: str) -> "tuple[Backfiller, Backfill]":
@@ -88,11 +88,11 @@ class _Place:
             try:
                 backfiller = self.backfiller(region, region)
                 every = backfiller.all(unreadable=left_out)
-                found = next((one for one in every if one.id == backfill_id), None)
-                if found is not None:
-                    backfiller = self.backfiller(found.target, found.source)
+                backfill = next((candidate for candidate in every if candidate.id == backfill_id), None)
+                if backfill is not None:
+                    backfiller = self.backfiller(backfill.target, backfill.source)
                     return backfiller, backfiller.find(backfill_id)
-                known += [one.id for one in every]
+                known += [candidate.id for candidate in every]
             except PortError as error:
                 unreachable.append(error)
         if unreachable:
@@ -159,8 +159,8 @@ def resume(
 
     Example: eventfabric backfill resume 20261114t093000-ab12
     """
-    backfiller, found = place.find(backfill_id)
-    _run(backfiller, backfiller.resume(found.id, rate=rate, workers=workers), as_json=json)
+    backfiller, backfill = place.find(backfill_id)
+    _run(backfiller, backfiller.resume(backfill.id, rate=rate, workers=workers), as_json=json)
 
 
 @app.command()
@@ -170,12 +170,14 @@ def cancel(backfill_id: Id, *, access: Access, json: Json = False) -> None:
 
     Example: eventfabric backfill cancel 20261114t093000-ab12
     """
-    backfiller, found = _Place(access).find(backfill_id)
-    now = backfiller.cancel(found.id)
+    backfiller, backfill = _Place(access).find(backfill_id)
+    cancelled = backfiller.cancel(backfill.id)
     if json:
-        show_json(_backfill_json(now))
+        show_json(_backfill_json(cancelled))
     else:
-        say(f"{now.id} is {now.state.value}; `eventfabric backfill resume {now.id}` continues it")
+        say(
+            f"{cancelled.id} is {cancelled.state.value}; `eventfabric backfill resume {cancelled.id}` continues it"
+        )
 
 
 @app.command()
@@ -194,15 +196,25 @@ def show(
     Example: eventfabric backfill show 20261114t093000-ab12
     """
     if backfill_id is not None:
-        backfiller, found = _Place(access).find(backfill_id)
-        _show_report(backfiller.report(found.id), as_json=json)
+        backfiller, backfill = _Place(access).find(backfill_id)
+        _show_report(backfiller.report(backfill.id), as_json=json)
         return
     connection = access.to(region)
     every = connection.operations().backfills.all(unreadable=left_out)
     if json:
-        show_json([_backfill_json(one) for one in every])
+        show_json([_backfill_json(backfill) for backfill in every])
     else:
-        rows = [(one.id, one.stream, one.source, one.target, one.state.value, one.by) for one in every]
+        rows = [
+            (
+                backfill.id,
+                backfill.stream,
+                backfill.source,
+                backfill.target,
+                backfill.state.value,
+                backfill.by,
+            )
+            for backfill in every
+        ]
         show_table(
             f"backfills known in {connection.region}", ("id", "stream", "from", "to", "state", "by"), rows
         )
@@ -242,9 +254,9 @@ def _progress() -> "Iterator[tuple[Callable[[list[SliceProgress]], None], Callab
         lock = Lock()
 
         def planned(slices: "list[SliceProgress]") -> None:
-            for one in slices:
-                reached[str(one.slice.lane), one.slice.start.sequence] = one.at.sequence
-            events = sum(one.slice.end.sequence - one.at.sequence for one in slices)
+            for progress in slices:
+                reached[str(progress.slice.lane), progress.slice.start.sequence] = progress.at.sequence
+            events = sum(progress.slice.end.sequence - progress.at.sequence for progress in slices)
             bar.update(task, description="events", total=events)
 
         def watch(progress: "SliceProgress") -> None:
@@ -324,17 +336,17 @@ def _lane_json(of: "LaneReport") -> dict[str, object]:
     }
 
 
-def _backfill_json(one: "Backfill") -> dict[str, object]:
+def _backfill_json(backfill: "Backfill") -> dict[str, object]:
     return {
-        "backfill": one.id,
-        "stream": one.stream,
-        "from": one.source,
-        "to": one.target,
-        "ranges": [str(each) for each in one.ranges],
-        "rate": one.rate,
-        "workers": one.workers,
-        "state": one.state.value,
-        "by": one.by,
-        "started_ms": one.started_ms,
-        "elsewhere": one.elsewhere,
+        "backfill": backfill.id,
+        "stream": backfill.stream,
+        "from": backfill.source,
+        "to": backfill.target,
+        "ranges": [str(lane_range) for lane_range in backfill.ranges],
+        "rate": backfill.rate,
+        "workers": backfill.workers,
+        "state": backfill.state.value,
+        "by": backfill.by,
+        "started_ms": backfill.started_ms,
+        "elsewhere": backfill.elsewhere,
     }

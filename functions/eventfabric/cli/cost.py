@@ -73,25 +73,25 @@ def cost(
         stored = plain if plain * batch < SMALL_BYTES else plain * ratio
     else:
         stored = _measured(sample, batch)
-    found = [
+    predictions = [
         predict(
             topology,
-            one,
+            stream_topology,
             Load.steady(
                 events_per_second,
                 stored,
-                lanes=one.definition.lanes,
+                lanes=stream_topology.definition.lanes,
                 events_per_record=float(batch),
                 handler_seconds=handler_ms / 1000,
             ),
         )
-        for one in streams
+        for stream_topology in streams
     ]
     if json:
-        show_json([_json(one) for one in found])
+        show_json([_json(prediction) for prediction in predictions])
         return
-    for one in found:
-        _show(one)
+    for prediction in predictions:
+        _show(prediction)
 
 
 def _measured(path: Path, batch: int) -> float:
@@ -113,20 +113,20 @@ def _measured(path: Path, batch: int) -> float:
     if not rows:
         raise typer.BadParameter(f"--sample: {path} holds no event")
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-    return sum(len(pack(record)) for some in batches for record in split_rows(some)) / len(rows)
+    return sum(len(pack(record)) for batch_rows in batches for record in split_rows(batch_rows)) / len(rows)
 
 
-def _json(one: "Prediction") -> dict[str, Any]:
+def _json(prediction: "Prediction") -> dict[str, Any]:
     from eventfabric.deployment.prices import PRICES_DATE
 
     return {
-        "stream": one.stream,
+        "stream": prediction.stream,
         "prices_date": PRICES_DATE,
-        "dollars_per_million_events": round(one.dollars_per_million, 6),
-        "dollars_per_month": round(one.dollars_per_month, 2),
-        "idle_dollars_per_month": round(one.idle_dollars_per_month, 2),
-        "event_bytes_stored": round(one.load.event_bytes, 1),
-        "records_per_run": round(one.load.records_per_run, 3),
+        "dollars_per_million_events": round(prediction.dollars_per_million, 6),
+        "dollars_per_month": round(prediction.dollars_per_month, 2),
+        "idle_dollars_per_month": round(prediction.idle_dollars_per_month, 2),
+        "event_bytes_stored": round(prediction.load.event_bytes, 1),
+        "records_per_run": round(prediction.load.records_per_run, 3),
         "lines": [
             {
                 "part": line.part,
@@ -135,21 +135,24 @@ def _json(one: "Prediction") -> dict[str, Any]:
                 "count_per_million_events": round(line.count, 1),
                 "dollars_per_million_events": round(line.dollars, 6),
             }
-            for line in one.lines
+            for line in prediction.lines
         ],
     }
 
 
-def _show(one: "Prediction") -> None:
+def _show(prediction: "Prediction") -> None:
     from eventfabric.deployment.prices import PRICES_DATE
 
     rows = [
         (line.part, line.what, line.price.unit, round(line.count), f"{line.dollars:.4f}")
-        for line in one.lines
+        for line in prediction.lines
     ]
-    show_table(f"{one.stream}, per million events", ("part", "what", "unit", "count", "US dollars"), rows)
+    show_table(
+        f"{prediction.stream}, per million events", ("part", "what", "unit", "count", "US dollars"), rows
+    )
     say(
-        f"{one.stream}: ${one.dollars_per_million:,.3f} per million events; ${one.dollars_per_month:,.2f} a month at "
-        f"{one.load.events_per_second:g} events/s, including ${one.idle_dollars_per_month:,.2f} for polling the queues "
-        f"even if nothing is published; prices of {PRICES_DATE}, us-east-1"
+        f"{prediction.stream}: ${prediction.dollars_per_million:,.3f} per million events; "
+        f"${prediction.dollars_per_month:,.2f} a month at {prediction.load.events_per_second:g} events/s, "
+        f"including ${prediction.idle_dollars_per_month:,.2f} for polling the queues even if nothing is published; "
+        f"prices of {PRICES_DATE}, us-east-1"
     )

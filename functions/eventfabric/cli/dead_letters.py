@@ -77,12 +77,12 @@ def list_(
     Example: eventfabric dead-letters list billing --error CardRefused
     """
     letters = connection.operations().dead_letters(subscription)
-    found = list(letters.find(filter.wanted, unreadable=left_out))
+    listed = list(letters.find(filter.wanted, unreadable=left_out))
     if json:
-        show_json([_as_json(letter) for letter in found])
+        show_json([_as_json(letter) for letter in listed])
         return
-    show_table(subscription, _COLUMNS, [_row(letter) for letter in found])
-    say(f"{len(found):,} dead letters, {_behind(found)} events waiting behind them, in {connection.region}")
+    show_table(subscription, _COLUMNS, [_row(letter) for letter in listed])
+    say(f"{len(listed):,} dead letters, {_behind(listed)} events waiting behind them, in {connection.region}")
 
 
 @app.command()
@@ -99,7 +99,7 @@ def show(
     Example: eventfabric dead-letters show billing us-east-1/0.17@42
     """
     letters = connection.operations().dead_letters(subscription)
-    value = _with_event(letters, _at(letters, place))
+    value = _with_event(letters, _letter_at(letters, place))
     (show_json if json else show_document)(value)
 
 
@@ -223,10 +223,10 @@ def _chosen(letters: "DeadLetters", place: str | None, filter: Filter) -> "list[
         return list(letters.find(filter.wanted, unreadable=left_out))
     if filter != Filter.of():
         raise typer.BadParameter("LANE@SEQUENCE goes without --key, --type, --error and --older-than")
-    return [_at(letters, place)]
+    return [_letter_at(letters, place)]
 
 
-def _at(letters: "DeadLetters", place: str) -> "DeadLetter":
+def _letter_at(letters: "DeadLetters", place: str) -> "DeadLetter":
     from eventfabric.model.identity import Lane
 
     lane, _, sequence = place.partition("@")

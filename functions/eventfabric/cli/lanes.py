@@ -176,10 +176,10 @@ def _place(text: str) -> "tuple[Lane, SequenceNumber]":
     from eventfabric.errors import SettingError
     from eventfabric.model.identity import parse_place
 
-    found = parse_place(text)
-    if found is None:
+    place = parse_place(text)
+    if place is None:
         raise SettingError("place", text, "LANE@SEQUENCE, such as us-east-1/0.17@42")
-    return found
+    return place
 
 
 def _copy(connection: Connection, table: str | None, export: Path | None) -> "Copy":

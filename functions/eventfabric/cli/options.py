@@ -33,7 +33,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     takes NAME, --definition, --region, --profile, --endpoint-url and --json.
     """
     own = signature(command, eval_str=True).parameters
-    groups = {name: of for name, one in own.items() if (of := getattr(one.annotation, "of", None))}
+    groups = {
+        name: of for name, parameter in own.items() if (of := getattr(parameter.annotation, "of", None))
+    }
     options_of = {name: signature(of, eval_str=True).parameters for name, of in groups.items()}
 
     @wraps(command)
@@ -43,8 +45,8 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         command(**given)
 
     options: list[Parameter] = []
-    for name, one in own.items():
-        options += options_of.get(name, {name: one}).values()
-    run.__signature__ = Signature([one.replace(kind=Parameter.KEYWORD_ONLY) for one in options])  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in options}
+    for name, parameter in own.items():
+        options += options_of.get(name, {name: parameter}).values()
+    run.__signature__ = Signature([option.replace(kind=Parameter.KEYWORD_ONLY) for option in options])  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
     return run

@@ -42,7 +42,10 @@ def safe(text: str, *, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in keep else _python_escape(one) for one in text)
+    return "".join(
+        character if character.isprintable() or character in keep else _python_escape(character)
+        for character in text
+    )
 
 
 def _python_escape(character: str) -> str:
@@ -81,14 +84,16 @@ def _json_text(value: Any) -> str:
     # In JSON, raw line ends and tabs occur only between tokens, so this changes no value.
     text = msgspec.json.encode(value).decode().replace("\r", " ").replace("\n", " ").replace("\t", " ")
     if not text.isprintable():  # only within strings, where an escape means the same
-        text = "".join(one if one.isprintable() else _json_escape(one) for one in text)
+        text = "".join(
+            character if character.isprintable() else _json_escape(character) for character in text
+        )
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return text if encoding.lower() == "utf-8" else _NOT_ASCII.sub(lambda one: _json_escape(one[0]), text)
+    return text if encoding.lower() == "utf-8" else _NOT_ASCII.sub(lambda match: _json_escape(match[0]), text)
 
 
 def _json_escape(character: str) -> str:
     pairs = character.encode("utf-16-be").hex()
-    return "".join(f"\\u{pairs[at : at + 4]}" for at in range(0, len(pairs), 4))
+    return "".join(f"\\u{pairs[start : start + 4]}" for start in range(0, len(pairs), 4))
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -108,9 +113,9 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
 def complain(message: str) -> None:
     """Print on standard error what is wrong."""
     # Some errors list problems on several lines: indented, none can be taken for a complaint of its own.
-    said = safe(message, keep="\n").replace("\n", "\n  ")
+    text = safe(message, keep="\n").replace("\n", "\n  ")
     with suppress(BrokenPipeError):  # nobody reads standard error either
-        print(f"eventfabric: {said}", file=sys.stderr)
+        print(f"eventfabric: {text}", file=sys.stderr)
 
 
 def left_out(error: Exception) -> None:

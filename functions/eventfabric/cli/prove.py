@@ -102,13 +102,13 @@ def _progress(prover: "Prover") -> "Iterator[tuple[Watch, partial[None]]]":
     columns = (TextColumn("proving {task.description}"), BarColumn(), MofNCompleteColumn(), done)
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         task = bar.add_task(prover.stream.name, total=len(prover.lanes), events=0)
-        seen, lock = 0, Lock()
+        proven_events, lock = 0, Lock()
 
         def watch(events: int) -> None:
-            nonlocal seen
+            nonlocal proven_events
             with lock:
-                seen += events
-            bar.update(task, events=seen)
+                proven_events += events
+            bar.update(task, events=proven_events)
 
         yield watch, partial(bar.advance, task)
 

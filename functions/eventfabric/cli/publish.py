@@ -146,12 +146,12 @@ def _publish_file(
             lines = _all_or_none(lines, outcome, as_json=as_json)
         try:
             with fabric.publisher(stream) as publisher:
-                for number, found in lines:
-                    if isinstance(found, MalformedCloudEventError):
-                        outcome.reject("", found)
+                for number, parsed in lines:
+                    if isinstance(parsed, MalformedCloudEventError):
+                        outcome.reject("", parsed)
                         continue
                     try:
-                        publisher.publish_event(found)
+                        publisher.publish_event(parsed)
                         outcome.published += 1
                     except InvalidEventError as error:
                         outcome.reject(f"{path}:{number}: ", error)
@@ -175,9 +175,9 @@ def _all_or_none(
 ) -> "list[tuple[int, Event | MalformedCloudEventError]]":
     """Read all lines, and return them only if all are good."""
     checked = list(lines)
-    for _, found in checked:
-        if isinstance(found, MalformedCloudEventError):
-            outcome.reject("", found)
+    for _, parsed in checked:
+        if isinstance(parsed, MalformedCloudEventError):
+            outcome.reject("", parsed)
     if outcome.malformed:
         complain(f"nothing was published: {outcome.malformed} of {len(checked)} lines are malformed")
         outcome.report(as_json=as_json)

@@ -61,15 +61,15 @@ class _Count:
 class _Lines:
     def __init__(self, begin: str) -> None:
         self._count = _Count()
-        self._told = self._count.begun
+        self._line_at = self._count.begun
         self.say(begin)
 
     def step(self, outcome: SeedOutcome) -> None:
         failure = self._count.add(outcome)
         if failure:
             self.say(failure)
-        if time.monotonic() - self._told >= LINE_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._line_at >= LINE_SECONDS:
+            self._line_at = time.monotonic()
             self.say(f"{self._count.seeds} seeds, {self._count.rate}, {self._count.failed}")
 
     def say(self, text: str) -> None:

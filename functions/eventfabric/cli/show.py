@@ -49,12 +49,12 @@ def show(
     Example: eventfabric show A-1 --source /checkout
     """
     topology = connection.stream(stream)
-    found = _find(connection.ports().log_of(topology), topology, event, source)
-    if found is None:
+    found_event = _find(connection.ports().log_of(topology), topology, event, source)
+    if found_event is None:
         named = event if source is None else f"{event} of source {source}"
         complain(f"stream {topology.name} holds no event {named}, as far as {connection.region} can see")
         raise typer.Exit(1)
-    value = _record_json(found) if record else _event_json(found.event)
+    value = _record_json(found_event) if record else _event_json(found_event.event)
     (show_json if json else show_document)(value)
 
 
@@ -71,7 +71,7 @@ def _find(log: "Log", stream: "StreamTopology", wanted: str, source: str | None)
     from eventfabric.services.lanes.tails import lanes_of
 
     if "@" in wanted and source is None:
-        return _at(log, *_place(stream, wanted))
+        return _event_at(log, *_place(stream, wanted))
     quiet = not stderr.is_terminal
     for lane in track(lanes_of(stream), "looking", console=stderr, transient=True, disable=quiet):
         for event, record, chain_holds in _events(log, lane, 0):
@@ -103,14 +103,14 @@ def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
     return lane, sequence
 
 
-def _at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
+def _event_at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
     from eventfabric.limits import RECORD_EVENTS_MAX
 
     # Far enough back to contain the record's first event, and the record before it, whose chain is needed.
-    for found in _events(log, lane, max(0, sequence - 2 * RECORD_EVENTS_MAX)):
-        if found.event.sequence == sequence:
-            return found
-        if found.record.sequence > sequence:
+    for candidate in _events(log, lane, max(0, sequence - 2 * RECORD_EVENTS_MAX)):
+        if candidate.event.sequence == sequence:
+            return candidate
+        if candidate.record.sequence > sequence:
             return None
     return None
 
@@ -141,17 +141,17 @@ def _event_json(event: "Event") -> dict[str, Any]:
     return {"lane": str(event.lane), "sequence": event.sequence, "event": raw_cloudevent(event)}
 
 
-def _record_json(found: _Found) -> dict[str, Any]:
+def _record_json(found_event: _Found) -> dict[str, Any]:
     from eventfabric.model.hybrid_clock import to_ms
     from eventfabric.wire.payload_codec import unpack
 
-    record = found.record
+    record = found_event.record
     return {
         "lane": str(record.lane),
         "sequence": record.sequence,
         "count": record.count,
         "chain": record.chain.hex(),
-        "chain_holds": found.chain_holds,
+        "chain_holds": found_event.chain_holds,
         "batch_id": record.batch_id.hex(),
         "time": record.time,
         "appended_ms": to_ms(record.time),

@@ -259,5 +259,5 @@ def _verdict(name: str, same: int, differs: int, unknown: int) -> str:
         return "NEVER ENDS"
     if differs:
         return "NOT IDEMPOTENT"
-    seen = "idempotent, where it could be judged" if unknown else "idempotent, as far as could be seen"
-    return seen if same else "not judged"
+    judgement = "idempotent, where it could be judged" if unknown else "idempotent, as far as could be seen"
+    return judgement if same else "not judged"

@@ -110,7 +110,7 @@ def pause(
     Example: eventfabric subscriptions pause billing --reason "card provider migrates"
     """
     operations = connection.operations()
-    _told(subscription, operations.pause(subscription, reason, by=user_name()), "paused", json)
+    _report_switched(subscription, operations.pause(subscription, reason, by=user_name()), "paused", json)
 
 
 @app.command()
@@ -126,10 +126,10 @@ def resume(
     Example: eventfabric subscriptions resume billing
     """
     operations = connection.operations()
-    _told(subscription, operations.resume(subscription), "resumed", json)
+    _report_switched(subscription, operations.resume(subscription), "resumed", json)
 
 
-def _told(subscription: str, switched: bool, done: str, as_json: bool) -> None:
+def _report_switched(subscription: str, switched: bool, done: str, as_json: bool) -> None:
     if not switched:
         complain(f"{subscription} is not {done}: somebody else changed it at the same time; try again")
         raise typer.Exit(1)

@@ -74,8 +74,8 @@ def _in_threads(workers: int, job: Callable[[], None], stopped: Flag) -> None:
     with ThreadPoolExecutor(workers, "eventfabric-backfill") as pool:
         jobs = [pool.submit(job) for _ in range(workers)]
         try:
-            for each in jobs:
-                each.result()
+            for running in jobs:
+                running.result()
         finally:
             stopped.set()  # if interrupted, or if one worker failed, the others stop at their next record
 

@@ -50,10 +50,10 @@ class Bundle:
         "ids",
         "keys",
         "lane",
+        "observed",
         "opened",
         "room_bytes",
         "seal",
-        "seen",
     )
 
     def __init__(self, lane: Lane, seal: Callable[["Bundle"], None] | None) -> None:
@@ -71,7 +71,7 @@ class Bundle:
         self.flag = Flag()
         self.appended: Appended | None = None
         self.error: BaseException | None = None
-        self.seen: set[int] = set()
+        self.observed: set[int] = set()
         self._runs: list[Attributes] = []
         self._starts: list[int] = []
         self._types: set[str] = set()
@@ -175,7 +175,7 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
         self.hasten()
         if not bundle.flag.wait(timeout_seconds):
             raise TimeoutError(f"event {self.event_id} was not appended within {timeout_seconds} seconds")
-        bundle.seen.add(self._index)
+        bundle.observed.add(self._index)
         if bundle.appended is None:
             raise bundle.error or AssertionError("a bundle is done with a place in the log, or an error")
         return receipt(bundle.appended, self._index, self.event_id)
@@ -191,14 +191,14 @@ class PendingReceipts(Sequence[PendingReceipt]):
         self.indices: list[int] = []
 
     @overload
-    def __getitem__(self, at: int) -> PendingReceipt: ...
+    def __getitem__(self, position: int) -> PendingReceipt: ...
     @overload
-    def __getitem__(self, at: slice) -> list[PendingReceipt]: ...
-    def __getitem__(self, at: int | slice) -> PendingReceipt | list[PendingReceipt]:
+    def __getitem__(self, position: slice) -> list[PendingReceipt]: ...
+    def __getitem__(self, position: int | slice) -> PendingReceipt | list[PendingReceipt]:
         """Return the future receipt of one event, or of several."""
-        if isinstance(at, slice):
-            return [self[index] for index in range(*at.indices(len(self)))]
-        return PendingReceipt(self.bundles[at], self.indices[at])
+        if isinstance(position, slice):
+            return [self[index] for index in range(*position.indices(len(self)))]
+        return PendingReceipt(self.bundles[position], self.indices[position])
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -188,8 +188,8 @@ class Bundles:
     def _is_next(self, thread: int) -> bool:
         """Tell if it is the thread's turn. Threads before it that do not check any more were interrupted."""
         since = monotonic() - _TURN_SECONDS
-        for other in [other for other, looked in self._turns.items() if looked < since]:
-            del self._turns[other]
+        for interrupted in [interrupted for interrupted, looked in self._turns.items() if looked < since]:
+            del self._turns[interrupted]
         return next(iter(self._turns)) == thread
 
     def _put(self, encoded: Encoded, receipts: PendingReceipts, behind: list[Bundle]) -> None:
@@ -309,7 +309,7 @@ class Bundles:
         """Return the number of events that are not published, except those whose failure somebody has seen."""
         with self._lock:
             left = chain(self._open.values(), *self._sealed.values())
-            failed = sum(len(bundle.ids) - len(bundle.seen) for bundle in self._failed)
+            failed = sum(len(bundle.ids) - len(bundle.observed) for bundle in self._failed)
             return failed + sum(len(bundle.ids) for bundle in left)
 
     def _has_room(self, size: int) -> bool:

@@ -32,8 +32,8 @@ def read_cloudevents(
             line = line.removeprefix(_BYTE_ORDER_MARK)
         if len(line) > limits.CLOUDEVENT_LINE_BYTES_MAX:
             _skip_line(file, line)
-            found = f"more than {limits.CLOUDEVENT_LINE_BYTES_MAX} bytes"
-            problem = Problem("line", found, f"at most {limits.CLOUDEVENT_LINE_BYTES_MAX} bytes")
+            size = f"more than {limits.CLOUDEVENT_LINE_BYTES_MAX} bytes"
+            problem = Problem("line", size, f"at most {limits.CLOUDEVENT_LINE_BYTES_MAX} bytes")
             yield number, MalformedCloudEventError([problem], where=f"{name}:{number}")
         elif line.strip():
             yield number, _event_of(line, f"{name}:{number}", key_rule)

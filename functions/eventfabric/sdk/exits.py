@@ -58,8 +58,8 @@ def apart() -> Iterator[None]:
     try:
         yield
     finally:
-        for each in _open.keys() - before:
-            del _open[each]
+        for key in _open.keys() - before:
+            del _open[key]
 
 
 def _look_after_children() -> None:
@@ -72,23 +72,23 @@ def _look_after_children() -> None:
 
 @atexit.register
 def _end() -> None:
-    held = [one() if isinstance(one, ref) else one for one in list(_open.values())]
-    unfinished = [one for one in held if one is not None]
+    held = [entry() if isinstance(entry, ref) else entry for entry in list(_open.values())]
+    unfinished = [work for work in held if work is not None]
     _open.clear()
     until = monotonic() + limits.EXIT_FLUSH_SECONDS
     try:
-        for one in unfinished:
-            one.hurry()
-        for one in unfinished:
-            call_within(until - monotonic(), one.finish, until)
+        for work in unfinished:
+            work.hurry()
+        for work in unfinished:
+            call_within(until - monotonic(), work.finish, until)
     except (KeyboardInterrupt, SystemExit):
         pass  # somebody is in a hurry, by hand or by a signal's handler: what is left is reported below
     finally:
-        _tell_lost(unfinished)
+        _report_lost(unfinished)
 
 
-def _tell_lost(unfinished: Sequence[Unfinished]) -> None:
-    lost = sum(one.lost() for one in unfinished)
+def _report_lost(unfinished: Sequence[Unfinished]) -> None:
+    lost = sum(work.lost() for work in unfinished)
     if lost:
         events = "1 event was" if lost == 1 else f"{lost:,} events were"
         print(

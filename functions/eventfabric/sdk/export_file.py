@@ -48,9 +48,9 @@ class ExportFile:
                     if mention in line:
                         yield parse_export_line(line)
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            found = f"{self._path.name:.40}:{number}: {error!s:.100}"
+            defect = f"{self._path.name:.40}:{number}: {error!s:.100}"
             raise SettingError(
-                "export", found, 'a file of lines {"Item": {...}}, or such a one under gzip'
+                "export", defect, 'a file of lines {"Item": {...}}, or such a one under gzip'
             ) from error
 
     def _open(self) -> BinaryIO:

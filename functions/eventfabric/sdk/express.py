@@ -63,10 +63,10 @@ class Express:
                     self._run(ringer)
 
     def _filter(self, subscription: SubscriptionTopology) -> SubscriptionFilter:
-        found = self._filters.get(subscription.name)
-        if found is None:
-            found = self._filters[subscription.name] = SubscriptionFilter.of(subscription.definition)
-        return found
+        known = self._filters.get(subscription.name)
+        if known is None:
+            known = self._filters[subscription.name] = SubscriptionFilter.of(subscription.definition)
+        return known
 
     def hurry(self) -> None:
         """Do nothing: no doorbell waits to be sent with others."""

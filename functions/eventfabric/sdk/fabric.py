@@ -332,12 +332,12 @@ class Fabric:
                 known=self._known(stream, region),
             )
 
-        kept = [Region(region) for region in stream.definition.regions]
-        to = [region for region in (self.region, *self._failover) if region in kept]
+        regions = [Region(region) for region in stream.definition.regions]
+        to = [region for region in (self.region, *self._failover) if region in regions]
         return Route(
             stream.name,
             to,
-            others=[region for region in kept if region not in to],
+            others=[region for region in regions if region not in to],
             appender_of=appender_of,
             log_of=lambda region: self._log_of(stream, region),
             health=self._health,

@@ -70,10 +70,10 @@ class Operations:
 
     def dead_letters(self, subscription: str) -> DeadLetters:
         """Return the dead letters of a subscription. UnknownNameError."""
-        found, ports = self.topology.subscription(subscription), self._ports
-        stream = self._stream(found)
+        subscription_topology, ports = self.topology.subscription(subscription), self._ports
+        stream = self._stream(subscription_topology)
         return DeadLetters(
-            found,
+            subscription_topology,
             lanes_of(stream),
             log=ports.log_of(stream),
             ledger=ports.ledger,
@@ -88,10 +88,10 @@ class Operations:
 
         `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
         """
-        found = self.topology.subscription(subscription)
-        stream, ports = self._stream(found), self._ports
+        subscription_topology = self.topology.subscription(subscription)
+        stream, ports = self._stream(subscription_topology), self._ports
         yield from parked_keys(
-            found,
+            subscription_topology,
             lanes_of(stream),
             ledger=ports.ledger,
             log=ports.log_of(stream),
@@ -102,47 +102,47 @@ class Operations:
 
     def standing(self, subscription: str) -> Standing:
         """Return this Region's view of a subscription: its circuit, and who owns its lanes. UnknownNameError."""
-        found = self.topology.subscription(subscription)
-        stream = StreamName(found.definition.stream)
-        return self._ports.ledger.standing(stream, SubscriptionName(found.name))
+        subscription_topology = self.topology.subscription(subscription)
+        stream = StreamName(subscription_topology.definition.stream)
+        return self._ports.ledger.standing(stream, SubscriptionName(subscription_topology.name))
 
     def reconcile(self, stream: str, *, repair: bool = False, full: bool = False) -> list[Finding]:
         """Run one pass over a stream in this Region, and return its findings. UnknownNameError, WrongRegionError.
 
         `repair`: repair what is safe to repair. `full`: verify the whole log, not only what is new since the last pass.
         """
-        found = self._stream_here(stream)
-        reconciler = Reconciler(found, region=self.region, ports=self._ports, telemetry=NoTelemetry())
+        topology = self._stream_here(stream)
+        reconciler = Reconciler(topology, region=self.region, ports=self._ports, telemetry=NoTelemetry())
         return list(reconciler.run(repair=repair, full=full))
 
     def quarantine(self, stream: str) -> Quarantine:
         """Return the operation that sets aside what does not belong to a lane. UnknownNameError, WrongRegionError."""
-        found = self._stream_here(stream)
-        return Quarantine(self._ports.log_of(found), region=self.region, clock=self._ports.clock)
+        topology = self._stream_here(stream)
+        return Quarantine(self._ports.log_of(topology), region=self.region, clock=self._ports.clock)
 
     def restore(self, stream: str, copy: Copy) -> Restore:
         """Return the operation that puts records back from a copy of the table. UnknownNameError, WrongRegionError."""
-        found = self._stream_here(stream)
-        seen = partial(known_seams, found, ledger=self._ports.ledger)
+        topology = self._stream_here(stream)
+        find_seams = partial(known_seams, topology, ledger=self._ports.ledger)
         return Restore(
-            self._ports.log_of(found),
+            self._ports.log_of(topology),
             region=self.region,
             copy=copy,
-            known_seams=seen,
+            known_seams=find_seams,
             clock=self._ports.clock,
         )
 
     def skip(self, stream: str) -> Skip:
         """Return the operation that lets lanes go on past what is lost. UnknownNameError, WrongRegionError."""
-        found, ports = self._stream_here(stream), self._ports
-        others = [Region(name) for name in found.definition.regions if name != self.region]
+        topology, ports = self._stream_here(stream), self._ports
+        others = [Region(name) for name in topology.definition.regions if name != self.region]
         return Skip(
-            ports.log_of(found),
+            ports.log_of(topology),
             region=self.region,
             clock=ports.clock,
-            elsewhere={one: partial(_log_in, ports, found, one) for one in others},
-            known_seams=partial(known_seams, found, ledger=ports.ledger),
-            retention_seconds=found.retention_seconds,
+            elsewhere={region: partial(_log_in, ports, topology, region) for region in others},
+            known_seams=partial(known_seams, topology, ledger=ports.ledger),
+            retention_seconds=topology.retention_seconds,
         )
 
     def prove(
@@ -155,8 +155,8 @@ class Operations:
         return [
             proof
             for prover in self.provers(subscription, stream=stream, lane=lane)
-            for one in prover.lanes
-            for proof in prover.prove(one)
+            for proven_lane in prover.lanes
+            for proof in prover.prove(proven_lane)
         ]
 
     def provers(
@@ -177,10 +177,10 @@ class Operations:
         if subscription is not None:
             stream = self._stream_name_of(subscription, stream)
         provers: list[Prover] = []
-        for found in self._streams(stream):
-            wanted = [one for one in found.subscriptions if subscription in (None, one.name)]
+        for topology in self._streams(stream):
+            wanted = [chosen for chosen in topology.subscriptions if subscription in (None, chosen.name)]
             if wanted:
-                provers.append(Prover(found, wanted, self._ports, lane=only))
+                provers.append(Prover(topology, wanted, self._ports, lane=only))
         return provers
 
     def _stream_name_of(self, subscription: str, stream: str | None) -> str:
@@ -196,10 +196,10 @@ class Operations:
 
     def replay(self, subscription: str, *, into: str | None = None) -> Replay:
         """Make a replay of a subscription, or of its past events into another. UnknownNameError, ReplayRefusedError."""
-        found, ports = self.topology.subscription(subscription), self._ports
-        stream = self._stream(found)
+        subscription_topology, ports = self.topology.subscription(subscription), self._ports
+        stream = self._stream(subscription_topology)
         return Replay(
-            found,
+            subscription_topology,
             stream,
             into=None if into is None else self.topology.subscription(into),
             log=ports.log_of(stream),
@@ -251,13 +251,16 @@ class Operations:
             Region(name)
             for name in self.topology.regions
             if name != self.region
-            and any({name, self.region} <= {*one.regions} for one in self.topology.subscriptions.values())
+            and any(
+                {name, self.region} <= {*subscription.regions}
+                for subscription in self.topology.subscriptions.values()
+            )
         ]
-        made = [
-            Failover(self.topology, source=other, target=self.region, ports=self._ports, own_only=True)
-            for other in others
+        failovers = [
+            Failover(self.topology, source=source, target=self.region, ports=self._ports, own_only=True)
+            for source in others
         ]
-        return [one for one in made if next(one.handed(), None)]
+        return [failover for failover in failovers if next(failover.handed(), None)]
 
     def step_key(self, subscription: str, event: str, name: str, *, source: str | None = None) -> StepKey:
         """Return the key of a step (see `Delivery.once`).
@@ -274,8 +277,8 @@ class Operations:
         """
         if not is_step_name(name):
             raise SettingError("step", name, STEP_NAMES)
-        found = self.topology.subscription(subscription)
-        stream = self._stream(found)
+        subscription_topology = self.topology.subscription(subscription)
+        stream = self._stream(subscription_topology)
         place = parse_place(event) if source is None else None
         if place is not None:
             there = event_at(self._ports.log_of(stream), *place)
@@ -288,7 +291,9 @@ class Operations:
             f"{event}{source}".encode()
         except (InvalidEventError, UnicodeEncodeError) as error:
             raise SettingError("event", f"{error}", "an id and a source that an event can have") from None
-        return StepKey(StreamName(stream.name), SubscriptionName(found.name), name, source, event)
+        return StepKey(
+            StreamName(stream.name), SubscriptionName(subscription_topology.name), name, source, event
+        )
 
     def step(
         self, subscription: str, event: str, name: str, *, source: str | None = None
@@ -353,18 +358,19 @@ class Operations:
 
     def _former_owners(self, subscription: str) -> list[Region]:
         """Return the other Regions that may have delivered before this one."""
-        found = self.topology.subscription(subscription)
+        subscription_topology = self.topology.subscription(subscription)
         owners = self.standing(subscription).owners
         if not any(owner.region == self.region and owner.epoch > 0 for owner in owners):
             return []
-        return [Region(region) for region in found.regions if region != self.region]
+        return [Region(region) for region in subscription_topology.regions if region != self.region]
 
     def _steps(self, subscription: str) -> Steps:
         return self._ports.steps_of(self._stream(self.topology.subscription(subscription)))
 
     def _breaker(self, subscription: str) -> CircuitBreaker:
-        found = self.topology.subscription(subscription)
-        return CircuitBreaker(found, self._stream(found), ports=self._ports, telemetry=NoTelemetry())
+        subscription_topology = self.topology.subscription(subscription)
+        stream = self._stream(subscription_topology)
+        return CircuitBreaker(subscription_topology, stream, ports=self._ports, telemetry=NoTelemetry())
 
     def _stream(self, subscription: SubscriptionTopology) -> StreamTopology:
         return self._stream_here(subscription.definition.stream)

@@ -91,7 +91,7 @@ class OutboxTransaction(Transaction):
         self.ended = True
         if self._append is None:
             writes, postings = list(self.writes), self._postings()
-            check_transaction([(each.lane, each.batch) for each in postings], writes)
+            check_transaction([(posting.lane, posting.batch) for posting in postings], writes)
             self._append = self._make_append(postings, lambda records: writes)
         if not (self.writes or self._parts):
             return []

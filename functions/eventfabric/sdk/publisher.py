@@ -102,7 +102,7 @@ class Publisher:
             (event_id, bundle.error)
             for bundle in failed
             for index, event_id in enumerate(bundle.ids)
-            if index not in bundle.seen and bundle.error is not None
+            if index not in bundle.observed and bundle.error is not None
         ]
         if failures:
             raise PublishFailedError(failures, published=published)

@@ -102,7 +102,7 @@ class SubscriberHandler:
         self._clock = clock
         self._transactional = transactional
         self._steps = steps
-        self._told = False
+        self._has_warned = False
         self._alone = alone
         self._passed_on = (Exception, KeyboardInterrupt) if has_keyboard else (Exception,)
         self.batch_events_max = wanted.batch
@@ -161,8 +161,8 @@ class SubscriberHandler:
             raise HandlerError(
                 f"{name_of(self._function)} returned batchItemFailures, allowed: to raise for what failed"
             )
-        if not self._told:
-            self._told = True
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning(
                 "%s returned %s, which nobody looks at", name_of(self._function), type(returned).__name__
             )
@@ -182,5 +182,5 @@ def load_handler(path: str, *, what: str = "handler") -> Callable[..., Any]:
         ) from error
     if not callable(target):
         raise HandlerError(f"{what} {path!r}: found {type(target).__name__}, allowed: a function")
-    found: Callable[..., Any] = target
-    return found
+    function: Callable[..., Any] = target
+    return function

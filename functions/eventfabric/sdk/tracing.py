@@ -73,7 +73,7 @@ class TracedHandler:
             links = [trace.Link(ambient)] if ambient.is_valid else []
         else:
             parent = None
-            links = [trace.Link(trace.get_current_span(one).get_span_context()) for one in parents]
+            links = [trace.Link(trace.get_current_span(context).get_span_context()) for context in parents]
         attributes: dict[str, str | int] = {
             "messaging.system": "eventfabric",
             "messaging.operation.name": "process",
@@ -124,6 +124,6 @@ def _context_of(event: Event) -> "Context | None":
         return None
     carrier = {name: str(event.headers[name]) for name in (_PARENT, _STATE) if name in event.headers}
     before = get_current()
-    found = TraceContextTextMapPropagator().extract(carrier, context=before)
-    published = trace.get_current_span(found).get_span_context()
-    return found if published.is_valid and published.is_remote else None
+    extracted = TraceContextTextMapPropagator().extract(carrier, context=before)
+    published = trace.get_current_span(extracted).get_span_context()
+    return extracted if published.is_valid and published.is_remote else None

@@ -143,13 +143,13 @@ def _types_in(payload_type: Any) -> Iterator[Any]:
     """Yield msgspec's description of the type, and of each type that it holds."""
     from msgspec.inspect import Field, Type, type_info
 
-    seen: set[int] = set()
+    visited: set[int] = set()
     waiting: list[Any] = [type_info(payload_type)]
     while waiting:
         info = waiting.pop()
-        if id(info) in seen:
+        if id(info) in visited:
             continue
-        seen.add(id(info))
+        visited.add(id(info))
         if isinstance(info, Type):
             yield info
         if isinstance(info, Type | Field):
