@@ -38,7 +38,7 @@ def _checkers(summary: Summary) -> Table:
     for result in Result:
         table.add_column(result.value, justify="right")
     for name in summary.checkers:
-        table.add_row(name, *(str(summary.said[name, result.value]) for result in Result))
+        table.add_row(name, *(str(summary.results[name, result.value]) for result in Result))
     return table
 
 
@@ -103,7 +103,7 @@ def as_json(summary: Summary, saved: Sequence[KeptFailure], *, interrupted: bool
         "interrupted": interrupted,
         "entries": summary.entries,
         "checkers": {
-            name: {result.value: summary.said[name, result.value] for result in Result}
+            name: {result.value: summary.results[name, result.value] for result in Result}
             for name in summary.checkers
         },
         **{

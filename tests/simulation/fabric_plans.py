@@ -84,13 +84,13 @@ class FabricProfile(Profile):
 class FabricDraw(Draw):
     """One plan in the making."""
 
-    _of: FabricProfile
+    _profile: FabricProfile
 
     def __init__(self, profile: FabricProfile, random: Random) -> None:
         super().__init__(profile, random)
 
     def plan(self, seed: int) -> Plan:
-        of, random = self._of, self._random
+        of, random = self._profile, self._random
         self._steps = Random(f"{seed} steps")
         self._regions = REGIONS[: random.choice(of.regions)]
         self._durability = "replicated"
@@ -124,14 +124,14 @@ class FabricDraw(Draw):
 
     def _subscription(self, name: str) -> PlannedSubscription:
         random = self._random
-        guarantee = random.choice(self._of.guarantees)
+        guarantee = random.choice(self._profile.guarantees)
         if self._durability == "quorum" and guarantee.transactional:
             guarantee = Guarantee.AT_LEAST_ONCE
         return PlannedSubscription(
             name=name,
             guarantee=guarantee,
             order=random.choice(("key", "key", "key", "none")),
-            deliver=random.choice(self._of.delivers),
+            deliver=random.choice(self._profile.delivers),
             on_late=random.choice(("deliver", "deliver", "dead_letter"))
             if guarantee.sets_aside
             else "deliver",
@@ -143,20 +143,20 @@ class FabricDraw(Draw):
             attempts=random.choice((1, 3, 4)),
             failure_ratio=random.choice((0.5, 0.8, 1.0)),
             parked_keys=random.choice((2, 100, 100)),
-            consumers=random.choice(self._of.consumers),
-            concurrency=random.choice(self._of.concurrency) if len(self._of.concurrency) > 1 else 1,
+            consumers=random.choice(self._profile.consumers),
+            concurrency=random.choice(self._profile.concurrency) if len(self._profile.concurrency) > 1 else 1,
             steps=self._steps.random() < _STEPS_SHARE,
         )
 
     def _publishes(self, producers: int) -> tuple[Publish, ...]:
         random = self._random
-        keys = "abcdef"[: random.choice(self._of.keys)]
-        bad = random.choice(self._of.bad)
+        keys = "abcdef"[: random.choice(self._profile.keys)]
+        bad = random.choice(self._profile.bad)
         hows = ["many", "many", "one"]
         hows += ["acks2"] if self._durability == "replicated" else []
         hows += ["once", "transaction"] if self._durability != "quorum" else []
         made, number = list[Publish](), 0
-        for _ in range(random.choice(self._of.publishes)):
+        for _ in range(random.choice(self._profile.publishes)):
             events: list[PlannedEvent] = []
             for _ in range(random.choice((1, 1, 2, 4))):
                 number += 1
@@ -186,4 +186,4 @@ class FabricDraw(Draw):
     def _torn(self, seed: int) -> dict[str, float]:
         """Draw how often reads see transactions item by item, in seeds drawn separately: all else stays the same."""
         random = Random(f"{seed} torn")
-        return {"torn": random.choice(_TORN_RATES)} if random.random() < self._of.torn_share else {}
+        return {"torn": random.choice(_TORN_RATES)} if random.random() < self._profile.torn_share else {}

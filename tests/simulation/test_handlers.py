@@ -129,7 +129,7 @@ def test_what_is_found_is_shrunk_printed_and_drawn(tmp_path: Path) -> None:
     assert report.found == ["taker: dynamodb rows: n"]
     with pytest.raises(AssertionError) as raised:
         report.check()
-    (kept,) = report.kept
+    (kept,) = report.kept_failures
     told = str(raised.value)
     assert "n of k" in told
     assert "without faults" in told
@@ -150,7 +150,7 @@ def test_what_is_found_is_shrunk_printed_and_drawn(tmp_path: Path) -> None:
 def test_nothing_found_is_no_error(tmp_path: Path) -> None:
     report = run_here(trials(wrong_handlers.puts_by_the_events_id), range(5), out=tmp_path)
     report.check()
-    assert (report.found, report.kept, list(tmp_path.iterdir())) == ([], [], [])
+    assert (report.found, report.kept_failures, list(tmp_path.iterdir())) == ([], [], [])
 
 
 def test_a_handler_that_fails_without_faults_is_reported_before_anything_is_tried(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_seed_that_breaks_the_simulation_is_reported_and_others_go_on(tmp_path
     assert failure.broke == "HandlersFailError in _set_up"
     assert (report.summary.seeds, report.found) == (2, ["HandlersFailError in _set_up"])
     # It does not show again, and is kept as it was.
-    (kept,) = report.kept
+    (kept,) = report.kept_failures
     assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == of.plan(0)
 
 

@@ -72,7 +72,7 @@ def test_what_was_excused_of_one_item_counts_as_judged_of_none() -> None:
         return {"k1": {"paid_until": str(int(NOW))}, "k2": {"paid_until": str(int(NOW) + second)}}
 
     said = judged(left(items(0)), *[left(items(1), at=NOW + 1)] * 3)
-    assert PAID_UNTIL not in said.seen
+    assert PAID_UNTIL not in said.judged
     assert said.unsteady == frozenset({PAID_UNTIL})
 
 
@@ -93,7 +93,7 @@ def test_an_attribute_that_the_order_of_keys_decides_for_one_item_is_judged_for_
     calm = [left(numbers("1", "2", "3")), left(numbers("1", "2", "3")), left(numbers("3", "2", "1"))]
     said = judged(left(numbers("2", "1", "3")), *calm)
     assert said.differences == ()
-    assert said.seen == {"taker: dynamodb rows: id"}
+    assert said.judged == {"taker: dynamodb rows: id"}
     assert said.unsteady == {"taker: dynamodb rows: invoice"}
 
 
@@ -103,7 +103,7 @@ def test_what_the_order_decides_in_one_region_is_judged_in_no_other() -> None:
         return left(here, elsewhere={"c": {"invoice": alone}})
 
     said = judged(run("1", "2", "2"), run("1", "2", "1"), run("1", "2", "1"), run("2", "1", "1"))
-    assert (said.differences, said.seen) == ((), frozenset())
+    assert (said.differences, said.judged) == ((), frozenset())
 
 
 def test_a_call_that_goes_to_whoever_comes_first_is_counted_for_all_events_together() -> None:
@@ -121,7 +121,7 @@ def test_a_call_that_goes_to_whoever_comes_first_is_counted_for_all_events_toget
 def test_a_call_that_is_made_by_chance_is_not_judged() -> None:
     calm = [left({}, calls=calls) for calls in ({"a": 1}, {}, {"a": 1, "b": 1})]
     said = judged(left({}, calls={"a": 1, "b": 1, "c": 1}), *calm)
-    assert (named(said), said.seen, said.unsteady) == ([], frozenset(), frozenset({CHARGE}))
+    assert (named(said), said.judged, said.unsteady) == ([], frozenset(), frozenset({CHARGE}))
 
 
 def test_a_handler_answers_for_no_dead_letter_but_of_its_own_exceptions() -> None:

@@ -160,5 +160,5 @@ def test_the_smallest_of_what_several_seeds_shrink_to_is_kept(tmp_path: Path) ->
         for (rivals, _) in worth_keeping(report.summary.failures, lambda seed: of.plan(seed).size)
         for one in rivals
     ]
-    (kept,) = report.kept
+    (kept,) = report.kept_failures
     assert kept.size == min(alone)

@@ -80,7 +80,9 @@ def _arguments(
     if marker is None:
         return _definition_of(request), {}
     allowed = signature(taken_by).parameters
-    wrong = [repr(one) for one in marker.args] + [name for name in marker.kwargs if name not in allowed]
+    wrong = [repr(argument) for argument in marker.args] + [
+        name for name in marker.kwargs if name not in allowed
+    ]
     if wrong:
         raise SettingError(
             f"marker {marker_name}", ", ".join(wrong), f"keywords only, of {', '.join(allowed)}"

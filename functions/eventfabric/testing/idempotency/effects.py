@@ -52,7 +52,10 @@ _NOT_ITS_OWN: Final = frozenset(
     {
         CRASHED,
         EXPIRED,
-        *(f"{one.__module__}:{one.__qualname__}" for one in (UnknownStepError, DownstreamDown)),
+        *(
+            f"{error_class.__module__}:{error_class.__qualname__}"
+            for error_class in (UnknownStepError, DownstreamDown)
+        ),
     }
 )
 """Errors of dead letters that the handler is not to blame for. A step in doubt, for example, waits for a person by
@@ -94,13 +97,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Result of comparing a run: the differences, and the names of all effects `seen`, as differences name them.
+    """Result of comparing a run: the differences, and the names of all effects `judged`, as they name them.
 
     `unsteady`: names of effects that cannot be judged.
     """
 
     differences: tuple[Difference, ...]
-    seen: frozenset[str]
+    judged: frozenset[str]
     unsteady: frozenset[str]
 
 
@@ -123,8 +126,8 @@ def compared(left: Left, calm: Sequence[Left], *, may_lose: frozenset[str]) -> C
     for judge in judges:
         differences += judge.differences(by_order)
     unsteady = calls.unsteady.union(by_order, *(judge.unsteady for judge in judges))
-    seen = calls.seen.union(*(judge.seen for judge in judges)) - unsteady
-    return Comparison(tuple(differences), frozenset(seen), frozenset(unsteady))
+    judged = calls.judged.union(*(judge.judged for judge in judges)) - unsteady
+    return Comparison(tuple(differences), frozenset(judged), frozenset(unsteady))
 
 
 def _writers(runs: Sequence[Left]) -> Iterator[tuple[Store, set[str]]]:
@@ -151,7 +154,7 @@ class _Calls:
         self._left = left
         self._calm = calm
         self._may_lack = may_lack
-        self.seen: set[str] = set()
+        self.judged: set[str] = set()
         self.unsteady: set[str] = set()
 
     def differences(self) -> Iterator[Difference]:
@@ -161,15 +164,15 @@ class _Calls:
             counts = {event: self._counts([Call(subscription, event, effect)]) for event in sorted(events)}
             if all(len(set(calm)) == 1 for _, calm in counts.values()):
                 for event, (made, calm) in counts.items():
-                    yield from self._of(name, made, calm[0], subscription, event)
+                    yield from self._count_difference(name, made, calm[0], subscription, event)
             else:
                 # Order or chance decides for which events it is made: only the total can be compared.
                 made, calm = self._counts([Call(subscription, event, effect) for event in events])
                 if len(set(calm)) > 1:
                     self.unsteady.add(name)
                     continue
-                yield from self._of(name, made, calm[0], subscription)
-            self.seen.add(name)
+                yield from self._count_difference(name, made, calm[0], subscription)
+            self.judged.add(name)
 
     def _events(self) -> dict[tuple[str, str], set[str]]:
         """Return for each subscription and effect the events for which any run called it."""
@@ -181,10 +184,10 @@ class _Calls:
 
     def _counts(self, calls: Sequence[Call]) -> tuple[int, list[int]]:
         """Return how often these calls were made, and how often in each run without faults."""
-        made, *calm = (sum(one.calls[call] for call in calls) for one in (self._left, *self._calm))
+        made, *calm = (sum(run.calls[call] for call in calls) for run in (self._left, *self._calm))
         return made, calm
 
-    def _of(
+    def _count_difference(
         self, name: str, made: int, expected: int, subscription: str, event: str = ""
     ) -> Iterator[Difference]:
         whom, events = (f"for {event}", (event,)) if event else ("in all", ())
@@ -204,39 +207,39 @@ class _Judge:
         self._owner = owner
         self._place = place
         self._items = left.state.get(place, {})
-        self._calm = [one.state.get(place, {}) for one in calm]
+        self._calm = [run.state.get(place, {}) for run in calm]
         runs = (left, *calm)
-        self._clock = _Clock(min(one.began_seconds for one in runs), max(one.ended_seconds for one in runs))
-        self.seen: set[str] = set()
+        self._clock = _Clock(min(run.began_seconds for run in runs), max(run.ended_seconds for run in runs))
+        self.judged: set[str] = set()
         self.unsteady: set[str] = set()
 
     def differ_when_calm(self) -> set[str]:
         """Return the attributes that differ, in any item, from one run without faults to another."""
-        found: set[str] = set()
+        differing: set[str] = set()
         for key in set(self._calm[0]).intersection(*self._calm[1:]):
-            items = [one[key] for one in self._calm]
-            found.update(
+            items = [contents[key] for contents in self._calm]
+            differing.update(
                 self._name(attribute)
                 for attribute in set().union(*items)
-                if len({one.get(attribute) for one in items}) > 1
+                if len({item.get(attribute) for item in items}) > 1
             )
-        return found
+        return differing
 
     def differences(self, by_order: Set[str]) -> Iterator[Difference]:
         """Yield items and attributes that are wrong, missing or too many. `by_order`: names of attributes to ignore."""
-        keys = [set(one) for one in self._calm]
+        keys = [set(contents) for contents in self._calm]
         whole = self._name("items")
-        if any(one != keys[0] for one in keys):
+        if any(run_keys != keys[0] for run_keys in keys):
             # Keys are made anew each time: only their number can be compared.
-            counts = {len(one) for one in self._calm}
+            counts = {len(contents) for contents in self._calm}
             if len(counts) > 1:
                 self.unsteady.add(whole)
                 return
-            self.seen.add(whole)
-            expected, found = counts.pop(), len(self._items)
-            if found != expected:
+            self.judged.add(whole)
+            expected, count = counts.pop(), len(self._items)
+            if count != expected:
                 what = (
-                    f"{_number(found)}; without faults {_number(expected)}, under keys that differ each time"
+                    f"{_number(count)}; without faults {_number(expected)}, under keys that differ each time"
                 )
                 yield Difference(whole, what)
             return
@@ -244,24 +247,24 @@ class _Judge:
             yield from self._of_item(key, by_order)
 
     def _of_item(self, key: str, by_order: Set[str]) -> Iterator[Difference]:
-        found, expected = self._items.get(key), self._calm[0].get(key)
-        if found is None or expected is None:
+        item, expected = self._items.get(key), self._calm[0].get(key)
+        if item is None or expected is None:
             name = self._name("items")
-            self.seen.add(name)
+            self.judged.add(name)
             missing = f"no item {key}, which is there without faults"
-            yield Difference(name, missing if found is None else f"an item {key} too many")
+            yield Difference(name, missing if item is None else f"an item {key} too many")
             return
-        for attribute in sorted(found.keys() | expected.keys()):
+        for attribute in sorted(item.keys() | expected.keys()):
             name = self._name(attribute)
             if name in by_order:
                 continue
-            stands, right = found.get(attribute), expected.get(attribute)
+            stands, right = item.get(attribute), expected.get(attribute)
             if stands == right:
-                self.seen.add(name)
+                self.judged.add(name)
             elif self._clock.explains(stands, right):
                 self.unsteady.add(name)
             else:
-                self.seen.add(name)
+                self.judged.add(name)
                 what = f"{attribute} of {key} is {stands or 'absent'}; without faults {right or 'absent'}"
                 yield Difference(name, what)
 
@@ -288,13 +291,17 @@ class _Clock:
     began_seconds: float
     ended_seconds: float
 
-    def explains(self, found: str | None, expected: str | None) -> bool:
+    def explains(self, actual: str | None, expected: str | None) -> bool:
         """Tell if both values are times derived from the clock whose distance the time between the runs explains."""
-        if found is None or expected is None:
+        if actual is None or expected is None:
             return False
         return any(
-            self._is_near(one) and self._is_near(other) and self._passed(abs(one - other), one, other)
-            for one, other in zip(_times_told(found), _times_told(expected), strict=False)
+            self._is_near(actual_seconds)
+            and self._is_near(expected_seconds)
+            and self._passed(abs(actual_seconds - expected_seconds), actual_seconds, expected_seconds)
+            for actual_seconds, expected_seconds in zip(
+                _possible_times(actual), _possible_times(expected), strict=False
+            )
         )
 
     def _is_near(self, seconds: float) -> bool:
@@ -314,7 +321,7 @@ class _Clock:
         return self.began_seconds // seconds != self.ended_seconds // seconds
 
 
-def _times_told(text: str) -> list[float]:
+def _possible_times(text: str) -> list[float]:
     """Return the times, in seconds since 1970, that a text may stand for.
 
     A number may count seconds, milliseconds, microseconds or nanoseconds; other text may be ISO 8601.
@@ -323,10 +330,10 @@ def _times_told(text: str) -> list[float]:
         number = float(text)
     except ValueError:
         try:
-            told = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text)
         except ValueError:
             return []
-        return [(told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()]
+        return [(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()]
     return [number / unit for unit in (1, 1_000, 1_000_000, 1_000_000_000)]
 
 
@@ -338,11 +345,13 @@ def item_text(item: Mapping[str, object]) -> dict[str, str]:
 def _value(value: object) -> str:
     match value:
         case {"L": list(values)}:
-            return f"[{', '.join(_value(one) for one in values)}]"
+            return f"[{', '.join(_value(element) for element in values)}]"
         case {"M": dict(values)}:
-            return f"{{{', '.join(f'{name}: {_value(one)}' for name, one in sorted(values.items()))}}}"
+            return (
+                f"{{{', '.join(f'{name}: {_value(element)}' for name, element in sorted(values.items()))}}}"
+            )
         case {"SS": list(values)} | {"NS": list(values)} | {"BS": list(values)}:
-            return f"{{{', '.join(sorted(str(one) for one in values))}}}"
+            return f"{{{', '.join(sorted(str(element) for element in values))}}}"
         case dict() if len(value) == 1:
             return str(next(iter(value.values())))
         case _:

@@ -55,7 +55,7 @@ class Tokens:
 class RaisedMessage:
     """Message of an error that a handler raised. `is_declared`: its subscription declares it permanent."""
 
-    said: str
+    text: str
     is_declared: bool
 
 
@@ -77,10 +77,10 @@ class Handling:
         process.environment = {**function.environment, "AWS_DEFAULT_REGION": process.region}
         wanted = copy.copy(target) if isinstance(target, Subscriber) else Subscriber(target)
         wanted.when_late = copy.copy(wanted.when_late)
-        for one in (wanted, wanted.when_late):
-            if one is not None:
-                one.function = self._watched(one.function, process, name)
-                one.batch = 1
+        for subscriber in (wanted, wanted.when_late):
+            if subscriber is not None:
+                subscriber.function = self._watched(subscriber.function, process, name)
+                subscriber.batch = 1
         return wanted
 
     def conduct_of(self, event: str) -> Conduct:
@@ -117,16 +117,16 @@ class Handling:
 class HandlerAttempt:
     """acting.Act: one attempt of a handler."""
 
-    def __init__(self, of: Handling, process: Process, subscription: str, event: str) -> None:
-        self._of = of
+    def __init__(self, handling: Handling, process: Process, subscription: str, event: str) -> None:
+        self._handling = handling
         self._process = process
         self._subscription = subscription
         self.event = event
         self._calls = ProcessCalls(process, process.region)
         self._crashes_at = ""
-        tried = of.tries[subscription, event]
-        of.tries[subscription, event] += 1
-        conduct = of.conduct_of(event)
+        tried = handling.tries[subscription, event]
+        handling.tries[subscription, event] += 1
+        conduct = handling.conduct_of(event)
         if tried < conduct.crashes:
             # At its second call, if it makes two, or after its end.
             self._crashes_at = process.random.choice(("1", _AFTER, _AFTER))
@@ -138,7 +138,7 @@ class HandlerAttempt:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count the calls made in this context as calls of this attempt."""
-        if self._subscription in self._of.world.down:
+        if self._subscription in self._handling.world.down:
             raise DownstreamDown
         token = acting.set(self)
         try:
@@ -193,14 +193,14 @@ class HandlerAttempt:
 
     def wrote(self, service: str, place: str, region: str, name: str) -> None:
         """Note that the subscription writes to a place."""
-        self._of.left.regions.add(region)
-        self._of.left.writers[service, place].add(self._subscription)
+        self._handling.left.regions.add(region)
+        self._handling.left.writers[service, place].add(self._subscription)
         self._tell(name)
 
     def _count(self, name: str, key: str | None, region: str, forgets_ms: int) -> None:
         """Count an effect, unless the called service knows its key."""
-        if not self._of.tokens.knows(f"{region} {name}", key, forgets_ms):
-            self._of.left.calls[Call(self._subscription, self.event, name)] += 1
+        if not self._handling.tokens.knows(f"{region} {name}", key, forgets_ms):
+            self._handling.left.calls[Call(self._subscription, self.event, name)] += 1
             self._tell(name)
 
     def _tell(self, name: str) -> None:

@@ -79,7 +79,9 @@ def replay(project: Project, plan: Plan, *, out: Path, seconds_max: float) -> Ha
         outcome, history = PlansAside(aside, project, seconds_max=seconds_max)(plan)
     report.summary.add(outcome)
     folder = out / "replay"
-    report.kept.append(write(outcome, history, folder) if outcome.ended else as_it_was(outcome, plan, folder))
+    report.kept_failures.append(
+        write(outcome, history, folder) if outcome.ended else as_it_was(outcome, plan, folder)
+    )
     return report
 
 
@@ -108,18 +110,18 @@ def _keep(
     for rivals, wanted in worth_keeping(report.summary.failures, lambda seed: plan_of(seed).size):
         first = rivals[0]
         say(f"seed {first.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
-        report.kept.append(as_it_was(first, plan_of(first.seed), out / f"handlers-{first.seed}"))
+        report.kept_failures.append(as_it_was(first, plan_of(first.seed), out / f"handlers-{first.seed}"))
         ends, runs_left = time.monotonic() + SHRINK_SECONDS_MAX, SHRINK_RUNS_MAX
-        found: list[KeptFailure] = []
-        for one in rivals if shrinks else [first]:
+        candidates: list[KeptFailure] = []
+        for rival in rivals if shrinks else [first]:
             # Nobody can tell beforehand which plan shrinks furthest. The smallest need the fewest runs.
-            if found and (runs_left <= 0 or _is_over(ends)):
+            if candidates and (runs_left <= 0 or _is_over(ends)):
                 break
-            found.append(
+            candidates.append(
                 keep(
-                    one,
-                    plan_of(one.seed),
-                    out / f"handlers-{one.seed}",
+                    rival,
+                    plan_of(rival.seed),
+                    out / f"handlers-{rival.seed}",
                     shrinks=shrinks,
                     trial=trial,
                     ways=WAYS,
@@ -128,8 +130,10 @@ def _keep(
                     stop=partial(_is_over, ends),
                 )
             )
-            runs_left -= found[-1].runs
-            report.kept[-1] = min(found, key=lambda kept: (len(wanted - kept.shown), kept.size))
+            runs_left -= candidates[-1].runs
+            report.kept_failures[-1] = min(
+                candidates, key=lambda candidate: (len(wanted - candidate.shown), candidate.size)
+            )
 
 
 def _is_over(ends: float) -> bool:
@@ -143,14 +147,14 @@ def worth_keeping(
 
     `size_of`: returns the size of a seed's plan; the smallest plans come first.
     """
-    by_size = sorted(failures, key=lambda one: (size_of(one.seed), one.seed))
-    found: list[tuple[list[SeedOutcome], frozenset[str]]] = []
-    seen: set[str] = set()
-    for one in sorted(by_size, key=lambda one: len(one.signature)):
-        wanted = one.signature - seen
-        if wanted and len(found) < KEPT_MAX:
+    by_size = sorted(failures, key=lambda failure: (size_of(failure.seed), failure.seed))
+    choices: list[tuple[list[SeedOutcome], frozenset[str]]] = []
+    covered: set[str] = set()
+    for failure in sorted(by_size, key=lambda failure: len(failure.signature)):
+        wanted = failure.signature - covered
+        if wanted and len(choices) < KEPT_MAX:
             # A failure that also shows something else is left for that.
-            rivals = [other for other in by_size if other.signature - seen == wanted]
-            found.append((rivals[:_RIVALS_MAX], wanted))
-            seen |= wanted
-    return found
+            rivals = [rival for rival in by_size if rival.signature - covered == wanted]
+            choices.append((rivals[:_RIVALS_MAX], wanted))
+            covered |= wanted
+    return choices

@@ -77,12 +77,12 @@ class Outside:
 
     def state(self, places: set[tuple[str, str]], regions: set[str]) -> dict[Store, Items]:
         """Return the contents of tables and buckets that handlers wrote, in the stream's Regions and in `regions`."""
-        found: dict[Store, Items] = {}
+        contents: dict[Store, Items] = {}
         for service, name in sorted(places):
             for region in sorted({*self.regions, *regions}):
                 read = self._table if service == "dynamodb" else self._bucket
-                found[Store(service, name, region)] = dict(read(name, region))
-        return found
+                contents[Store(service, name, region)] = dict(read(name, region))
+        return contents
 
     def _table(self, name: str, region: str) -> Iterator[tuple[str, dict[str, str]]]:
         client = self.client("dynamodb", region)
@@ -121,7 +121,7 @@ class _Tables:
             if refusals is None:
                 raise RefusedError("transact", f"{error_code(error)}: {error}") from error
             raise TransactionCancelledError(
-                [Reason(one.code, one.message, cast(Any, one.item)) for one in refusals]
+                [Reason(refusal.code, refusal.message, cast(Any, refusal.item)) for refusal in refusals]
             ) from error
 
 
@@ -138,20 +138,20 @@ def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterat
         stack.enter_context(moto_fixes.applied(now=lambda: world.time.now_ms() / 1000))
         stack.enter_context(mock_aws())
         stack.enter_context(_hooked())
-        found = Outside(world.plan.regions)
+        outside_world = Outside(world.plan.regions)
         if setup is not None:
-            _set_up(setup, found)
+            _set_up(setup, outside_world)
         for name, region in world.cloud.regions.items():
             region.others = _Tables(name)
-        yield found
+        yield outside_world
 
 
-def _set_up(setup: Callable[[Outside], object], found: Outside) -> None:
+def _set_up(setup: Callable[[Outside], object], outside_world: Outside) -> None:
     try:
-        setup(found)
+        setup(outside_world)
     except Exception as error:  # a project's own code may raise anything
-        said = " ".join(said_by(error).split())
-        raise HandlersFailError(f"the setup raises {type(error).__name__}: {said}") from error
+        message = " ".join(said_by(error).split())
+        raise HandlersFailError(f"the setup raises {type(error).__name__}: {message}") from error
 
 
 @cache
@@ -226,16 +226,18 @@ def _places(service: str, params: Mapping[str, Any]) -> set[str]:
     single = {str(params["TableName"])} if "TableName" in params else set()
     batched = set(params.get("RequestItems", ()))
     transacted = {
-        str(request["TableName"]) for one in params.get("TransactItems", ()) for request in one.values()
+        str(request["TableName"]) for action in params.get("TransactItems", ()) for request in action.values()
     }
-    statements = [params.get("Statement"), *(one.get("Statement") for one in _statements(params))]
-    told = {found for text in statements if isinstance(text, str) for found in _IN_PARTIQL.findall(text)}
-    return single | batched | transacted | told
+    statements = [params.get("Statement"), *(statement.get("Statement") for statement in _statements(params))]
+    in_statements = {
+        table for text in statements if isinstance(text, str) for table in _IN_PARTIQL.findall(text)
+    }
+    return single | batched | transacted | in_statements
 
 
 def _statements(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = params.get("Statements") or params.get("TransactStatements") or []
-    return [one for one in found if isinstance(one, Mapping)]
+    statements = params.get("Statements") or params.get("TransactStatements") or []
+    return [statement for statement in statements if isinstance(statement, Mapping)]
 
 
 def _named(params: Mapping[str, Any]) -> str:
@@ -253,7 +255,8 @@ def _keys_of(service: str, params: Mapping[str, Any]) -> list[str | None]:
         if isinstance(entries, list) and entries:
             where = {name: params[name] for name in ("QueueUrl", "TopicArn") if name in params}
             return [
-                _key_of(service, {**where, **one} if isinstance(one, Mapping) else one) for one in entries
+                _key_of(service, {**where, **entry} if isinstance(entry, Mapping) else entry)
+                for entry in entries
             ]
     return [_key_of(service, params)]
 

@@ -66,11 +66,11 @@ def failing(project: Project) -> str:
 def check_aside(aside: Aside, project: Project, *, seconds_max: float) -> None:
     """Check the run without faults. HandlersFailError if a handler fails, ends its process or does not return."""
     try:
-        found = aside.do(partial(failing, project), seconds_max=seconds_max)
+        failure = aside.do(partial(failing, project), seconds_max=seconds_max)
     except LostWorkerError as lost:
         raise HandlersFailError(f"the run without faults {lost.why}") from lost
-    if found:
-        raise HandlersFailError(found)
+    if failure:
+        raise HandlersFailError(failure)
 
 
 class PlansAside:
@@ -89,8 +89,8 @@ class PlansAside:
             patience_seconds = min(self._seconds_max, self._longest_seconds + _PATIENCE_SECONDS)
         begun = time.monotonic()
         try:
-            found = self._aside.do(partial(try_plan, self._project, plan), seconds_max=patience_seconds)
+            result = self._aside.do(partial(try_plan, self._project, plan), seconds_max=patience_seconds)
         except LostWorkerError as lost:
             return lost_outcome(plan.seed, lost), History(plan, [])
         self._longest_seconds = max(self._longest_seconds or 0.0, time.monotonic() - begun)
-        return found
+        return result

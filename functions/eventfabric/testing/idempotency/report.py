@@ -20,21 +20,21 @@ HINT = (
 
 @dataclass
 class HandlersReport:
-    """Results of many seeds. `kept`: one failure of each kind, shrunk, with its picture.
+    """Results of many seeds. `kept_failures`: one failure of each kind, shrunk, with its picture.
 
     `command`: the words of the command that replays a plan, without the plan; empty if no command line can.
     """
 
     summary: Summary
     names: tuple[str, ...]
-    kept: list[KeptFailure] = field(default_factory=list)
+    kept_failures: list[KeptFailure] = field(default_factory=list)
     interrupted: bool = False
     command: tuple[str, ...] = ()
 
     @property
     def found(self) -> list[str]:
         """Effects that are not idempotent, and everything else that is wrong; sorted."""
-        return sorted(set().union(*(one.signature for one in self.summary.failures)))
+        return sorted(set().union(*(failure.signature for failure in self.summary.failures)))
 
     @property
     def repeated(self) -> dict[str, int]:
@@ -45,13 +45,13 @@ class HandlersReport:
     @property
     def effects(self) -> list[tuple[str, int, int, int]]:
         """Each effect, and the number of seeds in which it was as without faults, was not, or could not be judged."""
-        said = self.summary.said
+        results = self.summary.results
         return [
             (
                 name,
-                said[name, Result.VALID.value],
-                said[name, Result.INVALID.value],
-                said[name, Result.UNKNOWN.value],
+                results[name, Result.VALID.value],
+                results[name, Result.INVALID.value],
+                results[name, Result.UNKNOWN.value],
             )
             for name in self.summary.checkers
         ]
@@ -67,22 +67,24 @@ class HandlersReport:
 
     def lines(self) -> Iterator[str]:
         """Yield the report for people: each kind of failure with its schedule."""
-        for kept in self.kept:
-            outcome = next((one for one in self.summary.failures if one.seed == kept.seed), None)
+        for failure in self.kept_failures:
+            outcome = next(
+                (outcome for outcome in self.summary.failures if outcome.seed == failure.seed), None
+            )
             if outcome is None:
-                yield f"seed {kept.seed}: nothing is wrong any more"
+                yield f"seed {failure.seed}: nothing is wrong any more"
             else:
-                yield from _told(outcome, kept)
-            yield f"  plan:    {self.again(kept)}"
-            if kept.picture.exists():
-                yield f"  picture: {kept.picture}"
-        if any(": " in one for one in self.found):
+                yield from _failure_lines(outcome, failure)
+            yield f"  plan:    {self.again(failure)}"
+            if failure.picture.exists():
+                yield f"  picture: {failure.picture}"
+        if any(": " in name for name in self.found):
             yield ""
             yield HINT
 
-    def again(self, kept: KeptFailure) -> str:
+    def again(self, failure: KeptFailure) -> str:
         """Return the command that replays a plan; or only the plan, if no command line can."""
-        return shlex.join([*self.command, "--plan", str(kept.plan)]) if self.command else str(kept.plan)
+        return shlex.join([*self.command, "--plan", str(failure.plan)]) if self.command else str(failure.plan)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, for programs."""
@@ -97,52 +99,59 @@ class HandlersReport:
             },
             "found": self.found,
             "failures": [
-                self._failure(one) for one in sorted(self.summary.failures, key=lambda one: one.seed)
+                self._failure(outcome)
+                for outcome in sorted(self.summary.failures, key=lambda outcome: outcome.seed)
             ],
         }
 
     def _failure(self, outcome: SeedOutcome) -> dict[str, Any]:
-        kept = next((one for one in self.kept if one.seed == outcome.seed), None)
-        verdicts = _shown(outcome, kept) if kept else outcome.verdicts
-        found: dict[str, Any] = {
+        failure = next((failure for failure in self.kept_failures if failure.seed == outcome.seed), None)
+        verdicts = _shown(outcome, failure) if failure else outcome.verdicts
+        content: dict[str, Any] = {
             "seed": outcome.seed,
             "found": sorted(outcome.signature),
             "what": {
-                one.checker: [anomaly.what for anomaly in one.anomalies]
-                for one in verdicts
-                if one.result is Result.INVALID
+                verdict.checker: [anomaly.what for anomaly in verdict.anomalies]
+                for verdict in verdicts
+                if verdict.result is Result.INVALID
             },
             "error": outcome.error,
         }
-        if kept is not None:
-            found["plan"] = str(kept.plan)
-            found["again"] = self.again(kept)
-            found["picture"] = str(kept.picture)
-            found["schedule"] = story(kept.history, subscriptions_in(verdicts)) if kept.history else []
-        return found
+        if failure is not None:
+            content["plan"] = str(failure.plan)
+            content["again"] = self.again(failure)
+            content["picture"] = str(failure.picture)
+            content["schedule"] = (
+                story(failure.history, subscriptions_in(verdicts)) if failure.history else []
+            )
+        return content
 
 
-def _shown(outcome: SeedOutcome, kept: KeptFailure) -> tuple[Verdict, ...]:
+def _shown(outcome: SeedOutcome, failure: KeptFailure) -> tuple[Verdict, ...]:
     """Return the verdicts of the kept plan; if they show nothing any more, those of the original failure."""
-    if any(one.result is Result.INVALID for one in kept.verdicts):
-        return kept.verdicts
+    if any(verdict.result is Result.INVALID for verdict in failure.verdicts):
+        return failure.verdicts
     return outcome.verdicts
 
 
-def _told(outcome: SeedOutcome, kept: KeptFailure) -> Iterator[str]:
-    shown = _shown(outcome, kept)
+def _failure_lines(outcome: SeedOutcome, failure: KeptFailure) -> Iterator[str]:
+    shown = _shown(outcome, failure)
     for verdict in shown:
         if verdict.result is Result.INVALID:
             yield ""
             yield verdict.checker
-            yield from (f"  {one.what}" for one in verdict.anomalies)
+            yield from (f"  {anomaly.what}" for anomaly in verdict.anomalies)
     if outcome.error:
         yield from ("", *outcome.error.splitlines())
-    how = f", shrunk from size {kept.size_before} to {kept.size} in {kept.runs} runs" if kept.runs else ""
+    how = (
+        f", shrunk from size {failure.size_before} to {failure.size} in {failure.runs} runs"
+        if failure.runs
+        else ""
+    )
     yield f"  seed {outcome.seed}{how}:"
-    if kept.history is not None:
-        yield from (f"    {line}" for line in story(kept.history, subscriptions_in(shown)))
-    if shown is not kept.verdicts and kept.verdicts:
+    if failure.history is not None:
+        yield from (f"    {line}" for line in story(failure.history, subscriptions_in(shown)))
+    if shown is not failure.verdicts and failure.verdicts:
         yield "    (it did not show again: it may be decided by chance, by time, or by what a module keeps)"
 
 

@@ -22,15 +22,15 @@ def _lines(of: History, subscriptions: frozenset[str]) -> Iterator[str]:
     tried: dict[tuple[str, str], int] = {}
     rows: list[tuple[str, str, str]] = []
     for entry in of.entries:
-        said = _said(entry, subscriptions, tried)
-        if said:
-            rows.append((time_of(entry.at_ms), entry.actor, said))
+        sentence = _sentence(entry, subscriptions, tried)
+        if sentence:
+            rows.append((time_of(entry.at_ms), entry.actor, sentence))
     wide = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
-    for at, actor, said in rows:
-        yield f"{at:>{wide[0]}}  {actor:{wide[1]}}  {said}"
+    for time, actor, sentence in rows:
+        yield f"{time:>{wide[0]}}  {actor:{wide[1]}}  {sentence}"
 
 
-def _said(entry: AnyEntry, subscriptions: frozenset[str], tried: dict[tuple[str, str], int]) -> str:
+def _sentence(entry: AnyEntry, subscriptions: frozenset[str], tried: dict[tuple[str, str], int]) -> str:
     """Tell an entry in a sentence; empty if it does not belong to the story of these subscriptions."""
     match entry:
         case history.AttemptBegan() if entry.subscription in subscriptions:

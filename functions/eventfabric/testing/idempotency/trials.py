@@ -111,17 +111,23 @@ class HandlerTrials:
         """Return a workload for each stream that has one of the subscriptions."""
         workloads: list[Workload] = []
         for stream in topology.streams.values():
-            tried = [one.definition for one in stream.subscriptions if one.name in self.names]
+            tried = [
+                subscription.definition
+                for subscription in stream.subscriptions
+                if subscription.name in self.names
+            ]
             if tried:
                 workloads.append(Workload(profile, stream, tried, sample))
         return workloads
 
     def _check_sample(self, subscriptions: Sequence[Subscription], sample: Sequence[Event]) -> None:
-        for one in subscriptions:
-            if not any(map(SubscriptionFilter.of(one).wants, sample)):
-                allowed = "one of " + ", ".join(one.types) if one.types else "any"
+        for subscription in subscriptions:
+            if not any(map(SubscriptionFilter.of(subscription).wants, sample)):
+                allowed = "one of " + ", ".join(subscription.types) if subscription.types else "any"
                 types_found = sorted({event.type for event in sample})
-                raise SettingError(f"events for subscription {one.name}", types_found, f"types: {allowed}")
+                raise SettingError(
+                    f"events for subscription {subscription.name}", types_found, f"types: {allowed}"
+                )
 
     def check(self) -> None:
         """Run a part of the sample without faults. HandlersFailError if a handler fails all the same."""
@@ -143,7 +149,7 @@ class HandlerTrials:
         where = f"event {event.id} (type {event.type}, key {event.key!r})"
         return HandlersFailError(
             f"subscription {attempt.subscription}: its handler raises {attempt.error} for {where}"
-            f"{_said(self._raised_in(attempt))}; without any fault it must handle the sample's events"
+            f"{_message(self._raised_in(attempt))}; without any fault it must handle the sample's events"
         )
 
     def _raised_in(self, attempt: history.AttemptEnded) -> RaisedMessage | None:
@@ -165,24 +171,28 @@ class HandlerTrials:
                 "plan", plan.profile, f"one of profile {NAME!r}, as `eventfabric simulate` keeps it"
             )
         regions = Topology(self.definition).stream(plan.stream).definition.regions
-        named = {place for one in plan.happenings for place in (one.region, one.other) if place}
+        named = {
+            place for happening in plan.happenings for place in (happening.region, happening.other) if place
+        }
         for region in sorted({*plan.regions, *plan.producers, *named}.difference(regions)):
             raise SettingError("plan", f"Region {region}", f"Regions {', '.join(regions)}")
-        for one in plan.subscriptions:
-            if one.name not in self._handlers:
-                raise SettingError("plan", one.name, f"subscriptions {', '.join(self._handlers)}")
+        for subscription in plan.subscriptions:
+            if subscription.name not in self._handlers:
+                raise SettingError("plan", subscription.name, f"subscriptions {', '.join(self._handlers)}")
 
     def tried(self, plan: Plan) -> tuple[SeedOutcome, History]:
         """Return the outcome of a plan, and its history."""
-        kept = History(plan, [])
+        run_history = History(plan, [])
         try:
-            kept, left = self._run(plan)
-            verdicts = self._judged(kept, left)
+            run_history, left = self._run(plan)
+            verdicts = self._judged(run_history, left)
         except Exception as error:  # one seed may fail in any way; the others go on
-            return failed(error, kept), kept
-        told = tally(kept.entries)
-        told.happenings.update({f"{REPEATED}: {name}": n for name, n in repeated(kept).items()})
-        return SeedOutcome(plan.seed, tuple(verdicts), told, planned(plan), len(kept.entries)), kept
+            return failed(error, run_history), run_history
+        counts = tally(run_history.entries)
+        counts.happenings.update({f"{REPEATED}: {name}": n for name, n in repeated(run_history).items()})
+        return SeedOutcome(
+            plan.seed, tuple(verdicts), counts, planned(plan), len(run_history.entries)
+        ), run_history
 
     def _judged(self, of: History, left: Left) -> list[Verdict]:
         end = of.entries[-1]
@@ -192,8 +202,8 @@ class HandlerTrials:
             return []
         calm = [self._run(plan)[1] for plan in calm_plans(of)]
         may_lose = frozenset(planned.name for planned in of.plan.subscriptions if planned.guarantee.may_lose)
-        said = compared(left, calm, may_lose=may_lose)
-        return list(_verdicts(of, said, repeated(of)))
+        comparison = compared(left, calm, may_lose=may_lose)
+        return list(_verdicts(of, comparison, repeated(of)))
 
     def _run(
         self, plan: Plan, *, watch: Callable[[history.AnyEntry], None] | None = None
@@ -219,12 +229,12 @@ class HandlerTrials:
 
     def _topology(self, plan: Plan) -> Topology:
         """Return the part of the fabric that the plan needs: fewer lanes, and every subscription from the beginning."""
-        kept = {one.name for one in plan.subscriptions}
+        names = {subscription.name for subscription in plan.subscriptions}
         streams = {plan.stream: replace(self.definition.streams[plan.stream], lanes=plan.lanes)}
         subscriptions = {
-            name: replace(one, start="earliest")
-            for name, one in self.definition.subscriptions.items()
-            if name in kept
+            name: replace(subscription, start="earliest")
+            for name, subscription in self.definition.subscriptions.items()
+            if name in names
         }
         return Topology(replace(self.definition, streams=streams, subscriptions=subscriptions))
 
@@ -236,8 +246,8 @@ def _saying(wanted: Subscriber[..., Any], name: str) -> Subscriber[..., Any]:
         @wraps(function)
         def handle(given: Any, delivery: Delivery) -> Any:
             event = delivery.event
-            said = f"subscription {name} has event {event.id} (type {event.type}, key {event.key!r}) in hand"
-            token = doing.set(said)
+            text = f"subscription {name} has event {event.id} (type {event.type}, key {event.key!r}) in hand"
+            token = doing.set(text)
             try:
                 return function(given, delivery)
             finally:
@@ -245,9 +255,9 @@ def _saying(wanted: Subscriber[..., Any], name: str) -> Subscriber[..., Any]:
 
         return handle
 
-    for one in (wanted, wanted.when_late):
-        if one is not None:
-            one.function = saying(one.function)
+    for subscriber in (wanted, wanted.when_late):
+        if subscriber is not None:
+            subscriber.function = saying(subscriber.function)
     return wanted
 
 
@@ -265,16 +275,16 @@ def _read_definition(definition: Definition | str | PathLike[str]) -> Definition
 def _read(path: str | PathLike[str]) -> list[Event]:
     """Return the events of a file. MalformedCloudEventError for the first line that is no event."""
     with Path(path).open("rb") as file:
-        found: list[Event] = []
+        events: list[Event] = []
         for _, event in read_cloudevents(file, name=str(path)):
             if not isinstance(event, Event):
                 raise event
-            found.append(event)
-    return found
+            events.append(event)
+    return events
 
 
-def _said(raised: RaisedMessage | None) -> str:
-    return f": {' '.join(raised.said.split())}" if raised and raised.said else ""
+def _message(raised: RaisedMessage | None) -> str:
+    return f": {' '.join(raised.text.split())}" if raised and raised.text else ""
 
 
 def _may_differ(of: History) -> bool:
@@ -289,13 +299,13 @@ def _may_differ(of: History) -> bool:
 def repeated(of: History) -> Counter[str]:
     """Count the attempts of events that were attempted before, by subscription."""
     tried: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for entry in of.entries:
         if isinstance(entry, history.AttemptBegan):
             before = tried[entry.subscription, entry.region]
-            found[entry.subscription] += sum(place.id in before for place in entry.events)
+            counts[entry.subscription] += sum(place.id in before for place in entry.events)
             before.update(place.id for place in entry.events)
-    return +found
+    return +counts
 
 
 def _stuck(of: History) -> Verdict:
@@ -366,33 +376,35 @@ def _not_reached(log: FabricLog, subscription: str, cursors: _Cursors) -> Iterat
             yield event
 
 
-def _verdicts(of: History, said: Comparison, again: Counter[str]) -> list[Verdict]:
+def _verdicts(of: History, comparison: Comparison, again: Counter[str]) -> list[Verdict]:
     by_effect: defaultdict[str, list[Difference]] = defaultdict(list)
-    for one in said.differences:
-        by_effect[one.effect].append(one)
-    found = [
+    for difference in comparison.differences:
+        by_effect[difference.effect].append(difference)
+    verdicts = [
         Verdict(
-            effect, Result.INVALID, tuple(Anomaly(one.what, _entry_of(of, one)) for one in differences[:5])
+            effect,
+            Result.INVALID,
+            tuple(Anomaly(difference.what, _entry_of(of, difference)) for difference in differences[:5]),
         )
         for effect, differences in by_effect.items()
     ]
-    for effect in sorted((said.seen | said.unsteady) - by_effect.keys()):
+    for effect in sorted((comparison.judged | comparison.unsteady) - by_effect.keys()):
         owners = effect.partition(":")[0].split(" and ")
-        tells = effect in said.seen and any(again[name] for name in owners)
-        found.append(Verdict(effect, Result.VALID if tells else Result.UNKNOWN))
-    return found
+        tells = effect in comparison.judged and any(again[name] for name in owners)
+        verdicts.append(Verdict(effect, Result.VALID if tells else Result.UNKNOWN))
+    return verdicts
 
 
-def _entry_of(of: History, one: Difference) -> int:
+def _entry_of(of: History, difference: Difference) -> int:
     """Return the entry that shows a difference: the last call of its effect, else the last repeated attempt."""
-    owners = set(one.effect.partition(":")[0].split(" and "))
+    owners = set(difference.effect.partition(":")[0].split(" and "))
     shown = 0
     for number, entry in enumerate(of.entries):
         match entry:
-            case history.EffectCalled() if one.effect == f"{entry.subscription}: {entry.effect}":
-                if not one.events or entry.id in one.events:
+            case history.EffectCalled() if difference.effect == f"{entry.subscription}: {entry.effect}":
+                if not difference.events or entry.id in difference.events:
                     shown = number
             case history.EffectCalled() | history.AttemptBegan() if entry.subscription in owners:
-                if not one.events:
+                if not difference.events:
                     shown = number
     return shown

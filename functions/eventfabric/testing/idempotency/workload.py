@@ -79,23 +79,27 @@ class Workload(Draw):
         super().__init__(profile, Random())
         self._stream = stream
         self._wanting = tuple(subscriptions)
-        self._filters = [SubscriptionFilter.of(one) for one in subscriptions]
-        self._events = [event for event in events if any(one.wants(event) for one in self._filters)]
+        self._filters = [SubscriptionFilter.of(subscription) for subscription in subscriptions]
+        self._events = [
+            event
+            for event in events
+            if any(subscription_filter.wants(event) for subscription_filter in self._filters)
+        ]
 
     def plan(self, seed: int) -> Plan:
         """Return the plan of a seed, always the same one."""
         random = self._random = Random(f"{seed} {NAME} {self._stream.name}")
         self._regions = self._stream.definition.regions
         self._durability = self._stream.definition.durability
-        self._seconds = random.choice(self._of.seconds)
+        self._seconds = random.choice(self._profile.seconds)
         return self._plan(
             seed,
             self._calls(random.choice((1, 2, 4, 8, 14))),
             happenings=self.happenings(seed, expires=False),
             rates=self.rates(),
             shards=random.choice((1, 1, 2)),
-            slowness=random.choice(self._of.slowness),
-            consumers=random.choice(self._of.consumers),
+            slowness=random.choice(self._profile.slowness),
+            consumers=random.choice(self._profile.consumers),
         )
 
     def whole(self, most: int) -> Plan:
@@ -110,10 +114,12 @@ class Workload(Draw):
         self._random.shuffle(keys)
         events = [event for key in keys for event in by_key[key]]
         chosen = events[:most]
-        for filter in self._filters:
-            if not any(map(filter.wants, chosen)):
-                chosen += by_key[next(event.key for event in events if filter.wants(event))]
-        return self._plan(0, self._publishing([_planned(n, one, FINE) for n, one in enumerate(chosen, 1)]))
+        for subscription_filter in self._filters:
+            if not any(map(subscription_filter.wants, chosen)):
+                chosen += by_key[next(event.key for event in events if subscription_filter.wants(event))]
+        return self._plan(
+            0, self._publishing([_planned(number, event, FINE) for number, event in enumerate(chosen, 1)])
+        )
 
     def _plan(self, seed: int, publishes: tuple[Publish, ...], *, consumers: int = 1, **rest: object) -> Plan:
         stream = self._stream.definition
@@ -123,7 +129,7 @@ class Workload(Draw):
             regions=stream.regions,
             lanes=min(LANES_MAX, stream.lanes),
             durability=stream.durability,
-            subscriptions=tuple(_subscription(one, consumers) for one in self._wanting),
+            subscriptions=tuple(_subscription(subscription, consumers) for subscription in self._wanting),
             producers=stream.regions,
             publishes=publishes,
             happenings=(),
@@ -147,17 +153,17 @@ class Workload(Draw):
                     keys.remove(key)
                 elif len(numbers) < count:
                     numbers.append(left.pop(0))
-        bad = random.choice(self._of.bad)
+        bad = random.choice(self._profile.bad)
         return self._publishing(
             [
-                _planned(number, self._events[at], self._how() if random.random() < bad else FINE)
-                for number, at in enumerate(sorted(numbers), 1)
+                _planned(number, self._events[index], self._how() if random.random() < bad else FINE)
+                for number, index in enumerate(sorted(numbers), 1)
             ]
         )
 
     def _how(self) -> Conduct:
         """Draw how handlers behave with an event: never so badly that the event is given up."""
-        most = min(one.retry.attempts for one in self._wanting) - 1
+        most = min(subscription.retry.attempts for subscription in self._wanting) - 1
         crashes_max = limits.CRASHES_MAX - 1
         match self._random.randrange(4):
             case 0:
@@ -169,17 +175,17 @@ class Workload(Draw):
 
     def _publishing(self, events: list[PlannedEvent]) -> tuple[Publish, ...]:
         random = self._random
-        home = {key: random.randrange(len(self._regions)) for key in sorted({one.key for one in events})}
+        home = {key: random.randrange(len(self._regions)) for key in sorted({event.key for event in events})}
         made: list[Publish] = []
         at_seconds = sorted(round(random.uniform(0, self._seconds), 3) for _ in events)
         left = list(zip(at_seconds, events, strict=True))
         while left:
-            at, first = left.pop(0)
+            seconds, first = left.pop(0)
             batch = [first]
             most = random.choice((1, 1, 2, 4))
             while left and len(batch) < most and home[left[0][1].key] == home[first.key]:
                 batch.append(left.pop(0)[1])
-            made.append(Publish(at, home[first.key], tuple(_timed(event, at) for event in batch)))
+            made.append(Publish(seconds, home[first.key], tuple(_timed(event, seconds) for event in batch)))
         return tuple(made)
 
 
@@ -188,9 +194,9 @@ def calm_plans(of: History) -> list[Plan]:
     published = _published(of)
     publishes: list[Publish] = []
     for call in of.plan.publishes:
-        kept = tuple(replace(event, conduct=FINE) for event in call.events if event.id in published)
-        if kept:
-            publishes.append(replace(call, events=kept))
+        events = tuple(replace(event, conduct=FINE) for event in call.events if event.id in published)
+        if events:
+            publishes.append(replace(call, events=events))
     calm = replace(of.plan, publishes=tuple(publishes), happenings=(), rates={}, failover=False, shards=1)
     plans = [replace(calm, slowness=slowness) for slowness in CALM_SLOWNESS]
     plans.append(replace(calm, publishes=_keys_backwards(calm.publishes)))
@@ -208,9 +214,9 @@ def _published(of: History) -> set[str]:
 
 def _keys_backwards(publishes: Sequence[Publish]) -> tuple[Publish, ...]:
     """Return the events key by key, last key first, so that whatever depends on the order of keys differs."""
-    single = [(event.key, one.producer, event) for one in publishes for event in one.events]
+    single = [(event.key, publish.producer, event) for publish in publishes for event in publish.events]
     keys = list(dict.fromkeys(key for key, _, _ in single))[::-1]
-    single.sort(key=lambda one: keys.index(one[0]))
+    single.sort(key=lambda entry: keys.index(entry[0]))
     return tuple(
         Publish(_APART_SECONDS * number, producer, (event,))
         for number, (_, producer, event) in enumerate(single)
@@ -218,9 +224,9 @@ def _keys_backwards(publishes: Sequence[Publish]) -> tuple[Publish, ...]:
 
 
 def _planned(number: int, event: Event, conduct: Conduct) -> PlannedEvent:
-    told = dict(event.headers) if event.headers else {}
+    headers = dict(event.headers) if event.headers else {}
     time = None if event.time is None else event.time.isoformat()
-    return PlannedEvent(f"e{number}", event.key, event.type, conduct, event.data, event.source, time, told)
+    return PlannedEvent(f"e{number}", event.key, event.type, conduct, event.data, event.source, time, headers)
 
 
 def _timed(event: PlannedEvent, at_seconds: float) -> PlannedEvent:
@@ -231,18 +237,18 @@ def _timed(event: PlannedEvent, at_seconds: float) -> PlannedEvent:
     return replace(event, time=time.isoformat(timespec="milliseconds"))
 
 
-def _subscription(one: Subscription, consumers: int) -> PlannedSubscription:
+def _subscription(subscription: Subscription, consumers: int) -> PlannedSubscription:
     return PlannedSubscription(
-        name=one.name,
-        guarantee=one.guarantee,
-        order=one.order,
-        deliver=one.deliver,
-        on_late=one.on_late,
-        on_expired=one.on_expired,
-        types=one.types or (),
-        immediate=one.retry.immediate,
-        attempts=one.retry.attempts,
-        failure_ratio=one.breaker.failure_ratio,
-        parked_keys=one.breaker.parked_keys,
+        name=subscription.name,
+        guarantee=subscription.guarantee,
+        order=subscription.order,
+        deliver=subscription.deliver,
+        on_late=subscription.on_late,
+        on_expired=subscription.on_expired,
+        types=subscription.types or (),
+        immediate=subscription.retry.immediate,
+        attempts=subscription.retry.attempts,
+        failure_ratio=subscription.breaker.failure_ratio,
+        parked_keys=subscription.breaker.parked_keys,
         consumers=consumers,
     )

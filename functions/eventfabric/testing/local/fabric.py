@@ -187,12 +187,12 @@ class LocalFabric:
         self._hand_over(self.operations(region).failback(), drain=drain)
 
     def _hand_over(self, failovers: list[Failover], *, drain: bool) -> None:
-        for one in failovers:
+        for failover in failovers:
             if drain:
-                one.drain(self.run_for)
-            one.hand_over()
+                failover.drain(self.run_for)
+            failover.hand_over()
             if drain:
-                one.release(self.run_for)
+                failover.release(self.run_for)
 
     def run_for(self, seconds: float) -> None:
         """Run until nothing moves, advance the clock, and run again."""
@@ -268,7 +268,7 @@ class LocalFabric:
             ports.doorbells, self.clock, lambda name: self._timer_pumps.get((clients.region, name))
         )
         return replace(
-            ports, doorbells=timers, at=lambda other: reachable(self._ports[other], self.faults, other)
+            ports, doorbells=timers, at=lambda region: reachable(self._ports[region], self.faults, region)
         )
 
     def _producer(self, region: str, failover: Sequence[str] = ()) -> Fabric:

@@ -57,14 +57,14 @@ class Reachable:
         self._region = region
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._inner, name)
+        if not callable(attribute):
+            return attribute
 
         def call(*arguments: object, **named: object) -> object:
             if self._region in self._faults.stopped:
                 raise OutcomeUnknownError(name, f"Region {self._region} is stopped")
-            return found(*arguments, **named)
+            return attribute(*arguments, **named)
 
         return call
 

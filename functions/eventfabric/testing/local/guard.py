@@ -70,9 +70,11 @@ class Guard:
             table = self._tables.get(name.removeprefix("table/"))
             # All Regions of a strongly consistent table share one table here.
             regions = table.regions if table is not None and table.is_quorum else (region,)
-            resources = [Resource(service, each, name) for each in regions]
+            resources = [Resource(service, home, name) for home in regions]
             keys = [] if key is None else [key]
-            if not any(is_allowed(statements, f"{service}:{action}", each, keys) for each in resources):
+            if not any(
+                is_allowed(statements, f"{service}:{action}", resource, keys) for resource in resources
+            ):
                 denied = f"{service}:{action} on {name} in {region}" + (f", key {key}" if key else "")
                 self.denied[denied] = None
                 raise _refusal(denied, operation)

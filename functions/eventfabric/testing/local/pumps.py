@@ -137,8 +137,10 @@ class QueuePump:
     def next_due(self) -> float | None:
         """See Pump."""
         now_ms = self._clock.now_ms()
-        self._invisible_until_ms = {id_: at for id_, at in self._invisible_until_ms.items() if at > now_ms}
-        self._delayed_until_ms = [at for at in self._delayed_until_ms if at > now_ms]
+        self._invisible_until_ms = {
+            id_: due_ms for id_, due_ms in self._invisible_until_ms.items() if due_ms > now_ms
+        }
+        self._delayed_until_ms = [due_ms for due_ms in self._delayed_until_ms if due_ms > now_ms]
         dues = [*self._invisible_until_ms.values(), *self._delayed_until_ms]
         return min(dues) / 1000 if dues else None
 

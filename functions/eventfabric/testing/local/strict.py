@@ -36,13 +36,13 @@ class RoutedDynamoDB:
         self._homes = homes
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._own, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._own, name)
+        if not callable(attribute):
+            return attribute
 
         def call(*arguments: Any, **request: Any) -> Any:
             region = self._strict.get(_table_of(request))
-            target = found if region is None else getattr(self._homes[region], name)
+            target = attribute if region is None else getattr(self._homes[region], name)
             return target(*arguments, **request)
 
         return call
@@ -52,9 +52,9 @@ def route(clients: Mapping[str, Clients], topology: Topology) -> None:
     """Route every Region's requests for strongly consistent tables to the one Region that keeps them."""
     strict = strict_tables(topology, clients)
     if strict:
-        own = {region: each.dynamodb for region, each in clients.items()}
-        for region, each in clients.items():
-            each.dynamodb = cast("DynamoDBClient", RoutedDynamoDB(own[region], strict, own))
+        own = {region: region_clients.dynamodb for region, region_clients in clients.items()}
+        for region, region_clients in clients.items():
+            region_clients.dynamodb = cast("DynamoDBClient", RoutedDynamoDB(own[region], strict, own))
 
 
 def _table_of(request: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ class LocalSubscription:
 
     def dead_letters(self, region: str | None = None) -> list[DeadLetter]:
         """Return its dead letters, in one Region or in all."""
-        return [letter for one in self._letters(region) for letter in one.find()]
+        return [letter for letters in self._letters(region) for letter in letters.find()]
 
     def redrive(self, key: str | None = None) -> int:
         """Redrive its dead letters in all Regions, those of one key or all. Return how many. Then call `settle`.
@@ -98,8 +98,8 @@ class LocalSubscription:
         place = parse_start(str(start))
         if place is None:
             raise SettingError("start", start, "a sequence, or an RFC 3339 time")
-        one = self._operations[self._check(region)].replay(self.name, into=into)
-        return sum(one.carry_out(plan).plan.events for plan in one.plan(place, key=key, lane=lane))
+        replay = self._operations[self._check(region)].replay(self.name, into=into)
+        return sum(replay.carry_out(plan).plan.events for plan in replay.plan(place, key=key, lane=lane))
 
     def prove(self, region: str | None = None) -> list[LaneProof]:
         """Prove that it handled exactly the log, apart from the exceptions, lane by lane, in one Region or in all."""

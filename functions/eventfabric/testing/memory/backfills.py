@@ -32,10 +32,10 @@ class MemoryBackfills:
         items, more = list[Item](), True
         while more:
             start = items[-1]["sk"] if items else None
-            found, more = self._requests.send(
+            page, more = self._requests.send(
                 "query", partial(self._table.query, backfills_key(), consistent=True, start=start)
             )
-            items += found[1:] if items else found
+            items += page[1:] if items else page
         return backfill_item.backfills_of(items, unreadable)
 
     def find(self, backfill_id: str) -> Backfill | None:
@@ -81,7 +81,7 @@ class MemoryBackfills:
         unreadable: UnreadableItem = insist,
     ) -> tuple[list[SliceProgress], bool]:
         """See ports.Backfills. One query."""
-        found, more = self._requests.send(
+        page, more = self._requests.send(
             "query",
             lambda: self._table.query(
                 slices_key(backfill_id),
@@ -91,7 +91,7 @@ class MemoryBackfills:
                 limit=count,
             ),
         )
-        return backfill_item.slices_of(found, unreadable), more
+        return backfill_item.slices_of(page, unreadable), more
 
     def _put(self, request: dict[str, Any]) -> None:
         with suppress(ConditionFailedError):  # the item there is further, or the same after a lost reply

@@ -94,7 +94,7 @@ class MemoryCloud:
             outbox=self.outbox(region, requests=requests),
             steps_of=lambda stream: self.steps(stream.name, region, requests=requests),
             backfills=self.backfills(region, requests=requests),
-            at=lambda other: self.ports(other, requests=requests),
+            at=lambda region: self.ports(region, requests=requests),
         )
 
     def log(self, stream: str, region: str, *, requests: Requests | None = None) -> MemoryLog:

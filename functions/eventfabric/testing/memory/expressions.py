@@ -62,23 +62,25 @@ def comparable(value: AttributeValue) -> Any:
     return frozenset(content) if kind in _SETS else content
 
 
-def equal(one: AttributeValue | None, other: AttributeValue | None) -> bool:
+def equal(left: AttributeValue | None, right: AttributeValue | None) -> bool:
     """Tell if two attribute values are equal: of the same type and with the same value."""
-    if one is None or other is None:
-        return one is other
-    return one.keys() == other.keys() and comparable(one) == comparable(other)
+    if left is None or right is None:
+        return left is right
+    return left.keys() == right.keys() and comparable(left) == comparable(right)
 
 
 def _tokens(expression: str) -> list[str]:
     tokens: list[str] = []
-    at = 0
+    position = 0
     text = expression.rstrip()
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if not found:
-            raise NotImplementedError(f"memory: {expression!r} at {text[at:]!r}: top-level attributes only")
-        tokens.append(found[1])
-        at = found.end()
+    while position < len(text):
+        token = _TOKEN.match(text, position)
+        if not token:
+            raise NotImplementedError(
+                f"memory: {expression!r} at {text[position:]!r}: top-level attributes only"
+            )
+        tokens.append(token[1])
+        position = token.end()
     return tokens
 
 
@@ -91,11 +93,11 @@ class _Parser:
         self._values: Mapping[str, AttributeValue] = request.get("ExpressionAttributeValues", {})
         self._item = item
         self._tokens = _tokens(expression)
-        self._at = 0
+        self._position = 0
 
     def expect_end(self) -> None:
-        if self._at < len(self._tokens):
-            raise self._unknown(self._tokens[self._at])
+        if self._position < len(self._tokens):
+            raise self._unknown(self._tokens[self._position])
 
     def condition(self) -> bool:
         outcome = self._all()
@@ -104,14 +106,14 @@ class _Parser:
         return outcome
 
     def _all(self) -> bool:
-        outcome = self._one()
+        outcome = self._term()
         while self._took("AND"):
-            outcome = self._one() and outcome
+            outcome = self._term() and outcome
         return outcome
 
-    def _one(self) -> bool:
+    def _term(self) -> bool:
         if self._took("NOT"):
-            return not self._one()
+            return not self._term()
         if self._took("("):
             outcome = self.condition()
             self._need(")")
@@ -119,28 +121,28 @@ class _Parser:
         if self._next() in ("attribute_exists", "attribute_not_exists"):
             wanted = self._take() == "attribute_exists"
             self._need("(")
-            found = self._name() in self._item
+            is_present = self._name() in self._item
             self._need(")")
-            return found is wanted
+            return is_present is wanted
         return self._comparison()
 
     def _comparison(self) -> bool:
-        one = self._operand()
+        left = self._operand()
         sign = self._take()
-        other = self._operand()
+        right = self._operand()
         if sign == "=":
-            return one is not None and equal(one, other)
+            return left is not None and equal(left, right)
         if sign == "<>":
-            return not equal(one, other)
+            return not equal(left, right)
         if sign not in _ORDERINGS:
             raise self._unknown(sign)
-        if one is None or other is None or one.keys() != other.keys():
+        if left is None or right is None or left.keys() != right.keys():
             return False
-        return _ORDERINGS[sign](comparable(one), comparable(other))
+        return _ORDERINGS[sign](comparable(left), comparable(right))
 
     def update(self) -> Item:
         new = dict(self._item)
-        while self._at < len(self._tokens):
+        while self._position < len(self._tokens):
             clause = self._take().upper()
             if clause not in _CLAUSES or clause == "DELETE":
                 raise self._unknown(clause)
@@ -188,11 +190,11 @@ class _Parser:
         if token == "if_not_exists":
             self._take()
             self._need("(")
-            found = self._item.get(self._name())
+            stored = self._item.get(self._name())
             self._need(",")
             otherwise = self._operand()
             self._need(")")
-            return otherwise if found is None else found
+            return otherwise if stored is None else stored
         return self._item.get(self._name())
 
     def _name(self) -> str:
@@ -207,19 +209,19 @@ class _Parser:
         return token
 
     def _next(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+        return self._tokens[self._position] if self._position < len(self._tokens) else ""
 
     def _take(self) -> str:
         token = self._next()
         if not token:
             raise self._unknown("the end")
-        self._at += 1
+        self._position += 1
         return token
 
     def _took(self, token: str) -> bool:
         if self._next().upper() != token:
             return False
-        self._at += 1
+        self._position += 1
         return True
 
     def _need(self, token: str) -> None:
@@ -233,8 +235,8 @@ class _Parser:
         return NotImplementedError(f"memory: {self._expression!r}: found {token!r}, see this module's subset")
 
 
-def _number(one: AttributeValue, other: AttributeValue, sign: int) -> AttributeValue:
-    if "N" not in one or "N" not in other:
+def _number(left: AttributeValue, right: AttributeValue, sign: int) -> AttributeValue:
+    if "N" not in left or "N" not in right:
         raise InvalidUpdateError("an operand in the update expression has an incorrect data type")
-    total = Decimal(one["N"]) + sign * Decimal(other["N"])
+    total = Decimal(left["N"]) + sign * Decimal(right["N"])
     return {"N": format(total.normalize() if total % 1 else total.to_integral_value(), "f")}

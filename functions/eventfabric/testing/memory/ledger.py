@@ -76,7 +76,9 @@ class MemoryLedger:
         """See ports.Ledger. One get for each key."""
         table = self._region.table(self._table_of(key.stream))
         keys = [parked_key_by_digest(key, self.region, digest) for digest in digests]
-        items = [self._requests.send("get", partial(table.get, one, consistent=True)) for one in keys]
+        items = [
+            self._requests.send("get", partial(table.get, parked_key, consistent=True)) for parked_key in keys
+        ]
         return [parked_item.from_item(item) for item in items if item is not None]
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
@@ -96,9 +98,9 @@ class MemoryLedger:
             # The next page starts with the last item of this one, which is then dropped.
             start = last["sk"] if last else first
             query = partial(table.query, partition, consistent=True, start=start, end=last_key)
-            found, more = self._requests.send("query", query)
-            page = found[1:] if last else found
-            last = found[-1] if found else None
+            items, more = self._requests.send("query", query)
+            page = items[1:] if last else items
+            last = items[-1] if items else None
             yield page
 
     def commit(
@@ -180,10 +182,10 @@ class MemoryLedger:
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One query."""
         key = standing_key(stream, subscription)
-        found, _ = self._requests.send(
+        items, _ = self._requests.send(
             "query", lambda: self._region.table(self._table_of(stream)).query(key, consistent=True)
         )
-        return owner_item.standing_of(found, self.region)
+        return owner_item.standing_of(items, self.region)
 
     def switch(
         self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit

@@ -27,13 +27,13 @@ class MemoryLog:
     def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
         """See ports.Log. One query."""
         end = None if before is None else {"N": str(before)}
-        found, more = self._requests.send(
+        items, more = self._requests.send(
             "query",
             lambda: self._table.query(
                 {"S": str(lane)}, consistent=True, end=end, limit=records_max, newest_first=True
             ),
         )
-        return record_item.recent(found, more=more)
+        return record_item.recent(items, more=more)
 
     def place(self, lane: Lane) -> Tail | None:
         """See ports.Log. One query."""
@@ -55,30 +55,30 @@ class MemoryLog:
         key = record_key(intervention.lane, intervention.sequence)
         stood = self._requests.send("query", lambda: self._table.get(key, consistent=True))
         if stood is not None:
-            kept = intervention_item.to_item(intervention, stood)
-            self._requests.send("put", lambda: self._table.write("Put", {"Item": kept}))
+            item = intervention_item.to_item(intervention, stood)
+            self._requests.send("put", lambda: self._table.write("Put", {"Item": item}))
             self._requests.send("delete", lambda: self._table.write("Delete", {"Key": key}))
 
     def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
         """See ports.Log. One query for each megabyte of what was set aside."""
         partition, start, more = interventions_of(lane), {"N": "0"}, True
-        found: list[Item] = []
+        items: list[Item] = []
         while more:
             query = partial(self._table.query, partition, consistent=True, start=start)
             page, more = self._requests.send("query", query)
-            found += page
-            start = {"N": str(int(found[-1][SK]["N"]) + 1)} if found else start
-        return tuple(intervention_item.from_item(item, lane) for item in found)
+            items += page
+            start = {"N": str(int(items[-1][SK]["N"]) + 1)} if items else start
+        return tuple(intervention_item.from_item(item, lane) for item in items)
 
     def _newest(self, lane: Lane, before: SequenceNumber | None) -> Item | None:
         end = None if before is None else {"N": str(before)}
-        found, _ = self._requests.send(
+        items, _ = self._requests.send(
             "query",
             lambda: self._table.query(
                 {"S": str(lane)}, consistent=True, start={"N": "0"}, end=end, limit=1, newest_first=True
             ),
         )
-        return found[0] if found else None
+        return items[0] if items else None
 
     def append(self, record: Record) -> Record | None:
         """See ports.Log. One conditional put."""
@@ -94,14 +94,14 @@ class MemoryLog:
     ) -> Page:
         """See ports.Log. One query."""
         end = None if before is None else {"N": str(before)}
-        found, more = self._requests.send(
+        items, more = self._requests.send(
             "query",
             lambda: self._table.query(
                 {"S": str(lane)}, consistent=True, start={"N": str(start)}, end=end, limit=records_max
             ),
         )
         records: list[Record] = []
-        for item in found:
+        for item in items:
             try:
                 records.append(record_item.from_item(item))
             except UndecodableRecordError:

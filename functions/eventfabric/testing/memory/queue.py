@@ -88,9 +88,9 @@ class MemoryQueue:
     def send(self, body: str, *, group: str, deduplication_id: str) -> str:
         """Add a message and return its id; drop it silently if its group saw its deduplication id within 5 minutes."""
         now = self._clock.now_ms()
-        seen = self._sent.get((group, deduplication_id))
-        if seen is not None and now < seen[0] + limits.DEDUPLICATION_SECONDS * 1000:
-            return seen[1]
+        earlier = self._sent.get((group, deduplication_id))
+        if earlier is not None and now < earlier[0] + limits.DEDUPLICATION_SECONDS * 1000:
+            return earlier[1]
         self._count += 1
         message_id = f"{self.name}-{self._count}"
         self._sent[group, deduplication_id] = (now, message_id)

@@ -103,8 +103,8 @@ class MemoryTable:
         """Return the item of a key, or None. ThrottledError."""
         sought = self.key_of(key)
         self._let_through("GetItem", sought)
-        found = self._read({sought}, consistent=consistent).get(sought)
-        return None if found is None else _copy(found)
+        item = self._read({sought}, consistent=consistent).get(sought)
+        return None if item is None else _copy(item)
 
     def query(
         self,
@@ -235,14 +235,16 @@ class MemoryTable:
 
     def _read(self, keys: set[tuple[Any, ...]], *, consistent: bool) -> dict[tuple[Any, ...], Item]:
         """Return the items of these keys, as they are; if not `consistent`, as they were `stale_ms` ago."""
-        found = {key: self._items[key] for key in keys if key in self._items}
-        older = [] if consistent or not self.stale_ms else [(one.key, one.old) for one in self._recent()]
+        items = {key: self._items[key] for key in keys if key in self._items}
+        older = (
+            [] if consistent or not self.stale_ms else [(change.key, change.old) for change in self._recent()]
+        )
         for key, old in [*self.hidden.items(), *older]:
             if key in keys:
-                found.pop(key, None)
+                items.pop(key, None)
                 if old is not None:
-                    found[key] = old
-        return found
+                    items[key] = old
+        return items
 
     def key_of(self, item: Item) -> tuple[Any, ...]:
         """Return an item's key in sortable form. RefusedError if a key attribute is missing or empty."""

@@ -64,29 +64,29 @@ class Draw:
     _seconds: float
 
     def __init__(self, profile: Profile, random: Random) -> None:
-        self._of = profile
+        self._profile = profile
         self._random = random
 
     def happenings(self, seed: int, *, expires: bool) -> tuple[Happening, ...]:
         """Draw what happens, in the order of time. `expires`: days pass in the end."""
         possible = self._possible_happenings()
-        number = self._random.choice(self._of.happenings)
+        number = self._random.choice(self._profile.happenings)
         happenings = [
             self._happening(self._random.choice(possible)) for _ in range(number if possible else 0)
         ]
-        for what in self._of.first:
+        for what in self._profile.first:
             happenings += [Happening(0.0, what, region, number=seed % 4) for region in self._regions]
         if expires:
             happenings.append(self._passing_of_days())
-        if self._has_copies and self._random.random() < self._of.tamper_share:
+        if self._has_copies and self._random.random() < self._profile.tamper_share:
             happenings.append(self._happening("change_copy"))
         return tuple(sorted(happenings, key=lambda happening: happening.after_seconds))
 
     def _possible_happenings(self) -> list[str]:
         return [
-            *self._of.anywhere,
-            *(self._of.between if self._has_several_regions else ()),
-            *(self._of.copied if self._has_copies else ()),
+            *self._profile.anywhere,
+            *(self._profile.between if self._has_several_regions else ()),
+            *(self._profile.copied if self._has_copies else ()),
         ]
 
     def _passing_of_days(self) -> Happening:
@@ -97,7 +97,7 @@ class Draw:
         )
 
     def _days_pass_apart(self) -> bool:
-        share = self._of.days_apart_share
+        share = self._profile.days_apart_share
         return bool(self._has_several_regions and share and self._random.random() < share)
 
     @property
@@ -122,13 +122,13 @@ class Draw:
     def rates(self) -> dict[str, float]:
         """Draw the rate of each fault; no rates in a seed without faults."""
         random = self._random
-        if random.random() < self._of.quiet_share:
+        if random.random() < self._profile.quiet_share:
             return {}
         rates = {
             fault: round(10 ** random.uniform(*_RATE_EXPONENTS), 4)
-            for fault in self._of.faults
-            if fault in self._of.always or random.random() < self._of.fault_share
+            for fault in self._profile.faults
+            if fault in self._profile.always or random.random() < self._profile.fault_share
         }
         if "stall" in rates:
-            rates["stall"] = min(rates["stall"], self._of.stall_rate_max)
+            rates["stall"] = min(rates["stall"], self._profile.stall_rate_max)
         return rates

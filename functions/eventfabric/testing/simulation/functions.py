@@ -60,7 +60,7 @@ class HistoryTelemetry:
         kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
         sequence = SequenceNumber(int(str(about["sequence"])))
         stream, region = StreamName(self._process.world.plan.stream), Region(self._process.region)
-        found = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
+        finding = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
         self._process.tell(
             history.Found,
             region=self._process.region,
@@ -69,7 +69,7 @@ class HistoryTelemetry:
             subscription=str(about["subscription"] or ""),
             sequence=int(sequence),
             repaired=repaired,
-            alarm=found.is_alarm,
+            alarm=finding.is_alarm,
         )
 
 

@@ -155,7 +155,7 @@ def denied(world: World, happening: Happening) -> None:
 
 
 def _tables(world: World) -> list[TableTopology]:
-    return [*(one.table for one in world.topology.streams.values()), *world.topology.ledgers]
+    return [*(stream.table for stream in world.topology.streams.values()), *world.topology.ledgers]
 
 
 def no_timers(world: World, happening: Happening) -> None:
@@ -185,14 +185,14 @@ def settings(world: World, happening: Happening) -> None:
     plan, number = world.plan, happening.number
     changed = tuple(
         replace(
-            one,
+            subscription,
             immediate=number % 3,
-            attempts=one.attempts + number,
+            attempts=subscription.attempts + number,
             parked_keys=(2, 100)[number % 2],
             failure_ratio=(0.5, 1.0)[number % 2],
-            concurrency=1 + number if one.concurrency > 1 else 1,
+            concurrency=1 + number if subscription.concurrency > 1 else 1,
         )
-        for one in plan.subscriptions
+        for subscription in plan.subscriptions
     )
     world.deploy_settings(replace(plan, subscriptions=changed))
     deploy(world, happening)
@@ -202,7 +202,9 @@ def reorder(world: World, happening: Happening) -> None:
     """Deploy the other `order` for every subscription: give up the order of keys, or keep it from now on."""
     plan = world.plan
     changed = {"key": "none", "none": "key"}
-    subscriptions = tuple(replace(one, order=changed[one.order]) for one in plan.subscriptions)
+    subscriptions = tuple(
+        replace(subscription, order=changed[subscription.order]) for subscription in plan.subscriptions
+    )
     world.deploy_settings(replace(plan, subscriptions=subscriptions))
     deploy(world, happening)
 
@@ -270,7 +272,7 @@ _ALL: Final = (
     days_apart,
 )
 HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
-    **{one.__name__: one for one in _ALL},
+    **{function.__name__: function for function in _ALL},
     **OPERATORS,
     **MENDERS,
     **SPOILERS,

@@ -22,13 +22,13 @@ Try = Callable[[int], SeedOutcome]
 
 def seed_range(text: str) -> tuple[int, int | None]:
     """Parse "0..99", "17", or "5.." (None: no end) into the first and last seed. ValueError."""
-    found = _RANGE.fullmatch(text)
-    if found is None:
+    matched = _RANGE.fullmatch(text)
+    if matched is None:
         raise ValueError(f"{text!r} is no range of seeds: 0..99, 17, or 5.. with --minutes")
-    first = int(found[1])
-    if found[2] is None:
+    first = int(matched[1])
+    if matched[2] is None:
         return first, first
-    last = int(found[3]) if found[3] else None
+    last = int(matched[3]) if matched[3] else None
     if last is not None and last < first:
         raise ValueError(f"{text!r} ends before it begins")
     return first, last
@@ -76,10 +76,10 @@ def _next(seeds: Iterator[int], stop: Callable[[], bool]) -> int | None:
 
 def _outcome(worker: Worker, seed: int, seed_seconds_max: float) -> SeedOutcome:
     try:
-        found: SeedOutcome = worker.answer(seed_seconds_max)
+        outcome: SeedOutcome = worker.answer(seed_seconds_max)
     except LostWorkerError as lost:
         return lost_outcome(seed, lost)
-    return found
+    return outcome
 
 
 def lost_outcome(seed: int, lost: LostWorkerError) -> SeedOutcome:

@@ -41,7 +41,7 @@ class KeptFailure:
     @property
     def shown(self) -> frozenset[str]:
         """Names of the checkers that the kept plan fails."""
-        return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
+        return frozenset(verdict.checker for verdict in self.verdicts if verdict.result is Result.INVALID)
 
     @property
     def picture(self) -> Path:
@@ -51,18 +51,18 @@ class KeptFailure:
 
 def chosen(failures: Sequence[SeedOutcome]) -> list[SeedOutcome]:
     """Return failures worth keeping: one of each kind, then others, up to KEPT_MAX."""
-    in_order = sorted(failures, key=lambda one: one.seed)
-    kinds = {one.signature: one for one in reversed(in_order)}
-    first = sorted(kinds.values(), key=lambda one: one.seed)
-    return [*first, *(one for one in in_order if one not in first)][:KEPT_MAX]
+    in_order = sorted(failures, key=lambda failure: failure.seed)
+    kinds = {failure.signature: failure for failure in reversed(in_order)}
+    first = sorted(kinds.values(), key=lambda failure: failure.seed)
+    return [*first, *(failure for failure in in_order if failure not in first)][:KEPT_MAX]
 
 
 def as_it_was(outcome: SeedOutcome, plan: Plan, folder: Path) -> KeptFailure:
     """Write down the plan of a failure, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = KeptFailure(outcome.seed, folder, size_before=plan.size, size=plan.size)
-    kept.plan.write_bytes(text_of(plan))
-    return kept
+    failure = KeptFailure(outcome.seed, folder, size_before=plan.size, size=plan.size)
+    failure.plan.write_bytes(text_of(plan))
+    return failure
 
 
 def keep(
@@ -83,21 +83,25 @@ def keep(
     end; default: all of its own.
     """
     # Write the plan first, so that it is kept even if this process ends while shrinking.
-    kept = as_it_was(outcome, plan, folder)
+    failure = as_it_was(outcome, plan, folder)
     if not outcome.ended:
         # Running it again could take this process, or another one, down with it.
-        return kept
+        return failure
     shrunk = Shrunk(plan, 0, is_minimal=True)
     if shrinks:
 
-        def shows(other: Plan) -> bool:
-            return (wanted or outcome.signature) <= trial(other)[0].signature
+        def shows(candidate: Plan) -> bool:
+            return (wanted or outcome.signature) <= trial(candidate)[0].signature
 
         # If handlers decide by chance, the failure may not show again.
         with suppress(NotShownError):
             shrunk = shrink(plan, shows, ways=ways, runs_max=runs_max, stop=stop)
-    found, history = trial(shrunk.plan)
-    written = write(found, history, folder) if found.ended else as_it_was(outcome, shrunk.plan, folder)
+    final_outcome, history = trial(shrunk.plan)
+    written = (
+        write(final_outcome, history, folder)
+        if final_outcome.ended
+        else as_it_was(outcome, shrunk.plan, folder)
+    )
     return replace(
         written,
         seed=outcome.seed,
@@ -112,11 +116,13 @@ def write(outcome: SeedOutcome, history: History, folder: Path) -> KeptFailure:
     """Write down a plan, its history and verdicts, and the picture."""
     folder.mkdir(parents=True, exist_ok=True)
     size = history.plan.size
-    kept = KeptFailure(outcome.seed, folder, outcome.verdicts, size, size, history=history)
-    kept.plan.write_bytes(text_of(history.plan))
+    failure = KeptFailure(outcome.seed, folder, outcome.verdicts, size, size, history=history)
+    failure.plan.write_bytes(text_of(history.plan))
     (folder / "history.jsonl").write_bytes(history.encode())
-    kept.picture.write_text(timeline(history, list(outcome.verdicts), error=outcome.error), encoding="utf-8")
-    return kept
+    failure.picture.write_text(
+        timeline(history, list(outcome.verdicts), error=outcome.error), encoding="utf-8"
+    )
+    return failure
 
 
 def text_of(plan: Plan) -> bytes:

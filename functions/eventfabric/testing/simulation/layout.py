@@ -69,12 +69,12 @@ class Layout:
     """The layout of one history. `x`: each entry's column; `row_of`: each actor's row; `width`, `height`: in all."""
 
     def __init__(self, of: History) -> None:
-        self._of = of
+        self._history = of
         self.rows: list[Row] = []
         self.x, self.idle = _columns(of.entries)
         self.width = (self.x[-1] if self.x else 0.0) + 2 * _MARGIN
         self.spans = _spans(of, self.x)
-        self.span_lanes = 1 + max((one.lane for one in self.spans), default=-1)
+        self.span_lanes = 1 + max((span.lane for span in self.spans), default=-1)
         self.row_of = _rows(of)
         self.groups: list[tuple[str, float]] = []
         self.height = self._stack()
@@ -86,7 +86,7 @@ class Layout:
         """Give every row its place: first those without a Region, then Region by Region. Return the height."""
         y, region = float(self.span_lanes * SPAN_HEIGHT), ""
         self.rows = list({id(row): row for row in self.row_of.values()}.values())
-        self.rows.sort(key=lambda row: _standing(row, self._of.plan.regions))
+        self.rows.sort(key=lambda row: _standing(row, self._history.plan.regions))
         for row in self.rows:
             if row.region != region:
                 region = row.region
@@ -99,25 +99,25 @@ class Layout:
     def _labels(self) -> dict[int, str]:
         """Return the labels for which there is room, by entry."""
         free: dict[int, float] = {}
-        found: dict[int, str] = {}
-        for number, entry in enumerate(self._of.entries):
+        labels: dict[int, str] = {}
+        for number, entry in enumerate(self._history.entries):
             label, row = label_of(entry)[:_LABEL_MAX], id(self.row_of[entry.actor])
             x = self.x[number] - 4
             if label and x >= free.get(row, 0.0):
-                found[number] = label
+                labels[number] = label
                 free[row] = x + LABEL_CHARACTER * (len(label) + 1)
-        return found
+        return labels
 
     def _begins(self) -> list[tuple[int, str]]:
         """Return where another process of an actor begins: its first entry, and its number."""
         last: dict[int, str] = {}
-        found: list[tuple[int, str]] = []
-        for number, entry in enumerate(self._of.entries):
+        begins: list[tuple[int, str]] = []
+        for number, entry in enumerate(self._history.entries):
             row = id(self.row_of[entry.actor])
             if last.get(row, entry.actor) != entry.actor:
-                found.append((number, entry.actor.rpartition("#")[2] if "#" in entry.actor else ""))
+                begins.append((number, entry.actor.rpartition("#")[2] if "#" in entry.actor else ""))
             last[row] = entry.actor
-        return found
+        return begins
 
 
 def _columns(entries: list[AnyEntry]) -> tuple[list[float], list[tuple[float, float]]]:
@@ -139,9 +139,9 @@ def _columns(entries: list[AnyEntry]) -> tuple[list[float], list[tuple[float, fl
 
 def _rows(of: History) -> dict[str, Row]:
     rows: dict[tuple[str, str], Row] = {}
-    found: dict[str, Row] = {}
+    row_of: dict[str, Row] = {}
     for entry in of.entries:
-        if entry.actor not in found:
+        if entry.actor not in row_of:
             name = re.sub(r"#\d+$", "", entry.actor)
             if name.partition(" ")[0] not in _NUMBERED:
                 name = re.sub(r" \d+$", "", name)
@@ -150,8 +150,8 @@ def _rows(of: History) -> dict[str, Row]:
             if region:
                 words.remove(region)
             key = (" ".join(words), region)
-            found[entry.actor] = rows.setdefault(key, Row(*key))
-    return found
+            row_of[entry.actor] = rows.setdefault(key, Row(*key))
+    return row_of
 
 
 def _standing(row: Row, regions: tuple[str, ...]) -> tuple[int, int, str]:
@@ -164,7 +164,7 @@ def _standing(row: Row, regions: tuple[str, ...]) -> tuple[int, int, str]:
 def _spans(of: History, x: list[float]) -> list[Span]:
     """Return what lasted for a while: until its end is noted, or all faults end. Simultaneous spans do not overlap."""
     open_: dict[tuple[str, str], Span] = {}
-    found: list[Span] = []
+    spans: list[Span] = []
     for number, entry in enumerate(of.entries):
         if isinstance(entry, history.Healed):
             for span in open_.values():
@@ -181,11 +181,11 @@ def _spans(of: History, x: list[float]) -> list[Span]:
             text = f"{entry.what.replace('_', ' ')}: {who}"
             span = Span(entry.what, text, region, x[number], x[-1] + _MARGIN)
             open_[_SPANS[entry.what], key[1]] = span
-            found.append(span)
+            spans.append(span)
         elif key in open_:
             open_.pop(key).end = x[number]
-    _lay(found)
-    return found
+    _lay(spans)
+    return spans
 
 
 def _lay(spans: list[Span]) -> None:
@@ -201,12 +201,12 @@ def _bars(entries: list[AnyEntry], x: list[float], row_of: dict[str, Row]) -> li
     """Return every attempt with its end, which the same process notes. A process that died notes none."""
     begun: dict[str, int] = {}
     last: dict[str, int] = {entry.actor: number for number, entry in enumerate(entries)}
-    found: list[Bar] = []
+    bars: list[Bar] = []
 
-    def end(actor: str, at: int, outcome: str) -> None:
+    def end(actor: str, end_number: int, outcome: str) -> None:
         number = begun.pop(actor, None)
         if number is not None:
-            found.append(Bar(row_of[actor], x[number], x[at], number, outcome))
+            bars.append(Bar(row_of[actor], x[number], x[end_number], number, outcome))
 
     for number, entry in enumerate(entries):
         if isinstance(entry, history.AttemptBegan):
@@ -216,4 +216,4 @@ def _bars(entries: list[AnyEntry], x: list[float], row_of: dict[str, Row]) -> li
             end(entry.actor, number, "raised" if entry.error else "handled")
     for actor in list(begun):
         end(actor, last[actor], "crashed")
-    return found
+    return bars

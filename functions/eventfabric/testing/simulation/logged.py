@@ -31,21 +31,21 @@ class FabricLog:
     @cached_property
     def logged(self) -> dict[tuple[str, int], Logged]:
         """Every event of the log, by lane and sequence."""
-        found: dict[tuple[str, int], Logged] = {}
+        events: dict[tuple[str, int], Logged] = {}
         for number, entry in enumerate(self.entries):
             if isinstance(entry, history.Appended) and not entry.copied:
                 for index, id_ in enumerate(entry.ids):
                     place = (entry.lane, entry.sequence + index)
-                    if place not in found:
-                        found[place] = Logged(
+                    if place not in events:
+                        events[place] = Logged(
                             id_, entry.keys[index], entry.types[index], *place, entry.batch, number
                         )
-        return found
+        return events
 
     @cached_property
     def subscriptions(self) -> dict[str, PlannedSubscription]:
         """Subscriptions of the plan, by name."""
-        return {one.name: one for one in self.plan.subscriptions}
+        return {subscription.name: subscription for subscription in self.plan.subscriptions}
 
     def group(self, subscription: str, region: str) -> str:
         """Return the group that delivers a lane: "" for the Regions that hand it over, else the Region itself."""
@@ -55,7 +55,7 @@ class FabricLog:
         """Return every such group."""
         return list(self.plan.regions) if self.subscriptions[subscription].deliver == "everywhere" else [""]
 
-    def wants(self, subscription: str, one: Logged) -> bool:
+    def wants(self, subscription: str, event: Logged) -> bool:
         """Tell if a subscription is to be handed an event."""
         types = self.subscriptions[subscription].types
-        return not types or one.type in types
+        return not types or event.type in types

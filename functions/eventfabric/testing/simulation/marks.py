@@ -69,7 +69,7 @@ _ALL: Final = (
     Symbol("ended", "end", "M-2,-6V6M2,-6V6", "quiet thick"),
     Symbol("other", "something else", "M-2,-2H2V2H-2Z", "quiet"),
 )
-SYMBOLS: Final = {one.name: one for one in _ALL}
+SYMBOLS: Final = {symbol.name: symbol for symbol in _ALL}
 _PLAIN: Final[dict[type[history.Entry], str]] = {
     history.Asked: "asked",
     history.Acknowledged: "acknowledged",

@@ -33,7 +33,7 @@ _TRY_SECONDS: Final = 45.0
 def lose_record(world: World, happening: Happening) -> None:
     """Delete a record within one of the Region's own lanes; an operator hears of it later, and repairs it."""
     table = world.cloud.log_table(world.plan.stream, happening.region)
-    items = _within(table, happening.region)
+    items = _inner_records(table, happening.region)
     if not items:
         return
     item = items[happening.number % len(items)]
@@ -93,17 +93,22 @@ class Backup:
         table = world.cloud.regions[happening.region].table(
             world.topology.stream(world.plan.stream).table.name
         )
-        self._kept = [record_item.from_item(item) for item in table.items if is_record(item)]
+        self._records = [record_item.from_item(item) for item in table.items if is_record(item)]
 
     def read(
         self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
     ) -> Page:
         """See ports.Log."""
         later = self._log.read(lane, start, records_max=records_max).records
-        found = {
-            one.sequence: one for one in (*later, *self._kept) if one.lane == lane and one.sequence >= start
+        records = {
+            record.sequence: record
+            for record in (*later, *self._records)
+            if record.lane == lane and record.sequence >= start
         }
-        return Page(tuple(found[at] for at in sorted(found) if before is None or at < before), more=False)
+        return Page(
+            tuple(records[sequence] for sequence in sorted(records) if before is None or sequence < before),
+            more=False,
+        )
 
 
 class WrongBackup:
@@ -119,21 +124,21 @@ class WrongBackup:
         """See ports.Log."""
         page = self._backup.read(lane, start, records_max=records_max, before=before)
         records: list[Record] = []
-        for one in page.records:
-            if one.sequence == self._record.sequence and records:
-                one = replace(one, types=one.types | {"forged"})
-                one = replace(one, chain=chain_of(records[-1].chain, one))
-            records.append(one)
+        for record in page.records:
+            if record.sequence == self._record.sequence and records:
+                record = replace(record, types=record.types | {"forged"})
+                record = replace(record, chain=chain_of(records[-1].chain, record))
+            records.append(record)
         return Page(tuple(records), more=False)
 
 
-def _within(table: MemoryTable, region: str) -> list[Item]:
+def _inner_records(table: MemoryTable, region: str) -> list[Item]:
     """Return the records of a Region's own lanes that have others before and after them."""
     lanes: dict[str, list[Item]] = {}
     for item in table.items:
         if is_record(item) and str(item[PK]["S"]).startswith(f"{region}/"):
             lanes.setdefault(str(item[PK]["S"]), []).append(item)
-    inner = [sorted(some, key=lambda one: int(one[SK]["N"]))[1:-1] for _, some in sorted(lanes.items())]
+    inner = [sorted(some, key=lambda item: int(item[SK]["N"]))[1:-1] for _, some in sorted(lanes.items())]
     return [item for some in inner for item in some if "t" in item]
 
 

@@ -55,8 +55,8 @@ class ObservedHandler:
         process = self._process
         process.breathe(process.latency_seconds())
         places = tuple(
-            history.EventPlace(str(one.id), one.key, str(one.lane), one.sequence or 0, one.late)
-            for one in events
+            history.EventPlace(str(event.id), event.key, str(event.lane), event.sequence or 0, event.late)
+            for event in events
         )
         about: dict[str, Any] = {
             "region": process.region,

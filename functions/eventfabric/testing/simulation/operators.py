@@ -152,10 +152,10 @@ def _replay(world: World, happening: Happening, start: SequenceNumber) -> None:
         name = _name(world, happening)
         # Noted first: whatever is handed out again from now on may be due to the replay.
         process.tell(history.Happened, what="replay_begins", about=f"{happening.region} {name}")
-        one = operations.replay(name)
-        plans = one.plan(AtSequence(start))
+        replay_operation = operations.replay(name)
+        plans = replay_operation.plan(AtSequence(start))
         for plan in plans:
-            one.carry_out(plan)
+            replay_operation.carry_out(plan)
         tell(world, happening, f"{name} from {start}")
 
 
@@ -175,13 +175,13 @@ def failover(world: World, happening: Happening) -> None:
     """Take over what another Region delivers. Sometimes drain first, if the other Region answers."""
     with operator(world, happening) as (process, operations):
         tell(world, happening, "begins")
-        one = operations.failover(happening.other)
+        takeover = operations.failover(happening.other)
         drains = happening.number == _DRAINED and world.reaches(happening.region, happening.other)
         if drains:
-            one.drain(process.breathe)
-        one.hand_over("simulated")
+            takeover.drain(process.breathe)
+        takeover.hand_over("simulated")
         if drains:
-            one.release(process.breathe)
+            takeover.release(process.breathe)
         tell(world, happening)
 
 
@@ -189,8 +189,8 @@ def failback(world: World, happening: Happening) -> None:
     """Take back what is a Region's own."""
     with operator(world, happening) as (_, operations):
         tell(world, happening, "begins")
-        for one in operations.failback():
-            one.hand_over("simulated")
+        for takeover in operations.failback():
+            takeover.hand_over("simulated")
         tell(world, happening)
 
 
@@ -214,11 +214,11 @@ def backfill(world: World, happening: Happening) -> None:
 def quarantine(world: World, happening: Happening) -> None:
     """Set aside, as far as allowed, every item that reconciliation reports of the Region's own lanes."""
     reported = {
-        (found.lane, found.sequence): None
-        for found in world.entries
-        if isinstance(found, history.Found)
-        and found.region == happening.region
-        and found.finding in SET_ASIDE
+        (entry.lane, entry.sequence): None
+        for entry in world.entries
+        if isinstance(entry, history.Found)
+        and entry.region == happening.region
+        and entry.finding in SET_ASIDE
     }
     with operator(world, happening) as (_, operations):
         way = operations.quarantine(world.plan.stream)
@@ -248,4 +248,6 @@ _ALL: Final = (
     backfill,
     quarantine,
 )
-OPERATORS: Final[dict[str, Callable[[World, Happening], None]]] = {one.__name__: one for one in _ALL}
+OPERATORS: Final[dict[str, Callable[[World, Happening], None]]] = {
+    function.__name__: function for function in _ALL
+}

@@ -119,11 +119,15 @@ def _in_whole_seconds(plan: Plan) -> Plan:
     return replace(
         plan,
         publishes=tuple(
-            replace(one, after_seconds=float(round(one.after_seconds))) for one in plan.publishes
+            replace(publish, after_seconds=float(round(publish.after_seconds))) for publish in plan.publishes
         ),
         happenings=tuple(
-            replace(one, after_seconds=float(round(one.after_seconds)), seconds=float(round(one.seconds)))
-            for one in plan.happenings
+            replace(
+                happening,
+                after_seconds=float(round(happening.after_seconds)),
+                seconds=float(round(happening.seconds)),
+            )
+            for happening in plan.happenings
         ),
     )
 
@@ -179,7 +183,7 @@ def _without_producers(plan: Plan, gone: range) -> Plan | None:
         return None
     numbers = count()
     moved = [0 if number in gone else next(numbers) for number in range(len(plan.producers))]
-    publishes = tuple(replace(one, producer=moved[one.producer]) for one in plan.publishes)
+    publishes = tuple(replace(publish, producer=moved[publish.producer]) for publish in plan.publishes)
     return replace(plan, producers=left, publishes=publishes)
 
 
@@ -207,18 +211,18 @@ def _mapped(plan: Plan, changed: dict[int, PlannedEvent] | dict[int, None]) -> P
     numbers, publishes = count(), list[Publish]()
     for publish in plan.publishes:
         events = [changed.get(next(numbers), event) for event in publish.events]
-        kept = tuple(event for event in events if event is not None)
-        if kept:
-            publishes.append(replace(publish, events=kept))
+        left = tuple(event for event in events if event is not None)
+        if left:
+            publishes.append(replace(publish, events=left))
     return replace(plan, publishes=tuple(publishes))
 
 
-def _with(them: tuple[T, ...], number: int, one: T) -> tuple[T, ...]:
-    return (*them[:number], one, *them[number + 1 :])
+def _with(values: tuple[T, ...], number: int, value: T) -> tuple[T, ...]:
+    return (*values[:number], value, *values[number + 1 :])
 
 
-def _cut(them: tuple[T, ...], gone: range) -> tuple[T, ...]:
-    return them[: gone.start] + them[gone.stop :]
+def _cut(values: tuple[T, ...], gone: range) -> tuple[T, ...]:
+    return values[: gone.start] + values[gone.stop :]
 
 
 HAPPENINGS: Final = PlanPart(

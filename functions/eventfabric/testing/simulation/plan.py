@@ -121,7 +121,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     def size(self) -> int:
         """Size of the plan. Of two plans that show the same failure, the smaller one is kept."""
         events = sum(len(publish.events) + 1 for publish in self.publishes)
-        consumers = sum(one.consumers + 2 for one in self.subscriptions)
+        consumers = sum(subscription.consumers + 2 for subscription in self.subscriptions)
         return (
             events + consumers + len(self.happenings) + len(self.rates) + 2 * len(self.regions) + self.lanes
         )

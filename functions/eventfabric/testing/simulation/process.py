@@ -43,7 +43,7 @@ class Process(Machine):
             self.world.cloud.ports(region, requests=requests),
             ledger=ObservedLedger(self, region, requests),
             clock=self.clock,
-            at=lambda other: self.ports if other == self.region else self._ports(other),
+            at=lambda region: self.ports if region == self.region else self._ports(region),
         )
         ports = ProcessCalls(self, region).ports(without_faults)
         return replace(ports, doorbells=SimulatedDoorbells(self, ports.doorbells, region))
@@ -160,7 +160,7 @@ class SimulatedDoorbells:
 
     def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         """See ports.Doorbells."""
-        process, kept = self._process, list[Doorbell]()
+        process, ringing = self._process, list[Doorbell]()
         for doorbell in doorbells:
             if process.draws("bell_lost"):
                 process.tell(history.Called, call="doorbells.ring", fault=f"lost for {doorbell.lane}")
@@ -170,15 +170,15 @@ class SimulatedDoorbells:
                     self._region, subscription, doorbell, process.random.uniform(0.1, 60)
                 )
             else:
-                kept.append(doorbell)
-        if not kept:
+                ringing.append(doorbell)
+        if not ringing:
             return []
         is_away = process.world.trouble.is_away(self._region, "doorbells")
         if is_away or process.draws("bell_refused"):
             process.tell(history.Called, call="doorbells.ring", fault="refused")
-            return kept
+            return ringing
         try:
-            return self._inner.ring(subscription, kept)
+            return self._inner.ring(subscription, ringing)
         finally:  # also if the sender hears no reply
             process.world.schedule.wake(f"queue/{self._region}/{subscription}")
 

@@ -32,7 +32,8 @@ class Producer:
         self._region = world.plan.producers[number]
         self._name = f"producer {number} {self._region}"
         self._calls = sorted(
-            (one for one in world.plan.publishes if one.producer == number), key=lambda one: one.after_seconds
+            (call for call in world.plan.publishes if call.producer == number),
+            key=lambda call: call.after_seconds,
         )
         self._numbers = count(1)
         self._stream = world.plan.stream
@@ -95,20 +96,24 @@ class Producer:
     def _receipts(self, fabric: Fabric, call: Publish) -> Iterable[Receipt]:
         match call.how:
             case "once":
-                for one in call.events:
-                    yield self._once(fabric, one)
+                for event in call.events:
+                    yield self._once(fabric, event)
             case "transaction":
                 yield from self._together(fabric, call)
             case "one":
-                for one in call.events:
-                    yield from self._one(fabric, one)
+                for event in call.events:
+                    yield from self._publish_single(fabric, event)
             case _:
                 acks = 2 if call.how == "acks2" else 1
-                yield from fabric.publish_many(self._stream, [_event(one) for one in call.events], acks=acks)
+                yield from fabric.publish_many(
+                    self._stream, [_event(event) for event in call.events], acks=acks
+                )
 
-    def _one(self, fabric: Fabric, one: PlannedEvent) -> list[Receipt]:
+    def _publish_single(self, fabric: Fabric, event: PlannedEvent) -> list[Receipt]:
         try:
-            return [fabric.publish(self._stream, key=one.key, type=one.type, data=one.data, id=one.id)]
+            return [
+                fabric.publish(self._stream, key=event.key, type=event.type, data=event.data, id=event.id)
+            ]
         except IndeterminateAppendError as error:
             for _ in range(_SETTLE_TRIES - 1):
                 try:
@@ -117,10 +122,10 @@ class Producer:
                     error = still
             return fabric.publish_again(error)
 
-    def _once(self, fabric: Fabric, one: PlannedEvent) -> Receipt:
+    def _once(self, fabric: Fabric, event: PlannedEvent) -> Receipt:
         def publish() -> Receipt:
             return fabric.publish(
-                self._stream, key=one.key, type=one.type, data=one.data, id=one.id, once=True
+                self._stream, key=event.key, type=event.type, data=event.data, id=event.id, once=True
             )
 
         for _ in range(_SETTLE_TRIES - 1):
@@ -134,8 +139,8 @@ class Producer:
 
     def _together(self, fabric: Fabric, call: Publish) -> list[Receipt]:
         transaction = fabric.transaction()
-        for one in call.events:
-            transaction.publish(self._stream, key=one.key, type=one.type, data=one.data, id=one.id)
+        for event in call.events:
+            transaction.publish(self._stream, key=event.key, type=event.type, data=event.data, id=event.id)
         for _ in range(_SETTLE_TRIES - 1):
             try:
                 return transaction.commit()
@@ -144,13 +149,13 @@ class Producer:
         return transaction.commit()
 
 
-def _event(one: PlannedEvent) -> Event:
+def _event(event: PlannedEvent) -> Event:
     return Event(
-        id=one.id,
-        type=one.type,
-        key=one.key,
-        data=one.data,
-        source=one.source,
-        time=one.time,
-        headers=one.headers,
+        id=event.id,
+        type=event.type,
+        key=event.key,
+        data=event.data,
+        source=event.source,
+        time=event.time,
+        headers=event.headers,
     )

@@ -56,13 +56,13 @@ def simulate_in(world: World) -> History:
 
 def _replay_ahead(world: World, entries: Iterable[history.AnyEntry]) -> bool:
     """Let operators replay subscriptions ahead of a table that was created anew. Return True if there are any."""
-    if not any(one.what == "made_anew" for one in world.plan.happenings):
+    if not any(happening.what == "made_anew" for happening in world.plan.happenings):
         return False
-    names = [one.name for one in world.plan.subscriptions]
+    names = [subscription.name for subscription in world.plan.subscriptions]
     ahead = {
-        (one.region, names.index(one.subscription))
-        for one in entries
-        if isinstance(one, history.Found) and one.finding in ("cursor_ahead", "cursor_broken")
+        (entry.region, names.index(entry.subscription))
+        for entry in entries
+        if isinstance(entry, history.Found) and entry.finding in ("cursor_ahead", "cursor_broken")
     }
     for region, number in sorted(ahead):
         happening = Happening(0.0, "replay", region, number=number)
@@ -87,8 +87,10 @@ def _bounded(bounds: Mapping[str, int]) -> Iterator[None]:
 
 def _run(world: World) -> tuple[bool, str]:
     _start(world)
-    seconds = [one.after_seconds for one in world.plan.publishes]
-    last_seconds = max([*seconds, *(one.after_seconds for one in world.plan.happenings)], default=0.0)
+    seconds = [publish.after_seconds for publish in world.plan.publishes]
+    last_seconds = max(
+        [*seconds, *(happening.after_seconds for happening in world.plan.happenings)], default=0.0
+    )
     try:
         world.schedule.run(
             until_us=START_MS * 1000 + int(last_seconds * 1_000_000) + 30_000_000, steps_max=STEPS_MAX
@@ -117,17 +119,17 @@ def _run(world: World) -> tuple[bool, str]:
 def _is_mending(entries: Iterable[history.AnyEntry]) -> bool:
     """Tell if a pass repaired something, or found something that a later one repairs."""
     lasting = ("dead", "divergence", "expires_soon", "expired_unread", "stale_owner")
-    return any(isinstance(one, history.Found) and one.finding not in lasting for one in entries)
+    return any(isinstance(entry, history.Found) and entry.finding not in lasting for entry in entries)
 
 
 def _set_aside(world: World, entries: Iterable[history.AnyEntry]) -> bool:
     """Let operators set aside items that a pass reported in their Regions' own lanes. Return True if it did."""
     regions = {
-        one.region
-        for one in entries
-        if isinstance(one, history.Found)
-        and one.finding in operators.SET_ASIDE
-        and one.lane.startswith(f"{one.region}/")
+        entry.region
+        for entry in entries
+        if isinstance(entry, history.Found)
+        and entry.finding in operators.SET_ASIDE
+        and entry.lane.startswith(f"{entry.region}/")
     }
     for region in sorted(regions):
         happening = Happening(0.0, "quarantine", region)
@@ -142,11 +144,11 @@ def _start(world: World) -> None:
             RelayPoller(world, region, shard).start()
     for link in world.cloud.links:
         Courier(world, link).start()
-    for one in plan.subscriptions:
-        for region in topology.subscription(one.name).regions:
-            TimerPoller(world, region, one.name).start()
-            for number in range(one.consumers):
-                QueuePoller(world, region, one.name, number).start()
+    for subscription in plan.subscriptions:
+        for region in topology.subscription(subscription.name).regions:
+            TimerPoller(world, region, subscription.name).start()
+            for number in range(subscription.consumers):
+                QueuePoller(world, region, subscription.name, number).start()
     for number in range(len(plan.producers)):
         Producer(world, number).start()
     for number, happening in enumerate(plan.happenings):
@@ -167,8 +169,10 @@ def _heal(world: World) -> None:
     spoiling.mend_state(world)
     world.note(history.Healed, "world")
     for region in world.plan.regions:
-        for one in world.topology.subscriptions_in(region):
-            world.schedule.spawn(f"resume {one.name} {region}", _resume, world, region, one.name)
+        for subscription in world.topology.subscriptions_in(region):
+            world.schedule.spawn(
+                f"resume {subscription.name} {region}", _resume, world, region, subscription.name
+            )
 
 
 def _redrive(world: World) -> None:

@@ -95,7 +95,7 @@ class _Search:
             before = self.plan
             for part in self._ways.parts:
                 self._drop(part, other_seeds)
-            while any(self._is_taken(one, other_seeds) for one in self._ways.plainer(self.plan)):
+            while any(self._is_taken(candidate, other_seeds) for candidate in self._ways.plainer(self.plan)):
                 pass
 
     def _drop(self, part: PlanPart, other_seeds: tuple[int, ...]) -> None:

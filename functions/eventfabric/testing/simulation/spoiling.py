@@ -112,7 +112,9 @@ def spoil_state(world: World, happening: Happening) -> None:
 def mend_state(world: World) -> None:
     """Restore all spoilt state, as an operator would. Nobody could have changed it meanwhile."""
     for table, item in reversed(world.spoilt):  # what the fabric has overwritten is correct
-        if any(is_foreign(one) and (one[PK], one[SK]) == (item[PK], item[SK]) for one in table.items):
+        if any(
+            is_foreign(stored) and (stored[PK], stored[SK]) == (item[PK], item[SK]) for stored in table.items
+        ):
             table.apply(table.plan("Put", {"Item": item}))
             world.look("tamperer")
     world.spoilt.clear()
@@ -142,7 +144,7 @@ def _put_behind(world: World, happening: Happening, distance: int, about: Item) 
     end = lane_end(world.cloud.log(world.plan.stream, region), lane, now_ms=world.time.now_ms())
     sequence = end.tail.sequence + distance
     item = {PK: {"S": str(lane)}, SK: {"N": str(sequence)}, **about, **_foreign(happening)}
-    if any((one[PK], one[SK]) == (item[PK], item[SK]) for one in table.items):
+    if any((stored[PK], stored[SK]) == (item[PK], item[SK]) for stored in table.items):
         return
     _tampered(world, "far item put" if distance >= _FAR else "item put", region, str(lane), sequence)
     table.apply(table.plan("Put", {"Item": item}))
@@ -196,4 +198,6 @@ def _tampered(world: World, what: str, region: str, lane: str, sequence: int) ->
 
 
 _ALL: Final = (far_item, junk_item, record_at_the_end, strange_lane, garbage, spoil_state)
-SPOILERS: Final[dict[str, Callable[[World, Happening], None]]] = {one.__name__: one for one in _ALL}
+SPOILERS: Final[dict[str, Callable[[World, Happening], None]]] = {
+    function.__name__: function for function in _ALL
+}

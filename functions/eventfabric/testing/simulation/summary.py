@@ -19,7 +19,7 @@ class Summary:
     seeds: int = 0
     entries: int = 0
     failures: list[SeedOutcome] = field(default_factory=list)
-    said: Counter[tuple[str, str]] = field(default_factory=Counter)
+    results: Counter[tuple[str, str]] = field(default_factory=Counter)
     times: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
     in_seeds: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
     planned: Counter[str] = field(default_factory=Counter)
@@ -28,7 +28,7 @@ class Summary:
         """Add the outcome of one seed."""
         self.seeds += 1
         self.entries += outcome.entries
-        self.said.update((one.checker, one.result.value) for one in outcome.verdicts)
+        self.results.update((verdict.checker, verdict.result.value) for verdict in outcome.verdicts)
         self.planned.update(outcome.planned)
         for kind in KINDS:
             counts: Mapping[str, int] = getattr(outcome.tally, kind)
@@ -45,4 +45,4 @@ class Summary:
     @property
     def checkers(self) -> list[str]:
         """Names of all checkers, sorted."""
-        return sorted({checker for checker, _ in self.said})
+        return sorted({checker for checker, _ in self.results})

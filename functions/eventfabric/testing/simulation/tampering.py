@@ -18,9 +18,9 @@ from eventfabric.wire.keys import Item, is_record
 
 def lose_copy(world: World, happening: Happening) -> None:
     """Delete a record of a Region's copy of another Region's lane."""
-    found = _a_copy(world, happening)
-    if found is not None:
-        table, item = found
+    copied = _a_copy(world, happening)
+    if copied is not None:
+        table, item = copied
         _tampered(world, "copy lost", happening.region, item)
         table.apply(table.plan("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}}))
         world.look("tamperer")
@@ -28,9 +28,9 @@ def lose_copy(world: World, happening: Happening) -> None:
 
 def change_copy(world: World, happening: Happening) -> None:
     """Change a record of a Region's copy of another Region's lane."""
-    found = _a_copy(world, happening)
-    if found is not None:
-        table, item = found
+    copied = _a_copy(world, happening)
+    if copied is not None:
+        table, item = copied
         chain = bytes(item["c"]["B"])
         _tampered(world, "copy changed", happening.region, item)
         table.apply(table.plan("Put", {"Item": {**item, "c": {"B": bytes([chain[0] ^ 1]) + chain[1:]}}}))
@@ -71,7 +71,7 @@ def hole(world: World, happening: Happening) -> None:
     table.apply(table.plan("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}}))
     world.look("tamperer")
     tell(world, happening)
-    for silent in ([one for one in world.plan.regions if one != region], [_origin_of(item)]):
+    for silent in ([name for name in world.plan.regions if name != region], [_origin_of(item)]):
         world.mute(region, silent)
         world.schedule.pause(happening.seconds / 2)
     world.mute(region, ())
@@ -86,8 +86,8 @@ def made_anew(world: World, happening: Happening) -> None:
     """Create the log's table anew under a ledger that remembers its lanes: cursors are ahead of them."""
     region, ahead = happening.region, 1 + 3 * happening.number
     if any(
-        str(one["pk"]["S"]).startswith(f"{region}/")
-        for one in world.cloud.regions[region].table(world.log_table).items
+        str(item["pk"]["S"]).startswith(f"{region}/")
+        for item in world.cloud.regions[region].table(world.log_table).items
     ):
         return  # too late: something is there already
     ledger = world.cloud.ledger(region)
@@ -108,4 +108,6 @@ def made_anew(world: World, happening: Happening) -> None:
 
 
 _ALL: Final = (lose_copy, change_copy, hole, made_anew)
-TAMPERERS: Final[dict[str, Callable[[World, Happening], None]]] = {one.__name__: one for one in _ALL}
+TAMPERERS: Final[dict[str, Callable[[World, Happening], None]]] = {
+    function.__name__: function for function in _ALL
+}

@@ -42,8 +42,8 @@ def timeline(of: History, verdicts: list[Verdict], *, error: str = "") -> str:
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>\n{_part('timeline.css')}</style>\n<h1>{title}</h1>",
-        *(f'<p class="soft">{escape(line)}</p>' for line in _told(of.plan, len(of.entries))),
-        *_said(verdicts),
+        *(f'<p class="soft">{escape(line)}</p>' for line in _plan_lines(of.plan, len(of.entries))),
+        *_verdict_lines(verdicts),
     ]
     if error:
         page.append(f'<p><span class="badge">the simulator failed</span></p>\n<pre>{escape(error)}</pre>')
@@ -56,36 +56,45 @@ def _part(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-def _told(plan: Plan, entries: int) -> Iterator[str]:
+def _plan_lines(plan: Plan, entries: int) -> Iterator[str]:
     yield (
         f"{plan.durability}, {', '.join(plan.regions)}; lanes: {plan.lanes}; producers: {len(plan.producers)}; "
         f"publishes: {len(plan.publishes)}; events: {len(plan.events)}; entries: {entries}"
     )
-    for one in plan.subscriptions:
-        kept = f"consumers: {one.consumers}; batch: {one.batch}; attempts: {one.attempts}"
-        yield f"{one.name}: {one.guarantee}, order {one.order}, deliver {one.deliver}; {kept}"
+    for subscription in plan.subscriptions:
+        yield (
+            f"{subscription.name}: {subscription.guarantee}, order {subscription.order}, "
+            f"deliver {subscription.deliver}; consumers: {subscription.consumers}; "
+            f"batch: {subscription.batch}; attempts: {subscription.attempts}"
+        )
     yield "faults: " + (", ".join(f"{name} {rate:g}" for name, rate in plan.rates.items()) or "none")
     yield "happenings: " + (
-        ", ".join(f"{one.what} {one.region} at {one.after_seconds:g} s" for one in plan.happenings) or "none"
+        ", ".join(
+            f"{happening.what} {happening.region} at {happening.after_seconds:g} s"
+            for happening in plan.happenings
+        )
+        or "none"
     )
 
 
-def _said(verdicts: list[Verdict]) -> Iterator[str]:
+def _verdict_lines(verdicts: list[Verdict]) -> Iterator[str]:
     yield '<ul class="verdicts">'
     for result in (Result.INVALID, Result.UNKNOWN, Result.VALID):
-        those = [one for one in verdicts if one.result is result]
+        those = [verdict for verdict in verdicts if verdict.result is result]
         if result is Result.INVALID:
-            for one in those:
-                links = (f'<a href="#e{found.entry}">{escape(found.what)}</a>' for found in one.anomalies)
-                yield f'<li><span class="badge">{escape(one.checker)}</span> {"<br>".join(links)}</li>'
+            for verdict in those:
+                links = (
+                    f'<a href="#e{anomaly.entry}">{escape(anomaly.what)}</a>' for anomaly in verdict.anomalies
+                )
+                yield f'<li><span class="badge">{escape(verdict.checker)}</span> {"<br>".join(links)}</li>'
         elif those:
-            names = escape(", ".join(one.checker for one in those))
+            names = escape(", ".join(verdict.checker for verdict in those))
             yield f'<li><span class="badge {result.value}">{result.value}</span> {names}</li>'
     yield "</ul>"
 
 
 def _definitions() -> str:
-    shapes = "".join(f'<path id="s-{one.name}" d="{one.shape}"/>' for one in SYMBOLS.values())
+    shapes = "".join(f'<path id="s-{symbol.name}" d="{symbol.shape}"/>' for symbol in SYMBOLS.values())
     return f'<svg width="0" height="0" style="position:absolute"><defs>{shapes}</defs></svg>'
 
 
@@ -118,7 +127,9 @@ def _use(symbol: Symbol, x: float, y: float, about: str = "") -> str:
 def _chart(of: History, verdicts: list[Verdict]) -> Iterator[str]:
     layout = Layout(of)
     width = max(_WIDTH_MIN, layout.width)
-    anomalies = [one for verdict in verdicts for one in verdict.anomalies if one.entry < len(of.entries)]
+    anomalies = [
+        anomaly for verdict in verdicts for anomaly in verdict.anomalies if anomaly.entry < len(of.entries)
+    ]
     yield f'<div class="scroll"><div class="head"><svg class="side" width="{_SIDE_WIDTH}" height="1"></svg>'
     yield from _axis(of, layout, width, anomalies)
     yield "</div>"
@@ -136,15 +147,15 @@ def _axis(of: History, layout: Layout, width: float, anomalies: list[Anomaly]) -
     """Yield the anomalies' texts, each in the first line with room for it, and below them the time."""
     lines: list[float] = []
     texts: list[str] = []
-    for one in sorted(anomalies, key=lambda one: one.entry):
-        text = one.what if len(one.what) <= _TEXT_MAX else f"{one.what[:_TEXT_MAX]}…"
-        x = layout.x[one.entry]
+    for anomaly in sorted(anomalies, key=lambda anomaly: anomaly.entry):
+        text = anomaly.what if len(anomaly.what) <= _TEXT_MAX else f"{anomaly.what[:_TEXT_MAX]}…"
+        x = layout.x[anomaly.entry]
         begin = max(0.0, min(x, width - _TEXT_CHARACTER * len(text)))
         line = next((number for number, end in enumerate(lines) if end <= begin), len(lines))
         lines[line : line + 1] = [begin + _TEXT_CHARACTER * (len(text) + 2)]
         y = _LINE_HEIGHT * (line + 1) - 3
         texts.append(
-            f'<text class="anomaly" x="{begin:.1f}" y="{y}">{escape(text)}<title>{escape(one.what)}</title></text>'
+            f'<text class="anomaly" x="{begin:.1f}" y="{y}">{escape(text)}<title>{escape(anomaly.what)}</title></text>'
         )
     top = _LINE_HEIGHT * len(lines)
     yield f'<svg width="{width:.0f}" height="{top + _AXIS_HEIGHT}">'
@@ -226,9 +237,9 @@ def _marks(of: History, layout: Layout) -> Iterator[str]:
 
 def _rings(of: History, layout: Layout, anomalies: list[Anomaly]) -> Iterator[str]:
     """Yield a ring around every anomaly's entry, with a line up to its text."""
-    for one in anomalies:
-        x, y = layout.x[one.entry], layout.row_of[of.entries[one.entry].actor].y + MARK_Y
+    for anomaly in anomalies:
+        x, y = layout.x[anomaly.entry], layout.row_of[of.entries[anomaly.entry].actor].y + MARK_Y
         yield (
             f'<g class="anomalies"><path d="M{x:.1f},0V{y - 9:g}M{x:.1f},{y + 9:g}V{layout.height:g}"/>'
-            f'<circle cx="{x:.1f}" cy="{y:g}" r="9"><title>{escape(one.what)}</title></circle></g>'
+            f'<circle cx="{x:.1f}" cy="{y:g}" r="9"><title>{escape(anomaly.what)}</title></circle></g>'
         )

@@ -52,28 +52,30 @@ class SeedOutcome(msgspec.Struct, frozen=True):
         """Names of the checkers that failed, or of the simulator's own failure; empty if all is well."""
         if self.broke:
             return frozenset({self.broke})
-        return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
+        return frozenset(verdict.checker for verdict in self.verdicts if verdict.result is Result.INVALID)
 
 
 def tried(plan: Plan, verdicts: Judge) -> tuple[SeedOutcome, History]:
     """Run a plan with the simulation's handlers, and judge its history, which is incomplete if the simulator fails."""
-    kept = History(plan, [])
+    run_history = History(plan, [])
     try:
         with silence():
             world = World(plan, handlers=handler_for)
-            kept = History(plan, world.entries)
-            kept = simulate_in(world)
-            said = tuple(verdicts(kept))
+            run_history = History(plan, world.entries)
+            run_history = simulate_in(world)
+            judged = tuple(verdicts(run_history))
     except Exception as error:  # one of thousands of seeds may fail in any way; the others go on
-        return failed(error, kept), kept
-    return SeedOutcome(plan.seed, said, tally(kept.entries), planned(plan), len(kept.entries)), kept
+        return failed(error, run_history), run_history
+    return SeedOutcome(
+        plan.seed, judged, tally(run_history.entries), planned(plan), len(run_history.entries)
+    ), run_history
 
 
-def failed(error: Exception, kept: History) -> SeedOutcome:
+def failed(error: Exception, run_history: History) -> SeedOutcome:
     """Return the outcome of a simulator that raised."""
     text = "".join(traceback.format_exception(error))
-    plan, told = kept.plan, tally(kept.entries)
-    return SeedOutcome(plan.seed, (), told, planned(plan), len(kept.entries), _place(error), text)
+    plan, counts = run_history.plan, tally(run_history.entries)
+    return SeedOutcome(plan.seed, (), counts, planned(plan), len(run_history.entries), _place(error), text)
 
 
 def planned(plan: Plan) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ class Trouble:
             if world.healed or world.is_calm:
                 return None
             code, rate = CONFLICT, 0.0 if action in _READS else world.rate("conflict")
-            if any(self._is_of(one, table, key) for one in self._throttled):
+            if any(self._is_of(place, table, key) for place in self._throttled):
                 code, rate = THROTTLE, THROTTLED_SHARE
             for denial in self._denied:
                 if denial.is_of(table, action, key):

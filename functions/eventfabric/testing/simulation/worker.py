@@ -68,17 +68,17 @@ class Worker:
     def answer(self, seconds_max: float) -> Any:
         """Return the task's result. LostError: the worker died, or has not answered in time."""
         try:
-            found = self.pipe.recv() if self.pipe.poll() else self._told_late()
+            result = self.pipe.recv() if self.pipe.poll() else self._late_answer()
         except (EOFError, ConnectionResetError):
             self._process.join(_JOIN_SECONDS)
             code = self._process.exitcode
             raise LostWorkerError("process died", f"took its process along: exit code {code}") from None
-        if isinstance(found, _Late):
-            about = f": {found.doing}" if found.doing else ""
+        if isinstance(result, _Late):
+            about = f": {result.doing}" if result.doing else ""
             raise LostWorkerError("no end", f"did not end within {seconds_max:g} s{about}")
-        return found
+        return result
 
-    def _told_late(self) -> Any:
+    def _late_answer(self) -> Any:
         """Ask a late worker what it is doing; return that, or its result if that has come meanwhile."""
         if self._process.pid is not None:
             with suppress(ProcessLookupError):
@@ -115,11 +115,11 @@ class Aside:
         worker.give(task)
         ready([worker], seconds_max)
         try:
-            found: R = worker.answer(seconds_max)
+            result: R = worker.answer(seconds_max)
         except LostWorkerError:
             self._end()
             raise
-        return found
+        return result
 
     def _end(self) -> None:
         if self._worker is not None:
@@ -144,10 +144,10 @@ def ends_in_order() -> Iterator[None]:
 
 def ready(workers: Sequence[Worker], seconds_max: float) -> list[Worker]:
     """Wait for any worker. Return those that answered, died, or ran out of time."""
-    patience = min(one.since for one in workers) + seconds_max - time.monotonic()
-    answered = wait([one.pipe for one in workers], max(0.0, patience))
+    patience = min(worker.since for worker in workers) + seconds_max - time.monotonic()
+    answered = wait([worker.pipe for worker in workers], max(0.0, patience))
     late = time.monotonic() - seconds_max
-    return [one for one in workers if one.pipe in answered or one.since <= late]
+    return [worker for worker in workers if worker.pipe in answered or worker.since <= late]
 
 
 def _work(pipe: Connection) -> None:
@@ -164,9 +164,9 @@ def _work(pipe: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         while True:
-            found = pipe.recv()()
+            result = pipe.recv()()
             answers = True
-            pipe.send(found)
+            pipe.send(result)
             answers = False
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

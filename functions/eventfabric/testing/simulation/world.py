@@ -28,7 +28,7 @@ def definition_of(plan: Plan) -> str:
     """Return the definition of a plan's fabric, as TOML."""
     regions = ", ".join(f'"{region}"' for region in plan.regions)
     retention = f"retention_days = {plan.retention_days}" if plan.retention_days else ""
-    subscriptions = "\n".join(_subscription(one, plan) for one in plan.subscriptions)
+    subscriptions = "\n".join(_subscription(subscription, plan) for subscription in plan.subscriptions)
     return f"""
         [fabric]
         name = "sim"
@@ -42,30 +42,34 @@ def definition_of(plan: Plan) -> str:
     """
 
 
-def _subscription(one: PlannedSubscription, plan: Plan) -> str:
-    types = "types = [" + ", ".join(f'"{name}"' for name in one.types) + "]" if one.types else ""
-    expired = f'on_expired = "{one.on_expired}"' if plan.retention_days else ""
+def _subscription(subscription: PlannedSubscription, plan: Plan) -> str:
+    types = (
+        "types = [" + ", ".join(f'"{name}"' for name in subscription.types) + "]"
+        if subscription.types
+        else ""
+    )
+    expired = f'on_expired = "{subscription.on_expired}"' if plan.retention_days else ""
     return f"""
-        [subscriptions.{one.name}]
+        [subscriptions.{subscription.name}]
         stream = "{plan.stream}"
         handler = "eventfabric.testing.simulation.subscribers:stand_in"
-        guarantee = "{one.guarantee}"
-        order = "{one.order}"
-        concurrency = {one.concurrency}
-        deliver = "{one.deliver}"
-        on_late = "{one.on_late}"
-        start = "{one.start}"
+        guarantee = "{subscription.guarantee}"
+        order = "{subscription.order}"
+        concurrency = {subscription.concurrency}
+        deliver = "{subscription.deliver}"
+        on_late = "{subscription.on_late}"
+        start = "{subscription.start}"
         {types}
         {expired}
-        [subscriptions.{one.name}.retry]
-        immediate = {one.immediate}
-        attempts = {one.attempts}
+        [subscriptions.{subscription.name}.retry]
+        immediate = {subscription.immediate}
+        attempts = {subscription.attempts}
         backoff_seconds = 2.0
         backoff_max_seconds = 60.0
         permanent = ["{PERMANENT}"]
-        [subscriptions.{one.name}.breaker]
-        failure_ratio = {one.failure_ratio}
-        parked_keys = {one.parked_keys}
+        [subscriptions.{subscription.name}.breaker]
+        failure_ratio = {subscription.failure_ratio}
+        parked_keys = {subscription.parked_keys}
     """
 
 
@@ -153,8 +157,8 @@ class World:
         }
         shared = self.plan.durability == "quorum"
         # Within one transaction, the handler's rows are noted first and the cursor last.
-        told_first = sorted(tables.values(), key=lambda one: ("effects", "log", "ledger").index(one[1]))
-        return [Observer(table, kind, shared=shared) for table, kind in told_first]
+        in_order = sorted(tables.values(), key=lambda pair: ("effects", "log", "ledger").index(pair[1]))
+        return [Observer(table, kind, shared=shared) for table, kind in in_order]
 
     def deploy_settings(self, plan: Plan) -> None:
         """Deploy other settings for functions that start from now on. Tables, queues and names stay."""
@@ -170,10 +174,10 @@ class World:
     def look(self, actor: str) -> None:
         """Note what changed in the tables, and wake the actors that wait for it."""
         for observer in self._observers:
-            told = observer.news()
-            for kind, about in told:
+            news = observer.news()
+            for kind, about in news:
                 self.note(kind, actor, **about)
-            if told or observer.is_foreign_news:
+            if news or observer.is_foreign_news:
                 self._wake_readers(observer.table.region)
 
     def _wake_readers(self, region: str) -> None:
@@ -255,11 +259,11 @@ class World:
 
     def subscription(self, name: str) -> PlannedSubscription:
         """Return the plan of a subscription."""
-        return next(one for one in self.plan.subscriptions if one.name == name)
+        return next(subscription for subscription in self.plan.subscriptions if subscription.name == name)
 
     def ends(self) -> tuple[history.LaneStand, ...]:
         """Return the end of every lane in every Region's log."""
-        found: list[history.LaneStand] = []
+        stands: list[history.LaneStand] = []
         for region in self.plan.regions:
             log = self.cloud.log(self.plan.stream, region)
             table = self.cloud.log_table(self.plan.stream, region)
@@ -272,27 +276,27 @@ class World:
                 elif is_record(item):
                     lanes[name] = lanes.get(name, 0) + 1
             for lane, count in sorted(lanes.items()):
-                one = Lane.parse(lane)
+                parsed = Lane.parse(lane)
                 is_own = lane not in foreign
-                tail = log.tail(one) if is_own else lane_end(log, one, now_ms=self.time.now_ms()).tail
-                found.append(history.LaneStand(region, lane, int(tail.sequence), tail.chain.hex(), count))
-        return tuple(found)
+                tail = log.tail(parsed) if is_own else lane_end(log, parsed, now_ms=self.time.now_ms()).tail
+                stands.append(history.LaneStand(region, lane, int(tail.sequence), tail.chain.hex(), count))
+        return tuple(stands)
 
     def circuits(self) -> dict[str, str]:
         """Return every circuit that is not closed."""
-        found: dict[str, str] = {}
+        circuits: dict[str, str] = {}
         for subscription in self.topology.subscriptions.values():
             for region in subscription.regions:
                 ledger = self.cloud.ledger(region)
                 standing = ledger.standing(StreamName(self.plan.stream), SubscriptionName(subscription.name))
                 if standing.circuit.state.value != "closed":
-                    found[f"{region}/{subscription.name}"] = standing.circuit.state.value
-        return found
+                    circuits[f"{region}/{subscription.name}"] = standing.circuit.state.value
+        return circuits
 
     def waiting(self) -> int:
         """Return the number of messages in queues and timers."""
         return sum(
             len(self.cloud.queue(name, region)) + len(self.cloud.timers(name, region))
-            for name, one in self.topology.subscriptions.items()
-            for region in one.regions
+            for name, subscription in self.topology.subscriptions.items()
+            for region in subscription.regions
         )

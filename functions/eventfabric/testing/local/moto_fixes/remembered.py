@@ -65,9 +65,9 @@ def names_in_a_dictionary(picker: XFormedAttributePicker, key: str, shape: Any) 
 def _once(name: str, work_out: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a function that keeps the answer for an object in an attribute of the object."""
 
-    def kept(owner: Any) -> Any:
+    def remembered(owner: Any) -> Any:
         if name not in owner.__dict__:
             owner.__dict__[name] = work_out(owner)
         return owner.__dict__[name]
 
-    return kept
+    return remembered

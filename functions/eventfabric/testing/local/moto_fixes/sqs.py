@@ -133,9 +133,11 @@ def _receive_message(
             ARRIVALS.wait(min(left, CLOCK_CHECK_SECONDS))
         received: list[moto_sqs.Message] = []
         for message in taken:
-            seen = copy.copy(message)  # the answer's attributes are filtered, and must not change later
-            moto_sqs._filter_message_attributes(seen, message_attribute_names or [])
-            received.append(seen)
+            message_copy = copy.copy(
+                message
+            )  # the answer's attributes are filtered, and must not change later
+            moto_sqs._filter_message_attributes(message_copy, message_attribute_names or [])
+            received.append(message_copy)
         return received
 
 

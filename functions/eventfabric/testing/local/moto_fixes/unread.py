@@ -16,12 +16,12 @@ Progress = tuple[StreamShard, int]
 
 def may_hold_messages(queue: str, region: str) -> bool:
     """Return False if the queue surely has no message: neither visible, nor in flight, nor delayed."""
-    found = sqs_backends[DEFAULT_ACCOUNT_ID][region].queues.get(queue)
-    return not (isinstance(found, LocalQueue) and found.is_empty)
+    moto_queue = sqs_backends[DEFAULT_ACCOUNT_ID][region].queues.get(queue)
+    return not (isinstance(moto_queue, LocalQueue) and moto_queue.is_empty)
 
 
 def progress_of(table: str, region: str) -> Progress | None:
     """Return how far the table's stream has come; None if this process does not know."""
-    found = dynamodb_backends[DEFAULT_ACCOUNT_ID][region].tables.get(table)
-    shard = None if found is None else found.stream_shard
+    moto_table = dynamodb_backends[DEFAULT_ACCOUNT_ID][region].tables.get(table)
+    shard = None if moto_table is None else moto_table.stream_shard
     return None if shard is None else (shard, len(shard.items))
