@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import wraps
@@ -22,12 +22,12 @@ from eventfabric.sdk.subscriber import Subscriber, load_handler
 from eventfabric.testing.idempotency.effects import Comparison, Difference, Left, compared
 from eventfabric.testing.idempotency.handling import Handling, RaisedMessage
 from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outside
+from eventfabric.testing.idempotency.unresolved import unresolved_in
 from eventfabric.testing.idempotency.workload import NAME, Workload, calm_plans, profile_of
 from eventfabric.testing.local.invoke import environment, no_account
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.drawing import Profile
 from eventfabric.testing.simulation.history import History
-from eventfabric.testing.simulation.logged import FabricLog, Logged
 from eventfabric.testing.simulation.plan import Plan, PlannedEvent
 from eventfabric.testing.simulation.run import simulate_in
 from eventfabric.testing.simulation.trial import SeedOutcome, failed, planned, silence, tally
@@ -44,10 +44,6 @@ REPEATED: Final = "attempt repeated"
 _WHOLE_EVENTS: Final = 60
 Handlers = Mapping[str, Callable[..., Any]]
 Setup = Callable[[Outside], object]
-_Stands = dict[tuple[str, str, str, str], history.ParkedStand]
-"""Parked keys: by subscription, the Regions that deliver for it together, lane and id."""
-_Cursors = defaultdict[tuple[str, str, str], int]
-"""Sequences of cursors: by subscription, the Regions that deliver for it together, and lane."""
 
 
 class _AttemptFailed(BaseException):
@@ -190,9 +186,8 @@ class HandlerTrials:
             return failed(error, run_history), run_history
         counts = tally(run_history.entries)
         counts.happenings.update({f"{REPEATED}: {name}": n for name, n in repeated(run_history).items()})
-        return SeedOutcome(
-            plan.seed, tuple(verdicts), counts, planned(plan), len(run_history.entries)
-        ), run_history
+        entries = len(run_history.entries)
+        return SeedOutcome(plan.seed, tuple(verdicts), counts, planned(plan), entries), run_history
 
     def _judged(self, of: History, left: Left) -> list[Verdict]:
         end = of.entries[-1]
@@ -223,7 +218,7 @@ class HandlerTrials:
             with outside(world, self._setup) as there:
                 of = simulate_in(world)
                 left.state = there.state(set(left.writers), left.regions)
-        left.unresolved = _unresolved(of)
+        left.unresolved = unresolved_in(of)
         left.ended_seconds = time.time()
         return of, left
 
@@ -319,61 +314,6 @@ def _stuck(of: History) -> Verdict:
     whys = [end.why] if isinstance(end, history.Ended) and end.why else []
     whys += [f"{what}, {times} times" for what, times in raised.most_common(3)]
     return Verdict(STUCK, Result.INVALID, tuple(Anomaly(why, len(of.entries) - 1) for why in whys))
-
-
-def _unresolved(of: History) -> dict[tuple[str, str], str]:
-    """Return subscription and event of all that still wait in the end, behind a dead letter or in a lane that stopped.
-
-    The value is the error of a dead letter; empty for events that only wait.
-    """
-    log = FabricLog(of)
-    stands, cursors = _ends(of, log)
-    unresolved: dict[tuple[str, str], str] = {}
-    for (subscription, _, lane, _), stand in stands.items():
-        for number, sequence in enumerate(stand.waiting):
-            if (lane, sequence) in log.logged:
-                unresolved[subscription, log.logged[lane, sequence].id] = "" if number else stand.error
-        for event in _unlisted(log, lane, stand):
-            unresolved.setdefault((subscription, event.id), "")
-    for subscription in log.subscriptions:
-        for event in _not_reached(log, subscription, cursors):
-            unresolved.setdefault((subscription, event.id), "")
-    return unresolved
-
-
-def _ends(of: History, log: FabricLog) -> tuple[_Stands, _Cursors]:
-    """Return the state of all keys that are parked in the end, and all cursors, by who delivers their lanes."""
-    stands: dict[tuple[str, str, str, str], history.ParkedStand | None] = {}
-    cursors: _Cursors = defaultdict(int)
-    for entry in of.entries:
-        match entry:
-            case history.KeyChanged() if entry.region == entry.writer:
-                # After a handover, the former owner's state of a key no longer counts.
-                group = log.group(entry.subscription, entry.writer)
-                stands[entry.subscription, group, entry.lane, entry.id] = entry.after
-            case history.CursorMoved():
-                # If each Region delivers a lane for itself, each has a cursor; else the furthest counts.
-                of_lane = (entry.subscription, log.group(entry.subscription, entry.writer), entry.lane)
-                cursors[of_lane] = max(cursors[of_lane], entry.after.sequence)
-    return {key: stand for key, stand in stands.items() if stand is not None}, cursors
-
-
-def _unlisted(log: FabricLog, lane: str, stand: history.ParkedStand) -> Iterator[Logged]:
-    """Yield the events of a parked key that wait beyond those that its item lists."""
-    if stand.rest_key:
-        for event in log.logged.values():
-            if event.lane == lane and stand.holds(event.sequence, event.key):
-                yield event
-
-
-def _not_reached(log: FabricLog, subscription: str, cursors: _Cursors) -> Iterator[Logged]:
-    """Yield the events that a subscription wants and that are not before every cursor of it in their lanes."""
-    for event in log.logged.values():
-        behind = any(
-            event.sequence >= cursors[subscription, group, event.lane] for group in log.groups(subscription)
-        )
-        if behind and log.wants(subscription, event):
-            yield event
 
 
 def _verdicts(of: History, comparison: Comparison, again: Counter[str]) -> list[Verdict]:
