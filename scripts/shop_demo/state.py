@@ -9,6 +9,7 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import Tail
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.telemetry import Metric
@@ -92,7 +93,7 @@ def published_of(
                 break
             start = page.records[-1].tail.sequence
     return [
-        Published(place, receipt.event_id, event.key, event.type, appended_ms.get(place, 0))
+        Published(place, receipt.event_id, event, appended_ms.get(place, 0))
         for event, receipt in acknowledged
         for place in [LogPlace(receipt.lane, receipt.sequence)]
     ]
@@ -111,7 +112,7 @@ def decided(
     waiting: set[LogPlace] = set()
     if subscription.definition.order == "key":
         for event in published:
-            since = first.get((event.place.lane, event.key))
+            since = first.get((event.place.lane, event.content.key))
             if since is not None and event.place.sequence > since and wants(subscription, event, region):
                 waiting.add(event.place)
     return Decided(
@@ -152,5 +153,5 @@ def rows(
 
 def wants(subscription: SubscriptionTopology, event: Published, region: str) -> bool:
     """Tell if a subscription must deliver an event in a Region, by its filter and by who delivers that origin."""
-    types = subscription.definition.types
-    return subscription.delivers(event.place.lane.origin, region) and (types is None or event.type in types)
+    wanted = SubscriptionFilter.of(subscription.definition).wants(event.content)
+    return wanted and subscription.delivers(event.place.lane.origin, region)

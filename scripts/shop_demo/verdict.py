@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from eventfabric.definition.guarantee import Guarantee
+from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import Tail
 from eventfabric.testing.local.handled import Handled
@@ -27,8 +28,7 @@ class Published:
 
     place: LogPlace
     id: str
-    key: str
-    type: str
+    content: Event
     appended_ms: int
 
 

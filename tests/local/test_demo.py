@@ -186,7 +186,9 @@ def test_the_committed_sample_is_what_its_script_makes() -> None:
 
 
 def published(sequence: int, key: str = "a") -> Published:
-    return Published(LogPlace(LANE, sequence), f"id-{sequence}", key, "Placed", appended_ms=1_000)
+    return Published(
+        LogPlace(LANE, sequence), f"id-{sequence}", Event(key=key, type="Placed"), appended_ms=1_000
+    )
 
 
 def handled(sequence: int, key: str = "a") -> Handled:

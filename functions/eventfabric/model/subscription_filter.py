@@ -24,6 +24,10 @@ class SubscriptionFilter:
         """Return the filter that a definition gives a subscription."""
         return EVERYTHING if definition.types is None else cls(frozenset(definition.types))
 
+    def __str__(self) -> str:
+        """Describe the wanted events, for people."""
+        return "any event" if self._types is None else f"events of type {' or '.join(sorted(self._types))}"
+
     @property
     def wants_all(self) -> bool:
         """Tell if every event is wanted, so that no event need be looked at."""

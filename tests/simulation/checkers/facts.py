@@ -42,6 +42,11 @@ class Facts(FabricLog):
             found[one.batch].add(one.lane)
         return found
 
+    def wants(self, subscription: str, event: Logged) -> bool:
+        """Tell if a subscription is to be handed an event."""
+        types = self.subscriptions[subscription].types
+        return not types or event.type in types
+
     def copies(self, one: Logged) -> list[Logged]:
         """Return the same event in other lanes, if its batch's publisher did not know where the batch stands."""
         if len(self.batches[one.batch]) == 1:

@@ -106,3 +106,8 @@ def test_a_definition_decides_and_one_that_names_no_types_wants_everything() -> 
     assert filter_of("paid", "placed") == filter_of("placed", "paid", "paid") != filter_of("paid")
     changed = replace(definition("paid"), guarantee=Guarantee.AT_MOST_ONCE, order="none")
     assert SubscriptionFilter.of(changed) == filter_of("paid")
+
+
+def test_a_filter_says_what_it_wants() -> None:
+    assert str(filter_of()) == "any event"
+    assert str(filter_of("placed", "paid")) == "events of type paid or placed"

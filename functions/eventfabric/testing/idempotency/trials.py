@@ -118,12 +118,10 @@ class HandlerTrials:
 
     def _check_sample(self, subscriptions: Sequence[Subscription], sample: Sequence[Event]) -> None:
         for subscription in subscriptions:
-            if not any(map(SubscriptionFilter.of(subscription).wants, sample)):
-                allowed = "one of " + ", ".join(subscription.types) if subscription.types else "any"
+            filter = SubscriptionFilter.of(subscription)
+            if not any(map(filter.wants, sample)):
                 types_found = sorted({event.type for event in sample})
-                raise SettingError(
-                    f"events for subscription {subscription.name}", types_found, f"types: {allowed}"
-                )
+                raise SettingError(f"events for subscription {subscription.name}", types_found, str(filter))
 
     def check(self) -> None:
         """Run a part of the sample without faults. HandlersFailError if a handler fails all the same."""
@@ -218,7 +216,7 @@ class HandlerTrials:
             with outside(world, self._setup) as there:
                 of = simulate_in(world)
                 left.state = there.state(set(left.writers), left.regions)
-        left.unresolved = unresolved_in(of)
+        left.unresolved = unresolved_in(of, topology)
         left.ended_seconds = time.time()
         return of, left
 

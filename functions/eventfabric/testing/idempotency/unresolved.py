@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import FabricLog, Logged
+from eventfabric.topology import Topology
 
 _Stands = dict[tuple[str, str, str, str], history.ParkedStand]
 """Parked keys: by subscription, the Regions that deliver for it together, lane and id."""
@@ -13,7 +15,7 @@ _Cursors = defaultdict[tuple[str, str, str], int]
 """Sequences of cursors: by subscription, the Regions that deliver for it together, and lane."""
 
 
-def unresolved_in(of: History) -> dict[tuple[str, str], str]:
+def unresolved_in(of: History, topology: Topology) -> dict[tuple[str, str], str]:
     """Return subscription and event of all that still wait in the end, behind a dead letter or in a lane that stopped.
 
     The value is the error of a dead letter; empty for events that only wait.
@@ -28,7 +30,8 @@ def unresolved_in(of: History) -> dict[tuple[str, str], str]:
         for event in _unlisted(log, lane, stand):
             unresolved.setdefault((subscription, event.id), "")
     for subscription in log.subscriptions:
-        for event in _not_reached(log, subscription, cursors):
+        filter = SubscriptionFilter.of(topology.subscription(subscription).definition)
+        for event in _not_reached(log, subscription, cursors, filter):
             unresolved.setdefault((subscription, event.id), "")
     return unresolved
 
@@ -58,11 +61,14 @@ def _unlisted(log: FabricLog, lane: str, stand: history.ParkedStand) -> Iterator
                 yield event
 
 
-def _not_reached(log: FabricLog, subscription: str, cursors: _Cursors) -> Iterator[Logged]:
+def _not_reached(
+    log: FabricLog, subscription: str, cursors: _Cursors, filter: SubscriptionFilter
+) -> Iterator[Logged]:
     """Yield the events that a subscription wants and that are not before every cursor of it in their lanes."""
+    planned = log.plan.events
     for event in log.logged.values():
         behind = any(
             event.sequence >= cursors[subscription, group, event.lane] for group in log.groups(subscription)
         )
-        if behind and log.wants(subscription, event):
+        if behind and filter.wants(planned[event.id].to_event()):
             yield event

@@ -54,8 +54,3 @@ class FabricLog:
     def groups(self, subscription: str) -> list[str]:
         """Return every such group."""
         return list(self.plan.regions) if self.subscriptions[subscription].deliver == "everywhere" else [""]
-
-    def wants(self, subscription: str, event: Logged) -> bool:
-        """Tell if a subscription is to be handed an event."""
-        types = self.subscriptions[subscription].types
-        return not types or event.type in types

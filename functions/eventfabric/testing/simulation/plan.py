@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from eventfabric.definition.guarantee import Guarantee
+from eventfabric.model.event import Event
 
 
 class Conduct(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,6 +40,18 @@ class PlannedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str | None = None
     time: str | None = None
     headers: dict[str, Any] = {}
+
+    def to_event(self) -> Event:
+        """Make the event to be published."""
+        return Event(
+            id=self.id,
+            type=self.type,
+            key=self.key,
+            data=self.data,
+            source=self.source,
+            time=self.time,
+            headers=self.headers,
+        )
 
 
 class Publish(msgspec.Struct, frozen=True, omit_defaults=True):

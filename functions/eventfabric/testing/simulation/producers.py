@@ -9,7 +9,6 @@ from eventfabric.errors import (
     IndeterminateAppendError,
     IndeterminateTransactionError,
 )
-from eventfabric.model.event import Event
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.testing.memory.entropy import SeededEntropy
@@ -106,7 +105,7 @@ class Producer:
             case _:
                 acks = 2 if call.how == "acks2" else 1
                 yield from fabric.publish_many(
-                    self._stream, [_event(event) for event in call.events], acks=acks
+                    self._stream, [event.to_event() for event in call.events], acks=acks
                 )
 
     def _publish_single(self, fabric: Fabric, event: PlannedEvent) -> list[Receipt]:
@@ -147,15 +146,3 @@ class Producer:
             except IndeterminateTransactionError:
                 continue
         return transaction.commit()
-
-
-def _event(event: PlannedEvent) -> Event:
-    return Event(
-        id=event.id,
-        type=event.type,
-        key=event.key,
-        data=event.data,
-        source=event.source,
-        time=event.time,
-        headers=event.headers,
-    )
