@@ -39,6 +39,8 @@ _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("subscriptions.NAME.slo", Slo),
 )
 _FOUND_CHARACTERS_MAX: Final = 80
+_PLAIN: Final[Mapping[object, str]] = {bool: "true or false", str: "text"}
+"""Values of types that have no marks, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,11 @@ def keys(kind: object) -> list[Key]:
 def annotation_at(path: KeyPath) -> object:
     """Find the annotation of the value at a path."""
     annotation: object = Definition
-    for key in path:
+    for depth, key in enumerate(path, 1):
         kind = bare(annotation)
         if get_origin(kind) is dict:
             # (name, "[key]") is the path of a name that is itself wrong.
-            annotation = get_args(kind)[0 if path[-1] == "[key]" else 1]
+            annotation = get_args(kind)[0 if path[depth:] == ("[key]",) else 1]
         elif get_origin(kind) is tuple:
             annotation = get_args(kind)[0]
         elif key != "[key]":
@@ -86,14 +88,17 @@ def allowed(annotation: object) -> str:
     kind, marks = bare(annotation), marks_of(annotation)
     if described := _allowed_by(marks, kind):
         return described
-    if kind is bool:
-        return "true or false"
+    if kind in _PLAIN:
+        return _PLAIN[kind]
     if choices := choices_of(kind):
         return " or ".join(f'"{choice}"' for choice in choices)
     filled = any(isinstance(mark, Len) for mark in marks)
     origin = get_origin(kind)
     if origin is dict:
-        return "tables with names of their own" + (", at least one" if filled else "")
+        name, value = get_args(kind)
+        if is_dataclass(bare(value)):
+            return "tables with names of their own" + (", at least one" if filled else "")
+        return f"a table{' of at least one' if filled else ''}: {allowed(name)} = {allowed(value)}"
     if origin is tuple:
         return f"a list{' of at least one' if filled else ''}, each {allowed(get_args(kind)[0])}"
     return f"a table with: {', '.join(key.name for key in keys(kind))}"
