@@ -10,7 +10,8 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from eventfabric.definition.file import parse_definition
-from eventfabric.deployment.alarms import RUNBOOK, Alarm, Missing, Series, alarms_of, anchor, objectives_of
+from eventfabric.deployment.alarm_rules import Missing
+from eventfabric.deployment.alarms import RUNBOOK, Alarm, Series, alarms_of, anchor, objectives_of
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.telemetry import NAMESPACE, Dimension, Metric
 from eventfabric.topology import Topology

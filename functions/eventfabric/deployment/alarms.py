@@ -1,26 +1,30 @@
-"""The alarms and objectives of each Region, declared once as data.
+"""The alarms and objectives of each Region, declared once as data: the rules of alarm_rules.py, for each resource.
 
 The deployment creates them, docs/runbook.md has a section for each, and tests compare the three. Nothing here calls
 AWS: metrics are those of `telemetry` or of AWS itself, and resources have the names that `topology` gives them.
-
-The first word of an alarm's description says what happens to deliveries:
-
-    Delay    deliveries continue, but late: the oldest undelivered event, the relay's lag, throttles, the objective
-    Outage   something is not delivered until its cause is gone: an open circuit, failing functions, refused calls
-    (else)   deliveries continue, and a person must deal with what was set aside: dead letters, findings
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from eventfabric import limits
 from eventfabric.definition.schema import Slo
+from eventfabric.deployment.alarm_rules import (
+    DOORBELLS_DEAD,
+    FAILS,
+    OF_REPLICAS,
+    OF_STREAM,
+    OF_SUBSCRIPTION,
+    RECURSION,
+    RELAY_DEAD,
+    RELAY_LATE,
+    THROTTLED,
+    Missing,
+    Rule,
+)
 from eventfabric.telemetry import NAMESPACE, Metric
 from eventfabric.topology import (
-    RECONCILE_MINUTES,
     FunctionTopology,
     StreamTopology,
     SubscriptionTopology,
@@ -28,28 +32,9 @@ from eventfabric.topology import (
 )
 
 RUNBOOK: Final = "docs/runbook.md"
-DELAYED_SECONDS: Final = 900
-"""Age of an undelivered event that raises an alarm. Reconciliation has rung for the event again before that."""
-RELAY_LATE_MILLISECONDS: Final = 60_000
 BURN_WINDOW_MINUTES: Final = 60
 BURN_SHARE: Final = 0.02
 """Share of an objective's whole error budget that raises an alarm if it burns within BURN_WINDOW_MINUTES."""
-_PASS_SECONDS: Final = 60 * RECONCILE_MINUTES
-_AGAIN_PERIODS: Final = 6
-"""Periods in which two errors raise an alarm: a failed doorbell comes again within them, after its time-out."""
-assert _AGAIN_PERIODS * _PASS_SECONDS >= limits.VISIBILITY_TIMEOUT_SECONDS + 2 * _PASS_SECONDS
-_HOUR_PERIODS: Final = 3600 // _PASS_SECONDS
-
-
-class Missing(StrEnum):
-    """CloudWatch's treatment of a period without data."""
-
-    FINE = "notBreaching"
-    """No data means that nothing happened: AWS reports no errors for a function that nobody invoked."""
-    BAD = "breaching"
-    """No data is the problem that the alarm is for."""
-    AS_BEFORE = "ignore"
-    """The alarm keeps its state: a gauge is reported by each pass of reconciliation, and a missing pass has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +44,6 @@ class Series:
     namespace: str
     name: str
     dimensions: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """The condition of an alarm: `datapoints` of the last `periods` are at the threshold or beyond it.
-
-    `ending` ends the alarm's name, `means` describes it in one or two sentences, and `section` is the heading in the
-    runbook that says what to do.
-    """
-
-    ending: str
-    means: str
-    section: str
-    missing: Missing
-    threshold: float = 1
-    statistic: str = "Maximum"
-    period_seconds: int = _PASS_SECONDS
-    periods: int = 1
-    datapoints: int = 1
-    is_below: bool = False
-    """If True, the alarm goes off below the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,173 +82,6 @@ class Objective:
         """
         share = max(1.0, BURN_SHARE * self.slo.days * 24 * 60 / BURN_WINDOW_MINUTES)
         return round(min(share, 0.9 / (1 - self.slo.on_time_ratio)), 2)
-
-
-_OF_SUBSCRIPTION: Final = (
-    (
-        Metric.OLDEST_UNDELIVERED,
-        Rule(
-            "delayed",
-            f"Delay: the oldest undelivered event has waited for more than {DELAYED_SECONDS // 60} minutes. "
-            "It is still in the log: no event is lost.",
-            "Deliveries are late",
-            Missing.AS_BEFORE,
-            threshold=DELAYED_SECONDS,
-            periods=2,
-            datapoints=2,
-        ),
-    ),
-    (
-        Metric.CIRCUIT_OPEN,
-        Rule(
-            "circuit-open",
-            "Outage: so many events fail that a system which the handler calls is probably down. Deliveries are "
-            f"stopped, except for one probe every {limits.CIRCUIT_PROBE_SECONDS} seconds; events wait in the log.",
-            "A circuit is open",
-            Missing.AS_BEFORE,
-            period_seconds=60,
-        ),
-    ),
-    (
-        Metric.KEYS_RETRYING,
-        Rule(
-            "keys-failing",
-            "For 15 minutes there have been keys whose events fail and are retried. Other keys are delivered.",
-            "Keys keep failing",
-            Missing.AS_BEFORE,
-            periods=3,
-            datapoints=3,
-        ),
-    ),
-    (
-        Metric.KEYS_DEAD,
-        Rule(
-            "dead-letters",
-            "At least one event is a dead letter: it failed for good and is not retried until someone redrives or "
-            "discards it. Later events of its key wait behind it.",
-            "Dead letters",
-            Missing.AS_BEFORE,
-        ),
-    ),
-    (
-        Metric.DELIVERIES_BLOCKED,
-        Rule(
-            "blocked",
-            "Outage: a lane has stopped, or AWS refuses calls of this function, for a reason that does not go away "
-            "by itself: a missing permission, table or key, a quota, or a record that cannot be read.",
-            "Deliveries are blocked",
-            Missing.FINE,
-            statistic="Sum",
-            periods=_AGAIN_PERIODS,
-            datapoints=2,
-        ),
-    ),
-)
-_REPAIRS: Final = Rule(
-    "repairs",
-    "Delay: reconciliation had to repair something in 3 passes within the last hour. Doorbells, timers or replication "
-    "do not work as they should, so events arrive late.",
-    "Reconciliation has to repair",
-    Missing.FINE,
-    statistic="Sum",
-    periods=_HOUR_PERIODS,
-    datapoints=3,
-)
-_STALLED: Final = Rule(
-    "stalled",
-    "Replication from another Region has stopped. Reconciliation copies the missing records instead, so events of "
-    "that Region arrive late.",
-    "Replication stands still",
-    Missing.AS_BEFORE,
-)
-_UNREACHABLE: Final = Rule(
-    "unreachable",
-    "Outage: another Region of this stream has not answered two passes of reconciliation in a row.",
-    "A Region does not answer",
-    Missing.AS_BEFORE,
-    periods=2,
-    datapoints=2,
-)
-_UNVERIFIED: Final = Rule(
-    "unverified",
-    f"Part of this stream's log was last verified more than {limits.ROUND_LATE_SECONDS // 86_400} days ago, because "
-    "reconciliation cannot keep up. Deliveries continue, but a record that someone removed would be noticed late.",
-    "The log is not verified again",
-    Missing.FINE,
-    threshold=limits.ROUND_LATE_SECONDS,
-    periods=2,
-    datapoints=2,
-)
-_FINDINGS: Final = Rule(
-    "findings",
-    "Reconciliation found a problem that it cannot or must not repair; `eventfabric reconcile` lists it.",
-    "Findings to look at",
-    Missing.AS_BEFORE,
-)
-_NOT_RECONCILED: Final = Rule(
-    "not-reconciled",
-    "No pass of reconciliation has completed for 15 minutes. Lost doorbells are not repaired, and the alarms that "
-    "depend on reconciliation do not change: age of events, keys, circuits, replication, findings.",
-    "No pass of reconciliation",
-    Missing.BAD,
-    statistic="Sum",
-    periods=3,  # not one of 15 minutes: where the latest period has no data yet, CloudWatch uses the one before it
-    datapoints=3,
-    is_below=True,
-)
-_DOORBELLS_DEAD: Final = Rule(
-    "doorbells-dead",
-    "Outage: a doorbell was received many times without success, because the function cannot start or a lane is "
-    "stopped. A doorbell carries no events, so no event is lost.",
-    "Messages in a dead-letter queue",
-    Missing.FINE,
-    period_seconds=60,
-)
-_RELAY_DEAD: Final = Rule(
-    "relay-dead",
-    "The relay gave up on part of a table's DynamoDB stream after retrying for an hour. Reconciliation rings for the "
-    "events in it, which arrive late; no event is lost.",
-    "The relay is late or gave up",
-    Missing.FINE,
-    period_seconds=60,
-)
-_RELAY_LATE: Final = Rule(
-    "relay-late",
-    "Delay: the relay is more than a minute behind what is published, so deliveries start late.",
-    "The relay is late or gave up",
-    Missing.FINE,
-    threshold=RELAY_LATE_MILLISECONDS,
-    period_seconds=60,
-    periods=5,
-    datapoints=3,
-)
-_FAILS: Final = Rule(
-    "fails",
-    "Outage: invocations of this function keep ending in errors. It cannot start, or it crashes.",
-    "A function fails",
-    Missing.FINE,
-    statistic="Sum",
-    periods=_AGAIN_PERIODS,
-    datapoints=2,
-)
-_THROTTLED: Final = Rule(
-    "throttled",
-    "Delay: Lambda refuses invocations of this function because no concurrency is left for it.",
-    "A function is throttled",
-    Missing.FINE,
-    statistic="Sum",
-    periods=_AGAIN_PERIODS,
-    datapoints=2,
-)
-_RECURSION: Final = Rule(
-    "recursion-stopped",
-    "Lambda mistook retries for an endless loop and drops invocations of this function. Set its RecursiveLoop to "
-    "Allow, as the deployment does.",
-    "Recursion was stopped",
-    Missing.FINE,
-    statistic="Sum",
-    period_seconds=60,
-)
 
 
 def alarms_of(topology: Topology, region: str) -> list[Alarm]:
@@ -344,41 +141,34 @@ def anchor(heading: str) -> str:
 def _of_the_region(topology: Topology, region: str) -> Iterator[Alarm]:
     relay, timer = topology.relay_function(region), topology.timer_function(region)
     visible = of_queue(topology.relay_dead_name, "ApproximateNumberOfMessagesVisible")
-    yield Alarm(topology.relay_dead_name, visible, _RELAY_DEAD)
-    yield Alarm(f"{topology.fabric}-{_RELAY_LATE.ending}", of_function(relay, "IteratorAge"), _RELAY_LATE)
+    yield Alarm(topology.relay_dead_name, visible, RELAY_DEAD)
+    yield Alarm(f"{topology.fabric}-{RELAY_LATE.ending}", of_function(relay, "IteratorAge"), RELAY_LATE)
     yield from _of_function(relay)
     yield from _of_function(timer)
 
 
 def _of_stream(stream: StreamTopology) -> Iterator[Alarm]:
-    rules = [
-        (Metric.PASSES_COMPLETED, _NOT_RECONCILED),
-        (Metric.FINDINGS_ALARMED, _FINDINGS),
-        (Metric.FINDINGS_REPAIRED, _REPAIRS),
-        (Metric.OLDEST_ROUND, _UNVERIFIED),
-    ]
-    if len(stream.definition.regions) > 1:
-        rules += [(Metric.LANES_STALLED, _STALLED), (Metric.LANES_UNREACHABLE, _UNREACHABLE)]
-    for metric, rule in rules:
+    replicas = OF_REPLICAS if len(stream.definition.regions) > 1 else ()
+    for metric, rule in (*OF_STREAM, *replicas):
         series = of_metric(stream.fabric, metric, stream.name)
         yield Alarm(f"{stream.fabric}-{stream.name}-{rule.ending}", series, rule)
 
 
 def _of_subscription(topology: Topology, subscription: SubscriptionTopology, region: str) -> Iterator[Alarm]:
     name = subscription.function_name
-    for metric, rule in _OF_SUBSCRIPTION:
+    for metric, rule in OF_SUBSCRIPTION:
         yield Alarm(f"{name}-{rule.ending}", of_metric(subscription.fabric, metric, subscription.name), rule)
     dead = of_queue(subscription.queue.dead_letter_name, "ApproximateNumberOfMessagesVisible")
-    yield Alarm(f"{name}-{_DOORBELLS_DEAD.ending}", dead, _DOORBELLS_DEAD)
+    yield Alarm(f"{name}-{DOORBELLS_DEAD.ending}", dead, DOORBELLS_DEAD)
     yield from _of_function(topology.deliver_function(subscription.name, region))
 
 
 def _of_function(function: FunctionTopology) -> Iterator[Alarm]:
-    yield Alarm(f"{function.name}-{_FAILS.ending}", of_function(function, "Errors"), _FAILS)
-    yield Alarm(f"{function.name}-{_THROTTLED.ending}", of_function(function, "Throttles"), _THROTTLED)
+    yield Alarm(f"{function.name}-{FAILS.ending}", of_function(function, "Errors"), FAILS)
+    yield Alarm(f"{function.name}-{THROTTLED.ending}", of_function(function, "Throttles"), THROTTLED)
     if function.may_recur:
         dropped = of_function(function, "RecursiveInvocationsDropped")
-        yield Alarm(f"{function.name}-{_RECURSION.ending}", dropped, _RECURSION)
+        yield Alarm(f"{function.name}-{RECURSION.ending}", dropped, RECURSION)
 
 
 def _burning(objective: Objective) -> Alarm:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
-from eventfabric.deployment.alarms import Missing, Rule
+from eventfabric.deployment.alarm_rules import Missing, Rule
 
 Told = Sequence[tuple[float, float]]
 """Values of a metric with their times in seconds."""

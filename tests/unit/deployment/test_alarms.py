@@ -12,15 +12,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
-from eventfabric.deployment.alarms import (
-    DELAYED_SECONDS,
-    RELAY_LATE_MILLISECONDS,
-    Alarm,
-    Missing,
-    Rule,
-    Series,
-    alarms_of,
-)
+from eventfabric.deployment.alarm_rules import DELAYED_SECONDS, RELAY_LATE_MILLISECONDS, Missing, Rule
+from eventfabric.deployment.alarms import Alarm, Series, alarms_of
 from eventfabric.topology import Topology
 from tests.unit.deployment.cloudwatch import State, Told, evaluate, states
 

@@ -1,0 +1,236 @@
+"""The rules of all alarms, as data: when each goes off, what it means, and where the runbook says what to do.
+
+A metric of the fabric's own gets an alarm by a line in one of the tables OF_SUBSCRIPTION, OF_STREAM and OF_REPLICAS.
+
+The first word of an alarm's description says what happens to deliveries:
+
+    Delay    deliveries continue, but late: the oldest undelivered event, the relay's lag, throttles, the objective
+    Outage   something is not delivered until its cause is gone: an open circuit, failing functions, refused calls
+    (else)   deliveries continue, and a person must deal with what was set aside: dead letters, findings
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.telemetry import Metric
+from eventfabric.topology import RECONCILE_MINUTES
+
+DELAYED_SECONDS: Final = 900
+"""Age of an undelivered event that raises an alarm. Reconciliation has rung for the event again before that."""
+RELAY_LATE_MILLISECONDS: Final = 60_000
+_PASS_SECONDS: Final = 60 * RECONCILE_MINUTES
+_AGAIN_PERIODS: Final = 6
+"""Periods in which two errors raise an alarm: a failed doorbell comes again within them, after its time-out."""
+assert _AGAIN_PERIODS * _PASS_SECONDS >= limits.VISIBILITY_TIMEOUT_SECONDS + 2 * _PASS_SECONDS
+_HOUR_PERIODS: Final = 3600 // _PASS_SECONDS
+
+
+class Missing(StrEnum):
+    """CloudWatch's treatment of a period without data."""
+
+    FINE = "notBreaching"
+    """No data means that nothing happened: AWS reports no errors for a function that nobody invoked."""
+    BAD = "breaching"
+    """No data is the problem that the alarm is for."""
+    AS_BEFORE = "ignore"
+    """The alarm keeps its state: a gauge is reported by each pass of reconciliation, and a missing pass has its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The condition of an alarm: `datapoints` of the last `periods` are at the threshold or beyond it.
+
+    `ending` ends the alarm's name, `means` describes it in one or two sentences, and `section` is the heading in the
+    runbook that says what to do.
+    """
+
+    ending: str
+    means: str
+    section: str
+    missing: Missing
+    threshold: float = 1
+    statistic: str = "Maximum"
+    period_seconds: int = _PASS_SECONDS
+    periods: int = 1
+    datapoints: int = 1
+    is_below: bool = False
+    """If True, the alarm goes off below the threshold."""
+
+
+OF_SUBSCRIPTION: Final = (
+    (
+        Metric.OLDEST_UNDELIVERED,
+        Rule(
+            "delayed",
+            f"Delay: the oldest undelivered event has waited for more than {DELAYED_SECONDS // 60} minutes. "
+            "It is still in the log: no event is lost.",
+            "Deliveries are late",
+            Missing.AS_BEFORE,
+            threshold=DELAYED_SECONDS,
+            periods=2,
+            datapoints=2,
+        ),
+    ),
+    (
+        Metric.CIRCUIT_OPEN,
+        Rule(
+            "circuit-open",
+            "Outage: so many events fail that a system which the handler calls is probably down. Deliveries are "
+            f"stopped, except for one probe every {limits.CIRCUIT_PROBE_SECONDS} seconds; events wait in the log.",
+            "A circuit is open",
+            Missing.AS_BEFORE,
+            period_seconds=60,
+        ),
+    ),
+    (
+        Metric.KEYS_RETRYING,
+        Rule(
+            "keys-failing",
+            "For 15 minutes there have been keys whose events fail and are retried. Other keys are delivered.",
+            "Keys keep failing",
+            Missing.AS_BEFORE,
+            periods=3,
+            datapoints=3,
+        ),
+    ),
+    (
+        Metric.KEYS_DEAD,
+        Rule(
+            "dead-letters",
+            "At least one event is a dead letter: it failed for good and is not retried until someone redrives or "
+            "discards it. Later events of its key wait behind it.",
+            "Dead letters",
+            Missing.AS_BEFORE,
+        ),
+    ),
+    (
+        Metric.DELIVERIES_BLOCKED,
+        Rule(
+            "blocked",
+            "Outage: a lane has stopped, or AWS refuses calls of this function, for a reason that does not go away "
+            "by itself: a missing permission, table or key, a quota, or a record that cannot be read.",
+            "Deliveries are blocked",
+            Missing.FINE,
+            statistic="Sum",
+            periods=_AGAIN_PERIODS,
+            datapoints=2,
+        ),
+    ),
+)
+"""Rules for the metrics of every subscription."""
+_REPAIRS: Final = Rule(
+    "repairs",
+    "Delay: reconciliation had to repair something in 3 passes within the last hour. Doorbells, timers or replication "
+    "do not work as they should, so events arrive late.",
+    "Reconciliation has to repair",
+    Missing.FINE,
+    statistic="Sum",
+    periods=_HOUR_PERIODS,
+    datapoints=3,
+)
+_STALLED: Final = Rule(
+    "stalled",
+    "Replication from another Region has stopped. Reconciliation copies the missing records instead, so events of "
+    "that Region arrive late.",
+    "Replication stands still",
+    Missing.AS_BEFORE,
+)
+_UNREACHABLE: Final = Rule(
+    "unreachable",
+    "Outage: another Region of this stream has not answered two passes of reconciliation in a row.",
+    "A Region does not answer",
+    Missing.AS_BEFORE,
+    periods=2,
+    datapoints=2,
+)
+_UNVERIFIED: Final = Rule(
+    "unverified",
+    f"Part of this stream's log was last verified more than {limits.ROUND_LATE_SECONDS // 86_400} days ago, because "
+    "reconciliation cannot keep up. Deliveries continue, but a record that someone removed would be noticed late.",
+    "The log is not verified again",
+    Missing.FINE,
+    threshold=limits.ROUND_LATE_SECONDS,
+    periods=2,
+    datapoints=2,
+)
+_FINDINGS: Final = Rule(
+    "findings",
+    "Reconciliation found a problem that it cannot or must not repair; `eventfabric reconcile` lists it.",
+    "Findings to look at",
+    Missing.AS_BEFORE,
+)
+_NOT_RECONCILED: Final = Rule(
+    "not-reconciled",
+    "No pass of reconciliation has completed for 15 minutes. Lost doorbells are not repaired, and the alarms that "
+    "depend on reconciliation do not change: age of events, keys, circuits, replication, findings.",
+    "No pass of reconciliation",
+    Missing.BAD,
+    statistic="Sum",
+    periods=3,  # not one of 15 minutes: where the latest period has no data yet, CloudWatch uses the one before it
+    datapoints=3,
+    is_below=True,
+)
+OF_STREAM: Final = (
+    (Metric.PASSES_COMPLETED, _NOT_RECONCILED),
+    (Metric.FINDINGS_ALARMED, _FINDINGS),
+    (Metric.FINDINGS_REPAIRED, _REPAIRS),
+    (Metric.OLDEST_ROUND, _UNVERIFIED),
+)
+"""Rules for the metrics of every stream."""
+OF_REPLICAS: Final = ((Metric.LANES_STALLED, _STALLED), (Metric.LANES_UNREACHABLE, _UNREACHABLE))
+"""Rules for the metrics of streams that are kept in several Regions, beside those."""
+DOORBELLS_DEAD: Final = Rule(
+    "doorbells-dead",
+    "Outage: a doorbell was received many times without success, because the function cannot start or a lane is "
+    "stopped. A doorbell carries no events, so no event is lost.",
+    "Messages in a dead-letter queue",
+    Missing.FINE,
+    period_seconds=60,
+)
+RELAY_DEAD: Final = Rule(
+    "relay-dead",
+    "The relay gave up on part of a table's DynamoDB stream after retrying for an hour. Reconciliation rings for the "
+    "events in it, which arrive late; no event is lost.",
+    "The relay is late or gave up",
+    Missing.FINE,
+    period_seconds=60,
+)
+RELAY_LATE: Final = Rule(
+    "relay-late",
+    "Delay: the relay is more than a minute behind what is published, so deliveries start late.",
+    "The relay is late or gave up",
+    Missing.FINE,
+    threshold=RELAY_LATE_MILLISECONDS,
+    period_seconds=60,
+    periods=5,
+    datapoints=3,
+)
+FAILS: Final = Rule(
+    "fails",
+    "Outage: invocations of this function keep ending in errors. It cannot start, or it crashes.",
+    "A function fails",
+    Missing.FINE,
+    statistic="Sum",
+    periods=_AGAIN_PERIODS,
+    datapoints=2,
+)
+THROTTLED: Final = Rule(
+    "throttled",
+    "Delay: Lambda refuses invocations of this function because no concurrency is left for it.",
+    "A function is throttled",
+    Missing.FINE,
+    statistic="Sum",
+    periods=_AGAIN_PERIODS,
+    datapoints=2,
+)
+RECURSION: Final = Rule(
+    "recursion-stopped",
+    "Lambda mistook retries for an endless loop and drops invocations of this function. Set its RecursiveLoop to "
+    "Allow, as the deployment does.",
+    "Recursion was stopped",
+    Missing.FINE,
+    statistic="Sum",
+    period_seconds=60,
+)
