@@ -92,16 +92,20 @@ def allowed(annotation: object) -> str:
         return _PLAIN[kind]
     if choices := choices_of(kind):
         return " or ".join(f'"{choice}"' for choice in choices)
-    filled = any(isinstance(mark, Len) for mark in marks)
-    origin = get_origin(kind)
-    if origin is dict:
-        name, value = get_args(kind)
-        if is_dataclass(bare(value)):
-            return "tables with names of their own" + (", at least one" if filled else "")
-        return f"a table{' of at least one' if filled else ''}: {allowed(name)} = {allowed(value)}"
-    if origin is tuple:
-        return f"a list{' of at least one' if filled else ''}, each {allowed(get_args(kind)[0])}"
+    if get_origin(kind) in (dict, tuple):
+        return _allowed_inside(kind, filled=any(isinstance(mark, Len) for mark in marks))
     return f"a table with: {', '.join(key.name for key in keys(kind))}"
+
+
+def _allowed_inside(kind: object, *, filled: bool) -> str:
+    """Describe what a table of values or a list allows. `filled`: it must not be empty."""
+    at_least_one = " of at least one" if filled else ""
+    if get_origin(kind) is tuple:
+        return f"a list{at_least_one}, each {allowed(get_args(kind)[0])}"
+    name, value = get_args(kind)
+    if is_dataclass(bare(value)):
+        return "tables with names of their own" + (", at least one" if filled else "")
+    return f"a table{at_least_one}: {allowed(name)} = {allowed(value)}"
 
 
 def _allowed_by(marks: Sequence[object], kind: object) -> str:
