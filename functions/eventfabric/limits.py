@@ -147,7 +147,7 @@ FAILURE_CHARACTERS_MAX: Final = {
     "step": 64,
 }
 """Most characters of each text of a failure. In its item, a character takes at most JSON_CHARACTER_BYTES_MAX."""
-SAID_CHARACTERS_MAX: Final = 1_000
+OPERATOR_TEXT_CHARACTERS_MAX: Final = 1_000
 """Most characters of an operator's reason or name: functions read it with a circuit every few seconds."""
 JSON_CHARACTER_BYTES_MAX: Final = 6
 PARKED_BYTES_MAX: Final = 40 * 1024

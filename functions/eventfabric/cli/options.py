@@ -1,6 +1,6 @@
 """Groups of options that commands share: a parameter of a command may stand for a whole group, declared once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any
@@ -10,7 +10,7 @@ import typer
 
 def unless_subcommand(command: Callable[..., None]) -> Callable[..., None]:
     """Make a command the callback of its group, which runs if no command of the group is named."""
-    own = signature(command)
+    own = signature(command, eval_str=True).parameters
 
     @wraps(command)
     def run(context: typer.Context, **given: Any) -> None:
@@ -18,9 +18,7 @@ def unless_subcommand(command: Callable[..., None]) -> Callable[..., None]:
             command(**given)
 
     first = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    run.__signature__ = Signature([first, *own.parameters.values()])  # type: ignore[attr-defined]
-    run.__annotations__ = {"context": typer.Context, **command.__annotations__}
-    return run
+    return _taking(run, [first, *own.values()])
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,6 +45,11 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     options: list[Parameter] = []
     for name, parameter in own.items():
         options += options_of.get(name, {name: parameter}).values()
-    run.__signature__ = Signature([option.replace(kind=Parameter.KEYWORD_ONLY) for option in options])  # type: ignore[attr-defined]
-    run.__annotations__ = {option.name: option.annotation for option in options}
+    return _taking(run, [option.replace(kind=Parameter.KEYWORD_ONLY) for option in options])
+
+
+def _taking(run: Callable[..., None], parameters: Sequence[Parameter]) -> Callable[..., None]:
+    """Give a function the parameters from which typer makes the options and arguments of its command."""
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # functions may have one
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run

@@ -71,7 +71,7 @@ def test_one_delivering_region_is_the_streams_first_unless_it_is_named() -> None
 def test_a_definition_cannot_be_changed() -> None:
     definition = parse_definition(FABRIC + STREAM)
     with pytest.raises(FrozenInstanceError):
-        definition.streams["orders"].lanes = 1  # type: ignore[misc]
+        definition.streams["orders"].lanes = 1  # type: ignore[misc]  # it is frozen
 
 
 QUORUM = STREAM + 'durability = "quorum"\n'

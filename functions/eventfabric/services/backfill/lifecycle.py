@@ -18,7 +18,7 @@ from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem, UndecodableItemError, UnknownNameError
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
 from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, parse_place
-from eventfabric.model.said import said
+from eventfabric.model.operator_text import operator_text
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.backfill.copy_slice import SliceCopier
@@ -68,7 +68,7 @@ class Backfiller:
         # lost. By its id, that is the same backfill.
         if id is not None and (known := self._ports.backfills.find(id)):
             return known
-        by = said("by", by)
+        by = operator_text("by", by)
         self._check(wanted)
         now_ms = self._ports.clock.now_ms()
         made = Backfill(

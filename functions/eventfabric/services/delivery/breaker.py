@@ -20,7 +20,7 @@ from eventfabric.errors import ProbeUnrungError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.said import said
+from eventfabric.model.operator_text import operator_text
 from eventfabric.ports import Ports
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import lanes_of
@@ -183,7 +183,7 @@ class CircuitBreaker:
 
     def pause(self, reason: str, *, by: str = "") -> bool:
         """Stop deliveries until `resume`, by an operator's decision. Return False if the circuit was moved first."""
-        reason, by, now_ms = said("reason", reason), said("by", by), self._clock.now_ms()
+        reason, by, now_ms = operator_text("reason", reason), operator_text("by", by), self._clock.now_ms()
         paused = replace(self.circuit(), state=CircuitState.PAUSED, reason=reason, by=by)
         return self._switch(replace(paused, since_ms=now_ms))
 

@@ -14,7 +14,7 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import only_race, refusal
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.services.delivery.parking import Parking
-from eventfabric.services.delivery.patiently import commit_patiently, ring_later_patiently
+from eventfabric.services.delivery.patient_commits import commit_patiently, ring_later_patiently
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
 

@@ -21,10 +21,10 @@ from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
+from eventfabric.model.operator_text import operator_text
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
 from eventfabric.model.roster import digest_of_id
-from eventfabric.model.said import said
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Clock, Doorbells, Ledger, Log, insist
 from eventfabric.services.delivery.takeover import is_taken_over, taken_over
@@ -309,7 +309,7 @@ class DeadLetters:
 
     def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:
         """Make the record of a decision. In a stream with a retention, leave out what may hold an event's content."""
-        by = said("by", by)
+        by = operator_text("by", by)
         sequence, now_ms = parked.first.sequence, self._clock.now_ms()
         retention_seconds = self._subscription.retention_seconds
         if retention_seconds is None:

@@ -18,10 +18,10 @@ from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.operator_text import operator_text
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedState, Settled
 from eventfabric.model.record import Tail
-from eventfabric.model.said import said
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lanes.lane_end import believed_tail
 from eventfabric.services.lanes.standing import owner_of
@@ -126,7 +126,7 @@ class Failover:
         After a FailoverError some may be written; then a source that was drained goes on with those that are left.
         """
         written: list[Owner] = []
-        remaining, reason = list(self.handed()), said("reason", reason)
+        remaining, reason = list(self.handed()), operator_text("reason", reason)
         try:
             while remaining:
                 written.append(self._hand_over(*remaining[0], reason))

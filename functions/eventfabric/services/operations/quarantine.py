@@ -8,8 +8,8 @@ there the missing records are to be restored.
 from eventfabric import limits
 from eventfabric.errors import LogError, QuarantineRefusedError
 from eventfabric.model.identity import Lane, Region, SequenceNumber
+from eventfabric.model.operator_text import operator_text
 from eventfabric.model.record import Intervention
-from eventfabric.model.said import said
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.lane_end import lane_end
 
@@ -50,7 +50,7 @@ class Quarantine:
 
     def set_aside(self, lane: Lane, sequence: SequenceNumber, *, by: str, reason: str) -> Intervention:
         """Move the item out of its lane. After an interruption it may be called again. Raises the errors of `fault`."""
-        by, reason = said("by", by), said("reason", reason)
+        by, reason = operator_text("by", by), operator_text("reason", reason)
         fault = self.fault(lane, sequence)
         why = f"{fault}; {reason}" if reason else fault
         aside = Intervention(lane, sequence, by=by, reason=why, at_ms=self._clock.now_ms())

@@ -15,8 +15,8 @@ from typing import Protocol
 from eventfabric import limits
 from eventfabric.errors import LogError, RestoreRefusedError
 from eventfabric.model.identity import Lane, Region, SequenceNumber
+from eventfabric.model.operator_text import operator_text
 from eventfabric.model.record import Intervention, InterventionKind, Record, Tail, is_pin
-from eventfabric.model.said import said
 from eventfabric.model.slice import Seam
 from eventfabric.ports import Clock, Log, Page
 
@@ -73,7 +73,7 @@ class Restore:
 
         A wrong record is set aside first, and kept. Raises the errors of `look`.
         """
-        by, reason = said("by", by), said("reason", reason)
+        by, reason = operator_text("by", by), operator_text("reason", reason)
         restorable = self.look(lane, sequence)
         now_ms = self._clock.now_ms()
         why = f"{restorable.proof}; {reason}" if reason else restorable.proof

@@ -15,8 +15,8 @@ from eventfabric import limits
 from eventfabric.errors import LogError, PortError, SkipRefusedError
 from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber
+from eventfabric.model.operator_text import operator_text
 from eventfabric.model.record import Intervention, InterventionKind, Record, SkippedBy, Tail, pin_of, skip_at
-from eventfabric.model.said import said
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.locate import has_expired, kept_in
 from eventfabric.services.operations.restore import KnownSeams
@@ -82,7 +82,7 @@ class Skip:
         """Have the lane go on past what is lost. After an interruption it may be called again. Errors as for `look`."""
         if not reason.strip():
             raise SkipRefusedError(lane, sequence, "say --reason: it stays on record")
-        by, reason = said("by", by), said("reason", reason)
+        by, reason = operator_text("by", by), operator_text("reason", reason)
         gap = self.look(lane, sequence)
         now_ms = self._clock.now_ms()
         why = f"{gap.events:,} events before {gap.until.sequence} are lost; {reason}"

@@ -68,7 +68,7 @@ def go_on(world: SubscribedStream, seconds: float, by: Callable[[], Deliverer]) 
 
 def outage_world(downstream: Downstream, **settings: object) -> SubscribedStream:
     handler = Recorder(before=downstream, effects=settings.get("guarantee") == "exactly_once")
-    return SubscribedStream(handler=handler, **settings)  # type: ignore[arg-type]
+    return SubscribedStream(handler=handler, **settings)  # type: ignore[arg-type]  # settings of a subscription
 
 
 def publish(world: SubscribedStream, numbers: "count[int]", *, keys: int = 7) -> None:

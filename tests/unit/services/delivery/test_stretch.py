@@ -46,7 +46,7 @@ def ids(stretch: Stretch) -> list[str]:
 
 def at(records: Sequence[Record], sequence: int, **changes: object) -> Cursor:
     """The cursor at a sequence."""
-    return replace(Stretch(START, records, EVERYTHING).cursor_at(SequenceNumber(sequence)), **changes)  # type: ignore[arg-type]
+    return replace(Stretch(START, records, EVERYTHING).cursor_at(SequenceNumber(sequence)), **changes)  # type: ignore[arg-type]  # fields of a cursor
 
 
 def test_a_whole_page_is_taken_and_nothing_else_is_reported_of_it() -> None:

@@ -25,7 +25,7 @@ from tests.support.subscribed_stream import SubscribedStream
 
 def delivered(*sizes: int, **settings: object) -> SubscribedStream:
     """A world with records of so many events, all of them handled."""
-    world = SubscribedStream(**settings)  # type: ignore[arg-type]
+    world = SubscribedStream(**settings)  # type: ignore[arg-type]  # settings of a subscription
     number = 0
     for size in sizes:
         world.put(*(event(f"e{number + each}", key=f"k{number + each}") for each in range(size)))

@@ -33,7 +33,7 @@ A, C, D, B = (
 
 def handled(*letters: str, **settings: object) -> SubscribedStream:
     """A world with a record an event of key A or C, all handled; events are named by number."""
-    world = SubscribedStream(**settings)  # type: ignore[arg-type]
+    world = SubscribedStream(**settings)  # type: ignore[arg-type]  # settings of a subscription
     for number, key in enumerate(letters):
         world.put(event(f"{key}{number}", key=key))
     world.deliver()

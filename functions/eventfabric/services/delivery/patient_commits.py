@@ -1,4 +1,4 @@
-"""Patiently: commits and timers are tried again in place, because a failure for a moment must not end a lane run."""
+"""Patient commits: commits and timers are tried again in place, for a passing failure must not end a lane run."""
 
 from collections.abc import Sequence
 

@@ -8,8 +8,8 @@ from eventfabric import limits
 from eventfabric.errors import SettingError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.operator_text import operator_text
 from eventfabric.model.owner import Owner
-from eventfabric.model.said import said
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import circuit_item, owner_item
 from eventfabric.wire.item_size import item_bytes
@@ -18,15 +18,15 @@ from tests.support.failing_handlers import the_dead_letter
 from tests.support.log_items import FAR, forged, put, quarantine_of, world_with
 from tests.support.memory_fabric import LANE
 
-LONG = "x" * (limits.SAID_CHARACTERS_MAX + 1)
+LONG = "x" * (limits.OPERATOR_TEXT_CHARACTERS_MAX + 1)
 NAMES = (StreamName("s" * limits.NAME_CHARACTERS_MAX), SubscriptionName("n" * limits.NAME_CHARACTERS_MAX))
 REGION = Region("r" * limits.REGION_CHARACTERS_MAX)
 
 
 def test_a_text_at_the_bound_is_kept_and_one_beyond_it_is_refused_by_its_name() -> None:
-    assert said("reason", LONG[1:]) == LONG[1:]
+    assert operator_text("reason", LONG[1:]) == LONG[1:]
     with pytest.raises(SettingError, match=r"^reason: found '1,001 characters', allowed: at most 1,000 char"):
-        said("reason", LONG)
+        operator_text("reason", LONG)
 
 
 @pytest.mark.parametrize("name", ["by", "reason"])
@@ -53,7 +53,7 @@ def test_a_decision_about_a_dead_letter_is_refused_before_it_is_made(decide: str
 
 
 def test_what_functions_read_every_few_seconds_stays_small_with_the_longest_texts() -> None:
-    text = "\x00" * limits.SAID_CHARACTERS_MAX  # which JSON escapes
+    text = "\x00" * limits.OPERATOR_TEXT_CHARACTERS_MAX  # which JSON escapes
     circuit = Circuit(CircuitState.PAUSED, text, by=text, since_ms=limits.MILLISECONDS_MAX)
     owner = Owner(REGION, REGION, limits.SEQUENCE_MAX, REGION, since_ms=limits.MILLISECONDS_MAX, reason=text)
     assert item_bytes(circuit_item.to_item(*NAMES, REGION, circuit)) < 16 * 1024

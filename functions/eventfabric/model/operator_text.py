@@ -4,9 +4,9 @@ from eventfabric import limits
 from eventfabric.errors import SettingError, storable
 
 
-def said(name: str, text: str) -> str:
+def operator_text(name: str, text: str) -> str:
     """Return the text as it is stored. SettingError if it is too long."""
-    if len(text) > limits.SAID_CHARACTERS_MAX:
-        allowed = f"at most {limits.SAID_CHARACTERS_MAX:,} characters"
+    if len(text) > limits.OPERATOR_TEXT_CHARACTERS_MAX:
+        allowed = f"at most {limits.OPERATOR_TEXT_CHARACTERS_MAX:,} characters"
         raise SettingError(name, f"{len(text):,} characters", allowed)
     return storable(text)
