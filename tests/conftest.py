@@ -2,7 +2,7 @@
 
 import gc
 
-import botocore.loaders
+import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -12,8 +12,9 @@ from eventfabric.testing.local.sessions import shared_loader
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
-# Commands and fabrics make sessions of boto3 by the hundred, and each would read the same models from files.
-botocore.loaders.create_loader = shared_loader
+# Commands and fabrics make sessions of boto3 by the hundred, and each would read the same models from files. This is
+# where a session looks the function up.
+botocore.session.create_loader = shared_loader
 
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 20_000
 
