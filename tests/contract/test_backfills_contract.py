@@ -79,7 +79,7 @@ def test_all_regions_backfills_are_listed_and_only_ones_own_are_found(backend: B
     backend.backfills.replace(None, MADE)
     elsewhere = replace(MADE, id="20261115t000000-0000", source=HOME, target=AWAY, version=1)
     backend.put(LEDGER_TABLE, to_item(elsewhere))  # as replication does
-    assert sorted(one.id for one in backend.backfills.all()) == [ID, elsewhere.id]
+    assert sorted(backfill.id for backfill in backend.backfills.all()) == [ID, elsewhere.id]
     assert backend.backfills.find(elsewhere.id) is None
 
 
@@ -114,13 +114,13 @@ def test_slices_come_lane_by_lane_page_by_page(backend: Backend) -> None:
     backend.put(
         LEDGER_TABLE, slice_to_item(ID, replace(progress(0), slice=replace(progress(0).slice, target=AWAY)))
     )
-    found: list[SliceProgress] = []
+    slices: list[SliceProgress] = []
     after, more, pages = None, True, 0
     while more:
         page, more = backend.backfills.slices(ID, after=after, count=4)
-        found, pages = [*found, *page], pages + 1
-        after = (found[-1].slice.lane, found[-1].slice.start.sequence) if found else None
-    assert found == made
+        slices, pages = [*slices, *page], pages + 1
+        after = (slices[-1].slice.lane, slices[-1].slice.start.sequence) if slices else None
+    assert slices == made
     assert pages <= 4
     assert backend.backfills.slices("none", after=None, count=4) == ([], False)
 

@@ -74,45 +74,45 @@ class DoorbellMachine(RuleBasedStateMachine):
         assert len(received) == wanted
         heard: list[list[Bell]] = [[] for _ in range(LANES)]
         for message in received:
-            found = from_body(message.body)
-            lane = int(found.lane.index)
+            doorbell = from_body(message.body)
+            lane = int(doorbell.lane.index)
             assert lane in free, "a lane in flight gives no other"
-            one = self._waiting[lane][len(heard[lane])]
-            assert int(found.tail) == one.tail, "a lane's doorbells come in their order"
-            one.received += 1
-            assert message.receive_count == one.received
-            one.message = message
-            one.back_ms = self._now_ms + 1000 * QUEUE.visibility_timeout_seconds
-            heard[lane].append(one)
+            bell = self._waiting[lane][len(heard[lane])]
+            assert int(doorbell.tail) == bell.tail, "a lane's doorbells come in their order"
+            bell.received += 1
+            assert message.receive_count == bell.received
+            bell.message = message
+            bell.back_ms = self._now_ms + 1000 * QUEUE.visibility_timeout_seconds
+            heard[lane].append(bell)
 
     def _bury(self) -> None:
         """Move messages that were received too often to the dead letters, at the next receive after they come back."""
         for lane, bells in enumerate(self._waiting):
-            for one in list(bells):
-                if one.received >= QUEUE.receive_count_max and one.back_ms <= self._now_ms:
-                    bells.remove(one)
-                    self._dead[lane].append(one.tail)
+            for waiting_bell in list(bells):
+                if waiting_bell.received >= QUEUE.receive_count_max and waiting_bell.back_ms <= self._now_ms:
+                    bells.remove(waiting_bell)
+                    self._dead[lane].append(waiting_bell.tail)
 
     def _is_in_flight(self, lane: int) -> bool:
-        return any(one.back_ms > self._now_ms for one in self._waiting[lane])
+        return any(bell.back_ms > self._now_ms for bell in self._waiting[lane])
 
     def _in_flight(self, lane: int) -> list[Bell]:
-        return [one for one in self._waiting[lane] if one.back_ms > self._now_ms]
+        return [bell for bell in self._waiting[lane] if bell.back_ms > self._now_ms]
 
     @rule(lane=lanes)
     def answer(self, lane: int) -> None:
-        for one in self._in_flight(lane)[:1]:
-            assert one.message is not None
-            self._backend.doorbells.answer(SUBSCRIPTION, [one.message.receipt_handle])
-            self._waiting[lane].remove(one)
+        for waiting_bell in self._in_flight(lane)[:1]:
+            assert waiting_bell.message is not None
+            self._backend.doorbells.answer(SUBSCRIPTION, [waiting_bell.message.receipt_handle])
+            self._waiting[lane].remove(waiting_bell)
 
     @rule(lane=lanes, seconds=st.sampled_from([0, 5, 100]))
     def hide(self, lane: int, seconds: int) -> None:
         """All that a lane has in flight, as an invocation does that hands the lane back."""
-        for one in self._in_flight(lane):
-            assert one.message is not None
-            self._backend.doorbells.hide(SUBSCRIPTION, [one.message.receipt_handle], seconds)
-            one.back_ms = self._now_ms + 1000 * seconds
+        for waiting_bell in self._in_flight(lane):
+            assert waiting_bell.message is not None
+            self._backend.doorbells.hide(SUBSCRIPTION, [waiting_bell.message.receipt_handle], seconds)
+            waiting_bell.back_ms = self._now_ms + 1000 * seconds
 
     @rule(seconds=st.sampled_from([1, 30, 61, 301]))
     def wait(self, seconds: int) -> None:

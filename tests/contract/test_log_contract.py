@@ -75,10 +75,10 @@ def test_the_tail_before_a_sequence_is_that_of_the_last_record_that_begins_befor
     backend: Backend, before: int, expected: int | None
 ) -> None:
     records = {sequence: record(sequence, count=count) for sequence, count in ((0, 9), (9, 3), (12, 90))}
-    for each in records.values():
-        backend.log.append(each)
-    found = backend.log.tail(LANE, before=SequenceNumber(before))
-    assert found == (EMPTY_TAIL if expected is None else records[expected].tail)
+    for log_record in records.values():
+        backend.log.append(log_record)
+    tail = backend.log.tail(LANE, before=SequenceNumber(before))
+    assert tail == (EMPTY_TAIL if expected is None else records[expected].tail)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_read_ends_before_a_sequence(backend: Backend, before: int, expected: 
     for sequence, count in ((0, 9), (9, 3), (12, 90)):
         backend.log.append(record(sequence, count=count))
     page = backend.log.read(LANE, SequenceNumber(0), records_max=10, before=SequenceNumber(before))
-    assert ([found.sequence for found in page.records], page.more) == (expected, False)
+    assert ([record.sequence for record in page.records], page.more) == (expected, False)
     assert backend.log.read(LANE, SequenceNumber(9), records_max=10, before=SequenceNumber(9)).records == ()
 
 
@@ -207,8 +207,8 @@ class TestRecent:
 
     def test_the_newest_come_first_whole_and_as_far_as_was_asked_for(self, backend: Backend) -> None:
         first, second, third = (replace(record(at, count=4), expires_at=9) for at in (0, 4, 8))
-        for one in (first, second, third):
-            assert backend.log.append(one) is None
+        for log_record in (first, second, third):
+            assert backend.log.append(log_record) is None
         assert backend.log.recent(LANE, records_max=2) == Recent((third, second), (), None, more=True)
         assert backend.log.recent(LANE, records_max=9) == Recent((third, second, first), (), None, more=False)
         assert backend.log.recent(LANE, records_max=9, before=SequenceNumber(8)).records == (second, first)
@@ -217,8 +217,8 @@ class TestRecent:
         backend.log.append(record(0, count=4))
         item = {**record_item.to_item(record(1 << 40)), "n": {"N": str(2**70)}}
         backend.put(LOG_TABLE, item | {"t": {"S": "no set"}})
-        found = backend.log.recent(LANE, records_max=2)
-        assert (found.records, found.unreadable) == ((record(0, count=4),), (1 << 40,))
+        recent = backend.log.recent(LANE, records_max=2)
+        assert (recent.records, recent.unreadable) == ((record(0, count=4),), (1 << 40,))
 
 
 class TestPlace:
@@ -246,8 +246,8 @@ class TestPlace:
 
 def test_what_is_set_aside_is_out_of_the_lane_and_kept_as_it_stood(backend: Backend) -> None:
     far = Intervention(LANE, SequenceNumber(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
-    for one in (record(0), record(1 << 40)):
-        backend.log.append(one)
+    for log_record in (record(0), record(1 << 40)):
+        backend.log.append(log_record)
     backend.log.set_aside(replace(far, sequence=SequenceNumber(7)))
     assert backend.log.interventions(LANE) == ()
     backend.log.set_aside(far)
@@ -261,7 +261,7 @@ def test_all_that_was_set_aside_is_listed_however_large_it_is(backend: Backend) 
         backend.put(LOG_TABLE, item)
         aside = Intervention(LANE, SequenceNumber(number), by="ana", reason=f"junk {number}", at_ms=5)
         backend.log.set_aside(aside)
-    assert [one.reason for one in backend.log.interventions(LANE)] == [
+    assert [intervention.reason for intervention in backend.log.interventions(LANE)] == [
         f"junk {number}" for number in range(5)
     ]
 
@@ -271,8 +271,8 @@ def test_what_is_being_set_aside_when_the_process_ends_is_lost_at_no_moment(
     backend: Backend, write: int
 ) -> None:
     far = Intervention(LANE, SequenceNumber(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
-    for one in (record(0), record(1 << 40)):
-        backend.log.append(one)
+    for log_record in (record(0), record(1 << 40)):
+        backend.log.append(log_record)
     backend.crash_before_write(write)
     with pytest.raises(SimulatedCrash):
         backend.log.set_aside(far)
@@ -286,8 +286,8 @@ def test_of_each_kind_of_intervention_one_a_sequence_is_on_record(backend: Backe
     aside = Intervention(LANE, SequenceNumber(7), by="ana", reason="nobody knows it", at_ms=5)
     restored = replace(aside, kind=InterventionKind.RESTORED, reason="lost")
     backend.log.append(record(0))
-    for one in (restored, aside, replace(restored, at_ms=9)):
-        backend.log.note(one)
+    for intervention in (restored, aside, replace(restored, at_ms=9)):
+        backend.log.note(intervention)
     assert backend.log.interventions(LANE) == (aside, replace(restored, at_ms=9))
     assert all_sequences(backend, records_max=9) == [0]
 

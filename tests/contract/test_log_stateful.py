@@ -50,8 +50,8 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(lane=lanes, before=st.none() | sequences)
     def tail(self, lane: Lane, before: int | None) -> None:
-        found = self._log.tail(lane, before=None if before is None else SequenceNumber(before))
-        assert found == self._newest(lane, before)
+        read_tail = self._log.tail(lane, before=None if before is None else SequenceNumber(before))
+        assert read_tail == self._newest(lane, before)
 
     @rule(lane=lanes, start=sequences, records_max=st.integers(1, 4), before=st.none() | sequences)
     def read(self, lane: Lane, start: int, records_max: int, before: int | None) -> None:
@@ -62,7 +62,7 @@ class LogMachine(RuleBasedStateMachine):
             before=None if before is None else SequenceNumber(before),
         )
         starts = sorted(at for at in self._kept[lane] if at >= start and (before is None or at < before))
-        assert [one.sequence for one in page.records] == starts[:records_max]
+        assert [record.sequence for record in page.records] == starts[:records_max]
         assert list(page.records) == [self._kept[lane][at] for at in starts[:records_max]]
         assert page.more or len(starts) <= records_max
 

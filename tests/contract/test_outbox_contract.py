@@ -37,11 +37,14 @@ def fabric_on(backend: Backend) -> Fabric:
 
 def records(backend: Backend) -> list[Record]:
     """All records, each of which extends the one before it."""
-    found, chain = list(backend.log.read(LANE, SequenceNumber(0), records_max=100).records), EMPTY_TAIL.chain
-    for record in found:
+    log_records, chain = (
+        list(backend.log.read(LANE, SequenceNumber(0), records_max=100).records),
+        EMPTY_TAIL.chain,
+    )
+    for record in log_records:
         assert record.extends(chain)
         chain = record.chain
-    return found
+    return log_records
 
 
 def test_a_lanes_events_in_several_records_become_durable_with_the_writes(backend: Backend) -> None:
@@ -51,7 +54,7 @@ def test_a_lanes_events_in_several_records_become_durable_with_the_writes(backen
         transaction.put(OWN_TABLE, {"id": "a"})
         for number in range(4):
             transaction.publish("orders", key="k", type="t", id=f"e{number}", data=NOISE)
-    assert [(one.event_id, one.sequence) for one in transaction.receipts] == [
+    assert [(receipt.event_id, receipt.sequence) for receipt in transaction.receipts] == [
         (f"e{number}", number + 1) for number in range(4)
     ]
     assert [event.id for record in records(backend) for event in unpack(record)] == [

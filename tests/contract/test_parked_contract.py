@@ -193,15 +193,15 @@ def test_decisions_are_read_of_all_regions_or_of_one_however_many_there_are(back
         for number in range(9)
     ]
     cursor = START
-    for one in many:
-        outcome = backend.ledger.commit(KEY, cursor, cursor, settled=[one])
+    for decision in many:
+        outcome = backend.ledger.commit(KEY, cursor, cursor, settled=[decision])
         assert isinstance(outcome, Committed)
         cursor = outcome.cursor
     theirs = Settled(SequenceNumber(4), "discarded", FAILURE, 17, "somebody")
     backend.put(LEDGER_TABLE, settled_item.to_item(KEY, AWAY, theirs))
     assert list(backend.ledger.settled(KEY, by=HOME)) == many
     assert list(backend.ledger.settled(KEY, by=AWAY)) == [theirs]
-    assert sorted(one.at_ms for one in backend.ledger.settled(KEY)) == [*range(9), 17]
+    assert sorted(decision.at_ms for decision in backend.ledger.settled(KEY)) == [*range(9), 17]
 
 
 def test_a_lane_with_more_state_than_a_page_is_read_whole(backend: Backend) -> None:
@@ -212,10 +212,10 @@ def test_a_lane_with_more_state_than_a_page_is_read_whole(backend: Backend) -> N
         for number in range(9)
     ]
     cursor = START
-    for one in many:
-        cursor = commit(backend.ledger, cursor, (None, one))
+    for parked in many:
+        cursor = commit(backend.ledger, cursor, (None, parked))
     state = backend.ledger.state(KEY)
-    assert set(state.parked[HOME]) == {one.id for one in many}
+    assert set(state.parked[HOME]) == {parked.id for parked in many}
     assert state.cursor(HOME) == cursor
 
 
@@ -282,7 +282,7 @@ def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(ledger: L
     sought = [digest_of_id(one) for one in (PARKED.id, other.id, "k/none")]
     whole = ledger.state(KEY)
     assert whole.cursor(HOME).roster == roster
-    assert {one.id: one for one in ledger.look_up(KEY, sought)} == whole.parked[HOME]
+    assert {parked.id: parked for parked in ledger.look_up(KEY, sought)} == whole.parked[HOME]
     assert whole.is_whole
     assert ledger.acting_for(AWAY).look_up(KEY, sought) == []
 

@@ -28,9 +28,9 @@ def test_a_cursor_keeps_until_where_it_replays_and_where_it_began(
     )
     outcome = backend.ledger.commit(KEY, START, moved)
     assert isinstance(outcome, Committed)
-    found = backend.ledger.state(KEY).cursor(HOME)
-    assert found == outcome.cursor
-    assert (found.chain, found.replay_until, found.began) == (chain, replay_until, began)
+    cursor = backend.ledger.state(KEY).cursor(HOME)
+    assert cursor == outcome.cursor
+    assert (cursor.chain, cursor.replay_until, cursor.began) == (chain, replay_until, began)
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,10 @@ class BackfillsMachine(RuleBasedStateMachine):
     @rule(id_=ids)
     def read(self, id_: str) -> None:
         """Read a backfill. Whoever read it may act on that much later."""
-        found = self._port.find(id_)
-        assert found == self._backfills.get(id_)
-        if found is not None:
-            self._read[id_] = found
+        backfill = self._port.find(id_)
+        assert backfill == self._backfills.get(id_)
+        if backfill is not None:
+            self._read[id_] = backfill
 
     @rule(id_=ids, state=st.sampled_from(BackfillState))
     def replace(self, id_: str, state: BackfillState) -> None:
@@ -124,23 +124,23 @@ class BackfillsMachine(RuleBasedStateMachine):
 
     @rule(id_=ids, index=lane_indexes, start=starts)
     def look_at_one(self, id_: str, index: int, start: int) -> None:
-        found = self._port.slice(id_, lane(index), SequenceNumber(start))
-        assert found == self._slices.get((id_, index, start))
+        progress = self._port.slice(id_, lane(index), SequenceNumber(start))
+        assert progress == self._slices.get((id_, index, start))
 
     @rule(id_=ids, count=st.integers(1, 4))
     def look_at_all(self, id_: str, count: int) -> None:
-        found: list[SliceProgress] = []
+        slices: list[SliceProgress] = []
         more, after = True, None
         while more:
             page, more = self._port.slices(id_, after=after, count=count)
             assert len(page) <= count
-            found += page
+            slices += page
             if page:
                 after = (page[-1].slice.lane, page[-1].slice.start.sequence)
-        noted = [one for (of, _, _), one in self._slices.items() if of == id_]
+        noted = [progress for (of, _, _), progress in self._slices.items() if of == id_]
         in_order = sorted(noted, key=lambda one: (str(one.slice.lane), one.slice.start.sequence))
-        assert sorted(found, key=lambda one: (str(one.slice.lane), one.slice.start.sequence)) == in_order
-        assert len({one.slice.lane for one in found}) <= 1 or _is_lane_by_lane(found)
+        assert sorted(slices, key=lambda one: (str(one.slice.lane), one.slice.start.sequence)) == in_order
+        assert len({progress.slice.lane for progress in slices}) <= 1 or _is_lane_by_lane(slices)
 
     @invariant()
     def all_are_listed(self) -> None:
@@ -149,13 +149,13 @@ class BackfillsMachine(RuleBasedStateMachine):
         )
 
 
-def _is_lane_by_lane(found: list[SliceProgress]) -> bool:
+def _is_lane_by_lane(slices: list[SliceProgress]) -> bool:
     """Tell if the slices of each lane are together and in order."""
-    lanes = [one.slice.lane for one in found]
+    lanes = [progress.slice.lane for progress in slices]
     together = sum(a != b for a, b in pairwise(lanes)) == len(set(lanes)) - 1
     return together and all(
         a.slice.start.sequence < b.slice.start.sequence
-        for a, b in pairwise(found)
+        for a, b in pairwise(slices)
         if a.slice.lane == b.slice.lane
     )
 

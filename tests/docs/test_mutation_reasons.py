@@ -27,6 +27,8 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("reason", [one for one in reasons() if one.function], ids=lambda one: one.function)
+@pytest.mark.parametrize(
+    "reason", [reason for reason in reasons() if reason.function], ids=lambda one: one.function
+)
 def test_a_reason_names_a_function_that_is_there(reason: Reason) -> None:
     assert any(re.search(reason.function, name) for name in NAMES)

@@ -146,8 +146,12 @@ def test_of_two_doorbells_of_a_lane_neither_loses_what_it_says_of_failed_runs() 
     failed = Doorbell(StreamName("orders"), lane, SequenceNumber(3), ended=7, failing_ms=20)
     longer = Doorbell(StreamName("orders"), lane, SequenceNumber(9), ended=5, failing_ms=10)
     plain = Doorbell(StreamName("orders"), lane, SequenceNumber(9))
-    for one, other, ended, since in ((failed, plain, 7, 20), (plain, failed, 7, 20), (failed, longer, 7, 10)):
-        both = one.merged_with(other)
+    for doorbell, other, ended, since in (
+        (failed, plain, 7, 20),
+        (plain, failed, 7, 20),
+        (failed, longer, 7, 10),
+    ):
+        both = doorbell.merged_with(other)
         assert (both.tail, both.ended, both.failing_ms) == (9, ended, since)
 
 
@@ -156,5 +160,5 @@ def test_lanes_that_are_delivered_at_the_same_time_share_the_functions_memory(co
     runtime = Watching(concurrency).runtime("all")
     lanes, memory_bytes = len(runtime.deliverers), limits.FUNCTION_MEMORY_MEGABYTES * 1024**2
     assert lanes == min(concurrency, limits.DOORBELL_BATCH_MAX)
-    shares = [one.memory_bytes for one in runtime.deliverers]
+    shares = [deliverer.memory_bytes for deliverer in runtime.deliverers]
     assert sum(shares) <= limits.EVENTS_MEMORY_SHARE * memory_bytes < sum(shares) + lanes

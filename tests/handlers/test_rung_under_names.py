@@ -110,9 +110,9 @@ def failed_at(ended: int) -> tuple[int, int]:
     hour_ago_ms = world.clock.now_ms() - 3_600_000
     failing = replace(bell, tail=SequenceNumber(3), failing_ms=hour_ago_ms, ended=ended)
     assert world.deliver(bodies=(to_body(failing),)) == []
-    found = timer(world)
-    assert found.ended == 2
-    return found.failing_ms, hour_ago_ms
+    doorbell = timer(world)
+    assert doorbell.ended == 2
+    return doorbell.failing_ms, hour_ago_ms
 
 
 @pytest.mark.parametrize("ended", [1, 2])

@@ -52,5 +52,5 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 @pytest.fixture(params=["shop", "wide"])
 def synthesised(request: pytest.FixtureRequest) -> Synthesised:
     """Each of them."""
-    found: Synthesised = request.getfixturevalue(request.param)
-    return found
+    synthesis: Synthesised = request.getfixturevalue(request.param)
+    return synthesis

@@ -80,9 +80,9 @@ def policies_of_role(synthesised: Synthesised, stack: str, role: str) -> frozens
         if f"<{role}>" in body["Properties"]["Roles"]
     }
     grants = [
-        one.grants
-        for one in policies(synthesised)
-        if one.stack == stack and (f"{stack}/{one.logical_id}" in attached or one.logical_id == role)
+        grant.grants
+        for grant in policies(synthesised)
+        if grant.stack == stack and (f"{stack}/{grant.logical_id}" in attached or grant.logical_id == role)
     ]
     assert not template["Resources"][role]["Properties"].get("ManagedPolicyArns"), role
     return frozenset().union(*grants)

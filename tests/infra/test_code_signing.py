@@ -60,10 +60,10 @@ def test_configs_may_stand_in_a_list_or_in_one_text() -> None:
 def test_a_function_whose_code_is_in_the_template_is_not_signed_since_lambda_refuses_that(
     signed: Synthesised,
 ) -> None:
-    written = [one for one in signed.properties(FUNCTION) if "ZipFile" in one["Code"]]
+    written = [property for property in signed.properties(FUNCTION) if "ZipFile" in property["Code"]]
     assert written
     assert not any("CodeSigningConfigArn" in one for one in written)
 
 
 def test_without_it_no_function_has_one(shop: Synthesised) -> None:
-    assert not any("CodeSigningConfigArn" in one for one in shop.properties(FUNCTION))
+    assert not any("CodeSigningConfigArn" in property for property in shop.properties(FUNCTION))

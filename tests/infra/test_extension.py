@@ -73,18 +73,18 @@ def test_each_handler_of_the_sample_may_write_its_own_table_and_no_other(
 
 
 def test_without_an_extension_nothing_is_added(tmp_path: Path) -> None:
-    found = synthesised(tmp_path, tmp_path / "fabric.toml")
-    assert not [name for name in found.templates if name.startswith("shop-tables")]
+    synthesis = synthesised(tmp_path, tmp_path / "fabric.toml")
+    assert not [name for name in synthesis.templates if name.startswith("shop-tables")]
 
 
 def test_the_example_of_a_project_of_ones_own_is_deployed_with_its_table_and_its_handlers(
     tmp_path: Path,
 ) -> None:
     example = ROOT / "examples/orders"
-    found = synthesised(tmp_path, example / "fabric.toml", functions=example / "functions")
-    [table] = found.properties("AWS::DynamoDB::GlobalTable", stack="example-invoices")
+    synthesis = synthesised(tmp_path, example / "fabric.toml", functions=example / "functions")
+    [table] = synthesis.properties("AWS::DynamoDB::GlobalTable", stack="example-invoices")
     assert table["TableName"] == "example-invoices"
-    assert "table/example-invoices" in str(found.templates["example-orders-cell-eu-central-1"])
+    assert "table/example-invoices" in str(synthesis.templates["example-orders-cell-eu-central-1"])
     assert (tmp_path / "code/shop/invoices.py").is_file()
     assert not (tmp_path / "code/subscribers").exists()
 

@@ -180,7 +180,10 @@ def test_the_relay_rings_for_the_lane_of_a_record_in_the_queue_of_every_subscrip
     function = start(TOPOLOGY.relay_function(HOME), url=behind.url)
     table = TOPOLOGY.stream("orders").table.name
     assert function.api.invoke(stream_event(table, behind.records())) == {"batchItemFailures": []}
-    rung = {one.name: behind.waiting(one.queue.name) for one in TOPOLOGY.subscriptions_in(HOME)}
+    rung = {
+        subscription.name: behind.waiting(subscription.queue.name)
+        for subscription in TOPOLOGY.subscriptions_in(HOME)
+    }
     assert set(map(len, rung.values())) == {1}
     [body] = rung["billing"]
     assert (json.loads(body)["origin"], json.loads(body)["tail"]) == (HOME, behind.receipt.sequence + 1)

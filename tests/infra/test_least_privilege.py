@@ -63,18 +63,23 @@ def function_roles(synthesised: Synthesised, region: str) -> dict[str, str]:
 
 
 def test_no_policy_allows_an_action_by_a_wildcard(synthesised: Synthesised) -> None:
-    found = list(policies(synthesised))
-    assert found
-    assert [(one.logical_id, g) for one in found for g in one.grants if "*" in g.action] == []
+    grants = list(policies(synthesised))
+    assert grants
+    assert [(grant.logical_id, g) for grant in grants for g in grant.grants if "*" in g.action] == []
 
 
 def test_a_wildcard_among_the_resources_has_its_reason_written_beside_it(synthesised: Synthesised) -> None:
-    wild = [(one, grant) for one in policies(synthesised) for grant in one.grants if "*" in grant.resource]
+    wild = [
+        (permission, grant)
+        for permission in policies(synthesised)
+        for grant in permission.grants
+        if "*" in grant.resource
+    ]
     assert wild
     unexplained = [
-        f"{one.stack}/{one.logical_id}: {grant.action} on {grant.resource}"
-        for one, grant in wild
-        if not one.acknowledged.get(grant.resource)
+        f"{permission.stack}/{permission.logical_id}: {grant.action} on {grant.resource}"
+        for permission, grant in wild
+        if not permission.acknowledged.get(grant.resource)
     ]
     assert unexplained == []
 
@@ -84,11 +89,11 @@ def test_only_what_has_no_name_of_its_own_is_named_by_a_wildcard(synthesised: Sy
         f"dynamodb:{name}" for name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
     )
     nameless = ("logs:", "xray:", "kms:", "states:", *streams)
-    for one in policies(synthesised):
-        for grant in one.grants:
+    for permission in policies(synthesised):
+        for grant in permission.grants:
             if "*" in grant.resource:
                 is_restored = grant.resource.endswith("-restored*")  # who restores a table names it
-                assert grant.action.startswith(nameless) or is_restored, f"{one.logical_id}: {grant}"
+                assert grant.action.startswith(nameless) or is_restored, f"{permission.logical_id}: {grant}"
             if grant.action.startswith("kms:"):
                 aliases = json.loads(grant.conditions)["ForAnyValue:StringEquals"]["kms:ResourceAliases"]
                 assert aliases == [synthesised.topology.key_alias]
@@ -121,7 +126,7 @@ def test_publishers_and_operators_may_do_what_permissions_declare_and_nothing_el
     synthesised: Synthesised,
 ) -> None:
     topology = synthesised.topology
-    names = Counter(one["ManagedPolicyName"] for one in synthesised.properties(MANAGED_POLICY))
+    names = Counter(property["ManagedPolicyName"] for property in synthesised.properties(MANAGED_POLICY))
     assert set(names.values()) == {1}
     placed = 0
     for stream in topology.streams.values():
@@ -135,7 +140,7 @@ def test_publishers_and_operators_may_do_what_permissions_declare_and_nothing_el
                 or body["Properties"]["ManagedPolicyName"] == first
             }
             placed += len(named)
-            parts = [one.grants for one in policies(synthesised) if one.logical_id in named]
+            parts = [grant.grants for grant in policies(synthesised) if grant.logical_id in named]
             assert frozenset().union(*parts) == declared(statements(topology, stream)), first
     assert placed == len(names), "a managed policy that is nobody's"
 
@@ -153,9 +158,14 @@ def test_no_policy_of_one_stream_reaches_the_log_of_another_nor_its_state(synthe
     }
     for region in topology.regions:
         roles = function_roles(synthesised, region)
-        for one in topology.subscriptions_in(region):
-            made = policies_of_role(synthesised, f"{topology.fabric}-cell-{region}", roles[one.function_name])
-            of_one_stream[f"{one.name} in {region}"] = (topology.stream(one.definition.stream), made)
+        for subscription in topology.subscriptions_in(region):
+            made = policies_of_role(
+                synthesised, f"{topology.fabric}-cell-{region}", roles[subscription.function_name]
+            )
+            of_one_stream[f"{subscription.name} in {region}"] = (
+                topology.stream(subscription.definition.stream),
+                made,
+            )
     for who, (stream, grants) in of_one_stream.items():
         for grant in grants:
             name = grant.resource.split(":", 5)[5]

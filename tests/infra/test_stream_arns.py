@@ -31,7 +31,9 @@ def lookups(folder: Path, **given: str) -> list[dict[str, Any]]:
     app.synth()
     template = json.loads((folder / "stack.template.json").read_text())
     resources = template["Resources"].values()
-    found = [one["Properties"] for one in resources if one["Type"] == "Custom::EventFabricStreamArn"]
+    found = [
+        resource["Properties"] for resource in resources if resource["Type"] == "Custom::EventFabricStreamArn"
+    ]
     return sorted(found, key=lambda one: str(one["TableName"]))
 
 

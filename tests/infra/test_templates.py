@@ -197,7 +197,11 @@ def test_every_function_of_the_topology_is_there_and_no_other_but_the_lookup(
 
 
 def test_all_functions_of_all_regions_run_the_same_code(synthesised: Synthesised) -> None:
-    assets = {one["Code"]["S3Key"] for one in synthesised.properties(FUNCTION) if "S3Key" in one["Code"]}
+    assets = {
+        property["Code"]["S3Key"]
+        for property in synthesised.properties(FUNCTION)
+        if "S3Key" in property["Code"]
+    }
     assert len(assets) == 1
 
 
@@ -282,7 +286,9 @@ def test_a_pass_of_reconciliation_waits_for_no_longer_than_until_the_next(synthe
 def test_names_of_queues_and_functions_are_equal_in_all_regions_of_a_stream(shop: Synthesised) -> None:
     queue = shop.topology.subscription("billing").queue
     assert isinstance(queue, QueueTopology)
-    assert sum(one["QueueName"] == queue.name for one in shop.properties(QUEUE)) == len(shop.topology.regions)
+    assert sum(property["QueueName"] == queue.name for property in shop.properties(QUEUE)) == len(
+        shop.topology.regions
+    )
 
 
 def test_the_state_machine_of_the_template_is_the_one_that_is_declared_nulls_included(

@@ -68,14 +68,14 @@ def emitted(topology: Topology, capsys: pytest.CaptureFixture[str]) -> set[Serie
             telemetry.add(metric, of=name)
     capsys.readouterr()
     telemetry.flush()
-    found = set()
+    series = set()
     for line in capsys.readouterr().out.splitlines():
         blob = json.loads(line)
         [directive] = blob["_aws"]["CloudWatchMetrics"]
         for dimensions in directive["Dimensions"]:
             values = tuple((name, blob[name]) for name in dimensions)
-            found |= {Series(directive["Namespace"], one["Name"], values) for one in directive["Metrics"]}
-    return found
+            series |= {Series(directive["Namespace"], one["Name"], values) for one in directive["Metrics"]}
+    return series
 
 
 def lines_of(body: dict[str, Any]) -> Iterator[tuple[Series, dict[str, Any]]]:
@@ -129,8 +129,8 @@ def test_each_subscription_is_watched_for_delay_and_for_outage_wherever_it_has_a
     }
     for region in topology.regions:
         names = set(made_alarms(synthesised, region))
-        for one in topology.subscriptions_in(region):
-            assert {f"{one.function_name}-{ending}" for ending in endings} <= names
+        for subscription in topology.subscriptions_in(region):
+            assert {f"{subscription.function_name}-{ending}" for ending in endings} <= names
 
 
 def test_each_stream_is_watched_in_each_of_its_regions_and_replication_only_where_there_is_any(
@@ -169,7 +169,9 @@ def test_alarms_and_dashboard_name_only_metrics_that_there_are(
     topology = synthesised.topology
     ours = emitted(topology, capsys)
     named = [alarm.series for region in topology.regions for alarm in alarms_of(topology, region)]
-    named += [one.series for region in topology.regions for one in objectives_of(topology, region)]
+    named += [
+        objective.series for region in topology.regions for objective in objectives_of(topology, region)
+    ]
     named += [series for series, _ in lines_of(dashboard(synthesised))]
     for series in named:
         if series.namespace == NAMESPACE:
@@ -190,7 +192,7 @@ def test_what_alarms_and_dashboard_are_about_is_deployed(synthesised: Synthesise
         },
         "QueueName": {one["QueueName"] for one in synthesised.properties("AWS::SQS::Queue")},
         "TableName": {one["TableName"] for one in synthesised.properties("AWS::DynamoDB::GlobalTable")},
-        "SloName": {one["Name"] for one in synthesised.properties(OBJECTIVE)},
+        "SloName": {property["Name"] for property in synthesised.properties(OBJECTIVE)},
     }
     named = [alarm.series for region in topology.regions for alarm in alarms_of(topology, region)]
     for series in [*named, *(series for series, _ in lines_of(dashboard(synthesised)))]:
@@ -315,22 +317,24 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 
 
 def test_every_alarm_notifies_the_topic_of_its_own_region_when_it_goes_off_and_when_it_is_over(
-    told: Synthesised,
+    synthesis: Synthesised,
 ) -> None:
     for region, topic in TOPICS.items():
-        made = made_alarms(told, region)
+        made = made_alarms(synthesis, region)
         assert made
         for one in made.values():
             assert (one["AlarmActions"], one["OKActions"]) == ([topic], [topic])
 
 
 def test_without_topics_nobody_is_notified(shop: Synthesised) -> None:
-    assert not any("AlarmActions" in one or "OKActions" in one for one in shop.properties(ALARM))
+    assert not any(
+        "AlarmActions" in property or "OKActions" in property for property in shop.properties(ALARM)
+    )
 
 
-def test_an_objective_is_made_only_where_its_subscription_is_delivered(told: Synthesised) -> None:
-    assert told.properties(OBJECTIVE, stack=watch(told, "us-east-1")) == []
-    [objective] = objectives_of(told.topology, "eu-west-1")
+def test_an_objective_is_made_only_where_its_subscription_is_delivered(synthesis: Synthesised) -> None:
+    assert synthesis.properties(OBJECTIVE, stack=watch(synthesis, "us-east-1")) == []
+    [objective] = objectives_of(synthesis.topology, "eu-west-1")
     # A day's budget may burn no faster than at the rate that just lasts; no rate is asked for that cannot be.
     assert (objective.goal_percent, objective.burn_rate_max) == (90.0, 1.0)
 

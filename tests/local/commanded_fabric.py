@@ -88,8 +88,8 @@ class CommandedFabric:
     def publish(self, *names: str, type: str = "Placed") -> list[str]:
         """Publish `a1`, `b1` of keys `a`, `b`; where they stand."""
         receipts = [
-            self.server.producer.publish("orders", id=one, key=one[0], type=type, data={"name": one})
-            for one in names
+            self.server.producer.publish("orders", id=name, key=name[0], type=type, data={"name": name})
+            for name in names
         ]
         return [f"{receipt.lane}@{receipt.sequence}" for receipt in receipts]
 
@@ -128,7 +128,9 @@ class CommandedFabric:
     def settled(self, place: str) -> Settled:
         """Return the decision about the event at that place."""
         sequence = int(place.partition("@")[2])
-        return next(one for one in self.ports.ledger.settled(self.key) if one.sequence == sequence)
+        return next(
+            decision for decision in self.ports.ledger.settled(self.key) if decision.sequence == sequence
+        )
 
 
 @contextmanager

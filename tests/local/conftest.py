@@ -32,5 +32,5 @@ def shop(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[CommandedFabric]:
     """The shop as one test finds it."""
-    with opened(server, capsys, monkeypatch) as found:
-        yield found
+    with opened(server, capsys, monkeypatch) as fabric:
+        yield fabric

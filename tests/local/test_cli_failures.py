@@ -147,7 +147,7 @@ def test_an_edited_copy_is_handled_and_stays_on_record_with_who_edited_it(
     assert shop.everything() == before
     assert shop.run(*command).code == 0
     shop.deliver()
-    assert [one.data["name"] for one in shop.recorder.events] == ["mended", "a2"]
+    assert [event.data["name"] for event in shop.recorder.events] == ["mended", "a2"]
     record = shop.settled(place)
     assert (record.action, record.by, record.failure.event_id) == ("edited", "jo", "a1")
     assert record.replacement is not None
@@ -183,7 +183,9 @@ def test_what_is_discarded_stays_on_record_with_who_did_it(
     assert (ran.code, ran.json["discarded"]) == (0, [second])
     shop.deliver()
     assert shop.recorder.ids() == ["a2"]
-    assert [(one.action, one.by) for one in map(shop.settled, (first, second))] == [("discarded", "jo")] * 2
+    assert [(decision.action, decision.by) for decision in map(shop.settled, (first, second))] == [
+        ("discarded", "jo")
+    ] * 2
 
 
 def test_a_user_without_a_name_goes_on_record_by_number(

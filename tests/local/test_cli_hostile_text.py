@@ -35,8 +35,8 @@ def test_no_command_passes_on_what_a_producer_or_a_handler_put_into_its_text(
     file.write_text(
         json.dumps({"specversion": "1.0", "id": event_id, "source": HOSTILE, "time": HOSTILE}) + "\n"
     )
-    one = tmp_path / "event.json"
-    one.write_text(
+    path = tmp_path / "event.json"
+    path.write_text(
         json.dumps({"specversion": "1.0", "id": event_id, "type": type_, "source": "/s", "time": HOSTILE})
     )
     commands: list[tuple[str, ...]] = [
@@ -46,7 +46,7 @@ def test_no_command_passes_on_what_a_producer_or_a_handler_put_into_its_text(
         ("dead-letters", "show", "billing", place),
         ("dead-letters", "show", "billing", place, "--json"),
         ("dead-letters", "redrive", "billing", place, "--dry-run"),
-        ("dead-letters", "redrive", "billing", place, "--edited", str(one), "--dry-run"),
+        ("dead-letters", "redrive", "billing", place, "--edited", str(path), "--dry-run"),
         ("dead-letters", "discard", "billing", HOSTILE),
         ("show", place, "--stream", "orders"),
         ("show", event_id, "--stream", "orders"),

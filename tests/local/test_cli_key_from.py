@@ -35,7 +35,7 @@ def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(
         assert (ran.code, ran.json["published"]) == (0, 2)
         with events.open("rb") as file:
             read = [found for _, found in read_cloudevents(file, name="e", key_rule=KeyRule.parse(rule))]
-        assert [found.key for found in read if isinstance(found, Event)] == keys
+        assert [event.key for event in read if isinstance(event, Event)] == keys
     assert (
         cli.run("publish", "orders", "--events", events, "--key-from", "/nobody", *at).json["malformed"] == 2
     )

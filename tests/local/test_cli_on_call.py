@@ -21,8 +21,8 @@ def test_a_lane_that_is_stuck_is_found_and_goes_on_once_it_is_mended(shop: Comma
 
     lagging = shop.cli.run("lanes", "--subscription", "billing", "--lagging", *shop.at, "--json").json
     assert [(one["lane"], one["lag"]) for one in lagging["lanes"]] == [(str(LANE), 3)]
-    found = shop.cli.run("reconcile", *shop.at)
-    assert "hole" in found.out
+    run = shop.cli.run("reconcile", *shop.at)
+    assert "hole" in run.out
     proof = shop.cli.run("prove", "billing", *shop.at)
     sequence = first.partition("@")[2]
     assert proof.code == 4

@@ -42,7 +42,7 @@ def test_it_takes_the_filters_of_dead_letters_and_one_by_state(shop: CommandedFa
 def test_a_table_says_how_many_wait_and_what_is_due(shop: CommandedFabric) -> None:
     shop.dead("a1", behind=("a2",))
     shop.dead("b1")
-    shop.letters.redrive(next(one for one in shop.letters.find() if one.parked.key == "a"))
+    shop.letters.redrive(next(letter for letter in shop.letters.find() if letter.parked.key == "a"))
     printed = shop.cli.run("parked", "list", "billing", *shop.at).out
     total = TextWith("1 keys are being retried", "1 are dead", "1 events", US)
     assert printed.splitlines()[-1] == total

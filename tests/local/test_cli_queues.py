@@ -71,7 +71,7 @@ def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_unti
     resumed = shop.cli.run("subscriptions", "resume", "billing", *shop.at, "--json")
     assert (resumed.code, resumed.json) == (0, {"subscription": "billing", "state": "resumed"})
     assert circuit()[:2] == ("closed", "")
-    assert [one.lane for one in rung(shop, "billing")] == [LANE]
+    assert [doorbell.lane for doorbell in rung(shop, "billing")] == [LANE]
     shop.deliver()
     assert shop.recorder.ids() == ["a1"]
     once_more = shop.cli.run("subscriptions", "resume", "billing", *shop.at)
@@ -130,7 +130,7 @@ def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: CommandedFab
 
     done = shop.cli.run("queues", "redrive", "billing", *shop.at, "--json")
     assert (done.code, done.json) == (0, {"redriven": {"billing": 13}, "waiting": {"billing": 0}})
-    assert {(one.lane, one.tail) for one in rung(shop, "billing")} == {(LANE, ANY_TAIL)}
+    assert {(doorbell.lane, doorbell.tail) for doorbell in rung(shop, "billing")} == {(LANE, ANY_TAIL)}
     assert (taken(shop, "shop-billing-dead.fifo"), taken(shop, "shop-billing-timers-dead")) == ([], [])
     assert shop.cli.run("queues", "redrive", "billing", *shop.at).out == TextWith(
         "billing", "0 doorbells", "0 left"
@@ -143,7 +143,7 @@ def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: CommandedFabri
     assert shop.cli.run("queues", "redrive", "audit", *shop.at).out == TextWith(
         "audit", "1 doorbells", "1 left"
     )
-    assert [one.lane for one in rung(shop, "audit")] == [LANE]
+    assert [doorbell.lane for doorbell in rung(shop, "audit")] == [LANE]
     url = queue_url(shop, "shop-audit-dead.fifo")
     left = shop.server.clients[US].sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])[
         "Attributes"

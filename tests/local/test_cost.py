@@ -77,9 +77,9 @@ def test_the_prediction_is_what_the_local_fabric_counts(regions: int, per_record
         doorbells_per_batch=LANES,
         runs_per_standing=LANES,
     )
-    found = predict(topology, topology.stream("orders"), load)
+    prediction = predict(topology, topology.stream("orders"), load)
     for price, count in counted.items():
-        predicted = found.count(price) / 1_000_000 * handled
+        predicted = prediction.count(price) / 1_000_000 * handled
         assert count == pytest.approx(predicted, rel=0.1), price
 
 

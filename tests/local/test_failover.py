@@ -118,7 +118,11 @@ def test_a_key_that_was_parked_and_freed_is_in_nobodys_way(fabric: LocalFabric) 
     delivery_fails.add(f"{US}-1")
     publish(fabric, range(4))
     fabric.settle()
-    assert [one.state for one in parked_in(fabric, US)] == [one.state for one in parked_in(fabric, EU)] != []
+    assert (
+        [parked.state for parked in parked_in(fabric, US)]
+        == [one.state for one in parked_in(fabric, EU)]
+        != []
+    )
     delivery_fails.clear()
     fabric.settle(timers=True)
     assert parked_in(fabric, US) == parked_in(fabric, EU) == []
@@ -132,7 +136,7 @@ def parked_in(fabric: LocalFabric, region: str) -> list[Parked]:
     """Return what a Region knows of the keys that the first Region has parked."""
     stream, ledger = fabric.topology.stream("orders"), fabric.ports(region).ledger
     keys = [LaneKey(StreamName("orders"), SubscriptionName("all"), lane) for lane in lanes_of(stream)]
-    return [one for key in keys for one in ledger.state(key).parked.get(Region(US), {}).values()]
+    return [parked for key in keys for parked in ledger.state(key).parked.get(Region(US), {}).values()]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -178,7 +182,7 @@ def test_a_failover_that_makes_no_sense_is_refused(fabric: LocalFabric, source: 
 
 
 def test_a_failover_to_where_the_data_is_not_is_refused() -> None:
-    one = parse_definition(f"""
+    definition = parse_definition(f"""
         [fabric]
         name = "shop"
         regions = ["{US}", "{EU}"]
@@ -193,7 +197,7 @@ def test_a_failover_to_where_the_data_is_not_is_refused() -> None:
         handler = "subscribers.any:handle"
     """)
     with (
-        LocalFabric(one, handlers={"all": handle}) as fabric,
+        LocalFabric(definition, handlers={"all": handle}) as fabric,
         pytest.raises(FailoverError, match="the data is not where"),
     ):
         fabric.failover(US, EU)

@@ -184,21 +184,25 @@ def test_an_event_that_kills_its_process_is_dead__and_no_other_is(tmp_path: Path
     assert behind
     with world(tmp_path) as it:
         receipts = {receipt.event_id: receipt for receipt in it.publish(events)}
-        at = receipts[poison]
-        assert len({event.key for event in events if receipts[str(event.id)].lane == at.lane}) > 1
+        receipt = receipts[poison]
+        assert len({event.key for event in events if receipts[str(event.id)].lane == receipt.lane}) > 1
         it.deliver()
 
         assert it.function.exits == [EXIT_CODE] * (2 + limits.CRASHES_MAX)  # the first two blame nobody
         (letter,) = it.dead()
         failure, waiting = letter.parked.failure, letter.parked.waiting
-        assert (failure.event_id, letter.lane, waiting[0].sequence) == (poison, at.lane, at.sequence)
+        assert (failure.event_id, letter.lane, waiting[0].sequence) == (
+            poison,
+            receipt.lane,
+            receipt.sequence,
+        )
         assert (failure.error_type, failure.crashes, failure.attempts) == ("Crashed", limits.CRASHES_MAX, 0)
         assert [place.sequence for place in waiting[1:]] == [receipts[one].sequence for one in behind]
         assert first_handled(it) == {**by_key, POISON: before}
         # Only what the first two deaths left uncommitted is handled again, once for each: those runs are not careful.
         times = Counter(it.handled())
-        again = [receipts[one] for one in times if times[one] > 1]
-        assert all(one.lane == at.lane and one.sequence < at.sequence for one in again)
+        again = [receipts[time] for time in times if times[time] > 1]
+        assert all(one.lane == receipt.lane and one.sequence < receipt.sequence for one in again)
         assert max(times.values()) <= 3
         assert set(it.messages().values()) == {0}
 

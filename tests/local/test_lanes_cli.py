@@ -59,9 +59,9 @@ def test_a_far_tail_is_found_set_aside_on_record_and_gone(cli: CommandLine, serv
     log.append(replace(first, sequence=SequenceNumber(FAR)))
     assert publish(server, "3") == [2]
 
-    found = cli.run("reconcile", *server, "--json")
-    assert [(one["kind"], one["sequence"]) for one in found.json["findings"]] == [("far_tail", FAR)]
-    place = f"{found.json['findings'][0]['lane']}@{FAR}"
+    run = cli.run("reconcile", *server, "--json")
+    assert [(one["kind"], one["sequence"]) for one in run.json["findings"]] == [("far_tail", FAR)]
+    place = f"{run.json['findings'][0]['lane']}@{FAR}"
 
     would = cli.run("lanes", "quarantine", "orders", place, "--dry-run", "--json", *server)
     assert (would.code, would.json["set_aside"], would.json["place"]) == (0, False, place)

@@ -123,10 +123,10 @@ def test_every_region_proves_what_it_handled_and_what_not() -> None:
             events = [Event(id=f"{region} {n}", key=f"k{n}", type="Placed") for n in range(10)]
             fabric.region(region).publish_many("orders", events)
         fabric.settle()
-        found = fabric.subscription("all").prove()
-        assert all(proof.is_proven for proof in found)
-        assert sum(proof.events for proof in found) == 40
-        excepted = [(proof.region, one.event_id) for proof in found for one in proof.exceptions]
+        proofs = fabric.subscription("all").prove()
+        assert all(proof.is_proven for proof in proofs)
+        assert sum(proof.events for proof in proofs) == 40
+        excepted = [(proof.region, exemption.event_id) for proof in proofs for exemption in proof.exceptions]
         assert excepted == [(US, f"{US} 3"), (EU, f"{US} 3")]
         assert sum(proof.events for proof in fabric.subscription("all").prove(EU)) == 20
 

@@ -192,14 +192,14 @@ def test_an_operator_does_what_the_runbook_says_with_the_policy(fabric: LocalFab
     fabric.settle()
     topology = fabric.topology
     with acting(operator(topology, topology.stream(ORDERS))):
-        at = fabric.operations(US)
-        letters = at.dead_letters("all")
+        operations = fabric.operations(US)
+        letters = operations.dead_letters("all")
         (letter,) = letters.find()
         letters.discard(letter)
-        assert at.pause("all", "provider migrates")
-        assert at.resume("all")
-        assert list(at.reconcile("orders", repair=True)) == []
-        at.prove("all")
+        assert operations.pause("all", "provider migrates")
+        assert operations.resume("all")
+        assert list(operations.reconcile("orders", repair=True)) == []
+        operations.prove("all")
         ports = fabric.ports(US)
         DeadQueues(clients(fabric, US).sqs, ports.doorbells, ports.clock).redrive(
             topology.subscription("all")
@@ -212,6 +212,8 @@ def test_an_operator_does_what_the_runbook_says_with_the_policy(fabric: LocalFab
 
 def test_whoever_may_operate_every_stream_hands_a_region_over(fabric: LocalFabric) -> None:
     topology = fabric.topology
-    with acting([each for stream in topology.streams.values() for each in operator(topology, stream)]):
+    with acting(
+        [statement for stream in topology.streams.values() for statement in operator(topology, stream)]
+    ):
         written = fabric.operations(EU).failover(US).hand_over("lost")
     assert {(owner.origin, owner.region) for owner in written} == {(US, EU)}

@@ -88,7 +88,9 @@ class Guarded:
     def operate(self, streams: Iterable[str] = ("orders",)) -> None:
         """Have the command line run by an operator of these streams."""
         topology = self.fabric.topology
-        self.allowed = [one for name in streams for one in operator(topology, topology.stream(name))]
+        self.allowed = [
+            statement for name in streams for statement in operator(topology, topology.stream(name))
+        ]
 
     @property
     def denied(self) -> list[str]:
@@ -110,7 +112,7 @@ def test_two_regions_confirm_whatever_form_of_publishing_asks_them_to(guarded: G
     producer = guarded.produce()
     event = Event(key="a", type="Placed")
     assert producer.publish("orders", key="a", type="Placed", acks=2).sequence == 0
-    assert [one.sequence for one in producer.publish_many("orders", [event, event], acks=2)] == [1, 2]
+    assert [receipt.sequence for receipt in producer.publish_many("orders", [event, event], acks=2)] == [1, 2]
     with producer.publisher("orders", acks=2) as publishing:
         pending = publishing.publish(key="a", type="Placed")
     assert pending.result().sequence == 3
@@ -224,7 +226,7 @@ def backfill(does: Operator) -> None:
 def decide(does: Operator, folder: Path) -> None:
     """Decide about three dead letters and a step in doubt."""
     letters = does("dead-letters", "list", "billing", "--json", "--region", US).json
-    places = [one["place"] for one in letters]
+    places = [letter["place"] for letter in letters]
     does("parked", "list", "billing", "--region", US)
     does("dead-letters", "show", "billing", places[0], "--region", US)
     does("dead-letters", "export", "billing", "--region", US)

@@ -169,7 +169,7 @@ def test_a_tampered_log_is_not_proven_and_the_others_are(cli: CommandLine, serve
         "divergence",
         3,
     )
-    assert all(one["proven"] for one in others)
+    assert all(other["proven"] for other in others)
     with tampered(server, "us-east-1/0.1", 4):
         ran = cli.run("prove", *server)
     assert ran.code == 1

@@ -26,7 +26,7 @@ def ignore(event: Event, delivery: Delivery) -> None:
 
 
 def handled(fabric: LocalFabric, region: str | None = None) -> Counter[str]:
-    return Counter(str(one.event.id) for one in fabric.subscription("billing").handled(region))
+    return Counter(str(handled.event.id) for handled in fabric.subscription("billing").handled(region))
 
 
 def test_publishing_goes_on_in_another_region_and_comes_back() -> None:

@@ -50,10 +50,10 @@ def test_a_replica_gets_back_what_it_lost(fabric: LocalFabric) -> None:
     client.delete_item(TableName="shop-orders", Key={"pk": lost["pk"], "sk": lost["sk"]})
     fabric.settle()
     for _ in range(2):
-        found = fabric.operations(EU).reconcile("orders", repair=True, full=True)
+        findings = fabric.operations(EU).reconcile("orders", repair=True, full=True)
         fabric.clock.advance(seconds=1_000)
-    assert [(f.kind, f.is_repaired) for f in found] == [(found[0].kind, True)]
-    assert found[0].kind in (FindingKind.HOLE, FindingKind.REPLICATION_STALL)
+    assert [(f.kind, f.is_repaired) for f in findings] == [(findings[0].kind, True)]
+    assert findings[0].kind in (FindingKind.HOLE, FindingKind.REPLICATION_STALL)
     assert items(fabric, EU) == items(fabric, US)
     assert fabric.operations(EU).reconcile("orders", full=True) == []
 
@@ -62,8 +62,8 @@ def test_a_changed_record_stops_there_and_is_left_to_people(fabric: LocalFabric)
     client = fabric.client("dynamodb", EU)
     changed = items(fabric, EU)[2]
     client.put_item(TableName="shop-orders", Item={**changed, "d": items(fabric, EU)[0]["d"]})
-    (found,) = fabric.operations(EU).reconcile("orders", repair=True, full=True)
-    assert (found.kind, found.is_alarm) == (FindingKind.DIVERGENCE, True)
+    (finding,) = fabric.operations(EU).reconcile("orders", repair=True, full=True)
+    assert (finding.kind, finding.is_alarm) == (FindingKind.DIVERGENCE, True)
     assert items(fabric, EU)[2]["d"] == items(fabric, EU)[0]["d"]
 
 
@@ -72,7 +72,7 @@ def test_a_cut_is_a_delay_and_then_a_stall_and_heals(fabric: LocalFabric) -> Non
     publish(fabric, range(20, 24))
     fabric.settle()
     for kind in (FindingKind.REPLICATION_DELAY, FindingKind.REPLICATION_STALL):
-        assert {found.kind for found in fabric.operations(EU).reconcile("orders")} == {kind}
+        assert {finding.kind for finding in fabric.operations(EU).reconcile("orders")} == {kind}
         fabric.clock.advance(seconds=1_000)
     fabric.faults.heal()
     fabric.settle(timers=True)

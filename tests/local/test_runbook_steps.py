@@ -49,7 +49,7 @@ class RunbookFabric:
         self._cli = cli
         self.definition = definition
         stream = fabric.topology.stream("orders")
-        self.lane: Lane = next(one for one in lanes_of(stream) if one.origin == US)
+        self.lane: Lane = next(lane for lane in lanes_of(stream) if lane.origin == US)
         self.log = fabric.ports(US).log_of(stream)
 
     def publish(self, *ids: str) -> None:
@@ -135,7 +135,7 @@ def broken_ahead(shop: RunbookFabric, *, changed: bool = False, backup: bool = T
 
 
 def codes(ran: list[Ran]) -> list[int]:
-    return [one.code for one in ran]
+    return [run.code for run in ran]
 
 
 def test_a_hole_is_looked_for_elsewhere_and_restored_from_a_copy(shop: RunbookFabric) -> None:
@@ -191,7 +191,7 @@ def test_a_cursor_ahead_of_a_table_that_was_made_anew_is_replayed(shop: RunbookF
     cold.publish("orders", key="a", type="Placed", id="n0")
     shop.fabric.settle()
     assert shop.handed == ["e0", "e1", "e2"]
-    kinds = [one.kind for one in shop.fabric.operations(US).reconcile("orders")]
+    kinds = [finding.kind for finding in shop.fabric.operations(US).reconcile("orders")]
     assert FindingKind.CURSOR_AHEAD in kinds
     steps = shop.run(blocks("A cursor ahead of the log")[0])
     assert codes(steps)[:2] == [0, 0]
@@ -205,6 +205,6 @@ def test_a_record_removed_behind_the_cursor_is_found_and_restored(shop: RunbookF
     shop.publish("e0", "e1", "e2", "e3", "e4")
     shop.copy_table()
     shop.lose(LOST)
-    found, restored, looked, proven = shop.run(blocks("A record was removed behind the cursor")[0])
-    assert (found.code, restored.code, looked.code, proven.code) == (1, 0, 0, 0)
+    run, restored, looked, proven = shop.run(blocks("A record was removed behind the cursor")[0])
+    assert (run.code, restored.code, looked.code, proven.code) == (1, 0, 0, 0)
     assert Region(US) == shop.lane.origin

@@ -43,7 +43,7 @@ def test_what_is_published_in_a_span_is_handled_in_its_trace_at_every_attempt() 
         with within("checkout") as published:
             receipt = fabric.region(US).publish("orders", key="a", type="Placed")
         fabric.settle()
-    assert [one.trace_id for one in tries] == [published.trace_id] * 2
+    assert [attempt.trace_id for attempt in tries] == [published.trace_id] * 2
     first, second = spans()
     assert (first.status.status_code, second.status.status_code) == (
         trace.StatusCode.ERROR,

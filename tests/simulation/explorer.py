@@ -50,18 +50,18 @@ class Schedule:
             with suppress(SimulatedCrash, PortError):
                 actor()
 
-        ready = [greenlet(lambda one=one: body(one)) for one in actors]
+        ready = [greenlet(lambda one=actor: body(one)) for actor in actors]
         running: greenlet | None = None
         while ready:
             goes_on = running is not None and not running.dead
             first = [running] if goes_on and running is not None else []
-            others = [one for one in ready if one is not running]
+            others = [actor for actor in ready if actor is not running]
             options = [*first, *(others if not goes_on or self._preemptions else [])]
             chosen = options[self.choose(len(options))]
             self._preemptions -= goes_on and chosen is not running
             running = chosen
             running.switch()
-            ready = [one for one in ready if not one.dead]
+            ready = [actor for actor in ready if not actor.dead]
 
     def faults(self) -> Faults:
         """Ports' calls that take turns, and fail as chosen."""

@@ -267,5 +267,5 @@ _ALL: Final = (
     ),
     *OF_UPKEEP,
 )
-PROFILES: Final = {one.name: one for one in _ALL}
+PROFILES: Final = {profile.name: profile for profile in _ALL}
 """Every profile, by name."""

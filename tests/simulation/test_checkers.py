@@ -32,10 +32,13 @@ def one_handled() -> Hand:
 
 
 def test_what_went_well_is_valid_for_all_that_can_tell() -> None:
-    found = {one.checker: one.result for one in verdicts(one_handled().ended(*ends()))}
+    found = {verdict.checker: verdict.result for verdict in verdicts(one_handled().ended(*ends()))}
     assert INVALID not in found.values()
     assert found.keys() == CHECKERS.keys()
-    assert {name for name, one in found.items() if one is UNKNOWN} == {"unreported_finding", "slow_recovery"}
+    assert {name for name, result in found.items() if result is UNKNOWN} == {
+        "unreported_finding",
+        "slow_recovery",
+    }
 
 
 def test_lost_event() -> None:
@@ -311,8 +314,8 @@ def test_unreported_finding() -> None:
         return hand.appended("e1", 0, region=AWAY, chain="other")
 
     assert result("unreported_finding", tampered().ended()) is INVALID
-    found = tampered().tell(h.Found, region=AWAY, lane=LANE, finding="divergence", alarm=True)
-    assert result("unreported_finding", found.ended()) is VALID
+    hand = tampered().tell(h.Found, region=AWAY, lane=LANE, finding="divergence", alarm=True)
+    assert result("unreported_finding", hand.ended()) is VALID
     assert result("unreported_finding", tampered().appended("e1", 0, region=AWAY).ended()) is VALID
     handed_out = tampered().read(region=AWAY).began("e1", 0, region=AWAY)
     handed_out.tell(h.Found, region=AWAY, lane=LANE, finding="divergence", alarm=True)
@@ -332,7 +335,8 @@ def test_breaker_attempts() -> None:
     assert result("breaker_attempts", switched("closed").read().began("e1", 0).history) is VALID
     several = plan_of()
     several = replace(
-        several, subscriptions=tuple(replace(one, concurrency=8) for one in several.subscriptions)
+        several,
+        subscriptions=tuple(replace(subscription, concurrency=8) for subscription in several.subscriptions),
     )
     for after_s, said in (
         (1, VALID),

@@ -91,9 +91,9 @@ def test_permuted_repeated_and_lost_doorbells_and_records_change_nothing_of_what
     world.deliver_all()
     world.ring_all(LANES)
     world.deliver_all()
-    for each in LANES:
-        assert handler.ids(each) == world.logged_ids(each)
-        assert world.cursor(each).sequence == len(world.logged_ids(each))
+    for checked_lane in LANES:
+        assert handler.ids(checked_lane) == world.logged_ids(checked_lane)
+        assert world.cursor(checked_lane).sequence == len(world.logged_ids(checked_lane))
     if handler.effects:
         assert world.effects() == dict.fromkeys(handler.ids(), 1)
 
@@ -136,16 +136,18 @@ def recover(world: SubscribedStream) -> None:
 
 def assert_seen_as_promised(world: SubscribedStream, guarantee: str) -> None:
     handler = world.recorder
-    for each in LANES:
-        logged, seen = world.logged_ids(each), handler.ids(each)
+    for checked_lane in LANES:
+        logged, seen = world.logged_ids(checked_lane), handler.ids(checked_lane)
         first_seen = list(dict.fromkeys(seen))
-        assert world.cursor(each).sequence == len(logged)
+        assert world.cursor(checked_lane).sequence == len(logged)
         if guarantee == "at_most_once":
             assert first_seen == seen
             assert seen == [id_ for id_ in logged if id_ in set(seen)]
         else:
             # A handler's call that fails parks its key, and the others go on: the order is that of each key.
-            keys = {str(one.id): one.key for record in world.records(each) for one in unpack(record)}
+            keys = {
+                str(event.id): event.key for record in world.records(checked_lane) for event in unpack(record)
+            }
             assert sorted(first_seen, key=keys.__getitem__) == sorted(logged, key=keys.__getitem__)
     if guarantee == "exactly_once":
         assert world.effects() == dict.fromkeys(handler.ids(), 1)

@@ -47,7 +47,7 @@ def appends(schedule: Schedule, producers: int = 2) -> None:
         assert record.sequence == sequence
         assert record.extends(chain)
         chain, sequence = record.chain, record.tail.sequence
-        logged += [str(one.id) for one in unpack(record)]
+        logged += [str(event.id) for event in unpack(record)]
     assert max(Counter(logged).values(), default=1) == 1
     assert set(acknowledged) <= set(logged)
 
@@ -92,11 +92,11 @@ def handover(schedule: Schedule) -> None:
         away.deliver(by=new)
 
     schedule.run(one_run(world, former), take_over)
-    for one in (away, world):
-        one.handler = recorder
-        one.clock.advance(1000)
-        one.ring_all([LANE])
-        one.deliver_all()
+    for fabric in (away, world):
+        fabric.handler = recorder
+        fabric.clock.advance(1000)
+        fabric.ring_all([LANE])
+        fabric.deliver_all()
     key = away.key_of(LANE)
     state = away.ledger.acting_for(Region(HOME)).state(key)
     assert state.cursor(HOME).sequence == 3
@@ -137,6 +137,6 @@ def test_a_handover_of_shared_state_in_every_schedule_with_a_fault() -> None:
     ],
 )
 def test_planted_bugs_break_a_schedule(name: str, scenario: Callable[[Schedule], None]) -> None:
-    (bug,) = [one for one in BUGS if one.name == name]
+    (bug,) = [bug for bug in BUGS if bug.name == name]
     with planted(bug), pytest.raises(AssertionError, match="schedule"):
         explore(scenario, preemptions_max=2, faults_max=1)

@@ -58,8 +58,8 @@ class Behaviour:
     """Commits that were refused: each counts as a failure of the event whose writes they hold."""
 
     def __call__(self, events: Sequence[Event]) -> None:
-        for one in events:
-            name = str(one.id)
+        for next_event in events:
+            name = str(next_event.id)
             if self.crashes[name] > 0:
                 self.crashes[name] -= 1
                 raise SimulatedCrash(name)
@@ -153,16 +153,16 @@ class Driver:
         return busy or bool(messages) or len(world.queue) > 0 or len(world.timers) > 0
 
     def _watch(self) -> None:
-        for each in LANES:
-            reached = self._world.cursor(each).sequence
-            assert reached >= self._reached[each]
-            self._reached[each] = reached
+        for checked_lane in LANES:
+            reached = self._world.cursor(checked_lane).sequence
+            assert reached >= self._reached[checked_lane]
+            self._reached[checked_lane] = reached
 
     def drain(self) -> None:
         """Until nothing is left, with a fine event now and then: without any, poison is told from no outage."""
         for number in range(20):
-            for each in LANES:
-                self._world.put(event(f"{number}.{each}", key=f"fine{each}"), of=each)
+            for checked_lane in LANES:
+                self._world.put(event(f"{number}.{checked_lane}", key=f"fine{checked_lane}"), of=checked_lane)
             for _ in range(ROUNDS_MAX):
                 if not self.round():
                     return
@@ -172,9 +172,13 @@ class Driver:
 def dead_and_waiting(world: SubscribedStream) -> tuple[set[str], set[str]]:
     """The ids of the dead events, and of those behind them."""
     dead, waiting = set(), set()
-    for each in LANES:
-        ids = {one.sequence: str(one.id) for record in world.records(each) for one in unpack(record)}
-        key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), each)
+    for checked_lane in LANES:
+        ids = {
+            event.sequence: str(event.id)
+            for record in world.records(checked_lane)
+            for event in unpack(record)
+        }
+        key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), checked_lane)
         state = world.cloud.ledger(world.region).state(key)
         for parked in state.parked.get(world.region, {}).values():
             assert parked.state is ParkedState.DEAD
@@ -187,18 +191,18 @@ def dead_and_waiting(world: SubscribedStream) -> tuple[set[str], set[str]]:
 def keys_of(world: SubscribedStream) -> dict[str, list[str]]:
     """The logged ids of each key, in order."""
     found: dict[str, list[str]] = {}
-    for each in LANES:
-        for record in world.records(each):
-            for one in unpack(record):
-                found.setdefault(str(one.key), []).append(str(one.id))
+    for checked_lane in LANES:
+        for record in world.records(checked_lane):
+            for next_event in unpack(record):
+                found.setdefault(str(next_event.key), []).append(str(next_event.id))
     return found
 
 
 def assert_as_promised(world: SubscribedStream, behaviour: Behaviour, guarantee: str, order: str) -> None:
     logged = keys_of(world)
     handled = world.recorder.ids()
-    for each in LANES:
-        assert world.cursor(each).sequence == len(world.logged_ids(each))
+    for checked_lane in LANES:
+        assert world.cursor(checked_lane).sequence == len(world.logged_ids(checked_lane))
     if guarantee == "at_most_once":
         assert max(Counter(handled).values(), default=1) == 1
         return

@@ -84,17 +84,21 @@ def test_half_of_the_wrong_handlers_are_found_within_ten_seeds() -> None:
 def test_a_right_handler_is_not_blamed(name: str) -> None:
     of = trials(RIGHT[name], regions=2)
     outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
-    assert [one.error for one in outcomes if one.error] == []
-    assert {one.seed: sorted(one.signature) for one in outcomes if one.signature} == {}
-    assert any(one.tally.happenings.get("attempt repeated: taker") for one in outcomes)
+    assert [outcome.error for outcome in outcomes if outcome.error] == []
+    assert {outcome.seed: sorted(outcome.signature) for outcome in outcomes if outcome.signature} == {}
+    assert any(outcome.tally.happenings.get("attempt repeated: taker") for outcome in outcomes)
 
 
 @pytest.mark.parametrize("guarantee", ["exactly_once"])
 def test_what_commits_with_the_cursor_may_add_up(guarantee: str) -> None:
     of = trials(wrong_handlers.adds_up_in_the_transaction, guarantee, regions=2)
     outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
-    assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
-    assert any(verdict.checker == "taker: dynamodb rows: n" for one in outcomes for verdict in one.verdicts)
+    assert {
+        outcome.seed: sorted(outcome.signature) for outcome in outcomes if outcome.signature or outcome.error
+    } == {}
+    assert any(
+        verdict.checker == "taker: dynamodb rows: n" for outcome in outcomes for verdict in outcome.verdicts
+    )
 
 
 def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
@@ -163,10 +167,10 @@ def test_a_handler_that_fails_without_faults_is_reported_before_anything_is_trie
 
 def test_a_crash_between_two_calls_is_tried_too() -> None:
     """The second of two effects is lost with the process, and the first made again."""
-    one = PlannedEvent("e1", "k1", "placed", Conduct(crashes=1), {"n": 1})
+    planned_event = PlannedEvent("e1", "k1", "placed", Conduct(crashes=1), {"n": 1})
     of = trials(wrong_handlers.steps_without_verify_and_twice)
     base = msgspec.structs.replace(
-        of.plan(1), happenings=(), rates={}, publishes=(Publish(0.0, 0, (one,), "one"),)
+        of.plan(1), happenings=(), rates={}, publishes=(Publish(0.0, 0, (planned_event,), "one"),)
     )
     reasons = {
         entry.reason
@@ -280,7 +284,7 @@ def test_shrinking_keeps_the_events_as_they_are(tmp_path: Path) -> None:
     kept = keep(of.try_seed(seed), of.plan(seed), tmp_path, shrinks=True, trial=of.tried, ways=WAYS)
     plan = msgspec.json.decode(kept.plan.read_bytes(), type=Plan)
     sample = {(event.key, event.type, event.data["n"]) for event in EVENTS}
-    assert {(one.key, one.type, one.data["n"]) for one in plan.events.values()} <= sample
+    assert {(event.key, event.type, event.data["n"]) for event in plan.events.values()} <= sample
     assert plan.size < of.plan(seed).size
 
 
@@ -345,7 +349,11 @@ def test_what_depends_on_the_order_of_keys_or_on_the_time_is_not_judged() -> Non
     for handler in (wrong_handlers.notes_the_last_of_all, wrong_handlers.notes_the_second):
         of = trials(handler)
         outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
-        assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
+        assert {
+            outcome.seed: sorted(outcome.signature)
+            for outcome in outcomes
+            if outcome.signature or outcome.error
+        } == {}
 
 
 def test_handlers_find_the_samples_source_time_and_headers(tmp_path: Path) -> None:

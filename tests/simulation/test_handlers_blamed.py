@@ -29,7 +29,9 @@ def test_what_goes_by_order_of_arrival_is_not_blamed(
 ) -> None:
     of = trials(handler, guarantee, regions=regions)
     outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
-    assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
+    assert {
+        outcome.seed: sorted(outcome.signature) for outcome in outcomes if outcome.signature or outcome.error
+    } == {}
 
 
 def test_a_dead_letter_that_another_region_took_over_and_handled_is_none() -> None:

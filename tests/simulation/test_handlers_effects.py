@@ -36,7 +36,7 @@ def judged(run: Left, *calm: Left) -> Comparison:
 
 
 def named(said: Comparison) -> list[str]:
-    return [one.effect for one in said.differences]
+    return [difference.effect for difference in said.differences]
 
 
 def paid_until(text: str, *, at: float = NOW) -> Left:

@@ -113,7 +113,7 @@ def test_a_plan_that_was_given_up_does_not_show_what_is_wrong(tmp_path: Path) ->
     assert given_up
     assert kept.history is not None
     assert len(kept.history.plan.events) == 3
-    assert EFFECT in {one.checker for one in kept.verdicts}
+    assert EFFECT in {verdict.checker for verdict in kept.verdicts}
 
 
 def test_a_plan_that_hangs_once_it_is_to_be_drawn_is_kept_all_the_same(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_plan_that_hangs_once_it_is_to_be_drawn_is_kept_all_the_same(tmp_path:
 
 def failure(seed: int, *effects: str) -> SeedOutcome:
     return SeedOutcome(
-        seed, tuple(Verdict(one, Result.INVALID, (Anomaly("it is so", 0),)) for one in effects)
+        seed, tuple(Verdict(effect, Result.INVALID, (Anomaly("it is so", 0),)) for effect in effects)
     )
 
 
@@ -136,7 +136,7 @@ def test_of_seeds_that_show_the_same_those_with_the_smallest_plans_are_looked_at
     failures = [failure(seed, "a") for seed in (1, 2, 3, 4)]
     failures += [failure(5, "a", "b"), failure(6, "a", "b"), SeedOutcome(7, broke="no end", ended=False)]
     found = worth_keeping(failures, sizes.__getitem__)
-    assert [([one.seed for one in rivals], set(wanted)) for rivals, wanted in found] == [
+    assert [([outcome.seed for outcome in rivals], set(wanted)) for rivals, wanted in found] == [
         ([7], {"no end"}),
         ([4, 3, 2], {"a"}),
         ([5, 6], {"b"}),
@@ -149,16 +149,16 @@ def test_the_smallest_of_what_several_seeds_shrink_to_is_kept(tmp_path: Path) ->
     assert len(report.summary.failures) > 2
     alone = [
         keep(
-            one,
-            of.plan(one.seed),
-            tmp_path / f"alone-{one.seed}",
+            outcome,
+            of.plan(outcome.seed),
+            tmp_path / f"alone-{outcome.seed}",
             shrinks=True,
             trial=of.tried,
             ways=WAYS,
             wanted=frozenset({EFFECT}),
         ).size
         for (rivals, _) in worth_keeping(report.summary.failures, lambda seed: of.plan(seed).size)
-        for one in rivals
+        for outcome in rivals
     ]
     (kept,) = report.kept_failures
     assert kept.size == min(alone)

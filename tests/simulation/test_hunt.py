@@ -43,8 +43,8 @@ def no_process_is_left() -> bool:
 
 def test_outcomes_are_the_same_whatever_the_number_of_processes() -> None:
     seeds = range(40, 52)
-    alone = {one.seed: one for one in hunt(seeds, DEFAULT, jobs=1)}
-    together = {one.seed: one for one in hunt(seeds, DEFAULT, jobs=3)}
+    alone = {outcome.seed: outcome for outcome in hunt(seeds, DEFAULT, jobs=1)}
+    together = {outcome.seed: outcome for outcome in hunt(seeds, DEFAULT, jobs=3)}
     assert alone == together == {seed: DEFAULT(seed) for seed in seeds}
     assert no_process_is_left()
 
@@ -56,18 +56,18 @@ def test_seeds_without_end_end_when_it_is_time() -> None:
         asked.append(len(asked) >= 5)
         return asked[-1]
 
-    found = list(hunt(count(), plain, jobs=2, stop=stop))
-    assert len(found) == 5
+    outcomes = list(hunt(count(), plain, jobs=2, stop=stop))
+    assert len(outcomes) == 5
     assert no_process_is_left()
 
 
 def test_there_may_be_fewer_seeds_than_processes_and_none_at_all() -> None:
-    assert [one.seed for one in hunt([9], plain, jobs=4)] == [9]
+    assert [outcome.seed for outcome in hunt([9], plain, jobs=4)] == [9]
     assert not list(hunt([], plain, jobs=2))
 
 
 def test_a_process_that_dies_fails_its_seed_and_is_replaced() -> None:
-    found = {one.seed: one for one in hunt(range(4), dies_at_one, jobs=1)}
+    found = {outcome.seed: outcome for outcome in hunt(range(4), dies_at_one, jobs=1)}
     assert sorted(found) == [0, 1, 2, 3]
     assert (found[1].broke, found[1].ended) == ("process died", False)
     assert "exit code 7" in found[1].error
@@ -76,9 +76,9 @@ def test_a_process_that_dies_fails_its_seed_and_is_replaced() -> None:
 
 
 def test_a_seed_without_end_is_given_up() -> None:
-    (found,) = hunt([1], never_ends, jobs=1, seed_seconds_max=0.2)
-    assert (found.broke, found.ended) == ("no end", False)
-    assert "0.2 s" in found.error
+    (outcome,) = hunt([1], never_ends, jobs=1, seed_seconds_max=0.2)
+    assert (outcome.broke, outcome.ended) == ("no end", False)
+    assert "0.2 s" in outcome.error
     assert no_process_is_left()
 
 

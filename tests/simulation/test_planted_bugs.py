@@ -30,8 +30,8 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
 
 
 def test_more_than_half_of_the_bugs_are_found_within_fifty_seeds() -> None:
-    within = [bug for bug in BUGS if bug.seeds_max <= MEDIAN_SEEDS_MAX]
-    assert len(within) > len(BUGS) / 2
+    bugs = [bug for bug in BUGS if bug.seeds_max <= MEDIAN_SEEDS_MAX]
+    assert len(bugs) > len(BUGS) / 2
     assert len(BUGS) >= 25
 
 

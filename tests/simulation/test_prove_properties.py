@@ -104,8 +104,8 @@ def test_any_change_of_any_record_is_found(
     assert not story.is_proven()
     if changed.sequence != record.sequence:
         story.remove(changed)
-        for one in story.records:
-            story.put(one)
+        for log_record in story.records:
+            story.put(log_record)
     story.put(record)
     assert story.is_proven()
 
@@ -135,8 +135,12 @@ def test_a_record_that_is_gone_or_stands_elsewhere_is_found(
             story.put(replace(first, sequence=second.sequence))
         case _:
             assume(second.count > 1)
-            at = SequenceNumber(second.sequence + 1)
-            story.put(replace(first, sequence=at, chain=chain_of(second.chain, replace(first, sequence=at))))
+            sequence = SequenceNumber(second.sequence + 1)
+            story.put(
+                replace(
+                    first, sequence=sequence, chain=chain_of(second.chain, replace(first, sequence=sequence))
+                )
+            )
     assert not story.is_proven()
 
 

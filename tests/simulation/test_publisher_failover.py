@@ -27,10 +27,10 @@ class Load:
         self.home = SubscribedStream(seed=seed, durability=durability)
         self.away = self.home.at(AWAY, handler=Recorder())
         # One producer's view of a Region may fail while another's does not.
-        self.faults = {at: {HOME: Faults(), AWAY: Faults()} for at in (HOME, AWAY)}
+        self.faults = {region: {HOME: Faults(), AWAY: Faults()} for region in (HOME, AWAY)}
         self.fabrics = {
-            at: producer(self.home, self.faults[at], region=at, failover=[to], timeout_seconds=6)
-            for at, to in ((HOME, AWAY), (AWAY, HOME))
+            region: producer(self.home, self.faults[region], region=region, failover=[to], timeout_seconds=6)
+            for region, to in ((HOME, AWAY), (AWAY, HOME))
         }
         self.acknowledged: list[str] = []
         self.order: dict[tuple[Region, Region, str], list[str]] = defaultdict(list)
@@ -50,10 +50,10 @@ class Load:
                 faults.heal()
 
     def publish(self) -> None:
-        at = self.random.choice([HOME, AWAY])
+        region = self.random.choice([HOME, AWAY])
         key, name = self.random.choice(KEYS), f"e{self.count}"
         self.count += 1
-        fabric = self.fabrics[at]
+        fabric = self.fabrics[region]
         try:
             origin = fabric.publish(STREAM, key=key, type="placed", id=name).origin
         except IndeterminateAppendError as error:
@@ -61,7 +61,7 @@ class Load:
         except AppendError:
             return  # certainly nowhere
         self.acknowledged.append(name)
-        self.order[at, origin, key].append(name)
+        self.order[region, origin, key].append(name)
 
     def settle(self, fabric: Fabric, error: IndeterminateAppendError) -> Region:
         """Publish the batch again until its outcome is known, as a producer must, before anything else."""
@@ -105,7 +105,7 @@ class Load:
                 reconciler = Reconciler(
                     world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
                 )
-                assert [found for found in reconciler.run(repair=True) if found.is_alarm] == []
+                assert [finding for finding in reconciler.run(repair=True) if finding.is_alarm] == []
 
 
 @pytest.mark.parametrize("durability", ["replicated", "quorum"])

@@ -18,7 +18,7 @@ UNSERVED_SECONDS_MAX = limits.UNRUNG_SECONDS // 2
 def reconcile(world: SubscribedStream, *, repair: bool, full: bool = False) -> list[Finding]:
     """The alarms of a pass in the world's Region."""
     reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
-    return [found for found in reconciler.run(repair=repair, full=full) if found.is_alarm]
+    return [finding for finding in reconciler.run(repair=repair, full=full) if finding.is_alarm]
 
 
 def serve(world: SubscribedStream) -> None:

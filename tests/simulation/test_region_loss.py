@@ -71,7 +71,7 @@ class Load:
                 reconciler = Reconciler(
                     world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
                 )
-                alarms = [found for found in reconciler.run(repair=True) if found.is_alarm]
+                alarms = [finding for finding in reconciler.run(repair=True) if finding.is_alarm]
                 assert alarms == []
 
 
@@ -139,7 +139,7 @@ def unreplicated(load: Load) -> set[str]:
 def check_order(world: SubscribedStream, load: Load) -> None:
     """Per key and lane, events in the order of their sequences, up to a takeover, and again from there on."""
     last: dict[tuple[object, str], int] = {}
-    for one in world.recorder.events:
-        place = (one.lane, one.key)
-        assert (one.sequence or 0) > last.get(place, -1)
-        last[place] = one.sequence or 0
+    for next_event in world.recorder.events:
+        place = (next_event.lane, next_event.key)
+        assert (next_event.sequence or 0) > last.get(place, -1)
+        last[place] = next_event.sequence or 0

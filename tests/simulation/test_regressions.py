@@ -21,7 +21,7 @@ def test_what_was_found_once_is_not_found_again(regression: Regression) -> None:
 
 def test_every_plan_that_is_kept_is_on_the_list() -> None:
     kept = {path.stem for path in (LIST.parent / "regressions").glob("*.json")}
-    assert kept == {one.name for one in regressions()}
+    assert kept == {regression.name for regression in regressions()}
 
 
 def test_a_plan_is_added_with_its_reason_and_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -127,11 +127,11 @@ class Machine:
             ]
             where, number = AtTime(self.times[number]), first[0] if first else len(self.model.keys)
         before = self.world.cursor(), self.world.parked()
-        one = replay_of(self.world, faults=Faults(nth(*fault)) if fault else None)
+        known_replay = replay_of(self.world, faults=Faults(nth(*fault)) if fault else None)
         with suppress(ReplayRefusedError, SimulatedCrash, PortError):
-            for plan in one.plan(where, key=key):
+            for plan in known_replay.plan(where, key=key):
                 if plan.changes_anything:
-                    one.carry_out(plan)
+                    known_replay.carry_out(plan)
         if (self.world.cursor(), self.world.parked()) == before:
             return  # refused, nothing to replay, or crashed before
         if key is None:
@@ -144,7 +144,10 @@ class Machine:
         cursor, parked = self.world.cursor(), self.world.parked()
         assert cursor.sequence == self.model.cursor
         assert cursor.replay_until == (self.model.until if self.model.until > cursor.sequence else 0)
-        waiting = {k: [(place.sequence, place.replay) for place in one.waiting] for k, one in parked.items()}
+        waiting = {
+            k: [(place.sequence, place.replay) for place in parked_event.waiting]
+            for k, parked_event in parked.items()
+        }
         assert waiting == self.model.waiting
         assert all(sequence < cursor.sequence for places in waiting.values() for sequence, _ in places)
 
@@ -178,12 +181,12 @@ replays = st.tuples(
 
 def replayed(world: SubscribedStream, start: int, key: str | None, rate: float, seed: int) -> int:
     """An operator's replay through faults; how many lanes it changed, as far as anybody can tell."""
-    one = replay_of(world, faults=Faults(at_random(rate, ALL_FAULTS, seed=seed)))
-    before = {each: world.cursor(each).version for each in LANES}
+    replay = replay_of(world, faults=Faults(at_random(rate, ALL_FAULTS, seed=seed)))
+    before = {lane: world.cursor(lane).version for lane in LANES}
     with suppress(ReplayRefusedError, ContendedCommitError, SimulatedCrash, PortError):
-        for plan in one.plan(at(start), key=key):
-            one.carry_out(plan)
-    return sum(world.cursor(each).version != before[each] for each in LANES)
+        for plan in replay.plan(at(start), key=key):
+            replay.carry_out(plan)
+    return sum(world.cursor(lane).version != before[lane] for lane in LANES)
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -214,8 +217,10 @@ def test_whatever_fails_meanwhile_nothing_is_lost_and_each_key_keeps_its_order(
             with suppress(SimulatedCrash, PortError):
                 driver.round()
         changed = replayed(world, start, key, replay_rate, seed + number)
-        for each in LANES if changed else []:
-            driver._reached[each] = min(driver._reached[each], world.cursor(each).sequence)
+        for checked_lane in LANES if changed else []:
+            driver._reached[checked_lane] = min(
+                driver._reached[checked_lane], world.cursor(checked_lane).sequence
+            )
     world.faults.heal()
     published(world, behaviour, later)
     world.ring_all(LANES)
@@ -225,9 +230,9 @@ def test_whatever_fails_meanwhile_nothing_is_lost_and_each_key_keeps_its_order(
 
 def assert_nothing_lost(world: SubscribedStream, behaviour: Behaviour) -> None:
     logged, handled = keys_of(world), world.recorder.ids()
-    for each in LANES:
-        assert world.cursor(each).sequence == len(world.logged_ids(each))
-        assert world.cursor(each).replay_until == 0
+    for checked_lane in LANES:
+        assert world.cursor(checked_lane).sequence == len(world.logged_ids(checked_lane))
+        assert world.cursor(checked_lane).replay_until == 0
     dead, waiting = dead_and_waiting(world)
     assert dead <= behaviour.guilty()
     assert set(handled) | dead | waiting == {name for names in logged.values() for name in names}

@@ -67,12 +67,14 @@ PLAN = Plan(
 
 def test_only_what_is_needed_is_left() -> None:
     def shows(plan: Plan) -> bool:
-        happened = any((one.what, one.region) == ("failover", "eu-west-1") for one in plan.happenings)
+        happened = any(
+            (happening.what, happening.region) == ("failover", "eu-west-1") for happening in plan.happenings
+        )
         return happened and "e3" in plan.events and "slow" in plan.rates
 
-    found = shrink(PLAN, shows)
-    assert found.is_minimal
-    assert found.plan == Plan(
+    shrunk = shrink(PLAN, shows)
+    assert shrunk.is_minimal
+    assert shrunk.plan == Plan(
         seed=7,
         profile="default",
         regions=("eu-west-1",),
@@ -89,8 +91,11 @@ def test_only_what_is_needed_is_left() -> None:
 @pytest.mark.parametrize(
     ("keeps", "expected"),
     [
-        (lambda plan: any(one.consumers > 1 for one in plan.subscriptions), ("billing", 2)),
-        (lambda plan: any(one.name == "billing" for one in plan.subscriptions), ("billing", 1)),
+        (lambda plan: any(subscription.consumers > 1 for subscription in plan.subscriptions), ("billing", 2)),
+        (
+            lambda plan: any(subscription.name == "billing" for subscription in plan.subscriptions),
+            ("billing", 1),
+        ),
     ],
     ids=["consumers", "none"],
 )
@@ -106,7 +111,7 @@ def test_lanes_stay_powers_of_two(least: int) -> None:
 
 def test_a_conduct_that_is_needed_is_made_as_small_as_it_can_be() -> None:
     (event,) = shrink(
-        PLAN, lambda plan: any(one.conduct.fails for one in plan.events.values())
+        PLAN, lambda plan: any(planned_event.conduct.fails for planned_event in plan.events.values())
     ).plan.events.values()
     assert (event.id, event.conduct) == ("e3", Conduct(fails=1))
 
@@ -128,8 +133,12 @@ def test_nothing_more_can_go_from_a_minimal_plan() -> None:
         return len({event.key for event in plan.events.values()}) >= 2 and len(plan.regions) >= 2
 
     left = shrink(PLAN, shows).plan
-    smaller = [part.without(left, range(at, at + 1)) for part in ALL.parts for at in range(part.count(left))]
-    assert not [one for one in (*smaller, *plainer(left)) if one is not None and shows(one)]
+    smaller = [
+        part.without(left, range(number, number + 1))
+        for part in ALL.parts
+        for number in range(part.count(left))
+    ]
+    assert not [plan for plan in (*smaller, *plainer(left)) if plan is not None and shows(plan)]
     assert len(left.events) == 2
 
 
@@ -137,26 +146,26 @@ def test_another_schedule_is_tried_where_the_own_one_shows_it_no_more() -> None:
     def shows(plan: Plan) -> bool:
         return len(plan.publishes) == len(PLAN.publishes) or (plan.seed == 3 and bool(plan.events))
 
-    found = shrink(PLAN, shows, other_seeds=(1, 3))
-    assert (found.plan.seed, len(found.plan.events)) == (3, 1)
+    shrunk = shrink(PLAN, shows, other_seeds=(1, 3))
+    assert (shrunk.plan.seed, len(shrunk.plan.events)) == (3, 1)
     stayed = shrink(PLAN, shows, other_seeds=())
     assert (stayed.plan.seed, len(stayed.plan.publishes)) == (7, 6)
 
 
 def test_the_number_of_runs_is_bounded_and_what_was_reached_by_then_is_kept() -> None:
     told: list[int] = []
-    found = shrink(
+    shrunk = shrink(
         PLAN, lambda plan: "e3" in plan.events, runs_max=9, tell=lambda plan, runs: told.append(runs)
     )
-    assert (found.runs, found.is_minimal) == (9, False)
-    assert found.plan.size < PLAN.size
-    assert "e3" in found.plan.events
+    assert (shrunk.runs, shrunk.is_minimal) == (9, False)
+    assert shrunk.plan.size < PLAN.size
+    assert "e3" in shrunk.plan.events
     assert told == sorted(set(told))
 
 
 def test_it_ends_when_it_is_time_but_never_before_it_knows_that_the_plan_shows_it() -> None:
-    found = shrink(PLAN, lambda plan: "e3" in plan.events, stop=lambda: True)
-    assert found == Shrunk(PLAN, 1, is_minimal=False)
+    shrunk = shrink(PLAN, lambda plan: "e3" in plan.events, stop=lambda: True)
+    assert shrunk == Shrunk(PLAN, 1, is_minimal=False)
     with pytest.raises(NotShownError):
         shrink(PLAN, lambda plan: False, stop=lambda: True)
 
@@ -172,15 +181,19 @@ def test_every_plan_that_is_tried_can_be_run(durability: str, salt: int) -> None
     """Whatever goes, and in whichever order."""
     begin = PLAN
     if durability == "quorum":
-        plain = tuple(replace(one, guarantee=Guarantee.AT_LEAST_ONCE) for one in PLAN.subscriptions)
-        publishes = tuple(replace(one, how="many") for one in PLAN.publishes)
+        plain = tuple(
+            replace(subscription, guarantee=Guarantee.AT_LEAST_ONCE) for subscription in PLAN.subscriptions
+        )
+        publishes = tuple(replace(publish, how="many") for publish in PLAN.publishes)
         begin = replace(PLAN, durability="quorum", subscriptions=plain, publishes=publishes, retention_days=0)
 
     def shows(plan: Plan) -> bool:
         Topology(parse_definition(definition_of(plan)))
         assert all(publish.producer < len(plan.producers) and publish.events for publish in plan.publishes)
         assert set(plan.producers) <= set(plan.regions)
-        assert {one.region for one in plan.happenings} | {one.other for one in plan.happenings} <= {
+        assert {happening.region for happening in plan.happenings} | {
+            happening.other for happening in plan.happenings
+        } <= {
             "",
             *plan.regions,
         }
@@ -197,6 +210,6 @@ def test_a_simulated_plan_is_shrunk_to_one_that_does_the_same(seed: int) -> None
         return not outcome.broke and outcome.entries > 20
 
     plan = PROFILES["default"].plan(seed)
-    found = shrink(plan, shows, runs_max=40)
-    assert shows(found.plan)
-    assert found.plan.size < plan.size
+    shrunk = shrink(plan, shows, runs_max=40)
+    assert shows(shrunk.plan)
+    assert shrunk.plan.size < plan.size

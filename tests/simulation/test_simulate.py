@@ -60,7 +60,7 @@ def never(of: History) -> list[Verdict]:
 
 def failed(seed: int, *checkers: str) -> SeedOutcome:
     return SeedOutcome(
-        seed, tuple(Verdict(one, Result.INVALID, (Anomaly("it is so", 0),)) for one in checkers)
+        seed, tuple(Verdict(checker, Result.INVALID, (Anomaly("it is so", 0),)) for checker in checkers)
     )
 
 
@@ -201,7 +201,7 @@ def test_a_seed_becomes_a_regression_once(
 def test_one_failure_of_each_kind_is_kept_before_any_other_of_it() -> None:
     many = [failed(seed, "lost_event") for seed in range(20)]
     others = [failed(30, "stuck_lane"), failed(25, "lost_event", "stuck_lane")]
-    kept = [one.seed for one in chosen([*others, *reversed(many)])]
+    kept = [outcome.seed for outcome in chosen([*others, *reversed(many)])]
     assert kept[:3] == [0, 25, 30]
     assert kept[3:] == [1, 2, 3, 4, 5]
     assert len(kept) == KEPT_MAX
@@ -217,8 +217,8 @@ def test_a_summary_is_the_same_in_whichever_order_seeds_come(capsys: pytest.Capt
     told = []
     for those in (outcomes, outcomes[::-1]):
         summary = Summary("default", seconds=2.0)
-        for one in those:
-            summary.add(one)
+        for outcome in those:
+            summary.add(outcome)
         print_summary(summary)
         told.append((as_json(summary, [], interrupted=False), capsys.readouterr().out))
     assert told[0] == told[1]

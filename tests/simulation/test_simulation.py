@@ -24,8 +24,8 @@ def quiet() -> Iterator[None]:
 
 def assert_nothing_is_found(profile: str, seeds: range) -> None:
     for seed in seeds:
-        found = failures(simulate(PROFILES[profile].plan(seed)))
-        assert not found, f"scripts/simulate --profile {profile} --seeds {seed}..{seed}"
+        verdicts = failures(simulate(PROFILES[profile].plan(seed)))
+        assert not verdicts, f"scripts/simulate --profile {profile} --seeds {seed}..{seed}"
 
 
 @pytest.mark.parametrize("first", range(0, DEFAULT_SEEDS, AT_ONCE))
@@ -43,7 +43,7 @@ def test_every_fault_and_happening_takes_place() -> None:
     seen: set[str] = set()
     for seed in range(200):
         plan = PROFILES["default"].plan(seed)
-        seen |= plan.rates.keys() | {one.what for one in plan.happenings}
+        seen |= plan.rates.keys() | {happening.what for happening in plan.happenings}
         for entry in simulate(plan).entries:
             if isinstance(entry, history.Called):
                 seen.add(entry.fault.partition(" ")[0])
@@ -93,17 +93,19 @@ def test_every_fault_and_happening_takes_place() -> None:
 
 def test_every_happening_that_there_is_takes_place_in_some_profile() -> None:
     planned = {
-        one.what
+        happening.what
         for profile in PROFILES.values()
         for seed in range(150)
-        for one in profile.plan(seed).happenings
+        for happening in profile.plan(seed).happenings
     }
     assert planned == HAPPENINGS.keys() - {"expire", "replay_from_start"}  # parts of others
 
 
 def test_what_lasts_for_hours_takes_place() -> None:
     plans = [PROFILES["hours"].plan(seed) for seed in range(60)]
-    lasting = {one.what for plan in plans for one in plan.happenings if one.seconds >= 3_600}
+    lasting = {
+        happening.what for plan in plans for happening in plan.happenings if happening.seconds >= 3_600
+    }
     assert {"throttled", "no_timers", "no_doorbells", "silent_queues", "silence", "cut", "outage"} <= lasting
 
 

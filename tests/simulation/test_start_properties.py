@@ -68,11 +68,11 @@ class Story:
     def later_than(self, ms: int) -> set[str]:
         """The events of all lanes that were appended then or later."""
         return {
-            str(one.id)
-            for each in LANES
-            for record in self.world.records(each)
+            str(event.id)
+            for lane in LANES
+            for record in self.world.records(lane)
             if record.time >> 16 >= ms
-            for one in unpack(record)
+            for event in unpack(record)
         }
 
 
@@ -102,18 +102,23 @@ def test_the_latest_is_pinned_once_and_holds_for_every_lane(
         assert one.published == before
         return
     pinned = standing.starts[HOME]
-    assert any(record.time == pinned for each in LANES for record in one.world.records(each))
+    assert any(record.time == pinned for lane in LANES for record in one.world.records(lane))
     # Lanes that rang have what they must; a lane that never rang since has nothing that it must have.
     assert handled == one.later_than(pinned >> 16) - unrung(one)
-    for each in LANES:
-        ids = one.world.recorder.ids(each)
-        assert list(dict.fromkeys(ids)) == [name for name in one.world.logged_ids(each) if name in set(ids)]
+    for checked_lane in LANES:
+        ids = one.world.recorder.ids(checked_lane)
+        assert list(dict.fromkeys(ids)) == [
+            name for name in one.world.logged_ids(checked_lane) if name in set(ids)
+        ]
 
 
-def unrung(one: Story) -> set[str]:
+def unrung(story: Story) -> set[str]:
     """The events of lanes that have no cursor, since none of their doorbells came."""
     return {
-        name for each in LANES if not one.world.cursor(each).version for name in one.world.logged_ids(each)
+        name
+        for lane in LANES
+        if not story.world.cursor(lane).version
+        for name in story.world.logged_ids(lane)
     }
 
 

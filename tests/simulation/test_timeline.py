@@ -132,7 +132,7 @@ def drawn(*entries: AnyEntry, verdicts: tuple[Verdict, ...] = (), error: str = "
 def test_every_entry_has_one_mark_with_its_text_and_every_id_is_unique(name: str, seed: int) -> None:
     outcome, of = tried(PROFILES[name].plan(seed))
     page = Page(timeline(of, list(outcome.verdicts)))
-    assert [one["id"] for one in page.marks()] == [f"e{number}" for number in range(len(of.entries))]
+    assert [mark["id"] for mark in page.marks()] == [f"e{number}" for number in range(len(of.entries))]
     ids = Counter(about["id"] for _, about in page.elements if "id" in about)
     assert set(ids.values()) == {1}
     known = {f"#{id_}" for id_ in ids}
@@ -170,7 +170,7 @@ def test_an_anomaly_is_on_top_ringed_and_linked() -> None:
     assert page.said("a") == ["e1 was never handed out"]
     assert "#e1" in [about["href"] for tag, about in page.elements if tag == "a"]
     (ring,) = [about for tag, about in page.elements if tag == "circle"]
-    mark = next(one for one in page.marks() if one["id"] == "e1")
+    mark = next(mark for mark in page.marks() if mark["id"] == "e1")
     assert (float(ring["cx"]), float(ring["cy"])) == (float(mark["x"]), float(mark["y"]))
     (text,) = page.classed("anomaly")
     assert float(text["x"]) <= float(mark["x"])
@@ -200,15 +200,15 @@ def test_an_attempt_is_a_bar_up_to_its_end_and_one_without_an_end_looks_differen
     bars = [
         about for tag, about in page.elements if tag == "rect" and "bar" in about.get("class", "").split()
     ]
-    drawn_bars = [one for one in bars if "x" in one]
-    assert sorted(one["class"] for one in drawn_bars) == [
+    drawn_bars = [bar for bar in bars if "x" in bar]
+    assert sorted(drawn_bar["class"] for drawn_bar in drawn_bars) == [
         "bar crashed",
         "bar handled",
         "bar handled",
         "bar raised",
     ]
-    marks = {one["id"]: float(one["x"]) for one in page.marks()}
-    first = next(one for one in drawn_bars if float(one["x"]) == marks["e0"])
+    marks = {mark["id"]: float(mark["x"]) for mark in page.marks()}
+    first = next(drawn_bar for drawn_bar in drawn_bars if float(drawn_bar["x"]) == marks["e0"])
     assert float(first["x"]) + float(first["width"]) == pytest.approx(marks["e1"], abs=0.2)
 
 
@@ -263,7 +263,7 @@ def test_a_lost_region_is_a_band_over_its_rows_until_it_returns() -> None:
         appended(10, sequence=2),
     )
     (band,) = page.classed("lost")
-    marks = {one["id"]: one for one in page.marks()}
+    marks = {mark["id"]: mark for mark in page.marks()}
     assert float(band["x"]) == float(marks["e3"]["x"])
     assert float(band["x"]) + float(band["width"]) == pytest.approx(float(marks["e5"]["x"]), abs=0.2)
     top, height = float(band["y"]), float(band["height"])
@@ -285,11 +285,11 @@ def test_what_nobody_ended_lasts_until_the_faults_end() -> None:
             ],
         )
     )
-    assert [(one.what, one.begin, one.end) for one in layout.spans] == [
+    assert [(span.what, span.begin, span.end) for span in layout.spans] == [
         ("cut", layout.x[0], layout.x[3]),
         ("outage", layout.x[1], layout.x[3]),
     ]
-    assert [one.lane for one in layout.spans] == [0, 1]
+    assert [span.lane for span in layout.spans] == [0, 1]
 
 
 def test_idle_time_takes_little_room_and_the_order_of_entries_stays() -> None:

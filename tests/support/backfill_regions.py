@@ -125,13 +125,13 @@ class BackfillRegions(MemoryFabric):
     def slices(self, backfill: Backfill) -> list[SliceProgress]:
         """Return all slices that are to be done, as a new process finds them."""
         backfiller, more = self.backfiller(), None
-        found: list[SliceProgress] = []
+        slice_rows: list[SliceProgress] = []
         while True:
             handed = backfiller.hand_out(backfill.id, more)
-            found += handed.slices
+            slice_rows += handed.slices
             more = handed.more
             if more is None:
-                return found
+                return slice_rows
 
     def run(self, backfill: Backfill) -> list[Copied]:
         """Run one worker for all slices, to the end."""

@@ -63,8 +63,8 @@ class ChargingHandler:
                 step.result = f"charge {event.id}" if self.set_to is None else self.set_to
         self.results.append(step.result)
 
-    def attempt(self, one: Event) -> None:
-        Mortal(self.handler).attempt([one], Attempt(SUBSCRIPTION, 1, 10**15))
+    def attempt(self, event: Event) -> None:
+        Mortal(self.handler).attempt([event], Attempt(SUBSCRIPTION, 1, 10**15))
 
 
 EVENT = event("e1")

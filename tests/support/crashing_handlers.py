@@ -23,11 +23,11 @@ class Crashing(Failing):
         self.crashes = crashes
 
     def __call__(self, events: Sequence[Event]) -> None:
-        for one in events:
-            if self.crashes.get(str(one.id), 0) > 0:
-                self.crashes[str(one.id)] -= 1
-                self.tried.append(str(one.id))
-                raise SimulatedCrash(str(one.id))
+        for event in events:
+            if self.crashes.get(str(event.id), 0) > 0:
+                self.crashes[str(event.id)] -= 1
+                self.tried.append(str(event.id))
+                raise SimulatedCrash(str(event.id))
         super().__call__(events)
 
 

@@ -32,8 +32,8 @@ def event(name: str, *, key: str = "k", type: str = "placed") -> Event:
 
 
 def batch_of(events: Sequence[Event], batch_id: bytes) -> Batch:
-    types = frozenset(one.type for one in events)
-    return Batch(BatchId(batch_id), len(events), types, pack([stored(one) for one in events]))
+    types = frozenset(event.type for event in events)
+    return Batch(BatchId(batch_id), len(events), types, pack([stored(event) for event in events]))
 
 
 @dataclass
@@ -92,12 +92,12 @@ class MemoryFabric:
         log_of = log_of or (lambda stream, region: self.cloud.log(stream.name, region))
         return Fabric(self.topology, region, log_of=log_of, **{**defaults, **settings})
 
-    def record(self, at: Tail, *events: Event, of: Lane = LANE) -> Record:
+    def record(self, tail: Tail, *events: Event, of: Lane = LANE) -> Record:
         """The record that puts these events at a tail; not written."""
         self._batches += 1
         batch = batch_of(events, self._batches.to_bytes(16, "big"))
         kept = self.stream.retention_seconds
-        return record_at(at, of, batch, now_ms=self.clock.now_ms(), retention_seconds=kept)
+        return record_at(tail, of, batch, now_ms=self.clock.now_ms(), retention_seconds=kept)
 
     def put(self, *events: Event, of: Lane = LANE, log_lane_tail: Tail | None = None) -> Record:
         """Append one record with these events to a lane, in the first Region's log; returns it."""
@@ -109,13 +109,13 @@ class MemoryFabric:
 
     def records(self, of: Lane = LANE, stream: str = STREAM) -> list[Record]:
         """A lane's whole log, in the first Region."""
-        log, found = self.cloud.log(stream, HOME), list[Record]()
+        log, log_records = self.cloud.log(stream, HOME), list[Record]()
         start = EMPTY_TAIL.sequence
         while True:
             page = log.read(of, start, records_max=1000)
-            found += page.records
+            log_records += page.records
             if not page.more or not page.records:
-                return found
+                return log_records
             start = page.records[-1].tail.sequence
 
     def events(self, stream: str = STREAM) -> list[Event]:
@@ -125,4 +125,4 @@ class MemoryFabric:
 
     def logged_ids(self, of: Lane = LANE) -> list[str]:
         """The ids of a lane's events, in the log's order."""
-        return [str(one.id) for record in self.records(of) for one in unpack(record)]
+        return [str(event.id) for record in self.records(of) for event in unpack(record)]

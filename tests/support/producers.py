@@ -24,9 +24,9 @@ def producer(
     """Return a Fabric that appends in the caller's thread."""
     behind = faults or {}
 
-    def log_of(stream: StreamTopology, at: Region) -> Log:
-        log = world.cloud.log(stream.name, at)
-        return behind[at].log(log) if at in behind else log
+    def log_of(stream: StreamTopology, region: Region) -> Log:
+        log = world.cloud.log(stream.name, region)
+        return behind[region].log(log) if region in behind else log
 
     return world.producer(region, log_of=log_of, failover=failover, append_timeout_seconds=timeout_seconds)
 
@@ -56,10 +56,10 @@ def always(fault: Fault, *names: str) -> Rule:
 def records(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Record]:
     """Return all records of an origin's lanes, as they stand in its own Region or in another."""
     log = world.cloud.log(STREAM, seen_in or origin)
-    found: list[Record] = []
+    log_records: list[Record] = []
     for index in range(world.stream.definition.lanes):
-        found += log.read(lane(index, origin), SequenceNumber(0), records_max=1000).records
-    return found
+        log_records += log.read(lane(index, origin), SequenceNumber(0), records_max=1000).records
+    return log_records
 
 
 def events(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Event]:

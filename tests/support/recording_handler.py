@@ -35,25 +35,25 @@ class Recorder:
         self.before(events)
         self.events += events
         self.replays += [attempt.replay] * len(events)
-        return [write for one in events for write in _effects(one)] if self.effects else ()
+        return [write for event in events for write in _effects(event)] if self.effects else ()
 
     def ids(self, of: Lane | None = None) -> list[str]:
-        return [str(one.id) for one in self.events if of in (None, one.lane)]
+        return [str(event.id) for event in self.events if of in (None, event.lane)]
 
     def handled(self) -> list[tuple[str, bool]]:
         """Return the ids as they were handled, each with True for a replay."""
         return list(zip(self.ids(), self.replays, strict=True))
 
 
-def _effects(one: Event) -> list[Write]:
+def _effects(event: Event) -> list[Write]:
     move_on = {
         "TableName": EFFECTS,
-        "Key": {"id": {"S": f"key:{one.lane}:{one.key}"}},
+        "Key": {"id": {"S": f"key:{event.lane}:{event.key}"}},
         "UpdateExpression": "SET s = :s",
         "ConditionExpression": "attribute_not_exists(s) OR s < :s",
-        "ExpressionAttributeValues": {":s": {"N": str(one.sequence)}},
+        "ExpressionAttributeValues": {":s": {"N": str(event.sequence)}},
     }
-    return [add_one(f"event:{one.id}"), Write("Update", move_on)]
+    return [add_one(f"event:{event.id}"), Write("Update", move_on)]
 
 
 def add_one(row: str) -> Write:

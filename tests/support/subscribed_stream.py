@@ -94,8 +94,8 @@ class SubscribedStream(MemoryFabric):
         **subscription: object,
     ) -> None:
         super().__init__(topology(lanes, durability, retention_days, **subscription), seed=seed)
-        for each in self.cloud.regions.values():
-            each.create_table(EFFECTS, key_names=("id",))
+        for region in self.cloud.regions.values():
+            region.create_table(EFFECTS, key_names=("id",))
         self.handler = handler or Recorder(effects=subscription.get("guarantee") == "exactly_once")
         self.telemetry = Counting()
         self.faults = Faults()

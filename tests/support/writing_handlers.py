@@ -26,16 +26,16 @@ class Writing:
         self.attempted: list[str] = []
 
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
-        (one,) = events
-        self.attempted.append(str(one.id))
-        self.watch(one)
-        return self.writes.get(str(one.id), (add_one(str(one.id)),))
+        (event,) = events
+        self.attempted.append(str(event.id))
+        self.watch(event)
+        return self.writes.get(str(event.id), (add_one(str(event.id)),))
 
 
 def world_of(handler: Writing, *events: Event) -> SubscribedStream:
     world = SubscribedStream(guarantee="exactly_once", handler=handler)
-    for one in events:
-        world.put(one)
+    for next_event in events:
+        world.put(next_event)
     return world
 
 

@@ -71,7 +71,7 @@ def made(kind: Any, name: str = "") -> Any:
         return Event(type="placed", key=SECRET, id="1", data={"card": SECRET}, headers={"card": SECRET})
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return made(next(one for one in arguments if one is not type(None)), name)
+        return made(next(argument for argument in arguments if argument is not type(None)), name)
     if origin is not None:
         return _container(origin, arguments, name)
     if kind in (int, float):
@@ -94,7 +94,7 @@ def _name_in(kind: type, field: str) -> str:
 
 def _names_of(kind: Any) -> list[str]:
     if is_dataclass(kind):
-        return [one.name for one in fields(kind) if one.init]
+        return [field.name for field in fields(kind) if field.init]
     return list(getattr(kind, "__struct_fields__", None) or kind._fields)
 
 
@@ -104,7 +104,7 @@ def _container(origin: Any, arguments: tuple[Any, ...], name: str) -> Any:
     if not isinstance(origin, type):  # Literal, Annotated, and their like
         return arguments[0] if not hasattr(origin, "__origin__") else made(arguments[0], name)
     if issubclass(origin, tuple) and len(arguments) > 1 and arguments[1] is not Ellipsis:
-        return tuple(made(one, name) for one in arguments)
+        return tuple(made(argument, name) for argument in arguments)
     if hasattr(origin, "keys"):
         return {made(arguments[0], "name"): made(arguments[1], name)}
     if origin.__name__ == "Callable":

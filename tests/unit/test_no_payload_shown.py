@@ -112,7 +112,9 @@ def test_every_type_of_the_model_keeps_such_fields_out_of_what_is_shown() -> Non
         for kind in vars(import_module(found.name)).values():
             if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == found.name:
                 told += [
-                    f"{kind.__name__}.{one.name}" for one in fields(kind) if one.repr and one.name in TELLING
+                    f"{kind.__name__}.{field.name}"
+                    for field in fields(kind)
+                    if field.repr and field.name in TELLING
                 ]
             elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
                 assert kind.__repr__ is not msgspec.Struct.__repr__

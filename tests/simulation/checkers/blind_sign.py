@@ -21,7 +21,7 @@ def check(of: History) -> Verdict:
     if (
         plan.rates.keys() - _RATES
         or plan.slowness > 1
-        or any(one.what not in _HAPPENINGS for one in plan.happenings)
+        or any(happening.what not in _HAPPENINGS for happening in plan.happenings)
     ):
         return verdict(NAME, [], unknown=True)
     anomalies: list[Anomaly] = []

@@ -86,7 +86,9 @@ def _wrong(facts: Facts, circuit: _Circuit, entry: history.AttemptBegan | histor
     if isinstance(entry, history.AttemptBegan) or not entry.error:
         return ""
     circuit.failures += 1
-    clocks_differ = facts.plan.rate("skew") or any(one.what == "clock" for one in facts.plan.happenings)
+    clocks_differ = facts.plan.rate("skew") or any(
+        happening.what == "clock" for happening in facts.plan.happenings
+    )
     # Allow for clocks that differ by a second or so, and for the probe that opened the circuit.
     probes = 3 + (entry.at_ms - circuit.since_ms) // _PROBE_MS
     if clocks_differ or circuit.failures <= probes:

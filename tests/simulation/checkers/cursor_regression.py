@@ -42,7 +42,7 @@ def _wrong(facts: Facts, entry: history.CursorMoved, number: int) -> str:
             entry.subscription, facts.group(entry.subscription, entry.region), before=number
         )
         # If the table was created anew, none of the events handed out before is left to be replayed.
-        is_anew = any(one.what == "made_anew" for one in facts.plan.happenings)
+        is_anew = any(happening.what == "made_anew" for happening in facts.plan.happenings)
         if not (replayed and (after.replay_until > after.sequence or is_anew)):
             return f"from {before.sequence} back to {after.sequence}"
     return ""

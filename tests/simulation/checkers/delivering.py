@@ -16,9 +16,9 @@ _SKEW_MS: Final = 300_000
 def dropped_of_rest(facts: Facts, entry: history.Settled) -> list[int]:
     """Return the unlisted events of a key that were discarded, by their places in the log."""
     return [
-        one.sequence
-        for one in facts.lanes.get(entry.lane, [])
-        if one.key == entry.key and entry.since <= one.sequence < entry.until
+        logged_event.sequence
+        for logged_event in facts.lanes.get(entry.lane, [])
+        if logged_event.key == entry.key and entry.since <= logged_event.sequence < entry.until
     ]
 
 
@@ -42,8 +42,8 @@ class Delivering:
         self.skipped: set[tuple[str, int]] = set()
         """Places that an operator has let the lane skip by this entry."""
         self._of_id: defaultdict[str, list[Logged]] = defaultdict(list)
-        for one in facts.logged.values():
-            self._of_id[one.id].append(one)
+        for logged_event in facts.logged.values():
+            self._of_id[logged_event.id].append(logged_event)
 
     def feed(self, entry: history.AnyEntry) -> None:
         """Take in the next entry."""
@@ -54,8 +54,8 @@ class Delivering:
                     self._note(entry.subscription, entry.region, entry.events)
             case history.EffectMade():
                 group = facts.group(entry.subscription, entry.region)
-                for one in self._of_id[entry.id]:
-                    self.handled.add((entry.subscription, group, one.lane, one.sequence))
+                for logged_event in self._of_id[entry.id]:
+                    self.handled.add((entry.subscription, group, logged_event.lane, logged_event.sequence))
             case history.Removed() if entry.lane.startswith(f"{entry.region}/"):
                 self.removed.update((entry.lane, entry.sequence + index) for index in range(entry.count))
             case history.Appended() if not entry.copied:
@@ -82,23 +82,29 @@ class Delivering:
                         (entry.subscription, group, entry.lane), (entry.after.began, entry.at_ms)
                     )
 
-    def _is_lost(self, one: Logged) -> bool:
+    def _is_lost(self, logged_event: Logged) -> bool:
         """Tell if somebody deleted the event, and nobody skipped it: it may still come back."""
-        first = self.facts.logged_from.get((one.lane, one.sequence), one.sequence)
-        return (one.lane, first) in self.facts.lost and (one.lane, one.sequence) not in self.skipped
+        first = self.facts.logged_from.get((logged_event.lane, logged_event.sequence), logged_event.sequence)
+        return (logged_event.lane, first) in self.facts.lost and (
+            logged_event.lane,
+            logged_event.sequence,
+        ) not in self.skipped
 
     def _note(self, subscription: str, region: str, events: tuple[history.EventPlace, ...]) -> None:
         group = self.facts.group(subscription, region)
         for place in events:
             self.handled.add((subscription, group, place.lane, place.sequence))
 
-    def _is_before_it_began(self, subscription: str, group: str, one: Logged) -> bool:
+    def _is_before_it_began(self, subscription: str, group: str, logged_event: Logged) -> bool:
         """Tell if the subscription began behind this event: by choice, or because the event had expired."""
         facts = self.facts
-        began, began_ms = self.began.get((subscription, group, one.lane), (0, 0))
-        if one.sequence >= began or facts.subscriptions[subscription].start != "earliest":
-            return one.sequence < began
-        age_ms, kept_ms = began_ms - facts.entries[one.entry].at_ms, facts.plan.retention_days * _DAY_MS
+        began, began_ms = self.began.get((subscription, group, logged_event.lane), (0, 0))
+        if logged_event.sequence >= began or facts.subscriptions[subscription].start != "earliest":
+            return logged_event.sequence < began
+        age_ms, kept_ms = (
+            began_ms - facts.entries[logged_event.entry].at_ms,
+            facts.plan.retention_days * _DAY_MS,
+        )
         return kept_ms > 0 and age_ms >= kept_ms - _SKEW_MS
 
     def is_dead(self, region: str, subscription: str, lane: str, parking_id: str) -> bool:
@@ -127,16 +133,16 @@ class Delivering:
         """Tell if an event waits in a parked key."""
         logged = self.facts.logged.get((lane, sequence))
         key = "" if logged is None else logged.key
-        return any(one.holds(sequence, key) for one in self.parked[region, subscription, lane].values())
+        return any(stand.holds(sequence, key) for stand in self.parked[region, subscription, lane].values())
 
-    def is_over(self, subscription: str, group: str, one: Logged) -> bool:
+    def is_over(self, subscription: str, group: str, logged_event: Logged) -> bool:
         """Tell if nobody is to hand the event out any more: handled, discarded, gone, elsewhere, or never wanted."""
-        facts, place = self.facts, (subscription, group, one.lane, one.sequence)
-        if place in self.handled or place in self.discarded or not facts.wants(subscription, one):
+        facts, place = self.facts, (subscription, group, logged_event.lane, logged_event.sequence)
+        if place in self.handled or place in self.discarded or not facts.wants(subscription, logged_event):
             return True
-        if (one.lane, one.sequence) in self.removed and not self._is_lost(one):
+        if (logged_event.lane, logged_event.sequence) in self.removed and not self._is_lost(logged_event):
             return True
-        if self._is_before_it_began(subscription, group, one):
+        if self._is_before_it_began(subscription, group, logged_event):
             return True
-        copies = facts.copies(one)
+        copies = facts.copies(logged_event)
         return any((subscription, group, copy.lane, copy.sequence) in self.handled for copy in copies)

@@ -27,8 +27,8 @@ def _effects(facts: Facts) -> list[Anomaly]:
     counts: Counter[tuple[str, str, str]] = Counter()
     repeats = _takeovers(facts)
     places = defaultdict(list)
-    for one in facts.logged.values():
-        places[one.id].append(one)
+    for logged_event in facts.logged.values():
+        places[logged_event.id].append(logged_event)
     told: dict[tuple[str, str, str], int] = {}
     reads: dict[str, int] = {}
     for number, entry in enumerate(facts.entries):
@@ -42,12 +42,12 @@ def _effects(facts: Facts) -> list[Anomaly]:
         key = (entry.subscription, group, entry.id)
         counts[key] += 1
         allowed = 1 + facts.replays(entry.subscription, group, before=number)
-        for one in places[entry.id]:
-            known = told.get((entry.region, entry.subscription, one.batch), number)
-            allowed += bool(facts.copies(one)) and known > reads.get(entry.actor, number)
+        for logged_event in places[entry.id]:
+            known = told.get((entry.region, entry.subscription, logged_event.batch), number)
+            allowed += bool(facts.copies(logged_event)) and known > reads.get(entry.actor, number)
             allowed += sum(
-                at < number and one.sequence >= start
-                for at, start in repeats[entry.subscription, group, one.lane]
+                at < number and logged_event.sequence >= start
+                for at, start in repeats[entry.subscription, group, logged_event.lane]
             )
         if counts[key] > allowed:
             anomalies.append(
@@ -99,7 +99,7 @@ def _attempts(facts: Facts) -> list[Anomaly]:
                 continue
             for place in entry.events:
                 end, keys = over.get((entry.actor, entry.subscription, place.lane), (0, []))
-                if place.sequence < end and not any(one.holds(place.sequence, place.key) for one in keys):
+                if place.sequence < end and not any(stand.holds(place.sequence, place.key) for stand in keys):
                     what = f"{entry.subscription} was handed {place.id} again: {place.lane} had been read at {end}"
                     anomalies.append(Anomaly(what, number))
     return anomalies
@@ -109,23 +109,30 @@ def _again(
     facts: Facts, entry: history.AttemptBegan, number: int, tried: set[tuple[str, str, str, int]]
 ) -> list[Anomaly]:
     """Check at_most_once within one Region: only replays hand an event out again. After handovers, effects count."""
-    found: list[Anomaly] = []
+    anomalies: list[Anomaly] = []
     for place in entry.events:
         key = (entry.subscription, entry.region, place.lane, place.sequence)
         handed_over = any(isinstance(one, history.HandedOver) for one in facts.entries[:number])
         if key in tried and not handed_over:
-            found.append(Anomaly(f"{entry.subscription} was handed {place.id} twice, at most once", number))
+            anomalies.append(
+                Anomaly(f"{entry.subscription} was handed {place.id} twice, at most once", number)
+            )
         tried.add(key)
-    return found
+    return anomalies
 
 
 def _appends(facts: Facts) -> list[Anomaly]:
     """Check that an event is in the log once, unless its record names another place where it may be."""
     anomalies: list[Anomaly] = []
     seen: dict[str, str] = {}
-    for one in sorted(facts.logged.values(), key=lambda one: one.entry):
-        place = f"{one.lane}@{one.sequence}"
-        if one.id in seen and one.batch not in facts.noted:
-            anomalies.append(Anomaly(f"{one.id} was appended at {seen[one.id]} and at {place}", one.entry))
-        seen[one.id] = place
+    for logged_event in sorted(facts.logged.values(), key=lambda one: one.entry):
+        place = f"{logged_event.lane}@{logged_event.sequence}"
+        if logged_event.id in seen and logged_event.batch not in facts.noted:
+            anomalies.append(
+                Anomaly(
+                    f"{logged_event.id} was appended at {seen[logged_event.id]} and at {place}",
+                    logged_event.entry,
+                )
+            )
+        seen[logged_event.id] = place
     return anomalies

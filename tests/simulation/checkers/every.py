@@ -58,7 +58,7 @@ _MODULES: Final = (
     blind_sign,
     wrong_skip,
 )
-CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {one.NAME: one.check for one in _MODULES}
+CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {module.NAME: module.check for module in _MODULES}
 
 
 def verdicts(history: History) -> list[Verdict]:
@@ -68,4 +68,4 @@ def verdicts(history: History) -> list[Verdict]:
 
 def failures(history: History) -> list[Verdict]:
     """Return the verdicts that are invalid."""
-    return [one for one in verdicts(history) if one.result is Result.INVALID]
+    return [verdict for verdict in verdicts(history) if verdict.result is Result.INVALID]

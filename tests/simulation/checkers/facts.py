@@ -30,16 +30,16 @@ class Facts(FabricLog):
     def lanes(self) -> dict[str, list[Logged]]:
         """Events of each lane, in order."""
         found: defaultdict[str, list[Logged]] = defaultdict(list)
-        for one in sorted(self.logged.values(), key=lambda one: (one.lane, one.sequence)):
-            found[one.lane].append(one)
+        for logged_event in sorted(self.logged.values(), key=lambda one: (one.lane, one.sequence)):
+            found[logged_event.lane].append(logged_event)
         return found
 
     @cached_property
     def batches(self) -> dict[str, set[str]]:
         """Lanes that contain each batch."""
         found: defaultdict[str, set[str]] = defaultdict(set)
-        for one in self.logged.values():
-            found[one.batch].add(one.lane)
+        for logged_event in self.logged.values():
+            found[logged_event.batch].add(logged_event.lane)
         return found
 
     def wants(self, subscription: str, event: Logged) -> bool:
@@ -47,14 +47,16 @@ class Facts(FabricLog):
         types = self.subscriptions[subscription].types
         return not types or event.type in types
 
-    def copies(self, one: Logged) -> list[Logged]:
+    def copies(self, logged_event: Logged) -> list[Logged]:
         """Return the same event in other lanes, if its batch's publisher did not know where the batch stands."""
-        if len(self.batches[one.batch]) == 1:
+        if len(self.batches[logged_event.batch]) == 1:
             return []
         return [
             other
             for other in self.logged.values()
-            if other.batch == one.batch and other.id == one.id and other.lane != one.lane
+            if other.batch == logged_event.batch
+            and other.id == logged_event.id
+            and other.lane != logged_event.lane
         ]
 
     @cached_property
@@ -144,7 +146,7 @@ class Facts(FabricLog):
     @cached_property
     def is_reordered(self) -> bool:
         """Tell if subscriptions gave up the order of keys, or took it up, during the run."""
-        return any(one.what == "reorder" for one in self.plan.happenings)
+        return any(happening.what == "reorder" for happening in self.plan.happenings)
 
     @cached_property
     def stopped_lanes(self) -> set[str]:

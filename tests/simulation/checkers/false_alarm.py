@@ -46,7 +46,9 @@ def check(of: History) -> Verdict:
 
 
 def _clocks_are_right(facts: Facts) -> bool:
-    return not facts.plan.rate("skew") and all(one.what not in _OF_CLOCKS for one in facts.plan.happenings)
+    return not facts.plan.rate("skew") and all(
+        happening.what not in _OF_CLOCKS for happening in facts.plan.happenings
+    )
 
 
 def _went_on(of: History, number: int, found: history.Found) -> bool:
@@ -66,4 +68,4 @@ def _went_on(of: History, number: int, found: history.Found) -> bool:
         and (entry.subscription, entry.lane) == (found.subscription, found.lane)
     ]
     # The handover's own time counts, since its writer may be delayed before writing it.
-    return any(one.after.epoch < to.epoch and one.at_ms > to.since_ms for one in moved for to in handed)
+    return any(move.after.epoch < to.epoch and move.at_ms > to.since_ms for move in moved for to in handed)

@@ -46,9 +46,11 @@ def _foreign(facts: Facts, entry: history.KeyChanged, number: int) -> list[Anoma
     if entry.lane in facts.overwritten_lanes:
         return []  # another event took the place of a deleted one
     for sequence in entry.after.waiting:
-        one = facts.logged.get((entry.lane, sequence))
-        if one is not None and one.key != entry.key:
-            return [Anomaly(f"{one.id} of key {one.key} waits behind key {entry.key}", number)]
+        logged_event = facts.logged.get((entry.lane, sequence))
+        if logged_event is not None and logged_event.key != entry.key:
+            return [
+                Anomaly(f"{logged_event.id} of key {logged_event.key} waits behind key {entry.key}", number)
+            ]
     return []
 
 
@@ -56,9 +58,12 @@ def _is_calm(facts: Facts) -> bool:
     """Tell if nothing failed but events, and what is tried again at once: no circuit opened, no process died."""
     if facts.plan.rates.keys() - {"bell_refused"} or facts.plan.slowness > 20:
         return False
-    if any(one.what not in _LOCAL for one in facts.plan.happenings):
+    if any(happening.what not in _LOCAL for happening in facts.plan.happenings):
         return False
-    if any(one.conduct.crashes or one.conduct.hangs for one in facts.plan.events.values()):
+    if any(
+        planned_event.conduct.crashes or planned_event.conduct.hangs
+        for planned_event in facts.plan.events.values()
+    ):
         return False
     return not any(isinstance(entry, history.CircuitSwitched) for entry in facts.entries)
 
@@ -66,17 +71,19 @@ def _is_calm(facts: Facts) -> bool:
 def _late(facts: Facts) -> list[Anomaly]:
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
-    appended_ms = {one.entry: facts.entries[one.entry].at_ms for one in facts.logged.values()}
+    appended_ms = {
+        logged_event.entry: facts.entries[logged_event.entry].at_ms for logged_event in facts.logged.values()
+    }
     waiting: list[Logged] = sorted(facts.logged.values(), key=lambda one: one.entry)
     for number, entry in enumerate(facts.entries):
         while waiting and appended_ms[waiting[0].entry] + _SOON_MS < entry.at_ms:
-            one = waiting.pop(0)
-            if one.entry < number and one.lane not in facts.stopped_lanes:
+            logged_event = waiting.pop(0)
+            if logged_event.entry < number and logged_event.lane not in facts.stopped_lanes:
                 anomalies += [
-                    Anomaly(f"{name} was not handed {one.id} within {_SOON_MS // 1000} s", number)
+                    Anomaly(f"{name} was not handed {logged_event.id} within {_SOON_MS // 1000} s", number)
                     for name in facts.subscriptions
                     for group in facts.groups(name)
-                    if not _is_served(facts, delivering, name, group, one)
+                    if not _is_served(facts, delivering, name, group, logged_event)
                 ]
         delivering.feed(entry)
     return anomalies
@@ -100,10 +107,10 @@ def _overdue(facts: Facts) -> list[Anomaly]:
     return anomalies
 
 
-def _is_served(facts: Facts, delivering: Delivering, name: str, group: str, one: Logged) -> bool:
-    if delivering.is_over(name, group, one) or facts.subscriptions[name].start == "latest":
+def _is_served(facts: Facts, delivering: Delivering, name: str, group: str, logged_event: Logged) -> bool:
+    if delivering.is_over(name, group, logged_event) or facts.subscriptions[name].start == "latest":
         return True
     if facts.subscriptions[name].guarantee.may_lose:
         return True
     regions = [group] if group else facts.plan.regions
-    return any(delivering.waits(region, name, one.lane, one.sequence) for region in regions)
+    return any(delivering.waits(region, name, logged_event.lane, logged_event.sequence) for region in regions)

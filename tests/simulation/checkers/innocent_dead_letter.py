@@ -50,22 +50,22 @@ def check(of: History) -> Verdict:
             before and before.state == "dead" and before.waiting[0] == after.waiting[0]
         ):
             continue
-        one = facts.logged.get((entry.lane, after.waiting[0]))
-        if one is None:
+        logged_event = facts.logged.get((entry.lane, after.waiting[0]))
+        if logged_event is None:
             anomalies.append(Anomaly(f"{entry.lane}@{after.waiting[0]} is dead, and not in the log", number))
-        elif not _is_guilty(facts, blame, entry, after, one):
+        elif not _is_guilty(facts, blame, entry, after, logged_event):
             how = f"{after.error}, {after.attempts} attempts, {after.crashes} crashes"
-            what = f"{entry.subscription}: {one.id} is dead ({how})"
+            what = f"{entry.subscription}: {logged_event.id} is dead ({how})"
             anomalies.append(Anomaly(what, number))
     return verdict(NAME, anomalies)
 
 
 def _is_guilty(
-    facts: Facts, blame: _Blame, entry: history.KeyChanged, after: history.ParkedStand, one: Logged
+    facts: Facts, blame: _Blame, entry: history.KeyChanged, after: history.ParkedStand, logged_event: Logged
 ) -> bool:
     subscription = facts.subscriptions[entry.subscription]
-    key = (entry.subscription, facts.group(entry.subscription, entry.region), one.id)
-    if key in blame.refused or (one.lane, one.sequence) in facts.removed:
+    key = (entry.subscription, facts.group(entry.subscription, entry.region), logged_event.id)
+    if key in blame.refused or (logged_event.lane, logged_event.sequence) in facts.removed:
         return True
     if "LateEvent" in after.error:
         return subscription.on_late == "dead_letter"

@@ -19,18 +19,22 @@ def check(of: History) -> Verdict:
     delivering = Delivering(facts)
     for entry in of.entries:
         delivering.feed(entry)
-    for one in facts.logged.values():
-        copies = (one, *facts.copies(one))
-        if any(each.lane in facts.changed_lanes for each in copies):
+    for logged_event in facts.logged.values():
+        copies = (logged_event, *facts.copies(logged_event))
+        if any(logged_event.lane in facts.changed_lanes for logged_event in copies):
             continue  # that lane stops, with an alarm; and its copy may be the one to deliver
         for name, subscription in facts.subscriptions.items():
             if subscription.guarantee.may_lose:
                 continue
             for group in facts.groups(name):
-                if not any(_is_known(facts, delivering, name, group, each) for each in copies):
+                if not any(
+                    _is_known(facts, delivering, name, group, logged_event) for logged_event in copies
+                ):
                     anomalies.append(
                         Anomaly(
-                            f"{name} {group} was never handed {one.id}, {one.lane}@{one.sequence}", one.entry
+                            f"{name} {group} was never handed {logged_event.id},"
+                            f" {logged_event.lane}@{logged_event.sequence}",
+                            logged_event.entry,
                         )
                     )
     return verdict(NAME, anomalies)
@@ -40,9 +44,9 @@ def _receipts(facts: Facts) -> list[Anomaly]:
     anomalies: list[Anomaly] = []
     for number, entry in enumerate(facts.entries):
         if isinstance(entry, history.Acknowledged) and entry.lane not in facts.overwritten_lanes:
-            found = facts.logged.get((entry.lane, entry.sequence))
-            if found is None or found.id != entry.id:
-                there = "nothing" if found is None else found.id
+            logged_event = facts.logged.get((entry.lane, entry.sequence))
+            if logged_event is None or logged_event.id != entry.id:
+                there = "nothing" if logged_event is None else logged_event.id
                 anomalies.append(
                     Anomaly(
                         f"{entry.id} was acknowledged at {entry.lane}@{entry.sequence}: {there} is there",
@@ -52,15 +56,16 @@ def _receipts(facts: Facts) -> list[Anomaly]:
     return anomalies
 
 
-def _is_known(facts: Facts, delivering: Delivering, name: str, group: str, one: Logged) -> bool:
-    if delivering.is_over(name, group, one):
+def _is_known(facts: Facts, delivering: Delivering, name: str, group: str, logged_event: Logged) -> bool:
+    if delivering.is_over(name, group, logged_event):
         return True
     regions = [group] if group else facts.plan.regions
     for region in regions:
         if any(
-            key.holds(one.sequence, one.key) and delivering.is_dead(region, name, one.lane, parking_id)
-            for parking_id, key in delivering.parked[region, name, one.lane].items()
+            key.holds(logged_event.sequence, logged_event.key)
+            and delivering.is_dead(region, name, logged_event.lane, parking_id)
+            for parking_id, key in delivering.parked[region, name, logged_event.lane].items()
         ):
             return True
-    begun = any((region, name, one.lane) in delivering.cursors for region in regions)
+    begun = any((region, name, logged_event.lane) in delivering.cursors for region in regions)
     return not begun and facts.subscriptions[name].start == "latest"

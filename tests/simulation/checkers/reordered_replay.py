@@ -38,8 +38,8 @@ def check(of: History) -> Verdict:
     read: dict[tuple[str, str], _Era | None] = {}
     gone: set[tuple[str, str, int]] = set()
     of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)
-    for one in sorted(facts.logged.values(), key=lambda one: one.sequence):
-        of_key[one.lane, one.key].append(one)
+    for logged_event in sorted(facts.logged.values(), key=lambda one: one.sequence):
+        of_key[logged_event.lane, logged_event.key].append(logged_event)
     for number, entry in enumerate(of.entries):
         match entry:
             case history.CursorMoved(copied=False) if entry.after.replay_until:
@@ -57,11 +57,11 @@ def check(of: History) -> Verdict:
                 for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
                     gone.add((entry.subscription, entry.lane, sequence))
             case history.AttemptEnded(error="", replay=True):
-                for each in entry.events:
-                    place = (entry.region, entry.subscription, each.lane)
-                    era = read.get((entry.actor, each.lane)) or eras.get(place)
+                for event_place in entry.events:
+                    place = (entry.region, entry.subscription, event_place.lane)
+                    era = read.get((entry.actor, event_place.lane)) or eras.get(place)
                     if era is not None:
-                        era.handled.add(each.sequence)
+                        era.handled.add(event_place.sequence)
             case history.AttemptBegan(replay=True):
                 anomalies += _out_of_turn(facts, read, gone, of_key, entry, number)
             case _:
@@ -80,14 +80,14 @@ def _out_of_turn(
     subscription = facts.subscriptions[entry.subscription]
     if subscription.order == "none" or facts.is_reordered or subscription.guarantee.may_lose:
         return []
-    beside = {(each.lane, each.sequence) for each in entry.events}
-    found: list[Anomaly] = []
-    for each in entry.events:
-        era = read.get((entry.actor, each.lane))
-        if era is None or not era.start <= each.sequence < era.until:
+    beside = {(place.lane, place.sequence) for place in entry.events}
+    anomalies: list[Anomaly] = []
+    for place in entry.events:
+        era = read.get((entry.actor, place.lane))
+        if era is None or not era.start <= place.sequence < era.until:
             continue
-        for earlier in of_key[each.lane, each.key]:
-            if earlier.sequence >= each.sequence:
+        for earlier in of_key[place.lane, place.key]:
+            if earlier.sequence >= place.sequence:
                 break
             is_over = (
                 earlier.sequence < era.start
@@ -98,6 +98,6 @@ def _out_of_turn(
                 or facts.copies(earlier)
             )
             if not is_over:
-                what = f"{entry.subscription} was handed {each.id} again before {earlier.id} of its key"
-                found.append(Anomaly(what, number))
-    return found
+                what = f"{entry.subscription} was handed {place.id} again before {earlier.id} of its key"
+                anomalies.append(Anomaly(what, number))
+    return anomalies

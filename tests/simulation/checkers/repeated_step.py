@@ -26,7 +26,7 @@ def check(of: History) -> Verdict:
     for number, entry in enumerate(of.entries):
         match entry:
             case history.AttemptBegan():
-                began_ms.update(((entry.actor, one.id), entry.at_ms) for one in entry.events)
+                began_ms.update(((entry.actor, place.id), entry.at_ms) for place in entry.events)
             case history.Charged():
                 step = (entry.subscription, entry.id)
                 lasts_ms = entry.at_ms - began_ms.get((entry.actor, entry.id), entry.at_ms)
@@ -41,9 +41,9 @@ def check(of: History) -> Verdict:
                     )
             case history.AttemptEnded(error="") if facts.subscriptions[entry.subscription].steps:
                 anomalies += [
-                    Anomaly(f"{entry.subscription} handled {one.id} and charged nothing", number)
-                    for one in entry.events
-                    if (entry.subscription, one.id) not in keys
+                    Anomaly(f"{entry.subscription} handled {place.id} and charged nothing", number)
+                    for place in entry.events
+                    if (entry.subscription, place.id) not in keys
                 ]
             case _:
                 pass
@@ -53,10 +53,10 @@ def check(of: History) -> Verdict:
 def _allowed(facts: Facts, entry: history.Charged) -> int:
     """Return how often an event may be charged: once by each Region that attempted it, unaware of the others."""
     regions = {
-        one.region
-        for one in facts.entries
-        if isinstance(one, history.AttemptBegan)
-        and one.subscription == entry.subscription
-        and any(event.id == entry.id for event in one.events)
+        attempt.region
+        for attempt in facts.entries
+        if isinstance(attempt, history.AttemptBegan)
+        and attempt.subscription == entry.subscription
+        and any(event.id == entry.id for event in attempt.events)
     }
     return len(regions)

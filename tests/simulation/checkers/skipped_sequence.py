@@ -25,16 +25,19 @@ def check(of: History) -> Verdict:
         taken_over = entry.after.epoch > (entry.before.epoch if entry.before else 0)
         start = 0 if entry.before is None or taken_over else entry.before.sequence
         group = facts.group(entry.subscription, entry.region)
-        for one in facts.lanes.get(entry.lane, []):
-            if not start <= one.sequence < entry.after.sequence or delivering.is_over(
-                entry.subscription, group, one
+        for logged_event in facts.lanes.get(entry.lane, []):
+            if not start <= logged_event.sequence < entry.after.sequence or delivering.is_over(
+                entry.subscription, group, logged_event
             ):
                 continue
-            if delivering.waits(entry.writer, entry.subscription, entry.lane, one.sequence):
+            if delivering.waits(entry.writer, entry.subscription, entry.lane, logged_event.sequence):
                 continue
-            if one.batch in facts.noted and len(facts.batches[one.batch]) > 1:
+            if logged_event.batch in facts.noted and len(facts.batches[logged_event.batch]) > 1:
                 continue  # its other copy is to be handed out: see lost_event
-            what = f"{entry.subscription} passed {one.id}, {entry.lane}@{one.sequence}, going to {entry.after.sequence}"
+            what = (
+                f"{entry.subscription} passed {logged_event.id}, {entry.lane}@{logged_event.sequence},"
+                f" going to {entry.after.sequence}"
+            )
             anomalies.append(Anomaly(what, number))
         ends = facts.lanes.get(entry.lane, [])
         has_moved = entry.before is None or entry.before.sequence != entry.after.sequence

@@ -63,7 +63,7 @@ def _is_of_refusals(facts: Facts) -> bool:
     plan = facts.plan
     if plan.rates.keys() - set(HICCUPS) or plan.slowness > _SLOWNESS_MAX or plan.durability != "regional":
         return False
-    if not plan.happenings or any(one.what not in _ENDS for one in plan.happenings):
+    if not plan.happenings or any(happening.what not in _ENDS for happening in plan.happenings):
         return False
     if any(not event.conduct.is_fine for event in plan.events.values()):
         return False
@@ -73,11 +73,13 @@ def _is_of_refusals(facts: Facts) -> bool:
 def _waiting(facts: Facts, delivering: Delivering, before: int, number: int, soon_ms: int) -> list[Anomaly]:
     """Return what was in the log when the last refusal ended, and is not handled by now."""
     return [
-        Anomaly(f"{name} was not handed {one.id} within {soon_ms // 1000} s of the last refusal", number)
-        for one in facts.logged.values()
-        if one.entry < before
+        Anomaly(
+            f"{name} was not handed {logged_event.id} within {soon_ms // 1000} s of the last refusal", number
+        )
+        for logged_event in facts.logged.values()
+        if logged_event.entry < before
         for name, subscription in facts.subscriptions.items()
         if subscription.start != "latest" and not subscription.guarantee.may_lose
         for group in facts.groups(name)
-        if not delivering.is_over(name, group, one)
+        if not delivering.is_over(name, group, logged_event)
     ]

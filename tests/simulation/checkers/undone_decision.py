@@ -77,7 +77,7 @@ def _dead_again(
     )
     for one in facts.entries[written:number]:
         if isinstance(one, history.AttemptBegan) and after.waiting[0] in {
-            each.sequence for each in one.events
+            event.sequence for event in one.events
         }:
             return []
     what = f"{entry.subscription}: {entry.lane}@{after.waiting[0]} is dead though it was {decision.action}"
@@ -91,16 +91,16 @@ def _handed_out_again(
     number: int,
 ) -> list[Anomaly]:
     group = facts.group(entry.subscription, entry.region)
-    found: list[Anomaly] = []
-    for one in entry.events:
-        decision, at = decided.get((entry.subscription, group, one.lane, one.sequence), (None, 0))
+    anomalies: list[Anomaly] = []
+    for place in entry.events:
+        decision, at = decided.get((entry.subscription, group, place.lane, place.sequence), (None, 0))
         if decision is None or decision.action == "redriven" or not _hears_of(facts, decision, entry.region):
             continue
         read_since = any(
-            isinstance(each, history.LaneRead) and each.actor == entry.actor and each.lane == one.lane
+            isinstance(each, history.LaneRead) and each.actor == entry.actor and each.lane == place.lane
             for each in facts.entries[at:number]
         )
         if decision.action == "discarded" and read_since:
-            what = f"{entry.subscription} was handed {one.id}, which {decision.actor} had discarded"
-            found.append(Anomaly(what, number))
-    return found
+            what = f"{entry.subscription} was handed {place.id}, which {decision.actor} had discarded"
+            anomalies.append(Anomaly(what, number))
+    return anomalies

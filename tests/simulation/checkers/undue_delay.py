@@ -28,36 +28,38 @@ def check(of: History) -> Verdict:
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
     waiting = {
-        (name, group, one.lane, one.sequence): one
+        (name, group, logged_event.lane, logged_event.sequence): logged_event
         for name in facts.subscriptions
         for group in facts.groups(name)
-        for one in facts.logged.values()
-        if facts.wants(name, one) and facts.subscriptions[name].start != "latest"
+        for logged_event in facts.logged.values()
+        if facts.wants(name, logged_event) and facts.subscriptions[name].start != "latest"
     }
     for number, entry in enumerate(of.entries):
         delivering.feed(entry)
         if isinstance(entry, history.AttemptEnded | history.EffectMade):
             for place in [place for place in waiting if place in delivering.handled]:
-                one = waiting.pop(place)
-                waited_ms = entry.at_ms - _ready_ms(facts, one, place[1])
+                event = waiting.pop(place)
+                waited_ms = entry.at_ms - _ready_ms(facts, event, place[1])
                 faults = len(faults_ms) - bisect_left(faults_ms, entry.at_ms - waited_ms)
                 if waited_ms > _USUAL_MS + _OF_A_FAULT_MS * faults:
-                    what = f"{place[0]} handled {one.id} after {waited_ms / 1000:.1f} s and {faults} failed calls"
+                    what = f"{place[0]} handled {event.id} after {waited_ms / 1000:.1f} s and {faults} failed calls"
                     anomalies.append(Anomaly(what, number))
     return verdict(NAME, anomalies)
 
 
-def _ready_ms(facts: Facts, one: Logged, group: str) -> int:
+def _ready_ms(facts: Facts, logged_event: Logged, group: str) -> int:
     """Return when the event was in the log of the Region that is to hand it out."""
     copies = [
         entry.at_ms
         for entry in facts.entries
         if isinstance(entry, history.Appended)
-        and entry.lane == one.lane
-        and entry.sequence <= one.sequence < entry.sequence + len(entry.ids)
+        and entry.lane == logged_event.lane
+        and entry.sequence <= logged_event.sequence < entry.sequence + len(entry.ids)
         and (not group or entry.region == group)
     ]
-    return max(copies) if copies and not group else min(copies, default=facts.entries[one.entry].at_ms)
+    return (
+        max(copies) if copies and not group else min(copies, default=facts.entries[logged_event.entry].at_ms)
+    )
 
 
 def _is_of_hiccups(facts: Facts) -> bool:

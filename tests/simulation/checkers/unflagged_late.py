@@ -20,15 +20,15 @@ _SKEW_MS: Final = 100_000
 def check(of: History) -> Verdict:
     """Check that an old event says that it is late if its delivering Region has committed a later one of its key."""
     facts = Facts(of)
-    if any(one.what == "made_anew" for one in facts.plan.happenings):
+    if any(happening.what == "made_anew" for happening in facts.plan.happenings):
         return verdict(
             NAME, [], unknown=True
         )  # cursors say of events that they were handed out, although they were not
     anomalies: list[Anomaly] = []
     times = _times(facts)
     of_key: defaultdict[str, list[Logged]] = defaultdict(list)
-    for one in facts.logged.values():
-        of_key[one.key].append(one)
+    for logged_event in facts.logged.values():
+        of_key[logged_event.key].append(logged_event)
     cursors: dict[tuple[str, str, str], int] = {}
     gone: set[tuple[str, str]] = set()
     read: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
@@ -94,16 +94,16 @@ def _later(
     age_ms = entry.at_ms - to_ms(HybridTime(time))
     if not time or age_ms < 1000 * limits.LATE_AFTER_SECONDS + _SKEW_MS:
         return None
-    for one in of_key[place.key]:
-        where = (entry.region, entry.subscription, one.lane)
+    for logged_event in of_key[place.key]:
+        where = (entry.region, entry.subscription, logged_event.lane)
         if (
-            one.lane.partition("/")[0] != place.lane.partition("/")[0]
-            and one.lane.partition("/")[2] == place.lane.partition("/")[2]
-            and times[one.lane, one.sequence] > time
-            and facts.wants(entry.subscription, one)
-            and known.get(where, 0) > one.sequence
-            and (*where, one.sequence) not in parked
-            and not facts.copies(one)
+            logged_event.lane.partition("/")[0] != place.lane.partition("/")[0]
+            and logged_event.lane.partition("/")[2] == place.lane.partition("/")[2]
+            and times[logged_event.lane, logged_event.sequence] > time
+            and facts.wants(entry.subscription, logged_event)
+            and known.get(where, 0) > logged_event.sequence
+            and (*where, logged_event.sequence) not in parked
+            and not facts.copies(logged_event)
         ):
-            return one
+            return logged_event
     return None

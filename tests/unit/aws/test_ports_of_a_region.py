@@ -178,8 +178,8 @@ def test_a_dead_doorbell_is_rung_anew_and_then_deleted_and_what_is_none_stays() 
     with endpoint(queues(asked, dead)) as url:
         clients = clients_at(url)
         ports = aws_ports(TOPOLOGY, clients, clock=clock)
-        found = DeadQueues(clients.sqs, ports.doorbells, clock)
-        assert found.redrive(TOPOLOGY.subscription("all")) == 1
+        dead_queues = DeadQueues(clients.sqs, ports.doorbells, clock)
+        assert dead_queues.redrive(TOPOLOGY.subscription("all")) == 1
     calls = [name for name, _ in asked]
     empty = ["ReceiveMessage"] * limits.QUEUE_EMPTY_ANSWERS
     ringing = ["GetQueueUrl", "SendMessageBatch", "DeleteMessage"]
@@ -204,8 +204,8 @@ def test_a_dead_doorbell_that_cannot_be_rung_stays() -> None:
     with endpoint(queues(asked, dead)) as url:
         clients = clients_at(url)
         refuses = AwsDoorbells(clients_at("http://127.0.0.1:1").sqs, str, str)
-        found = DeadQueues(clients.sqs, refuses, MemoryClock())
-        assert found.redrive(TOPOLOGY.subscription("all")) == 0
+        dead_queues = DeadQueues(clients.sqs, refuses, MemoryClock())
+        assert dead_queues.redrive(TOPOLOGY.subscription("all")) == 0
     assert "DeleteMessage" not in [name for name, _ in asked]
 
 

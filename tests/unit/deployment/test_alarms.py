@@ -40,8 +40,8 @@ def passes(value: Callable[[float], float | None], *, seed: int = 0) -> list[tup
     """Return a gauge of passes of reconciliation: one in five minutes, each a little earlier or later."""
     random = Random(seed)
     told = []
-    for at in range(0, UNTIL, 5 * MINUTE):
-        now = at + random.uniform(0, 50)
+    for number in range(0, UNTIL, 5 * MINUTE):
+        now = number + random.uniform(0, 50)
         said = value(now)
         if said is not None:
             told.append((now, said))
@@ -171,9 +171,9 @@ DAYS: dict[str, dict[str, Day]] = {
 
 def rules() -> dict[str, Rule]:
     """Every rule by its ending."""
-    found = [alarm for region in TOPOLOGY.regions for alarm in alarms_of(TOPOLOGY, region)]
-    return {alarm.rule.ending: alarm.rule for alarm in found} | {
-        "relay-dead": next(alarm.rule for alarm in found if alarm.name.endswith("relay-dead"))
+    alarms = [alarm for region in TOPOLOGY.regions for alarm in alarms_of(TOPOLOGY, region)]
+    return {alarm.rule.ending: alarm.rule for alarm in alarms} | {
+        "relay-dead": next(alarm.rule for alarm in alarms if alarm.name.endswith("relay-dead"))
     }
 
 

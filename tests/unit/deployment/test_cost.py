@@ -33,9 +33,9 @@ def topology(*, regions: str = '"us-east-1"', stream: str = "", subscription: st
 
 def counts(of: Topology, load: Load = ALONE) -> dict[str, float]:
     """Return the numbers for a thousand events, by price, without function time."""
-    found = predict(of, of.streams["orders"], load)
+    prediction = predict(of, of.streams["orders"], load)
     prices = (Prices.WRITE_UNIT, Prices.READ_UNIT, Prices.QUEUE_REQUEST, Prices.INVOCATION)
-    return {price.name: found.count(price) / 1_000 for price in prices}
+    return {price.name: prediction.count(price) / 1_000 for price in prices}
 
 
 def test_a_record_on_its_own_costs_all_of_its_way() -> None:
@@ -98,21 +98,23 @@ def test_what_goes_together_is_paid_once() -> None:
 
 def test_dollars_are_counts_by_prices_and_months_are_of_730_hours() -> None:
     of = topology()
-    found = predict(of, of.streams["orders"], Load(2.0, 400.0))
-    assert found.dollars_per_million == pytest.approx(
-        sum(line.price.dollars(line.count) for line in found.lines)
+    prediction = predict(of, of.streams["orders"], Load(2.0, 400.0))
+    assert prediction.dollars_per_million == pytest.approx(
+        sum(line.price.dollars(line.count) for line in prediction.lines)
     )
     assert LAMBDA_SECONDS_PER_MONTH == 730 * 3_600
-    assert found.idle_dollars_per_month == pytest.approx(2 * IDLE_POLLS_PER_SECOND * 730 * 3_600 * 0.5e-6)
-    assert found.dollars_per_month == pytest.approx(
-        found.dollars_per_million * 2 * 730 * 3_600 / 1e6 + found.idle_dollars_per_month
+    assert prediction.idle_dollars_per_month == pytest.approx(
+        2 * IDLE_POLLS_PER_SECOND * 730 * 3_600 * 0.5e-6
+    )
+    assert prediction.dollars_per_month == pytest.approx(
+        prediction.dollars_per_million * 2 * 730 * 3_600 / 1e6 + prediction.idle_dollars_per_month
     )
 
 
 def test_function_time_is_of_each_functions_memory() -> None:
     of = topology()
-    found = predict(of, of.streams["orders"], Load(1.0, 400.0, handler_seconds=0.08))
-    by_what = {line.what: line.count for line in found.lines if line.price is Prices.FUNCTION_SECOND}
+    prediction = predict(of, of.streams["orders"], Load(1.0, 400.0, handler_seconds=0.08))
+    by_what = {line.what: line.count for line in prediction.lines if line.price is Prices.FUNCTION_SECOND}
     assert by_what == pytest.approx(
         {"function time in us-east-1": 1e6 * 0.01 / 4, "function time of billing": 1e6 * (0.02 + 0.08) / 2}
     )
@@ -148,8 +150,8 @@ class TestASteadyLoad:
         assert fastest.doorbells_per_batch == limits.DOORBELL_BATCH_MAX
 
     def test_batches_make_fewer_records_of_the_same_events(self) -> None:
-        one, hundred = (Load.steady(500.0, 256.0, lanes=64, events_per_record=n) for n in (1.0, 100.0))
-        assert hundred.records_per_poll < one.records_per_poll
+        load, hundred = (Load.steady(500.0, 256.0, lanes=64, events_per_record=n) for n in (1.0, 100.0))
+        assert hundred.records_per_poll < load.records_per_poll
         assert hundred.events_per_record == 100.0
 
     def test_more_events_never_cost_less_in_all(self) -> None:

@@ -82,8 +82,8 @@ def test_a_slice_that_was_just_planned_has_copied_nothing() -> None:
 def test_a_lane_reports_the_sum_of_its_slices() -> None:
     report = LaneReport()
     assert report == LaneReport(0, 0, 0, 0, 0, [])
-    for each in (progress(10, 7, 2, 5), progress(4, 8, 3, 6, "lost"), progress(10, 1, 1, 1)):
-        report.add(each)
+    for slice_progress in (progress(10, 7, 2, 5), progress(4, 8, 3, 6, "lost"), progress(10, 1, 1, 1)):
+        report.add(slice_progress)
     assert report == LaneReport(3, 2, 16, 6, 12, ["lost"])
 
 

@@ -73,9 +73,9 @@ class TestOwner:
         assert standing.owner(FAR) is None
 
     def test_each_region_has_a_handover_of_its_own(self) -> None:
-        one, two = Owner(HOME, AWAY, 1, HOME), Owner(HOME, FAR, 2, AWAY)
-        standing = Standing(owners=(one, two))
-        assert [standing.written(HOME, by) for by in (HOME, AWAY, FAR)] == [one, two, None]
+        owner, two = Owner(HOME, AWAY, 1, HOME), Owner(HOME, FAR, 2, AWAY)
+        standing = Standing(owners=(owner, two))
+        assert [standing.written(HOME, by) for by in (HOME, AWAY, FAR)] == [owner, two, None]
         assert standing.written(AWAY, HOME) is None
 
     def test_of_a_subscription_that_nobody_touched_nothing_is_reported(self) -> None:
@@ -110,11 +110,11 @@ class TestFinding:
 
     @pytest.mark.parametrize("kind", FindingKind)
     def test_it_is_an_alarm_unless_it_is_a_mere_metric_or_was_repaired(self, kind: FindingKind) -> None:
-        found = Finding(kind, ORDERS, LANE, HOME, SequenceNumber(3), "so")
+        finding = Finding(kind, ORDERS, LANE, HOME, SequenceNumber(3), "so")
         metrics = {"replication_delay", "replication_silent", "unreachable", "dead"}
-        assert (found.subscription, found.is_repaired) == (None, False)
-        assert found.is_alarm is (kind not in metrics)
-        assert not replace(found, is_repaired=True).is_alarm
+        assert (finding.subscription, finding.is_repaired) == (None, False)
+        assert finding.is_alarm is (kind not in metrics)
+        assert not replace(finding, is_repaired=True).is_alarm
 
 
 class TestProof:
@@ -293,6 +293,6 @@ def test_the_key_of_a_step_is_ascii_without_spaces() -> None:
 
 
 def test_what_was_refused_is_the_same_whatever_stands_there() -> None:
-    one = WriteRefused(1, "ConditionalCheckFailed", "no")
-    assert one == WriteRefused(1, "ConditionalCheckFailed", "no", {"id": {"S": "x"}})
-    assert (one.item, one == WriteRefused(2, "ConditionalCheckFailed", "no")) == (None, False)
+    refusal = WriteRefused(1, "ConditionalCheckFailed", "no")
+    assert refusal == WriteRefused(1, "ConditionalCheckFailed", "no", {"id": {"S": "x"}})
+    assert (refusal.item, refusal == WriteRefused(2, "ConditionalCheckFailed", "no")) == (None, False)

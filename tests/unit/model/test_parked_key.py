@@ -25,8 +25,8 @@ def parked(*sequences: int, id: str = "k", version: int = 1) -> Parked:
 @pytest.mark.parametrize(("sequence", "waiting"), [(4, [3, 5]), (5, [3, 5]), (6, [3, 5, 6])])
 def test_an_event_joins_the_end_and_only_once(sequence: int, waiting: list[int]) -> None:
     joined = parked(3, 5).joined_by(place(sequence, replay=True))
-    assert [one.sequence for one in joined.waiting] == waiting
-    assert [one.replay for one in joined.waiting] == [one == 6 for one in waiting]
+    assert [place.sequence for place in joined.waiting] == waiting
+    assert [place.replay for place in joined.waiting] == [one == 6 for one in waiting]
 
 
 def test_the_next_event_has_had_no_attempt_and_no_name_yet() -> None:
@@ -55,7 +55,7 @@ def test_after_a_commit_each_changed_key_has_its_next_version_and_freed_ones_are
         ParkedChange(None, new),
         ParkedChange(None, None),
     ]
-    after = after_changes({one.id: one for one in (grown, freed, left)}, changes)
+    after = after_changes({parked.id: parked for parked in (grown, freed, left)}, changes)
     assert after == {
         "grown": replace(grown.joined_by(place(9)), version=5),
         "left": left,

@@ -58,7 +58,7 @@ def test_of_many_sightings_the_oldest_and_the_newest_are_kept() -> None:
         seen = seen.with_tail(SequenceNumber(number), number)
     assert len(seen.seen) == limits.SIGHTINGS_MAX
     assert seen.seen[0] == Sighting(SequenceNumber(1), 1)
-    assert [one.tail for one in seen.seen[-4:]] == [46, 47, 48, 49]
+    assert [sighting.tail for sighting in seen.seen[-4:]] == [46, 47, 48, 49]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_record_may_hold_a_wanted_event_where_one_of_its_events_is_wanted(case
     filter, events = filter_of(*case.wanted), [event(f"e{n}", type=type) for n, type in enumerate(case.of)]
     assert filter.may_want(record_of(*case.of)) is case.may_want
     assert tuple(filter.wanted(events, 0, len(events))) == case.indices
-    assert tuple(at for at, one in enumerate(events) if filter.wants(one)) == case.indices
+    assert tuple(at for at, event in enumerate(events) if filter.wants(event)) == case.indices
     assert filter.wants_all is not bool(case.wanted)
 
 
@@ -81,7 +81,7 @@ def test_whatever_is_named_the_questions_agree_with_each_other() -> None:
         for start in range(4):
             for end in range(start, 4):
                 some = list(filter.wanted(events, start, end))
-                assert some == [at for at in range(start, end) if filter.wants(events[at])]
+                assert some == [number for number in range(start, end) if filter.wants(events[number])]
         for one in events:
             assert filter.may_want(record_of(one.type)) is filter.wants(one)
 

@@ -40,8 +40,8 @@ def test_each_way_to_publish_gives_the_receipts_that_the_fabric_gives() -> None:
         assert await fabric.flush()
         return [first, again, *many]
 
-    found = shop.run(use)
-    assert [(one.event_id, one.sequence) for one in found] == [
+    receipts = shop.run(use)
+    assert [(receipt.event_id, receipt.sequence) for receipt in receipts] == [
         ("e1", 0),
         ("e1", 0),
         ("m0", 1),
@@ -78,13 +78,13 @@ def test_a_publisher_keeps_order_and_its_receipts_are_awaited(workers: int) -> N
     async def use(fabric: AsyncFabric) -> list[int]:
         async with fabric.publisher(STREAM, linger_ms=60_000, events_max=4) as publisher:
             pending = [await publisher.publish(key="k", type="placed", id=f"e{n}") for n in range(10)]
-            assert [one.event_id for one in pending] == [f"e{n}" for n in range(10)]
+            assert [receipt.event_id for receipt in pending] == [f"e{n}" for n in range(10)]
             first = await pending[0]
             assert pending[0].done()
             assert await pending[0] == first
             await publisher.publish_event(Event(key="k", type="placed", id="last"))
             await publisher.flush()
-        return [(await one).sequence for one in pending]
+        return [(await receipt).sequence for receipt in pending]
 
     assert shop.run(use) == list(range(10))
     assert shop.ids() == [*(f"e{n}" for n in range(10)), "last"]
@@ -234,7 +234,7 @@ def test_what_lingers_in_a_busy_lane_goes_into_one_record_as_soon_as_that_is_fre
         Flag().wait(0.02)
         late.append(publisher.publish(key="k", type="placed", id="e2"))
         shop.gate.set()
-        assert [one.result(10).sequence for one in late] == [1, 2]
+        assert [receipt.result(10).sequence for receipt in late] == [1, 2]
     assert shop.ids() == ["e0", "e1", "e2"]
     assert [record.count for record in records(shop.world, HOME)] == [1, 2]
 
@@ -268,7 +268,7 @@ def test_a_record_whose_append_overtakes_its_packing_is_not_packed_again(
     with shop.fabric.publisher(STREAM, linger_ms=60_000, events_max=2) as publisher:
         pending = [publisher.publish(key="k", type="placed", id=f"e{number}") for number in range(4)]
     assert ahead == [2]
-    assert [one.result().sequence for one in pending] == [0, 1, 2, 3]
+    assert [receipt.result().sequence for receipt in pending] == [0, 1, 2, 3]
     assert shop.ids() == ["e0", "e1", "e2", "e3"]
 
 

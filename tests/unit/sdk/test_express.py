@@ -119,10 +119,10 @@ def test_a_stream_may_leave_all_ringing_to_the_relay() -> None:
 
 @pytest.mark.parametrize("how", ["many", "once", "transaction", "publisher"])
 def test_however_it_is_published_it_is_rung_for(how: str) -> None:
-    shop, one = RingingProducer(), Event(key="k", type="placed", id="e1")
+    shop, event = RingingProducer(), Event(key="k", type="placed", id="e1")
     match how:
         case "many":
-            shop.fabric.publish_many("orders", [one])
+            shop.fabric.publish_many("orders", [event])
         case "once":
             shop.publish(id="e1", once=True)
         case "transaction":
@@ -130,7 +130,7 @@ def test_however_it_is_published_it_is_rung_for(how: str) -> None:
                 transaction.publish("orders", key="k", type="placed")
         case _:
             with shop.fabric.publisher("orders") as publisher:
-                publisher.publish_event(one)
+                publisher.publish_event(event)
     assert ("billing", f"{HOME}/0.0@1") in shop.rung
 
 
@@ -196,7 +196,7 @@ def test_what_nobody_foresaw_is_logged_and_the_next_doorbell_goes_out(
         express.ring(world.stream, record)
         assert express.wait(10)
     assert len(world.cloud.queue(SUBSCRIPTION, HOME)) == 1
-    assert [one.levelname for one in caplog.records if one.name == "eventfabric"] == ["ERROR"]
+    assert [record.levelname for record in caplog.records if record.name == "eventfabric"] == ["ERROR"]
 
 
 def test_a_fabric_without_doorbells_publishes_all_the_same() -> None:

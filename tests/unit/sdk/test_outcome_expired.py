@@ -94,11 +94,11 @@ def test_a_process_that_stood_still_for_days_puts_nothing_where_others_have_been
 
     def stand_still(lane: object) -> object:
         slow._ends.tail = tail  # type: ignore[method-assign]
-        found = tail(LANE)
+        read_tail = tail(LANE)
         appender.append(LANE, batch_of([event("second")], b"second".ljust(16)))
         world.deliver()
         days_pass(world)
-        return found
+        return read_tail
 
     slow._ends.tail = stand_still  # type: ignore[method-assign,assignment]
     landed = slow.append(LANE, batch_of([event("third")], b"third".ljust(16)))

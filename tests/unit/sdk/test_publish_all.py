@@ -30,8 +30,8 @@ def fabric(world: SubscribedStream) -> Fabric:
     return producer(world)
 
 
-def told(found: list[Event]) -> Told:
-    return sorted(((one.type, one.key, one.data) for one in found), key=repr)
+def told(events: list[Event]) -> Told:
+    return sorted(((event.type, event.key, event.data) for event in events), key=repr)
 
 
 def items(count: int) -> Iterator[tuple[str, object]]:
@@ -59,8 +59,8 @@ def test_they_are_what_would_have_been_published_one_by_one(
                 publisher.publish(key=key, type="placed", data=data)
     found = events(world, HOME)
     assert told(found) == told(events(one_by_one, HOME))
-    assert len({one.id for one in found}) == 2 * count
-    assert {one.source for one in found} <= {f"/shop/{STREAM}"}
+    assert len({event.id for event in found}) == 2 * count
+    assert {event.source for event in found} <= {f"/shop/{STREAM}"}
 
 
 def test_the_events_of_a_key_stand_in_the_order_given_and_receipts_say_where(
@@ -69,11 +69,11 @@ def test_the_events_of_a_key_stand_in_the_order_given_and_receipts_say_where(
     with fabric.publisher(STREAM, linger_ms=60_000, events_max=10) as publisher:
         pending = publisher.publish_all("placed", [("k", {"n": number}) for number in range(600)])
     assert len(pending) == 600
-    receipts = [one.result() for one in pending]
-    assert [one.sequence for one in receipts] == list(range(600))
-    assert [one.event_id for one in receipts] == [str(event.id) for event in events(world, HOME)]
-    assert [one.data["n"] for one in events(world, HOME)] == list(range(600))
-    assert [one.event_id for one in pending[2:5]] == [one.event_id for one in receipts[2:5]]
+    receipts = [receipt.result() for receipt in pending]
+    assert [receipt.sequence for receipt in receipts] == list(range(600))
+    assert [receipt.event_id for receipt in receipts] == [str(event.id) for event in events(world, HOME)]
+    assert [event.data["n"] for event in events(world, HOME)] == list(range(600))
+    assert [receipt.event_id for receipt in pending[2:5]] == [receipt.event_id for receipt in receipts[2:5]]
     assert pending[-1].event_id == receipts[-1].event_id
     with pytest.raises(IndexError):
         pending[600]
@@ -89,7 +89,7 @@ def test_whatever_data_may_be_may_stand_among_dicts(
 ) -> None:
     for _ in range(2):
         publish(fabric, [("k", {"a": 1}), ("k", data), ("k", {"b": 2})])
-    assert [one.data for one in events(world, HOME)] == [{"a": 1}, data, {"b": 2}] * 2
+    assert [event.data for event in events(world, HOME)] == [{"a": 1}, data, {"b": 2}] * 2
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -140,7 +140,7 @@ def test_it_takes_events_as_they_come_and_holds_no_more_than_a_chunk(fabric: Fab
 
     with fabric.publisher(STREAM, linger_ms=60_000, events_max=1) as publisher:
         pending = publisher.publish_all("placed", given())
-        assert all(one.done() for one in pending)
+        assert all(receipt.done() for receipt in pending)
     assert asked == list(range(2 * limits.PUBLISH_CHUNK_EVENTS))
 
 
@@ -178,7 +178,7 @@ def test_they_carry_the_context_of_the_span_that_they_were_published_in(
         expected += [f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"] * 3
     publish(fabric, given)
     expected += [None] * 3
-    assert [one.headers.get("traceparent") for one in events(world, HOME)] == expected
+    assert [event.headers.get("traceparent") for event in events(world, HOME)] == expected
     largest = limits.RECORD_PAYLOAD_BYTES_MAX - 150
     publish(fabric, [("k", {"a": "x" * largest})])
     with within("publishing"), pytest.raises(EventTooLargeError):
@@ -188,7 +188,7 @@ def test_they_carry_the_context_of_the_span_that_they_were_published_in(
 def test_ids_sort_as_the_events_were_given(world: SubscribedStream, fabric: Fabric) -> None:
     with fabric.publisher(STREAM, linger_ms=60_000) as publisher:
         pending = publisher.publish_all("placed", [("k", {"n": number}) for number in range(200)])
-    ids = [one.event_id for one in pending]
+    ids = [receipt.event_id for receipt in pending]
     assert ids == sorted(ids)
     assert len(set(ids)) == 200
 
@@ -203,7 +203,7 @@ def test_producers_in_several_threads_never_share_an_id(fabric: Fabric) -> None:
             )
     finally:
         sys.setswitchinterval(interval)
-    assert len({one.event_id for of in pending for one in of}) == 8_000
+    assert len({receipt.event_id for of in pending for receipt in of}) == 8_000
 
 
 def test_a_publisher_that_is_not_to_wait_takes_the_events_that_it_has_room_for(
@@ -217,6 +217,6 @@ def test_a_publisher_that_is_not_to_wait_takes_the_events_that_it_has_room_for(
             publisher.publish_all("placed", items(1_000))
         del publisher._bundles._sealed[LaneIndex(9)]
         free_bytes = 100_000 - publisher.buffered_bytes
-    found = sorted(one.data["n"] for one in events(world, HOME))
+    found = sorted(event.data["n"] for event in events(world, HOME))
     assert found == list(range(full.value.events_taken))
     assert 0 < free_bytes < 1_000

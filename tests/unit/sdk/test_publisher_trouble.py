@@ -251,7 +251,7 @@ def test_json_that_is_not_ours_may_have_ends_of_lines() -> None:
     for _ in range(2):
         with shop.publisher() as publisher:
             publisher.publish_all("placed", [(KEY, data), (KEY, {"n": 1})])
-    assert [one.data for one in events(shop.world, HOME)] == [{"raw": {"x": 1}}, {"n": 1}] * 2
+    assert [event.data for event in events(shop.world, HOME)] == [{"raw": {"x": 1}}, {"n": 1}] * 2
 
 
 def test_what_was_drawn_from_an_iterator_before_it_failed_is_published() -> None:
@@ -264,7 +264,7 @@ def test_what_was_drawn_from_an_iterator_before_it_failed_is_published() -> None
 
     with pytest.raises(OSError, match="gone"), shop.publisher() as publisher:
         publisher.publish_all("placed", given())
-    assert [one.data["n"] for one in events(shop.world, HOME)] == list(
+    assert [event.data["n"] for event in events(shop.world, HOME)] == list(
         range(limits.PUBLISH_CHUNK_EVENTS + 10)
     )
 
@@ -276,7 +276,7 @@ def test_an_item_that_is_no_key_with_its_data_is_named(wrong: Any) -> None:
     named = pytest.raises(InvalidEventError, match=r"events\[2\]: found .*, allowed: a key and its data")
     with named, shop.publisher() as publisher:
         publisher.publish_all("placed", given)
-    assert [one.data["n"] for one in events(shop.world, HOME)] == [0, 1]
+    assert [event.data["n"] for event in events(shop.world, HOME)] == [0, 1]
 
 
 def test_an_event_that_fits_once_fits_again() -> None:

@@ -191,8 +191,8 @@ def test_a_step_after_its_delivery_is_refused() -> None:
 
 def test_handlers_of_several_events_say_whose_step_it_is() -> None:
     def charge_all(events: list[Event], delivery: Delivery) -> None:
-        for one in events:
-            with delivery.once("charge", event=one) as step:
+        for next_event in events:
+            with delivery.once("charge", event=next_event) as step:
                 if not step.done:
                     shop.charged.append(step.key)
         if shop.charged[-1].endswith("e3"):

@@ -60,7 +60,7 @@ def test_a_probes_doorbell_that_came_too_early_is_rung_again_by_another_that_no_
 
 @pytest.mark.parametrize(("waited_seconds", "found"), [(200, []), (400, [FindingKind.UNRUNG])])
 def test_a_lane_that_waits_for_a_probe_that_nobody_makes_is_rung_by_reconciliation(
-    waited_seconds: int, found: list[FindingKind]
+    waited_seconds: int, kinds: list[FindingKind]
 ) -> None:
     world = world_of(Failing({}), *named("a1"))
     world.deliver()
@@ -68,9 +68,9 @@ def test_a_lane_that_waits_for_a_probe_that_nobody_makes_is_rung_by_reconciliati
     reconciled(world)
     opened(world, probe_seconds=0)
     world.clock.advance(waited_seconds)
-    assert [one.kind for one in reconciled(world)] == found
+    assert [finding.kind for finding in reconciled(world)] == kinds
     world.deliver_all()
-    assert world.recorder.ids() == (["a1", "a2"] if found else ["a1"])
+    assert world.recorder.ids() == (["a1", "a2"] if kinds else ["a1"])
 
 
 def a_replica_without_its_head() -> SubscribedStream:
@@ -93,12 +93,12 @@ def test_the_lost_head_of_a_replica_is_a_hole_and_copied_while_its_origin_keeps_
         assert reconciled(away) == []
         head = away.table.items[0]
         away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for _ in range(3):
         away.clock.advance(limits.UNRUNG_SECONDS + 1)
-        found += reconciled(away)
-    assert FindingKind.EXPIRED_UNREAD not in [one.kind for one in found]
-    assert any(one.kind is FindingKind.HOLE and one.is_repaired for one in found)
+        findings += reconciled(away)
+    assert FindingKind.EXPIRED_UNREAD not in [finding.kind for finding in findings]
+    assert any(finding.kind is FindingKind.HOLE and finding.is_repaired for finding in findings)
     away.relay_all()
     away.deliver_all()
     assert away.recorder.ids() == ["a1", "a2"]
@@ -110,7 +110,7 @@ def test_a_head_that_its_origin_does_not_keep_either_has_expired() -> None:
     head = home.table.items[0]
     home.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
     away.clock.advance(limits.UNRUNG_SECONDS + 1)
-    assert FindingKind.HOLE not in [one.kind for one in reconciled(away)]
+    assert FindingKind.HOLE not in [finding.kind for finding in reconciled(away)]
 
 
 def test_a_pass_goes_on_where_the_origin_gives_no_reply_to_whether_it_keeps_a_head() -> None:
@@ -126,9 +126,9 @@ def test_a_pass_goes_on_where_the_origin_gives_no_reply_to_whether_it_keeps_a_he
 
         return replace(there, log_of=log_of)
 
-    found = reconciled(away, replace(ports, at=at))
+    findings = reconciled(away, replace(ports, at=at))
     assert silent.count("log.read") > 0
-    assert any(one.lane == LANE for one in found)
+    assert any(finding.lane == LANE for finding in findings)
 
 
 def test_a_sequence_in_a_record_behind_a_missing_one_is_waited_for_at_the_missing_one() -> None:
@@ -136,8 +136,8 @@ def test_a_sequence_in_a_record_behind_a_missing_one_is_waited_for_at_the_missin
     world.put(*named("a2", "a3"))
     head = world.table.items[0]
     world.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
-    found = locate(world.log, LANE, AtSequence(SequenceNumber(2)), end=world.log.tail(LANE))
-    assert found == START
+    cursor = locate(world.log, LANE, AtSequence(SequenceNumber(2)), end=world.log.tail(LANE))
+    assert cursor == START
 
 
 class _Arriving:
@@ -168,6 +168,6 @@ def test_a_lane_begins_at_its_head_whenever_that_comes_while_it_is_looked_for(
     end = away.log.tail(LANE)
     kept = kept_in(LANE, Region(AWAY), retention_seconds=retention_seconds, now_ms=away.clock.now_ms() + 1000)
     log = cast(Log, _Arriving(away, head, after=after))
-    found = locate(log, LANE, AtTime(away.clock.now_ms() - 60_000), end=end, kept_part=kept)
+    cursor = locate(log, LANE, AtTime(away.clock.now_ms() - 60_000), end=end, kept_part=kept)
     # Or it has not come yet, and that is known.
-    assert found == START or (found is None and retention_seconds is not None)
+    assert cursor == START or (cursor is None and retention_seconds is not None)

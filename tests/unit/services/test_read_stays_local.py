@@ -129,12 +129,12 @@ class TestALogItem:
     @pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS)
     def test_reconciliation_reports_it_and_goes_on(self, fields: dict[str, Any]) -> None:
         world = poisoned(fields)
-        spoiled = {(one.kind, one.lane) for one in pass_over(world) if one.is_alarm}
+        spoiled = {(finding.kind, finding.lane) for finding in pass_over(world) if finding.is_alarm}
         assert spoiled == {(FindingKind.UNREADABLE, LANE)}
         world.clock.advance(limits.UNRUNG_SECONDS + 1)
         world.put(event("b2"), of=OTHER)
         world.clock.advance(limits.UNRUNG_SECONDS + 1)
-        assert (FindingKind.UNRUNG, OTHER) in {(one.kind, one.lane) for one in pass_over(world)}
+        assert (FindingKind.UNRUNG, OTHER) in {(finding.kind, finding.lane) for finding in pass_over(world)}
 
     def test_a_survey_a_proof_a_replay_and_a_failover_go_on_with_the_other_lanes(self) -> None:
         world = poisoned()
@@ -145,16 +145,18 @@ class TestALogItem:
         assert set(tails) == {OTHER}
         assert [str(error)[:30] for error in unread] == ["record 1 of lane us-east-1/0.0"]
         prover = Prover(world.stream, [world.subscription], world.ports())
-        assert {one.lane: one.is_proven for lane in prover.lanes for one in prover.prove(lane)} == {
+        assert {proof.lane: proof.is_proven for lane in prover.lanes for proof in prover.prove(lane)} == {
             LANE: True,  # up to its cursor the log can be read
             OTHER: True,
         }
-        plans = {one.lane: one for one in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
+        plans = {plan.lane: plan for plan in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
         assert plans[OTHER].events == 1
         (ready,) = [
-            one
-            for one in Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY)).readiness()
-            if one.owner.origin == HOME
+            readiness
+            for readiness in Failover(
+                world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY)
+            ).readiness()
+            if readiness.owner.origin == HOME
         ]
         assert ready.behind is not None
 
@@ -203,13 +205,13 @@ class TestALedgerItem:
 
     def test_reconciliation_and_a_proof_tell_of_it_and_go_on(self) -> None:
         world = spoiled_cursor()
-        found = pass_over(world)
-        assert [(one.kind, one.lane, one.subscription) for one in found] == [
+        findings = pass_over(world)
+        assert [(finding.kind, finding.lane, finding.subscription) for finding in findings] == [
             (FindingKind.UNREADABLE, LANE, SUBSCRIPTION)
         ]
         prover = Prover(world.stream, [world.subscription], world.ports())
-        proofs = [one for lane in prover.lanes for one in prover.prove(lane)]
-        assert {one.lane: one.wrong and one.wrong.kind for one in proofs} == {
+        proofs = [proof for lane in prover.lanes for proof in prover.prove(lane)]
+        assert {proof.lane: proof.wrong and proof.wrong.kind for proof in proofs} == {
             LANE: FindingKind.UNREADABLE,
             OTHER: None,
         }
@@ -221,9 +223,9 @@ class TestALedgerItem:
         standings = survey(
             world.subscription, tails, ledger=world.ledger, standing=Standing(), unreadable=unread.append
         )
-        assert [one.lane for one in standings] == [OTHER]
+        assert [standing.lane for standing in standings] == [OTHER]
         assert len(unread) == 1
-        plans = {one.lane: one for one in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
+        plans = {plan.lane: plan for plan in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
         assert "field s" in plans[LANE].unreadable
         assert not plans[LANE].changes_anything
         assert plans[OTHER].events == 1
@@ -232,7 +234,9 @@ class TestALedgerItem:
         world = spoiled_cursor()
         world.cloud.replicate()
         failover = Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY))
-        assert any("field s" in reason for one in failover.readiness() for reason in one.unreadable)
+        assert any(
+            "field s" in reason for readiness in failover.readiness() for reason in readiness.unreadable
+        )
         assert failover.hand_over()
 
     def test_marks_are_written_anew_by_a_repair_and_kept_for_whoever_only_looks(self) -> None:
@@ -247,11 +251,13 @@ class TestALedgerItem:
             if item["sk"]["S"].endswith("marks/0000") and "us-east-1" in item["pk"]["S"]
         ]
         spoil(world, key, m={"B": b"\xc1"})
-        assert [(one.kind, one.is_repaired) for one in pass_over(world, repair=False)] == [
+        assert [(finding.kind, finding.is_repaired) for finding in pass_over(world, repair=False)] == [
             (FindingKind.UNREADABLE, False)
         ]
         assert ledger_table(world).get(key, consistent=True)["m"] == {"B": b"\xc1"}
-        assert [(one.kind, one.is_repaired) for one in pass_over(world)] == [(FindingKind.UNREADABLE, True)]
+        assert [(finding.kind, finding.is_repaired) for finding in pass_over(world)] == [
+            (FindingKind.UNREADABLE, True)
+        ]
         assert pass_over(world) == []
 
     def test_a_circuit_stops_its_subscription_and_the_pass_goes_on(self) -> None:
@@ -264,7 +270,7 @@ class TestALedgerItem:
             v={"N": "1"},
         )
         assert world.deliverer().deliver(world.bell(), deadline_ms=10**15).outcome is LaneOutcome.STOPPED
-        assert [one.kind for one in pass_over(world)] == [FindingKind.UNREADABLE]
+        assert [finding.kind for finding in pass_over(world)] == [FindingKind.UNREADABLE]
 
 
 class TestBoundsBeforeMemory:
@@ -378,4 +384,4 @@ def test_the_longest_key_is_parked_and_read_back() -> None:
     world = world_of(Failing({"a1": 99}))
     world.put(event("a1", key=key))
     world.deliver()
-    assert [one.key for one in world.parked().values()] == [key]
+    assert [parked.key for parked in world.parked().values()] == [key]

@@ -54,8 +54,8 @@ class SeveralSubscriptions(MemoryFabric):
     def put_cursor(self, subscription: str, record: Record) -> None:
         """Put a cursor as it is when everything up to the end of a record is handled."""
         key = LaneKey(StreamName(STREAM), SubscriptionName(subscription), LANE)
-        at = record.tail
-        moved = type(START)(at.sequence, at.sequence, at.chain, version=1)
+        tail = record.tail
+        moved = type(START)(tail.sequence, tail.sequence, tail.chain, version=1)
         item = cursor_item.to_item(key, HOME, moved, token=b"x" * 16, now_ms=self.clock.now_ms())
         self.cloud.regions[HOME].table(self.topology.ledger.name).write("Put", {"Item": item})
 
@@ -78,7 +78,9 @@ def by_hand() -> Circuit:
 
 class TestHandovers:
     def test_only_what_both_regions_have_and_the_source_delivers_is_handed_over(self) -> None:
-        handed = [(one.name, owner) for one, owner in SeveralSubscriptions().failover().handed()]
+        handed = [
+            (subscription.name, owner) for subscription, owner in SeveralSubscriptions().failover().handed()
+        ]
         owner = Owner(HOME, HOME, 0, HOME)
         assert handed == [("billing", owner), ("charging", owner)]
 
@@ -139,7 +141,9 @@ class TestProofs:
         every = [shop.topology.subscription(name) for name in names]
         prover = Prover(shop.topology.stream(STREAM), every, shop.ports(HOME), lane=LANE)
         proofs = prover.prove(LANE)
-        assert [(one.subscription, one.is_proven, one.events) for one in proofs] == [("charging", True, 1)]
+        assert [(proof.subscription, proof.is_proven, proof.events) for proof in proofs] == [
+            ("charging", True, 1)
+        ]
 
 
 class TestPasses:
@@ -149,7 +153,7 @@ class TestPasses:
         shop.clock.advance(3_600)
         stream = shop.topology.stream(STREAM)
         passing = Reconciler(stream, region=HOME, ports=shop.ports(HOME), telemetry=telemetry)
-        found = [(one.kind, one.subscription) for one in passing.run(repair=False)]
+        found = [(finding.kind, finding.subscription) for finding in passing.run(repair=False)]
         assert found == [(FindingKind.UNRUNG, "billing")]
         ages = {name: telemetry.gauges[Metric.OLDEST_UNDELIVERED, name] for name in ("audit", "billing")}
         assert ages == {"audit": 0, "billing": 3_600}

@@ -39,7 +39,9 @@ def test_an_unreadable_parked_key_leaves_other_lanes_dead_letters_to_be_listed_a
     (letter,) = letters.find(unreadable=told.append)
     assert (letter.parked.key, len(told)) == ("x", 1)
     assert "field m" in str(told[0])
-    assert [one.parked.key for one in operations.parked(SUBSCRIPTION, unreadable=told.append)] == ["x"]
+    assert [
+        parked_key.parked.key for parked_key in operations.parked(SUBSCRIPTION, unreadable=told.append)
+    ] == ["x"]
     letters.discard(letter)
     assert list(letters.find(unreadable=told.append)) == []
     with pytest.raises(UndecodableItemError, match="field m"):
@@ -129,5 +131,5 @@ def test_an_unreadable_backfill_is_left_out_of_the_list_of_all() -> None:
     (item,) = [one for one in ledger_items(world, AWAY, id) if one["pk"]["S"] == "backfill"]
     put(world, AWAY, {**item, "sk": {"S": f"{AWAY}/old"}})
     told: list[UndecodableItemError] = []
-    assert [one.id for one in backfiller.all(unreadable=told.append)] == [id]
+    assert [backfill.id for backfill in backfiller.all(unreadable=told.append)] == [id]
     assert len(told) == 1

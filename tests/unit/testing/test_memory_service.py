@@ -15,9 +15,9 @@ TABLE = "shop-orders"
 
 
 def region() -> MemoryRegion:
-    found = MemoryRegion(HOME, clock=MemoryClock())
-    found.create_table("rows", key_names=("id",))
-    return found
+    memory_region = MemoryRegion(HOME, clock=MemoryClock())
+    memory_region.create_table("rows", key_names=("id",))
+    return memory_region
 
 
 def row(name: str, value: bytes = b"") -> Item:
@@ -46,7 +46,7 @@ def test_a_transaction_is_cancelled_whole_where_one_of_its_items_is_refused(code
     puts = [("Put", {"TableName": "rows", "Item": row(name)}) for name in "ab"]
     with pytest.raises(TransactionCancelledError) as refused:
         place.transact(puts, token="t")
-    assert [one.code for one in refused.value.reasons] == ["None", reason]
+    assert [reason.code for reason in refused.value.reasons] == ["None", reason]
     assert place.table("rows").items == []
     place.table("rows").refuser = lambda action, key: None
     place.transact(puts, token="t")

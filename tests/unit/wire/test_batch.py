@@ -115,4 +115,4 @@ def test_events_of_any_kind_are_read_back_equal(events: list[Event]) -> None:
     rows = [stored(event) for event in events]
     read = read_back(batch_of_rows(ID, rows))
     assert [stored(event) for event in read] == rows
-    assert sum(len(encode_event(one)) for one in rows) <= EVENTS_BYTES_MAX
+    assert sum(len(encode_event(row)) for row in rows) <= EVENTS_BYTES_MAX

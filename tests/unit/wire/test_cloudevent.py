@@ -46,11 +46,11 @@ def text_of(event: Event) -> bytes:
     return msgspec.json.encode(raw_cloudevent(event))
 
 
-def same(one: Event, other: Event) -> None:
+def same(event: Event, other: Event) -> None:
     for name in ("id", "type", "key", "source", "time", "time_text", "data"):
-        assert getattr(one, name) == getattr(other, name)
-    assert dict(one.headers) == dict(other.headers)
-    assert [type(value) for value in one.headers.values()] == [
+        assert getattr(event, name) == getattr(other, name)
+    assert dict(event.headers) == dict(other.headers)
+    assert [type(value) for value in event.headers.values()] == [
         type(value) for value in other.headers.values()
     ]
 

@@ -81,7 +81,7 @@ def test_events_come_back_from_a_payload_as_they_were_each_at_its_place(events: 
 
 @given(st.lists(any_events, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_events_in_columns_are_the_same_events_as_in_rows(some: list[Event], random: Random) -> None:
-    events = [one for one in some for _ in range(random.randint(1, 4))]
+    events = [event for event in some for _ in range(random.randint(1, 4))]
     assert unpack(record_of(in_columns(*events), len(events))) == unpack(
         record_of(packed(*events), len(events))
     )
@@ -93,7 +93,12 @@ def test_headers_that_python_finds_equal_stay_apart() -> None:
         for value in (True, 1, 1, True)
     ]
     for payload in (packed(*events), in_columns(*events)):
-        assert [repr(one.headers["a"]) for one in unpack(record_of(payload, 4))] == ["True", "1", "1", "True"]
+        assert [repr(event.headers["a"]) for event in unpack(record_of(payload, 4))] == [
+            "True",
+            "1",
+            "1",
+            "True",
+        ]
 
 
 def test_a_small_payload_is_plain_and_a_large_one_compressed_where_that_helps() -> None:
@@ -163,7 +168,9 @@ def test_an_event_with_a_field_of_another_type_is_undecodable(field: int) -> Non
 
 def rows_of(*events: Event) -> bytes:
     """A payload as earlier versions wrote it."""
-    return b"\xdc" + len(events).to_bytes(2, "big") + b"".join(encode_event(stored(one)) for one in events)
+    return (
+        b"\xdc" + len(events).to_bytes(2, "big") + b"".join(encode_event(stored(event)) for event in events)
+    )
 
 
 @pytest.mark.parametrize("data", ["short", "long " * 500])
@@ -171,7 +178,7 @@ def test_what_earlier_versions_wrote_is_read(data: str) -> None:
     events = [an_event(data, id=str(number)) for number in range(3)]
     rows = rows_of(*events)
     for payload in (bytes([ROWS]) + rows, bytes([ROWS_ZSTD]) + zstd.compress(rows, 1)):
-        assert [(one.id, one.data) for one in unpack(record_of(payload, 3))] == [
+        assert [(event.id, event.data) for event in unpack(record_of(payload, 3))] == [
             (str(n), data) for n in range(3)
         ]
 
@@ -214,7 +221,7 @@ def test_a_header_that_is_true_does_not_become_one() -> None:
         Event(id=i, type="t", key="k", source="/", time=TIMES[0], headers={"a": v})
         for i, v in (("1", True), ("2", 1))
     ]
-    assert [type(one.headers["a"]) for one in unpack(record_of(packed(*pair), 2))] == [bool, int]
+    assert [type(event.headers["a"]) for event in unpack(record_of(packed(*pair), 2))] == [bool, int]
 
 
 def test_each_event_has_headers_of_its_own() -> None:

@@ -124,9 +124,9 @@ def test_an_image_of_no_events_is_no_record() -> None:
 def test_an_image_without_a_place_in_its_stream_is_at_none() -> None:
     image = ITEMS["record"][0]
     for change, position in (({"NewImage": image}, ""), ({"NewImage": image, "SequenceNumber": "7"}, "7")):
-        found = from_stream_record({"eventName": "INSERT", "dynamodb": change})
-        assert found is not None
-        assert (found.position, found.lane, found.tail) == (position, LANE, RECORD.tail.sequence)
+        news = from_stream_record({"eventName": "INSERT", "dynamodb": change})
+        assert news is not None
+        assert (news.position, news.lane, news.tail) == (position, LANE, RECORD.tail.sequence)
     with pytest.raises(UndecodableMessageError, match="no change of an item"):
         from_stream_record({"eventName": "INSERT"})
 
@@ -145,7 +145,7 @@ def test_a_decision_is_kept_as_long_as_it_says() -> None:
 
 def test_a_type_that_a_record_has_takes_no_more_room_for_types() -> None:
     most = limits.RECORD_TYPES_MAX
-    rows = [(f"id{at}", f"type{at % most}", *ROW[2:]) for at in range(most + 9)]
+    rows = [(f"id{number}", f"type{number % most}", *ROW[2:]) for number in range(most + 9)]
     assert [len(list(part)) for part in split_rows(rows)] == [most + 9]
     more = [*rows, ("other", "another", *ROW[2:]), ("last", "type0", *ROW[2:])]
     assert [len(list(part)) for part in split_rows(more)] == [most + 9, 2]

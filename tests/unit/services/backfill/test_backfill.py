@@ -16,9 +16,9 @@ from tests.support.memory_fabric import STREAM, lane
 from tests.support.messages import TextWith
 
 
-def bounds(found: list[SliceProgress]) -> list[tuple[int, int, int]]:
+def bounds(slices: list[SliceProgress]) -> list[tuple[int, int, int]]:
     """Start, end and missing events of slices."""
-    return [(p.slice.start.sequence, p.slice.end.sequence, p.missing) for p in found]
+    return [(p.slice.start.sequence, p.slice.end.sequence, p.missing) for p in slices]
 
 
 def preview(world: BackfillRegions, *ranges: LaneRange, **settings: object) -> list[SliceProgress]:
@@ -58,11 +58,11 @@ def test_an_empty_target_is_never_read_and_the_source_only_once() -> None:
 def test_slices_meet_in_seams_that_the_source_knows() -> None:
     world = BackfillRegions()
     made = world.fill(10)
-    found = preview(world, slice_events=250)
-    assert bounds(found) == [(0, 300, 300), (300, 600, 300), (600, 900, 300), (900, 1000, 100)]
-    assert [p.slice.start.chain for p in found[1:]] == [p.slice.end.chain for p in found[:-1]]
-    assert found[0].slice.end.chain == made[2].chain
-    assert found[0].slice.start.chain == EMPTY_TAIL.chain
+    slices = preview(world, slice_events=250)
+    assert bounds(slices) == [(0, 300, 300), (300, 600, 300), (600, 900, 300), (900, 1000, 100)]
+    assert [p.slice.start.chain for p in slices[1:]] == [p.slice.end.chain for p in slices[:-1]]
+    assert slices[0].slice.end.chain == made[2].chain
+    assert slices[0].slice.start.chain == EMPTY_TAIL.chain
 
 
 def test_a_lane_is_cut_into_a_few_slices_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,9 +77,9 @@ def test_only_what_is_missing_is_planned() -> None:
     made = world.fill(400)
     there = [r for n, r in enumerate(made) if n not in range(50, 60) and n != 70 and n not in (250, 399)]
     world.copy_to_target(there)
-    found = preview(world)
+    slices = preview(world)
     # The gaps that one page of the target showed are one slice.
-    assert bounds(found) == [(5000, 7100, 1100), (25000, 25100, 100), (39900, 40000, 100)]
+    assert bounds(slices) == [(5000, 7100, 1100), (25000, 25100, 100), (39900, 40000, 100)]
     world.run(world.begin())
     assert world.items(TARGET) == world.items(SOURCE)
     assert preview(world) == []
@@ -298,9 +298,9 @@ def test_a_preview_promises_no_copy_of_what_the_source_lacks_as_well() -> None:
     made = world.fill(10)
     world.copy_to_target([*made[:3], *made[5:8]])
     world.remove(made[4], region=SOURCE)
-    found = preview(world)
-    assert bounds(found) == [(300, 1000, 100)]
-    assert "from 400 to 500" in found[0].failure
+    slices = preview(world)
+    assert bounds(slices) == [(300, 1000, 100)]
+    assert "from 400 to 500" in slices[0].failure
     backfill = world.begin()
     world.run(backfill)
     assert world.backfiller().report(backfill.id).lanes[lane(0)].copied_events == 100
@@ -311,5 +311,5 @@ def test_a_preview_into_an_empty_region_looks_at_all_of_the_source() -> None:
     made = world.fill(10)
     world.remove(made[1], region=SOURCE)
     world.remove(made[7], region=SOURCE)
-    (found,) = preview(world)
-    assert (found.missing, "from 100 to 200" in found.failure) == (100, True)
+    (progress,) = preview(world)
+    assert (progress.missing, "from 100 to 200" in progress.failure) == (100, True)

@@ -18,7 +18,7 @@ from tests.support.memory_fabric import STREAM, lane
 
 
 def starts(slices: list[SliceProgress]) -> list[int]:
-    return [one.slice.start.sequence for one in slices]
+    return [progress.slice.start.sequence for progress in slices]
 
 
 def planned(lanes: int = 1, records: int = 5, **settings: object) -> tuple[BackfillRegions, Backfill]:
@@ -65,8 +65,8 @@ class TestBegin:
 
         world.backfiller().begin(world.wanted(), id="other")
         world.faults.rules.append(other_is_faster)
-        found = world.backfiller().begin(world.wanted(), by="mine", id="2026-a")
-        assert found == replace(made[0], version=1)
+        backfill = world.backfiller().begin(world.wanted(), by="mine", id="2026-a")
+        assert backfill == replace(made[0], version=1)
 
     def test_the_log_of_another_account_is_the_one_of_the_very_stream(self) -> None:
         world, other = BackfillRegions(), BackfillRegions(seed=5)
@@ -77,8 +77,12 @@ class TestBegin:
 
         joined = Backfiller(world.topology, world.ports(), source_log=source_log, elsewhere="an archive")
         made = joined.begin(world.wanted(LaneRange(lane(), SequenceNumber(200))))
-        (found,) = joined.hand_out(made.id, "plan").slices
-        assert (found.slice.start.sequence, found.slice.end.sequence, found.missing) == (200, 500, 300)
+        (progress,) = joined.hand_out(made.id, "plan").slices
+        assert (progress.slice.start.sequence, progress.slice.end.sequence, progress.missing) == (
+            200,
+            500,
+            300,
+        )
         assert made.elsewhere == "an archive"
         with pytest.raises(BackfillError) as raised:
             world.backfiller().copier(made.id)
@@ -90,7 +94,7 @@ class TestBegin:
             world.backfiller().begin(world.wanted(), id=id)
             if id == "c":
                 world.clock.advance(1)
-        assert [one.id for one in world.backfiller().all()] == ["c", "a", "b"]
+        assert [backfill.id for backfill in world.backfiller().all()] == ["c", "a", "b"]
 
 
 class TestResume:

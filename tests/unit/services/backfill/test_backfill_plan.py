@@ -35,7 +35,7 @@ class WatchedPlanner:
     def __call__(self, start: int = 0, end: int | None = None) -> list[SliceProgress]:
         """Its slices."""
         asked = LaneRange(lane(), SequenceNumber(start), None if end is None else SequenceNumber(end))
-        return [one for one in self._planner.plan(asked) if isinstance(one, SliceProgress)]
+        return [progress for progress in self._planner.plan(asked) if isinstance(progress, SliceProgress)]
 
 
 def progress(start: Seam, end: Seam, missing: int = 0, failure: str = "") -> SliceProgress:
@@ -53,8 +53,10 @@ def others_before(sequence: int) -> str:
     return failure(sequence, "source and target", "before it")
 
 
-def bounds(found: list[SliceProgress]) -> list[tuple[int, int, int]]:
-    return [(one.slice.start.sequence, one.slice.end.sequence, one.missing) for one in found]
+def bounds(slices: list[SliceProgress]) -> list[tuple[int, int, int]]:
+    return [
+        (progress.slice.start.sequence, progress.slice.end.sequence, progress.missing) for progress in slices
+    ]
 
 
 def behind(record: Record) -> Seam:
@@ -175,13 +177,13 @@ class TestCuts:
 
 def forged(made: list[Record], at: int) -> list[Record]:
     """The records from one on, which is another: each on the chain of the one before it."""
-    found, before = list[Record](), made[at - 1].chain
+    records, before = list[Record](), made[at - 1].chain
     for record in made[at:]:
         changed = replace(record, payload=record.payload + b".")
         changed = replace(changed, chain=chain_of(before, changed))
-        found.append(changed)
+        records.append(changed)
         before = changed.chain
-    return found
+    return records
 
 
 class TestWhatCannotBeCopied:
@@ -191,12 +193,12 @@ class TestWhatCannotBeCopied:
         world, made = filled()
         undecodable(world, made[2])
         for asked, start in ((200, behind(made[1])), (150, behind(made[1]))):
-            (found,) = WatchedPlanner(world)(asked)
-            assert f"record 200 of lane {lane()}: " in found.failure
-            assert found == replace(progress(start, behind(made[4])), failure=found.failure)
+            (slice_progress,) = WatchedPlanner(world)(asked)
+            assert f"record 200 of lane {lane()}: " in slice_progress.failure
+            assert slice_progress == replace(progress(start, behind(made[4])), failure=slice_progress.failure)
         undecodable(world, made[0])
-        (found,) = WatchedPlanner(world)()
-        assert found == replace(progress(START, behind(made[4])), failure=found.failure)
+        (slice_progress,) = WatchedPlanner(world)()
+        assert slice_progress == replace(progress(START, behind(made[4])), failure=slice_progress.failure)
 
     def test_a_target_that_is_another_before_a_gap(self) -> None:
         world, made = filled()

@@ -53,7 +53,7 @@ def both_filled() -> BackfillRegions:
 def test_ranges_are_read_as_people_write_them() -> None:
     texts = [f"{SOURCE}/0.0", f"{SOURCE}/0.1@5-", f"{SOURCE}/0.2@5-9"]
     assert ranges_of(texts) == (part(0, None), part(5, None, lane(1)), part(5, 9, lane(2)))
-    assert [str(one) for one in ranges_of(texts)] == texts
+    assert [str(lane_range) for lane_range in ranges_of(texts)] == texts
 
 
 def test_every_text_that_is_no_range_is_named_with_what_is_allowed() -> None:
@@ -96,7 +96,7 @@ def test_a_table_elsewhere_may_be_in_the_very_same_region() -> None:
 
 def test_all_problems_are_named_at_once_and_then_the_source_is_not_asked() -> None:
     found = problems(part(0, 5000), lane_beyond(), rate=-1.0, workers=0)
-    assert [one.path for one in found] == ["rate", "workers", f"lane {lane(4)}"]
+    assert [problem.path for problem in found] == ["rate", "workers", f"lane {lane(4)}"]
 
 
 def test_a_lane_that_the_stream_does_not_have() -> None:
@@ -104,7 +104,7 @@ def test_a_lane_that_the_stream_does_not_have() -> None:
     found = TextWith("no lane", STREAM)
     assert problems(lane_beyond()) == [Problem(f"lane {lane(4)}", found, allowed)]
     elsewhere = Lane(Region("ap-south-1"), lane().generation, lane().index)
-    assert [one.path for one in problems(part(0, None, elsewhere))] == [f"lane {elsewhere}"]
+    assert [problem.path for problem in problems(part(0, None, elsewhere))] == [f"lane {elsewhere}"]
 
 
 def test_more_ranges_than_one_backfill_takes() -> None:
@@ -127,7 +127,7 @@ def test_ranges_of_a_lane_lie_apart(
     first: tuple[int, int | None], second: tuple[int, int | None], overlap: bool
 ) -> None:
     found = problems(part(*first), part(*second))
-    assert [one.allowed for one in found] == ([TextWith("apart")] if overlap else [])
+    assert [problem.allowed for problem in found] == ([TextWith("apart")] if overlap else [])
     assert problems(part(*first), part(0, None, lane(1)), world=both_filled()) == []
 
 
@@ -182,8 +182,8 @@ def test_of_a_whole_lane_only_its_end_is_looked_up_and_of_a_range_its_first_reco
 ) -> None:
     world = filled()
     log, wanted = RecordingLog(world.log(SOURCE)), BackfillRequest(STREAM, SOURCE, (part(*asked),))
-    found = problems_of(wanted, world.stream, TARGET, is_elsewhere=False, source_log=lambda: log)
-    assert list(found) == []
+    problems = problems_of(wanted, world.stream, TARGET, is_elsewhere=False, source_log=lambda: log)
+    assert list(problems) == []
     assert (log.tails, log.reads) == ([(lane(), None)], reads)
 
 

@@ -72,7 +72,7 @@ def test_the_one_behind_does_not_take_back_what_the_other_noted() -> None:
         backfill.id, stopped=lambda: bool(pages), watch=lambda p: pages.append(1)
     )
     late.copy(progress)
-    assert [one.done for one in stored(world, backfill.id)] == [True]
+    assert [progress.done for progress in stored(world, backfill.id)] == [True]
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -234,12 +234,12 @@ def test_planning_stops_in_time_and_goes_on_in_the_middle_of_a_lane() -> None:
     world.copy_to_target([record for number, record in enumerate(made) if number not in (120, 390)])
     backfill = world.begin()
     more: str | None = "plan"
-    found, asked = list[SliceProgress](), 0
+    slices, asked = list[SliceProgress](), 0
     while more is not None:
         handed = world.backfiller().hand_out(backfill.id, more, deadline_ms=world.clock.now_ms())
-        found += handed.slices
+        slices += handed.slices
         more, asked = handed.more, asked + 1
-    assert [(p.slice.start.sequence, p.missing) for p in found] == [(12_000, 100), (39_000, 100)]
+    assert [(p.slice.start.sequence, p.missing) for p in slices] == [(12_000, 100), (39_000, 100)]
     assert asked >= 4
     assert world.backfiller().find(backfill.id).is_planned
 
@@ -277,7 +277,7 @@ def test_an_id_that_is_known_begins_nothing_twice() -> None:
     backfiller = world.backfiller()
     first = backfiller.begin(world.wanted(), id="2026-a")
     assert backfiller.begin(world.wanted(rate=5.0), id="2026-a") == first
-    assert [one.id for one in backfiller.all()] == ["2026-a"]
+    assert [backfill.id for backfill in backfiller.all()] == ["2026-a"]
 
 
 def test_many_workers_in_threads_copy_all_of_it() -> None:

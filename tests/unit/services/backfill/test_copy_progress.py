@@ -141,10 +141,10 @@ class TestDone:
 class TestFailed:
     """Source or target are not as they must be."""
 
-    def expect(self, worker: Worker, at: Seam, records: int, sequence: int, *facts: object) -> None:
+    def expect(self, worker: Worker, seam: Seam, records: int, sequence: int, *facts: object) -> None:
         """Expect that the worker fails at a sequence, and names that and these facts."""
         failure = TextWith(f"record {sequence} of lane {lane()}", *facts)
-        left = worker.left(at, records, failure=failure)
+        left = worker.left(seam, records, failure=failure)
         assert worker.copy() == Copied(left, Ending.FAILED)
         assert worker.stored() == left
 
@@ -210,9 +210,9 @@ class TestTime:
     ) -> None:
         world, made = filled()
         worker = Worker(world, rate=1000.0)
-        at = Seam.of(made[records - 1].tail) if records else worker.progress.at
+        seam = Seam.of(made[records - 1].tail) if records else worker.progress.at
         copied = worker.copy(deadline_ms=world.clock.now_ms() + left_ms)
-        assert copied == Copied(worker.left(at, records), Ending.STOPPED)
+        assert copied == Copied(worker.left(seam, records), Ending.STOPPED)
 
     def test_whether_it_is_to_go_on_is_asked_before_each_page_and_every_few_seconds(self) -> None:
         world, _ = filled(3)

@@ -170,12 +170,12 @@ class TestWhereASliceIs:
         world.fill(2, of=lane(1))
         backfill = world.begin(slice_events=200)
         every = world.slices(backfill)
-        found = [
-            world.backfiller().slice(backfill.id, each.slice.lane, each.slice.start.sequence)
-            for each in every
+        slices = [
+            world.backfiller().slice(backfill.id, progress.slice.lane, progress.slice.start.sequence)
+            for progress in every
         ]
-        assert found == every
-        (last,) = [each for each in every if each.slice.start.sequence == 200]
+        assert slices == every
+        (last,) = [progress for progress in every if progress.slice.start.sequence == 200]
         copied = world.backfiller().copier(backfill.id).copy(last)
         assert world.backfiller().slice(backfill.id, lane(), SequenceNumber(200)) == copied.progress
         assert copied.progress.copied_records == 2

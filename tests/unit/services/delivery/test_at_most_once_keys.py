@@ -27,8 +27,8 @@ SLOW = retry(immediate=0, attempts=5, backoff_seconds=100)
 def replayed(failing: Failing, **settings: object) -> SubscribedStream:
     """A world in which a1, c1 and a2 were handled, and key a is replayed."""
     world = SubscribedStream(guarantee="at_most_once", **SLOW, **settings)  # type: ignore[arg-type]  # settings of a subscription
-    for one in named("a1", "c1", "a2"):
-        world.put(one)
+    for event in named("a1", "c1", "a2"):
+        world.put(event)
     world.deliver()
     world.recorder.before = failing
     replay(world, 0, key="a")

@@ -149,9 +149,9 @@ def test_a_lane_that_has_a_cursor_costs_nothing_more_than_ever() -> None:
 def test_a_lane_begins_by_one_commit_and_one_pin_a_subscription() -> None:
     world = latest()
     by = world.deliverer()
-    for each in (LANE, lane(1)):
-        put(world, f"new of {each}", of=each)
-        world.deliver(each, by=by)
+    for other_lane in (LANE, lane(1)):
+        put(world, f"new of {other_lane}", of=other_lane)
+        world.deliver(other_lane, by=by)
     assert world.faults.count("ledger.pin") == 1
     assert world.faults.count("ledger.commit") == 4
 
@@ -201,8 +201,8 @@ def test_a_fault_anywhere_changes_nothing_of_where_it_begins(fault: Fault, numbe
     except (SimulatedCrash, PortError):
         assert len(faults.calls) == number
     put(world, "new 1", of=lane(1))
-    for each in (lane(1), LANE):
-        world.deliver(each)
+    for other_lane in (lane(1), LANE):
+        world.deliver(other_lane)
     # Where the first doorbell pinned nothing, the next did; its record is later than "new 0".
     handled = set(world.recorder.ids())
     assert handled in ({"new 0", "new 1"}, {"new 1"})

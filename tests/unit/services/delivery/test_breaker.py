@@ -38,8 +38,8 @@ class Downstream:
         self.tried: list[str] = []
 
     def __call__(self, events: Sequence[Event]) -> None:
-        self.tried += [str(one.id) for one in events]
-        if self.down or any(one.id in self.poison for one in events):
+        self.tried += [str(event.id) for event in events]
+        if self.down or any(event.id in self.poison for event in events):
             raise DownstreamError(str(events[0].id))
 
 
@@ -79,7 +79,7 @@ def publish(world: SubscribedStream, numbers: "count[int]", *, keys: int = 7) ->
 
 
 def by_key(world: SubscribedStream, ids: Sequence[str], of: int) -> dict[str, list[str]]:
-    keys = {str(one.id): str(one.key) for one in world.recorder.events if one.lane == lane(of)}
+    keys = {str(event.id): str(event.key) for event in world.recorder.events if event.lane == lane(of)}
     found: dict[str, list[str]] = {}
     for one in ids:
         found.setdefault(keys[one], []).append(one)
@@ -102,10 +102,10 @@ def test_an_hours_outage_uses_up_nothing_and_all_is_delivered_in_order_after_it(
     go_on(world, 1200, lambda: functions[0])
     assert circuit(world).state is CircuitState.CLOSED
     assert Metric.DEAD_LETTERS not in world.telemetry.totals
-    for index, each in enumerate(LANES):
-        assert world.parked(each) == {}
-        seen = by_key(world, world.recorder.ids(each), index)
-        assert seen == by_key(world, world.logged_ids(each), index)
+    for index, checked_lane in enumerate(LANES):
+        assert world.parked(checked_lane) == {}
+        seen = by_key(world, world.recorder.ids(checked_lane), index)
+        assert seen == by_key(world, world.logged_ids(checked_lane), index)
     if guarantee == "exactly_once":
         assert world.effects() == dict.fromkeys(world.recorder.ids(), 1)
 
@@ -143,7 +143,7 @@ def test_after_an_outage_a_keys_failures_count_anew() -> None:
     world.deliver_all()
     assert downstream.tried[before:].count("a1") >= 5
     parked = world.parked()
-    assert {key: one.state for key, one in parked.items()} == {"a": ParkedState.DEAD}
+    assert {key: parked_event.state for key, parked_event in parked.items()} == {"a": ParkedState.DEAD}
     assert parked["a"].failure.attempts == 5
     assert set(world.recorder.ids()) == {"b1", "c1"}
 
@@ -152,8 +152,8 @@ def test_it_opens_when_enough_keys_fail_as_a_share() -> None:
     enough = limits.CIRCUIT_FAILURES_MIN
     poison = [f"{letter}1" for letter in "abcdefghij"[:enough]]
     world = outage_world(Downstream(*poison))
-    for one in named(*poison[:-1]):
-        world.put(one)
+    for next_event in named(*poison[:-1]):
+        world.put(next_event)
     by = world.deliverer()
     world.deliver(by=by)
     assert circuit(world).state is CircuitState.CLOSED
@@ -175,8 +175,8 @@ def test_it_stays_closed_while_most_is_handled_even_what_is_not_committed_yet() 
 
 def test_it_opens_when_too_many_keys_of_a_lane_are_parked_and_stays_open_over_the_commit() -> None:
     world = outage_world(Downstream("a1", "b1"), **breaker(parked_keys=2))
-    for one in named("x1", "a1", "b1", "c1"):
-        world.put(one)
+    for next_event in named("x1", "a1", "b1", "c1"):
+        world.put(next_event)
     assert world.deliver().outcome is LaneOutcome.WAITING
     assert circuit(world).state is CircuitState.OPEN
     assert world.cursor().sequence == 3
@@ -202,7 +202,7 @@ def test_some_poison_keys_hold_up_healthy_events_of_any_lane_for_a_probe_or_two_
     """Also where the function instance that sees the poison sees nothing else."""
     downstream = Downstream(*(f"p{number}" for number in range(poison_keys)))
     world = outage_world(downstream)
-    of_lane = {each: world.deliverer() for each in LANES}
+    of_lane = {lane: world.deliverer() for lane in LANES}
     for number in range(poison_keys):
         world.put(event(f"p{number}", key=f"p{number}"))
     waits: list[int] = []
@@ -230,8 +230,8 @@ def go_on_by_lane(world: SubscribedStream, of_lane: dict[Lane, Deliverer]) -> No
 
 def opened(world: SubscribedStream, by: Deliverer | None = None) -> None:
     """Two failing keys of the first lane open the circuit."""
-    for one in named("a1", "b1"):
-        world.put(one)
+    for next_event in named("a1", "b1"):
+        world.put(next_event)
     assert world.deliver(by=by).outcome is LaneOutcome.WAITING
     assert circuit(world).state is CircuitState.OPEN
 
@@ -251,8 +251,8 @@ def test_a_poison_key_is_not_all_that_is_ever_probed() -> None:
 def test_an_event_that_fails_a_probe_is_set_aside_and_the_next_probe_tries_another() -> None:
     world = outage_world(Downstream("a1", "b1", "c1", "d1"), **OPENS_EARLY)
     opened(world)
-    for one in named("c1", "d1", "e1"):
-        world.put(one)
+    for next_event in named("c1", "d1", "e1"):
+        world.put(next_event)
     go_on(world, 200, world.deliverer)
     assert world.recorder.ids() == ["e1"]
 
@@ -262,8 +262,8 @@ def test_an_event_that_no_attempt_can_mend_fails_no_probe() -> None:
     world = world_of(failing, **OPENS_EARLY)
     opened(world)
     failing.error, failing.times = UndecodablePayloadError, {"c1": 99}
-    for one in named("c1", "d1"):
-        world.put(one)
+    for next_event in named("c1", "d1"):
+        world.put(next_event)
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
     assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.parked()["c"].state is ParkedState.DEAD
@@ -285,13 +285,13 @@ def test_a_probe_that_crashed_before_and_fails_is_no_crash() -> None:
 def test_one_lane_probes_and_the_others_wait_and_are_rung_for_the_next_probe() -> None:
     world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
     opened(world)
-    for each in LANES:
-        world.put(event("p", key="p"), of=each)
+    for checked_lane in LANES:
+        world.put(event("p", key="p"), of=checked_lane)
     downstream.down = True
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
     before, timers = len(downstream.tried), len(world.timers)
-    for each in LANES:
-        assert world.deliver(each).outcome is LaneOutcome.WAITING
+    for checked_lane in LANES:
+        assert world.deliver(checked_lane).outcome is LaneOutcome.WAITING
     assert len(downstream.tried) == before + 1
     assert len(world.timers) >= timers + 2
 
@@ -343,8 +343,8 @@ def test_a_paused_circuit_delivers_nothing_and_resume_delivers_all(during: str) 
     assert operator(world).pause("maintenance")
     world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
     downstream.poison.clear()
-    for one in named("c1", "d1"):
-        world.put(one)
+    for next_event in named("c1", "d1"):
+        world.put(next_event)
     world.put(*named("x1"), of=lane(1))
     before = len(downstream.tried)
     go_on(world, 300, lambda: by)

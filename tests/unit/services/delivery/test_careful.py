@@ -33,7 +33,11 @@ BEFORE, AFTER = Fault.CRASH_BEFORE, Fault.CRASH_AFTER
 def dead(world: SubscribedStream, of: Lane = LANE) -> dict[str, str]:
     """The dead keys and their errors."""
     parked = world.parked(of)
-    return {key: one.failure.error_type for key, one in parked.items() if one.state is ParkedState.DEAD}
+    return {
+        key: parked_event.failure.error_type
+        for key, parked_event in parked.items()
+        if parked_event.state is ParkedState.DEAD
+    }
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -189,8 +193,8 @@ def test_a_failure_is_committed_before_anything_else_could_crash() -> None:
 def test_out_of_time_rings_anew_and_is_no_crash() -> None:
     world = SubscribedStream(handler=Recorder())
     world.recorder.before = lambda events: world.clock.advance(90)
-    for one in named("a1", "b1", "c1"):
-        world.put(one)
+    for next_event in named("a1", "b1", "c1"):
+        world.put(next_event)
     assert again(world, 2).outcome is LaneOutcome.HANDED_BACK
     assert world.recorder.ids() == ["a1"]
     cursor = world.cursor()

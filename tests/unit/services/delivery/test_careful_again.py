@@ -37,7 +37,7 @@ def written_down(world: SubscribedStream) -> list[tuple[str, bool]]:
     seen: list[tuple[str, bool]] = []
 
     def look(events: Sequence[Event]) -> None:
-        attempting = world.cursor().attempting or any(each.attempting for each in world.parked().values())
+        attempting = world.cursor().attempting or any(parked.attempting for parked in world.parked().values())
         seen.append((str(events[0].id), attempting))
 
     world.recorder.before = look

@@ -48,9 +48,9 @@ def breaker_of(
     return CircuitBreaker(world.subscription, world.stream, ports=ports, telemetry=telemetry or Told())
 
 
-def fail(one: CircuitBreaker, keys: int, *, of: Lane = LANE, handled_beside: int = 0) -> list[bool]:
+def fail(breaker: CircuitBreaker, keys: int, *, of: Lane = LANE, handled_beside: int = 0) -> list[bool]:
     """Fail `keys` keys one by one. Tell for each if the circuit was open after it."""
-    return [one.failed(of, f"k{key}", 0, handled_beside) for key in range(keys)]
+    return [breaker.failed(of, f"k{key}", 0, handled_beside) for key in range(keys)]
 
 
 def probes(world: SubscribedStream) -> list[Doorbell]:
@@ -70,20 +70,20 @@ def test_it_opens_as_soon_as_the_failures_are_enough_and_their_share_is_reached(
 
 
 def test_one_key_that_fails_again_and_again_is_counted_once() -> None:
-    one = breaker_of(SubscribedStream())
-    assert not any(one.failed(LANE, "k", 0) for _ in range(50))
-    assert not one.suspects_outage(0)
-    assert not any(one.failed(lane(1), "k", 0) for _ in range(50))
-    assert one.suspects_outage(0)
+    breaker = breaker_of(SubscribedStream())
+    assert not any(breaker.failed(LANE, "k", 0) for _ in range(50))
+    assert not breaker.suspects_outage(0)
+    assert not any(breaker.failed(lane(1), "k", 0) for _ in range(50))
+    assert breaker.suspects_outage(0)
 
 
 def test_what_the_circuit_says_when_it_opens() -> None:
     world, told = SubscribedStream(), Told()
-    one = breaker_of(world, telemetry=told)
+    breaker = breaker_of(world, telemetry=told)
     began_ms = world.clock.now_ms()
-    fail(one, 2)
+    fail(breaker, 2)
     world.clock.advance(7)
-    fail(one, limits.CIRCUIT_FAILURES_MIN)
+    fail(breaker, limits.CIRCUIT_FAILURES_MIN)
     now_ms = world.clock.now_ms()
     opened = circuit(world)
     reason = TextWith("5 keys", "100%")
@@ -107,12 +107,12 @@ def test_opened_for_another_reason_it_suspects_nothing_that_failed_before() -> N
 
 def test_what_the_circuit_says_when_it_closes() -> None:
     world, told = SubscribedStream(), Told()
-    one = breaker_of(world, telemetry=told)
+    breaker = breaker_of(world, telemetry=told)
     began_ms = world.clock.now_ms()
-    fail(one, limits.CIRCUIT_FAILURES_MIN)
+    fail(breaker, limits.CIRCUIT_FAILURES_MIN)
     told.said.clear()
     world.clock.advance(90)
-    one.handled(1)
+    breaker.handled(1)
     now_ms = world.clock.now_ms()
     closed = circuit(world)
     assert replace(closed, version=0) == Circuit(
@@ -127,25 +127,25 @@ def test_what_the_circuit_says_when_it_closes() -> None:
 
 
 def test_after_an_outage_the_counting_begins_anew() -> None:
-    one = breaker_of(SubscribedStream())
-    fail(one, limits.CIRCUIT_FAILURES_MIN)
-    one.close()
-    assert fail(one, limits.CIRCUIT_FAILURES_MIN) == [False] * 4 + [True]
+    breaker = breaker_of(SubscribedStream())
+    fail(breaker, limits.CIRCUIT_FAILURES_MIN)
+    breaker.close()
+    assert fail(breaker, limits.CIRCUIT_FAILURES_MIN) == [False] * 4 + [True]
 
 
 def test_paused_and_resumed_it_says_why_and_since_when_and_excuses_no_later_failure() -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    fail(one, limits.CIRCUIT_FAILURES_MIN)
+    breaker = breaker_of(world)
+    fail(breaker, limits.CIRCUIT_FAILURES_MIN)
     opened = circuit(world)
     world.clock.advance(10)
-    assert one.pause("by hand")
+    assert breaker.pause("by hand")
     paused = circuit(world)
     assert paused == replace(
         opened, state=CircuitState.PAUSED, reason="by hand", since_ms=world.clock.now_ms(), version=2
     )
     world.clock.advance(10)
-    assert one.resume()
+    assert breaker.resume()
     closed = circuit(world)
     assert (closed.state, closed.since_ms) == (CircuitState.CLOSED, world.clock.now_ms())
     assert (closed.suspect_from_ms, closed.suspect_to_ms) == (opened.suspect_from_ms, opened.suspect_to_ms)
@@ -172,84 +172,84 @@ def test_a_resume_that_is_too_late_is_refused() -> None:
 @pytest.mark.parametrize(("seconds", "opens"), [(0, True), (WINDOW, True), (WINDOW + 0.001, False)])
 def test_failures_count_for_a_while(seconds: float, opens: bool) -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    fail(one, 2)
+    breaker = breaker_of(world)
+    fail(breaker, 2)
     world.clock.advance(seconds)
-    failed = [one.failed(LANE, f"later {key}", 0) for key in range(3)]
+    failed = [breaker.failed(LANE, f"later {key}", 0) for key in range(3)]
     assert failed == [False, False, opens]
     assert len(failed) + 2 == limits.CIRCUIT_FAILURES_MIN
 
 
 def test_what_was_handled_counts_for_as_long_whatever_pauses_there_were() -> None:
     world = SubscribedStream(**breaker(failure_ratio=0.5))
-    one = breaker_of(world)
+    circuit_breaker = breaker_of(world)
     for _ in range(WINDOW + 1):
-        one.handled(1)
+        circuit_breaker.handled(1)
         world.clock.advance(2)
-    assert fail(one, WINDOW // 2)[-2:] == [False, True]
+    assert fail(circuit_breaker, WINDOW // 2)[-2:] == [False, True]
 
 
 def test_what_is_handled_within_a_second_counts_together_and_in_full() -> None:
     world = SubscribedStream(**breaker(failure_ratio=0.5))
-    one = breaker_of(world)
+    circuit_breaker = breaker_of(world)
     for _ in range(10):
-        one.handled(2)
+        circuit_breaker.handled(2)
         world.clock.advance(0.3)
-    assert fail(one, 20)[-2:] == [False, True]
+    assert fail(circuit_breaker, 20)[-2:] == [False, True]
 
 
 def test_an_outage_is_suspected_where_several_keys_failed_and_nothing_was_handled_since() -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    one.handled(1)
+    breaker = breaker_of(world)
+    breaker.handled(1)
     world.clock.advance(5)
     since_ms = world.clock.now_ms()
-    fail(one, 1)
-    assert not one.suspects_outage(since_ms)
-    fail(one, 2)
-    assert one.suspects_outage(since_ms)
-    assert not one.suspects_outage(since_ms - 5000)
-    one.handled(1)
-    assert not one.suspects_outage(since_ms)
+    fail(breaker, 1)
+    assert not breaker.suspects_outage(since_ms)
+    fail(breaker, 2)
+    assert breaker.suspects_outage(since_ms)
+    assert not breaker.suspects_outage(since_ms - 5000)
+    breaker.handled(1)
+    assert not breaker.suspects_outage(since_ms)
 
 
 class TestProbes:
     def opened(self, world: SubscribedStream, faults: Faults | None = None) -> CircuitBreaker:
-        one = breaker_of(world, faults)
-        assert one.open_for("down")
-        return one
+        breaker = breaker_of(world, faults)
+        assert breaker.open_for("down")
+        return breaker
 
     def test_only_one_lane_probes_until_the_next_probe_is_due(self) -> None:
         world = SubscribedStream()
-        one = self.opened(world)
-        assert not one.take_probe()
+        breaker = self.opened(world)
+        assert not breaker.take_probe()
         world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
         other = breaker_of(world)
         other.circuit()
-        assert one.take_probe()
+        assert breaker.take_probe()
         assert circuit(world).probe_ms == world.clock.now_ms() + PROBE_MS
         world.clock.advance(
             0.001
         )  # in the very same millisecond both would write the same, and both believe it
-        assert (other.take_probe(), one.take_probe()) == (False, False)
+        assert (other.take_probe(), breaker.take_probe()) == (False, False)
 
     def test_one_that_is_given_back_is_there_for_the_next(self) -> None:
         world = SubscribedStream()
-        one = self.opened(world)
+        breaker = self.opened(world)
         world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
-        assert one.take_probe()
-        one.give_back_probe()
-        assert one.take_probe()
+        assert breaker.take_probe()
+        breaker.give_back_probe()
+        assert breaker.take_probe()
 
     def test_each_lane_that_waits_comes_within_seconds_of_the_probe_and_one_that_failed_after_them(
         self,
     ) -> None:
         world = SubscribedStream()
-        one = self.opened(world)
+        breaker = self.opened(world)
         due_ms = circuit(world).probe_ms
         for index in range(2):
-            one.ring_probe(lane(index))
-            one.ring_probe(lane(index), failed=True)
+            breaker.ring_probe(lane(index))
+            breaker.ring_probe(lane(index), failed=True)
         rung = {(bell.lane, bell.again < due_ms + 5000): bell for bell in probes(world)}
         assert len(rung) == 4
         for bell in rung.values():
@@ -260,8 +260,8 @@ class TestProbes:
 
     def test_it_comes_when_it_is_due_and_not_before(self) -> None:
         world = SubscribedStream()
-        one = self.opened(world)
-        one.ring_probe(LANE)
+        breaker = self.opened(world)
+        breaker.ring_probe(LANE)
         due_ms = world.timers.next_due_ms()
         assert due_ms is not None
         (bell,) = probes(world)

@@ -39,39 +39,39 @@ def test_where_another_opened_and_closed_it_meanwhile_deliveries_go_on() -> None
 
 def test_a_closed_one_is_not_closed_again_by_what_is_handled() -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    one.circuit()
-    one.handled(1)
-    one.close()
+    breaker = breaker_of(world)
+    breaker.circuit()
+    breaker.handled(1)
+    breaker.close()
     assert (circuit(world), len(world.queue)) == (Circuit(), 0)
 
 
 def test_a_paused_one_is_not_resumed_by_what_is_handled() -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    assert one.pause("by hand")
-    one.handled(1)
-    one.close()
+    breaker = breaker_of(world)
+    assert breaker.pause("by hand")
+    breaker.handled(1)
+    breaker.close()
     assert (circuit(world).state, len(world.queue)) == (CircuitState.PAUSED, 0)
 
 
 def test_an_open_one_is_not_closed_where_nothing_was_handled() -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    assert one.open_for("down")
-    one.handled(0)
+    breaker = breaker_of(world)
+    assert breaker.open_for("down")
+    breaker.handled(0)
     assert circuit(world).state is CircuitState.OPEN
 
 
 @pytest.mark.parametrize("state", [CircuitState.CLOSED, CircuitState.PAUSED])
 def test_there_is_no_probe_to_give_back_of_one_that_is_not_open(state: CircuitState) -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
+    breaker = breaker_of(world)
     if state is CircuitState.PAUSED:
-        assert one.pause("by hand")
+        assert breaker.pause("by hand")
     before = circuit(world)
     world.clock.advance(1)
-    one.give_back_probe()
+    breaker.give_back_probe()
     assert circuit(world) == before
 
 
@@ -84,11 +84,11 @@ def test_a_reason_can_be_stored_whatever_somebody_wrote() -> None:
 
 def test_a_probe_that_was_due_long_ago_comes_from_now_on() -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    assert one.open_for("down")
+    breaker = breaker_of(world)
+    assert breaker.open_for("down")
     world.clock.advance(10 * limits.CIRCUIT_PROBE_SECONDS)
     now_ms = world.clock.now_ms()
-    one.ring_probe(LANE)
+    breaker.ring_probe(LANE)
     (bell,) = probes(world)
     assert now_ms <= bell.again < now_ms + 5_000
 
@@ -97,31 +97,31 @@ def test_a_probe_is_distinguished_from_the_doorbell_that_it_answers_though_that_
     None
 ):
     world = SubscribedStream()
-    one = breaker_of(world)
-    assert one.open_for("down")
-    one.ring_probe(LANE)
+    breaker = breaker_of(world)
+    assert breaker.open_for("down")
+    breaker.ring_probe(LANE)
     (first,) = probes(world)
     world.clock.set_back(limits.TIMER_DELAY_SECONDS_MAX)
-    one.ring_probe(LANE, behind=first.again)
+    breaker.ring_probe(LANE, behind=first.again)
     (second,) = probes(world)
     assert second.again > first.again
 
 
 def test_each_time_it_closes_all_lanes_are_rung() -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
+    breaker = breaker_of(world)
     for times in (1, 2):
-        assert one.open_for("down")
+        assert breaker.open_for("down")
         world.clock.advance(1)
-        one.close()
+        breaker.close()
         assert len(world.queue) == 2 * times
 
 
 def test_rings_that_could_not_be_sent_are_owed_until_they_are() -> None:
     world = SubscribedStream()
-    one = breaker_of(world, Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
-    assert one.open_for("down")
-    one.close()
+    breaker = breaker_of(world, Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    assert breaker.open_for("down")
+    breaker.close()
     assert (circuit(world).rings_owed, len(world.queue)) == (True, 0)
     breaker_of(world).circuit()
     assert (circuit(world).rings_owed, len(world.queue)) == (False, 2)
@@ -130,13 +130,13 @@ def test_rings_that_could_not_be_sent_are_owed_until_they_are() -> None:
 @pytest.mark.parametrize("late_seconds", [0, 100])
 def test_a_lane_that_failed_goes_last_for_one_probe_and_for_no_further_one(late_seconds: int) -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    assert one.open_for("down")
+    breaker = breaker_of(world)
+    assert breaker.open_for("down")
     world.clock.advance(limits.CIRCUIT_PROBE_SECONDS + late_seconds)
     now_ms = world.clock.now_ms()
-    one.ring_probe(LANE, failed=True)
-    assert one.take_probe()
-    one.ring_probe(LANE)
+    breaker.ring_probe(LANE, failed=True)
+    assert breaker.take_probe()
+    breaker.ring_probe(LANE)
     first, second = sorted(bell.again for bell in probes(world))
     assert now_ms + 5_000 <= first < now_ms + 10_000
     next_ms = circuit(world).probe_ms
@@ -145,12 +145,12 @@ def test_a_lane_that_failed_goes_last_for_one_probe_and_for_no_further_one(late_
 
 def test_failures_of_long_ago_make_no_outage() -> None:
     world = SubscribedStream()
-    one = breaker_of(world)
-    fail(one, 2)
+    breaker = breaker_of(world)
+    fail(breaker, 2)
     world.clock.advance(limits.CIRCUIT_WINDOW_SECONDS)
-    assert one.suspects_outage(world.clock.now_ms())
+    assert breaker.suspects_outage(world.clock.now_ms())
     world.clock.advance(0.001)
-    assert not one.suspects_outage(world.clock.now_ms())
+    assert not breaker.suspects_outage(world.clock.now_ms())
 
 
 @pytest.mark.parametrize(("apart_seconds", "failures"), [(1, 6), (0.999, 5)])
@@ -158,9 +158,9 @@ def test_what_was_handled_a_second_apart_is_forgotten_apart_and_within_one_toget
     apart_seconds: float, failures: int
 ) -> None:
     world = SubscribedStream(**breaker(failure_ratio=0.5))
-    one = breaker_of(world)
-    one.handled(1)
+    circuit_breaker = breaker_of(world)
+    circuit_breaker.handled(1)
     world.clock.advance(apart_seconds)
-    one.handled(6)
+    circuit_breaker.handled(6)
     world.clock.advance(limits.CIRCUIT_WINDOW_SECONDS - 0.5)
-    assert fail(one, failures)[-2:] == [False, True]
+    assert fail(circuit_breaker, failures)[-2:] == [False, True]

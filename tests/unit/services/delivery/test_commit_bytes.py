@@ -30,7 +30,7 @@ def test_95_dead_keys_with_thousands_of_waiting_events_each_go_on_and_are_taken_
     for number in range(10 * limits.PARKED_PLACES_MAX // 9):
         world.put(*(event(f"{key}-{number}", key=f"k{key}") for key in range(KEYS)))
     assert world.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
-    assert {len(one.waiting) for one in world.parked().values()} == {limits.PARKED_PLACES_MAX}
+    assert {len(parked.waiting) for parked in world.parked().values()} == {limits.PARKED_PLACES_MAX}
     world.put(event("new", key="k0"))
     assert world.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
 
@@ -48,8 +48,8 @@ def test_writes_of_several_events_that_are_too_much_for_one_commit_go_in_several
         def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
             super().attempt(events, attempt)
             return [
-                Write("Put", {"TableName": EFFECTS, "Item": {"id": {"S": str(one.id)}, "d": {"S": large}}})
-                for one in events
+                Write("Put", {"TableName": EFFECTS, "Item": {"id": {"S": str(event.id)}, "d": {"S": large}}})
+                for event in events
             ]
 
     world = SubscribedStream(handler=Storing(), guarantee="exactly_once")
@@ -67,7 +67,7 @@ def test_edited_keys_are_taken_over_as_many_at_a_time_as_fit() -> None:
     (parked,) = world.parked().values()
     edited = [ParkedChange(None, replace_with(parked, number)) for number in range(40)]
     parts = list(in_commits(edited))
-    assert [one for part in parts for one in part] == edited
+    assert [change for part in parts for change in part] == edited
     assert [len(part) for part in parts] == [13, 13, 13, 1]
 
 

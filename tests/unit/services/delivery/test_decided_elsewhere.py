@@ -72,7 +72,7 @@ def test_each_noted_batch_is_decided_by_itself() -> None:
     ]
     decided, elsewhere = settle_notes(context, key, records)
     assert elsewhere == {FIRST}
-    made = [(one.key, one.decision) for one in decided]
+    made = [(decision.key, decision.decision) for decision in decided]
     assert made == [
         (world.key_of(LANE), Decision(HOME, FIRST, noted_wins=False)),
         (world.key_of(LANE), Decision(HOME, SECOND, noted_wins=True)),

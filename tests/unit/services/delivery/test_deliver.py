@@ -33,7 +33,7 @@ def failing_at(*ids: str) -> Recorder:
     """A handler that fails at these events."""
 
     def before(events: Sequence[Event]) -> None:
-        if any(one.id in ids for one in events):
+        if any(event.id in ids for event in events):
             raise BadOrder(events[0].id)
 
     return Recorder(before=before)

@@ -22,7 +22,7 @@ def test_events_of_different_keys_commit_together_with_their_writes() -> None:
 def test_an_event_of_a_key_is_attempted_only_after_the_one_before_is_committed() -> None:
     """Otherwise its handler would read rows that the earlier event has not written yet."""
     committed_then: list[tuple[str, int]] = []
-    handler = Writing(watch=lambda one: committed_then.append((str(one.id), world.cursor().sequence)))
+    handler = Writing(watch=lambda event: committed_then.append((str(event.id), world.cursor().sequence)))
     world = world_of(handler, event("a1", key="a"), event("b1", key="b"), event("a2", key="a"))
     world.put(event("a3", key="a"), event("b2", key="b"))
     world.deliver()
@@ -112,9 +112,9 @@ def test_events_without_writes_move_the_cursor_in_a_plain_commit() -> None:
 
 
 def test_a_failing_handler_keeps_the_writes_of_the_events_beside_it() -> None:
-    def fail_at_c(one: Event) -> None:
-        if one.id == "c":
-            raise KeyError(one.id)
+    def fail_at_c(event: Event) -> None:
+        if event.id == "c":
+            raise KeyError(event.id)
 
     world = world_of(Writing(watch=fail_at_c), *each_of_its_key("abcd"))
     assert world.deliver().outcome is LaneOutcome.DELIVERED

@@ -124,7 +124,7 @@ class TestAfter:
         world.deliver()
         world.put(event("b2", key="b"))
         replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
-        (plan,) = [one for one in replay.plan(AtSequence(SequenceNumber(0))) if one.lane == LANE]
+        (plan,) = [plan for plan in replay.plan(AtSequence(SequenceNumber(0))) if plan.lane == LANE]
         replay.carry_out(plan)
         assert world.cursor().replay_until == 4
         world.clock.advance(2.5 * DAY_SECONDS)
@@ -159,7 +159,7 @@ class TestAfter:
         world.deliver(by=world.deliverer(handler=handler))
         assert handler.ids() == ["b1"]
         # It goes carefully: the attempt of b1 is written down before it, as its first.
-        assert [(one.sequence, one.crashes) for one in seen] == [(3, 0)]
+        assert [(cursor.sequence, cursor.crashes) for cursor in seen] == [(3, 0)]
 
     def test_what_cannot_have_expired_is_a_hole_and_is_never_skipped(self) -> None:
         world = aged_world(on_expired="skip")

@@ -68,11 +68,11 @@ def test_after_a_skip_the_cursor_knows_nothing_of_what_was_before() -> None:
 def test_a_replay_of_what_expired_whole_is_over(until: int) -> None:
     world = SubscribedStream(retention_days=DAYS, on_expired="skip")
     names = ["a1", "a2"][:until]
-    for one in named(*names):
-        world.put(one)
+    for next_event in named(*names):
+        world.put(next_event)
     world.deliver()
     replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
-    (plan,) = [one for one in replay.plan(AtSequence(SequenceNumber(0))) if one.lane == LANE]
+    (plan,) = [plan for plan in replay.plan(AtSequence(SequenceNumber(0))) if plan.lane == LANE]
     replay.carry_out(plan)
     assert world.cursor().replay_until == until
     if until == 1:

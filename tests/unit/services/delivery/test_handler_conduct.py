@@ -65,8 +65,8 @@ def test_somebody_at_the_keyboard_is_heard() -> None:
 
 
 def test_an_exit_in_a_handler_keeps_the_events_beside_it() -> None:
-    def handle(one: Event, delivery: Delivery) -> None:
-        if one.id == "b":
+    def handle(event: Event, delivery: Delivery) -> None:
+        if event.id == "b":
             raise SystemExit
 
     world = SubscribedStream(handler=handler_of(handle))
@@ -265,21 +265,21 @@ def mutating(change: Callable[[Event, Delivery], None]) -> tuple[Callable[..., N
     """A handler that does so to the first event named e1, and then raises; and the ids of what it was given."""
     seen: list[str] = []
 
-    def handle(one: Event, delivery: Delivery) -> None:
-        seen.append(str(one.id))
-        if one.id == "e1" and seen.count("e1") == 1:
-            change(one, delivery)
-            raise ValueError(one.id)
+    def handle(event: Event, delivery: Delivery) -> None:
+        seen.append(str(event.id))
+        if event.id == "e1" and seen.count("e1") == 1:
+            change(event, delivery)
+            raise ValueError(event.id)
 
     return handle, seen
 
 
-def move_sequence(one: Event, delivery: Delivery) -> None:
-    one.sequence = one.sequence + 5  # type: ignore[assignment, operator]
+def move_sequence(event: Event, delivery: Delivery) -> None:
+    event.sequence = event.sequence + 5  # type: ignore[assignment, operator]
 
 
-def change_key(one: Event, delivery: Delivery) -> None:
-    one.key, one.lane, one.type = "other", None, "other"
+def change_key(event: Event, delivery: Delivery) -> None:
+    event.key, event.lane, event.type = "other", None, "other"
 
 
 def clear_events(one: Event, delivery: Delivery) -> None:
@@ -311,10 +311,10 @@ def test_a_batch_handler_that_empties_what_it_was_given_loses_none(guarantee: st
     seen: list[str] = []
 
     def handle(events: list[Event], delivery: Delivery) -> None:
-        seen.extend(str(one.id) for one in events)
+        seen.extend(str(event.id) for event in events)
         first = len(events) > 1
-        for one in events:
-            move_sequence(one, delivery)
+        for next_event in events:
+            move_sequence(next_event, delivery)
         events.clear()
         clear_events(EVENT, delivery)
         if first:

@@ -210,8 +210,8 @@ class TestWhatAHandlerDoesToItsEvent:
         @subscriber
         def handle(events: list[Event], delivery: Delivery) -> None:
             seen.append([event.id for event in events])
-            for each in events:
-                each.key, each.id = "same", "same"
+            for next_event in events:
+                next_event.key, next_event.id = "same", "same"
             events.reverse()
             if len(events) > 1:
                 raise ValueError("x")

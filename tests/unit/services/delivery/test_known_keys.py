@@ -83,10 +83,10 @@ def test_a_key_that_is_due_is_tried_and_others_stay_unread() -> None:
 @pytest.mark.parametrize("freed", ["k0", "k5"])
 def test_a_cursor_says_exactly_what_stands_beside_it_whichever_key_is_freed(freed: str) -> None:
     world = with_dead(8)
-    letter = next(one for one in dead_letters(world).find() if one.parked.key == freed)
+    letter = next(letter for letter in dead_letters(world).find() if letter.parked.key == freed)
     dead_letters(world).redrive(letter)
     drained(world)
-    left = {one.id: one for one in world.parked().values()}
+    left = {parked.id: parked for parked in world.parked().values()}
     assert len(left) == 7
     assert world.cursor().parked == digest_of(left)
     assert world.cursor().low == START.beside(left).low
@@ -97,7 +97,7 @@ def test_one_of_two_dead_keys_that_begin_alike_is_freed_and_the_other_stays_dead
     world = with_dead(1)
     parked = the_dead_letter(world).parked
     twins = [replace(parked, id="k/x"), replace(parked, id="k/y")]
-    roster = Roster().after([ParkedChange(None, one) for one in [twins[0], twins[0]]])
+    roster = Roster().after([ParkedChange(None, parked) for parked in [twins[0], twins[0]]])
     assert roster.count == 2
     one_left = roster.after([ParkedChange(twins[0], None)])
     assert one_left.held([digest_of_id("k/x")]) == [digest_of_id("k/x")]
@@ -109,7 +109,7 @@ def test_a_roster_says_when_keys_are_due_and_comes_back_from_its_item() -> None:
     dead = list(world.parked().values())
     tried = replace(dead[0], state=ParkedState.RETRYING, due_ms=5)
     noted = replace(dead[1], state=ParkedState.RETRYING, due_ms=9, attempting=True)
-    roster = Roster().after([ParkedChange(None, one) for one in (tried, noted, dead[2])])
+    roster = Roster().after([ParkedChange(None, parked) for parked in (tried, noted, dead[2])])
     assert set(roster.due(4)) == {digest_of_id(noted.id)}
     assert set(roster.due(5)) == {digest_of_id(noted.id), digest_of_id(tried.id)}
     assert unpacked_dead(packed_dead(roster)) == roster.dead
@@ -122,7 +122,7 @@ def test_a_roster_says_when_keys_are_due_and_comes_back_from_its_item() -> None:
 
 def test_the_digest_of_what_changed_is_that_of_all_as_they_are_then() -> None:
     world = with_dead(4)
-    keys = {one.id: one for one in world.parked().values()}
+    keys = {parked.id: parked for parked in world.parked().values()}
     changes = [ParkedChange(keys["k/k2"], None), ParkedChange(keys["k/k3"], replace(keys["k/k3"], due_ms=7))]
     after: dict[str, Parked] = after_changes(keys, changes)
     assert world.cursor().beside_changed(world.cursor(), changes) == world.cursor().beside(after)
@@ -158,12 +158,12 @@ def test_a_key_that_no_cursor_names_is_found_where_one_of_its_events_is_to_be_pa
 def test_a_decision_about_each_of_many_dead_letters_of_a_lane_reads_the_lane_once(verb: str) -> None:
     world, faults = with_dead(40), Faults()
     letters = letters_of(world, faults)
-    found = sorted(letters.find(), key=lambda one: one.parked.first.sequence, reverse=True)
+    dead_letters = sorted(letters.find(), key=lambda one: one.parked.first.sequence, reverse=True)
     before = faults.count("ledger.state")
-    for letter in found:
+    for letter in dead_letters:
         getattr(letters, verb)(letter)
-    assert faults.count("ledger.look_up") == len(found) - 1
-    assert faults.count("ledger.state") - before == len(found) + 1  # each the cursor, and once all
-    left = {one.id: one for one in world.parked().values()}
-    assert len(left) == (len(found) if verb == "redrive" else 0)
+    assert faults.count("ledger.look_up") == len(dead_letters) - 1
+    assert faults.count("ledger.state") - before == len(dead_letters) + 1  # each the cursor, and once all
+    left = {parked.id: parked for parked in world.parked().values()}
+    assert len(left) == (len(dead_letters) if verb == "redrive" else 0)
     assert world.cursor() == world.cursor().beside(left)

@@ -33,59 +33,59 @@ def about(sequence: int, error_type: str, *, attempts: int, crashes: int = 0) ->
 
 def test_a_key_that_is_parked_and_one_that_is_freed_are_logged_with_their_event_and_its_failure() -> None:
     world = world_of(Failing({"b1": 2}), *named("a1", "b1"), **FEW)
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     world.deliver()
-    assert told.lines == [(LogEvent.KEY_PARKED, about(1, BAD_ORDER, attempts=1))]
+    assert telemetry.lines == [(LogEvent.KEY_PARKED, about(1, BAD_ORDER, attempts=1))]
     world.deliver_all()
-    assert told.lines[1:] == [(LogEvent.KEY_FREED, about(1, BAD_ORDER, attempts=2))]
-    assert told.totals[Metric.KEYS_PARKED] == told.totals[Metric.KEYS_FREED] == 1
+    assert telemetry.lines[1:] == [(LogEvent.KEY_FREED, about(1, BAD_ORDER, attempts=2))]
+    assert telemetry.totals[Metric.KEYS_PARKED] == telemetry.totals[Metric.KEYS_FREED] == 1
 
 
 def test_a_dead_letter_is_logged_when_it_is_parked_and_when_its_attempts_are_used_up() -> None:
     errors = {"a1": UndecodablePayloadError, "b1": BadOrder}
     failing = Failing({"a1": 99, "b1": 99}, lambda name: errors[name](name))
     world = world_of(failing, *named("a1", "b1"), **retry(immediate=0, attempts=2))
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     world.deliver()
     unreadable = about(0, "eventfabric.errors:UndecodablePayloadError", attempts=1)
-    assert told.lines == [
+    assert telemetry.lines == [
         (LogEvent.KEY_PARKED, unreadable),
         (LogEvent.DEAD_LETTER, unreadable),
         (LogEvent.KEY_PARKED, about(1, BAD_ORDER, attempts=1)),
     ]
     world.deliver_all()
-    assert told.lines[3:] == [(LogEvent.DEAD_LETTER, about(1, BAD_ORDER, attempts=2))]
-    assert told.totals[Metric.DEAD_LETTERS] == 2
+    assert telemetry.lines[3:] == [(LogEvent.DEAD_LETTER, about(1, BAD_ORDER, attempts=2))]
+    assert telemetry.totals[Metric.DEAD_LETTERS] == 2
 
 
 def test_an_event_that_crashed_by_itself_is_logged_with_the_number_of_its_crashes() -> None:
     world = world_of(Crashing({"b1": 3}), *named("a1", "b1"))
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     for receive_count in (1, 2, 3):
         with pytest.raises(SimulatedCrash):
             again(world, receive_count)
     again(world, 4)
     crashed = [{"lane": str(LANE), "sequence": 1, "crashes": crashes} for crashes in (1, 2)]
-    assert told.lines_of(LogEvent.EVENT_CRASHED) == crashed
-    assert told.totals[Metric.EVENTS_CRASHED] == 2
+    assert telemetry.lines_of(LogEvent.EVENT_CRASHED) == crashed
+    assert telemetry.totals[Metric.EVENTS_CRASHED] == 2
 
 
 def test_so_is_a_parked_one_that_crashed_when_it_was_tried_again() -> None:
     world = crashed_at_a_retry(Crashing({}, {"b1": 1, "a1": 1}))
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     again(world, 3)
-    assert told.lines_of(LogEvent.EVENT_CRASHED) == [{"lane": str(LANE), "sequence": 0, "crashes": 1}]
-    assert told.lines_of(LogEvent.KEY_FREED) == [about(0, BAD_ORDER, attempts=1, crashes=1)]
+    assert telemetry.lines_of(LogEvent.EVENT_CRASHED) == [{"lane": str(LANE), "sequence": 0, "crashes": 1}]
+    assert telemetry.lines_of(LogEvent.KEY_FREED) == [about(0, BAD_ORDER, attempts=1, crashes=1)]
 
 
 def test_one_that_is_dead_of_its_crashes_is_logged_with_all_of_them() -> None:
     world = world_of(Crashing({"a1": limits.CRASHES_MAX + 1}), *named("a1"))
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     for receive_count in range(1, limits.CRASHES_MAX + 2):
         with pytest.raises(SimulatedCrash):
             again(world, receive_count)
     again(world, limits.CRASHES_MAX + 2)
-    assert told.lines_of(LogEvent.DEAD_LETTER) == [
+    assert telemetry.lines_of(LogEvent.DEAD_LETTER) == [
         about(0, "Crashed", attempts=0, crashes=limits.CRASHES_MAX)
     ]
 
@@ -94,9 +94,9 @@ def test_events_that_expired_are_logged_with_where_they_began_and_how_many_they_
     world = aged_world(on_expired="skip")
     world.clock.advance(2.5 * DAY_SECONDS)
     expire(world)
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     world.deliver()
-    assert told.lines == [(LogEvent.EVENTS_SKIPPED, {"lane": str(LANE), "sequence": 1, "events": 2})]
+    assert telemetry.lines == [(LogEvent.EVENTS_SKIPPED, {"lane": str(LANE), "sequence": 1, "events": 2})]
 
 
 def test_a_look_for_later_events_that_ends_early_is_logged_with_where_it_ended(
@@ -111,18 +111,18 @@ def test_a_look_for_later_events_that_ends_early_is_logged_with_where_it_ended(
     away.deliver(lane(0, AWAY))
     world.cloud.replicate()
     world.clock.advance(LATE_AFTER_SECONDS + 1)
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     world.deliver(lane(0), time_ms=0)
-    assert told.lines_of(LogEvent.LATE_UNKNOWN) == [{"lane": str(lane(0, AWAY)), "sequence": 3}]
+    assert telemetry.lines_of(LogEvent.LATE_UNKNOWN) == [{"lane": str(lane(0, AWAY)), "sequence": 3}]
     assert late_of(world) == {}
 
 
 def test_a_probe_that_could_not_be_sent_is_named() -> None:
     world = SubscribedStream()
-    one = breaker_of(world, Faults(nth(1, Fault.THROTTLED, name="doorbells.ring_later")))
-    assert one.open_for("down")
+    breaker = breaker_of(world, Faults(nth(1, Fault.THROTTLED, name="doorbells.ring_later")))
+    assert breaker.open_for("down")
     with pytest.raises(OutcomeUnknownError) as caught:
-        one.ring_probe(LANE)
+        breaker.ring_probe(LANE)
     assert caught.value.operation == "ring later"
     assert str(caught.value) == TextWith("ring later", "probe", LANE)
 
@@ -130,21 +130,21 @@ def test_a_probe_that_could_not_be_sent_is_named() -> None:
 def test_a_lane_that_halts_since_too_much_is_parked_says_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PARKED_KEYS_MAX", 1)
     world = world_of(Failing({"a1": 99, "b1": 99}), *named("a1", "b1"))
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     result = world.deliver()
     assert isinstance(result.cause, ParkedFullError)
     assert (result.outcome, str(result.cause)) == (LaneOutcome.STOPPED, TextWith(LANE, "parked 1 keys"))
-    assert told.totals[Metric.LANES_STOPPED] == 1
+    assert telemetry.totals[Metric.LANES_STOPPED] == 1
 
 
 def test_what_opens_the_circuit_of_a_key_whose_attempts_are_used_up_is_logged() -> None:
     failing = Failing({"a1": 99, "b1": 99})
     world = world_of(failing, *named("a1", "b1"), **retry(immediate=0, attempts=2), **breaker(parked_keys=3))
-    told = record_telemetry(world)
+    telemetry = record_telemetry(world)
     by = world.deliverer()
     world.deliver(by=by)
     world.clock.advance(60)
     assert world.deliver(tail=0, by=by).outcome is LaneOutcome.WAITING
-    (opened,) = told.lines_of(LogEvent.CIRCUIT_OPENED)
+    (opened,) = telemetry.lines_of(LogEvent.CIRCUIT_OPENED)
     assert opened == {"reason": f"nothing succeeds; last {BAD_ORDER}"}
-    assert told.lines_of(LogEvent.DEAD_LETTER) == []
+    assert telemetry.lines_of(LogEvent.DEAD_LETTER) == []

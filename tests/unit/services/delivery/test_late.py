@@ -55,14 +55,14 @@ def lost_and_back(**settings: Any) -> SubscribedStream:
 
 def late_of(world: SubscribedStream) -> dict[str, str | None]:
     """Return the events that were handed out, each with the later event that it came after."""
-    return {str(one.id): str(one.later.id) if one.later else None for one in world.recorder.events}
+    return {str(event.id): str(event.later.id) if event.later else None for event in world.recorder.events}
 
 
 def test_what_a_lost_region_had_accepted_is_late_where_its_key_went_on_meanwhile() -> None:
     away = lost_and_back()
     away.deliver(lane(0))
     assert late_of(away) == {"a0": None, "a2": None, "b2": None, "a1": "a2", "b1": "b2", "c1": None}
-    assert [one.late for one in away.recorder.events] == [False] * 3 + [True, True, False]
+    assert [event.late for event in away.recorder.events] == [False] * 3 + [True, True, False]
     assert away.telemetry.totals[Metric.EVENTS_LATE] == 2
 
 
@@ -86,7 +86,7 @@ def test_events_of_a_batch_are_handed_out_one_by_one_where_some_are_late(batch: 
     away = lost_and_back()
     handler = Recorder(batch_events_max=batch)
     away.deliver(lane(0), by=away.deliverer(handler=handler))
-    assert [one.late for one in handler.events] == [True, True, False]
+    assert [event.late for event in handler.events] == [True, True, False]
     assert len(handler.attempts) == 3
 
 
@@ -140,7 +140,7 @@ def test_a_late_event_that_failed_is_late_at_each_further_attempt() -> None:
     by = away.deliverer(handler=handler)
     away.deliver(lane(0), by=by)
     away.deliver_all(by=by)
-    assert {str(one.id): one.late for one in handler.events} == {"a1": True, "b1": True, "c1": False}
+    assert {str(event.id): event.late for event in handler.events} == {"a1": True, "b1": True, "c1": False}
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -154,7 +154,7 @@ def test_an_edited_event_is_late_as_the_one_in_whose_place_it_is(is_there: bool)
         item = next(one for one in away.table.items if one["sk"]["N"] == str(late.parked.first.base))
         away.table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
     away.deliver(lane(0), tail=99)
-    edited = next(one for one in away.recorder.events if one.id == "a1")
+    edited = next(event for event in away.recorder.events if event.id == "a1")
     assert (edited.type, str(edited.later.id) if edited.later else None) == (
         "edited",
         "a2" if is_there else None,
@@ -216,8 +216,8 @@ class TestNotLate:
             replay.carry_out(plan)
         away.deliver_all()
         replayed = away.recorder.events[6:]
-        assert sorted(str(one.id) for one in replayed) == ["a0", "a1", "a2", "b1", "b2", "c1"]
-        assert not any(one.late for one in replayed)
+        assert sorted(str(event.id) for event in replayed) == ["a0", "a1", "a2", "b1", "b2", "c1"]
+        assert not any(event.late for event in replayed)
 
 
 class TestReads:

@@ -141,7 +141,7 @@ def test_a_replay_that_failed_is_not_late_when_it_is_tried_again() -> None:
         replay.carry_out(plan)
     away.deliver_all()
     assert "a1" in away.recorder.ids()
-    assert not any(one.late for one in away.recorder.events)
+    assert not any(event.late for event in away.recorder.events)
 
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once", "exactly_once"])
@@ -149,7 +149,7 @@ def test_under_each_guarantee_late_events_are_handed_out_one_by_one(guarantee: s
     away = lost_and_back(guarantee=guarantee)
     handler = Recorder(batch_events_max=10)
     away.deliver(lane(0), by=away.deliverer(handler=handler))
-    assert [str(one.id) for one in handler.events] == ["a1", "b1", "c1"]
+    assert [str(event.id) for event in handler.events] == ["a1", "b1", "c1"]
     assert len(handler.attempts) == 3
 
 

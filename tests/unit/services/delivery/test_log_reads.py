@@ -88,6 +88,6 @@ class TestLater:
         deliver_there(away, "a2", "b2")
         home_is_back(away)
         watched = delivered(away)
-        pages = [one for one in watched.reads if one[0] == THERE and one[3] is not None]
+        pages = [read for read in watched.reads if read[0] == THERE and read[3] is not None]
         assert len(pages) == 1
         assert late_of(away) == {"a2": None, "b2": None, "a1": "a2", "b1": "b2"}

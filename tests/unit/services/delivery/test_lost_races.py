@@ -72,8 +72,8 @@ def test_a_probe_whose_commit_is_lost_goes_on_as_a_probe() -> None:
 
 def test_at_most_once_attempts_nothing_that_another_has_taken() -> None:
     world = SubscribedStream(guarantee="at_most_once")
-    for one in named("a1", "b1"):
-        world.put(one)
+    for next_event in named("a1", "b1"):
+        world.put(next_event)
     assert beaten(world) == LaneResult(LaneOutcome.DUPLICATE)
     assert world.recorder.ids() == ["a1", "b1"]
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1

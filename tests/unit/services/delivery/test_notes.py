@@ -114,7 +114,7 @@ def test_each_region_decides_for_itself_only_where_each_delivers_all(deliver: st
     if deliver == "one":
         assert (decided, elsewhere) == ([], set())
     else:
-        assert [one.decision for one in decided] == [decision(False)]
+        assert [decision.decision for decision in decided] == [decision(False)]
         assert elsewhere == {BATCH}
         assert settled(world, noted(world)) == ([], {BATCH})
 

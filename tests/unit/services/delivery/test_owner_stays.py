@@ -47,8 +47,8 @@ def in_order(*regions: Region, deliver: str, durability: str) -> Topology:
 
 def dead_letters(world: SubscribedStream, region: Region) -> list[str]:
     """The places of the dead letters that a Region lists."""
-    found = Operations(world.topology, region, world.ports(region)).dead_letters("billing").find()
-    return [letter.place for letter in found]
+    letters = Operations(world.topology, region, world.ports(region)).dead_letters("billing").find()
+    return [letter.place for letter in letters]
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once", "at_most_once"])

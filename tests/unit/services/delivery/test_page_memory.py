@@ -170,8 +170,8 @@ def test_the_events_of_a_page_are_gone_before_the_next_are_unpacked() -> None:
     world = SubscribedStream()
     tail = EMPTY_TAIL
     for number in range(6):
-        one = record_of(headers)
-        batch = Batch(BatchId(number.to_bytes(16, "big")), 1_000, one.types, one.payload)
+        log_record = record_of(headers)
+        batch = Batch(BatchId(number.to_bytes(16, "big")), 1_000, log_record.types, log_record.payload)
         record = record_at(tail, LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
         assert world.origin_log.append(record) is None
         tail = record.tail

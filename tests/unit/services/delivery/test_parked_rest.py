@@ -150,18 +150,18 @@ def test_a_replay_before_what_waits_unlisted_has_it_come_again_with_the_cursor()
 
 def test_a_proof_excepts_what_waits_unlisted_and_what_was_dropped_with_its_dead_letter() -> None:
     world = dead_with(4)
-    found = proof(world).exceptions
-    of = {one.sequence: one.kind for one in found}
+    exemptions = proof(world).exceptions
+    of = {exemption.sequence: exemption.kind for exemption in exemptions}
     assert of == {0: ExceptionKind.DEAD} | dict.fromkeys((2, 4, 6, 8), ExceptionKind.WAITING)
     dead_letters(world).discard(the_dead_letter(world), all_waiting=True, by="ann")
     world.put(*named("a9"))
     drained(world)
     assert (of_key_a(world), world.parked()) == (["a9"], {})
-    found = proof(world).exceptions
-    assert {one.sequence: one.kind for one in found} == dict.fromkeys(
+    exemptions = proof(world).exceptions
+    assert {exemption.sequence: exemption.kind for exemption in exemptions} == dict.fromkeys(
         (0, 2, 4, 6, 8), ExceptionKind.DISCARDED
     )
-    assert {one.by for one in found} == {"ann"}
+    assert {exemption.by for exemption in exemptions} == {"ann"}
 
 
 def test_keys_of_when_order_was_kept_stay_together_where_it_is_kept_no_more() -> None:

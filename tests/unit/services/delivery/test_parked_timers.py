@@ -75,8 +75,8 @@ def test_what_waits_already_waits_once_when_a_failed_batch_is_gone_through_again
     failing = Failing({"a1": 99, "c1": 99})
     world = world_of(failing, *named("a1"), batch_events_max=3, **retry(permanent=[BAD_ORDER]))
     world.deliver()
-    for one in named("b1", "a2", "c1"):
-        world.put(one)
+    for next_event in named("b1", "a2", "c1"):
+        world.put(next_event)
     assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert (waiting(world, "a"), waiting(world, "c"), world.recorder.ids()) == ([0, 2], [3], ["b1"])
 
@@ -88,7 +88,7 @@ def test_a_replay_that_is_tried_again_is_logged_as_one() -> None:
     replay_from_the_start(world)
     world.deliver_all()
     assert world.recorder.handled() == [("a1", False), ("a1", True)]
-    assert [one.replay for one in world.recorder.attempts] == [False, True, True, True]
+    assert [attempt.replay for attempt in world.recorder.attempts] == [False, True, True, True]
 
 
 def test_a_dead_letter_is_counted_once_however_many_events_come_to_wait_behind_it() -> None:

@@ -47,8 +47,8 @@ def test_events_that_come_later_wait_too_and_are_handled_in_order_after_the_retr
     failing = Failing({"a1": 99})
     world = world_of(failing, *named("a1", "a2"))
     world.deliver()
-    for one in named("a3", "b1"):
-        world.put(one)
+    for next_event in named("a3", "b1"):
+        world.put(next_event)
     world.deliver()
     assert waiting(world, "a") == [0, 1, 2]
     failing.times.clear()
@@ -113,7 +113,7 @@ def test_other_exceptions_than_the_permanent_are_retried() -> None:
 def test_a_dead_key_keeps_its_later_events_in_order_until_it_is_redriven() -> None:
     failing = Failing({"a1": 99})
     world = drained(world_of(failing, *named("a1", "a2"), **FEW))
-    drained_again = [world.put(one) for one in named("a3", "b1")]
+    drained_again = [world.put(event) for event in named("a3", "b1")]
     drained(world)
     assert drained_again
     assert world.recorder.ids() == ["b1"]
@@ -215,8 +215,8 @@ def test_a_key_that_a_twin_frees_while_an_event_is_added_costs_the_commit_and_no
     failing = Failing({"a1": 99})
     world = world_of(failing, *named("a1"), guarantee=guarantee)
     world.deliver()
-    for one in named("b1", "a2"):
-        world.put(one)
+    for next_event in named("b1", "a2"):
+        world.put(next_event)
     twin = world.deliverer()
     overtaken: list[LaneOutcome] = []
 
@@ -319,8 +319,8 @@ def test_a_batch_is_parked_event_by_event_and_gathers_around_what_waits() -> Non
     failing = Failing({"a1": 99})
     world = world_of(failing, *named("a1"), batch_events_max=3)
     world.deliver()
-    for one in named("b1", "a2", "c1", "a3", "d1", "e1"):
-        world.put(one)
+    for next_event in named("b1", "a2", "c1", "a3", "d1", "e1"):
+        world.put(next_event)
     world.deliver()
     assert failing.tried[-4:] == ["b1", "c1", "d1", "e1"]
     assert waiting(world, "a") == [0, 2, 4]
@@ -336,8 +336,8 @@ def test_what_waits_is_not_committed_before_the_cursor_passed_it(guarantee: str)
     rare = retry(backoff_seconds=900)
     world = world_of(failing, *named("a1"), batch_events_max=3, guarantee=guarantee, **rare)
     world.deliver()
-    for one in named("b1", "a2", "c1"):
-        world.put(one)
+    for next_event in named("b1", "a2", "c1"):
+        world.put(next_event)
     assert world.deliver(time_ms=0).outcome is LaneOutcome.HANDED_BACK
     assert world.cursor().sequence == 1
     assert waiting(world, "a") == [0]
@@ -352,8 +352,8 @@ def test_a_refused_write_that_opens_the_circuit_passes_over_nothing_that_was_han
     # The row of key a is further on than a1: its write is refused.
     row = {"id": {"S": f"key:{LANE}:a"}, "s": {"N": "9"}}
     world.cloud.regions[HOME].table(EFFECTS).write("Put", {"TableName": EFFECTS, "Item": row})
-    for one in named("a1", "b1", "c1", "b2"):
-        world.put(one)
+    for next_event in named("a1", "b1", "c1", "b2"):
+        world.put(next_event)
     assert world.deliver().outcome is LaneOutcome.WAITING
     assert world.cursor().sequence == 1
     drained(world)

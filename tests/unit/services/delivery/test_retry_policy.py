@@ -223,14 +223,14 @@ class TestDead:
         assert parked == replace(spent, state=ParkedState.DEAD, due_ms=0, failure=failure)
 
     def without_attempt(
-        self, before: Parked | None, *, found: Event | None = None, kind: str = CRASHED, crashes: int = 8
+        self, before: Parked | None, *, event: Event | None = None, kind: str = CRASHED, crashes: int = 8
     ) -> Parked:
         return policy().without_attempt(
-            "k", "k/k", PLACE, before, event=found, kind=kind, crashes=crashes, now_ms=NOW_MS
+            "k", "k/k", PLACE, before, event=event, kind=kind, crashes=crashes, now_ms=NOW_MS
         )
 
     def test_one_that_crashed_each_time_says_so(self) -> None:
-        parked = self.without_attempt(None, found=failing())
+        parked = self.without_attempt(None, event=failing())
         assert parked == Parked(
             "k/k",
             "k",
@@ -256,7 +256,7 @@ class TestDead:
 
     def test_one_that_failed_too_keeps_what_is_known_of_that(self) -> None:
         before = known()
-        parked = self.without_attempt(before, found=failing())
+        parked = self.without_attempt(before, event=failing())
         assert (parked.waiting, parked.replacement, parked.version) == (before.waiting, b"edited", 6)
         failure = parked.failure
         assert (failure.attempts, failure.crashes, failure.trace) == (3, 8, "its trace")

@@ -35,7 +35,7 @@ class Writes:
         self.fails: set[str] = set()
 
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
-        ids = [str(one.id) for one in events]
+        ids = [str(event.id) for event in events]
         self.attempted.append("+".join(ids))
         if not self.fails.isdisjoint(ids):
             raise KeyError(ids[0])
@@ -54,15 +54,15 @@ def written(world: SubscribedStream) -> dict[str, int]:
 
 def writing_world(handler: Writes, *events: Event) -> SubscribedStream:
     world = SubscribedStream(guarantee="exactly_once", handler=handler, **retry(immediate=0))
-    for one in events:
-        world.put(one)
+    for next_event in events:
+        world.put(next_event)
     return world
 
 
 def tried_together(world: SubscribedStream) -> list[str]:
     """The ids of each attempt from now on."""
     seen: list[str] = []
-    world.recorder.before = lambda events: seen.append("+".join(str(one.id) for one in events))
+    world.recorder.before = lambda events: seen.append("+".join(str(event.id) for event in events))
     return seen
 
 
@@ -80,8 +80,8 @@ class TestAlone:
         failing = Failing({"a1": 99, "b1": 99})
         world = world_of(failing, *named("a1", "b1"), batch_events_max=3, **FEW, **breaker(parked_keys=2))
         assert world.deliver().outcome is LaneOutcome.WAITING
-        for one in named("c1", "d1", "e1", "f1"):
-            world.put(one)
+        for next_event in named("c1", "d1", "e1", "f1"):
+            world.put(next_event)
         world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
         seen = tried_together(world)
         assert world.deliver().outcome is LaneOutcome.DELIVERED
@@ -92,8 +92,8 @@ class TestAlone:
         failing = Failing({"a1": 99, "b1": 99, "c1": 99})
         world = world_of(failing, *named("a1", "b1"), batch_events_max=3, **FEW, **breaker(parked_keys=2))
         world.deliver()
-        for one in named("c1", "d1"):
-            world.put(one)
+        for next_event in named("c1", "d1"):
+            world.put(next_event)
         world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
         failing.tried.clear()
         assert world.deliver().outcome is LaneOutcome.WAITING
@@ -172,8 +172,8 @@ class TestTogether:
         world = SubscribedStream(
             guarantee="exactly_once", handler=handler, **retry(immediate=0), **breaker(parked_keys=1)
         )
-        for one in each_of_its_key("abcde"):
-            world.put(one)
+        for next_event in each_of_its_key("abcde"):
+            world.put(next_event)
         world.deliver()
         handler.fails = set()
         world.deliver_all()
@@ -260,7 +260,7 @@ class TestTogether:
         world.put(*(event(f"later {key}", key=key) for key in keys))
         faults = Faults()
         assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
-        assert {len(one.waiting) for one in world.parked().values()} == {2}
+        assert {len(parked.waiting) for parked in world.parked().values()} == {2}
         assert (world.cursor().sequence, faults.count("ledger.commit")) == (2 * len(keys), 2)
 
 
@@ -286,11 +286,11 @@ class Counts:
 
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         writes: list[Write] = []
-        for one in events:
-            headers = cast(dict[str, int], one.headers)
+        for next_event in events:
+            headers = cast(dict[str, int], next_event.headers)
             headers["tries"] = headers.get("tries", 0) + 1
-            writes.append(add_one(f"{one.id} changed {headers['tries']} times"))
-            if one.id == self.refused:
+            writes.append(add_one(f"{next_event.id} changed {headers['tries']} times"))
+            if next_event.id == self.refused:
                 writes.append(refused_write())
         return writes
 

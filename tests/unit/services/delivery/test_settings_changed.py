@@ -46,7 +46,7 @@ def test_of_several_events_parked_alone_the_first_of_a_key_is_first(dead: bool) 
         for letter in sorted(dead_letters(world).find(), key=lambda one: -one.parked.first.sequence):
             dead_letters(world).redrive(letter)
             drained(world)
-        assert [one.state for one in world.parked().values()] == []
+        assert [parked.state for parked in world.parked().values()] == []
     drained(world)
     assert failing.tried == ["a1", "a2", "b1", "a3", "a1", "a2", "a3", "a4"]
 
@@ -92,7 +92,7 @@ def test_fewer_attempts_count_those_that_were_made() -> None:
     world.topology = topology(**retry(immediate=0, attempts=2))
     drained(world)
     assert failing.tried == ["a1"] * 4
-    assert [one.state for one in world.parked().values()] == [ParkedState.DEAD]
+    assert [parked.state for parked in world.parked().values()] == [ParkedState.DEAD]
 
 
 @pytest.mark.parametrize("wider", [True, False])

@@ -34,15 +34,15 @@ class Watching:
         self.of_key: defaultdict[str, list[str]] = defaultdict(list)
 
     def __call__(self, events: Sequence[Event]) -> None:
-        (one,) = events
+        (event,) = events
         with self._lock:
-            if one.key in self.inside:
-                self.overlaps.append(str(one.id))
-            self.inside.add(one.key)
-            self.of_key[one.key].append(str(one.id))
+            if event.key in self.inside:
+                self.overlaps.append(str(event.id))
+            self.inside.add(event.key)
+            self.of_key[event.key].append(str(event.id))
         self._barrier.wait(10)
         with self._lock:
-            self.inside.remove(one.key)
+            self.inside.remove(event.key)
 
 
 def world_with(

@@ -64,7 +64,7 @@ def test_a_cursor_with_a_digest_of_its_parked_keys_and_no_first_event_or_the_oth
     world.put(event("a2", key="a"))
     assert world.deliver().outcome is LaneOutcome.STOPPED
     assert world.recorder.ids() == ["b1"]
-    assert [one.kind for one in found(world)] == [FindingKind.UNREADABLE]
+    assert [finding.kind for finding in found(world)] == [FindingKind.UNREADABLE]
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,16 @@ def test_a_cursor_that_names_none_of_its_parked_keys_stops_the_lane_until_a_pass
     stopped = world.deliver()
     assert stopped.outcome is LaneOutcome.STOPPED
     assert "field l" in str(stopped.cause)
-    (finding,) = [one for one in found(world, repair=False) if one.kind is FindingKind.PARKED_DIFFERS]
+    (finding,) = [
+        finding for finding in found(world, repair=False) if finding.kind is FindingKind.PARKED_DIFFERS
+    ]
     assert (finding.is_alarm, finding.sequence) == (True, 0)
-    (finding,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
+    (finding,) = [finding for finding in found(world) if finding.kind is FindingKind.PARKED_DIFFERS]
     assert finding.is_repaired
     world.deliver_all()
     assert world.recorder.ids() == ["b1", "b2"]
     assert [place.sequence for place in world.parked()["a"].waiting] == [0, 2]
-    assert FindingKind.PARKED_DIFFERS not in [one.kind for one in found(world)]
+    assert FindingKind.PARKED_DIFFERS not in [finding.kind for finding in found(world)]
 
 
 def test_an_order_that_a_roster_forgot_is_kept_through_a_failover() -> None:
@@ -134,7 +136,7 @@ def test_a_roster_that_lacks_one_key_of_several_is_found_and_completed() -> None
     world.deliver()
     rewrite(world, lambda item: item | {"d": {"B": item["d"]["B"][:3]}})
     world.put(*named("a2", "c2"))
-    assert FindingKind.PARKED_DIFFERS in [one.kind for one in found(world) if one.is_repaired]
+    assert FindingKind.PARKED_DIFFERS in [finding.kind for finding in found(world) if finding.is_repaired]
     world.deliver_all()
     assert world.recorder.ids() == ["b1"]
     assert {key: len(parked.waiting) for key, parked in world.parked().items()} == {"a": 2, "c": 2}
@@ -144,7 +146,7 @@ def test_a_key_that_the_roster_names_and_that_is_gone_is_found_and_never_forgott
     world = with_a_dead_key()
     take_parked(world)
     for _ in range(2):
-        (finding,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
+        (finding,) = [finding for finding in found(world) if finding.kind is FindingKind.PARKED_DIFFERS]
         assert (finding.is_alarm, finding.sequence) == (True, 0)
         assert finding.detail == TextWith("1 keys are named", "1 of them are not there", "0 are parked")
 
@@ -152,7 +154,7 @@ def test_a_key_that_the_roster_names_and_that_is_gone_is_found_and_never_forgott
 def test_a_key_that_is_parked_and_that_a_cursor_says_nothing_of_is_named_by_a_repair() -> None:
     world = with_a_dead_key()
     rewrite(world, without("l", "p", "d"))
-    (finding,) = [one for one in found(world) if one.kind is FindingKind.PARKED_DIFFERS]
+    (finding,) = [finding for finding in found(world) if finding.kind is FindingKind.PARKED_DIFFERS]
     assert finding.is_repaired
     world.put(*named("a2"))
     world.deliver_all()
@@ -162,8 +164,8 @@ def test_a_key_that_is_parked_and_that_a_cursor_says_nothing_of_is_named_by_a_re
 def test_a_first_waiting_event_that_is_another_is_found() -> None:
     world = with_a_dead_key()
     rewrite(world, lambda item: item | {"l": {"L": [{"N": "1"}, {"N": "1"}]}})
-    assert FindingKind.PARKED_DIFFERS in [one.kind for one in found(world)]
-    assert FindingKind.PARKED_DIFFERS not in [one.kind for one in found(world)]
+    assert FindingKind.PARKED_DIFFERS in [finding.kind for finding in found(world)]
+    assert FindingKind.PARKED_DIFFERS not in [finding.kind for finding in found(world)]
 
 
 def test_a_lane_whose_cursor_is_ahead_of_every_handover_is_found_and_mended_by_another() -> None:

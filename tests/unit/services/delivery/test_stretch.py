@@ -41,7 +41,7 @@ def noted(records: Sequence[Record]) -> list[Record]:
 
 
 def ids(stretch: Stretch) -> list[str]:
-    return [str(one.id) for one in stretch.events]
+    return [str(event.id) for event in stretch.events]
 
 
 def at(records: Sequence[Record], sequence: int, **changes: object) -> Cursor:
@@ -90,10 +90,10 @@ def test_where_each_event_stands_and_what_is_done_before_it() -> None:
 @pytest.mark.parametrize("sequence", range(10))
 def test_a_cursor_within_it_knows_its_record_and_the_chain_before_that(sequence: int) -> None:
     records = page()
-    found = at(records, sequence)
+    cursor = at(records, sequence)
     base = sequence // 3 * 3
-    assert (found.sequence, found.base) == (sequence, base)
-    assert found.chain == (records[base // 3 - 1].chain if base else START.chain)
+    assert (cursor.sequence, cursor.base) == (sequence, base)
+    assert cursor.chain == (records[base // 3 - 1].chain if base else START.chain)
 
 
 def test_crashes_are_those_of_the_event_at_the_cursor_and_of_no_later_one() -> None:

@@ -36,8 +36,9 @@ def test_as_many_commits_as_it_takes_leave_the_cursor_beside_all_keys(
     assert away.deliver(by=away.deliverer(faults=faults)) == LaneResult(LaneOutcome.DUPLICATE)
     assert faults.count("ledger.commit") == commits
     stored = away.ledger.state(LANE_KEY).parked[AWAY]
-    assert {one.key: (one.waiting, one.failure, one.state) for one in stored.values()} == {
-        one.key: (one.waiting, one.failure, one.state) for one in parked.values()
+    assert {parked.key: (parked.waiting, parked.failure, parked.state) for parked in stored.values()} == {
+        parked_event.key: (parked_event.waiting, parked_event.failure, parked_event.state)
+        for parked_event in parked.values()
     }
     after = away.cursor()
     assert (after.sequence, after.base, after.chain) == (before.sequence, before.base, before.chain)

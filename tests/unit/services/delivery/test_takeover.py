@@ -277,7 +277,7 @@ def test_dead_letters_of_a_quorum_stream_are_found_and_redriven_by_whoever_owns_
     away.deliver_all()
     assert away.recorder.ids() == ["1"]
     assert list(letters.find()) == []
-    assert [one.cursor.sequence for one in surveyed(away)] == [1]
+    assert [standing.cursor.sequence for standing in surveyed(away)] == [1]
 
 
 def surveyed(world: SubscribedStream) -> list[LaneStanding]:

@@ -40,7 +40,7 @@ def test_each_key_that_is_to_be_tried_again_has_one_that_goes_off_within_a_secon
     world = world_of(Failing({"a1": 9, "b1": 9}), *named("a1", "b1"), **RARELY)
     began_ms = world.clock.now_ms()
     world.deliver()
-    due = sorted(one.due_ms for one in world.parked().values())
+    due = sorted(parked.due_ms for parked in world.parked().values())
     sent = [(rung(due_ms), began_ms + 1000 * ceil((due_ms - began_ms) / 1000)) for due_ms in due]
     assert timers(world) == sent
 
@@ -84,7 +84,7 @@ def test_keys_that_are_due_are_tried_in_the_order_of_their_events_whichever_fail
     failing = Failing({"a1": 2, "b1": 1})
     world = world_of(failing, *named("a1", "b1"), seed=1, **RARELY)
     world.deliver()
-    due = {key: one.due_ms for key, one in world.parked().items()}
+    due = {key: parked.due_ms for key, parked in world.parked().items()}
     assert due["a"] + limits.TIMER_EARLY_MILLISECONDS < due["b"]
     world.clock.advance((due["a"] - world.clock.now_ms()) / 1000)
     world.deliver(tail=0)

@@ -79,21 +79,21 @@ def test_one_that_is_still_to_come_costs_no_attempt_no_write_and_no_letter() -> 
     away = handed_over(1, a1_age_ms=2 * SETTLED_MS, b1_age_ms=HANDED_OVER_MS)
     assert away.deliver().outcome is LaneOutcome.DELIVERED
     before, cursor = away.parked(), away.cursor()
-    told = record_telemetry(away)
+    telemetry = record_telemetry(away)
     assert away.deliver(tail=0).outcome is LaneOutcome.DELIVERED
-    assert (away.parked(), away.cursor(), told.lines) == (before, cursor, [])
+    assert (away.parked(), away.cursor(), telemetry.lines) == (before, cursor, [])
 
 
 def test_what_has_expired_is_a_dead_letter_that_says_so_and_keeps_its_history() -> None:
     away = handed_over(1, a1_age_ms=KEPT_MS + 1, b1_age_ms=SETTLED_MS)
-    told = record_telemetry(away)
+    telemetry = record_telemetry(away)
     away.deliver(tail=0)
     (parked,) = away.parked().values()
     failure = parked.failure
     assert (failure.error_type, failure.attempts, failure.event_id) == ("RecordExpired", 1, "a1")
     assert failure.last_ms == away.clock.now_ms()
-    assert [one.sequence for one in parked.waiting] == [1]
-    (letter,) = told.lines_of(LogEvent.DEAD_LETTER)
+    assert [place.sequence for place in parked.waiting] == [1]
+    (letter,) = telemetry.lines_of(LogEvent.DEAD_LETTER)
     assert letter == {
         "lane": str(LANE),
         "sequence": 1,
@@ -101,4 +101,4 @@ def test_what_has_expired_is_a_dead_letter_that_says_so_and_keeps_its_history() 
         "attempts": 1,
         "crashes": 0,
     }
-    assert told.totals[Metric.DEAD_LETTERS] == 1
+    assert telemetry.totals[Metric.DEAD_LETTERS] == 1

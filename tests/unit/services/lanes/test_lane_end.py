@@ -215,8 +215,8 @@ class TestExpiry:
         put(world, replace(forged(world, FAR), expires_at=expires))
         for _ in range(2 * DAYS):
             world.clock.advance(DAY_SECONDS)
-            found = reconciler_of(world).run(repair=True, full=True)
-            assert [one.kind for one in found] == [FindingKind.FAR_TAIL]
+            findings = reconciler_of(world).run(repair=True, full=True)
+            assert [finding.kind for finding in findings] == [FindingKind.FAR_TAIL]
             expire(world)
             world.deliver()
         assert [record.sequence for record in world.records()] == [FAR]
@@ -336,8 +336,10 @@ class TestATableMadeAnew:
         reconciler = Reconciler(
             world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
         )
-        ahead = [found for found in reconciler.run(repair=True) if found.kind is FindingKind.CURSOR_AHEAD]
-        assert [found.detail for found in ahead] == [TextWith("ends at 2", "replay", "from 0")]
+        ahead = [
+            finding for finding in reconciler.run(repair=True) if finding.kind is FindingKind.CURSOR_AHEAD
+        ]
+        assert [finding.detail for finding in ahead] == [TextWith("ends at 2", "replay", "from 0")]
         replay(world, 0, lane=LANE)
         world.deliver()
         world.put(event("new 3"))

@@ -32,9 +32,9 @@ def expired(world: SubscribedStream, *records: Record) -> None:
 
 def found_in(world: SubscribedStream, start: Start, *, kept: KeptPart | None = None) -> Cursor:
     """Return where `start` is located in the whole lane."""
-    found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept_part=kept)
-    assert found is not None
-    return found
+    cursor = locate(world.log, LANE, start, end=world.log.tail(LANE), kept_part=kept)
+    assert cursor is not None
+    return cursor
 
 
 def before(world: SubscribedStream, record: Record) -> Cursor:
@@ -53,16 +53,16 @@ def test_the_event_at_a_place_is_found_in_whichever_record_holds_it(
 ) -> None:
     world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
     names = [f"{index}.{number}" for index, (size, _) in enumerate(drawn) for number in range(size)]
-    found = event_at(world.log, LANE, SequenceNumber(at))
-    assert (found and found.id) == (names[at] if at < len(names) else None)
-    if found is not None:
-        assert (found.lane, found.sequence) == (LANE, at)
+    event = event_at(world.log, LANE, SequenceNumber(at))
+    assert (event and event.id) == (names[at] if at < len(names) else None)
+    if event is not None:
+        assert (event.lane, event.sequence) == (LANE, at)
 
 
 def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
     world = world_of([2, 3, 2], [1, 1, 1])
     expired(world, world.records()[1])
-    assert [bool(event_at(world.log, LANE, SequenceNumber(at))) for at in range(7)] == [True] * 2 + [
+    assert [bool(event_at(world.log, LANE, SequenceNumber(number))) for number in range(7)] == [True] * 2 + [
         False
     ] * 3 + [True] * 2
 
@@ -72,13 +72,13 @@ def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
 def test_a_sequence_stands_in_the_record_that_holds_it(drawn: list[tuple[int, int]], at: int) -> None:
     world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
     tail = world.log.tail(LANE)
-    found = found_in(world, AtSequence(SequenceNumber(at)))
+    cursor = found_in(world, AtSequence(SequenceNumber(at)))
     if at >= tail.sequence:
-        assert (found.sequence, found.base, found.chain) == (tail.sequence, tail.sequence, tail.chain)
+        assert (cursor.sequence, cursor.base, cursor.chain) == (tail.sequence, tail.sequence, tail.chain)
         return
     (holder,) = [r for r in world.records() if r.sequence <= at < r.tail.sequence]
-    assert (found.sequence, found.base) == (at, holder.sequence)
-    assert holder.extends(found.chain)
+    assert (cursor.sequence, cursor.base) == (at, holder.sequence)
+    assert holder.extends(cursor.chain)
 
 
 @settings(max_examples=200, deadline=None)
@@ -89,12 +89,12 @@ def test_a_time_stands_at_the_first_record_that_was_appended_then_or_later(
     began_ms = SubscribedStream().clock.now_ms()
     world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
     tail = world.log.tail(LANE)
-    found = found_in(world, AtTime(began_ms + after_ms))
+    cursor = found_in(world, AtTime(began_ms + after_ms))
     later = [r for r in world.records() if r.time >> 16 >= began_ms + after_ms]
     if not later:
-        assert found.sequence == tail.sequence
+        assert cursor.sequence == tail.sequence
         return
-    assert found == before(world, later[0])
+    assert cursor == before(world, later[0])
 
 
 def test_an_empty_lane_has_but_its_start() -> None:
@@ -113,11 +113,11 @@ def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int
     records = world.records()
     kept_ms = records[3].time >> 16
     expired(world, *(records[each] for each in gone))
-    found = found_in(world, start, kept=KeptPart(kept_ms, world.clock.now_ms(), world.clock.now_ms()))
+    cursor = found_in(world, start, kept=KeptPart(kept_ms, world.clock.now_ms(), world.clock.now_ms()))
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
-    assert found == Cursor(SequenceNumber(6), SequenceNumber(6), chain)
+    assert cursor == Cursor(SequenceNumber(6), SequenceNumber(6), chain)
     ledger = world.cloud.ledger(world.region)
-    ledger.commit(LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE), world.cursor(), found)
+    ledger.commit(LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE), world.cursor(), cursor)
     assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert world.recorder.ids() == ["3.0", "3.1", "4.0", "4.1"]
     assert world.cursor().chain == records[4].chain
@@ -128,14 +128,14 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
     records = world.records()
     expired(world, records[0])
     start = AtSequence(SequenceNumber(7))
-    found = locate(
+    cursor = locate(
         world.log,
         LANE,
         start,
         end=world.log.tail(LANE),
         kept_part=KeptPart(records[1].time >> 16, world.clock.now_ms(), world.clock.now_ms()),
     )
-    assert found == Cursor(SequenceNumber(7), SequenceNumber(6), records[2].chain)
+    assert cursor == Cursor(SequenceNumber(7), SequenceNumber(6), records[2].chain)
 
 
 @pytest.mark.parametrize(("origin", "hours"), [(HOME, 0), (AWAY, 0), (AWAY, 23), (AWAY, 25)])
@@ -149,8 +149,8 @@ def test_a_missing_record_has_expired_or_may_still_come_by_where_it_is_from(
     world.log.append(records[1])
     world.clock.advance(3_600 * hours)
     kept = kept_in(of, HOME, retention_seconds=30 * 86_400, now_ms=world.clock.now_ms())
-    found = locate(world.log, of, AtTime(0), end=world.log.tail(of), kept_part=kept)
-    assert found == (
+    cursor = locate(world.log, of, AtTime(0), end=world.log.tail(of), kept_part=kept)
+    assert cursor == (
         None if origin == AWAY and hours < 24 else Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN)
     )
 

@@ -89,7 +89,7 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
 
     looks = at_call("log.tail", 4, arrive)
     kept = KeptPart(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
-    found = locate(
+    cursor = locate(
         looks.log(world.log),
         LANE,
         AtTime(kept.from_ms),
@@ -97,7 +97,7 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
         kept_part=kept if gone else None,
     )
     chain = UNKNOWN_CHAIN if gone else records[0].chain
-    assert found == Cursor(SequenceNumber(1), SequenceNumber(1), chain)
+    assert cursor == Cursor(SequenceNumber(1), SequenceNumber(1), chain)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence
     end = world.log.tail(LANE, before=SequenceNumber(3))
     kept = KeptPart(0, world.clock.now_ms(), world.clock.now_ms())
     for each in (None, kept):
-        found = locate(world.log, LANE, start, end=end, kept_part=each)
-        assert found == Cursor(SequenceNumber(3), SequenceNumber(3), world.records()[2].chain)
+        cursor = locate(world.log, LANE, start, end=end, kept_part=each)
+        assert cursor == Cursor(SequenceNumber(3), SequenceNumber(3), world.records()[2].chain)
 
 
 @pytest.mark.parametrize(("after_ms", "sequence"), [(-1, 1), (0, 1), (1, 2)])
@@ -128,8 +128,8 @@ def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is
     world = world_of([1] * 5, [1_000] * 5)
     records = world.records()
     kept = KeptPart(to_ms(records[2].time), world.clock.now_ms(), world.clock.now_ms())
-    found = found_in(world, AtSequence(SequenceNumber(at)), kept=kept)
-    assert found == Cursor(SequenceNumber(sequence), SequenceNumber(sequence), records[sequence - 1].chain)
+    cursor = found_in(world, AtSequence(SequenceNumber(at)), kept=kept)
+    assert cursor == Cursor(SequenceNumber(sequence), SequenceNumber(sequence), records[sequence - 1].chain)
 
 
 @pytest.mark.parametrize(("at", "chain_of"), [(0, None), (1, None), (2, 1)])

@@ -35,7 +35,7 @@ def reconciled_without_reply(world: SubscribedStream) -> list[FindingKind]:
     there = replace(world.ports(AWAY), log_of=lambda stream: silent)
     ports = replace(world.ports(), at=lambda region: there)
     reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
-    return [found.kind for found in reconciler.run(repair=True)]
+    return [finding.kind for finding in reconciler.run(repair=True)]
 
 
 def with_retention(world: SubscribedStream, days: int | None) -> None:
@@ -62,13 +62,13 @@ def append(world: SubscribedStream, name: str, *, days: int | None) -> None:
 
 def pass_days(world: SubscribedStream, days: float) -> set[FindingKind]:
     """Quarters of a day, with a pass of reconciliation, replication and expiry in each; what was found."""
-    found: set[FindingKind] = set()
+    kinds: set[FindingKind] = set()
     for _ in range(int(4 * days)):
         world.clock.advance(DAY_SECONDS / 4)
-        found.update(reconciled(world))
+        kinds.update(reconciled(world))
         world.cloud.replicate()
         expire(world)
-    return found
+    return kinds
 
 
 @pytest.mark.parametrize("retention_days", [7, None])

@@ -79,9 +79,9 @@ def test_where_nobody_can_be_asked_it_goes_by_what_is_here() -> None:
     assert standings.ask(HOME) == Owner(HOME, HOME, 0, HOME)
     hand_over(world, to=AWAY)
     standings.read()
-    told = standings.ask(HOME)
-    assert told is not None
-    assert (told.region, told.epoch, standings.owns(HOME), standings.owns(AWAY)) == (AWAY, 1, False, False)
+    owner = standings.ask(HOME)
+    assert owner is not None
+    assert (owner.region, owner.epoch, standings.owns(HOME), standings.owns(AWAY)) == (AWAY, 1, False, False)
 
 
 def test_what_each_of_the_others_said_is_kept_beside_what_is_here() -> None:
@@ -98,10 +98,10 @@ def test_what_each_of_the_others_said_is_kept_beside_what_is_here() -> None:
         elsewhere=lambda region: others[region].ledger,
     )
     standings.read()
-    told = standings.ask(HOME)
-    assert told == replace(latest, version=1)
+    lane_owner = standings.ask(HOME)
+    assert lane_owner == replace(latest, version=1)
     for known in (standings.known, standings.read()):
-        assert {replace(one, version=0) for one in known.owners} == {here, latest, other}
+        assert {replace(owner, version=0) for owner in known.owners} == {here, latest, other}
 
 
 @pytest.mark.parametrize(("steady_seconds", "reads"), [(CACHED - 0.001, 1), (CACHED, 2)])
@@ -124,9 +124,9 @@ def test_the_number_of_an_owner_is_read_anew_where_that_is_asked_for() -> None:
     hand_over(asking.world, to=FAR, epoch=2)
     asking.world.clock.set_back(CACHED)  # so that what was read last is fresh by the wall clock
     reads = asking.reads()
-    found = asking.standings.read_owner(HOME)
-    assert found is not None
-    assert (found.region, asking.reads()) == (FAR, reads + 1)
+    owner = asking.standings.read_owner(HOME)
+    assert owner is not None
+    assert (owner.region, asking.reads()) == (FAR, reads + 1)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_others_that_do_not_know_of_it_take_nothing_from_what_is_known() -> None
     world = SubscribedStream()
     handed_over_unseen(world)
     standings = Asking(world).standings
-    told = standings.ask(HOME)
+    owner = standings.ask(HOME)
     world.clock.advance(DOUBT)
-    assert standings.ask(HOME) == told
-    assert set(standings.known.owners) == {told}
+    assert standings.ask(HOME) == owner
+    assert set(standings.known.owners) == {owner}
 
 
 class TestSurvey:
@@ -178,29 +178,30 @@ class TestSurvey:
         world.put(event("c"))
         world.put(event("d"), of=lane(1))
         tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
-        assert tails == {each: world.log.tail(each) for each in (LANE, lane(1))}
-        found = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
-        assert found == [
-            LaneStanding(world.subscription, each, tails[each], world.cursor(each))
-            for each in (LANE, lane(1))
+        assert tails == {other_lane: world.log.tail(other_lane) for other_lane in (LANE, lane(1))}
+        standings = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
+        assert standings == [
+            LaneStanding(world.subscription, other_lane, tails[other_lane], world.cursor(other_lane))
+            for other_lane in (LANE, lane(1))
         ]
-        assert [one.lag for one in found] == [1, 1]
+        assert [standing.lag for standing in standings] == [1, 1]
 
     def test_lanes_that_were_handed_over_do_not_stand_here_and_the_others_do(self) -> None:
         world = SubscribedStream(deliver="one", region=HOME)
         tails = {
-            each: Tail(SequenceNumber(1), EMPTY_TAIL.chain, HybridTime(1)) for each in (LANE, lane(0, AWAY))
+            other_lane: Tail(SequenceNumber(1), EMPTY_TAIL.chain, HybridTime(1))
+            for other_lane in (LANE, lane(0, AWAY))
         }
         handed = Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
-        found = survey(world.subscription, tails, ledger=world.ledger, standing=handed)
-        assert [one.lane for one in found] == [lane(0, AWAY)]
+        standings = survey(world.subscription, tails, ledger=world.ledger, standing=handed)
+        assert [standing.lane for standing in standings] == [lane(0, AWAY)]
 
     def test_it_is_rung_for_the_tail_with_the_minute_as_its_number(self) -> None:
         world = SubscribedStream()
         world.put(event("a"), event("b"))
         tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
-        found = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
+        standings = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
         doorbells = world.cloud.doorbells(HOME)
-        assert ring_again(found, doorbells=doorbells, now_ms=7 * 60_000 + 59_999) == found
+        assert ring_again(standings, doorbells=doorbells, now_ms=7 * 60_000 + 59_999) == standings
         bells = [from_body(body) for body in world.queue.bodies]
         assert bells == [Doorbell(StreamName(STREAM), LANE, SequenceNumber(2), again=7)]

@@ -110,11 +110,11 @@ def test_what_others_said_is_known_at_once_and_after_each_read() -> None:
     world = SubscribedStream()
     handed_over_unseen(world)
     standings = Asking(world).standings
-    told = standings.ask(HOME)
-    assert told is not None
-    assert (told.region, told.epoch) == (AWAY, 1)
-    for found in (owner_of(world.subscription, HOME, standings.known), standings.read_owner(HOME)):
-        assert found == told
+    owner = standings.ask(HOME)
+    assert owner is not None
+    assert (owner.region, owner.epoch) == (AWAY, 1)
+    for lane_owner in (owner_of(world.subscription, HOME, standings.known), standings.read_owner(HOME)):
+        assert lane_owner == owner
     assert not standings.owns(HOME)
 
 
@@ -125,9 +125,9 @@ def test_who_does_not_answer_is_passed_over() -> None:
     asking.there.rules.append(
         lambda called, overall, of_name: Fault.LOST_REQUEST if asking.asked[-1] == FAR else None
     )
-    told = asking.standings.ask(HOME)
-    assert told is not None
-    assert told.region == AWAY
+    owner = asking.standings.ask(HOME)
+    assert owner is not None
+    assert owner.region == AWAY
     assert asking.asked == [AWAY, FAR]
 
 

@@ -76,13 +76,13 @@ def taken_over(world: SubscribedStream) -> SubscribedStream:
 
 def discard(world: SubscribedStream) -> None:
     letters = dead_letters(world)
-    (letter,) = [one for one in letters.find() if one.parked.key == "a"]
+    (letter,) = [letter for letter in letters.find() if letter.parked.key == "a"]
     letters.discard(letter)
 
 
 def redrive(world: SubscribedStream) -> None:
     letters = dead_letters(world)
-    (letter,) = [one for one in letters.find() if one.parked.key == "a"]
+    (letter,) = [letter for letter in letters.find() if letter.parked.key == "a"]
     letters.redrive(letter)
 
 
@@ -258,7 +258,7 @@ def test_a_later_commit_that_is_seen_in_parts_is_waited_for_like_the_first() -> 
         if len(pauses) != len(limits.TORN_READ_PAUSES_SECONDS):
             return
         table.hidden.clear()
-        parked, cursor = {each.id: each for each in world.parked().values()}, world.cursor()
+        parked, cursor = {parked.id: parked for parked in world.parked().values()}, world.cursor()
         before = parked["k/b"]
         changes = [ParkedChange(before, replace(before, due_ms=before.due_ms + 1))]
         with torn(world, [1]):  # the cursor is seen late

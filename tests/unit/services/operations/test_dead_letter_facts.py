@@ -93,7 +93,7 @@ def test_discarded_it_stays_on_record_and_what_waits_behind_it_is_due_now(behind
             rest, state=ParkedState.RETRYING, due_ms=now_ms, version=letter.parked.version + 1
         )
     assert world.parked() == left
-    beside = before.beside({one.id: one for one in left.values()})
+    beside = before.beside({parked.id: parked for parked in left.values()})
     assert world.cursor() == replace(beside, version=before.version + 1)
     assert settled(world) == [
         Settled(letter.parked.first.sequence, "discarded", letter.parked.failure, now_ms, "flo", None)
@@ -115,7 +115,10 @@ def test_who_decided_may_be_left_open() -> None:
     first, second = dead_letters(world).find()
     dead_letters(world).discard(first)
     dead_letters(world).redrive(second, replacement=event("b", key="b"))
-    assert [(one.action, one.by) for one in settled(world)] == [("discarded", ""), ("edited", "")]
+    assert [(decision.action, decision.by) for decision in settled(world)] == [
+        ("discarded", ""),
+        ("edited", ""),
+    ]
 
 
 def test_its_event_is_the_one_of_its_record_or_what_replaces_it() -> None:
@@ -286,7 +289,7 @@ class TestRefused:
         replacement = Event(key="a", type="mended", **own)  # type: ignore[arg-type]  # of any field
         with pytest.raises(InvalidEventError) as raised:
             dead_letters(world).check_replacement(the_dead_letter(world), replacement)
-        assert [(one.path, one.found) for one in raised.value.problems] == [(missing, "None")]
+        assert [(problem.path, problem.found) for problem in raised.value.problems] == [(missing, "None")]
 
 
 @pytest.mark.parametrize("left_out", [("id",), ("time",), ("source",), ("id", "time", "source"), ()], ids=str)

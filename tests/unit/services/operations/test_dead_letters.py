@@ -47,8 +47,8 @@ class TestRedrive:
         world = mended_world("a1", behind=["a2"], guarantee=guarantee)
 
         def arrive() -> None:
-            for one in named("a3", "b1", "a4"):
-                world.put(one)
+            for next_event in named("a3", "b1", "a4"):
+                world.put(next_event)
             world.relay_all()
 
         def arrive_during(events: Sequence[Event]) -> None:
@@ -89,8 +89,8 @@ class TestRedrive:
     ) -> None:
         world = mended_world("a1", behind=["a2"], guarantee=guarantee)
         letter = the_dead_letter(world)
-        for one in named("b1", "a3"):
-            world.put(one)
+        for next_event in named("b1", "a3"):
+            world.put(next_event)
 
         def redrive_meanwhile(events: Sequence[Event]) -> None:
             if events[0].id == "b1" and "b1" not in world.recorder.ids():
@@ -123,7 +123,7 @@ class TestRedrive:
             world.put(event(f"{letter.parked.key}3", key=letter.parked.key))
             drained(world)
             world.clock.advance(0.1)
-            assert [one.parked.key for one in letters.find()] == list(keys[done:])
+            assert [letter.parked.key for letter in letters.find()] == list(keys[done:])
         for key in keys:
             assert of_key(world, key) == [f"{key}1", f"{key}2", f"{key}3"]
 
@@ -151,7 +151,7 @@ class TestRedrive:
         )
         world.clock.advance(limits.UNRUNG_SECONDS + 1)
         reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=NoTelemetry())
-        assert FindingKind.PARKED_OVERDUE in {found.kind for found in reconciler.run(repair=True)}
+        assert FindingKind.PARKED_OVERDUE in {finding.kind for finding in reconciler.run(repair=True)}
         world.deliver_all()
         assert (world.recorder.ids(), world.parked()) == (["z1", "a1"], {})
 
@@ -280,7 +280,10 @@ class TestExpired:
             dead_letters(world).discard(letter, by="jo")
             world.deliver_all()
         assert (world.recorder.ids(), world.parked()) == (["z1", "a3"], {})
-        assert [(one.sequence, one.action) for one in settled(world)] == [(0, "discarded"), (1, "discarded")]
+        assert [(decision.sequence, decision.action) for decision in settled(world)] == [
+            (0, "discarded"),
+            (1, "discarded"),
+        ]
 
 
 def test_what_a_lane_comes_to_after_all_that_waited_was_discarded_is_handed_out() -> None:

@@ -57,9 +57,9 @@ def settled(world: SubscribedStream) -> list[Settled]:
 def exceptions(world: SubscribedStream) -> tuple[int, list[str]]:
     """Return how many lanes a proof finds wrong, and its exceptions."""
     prover = Prover(world.stream, [world.subscription], world.ports())
-    proofs = [proof for each in prover.lanes for proof in prover.prove(each)]
+    proofs = [proof for lane in prover.lanes for proof in prover.prove(lane)]
     return sum(bool(proof.wrong) for proof in proofs), [
-        f"{one.kind.value} {one.sequence}" for proof in proofs for one in proof.exceptions
+        f"{exemption.kind.value} {exemption.sequence}" for proof in proofs for exemption in proof.exceptions
     ]
 
 
@@ -75,7 +75,7 @@ def test_a_discard_that_dies_half_way_leaves_a_dead_letter_or_the_note_of_it(
     with pytest.raises(SimulatedCrash):
         DECISIONS[decision](deciding(world, dies), the_dead_letter(world))
     is_dead = bool(list(dead_letters(world).find()))
-    assert is_dead or [one.action for one in settled(world)] == ["discarded"]
+    assert is_dead or [decision.action for decision in settled(world)] == ["discarded"]
     assert exceptions(world) == (0, ["dead 0" if is_dead else "discarded 0"])
     assert "a1" not in drained(world).recorder.ids()
 
@@ -96,7 +96,9 @@ def test_a_decision_that_meets_a_delivery_half_way_is_done_and_rung(decision: st
     assert world.queue.receive(10)
     assert world.parked() == {}
     assert world.recorder.ids() == (["b1", "a1", "c1"] if decision == "redriven" else ["b1", "c1"])
-    assert [one.action for one in settled(world)] == ([] if decision == "redriven" else ["discarded"])
+    assert [decision.action for decision in settled(world)] == (
+        [] if decision == "redriven" else ["discarded"]
+    )
 
 
 def test_a_decision_that_loses_its_race_leaves_no_note() -> None:
@@ -120,6 +122,6 @@ def test_a_discard_of_which_one_reply_is_lost_is_done_and_noted(decision: str, p
     )
     DECISIONS[decision](deciding(world, lost), the_dead_letter(world))
     assert list(dead_letters(world).find()) == []
-    assert [one.action for one in settled(world)] == ["discarded"]
+    assert [decision.action for decision in settled(world)] == ["discarded"]
     assert exceptions(world) == (0, ["discarded 0"])
     assert "a1" not in drained(world).recorder.ids()

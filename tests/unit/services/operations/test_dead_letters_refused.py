@@ -38,7 +38,7 @@ DECISIONS = pytest.mark.parametrize("decide", [redrive, redrive_edited, discard]
 def everything(world: SubscribedStream) -> tuple[object, ...]:
     """All that a decision could change: the ledger of each Region, and the doorbells here."""
     name = world.topology.ledger.name
-    return *(one.table(name).items for one in world.cloud.regions.values()), world.queue.bodies
+    return *(region.table(name).items for region in world.cloud.regions.values()), world.queue.bodies
 
 
 def in_another_lane(world: SubscribedStream, letter: DeadLetter) -> DeadLetter:

@@ -14,7 +14,7 @@ from tests.support.subscribed_stream import SUBSCRIPTION
 def test_behind_a_replay_that_expired_as_a_whole_all_is_new() -> None:
     world = aged_world(on_expired="skip")
     replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
-    (plan,) = [one for one in replay.plan(AtSequence(SequenceNumber(0))) if one.lane == LANE]
+    (plan,) = [plan for plan in replay.plan(AtSequence(SequenceNumber(0))) if plan.lane == LANE]
     replay.carry_out(plan)
     assert (world.cursor().sequence, world.cursor().replay_until) == (0, 1)
     world.clock.advance(2.5 * DAY_SECONDS)

@@ -180,16 +180,16 @@ class TestHandOver:
 
     def test_two_who_hand_over_at_once_do_not_both(self) -> None:
         world = SubscribedStream()
-        one = failover(world)
-        ledger = one._ports.ledger
+        known_failover = failover(world)
+        ledger = known_failover._ports.ledger
 
         def other_is_faster(called: str, overall: int, of_name: int) -> None:
             if called == "ledger.hand_over":
                 failover(world).hand_over("other")
 
-        one._ports = replace(one._ports, ledger=Faults(other_is_faster).ledger(ledger))
+        known_failover._ports = replace(known_failover._ports, ledger=Faults(other_is_faster).ledger(ledger))
         with raises_with(FailoverError, SUBSCRIPTION, f"lanes of {HOME}", "somebody else"):
-            one.hand_over("mine")
+            known_failover.hand_over("mine")
         assert [owner.reason for owner in standing(world, AWAY).owners] == ["other"]
 
     def test_one_that_was_written_since_the_lanes_were_listed_is_not_gone_back_behind(self) -> None:

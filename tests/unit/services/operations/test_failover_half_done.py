@@ -66,18 +66,18 @@ def test_a_pause_that_fails_leaves_nothing_paused(fault: Fault, number: int) -> 
 
 def test_a_source_that_falls_silent_while_it_is_drained_is_reported_with_what_may_stay_paused_there() -> None:
     world, silent = world_of_two(), list[int]()
-    one = failover(world, lambda *_: Fault.LOST_REQUEST if silent else None)
+    known_failover = failover(world, lambda *_: Fault.LOST_REQUEST if silent else None)
     with raises_with(FailoverError, "the request was lost", HOME, SUBSCRIPTION, OTHER, "paused"):
-        one.drain(Waiting(world, {1: lambda: silent.append(1)}))
+        known_failover.drain(Waiting(world, {1: lambda: silent.append(1)}))
 
 
 def test_a_handover_that_fails_at_the_second_subscription_leaves_the_source_to_go_on_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = world_of_two()
-    one = failover(world)
-    one.drain(Waiting(world, {1: world.cloud.replicate}))
-    ledger = type(one._ports.ledger)
+    known_failover = failover(world)
+    known_failover.drain(Waiting(world, {1: world.cloud.replicate}))
+    ledger = type(known_failover._ports.ledger)
     hand_over: Callable[..., Owner | None] = ledger.hand_over
 
     def refused(
@@ -87,7 +87,7 @@ def test_a_handover_that_fails_at_the_second_subscription_leaves_the_source_to_g
 
     monkeypatch.setattr(ledger, "hand_over", refused)
     with raises_with(FailoverError, OTHER, f"lanes of {HOME}", "somebody else"):
-        one.hand_over()
+        known_failover.hand_over()
     assert circuits(world) == {SUBSCRIPTION: CircuitState.PAUSED, OTHER: CircuitState.CLOSED}
 
 

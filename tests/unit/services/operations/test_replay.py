@@ -28,7 +28,7 @@ def delivered(*sizes: int, **settings: object) -> SubscribedStream:
     world = SubscribedStream(**settings)  # type: ignore[arg-type]  # settings of a subscription
     number = 0
     for size in sizes:
-        world.put(*(event(f"e{number + each}", key=f"k{number + each}") for each in range(size)))
+        world.put(*(event(f"e{number + index}", key=f"k{number + index}") for index in range(size)))
         world.clock.advance(1)
         number += size
     assert world.deliver().outcome is LaneOutcome.DELIVERED
@@ -74,7 +74,7 @@ def test_a_batch_never_mixes_replays_and_new_events(batch_events_max: int, guara
     world = delivered(4, guarantee=guarantee)
     world.handler = Recorder(
         batch_events_max=batch_events_max,
-        before=lambda events: batches.append([str(one.id) for one in events]),
+        before=lambda events: batches.append([str(event.id) for event in events]),
     )
     world.put(*(event(f"n{number}") for number in range(3)))
     replay(world, 1)
@@ -176,11 +176,13 @@ def test_a_lane_whose_cursor_is_before_that_place_stays_and_so_do_other_regions_
     world = delivered(4)
     world.put(event("x"), of=lane(1))
     world.deliver(lane(1))
-    before = {each: world.cursor(each) for each in (LANE, lane(1), lane(0, AWAY), lane(1, AWAY))}
+    before = {
+        other_lane: world.cursor(other_lane) for other_lane in (LANE, lane(1), lane(0, AWAY), lane(1, AWAY))
+    }
     done = replay(world, 2)
     assert [result.plan.lane for result in done] == [LANE, lane(1)]
     assert world.cursor(LANE).sequence == 2
-    assert all(world.cursor(each) == before[each] for each in before if each != LANE)
+    assert all(world.cursor(lane) == before[lane] for lane in before if lane != LANE)
 
 
 def test_one_lane_alone() -> None:
@@ -193,8 +195,8 @@ def test_one_lane_alone() -> None:
 
 def test_one_commit_and_one_ring_a_lane() -> None:
     world = delivered(2, 2)
-    one = replay_of(world)
-    (plan, other) = one.plan(at(1))
+    replay = replay_of(world)
+    (plan, other) = replay.plan(at(1))
     faults = Faults()
     carrying = replay_of(world, faults=faults)
     carrying.plan(at(1))
@@ -209,9 +211,9 @@ def test_one_commit_and_one_ring_a_lane() -> None:
 
 def test_a_ring_that_is_lost_is_reported_and_costs_time_only() -> None:
     world = delivered(2)
-    one = replay_of(world, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
-    plan = one.plan(at(0))[0]
-    assert not one.carry_out(plan).rung
+    replay = replay_of(world, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    plan = replay.plan(at(0))[0]
+    assert not replay.carry_out(plan).rung
     assert len(world.queue) == 0
     world.ring_all([LANE])
     world.deliver_all()
@@ -220,11 +222,11 @@ def test_a_ring_that_is_lost_is_reported_and_costs_time_only() -> None:
 
 def test_deliveries_that_go_on_meanwhile_are_read_again_and_replayed_too() -> None:
     world = delivered(2)
-    one = replay_of(world)
-    plan = one.plan(at(1))[0]
+    replay = replay_of(world)
+    plan = replay.plan(at(1))[0]
     world.put(event("late"))
     world.deliver()
-    assert one.carry_out(plan).plan.read.sequence == 3
+    assert replay.carry_out(plan).plan.read.sequence == 3
     assert (world.cursor().sequence, world.cursor().replay_until) == (1, 3)
 
 
@@ -236,10 +238,10 @@ def test_a_lane_that_is_overtaken_again_and_again_is_left_as_it_is() -> None:
             world.put(event(f"late{of_name}"))
             world.deliver()
 
-    one = replay_of(world, faults=Faults(overtake))
-    plan = one.plan(at(1))[0]
+    replay = replay_of(world, faults=Faults(overtake))
+    plan = replay.plan(at(1))[0]
     with raises_with(ContendedCommitError, f"lane {LANE} of billing", "busy"):
-        one.carry_out(plan)
+        replay.carry_out(plan)
     assert (world.cursor().sequence, world.cursor().replay_until) == (2 + limits.LANE_RACES_MAX, 0)
 
 
@@ -266,9 +268,9 @@ def test_a_crash_anywhere_leaves_the_lane_replayed_or_as_it_was(fault: Fault, nu
     world = drained(world_of(failing, *named("a1", "b1", "c1"), **FEW))
     failing.times.clear()
     before = world.cursor(), world.parked()
-    one = replay_of(world, faults=Faults(nth(number, fault)))
+    replay = replay_of(world, faults=Faults(nth(number, fault)))
     try:
-        one.carry_out(one.plan(at(1), lane=LANE)[0])
+        replay.carry_out(replay.plan(at(1), lane=LANE)[0])
     except SimulatedCrash:
         pass
     else:

@@ -49,9 +49,9 @@ class Rings:
 
 
 def feed(world: SubscribedStream, start: Start | None, of: Lane | None = None) -> list[LaneReplayed]:
-    one = replay_of(world, into=audit(world))
-    one._doorbells = rings = Rings()  # type: ignore[assignment]
-    done = [one.carry_out(plan) for plan in one.plan(start, lane=of)]
+    replay = replay_of(world, into=audit(world))
+    replay._doorbells = rings = Rings()  # type: ignore[assignment]
+    done = [replay.carry_out(plan) for plan in replay.plan(start, lane=of)]
     assert rings.rung == ["audit"] * sum(result.plan.changes_anything for result in done)
     return done
 

@@ -33,7 +33,7 @@ def moved(read: Cursor, sequence: int, base: int, until: int, chain: Chain) -> C
 
 
 def by_id(world: SubscribedStream) -> dict[str, Parked]:
-    return {one.id: one for one in world.parked().values()}
+    return {parked.id: parked for parked in world.parked().values()}
 
 
 def test_a_lane_whose_events_were_all_handled_goes_back_and_has_them_again() -> None:
@@ -97,8 +97,8 @@ def test_a_key_that_is_made_has_versions_that_no_key_before_it_had() -> None:
     world = SubscribedStream()
     world.put(event("1", key=A))
     world.deliver()
-    one = replay_of(world)
-    versions = {one.plan(at(0), key=A)[0].changes[0].version for _ in range(3)}
+    replay = replay_of(world)
+    versions = {replay.plan(at(0), key=A)[0].changes[0].version for _ in range(3)}
     assert len(versions) == 3
     assert min(versions) > 1
 
@@ -119,7 +119,9 @@ def test_without_order_each_event_of_a_key_has_a_parked_key_of_its_own() -> None
     world.deliver()
     plan = the_plan(world, 0, key=A)
     found = [change.after for change in plan.changes]
-    assert [(one.id, one.key, [place.sequence for place in one.waiting]) for one in found if one] == [
+    assert [
+        (parked.id, parked.key, [place.sequence for place in parked.waiting]) for parked in found if parked
+    ] == [
         ("s/0", A, [0]),
         ("s/1", A, [1]),
     ]
@@ -224,7 +226,7 @@ def test_many_lanes_may_be_asked_at_once() -> None:
     def each(do: Callable[[Any], Any], of: Iterable[Any]) -> Iterable[Any]:
         lanes = list(of)
         asked.append(len(lanes))
-        return [do(one) for one in lanes]
+        return [do(lane) for lane in lanes]
 
     assert len(replay_of(world).plan(at(1), map_lanes=each)) == 2
     assert asked == [2, 2]
@@ -233,9 +235,9 @@ def test_many_lanes_may_be_asked_at_once() -> None:
 def test_what_was_done_is_reported_with_whether_its_lane_was_rung() -> None:
     world = delivered(2)
     silent = replay_of(world, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
-    for start, one, rung in ((1, silent, False), (0, replay_of(world), True)):
-        plan = one.plan(at(start), lane=LANE)[0]
-        assert one.carry_out(plan) == LaneReplayed(plan, rung)
+    for start, rung_replay, rung in ((1, silent, False), (0, replay_of(world), True)):
+        plan = rung_replay.plan(at(start), lane=LANE)[0]
+        assert rung_replay.carry_out(plan) == LaneReplayed(plan, rung)
     (other,) = replay_of(world).plan(at(0), lane=lane(1))
     assert replay_of(world).carry_out(other) == LaneReplayed(other, rung=True)
 
@@ -278,8 +280,8 @@ def test_a_lane_may_be_overtaken_twice_and_is_replayed_then(races: int) -> None:
             world.put(event(f"late{of_name}"))
             world.deliver()
 
-    one = replay_of(world, faults=Faults(overtake))
-    assert one.carry_out(one.plan(at(1))[0]).rung
+    replay = replay_of(world, faults=Faults(overtake))
+    assert replay.carry_out(replay.plan(at(1))[0]).rung
     assert (world.cursor().sequence, world.cursor().replay_until) == (1, 2 + races)
 
 

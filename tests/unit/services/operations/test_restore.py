@@ -63,8 +63,8 @@ def test_a_lost_record_comes_back_in_every_region_and_its_events_are_delivered()
     assert reconciled(world) == [FindingKind.HOLE]
 
     restore = restore_of(world, copy)
-    found = restore.look(LANE, SequenceNumber(2))
-    assert (found.record, found.replaces) == (records[2], "")
+    restorable = restore.look(LANE, SequenceNumber(2))
+    assert (restorable.record, restorable.replaces) == (records[2], "")
     assert len(world.records()) == 4
     restore.restore(LANE, SequenceNumber(2), by="ana", reason="a script's mistake")
     while world.relay():
@@ -83,10 +83,10 @@ def test_a_changed_record_is_set_aside_and_the_right_one_stands_in_its_place() -
     world = world_with(4)
     records, copy = world.records(), copy_of(world)
     put(world, changed(records[1]))
-    found = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
-    assert found.replaces.endswith("another types")
+    restorable = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    assert restorable.replaces.endswith("another types")
     assert world.records() == records
-    kinds = [(one.kind, one.sequence) for one in world.log.interventions(LANE)]
+    kinds = [(intervention.kind, intervention.sequence) for intervention in world.log.interventions(LANE)]
     assert kinds == [(InterventionKind.SET_ASIDE, 1), (InterventionKind.RESTORED, 1)]
     world.deliver()
     assert world.recorder.ids() == ["a0", "a1", "a2", "a3"]
@@ -96,8 +96,8 @@ def test_so_is_one_that_cannot_be_decoded() -> None:
     world = world_with(3)
     records, copy = world.records(), copy_of(world)
     world.table.write("Put", {"Item": {**record_item.to_item(records[1]), "t": {"S": "no set"}}})
-    found = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
-    assert found.replaces.startswith("cannot be read")
+    restorable = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    assert restorable.replaces.startswith("cannot be read")
     assert world.records() == records
 
 
@@ -235,7 +235,7 @@ def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
     if world.records() != records:
         restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
     assert world.records() == records
-    kinds = [one.kind for one in world.log.interventions(LANE)]
+    kinds = [intervention.kind for intervention in world.log.interventions(LANE)]
     assert kinds == [InterventionKind.SET_ASIDE, InterventionKind.RESTORED]
 
 

@@ -51,19 +51,19 @@ def test_what_handlers_said_is_forgotten_of_keys_that_stay_dead_for_longer_than_
     before = world.parked()
     world.clock.advance(DAYS * 86_400 - 3_600)
     reconcile(world, repair=True)
-    assert all(one.failure.has_texts for one in world.parked().values())
+    assert all(parked.failure.has_texts for parked in world.parked().values())
     world.clock.advance(2 * 3_600)
     reconcile(world)
-    assert all(one.failure.has_texts for one in world.parked().values())
+    assert all(parked.failure.has_texts for parked in world.parked().values())
     reconcile(world, repair=True)
     after = world.parked()
-    assert {key: one.failure for key, one in after.items()} == {
-        key: one.failure.without_texts() for key, one in before.items()
+    assert {key: parked.failure for key, parked in after.items()} == {
+        key: parked.failure.without_texts() for key, parked in before.items()
     }
     assert after["a"].failure.error_type == before["a"].failure.error_type
     assert after["a"].waiting == before["a"].waiting
     version = world.cursor().version
-    assert FindingKind.PARKED_DIFFERS not in [one.kind for one in reconcile(world, repair=True)]
+    assert FindingKind.PARKED_DIFFERS not in [finding.kind for finding in reconcile(world, repair=True)]
     assert world.cursor().version == version
 
 

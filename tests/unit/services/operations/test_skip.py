@@ -91,11 +91,21 @@ def test_reconciliation_of_every_region_accepts_it_and_new_events_go_on() -> Non
 def test_it_is_proven_but_for_what_was_skipped() -> None:
     world = skipped(6, 2, 3)
     deliver(world)
-    found = proof(world)
-    assert (found.is_proven, found.stuck, found.events, found.skipped) == (True, None, 4, 2)
-    (one,) = found.exceptions
-    assert (one.kind, one.sequence, one.events, one.by) == (ExceptionKind.SKIPPED, 2, 2, "ana")
-    assert one.why == "no backup has it"
+    lane_proof = proof(world)
+    assert (lane_proof.is_proven, lane_proof.stuck, lane_proof.events, lane_proof.skipped) == (
+        True,
+        None,
+        4,
+        2,
+    )
+    (exemption,) = lane_proof.exceptions
+    assert (exemption.kind, exemption.sequence, exemption.events, exemption.by) == (
+        ExceptionKind.SKIPPED,
+        2,
+        2,
+        "ana",
+    )
+    assert exemption.why == "no backup has it"
 
 
 @pytest.mark.parametrize("stands_at", [3, 4, 5, 6])
@@ -106,14 +116,14 @@ def test_a_cursor_that_had_passed_what_was_lost_later_is_proven_and_goes_on(stan
         world.put(event(f"a{number}"))
     lose(world, 2, 3, 4)
     skip_of(world).skip(LANE, SequenceNumber(2), by="ana", reason="no backup has it")
-    found = proof(world)
-    assert (found.is_proven, found.stuck) == (True, None)
-    assert found.skipped == min(stands_at, 5) - 2
+    lane_proof = proof(world)
+    assert (lane_proof.is_proven, lane_proof.stuck) == (True, None)
+    assert lane_proof.skipped == min(stands_at, 5) - 2
     assert reconciled(world) == []
     deliver(world)
     assert world.recorder.ids()[stands_at:] == [f"a{number}" for number in range(max(5, stands_at), 7)]
-    found = proof(world)
-    assert (found.is_proven, found.skipped, found.cursor.sequence) == (True, 3, 7)
+    lane_proof = proof(world)
+    assert (lane_proof.is_proven, lane_proof.skipped, lane_proof.cursor.sequence) == (True, 3, 7)
     assert reconciled(world) == []
 
 
@@ -149,7 +159,7 @@ class TestNothingElsePasses:
         gap = world_with(6)
         lose(gap, 2)
         skip_of(gap).skip(LANE, SequenceNumber(2), by="ana", reason="-")
-        made = next(one for one in gap.records() if one.is_skip)
+        made = next(record for record in gap.records() if record.is_skip)
         return replace(made, **changes)  # type: ignore[arg-type]
 
     def test_a_skip_behind_another_record_is_a_divergence(self) -> None:
@@ -290,11 +300,11 @@ def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
     )
     with pytest.raises(SimulatedCrash):
         broken.skip(LANE, SequenceNumber(2), by="ana", reason="-")
-    if not any(one.is_skip for one in world.records()):
+    if not any(record.is_skip for record in world.records()):
         skip_of(world).skip(LANE, SequenceNumber(2), by="ana", reason="-")
     deliver(world)
     assert world.cursor().sequence == 6
-    assert [one.kind for one in world.log.interventions(LANE)] == [InterventionKind.SKIPPED]
+    assert [intervention.kind for intervention in world.log.interventions(LANE)] == [InterventionKind.SKIPPED]
 
 
 def test_a_cursor_within_a_skip_at_a_lanes_end_goes_on_to_the_end_and_is_not_stuck_before() -> None:

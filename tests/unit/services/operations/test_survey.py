@@ -16,9 +16,9 @@ def standings(world: SubscribedStream) -> list[LaneStanding]:
     return list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
 
 
-def ring(world: SubscribedStream, found: list[LaneStanding]) -> list[LaneStanding]:
+def ring(world: SubscribedStream, standings: list[LaneStanding]) -> list[LaneStanding]:
     doorbells = world.cloud.doorbells(world.region)
-    return ring_again(found, doorbells=doorbells, now_ms=world.clock.now_ms())
+    return ring_again(standings, doorbells=doorbells, now_ms=world.clock.now_ms())
 
 
 def test_a_stream_can_have_its_lanes_in_every_origin() -> None:
@@ -82,9 +82,9 @@ def test_a_lane_that_lags_is_rung_beside_one_that_does_not() -> None:
     world.put(event("a"))
     world.put(event("b"), of=lane(1))
     world.deliver()
-    found = standings(world)
-    assert {standing.lane: standing.lag for standing in found} == {LANE: 0, lane(1): 1}
-    assert [standing.lane for standing in ring(world, found)] == [lane(1)]
+    lane_standings = standings(world)
+    assert {standing.lane: standing.lag for standing in lane_standings} == {LANE: 0, lane(1): 1}
+    assert [standing.lane for standing in ring(world, lane_standings)] == [lane(1)]
     world.deliver_all()
     assert world.recorder.ids() == ["a", "b"]
 

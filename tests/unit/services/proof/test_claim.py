@@ -58,22 +58,22 @@ def claim(world: SubscribedStream, **changes: int) -> Claim:
 
 def held(world: SubscribedStream, cursor: Cursor, *, end: int, expired_ms: int | None = None) -> LaneProof:
     """A cursor held against the log up to `end`, as beside another cursor that stands there."""
-    one = Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
+    claim = Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
     trail = Trail(world.log, LANE, expired_ms=expired_ms)
-    one.start(trail)
+    claim.start(trail)
     try:
         for record in trail.walk(SequenceNumber(end)):
-            one.meet(trail, record)
+            claim.meet(trail, record)
     except (MissingRecordError, DivergenceError) as error:
-        one.stop(error)
+        claim.stop(error)
     else:
-        one.finish(trail, trail.position.sequence)
-    return one.proof()
+        claim.finish(trail, trail.position.sequence)
+    return claim.proof()
 
 
 def between(world: SubscribedStream, records: list[Record], sequence: int, *, base: int) -> Cursor:
     """A cursor in, or before, the record that begins at `base`."""
-    before = [one for one in records if one.tail.sequence <= base]
+    before = [record for record in records if record.tail.sequence <= base]
     return replace(
         world.cursor(), sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before[-1].chain
     )
@@ -87,8 +87,8 @@ def reconciled(world: SubscribedStream) -> None:
     )
 
 
-def told(found: LaneProof) -> list[tuple[ExceptionKind, int, str, str]]:
-    return [(one.kind, one.sequence, one.event_id, one.key) for one in found.exceptions]
+def told(proof: LaneProof) -> list[tuple[ExceptionKind, int, str, str]]:
+    return [(exempt.kind, exempt.sequence, exempt.event_id, exempt.key) for exempt in proof.exceptions]
 
 
 class TestWhereTheLogBreaks:
@@ -100,9 +100,9 @@ class TestWhereTheLogBreaks:
     ) -> None:
         one = claim(delivered())
         one.stop(MissingRecordError(LANE, far, "missing"))
-        found = one.proof()
-        assert found.wrong is not None
-        assert (found.wrong.kind, found.wrong.sequence) == (FindingKind.HOLE, far)
+        proof = one.proof()
+        assert proof.wrong is not None
+        assert (proof.wrong.kind, proof.wrong.sequence) == (FindingKind.HOLE, far)
 
     def test_a_cursor_between_records_needs_none_of_those_behind_it(self) -> None:
         world = delivered()
@@ -131,8 +131,8 @@ class TestWhereTheLogBreaks:
         expired_ms = to_ms(records[-1].time)
         remove(world, records[3])
         for cursor in (between(world, records, 4, base=4), between(world, records, 5, base=4)):
-            found = held(world, cursor, end=12, expired_ms=expired_ms)
-            assert (found.is_proven, found.first, found.events) == (True, 0, cursor.sequence)
+            proof = held(world, cursor, end=12, expired_ms=expired_ms)
+            assert (proof.is_proven, proof.first, proof.events) == (True, 0, cursor.sequence)
 
     def test_a_record_that_cannot_be_read_behind_the_cursor_is_not_looked_at(self) -> None:
         world = delivered()
@@ -174,10 +174,10 @@ class TestACursorThatIsNotTheLogs:
         world = delivered()
         records = world.records()
         put_cursor(world, sequence=SequenceNumber(6), base=records[2].sequence, chain=records[1].chain)
-        found = proof(world).wrong
-        assert found is not None
-        assert found.kind is FindingKind.CURSOR_BROKEN
-        assert found.detail == TextWith("stands at 6", "ends at 6")
+        finding = proof(world).wrong
+        assert finding is not None
+        assert finding.kind is FindingKind.CURSOR_BROKEN
+        assert finding.detail == TextWith("stands at 6", "ends at 6")
 
     def test_what_follows_from_a_contradiction_does_not_take_its_place(self) -> None:
         world = delivered()
@@ -191,9 +191,9 @@ class TestACursorThatIsNotTheLogs:
         away = world.at(AWAY)
         hand_over(away)
         remove(away, world.records()[-1])
-        found = proof(away)
-        assert found.wrong is not None
-        assert (found.region, found.wrong.region) == (HOME, AWAY)
+        lane_proof = proof(away)
+        assert lane_proof.wrong is not None
+        assert (lane_proof.region, lane_proof.wrong.region) == (HOME, AWAY)
 
     def test_one_that_was_deleted_is_found_by_a_pass_that_saw_it(self) -> None:
         world = delivered()
@@ -230,12 +230,12 @@ def parked(failure: Failure, *places: Place, state: ParkedState = ParkedState.RE
 
 
 def at(*sequences: int, replay: bool = False) -> list[Place]:
-    return [Place(SequenceNumber(one), SequenceNumber(one), replay) for one in sequences]
+    return [Place(SequenceNumber(sequence), SequenceNumber(sequence), replay) for sequence in sequences]
 
 
 def excepted(keys: Iterable[Parked] = (), settled: Iterable[Settled] = ()) -> list[Exempt]:
     found = list(exceptions_of(keys, settled, end=SequenceNumber(100)))
-    return [one for one in found if isinstance(one, Exempt)]
+    return [exemption for exemption in found if isinstance(exemption, Exempt)]
 
 
 class TestWhatIsExcepted:
@@ -257,8 +257,8 @@ class TestWhatIsExcepted:
         ]
 
     def test_crashes_are_named_where_there_were_some(self) -> None:
-        (one,) = excepted([parked(replace(FAILURE, crashes=2), *at(4))])
-        assert one.why == TextWith("shop:Bad", "3 attempts", "2 crashes")
+        (exemption,) = excepted([parked(replace(FAILURE, crashes=2), *at(4))])
+        assert exemption.why == TextWith("shop:Bad", "3 attempts", "2 crashes")
 
     def test_what_is_replayed_by_its_key_comes_again_and_a_new_event_waits_behind_it(self) -> None:
         failure = replace(FAILURE, error_type=REPLAYED, event_id="")
@@ -291,9 +291,9 @@ class TestWhatIsExcepted:
         newer = chained(records[1], records[0], payload=b"\x63of a later version")
         put(world, newer)
         put_cursor(world, chain=newer.chain)
-        found = proof(world)
-        assert (found.is_proven, found.events) == (True, 2)
-        assert told(found) == [(ExceptionKind.DEAD, 1, "a1", "a")]
+        lane_proof = proof(world)
+        assert (lane_proof.is_proven, lane_proof.events) == (True, 2)
+        assert told(lane_proof) == [(ExceptionKind.DEAD, 1, "a1", "a")]
 
 
 def noted_first(**settings: Any) -> tuple[SubscribedStream, Record]:
@@ -330,9 +330,9 @@ class TestBatchesThatStandTwice:
         )
         faults, ports = Faults(), world.ports()
         counted = replace(ports, ledger=faults.ledger(ports.ledger))
-        (found,) = Prover(world.stream, [world.subscription], counted, lane=LANE).prove(LANE)
-        assert [(one.kind, one.sequence) for one in found.exceptions] == [
-            (ExceptionKind.ELSEWHERE, each) for each in range(sequence)
+        (proof,) = Prover(world.stream, [world.subscription], counted, lane=LANE).prove(LANE)
+        assert [(exemption.kind, exemption.sequence) for exemption in proof.exceptions] == [
+            (ExceptionKind.ELSEWHERE, number) for number in range(sequence)
         ]
         assert faults.count("ledger.state") == 1 + sequence  # of the other lane only where it may matter
 
@@ -346,8 +346,8 @@ class TestBatchesThatStandTwice:
         noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
         assert world.origin_log.append(noted) is None
         world.deliver(lane(1))
-        (found,) = [one for one in proofs(world) if one.lane == lane(1)]
-        assert (found.is_proven, found.events, found.exceptions) == (True, 1, ())
+        (proof,) = [proof for proof in proofs(world) if proof.lane == lane(1)]
+        assert (proof.is_proven, proof.events, proof.exceptions) == (True, 1, ())
 
     def test_another_regions_decision_says_nothing_where_every_region_delivers_for_itself(self) -> None:
         world = SubscribedStream(lanes=2, deliver="everywhere")
@@ -393,6 +393,6 @@ class TestWhoseDecisionsCount:
         away.put(*named("c1"))
         world.cloud.replicate()
         away.deliver()
-        found = proof(away)
-        assert found.region == AWAY
-        assert told(found) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]
+        lane_proof = proof(away)
+        assert lane_proof.region == AWAY
+        assert told(lane_proof) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]

@@ -39,8 +39,8 @@ def asked(world: SubscribedStream) -> tuple[RecordingLog, LaneProof]:
     """Prove the first lane. Return what that reads of the log, and the proof."""
     log = RecordingLog(world.log)
     ports = replace(world.ports(), log_of=lambda stream: log)
-    (found,) = Prover(world.stream, [world.subscription], ports, lane=LANE).prove(LANE)
-    return log, found
+    (proof,) = Prover(world.stream, [world.subscription], ports, lane=LANE).prove(LANE)
+    return log, proof
 
 
 def lanes(world: SubscribedStream) -> list[Lane]:
@@ -65,8 +65,8 @@ class TestContradictions:
         world = delivered()
         put_cursor(world, chain=OTHER_CHAIN)
         contradiction = finding(FindingKind.CURSOR_BROKEN, 12, "up to 12", "other chains")
-        found = proof(world)
-        assert (found.wrong, found.events, found.is_proven) == (contradiction, 0, False)
+        lane_proof = proof(world)
+        assert (lane_proof.wrong, lane_proof.events, lane_proof.is_proven) == (contradiction, 0, False)
 
     def test_a_cursor_that_was_moved_back(self) -> None:
         world = delivered()
@@ -77,7 +77,7 @@ class TestContradictions:
 
     @pytest.mark.parametrize(("pass_saw", "found"), [(True, FindingKind.CURSOR_BACK), (False, None)])
     def test_a_cursor_that_stands_where_it_was_seen_or_further_on_is_right(
-        self, pass_saw: bool, found: FindingKind | None
+        self, pass_saw: bool, kind: FindingKind | None
     ) -> None:
         world = delivered()
         reconciled(world)
@@ -90,7 +90,7 @@ class TestContradictions:
             world, sequence=SequenceNumber(12), base=SequenceNumber(12), chain=world.records()[5].chain
         )
         wrong = proof(world).wrong
-        assert (wrong.kind if wrong else None) is found
+        assert (wrong.kind if wrong else None) is kind
 
     def test_a_record_that_is_missing_right_before_the_cursor(self) -> None:
         world = delivered()
@@ -135,8 +135,8 @@ class TestContradictions:
         put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(4), chain=records[1].chain)
         assert proof(world).wrong == finding(FindingKind.CURSOR_BROKEN, 7, "begins at 4", "another at 6")
         put_cursor(world, sequence=SequenceNumber(6), base=SequenceNumber(4), chain=records[1].chain)
-        found = proof(world)
-        assert (found.wrong, found.first, found.events) == (None, 6, 0)
+        lane_proof = proof(world)
+        assert (lane_proof.wrong, lane_proof.first, lane_proof.events) == (None, 6, 0)
 
     def test_what_ends_a_lane_and_has_expired_leaves_nothing_to_be_proven(self) -> None:
         world = aged()
@@ -144,8 +144,8 @@ class TestContradictions:
         world.put(event("late"))
         remove(world, records[-1])
         world.clock.advance(9 * DAY_SECONDS)
-        found = proof(world)
-        assert (found.wrong, found.first, found.events) == (None, 20, 0)
+        lane_proof = proof(world)
+        assert (lane_proof.wrong, lane_proof.first, lane_proof.events) == (None, 20, 0)
 
     def test_a_lane_that_ends_before_the_cursor_does_so_however_old_its_records_are(self) -> None:
         world = aged()
@@ -159,8 +159,8 @@ class TestContradictions:
         records = expired(world, 3)
         put(world, replace(records[7], payload=records[8].payload))
         for cursor in (between(world, records, 4, base=4), between(world, records, 5, base=4)):
-            found = held(world, cursor, end=20, expired_ms=expired_ms)
-            assert (found.wrong, found.first, found.events) == (None, cursor.sequence, 0)
+            proof = held(world, cursor, end=20, expired_ms=expired_ms)
+            assert (proof.wrong, proof.first, proof.events) == (None, cursor.sequence, 0)
         assert held(world, between(world, records, 16, base=16), end=20, expired_ms=expired_ms).wrong
 
 
@@ -179,8 +179,8 @@ class TestWhoProves:
         away.put(*named("c1"))
         world.cloud.replicate()
         away.deliver()
-        (found,) = proofs(away)
-        assert (found.region, found.events) == (AWAY, 13)
+        (proof,) = proofs(away)
+        assert (proof.region, proof.events) == (AWAY, 13)
         hand_over(away, epoch=2, to=HOME)
         assert lanes(away) == theirs
         assert Prover(away.stream, [away.subscription], away.ports()).prove(LANE) == []
@@ -190,30 +190,30 @@ class TestWhatIsRead:
     """The log once, up to the cursor, behind it only where the cursor is within a record; and what comes next."""
 
     def test_up_to_the_cursor(self) -> None:
-        log, found = asked(delivered())
-        assert found.is_proven
+        log, proof = asked(delivered())
+        assert proof.is_proven
         assert (log.reads, log.tails) == ([Read(LANE, 0, 100, 12)], [(LANE, None)])
 
     def test_one_record_more_where_the_cursor_is_within_one(self) -> None:
         world = delivered()
         records = world.records()
         put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[2].chain)
-        log, found = asked(world)
-        assert found.is_proven
+        log, proof = asked(world)
+        assert proof.is_proven
         assert log.reads == [Read(LANE, 0, 100, 7), Read(LANE, 7, 100, 9), Read(LANE, 6, 1, None)]
 
     def test_nothing_behind_a_cursor_whose_record_is_not_there(self) -> None:
         world = delivered()
         put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=world.cursor().chain)
-        log, found = asked(world)
-        assert not found.is_proven
+        log, proof = asked(world)
+        assert not proof.is_proven
         assert log.reads == [Read(LANE, 0, 100, 13)]
 
     def test_where_the_lane_ends_only_where_it_does_so_before_the_cursor(self) -> None:
         world = delivered()
         remove(world, world.records()[-1])
-        log, found = asked(world)
-        assert not found.is_proven
+        log, proof = asked(world)
+        assert not proof.is_proven
         assert log.tails == [(LANE, None), (LANE, None)]
 
     def test_a_lane_that_the_stream_does_not_have_is_refused(self) -> None:
@@ -239,8 +239,8 @@ class TestExceptions:
     def test_a_dead_event_and_what_waits_behind_it(self) -> None:
         world = dead()
         at_ms = world.clock.now_ms()
-        found = proof(world)
-        assert found.exceptions == (
+        lane_proof = proof(world)
+        assert lane_proof.exceptions == (
             Exempt(
                 ExceptionKind.DEAD, SequenceNumber(1), TextWith(BAD_ORDER, "1 attempts"), at_ms, "a1", "a"
             ),
@@ -282,13 +282,13 @@ class TestExceptions:
         assert proof(world).exceptions == tuple(
             Exempt(
                 ExceptionKind.ELSEWHERE,
-                SequenceNumber(at),
-                TextWith(f"from {lane(1)}@{at}"),
+                SequenceNumber(number),
+                TextWith(f"from {lane(1)}@{number}"),
                 0,
-                f"a{at + 1}",
+                f"a{number + 1}",
                 "a",
             )
-            for at in range(2)
+            for number in range(2)
         )
 
     def test_a_copy_that_its_publisher_noted_elsewhere(self) -> None:
@@ -319,9 +319,9 @@ def test_where_every_region_delivers_for_itself_another_ones_word_does_not_count
     away.deliver(lane(1))
     world.cloud.replicate()
     assert (world.recorder.ids(), away.recorder.ids()) == (["a1"], ["a1"])
-    for one, expected in ((world, []), (away, [(ExceptionKind.ELSEWHERE, 0)])):
-        (found,) = [each for each in proofs(one) if each.lane == lane(1)]
-        assert [(each.kind, each.sequence) for each in found.exceptions] == expected
+    for fabric, expected in ((world, []), (away, [(ExceptionKind.ELSEWHERE, 0)])):
+        (proof,) = [proof for proof in proofs(fabric) if proof.lane == lane(1)]
+        assert [(exemption.kind, exemption.sequence) for exemption in proof.exceptions] == expected
 
 
 def test_a_proof_is_of_whom_it_names() -> None:

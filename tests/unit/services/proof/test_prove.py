@@ -23,9 +23,14 @@ class TestAHealthyLog:
     """Nothing is wrong."""
 
     def test_all_of_it_is_proven_and_nothing_is_excepted(self) -> None:
-        found = proof(delivered())
-        assert (found.first, found.cursor.sequence, found.events, found.exceptions) == (0, 12, 12, ())
-        assert found.is_proven
+        lane_proof = proof(delivered())
+        assert (lane_proof.first, lane_proof.cursor.sequence, lane_proof.events, lane_proof.exceptions) == (
+            0,
+            12,
+            12,
+            (),
+        )
+        assert lane_proof.is_proven
 
     def test_an_empty_lane_and_one_that_nobody_delivered_have_no_proof(self) -> None:
         world = SubscribedStream()
@@ -58,8 +63,8 @@ class TestAHealthyLog:
         )
         told: list[int] = []
         prover = Prover(world.stream, [world.subscription], counted, lane=LANE)
-        (found,) = prover.prove(LANE, watch=told.append)
-        assert (found.events, told) == (500, [2] * 250)
+        (proof,) = prover.prove(LANE, watch=told.append)
+        assert (proof.events, told) == (500, [2] * 250)
         assert {
             name: faults.count(name) for name in ("log.read", "log.tail", "ledger.state", "ledger.settled")
         } == {
@@ -104,9 +109,9 @@ def double_one(world: SubscribedStream, records: list[Record], at: int) -> None:
 
 
 def swap_two(world: SubscribedStream, records: list[Record], at: int) -> None:
-    one, other = records[at], records[at + 1]
-    put(world, replace(other, sequence=one.sequence))
-    put(world, replace(one, sequence=other.sequence))
+    record, other = records[at], records[at + 1]
+    put(world, replace(other, sequence=record.sequence))
+    put(world, replace(record, sequence=other.sequence))
 
 
 def write_the_lane_anew(world: SubscribedStream, records: list[Record], at: int) -> None:
@@ -141,24 +146,28 @@ class TestATamperedLog:
     ) -> None:
         world = delivered()
         tamper(world, world.records(), at)
-        found = proof(world)
-        assert not found.is_proven
-        assert found.events == 0
-        assert found.wrong is not None
-        assert (found.wrong.subscription, found.wrong.lane, found.wrong.region) == ("billing", LANE, HOME)
+        lane_proof = proof(world)
+        assert not lane_proof.is_proven
+        assert lane_proof.events == 0
+        assert lane_proof.wrong is not None
+        assert (lane_proof.wrong.subscription, lane_proof.wrong.lane, lane_proof.wrong.region) == (
+            "billing",
+            LANE,
+            HOME,
+        )
 
     def test_the_finding_says_where_and_what(self) -> None:
         world = delivered()
         records = world.records()
         change_payload(world, records, 2)
-        found = proof(world).wrong
-        assert found is not None
-        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 4)
+        finding = proof(world).wrong
+        assert finding is not None
+        assert (finding.kind, finding.sequence) == (FindingKind.DIVERGENCE, 4)
         put(world, records[2])
         remove(world, records[3])
-        found = proof(world).wrong
-        assert found is not None
-        assert (found.kind, found.sequence, found.detail) == (
+        finding = proof(world).wrong
+        assert finding is not None
+        assert (finding.kind, finding.sequence, finding.detail) == (
             FindingKind.HOLE,
             6,
             TextWith("missing", "at 8"),
@@ -254,9 +263,9 @@ class TestATamperedCursor:
         assert wrong(world) is None
         records = world.records()
         put_cursor(world, sequence=records[2].sequence, base=records[2].sequence, chain=records[1].chain)
-        found = proof(world).wrong
-        assert found is not None
-        assert (found.kind, found.detail) == (
+        finding = proof(world).wrong
+        assert finding is not None
+        assert (finding.kind, finding.detail) == (
             FindingKind.CURSOR_BACK,
             TextWith("at 12", "reconciled"),
         )

@@ -32,8 +32,11 @@ DAY_SECONDS = 86_400
 Told = list[tuple[ExceptionKind, int, str, str]]
 
 
-def told(found: LaneProof) -> Told:
-    return [(one.kind, one.sequence, one.event_id, one.key) for one in found.exceptions]
+def told(proof: LaneProof) -> Told:
+    return [
+        (exemption.kind, exemption.sequence, exemption.event_id, exemption.key)
+        for exemption in proof.exceptions
+    ]
 
 
 def dead(**settings: Any) -> SubscribedStream:
@@ -49,10 +52,13 @@ class TestExceptions:
     def test_a_parked_event_and_what_waits_behind_it(self) -> None:
         world = world_of(Failing({"a1": 9}), *named("b1", "a1", "b2", "a2"), **FEW)
         world.deliver()
-        found = proof(world)
-        assert (found.is_proven, found.events) == (True, 4)
-        assert told(found) == [(ExceptionKind.PARKED, 1, "a1", "a"), (ExceptionKind.WAITING, 3, "a2", "a")]
-        first, behind = found.exceptions
+        lane_proof = proof(world)
+        assert (lane_proof.is_proven, lane_proof.events) == (True, 4)
+        assert told(lane_proof) == [
+            (ExceptionKind.PARKED, 1, "a1", "a"),
+            (ExceptionKind.WAITING, 3, "a2", "a"),
+        ]
+        first, behind = lane_proof.exceptions
         assert (first.why, first.at_ms) == (
             TextWith(BAD_ORDER, "1 attempts"),
             world.clock.now_ms(),
@@ -60,9 +66,9 @@ class TestExceptions:
         assert behind.why == TextWith("behind 1", "parked")
 
     def test_a_dead_event_and_what_waits_behind_it(self) -> None:
-        found = proof(dead())
-        assert found.is_proven
-        assert told(found) == [
+        lane_proof = proof(dead())
+        assert lane_proof.is_proven
+        assert told(lane_proof) == [
             (ExceptionKind.DEAD, 1, "a1", "a"),
             (ExceptionKind.WAITING, 3, "a2", "a"),
             (ExceptionKind.WAITING, 4, "a3", "a"),
@@ -73,15 +79,15 @@ class TestExceptions:
         dead_letters(world).discard(the_dead_letter(world), by="jo")
         at_ms = world.clock.now_ms()
         drained(world)
-        found = proof(world)
-        assert told(found) == [(ExceptionKind.DISCARDED, 1, "a1", "a")]
-        assert (found.exceptions[0].by, found.exceptions[0].at_ms) == ("jo", at_ms)
+        lane_proof = proof(world)
+        assert told(lane_proof) == [(ExceptionKind.DISCARDED, 1, "a1", "a")]
+        assert (lane_proof.exceptions[0].by, lane_proof.exceptions[0].at_ms) == ("jo", at_ms)
 
     def test_an_edited_event_is_handled_but_not_as_it_stands_in_the_log(self) -> None:
         world = dead()
         letter = the_dead_letter(world)
         dead_letters(world).redrive(letter, replacement=event("a1", key="a"), by="jo")
-        assert [one.kind for one in proof(world).exceptions][:2] == [
+        assert [exemption.kind for exemption in proof(world).exceptions][:2] == [
             ExceptionKind.PARKED,
             ExceptionKind.EDITED,
         ]
@@ -95,15 +101,15 @@ class TestExceptions:
         drained(world)
         replay(world, 0)
         drained(world)
-        kinds = [one.kind for one in proof(world).exceptions if one.sequence == 1]
+        kinds = [exemption.kind for exemption in proof(world).exceptions if exemption.sequence == 1]
         assert kinds == [ExceptionKind.DEAD]
 
     def test_exceptions_are_listed_where_the_log_is_not_what_was_handled(self) -> None:
         world = dead()
         put_cursor(world, chain=type(world.cursor().chain)(b"y" * 16))
-        found = proof(world)
-        assert not found.is_proven
-        assert [one.sequence for one in found.exceptions] == [1, 3, 4]
+        lane_proof = proof(world)
+        assert not lane_proof.is_proven
+        assert [exemption.sequence for exemption in lane_proof.exceptions] == [1, 3, 4]
 
     def test_a_batch_whose_other_copy_is_delivered_is_excepted_where_it_was_stepped_over(self) -> None:
         world = SubscribedStream(lanes=2)
@@ -116,13 +122,13 @@ class TestExceptions:
         world.deliver()
         world.deliver(lane(1))
         assert world.recorder.ids() == ["b1", "a1", "a2"]
-        found = proof(world)
-        assert told(found) == [
+        lane_proof = proof(world)
+        assert told(lane_proof) == [
             (ExceptionKind.ELSEWHERE, 0, "a1", "a"),
             (ExceptionKind.ELSEWHERE, 1, "a2", "a"),
         ]
-        assert found.exceptions[0].why == f"delivered from {lane(1)}@0"
-        assert (found.is_proven, found.events) == (True, 3)
+        assert lane_proof.exceptions[0].why == f"delivered from {lane(1)}@0"
+        assert (lane_proof.is_proven, lane_proof.events) == (True, 3)
 
     def test_a_copy_that_comes_after_the_noted_one_was_delivered_is_excepted_in_its_own_lane(self) -> None:
         world = SubscribedStream(lanes=2)
@@ -165,8 +171,13 @@ class TestAnExpiredHead:
         world = aged()
         assert proof(world).first == 0
         records = expired(world, 3)
-        found = proof(world)
-        assert (found.is_proven, found.first, found.start, found.events) == (True, 8, 8, 12)
+        lane_proof = proof(world)
+        assert (lane_proof.is_proven, lane_proof.first, lane_proof.start, lane_proof.events) == (
+            True,
+            8,
+            8,
+            12,
+        )
         put(world, replace(records[4], payload=records[5].payload))
         assert wrong(world) is FindingKind.DIVERGENCE
 
@@ -190,18 +201,18 @@ class TestAnExpiredHead:
         world = aged()
         records = expired(world, 3)
         remove(world, records[5])
-        found = proof(world).wrong
-        assert found is not None
-        assert (found.kind, found.sequence) == (FindingKind.HOLE, 10)
+        finding = proof(world).wrong
+        assert finding is not None
+        assert (finding.kind, finding.sequence) == (FindingKind.HOLE, 10)
 
     def test_a_cursor_whose_records_have_all_expired_has_nothing_left_to_prove(self) -> None:
         world = aged()
         records = expired(world, 3)
         for stands in (1, 2, 3):
-            at = records[stands].sequence
-            put_cursor(world, sequence=at, base=at, chain=records[stands - 1].chain)
-            found = proof(world)
-            assert (found.is_proven, found.events, found.start) == (True, 0, at)
+            sequence = records[stands].sequence
+            put_cursor(world, sequence=sequence, base=sequence, chain=records[stands - 1].chain)
+            lane_proof = proof(world)
+            assert (lane_proof.is_proven, lane_proof.events, lane_proof.start) == (True, 0, sequence)
         put_cursor(world, base=SequenceNumber(4), sequence=SequenceNumber(7))
         assert wrong(world) is FindingKind.CURSOR_BROKEN
         put_cursor(world, base=SequenceNumber(6), sequence=SequenceNumber(5))
@@ -210,12 +221,20 @@ class TestAnExpiredHead:
     def test_a_cursor_that_began_with_the_oldest_record_has_no_chain_and_proves_from_there_on(self) -> None:
         world = aged()
         records = expired(world, 3)
-        at = records[3].sequence
-        put_cursor(world, sequence=SequenceNumber(at + 1), base=at, chain=UNKNOWN_CHAIN, began=at)
+        sequence = records[3].sequence
+        put_cursor(
+            world, sequence=SequenceNumber(sequence + 1), base=sequence, chain=UNKNOWN_CHAIN, began=sequence
+        )
         assert (wrong(world), proof(world).events) == (None, 0)
-        put_cursor(world, sequence=SequenceNumber(at + 1), base=at, chain=records[2].chain, began=at)
+        put_cursor(
+            world,
+            sequence=SequenceNumber(sequence + 1),
+            base=sequence,
+            chain=records[2].chain,
+            began=sequence,
+        )
         assert (wrong(world), proof(world).events) == (None, 1)
-        put_cursor(world, sequence=SequenceNumber(at + 1), base=at, chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(sequence + 1), base=sequence, chain=records[1].chain)
         assert wrong(world) is FindingKind.CURSOR_BROKEN
 
     def test_of_a_record_that_expired_while_it_was_being_handled_nothing_is_claimed(self) -> None:
@@ -262,8 +281,8 @@ class TestWhereItBegan:
         world.put(event("new 1"))
         world.deliver()
         assert world.recorder.ids() == ["new 0", "new 1"]
-        found = proof(world)
-        assert (found.first, found.start, found.events) == (0, 2, 2)
+        lane_proof = proof(world)
+        assert (lane_proof.first, lane_proof.start, lane_proof.events) == (0, 2, 2)
         records = world.records()
         put(world, replace(records[0], payload=records[1].payload))
         assert wrong(world) is FindingKind.DIVERGENCE
@@ -275,8 +294,8 @@ class TestReplays:
     def test_it_proves_what_is_before_it_and_says_what_comes_again(self) -> None:
         world = delivered()
         replay(world, 5)
-        found = proof(world)
-        assert (found.is_proven, found.events, found.cursor.replay_until) == (True, 5, 12)
+        lane_proof = proof(world)
+        assert (lane_proof.is_proven, lane_proof.events, lane_proof.cursor.replay_until) == (True, 5, 12)
 
     def test_what_is_to_come_again_is_looked_at_too(self) -> None:
         world = delivered()
@@ -315,7 +334,7 @@ class TestReplays:
         replay(world, 0)
         assert (proof(world).events, told(proof(world))) == (0, [])
         drained(world)
-        assert ExceptionKind.DEAD in [one.kind for one in proof(world).exceptions]
+        assert ExceptionKind.DEAD in [exemption.kind for exemption in proof(world).exceptions]
 
     def test_a_replay_of_a_key_is_excepted_event_by_event(self) -> None:
         world = delivered(records=2)
@@ -339,9 +358,13 @@ class TestHandovers:
         hand_over(away)
         if taken_over:
             away.deliver()
-        found = proof(away)
-        assert (found.is_proven, found.region, found.events) == (True, AWAY if taken_over else HOME, 5)
-        assert [one.sequence for one in found.exceptions] == [1, 3, 4]
+        lane_proof = proof(away)
+        assert (lane_proof.is_proven, lane_proof.region, lane_proof.events) == (
+            True,
+            AWAY if taken_over else HOME,
+            5,
+        )
+        assert [exemption.sequence for exemption in lane_proof.exceptions] == [1, 3, 4]
 
     @pytest.mark.parametrize("region", [HOME, AWAY])
     def test_where_all_regions_share_one_state_whoever_delivers_proves_by_it(self, region: Region) -> None:
@@ -349,9 +372,9 @@ class TestHandovers:
         if region == AWAY:
             world = world.at(AWAY)
             hand_over(world)
-        found = proof(world)
-        assert (found.is_proven, found.region, found.events) == (True, HOME, 5)
-        assert [one.sequence for one in found.exceptions] == [1, 3, 4]
+        lane_proof = proof(world)
+        assert (lane_proof.is_proven, lane_proof.region, lane_proof.events) == (True, HOME, 5)
+        assert [exemption.sequence for exemption in lane_proof.exceptions] == [1, 3, 4]
 
     def test_a_cursor_that_came_before_its_records_is_ahead_until_they_come(self) -> None:
         world = delivered()
@@ -359,7 +382,7 @@ class TestHandovers:
         away = world.at(AWAY)
         hand_over(away)
         remove(away, world.records()[-1])
-        found = proof(away).wrong
-        assert found is not None
-        assert found.kind is FindingKind.CURSOR_AHEAD
-        assert found.detail == TextWith(f"ends at 10 in {AWAY}")
+        finding = proof(away).wrong
+        assert finding is not None
+        assert finding.kind is FindingKind.CURSOR_AHEAD
+        assert finding.detail == TextWith(f"ends at 10 in {AWAY}")

@@ -14,13 +14,19 @@ from tests.support.subscribed_stream import SubscribedStream
 from tests.support.tampered_logs import proof, proofs
 
 
-def stuck(found: LaneProof) -> tuple[FindingKind, SequenceNumber] | None:
-    return (found.stuck.kind, found.stuck.sequence) if found.stuck else None
+def stuck(proof: LaneProof) -> tuple[FindingKind, SequenceNumber] | None:
+    return (proof.stuck.kind, proof.stuck.sequence) if proof.stuck else None
 
 
 def test_a_lane_whose_events_are_all_handled_waits_for_nothing() -> None:
-    found = proof(healthy())
-    assert (found.is_proven, found.tail, found.waiting, found.waits_since_ms, found.stuck) == (
+    lane_proof = proof(healthy())
+    assert (
+        lane_proof.is_proven,
+        lane_proof.tail,
+        lane_proof.waiting,
+        lane_proof.waits_since_ms,
+        lane_proof.stuck,
+    ) == (
         True,
         12,
         0,
@@ -34,9 +40,14 @@ def test_events_that_only_wait_for_a_doorbell_are_counted_and_stuck_nowhere() ->
     since_ms = world.clock.now_ms()
     world.put(*named("c1", "c2"))
     world.clock.advance(600)
-    found = proof(world)
-    assert (found.is_proven, found.cursor.sequence, found.tail, found.waiting) == (True, 12, 14, 2)
-    assert (found.waits_since_ms, found.stuck) == (since_ms, None)
+    lane_proof = proof(world)
+    assert (lane_proof.is_proven, lane_proof.cursor.sequence, lane_proof.tail, lane_proof.waiting) == (
+        True,
+        12,
+        14,
+        2,
+    )
+    assert (lane_proof.waits_since_ms, lane_proof.stuck) == (since_ms, None)
 
 
 def test_a_hole_at_the_cursor_is_why_a_lane_is_stuck_and_since_when() -> None:
@@ -48,10 +59,10 @@ def test_a_hole_at_the_cursor_is_why_a_lane_is_stuck_and_since_when() -> None:
     since_ms = world.clock.now_ms()
     kinds(world)
     world.clock.advance(3 * 3600)
-    found = proof(world)
-    assert found.is_proven
-    assert (stuck(found), found.waiting) == ((FindingKind.HOLE, 12), 2)
-    assert found.waits_since_ms == since_ms
+    lane_proof = proof(world)
+    assert lane_proof.is_proven
+    assert (stuck(lane_proof), lane_proof.waiting) == ((FindingKind.HOLE, 12), 2)
+    assert lane_proof.waits_since_ms == since_ms
 
 
 def test_a_record_that_was_changed_is_why_a_lane_is_stuck() -> None:
@@ -67,8 +78,8 @@ def test_a_record_that_the_subscription_does_not_want_is_in_nobody_s_way_whateve
     later_version = Batch(BatchId(b"n" * 16), 1, frozenset({"other"}), b"\xff of a later version")
     tail, now_ms = world.origin_log.tail(LANE), world.clock.now_ms()
     world.origin_log.append(record_at(tail, LANE, later_version, now_ms=now_ms, retention_seconds=None))
-    found = proof(world)
-    assert (found.is_proven, found.waiting, found.stuck) == (True, 1, None)
+    lane_proof = proof(world)
+    assert (lane_proof.is_proven, lane_proof.waiting, lane_proof.stuck) == (True, 1, None)
     world.put(event("c2"))
     assert world.deliver().outcome is LaneOutcome.DELIVERED
     assert proof(world).waiting == 0
@@ -79,16 +90,20 @@ def test_a_record_that_nobody_can_decode_is_why_a_lane_is_stuck_though_it_is_the
         world = healthy()
         world.put(*named("c1"))
         change(world, -1, **broken)
-        found = proof(world)
-        assert (found.is_proven, stuck(found), found.waiting) == (True, (FindingKind.DIVERGENCE, 12), 1)
+        lane_proof = proof(world)
+        assert (lane_proof.is_proven, stuck(lane_proof), lane_proof.waiting) == (
+            True,
+            (FindingKind.DIVERGENCE, 12),
+            1,
+        )
 
 
 def test_a_lane_that_is_stuck_at_its_very_first_record_is_in_the_proof_all_the_same() -> None:
     world = world_of(Failing({}), *named("a1", "a2"))
     remove(world, 0)
     assert world.deliver().outcome.value == "hole"
-    found = proof(world)
-    assert (found.events, stuck(found), found.waiting) == (0, (FindingKind.HOLE, 0), 2)
+    lane_proof = proof(world)
+    assert (lane_proof.events, stuck(lane_proof), lane_proof.waiting) == (0, (FindingKind.HOLE, 0), 2)
 
 
 def test_a_lane_that_has_delivered_nothing_yet_and_could_is_left_out() -> None:
@@ -108,14 +123,14 @@ def test_of_a_stream_that_expires_what_is_gone_is_in_the_way_only_where_a_subscr
         log_table(world).write("Delete", {"Key": {"pk": lost["pk"], "sk": lost["sk"]}})
         world.clock.advance(2 * 86_400)
         world.put(*named("d1"))
-        found = proof(world)
-        assert stuck(found) == ((kind, 1) if kind else None), on_expired
+        lane_proof = proof(world)
+        assert stuck(lane_proof) == ((kind, 1) if kind else None), on_expired
 
 
 def test_a_cursor_that_stands_behind_the_end_of_its_lane_is_no_lane_that_is_stuck() -> None:
     world = healthy()
     remove(world, -1)
-    found = proof(world)
-    assert (found.wrong is not None, found.stuck, found.waiting) == (True, None, 0)
-    assert replace(found, tail=SequenceNumber(0)).waiting == 0
-    assert found.lane == LANE
+    lane_proof = proof(world)
+    assert (lane_proof.wrong is not None, lane_proof.stuck, lane_proof.waiting) == (True, None, 0)
+    assert replace(lane_proof, tail=SequenceNumber(0)).waiting == 0
+    assert lane_proof.lane == LANE

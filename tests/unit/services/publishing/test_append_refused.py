@@ -224,6 +224,6 @@ class TestTransaction:
             entropy=world.cloud.entropy,
             timeout_seconds=30,
         )
-        assert [str(one.sequence) for one in made.run()] == ["2", "0"]
+        assert [str(record.sequence) for record in made.run()] == ["2", "0"]
         assert asked == [["us-east-1/0.0@2", "us-east-1/0.1@0"]]
         assert faults.calls == ["log.tail", "log.tail"]

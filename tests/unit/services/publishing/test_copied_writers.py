@@ -23,7 +23,7 @@ SAME_ID = b"copied".ljust(16)
 
 def names(world: SubscribedStream) -> list[str | None]:
     records = world.origin_log.read(LANE, SequenceNumber(0), records_max=100).records
-    return [each.id for record in records for each in unpack(record)]
+    return [event.id for record in records for event in unpack(record)]
 
 
 def test_two_publishers_with_the_same_batch_id_both_have_their_events_in_the_log() -> None:

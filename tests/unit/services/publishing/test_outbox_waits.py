@@ -127,7 +127,7 @@ def test_of_several_places_only_the_one_that_was_taken_moves(taken: int) -> None
     world = OutboxProducers()
     faults = before_try(1, lambda: others(world, 1, taken))
     appended = append_of(world, faults, lanes=(0, 1)).run()
-    assert [one.sequence for one in appended] == [int(index == taken) for index in (0, 1)]
+    assert [record.sequence for record in appended] == [int(index == taken) for index in (0, 1)]
     assert (faults.count("log.tail"), faults.count("outbox.append")) == (2, 2)
 
 
@@ -137,7 +137,7 @@ def test_what_was_lost_before_somebody_else_took_its_place_goes_to_the_next() ->
     faults.rules.append(nth(1, Fault.LOST_REQUEST, name="outbox.append"))
     (appended,) = append_of(world, faults).run()
     assert appended.sequence == 1
-    assert [str(one.id) for one in world.events()] == ["other 0", "mine 0"]
+    assert [str(event.id) for event in world.events()] == ["other 0", "mine 0"]
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -146,7 +146,7 @@ def test_what_landed_without_a_reply_is_known_again_by_whichever_record(first: i
     others(world, 1, first)
     faults = Faults(nth(1, Fault.LOST_REPLY, name="outbox.append"))
     made = append_of(world, faults, lanes=(0, 1), timeout_seconds=10)
-    assert [one.sequence for one in made.run()] == [int(index == first) for index in (0, 1)]
+    assert [record.sequence for record in made.run()] == [int(index == first) for index in (0, 1)]
     assert world.ids() == ["mine 0", "mine 1", "other 0"]
 
 

@@ -23,12 +23,12 @@ LANE = Lane.parse(f"{US}/0.0")
 
 def records(world: OutboxProducers) -> list[Record]:
     """The records of the audit's only lane; each extends the one before it."""
-    found = world.records(LANE, "audit")
+    log_records = world.records(LANE, "audit")
     chain, sequence = EMPTY_TAIL.chain, 0
-    for record in found:
+    for record in log_records:
         assert (record.sequence, record.extends(chain)) == (sequence, True)
         chain, sequence = record.chain, record.tail.sequence
-    return found
+    return log_records
 
 
 def publish(transaction: OutboxTransaction, number: int, data: object, *, type: str = "Seen") -> None:
@@ -38,7 +38,9 @@ def publish(transaction: OutboxTransaction, number: int, data: object, *, type: 
 def committed(world: OutboxProducers, transaction: OutboxTransaction, count: int) -> list[Record]:
     """Commit; every event is read at its place, in the order of publishing."""
     receipts = transaction.commit()
-    assert [(one.event_id, one.sequence) for one in receipts] == [(f"e{n}", n) for n in range(count)]
+    assert [(receipt.event_id, receipt.sequence) for receipt in receipts] == [
+        (f"e{n}", n) for n in range(count)
+    ]
     assert [event.id for event in world.events("audit")] == [f"e{n}" for n in range(count)]
     return records(world)
 
@@ -95,7 +97,7 @@ def test_a_split_lane_whose_place_is_taken_goes_behind_what_stands_there_whole()
         return made
 
     second._make_append = overtaken  # type: ignore[assignment]  # the tail is read, and then somebody else writes
-    assert [one.sequence for one in second.commit()] == [5, 6]
+    assert [receipt.sequence for receipt in second.commit()] == [5, 6]
     assert [record.count for record in records(world)] == [1] * 7
 
 

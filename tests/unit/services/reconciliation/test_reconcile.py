@@ -31,7 +31,7 @@ from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 
 def alarms(world: SubscribedStream, **how: bool) -> Kinds:
-    return [found.kind for found in reconcile(world, **how) if found.is_alarm]
+    return [finding.kind for finding in reconcile(world, **how) if finding.is_alarm]
 
 
 def test_a_healthy_fabric_has_no_findings_and_neither_has_an_empty_one() -> None:
@@ -54,8 +54,8 @@ class TestTheLog:
         assert kinds(away, repair=True) == [FindingKind.REPLICATION_DELAY]
         away.clock.advance(limits.SETTLE_SECONDS)
         assert kinds(away) == [FindingKind.HOLE]
-        (found,) = reconcile(away, repair=True)
-        assert (found.kind, found.sequence, found.is_repaired) == (FindingKind.HOLE, 13, True)
+        (finding,) = reconcile(away, repair=True)
+        assert (finding.kind, finding.sequence, finding.is_repaired) == (FindingKind.HOLE, 13, True)
         assert record_items(away) == record_items(world)
         assert kinds(away) == []
 
@@ -63,8 +63,8 @@ class TestTheLog:
         world = healthy()
         away = world.at(AWAY)
         remove(away, -1)
-        (found,) = reconcile(away, repair=True)
-        assert (found.kind, found.sequence, found.is_repaired) == (FindingKind.HOLE, 10, True)
+        (finding,) = reconcile(away, repair=True)
+        assert (finding.kind, finding.sequence, finding.is_repaired) == (FindingKind.HOLE, 10, True)
         assert (kinds(away), record_items(away)) == ([], record_items(world))
 
     def test_the_origin_gets_its_own_records_back_from_a_replica(self) -> None:
@@ -83,9 +83,11 @@ class TestTheLog:
         if index < 5:
             assert kinds(away) == []
         for _ in range(2):
-            found = reconcile(away, full=True, repair=True)
+            findings = reconcile(away, full=True, repair=True)
             away.clock.advance(limits.SETTLE_SECONDS)
-        assert [(f.kind, f.is_repaired) for f in found] == ([(FindingKind.HOLE, True)] if index < 5 else [])
+        assert [(f.kind, f.is_repaired) for f in findings] == (
+            [(FindingKind.HOLE, True)] if index < 5 else []
+        )
         assert kinds(away, full=True) == []
 
     @pytest.mark.parametrize("attribute", ["c", "b", "h", "n", "t"])
@@ -126,8 +128,8 @@ class TestTheLog:
         tail = world.log.tail(LANE, before=SequenceNumber(12))
         other = world.record(tail, *named("d1"))
         assert world.cloud.log(STREAM, AWAY).append(other) is None
-        (found,) = reconcile(world.at(AWAY), repair=True)
-        assert (found.kind, found.sequence, found.is_alarm) == (FindingKind.DIVERGENCE, 13, True)
+        (finding,) = reconcile(world.at(AWAY), repair=True)
+        assert (finding.kind, finding.sequence, finding.is_alarm) == (FindingKind.DIVERGENCE, 13, True)
 
     def test_a_replica_that_moves_is_late_and_one_that_does_not_is_stalled(self) -> None:
         world = healthy()
@@ -143,8 +145,8 @@ class TestTheLog:
             assert kinds(away, repair=True) == [FindingKind.REPLICATION_DELAY]
         world.clock.advance(limits.STALL_SECONDS)
         assert alarms(away) == [FindingKind.REPLICATION_STALL]
-        (found,) = reconcile(away, repair=True)
-        assert "copied from us-east-1" in found.detail
+        (finding,) = reconcile(away, repair=True)
+        assert "copied from us-east-1" in finding.detail
         assert record_items(away) == record_items(world)
         assert kinds(away) == [FindingKind.REPLICATION_SILENT]
 
@@ -160,9 +162,9 @@ class TestTheLog:
         reconciler = Reconciler(
             away.stream, region=AWAY, ports=replace(ports, at=lambda region: silent), telemetry=away.telemetry
         )
-        found = list(reconciler.run(repair=True))
-        assert {f.kind for f in found} == {FindingKind.UNREACHABLE}
-        assert not any(f.is_alarm for f in found)
+        findings = list(reconciler.run(repair=True))
+        assert {f.kind for f in findings} == {FindingKind.UNREACHABLE}
+        assert not any(f.is_alarm for f in findings)
 
 
 class TestSubscriptions:
@@ -197,8 +199,8 @@ class TestSubscriptions:
         world.clock.advance(3600)
         while world.timers.take() is not None:
             pass
-        (found,) = reconcile(world, repair=True)
-        assert (found.kind, found.is_repaired) == (FindingKind.PARKED_OVERDUE, True)
+        (finding,) = reconcile(world, repair=True)
+        assert (finding.kind, finding.is_repaired) == (FindingKind.PARKED_OVERDUE, True)
         world.deliver_all()
         assert (world.recorder.ids(), world.parked(), kinds(world)) == (["a1"], {}, [])
 
@@ -207,9 +209,9 @@ class TestSubscriptions:
         world.put(*named("b1"))
         world.deliver()
         world.clock.advance(3600)
-        (found,) = reconcile(world, repair=True)
-        assert (found.kind, found.sequence, found.is_alarm) == (FindingKind.DEAD, 0, False)
-        assert found.detail == TextWith("1 dead letters", "1 events")
+        (finding,) = reconcile(world, repair=True)
+        assert (finding.kind, finding.sequence, finding.is_alarm) == (FindingKind.DEAD, 0, False)
+        assert finding.detail == TextWith("1 dead letters", "1 events")
 
     def test_a_cursor_that_was_set_back_is_found(self) -> None:
         world = healthy()

@@ -47,9 +47,9 @@ def in_the_last_record(sequence: int, chain: Chain | None = None) -> SubscribedS
     ],
 )
 def test_a_cursor_may_stand_within_its_record_if_that_follows_on_what_was_handled(
-    sequence: int, chain: Chain | None, found: list[FindingKind]
+    sequence: int, chain: Chain | None, finding_kinds: list[FindingKind]
 ) -> None:
-    assert kinds(in_the_last_record(sequence, chain)) == found
+    assert kinds(in_the_last_record(sequence, chain)) == finding_kinds
 
 
 def test_a_cursor_that_stands_behind_its_record_stands_in_none_whatever_follows() -> None:
@@ -70,13 +70,13 @@ def test_a_cursor_that_stands_behind_its_record_stands_in_none_whatever_follows(
     ],
 )
 def test_where_the_record_before_it_has_expired_there_is_nothing_to_hold_it_against(
-    retention_days: int, is_there: bool, found: list[FindingKind]
+    retention_days: int, is_there: bool, finding_kinds: list[FindingKind]
 ) -> None:
     world = healthy(retention_days=retention_days)
     put_cursor(world, sequence=SequenceNumber(10), base=SequenceNumber(10), chain=WRONG, epoch=1)
     if not is_there:
         remove(world, 4)
-    assert kinds(world) == found
+    assert kinds(world) == finding_kinds
 
 
 def test_the_very_first_cursor_that_was_written_is_looked_at_like_any_other() -> None:
@@ -88,8 +88,8 @@ def test_the_very_first_cursor_that_was_written_is_looked_at_like_any_other() ->
 
 def test_a_lane_that_nobody_began_with_has_no_cursor_to_be_wrong() -> None:
     world = world_of(Failing({}), *named("a1", "b1"))
-    log, found = asked(world)
-    assert found == []
+    log, findings = asked(world)
+    assert findings == []
     # Where each of the four lanes ends, and nothing about a cursor.
     assert [before for _, before in log.tails] == [None] * 4
     assert log.reads == [Read(LANE, 0, 100), Read(LANE, 0, 1)]
@@ -101,8 +101,8 @@ def test_of_what_waits_only_the_first_record_is_read_from_where_the_cursor_is() 
     world.put(*named("d1"))
     before = world.log.tail(LANE, before=SequenceNumber(12))
     put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
-    log, found = asked(world)
-    assert found == []
+    log, findings = asked(world)
+    assert findings == []
     assert log.reads == [Read(LANE, 12, 100), Read(LANE, 12, 1)]
 
 
@@ -115,8 +115,8 @@ def test_of_a_replay_the_first_record_behind_it_is_read_too() -> None:
         chain=Chain(bytes(16)),
         replay_until=SequenceNumber(6),
     )
-    log, found = asked(world)
-    assert found == []
+    log, findings = asked(world)
+    assert findings == []
     assert log.reads == [Read(LANE, 0, 1), Read(LANE, 6, 1)]
 
 
@@ -129,12 +129,12 @@ def test_of_a_replay_the_first_record_behind_it_is_read_too() -> None:
     ],
 )
 def test_one_that_went_back_is_wrong_unless_by_a_replay_or_a_new_owner(
-    changes: Mapping[str, Any], found: list[FindingKind]
+    changes: Mapping[str, Any], finding_kinds: list[FindingKind]
 ) -> None:
     world = healthy()
     tail = world.log.tail(LANE, before=SequenceNumber(4))
     put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain, **changes)
-    assert kinds(world) == found
+    assert kinds(world) == finding_kinds
 
 
 def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_keys() -> None:
@@ -143,7 +143,7 @@ def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_ke
     away = world.at(AWAY)
     handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
     assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
-    assert [(one.kind, one.region, one.detail) for one in reconcile(away)] == [
+    assert [(finding.kind, finding.region, finding.detail) for finding in reconcile(away)] == [
         (FindingKind.DEAD, AWAY, TextWith("1 dead letters", "0 events"))
     ]
     assert kinds(world) == []

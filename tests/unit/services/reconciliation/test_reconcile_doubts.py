@@ -58,7 +58,7 @@ def test_a_region_that_was_lost_does_not_learn_from_a_pass_without_an_answer_tha
     def at(region: Region) -> Ports:
         ports = world.ports(region)
         return replace(
-            ports, ledger=silent.ledger(ports.ledger), log_of=lambda one: silent.log(ports.log_of(one))
+            ports, ledger=silent.ledger(ports.ledger), log_of=lambda stream: silent.log(ports.log_of(stream))
         )
 
     passed(world, replace(world.ports(), at=at))
@@ -143,6 +143,6 @@ def test_a_ring_repairs_what_it_is_for_where_the_queue_takes_it(takes: bool) -> 
         return None if takes or "doorbells" not in called else Fault.LOST_REQUEST
 
     ports = world.ports()
-    found = passed(world, replace(ports, doorbells=Faults(refuses).doorbells(ports.doorbells)))
-    assert [(one.kind, one.is_repaired) for one in found] == [(FindingKind.UNRUNG, takes)]
+    findings = passed(world, replace(ports, doorbells=Faults(refuses).doorbells(ports.doorbells)))
+    assert [(finding.kind, finding.is_repaired) for finding in findings] == [(FindingKind.UNRUNG, takes)]
     assert world.telemetry.totals.get(Metric.FINDINGS_REPAIRED, 0) == takes

@@ -104,9 +104,9 @@ class TestWhole:
         world, _ = filled()
         look = Look(world)
         look.elsewhere[SOURCE] = lost(world.log(SOURCE))
-        found = look.finding()
-        assert (found.kind, found.sequence, found.region) == (FindingKind.UNREACHABLE, 500, TARGET)
-        assert found.detail.startswith(f"{SOURCE}: ")
+        finding = look.finding()
+        assert (finding.kind, finding.sequence, finding.region) == (FindingKind.UNREACHABLE, 500, TARGET)
+        assert finding.detail.startswith(f"{SOURCE}: ")
         assert look.mark.sequence == 500
 
 
@@ -142,9 +142,9 @@ class TestBehind:
         look = Look(world)
         assert not look.finding(repairs=True).is_repaired
         passed_ms(look, limits.STALL_SECONDS)
-        found = look.finding(repairs=True)
-        assert found.is_repaired
-        assert found.detail == TextWith("300 events", f"behind {SOURCE}", f"copied from {SOURCE}")
+        finding = look.finding(repairs=True)
+        assert finding.is_repaired
+        assert finding.detail == TextWith("300 events", f"behind {SOURCE}", f"copied from {SOURCE}")
         assert world.items(TARGET) == world.items(SOURCE)
         assert look.finding().kind is FindingKind.REPLICATION_SILENT
 
@@ -157,9 +157,9 @@ class TestHole:
         kinds = []
         for seconds in (0, limits.SETTLE_SECONDS - 1, 1):
             passed_ms(look, seconds)
-            found = look.finding()
-            kinds.append(found.kind)
-            assert (found.sequence, found.detail) == (200, TextWith("up to 500"))
+            finding = look.finding()
+            kinds.append(finding.kind)
+            assert (finding.sequence, finding.detail) == (200, TextWith("up to 500"))
         assert kinds == [FindingKind.REPLICATION_DELAY] * 2 + [FindingKind.HOLE]
 
     def test_another_hole_than_the_one_before_is_late_again(self) -> None:
@@ -178,9 +178,9 @@ class TestHole:
         world.remove(made[2])
         look = Look(world, SOURCE)
         assert look.finding().kind is FindingKind.HOLE
-        found = look.finding(repairs=True)
-        assert (found.is_repaired, found.sequence) == (True, 100)
-        assert missing_from(found.detail, f"copied from {TARGET}") == []
+        finding = look.finding(repairs=True)
+        assert (finding.is_repaired, finding.sequence) == (True, 100)
+        assert missing_from(finding.detail, f"copied from {TARGET}") == []
         assert world.items(SOURCE) == before
 
     def test_records_that_were_verified_and_are_gone_are_a_hole_and_come_back(self) -> None:
@@ -190,9 +190,9 @@ class TestHole:
         for record in made[3:]:
             world.remove(record, region=TARGET)
         known = look.mark
-        found = look.finding()
-        assert (found.kind, found.sequence) == (FindingKind.HOLE, 300)
-        assert found.detail == TextWith("up to 500", "ends at 300")
+        finding = look.finding()
+        assert (finding.kind, finding.sequence) == (FindingKind.HOLE, 300)
+        assert finding.detail == TextWith("up to 500", "ends at 300")
         examined = look(repairs=True)
         assert examined.findings[0].is_repaired
         assert (examined.mark, examined.tail.sequence, examined.tail.chain) == (known, 500, known.chain)
@@ -206,9 +206,9 @@ class TestHole:
         passed_ms(look, limits.SETTLE_SECONDS)
         third = world.log(SOURCE)
         look.elsewhere = {THIRD: third, **look.elsewhere, SOURCE: TailOnly(world.log(SOURCE))}
-        found = look.finding(repairs=True)
-        assert found.is_repaired
-        assert found.detail.endswith(f"; copied from {THIRD}")
+        finding = look.finding(repairs=True)
+        assert finding.is_repaired
+        assert finding.detail.endswith(f"; copied from {THIRD}")
         assert world.items(TARGET) == world.items(SOURCE)
 
     def test_where_nobody_has_them_it_stays(self) -> None:
@@ -218,8 +218,8 @@ class TestHole:
         look = Look(world)
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
-        found = look.finding(repairs=True)
-        assert (found.kind, found.is_repaired) == (FindingKind.HOLE, False)
+        finding = look.finding(repairs=True)
+        assert (finding.kind, finding.is_repaired) == (FindingKind.HOLE, False)
 
     def test_records_that_do_not_extend_the_chain_are_not_copied(self) -> None:
         world, made = filled(copied=2)
@@ -260,9 +260,9 @@ class TestDivergence:
         world, made = filled()
         world.overwrite(replace(made[2], payload=b"changed"))
         look = Look(world)
-        found = look.finding()
-        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 200)
-        assert "chain of the record before it" in found.detail
+        finding = look.finding()
+        assert (finding.kind, finding.sequence) == (FindingKind.DIVERGENCE, 200)
+        assert "chain of the record before it" in finding.detail
         assert look.mark.sequence == 200
 
     @pytest.mark.parametrize("more", [0, 1])
@@ -270,10 +270,10 @@ class TestDivergence:
         world, made = filled(copied=4 + more)
         last = made[3 + more]
         world.overwrite(self.forged(last, made[2 + more].chain, payload=b"another"))
-        found = Look(world).finding()
-        assert (found.kind, found.region) == (FindingKind.DIVERGENCE, TARGET)
-        assert found.sequence == 400 + 100 * more
-        assert missing_from(found.detail, SOURCE, "another record") == []
+        finding = Look(world).finding()
+        assert (finding.kind, finding.region) == (FindingKind.DIVERGENCE, TARGET)
+        assert finding.sequence == 400 + 100 * more
+        assert missing_from(finding.detail, SOURCE, "another record") == []
 
     def test_another_record_than_the_origins_in_a_replica_that_has_more(self) -> None:
         world, made = filled()
@@ -281,8 +281,8 @@ class TestDivergence:
         world.overwrite(forged)
         world.overwrite(self.forged(made[4], forged.chain))
         world.remove(made[4])
-        found = Look(world).finding()
-        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 400)
+        finding = Look(world).finding()
+        assert (finding.kind, finding.sequence) == (FindingKind.DIVERGENCE, 400)
 
     def test_where_all_is_wanted_a_record_lost_at_the_end_hides_none_lost_before(self) -> None:
         world, made = filled()
@@ -290,8 +290,8 @@ class TestDivergence:
         look()
         for record in (made[1], made[4]):
             world.remove(record, region=TARGET)
-        found = look(repairs=True, full=True).findings
-        assert [(one.kind, one.sequence, one.is_repaired) for one in found] == [
+        findings = look(repairs=True, full=True).findings
+        assert [(finding.kind, finding.sequence, finding.is_repaired) for finding in findings] == [
             (FindingKind.HOLE, 400, True),
             (FindingKind.REPLICATION_DELAY, 100, False),
         ]
@@ -305,16 +305,16 @@ class TestDivergence:
         look()
         for record in (made[1], made[4]):
             world.remove(record, region=TARGET)
-        found = look.finding(repairs=True)
-        assert (found.kind, found.sequence, found.is_repaired) == (FindingKind.HOLE, 400, True)
+        finding = look.finding(repairs=True)
+        assert (finding.kind, finding.sequence, finding.is_repaired) == (FindingKind.HOLE, 400, True)
 
     def test_where_all_is_wanted_a_mended_end_is_compared_with_the_origins(self) -> None:
         world, made = filled(records=6)
         look = Look(world)
         look()
         world.remove(made[4], region=TARGET)
-        found = look(repairs=True, full=True).findings
-        assert [(one.kind, one.sequence) for one in found] == [
+        findings = look(repairs=True, full=True).findings
+        assert [(finding.kind, finding.sequence) for finding in findings] == [
             (FindingKind.HOLE, 400),
             (FindingKind.REPLICATION_DELAY, 500),
         ]
@@ -335,7 +335,7 @@ class TestDivergence:
         world.remove(made[4], region=TARGET)
         look.elsewhere[SOURCE] = lost(look.elsewhere[SOURCE])
         mark = look.mark
-        assert FindingKind.HOLE in [one.kind for one in look(repairs=True, full=True).findings]
+        assert FindingKind.HOLE in [finding.kind for finding in look(repairs=True, full=True).findings]
         assert look.mark == mark
 
     def test_what_was_verified_once_is_verified_again_only_where_all_is_wanted(self) -> None:
@@ -351,9 +351,9 @@ class TestDivergence:
         look = Look(world, SOURCE)
         look()
         world.overwrite(self.forged(made[4], made[3].chain, payload=b"changed"), region=SOURCE)
-        found = look.finding()
-        assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 500)
-        assert missing_from(found.detail, "last record", "verified") == []
+        finding = look.finding()
+        assert (finding.kind, finding.sequence) == (FindingKind.DIVERGENCE, 500)
+        assert missing_from(finding.detail, "last record", "verified") == []
 
     def test_one_is_never_mended(self) -> None:
         world, made = filled()
@@ -375,7 +375,7 @@ class TestExpired:
         look = Look(world, expires=expires)
         examined = look()
         kinds: list[FindingKind] = [] if expires else [FindingKind.REPLICATION_DELAY]
-        assert [found.kind for found in examined.findings] == kinds
+        assert [finding.kind for finding in examined.findings] == kinds
         assert look.mark.sequence == (500 if expires else 0)
 
     def test_further_on_a_record_that_is_missing_is_a_hole_all_the_same(self) -> None:

@@ -68,9 +68,9 @@ class TestDivergence:
         world, made = filled()
         undecodable(world, made[2])
         look = Look(world)
-        found = look.finding()
-        assert (found.kind, found.sequence, found.lane) == (FindingKind.DIVERGENCE, 200, lane())
-        assert f"record 200 of lane {lane()}" in found.detail
+        finding = look.finding()
+        assert (finding.kind, finding.sequence, finding.lane) == (FindingKind.DIVERGENCE, 200, lane())
+        assert f"record 200 of lane {lane()}" in finding.detail
         assert look.mark.sequence == 200
 
     @pytest.mark.parametrize("copied", [4, 5])

@@ -41,11 +41,11 @@ def test_a_record_that_is_removed_behind_every_cursor_is_found_and_copied_back(r
     world = verified(5)
     whole = world.records()
     delete(world, whole[removed])
-    found = reconciled(world)
+    kinds = reconciled(world)
     if removed < 4:  # the last one is missed by any pass
-        assert found == [FindingKind.HOLE]
+        assert kinds == [FindingKind.HOLE]
     world.clock.advance(300)
-    assert FindingKind.HOLE in [*found, *reconciled(world)]
+    assert FindingKind.HOLE in [*kinds, *reconciled(world)]
     assert world.records() == whole
     world.clock.advance(300)
     assert reconciled(world) == []
@@ -117,12 +117,12 @@ def test_what_is_removed_where_a_pass_left_off_is_found_too(
     world = verified(12, retention_days=retention_days)
     whole = world.records()
     delete(world, whole[removed])
-    found: set[FindingKind] = set()
+    kinds: set[FindingKind] = set()
     boundaries: set[int] = set()
     for _ in range(12):
-        found.update(reconciled(world))
+        kinds.update(reconciled(world))
         boundaries.add(mark_of(world).again)
         world.clock.advance(limits.ROUND_SECONDS / 7)
     assert 4 in boundaries
-    assert found == {FindingKind.HOLE}
+    assert kinds == {FindingKind.HOLE}
     assert world.records() == whole

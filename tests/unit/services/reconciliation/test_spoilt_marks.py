@@ -36,7 +36,7 @@ def with_marks() -> SubscribedStream:
 
 def found(world: SubscribedStream, *, repair: bool = True) -> list[tuple[FindingKind, bool]]:
     reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
-    return [(one.kind, one.is_repaired) for one in reconciler.run(repair=repair)]
+    return [(finding.kind, finding.is_repaired) for finding in reconciler.run(repair=repair)]
 
 
 def spoil(world: SubscribedStream, part: str, change: Item) -> None:

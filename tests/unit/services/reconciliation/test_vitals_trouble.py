@@ -146,8 +146,8 @@ class TestClocksOfProducers:
         put_by_a_clock_that_is_ahead(world, 3 * HOURS, "early")
         world.deliver()
         world.cloud.replicate()
-        (found,) = reconcile(world)
-        assert (found.kind, found.lane, found.is_alarm) == (FindingKind.CLOCK_AHEAD, LANE, True)
+        (finding,) = reconcile(world)
+        assert (finding.kind, finding.lane, finding.is_alarm) == (FindingKind.CLOCK_AHEAD, LANE, True)
         assert told(world, Metric.CLOCK_AHEAD) == 3 * HOURS
         assert kinds(world.at(AWAY)) == []
         assert told(world, Metric.CLOCK_AHEAD) == 3 * HOURS
@@ -213,8 +213,10 @@ class TestAReplicationLinkThatIsCut:
         away = world.at(AWAY)
         assert self.cut_for(world, away, 1_800, publishes_for=1)[-1] == 1
         alone = replace(away.ports(), at=nobody_answers)
-        found = Reconciler(away.stream, region=AWAY, ports=alone, telemetry=away.telemetry).run(repair=True)
-        assert FindingKind.UNREACHABLE in [one.kind for one in found]
+        findings = Reconciler(away.stream, region=AWAY, ports=alone, telemetry=away.telemetry).run(
+            repair=True
+        )
+        assert FindingKind.UNREACHABLE in [finding.kind for finding in findings]
         assert told(away, Metric.LANES_STALLED) == 1
 
     def test_it_is_over_for_every_lane_once_replication_moves_in_one(self) -> None:
