@@ -110,16 +110,18 @@ def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
             replay=replay,
             handlers={"taker": wrong_handlers.adds_up_in_the_transaction},
         )
-        return set().union(*(of.try_seed(seed).signature for seed in range(SEEDS_MAX)))
+        return set().union(*(of.try_seed(seed).signature for seed in range(RIGHT_SEEDS)))
 
     assert found(replay=False) == set()
     assert found(replay=True) == {"taker: dynamodb rows: n"}
 
 
 def test_at_most_once_may_lose_an_effect_and_repeats_none() -> None:
-    for name in ("puts_by_the_events_id", "charges_by_key"):
-        assert first_found(trials(RIGHT[name], "at_most_once"))[1] == frozenset()
-    assert first_found(trials(wrong_handlers.calls_without_a_key, "at_most_once"))[1] == frozenset()
+    right = (RIGHT["puts_by_the_events_id"], RIGHT["charges_by_key"], wrong_handlers.calls_without_a_key)
+    for handler in right:
+        of = trials(handler, "at_most_once")
+        outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
+        assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
 
 
 def test_the_same_seed_gives_the_same_history_twice() -> None:
@@ -324,7 +326,11 @@ def test_a_marker_of_what_nobody_takes_is_reported(
         request.getfixturevalue(fixture)
 
 
-def test_a_repetition_that_makes_a_handler_fail_for_good_is_reported() -> None:
+def test_a_repetition_that_makes_a_handler_fail_for_good_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A circuit that stays open is tried again for ever: sooner given up, it says the same.
+    monkeypatch.setattr("eventfabric.testing.simulation.run.DRAIN_STEPS_MAX", 5_000)
     of = trials(wrong_handlers.refuses_a_repetition)
     found = [signature for seed in range(10) if (signature := of.try_seed(seed).signature)]
     # Where nothing else comes, the circuit stays open for it; else it is dead.

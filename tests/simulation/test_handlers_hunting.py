@@ -145,7 +145,7 @@ def test_of_seeds_that_show_the_same_those_with_the_smallest_plans_are_looked_at
 
 def test_the_smallest_of_what_several_seeds_shrink_to_is_kept(tmp_path: Path) -> None:
     of = trials(wrong_handlers.adds_up)
-    report = run_here(of, range(20), out=tmp_path)
+    report = run_here(of, range(8), out=tmp_path)
     assert len(report.summary.failures) > 2
     alone = [
         keep(
