@@ -22,8 +22,9 @@ SEEDS = dict.fromkeys(PROFILES, 60) | {
     "handovers": 120,
     "failures": 80,
     "beginnings": 120,
+    "decisions": 160,
     "hours": 20,
-    "signs": 20,
+    "signs": 40,
     "spoilt": 20,
 }
 
