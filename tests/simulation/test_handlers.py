@@ -351,17 +351,6 @@ def test_trying_handlers_leaves_them_as_they_are() -> None:
     assert (handler.function, handler.when_late and handler.when_late.function, handler.batch) == before
 
 
-def test_what_depends_on_the_order_of_keys_or_on_the_time_is_not_judged() -> None:
-    for handler in (wrong_handlers.notes_the_last_of_all, wrong_handlers.notes_the_second):
-        of = trials(handler)
-        outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
-        assert {
-            outcome.seed: sorted(outcome.signature)
-            for outcome in outcomes
-            if outcome.signature or outcome.error
-        } == {}
-
-
 def test_handlers_find_the_samples_source_time_and_headers(tmp_path: Path) -> None:
     found: list[tuple[str | None, str, dict[str, Any]]] = []
 

@@ -34,6 +34,17 @@ def test_what_goes_by_order_of_arrival_is_not_blamed(
     } == {}
 
 
+def test_what_depends_on_the_order_of_keys_or_on_the_time_is_not_judged() -> None:
+    for handler in (wrong_handlers.notes_the_last_of_all, wrong_handlers.notes_the_second):
+        of = trials(handler)
+        outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
+        assert {
+            outcome.seed: sorted(outcome.signature)
+            for outcome in outcomes
+            if outcome.signature or outcome.error
+        } == {}
+
+
 def test_a_dead_letter_that_another_region_took_over_and_handled_is_none() -> None:
     of = HandlerTrials(
         definition(regions=2),
