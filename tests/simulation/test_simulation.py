@@ -13,8 +13,8 @@ from tests.simulation.checkers.every import failures
 from tests.simulation.profiles import PROFILES
 
 AT_ONCE = 20
-# As many seeds as find every planted bug that 200 would find, and 60 at least; fewer of the last three, whose seeds take
-# five to ten times as long as others.
+# As many seeds as find every planted bug that 200 would find, and 60 at least; fewer of the last three, which take five
+# to ten times as long.
 SEEDS = dict.fromkeys(PROFILES, 60) | {
     "default": 500,
     "fast": 100,
