@@ -30,20 +30,20 @@ ASKED = {"stream": STREAM, "source": SOURCE, "workers": 3, "slice_events": 1_000
 
 @dataclass
 class Context:
-    world: BackfillRegions
+    fabric: BackfillRegions
     deadline_ms: int
 
     def get_remaining_time_in_millis(self) -> int:
-        return self.deadline_ms - self.world.clock.now_ms()
+        return self.deadline_ms - self.fabric.clock.now_ms()
 
 
 class Function:
     """The function of the target Region, as Lambda invokes it: JSON in, JSON out."""
 
     def __init__(
-        self, world: BackfillRegions, *, seconds: int = 900, after: Callable[[], None] = lambda: None
+        self, fabric: BackfillRegions, *, seconds: int = 900, after: Callable[[], None] = lambda: None
     ) -> None:
-        self.world = world
+        self.fabric = fabric
         self.seconds = seconds
         self.after = after
         self.events: list[dict[str, Any]] = []
@@ -51,14 +51,14 @@ class Function:
     def __call__(self, event: dict[str, Any]) -> Any:
         self.events.append(event)
         runtime = Runtime(
-            topology=self.world.topology,
+            topology=self.fabric.topology,
             region=TARGET,
             subscription=None,
-            ports=self.world.ports(),
+            ports=self.fabric.ports(),
             telemetry=NoTelemetry(),
             logger=Logger(service="test", stream=StringIO()),
         )
-        context: Any = Context(self.world, self.world.clock.now_ms() + self.seconds * 1000)
+        context: Any = Context(self.fabric, self.fabric.clock.now_ms() + self.seconds * 1000)
         with using(runtime):
             answer = handlers.backfill.handle(json.loads(json.dumps(event)), context)
         assert context.get_remaining_time_in_millis() > 0
@@ -76,17 +76,17 @@ class Function:
 
 
 def filled() -> BackfillRegions:
-    world = BackfillRegions()
+    fabric = BackfillRegions()
     for number in range(3):
-        world.fill(20, of=lane(number))
-    return world
+        fabric.fill(20, of=lane(number))
+    return fabric
 
 
 def test_the_state_machine_copies_every_slice_and_says_what_was_done() -> None:
-    world = filled()
-    function = Function(world)
+    fabric = filled()
+    function = Function(fabric)
     execution = function.run(ASKED)
-    assert world.items(TARGET) == world.items(SOURCE)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
     assert function.output == {
         "backfill": "execution-1",
         "state": "done",
@@ -96,58 +96,58 @@ def test_the_state_machine_copies_every_slice_and_says_what_was_done() -> None:
     }
     assert execution.map_sizes == [(0, 3), (6, 3)]
     assert (function.count("copy"), execution.entered[-1]) == (6, "Ended")
-    (backfill,) = world.backfiller().all()
+    (backfill,) = fabric.backfiller().all()
     assert (backfill.by, backfill.state) == ("execution execution-1", BackfillState.DONE)
 
 
 def test_a_copy_that_runs_out_of_time_is_called_again() -> None:
-    world = filled()
-    function = Function(world, seconds=10)
+    fabric = filled()
+    function = Function(fabric, seconds=10)
     function.run({**ASKED, "rate": 300.0})
-    assert world.items(TARGET) == world.items(SOURCE)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
     # 20 seconds of a slice's events at its share of the rate, five in each invocation.
     assert function.count("copy") > 6
 
 
 def test_many_slices_are_planned_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BACKFILL_HANDED_SLICES", 4)
-    world = filled()
-    function = Function(world)
+    fabric = filled()
+    function = Function(fabric)
     execution = function.run({**ASKED, "slice_events": 300})
-    assert world.items(TARGET) == world.items(SOURCE)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
     assert max(size for size, _ in execution.map_sizes) == 4
     assert sum(size for size, _ in execution.map_sizes) == 21
 
 
 def test_throttles_and_lost_replies_are_tried_again_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BACKFILL_PATIENCE_SECONDS", 0)
-    world = filled()
+    fabric = filled()
     kinds = [Fault.THROTTLED, Fault.LOST_REPLY, Fault.LOST_REQUEST]
-    world.faults.rules.append(at_random(0.05, kinds, seed=3))
-    world.reading.rules.append(at_random(0.05, kinds, seed=4))
-    function = Function(world)
+    fabric.faults.rules.append(at_random(0.05, kinds, seed=3))
+    fabric.reading.rules.append(at_random(0.05, kinds, seed=4))
+    function = Function(fabric)
     function.run(ASKED)
-    assert world.items(TARGET) == world.items(SOURCE)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
     assert function.count("copy") > 6
 
 
 def test_a_slice_that_cannot_be_copied_fails_the_execution_and_no_other_slice() -> None:
-    world = filled()
-    world.remove(world.log(SOURCE).read(lane(), SequenceNumber(0), records_max=9).records[7])
-    function = Function(world)
+    fabric = filled()
+    fabric.remove(fabric.log(SOURCE).read(lane(), SequenceNumber(0), records_max=9).records[7])
+    function = Function(fabric)
     with pytest.raises(FailedError, match="Incomplete"):
         function.run(ASKED)
-    report = world.backfiller().report("execution-1")
+    report = fabric.backfiller().report("execution-1")
     assert (report.backfill.state, report.total.slices_done) == (BackfillState.INCOMPLETE, 5)
 
 
 def test_cancelled_under_way_the_rest_is_left_and_another_execution_goes_on() -> None:
-    world = filled()
-    function = Function(world)
+    fabric = filled()
+    function = Function(fabric)
 
     def cancel() -> None:
         if function.count("copy") == 2:
-            world.backfiller().cancel("execution-1")
+            fabric.backfiller().cancel("execution-1")
 
     function.after = cancel
     function.run(ASKED)
@@ -158,7 +158,7 @@ def test_cancelled_under_way_the_rest_is_left_and_another_execution_goes_on() ->
     function.run({"backfill": "execution-1"}, name="execution-2")
     assert function.output["state"] == "done"
     assert function.count("copy") == copied + 4
-    assert world.items(TARGET) == world.items(SOURCE)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
 
 
 @pytest.mark.parametrize(

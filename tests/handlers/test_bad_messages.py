@@ -46,27 +46,27 @@ def failures(answer: Any) -> list[str]:
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
-def deliver(world: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
-    with using(world.runtime("all")):
+def deliver(functions: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
+    with using(functions.runtime("all")):
         return failures(handlers.deliver.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
 
 
-def ring_timers(world: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
-    with using(world.runtime(None)):
+def ring_timers(functions: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
+    with using(functions.runtime(None)):
         return failures(handlers.timer.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
 def test_a_message_that_is_no_doorbell_of_the_subscription_fails_alone_and_is_counted(body: str) -> None:
     telemetry = Counting()
-    world = InvokedFunctions(telemetry=telemetry)
-    receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions = InvokedFunctions(telemetry=telemetry)
+    receipt = functions.fabric.publish("orders", key="a", type="Placed", id="1")
     honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
-    assert deliver(world, message(1, body), message(2, honest), message(3, body)) == ["m1", "m3"]
-    assert world.seen == ["1"]
+    assert deliver(functions, message(1, body), message(2, honest), message(3, body)) == ["m1", "m3"]
+    assert functions.seen == ["1"]
     assert telemetry.totals[Metric.MESSAGES_REFUSED] == 2
-    assert ring_timers(world, message(1, body), message(2, honest)) == ["m1"]
-    assert len(world.queue.bodies) == 1
+    assert ring_timers(functions, message(1, body), message(2, honest)) == ["m1"]
+    assert len(functions.queue.bodies) == 1
 
 
 @pytest.mark.parametrize(
@@ -84,25 +84,25 @@ def test_a_message_that_is_no_doorbell_of_the_subscription_fails_alone_and_is_co
     ids=str,
 )
 def test_a_message_without_what_is_read_of_it_fails_alone(changed: dict[str, Any]) -> None:
-    world = InvokedFunctions()
-    receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions = InvokedFunctions()
+    receipt = functions.fabric.publish("orders", key="a", type="Placed", id="1")
     honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
-    assert deliver(world, message(1, **changed), message(2, honest)) == ["m1"]
-    assert world.seen == ["1"]
+    assert deliver(functions, message(1, **changed), message(2, honest)) == ["m1"]
+    assert functions.seen == ["1"]
 
 
 def test_a_message_that_says_nothing_of_earlier_ones_is_the_first() -> None:
-    world = InvokedFunctions()
-    receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions = InvokedFunctions()
+    receipt = functions.fabric.publish("orders", key="a", type="Placed", id="1")
     honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
-    assert deliver(world, message(1, honest, attributes=None)) == []
-    assert world.seen == ["1"]
+    assert deliver(functions, message(1, honest, attributes=None)) == []
+    assert functions.seen == ["1"]
 
 
 def test_a_timer_of_a_queue_that_is_not_ours_fails_alone() -> None:
-    world = InvokedFunctions()
+    functions = InvokedFunctions()
     strange = message(1, eventSourceARN="arn:aws:sqs:us-east-1:123456789012:other")
-    assert ring_timers(world, strange, message(2), message(3, eventSourceARN=None)) == ["m1", "m3"]
+    assert ring_timers(functions, strange, message(2), message(3, eventSourceARN=None)) == ["m1", "m3"]
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_a_lane_in_the_log_that_cannot_be_rung_is_skipped_and_counted_and_the_ot
     pk: str,
 ) -> None:
     telemetry = Counting()
-    world = InvokedFunctions(telemetry=telemetry)
-    world.fabric.publish("orders", key="a", type="Placed", id="1")
-    world.fabric.publish("orders", key="b", type="Placed", id="2")
+    functions = InvokedFunctions(telemetry=telemetry)
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions.fabric.publish("orders", key="b", type="Placed", id="2")
     spoiled: list[dict[str, Any]] = []
 
     def spoil(stream_record: dict[str, Any]) -> None:
@@ -130,15 +130,15 @@ def test_a_lane_in_the_log_that_cannot_be_rung_is_skipped_and_counted_and_the_ot
             stream_record["dynamodb"]["NewImage"]["pk"] = {"S": pk}
             spoiled.append(stream_record)
 
-    assert world.relay(spoil) == {"batchItemFailures": []}
-    assert len(world.queue.bodies) == 1
+    assert functions.relay(spoil) == {"batchItemFailures": []}
+    assert len(functions.queue.bodies) == 1
     assert telemetry.totals[Metric.STREAM_RECORDS_IGNORED] == 1
 
 
 def test_records_of_a_table_that_is_not_ours_are_skipped_and_the_others_are_rung() -> None:
-    world = InvokedFunctions()
-    world.fabric.publish("orders", key="a", type="Placed", id="1")
-    world.fabric.publish("orders", key="b", type="Placed", id="2")
+    functions = InvokedFunctions()
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions.fabric.publish("orders", key="b", type="Placed", id="2")
     spoiled: list[dict[str, Any]] = []
 
     def spoil(stream_record: dict[str, Any]) -> None:
@@ -146,8 +146,8 @@ def test_records_of_a_table_that_is_not_ours_are_skipped_and_the_others_are_rung
             stream_record["eventSourceARN"] = "arn:aws:dynamodb:us-east-1:1:table/other/stream/x"
             spoiled.append(stream_record)
 
-    assert world.relay(spoil) == {"batchItemFailures": []}
-    assert len(world.queue.bodies) == 1
+    assert functions.relay(spoil) == {"batchItemFailures": []}
+    assert len(functions.queue.bodies) == 1
 
 
 JSON = st.recursive(
@@ -222,9 +222,9 @@ def test_whatever_a_function_is_invoked_with_it_ends_well_or_by_a_typed_error(
     name: str, data: st.DataObject
 ) -> None:
     function, subscription, drawn = FUNCTIONS[name]
-    world = InvokedFunctions()
+    functions = InvokedFunctions()
     event = data.draw(drawn)
-    with using(world.runtime(subscription)):
+    with using(functions.runtime(subscription)):
         try:
             answer = function.handle(event, Context())
         except EventFabricError:

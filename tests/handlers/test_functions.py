@@ -134,167 +134,167 @@ def test_the_entries_that_are_deployed_are_the_functions_that_run_locally() -> N
 
 
 def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
-    world = InvokedFunctions()
-    receipt = world.fabric.publish("orders", key="a", type="Placed", data={"n": 1}, id="1")
-    assert world.relay() == {"batchItemFailures": []}
-    (body,) = world.queue.bodies
+    functions = InvokedFunctions()
+    receipt = functions.fabric.publish("orders", key="a", type="Placed", data={"n": 1}, id="1")
+    assert functions.relay() == {"batchItemFailures": []}
+    (body,) = functions.queue.bodies
     assert json.loads(body) == {"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1}
-    assert world.deliver() == []
-    assert world.seen == ["1"]
+    assert functions.deliver() == []
+    assert functions.seen == ["1"]
 
 
 def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
     logs = StringIO()
     logger = Logger(service=f"test-{uuid4()}", stream=logs)  # one that is kept writes where it first wrote
-    world = InvokedFunctions(
+    functions = InvokedFunctions(
         fail_on="1", telemetry=EmfTelemetry(fabric="shop", subscription="billing", logger=logger)
     )
-    world.fabric.publish(
+    functions.fabric.publish(
         "orders", key="customer-17", type="Placed", data={"card": "4111 1111 1111 1111"}, id="1"
     )
-    world.relay()
-    world.deliver()
+    functions.relay()
+    functions.deliver()
     (told,) = [json.loads(line) for line in logs.getvalue().splitlines()]
     assert (told["message"], told["error_type"]) == ("a key is parked", "builtins:ValueError")
-    said = "".join(world.queue.bodies) + world.logs.getvalue() + logs.getvalue()
+    said = "".join(functions.queue.bodies) + functions.logs.getvalue() + logs.getvalue()
     assert not any(private in said for private in ("4111 1111", "customer-17", "not now"))
 
 
 def test_the_relay_reports_the_first_record_whose_doorbell_could_not_be_sent() -> None:
-    world = InvokedFunctions(faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    functions = InvokedFunctions(faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
     for key in ("a", "b", "c"):
-        world.fabric.publish("orders", key=key, type="Placed")
-    answer = world.relay()
-    first = world.cloud.log_table("orders", US).stream.changes[0].position
+        functions.fabric.publish("orders", key=key, type="Placed")
+    answer = functions.relay()
+    first = functions.cloud.log_table("orders", US).stream.changes[0].position
     assert answer == {"batchItemFailures": [{"itemIdentifier": first}]}
-    assert world.relay() == {"batchItemFailures": []}
-    assert world.deliver() == []
-    assert len(world.seen) == 3
+    assert functions.relay() == {"batchItemFailures": []}
+    assert functions.deliver() == []
+    assert len(functions.seen) == 3
 
 
 def test_the_relay_never_fails_on_content_and_takes_no_removal_for_news() -> None:
-    world = InvokedFunctions()
-    world.fabric.publish("orders", key="a", type="Placed")
+    functions = InvokedFunctions()
+    functions.fabric.publish("orders", key="a", type="Placed")
 
     def strip(stream_record: dict[str, Any]) -> None:
         del stream_record["dynamodb"]["NewImage"]["n"]
 
-    assert world.relay(strip) == {"batchItemFailures": []}
-    assert world.queue.bodies == []
-    assert "not the log's" in world.logs.getvalue()
+    assert functions.relay(strip) == {"batchItemFailures": []}
+    assert functions.queue.bodies == []
+    assert "not the log's" in functions.logs.getvalue()
 
     def remove(stream_record: dict[str, Any]) -> None:
         stream_record["eventName"] = "REMOVE"
 
-    assert world.relay(remove) == {"batchItemFailures": []}
-    assert world.queue.bodies == []
+    assert functions.relay(remove) == {"batchItemFailures": []}
+    assert functions.queue.bodies == []
 
 
 def test_a_failing_event_is_parked_and_its_doorbell_has_served() -> None:
-    world = InvokedFunctions(fail_on="bad")
+    functions = InvokedFunctions(fail_on="bad")
     for number, key in enumerate("abcdefghijk"):
-        world.fabric.publish("orders", key=key, type="Placed", id="bad" if number == 0 else key)
-    world.relay()
-    assert world.deliver() == []
-    assert sorted(str(name) for name in world.seen) == list("bcdefghijk")
-    assert len(world.cloud.timers("all", US)) == 1
+        functions.fabric.publish("orders", key=key, type="Placed", id="bad" if number == 0 else key)
+    functions.relay()
+    assert functions.deliver() == []
+    assert sorted(str(name) for name in functions.seen) == list("bcdefghijk")
+    assert len(functions.cloud.timers("all", US)) == 1
 
 
 def test_a_timer_rings_in_the_lanes_own_group_and_then_the_event_is_tried_again() -> None:
-    world = InvokedFunctions(fail_on="bad")
-    lane = world.fabric.publish("orders", key="a", type="Placed", id="bad").lane
-    world.relay()
-    world.deliver()
-    world.fail_on = None
-    world.clock.advance(60)
-    body = world.cloud.timers("all", US).take()
+    functions = InvokedFunctions(fail_on="bad")
+    lane = functions.fabric.publish("orders", key="a", type="Placed", id="bad").lane
+    functions.relay()
+    functions.deliver()
+    functions.fail_on = None
+    functions.clock.advance(60)
+    body = functions.cloud.timers("all", US).take()
     queue = {"eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:shop-all-timers", "attributes": {}}
     records = [
         {"messageId": "1", "receiptHandle": "1", "body": body, **queue},
         {"messageId": "2", "receiptHandle": "2", "body": "{}", **queue},
     ]
-    with using(world.runtime(None)):
+    with using(functions.runtime(None)):
         answer = handlers.timer.handle({"Records": records}, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}]}
-    assert [message.group for message in world.queue.receive()] == [str(lane)]
+    assert [message.group for message in functions.queue.receive()] == [str(lane)]
 
 
 def test_a_lane_that_cannot_go_on_fails_its_doorbells_and_no_others() -> None:
-    world = InvokedFunctions()
-    receipts = [world.fabric.publish("orders", key=key, type="Placed") for key in "abcdefghijk"]
+    functions = InvokedFunctions()
+    receipts = [functions.fabric.publish("orders", key=key, type="Placed") for key in "abcdefghijk"]
     stopped = receipts[0].lane
-    table = world.cloud.log_table("orders", US)
+    table = functions.cloud.log_table("orders", US)
     (record,) = [item for item in table.items if item["pk"]["S"] == str(stopped) and item["sk"]["N"] == "0"]
     table.write("Put", {"Item": {**record, "d": {"B": b"?"}}})
-    world.relay()
-    assert {json.loads(body)["lane"] for body in world.deliver()} == {stopped.local}
-    assert len(world.seen) == sum(receipt.lane != stopped for receipt in receipts)
+    functions.relay()
+    assert {json.loads(body)["lane"] for body in functions.deliver()} == {stopped.local}
+    assert len(functions.seen) == sum(receipt.lane != stopped for receipt in receipts)
 
 
 def test_lanes_that_share_an_invocation_with_one_that_crashes_are_delivered_and_answered() -> None:
-    world = InvokedFunctions(crash_on="bad")
+    functions = InvokedFunctions(crash_on="bad")
     lanes: dict[Lane, list[str]] = {}
     for key in "abcdefghijklmnop":
-        receipt = world.fabric.publish("orders", key=key, type="Placed", id=key)
+        receipt = functions.fabric.publish("orders", key=key, type="Placed", id=key)
         lanes.setdefault(receipt.lane, []).append(key)
     assert len(lanes) == 4
-    bad = world.fabric.publish("orders", key="a", type="Placed", id="bad").lane
-    world.relay()
+    bad = functions.fabric.publish("orders", key="a", type="Placed", id="bad").lane
+    functions.relay()
     innocent = {key for lane, keys in lanes.items() if lane != bad for key in keys}
     for _ in range(6):
         with suppress(KeyboardInterrupt):
-            world.deliver()
-        world.clock.advance(200)
-    assert innocent <= set(world.seen)
-    assert {json.loads(body)["lane"] for body in world.queue.bodies} == {bad.local}
+            functions.deliver()
+        functions.clock.advance(200)
+    assert innocent <= set(functions.seen)
+    assert {json.loads(body)["lane"] for body in functions.queue.bodies} == {bad.local}
 
 
 def test_many_doorbells_of_a_lane_are_one_run_of_it() -> None:
-    world = InvokedFunctions()
+    functions = InvokedFunctions()
     for number in range(4):
-        world.fabric.publish("orders", key="a", type="Placed", id=str(number))
-        world.relay()
-    assert world.deliver() == []
-    assert world.seen == ["0", "1", "2", "3"]
-    assert (world.faults.count("ledger.state"), world.faults.count("ledger.commit")) == (1, 1)
+        functions.fabric.publish("orders", key="a", type="Placed", id=str(number))
+        functions.relay()
+    assert functions.deliver() == []
+    assert functions.seen == ["0", "1", "2", "3"]
+    assert (functions.faults.count("ledger.state"), functions.faults.count("ledger.commit")) == (1, 1)
 
 
 def test_a_message_that_is_no_doorbell_fails_alone() -> None:
-    world = InvokedFunctions()
-    world.fabric.publish("orders", key="a", type="Placed", id="1")
-    world.relay()
+    functions = InvokedFunctions()
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions.relay()
     strange = ("not json", '{"stream": "orders"}', '{"stream":"orders","origin":"","lane":"0.1","tail":1}')
-    assert world.deliver(bodies=strange) == list(strange)
-    assert world.seen == ["1"]
+    assert functions.deliver(bodies=strange) == list(strange)
+    assert functions.seen == ["1"]
 
 
 def test_out_of_time_rings_the_lane_anew() -> None:
-    world = InvokedFunctions()
-    world.fabric.publish("orders", key="a", type="Placed", id="1")
-    world.relay()
-    assert world.deliver(context=Context(remaining_ms=100)) == []
-    assert world.seen == []
-    assert world.deliver() == []
-    assert world.seen == ["1"]
+    functions = InvokedFunctions()
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions.relay()
+    assert functions.deliver(context=Context(remaining_ms=100)) == []
+    assert functions.seen == []
+    assert functions.deliver() == []
+    assert functions.seen == ["1"]
 
 
 def test_a_call_that_gives_no_reply_for_a_moment_is_made_again_in_place() -> None:
-    world = InvokedFunctions(faults=Faults(nth(1, Fault.LOST_REPLY, name="ledger.state")))
-    world.fabric.publish("orders", key="a", type="Placed", id="1")
-    world.relay()
-    assert world.deliver() == []
-    assert world.seen == ["1"]
+    functions = InvokedFunctions(faults=Faults(nth(1, Fault.LOST_REPLY, name="ledger.state")))
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions.relay()
+    assert functions.deliver() == []
+    assert functions.seen == ["1"]
 
 
 def test_metrics_are_written_once_an_invocation_in_embedded_metric_format(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    world = InvokedFunctions(
+    functions = InvokedFunctions(
         telemetry=EmfTelemetry(fabric="shop", subscription="billing", logger=Logger(service="test"))
     )
-    world.fabric.publish("orders", key="a", type="Placed", id="1")
-    world.relay()
-    world.deliver()
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions.relay()
+    functions.deliver()
     rung, delivered = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert rung["DoorbellsRung"] == [1.0]
     assert delivered["EventsHandled"] == [1.0]
@@ -333,10 +333,10 @@ def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> No
 
 
 def test_only_a_full_pass_reads_again_what_was_verified() -> None:
-    world = InvokedFunctions()
-    receipt = world.fabric.publish("orders", key="a", type="Placed")
-    table = world.cloud.log_table("orders", US)
-    with using(world.runtime(None)):
+    functions = InvokedFunctions()
+    receipt = functions.fabric.publish("orders", key="a", type="Placed")
+    table = functions.cloud.log_table("orders", US)
+    with using(functions.runtime(None)):
         handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
         (item,) = [one for one in table.items if one["pk"] == {"S": str(receipt.lane)} and "d" in one]
         table.write("Put", {"Item": {**item, "d": {"B": b"spoiled"}}})

@@ -69,9 +69,9 @@ def keys_of_lanes(count: int) -> list[str]:
     return list(found.values())[:count]
 
 
-def deliverer_by_key(world: InvokedFunctions) -> Callable[[str], int]:
+def deliverer_by_key(functions: InvokedFunctions) -> Callable[[str], int]:
     """Return a function that tells to which of two deliverers a key's lane goes."""
-    runtime = world.runtime("all")
+    runtime = functions.runtime("all")
 
     def of(key: str) -> int:
         lane = Lane(Region(US), GENERATION_FIRST, lane_index(key, LANES))
@@ -81,32 +81,32 @@ def deliverer_by_key(world: InvokedFunctions) -> Callable[[str], int]:
 
 
 def test_lanes_are_delivered_at_the_same_time() -> None:
-    world = Watching(2, meet=2)  # returns only where two are in it together
-    of = deliverer_by_key(world)
+    functions = Watching(2, meet=2)  # returns only where two are in it together
+    of = deliverer_by_key(functions)
     first, other = (next(key for key in keys_of_lanes(10) if of(key) == wanted) for wanted in (0, 1))
-    world.publish(first, other)
-    assert world.deliver() == []
-    assert sorted(map(str, world.seen)) == sorted([first, other])
+    functions.publish(first, other)
+    assert functions.deliver() == []
+    assert sorted(map(str, functions.seen)) == sorted([first, other])
 
 
 @pytest.mark.parametrize("concurrency", [2, 3, 8])
 def test_no_more_attempts_are_under_way_than_the_subscription_allows(concurrency: int) -> None:
-    world = Watching(concurrency)
+    functions = Watching(concurrency)
     keys = [f"k{number}" for number in range(60)]
-    world.publish(*keys)
-    world.drain()
-    assert sorted(map(str, world.seen)) == sorted(keys)
-    assert world.most <= concurrency
+    functions.publish(*keys)
+    functions.drain()
+    assert sorted(map(str, functions.seen)) == sorted(keys)
+    assert functions.most <= concurrency
 
 
 def test_a_lane_whose_commit_is_throttled_for_a_moment_is_done_like_the_others_and_hands_nothing_out_twice() -> (
     None
 ):
-    world = Watching(4, faults=Faults(nth(1, Fault.THROTTLED, name="ledger.commit")))
+    functions = Watching(4, faults=Faults(nth(1, Fault.THROTTLED, name="ledger.commit")))
     keys = keys_of_lanes(6)
-    world.publish(*keys)
-    assert world.deliver() == []
-    assert sorted(map(str, world.seen)) == sorted(keys)
+    functions.publish(*keys)
+    assert functions.deliver() == []
+    assert sorted(map(str, functions.seen)) == sorted(keys)
 
 
 def refusing(most: int) -> SideBySide:
@@ -117,28 +117,28 @@ def refusing(most: int) -> SideBySide:
 
 
 def test_where_nothing_is_made_at_the_same_time_one_deliverer_has_all_the_memory() -> None:
-    world = InvokedFunctions(topology=topology(4))
-    assert len(world.runtime("all").deliverers) == 1
+    functions = InvokedFunctions(topology=topology(4))
+    assert len(functions.runtime("all").deliverers) == 1
     assert len(Watching(4).runtime("all").deliverers) == 4
 
 
 def test_without_concurrency_lanes_come_one_after_another() -> None:
-    world = Watching(1, side_by_side_of=refusing)
-    world.publish(*keys_of_lanes(6))
-    assert world.deliver() == []
-    assert len(world.seen) == 6
+    functions = Watching(1, side_by_side_of=refusing)
+    functions.publish(*keys_of_lanes(6))
+    assert functions.deliver() == []
+    assert len(functions.seen) == 6
 
 
 def test_after_a_crash_lanes_come_one_after_another() -> None:
-    world = Watching(4, side_by_side_of=refusing)
+    functions = Watching(4, side_by_side_of=refusing)
     keys = keys_of_lanes(6)
-    world.publish(*keys)
-    world.crash_on = keys[0]
-    lost = world.queue.receive()  # by an invocation that died
+    functions.publish(*keys)
+    functions.crash_on = keys[0]
+    lost = functions.queue.receive()  # by an invocation that died
     assert len(lost) == 6
-    world.crash_on = None
-    world.drain()
-    assert len(world.seen) == 6
+    functions.crash_on = None
+    functions.drain()
+    assert len(functions.seen) == 6
 
 
 def test_of_two_doorbells_of_a_lane_neither_loses_what_it_says_of_failed_runs() -> None:

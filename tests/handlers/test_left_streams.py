@@ -58,23 +58,23 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", sys.stderr)
 
 
-def lasting(world: InvokedFunctions, subscription: str | None = "all", *, keeps: bool = True) -> Runtime:
+def lasting(functions: InvokedFunctions, subscription: str | None = "all", *, keeps: bool = True) -> Runtime:
     """A runtime as the environment makes one, which stays from one invocation to the next."""
     kept = KeptStreams()
     output = kept.output if keeps else Output()
     logger = Logger(service=f"left-{id(kept)}", logger_handler=OutputHandler(output))
     telemetry = EmfTelemetry(fabric="shop", subscription=subscription, logger=logger, output=output)
     return replace(
-        world.runtime(subscription), telemetry=telemetry, logger=logger, streams=kept if keeps else None
+        functions.runtime(subscription), telemetry=telemetry, logger=logger, streams=kept if keeps else None
     )
 
 
-def invoke(world: InvokedFunctions, runtime: Runtime) -> Any:
-    records = [message.event() for message in world.queue.receive()]
+def invoke(functions: InvokedFunctions, runtime: Runtime) -> Any:
+    records = [message.event() for message in functions.queue.receive()]
     with using(runtime):
         answer = handlers.deliver.handle({"Records": records}, Context())  # type: ignore[arg-type]
     for record in records:
-        world.queue.delete(record["receiptHandle"])
+        functions.queue.delete(record["receiptHandle"])
     return answer
 
 
@@ -83,14 +83,14 @@ def invoke(world: InvokedFunctions, runtime: Runtime) -> Any:
 def test_later_invocations_serve_their_doorbells(
     leaves: Callable[[], Any], keeps: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    world = Leaving()
-    world.leaves = leaves
-    runtime = lasting(world, keeps=keeps)
+    functions = Leaving()
+    functions.leaves = leaves
+    runtime = lasting(functions, keeps=keeps)
     for number in range(3):
-        world.fabric.publish("orders", key="a", type="Placed", id=str(number))
-        world.relay()
-        assert invoke(world, runtime) == {"batchItemFailures": []}
-    assert world.seen == ["0", "1", "2"]
+        functions.fabric.publish("orders", key="a", type="Placed", id=str(number))
+        functions.relay()
+        assert invoke(functions, runtime) == {"batchItemFailures": []}
+    assert functions.seen == ["0", "1", "2"]
     if keeps:
         told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
         assert [line["EventsHandled"] for line in told] == [[1.0]] * 3
@@ -116,8 +116,8 @@ def test_a_stream_that_was_put_there_on_purpose_stays(capfd: pytest.CaptureFixtu
 @pytest.mark.parametrize("leaves", LEFT.values(), ids=LEFT.keys())
 @pytest.mark.parametrize("keeps", [True, False])
 def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], keeps: bool) -> None:
-    world = InvokedFunctions()
-    runtime = lasting(world, None, keeps=keeps)
+    functions = InvokedFunctions()
+    runtime = lasting(functions, None, keeps=keeps)
     nobody_s: Any = {"eventSource": "x", "eventSourceARN": "a/b/c", "dynamodb": {}}
     message: Any = {
         "messageId": "m",
@@ -125,8 +125,8 @@ def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], k
         "body": "no doorbell",
         "eventSourceARN": "x:shop-all",
     }
-    world.fabric.publish("orders", key="a", type="Placed")
-    world.clock.advance(3_600)
+    functions.fabric.publish("orders", key="a", type="Placed")
+    functions.clock.advance(3_600)
     sys.stdout, sys.stderr = leaves(), leaves()
     with using(runtime):
         assert handlers.relay.handle({"Records": [nobody_s]}, Context()) == {"batchItemFailures": []}  # type: ignore[arg-type]
@@ -138,8 +138,8 @@ def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], k
 def test_metrics_that_cannot_be_put_into_their_format_fail_nothing_and_are_not_kept(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    world = InvokedFunctions()
-    runtime = lasting(world)
+    functions = InvokedFunctions()
+    runtime = lasting(functions)
     runtime.telemetry.add(Metric.DELIVERY_LATENCY, "many")  # type: ignore[arg-type]  # no number
     runtime.flush()
     runtime.telemetry.add(Metric.EVENTS_HANDLED)

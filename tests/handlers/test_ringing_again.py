@@ -18,22 +18,22 @@ from tests.handlers.test_functions import US, Context, InvokedFunctions
 def rings_while(fault: Fault, hours: float) -> list[int]:
     """Return the times at which a lane was rung, in milliseconds, while each read of its state fails in one way."""
     faults = Faults(lambda name, number, of_name: fault if name == "ledger.state" else None)
-    world = InvokedFunctions(faults=faults)
-    world.fabric.publish("orders", key="a", type="Placed")
-    world.relay()
-    timers = world.cloud.timers("all", "us-east-1")
+    functions = InvokedFunctions(faults=faults)
+    functions.fabric.publish("orders", key="a", type="Placed")
+    functions.relay()
+    timers = functions.cloud.timers("all", "us-east-1")
     rung_ms: list[int] = []
-    until_ms = world.clock.now_ms() + int(3_600_000 * hours)
-    (message,) = world.queue.receive()
+    until_ms = functions.clock.now_ms() + int(3_600_000 * hours)
+    (message,) = functions.queue.receive()
     event = message.event()
-    while world.clock.now_ms() < until_ms:
-        rung_ms.append(world.clock.now_ms())
-        with using(world.runtime("all")):
+    while functions.clock.now_ms() < until_ms:
+        rung_ms.append(functions.clock.now_ms())
+        with using(functions.runtime("all")):
             answer = deliver.handle({"Records": [event]}, Context())  # type: ignore[arg-type]
         assert answer == {"batchItemFailures": []}
         due_ms = timers.next_due_ms()
         assert due_ms is not None
-        world.clock.advance(max(0.001, (due_ms - world.clock.now_ms()) / 1000))
+        functions.clock.advance(max(0.001, (due_ms - functions.clock.now_ms()) / 1000))
         body = timers.take()
         assert body is not None
         assert from_body(body).tail == ANY_TAIL
@@ -71,29 +71,29 @@ def test_while_nothing_can_be_written_no_event_is_attempted_again_and_no_timer_m
     """Each run would set a timer for each key that fails, and cannot commit it: twice as many with each round."""
     denied: set[str] = set()
     faults = Faults(lambda name, number, of_name: Fault.DENIED if name in denied else None)
-    world = Failing(faults=faults)
+    functions = Failing(faults=faults)
     for key in "abcd":
-        world.fabric.publish("orders", key=key, type="Placed", id=key)
-    world.relay()
+        functions.fabric.publish("orders", key=key, type="Placed", id=key)
+    functions.relay()
     timers, processes = (
-        world.cloud.timers("all", US),
-        [world.runtime("all") for _ in range(2)],
+        functions.cloud.timers("all", US),
+        [functions.runtime("all") for _ in range(2)],
     )
     denied.add("ledger.commit")
-    events = [message.event() for message in world.queue.receive()]
-    until_ms, rounds = world.clock.now_ms() + 3_600_000, 0
-    while world.clock.now_ms() < until_ms:
+    events = [message.event() for message in functions.queue.receive()]
+    until_ms, rounds = functions.clock.now_ms() + 3_600_000, 0
+    while functions.clock.now_ms() < until_ms:
         for event in events:
             rounds += 1
             with using(processes[rounds % 2]):
                 deliver.handle({"Records": [event]}, Context())  # type: ignore[arg-type]  # what is read of it
         due_ms = timers.next_due_ms()
         assert due_ms is not None
-        world.clock.advance(max(0.001, (due_ms - world.clock.now_ms()) / 1000))
+        functions.clock.advance(max(0.001, (due_ms - functions.clock.now_ms()) / 1000))
         body = timers.take()
         events = [{**events[0], "body": body}] if body else []
     # By each process in each lane, before it knows; and each message is met once a minute.
-    assert world.attempts <= 2 * 4 * 3
+    assert functions.attempts <= 2 * 4 * 3
     assert len(timers) <= 2 * 4
 
 
@@ -102,16 +102,16 @@ def test_a_lane_that_waits_for_an_open_circuit_is_not_run_again_and_again_where_
     faults = Faults(
         lambda name, number, of_name: Fault.LOST_REQUEST if name == "doorbells.ring_later" else None
     )
-    world = InvokedFunctions(faults=faults)
-    ledger, names = world.cloud.ledger(US), (StreamName("orders"), SubscriptionName("all"))
-    now_ms = world.clock.now_ms()
+    functions = InvokedFunctions(faults=faults)
+    ledger, names = functions.cloud.ledger(US), (StreamName("orders"), SubscriptionName("all"))
+    now_ms = functions.clock.now_ms()
     open_ = Circuit(CircuitState.OPEN, "down", now_ms, probe_ms=now_ms + 3_600_000)
     assert ledger.switch(*names, ledger.standing(*names).circuit, open_)
-    world.fabric.publish("orders", key="a", type="Placed", id="e")
-    world.relay()
-    (message,) = world.queue.receive()
-    with using(world.runtime("all")):
+    functions.fabric.publish("orders", key="a", type="Placed", id="e")
+    functions.relay()
+    (message,) = functions.queue.receive()
+    with using(functions.runtime("all")):
         answer = deliver.handle({"Records": [message.event()]}, Context())  # type: ignore[arg-type]  # what is read of it
     assert answer == {"batchItemFailures": []}
-    assert len(world.queue.bodies) == 1
-    assert world.seen == []
+    assert len(functions.queue.bodies) == 1
+    assert functions.seen == []

@@ -21,36 +21,36 @@ def each(fault: Fault, *names: str) -> Rule:
 
 
 def published(faults: Faults) -> tuple[InvokedFunctions, Doorbell]:
-    """A world with an event, and a doorbell for its lane."""
-    world = InvokedFunctions(faults=faults)
-    receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
-    return world, Doorbell(StreamName("orders"), receipt.lane, SequenceNumber(1))
+    """A fabric with an event, and a doorbell for its lane."""
+    functions = InvokedFunctions(faults=faults)
+    receipt = functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    return functions, Doorbell(StreamName("orders"), receipt.lane, SequenceNumber(1))
 
 
-def timer(world: InvokedFunctions) -> Doorbell:
+def timer(functions: InvokedFunctions) -> Doorbell:
     """The next timer, whenever it goes off."""
-    world.clock.advance(2 * limits.LANE_AGAIN_SECONDS_MAX)
-    body = world.cloud.timers("all", US).take()
+    functions.clock.advance(2 * limits.LANE_AGAIN_SECONDS_MAX)
+    body = functions.cloud.timers("all", US).take()
     assert body is not None
     return from_body(body)
 
 
 @pytest.mark.parametrize("ahead", [0, 1, MOMENT_MS - 1])
 def test_a_lane_that_fails_again_within_a_moment_is_rung_under_another_name(ahead: int) -> None:
-    world, bell = published(Faults(each(Fault.LOST_REQUEST, "ledger.state")))
-    again = world.clock.now_ms() + 10 * MOMENT_MS + ahead
-    assert world.deliver(bodies=(to_body(replace(bell, again=again)),)) == []
-    assert timer(world).again == again + 1
+    functions, bell = published(Faults(each(Fault.LOST_REQUEST, "ledger.state")))
+    again = functions.clock.now_ms() + 10 * MOMENT_MS + ahead
+    assert functions.deliver(bodies=(to_body(replace(bell, again=again)),)) == []
+    assert timer(functions).again == again + 1
 
 
 @pytest.mark.parametrize("later_seconds", [0, 0.3])
 def test_a_lane_is_rung_under_the_name_of_its_moment(later_seconds: float) -> None:
-    world, bell = published(Faults(each(Fault.DENIED, "ledger.state")))
-    world.clock.advance((MOMENT_MS - world.clock.now_ms() % MOMENT_MS) / 1000 + 1)
-    moment = world.clock.now_ms() // MOMENT_MS
-    world.clock.advance(later_seconds)
-    assert world.deliver(bodies=(to_body(bell),)) == []
-    assert timer(world).again == moment * MOMENT_MS
+    functions, bell = published(Faults(each(Fault.DENIED, "ledger.state")))
+    functions.clock.advance((MOMENT_MS - functions.clock.now_ms() % MOMENT_MS) / 1000 + 1)
+    moment = functions.clock.now_ms() // MOMENT_MS
+    functions.clock.advance(later_seconds)
+    assert functions.deliver(bodies=(to_body(bell),)) == []
+    assert timer(functions).again == moment * MOMENT_MS
 
 
 @pytest.mark.parametrize(
@@ -61,25 +61,25 @@ def test_without_timers_the_queue_is_rung_at_once_for_what_passes_by_itself_alon
 ) -> None:
     without_timers = each(Fault.LOST_REQUEST, "doorbells.ring_later")
     fails = each(fault, "ledger.state")
-    world, bell = published(Faults(lambda *call: without_timers(*call) or fails(*call)))
-    failed = world.deliver(bodies=(to_body(bell),))
-    assert (len(world.queue.bodies), len(failed)) == (rung, 1 - rung)
+    functions, bell = published(Faults(lambda *call: without_timers(*call) or fails(*call)))
+    failed = functions.deliver(bodies=(to_body(bell),))
+    assert (len(functions.queue.bodies), len(failed)) == (rung, 1 - rung)
 
 
 def test_out_of_time_without_timers_or_queue_the_doorbell_comes_again() -> None:
-    world, bell = published(Faults(each(Fault.LOST_REQUEST, "doorbells.ring")))
-    assert world.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
-    assert timer(world).failing_ms
-    world.faults.rules.append(each(Fault.LOST_REQUEST, "doorbells.ring_later"))
-    assert world.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == [to_body(bell)]
+    functions, bell = published(Faults(each(Fault.LOST_REQUEST, "doorbells.ring")))
+    assert functions.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
+    assert timer(functions).failing_ms
+    functions.faults.rules.append(each(Fault.LOST_REQUEST, "doorbells.ring_later"))
+    assert functions.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == [to_body(bell)]
 
 
 def test_out_of_time_the_queue_is_rung_at_once_where_no_timer_can_be_had() -> None:
     without_timers = each(Fault.LOST_REQUEST, "doorbells.ring_later")
     busy_once = nth(1, Fault.LOST_REQUEST, name="doorbells.ring")
-    world, bell = published(Faults(lambda *call: without_timers(*call) or busy_once(*call)))
-    assert world.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
-    assert len(world.queue.bodies) == 1
+    functions, bell = published(Faults(lambda *call: without_timers(*call) or busy_once(*call)))
+    assert functions.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
+    assert len(functions.queue.bodies) == 1
 
 
 def test_queues_that_are_away_for_a_moment_do_not_leave_a_lane_to_wait_as_after_a_crash() -> None:
@@ -93,24 +93,24 @@ def test_queues_that_are_away_for_a_moment_do_not_leave_a_lane_to_wait_as_after_
             return Fault.LOST_REQUEST
         return fails(name, number, of_name)
 
-    world, bell = published(Faults(rule))
-    assert world.deliver(bodies=(to_body(bell),)) == []
-    assert timer(world).failing_ms
+    functions, bell = published(Faults(rule))
+    assert functions.deliver(bodies=(to_body(bell),)) == []
+    assert timer(functions).failing_ms
 
 
 def failed_at(ended: int) -> tuple[int, int]:
     """Since when a run has failed that ends at version 2 of the cursor, behind one an hour ago, and the clock then."""
-    world, bell = published(Faults())
-    world.deliver(bodies=(to_body(bell),))
-    world.fabric.publish("orders", key="a", type="Placed", id="2")
-    assert world.deliver(bodies=(to_body(replace(bell, tail=SequenceNumber(2))),)) == []
-    assert world.seen == ["1", "2"]
-    world.fabric.publish("orders", key="a", type="Placed", id="3")
-    world.faults.rules.append(each(Fault.LOST_REQUEST, "ledger.commit"))
-    hour_ago_ms = world.clock.now_ms() - 3_600_000
+    functions, bell = published(Faults())
+    functions.deliver(bodies=(to_body(bell),))
+    functions.fabric.publish("orders", key="a", type="Placed", id="2")
+    assert functions.deliver(bodies=(to_body(replace(bell, tail=SequenceNumber(2))),)) == []
+    assert functions.seen == ["1", "2"]
+    functions.fabric.publish("orders", key="a", type="Placed", id="3")
+    functions.faults.rules.append(each(Fault.LOST_REQUEST, "ledger.commit"))
+    hour_ago_ms = functions.clock.now_ms() - 3_600_000
     failing = replace(bell, tail=SequenceNumber(3), failing_ms=hour_ago_ms, ended=ended)
-    assert world.deliver(bodies=(to_body(failing),)) == []
-    doorbell = timer(world)
+    assert functions.deliver(bodies=(to_body(failing),)) == []
+    doorbell = timer(functions)
     assert doorbell.ended == 2
     return doorbell.failing_ms, hour_ago_ms
 

@@ -16,8 +16,8 @@ from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunction
 QUEUE: TimerQueueTopology = TOPOLOGY.subscription("all").timers
 
 
-def timers_of(world: InvokedFunctions, *bodies: str) -> MemoryTimers:
-    timers = world.cloud.timers("all", US)
+def timers_of(functions: InvokedFunctions, *bodies: str) -> MemoryTimers:
+    timers = functions.cloud.timers("all", US)
     for body in bodies:
         timers.send(body, delay_seconds=0)
     return timers
@@ -27,12 +27,12 @@ def bell(lane: int, again: int) -> Doorbell:
     return Doorbell(StreamName("orders"), Lane.parse(f"{US}/0.{lane}"), SequenceNumber(0), again=again)
 
 
-def ring(world: InvokedFunctions, timers: MemoryTimers) -> None:
+def ring(functions: InvokedFunctions, timers: MemoryTimers) -> None:
     """Hand what is due to the timer function, as Lambda does."""
     messages = list(iter(timers.receive, None))
     arn = {"eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{QUEUE.name}"}
     event: dict[str, Any] = {"Records": [{**message.event(), **arn} for message in messages]}
-    with using(world.runtime(None)):
+    with using(functions.runtime(None)):
         answer = handlers.timer.handle(event, Context())  # type: ignore[arg-type]
     failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
     for message in messages:
@@ -46,66 +46,66 @@ def failing(fault: Fault, *names: str, times: int = 10**9) -> Faults:
 
 
 def test_a_queue_that_is_busy_for_a_moment_is_rung_in_place() -> None:
-    world = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring", times=1))
-    began_ms, timers = world.clock.now_ms(), timers_of(world, to_body(bell(0, 1)))
-    ring(world, timers)
-    assert len(world.queue) == 1
+    functions = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring", times=1))
+    began_ms, timers = functions.clock.now_ms(), timers_of(functions, to_body(bell(0, 1)))
+    ring(functions, timers)
+    assert len(functions.queue) == 1
     assert len(timers) == 0
-    assert world.clock.now_ms() - began_ms < 1_000
+    assert functions.clock.now_ms() - began_ms < 1_000
 
 
 def test_a_queue_that_is_busy_for_longer_has_the_timer_come_again_within_seconds() -> None:
-    world = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring"))
-    timers = timers_of(world, to_body(bell(0, 1)))
-    ring(world, timers)
+    functions = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring"))
+    timers = timers_of(functions, to_body(bell(0, 1)))
+    ring(functions, timers)
     due_ms = timers.next_due_ms()
     assert due_ms is not None
-    assert due_ms - world.clock.now_ms() <= 1_000 * limits.LANE_AGAIN_SECONDS
+    assert due_ms - functions.clock.now_ms() <= 1_000 * limits.LANE_AGAIN_SECONDS
 
 
 def test_timers_do_not_multiply_while_queues_take_all_and_answer_nothing_for_hours() -> None:
     silent = failing(Fault.LOST_REPLY, "doorbells.ring", "doorbells.ring_later", "doorbells.put_off")
-    world = InvokedFunctions(faults=silent)
-    timers = timers_of(world, *(to_body(bell(lane, 1)) for lane in range(3)))
-    began_ms = world.clock.now_ms()
-    while world.clock.now_ms() - began_ms < 6 * 3_600_000:
-        ring(world, timers)
+    functions = InvokedFunctions(faults=silent)
+    timers = timers_of(functions, *(to_body(bell(lane, 1)) for lane in range(3)))
+    began_ms = functions.clock.now_ms()
+    while functions.clock.now_ms() - began_ms < 6 * 3_600_000:
+        ring(functions, timers)
         assert len(timers) == 3
         due_ms = timers.next_due_ms()
         assert due_ms is not None
-        world.clock.advance((due_ms - world.clock.now_ms()) / 1000)
-    world.faults.rules.clear()
-    ring(world, timers)
+        functions.clock.advance((due_ms - functions.clock.now_ms()) / 1000)
+    functions.faults.rules.clear()
+    ring(functions, timers)
     assert len(timers) == 0
 
 
 def test_one_call_rings_all_that_came_together_and_those_it_refuses_come_again() -> None:
-    world = InvokedFunctions(faults=failing(Fault.LOST_REQUEST, "doorbells.ring"))
-    timers = timers_of(world, *(to_body(bell(lane, 1)) for lane in range(4)))
-    began_ms = world.clock.now_ms()
-    ring(world, timers)
-    assert world.clock.now_ms() - began_ms <= 1_000 * limits.LANE_PATIENCE_SECONDS
+    functions = InvokedFunctions(faults=failing(Fault.LOST_REQUEST, "doorbells.ring"))
+    timers = timers_of(functions, *(to_body(bell(lane, 1)) for lane in range(4)))
+    began_ms = functions.clock.now_ms()
+    ring(functions, timers)
+    assert functions.clock.now_ms() - began_ms <= 1_000 * limits.LANE_PATIENCE_SECONDS
     assert len(timers) == 4
-    world.faults.rules.clear()
-    world.clock.advance(limits.LANE_AGAIN_SECONDS)
-    ring(world, timers)
-    assert sorted(from_body(body).lane.index for body in world.queue.bodies) == [0, 1, 2, 3]
+    functions.faults.rules.clear()
+    functions.clock.advance(limits.LANE_AGAIN_SECONDS)
+    ring(functions, timers)
+    assert sorted(from_body(body).lane.index for body in functions.queue.bodies) == [0, 1, 2, 3]
     assert len(timers) == 0
 
 
 def test_what_is_no_doorbell_comes_again_soon_so_that_it_is_found_before_it_expires() -> None:
-    world = InvokedFunctions()
-    timers = timers_of(world, "{}", to_body(bell(0, 1)))
-    ring(world, timers)
+    functions = InvokedFunctions()
+    timers = timers_of(functions, "{}", to_body(bell(0, 1)))
+    ring(functions, timers)
     assert len(timers) == 1
     due_ms = timers.next_due_ms()
     assert due_ms is not None
-    assert due_ms - world.clock.now_ms() == 1_000 * limits.REFUSED_AGAIN_SECONDS
+    assert due_ms - functions.clock.now_ms() == 1_000 * limits.REFUSED_AGAIN_SECONDS
 
 
 def test_what_is_no_doorbell_and_what_cannot_be_rung_both_come_again() -> None:
-    world = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring"))
-    timers = timers_of(world, "{}", to_body(bell(0, 1)), to_body(bell(1, 1)))
-    ring(world, timers)
+    functions = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring"))
+    timers = timers_of(functions, "{}", to_body(bell(0, 1)), to_body(bell(1, 1)))
+    ring(functions, timers)
     assert len(timers) == 3
-    assert len(world.queue) == 0
+    assert len(functions.queue) == 0

@@ -56,8 +56,8 @@ class Refusals:
         """Nothing."""
 
 
-def log_lines(world: InvokedFunctions) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in world.logs.getvalue().splitlines()]
+def log_lines(functions: InvokedFunctions) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in functions.logs.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -80,29 +80,29 @@ def log_lines(world: InvokedFunctions) -> list[dict[str, Any]]:
 def test_a_refused_message_is_logged_with_its_id_and_the_reason(
     changed: dict[str, Any], facts: list[str]
 ) -> None:
-    world = InvokedFunctions()
-    assert deliver(world, message(7, **changed)) == ["m7"]
-    (line,) = log_lines(world)
+    functions = InvokedFunctions()
+    assert deliver(functions, message(7, **changed)) == ["m7"]
+    (line,) = log_lines(functions)
     assert (line["level"], line["message"]) == ("ERROR", "a message is not a doorbell")
     assert (line["message_id"], line["reason"]) == ("m7", TextWith("not a doorbell", *facts))
 
 
 def test_a_refused_message_counts_for_its_subscription_else_for_its_queue() -> None:
     refusals = Refusals()
-    world = InvokedFunctions(telemetry=refusals)
-    deliver(world, message(1, "ring"))
-    ring_timers(world, message(2, "ring"), message(3, "ring", eventSourceARN=None))
-    ring_timers(world, message(4, "ring", eventSourceARN="a:" + "q" * 200))
+    functions = InvokedFunctions(telemetry=refusals)
+    deliver(functions, message(1, "ring"))
+    ring_timers(functions, message(2, "ring"), message(3, "ring", eventSourceARN=None))
+    ring_timers(functions, message(4, "ring", eventSourceARN="a:" + "q" * 200))
     assert refusals.of == {"all": 1, "shop-all-timers": 1, "unknown": 1, "q" * 80: 1}
 
 
 def test_metrics_that_cannot_be_written_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = InvokedFunctions()
-    runtime = world.runtime("all")
+    functions = InvokedFunctions()
+    runtime = functions.runtime("all")
     telemetry = EmfTelemetry(fabric="shop", subscription="all", logger=runtime.logger)
     monkeypatch.setattr(telemetry, "flush", lambda: [][0])
     replace(runtime, telemetry=telemetry).flush()
-    (line,) = log_lines(world)
+    (line,) = log_lines(functions)
     assert (line["level"], line["message"]) == ("ERROR", "metrics were not written")
     assert line["exception_name"] == "IndexError"
 
@@ -195,13 +195,13 @@ def test_calls_side_by_side_have_the_context_of_whoever_makes_them() -> None:
 
 
 def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
-    world = InvokedFunctions(fail_on="1")
-    world.fabric.publish("orders", key="a", type="Placed", id="1")
-    world.relay()
-    (bell,) = [message.event() for message in world.queue.receive()]
-    with using(replace(world.runtime("all"), code_version="7")):
+    functions = InvokedFunctions(fail_on="1")
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    functions.relay()
+    (bell,) = [message.event() for message in functions.queue.receive()]
+    with using(replace(functions.runtime("all"), code_version="7")):
         handlers.deliver.handle({"Records": [bell]}, Context())  # type: ignore[arg-type]
-    (parked,) = [item for item in world.cloud.regions[US].table("shop-ledger").items if "q" in item]
+    (parked,) = [item for item in functions.cloud.regions[US].table("shop-ledger").items if "q" in item]
     assert json.loads(parked["f"]["S"])["code_version"] == "7"
 
 
@@ -224,37 +224,37 @@ def test_an_event_of_no_queue_is_refused_as_such(event: Any, found: str) -> None
 
 
 def test_a_stream_record_that_is_not_the_log_s_is_logged_with_the_reason() -> None:
-    world = InvokedFunctions()
-    world.fabric.publish("orders", key="a", type="Placed")
+    functions = InvokedFunctions()
+    functions.fabric.publish("orders", key="a", type="Placed")
 
     def elsewhere(record: dict[str, Any]) -> None:
         record["dynamodb"]["NewImage"]["pk"] = {"S": "mars-north-1/0.1"}
 
-    assert world.relay(elsewhere) == {"batchItemFailures": []}
-    (line,) = log_lines(world)
+    assert functions.relay(elsewhere) == {"batchItemFailures": []}
+    (line,) = log_lines(functions)
     assert (line["level"], line["message"]) == ("ERROR", "a stream record is not the log's")
     assert missing_from(line["reason"], "lane mars-north-1/0.1", US) == []
 
 
 def test_doorbells_that_could_not_be_sent_are_logged_with_their_place_in_the_stream() -> None:
-    world = InvokedFunctions(
+    functions = InvokedFunctions(
         faults=Faults(lambda name, *_: Fault.LOST_REQUEST if name == "doorbells.ring" else None)
     )
-    world.fabric.publish("orders", key="a", type="Placed")
-    answer = world.relay()
-    (line,) = log_lines(world)
+    functions.fabric.publish("orders", key="a", type="Placed")
+    answer = functions.relay()
+    (line,) = log_lines(functions)
     assert (line["level"], line["message"]) == ("WARNING", "doorbells could not be sent and come again")
     assert line["positions"] == [failure["itemIdentifier"] for failure in answer["batchItemFailures"]] != []
 
 
 def test_a_lane_that_is_rung_again_is_logged_with_the_reason() -> None:
-    world = InvokedFunctions(
+    functions = InvokedFunctions(
         faults=Faults(lambda name, *_: Fault.THROTTLED if name == "ledger.state" else None)
     )
-    receipt = world.fabric.publish("orders", key="a", type="Placed")
-    world.relay()
-    world.deliver()
-    (line,) = log_lines(world)
+    receipt = functions.fabric.publish("orders", key="a", type="Placed")
+    functions.relay()
+    functions.deliver()
+    (line,) = log_lines(functions)
     assert (line["level"], line["message"]) == ("WARNING", "a lane is rung again")
     assert (line["subscription"], line["lane"], line["tail"]) == ("all", str(receipt.lane), 1)
     assert line["reason"].startswith("ledger.state: ")

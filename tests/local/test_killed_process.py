@@ -117,7 +117,7 @@ class ServedRegion:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[ServedRegion]:
+def served_region(folder: Path) -> Iterator[ServedRegion]:
     toml, resolved = folder / "fabric.toml", folder / "fabric.json"
     toml.write_text(DEFINITION, encoding="utf-8")
     topology = Topology(parse_definition(DEFINITION))
@@ -163,11 +163,11 @@ def events_of_many_keys_and_one_poison() -> list[Event]:
     ]
 
 
-def first_handled(world: ServedRegion) -> dict[str, list[str]]:
+def first_handled(region: ServedRegion) -> dict[str, list[str]]:
     """Return the ids of handled events by key, in the order in which each was first handled."""
     keys = {str(event.id): event.key for event in events_of_many_keys_and_one_poison()}
     by_key = defaultdict(list)
-    for event_id in dict.fromkeys(world.handled()):
+    for event_id in dict.fromkeys(region.handled()):
         by_key[keys[event_id]].append(event_id)
     return by_key
 
@@ -182,14 +182,14 @@ def test_an_event_that_kills_its_process_is_dead__and_no_other_is(tmp_path: Path
     before, behind = of_poison[: of_poison.index(poison)], of_poison[of_poison.index(poison) + 1 :]
     assert before
     assert behind
-    with world(tmp_path) as it:
-        receipts = {receipt.event_id: receipt for receipt in it.publish(events)}
+    with served_region(tmp_path) as region:
+        receipts = {receipt.event_id: receipt for receipt in region.publish(events)}
         receipt = receipts[poison]
         assert len({event.key for event in events if receipts[str(event.id)].lane == receipt.lane}) > 1
-        it.deliver()
+        region.deliver()
 
-        assert it.function.exits == [EXIT_CODE] * (2 + limits.CRASHES_MAX)  # the first two blame nobody
-        (letter,) = it.dead()
+        assert region.function.exits == [EXIT_CODE] * (2 + limits.CRASHES_MAX)  # the first two blame nobody
+        (letter,) = region.dead()
         failure, waiting = letter.parked.failure, letter.parked.waiting
         assert (failure.event_id, letter.lane, waiting[0].sequence) == (
             poison,
@@ -198,18 +198,18 @@ def test_an_event_that_kills_its_process_is_dead__and_no_other_is(tmp_path: Path
         )
         assert (failure.error_type, failure.crashes, failure.attempts) == ("Crashed", limits.CRASHES_MAX, 0)
         assert [place.sequence for place in waiting[1:]] == [receipts[one].sequence for one in behind]
-        assert first_handled(it) == {**by_key, POISON: before}
+        assert first_handled(region) == {**by_key, POISON: before}
         # Only what the first two deaths left uncommitted is handled again, once for each: those runs are not careful.
-        times = Counter(it.handled())
+        times = Counter(region.handled())
         again = [receipts[time] for time in times if times[time] > 1]
         assert all(one.lane == receipt.lane and one.sequence < receipt.sequence for one in again)
         assert max(times.values()) <= 3
-        assert set(it.messages().values()) == {0}
+        assert set(region.messages().values()) == {0}
 
         edited = Event(key=POISON, type="Placed", data="harmless")
-        it.operations.dead_letters("all").redrive(letter, replacement=edited)
-        it.deliver()
-        assert it.dead() == []
-        assert first_handled(it) == by_key
-        assert len(it.function.exits) == 2 + limits.CRASHES_MAX
-        assert set(it.messages().values()) == {0}
+        region.operations.dead_letters("all").redrive(letter, replacement=edited)
+        region.deliver()
+        assert region.dead() == []
+        assert first_handled(region) == by_key
+        assert len(region.function.exits) == 2 + limits.CRASHES_MAX
+        assert set(region.messages().values()) == {0}

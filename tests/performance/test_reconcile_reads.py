@@ -36,40 +36,40 @@ class CountingLog:
         return page
 
 
-def a_pass(world: SubscribedStream) -> Counter[str]:
+def a_pass(fabric: SubscribedStream) -> Counter[str]:
     """Run a pass in AWAY that finds nothing; return what it reads of the logs."""
     reads: Counter[str] = Counter()
 
     def ports_of(region: Region):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        ports = world.ports(region)
+        ports = fabric.ports(region)
 
         def log_of(stream: StreamTopology) -> Log:
             return CountingLog(ports.log_of(stream), region, reads)  # type: ignore[return-value]
 
         return replace(ports, log_of=log_of, at=ports_of)
 
-    reconciler = Reconciler(world.stream, region=AWAY, ports=ports_of(AWAY), telemetry=world.telemetry)
+    reconciler = Reconciler(fabric.stream, region=AWAY, ports=ports_of(AWAY), telemetry=fabric.telemetry)
     assert list(reconciler.run(repair=False)) == []
     return reads
 
 
 @pytest.mark.parametrize("events", [10_000, 100_000])
 def test_a_pass_reads_64_tails_a_region_and_the_new_records_however_long_the_log_is(events: int) -> None:
-    world = SubscribedStream(lanes=LANES)
-    assert len(lanes_of(world.stream)) == 64
+    fabric = SubscribedStream(lanes=LANES)
+    assert len(lanes_of(fabric.stream)) == 64
     number = 0
     for _ in range(events // RECORD_EVENTS):
         index = number // RECORD_EVENTS % LANES
-        world.put(*(event(f"e{number + n}", key=f"k{index}") for n in range(RECORD_EVENTS)), of=lane(index))
+        fabric.put(*(event(f"e{number + n}", key=f"k{index}") for n in range(RECORD_EVENTS)), of=lane(index))
         number += RECORD_EVENTS
-    world.cloud.replicate()
-    a_pass(world)
+    fabric.cloud.replicate()
+    a_pass(fabric)
     for index in range(NEW_RECORDS):
-        world.put(event(f"new{index}", key=f"k{index}"), of=lane(index))
-    world.cloud.replicate()
-    assert a_pass(world) == {
+        fabric.put(event(f"new{index}", key=f"k{index}"), of=lane(index))
+    fabric.cloud.replicate()
+    assert a_pass(fabric) == {
         f"tails in {AWAY}": 64,
         f"tails in {HOME}": 32,
         f"records in {AWAY}": NEW_RECORDS,
     }
-    assert a_pass(world) == {f"tails in {AWAY}": 64, f"tails in {HOME}": 32}
+    assert a_pass(fabric) == {f"tails in {AWAY}": 64, f"tails in {HOME}": 32}

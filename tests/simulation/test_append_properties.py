@@ -42,15 +42,15 @@ def publisher(
     return publish
 
 
-def assert_log_is_whole(world: SubscribedStream) -> None:
+def assert_log_is_whole(fabric: SubscribedStream) -> None:
     """Sequences without holes, every record on the chain of the one before, no event twice, time never back."""
     expected = EMPTY_TAIL
-    for record in world.records():
+    for record in fabric.records():
         assert record.sequence == expected.sequence
         assert record.extends(expected.chain)
         assert record.time > expected.time
         expected = record.tail
-    ids = world.logged_ids()
+    ids = fabric.logged_ids()
     assert len(ids) == len(set(ids)) == expected.sequence
 
 
@@ -65,17 +65,17 @@ def assert_log_is_whole(world: SubscribedStream) -> None:
 def test_racing_publishers_with_lost_replies_put_each_event_into_the_log_once_and_in_their_order(
     sizes: list[list[int]], rate: float, timeout: float, seed: int, data: st.DataObject
 ) -> None:
-    world, turns = SubscribedStream(seed=seed), Turns()
+    fabric, turns = SubscribedStream(seed=seed), Turns()
     receipts: dict[str, Record] = {}
     jobs = []
     for number, of_one in enumerate(sizes):
         faults = Faults(turns.rule, at_random(rate, NO_REPLY, seed=seed + number))
-        appender = world.appender(faults=faults, timeout_seconds=timeout)
+        appender = fabric.appender(faults=faults, timeout_seconds=timeout)
         jobs.append(publisher(appender, "abc"[number], of_one, receipts))
     turns.run(lambda count: data.draw(st.integers(0, count - 1)), *jobs)
 
-    assert_log_is_whole(world)
-    ids = world.logged_ids()
+    assert_log_is_whole(fabric)
+    ids = fabric.logged_ids()
     for number, of_one in enumerate(sizes):
         name = "abc"[number]
         wanted = [f"{name}{batch}.{index}" for batch, size in enumerate(of_one) for index in range(size)]
@@ -93,36 +93,36 @@ def test_racing_publishers_with_lost_replies_put_each_event_into_the_log_once_an
 def test_an_indeterminate_batch_settles_to_one_place_whatever_others_wrote_meanwhile(
     lost: Fault, others: list[int], again: int
 ) -> None:
-    world = SubscribedStream()
-    world.put(event("before"))
+    fabric = SubscribedStream()
+    fabric.put(event("before"))
     mine = batch_of([event("mine")], b"mine".ljust(16))
-    appender = world.appender(faults=Faults(nth(1, lost, name="log.append")), timeout_seconds=0)
+    appender = fabric.appender(faults=Faults(nth(1, lost, name="log.append")), timeout_seconds=0)
     with pytest.raises(IndeterminateAppendError) as raised:
         appender.append(LANE, mine)
     unsettled = cast(Record, raised.value.record)
     for number, size in enumerate(others):
-        world.put(*(event(f"other{number}.{index}") for index in range(size)))
-    settled = world.appender().append(LANE, mine, unsettled=unsettled)
+        fabric.put(*(event(f"other{number}.{index}") for index in range(size)))
+    settled = fabric.appender().append(LANE, mine, unsettled=unsettled)
     for _ in range(again):
         # Settled in another process, by hand, twice: the record that may have landed still tells.
         if lost is Fault.LOST_REPLY:
-            assert world.appender().append(LANE, mine, unsettled=unsettled) == settled
-    assert world.logged_ids().count("mine") == 1
-    assert world.logged_ids()[settled.sequence] == "mine"
-    assert_log_is_whole(world)
+            assert fabric.appender().append(LANE, mine, unsettled=unsettled) == settled
+    assert fabric.logged_ids().count("mine") == 1
+    assert fabric.logged_ids()[settled.sequence] == "mine"
+    assert_log_is_whole(fabric)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from([Fault.CRASH_BEFORE, Fault.CRASH_AFTER]), max_size=4))
 def test_publishers_that_crash_leave_a_whole_log(crashes: list[Fault]) -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number, crash in enumerate(crashes):
-        appender = world.appender(faults=Faults(nth(1, crash, name="log.append")))
+        appender = fabric.appender(faults=Faults(nth(1, crash, name="log.append")))
         try:
             appender.append(LANE, batch_of([event(f"crashed{number}")], bytes([number]) * 16))
         except SimulatedCrash:
             continue
-    world.appender().append(LANE, batch_of([event("after")], b"z" * 16))
-    assert_log_is_whole(world)
+    fabric.appender().append(LANE, batch_of([event("after")], b"z" * 16))
+    assert_log_is_whole(fabric)
     kept = [f"crashed{number}" for number, crash in enumerate(crashes) if crash is Fault.CRASH_AFTER]
-    assert world.logged_ids() == [*kept, "after"]
+    assert fabric.logged_ids() == [*kept, "after"]

@@ -22,16 +22,16 @@ from tests.support.recorded_reads import RecordingLog
 KINDS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER]
 
 
-def process(world: BackfillRegions, backfill_id: str) -> None:
+def process(fabric: BackfillRegions, backfill_id: str) -> None:
     """A process that knows nothing but the backfill's id, until it ends or is killed."""
-    run_backfill(world.backfiller(), backfill_id)
+    run_backfill(fabric.backfiller(), backfill_id)
 
 
-def until_done(world: BackfillRegions, backfill_id: str) -> int:
+def until_done(fabric: BackfillRegions, backfill_id: str) -> int:
     """Processes, one after the other, until one ends; how many were killed."""
     for killed in range(100):
         try:
-            process(world, backfill_id)
+            process(fabric, backfill_id)
         except SimulatedCrash:
             continue
         return killed
@@ -40,14 +40,14 @@ def until_done(world: BackfillRegions, backfill_id: str) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_any_call_it_ends_with_equal_logs(kind: Fault) -> None:
-    def world_with_holes() -> BackfillRegions:
-        world = BackfillRegions(lanes=2)
-        made = world.fill(12)
-        world.fill(5, of=lane(1))
-        world.copy_to_target([made[0], made[1], made[6], made[9]])
-        return world
+    def fabric_with_holes() -> BackfillRegions:
+        fabric = BackfillRegions(lanes=2)
+        made = fabric.fill(12)
+        fabric.fill(5, of=lane(1))
+        fabric.copy_to_target([made[0], made[1], made[6], made[9]])
+        return fabric
 
-    calm = world_with_holes()
+    calm = fabric_with_holes()
     backfill = calm.begin(slice_events=300)
     before = len(calm.faults.calls), len(calm.reading.calls)
     process(calm, backfill.id)
@@ -55,13 +55,13 @@ def test_killed_at_any_call_it_ends_with_equal_logs(kind: Fault) -> None:
     assert min(calls) > 15
     for number, (of_source, count) in enumerate((("source", calls[1]), ("target", calls[0]))):
         for call in range(1, count + 1):
-            world = world_with_holes()
-            backfill = world.begin(slice_events=300)
-            faults = world.reading if of_source == "source" else world.faults
+            fabric = fabric_with_holes()
+            backfill = fabric.begin(slice_events=300)
+            faults = fabric.reading if of_source == "source" else fabric.faults
             faults.rules.append(nth(len(faults.calls) + call, kind))
-            assert until_done(world, backfill.id) == 1, (number, call)
-            assert world.items(TARGET) == world.items(SOURCE), call
-            assert world.backfiller().find(backfill.id).state is BackfillState.DONE
+            assert until_done(fabric, backfill.id) == 1, (number, call)
+            assert fabric.items(TARGET) == fabric.items(SOURCE), call
+            assert fabric.backfiller().find(backfill.id).state is BackfillState.DONE
 
 
 class CountingReads(RecordingLog):
@@ -85,32 +85,32 @@ LANES, LANE_RECORDS, RECORD_EVENTS, SLICE_RECORDS, KILLS = 8, 125, 100, 25, 5
 
 @pytest.mark.parametrize("seed", range(4))
 def test_100_000_events_killed_five_times_read_at_most_one_slice_again_for_each(seed: int) -> None:
-    world, random = BackfillRegions(lanes=LANES), Random(seed)
+    fabric, random = BackfillRegions(lanes=LANES), Random(seed)
     for number in range(LANES):
-        world.fill(LANE_RECORDS, of=lane(number), events=RECORD_EVENTS)
-    source = [(item["pk"], item["sk"], item["c"]) for item in world.items(SOURCE)]
+        fabric.fill(LANE_RECORDS, of=lane(number), events=RECORD_EVENTS)
+    source = [(item["pk"], item["sk"], item["c"]) for item in fabric.items(SOURCE)]
     assert len(source) * RECORD_EVENTS == 100_000
     reads: Counter[tuple[Lane, int]] = Counter()
 
     def counting(log: Log) -> Log:
         return CountingReads(log, reads)
 
-    backfill = world.begin(slice_events=SLICE_RECORDS * RECORD_EVENTS)
+    backfill = fabric.begin(slice_events=SLICE_RECORDS * RECORD_EVENTS)
     for _ in range(KILLS):
         # Within the next quarter of a run: each of the five comes before its end.
-        call = len(world.faults.calls) + random.randrange(1, 250)
-        world.faults.rules.append(nth(call, random.choice(KINDS)))
+        call = len(fabric.faults.calls) + random.randrange(1, 250)
+        fabric.faults.rules.append(nth(call, random.choice(KINDS)))
         with pytest.raises(SimulatedCrash):
-            run_backfill(world.backfiller(around=counting), backfill.id)
-    report = run_backfill(world.backfiller(around=counting), backfill.id)
+            run_backfill(fabric.backfiller(around=counting), backfill.id)
+    report = run_backfill(fabric.backfiller(around=counting), backfill.id)
     assert report.backfill.state is BackfillState.DONE
-    assert world.items(TARGET) == world.items(SOURCE)
-    assert [(item["pk"], item["sk"], item["c"]) for item in world.items(TARGET)] == source
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
+    assert [(item["pk"], item["sk"], item["c"]) for item in fabric.items(TARGET)] == source
     read_again = sum(reads.values()) - len(reads)
     assert len(reads) == len(source)
     assert read_again <= KILLS * SLICE_RECORDS
     # Resume points are lean: one a page of a slice.
-    assert world.faults.count("backfills.save") <= len(source) / SLICE_RECORDS + KILLS
+    assert fabric.faults.count("backfills.save") <= len(source) / SLICE_RECORDS + KILLS
 
 
 LATENCY_SECONDS = {"log.tail": 0.004, "log.read": 0.012, "log.append": 0.005}
@@ -136,11 +136,11 @@ class LimitedLanes:
 
 def seconds_with(workers: int, *, lanes: int, spread_out: bool = True) -> float:
     """Return how long workers take, each by a clock of its own; the one furthest behind goes first."""
-    world = BackfillRegions(lanes=lanes)
+    fabric = BackfillRegions(lanes=lanes)
     for number in range(lanes):
-        world.fill(40, of=lane(number))
-    backfill = world.begin(workers=workers, slice_events=1_000)
-    slices = plan(world.backfiller(), backfill.id, lambda _: None)
+        fabric.fill(40, of=lane(number))
+    backfill = fabric.begin(workers=workers, slice_events=1_000)
+    slices = plan(fabric.backfiller(), backfill.id, lambda _: None)
     waiting = iter(spread(slices) if spread_out else sorted(slices, key=lambda p: p.slice.lane))
     clocks, free_ms, turns = [MemoryClock() for _ in range(workers)], dict[Lane, float](), Turns()
     done = [False] * workers
@@ -160,18 +160,18 @@ def seconds_with(workers: int, *, lanes: int, spread_out: bool = True) -> float:
     def job(number: int) -> Callable[[], None]:
         def run() -> None:
             clock = clocks[number]
-            backfiller = world.backfiller(clock=clock, around=lambda log: LimitedLanes(log, clock, free_ms))
+            backfiller = fabric.backfiller(clock=clock, around=lambda log: LimitedLanes(log, clock, free_ms))
             work(backfiller, backfill.id, waiting, lambda: False, lambda _: None)
             done[number] = True
 
         return run
 
-    for faults in (world.faults, world.reading):
+    for faults in (fabric.faults, fabric.reading):
         faults.rules.append(rule)
     started_ms = clocks[0].now_ms()
     turns.run(choose, *(job(number) for number in range(workers)))
-    world.faults.heal()
-    assert world.items(TARGET) == world.items(SOURCE)
+    fabric.faults.heal()
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
     return (max(clock.now_ms() for clock in clocks) - started_ms) / 1000
 
 

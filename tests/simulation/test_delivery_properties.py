@@ -27,12 +27,12 @@ Publish = tuple[int, list[str]]
 publishes = st.tuples(st.integers(0, 1), st.lists(st.sampled_from("xyz"), min_size=1, max_size=3))
 
 
-def publish(world: SubscribedStream, names: Counter[str], where: Publish) -> None:
+def publish(fabric: SubscribedStream, names: Counter[str], where: Publish) -> None:
     """Append one record to a lane, with an event of each key."""
     index, keys = where
     names["event"] += 1
     events = [event(f"{index}.{names['event']}.{n}", key=f"{key}{index}") for n, key in enumerate(keys)]
-    world.put(*events, of=lane(index))
+    fabric.put(*events, of=lane(index))
 
 
 def chooser(data: st.DataObject) -> Callable[[int], int]:
@@ -66,7 +66,7 @@ def test_permuted_repeated_and_lost_doorbells_and_records_change_nothing_of_what
     handler = Recorder(
         batch_events_max=batch_events_max, effects=guarantee == "exactly_once" and batch_events_max == 1
     )
-    world = SubscribedStream(
+    fabric = SubscribedStream(
         guarantee=guarantee, deliver="one", delivered_in=region, handler=handler, region=region
     )
     choose = chooser(data)
@@ -74,49 +74,49 @@ def test_permuted_repeated_and_lost_doorbells_and_records_change_nothing_of_what
     for step in steps:
         match step:
             case "replicate":
-                world.cloud.replicate(data.draw(st.integers(1, 3)), choose)
+                fabric.cloud.replicate(data.draw(st.integers(1, 3)), choose)
             case "relay" | "relay, comes again":
-                world.relay(data.draw(st.integers(1, 4)), choose, comes_again=step != "relay")
+                fabric.relay(data.draw(st.integers(1, 4)), choose, comes_again=step != "relay")
             case "deliver":
-                world.answer(world.receive(choose))
+                fabric.answer(fabric.receive(choose))
             case "lose doorbells":
-                for message in world.receive(choose):
-                    world.queue.delete(message.receipt_handle)
+                for message in fabric.receive(choose):
+                    fabric.queue.delete(message.receipt_handle)
             case "wait":
-                world.clock.advance(data.draw(st.sampled_from([1, 400, 1000])))
+                fabric.clock.advance(data.draw(st.sampled_from([1, 400, 1000])))
             case (_, _):
-                publish(world, names, step)
-    world.cloud.replicate()
-    world.relay_all()
-    world.deliver_all()
-    world.ring_all(LANES)
-    world.deliver_all()
+                publish(fabric, names, step)
+    fabric.cloud.replicate()
+    fabric.relay_all()
+    fabric.deliver_all()
+    fabric.ring_all(LANES)
+    fabric.deliver_all()
     for checked_lane in LANES:
-        assert handler.ids(checked_lane) == world.logged_ids(checked_lane)
-        assert world.cursor(checked_lane).sequence == len(world.logged_ids(checked_lane))
+        assert handler.ids(checked_lane) == fabric.logged_ids(checked_lane)
+        assert fabric.cursor(checked_lane).sequence == len(fabric.logged_ids(checked_lane))
     if handler.effects:
-        assert world.effects() == dict.fromkeys(handler.ids(), 1)
+        assert fabric.effects() == dict.fromkeys(handler.ids(), 1)
 
 
 def five_events_in_two_lanes(guarantee: str) -> SubscribedStream:
-    world = SubscribedStream(guarantee=guarantee)
-    world.put(event("a", key="x"), event("b", key="y"))
-    world.put(event("c", key="x"))
-    world.put(event("d", key="z"), event("e", key="y"))
-    world.put(event("f"), of=lane(1))
-    return world
+    fabric = SubscribedStream(guarantee=guarantee)
+    fabric.put(event("a", key="x"), event("b", key="y"))
+    fabric.put(event("c", key="x"))
+    fabric.put(event("d", key="z"), event("e", key="y"))
+    fabric.put(event("f"), of=lane(1))
+    return fabric
 
 
-def one_invocation(world: SubscribedStream) -> None:
+def one_invocation(fabric: SubscribedStream) -> None:
     """Relay, then deliver all that is in the queue once."""
-    world.relay()
-    world.answer(world.receive())
+    fabric.relay()
+    fabric.answer(fabric.receive())
 
 
 def calls_of_one_invocation(guarantee: str) -> int:
-    world = five_events_in_two_lanes(guarantee)
-    one_invocation(world)
-    return len(world.faults.calls)
+    fabric = five_events_in_two_lanes(guarantee)
+    one_invocation(fabric)
+    return len(fabric.faults.calls)
 
 
 CRASHES = [
@@ -127,42 +127,44 @@ CRASHES = [
 ]
 
 
-def recover(world: SubscribedStream) -> None:
+def recover(fabric: SubscribedStream) -> None:
     """Faults are over: the stream's batch comes again, doorbells come back, in time."""
-    world.faults.heal()
-    world.relay_all()
-    world.deliver_all()
+    fabric.faults.heal()
+    fabric.relay_all()
+    fabric.deliver_all()
 
 
-def assert_seen_as_promised(world: SubscribedStream, guarantee: str) -> None:
-    handler = world.recorder
+def assert_seen_as_promised(fabric: SubscribedStream, guarantee: str) -> None:
+    handler = fabric.recorder
     for checked_lane in LANES:
-        logged, seen = world.logged_ids(checked_lane), handler.ids(checked_lane)
+        logged, seen = fabric.logged_ids(checked_lane), handler.ids(checked_lane)
         first_seen = list(dict.fromkeys(seen))
-        assert world.cursor(checked_lane).sequence == len(logged)
+        assert fabric.cursor(checked_lane).sequence == len(logged)
         if guarantee == "at_most_once":
             assert first_seen == seen
             assert seen == [id_ for id_ in logged if id_ in set(seen)]
         else:
             # A handler's call that fails parks its key, and the others go on: the order is that of each key.
             keys = {
-                str(event.id): event.key for record in world.records(checked_lane) for event in unpack(record)
+                str(event.id): event.key
+                for record in fabric.records(checked_lane)
+                for event in unpack(record)
             }
             assert sorted(first_seen, key=keys.__getitem__) == sorted(logged, key=keys.__getitem__)
     if guarantee == "exactly_once":
-        assert world.effects() == dict.fromkeys(handler.ids(), 1)
+        assert fabric.effects() == dict.fromkeys(handler.ids(), 1)
 
 
 @pytest.mark.parametrize(("guarantee", "number", "fault"), CRASHES)
 def test_a_crash_before_or_after_any_call_loses_nothing_that_is_promised(
     guarantee: str, number: int, fault: Fault
 ) -> None:
-    world = five_events_in_two_lanes(guarantee)
-    world.faults.rules.append(nth(number, fault))
+    fabric = five_events_in_two_lanes(guarantee)
+    fabric.faults.rules.append(nth(number, fault))
     with pytest.raises(SimulatedCrash):
-        one_invocation(world)
-    recover(world)
-    assert_seen_as_promised(world, guarantee)
+        one_invocation(fabric)
+    recover(fabric)
+    assert_seen_as_promised(fabric, guarantee)
 
 
 def test_enough_calls_are_crashed_to_mean_something() -> None:
@@ -189,17 +191,17 @@ def test_enough_calls_are_crashed_to_mean_something() -> None:
 def test_any_faults_of_any_calls_leave_what_is_promised(
     guarantee: str, log: list[Publish], seed: int, rate: float, invocations: int
 ) -> None:
-    world = SubscribedStream(seed=seed, guarantee=guarantee)
+    fabric = SubscribedStream(seed=seed, guarantee=guarantee)
     names: Counter[str] = Counter()
     for each in log:
-        publish(world, names, each)
-    world.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed))
+        publish(fabric, names, each)
+    fabric.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed))
     for _ in range(invocations):
         with suppress(SimulatedCrash):
-            one_invocation(world)
-        world.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
-    recover(world)
-    assert_seen_as_promised(world, guarantee)
+            one_invocation(fabric)
+        fabric.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
+    recover(fabric)
+    assert_seen_as_promised(fabric, guarantee)
 
 
 @settings(max_examples=200, deadline=None)
@@ -219,25 +221,25 @@ def test_consumers_of_one_lane_at_once_never_double_an_effect(
     seed: int,
     data: st.DataObject,
 ) -> None:
-    world, turns = SubscribedStream(guarantee=guarantee), Turns()
+    fabric, turns = SubscribedStream(guarantee=guarantee), Turns()
     names: Counter[str] = Counter()
     for _, keys in log:
-        publish(world, names, (0, keys))
+        publish(fabric, names, (0, keys))
 
     def consumer(number: int) -> Callable[[], None]:
         rules: list[Rule] = [turns.rule, at_random(rate, ALL_FAULTS, seed=seed + number)]
-        deliverer = world.deliverer(faults=Faults(*rules))
+        deliverer = fabric.deliverer(faults=Faults(*rules))
 
         def deliver() -> None:
             with suppress(SimulatedCrash, PortError):
-                world.deliver(lane(0), by=deliverer)
+                fabric.deliver(lane(0), by=deliverer)
 
         return deliver
 
     turns.run(chooser(data), *(consumer(number) for number in range(consumers)))
-    assert world.deliver(lane(0)).outcome in (LaneOutcome.DELIVERED, LaneOutcome.DUPLICATE)
-    assert world.cursor().sequence == len(world.logged_ids())
+    assert fabric.deliver(lane(0)).outcome in (LaneOutcome.DELIVERED, LaneOutcome.DUPLICATE)
+    assert fabric.cursor().sequence == len(fabric.logged_ids())
     if guarantee == "exactly_once":
-        assert world.effects() == dict.fromkeys(world.logged_ids(), 1)
+        assert fabric.effects() == dict.fromkeys(fabric.logged_ids(), 1)
     else:
-        assert max(Counter(world.recorder.ids()).values(), default=1) == 1
+        assert max(Counter(fabric.recorder.ids()).values(), default=1) == 1

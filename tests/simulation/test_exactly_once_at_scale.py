@@ -21,14 +21,14 @@ KINDS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQ
 class Race:
     """Two function instances for one lane; now and then one runs in the middle of the other's attempt."""
 
-    def __init__(self, world: SubscribedStream, faults: Faults, seed: int) -> None:
-        self.world = world
+    def __init__(self, fabric: SubscribedStream, faults: Faults, seed: int) -> None:
+        self.fabric = fabric
         self.outcomes: Counter[str] = Counter()
         self._random = Random(seed)
         self._racing = False
         self._receive_counts = [1, 1]
         self._consumers: list[Deliverer] = [
-            world.deliverer(handler=Recorder(effects=True, before=self._overtake), faults=faults)
+            fabric.deliverer(handler=Recorder(effects=True, before=self._overtake), faults=faults)
             for _ in range(2)
         ]
 
@@ -36,8 +36,8 @@ class Race:
         """One delivery of the lane by a consumer; a crash makes its doorbell come again."""
         try:
             result = self._consumers[number].deliver(
-                self.world.bell(),
-                deadline_ms=self.world.clock.now_ms() + 100_000,
+                self.fabric.bell(),
+                deadline_ms=self.fabric.clock.now_ms() + 100_000,
                 receive_count=self._receive_counts[number],
             )
             self._receive_counts[number] = 1
@@ -57,21 +57,21 @@ class Race:
 
 
 def test_each_of_ten_thousand_effects_happens_once() -> None:
-    world = SubscribedStream(guarantee="exactly_once")
+    fabric = SubscribedStream(guarantee="exactly_once")
     names = [f"e{number}" for number in range(EVENTS)]
     for start in range(0, EVENTS, RECORD_EVENTS):
         some = range(start, start + RECORD_EVENTS)
-        world.put(*(event(names[number], key=f"k{number % KEYS}") for number in some))
+        fabric.put(*(event(names[number], key=f"k{number % KEYS}") for number in some))
     faults = Faults(at_random(FAULT_RATE, KINDS, seed=3))
-    race = Race(world, faults, seed=4)
+    race = Race(fabric, faults, seed=4)
     for _ in range(5_000):
-        if world.cursor().sequence == EVENTS and not world.parked():
+        if fabric.cursor().sequence == EVENTS and not fabric.parked():
             break
         race.visit(0)
-        world.clock.advance(1)
-    rows = world.effects()
+        fabric.clock.advance(1)
+    rows = fabric.effects()
     assert {name: rows[name] for name in names} == dict.fromkeys(names, 1)
-    assert world.parked() == {}
+    assert fabric.parked() == {}
     assert race.outcomes["SimulatedCrash"] > 100
-    assert world.telemetry.totals[Metric.COMMITS_LOST] > 20
-    assert world.log.tail(LANE).sequence == EVENTS
+    assert fabric.telemetry.totals[Metric.COMMITS_LOST] > 20
+    assert fabric.log.tail(LANE).sequence == EVENTS

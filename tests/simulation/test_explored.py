@@ -24,12 +24,12 @@ from tests.support.subscribed_stream import SubscribedStream
 
 def appends(schedule: Schedule, producers: int = 2) -> None:
     """Producers append to one lane: what was acknowledged stands there once, in an unbroken chain."""
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     acknowledged: list[str] = []
 
     def producer(number: int) -> Callable[[], None]:
-        log = schedule.faults().log(world.origin_log)
-        appender = Appender(log, stream=STREAM, clock=world.clock, entropy=world.entropy)
+        log = schedule.faults().log(fabric.origin_log)
+        appender = Appender(log, stream=STREAM, clock=fabric.clock, entropy=fabric.entropy)
         batch = batch_of([event(f"e{number}")], number.to_bytes(16, "big"))
 
         def run() -> None:
@@ -43,7 +43,7 @@ def appends(schedule: Schedule, producers: int = 2) -> None:
 
     schedule.run(*(producer(number) for number in range(producers)))
     chain, sequence, logged = EMPTY_TAIL.chain, 0, list[str]()
-    for record in world.records():
+    for record in fabric.records():
         assert record.sequence == sequence
         assert record.extends(chain)
         chain, sequence = record.chain, record.tail.sequence
@@ -56,34 +56,34 @@ def deliveries(guarantee: str, failing: dict[str, int]) -> Callable[[Schedule], 
     """Two consumers of one lane: every event once, or in order again, and nothing left behind."""
 
     def scenario(schedule: Schedule) -> None:
-        world = SubscribedStream(guarantee=guarantee, **FEW)
-        world.put(event("a1", key="a"), event("b1", key="b"))
-        world.put(event("a2", key="a"))
+        fabric = SubscribedStream(guarantee=guarantee, **FEW)
+        fabric.put(event("a1", key="a"), event("b1", key="b"))
+        fabric.put(event("a2", key="a"))
         recorder = Recorder(effects=guarantee == "exactly_once", before=Failing(dict(failing)))
-        consumers = [world.deliverer(handler=recorder, faults=schedule.faults()) for _ in range(2)]
-        schedule.run(*(one_run(world, consumer) for consumer in consumers))
-        world.handler = recorder
-        world.ring_all([LANE])
-        world.deliver_all()
-        assert world.cursor().sequence == 3
-        assert world.parked() == {}
+        consumers = [fabric.deliverer(handler=recorder, faults=schedule.faults()) for _ in range(2)]
+        schedule.run(*(one_run(fabric, consumer) for consumer in consumers))
+        fabric.handler = recorder
+        fabric.ring_all([LANE])
+        fabric.deliver_all()
+        assert fabric.cursor().sequence == 3
+        assert fabric.parked() == {}
         seen = list(dict.fromkeys(recorder.ids()))
         assert set(seen) == {"a1", "a2", "b1"}
         assert seen.index("a1") < seen.index("a2")
         if guarantee == "exactly_once":
-            assert world.effects() == {"a1": 1, "a2": 1, "b1": 1}
+            assert fabric.effects() == {"a1": 1, "a2": 1, "b1": 1}
 
     return scenario
 
 
 def handover(schedule: Schedule) -> None:
     """A lane of shared state is handed to another Region while its owner delivers: nothing is lost, order holds."""
-    world = SubscribedStream(durability="quorum", **FEW)
-    world.put(event("a1", key="a"), event("b1", key="b"))
-    world.put(event("a2", key="a"))
+    memory_fabric = SubscribedStream(durability="quorum", **FEW)
+    memory_fabric.put(event("a1", key="a"), event("b1", key="b"))
+    memory_fabric.put(event("a2", key="a"))
     recorder = Recorder(before=Failing({"a1": 1}))
-    away = world.at(AWAY, handler=recorder)
-    former = world.deliverer(handler=recorder, faults=schedule.faults())
+    away = memory_fabric.at(AWAY, handler=recorder)
+    former = memory_fabric.deliverer(handler=recorder, faults=schedule.faults())
     new = away.deliverer(handler=recorder, faults=schedule.faults())
 
     def take_over() -> None:
@@ -91,8 +91,8 @@ def handover(schedule: Schedule) -> None:
         away.ledger.hand_over(key.stream, key.subscription, None, Owner(HOME, AWAY, 1, AWAY))
         away.deliver(by=new)
 
-    schedule.run(one_run(world, former), take_over)
-    for fabric in (away, world):
+    schedule.run(one_run(memory_fabric, former), take_over)
+    for fabric in (away, memory_fabric):
         fabric.handler = recorder
         fabric.clock.advance(1000)
         fabric.ring_all([LANE])
@@ -106,8 +106,8 @@ def handover(schedule: Schedule) -> None:
     assert seen.index("a1") < seen.index("a2")
 
 
-def one_run(world: SubscribedStream, by: Deliverer) -> Callable[[], object]:
-    return lambda: world.deliver(by=by)
+def one_run(fabric: SubscribedStream, by: Deliverer) -> Callable[[], object]:
+    return lambda: fabric.deliver(by=by)
 
 
 @pytest.mark.parametrize(("producers", "faults_max"), [(3, 1), (2, 2)])

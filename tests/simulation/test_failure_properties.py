@@ -100,7 +100,7 @@ records = st.tuples(
 Record = tuple[int, list[tuple[str, Kind]]]
 
 
-def published(world: SubscribedStream, behaviour: Behaviour, log: list[Record]) -> None:
+def published(fabric: SubscribedStream, behaviour: Behaviour, log: list[Record]) -> None:
     """Append the records, and have the handler fail as drawn."""
     for index, events in log:
         made = []
@@ -116,41 +116,41 @@ def published(world: SubscribedStream, behaviour: Behaviour, log: list[Record]) 
                 case "crashes":
                     behaviour.crashes[name] = times
             behaviour.drawn[name] = times
-        world.put(*made, of=lane(index))
+        fabric.put(*made, of=lane(index))
 
 
 class Driver:
     """Lambda's pollers, one round after the other; watches that no cursor runs back."""
 
-    def __init__(self, world: SubscribedStream) -> None:
-        self._world = world
-        self._by = world.deliverer()
+    def __init__(self, fabric: SubscribedStream) -> None:
+        self._world = fabric
+        self._by = fabric.deliverer()
         self._reached = dict.fromkeys(LANES, 0)
 
     def round(self) -> bool:
         """Relay, due timers, one batch of doorbells; whether there was, or will be, anything to do."""
-        world = self._world
-        busy = world.relay() > 0
-        bells = world.faults.doorbells(world.cloud.doorbells(world.region))
-        while (body := world.timers.take()) is not None:
+        fabric = self._world
+        busy = fabric.relay() > 0
+        bells = fabric.faults.doorbells(fabric.cloud.doorbells(fabric.region))
+        while (body := fabric.timers.take()) is not None:
             sent = False
             with suppress(SimulatedCrash):
                 sent = not bells.ring(SUBSCRIPTION, [from_body(body)])
             if not sent:
-                world.timers.send(body, delay_seconds=1)
+                fabric.timers.send(body, delay_seconds=1)
         # One by one: of two lanes in one invocation, the crashes of one use up the receives of the other's doorbell.
-        messages = world.queue.receive(1)
+        messages = fabric.queue.receive(1)
         try:
-            world.answer(messages, by=self._by)
+            fabric.answer(messages, by=self._by)
         except SimulatedCrash:
-            self._by = world.deliverer()  # a new process; the doorbells come again
+            self._by = fabric.deliverer()  # a new process; the doorbells come again
         self._watch()
         if not (busy or messages):
-            due_ms = world.timers.next_due_ms()
-            world.clock.advance(1 if due_ms is None else max(1, (due_ms - world.clock.now_ms()) / 1000))
-            if due_ms is None and len(world.queue):
-                world.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
-        return busy or bool(messages) or len(world.queue) > 0 or len(world.timers) > 0
+            due_ms = fabric.timers.next_due_ms()
+            fabric.clock.advance(1 if due_ms is None else max(1, (due_ms - fabric.clock.now_ms()) / 1000))
+            if due_ms is None and len(fabric.queue):
+                fabric.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
+        return busy or bool(messages) or len(fabric.queue) > 0 or len(fabric.timers) > 0
 
     def _watch(self) -> None:
         for checked_lane in LANES:
@@ -169,18 +169,18 @@ class Driver:
         raise AssertionError("it does not drain")
 
 
-def dead_and_waiting(world: SubscribedStream) -> tuple[set[str], set[str]]:
+def dead_and_waiting(fabric: SubscribedStream) -> tuple[set[str], set[str]]:
     """The ids of the dead events, and of those behind them."""
     dead, waiting = set(), set()
     for checked_lane in LANES:
         ids = {
             event.sequence: str(event.id)
-            for record in world.records(checked_lane)
+            for record in fabric.records(checked_lane)
             for event in unpack(record)
         }
         key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), checked_lane)
-        state = world.cloud.ledger(world.region).state(key)
-        for parked in state.parked.get(world.region, {}).values():
+        state = fabric.cloud.ledger(fabric.region).state(key)
+        for parked in state.parked.get(fabric.region, {}).values():
             assert parked.state is ParkedState.DEAD
             first, *rest = (ids[place.sequence] for place in parked.waiting)
             dead.add(first)
@@ -188,31 +188,31 @@ def dead_and_waiting(world: SubscribedStream) -> tuple[set[str], set[str]]:
     return dead, waiting
 
 
-def keys_of(world: SubscribedStream) -> dict[str, list[str]]:
+def keys_of(fabric: SubscribedStream) -> dict[str, list[str]]:
     """The logged ids of each key, in order."""
     found: dict[str, list[str]] = {}
     for checked_lane in LANES:
-        for record in world.records(checked_lane):
+        for record in fabric.records(checked_lane):
             for next_event in unpack(record):
                 found.setdefault(str(next_event.key), []).append(str(next_event.id))
     return found
 
 
-def assert_as_promised(world: SubscribedStream, behaviour: Behaviour, guarantee: str, order: str) -> None:
-    logged = keys_of(world)
-    handled = world.recorder.ids()
+def assert_as_promised(fabric: SubscribedStream, behaviour: Behaviour, guarantee: str, order: str) -> None:
+    logged = keys_of(fabric)
+    handled = fabric.recorder.ids()
     for checked_lane in LANES:
-        assert world.cursor(checked_lane).sequence == len(world.logged_ids(checked_lane))
+        assert fabric.cursor(checked_lane).sequence == len(fabric.logged_ids(checked_lane))
     if guarantee == "at_most_once":
         assert max(Counter(handled).values(), default=1) == 1
         return
-    dead, waiting = dead_and_waiting(world)
-    done = set(world.effects()) if world.recorder.effects else set(handled)
+    dead, waiting = dead_and_waiting(fabric)
+    done = set(fabric.effects()) if fabric.recorder.effects else set(handled)
     assert dead <= behaviour.guilty()
     assert done | dead | waiting == {name for names in logged.values() for name in names}
     assert not (dead | waiting) & done
-    if world.recorder.effects:
-        assert set(world.effects().values()) <= {1}
+    if fabric.recorder.effects:
+        assert set(fabric.effects().values()) <= {1}
     if order == "none":
         assert waiting == set()
         return
@@ -221,7 +221,7 @@ def assert_as_promised(world: SubscribedStream, behaviour: Behaviour, guarantee:
         assert first_seen == [name for name in names if name in set(first_seen)]
 
 
-def a_world(
+def a_fabric(
     seed: int, guarantee: str, order: str, batch_events_max: int, behaviour: Behaviour
 ) -> SubscribedStream:
     # The effects of keys refuse to go backwards, which without order they may.
@@ -258,17 +258,17 @@ def test_whatever_fails_all_is_handled_or_waits_in_a_dead_key(
     rounds: int,
 ) -> None:
     behaviour = Behaviour()
-    world = a_world(seed, guarantee, order, batch_events_max, behaviour)
-    published(world, behaviour, log)
-    driver = Driver(world)
+    fabric = a_fabric(seed, guarantee, order, batch_events_max, behaviour)
+    published(fabric, behaviour, log)
+    driver = Driver(fabric)
     rule = at_random(rate, ALL_FAULTS, seed=seed, names=OF_PORTS)
     # Under exactly_once a commit holds the handler's writes, and a refusal is the event's failure.
     is_of_events = guarantee == "exactly_once"
-    world.faults.rules.append(behaviour.noting_refusals(rule) if is_of_events else rule)
+    fabric.faults.rules.append(behaviour.noting_refusals(rule) if is_of_events else rule)
     for _ in range(rounds):
         with suppress(SimulatedCrash, PortError):
             driver.round()
-    world.faults.heal()
-    published(world, behaviour, later)
+    fabric.faults.heal()
+    published(fabric, behaviour, later)
     driver.drain()
-    assert_as_promised(world, behaviour, guarantee, order)
+    assert_as_promised(fabric, behaviour, guarantee, order)

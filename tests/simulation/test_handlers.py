@@ -193,15 +193,15 @@ def test_a_queue_knows_a_deduplication_id_for_five_minutes_only() -> None:
         def now_ms(self) -> int:
             return self.ms
 
-    world: Any = SimpleNamespace(time=Time())
-    tokens = Tokens(world)
+    fabric: Any = SimpleNamespace(time=Time())
+    tokens = Tokens(fabric)
     assert not tokens.knows("sqs SendMessage", "t", 300_000)
-    world.time.ms = 299_999
+    fabric.time.ms = 299_999
     assert tokens.knows("sqs SendMessage", "t", 300_000)
-    world.time.ms = 300_000
+    fabric.time.ms = 300_000
     assert not tokens.knows("sqs SendMessage", "t", 300_000)
     assert not tokens.knows("charge", "t", 0)
-    world.time.ms = 10**12
+    fabric.time.ms = 10**12
     assert tokens.knows("charge", "t", 0)
     assert not tokens.knows("charge", None, 0)
 

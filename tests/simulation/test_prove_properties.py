@@ -39,16 +39,16 @@ class Story:
     """A lane whose records hold so many events, all handled, perhaps replayed from somewhere on."""
 
     def __init__(self, counts: list[int], replayed: float | None = None) -> None:
-        self.world = SubscribedStream()
+        self.fabric = SubscribedStream()
         for number, count in enumerate(counts):
-            self.world.put(*(event(f"{number}.{index}") for index in range(count)))
-        self.world.deliver()
-        self.records = self.world.records()
+            self.fabric.put(*(event(f"{number}.{index}") for index in range(count)))
+        self.fabric.deliver()
+        self.records = self.fabric.records()
         if replayed is not None:
-            replay(self.world, int(replayed * sum(counts)))
+            replay(self.fabric, int(replayed * sum(counts)))
 
     def is_proven(self) -> bool:
-        prover = Prover(self.world.stream, [self.world.subscription], self.world.ports(), lane=LANE)
+        prover = Prover(self.fabric.stream, [self.fabric.subscription], self.fabric.ports(), lane=LANE)
         (proof,) = prover.prove(LANE)
         return proof.is_proven
 
@@ -60,7 +60,7 @@ class Story:
         self._write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
 
     def _write(self, action: str, request: dict[str, object]) -> None:
-        self.world.cloud.log_table(self.world.stream.name, HOME).write(action, request)
+        self.fabric.cloud.log_table(self.fabric.stream.name, HOME).write(action, request)
 
     def chain_before(self, index: int) -> Chain:
         return self.records[index - 1].chain if index else EMPTY_TAIL.chain

@@ -83,27 +83,27 @@ class Load:
 
     def move(self) -> None:
         """One random step of a Region."""
-        world = self.random.choice([self.home, self.away])
+        fabric = self.random.choice([self.home, self.away])
         match self.random.randrange(12):
             case 0:
                 self.home.cloud.replicate(self.random.randrange(1, 12), self.random.randrange)
             case 1 | 2 | 3:
-                world.relay(self.random.randrange(1, 6))
+                fabric.relay(self.random.randrange(1, 6))
             case 4 | 5 | 6 | 7:
-                messages = world.receive()
-                world.answer(messages[: self.random.randrange(len(messages) + 1)])
+                messages = fabric.receive()
+                fabric.answer(messages[: self.random.randrange(len(messages) + 1)])
             case _:
                 self.home.clock.advance(self.random.choice([0.1, 5, 40]))
 
     def drain(self) -> None:
         for _ in range(3):
             self.home.cloud.replicate()
-            for world in (self.home, self.away):
-                world.relay_all()
-                world.deliver_all()
+            for fabric in (self.home, self.away):
+                fabric.relay_all()
+                fabric.deliver_all()
                 self.home.clock.advance(1000)
                 reconciler = Reconciler(
-                    world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
+                    fabric.stream, region=fabric.region, ports=fabric.ports(), telemetry=fabric.telemetry
                 )
                 assert [finding for finding in reconciler.run(repair=True) if finding.is_alarm] == []
 
@@ -148,6 +148,6 @@ def check_order(load: Load) -> None:
     """Each producer's events of a key come in its order within each Region where they were acknowledged."""
     both = in_two_lanes(load)
     for (_, origin, _), names in load.order.items():
-        world = {HOME: load.home, AWAY: load.away}[origin]
-        found = [name for name in world.recorder.ids() if name in set(names) - both]
+        fabric = {HOME: load.home, AWAY: load.away}[origin]
+        found = [name for name in fabric.recorder.ids() if name in set(names) - both]
         assert found == [name for name in names if name not in both]

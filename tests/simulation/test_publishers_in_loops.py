@@ -50,14 +50,14 @@ class Distant:
 @pytest.mark.parametrize("spread", [0.02, 0.25])
 @pytest.mark.parametrize("producers", [2, 4])
 def test_no_publisher_waits_long_for_others_that_publish_in_loops(producers: int, spread: float) -> None:
-    random, world = Random(producers), SubscribedStream()
+    random, fabric = Random(producers), SubscribedStream()
     schedule = Schedule(random)
     clock = Sleeping(schedule)
     waits_seconds: list[list[float]] = [[] for _ in range(producers)]
     end_us = schedule.now_us + LOOP_SECONDS * 1_000_000
 
     def publish(number: int) -> None:
-        log: Any = Distant(world.origin_log, schedule, random, spread)
+        log: Any = Distant(fabric.origin_log, schedule, random, spread)
         appender = Appender(log, stream=STREAM, clock=clock, entropy=SeededEntropy(number))
         for turn in count():
             began_us = schedule.now_us

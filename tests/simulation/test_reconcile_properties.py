@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.model.finding import Finding
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from tests.support.failing_handlers import Failing, retry, world_of
+from tests.support.failing_handlers import Failing, fabric_of, retry
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.subscribed_stream import SubscribedStream
 
@@ -15,17 +15,19 @@ UNSERVED_SECONDS_MAX = limits.UNRUNG_SECONDS // 2
 """For so long chance alone may leave a lane without its turn: well before that is a finding by its definition."""
 
 
-def reconcile(world: SubscribedStream, *, repair: bool, full: bool = False) -> list[Finding]:
-    """The alarms of a pass in the world's Region."""
-    reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
+def reconcile(fabric: SubscribedStream, *, repair: bool, full: bool = False) -> list[Finding]:
+    """The alarms of a pass in the fabric's Region."""
+    reconciler = Reconciler(
+        fabric.stream, region=fabric.region, ports=fabric.ports(), telemetry=fabric.telemetry
+    )
     return [finding for finding in reconciler.run(repair=repair, full=full) if finding.is_alarm]
 
 
-def serve(world: SubscribedStream) -> None:
+def serve(fabric: SubscribedStream) -> None:
     """Have every poller of a Region run until it finds nothing."""
-    world.relay_all()
-    while messages := world.receive():
-        world.answer(messages)
+    fabric.relay_all()
+    while messages := fabric.receive():
+        fabric.answer(messages)
 
 
 @pytest.mark.parametrize("deliver", ["origin", "everywhere"])
@@ -34,9 +36,9 @@ def test_a_healthy_fabric_under_load_and_replication_delay_raises_no_alarm(seed:
     random = Random(f"{seed} {deliver}")
     names = [f"{key}{number}" for number in range(30) for key in "abc"]
     failing = Failing({name: random.choice([0, 0, 0, 0, 1, 2]) for name in names})
-    home = world_of(failing, deliver=deliver, **retry(immediate=0, attempts=50))
+    home = fabric_of(failing, deliver=deliver, **retry(immediate=0, attempts=50))
     away = home.at(AWAY)
-    worlds = [home, away]
+    fabrics = [home, away]
     unserved_seconds = 0.0
     while names:
         match random.randrange(7):
@@ -46,33 +48,33 @@ def test_a_healthy_fabric_under_load_and_replication_delay_raises_no_alarm(seed:
             case 2:
                 home.cloud.replicate(random.randrange(1, 9), random.randrange)
             case 3:
-                random.choice(worlds).relay(random.randrange(1, 5), comes_again=random.random() < 0.2)
+                random.choice(fabrics).relay(random.randrange(1, 5), comes_again=random.random() < 0.2)
             case 4:
-                world = random.choice(worlds)
-                world.answer(world.receive())
+                fabric = random.choice(fabrics)
+                fabric.answer(fabric.receive())
             case 5:
                 seconds = random.choice([0.1, 1, 30])
                 home.clock.advance(seconds)
                 if seconds == 30:  # replication is late, but not for ever
                     home.cloud.replicate()
                     unserved_seconds += seconds
-                for world in worlds:  # as Lambda's pollers do, timers that are due come at once
-                    while (body := world.timers.take()) is not None:
-                        world.ring_body(body)
+                for fabric in fabrics:  # as Lambda's pollers do, timers that are due come at once
+                    while (body := fabric.timers.take()) is not None:
+                        fabric.ring_body(body)
                 if (
                     unserved_seconds >= UNSERVED_SECONDS_MAX
                 ):  # nor do functions stand still in a healthy fabric
                     unserved_seconds = 0
-                    for world in worlds:
-                        serve(world)
+                    for fabric in fabrics:
+                        serve(fabric)
             case _:
-                world = random.choice(worlds)
-                assert reconcile(world, repair=random.random() < 0.5, full=random.random() < 0.2) == []
+                fabric = random.choice(fabrics)
+                assert reconcile(fabric, repair=random.random() < 0.5, full=random.random() < 0.2) == []
     for _ in range(2):
         home.cloud.replicate()
-        for world in worlds:
-            world.relay_all()
-            world.deliver_all()
-            assert reconcile(world, repair=False, full=True) == []
+        for fabric in fabrics:
+            fabric.relay_all()
+            fabric.deliver_all()
+            assert reconcile(fabric, repair=False, full=True) == []
     assert home.log.tail(LANE) == away.log.tail(LANE)
-    assert {HOME, AWAY} == {world.region for world in worlds}
+    assert {HOME, AWAY} == {fabric.region for fabric in fabrics}

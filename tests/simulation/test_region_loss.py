@@ -31,52 +31,53 @@ class Load:
 
     def publish(self, origin: Region) -> None:
         """One record of one to three events in a lane of an origin."""
-        world = {HOME: self.home, AWAY: self.away}[origin]
+        fabric = {HOME: self.home, AWAY: self.away}[origin]
         names: list[str] = []
         for _ in range(self.random.randrange(1, 4)):
             names.append(f"{self.random.choice(KEYS)}{len(self.acknowledged) + len(names)}")
         if self.random.random() < 0.2:
             self.failing.times[names[0]] = self.random.choice([1, 2])
         of = lane(self.random.randrange(2), origin)
-        tail = world.log.tail(of)
+        tail = fabric.log.tail(of)
         assert (
-            world.log.append(world.record(tail, *(event(name, key=name[0]) for name in names), of=of)) is None
+            fabric.log.append(fabric.record(tail, *(event(name, key=name[0]) for name in names), of=of))
+            is None
         )
         self.acknowledged += names
 
-    def move(self, worlds: list[SubscribedStream]) -> None:
+    def move(self, fabrics: list[SubscribedStream]) -> None:
         """One random step of some Regions."""
-        world, random = self.random.choice(worlds), self.random
+        fabric, random = self.random.choice(fabrics), self.random
         match random.randrange(5):
             case 0:
                 self.home.cloud.replicate(random.randrange(1, 12), random.randrange)
             case 1:
-                world.relay(random.randrange(1, 6))
+                fabric.relay(random.randrange(1, 6))
             case 2 | 3:
-                messages = world.receive()
-                world.answer(messages[: random.randrange(len(messages) + 1)])
+                messages = fabric.receive()
+                fabric.answer(messages[: random.randrange(len(messages) + 1)])
             case _:
                 self.home.clock.advance(random.choice([0.1, 2, 40]))
-                while (body := world.timers.take()) is not None:
-                    world.ring_body(body)
+                while (body := fabric.timers.take()) is not None:
+                    fabric.ring_body(body)
 
-    def drain(self, worlds: list[SubscribedStream]) -> None:
+    def drain(self, fabrics: list[SubscribedStream]) -> None:
         """Everything that can move moves; what was never rung for is found by reconciliation."""
         for _ in range(3):
             self.home.cloud.replicate()
-            for world in worlds:
-                world.relay_all()
-                world.deliver_all()
+            for fabric in fabrics:
+                fabric.relay_all()
+                fabric.deliver_all()
                 self.home.clock.advance(1000)
                 reconciler = Reconciler(
-                    world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
+                    fabric.stream, region=fabric.region, ports=fabric.ports(), telemetry=fabric.telemetry
                 )
                 alarms = [finding for finding in reconciler.run(repair=True) if finding.is_alarm]
                 assert alarms == []
 
 
-def fail_over(load: Load, source: Region, world: SubscribedStream) -> None:
-    Failover(world.topology, source=source, target=world.region, ports=world.ports()).hand_over("test")
+def fail_over(load: Load, source: Region, fabric: SubscribedStream) -> None:
+    Failover(fabric.topology, source=source, target=fabric.region, ports=fabric.ports()).hand_over("test")
     load.home.clock.advance(6)
 
 
@@ -136,10 +137,10 @@ def unreplicated(load: Load) -> set[str]:
     return found
 
 
-def check_order(world: SubscribedStream, load: Load) -> None:
+def check_order(fabric: SubscribedStream, load: Load) -> None:
     """Per key and lane, events in the order of their sequences, up to a takeover, and again from there on."""
     last: dict[tuple[object, str], int] = {}
-    for next_event in world.recorder.events:
+    for next_event in fabric.recorder.events:
         place = (next_event.lane, next_event.key)
         assert (next_event.sequence or 0) > last.get(place, -1)
         last[place] = next_event.sequence or 0

@@ -20,7 +20,7 @@ from tests.simulation.test_failure_properties import (
     Behaviour,
     Driver,
     Record,
-    a_world,
+    a_fabric,
     dead_and_waiting,
     keys_of,
     published,
@@ -79,41 +79,41 @@ steps = st.lists(publishing | delivering | replaying, min_size=3, max_size=14)
 
 
 class Machine:
-    """A world and its model, step by step."""
+    """A fabric and its model, step by step."""
 
     def __init__(self, guarantee: str, batch_events_max: int) -> None:
         def before(events: Sequence[Event]) -> None:
-            self.world.clock.advance(10)
+            self.fabric.clock.advance(10)
 
-        self.world = SubscribedStream(
+        self.fabric = SubscribedStream(
             guarantee=guarantee, handler=Recorder(batch_events_max=batch_events_max, before=before)
         )
         self.model = Model()
-        self.times = [self.world.clock.now_ms()]
+        self.times = [self.fabric.clock.now_ms()]
 
     def publish(self, keys: list[str]) -> None:
         for key in keys:
             self.model.keys.append(key)
         first = len(self.model.keys) - len(keys)
-        self.world.put(*(event(f"{first + number}", key=key) for number, key in enumerate(keys)))
-        self.world.clock.advance(1)
-        self.times += [self.world.clock.now_ms()] * len(keys)
+        self.fabric.put(*(event(f"{first + number}", key=key) for number, key in enumerate(keys)))
+        self.fabric.clock.advance(1)
+        self.times += [self.fabric.clock.now_ms()] * len(keys)
 
     def deliver(self, time_ms: int) -> None:
         """A visit with so much time, 0: with all it needs."""
-        recorder = self.world.recorder
+        recorder = self.fabric.recorder
         recorder.events.clear()
         recorder.replays.clear()
-        self.world.deliver(time_ms=time_ms or 10**9)
+        self.fabric.deliver(time_ms=time_ms or 10**9)
         told = [(int(name), replay) for name, replay in recorder.handled()]
-        expected = self.model.deliver(self.world.cursor().sequence)
+        expected = self.model.deliver(self.fabric.cursor().sequence)
         # Out of time among the keys: those that were not handled go on waiting.
-        left = [place for parked in self.world.parked().values() for place in parked.waiting]
+        left = [place for parked in self.fabric.parked().values() for place in parked.waiting]
         if time_ms:
             expected = [each for each in expected if each[0] not in {place.sequence for place in left}]
             self.model.waiting = {
                 parked.key: [(place.sequence, place.replay) for place in parked.waiting]
-                for parked in self.world.parked().values()
+                for parked in self.fabric.parked().values()
             }
         assert told == expected
 
@@ -123,16 +123,16 @@ class Machine:
         where: Start = at(number)
         if start == "time":
             first = [
-                record.sequence for record in self.world.records() if record.time >> 16 >= self.times[number]
+                record.sequence for record in self.fabric.records() if record.time >> 16 >= self.times[number]
             ]
             where, number = AtTime(self.times[number]), first[0] if first else len(self.model.keys)
-        before = self.world.cursor(), self.world.parked()
-        known_replay = replay_of(self.world, faults=Faults(nth(*fault)) if fault else None)
+        before = self.fabric.cursor(), self.fabric.parked()
+        known_replay = replay_of(self.fabric, faults=Faults(nth(*fault)) if fault else None)
         with suppress(ReplayRefusedError, SimulatedCrash, PortError):
             for plan in known_replay.plan(where, key=key):
                 if plan.changes_anything:
                     known_replay.carry_out(plan)
-        if (self.world.cursor(), self.world.parked()) == before:
+        if (self.fabric.cursor(), self.fabric.parked()) == before:
             return  # refused, nothing to replay, or crashed before
         if key is None:
             self.model.replay(number)
@@ -141,7 +141,7 @@ class Machine:
 
     def check(self) -> None:
         """The cursor stands where the model's does, what waits in keys is the model's, and all of it before it."""
-        cursor, parked = self.world.cursor(), self.world.parked()
+        cursor, parked = self.fabric.cursor(), self.fabric.parked()
         assert cursor.sequence == self.model.cursor
         assert cursor.replay_until == (self.model.until if self.model.until > cursor.sequence else 0)
         waiting = {
@@ -179,14 +179,14 @@ replays = st.tuples(
 )
 
 
-def replayed(world: SubscribedStream, start: int, key: str | None, rate: float, seed: int) -> int:
+def replayed(fabric: SubscribedStream, start: int, key: str | None, rate: float, seed: int) -> int:
     """An operator's replay through faults; how many lanes it changed, as far as anybody can tell."""
-    replay = replay_of(world, faults=Faults(at_random(rate, ALL_FAULTS, seed=seed)))
-    before = {lane: world.cursor(lane).version for lane in LANES}
+    replay = replay_of(fabric, faults=Faults(at_random(rate, ALL_FAULTS, seed=seed)))
+    before = {lane: fabric.cursor(lane).version for lane in LANES}
     with suppress(ReplayRefusedError, ContendedCommitError, SimulatedCrash, PortError):
         for plan in replay.plan(at(start), key=key):
             replay.carry_out(plan)
-    return sum(world.cursor(lane).version != before[lane] for lane in LANES)
+    return sum(fabric.cursor(lane).version != before[lane] for lane in LANES)
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -207,33 +207,33 @@ def test_whatever_fails_meanwhile_nothing_is_lost_and_each_key_keeps_its_order(
     rate: float,
 ) -> None:
     behaviour = Behaviour()
-    world = a_world(seed, guarantee, "key", 1, behaviour)
-    world.recorder.effects = False
-    published(world, behaviour, log)
-    driver = Driver(world)
-    world.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed, names=OF_PORTS))
+    fabric = a_fabric(seed, guarantee, "key", 1, behaviour)
+    fabric.recorder.effects = False
+    published(fabric, behaviour, log)
+    driver = Driver(fabric)
+    fabric.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed, names=OF_PORTS))
     for number, (rounds, start, key, replay_rate) in enumerate(asked):
         for _ in range(rounds):
             with suppress(SimulatedCrash, PortError):
                 driver.round()
-        changed = replayed(world, start, key, replay_rate, seed + number)
+        changed = replayed(fabric, start, key, replay_rate, seed + number)
         for checked_lane in LANES if changed else []:
             driver._reached[checked_lane] = min(
-                driver._reached[checked_lane], world.cursor(checked_lane).sequence
+                driver._reached[checked_lane], fabric.cursor(checked_lane).sequence
             )
-    world.faults.heal()
-    published(world, behaviour, later)
-    world.ring_all(LANES)
+    fabric.faults.heal()
+    published(fabric, behaviour, later)
+    fabric.ring_all(LANES)
     driver.drain()
-    assert_nothing_lost(world, behaviour)
+    assert_nothing_lost(fabric, behaviour)
 
 
-def assert_nothing_lost(world: SubscribedStream, behaviour: Behaviour) -> None:
-    logged, handled = keys_of(world), world.recorder.ids()
+def assert_nothing_lost(fabric: SubscribedStream, behaviour: Behaviour) -> None:
+    logged, handled = keys_of(fabric), fabric.recorder.ids()
     for checked_lane in LANES:
-        assert world.cursor(checked_lane).sequence == len(world.logged_ids(checked_lane))
-        assert world.cursor(checked_lane).replay_until == 0
-    dead, waiting = dead_and_waiting(world)
+        assert fabric.cursor(checked_lane).sequence == len(fabric.logged_ids(checked_lane))
+        assert fabric.cursor(checked_lane).replay_until == 0
+    dead, waiting = dead_and_waiting(fabric)
     assert dead <= behaviour.guilty()
     assert set(handled) | dead | waiting == {name for names in logged.values() for name in names}
     for names in logged.values():

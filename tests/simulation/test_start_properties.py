@@ -27,22 +27,22 @@ steps = st.lists(records | waits | deliveries, min_size=3, max_size=20)
 
 
 class Story:
-    """A world, step by step, with two processes that deliver; nothing is rung but by a doorbell of a record."""
+    """A fabric, step by step, with two processes that deliver; nothing is rung but by a doorbell of a record."""
 
     def __init__(self, start: str, seed: int, rate: float) -> None:
-        self.world = SubscribedStream(start=start, seed=seed)
-        self.processes = [self.world.deliverer(), self.world.deliverer()]
+        self.fabric = SubscribedStream(start=start, seed=seed)
+        self.processes = [self.fabric.deliverer(), self.fabric.deliverer()]
         self.bells: list[list[Doorbell]] = [[], []]
         self.published = 0
-        self.world.faults.rules.append(at_random(rate, tuple(Fault), seed=seed, names=CALLS))
+        self.fabric.faults.rules.append(at_random(rate, tuple(Fault), seed=seed, names=CALLS))
 
     def publish(self, index: int, count: int) -> None:
-        self.world.put(*(event(f"{self.published + n}") for n in range(count)), of=LANES[index])
+        self.fabric.put(*(event(f"{self.published + n}") for n in range(count)), of=LANES[index])
         self.published += count
-        self.bells[index].append(self.world.bell(LANES[index]))
+        self.bells[index].append(self.fabric.bell(LANES[index]))
 
     def wait(self, ms: int, _: int) -> None:
-        self.world.clock.advance(ms / 1000)
+        self.fabric.clock.advance(ms / 1000)
 
     def deliver(self, index: int, which: int) -> None:
         """One of the lane's doorbells, mostly the oldest, in one of the processes; it comes again unless it is done."""
@@ -50,17 +50,17 @@ class Story:
         if not bells:
             return
         bell = bells[min(which // 2, len(bells) - 1)]
-        deadline_ms = self.world.clock.now_ms() + INVOCATION_MS
+        deadline_ms = self.fabric.clock.now_ms() + INVOCATION_MS
         try:
             if self.processes[which % 2].deliver(bell, deadline_ms=deadline_ms).done:
                 bells.remove(bell)
         except PortError:
             pass
         except SimulatedCrash:
-            self.processes[which % 2] = self.world.deliverer()
+            self.processes[which % 2] = self.fabric.deliverer()
 
     def drain(self) -> None:
-        self.world.faults.heal()
+        self.fabric.faults.heal()
         for index in (0, 1):
             while self.bells[index]:
                 self.deliver(index, 0)
@@ -70,7 +70,7 @@ class Story:
         return {
             str(event.id)
             for lane in LANES
-            for record in self.world.records(lane)
+            for record in self.fabric.records(lane)
             if record.time >> 16 >= ms
             for event in unpack(record)
         }
@@ -95,20 +95,20 @@ def test_the_latest_is_pinned_once_and_holds_for_every_lane(
         with suppress(SimulatedCrash, PortError):
             getattr(one, name)(*arguments)
     one.drain()
-    standing = one.world.cloud.ledger(HOME).standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
-    handled = set(one.world.recorder.ids())
+    standing = one.fabric.cloud.ledger(HOME).standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
+    handled = set(one.fabric.recorder.ids())
     if HOME not in standing.starts:
         assert handled == set()
         assert one.published == before
         return
     pinned = standing.starts[HOME]
-    assert any(record.time == pinned for lane in LANES for record in one.world.records(lane))
+    assert any(record.time == pinned for lane in LANES for record in one.fabric.records(lane))
     # Lanes that rang have what they must; a lane that never rang since has nothing that it must have.
     assert handled == one.later_than(pinned >> 16) - unrung(one)
     for checked_lane in LANES:
-        ids = one.world.recorder.ids(checked_lane)
+        ids = one.fabric.recorder.ids(checked_lane)
         assert list(dict.fromkeys(ids)) == [
-            name for name in one.world.logged_ids(checked_lane) if name in set(ids)
+            name for name in one.fabric.logged_ids(checked_lane) if name in set(ids)
         ]
 
 
@@ -117,8 +117,8 @@ def unrung(story: Story) -> set[str]:
     return {
         name
         for lane in LANES
-        if not story.world.cursor(lane).version
-        for name in story.world.logged_ids(lane)
+        if not story.fabric.cursor(lane).version
+        for name in story.fabric.logged_ids(lane)
     }
 
 
@@ -137,4 +137,4 @@ def test_a_time_holds_for_every_lane(
         with suppress(SimulatedCrash, PortError):
             getattr(one, name)(*arguments)
     one.drain()
-    assert set(one.world.recorder.ids()) == one.later_than(BEGAN_MS + after_ms)
+    assert set(one.fabric.recorder.ids()) == one.later_than(BEGAN_MS + after_ms)

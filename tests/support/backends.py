@@ -76,7 +76,7 @@ class CrashBeforeWrite:
 
 
 class Backend(Protocol):
-    """Everything that a test may use of either world."""
+    """Everything that a test may use of either backend."""
 
     clock: MemoryClock
     log: Log

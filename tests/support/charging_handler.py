@@ -39,7 +39,7 @@ class ChargingHandler:
     def __init__(
         self, *, faults: Faults | None = None, verify: Verify | None = None, **subscription: Any
     ) -> None:
-        self.world = SubscribedStream(**subscription)
+        self.fabric = SubscribedStream(**subscription)
         self.faults = faults or Faults()
         self.verify = verify
         self.charged: list[str] = []
@@ -47,12 +47,12 @@ class ChargingHandler:
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
         self.set_to: Any = None
-        steps = self.faults.steps(self.world.cloud.steps(STREAM, HOME))
+        steps = self.faults.steps(self.fabric.cloud.steps(STREAM, HOME))
         maker = StepMaker(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lambda: steps)
         self.handler = SubscriberHandler(
-            self.charge, clock=self.world.clock, transactional=False, steps=maker
+            self.charge, clock=self.fabric.clock, transactional=False, steps=maker
         )
-        self.world.handler = Mortal(self.handler)
+        self.fabric.handler = Mortal(self.handler)
 
     def charge(self, event: Event, delivery: Delivery) -> None:
         with delivery.once("charge", verify=self.verify) as step:
@@ -69,5 +69,5 @@ class ChargingHandler:
 
 EVENT = event("e1")
 SOURCE = "d427b42d9b91ebfa17a987b563660a0d"
-"""The digest of the source of the world's events."""
+"""The digest of the source of the fabric's events."""
 KEY = f"orders/billing/step/charge/{SOURCE}/e1"

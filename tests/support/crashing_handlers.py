@@ -32,26 +32,26 @@ class Crashing(Failing):
 
 
 def again(
-    world: SubscribedStream, receive_count: int, *, by: Deliverer | None = None, of: Lane = LANE
+    fabric: SubscribedStream, receive_count: int, *, by: Deliverer | None = None, of: Lane = LANE
 ) -> LaneResult:
     """Run a lane for a doorbell that was received so often. From the second time on, an earlier run had died."""
     if receive_count == 2:
-        world.run_dies(of)
-    deadline_ms = world.clock.now_ms() + INVOCATION_MS
-    deliverer = by or world.deliverer()
-    return deliverer.deliver(world.bell(of), deadline_ms=deadline_ms, receive_count=receive_count)
+        fabric.run_dies(of)
+    deadline_ms = fabric.clock.now_ms() + INVOCATION_MS
+    deliverer = by or fabric.deliverer()
+    return deliverer.deliver(fabric.bell(of), deadline_ms=deadline_ms, receive_count=receive_count)
 
 
-def until_it_drains(world: SubscribedStream, *, by: Deliverer | None = None) -> int:
+def until_it_drains(fabric: SubscribedStream, *, by: Deliverer | None = None) -> int:
     """Run invocation after invocation, crashed or not, as the queue drives them. Return how many crashed."""
-    world.relay_all()
+    fabric.relay_all()
     crashes = 0
     for _ in range(200):
         try:
-            world.deliver_all(by=by or world.deliverer())
+            fabric.deliver_all(by=by or fabric.deliverer())
         except SimulatedCrash:
             crashes += 1
-            world.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
+            fabric.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
         else:
             return crashes
     raise AssertionError("it crashes for ever")

@@ -9,9 +9,9 @@ from eventfabric.testing.memory.faults import Fault, Faults
 from tests.support.failing_handlers import (
     Failing,
     drained,
+    fabric_of,
     named,
     retry,
-    world_of,
 )
 from tests.support.memory_fabric import LANE, lane
 from tests.support.subscribed_stream import SubscribedStream
@@ -19,23 +19,23 @@ from tests.support.subscribed_stream import SubscribedStream
 ONCE = retry(immediate=0, attempts=1)
 
 
-def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> SubscribedStream:
+def mended_fabric(*dead: str, behind: Sequence[str] = (), **settings: Any) -> SubscribedStream:
     """Return a stream with these dead letters, which would be handled by now, events behind them, and `z1` handled."""
     failing = Failing(dict.fromkeys(dead, 99))
-    world = drained(world_of(failing, *named(*dead, *behind, "z1"), **{**ONCE, **settings}))
+    fabric = drained(fabric_of(failing, *named(*dead, *behind, "z1"), **{**ONCE, **settings}))
     failing.times.clear()
-    return world
+    return fabric
 
 
-def letters_of(world: SubscribedStream, faults: Faults) -> DeadLetters:
+def letters_of(fabric: SubscribedStream, faults: Faults) -> DeadLetters:
     """Return the dead letters of the first lane, by ports that fail."""
     return DeadLetters(
-        world.subscription,
+        fabric.subscription,
         [lane(0), lane(1)],
-        log=world.log,
-        ledger=faults.ledger(world.ledger),
-        doorbells=faults.doorbells(world.cloud.doorbells(world.region)),
-        clock=world.clock,
+        log=fabric.log,
+        ledger=faults.ledger(fabric.ledger),
+        doorbells=faults.doorbells(fabric.cloud.doorbells(fabric.region)),
+        clock=fabric.clock,
     )
 
 
@@ -50,5 +50,5 @@ def overtaken(*moments: int, by: Callable[[], object]) -> Faults:
     return Faults(rule)
 
 
-def settled(world: SubscribedStream) -> list[Settled]:
-    return list(world.ledger.settled(world.key_of(LANE)))
+def settled(fabric: SubscribedStream) -> list[Settled]:
+    return list(fabric.ledger.settled(fabric.key_of(LANE)))

@@ -51,16 +51,16 @@ class Failing:
                 raise self.error(name)
 
 
-def world_of(
+def fabric_of(
     failing: Failing, *events: Event, batch_events_max: int = 1, **settings: Any
 ) -> SubscribedStream:
     """Return a stream whose handler fails like this, with a record for each event."""
     effects = settings.get("guarantee") == "exactly_once"
     handler = Recorder(before=failing, effects=effects, batch_events_max=batch_events_max)
-    world = SubscribedStream(handler=handler, **settings)
+    fabric = SubscribedStream(handler=handler, **settings)
     for given in events:
-        world.put(given)
-    return world
+        fabric.put(given)
+    return fabric
 
 
 def named(*names: str) -> list[Event]:
@@ -68,31 +68,31 @@ def named(*names: str) -> list[Event]:
     return [event(name, key=name[0]) for name in names]
 
 
-def dead_letters(world: SubscribedStream) -> DeadLetters:
+def dead_letters(fabric: SubscribedStream) -> DeadLetters:
     """Return the dead letters of the first Region's lanes."""
     return DeadLetters(
-        world.subscription,
+        fabric.subscription,
         [lane(0), lane(1)],
-        log=world.log,
-        ledger=world.cloud.ledger(HOME),
-        doorbells=world.cloud.doorbells(HOME),
-        clock=world.clock,
+        log=fabric.log,
+        ledger=fabric.cloud.ledger(HOME),
+        doorbells=fabric.cloud.doorbells(HOME),
+        clock=fabric.clock,
     )
 
 
-def the_dead_letter(world: SubscribedStream) -> DeadLetter:
+def the_dead_letter(fabric: SubscribedStream) -> DeadLetter:
     """Return the only dead letter."""
-    (letter,) = dead_letters(world).find()
+    (letter,) = dead_letters(fabric).find()
     return letter
 
 
-def waiting(world: SubscribedStream, key: str) -> list[int]:
+def waiting(fabric: SubscribedStream, key: str) -> list[int]:
     """Return the sequences that wait in a parked key of the first lane."""
-    return [place.sequence for place in world.parked()[key].waiting]
+    return [place.sequence for place in fabric.parked()[key].waiting]
 
 
-def drained(world: SubscribedStream) -> SubscribedStream:
+def drained(fabric: SubscribedStream) -> SubscribedStream:
     """Relay and deliver everything, with all retries. Return the stream."""
-    world.relay_all()
-    world.deliver_all()
-    return world
+    fabric.relay_all()
+    fabric.deliver_all()
+    return fabric

@@ -7,13 +7,13 @@ from eventfabric.model.identity import Region
 from eventfabric.ports import Ports
 from eventfabric.services.operations.failover import Failover
 from eventfabric.testing.memory.faults import Faults, Rule
-from tests.support.failing_handlers import Failing, named, retry, world_of
+from tests.support.failing_handlers import Failing, fabric_of, named, retry
 from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.subscribed_stream import SubscribedStream
 
 
 def failover(
-    world: SubscribedStream,
+    fabric: SubscribedStream,
     *rules: Rule,
     source: Region = HOME,
     target: Region = AWAY,
@@ -23,23 +23,23 @@ def failover(
     faults = Faults(*rules)
 
     def at(region: Region) -> Ports:
-        theirs = world.ports(region)
+        theirs = fabric.ports(region)
         return replace(
             theirs,
             ledger=faults.ledger(theirs.ledger),
             log_of=lambda stream: faults.log(theirs.log_of(stream)),
         )
 
-    ports = replace(world.ports(target if target in world.topology.regions else source), at=at)
-    return Failover(world.topology, source=source, target=target, ports=ports, own_only=own_only)
+    ports = replace(fabric.ports(target if target in fabric.topology.regions else source), at=at)
+    return Failover(fabric.topology, source=source, target=target, ports=ports, own_only=own_only)
 
 
 class Waiting:
     """Waits by moving the clock on. `then`: calls to make during a wait, by its number."""
 
-    def __init__(self, world: SubscribedStream, then: dict[int, Callable[[], object]] | None = None) -> None:
+    def __init__(self, fabric: SubscribedStream, then: dict[int, Callable[[], object]] | None = None) -> None:
         self.seconds: list[float] = []
-        self._world = world
+        self._world = fabric
         self._then = then or {}
 
     def __call__(self, seconds: float) -> None:
@@ -51,9 +51,9 @@ class Waiting:
 def with_load() -> SubscribedStream:
     """Return a stream with a dead key, one to be tried again, and two events that nobody read, all replicated."""
     failing = Failing({"a1": 99, "b1": 99})
-    world = world_of(failing, *named("a1"), **retry(immediate=0, attempts=1))
-    world.deliver()
-    world.put(*named("c1", "c2"))
-    world.put(event("z"), of=lane(1))
-    world.cloud.replicate()
-    return world
+    fabric = fabric_of(failing, *named("a1"), **retry(immediate=0, attempts=1))
+    fabric.deliver()
+    fabric.put(*named("c1", "c2"))
+    fabric.put(event("z"), of=lane(1))
+    fabric.cloud.replicate()
+    return fabric

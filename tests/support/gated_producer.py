@@ -18,11 +18,11 @@ class GatedProducer:
     """A fabric in memory, and a producer of it. Appends wait for `gate`, which is open, and fail while `refuses`."""
 
     def __init__(self, *, lanes: int = 2, workers: int = 2) -> None:
-        self.world = SubscribedStream(lanes=lanes)
+        self.memory_fabric = SubscribedStream(lanes=lanes)
         self.gate, self.entered = Flag(), Flag()
         self.gate.set()
         self.refuses = False
-        self.fabric = held_up(self.world, self._wait, parallel_lanes=workers)
+        self.fabric = held_up(self.memory_fabric, self._wait, parallel_lanes=workers)
 
     def _wait(self) -> None:
         self.entered.set()
@@ -38,7 +38,7 @@ class GatedProducer:
         return asyncio.run(main())
 
     def ids(self) -> list[str]:
-        return [str(event.id) for event in events(self.world, HOME)]
+        return [str(event.id) for event in events(self.memory_fabric, HOME)]
 
 
 async def awaited(awaitable: Awaitable[T]) -> T:

@@ -12,28 +12,28 @@ from tests.support.subscribed_stream import SubscribedStream
 FAR = SequenceNumber(1 << 40)
 
 
-def world_with(count: int, *, retention_days: int | None = None) -> SubscribedStream:
+def fabric_with(count: int, *, retention_days: int | None = None) -> SubscribedStream:
     """Return a lane with so many events, each in a record of its own."""
-    world = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
+    fabric = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
     for number in range(count):
-        world.put(event(f"a{number}"))
-    return world
+        fabric.put(event(f"a{number}"))
+    return fabric
 
 
-def forged(world: SubscribedStream, sequence: int, *, chain: Chain | None = None) -> Record:
+def forged(fabric: SubscribedStream, sequence: int, *, chain: Chain | None = None) -> Record:
     """Return a record for any place, whose chain is right by itself."""
-    made = replace(world.record(EMPTY_TAIL, event("forged")), sequence=SequenceNumber(sequence))
+    made = replace(fabric.record(EMPTY_TAIL, event("forged")), sequence=SequenceNumber(sequence))
     return replace(made, chain=chain_of(EMPTY_TAIL.chain if chain is None else chain, made))
 
 
-def put(world: SubscribedStream, record: Record) -> None:
-    world.table.write("Put", {"Item": record_item.to_item(record)})
+def put(fabric: SubscribedStream, record: Record) -> None:
+    fabric.table.write("Put", {"Item": record_item.to_item(record)})
 
 
-def delete(world: SubscribedStream, record: Record) -> None:
+def delete(fabric: SubscribedStream, record: Record) -> None:
     key = record_item.to_item(record)
-    world.table.write("Delete", {"Key": {"pk": key["pk"], "sk": key["sk"]}})
+    fabric.table.write("Delete", {"Key": {"pk": key["pk"], "sk": key["sk"]}})
 
 
-def quarantine_of(world: SubscribedStream) -> Quarantine:
-    return Quarantine(world.log, region=world.region, clock=world.clock)
+def quarantine_of(fabric: SubscribedStream) -> Quarantine:
+    return Quarantine(fabric.log, region=fabric.region, clock=fabric.clock)

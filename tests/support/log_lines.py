@@ -22,7 +22,7 @@ class RecordingTelemetry(Counting):
         return [about for logged, about in self.lines if logged is event]
 
 
-def record_telemetry(world: SubscribedStream) -> RecordingTelemetry:
-    """Replace the world's telemetry by one that records log lines from now on."""
-    world.telemetry = telemetry = RecordingTelemetry()
+def record_telemetry(fabric: SubscribedStream) -> RecordingTelemetry:
+    """Replace the fabric's telemetry by one that records log lines from now on."""
+    fabric.telemetry = telemetry = RecordingTelemetry()
     return telemetry

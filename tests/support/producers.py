@@ -14,7 +14,7 @@ from tests.support.subscribed_stream import SubscribedStream
 
 
 def producer(
-    world: SubscribedStream,
+    fabric: SubscribedStream,
     faults: Mapping[Region, Faults] | None = None,
     *,
     region: Region = HOME,
@@ -25,17 +25,17 @@ def producer(
     behind = faults or {}
 
     def log_of(stream: StreamTopology, region: Region) -> Log:
-        log = world.cloud.log(stream.name, region)
+        log = fabric.cloud.log(stream.name, region)
         return behind[region].log(log) if region in behind else log
 
-    return world.producer(region, log_of=log_of, failover=failover, append_timeout_seconds=timeout_seconds)
+    return fabric.producer(region, log_of=log_of, failover=failover, append_timeout_seconds=timeout_seconds)
 
 
-def held_up(world: SubscribedStream, before: Callable[[], object], *, parallel_lanes: int) -> Fabric:
+def held_up(fabric: SubscribedStream, before: Callable[[], object], *, parallel_lanes: int) -> Fabric:
     """Return a Fabric whose appends first call `before`, which may wait, or raise."""
 
     def log_of(stream: StreamTopology, region: Region) -> Log:
-        log = world.cloud.log(stream.name, region)
+        log = fabric.cloud.log(stream.name, region)
         appended = log.append
 
         def append(record: Record) -> Record | None:
@@ -45,7 +45,7 @@ def held_up(world: SubscribedStream, before: Callable[[], object], *, parallel_l
         log.append = append  # type: ignore[method-assign]  # on its way to the log
         return log
 
-    return world.producer(log_of=log_of, parallel_lanes=parallel_lanes)
+    return fabric.producer(log_of=log_of, parallel_lanes=parallel_lanes)
 
 
 def always(fault: Fault, *names: str) -> Rule:
@@ -53,15 +53,15 @@ def always(fault: Fault, *names: str) -> Rule:
     return lambda called, overall, of_name: fault if not names or called in names else None
 
 
-def records(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Record]:
+def records(fabric: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Record]:
     """Return all records of an origin's lanes, as they stand in its own Region or in another."""
-    log = world.cloud.log(STREAM, seen_in or origin)
+    log = fabric.cloud.log(STREAM, seen_in or origin)
     log_records: list[Record] = []
-    for index in range(world.stream.definition.lanes):
+    for index in range(fabric.stream.definition.lanes):
         log_records += log.read(lane(index, origin), SequenceNumber(0), records_max=1000).records
     return log_records
 
 
-def events(world: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Event]:
+def events(fabric: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[Event]:
     """Return all events of an origin's lanes."""
-    return [event for record in records(world, origin, seen_in=seen_in) for event in unpack(record)]
+    return [event for record in records(fabric, origin, seen_in=seen_in) for event in unpack(record)]

@@ -11,19 +11,19 @@ from tests.support.subscribed_stream import SubscribedStream
 
 
 def replay_of(
-    world: SubscribedStream, *, faults: Faults | None = None, into: SubscriptionTopology | None = None
+    fabric: SubscribedStream, *, faults: Faults | None = None, into: SubscriptionTopology | None = None
 ) -> Replay:
     """Return a replay of the stream's subscription."""
     faults = faults or Faults()
     return Replay(
-        world.subscription,
-        world.stream,
+        fabric.subscription,
+        fabric.stream,
         into=into,
-        log=faults.log(world.log),
-        ledger=faults.ledger(world.cloud.ledger(HOME)),
-        doorbells=faults.doorbells(world.cloud.doorbells(HOME)),
-        clock=world.clock,
-        entropy=world.entropy,
+        log=faults.log(fabric.log),
+        ledger=faults.ledger(fabric.cloud.ledger(HOME)),
+        doorbells=faults.doorbells(fabric.cloud.doorbells(HOME)),
+        clock=fabric.clock,
+        entropy=fabric.entropy,
     )
 
 
@@ -32,18 +32,18 @@ def at(sequence: int) -> AtSequence:
 
 
 def replay(
-    world: SubscribedStream, start: Start | int, *, key: str | None = None, lane: Lane | None = None
+    fabric: SubscribedStream, start: Start | int, *, key: str | None = None, lane: Lane | None = None
 ) -> list[LaneReplayed]:
     """Replay from a start, as an operator does: plan, then carry out, lane by lane."""
-    operation = replay_of(world)
+    operation = replay_of(fabric)
     plans = operation.plan(at(start) if isinstance(start, int) else start, key=key, lane=lane)
     return [operation.carry_out(plan) for plan in plans]
 
 
 def the_plan(
-    world: SubscribedStream, start: Start | int, *, key: str | None = None, counts: bool = False
+    fabric: SubscribedStream, start: Start | int, *, key: str | None = None, counts: bool = False
 ) -> LanePlan:
     """Return the only plan that changes anything."""
-    plans = replay_of(world).plan(at(start) if isinstance(start, int) else start, key=key, counts=counts)
+    plans = replay_of(fabric).plan(at(start) if isinstance(start, int) else start, key=key, counts=counts)
     (plan,) = [plan for plan in plans if plan.changes_anything]
     return plan

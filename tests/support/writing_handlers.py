@@ -32,11 +32,11 @@ class Writing:
         return self.writes.get(str(event.id), (add_one(str(event.id)),))
 
 
-def world_of(handler: Writing, *events: Event) -> SubscribedStream:
-    world = SubscribedStream(guarantee="exactly_once", handler=handler)
+def fabric_of(handler: Writing, *events: Event) -> SubscribedStream:
+    fabric = SubscribedStream(guarantee="exactly_once", handler=handler)
     for next_event in events:
-        world.put(next_event)
-    return world
+        fabric.put(next_event)
+    return fabric
 
 
 def each_of_its_key(names: Iterable[str]) -> list[Event]:
@@ -52,8 +52,8 @@ def put_of(row: str, **attributes: Any) -> Write:
     return Write("Put", {"TableName": EFFECTS, "Item": {"id": {"S": row}, **attributes}})
 
 
-def refused(world: SubscribedStream, key: str) -> str:
+def refused(fabric: SubscribedStream, key: str) -> str:
     """Return the code by which the first event of a parked key was refused."""
-    failure = world.parked()[key].failure
+    failure = fabric.parked()[key].failure
     assert failure.error_type == "eventfabric.services.delivery.retry:RefusedWriteError"
     return failure.message.partition(":")[0]

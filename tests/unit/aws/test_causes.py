@@ -108,12 +108,12 @@ def test_a_function_counts_it_by_cause_and_says_it(
 ) -> None:
     logger = Logger(service=f"test-{uuid4()}")  # one that is kept writes where it first wrote
     telemetry = EmfTelemetry(fabric="shop", subscription=subscription, logger=logger)
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     runtime = Runtime(
-        topology=world.topology,
+        topology=fabric.topology,
         region=HOME,
         subscription=subscription,
-        ports=world.ports(),
+        ports=fabric.ports(),
         telemetry=telemetry,
         logger=logger,
     )

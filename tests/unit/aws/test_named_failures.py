@@ -98,28 +98,28 @@ def test_an_error_that_is_none_of_a_call_is_left_as_it_is() -> None:
 
 @pytest.mark.usefixtures("no_credentials")
 def test_without_credentials_an_append_ends_before_anything_is_sent_or_waited_for(untouched_url: str) -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     log = AwsLog(Clients(HOME, session=Session(), endpoint_url=untouched_url).dynamodb, "orders")
-    start = world.clock.now_ms()
+    start = fabric.clock.now_ms()
     with raises_with(RefusedError, "read the tail", "Unable to locate credentials"):
-        Appender(log, stream="orders", clock=world.clock, entropy=world.entropy).append(LANE, mine())
-    assert world.clock.now_ms() == start
+        Appender(log, stream="orders", clock=fabric.clock, entropy=fabric.entropy).append(LANE, mine())
+    assert fabric.clock.now_ms() == start
 
 
 def test_who_was_throttled_until_the_time_was_up_says_so() -> None:
-    world, throttled = SubscribedStream(), Faults(lambda called, overall, of_name: Fault.THROTTLED)
+    fabric, throttled = SubscribedStream(), Faults(lambda called, overall, of_name: Fault.THROTTLED)
     with pytest.raises(ContendedAppendError) as raised:
-        world.appender(faults=throttled, timeout_seconds=1).append(LANE, mine())
+        fabric.appender(faults=throttled, timeout_seconds=1).append(LANE, mine())
     cause = raised.value.__cause__
     assert isinstance(cause, ThrottledError)
     assert str(raised.value) == TextWith(mine().id.hex(), f"not in lane {LANE}", "after 1000 ms", cause)
 
 
 def test_who_had_no_reply_says_what_was_the_last_that_was_heard() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     silent = Faults(lambda called, overall, of_name: Fault.LOST_REPLY if called == "log.append" else None)
     with pytest.raises(IndeterminateAppendError) as raised:
-        world.appender(faults=silent, timeout_seconds=1).append(LANE, mine())
+        fabric.appender(faults=silent, timeout_seconds=1).append(LANE, mine())
     cause = raised.value.__cause__
     assert isinstance(cause, OutcomeUnknownError)
     assert str(raised.value) == TextWith(

@@ -14,7 +14,7 @@ from eventfabric.model.record import chain_of
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.wire.keys import cursor_key
-from tests.support.failing_handlers import Failing, named, world_of
+from tests.support.failing_handlers import Failing, fabric_of, named
 from tests.support.handovers import hand_over
 from tests.support.log_items import put
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
@@ -28,30 +28,30 @@ def test_a_count_begins_anew_behind_its_bound(count: int, following: int) -> Non
 
 
 def test_a_lane_goes_on_behind_the_last_version_of_its_cursor() -> None:
-    world = SubscribedStream(lanes=1)
-    world.put(event("a1"))
-    world.deliver()
-    table = world.cloud.regions[HOME].table(world.topology.ledger.name)
-    item = table.get(cursor_key(world.key_of(LANE), HOME), consistent=True)
+    fabric = SubscribedStream(lanes=1)
+    fabric.put(event("a1"))
+    fabric.deliver()
+    table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
+    item = table.get(cursor_key(fabric.key_of(LANE), HOME), consistent=True)
     assert item is not None
     table.write("Put", {"Item": {**item, "v": {"N": str(limits.SEQUENCE_MAX)}}})
     for name in ("a2", "a3"):
-        world.put(event(name))
-        assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a1", "a2", "a3"]
-    assert world.cursor().version == 2
+        fabric.put(event(name))
+        assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a1", "a2", "a3"]
+    assert fabric.cursor().version == 2
 
 
 def test_a_lane_whose_time_is_the_last_that_can_be_stored_takes_and_delivers_events() -> None:
-    world = SubscribedStream(lanes=1)
-    world.put(event("a1"))
-    tail = world.origin_log.tail(LANE)
-    made = replace(world.record(tail, event("a2")), time=HybridTime(limits.HYBRID_TIME_MAX))
-    put(world, replace(made, chain=chain_of(tail.chain, made)))
-    producer(world).publish(STREAM, key="k", type="placed", id="a3")
-    assert world.records()[-1].time == limits.HYBRID_TIME_MAX
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a1", "a2", "a3"]
+    fabric = SubscribedStream(lanes=1)
+    fabric.put(event("a1"))
+    tail = fabric.origin_log.tail(LANE)
+    made = replace(fabric.record(tail, event("a2")), time=HybridTime(limits.HYBRID_TIME_MAX))
+    put(fabric, replace(made, chain=chain_of(tail.chain, made)))
+    producer(fabric).publish(STREAM, key="k", type="placed", id="a3")
+    assert fabric.records()[-1].time == limits.HYBRID_TIME_MAX
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a1", "a2", "a3"]
 
 
 def test_time_stands_still_at_its_end_and_nowhere_else() -> None:
@@ -62,17 +62,17 @@ def test_time_stands_still_at_its_end_and_nowhere_else() -> None:
 
 
 def test_an_epoch_that_leaves_no_room_is_refused_where_another_would_be_made_and_the_owner_goes_on() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({}), *named("a1"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away, epoch=limits.SEQUENCE_MAX)
     away.deliver()
     away.cloud.replicate()
-    (failover,) = Operations(world.topology, HOME, world.ports(HOME)).failback()
+    (failover,) = Operations(fabric.topology, HOME, fabric.ports(HOME)).failback()
     with pytest.raises(FailoverError, match="leaves no room"):
         failover.hand_over("back")
-    world.put(event("a2"))
-    world.cloud.replicate()
+    fabric.put(event("a2"))
+    fabric.cloud.replicate()
     assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["a1", "a2"]
 

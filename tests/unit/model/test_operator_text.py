@@ -13,9 +13,9 @@ from eventfabric.model.owner import Owner
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import circuit_item, owner_item
 from eventfabric.wire.item_size import item_bytes
-from tests.support.dead_letters import letters_of, mended_world, settled
+from tests.support.dead_letters import letters_of, mended_fabric, settled
 from tests.support.failing_handlers import the_dead_letter
-from tests.support.log_items import FAR, forged, put, quarantine_of, world_with
+from tests.support.log_items import FAR, fabric_with, forged, put, quarantine_of
 from tests.support.memory_fabric import LANE
 
 LONG = "x" * (limits.OPERATOR_TEXT_CHARACTERS_MAX + 1)
@@ -31,17 +31,17 @@ def test_a_text_at_the_bound_is_kept_and_one_beyond_it_is_refused_by_its_name() 
 
 @pytest.mark.parametrize("name", ["by", "reason"])
 def test_an_intervention_is_refused_before_anything_is_moved(name: str) -> None:
-    world = world_with(3)
-    put(world, forged(world, FAR))
+    fabric = fabric_with(3)
+    put(fabric, forged(fabric, FAR))
     with pytest.raises(SettingError, match=rf"^{name}: "):
-        quarantine_of(world).set_aside(LANE, FAR, **{"by": "ana", "reason": "", name: LONG})
-    assert world.log.interventions(LANE) == ()
+        quarantine_of(fabric).set_aside(LANE, FAR, **{"by": "ana", "reason": "", name: LONG})
+    assert fabric.log.interventions(LANE) == ()
 
 
 @pytest.mark.parametrize("decide", ["redrive", "discard"])
 def test_a_decision_about_a_dead_letter_is_refused_before_it_is_made(decide: str) -> None:
-    world = mended_world("a1")
-    letters, letter = letters_of(world, Faults()), the_dead_letter(world)
+    fabric = mended_fabric("a1")
+    letters, letter = letters_of(fabric, Faults()), the_dead_letter(fabric)
     edited = letters.event(letter)
     calls: dict[str, Callable[[], None]] = {
         "redrive": lambda: letters.redrive(letter, replacement=edited, by=LONG),
@@ -49,7 +49,7 @@ def test_a_decision_about_a_dead_letter_is_refused_before_it_is_made(decide: str
     }
     with pytest.raises(SettingError, match=r"^by: "):
         calls[decide]()
-    assert (the_dead_letter(world), settled(world)) == (letter, [])
+    assert (the_dead_letter(fabric), settled(fabric)) == (letter, [])
 
 
 def test_what_functions_read_every_few_seconds_stays_small_with_the_longest_texts() -> None:

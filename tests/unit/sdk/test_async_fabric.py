@@ -186,11 +186,11 @@ def test_a_closed_event_loop_hears_nothing_and_harms_nobody() -> None:
 
 
 def test_a_batch_of_unknown_outcome_is_settled() -> None:
-    world = SubscribedStream()
+    memory_fabric = SubscribedStream()
     faults = Faults(always(Fault.LOST_REPLY, "log.append"))
-    fabric = world.producer(
+    fabric = memory_fabric.producer(
         append_timeout_seconds=0.5,
-        log_of=lambda stream, region: faults.log(world.cloud.log(stream.name, region)),
+        log_of=lambda stream, region: faults.log(memory_fabric.cloud.log(stream.name, region)),
     )
 
     async def use() -> list[Receipt]:
@@ -202,7 +202,7 @@ def test_a_batch_of_unknown_outcome_is_settled() -> None:
 
     (receipt,) = asyncio.run(use())
     assert receipt.sequence == 0
-    assert len(events(world, HOME)) == 1
+    assert len(events(memory_fabric, HOME)) == 1
 
 
 def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_what_lingers_in_a_busy_lane_goes_into_one_record_as_soon_as_that_is_fre
         shop.gate.set()
         assert [receipt.result(10).sequence for receipt in late] == [1, 2]
     assert shop.ids() == ["e0", "e1", "e2"]
-    assert [record.count for record in records(shop.world, HOME)] == [1, 2]
+    assert [record.count for record in records(shop.memory_fabric, HOME)] == [1, 2]
 
 
 def test_lanes_take_turns_where_there_are_more_than_workers() -> None:

@@ -211,8 +211,8 @@ def test_a_steps_result_is_as_deep_as_data_may_be() -> None:
     ],
 )
 def test_json_text_is_kept_to_the_letter(text: bytes) -> None:
-    world = OutboxProducers()
-    fabric, raw = world.fabric(), msgspec.Raw(text)
+    producers = OutboxProducers()
+    fabric, raw = producers.fabric(), msgspec.Raw(text)
     fabric.publish("orders", key="k", type="t", data=raw)
     fabric.publish_many("orders", [Event(type="t", key="k", data=raw)])
     fabric.publish("orders", key="k", type="t", id="once", data=raw, once=True)
@@ -221,7 +221,7 @@ def test_json_text_is_kept_to_the_letter(text: bytes) -> None:
     with fabric.publisher("orders") as publisher:
         publisher.publish(key="k", type="t", data=raw)
         publisher.publish_all("t", [("k", raw), ("k", {"beside": raw})])
-    contents = [event.payload.content for event in world.events()]
+    contents = [event.payload.content for event in producers.events()]
     assert contents == [text] * 6 + [b'{"beside":' + text + b"}"]
 
 
@@ -331,9 +331,9 @@ LEAP = "2016-12-31T23:59:60Z"
     ],
 )
 def test_a_leap_second_is_kept_to_the_letter_and_stands_behind_the_second_before_it(text: str) -> None:
-    world = OutboxProducers()
-    world.fabric().publish("orders", key="k", type="t", time=text)
-    (event,) = world.events()
+    producers = OutboxProducers()
+    producers.fabric().publish("orders", key="k", type="t", time=text)
+    (event,) = producers.events()
     assert event.time_text == text
     assert event.time is not None
     assert (event.time.astimezone(UTC).minute, event.time.second, event.time.microsecond) == (59, 59, 999_999)
@@ -380,10 +380,10 @@ def test_a_time_that_there_never_is_is_refused(text: str) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_text_that_has_no_utf_8_is_named_by_its_attribute(wrong: dict[str, Any], path: str) -> None:
-    world = OutboxProducers()
+    producers = OutboxProducers()
     with pytest.raises(InvalidEventError) as raised:
-        world.fabric().publish("orders", **{"key": "k", "type": "t", **wrong})
+        producers.fabric().publish("orders", **{"key": "k", "type": "t", **wrong})
     assert [(problem.path, problem.found) for problem in raised.value.problems] == [
         (path, "a lone surrogate")
     ]
-    assert world.events() == []
+    assert producers.events() == []

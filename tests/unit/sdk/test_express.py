@@ -135,16 +135,16 @@ def test_however_it_is_published_it_is_rung_for(how: str) -> None:
 
 
 def test_the_queue_drops_the_relays_doorbell_for_the_same_tail() -> None:
-    world = SubscribedStream()
-    express = Express(lambda region: world.ports(region).doorbells, clock=world.clock, has_threads=False)
-    record = world.put(event("e1"))
-    express.ring(world.stream, record)
-    queue = world.cloud.queue(SUBSCRIPTION, HOME)
+    fabric = SubscribedStream()
+    express = Express(lambda region: fabric.ports(region).doorbells, clock=fabric.clock, has_threads=False)
+    record = fabric.put(event("e1"))
+    express.ring(fabric.stream, record)
+    queue = fabric.cloud.queue(SUBSCRIPTION, HOME)
     assert len(queue) == 1
-    world.relay_all()
+    fabric.relay_all()
     assert len(queue) == 1
-    world.deliver_all()
-    assert world.recorder.ids() == ["e1"]
+    fabric.deliver_all()
+    assert fabric.recorder.ids() == ["e1"]
 
 
 @pytest.mark.parametrize("trouble", ["refuses", "is_away"])
@@ -183,25 +183,25 @@ def test_publishing_does_not_wait_for_the_queue_and_of_each_lane_the_newest_door
 def test_what_nobody_foresaw_is_logged_and_the_next_doorbell_goes_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world, broken = SubscribedStream(), [True]
+    fabric, broken = SubscribedStream(), [True]
 
     def doorbells_of(region: Region) -> MemoryDoorbells:
         if broken:
             raise LookupError(broken.pop())
-        return world.cloud.doorbells(region)
+        return fabric.cloud.doorbells(region)
 
-    express = Express(doorbells_of, clock=world.clock)
+    express = Express(doorbells_of, clock=fabric.clock)
     for number in (1, 2):
-        record = world.put(event(f"e{number}"))
-        express.ring(world.stream, record)
+        record = fabric.put(event(f"e{number}"))
+        express.ring(fabric.stream, record)
         assert express.wait(10)
-    assert len(world.cloud.queue(SUBSCRIPTION, HOME)) == 1
+    assert len(fabric.cloud.queue(SUBSCRIPTION, HOME)) == 1
     assert [record.levelname for record in caplog.records if record.name == "eventfabric"] == ["ERROR"]
 
 
 def test_a_fabric_without_doorbells_publishes_all_the_same() -> None:
-    world = SubscribedStream()
-    fabric = world.producer(outbox=None)
+    memory_fabric = SubscribedStream()
+    fabric = memory_fabric.producer(outbox=None)
     fabric.publish(STREAM, key="k", type="placed")
     assert fabric.flush(0)
 

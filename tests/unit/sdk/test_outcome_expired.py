@@ -15,120 +15,120 @@ from tests.support.producers import producer
 from tests.support.subscribed_stream import SubscribedStream
 
 
-def cut_off(world: SubscribedStream, is_cut: list[bool]) -> Fabric:
+def cut_off(fabric: SubscribedStream, is_cut: list[bool]) -> Fabric:
     """A producer none of whose requests arrive while the list is not empty."""
     faults = Faults(
         lambda called, overall, of_name: Fault.LOST_REQUEST if is_cut and called == "log.append" else None
     )
-    return producer(world, {HOME: faults}, timeout_seconds=2)
+    return producer(fabric, {HOME: faults}, timeout_seconds=2)
 
 
-def unanswered(world: SubscribedStream, is_cut: list[bool]) -> IndeterminateAppendError:
+def unanswered(fabric: SubscribedStream, is_cut: list[bool]) -> IndeterminateAppendError:
     """The error of a publish that never arrived at place 1, where others wrote meanwhile; all is delivered."""
-    other = producer(world)
+    other = producer(fabric)
     other.publish(STREAM, key="k", type="placed", id="first")
     with pytest.raises(IndeterminateAppendError) as raised:
-        cut_off(world, is_cut).publish(STREAM, key="k", type="placed", id="mine")
+        cut_off(fabric, is_cut).publish(STREAM, key="k", type="placed", id="mine")
     for name in ("second", "third"):
         other.publish(STREAM, key="k", type="placed", id=name)
-    world.deliver()
+    fabric.deliver()
     return pickle.loads(pickle.dumps(raised.value))  # type: ignore[no-any-return]
 
 
-def days_pass(world: SubscribedStream) -> None:
+def days_pass(fabric: SubscribedStream) -> None:
     for _ in range(6):
-        world.clock.advance(DAY_SECONDS / 2)
-        assert reconciled(world) == []
-        expire(world)
+        fabric.clock.advance(DAY_SECONDS / 2)
+        assert reconciled(fabric) == []
+        expire(fabric)
 
 
 def test_a_write_is_not_made_again_where_what_stood_there_has_expired() -> None:
-    world, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
-    error = unanswered(world, is_cut)
-    days_pass(world)
+    memory_fabric, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
+    error = unanswered(memory_fabric, is_cut)
+    days_pass(memory_fabric)
     is_cut.clear()
-    for fabric in (producer(world), cut_off(world, is_cut)):
+    for fabric in (producer(memory_fabric), cut_off(memory_fabric, is_cut)):
         with pytest.raises(OutcomeExpiredError, match=r"sequence 1 of lane us-east-1/0\.0") as raised:
             fabric.publish_again(error)
         assert (raised.value.retryable, raised.value.no_effect) == (False, False)
-    assert producer(world).publish(STREAM, key="k", type="placed", id="next").sequence == 3
-    world.deliver()
-    assert world.recorder.ids() == ["first", "second", "third", "next"]
+    assert producer(memory_fabric).publish(STREAM, key="k", type="placed", id="next").sequence == 3
+    memory_fabric.deliver()
+    assert memory_fabric.recorder.ids() == ["first", "second", "third", "next"]
 
 
 def test_a_write_is_settled_while_the_stream_keeps_what_stands_there() -> None:
-    world, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
-    error = unanswered(world, is_cut)
-    world.clock.advance(DAY_SECONDS / 2)
+    fabric, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
+    error = unanswered(fabric, is_cut)
+    fabric.clock.advance(DAY_SECONDS / 2)
     is_cut.clear()
-    (receipt,) = producer(world).publish_again(error)
+    (receipt,) = producer(fabric).publish_again(error)
     assert (receipt.event_id, receipt.sequence) == ("mine", 3)
-    world.deliver()
-    assert world.recorder.ids() == ["first", "second", "third", "mine"]
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["first", "second", "third", "mine"]
 
 
 def test_a_transaction_is_not_committed_again_where_what_stood_there_has_expired() -> None:
-    world, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
+    memory_fabric, is_cut = SubscribedStream(retention_days=1, lanes=1), [True]
     faults = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if is_cut else None)
-    fabric = producer(world, timeout_seconds=2)
-    fabric._outbox = faults.outbox(world.cloud.outbox(HOME))
+    fabric = producer(memory_fabric, timeout_seconds=2)
+    fabric._outbox = faults.outbox(memory_fabric.cloud.outbox(HOME))
     transaction = fabric.transaction()
     transaction.publish(STREAM, key="k", type="placed", id="mine")
     with pytest.raises(IndeterminateTransactionError):
         transaction.commit()
-    producer(world).publish(STREAM, key="k", type="placed", id="other")
-    world.deliver()
-    days_pass(world)
+    producer(memory_fabric).publish(STREAM, key="k", type="placed", id="other")
+    memory_fabric.deliver()
+    days_pass(memory_fabric)
     is_cut.clear()
     with pytest.raises(OutcomeExpiredError):
         transaction.commit()
-    assert world.recorder.ids() == ["other"]
+    assert memory_fabric.recorder.ids() == ["other"]
 
 
 def test_a_process_that_stood_still_for_days_puts_nothing_where_others_have_been() -> None:
-    world = SubscribedStream(retention_days=1, lanes=1)
-    world.put(event("first"))
-    appender = world.appender(retention_seconds=DAY_SECONDS)
-    slow = world.appender(retention_seconds=DAY_SECONDS, timeout_seconds=10 * DAY_SECONDS)
+    fabric = SubscribedStream(retention_days=1, lanes=1)
+    fabric.put(event("first"))
+    appender = fabric.appender(retention_seconds=DAY_SECONDS)
+    slow = fabric.appender(retention_seconds=DAY_SECONDS, timeout_seconds=10 * DAY_SECONDS)
     tail = slow._ends.tail
 
     def stand_still(lane: object) -> object:
         slow._ends.tail = tail  # type: ignore[method-assign]
         read_tail = tail(LANE)
         appender.append(LANE, batch_of([event("second")], b"second".ljust(16)))
-        world.deliver()
-        days_pass(world)
+        fabric.deliver()
+        days_pass(fabric)
         return read_tail
 
     slow._ends.tail = stand_still  # type: ignore[method-assign,assignment]
     landed = slow.append(LANE, batch_of([event("third")], b"third".ljust(16)))
     assert landed.sequence == 2
-    world.deliver()
-    assert world.recorder.ids() == ["first", "second", "third"]
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["first", "second", "third"]
 
 
 @pytest.mark.parametrize("back_seconds", [0, 3600])
 def test_a_transaction_without_an_event_is_not_sent_again_when_its_token_may_be_forgotten(
     back_seconds: int,
 ) -> None:
-    world = OutboxProducers()
+    producers = OutboxProducers()
     faults = Faults(lambda name, number, of_name: Fault.LOST_REPLY if name == "transact" else None)
-    transaction = world.fabric(faults, timeout_seconds=1).transaction()
+    transaction = producers.fabric(faults, timeout_seconds=1).transaction()
     transaction.update("own", {"id": "account"}, "ADD balance :ten", values={":ten": 10})
     with pytest.raises(IndeterminateTransactionError):
         transaction.commit()
     faults.heal()
-    world.clock.advance(TRANSACTION_TOKEN_SECONDS - 60)
+    producers.clock.advance(TRANSACTION_TOKEN_SECONDS - 60)
     assert transaction.commit() == []
     faults.rules.append(lambda name, number, of_name: Fault.LOST_REPLY if name == "transact" else None)
-    again = world.fabric(faults, timeout_seconds=1).transaction()
+    again = producers.fabric(faults, timeout_seconds=1).transaction()
     again.update("own", {"id": "account"}, "ADD balance :ten", values={":ten": 10})
     with pytest.raises(IndeterminateTransactionError):
         again.commit()
     faults.heal()
-    world.clock.advance(TRANSACTION_TOKEN_SECONDS + 1)
+    producers.clock.advance(TRANSACTION_TOKEN_SECONDS + 1)
     if back_seconds:
-        world.clock.set_back(back_seconds)
+        producers.clock.set_back(back_seconds)
     with pytest.raises(OutcomeExpiredError, match="without an event in it nothing tells"):
         again.commit()
-    assert [item["balance"] for item in world.own.items] == [{"N": "20"}]
+    assert [item["balance"] for item in producers.own.items] == [{"N": "20"}]

@@ -39,7 +39,7 @@ WAYS: dict[str, Callable[[Fabric, dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_text_of_a_class_of_its_own_is_taken_for_the_text_that_it_is(way: str) -> None:
-    world = PublishedLog()
+    fabric = PublishedLog()
     event = {
         "key": Key.MINE,
         "type": Text("Placed"),
@@ -48,8 +48,8 @@ def test_text_of_a_class_of_its_own_is_taken_for_the_text_that_it_is(way: str) -
         "headers": {Text("h"): Number.ONE},
     }
     for _ in range(2):  # the second time, the key and the type are remembered
-        WAYS[way](world.fabric, event)
-    events = [event for record in world.packed() for event in record]
+        WAYS[way](fabric.fabric, event)
+    events = [event for record in fabric.packed() for event in record]
     for stored in events:
         assert (stored.key, stored.type) == ("mine", "Placed")
         assert (stored.id, stored.source, repr(stored.headers)) == ("e", "/s", "{'h': 1}")
@@ -57,11 +57,11 @@ def test_text_of_a_class_of_its_own_is_taken_for_the_text_that_it_is(way: str) -
 
 
 def test_keys_and_types_of_classes_of_their_own_are_published_together() -> None:
-    world = PublishedLog()
+    fabric = PublishedLog()
     for _ in range(2):
-        with world.fabric.publisher("orders") as publisher:
+        with fabric.fabric.publisher("orders") as publisher:
             publisher.publish_all(Text("Placed"), [(Key.MINE, {"a": 1}), (Text("k"), {"a": 2})])
             publisher.publish(key=Key.MINE, type=Text("Placed"), data={"a": 3})
-    events = [event for record in world.packed() for event in record]
+    events = [event for record in fabric.packed() for event in record]
     assert {(event.key, event.type) for event in events} == {("mine", "Placed"), ("k", "Placed")}
     assert len(events) == 6

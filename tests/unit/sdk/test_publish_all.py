@@ -21,13 +21,13 @@ Told = list[tuple[str, str, object]]
 
 
 @pytest.fixture
-def world() -> SubscribedStream:
+def memory_fabric() -> SubscribedStream:
     return SubscribedStream(lanes=4)
 
 
 @pytest.fixture
-def fabric(world: SubscribedStream) -> Fabric:
-    return producer(world)
+def fabric(memory_fabric: SubscribedStream) -> Fabric:
+    return producer(memory_fabric)
 
 
 def told(events: list[Event]) -> Told:
@@ -48,7 +48,7 @@ def publish(fabric: Fabric, given: Iterator[tuple[str, object]] | list[tuple[str
 
 @pytest.mark.parametrize("count", [0, 1, 2, limits.PUBLISH_CHUNK_EVENTS, 3 * limits.PUBLISH_CHUNK_EVENTS + 5])
 def test_they_are_what_would_have_been_published_one_by_one(
-    world: SubscribedStream, fabric: Fabric, count: int
+    memory_fabric: SubscribedStream, fabric: Fabric, count: int
 ) -> None:
     for _ in range(2):  # at first nothing is known of key and type
         publish(fabric, items(count))
@@ -57,22 +57,24 @@ def test_they_are_what_would_have_been_published_one_by_one(
         for _ in range(2):
             for key, data in items(count):
                 publisher.publish(key=key, type="placed", data=data)
-    found = events(world, HOME)
+    found = events(memory_fabric, HOME)
     assert told(found) == told(events(one_by_one, HOME))
     assert len({event.id for event in found}) == 2 * count
     assert {event.source for event in found} <= {f"/shop/{STREAM}"}
 
 
 def test_the_events_of_a_key_stand_in_the_order_given_and_receipts_say_where(
-    world: SubscribedStream, fabric: Fabric
+    memory_fabric: SubscribedStream, fabric: Fabric
 ) -> None:
     with fabric.publisher(STREAM, linger_ms=60_000, events_max=10) as publisher:
         pending = publisher.publish_all("placed", [("k", {"n": number}) for number in range(600)])
     assert len(pending) == 600
     receipts = [receipt.result() for receipt in pending]
     assert [receipt.sequence for receipt in receipts] == list(range(600))
-    assert [receipt.event_id for receipt in receipts] == [str(event.id) for event in events(world, HOME)]
-    assert [event.data["n"] for event in events(world, HOME)] == list(range(600))
+    assert [receipt.event_id for receipt in receipts] == [
+        str(event.id) for event in events(memory_fabric, HOME)
+    ]
+    assert [event.data["n"] for event in events(memory_fabric, HOME)] == list(range(600))
     assert [receipt.event_id for receipt in pending[2:5]] == [receipt.event_id for receipt in receipts[2:5]]
     assert pending[-1].event_id == receipts[-1].event_id
     with pytest.raises(IndexError):
@@ -85,11 +87,11 @@ def test_the_events_of_a_key_stand_in_the_order_given_and_receipts_say_where(
     ids=repr,
 )
 def test_whatever_data_may_be_may_stand_among_dicts(
-    world: SubscribedStream, fabric: Fabric, data: object
+    memory_fabric: SubscribedStream, fabric: Fabric, data: object
 ) -> None:
     for _ in range(2):
         publish(fabric, [("k", {"a": 1}), ("k", data), ("k", {"b": 2})])
-    assert [event.data for event in events(world, HOME)] == [{"a": 1}, data, {"b": 2}] * 2
+    assert [event.data for event in events(memory_fabric, HOME)] == [{"a": 1}, data, {"b": 2}] * 2
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -106,7 +108,7 @@ def test_whatever_data_may_be_may_stand_among_dicts(
     ids=["key", "no key", "nan", "nan under a key that was seen", "object", "large"],
 )
 def test_what_stops_them_is_named_by_its_index_and_those_before_it_are_published(
-    world: SubscribedStream, fabric: Fabric, known: bool, wrong: tuple[str, object], path: str
+    memory_fabric: SubscribedStream, fabric: Fabric, known: bool, wrong: tuple[str, object], path: str
 ) -> None:
     if known:
         publish(fabric, items(10))
@@ -115,18 +117,20 @@ def test_what_stops_them_is_named_by_its_index_and_those_before_it_are_published
         publish(fabric, given)
     assert [problem.path for problem in raised.value.problems] == [f"events[301].{path}"]
     assert isinstance(raised.value, EventTooLargeError) == (path == "event")
-    assert told(events(world, HOME)) == told_of(301, 10 if known else 0)
+    assert told(events(memory_fabric, HOME)) == told_of(301, 10 if known else 0)
 
 
 def told_of(*counts: int) -> Told:
     return sorted((("placed", key, data) for count in counts for key, data in items(count)), key=repr)
 
 
-def test_a_publisher_that_is_full_says_so_and_has_taken_what_it_had_room_for(world: SubscribedStream) -> None:
-    fabric = producer(world)
+def test_a_publisher_that_is_full_says_so_and_has_taken_what_it_had_room_for(
+    memory_fabric: SubscribedStream,
+) -> None:
+    fabric = producer(memory_fabric)
     with fabric.publisher(STREAM, linger_ms=60_000, buffer_bytes_max=10_000) as publisher:
         publisher.publish_all("placed", items(100))  # without threads, room is made at once
-    assert len(events(world, HOME)) == 100
+    assert len(events(memory_fabric, HOME)) == 100
     assert BufferFullError.retryable
 
 
@@ -168,7 +172,7 @@ def test_events_of_many_keys_are_encoded_together_even_where_each_key_is_new(fab
 
 
 def test_they_carry_the_context_of_the_span_that_they_were_published_in(
-    world: SubscribedStream, fabric: Fabric
+    memory_fabric: SubscribedStream, fabric: Fabric
 ) -> None:
     given: list[tuple[str, object]] = [("k", {"n": number}) for number in range(3)]
     expected: list[str | None] = []
@@ -178,14 +182,14 @@ def test_they_carry_the_context_of_the_span_that_they_were_published_in(
         expected += [f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"] * 3
     publish(fabric, given)
     expected += [None] * 3
-    assert [event.headers.get("traceparent") for event in events(world, HOME)] == expected
+    assert [event.headers.get("traceparent") for event in events(memory_fabric, HOME)] == expected
     largest = limits.RECORD_PAYLOAD_BYTES_MAX - 150
     publish(fabric, [("k", {"a": "x" * largest})])
     with within("publishing"), pytest.raises(EventTooLargeError):
         publish(fabric, [("k", {"a": "x" * largest})])
 
 
-def test_ids_sort_as_the_events_were_given(world: SubscribedStream, fabric: Fabric) -> None:
+def test_ids_sort_as_the_events_were_given(memory_fabric: SubscribedStream, fabric: Fabric) -> None:
     with fabric.publisher(STREAM, linger_ms=60_000) as publisher:
         pending = publisher.publish_all("placed", [("k", {"n": number}) for number in range(200)])
     ids = [receipt.event_id for receipt in pending]
@@ -207,9 +211,9 @@ def test_producers_in_several_threads_never_share_an_id(fabric: Fabric) -> None:
 
 
 def test_a_publisher_that_is_not_to_wait_takes_the_events_that_it_has_room_for(
-    world: SubscribedStream,
+    memory_fabric: SubscribedStream,
 ) -> None:
-    fabric = producer(world)
+    fabric = producer(memory_fabric)
     fabric._parallel_lanes = 1
     with fabric.publisher(STREAM, linger_ms=60_000, buffer_bytes_max=100_000, when_full="raise") as publisher:
         publisher._bundles._sealed[LaneIndex(9)] = deque()  # its only worker is busy with another lane
@@ -217,6 +221,6 @@ def test_a_publisher_that_is_not_to_wait_takes_the_events_that_it_has_room_for(
             publisher.publish_all("placed", items(1_000))
         del publisher._bundles._sealed[LaneIndex(9)]
         free_bytes = 100_000 - publisher.buffered_bytes
-    found = sorted(event.data["n"] for event in events(world, HOME))
+    found = sorted(event.data["n"] for event in events(memory_fabric, HOME))
     assert found == list(range(full.value.events_taken))
     assert 0 < free_bytes < 1_000

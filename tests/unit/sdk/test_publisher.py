@@ -77,56 +77,58 @@ class PublishedLog(MemoryFabric):
 
 @pytest.mark.parametrize("parallel_lanes", [0, 4])
 def test_a_publisher_packs_the_events_of_a_lane_and_keeps_their_order(parallel_lanes: int) -> None:
-    world = PublishedLog(parallel_lanes=parallel_lanes)
-    with world.fabric.publisher("orders", linger_ms=60_000, events_max=50) as publisher:
+    fabric = PublishedLog(parallel_lanes=parallel_lanes)
+    with fabric.fabric.publisher("orders", linger_ms=60_000, events_max=50) as publisher:
         pending = [
             publisher.publish(key=f"k{n % 7}", type="Placed", data={"n": n}, id=f"{n:04}") for n in range(500)
         ]
-    assert len(world.packed()) <= 500 / 50 + 4
-    assert all(ids == sorted(ids, key=str) for ids in world.lanes().values())
+    assert len(fabric.packed()) <= 500 / 50 + 4
+    assert all(ids == sorted(ids, key=str) for ids in fabric.lanes().values())
     receipts = [waiting.result() for waiting in pending]
     for receipt in receipts:
-        assert world.lanes()[receipt.lane][receipt.sequence] == receipt.event_id
+        assert fabric.lanes()[receipt.lane][receipt.sequence] == receipt.event_id
 
 
 def test_an_event_leaves_without_a_flush_once_it_has_lingered() -> None:
-    world = PublishedLog(parallel_lanes=2)
-    with world.fabric.publisher("orders", linger_ms=1) as publisher:
+    fabric = PublishedLog(parallel_lanes=2)
+    with fabric.fabric.publisher("orders", linger_ms=1) as publisher:
         assert publisher.publish(key="a", type="Placed", id="1").result(timeout_seconds=30).event_id == "1"
 
 
 def test_a_failed_batch_holds_back_those_behind_it_and_every_caller_learns_of_its_own() -> None:
-    world = PublishedLog(lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None)
-    with world.fabric.publisher("orders", linger_ms=60_000, events_max=1) as publisher:
+    fabric = PublishedLog(
+        lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and fabric.down else None
+    )
+    with fabric.fabric.publisher("orders", linger_ms=60_000, events_max=1) as publisher:
         first = publisher.publish(key="a", type="Placed", id="1")
-        world.down = True
+        fabric.down = True
         second = publisher.publish(key="a", type="Placed", id="2")
-        world.down = False
+        fabric.down = False
         third = publisher.publish(key="a", type="Placed", id="3")
         assert first.result().sequence == 0
         with pytest.raises(IndeterminateAppendError) as caught:
             second.result()
         assert third.result().sequence == 1
     for _ in range(2):
-        (settled,) = world.fabric.publish_again(caught.value)
+        (settled,) = fabric.fabric.publish_again(caught.value)
         assert (settled.sequence, settled.event_id) == (2, "2")
-    assert list(world.lanes().values()) == [["1", "3", "2"]]
+    assert list(fabric.lanes().values()) == [["1", "3", "2"]]
 
 
 def test_batches_sealed_behind_a_failure_are_not_attempted() -> None:
-    world = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None, parallel_lanes=1)
-    publisher = world.fabric.publisher("orders", linger_ms=60_000, events_max=1)
+    fabric = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None, parallel_lanes=1)
+    publisher = fabric.fabric.publisher("orders", linger_ms=60_000, events_max=1)
     with pytest.raises(PublishFailedError) as caught, publisher:
         for number in range(20):
             publisher.publish(key="a", type="Placed", id=str(number))
     kinds = {type(error) for _, error in caught.value.failures}
     assert kinds <= {ContendedAppendError, PublishNotAttemptedError}
-    assert (len(caught.value.failures), caught.value.published, world.packed()) == (20, 0, [])
+    assert (len(caught.value.failures), caught.value.published, fabric.packed()) == (20, 0, [])
 
 
 def test_failures_that_were_seen_are_not_raised_again_on_exit() -> None:
-    world = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
-    with world.fabric.publisher("orders") as publisher:
+    fabric = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
+    with fabric.fabric.publisher("orders") as publisher:
         pending = publisher.publish(key="a", type="Placed")
         publisher.flush()
         with pytest.raises(ContendedAppendError):
@@ -134,8 +136,8 @@ def test_failures_that_were_seen_are_not_raised_again_on_exit() -> None:
 
 
 def test_an_error_in_the_block_is_not_replaced_by_failures() -> None:
-    world = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
-    with pytest.raises(KeyError) as caught, world.fabric.publisher("orders") as publisher:
+    fabric = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
+    with pytest.raises(KeyError) as caught, fabric.fabric.publisher("orders") as publisher:
         publisher.publish(key="a", type="Placed")
         raise KeyError("the caller's own")
     assert "1 event was not published" in caught.value.__notes__[0]
@@ -171,12 +173,12 @@ class Producer(Thread):
 
 @pytest.mark.parametrize("fails", [False, True], ids=["appends", "fails"])
 def test_whatever_was_taken_while_a_publisher_closes_is_appended_or_its_receipt_fails(fails: bool) -> None:
-    world = PublishedLog(
-        lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None,
+    fabric = PublishedLog(
+        lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and fabric.down else None,
         parallel_lanes=4,
     )
-    world.down = fails
-    publisher = world.fabric.publisher("orders", linger_ms=60_000)
+    fabric.down = fails
+    publisher = fabric.fabric.publisher("orders", linger_ms=60_000)
     producers = [Producer(publisher, name, Flag()) for name in "abc"]
     for producer in producers:
         producer.start()
@@ -192,19 +194,19 @@ def test_whatever_was_taken_while_a_publisher_closes_is_appended_or_its_receipt_
     taken = [pending for producer in producers for pending in producer.taken]
     assert all(pending.done() for pending in taken)
     if not fails:
-        logged = {event.id for record in world.packed() for event in record}
+        logged = {event.id for record in fabric.packed() for event in record}
         assert {pending.result().event_id for pending in taken} == logged
     assert publisher.buffered_bytes == 0
     publisher.flush()
 
 
 def test_without_workers_a_receipt_that_is_asked_for_is_appended_at_once() -> None:
-    world = PublishedLog(parallel_lanes=0)
-    with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
+    fabric = PublishedLog(parallel_lanes=0)
+    with fabric.fabric.publisher("orders", linger_ms=60_000) as publisher:
         pending = [publisher.publish(key="a", type="Placed", id=str(number)) for number in range(3)]
         assert [receipt.result(timeout_seconds=5).sequence for receipt in pending] == [0, 1, 2]
         assert publisher.publish(key="a", type="Placed", id="3").result(timeout_seconds=5).sequence == 3
-    assert [len(record) for record in world.packed()] == [3, 1]
+    assert [len(record) for record in fabric.packed()] == [3, 1]
 
 
 @pytest.mark.parametrize(
@@ -237,53 +239,53 @@ def test_a_publishers_settings_are_good_up_to_their_bounds() -> None:
 
 
 def test_a_full_buffer_makes_publish_wait_for_room() -> None:
-    world = PublishedLog(parallel_lanes=1)
-    with world.fabric.publisher("orders", linger_ms=60_000, buffer_bytes_max=10_000) as publisher:
+    fabric = PublishedLog(parallel_lanes=1)
+    with fabric.fabric.publisher("orders", linger_ms=60_000, buffer_bytes_max=10_000) as publisher:
         for number in range(100):
             publisher.publish(key=str(number % 5), type="Placed", data="x" * 1000)
             assert publisher.buffered_bytes <= 10_000
-    assert sum(len(record) for record in world.packed()) == 100
+    assert sum(len(record) for record in fabric.packed()) == 100
 
 
 def test_a_buffer_that_stays_full_does_not_make_small_records() -> None:
-    world = PublishedLog(parallel_lanes=1)
-    with world.fabric.publisher("orders", linger_ms=60_000, buffer_bytes_max=400_000) as publisher:
+    fabric = PublishedLog(parallel_lanes=1)
+    with fabric.fabric.publisher("orders", linger_ms=60_000, buffer_bytes_max=400_000) as publisher:
         for number in range(4_000):
             publisher.publish(key=str(number % 50), type="Placed", data="x" * 1000)
-    assert sum(len(record) for record in world.packed()) == 4_000
-    assert len(world.packed()) < 4_000 / 40
+    assert sum(len(record) for record in fabric.packed()) == 4_000
+    assert len(fabric.packed()) < 4_000 / 40
 
 
 def test_records_hold_no_more_bytes_and_types_than_they_may() -> None:
-    world = PublishedLog()
+    fabric = PublishedLog()
     big = "x" * (RECORD_PAYLOAD_BYTES_MAX // 3)
-    with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
+    with fabric.fabric.publisher("orders", linger_ms=60_000) as publisher:
         for _ in range(6):
             publisher.publish(key="a", type="Big", data=big)
-    assert [len(record) for record in world.packed()] == [2, 2, 2]
-    world = PublishedLog()
-    with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
+    assert [len(record) for record in fabric.packed()] == [2, 2, 2]
+    fabric = PublishedLog()
+    with fabric.fabric.publisher("orders", linger_ms=60_000) as publisher:
         for number in range(RECORD_TYPES_MAX + 1):
             publisher.publish(key="a", type=f"Type{number}")
-    assert [len(record) for record in world.packed()] == [RECORD_TYPES_MAX, 1]
+    assert [len(record) for record in fabric.packed()] == [RECORD_TYPES_MAX, 1]
 
 
 def test_publish_many_returns_receipts_in_the_order_given() -> None:
-    world = PublishedLog()
-    receipts = world.fabric.publish_many(
+    fabric = PublishedLog()
+    receipts = fabric.fabric.publish_many(
         "orders", [Event(key=f"k{n % 9}", type="Placed", id=str(n)) for n in range(99)]
     )
     assert [receipt.event_id for receipt in receipts] == [str(n) for n in range(99)]
-    assert len(world.packed()) <= 4
+    assert len(fabric.packed()) <= 4
 
 
 def test_publish_many_writes_nothing_if_one_event_is_wrong_and_names_all_that_are() -> None:
-    world = PublishedLog()
+    fabric = PublishedLog()
     events = [Event(key="a", type="Placed"), Event(key="", type="Placed"), Event(key="b", type="x" * 200)]
     with pytest.raises(InvalidEventError) as caught:
-        world.fabric.publish_many("orders", events)
+        fabric.fabric.publish_many("orders", events)
     assert [problem.path for problem in caught.value.problems] == ["events[1].key", "events[2].type"]
-    assert world.packed() == []
+    assert fabric.packed() == []
 
 
 @pytest.mark.parametrize(
@@ -335,25 +337,25 @@ def test_wrong_input_is_refused_with_what_and_what_is_allowed() -> None:
 
 
 def test_a_lost_reply_is_settled_at_the_same_sequence() -> None:
-    world = PublishedLog(nth(1, Fault.LOST_REPLY, name="log.append"))
-    assert world.fabric.publish("orders", key="a", type="Placed", id="1") == Receipt(
-        origin=world.fabric.region, lane=next(iter(world.lanes())), sequence=SequenceNumber(0), event_id="1"
+    fabric = PublishedLog(nth(1, Fault.LOST_REPLY, name="log.append"))
+    assert fabric.fabric.publish("orders", key="a", type="Placed", id="1") == Receipt(
+        origin=fabric.fabric.region, lane=next(iter(fabric.lanes())), sequence=SequenceNumber(0), event_id="1"
     )
-    assert list(world.lanes().values()) == [["1"]]
+    assert list(fabric.lanes().values()) == [["1"]]
 
 
 def test_a_publish_that_failed_leaves_nothing_behind_that_is_never_freed() -> None:
     """An error knows the frames that it went through, and a frame its receipts, and a receipt its error."""
 
     def publish() -> "weakref.ref[PublishedLog]":
-        world = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None)
+        fabric = PublishedLog(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None)
         pending = []
-        with pytest.raises(PublishFailedError), world.fabric.publisher("orders") as publisher:
+        with pytest.raises(PublishFailedError), fabric.fabric.publisher("orders") as publisher:
             pending.append(publisher.publish(key="a", type="T"))
         with pytest.raises(ContendedAppendError):
             pending[0].result()
-        return weakref.ref(world)
+        return weakref.ref(fabric)
 
-    world = publish()
+    fabric = publish()
     gc.collect()
-    assert world() is None
+    assert fabric() is None

@@ -31,15 +31,15 @@ class HeldUpProducer:
     """A fabric in memory; `before` each append may wait, or raise."""
 
     def __init__(self, *, workers: int, before: Callable[[], object] = lambda: None) -> None:
-        self.world = SubscribedStream(lanes=LANES)
+        self.memory_fabric = SubscribedStream(lanes=LANES)
         self.before = before
-        self.fabric = held_up(self.world, lambda: self.before(), parallel_lanes=workers)
+        self.fabric = held_up(self.memory_fabric, lambda: self.before(), parallel_lanes=workers)
 
     def publisher(self, **settings: Any) -> Publisher:
         return self.fabric.publisher(STREAM, **{"linger_ms": 60_000, **settings})
 
     def ids(self) -> list[str]:
-        return sorted(str(event.id) for event in events(self.world, HOME))
+        return sorted(str(event.id) for event in events(self.memory_fabric, HOME))
 
 
 def within_time(call: Callable[[], object]) -> object:
@@ -251,7 +251,7 @@ def test_json_that_is_not_ours_may_have_ends_of_lines() -> None:
     for _ in range(2):
         with shop.publisher() as publisher:
             publisher.publish_all("placed", [(KEY, data), (KEY, {"n": 1})])
-    assert [event.data for event in events(shop.world, HOME)] == [{"raw": {"x": 1}}, {"n": 1}] * 2
+    assert [event.data for event in events(shop.memory_fabric, HOME)] == [{"raw": {"x": 1}}, {"n": 1}] * 2
 
 
 def test_what_was_drawn_from_an_iterator_before_it_failed_is_published() -> None:
@@ -264,7 +264,7 @@ def test_what_was_drawn_from_an_iterator_before_it_failed_is_published() -> None
 
     with pytest.raises(OSError, match="gone"), shop.publisher() as publisher:
         publisher.publish_all("placed", given())
-    assert [event.data["n"] for event in events(shop.world, HOME)] == list(
+    assert [event.data["n"] for event in events(shop.memory_fabric, HOME)] == list(
         range(limits.PUBLISH_CHUNK_EVENTS + 10)
     )
 
@@ -276,7 +276,7 @@ def test_an_item_that_is_no_key_with_its_data_is_named(wrong: Any) -> None:
     named = pytest.raises(InvalidEventError, match=r"events\[2\]: found .*, allowed: a key and its data")
     with named, shop.publisher() as publisher:
         publisher.publish_all("placed", given)
-    assert [event.data["n"] for event in events(shop.world, HOME)] == [0, 1]
+    assert [event.data["n"] for event in events(shop.memory_fabric, HOME)] == [0, 1]
 
 
 def test_an_event_that_fits_once_fits_again() -> None:
@@ -301,7 +301,7 @@ def test_an_event_that_fits_once_fits_again() -> None:
         shop.fabric.publish(STREAM, key=KEY, type="placed", data={"x": "x" * size})
     with shop.publisher() as publisher:
         publisher.publish_all("placed", [(KEY, {"x": "x" * size}), (KEY, {})])
-    assert len(events(shop.world, HOME)) == 4
+    assert len(events(shop.memory_fabric, HOME)) == 4
 
 
 WIDE = "☂" + "k" * 100

@@ -200,7 +200,7 @@ def test_handlers_of_several_events_say_whose_step_it_is() -> None:
 
     shop = ChargingHandler()
     maker = shop.handler._steps
-    shop.handler = SubscriberHandler(charge_all, clock=shop.world.clock, transactional=False, steps=maker)
+    shop.handler = SubscriberHandler(charge_all, clock=shop.fabric.clock, transactional=False, steps=maker)
     attempt = Attempt(SUBSCRIPTION, 1, 10**15)
     shop.handler.attempt([event("e1"), event("e2")], attempt)
     assert shop.charged == [KEY, KEY.replace("e1", "e2")]
@@ -210,13 +210,13 @@ def test_handlers_of_several_events_say_whose_step_it_is() -> None:
 
 def test_a_crash_in_a_step_without_verify_makes_a_dead_letter_of_that_event_alone() -> None:
     shop = ChargingHandler(faults=Faults(nth(1, Fault.CRASH_AFTER, name="steps.begin")))
-    shop.world.put(*(event(f"e{n}", key=f"k{n}") for n in range(4)))
+    shop.fabric.put(*(event(f"e{n}", key=f"k{n}") for n in range(4)))
     with pytest.raises(SimulatedCrash):
-        shop.world.deliver()
-    shop.world.relay_all()
-    shop.world.deliver_all()
+        shop.fabric.deliver()
+    shop.fabric.relay_all()
+    shop.fabric.deliver_all()
     assert [key.rpartition("/")[2] for key in shop.charged] == ["e1", "e2", "e3"]
-    (dead,) = shop.world.parked().values()
+    (dead,) = shop.fabric.parked().values()
     assert (dead.key, dead.state) == ("k0", ParkedState.DEAD)
     assert dead.failure.error_type == "eventfabric.errors:UnknownStepError"
     assert f"orders/billing/step/charge/{SOURCE}/e0" in dead.failure.message
@@ -230,16 +230,16 @@ def test_with_verify_each_of_many_charges_happens_once_whatever_crashes(seed: in
     shop = ChargingHandler(faults=faults, verify=lambda step: step.key in shop.charged, **retry(attempts=100))
     names = [f"e{n}" for n in range(200)]
     for start in range(0, 200, 10):
-        shop.world.put(*(event(name, key=name) for name in names[start : start + 10]))
-    deliverer, receive_count, crashes = shop.world.deliverer(faults=faults), 1, 0
+        shop.fabric.put(*(event(name, key=name) for name in names[start : start + 10]))
+    deliverer, receive_count, crashes = shop.fabric.deliverer(faults=faults), 1, 0
     for _ in range(2_000):
-        if shop.world.cursor().sequence == SequenceNumber(200) and not shop.world.parked():
+        if shop.fabric.cursor().sequence == SequenceNumber(200) and not shop.fabric.parked():
             break
-        shop.world.clock.advance(120)
+        shop.fabric.clock.advance(120)
         try:
             deliverer.deliver(
-                shop.world.bell(),
-                deadline_ms=shop.world.clock.now_ms() + 100_000,
+                shop.fabric.bell(),
+                deadline_ms=shop.fabric.clock.now_ms() + 100_000,
                 receive_count=receive_count,
             )
             receive_count = 1
@@ -248,7 +248,7 @@ def test_with_verify_each_of_many_charges_happens_once_whatever_crashes(seed: in
         except SimulatedCrash:
             receive_count, crashes = 2, crashes + 1
     assert Counter(shop.charged) == dict.fromkeys((KEY.replace("e1", name) for name in names), 1)
-    assert shop.world.parked() == {}
+    assert shop.fabric.parked() == {}
     assert crashes > 10
 
 
@@ -264,13 +264,13 @@ def test_a_step_that_could_not_be_noted_is_not_begun() -> None:
 @pytest.mark.parametrize("done", [True, False], ids=["done", "in doubt"])
 def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
     shop = ChargingHandler()
-    ours = shop.world.cloud.steps(STREAM, HOME)
-    theirs = shop.world.cloud.steps(STREAM, AWAY)
+    ours = shop.fabric.cloud.steps(STREAM, HOME)
+    theirs = shop.fabric.cloud.steps(STREAM, AWAY)
     key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
     theirs.begin(key)
     if done:
         theirs.finish(key, '"theirs"')
-    shop.world.cloud.replicate()
+    shop.fabric.cloud.replicate()
     shop.handler._steps = StepMaker(key.stream, key.subscription, lambda: ours, (AWAY,))
     taken_over = Attempt(SUBSCRIPTION, 1, 10**15, epoch=1)
     if done:
@@ -285,14 +285,14 @@ def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
 @pytest.mark.parametrize("happened", [True, False])
 def test_what_a_former_owner_left_in_doubt_is_settled_as_the_handler_sees_it(happened: bool) -> None:
     shop = ChargingHandler()
-    world = shop.world
-    ours = world.cloud.steps(STREAM, HOME)
-    theirs = world.cloud.steps(STREAM, AWAY)
+    fabric = shop.fabric
+    ours = fabric.cloud.steps(STREAM, HOME)
+    theirs = fabric.cloud.steps(STREAM, AWAY)
     key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
-    operations = Operations(world.topology, HOME, world.ports(HOME))
+    operations = Operations(fabric.topology, HOME, fabric.ports(HOME))
     theirs.begin(key)
-    world.cloud.replicate()
-    hand_over(world)
+    fabric.cloud.replicate()
+    hand_over(fabric)
     shop.handler._steps = StepMaker(key.stream, key.subscription, lambda: ours, (AWAY,))
     taken_over = Attempt(SUBSCRIPTION, 1, 10**15, epoch=1)
     with pytest.raises(UnknownStepError):
@@ -306,17 +306,17 @@ def test_what_a_former_owner_left_in_doubt_is_settled_as_the_handler_sees_it(hap
         operations.settle_step(SUBSCRIPTION, "e1", "charge", happened=True, source="/t")
     # Whatever the former owner's record says when it comes late, what it did is not done again.
     theirs.finish(key, '"theirs"')
-    world.cloud.replicate()
+    fabric.cloud.replicate()
     shop.handler.attempt([EVENT], taken_over)
     assert shop.charged == ([] if happened else [KEY])
 
 
 def test_without_a_handover_other_regions_records_are_their_own() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
-    world.cloud.steps(STREAM, AWAY).begin(key)
-    world.cloud.replicate()
-    operations = Operations(world.topology, HOME, world.ports(HOME))
+    fabric.cloud.steps(STREAM, AWAY).begin(key)
+    fabric.cloud.replicate()
+    operations = Operations(fabric.topology, HOME, fabric.ports(HOME))
     assert operations.step(SUBSCRIPTION, "e1", "charge", source="/t") is None
     with pytest.raises(NotUnknownError, match="never began"):
         operations.settle_step(SUBSCRIPTION, "e1", "charge", happened=False, source="/t")

@@ -14,7 +14,7 @@ from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 def test_a_step_whose_note_is_replicated_last_is_made_again_by_the_key_that_the_other_side_knows() -> None:
     shop = ChargingHandler(**retry(immediate=0, attempts=5))
-    shop.world.put(EVENT)
+    shop.fabric.put(EVENT)
     failing = [True]
 
     def charge(event: Event, delivery: Delivery) -> None:
@@ -22,15 +22,15 @@ def test_a_step_whose_note_is_replicated_last_is_made_again_by_the_key_that_the_
         if failing:
             raise ValueError("behind the step")
 
-    def deliver(world: SubscribedStream, others: tuple[Region, ...]) -> None:
-        steps = world.cloud.steps(STREAM, world.region)
+    def deliver(fabric: SubscribedStream, others: tuple[Region, ...]) -> None:
+        steps = fabric.cloud.steps(STREAM, fabric.region)
         maker = StepMaker(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lambda: steps, others)
-        handler = SubscriberHandler(charge, clock=world.clock, transactional=False, steps=maker)
-        world.deliver(by=world.deliverer(handler=handler))
+        handler = SubscriberHandler(charge, clock=fabric.clock, transactional=False, steps=maker)
+        fabric.deliver(by=fabric.deliverer(handler=handler))
 
-    deliver(shop.world, (AWAY,))
-    shop.world.cloud.replicate()
-    away = shop.world.at(AWAY, handler=Recorder())
+    deliver(shop.fabric, (AWAY,))
+    shop.fabric.cloud.replicate()
+    away = shop.fabric.at(AWAY, handler=Recorder())
     table = away.cloud.regions[AWAY].table(away.topology.ledger.name)
     (note,) = (one for one in table.items if "/step/" in one["pk"]["S"])
     table.write("Delete", {"Key": {"pk": note["pk"], "sk": note["sk"]}})

@@ -60,9 +60,9 @@ WAYS = [by_publish, by_publisher, by_transaction, by_awaited_publish, by_async_p
 
 def published(way: Callable[[Fabric, Any], None], **fields: object) -> Event:
     """Publish an event, and return what the log then holds."""
-    world = SubscribedStream(lanes=1)
-    way(producer(world), fields)
-    (event,) = events(world, HOME)
+    fabric = SubscribedStream(lanes=1)
+    way(producer(fabric), fields)
+    (event,) = events(fabric, HOME)
     return event
 
 
@@ -112,9 +112,9 @@ def test_none_stands_for_what_is_not_said(way: Callable[[Fabric, Any], None]) ->
 def test_a_field_that_lacks_or_does_not_exist_is_a_type_error(
     way: Callable[[Fabric, Any], None], fields: dict[str, object]
 ) -> None:
-    world = SubscribedStream(lanes=1)
-    fabric = producer(world)
+    memory_fabric = SubscribedStream(lanes=1)
+    fabric = producer(memory_fabric)
     way(fabric, {"key": "k", "type": "placed", "data": {}})  # known now, so they are not checked again
     with pytest.raises(TypeError, match="argument"):
         way(fabric, fields)
-    assert len(events(world, HOME)) == 1
+    assert len(events(memory_fabric, HOME)) == 1

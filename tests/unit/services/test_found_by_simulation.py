@@ -20,40 +20,40 @@ from eventfabric.testing.memory.faults import Fault, Faults, at_random
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import Item
-from tests.support.failing_handlers import Failing, named, world_of
+from tests.support.failing_handlers import Failing, fabric_of, named
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 OF = (StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
 
 
-def opened(world: SubscribedStream, *, probe_seconds: float) -> None:
+def opened(fabric: SubscribedStream, *, probe_seconds: float) -> None:
     """Open the circuit; its next probe is due so many seconds from now."""
-    probe_ms = world.clock.now_ms() + int(1000 * probe_seconds)
-    to = Circuit(CircuitState.OPEN, "downstream is down", since_ms=world.clock.now_ms(), probe_ms=probe_ms)
-    assert world.ledger.switch(*OF, Circuit(), to)
+    probe_ms = fabric.clock.now_ms() + int(1000 * probe_seconds)
+    to = Circuit(CircuitState.OPEN, "downstream is down", since_ms=fabric.clock.now_ms(), probe_ms=probe_ms)
+    assert fabric.ledger.switch(*OF, Circuit(), to)
 
 
-def reconciled(world: SubscribedStream, ports: Ports | None = None) -> list[Finding]:
+def reconciled(fabric: SubscribedStream, ports: Ports | None = None) -> list[Finding]:
     reconciler = Reconciler(
-        world.stream, region=world.region, ports=ports or world.ports(), telemetry=world.telemetry
+        fabric.stream, region=fabric.region, ports=ports or fabric.ports(), telemetry=fabric.telemetry
     )
     return list(reconciler.run(repair=True))
 
 
 def test_a_probes_doorbell_that_came_too_early_is_rung_again_by_another_that_no_queue_drops() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    opened(world, probe_seconds=60)
-    assert world.deliver().outcome is LaneOutcome.WAITING
-    world.clock.advance(120)
-    body = world.timers.take()
+    fabric = fabric_of(Failing({}), *named("a1"))
+    opened(fabric, probe_seconds=60)
+    assert fabric.deliver().outcome is LaneOutcome.WAITING
+    fabric.clock.advance(120)
+    body = fabric.timers.take()
     assert body is not None
     early = from_body(body)
-    world.clock.set_back(100)  # the machine that is rung has another clock
-    deliverer = world.deliverer()
-    assert deliverer.deliver(early, deadline_ms=world.clock.now_ms() + 60_000).outcome is LaneOutcome.WAITING
-    world.clock.advance(120)
-    again = world.timers.take()
+    fabric.clock.set_back(100)  # the machine that is rung has another clock
+    deliverer = fabric.deliverer()
+    assert deliverer.deliver(early, deadline_ms=fabric.clock.now_ms() + 60_000).outcome is LaneOutcome.WAITING
+    fabric.clock.advance(120)
+    again = fabric.timers.take()
     assert again is not None
     assert from_body(again).deduplication_id != early.deduplication_id
 
@@ -62,22 +62,22 @@ def test_a_probes_doorbell_that_came_too_early_is_rung_again_by_another_that_no_
 def test_a_lane_that_waits_for_a_probe_that_nobody_makes_is_rung_by_reconciliation(
     waited_seconds: int, kinds: list[FindingKind]
 ) -> None:
-    world = world_of(Failing({}), *named("a1"))
-    world.deliver()
-    world.put(*named("a2"))
-    reconciled(world)
-    opened(world, probe_seconds=0)
-    world.clock.advance(waited_seconds)
-    assert [finding.kind for finding in reconciled(world)] == kinds
-    world.deliver_all()
-    assert world.recorder.ids() == (["a1", "a2"] if kinds else ["a1"])
+    fabric = fabric_of(Failing({}), *named("a1"))
+    fabric.deliver()
+    fabric.put(*named("a2"))
+    reconciled(fabric)
+    opened(fabric, probe_seconds=0)
+    fabric.clock.advance(waited_seconds)
+    assert [finding.kind for finding in reconciled(fabric)] == kinds
+    fabric.deliver_all()
+    assert fabric.recorder.ids() == (["a1", "a2"] if kinds else ["a1"])
 
 
 def a_replica_without_its_head() -> SubscribedStream:
     """A lane of two records, the first of which is lost in the other Region before anybody delivered it there."""
-    world = world_of(Failing({}), *named("a1", "a2"), retention_days=1, deliver="everywhere")
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({}), *named("a1", "a2"), retention_days=1, deliver="everywhere")
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     head = away.table.items[0]
     away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
     return away
@@ -132,19 +132,19 @@ def test_a_pass_goes_on_where_the_origin_gives_no_reply_to_whether_it_keeps_a_he
 
 
 def test_a_sequence_in_a_record_behind_a_missing_one_is_waited_for_at_the_missing_one() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    world.put(*named("a2", "a3"))
-    head = world.table.items[0]
-    world.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
-    cursor = locate(world.log, LANE, AtSequence(SequenceNumber(2)), end=world.log.tail(LANE))
+    fabric = fabric_of(Failing({}), *named("a1"))
+    fabric.put(*named("a2", "a3"))
+    head = fabric.table.items[0]
+    fabric.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    cursor = locate(fabric.log, LANE, AtSequence(SequenceNumber(2)), end=fabric.log.tail(LANE))
     assert cursor == START
 
 
 class _Arriving:
     """ports.Log of which a lost head comes once the newest record was looked for so many times."""
 
-    def __init__(self, world: SubscribedStream, head: Item, *, after: int) -> None:
-        self._world = world
+    def __init__(self, fabric: SubscribedStream, head: Item, *, after: int) -> None:
+        self._world = fabric
         self._head = head
         self._left = after
 
@@ -160,9 +160,9 @@ class _Arriving:
 def test_a_lane_begins_at_its_head_whenever_that_comes_while_it_is_looked_for(
     after: int, retention_seconds: int | None
 ) -> None:
-    world = world_of(Failing({}), *named("a1", "a2", "a3", "a4"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({}), *named("a1", "a2", "a3", "a4"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     head = away.table.items[0]
     away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
     end = away.log.tail(LANE)

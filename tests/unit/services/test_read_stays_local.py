@@ -28,7 +28,7 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire import marks_item, record_item
 from eventfabric.wire.keys import circuit_key, cursor_key, marks_key
 from eventfabric.wire.payload_codec import unpack
-from tests.support.failing_handlers import Failing, world_of
+from tests.support.failing_handlers import Failing, fabric_of
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, batch_of, event
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
@@ -54,44 +54,44 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
 
 def poisoned(fields: dict[str, Any] | None = None, *, delivered: int = 1) -> SubscribedStream:
     """Two lanes with events that are delivered, and behind the first one's an item that nobody can read."""
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for _ in range(delivered):
-        world.put(event("a1"))
-        world.put(event("b1"), of=OTHER)
-    world.relay_all()
-    world.deliver_all()
-    item = record_item.to_item(world.record(world.origin_log.tail(LANE), event("a2")))
-    log_table(world).write("Put", {"Item": {**item, **(fields or BAD_FIELDS["a time of 2^64"])}})
-    return world
+        fabric.put(event("a1"))
+        fabric.put(event("b1"), of=OTHER)
+    fabric.relay_all()
+    fabric.deliver_all()
+    item = record_item.to_item(fabric.record(fabric.origin_log.tail(LANE), event("a2")))
+    log_table(fabric).write("Put", {"Item": {**item, **(fields or BAD_FIELDS["a time of 2^64"])}})
+    return fabric
 
 
-def log_table(world: SubscribedStream) -> Any:
-    return world.cloud.log_table(world.stream.name, HOME)
+def log_table(fabric: SubscribedStream) -> Any:
+    return fabric.cloud.log_table(fabric.stream.name, HOME)
 
 
-def ledger_table(world: SubscribedStream) -> Any:
-    return world.cloud.regions[HOME].table(world.topology.ledger.name)
+def ledger_table(fabric: SubscribedStream) -> Any:
+    return fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
 
 
-def spoil(world: SubscribedStream, key: dict[str, Any], **fields: Any) -> None:
+def spoil(fabric: SubscribedStream, key: dict[str, Any], **fields: Any) -> None:
     """Change fields of an item of the ledger."""
-    table = ledger_table(world)
+    table = ledger_table(fabric)
     table.write("Put", {"Item": {**(table.get(key, consistent=True) or key), **fields}})
 
 
 def spoiled_cursor() -> SubscribedStream:
     """Both lanes delivered, and the first one's cursor not as any version writes it."""
-    world = SubscribedStream()
-    world.put(event("a1"))
-    world.put(event("b1"), of=OTHER)
-    world.relay_all()
-    world.deliver_all()
-    spoil(world, cursor_key(world.key_of(LANE), HOME), s={"N": str(2**70)})
-    return world
+    fabric = SubscribedStream()
+    fabric.put(event("a1"))
+    fabric.put(event("b1"), of=OTHER)
+    fabric.relay_all()
+    fabric.deliver_all()
+    spoil(fabric, cursor_key(fabric.key_of(LANE), HOME), s={"N": str(2**70)})
+    return fabric
 
 
-def pass_over(world: SubscribedStream, *, repair: bool = True) -> list[Finding]:
-    reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
+def pass_over(fabric: SubscribedStream, *, repair: bool = True) -> list[Finding]:
+    reconciler = Reconciler(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=fabric.telemetry)
     return list(reconciler.run(repair=repair, full=True))
 
 
@@ -100,69 +100,70 @@ class TestALogItem:
     def test_publishing_behind_it_is_refused_by_its_own_error_and_only_there(
         self, fields: dict[str, Any]
     ) -> None:
-        world = poisoned(fields)
-        appender = world.appender()
+        fabric = poisoned(fields)
+        appender = fabric.appender()
         with pytest.raises(UncertainTailError, match=r"record 1 of lane us-east-1/0\.0"):
             appender.append(LANE, batch_of([event("a3")], b"3" * 16))
         assert appender.append(OTHER, batch_of([event("b3")], b"4" * 16)).sequence == 1
 
     def test_publishing_onto_it_by_an_older_tail_is_refused_as_well(self) -> None:
-        world = SubscribedStream()
-        appender = world.appender()
+        fabric = SubscribedStream()
+        appender = fabric.appender()
         appender.append(LANE, batch_of([event("a1")], b"1" * 16))  # remembers the tail
-        item = record_item.to_item(world.record(world.origin_log.tail(LANE), event("a2")))
-        log_table(world).write("Put", {"Item": {**item, "h": {"N": str(2**64)}}})
+        item = record_item.to_item(fabric.record(fabric.origin_log.tail(LANE), event("a2")))
+        log_table(fabric).write("Put", {"Item": {**item, "h": {"N": str(2**64)}}})
         with pytest.raises(UndecodableRecordError):
             appender.append(LANE, batch_of([event("a3")], b"3" * 16))
 
     @pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS)
     def test_delivery_stops_that_lane_and_goes_on_with_the_other(self, fields: dict[str, Any]) -> None:
-        world = poisoned(fields)
-        world.put(event("b2"), of=OTHER)
-        result = world.deliverer().deliver(world.bell(LANE, tail=2), deadline_ms=10**15)
+        fabric = poisoned(fields)
+        fabric.put(event("b2"), of=OTHER)
+        result = fabric.deliverer().deliver(fabric.bell(LANE, tail=2), deadline_ms=10**15)
         assert result.outcome is LaneOutcome.STOPPED
         assert isinstance(result.cause, UndecodableRecordError)
         assert (
-            world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is LaneOutcome.DELIVERED
+            fabric.deliverer().deliver(fabric.bell(OTHER), deadline_ms=10**15).outcome
+            is LaneOutcome.DELIVERED
         )
 
     @pytest.mark.parametrize("fields", BAD_FIELDS.values(), ids=BAD_FIELDS)
     def test_reconciliation_reports_it_and_goes_on(self, fields: dict[str, Any]) -> None:
-        world = poisoned(fields)
-        spoiled = {(finding.kind, finding.lane) for finding in pass_over(world) if finding.is_alarm}
+        fabric = poisoned(fields)
+        spoiled = {(finding.kind, finding.lane) for finding in pass_over(fabric) if finding.is_alarm}
         assert spoiled == {(FindingKind.UNREADABLE, LANE)}
-        world.clock.advance(limits.UNRUNG_SECONDS + 1)
-        world.put(event("b2"), of=OTHER)
-        world.clock.advance(limits.UNRUNG_SECONDS + 1)
-        assert (FindingKind.UNRUNG, OTHER) in {(finding.kind, finding.lane) for finding in pass_over(world)}
+        fabric.clock.advance(limits.UNRUNG_SECONDS + 1)
+        fabric.put(event("b2"), of=OTHER)
+        fabric.clock.advance(limits.UNRUNG_SECONDS + 1)
+        assert (FindingKind.UNRUNG, OTHER) in {(finding.kind, finding.lane) for finding in pass_over(fabric)}
 
     def test_a_survey_a_proof_a_replay_and_a_failover_go_on_with_the_other_lanes(self) -> None:
-        world = poisoned()
+        fabric = poisoned()
         unread: list[LogError | UndecodableItemError] = []
         tails = tails_of(
-            world.log, lanes_of(world.stream), now_ms=world.clock.now_ms(), unreadable=unread.append
+            fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms(), unreadable=unread.append
         )
         assert set(tails) == {OTHER}
         assert [str(error)[:30] for error in unread] == ["record 1 of lane us-east-1/0.0"]
-        prover = Prover(world.stream, [world.subscription], world.ports())
+        prover = Prover(fabric.stream, [fabric.subscription], fabric.ports())
         assert {proof.lane: proof.is_proven for lane in prover.lanes for proof in prover.prove(lane)} == {
             LANE: True,  # up to its cursor the log can be read
             OTHER: True,
         }
-        plans = {plan.lane: plan for plan in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
+        plans = {plan.lane: plan for plan in replay_of(fabric).plan(AtSequence(SequenceNumber(0)))}
         assert plans[OTHER].events == 1
         (ready,) = [
             readiness
             for readiness in Failover(
-                world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY)
+                fabric.topology, source=HOME, target=AWAY, ports=fabric.ports(AWAY)
             ).readiness()
             if readiness.owner.origin == HOME
         ]
         assert ready.behind is not None
 
     def test_a_backfill_notes_that_lane_as_failed_and_copies_the_other(self) -> None:
-        world = poisoned()
-        backfiller = Backfiller(world.topology, world.ports(AWAY))
+        fabric = poisoned()
+        backfiller = Backfiller(fabric.topology, fabric.ports(AWAY))
         backfill = backfiller.begin(BackfillRequest(STREAM, HOME))
         more: str | None = None
         while True:
@@ -174,7 +175,7 @@ class TestALogItem:
                 break
         report = backfiller.report(backfill.id)
         assert "attribute h" in str(report.lanes[LANE].failures)
-        assert world.cloud.log(STREAM, AWAY).tail(OTHER).sequence == 1
+        assert fabric.cloud.log(STREAM, AWAY).tail(OTHER).sequence == 1
 
     def test_a_record_that_no_reader_would_take_is_not_made(self) -> None:
         tail = Tail(SequenceNumber(limits.SEQUENCE_MAX), EMPTY_TAIL.chain, HybridTime(0))
@@ -182,34 +183,34 @@ class TestALogItem:
             record_at(tail, LANE, batch_of([event("a")], b"1" * 16), now_ms=1, retention_seconds=None)
 
 
-def replay_of(world: SubscribedStream) -> Replay:
-    ports = world.ports()
+def replay_of(fabric: SubscribedStream) -> Replay:
+    ports = fabric.ports()
     return Replay(
-        world.subscription,
-        world.stream,
-        log=world.log,
-        ledger=world.ledger,
+        fabric.subscription,
+        fabric.stream,
+        log=fabric.log,
+        ledger=fabric.ledger,
         doorbells=ports.doorbells,
-        clock=world.clock,
-        entropy=world.entropy,
+        clock=fabric.clock,
+        entropy=fabric.entropy,
     )
 
 
 class TestALedgerItem:
     def test_a_cursor_stops_its_lane_only(self) -> None:
-        world = spoiled_cursor()
-        result = world.deliverer().deliver(world.bell(LANE, tail=9), deadline_ms=10**15)
+        fabric = spoiled_cursor()
+        result = fabric.deliverer().deliver(fabric.bell(LANE, tail=9), deadline_ms=10**15)
         assert (result.outcome, type(result.cause)) == (LaneOutcome.STOPPED, UndecodableItemError)
         assert "orders/billing/us-east-1/0.0 us-east-1/cursor: field s" in str(result.cause)
-        assert world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).cause is None
+        assert fabric.deliverer().deliver(fabric.bell(OTHER), deadline_ms=10**15).cause is None
 
     def test_reconciliation_and_a_proof_tell_of_it_and_go_on(self) -> None:
-        world = spoiled_cursor()
-        findings = pass_over(world)
+        fabric = spoiled_cursor()
+        findings = pass_over(fabric)
         assert [(finding.kind, finding.lane, finding.subscription) for finding in findings] == [
             (FindingKind.UNREADABLE, LANE, SUBSCRIPTION)
         ]
-        prover = Prover(world.stream, [world.subscription], world.ports())
+        prover = Prover(fabric.stream, [fabric.subscription], fabric.ports())
         proofs = [proof for lane in prover.lanes for proof in prover.prove(lane)]
         assert {proof.lane: proof.wrong and proof.wrong.kind for proof in proofs} == {
             LANE: FindingKind.UNREADABLE,
@@ -217,60 +218,60 @@ class TestALedgerItem:
         }
 
     def test_a_survey_a_replay_and_a_failover_go_on(self) -> None:
-        world = spoiled_cursor()
+        fabric = spoiled_cursor()
         unread: list[LogError | UndecodableItemError] = []
-        tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
+        tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
         standings = survey(
-            world.subscription, tails, ledger=world.ledger, standing=Standing(), unreadable=unread.append
+            fabric.subscription, tails, ledger=fabric.ledger, standing=Standing(), unreadable=unread.append
         )
         assert [standing.lane for standing in standings] == [OTHER]
         assert len(unread) == 1
-        plans = {plan.lane: plan for plan in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
+        plans = {plan.lane: plan for plan in replay_of(fabric).plan(AtSequence(SequenceNumber(0)))}
         assert "field s" in plans[LANE].unreadable
         assert not plans[LANE].changes_anything
         assert plans[OTHER].events == 1
 
     def test_a_failover_hands_over_the_rest_and_says_which_lane_cannot_be_read(self) -> None:
-        world = spoiled_cursor()
-        world.cloud.replicate()
-        failover = Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY))
+        fabric = spoiled_cursor()
+        fabric.cloud.replicate()
+        failover = Failover(fabric.topology, source=HOME, target=AWAY, ports=fabric.ports(AWAY))
         assert any(
             "field s" in reason for readiness in failover.readiness() for reason in readiness.unreadable
         )
         assert failover.hand_over()
 
     def test_marks_are_written_anew_by_a_repair_and_kept_for_whoever_only_looks(self) -> None:
-        world = SubscribedStream()
-        world.put(event("a1"))
-        world.relay_all()
-        world.deliver_all()
-        assert pass_over(world) == []
+        fabric = SubscribedStream()
+        fabric.put(event("a1"))
+        fabric.relay_all()
+        fabric.deliver_all()
+        assert pass_over(fabric) == []
         (key,) = [
             {"pk": item["pk"], "sk": item["sk"]}
-            for item in ledger_table(world).items
+            for item in ledger_table(fabric).items
             if item["sk"]["S"].endswith("marks/0000") and "us-east-1" in item["pk"]["S"]
         ]
-        spoil(world, key, m={"B": b"\xc1"})
-        assert [(finding.kind, finding.is_repaired) for finding in pass_over(world, repair=False)] == [
+        spoil(fabric, key, m={"B": b"\xc1"})
+        assert [(finding.kind, finding.is_repaired) for finding in pass_over(fabric, repair=False)] == [
             (FindingKind.UNREADABLE, False)
         ]
-        assert ledger_table(world).get(key, consistent=True)["m"] == {"B": b"\xc1"}
-        assert [(finding.kind, finding.is_repaired) for finding in pass_over(world)] == [
+        assert ledger_table(fabric).get(key, consistent=True)["m"] == {"B": b"\xc1"}
+        assert [(finding.kind, finding.is_repaired) for finding in pass_over(fabric)] == [
             (FindingKind.UNREADABLE, True)
         ]
-        assert pass_over(world) == []
+        assert pass_over(fabric) == []
 
     def test_a_circuit_stops_its_subscription_and_the_pass_goes_on(self) -> None:
-        world = SubscribedStream()
-        world.put(event("a1"))
+        fabric = SubscribedStream()
+        fabric.put(event("a1"))
         spoil(
-            world,
-            circuit_key(world.key_of(LANE).stream, world.key_of(LANE).subscription, HOME),
+            fabric,
+            circuit_key(fabric.key_of(LANE).stream, fabric.key_of(LANE).subscription, HOME),
             f={"S": "[" * 3000},
             v={"N": "1"},
         )
-        assert world.deliverer().deliver(world.bell(), deadline_ms=10**15).outcome is LaneOutcome.STOPPED
-        assert [finding.kind for finding in pass_over(world)] == [FindingKind.UNREADABLE]
+        assert fabric.deliverer().deliver(fabric.bell(), deadline_ms=10**15).outcome is LaneOutcome.STOPPED
+        assert [finding.kind for finding in pass_over(fabric)] == [FindingKind.UNREADABLE]
 
 
 class TestBoundsBeforeMemory:
@@ -333,27 +334,28 @@ class TestBoundsBeforeMemory:
             tracemalloc.stop()
 
     def test_the_lane_stops_there_with_what_cannot_be_read_and_the_other_goes_on(self) -> None:
-        world = SubscribedStream()
+        fabric = SubscribedStream()
         payload = b"\4" + zstd.compress(self.HOSTILE["shared headers of a million ids"](), 19)
         batch = Batch(BatchId(b"h" * 16), 1000, frozenset({"placed"}), payload)
-        world.origin_log.append(
-            record_at(EMPTY_TAIL, LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
+        fabric.origin_log.append(
+            record_at(EMPTY_TAIL, LANE, batch, now_ms=fabric.clock.now_ms(), retention_seconds=None)
         )
-        world.put(event("b1"), of=OTHER)
-        result = world.deliverer().deliver(world.bell(LANE), deadline_ms=10**15)
+        fabric.put(event("b1"), of=OTHER)
+        result = fabric.deliverer().deliver(fabric.bell(LANE), deadline_ms=10**15)
         assert (result.outcome, type(result.cause)) == (LaneOutcome.STOPPED, UndecodableRecordError)
         assert (
-            world.deliverer().deliver(world.bell(OTHER), deadline_ms=10**15).outcome is LaneOutcome.DELIVERED
+            fabric.deliverer().deliver(fabric.bell(OTHER), deadline_ms=10**15).outcome
+            is LaneOutcome.DELIVERED
         )
 
     def test_marks_of_more_lanes_than_an_item_holds_are_refused(self) -> None:
         content = msgspec.msgpack.encode({n: {} for n in range(limits.MARKS_ITEM_LANES + 1)})
-        key = marks_key(world_stream(), HOME, HOME, "0000")
+        key = marks_key(fabric_stream(), HOME, HOME, "0000")
         read = marks_item.from_items([{**key, "m": {"B": content}, "v": {"N": "1"}}])
         assert (read.lanes, list(read.unreadable)) == ({}, ["0000"])
 
 
-def world_stream() -> Any:
+def fabric_stream() -> Any:
     return SubscribedStream().key_of(LANE).stream
 
 
@@ -381,7 +383,7 @@ def test_a_lane_has_one_text() -> None:
 
 def test_the_longest_key_is_parked_and_read_back() -> None:
     key = "k" * limits.KEY_BYTES_MAX
-    world = world_of(Failing({"a1": 99}))
-    world.put(event("a1", key=key))
-    world.deliver()
-    assert [parked.key for parked in world.parked().values()] == [key]
+    fabric = fabric_of(Failing({"a1": 99}))
+    fabric.put(event("a1", key=key))
+    fabric.deliver()
+    assert [parked.key for parked in fabric.parked().values()] == [key]

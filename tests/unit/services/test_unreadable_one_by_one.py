@@ -11,30 +11,30 @@ from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest
 from eventfabric.wire import parked_item
 from eventfabric.wire.keys import Item
-from tests.support.failing_handlers import Failing, retry, world_of
+from tests.support.failing_handlers import Failing, fabric_of, retry
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def ledger_items(world: SubscribedStream, region: str, found: str) -> list[Item]:
+def ledger_items(fabric: SubscribedStream, region: str, found: str) -> list[Item]:
     """The ledger's items whose keys have that in them."""
-    table = world.cloud.regions[region].table(world.topology.ledger.name)
+    table = fabric.cloud.regions[region].table(fabric.topology.ledger.name)
     return [item for item in table.items if found in item["pk"]["S"] + " " + item["sk"]["S"]]
 
 
-def put(world: SubscribedStream, region: str, item: Item) -> None:
-    world.cloud.regions[region].table(world.topology.ledger.name).write("Put", {"Item": item})
+def put(fabric: SubscribedStream, region: str, item: Item) -> None:
+    fabric.cloud.regions[region].table(fabric.topology.ledger.name).write("Put", {"Item": item})
 
 
 def test_an_unreadable_parked_key_leaves_other_lanes_dead_letters_to_be_listed_and_decided() -> None:
-    world = world_of(Failing({"a1": 99, "x1": 99}), **retry(immediate=0, attempts=1))
-    world.put(event("a1", key="a"))
-    world.put(event("x1", key="x"), of=lane(1))
-    world.relay_all()
-    world.deliver_all()
-    (bad,) = [item for item in ledger_items(world, HOME, "~parked") if item["k"]["S"] == "a"]
-    put(world, HOME, {**bad, "m": {"S": "buried"}})
-    operations = Operations(world.topology, HOME, world.ports())
+    fabric = fabric_of(Failing({"a1": 99, "x1": 99}), **retry(immediate=0, attempts=1))
+    fabric.put(event("a1", key="a"))
+    fabric.put(event("x1", key="x"), of=lane(1))
+    fabric.relay_all()
+    fabric.deliver_all()
+    (bad,) = [item for item in ledger_items(fabric, HOME, "~parked") if item["k"]["S"] == "a"]
+    put(fabric, HOME, {**bad, "m": {"S": "buried"}})
+    operations = Operations(fabric.topology, HOME, fabric.ports())
     letters, told = operations.dead_letters(SUBSCRIPTION), list[Exception]()
     (letter,) = letters.find(unreadable=told.append)
     assert (letter.parked.key, len(told)) == ("x", 1)
@@ -54,13 +54,13 @@ def test_an_unreadable_parked_key_leaves_other_lanes_dead_letters_to_be_listed_a
     ids=str,
 )
 def test_a_parked_key_that_contradicts_itself_or_the_key_of_its_item_is_refused(change: Item) -> None:
-    world = world_of(Failing({"a1": 99}), **retry(immediate=0, attempts=1))
-    world.put(event("a1", key="a"))
-    world.deliver()
-    (item,) = ledger_items(world, HOME, "~parked")
-    put(world, HOME, {**item, **change})
+    fabric = fabric_of(Failing({"a1": 99}), **retry(immediate=0, attempts=1))
+    fabric.put(event("a1", key="a"))
+    fabric.deliver()
+    (item,) = ledger_items(fabric, HOME, "~parked")
+    put(fabric, HOME, {**item, **change})
     with pytest.raises(UndecodableItemError, match=r"field [ig]"):
-        world.parked()
+        fabric.parked()
 
 
 @pytest.mark.parametrize(
@@ -94,21 +94,21 @@ def test_what_was_parked_alone_is_named_after_its_own_event_whatever_waits_in_it
 
 
 def with_a_backfill() -> tuple[SubscribedStream, Backfiller, str]:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number in range(3):
-        world.put(event(f"a{number}"))
-        world.put(event(f"b{number}"), of=lane(1))
-    backfiller = Backfiller(world.topology, world.ports(AWAY))
+        fabric.put(event(f"a{number}"))
+        fabric.put(event(f"b{number}"), of=lane(1))
+    backfiller = Backfiller(fabric.topology, fabric.ports(AWAY))
     begun = backfiller.begin(BackfillRequest(STREAM, HOME))
     backfiller.hand_out(begun.id, backfiller.hand_out(begun.id).more)
-    return world, backfiller, begun.id
+    return fabric, backfiller, begun.id
 
 
 def test_an_unreadable_slice_leaves_the_others_to_be_copied_and_keeps_the_backfill_incomplete() -> None:
-    world, backfiller, id = with_a_backfill()
-    first, *others = ledger_items(world, AWAY, "/slices")
+    fabric, backfiller, id = with_a_backfill()
+    first, *others = ledger_items(fabric, AWAY, "/slices")
     assert others
-    put(world, AWAY, {**first, "f": {"S": "{}"}})
+    put(fabric, AWAY, {**first, "f": {"S": "{}"}})
     handed = backfiller.hand_out(id)
     assert len(handed.slices) == len(others)
     for progress in handed.slices:
@@ -120,16 +120,16 @@ def test_an_unreadable_slice_leaves_the_others_to_be_copied_and_keeps_the_backfi
 
 
 def test_a_slice_under_the_key_of_another_is_refused() -> None:
-    world, backfiller, id = with_a_backfill()
-    first, second, *_ = ledger_items(world, AWAY, "/slices")
-    put(world, AWAY, {**first, "f": second["f"]})
+    fabric, backfiller, id = with_a_backfill()
+    first, second, *_ = ledger_items(fabric, AWAY, "/slices")
+    put(fabric, AWAY, {**first, "f": second["f"]})
     assert len(backfiller.report(id).unreadable) == 1
 
 
 def test_an_unreadable_backfill_is_left_out_of_the_list_of_all() -> None:
-    world, backfiller, id = with_a_backfill()
-    (item,) = [one for one in ledger_items(world, AWAY, id) if one["pk"]["S"] == "backfill"]
-    put(world, AWAY, {**item, "sk": {"S": f"{AWAY}/old"}})
+    fabric, backfiller, id = with_a_backfill()
+    (item,) = [one for one in ledger_items(fabric, AWAY, id) if one["pk"]["S"] == "backfill"]
+    put(fabric, AWAY, {**item, "sk": {"S": f"{AWAY}/old"}})
     told: list[UndecodableItemError] = []
     assert [backfill.id for backfill in backfiller.all(unreadable=told.append)] == [id]
     assert len(told) == 1

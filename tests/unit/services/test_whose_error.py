@@ -24,7 +24,7 @@ from eventfabric.wire.outbox_request import outcome_of
 from tests.support.memory_fabric import HOME, LANE, event
 from tests.support.outbox_producers import OutboxProducers
 from tests.support.subscribed_stream import SubscribedStream
-from tests.support.writing_handlers import Writing, each_of_its_key, put_of, world_of
+from tests.support.writing_handlers import Writing, each_of_its_key, fabric_of, put_of
 
 BUSY = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ThrottlingOfSomeNewKind"]
 
@@ -50,18 +50,18 @@ def test_a_busy_row_does_not_refuse_a_producers_transaction(busy: str) -> None:
 
 @pytest.mark.parametrize("code", [THROTTLE, CONFLICT])
 def test_a_producers_transaction_waits_for_a_busy_row(code: str) -> None:
-    world = OutboxProducers()
-    refuse_times(world.own, 3, code, "Put")
-    with world.fabric().transaction() as transaction:
+    producers = OutboxProducers()
+    refuse_times(producers.own, 3, code, "Put")
+    with producers.fabric().transaction() as transaction:
         transaction.put("own", {"id": "A-1"})
         transaction.publish("orders", key="k", type="Placed", id="e")
-    assert (world.ids(), len(world.own.items)) == (["e"], 1)
+    assert (producers.ids(), len(producers.own.items)) == (["e"], 1)
 
 
 def test_a_row_that_stays_busy_ends_a_producers_transaction_as_contended_and_not_as_refused() -> None:
-    world = OutboxProducers()
-    refuse_times(world.own, 10**6, THROTTLE, "Put")
-    transaction = world.fabric(timeout_seconds=1).transaction()
+    producers = OutboxProducers()
+    refuse_times(producers.own, 10**6, THROTTLE, "Put")
+    transaction = producers.fabric(timeout_seconds=1).transaction()
     transaction.put("own", {"id": "A-1"})
     transaction.publish("orders", key="k", type="Placed")
     with pytest.raises(ContendedTransactionError) as raised:
@@ -70,11 +70,11 @@ def test_a_row_that_stays_busy_ends_a_producers_transaction_as_contended_and_not
 
 
 def test_a_producer_waits_for_another_producers_transaction_at_the_tail() -> None:
-    world = SubscribedStream()
-    refuse_times(world.cloud.log_table(world.stream.name, HOME), 3, CONFLICT, "Put")
-    record = world.record(EMPTY_TAIL, event("e"))
+    fabric = SubscribedStream()
+    refuse_times(fabric.cloud.log_table(fabric.stream.name, HOME), 3, CONFLICT, "Put")
+    record = fabric.record(EMPTY_TAIL, event("e"))
     batch = Batch(record.batch_id, record.count, record.types, record.payload)
-    assert world.appender().append(LANE, batch).sequence == 0
+    assert fabric.appender().append(LANE, batch).sequence == 0
 
 
 class OutOfReach:
@@ -99,29 +99,29 @@ class OutOfReach:
 )
 def test_a_step_that_cannot_be_noted_uses_up_no_attempt(error: Exception) -> None:
     handler = OutOfReach(30, error)
-    world = SubscribedStream(handler=handler)
-    world.put(event("e"))
-    world.deliver()
-    while world.parked():
-        (parked,) = world.parked().values()
+    fabric = SubscribedStream(handler=handler)
+    fabric.put(event("e"))
+    fabric.deliver()
+    while fabric.parked():
+        (parked,) = fabric.parked().values()
         assert (parked.state, parked.failure.attempts) == (ParkedState.RETRYING, 0)
-        world.clock.advance(3600)
-        world.deliver()
+        fabric.clock.advance(3600)
+        fabric.deliver()
     assert handler.tried > 30
 
 
 def test_a_handlers_write_to_a_table_that_is_not_there_is_its_events_failure_and_holds_nobody() -> None:
     missing = Write("Put", {**put_of("x").request, "TableName": "absent"})
     handler = Writing({"a": (missing,)})
-    world = world_of(handler, *each_of_its_key("ab"))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert set(world.parked()) == {"a"}
-    assert world.effects() == {"b": 1}
+    fabric = fabric_of(handler, *each_of_its_key("ab"))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert set(fabric.parked()) == {"a"}
+    assert fabric.effects() == {"b": 1}
 
 
 def test_a_ledger_that_is_denied_is_not_put_down_to_a_handlers_writes() -> None:
-    world = world_of(Writing(), *each_of_its_key("a"))
+    fabric = fabric_of(Writing(), *each_of_its_key("a"))
     denied = Faults(lambda name, number, of_name: Fault.DENIED if name == "ledger.commit" else None)
     with pytest.raises(LastingError):
-        world.deliver(by=world.deliverer(faults=denied))
-    assert world.parked() == {}
+        fabric.deliver(by=fabric.deliverer(faults=denied))
+    assert fabric.parked() == {}

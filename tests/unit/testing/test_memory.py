@@ -71,53 +71,53 @@ def test_what_failed_in_a_batch_comes_again_from_there_on() -> None:
     assert [change.key for change in reader.take(3)] == [("b",), ("c",)]
 
 
-def away_items(world: SubscribedStream) -> int:
-    return len(world.cloud.regions[AWAY].table(TABLE).items)
+def away_items(fabric: SubscribedStream) -> int:
+    return len(fabric.cloud.regions[AWAY].table(TABLE).items)
 
 
 def test_a_record_passes_to_the_other_region_bit_for_bit_and_not_back() -> None:
-    world = SubscribedStream()
-    record = world.put(event("a"))
-    assert world.cloud.replicate() == 1
-    assert world.cloud.log("orders", AWAY).read(LANE, record.sequence, records_max=1).records == (record,)
-    assert world.cloud.replicate() == 0
+    fabric = SubscribedStream()
+    record = fabric.put(event("a"))
+    assert fabric.cloud.replicate() == 1
+    assert fabric.cloud.log("orders", AWAY).read(LANE, record.sequence, records_max=1).records == (record,)
+    assert fabric.cloud.replicate() == 0
 
 
 def test_only_a_regions_own_records_pass() -> None:
-    world = SubscribedStream()
-    foreign = world.record(EMPTY_TAIL, event("a"), of=lane(0, AWAY))
-    world.origin_log.append(foreign)
-    assert world.cloud.replicate() == 0
-    assert away_items(world) == 0
+    fabric = SubscribedStream()
+    foreign = fabric.record(EMPTY_TAIL, event("a"), of=lane(0, AWAY))
+    fabric.origin_log.append(foreign)
+    assert fabric.cloud.replicate() == 0
+    assert away_items(fabric) == 0
 
 
 def test_a_cursor_passes_and_stays_its_regions_own() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
-    world.deliver()
-    world.cloud.replicate()
-    items = world.cloud.regions[AWAY].table("shop-ledger").items
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    items = fabric.cloud.regions[AWAY].table("shop-ledger").items
     assert {item["sk"]["S"] for item in items} == {f"{HOME}/cursor", f"{HOME}/owner/{HOME}"}
 
 
 def test_a_cut_region_gets_what_it_missed_when_it_is_healed() -> None:
-    world = SubscribedStream()
-    world.cloud.cut(AWAY)
-    world.put(event("a"))
-    assert world.cloud.replicate() == 0
-    world.cloud.heal(AWAY)
-    assert world.cloud.replicate() == 1
+    fabric = SubscribedStream()
+    fabric.cloud.cut(AWAY)
+    fabric.put(event("a"))
+    assert fabric.cloud.replicate() == 0
+    fabric.cloud.heal(AWAY)
+    assert fabric.cloud.replicate() == 1
 
 
 def test_a_lagging_link_lets_nothing_younger_pass() -> None:
-    world = SubscribedStream()
-    for link in world.cloud.links:
+    fabric = SubscribedStream()
+    for link in fabric.cloud.links:
         link.lag_ms = 2000
-    world.put(event("a"))
-    world.clock.advance(1)
-    assert world.cloud.replicate() == 0
-    world.clock.advance(1)
-    assert world.cloud.replicate() == 1
+    fabric.put(event("a"))
+    fabric.clock.advance(1)
+    assert fabric.cloud.replicate() == 0
+    fabric.clock.advance(1)
+    assert fabric.cloud.replicate() == 1
 
 
 @pytest.mark.parametrize(
@@ -258,9 +258,9 @@ def test_a_transaction_with_the_token_of_one_that_is_done_is_done_and_changes_no
 
 
 def test_moved_dead_letters_come_under_new_ids() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for tail in (1, 2):
-        world.queue.send(str(tail), group="lane", deduplication_id=str(tail))
-    dead = world.cloud.regions[HOME].queues["shop-billing-dead.fifo"]
-    assert world.queue.redrive(dead) == 2
-    assert (len(world.queue), dead.bodies) == (0, ["1", "2"])
+        fabric.queue.send(str(tail), group="lane", deduplication_id=str(tail))
+    dead = fabric.cloud.regions[HOME].queues["shop-billing-dead.fifo"]
+    assert fabric.queue.redrive(dead) == 2
+    assert (len(fabric.queue), dead.bodies) == (0, ["1", "2"])

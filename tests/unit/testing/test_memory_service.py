@@ -64,21 +64,21 @@ def test_a_transaction_of_more_than_4_mb_is_refused_though_each_item_fits() -> N
 
 
 def test_expiry_removes_what_is_past_its_time_and_replicates_from_where_it_happens() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
-    home, away = (world.cloud.regions[name].table(TABLE) for name in (HOME, AWAY))
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
+    home, away = (fabric.cloud.regions[name].table(TABLE) for name in (HOME, AWAY))
     item = home.items[0]
     home.write("Put", {"Item": {**item, "x": {"N": "1000"}}})
-    world.cloud.replicate()
-    world.cloud.cut(HOME)
+    fabric.cloud.replicate()
+    fabric.cloud.cut(HOME)
     home.write("Put", {"Item": {**item, "x": {"N": "2000"}}})
     assert away.expire("x", 1000) == 0
     assert away.expire("x", 1001) == 1
     assert away.expire("x", 1001) == 0
     assert home.items != []
-    world.cloud.heal(HOME)
-    world.cloud.links.reverse()
-    world.cloud.replicate()
+    fabric.cloud.heal(HOME)
+    fabric.cloud.links.reverse()
+    fabric.cloud.replicate()
     assert home.items == []  # by the other Region's clock and the other Region's copy
 
 

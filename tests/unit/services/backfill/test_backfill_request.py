@@ -17,23 +17,23 @@ from tests.support.recorded_reads import Read, RecordingLog
 
 
 def problems(
-    *ranges: LaneRange, world: BackfillRegions | None = None, is_elsewhere: bool = False, **settings: Any
+    *ranges: LaneRange, fabric: BackfillRegions | None = None, is_elsewhere: bool = False, **settings: Any
 ) -> list[Problem]:
-    world = world or filled()
+    fabric = fabric or filled()
     wanted = BackfillRequest(**{"stream": STREAM, "source": SOURCE, "ranges": ranges, **settings})
 
     def source_log() -> Log:
-        return world.log(SOURCE)
+        return fabric.log(SOURCE)
 
-    found = problems_of(wanted, world.stream, TARGET, is_elsewhere=is_elsewhere, source_log=source_log)
+    found = problems_of(wanted, fabric.stream, TARGET, is_elsewhere=is_elsewhere, source_log=source_log)
     return list(found)
 
 
 def filled() -> BackfillRegions:
     """Lane 0 with ten records of 100 events."""
-    world = BackfillRegions()
-    world.fill(10)
-    return world
+    fabric = BackfillRegions()
+    fabric.fill(10)
+    return fabric
 
 
 def part(start: int, end: int | None, of: Lane | None = None) -> LaneRange:
@@ -45,9 +45,9 @@ def lane_beyond() -> LaneRange:
 
 
 def both_filled() -> BackfillRegions:
-    world = filled()
-    world.fill(10, of=lane(1))
-    return world
+    fabric = filled()
+    fabric.fill(10, of=lane(1))
+    return fabric
 
 
 def test_ranges_are_read_as_people_write_them() -> None:
@@ -128,7 +128,7 @@ def test_ranges_of_a_lane_lie_apart(
 ) -> None:
     found = problems(part(*first), part(*second))
     assert [problem.allowed for problem in found] == ([TextWith("apart")] if overlap else [])
-    assert problems(part(*first), part(0, None, lane(1)), world=both_filled()) == []
+    assert problems(part(*first), part(0, None, lane(1)), fabric=both_filled()) == []
 
 
 def test_a_lane_that_the_source_has_nothing_of() -> None:
@@ -180,9 +180,9 @@ def test_a_range_in_which_no_record_begins_names_where_the_next_one_does(
 def test_of_a_whole_lane_only_its_end_is_looked_up_and_of_a_range_its_first_record_too(
     asked: tuple[int, int | None], reads: list[Read]
 ) -> None:
-    world = filled()
-    log, wanted = RecordingLog(world.log(SOURCE)), BackfillRequest(STREAM, SOURCE, (part(*asked),))
-    problems = problems_of(wanted, world.stream, TARGET, is_elsewhere=False, source_log=lambda: log)
+    fabric = filled()
+    log, wanted = RecordingLog(fabric.log(SOURCE)), BackfillRequest(STREAM, SOURCE, (part(*asked),))
+    problems = problems_of(wanted, fabric.stream, TARGET, is_elsewhere=False, source_log=lambda: log)
     assert list(problems) == []
     assert (log.tails, log.reads) == ([(lane(), None)], reads)
 
@@ -193,8 +193,8 @@ def test_of_a_whole_lane_only_its_end_is_looked_up_and_of_a_range_its_first_reco
 def test_a_record_that_begins_before_a_range_or_at_its_end_is_not_in_it(
     start: int, end: int | None, says: str
 ) -> None:
-    world = BackfillRegions()
-    world.fill(2 if says.startswith("goes on") else 1)
+    fabric = BackfillRegions()
+    fabric.fill(2 if says.startswith("goes on") else 1)
     asked = part(start, end)
     found = TextWith("no record begins", SOURCE, says)
-    assert problems(asked, world=world) == [Problem(f"range {asked}", found, TextWith("some"))]
+    assert problems(asked, fabric=fabric) == [Problem(f"range {asked}", found, TextWith("some"))]

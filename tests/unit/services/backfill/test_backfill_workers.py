@@ -17,33 +17,33 @@ from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import lane
 
 
-def stored(world: BackfillRegions, backfill_id: str) -> list[SliceProgress]:
-    return world.cloud.backfills(TARGET).slices(backfill_id, after=None, count=1000)[0]
+def stored(fabric: BackfillRegions, backfill_id: str) -> list[SliceProgress]:
+    return fabric.cloud.backfills(TARGET).slices(backfill_id, after=None, count=1000)[0]
 
 
 def test_a_worker_goes_on_from_the_page_where_another_ended() -> None:
-    world = BackfillRegions()
-    world.fill(350)
-    backfill = world.begin()
-    (progress,) = world.slices(backfill)
+    fabric = BackfillRegions()
+    fabric.fill(350)
+    backfill = fabric.begin()
+    (progress,) = fabric.slices(backfill)
     pages: list[int] = []
-    first = world.backfiller().copier(
+    first = fabric.backfiller().copier(
         backfill.id, stopped=lambda: len(pages) == 2, watch=lambda p: pages.append(1)
     )
     assert first.copy(progress).ending is Ending.STOPPED
-    (left,) = world.slices(world.backfiller().find(backfill.id))
+    (left,) = fabric.slices(fabric.backfiller().find(backfill.id))
     assert (left.at.sequence, left.copied_records) == (20_000, 200)
-    world.run(backfill)
-    assert world.reading.count("log.read") == 1 + 2 + 2  # planning, the first worker, the second
-    assert world.items(TARGET) == world.items(SOURCE)
+    fabric.run(backfill)
+    assert fabric.reading.count("log.read") == 1 + 2 + 2  # planning, the first worker, the second
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
 
 
 def test_two_workers_on_one_slice_write_each_record_once() -> None:
-    world = BackfillRegions()
-    world.fill(300)
-    backfill = world.begin()
-    (progress,) = world.slices(backfill)
-    ahead = world.backfiller().copier(backfill.id)
+    fabric = BackfillRegions()
+    fabric.fill(300)
+    backfill = fabric.begin()
+    (progress,) = fabric.slices(backfill)
+    ahead = fabric.backfiller().copier(backfill.id)
     turns = 0
 
     def overtake() -> bool:
@@ -53,86 +53,86 @@ def test_two_workers_on_one_slice_write_each_record_once() -> None:
             assert ahead.copy(progress).ending is Ending.DONE
         return False
 
-    behind = world.backfiller().copier(backfill.id, stopped=overtake)
+    behind = fabric.backfiller().copier(backfill.id, stopped=overtake)
     assert behind.copy(progress).ending is Ending.DONE
-    assert world.items(TARGET) == world.items(SOURCE)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
     # Refused once a page at most: then it looks at what else is there.
-    assert world.faults.count("log.append") <= 300 + 3
-    assert world.backfiller().finish(backfill.id).is_complete
+    assert fabric.faults.count("log.append") <= 300 + 3
+    assert fabric.backfiller().finish(backfill.id).is_complete
 
 
 def test_the_one_behind_does_not_take_back_what_the_other_noted() -> None:
-    world = BackfillRegions()
-    world.fill(300)
-    backfill = world.begin()
-    (progress,) = world.slices(backfill)
-    world.backfiller().copier(backfill.id).copy(progress)
+    fabric = BackfillRegions()
+    fabric.fill(300)
+    backfill = fabric.begin()
+    (progress,) = fabric.slices(backfill)
+    fabric.backfiller().copier(backfill.id).copy(progress)
     pages: list[int] = []
-    late = world.backfiller().copier(
+    late = fabric.backfiller().copier(
         backfill.id, stopped=lambda: bool(pages), watch=lambda p: pages.append(1)
     )
     late.copy(progress)
-    assert [progress.done for progress in stored(world, backfill.id)] == [True]
+    assert [progress.done for progress in stored(fabric, backfill.id)] == [True]
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_rate_is_kept_and_shared(workers: int) -> None:
-    world = BackfillRegions()
-    world.fill(100)
-    backfill = world.begin(rate=1000.0, workers=workers)
-    (progress,) = world.slices(backfill)
-    started_ms = world.clock.now_ms()
-    world.backfiller().copier(backfill.id).copy(progress)
+    fabric = BackfillRegions()
+    fabric.fill(100)
+    backfill = fabric.begin(rate=1000.0, workers=workers)
+    (progress,) = fabric.slices(backfill)
+    started_ms = fabric.clock.now_ms()
+    fabric.backfiller().copier(backfill.id).copy(progress)
     # The first record goes at once.
-    assert world.clock.now_ms() - started_ms == pytest.approx(workers * (10_000 - 100), abs=20)
+    assert fabric.clock.now_ms() - started_ms == pytest.approx(workers * (10_000 - 100), abs=20)
 
 
 def test_a_clock_that_jumps_back_holds_nobody_up() -> None:
-    world = BackfillRegions()
-    world.fill(10)
-    backfill = world.begin(rate=1000.0)
-    (progress,) = world.slices(backfill)
-    copier = world.backfiller().copier(backfill.id)
+    fabric = BackfillRegions()
+    fabric.fill(10)
+    backfill = fabric.begin(rate=1000.0)
+    (progress,) = fabric.slices(backfill)
+    copier = fabric.backfiller().copier(backfill.id)
     copier.copy(
         replace(
             progress,
             slice=replace(progress.slice, end=replace(progress.at, sequence=SequenceNumber(100), chain=None)),
         )
     )
-    world.clock.set_back(86_400)
-    started_ms = world.clock.now_ms()
-    (left,) = stored(world, backfill.id)
+    fabric.clock.set_back(86_400)
+    started_ms = fabric.clock.now_ms()
+    (left,) = stored(fabric, backfill.id)
     copier.copy(replace(left, slice=progress.slice))
-    assert world.clock.now_ms() - started_ms < 2_000
+    assert fabric.clock.now_ms() - started_ms < 2_000
 
 
 def test_the_rate_may_change_under_way() -> None:
-    world = BackfillRegions()
-    world.fill(200)
-    backfill = world.begin(rate=100.0)
-    (progress,) = world.slices(backfill)
-    backfiller = world.backfiller()
+    fabric = BackfillRegions()
+    fabric.fill(200)
+    backfill = fabric.begin(rate=100.0)
+    (progress,) = fabric.slices(backfill)
+    backfiller = fabric.backfiller()
 
     def faster(progress: SliceProgress) -> None:
         backfiller.resume(backfill.id, rate=1e6)
 
-    started_ms = world.clock.now_ms()
+    started_ms = fabric.clock.now_ms()
     backfiller.copier(backfill.id, watch=faster).copy(progress)
     # One page at 100 events a second, the other at once.
-    assert (world.clock.now_ms() - started_ms) / 1000 == pytest.approx(100, abs=2)
+    assert (fabric.clock.now_ms() - started_ms) / 1000 == pytest.approx(100, abs=2)
 
 
 def test_a_cancelled_backfill_stops_within_a_page_and_can_be_resumed() -> None:
-    world = BackfillRegions()
-    world.fill(400)
-    backfill = world.begin()
-    backfiller = world.backfiller()
+    fabric = BackfillRegions()
+    fabric.fill(400)
+    backfill = fabric.begin()
+    backfiller = fabric.backfiller()
 
     def cancel(progress: SliceProgress) -> None:
         if progress.at.sequence == 20_000:
             backfiller.cancel(backfill.id)
 
-    (progress,) = world.slices(backfill)
+    (progress,) = fabric.slices(backfill)
     copied = backfiller.copier(backfill.id, watch=cancel).copy(progress)
     assert (copied.ending, copied.progress.at.sequence) == (Ending.CANCELLED, 20_000)
     assert backfiller.hand_out(backfill.id) == backfiller.hand_out(backfill.id, "plan")
@@ -141,79 +141,79 @@ def test_a_cancelled_backfill_stops_within_a_page_and_can_be_resumed() -> None:
     assert backfiller.resume(backfill.id).state is BackfillState.RUNNING
     report = run_backfill(backfiller, backfill.id)
     assert report.backfill.state is BackfillState.DONE
-    assert world.items(TARGET) == world.items(SOURCE)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
     assert backfiller.cancel(backfill.id).state is BackfillState.DONE
 
 
 def test_a_slow_page_is_left_when_it_is_cancelled_in_its_middle() -> None:
-    world = BackfillRegions()
-    world.fill(100)
-    backfill = world.begin(rate=10.0)
-    (progress,) = world.slices(backfill)
+    fabric = BackfillRegions()
+    fabric.fill(100)
+    backfill = fabric.begin(rate=10.0)
+    (progress,) = fabric.slices(backfill)
     turns = 0
 
     def cancel() -> bool:
         nonlocal turns
         turns += 1
         if turns == 30:
-            world.backfiller().cancel(backfill.id)
+            fabric.backfiller().cancel(backfill.id)
         return False
 
-    copied = world.backfiller().copier(backfill.id, stopped=cancel).copy(progress)
+    copied = fabric.backfiller().copier(backfill.id, stopped=cancel).copy(progress)
     assert copied.ending is Ending.CANCELLED
     assert copied.progress.copied_records < 10
 
 
 def test_a_worker_whose_time_is_up_leaves_its_slice_where_it_is() -> None:
-    world = BackfillRegions()
-    world.fill(100)
-    backfill = world.begin(rate=1000.0)
-    (progress,) = world.slices(backfill)
-    copied = world.backfiller().copier(backfill.id).copy(progress, deadline_ms=world.clock.now_ms() + 3_000)
+    fabric = BackfillRegions()
+    fabric.fill(100)
+    backfill = fabric.begin(rate=1000.0)
+    (progress,) = fabric.slices(backfill)
+    copied = fabric.backfiller().copier(backfill.id).copy(progress, deadline_ms=fabric.clock.now_ms() + 3_000)
     assert (copied.ending, copied.progress.copied_records) == (Ending.STOPPED, 30)
-    assert stored(world, backfill.id) == [copied.progress]
+    assert stored(fabric, backfill.id) == [copied.progress]
 
 
 def test_throttles_and_lost_replies_are_waited_out() -> None:
-    world = BackfillRegions()
-    world.fill(300)
+    fabric = BackfillRegions()
+    fabric.fill(300)
     kinds = [Fault.THROTTLED, Fault.LOST_REPLY, Fault.LOST_REQUEST]
-    backfill = world.begin()
-    world.slices(backfill)
-    world.faults.rules.append(
+    backfill = fabric.begin()
+    fabric.slices(backfill)
+    fabric.faults.rules.append(
         at_random(0.3, kinds, seed=1, names=["log.append", "backfills.save", "log.tail"])
     )
-    world.reading.rules.append(at_random(0.3, kinds, seed=2, names=["log.read"]))
-    assert run_backfill(world.backfiller(), backfill.id).is_complete
-    assert world.items(TARGET) == world.items(SOURCE)
+    fabric.reading.rules.append(at_random(0.3, kinds, seed=2, names=["log.read"]))
+    assert run_backfill(fabric.backfiller(), backfill.id).is_complete
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
 
 
 def test_a_service_that_is_down_for_long_ends_the_run_and_it_goes_on_later() -> None:
-    world = BackfillRegions()
-    world.fill(300)
-    backfill = world.begin()
-    run = world.backfiller()
-    world.faults.rules.append(
+    fabric = BackfillRegions()
+    fabric.fill(300)
+    backfill = fabric.begin()
+    run = fabric.backfiller()
+    fabric.faults.rules.append(
         lambda name, number, of_name: (
             Fault.THROTTLED if (name, of_name > 150) == ("log.append", True) else None
         )
     )
-    started_ms = world.clock.now_ms()
+    started_ms = fabric.clock.now_ms()
     with pytest.raises(ThrottledError):
         run_backfill(run, backfill.id)
-    waited = (world.clock.now_ms() - started_ms) / 1000
+    waited = (fabric.clock.now_ms() - started_ms) / 1000
     assert limits.BACKFILL_PATIENCE_SECONDS <= waited < limits.BACKFILL_PATIENCE_SECONDS + 5
-    assert world.backfiller().find(backfill.id).state is BackfillState.RUNNING
-    world.faults.heal()
-    assert run_backfill(world.backfiller(), backfill.id).is_complete
+    assert fabric.backfiller().find(backfill.id).state is BackfillState.RUNNING
+    fabric.faults.heal()
+    assert run_backfill(fabric.backfiller(), backfill.id).is_complete
 
 
 def test_slices_are_handed_out_in_pages_of_different_lanes_first() -> None:
-    world = BackfillRegions()
+    fabric = BackfillRegions()
     for number in range(3):
-        world.fill(5, of=lane(number))
-    backfill = world.begin(slice_events=100)
-    backfiller, more, pages = world.backfiller(), None, []
+        fabric.fill(5, of=lane(number))
+    backfill = fabric.begin(slice_events=100)
+    backfiller, more, pages = fabric.backfiller(), None, []
     while True:
         handed = backfiller.hand_out(backfill.id, more, count=6)
         pages.append([(p.slice.lane.index, p.slice.start.sequence) for p in handed.slices])
@@ -229,78 +229,80 @@ def test_slices_are_handed_out_in_pages_of_different_lanes_first() -> None:
 
 
 def test_planning_stops_in_time_and_goes_on_in_the_middle_of_a_lane() -> None:
-    world = BackfillRegions()
-    made = world.fill(400)
-    world.copy_to_target([record for number, record in enumerate(made) if number not in (120, 390)])
-    backfill = world.begin()
+    fabric = BackfillRegions()
+    made = fabric.fill(400)
+    fabric.copy_to_target([record for number, record in enumerate(made) if number not in (120, 390)])
+    backfill = fabric.begin()
     more: str | None = "plan"
     slices, asked = list[SliceProgress](), 0
     while more is not None:
-        handed = world.backfiller().hand_out(backfill.id, more, deadline_ms=world.clock.now_ms())
+        handed = fabric.backfiller().hand_out(backfill.id, more, deadline_ms=fabric.clock.now_ms())
         slices += handed.slices
         more, asked = handed.more, asked + 1
     assert [(p.slice.start.sequence, p.missing) for p in slices] == [(12_000, 100), (39_000, 100)]
     assert asked >= 4
-    assert world.backfiller().find(backfill.id).is_planned
+    assert fabric.backfiller().find(backfill.id).is_planned
 
 
 def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
-    world = BackfillRegions()
+    fabric = BackfillRegions()
     for number in range(4):
-        world.fill(3, of=lane(number))
-    backfill = world.begin()
-    world.backfiller().hand_out(backfill.id, "plan", count=2)
-    assert world.backfiller().find(backfill.id).planned == Planned(lane(1), SequenceNumber(300))
-    world.reading.calls.clear()
-    assert len(world.slices(backfill)) == 4
-    assert world.reading.count("log.tail") <= 2 * 3 + 4  # the other lanes only, those of the other origin too
-    assert run_backfill(world.backfiller(), backfill.id).is_complete
+        fabric.fill(3, of=lane(number))
+    backfill = fabric.begin()
+    fabric.backfiller().hand_out(backfill.id, "plan", count=2)
+    assert fabric.backfiller().find(backfill.id).planned == Planned(lane(1), SequenceNumber(300))
+    fabric.reading.calls.clear()
+    assert len(fabric.slices(backfill)) == 4
+    assert (
+        fabric.reading.count("log.tail") <= 2 * 3 + 4
+    )  # the other lanes only, those of the other origin too
+    assert run_backfill(fabric.backfiller(), backfill.id).is_complete
 
 
 def test_a_backfill_from_another_account_goes_on_only_from_there() -> None:
-    world, other = BackfillRegions(), BackfillRegions(seed=5)
+    fabric, other = BackfillRegions(), BackfillRegions(seed=5)
     other.fill(5)
     theirs = other.log(SOURCE)
     joined = Backfiller(
-        world.topology, world.ports(), source_log=lambda stream: theirs, elsewhere="profile archive"
+        fabric.topology, fabric.ports(), source_log=lambda stream: theirs, elsewhere="profile archive"
     )
-    backfill = joined.begin(world.wanted(source=TARGET))
+    backfill = joined.begin(fabric.wanted(source=TARGET))
     with pytest.raises(BackfillError, match="found none, allowed: profile archive"):
-        world.backfiller().hand_out(backfill.id)
+        fabric.backfiller().hand_out(backfill.id)
     assert run_backfill(joined, backfill.id).is_complete
-    assert world.items(TARGET) == other.items(SOURCE)
+    assert fabric.items(TARGET) == other.items(SOURCE)
 
 
 def test_an_id_that_is_known_begins_nothing_twice() -> None:
-    world = BackfillRegions()
-    world.fill(1)
-    backfiller = world.backfiller()
-    first = backfiller.begin(world.wanted(), id="2026-a")
-    assert backfiller.begin(world.wanted(rate=5.0), id="2026-a") == first
+    fabric = BackfillRegions()
+    fabric.fill(1)
+    backfiller = fabric.backfiller()
+    first = backfiller.begin(fabric.wanted(), id="2026-a")
+    assert backfiller.begin(fabric.wanted(rate=5.0), id="2026-a") == first
     assert [backfill.id for backfill in backfiller.all()] == ["2026-a"]
 
 
 def test_many_workers_in_threads_copy_all_of_it() -> None:
-    world = BackfillRegions()
+    fabric = BackfillRegions()
     for number in range(4):
-        world.fill(30, of=lane(number))
-    backfill = world.begin(workers=4, slice_events=1000)
+        fabric.fill(30, of=lane(number))
+    backfill = fabric.begin(workers=4, slice_events=1000)
     told: list[int] = []
-    report = run_backfill(world.backfiller(), backfill.id, planned=lambda slices: told.append(len(slices)))
+    report = run_backfill(fabric.backfiller(), backfill.id, planned=lambda slices: told.append(len(slices)))
     assert (report.is_complete, report.total.copied_records, told[-1]) == (True, 120, 12)
-    assert world.items(TARGET) == world.items(SOURCE)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
 
 
 def test_a_worker_that_fails_stops_the_others() -> None:
-    world = BackfillRegions()
+    fabric = BackfillRegions()
     for number in range(4):
-        world.fill(3, of=lane(number))
-    backfill = world.begin(workers=4)
-    world.faults.rules.append(nth(3, Fault.CRASH_BEFORE, name="log.append"))
+        fabric.fill(3, of=lane(number))
+    backfill = fabric.begin(workers=4)
+    fabric.faults.rules.append(nth(3, Fault.CRASH_BEFORE, name="log.append"))
     with pytest.raises(SimulatedCrash):
-        run_backfill(world.backfiller(), backfill.id)
-    world.faults.heal()
-    assert run_backfill(world.backfiller(), backfill.id).is_complete
+        run_backfill(fabric.backfiller(), backfill.id)
+    fabric.faults.heal()
+    assert run_backfill(fabric.backfiller(), backfill.id).is_complete
 
 
 def test_ranges_are_printed_as_they_are_read() -> None:

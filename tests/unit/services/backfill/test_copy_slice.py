@@ -33,9 +33,9 @@ def fail(name: str, *numbers: int) -> Callable[[str, int, int], Fault | None]:
     return lambda called, overall, of_name: Fault.THROTTLED if called == name and of_name in numbers else None
 
 
-def one_slice(world: BackfillRegions, **settings: object) -> tuple[str, SliceProgress]:
-    backfill = world.begin(**settings)
-    (progress,) = world.slices(backfill)
+def one_slice(fabric: BackfillRegions, **settings: object) -> tuple[str, SliceProgress]:
+    backfill = fabric.begin(**settings)
+    (progress,) = fabric.slices(backfill)
     return backfill.id, progress
 
 
@@ -43,21 +43,21 @@ class TestPatience:
     """A service asks for patience, or does not answer."""
 
     def test_each_wait_may_be_twice_the_one_before_up_to_a_second_and_a_new_call_begins_anew(self) -> None:
-        world = BackfillRegions()
-        world.fill(2)
-        id, progress = one_slice(world)
-        clock = Waits(world.clock.now_ms())
-        world.faults.rules.append(fail("log.append", *range(1, 11), 12, 13))
-        copied = world.backfiller(clock=clock).copier(id).copy(progress)
+        fabric = BackfillRegions()
+        fabric.fill(2)
+        id, progress = one_slice(fabric)
+        clock = Waits(fabric.clock.now_ms())
+        fabric.faults.rules.append(fail("log.append", *range(1, 11), 12, 13))
+        copied = fabric.backfiller(clock=clock).copier(id).copy(progress)
         assert copied.ending is Ending.DONE
-        entropy = SeededEntropy(7)  # as the world's ports have
+        entropy = SeededEntropy(7)  # as the fabric's ports have
         most = [min(1.0, 0.005 * 2**tries) for tries in (*range(10), 0, 1)]
         assert clock.slept == pytest.approx([each * entropy.fraction() for each in most])
 
     def test_who_is_asked_to_stop_does_not_wait(self) -> None:
-        world = BackfillRegions()
-        world.fill(2)
-        id, progress = one_slice(world)
+        fabric = BackfillRegions()
+        fabric.fill(2)
+        id, progress = one_slice(fabric)
         asked: list[str] = []
 
         def throttle(called: str, overall: int, of_name: int) -> Fault | None:
@@ -66,136 +66,136 @@ class TestPatience:
             asked.append(called)
             return Fault.THROTTLED
 
-        world.faults.rules.append(throttle)
-        started_ms = world.clock.now_ms()
+        fabric.faults.rules.append(throttle)
+        started_ms = fabric.clock.now_ms()
         with pytest.raises(ThrottledError):
-            world.backfiller().copier(id, stopped=lambda: bool(asked)).copy(progress)
-        assert (asked, world.clock.now_ms()) == (["log.append"], started_ms)
+            fabric.backfiller().copier(id, stopped=lambda: bool(asked)).copy(progress)
+        assert (asked, fabric.clock.now_ms()) == (["log.append"], started_ms)
 
 
 class TestWhatIsRead:
     """A walk reads what its slice has, and nothing beside it."""
 
     def test_a_slice_of_which_the_target_has_nothing_is_not_read_though_the_next_one_is_there(self) -> None:
-        world = BackfillRegions()
-        made = world.fill(6)
-        backfill = world.begin(slice_events=300)
-        first, _ = world.slices(backfill)
-        world.copy_to_target(made[3:])
-        before = world.faults.count("log.read")
-        assert world.backfiller().copier(backfill.id).copy(first).ending is Ending.DONE
-        assert world.faults.count("log.read") == before
-        assert world.items(TARGET) == world.items(SOURCE)
+        fabric = BackfillRegions()
+        made = fabric.fill(6)
+        backfill = fabric.begin(slice_events=300)
+        first, _ = fabric.slices(backfill)
+        fabric.copy_to_target(made[3:])
+        before = fabric.faults.count("log.read")
+        assert fabric.backfiller().copier(backfill.id).copy(first).ending is Ending.DONE
+        assert fabric.faults.count("log.read") == before
+        assert fabric.items(TARGET) == fabric.items(SOURCE)
 
     def test_a_range_ends_where_it_ends_whatever_the_target_has_behind_it(self) -> None:
-        world = BackfillRegions()
-        made = world.fill(10)
-        world.copy_to_target(made[3:])
-        backfill = world.begin(LaneRange(lane(), SequenceNumber(150), SequenceNumber(450)))
-        (progress,) = world.slices(backfill)
+        fabric = BackfillRegions()
+        made = fabric.fill(10)
+        fabric.copy_to_target(made[3:])
+        backfill = fabric.begin(LaneRange(lane(), SequenceNumber(150), SequenceNumber(450)))
+        (progress,) = fabric.slices(backfill)
         bounds = progress.slice.start.sequence, progress.slice.end.sequence, progress.failure
         assert bounds == (200, 300, "")
-        (copied,) = world.run(backfill)
+        (copied,) = fabric.run(backfill)
         assert copied.ending is Ending.DONE
-        assert [item["sk"]["N"] for item in world.items(TARGET)] == [str(n) for n in range(200, 1000, 100)]
+        assert [item["sk"]["N"] for item in fabric.items(TARGET)] == [str(n) for n in range(200, 1000, 100)]
 
     def test_what_others_wrote_meanwhile_is_looked_up_once_a_page(self) -> None:
-        world = BackfillRegions()
-        made = world.fill(50)
-        id, progress = one_slice(world)
+        fabric = BackfillRegions()
+        made = fabric.fill(50)
+        id, progress = one_slice(fabric)
         turns: list[int] = []
 
         def overtake() -> bool:
             turns.append(1)
             if len(turns) == 5:
-                world.copy_to_target(made[10:])
+                fabric.copy_to_target(made[10:])
             return False
 
-        before = world.faults.count("log.read")
-        assert world.backfiller().copier(id, stopped=overtake).copy(progress).ending is Ending.DONE
-        assert world.faults.count("log.read") - before == 1
-        assert world.items(TARGET) == world.items(SOURCE)
+        before = fabric.faults.count("log.read")
+        assert fabric.backfiller().copier(id, stopped=overtake).copy(progress).ending is Ending.DONE
+        assert fabric.faults.count("log.read") - before == 1
+        assert fabric.items(TARGET) == fabric.items(SOURCE)
 
     def test_what_expires_in_the_target_between_two_looks_is_copied_with_the_rest(self) -> None:
-        world = BackfillRegions()
-        made = world.fill(4)
-        id, progress = one_slice(world)
-        world.copy_to_target(made[1:2])
+        fabric = BackfillRegions()
+        made = fabric.fill(4)
+        id, progress = one_slice(fabric)
+        fabric.copy_to_target(made[1:2])
 
         def expire(called: str, overall: int, of_name: int) -> Fault | None:
             if called == "log.read":
-                world.remove(made[1], region=TARGET)
+                fabric.remove(made[1], region=TARGET)
             return None
 
-        world.faults.rules.append(expire)
-        assert world.backfiller().copier(id).copy(progress).ending is Ending.DONE
-        assert world.items(TARGET) == world.items(SOURCE)
+        fabric.faults.rules.append(expire)
+        assert fabric.backfiller().copier(id).copy(progress).ending is Ending.DONE
+        assert fabric.items(TARGET) == fabric.items(SOURCE)
 
 
 class TestWhatIsNotWritten:
     """A worker writes nothing that would have to be taken back."""
 
     def test_a_record_that_would_lie_across_the_targets_next_one(self) -> None:
-        world, other = BackfillRegions(), BackfillRegions()
-        world.fill(2, events=200)
-        id, progress = one_slice(world)
-        world.copy_to_target(other.fill(2, events=100)[1:])
-        before = world.items(TARGET)
-        copied = world.backfiller().copier(id).copy(progress)
+        fabric, other = BackfillRegions(), BackfillRegions()
+        fabric.fill(2, events=200)
+        id, progress = one_slice(fabric)
+        fabric.copy_to_target(other.fill(2, events=100)[1:])
+        before = fabric.items(TARGET)
+        copied = fabric.backfiller().copier(id).copy(progress)
         assert (copied.ending, copied.progress.copied_records) == (Ending.FAILED, 0)
-        assert world.items(TARGET) == before
+        assert fabric.items(TARGET) == before
 
     def test_anything_of_a_backfill_that_nobody_knows(self) -> None:
-        world = BackfillRegions()
-        world.fill(3)
-        _, progress = one_slice(world)
+        fabric = BackfillRegions()
+        fabric.fill(3)
+        _, progress = one_slice(fabric)
         copier = SliceCopier(
             "unknown",
-            source=world.log(SOURCE),
-            target=world.log(TARGET),
-            backfills=world.cloud.backfills(TARGET),
-            clock=world.clock,
+            source=fabric.log(SOURCE),
+            target=fabric.log(TARGET),
+            backfills=fabric.cloud.backfills(TARGET),
+            clock=fabric.clock,
             entropy=SeededEntropy(),
         )
         assert copier.copy(progress).ending is Ending.CANCELLED
-        assert world.items(TARGET) == []
+        assert fabric.items(TARGET) == []
 
 
 class TestWhereASliceIs:
     """Whoever is handed a slice by its place gets it as it stands by now."""
 
     def test_each_is_found_by_its_lane_and_where_it_starts(self) -> None:
-        world = BackfillRegions()
-        world.fill(4)
-        world.fill(2, of=lane(1))
-        backfill = world.begin(slice_events=200)
-        every = world.slices(backfill)
+        fabric = BackfillRegions()
+        fabric.fill(4)
+        fabric.fill(2, of=lane(1))
+        backfill = fabric.begin(slice_events=200)
+        every = fabric.slices(backfill)
         slices = [
-            world.backfiller().slice(backfill.id, progress.slice.lane, progress.slice.start.sequence)
+            fabric.backfiller().slice(backfill.id, progress.slice.lane, progress.slice.start.sequence)
             for progress in every
         ]
         assert slices == every
         (last,) = [progress for progress in every if progress.slice.start.sequence == 200]
-        copied = world.backfiller().copier(backfill.id).copy(last)
-        assert world.backfiller().slice(backfill.id, lane(), SequenceNumber(200)) == copied.progress
+        copied = fabric.backfiller().copier(backfill.id).copy(last)
+        assert fabric.backfiller().slice(backfill.id, lane(), SequenceNumber(200)) == copied.progress
         assert copied.progress.copied_records == 2
 
     @pytest.mark.parametrize(("index", "start"), [(0, 100), (1, 0)])
     def test_where_none_starts_there_is_none(self, index: int, start: int) -> None:
-        world = BackfillRegions()
-        world.fill(2)
-        id, _ = one_slice(world)
+        fabric = BackfillRegions()
+        fabric.fill(2)
+        id, _ = one_slice(fabric)
         with pytest.raises(UnknownNameError, match=f"slice of backfill {id} is named '.*0.{index}@{start}'"):
-            world.backfiller().slice(id, lane(index), SequenceNumber(start))
+            fabric.backfiller().slice(id, lane(index), SequenceNumber(start))
 
     def test_one_that_failed_is_tried_anew_and_its_failure_forgotten(self) -> None:
-        world = BackfillRegions()
-        made = world.fill(3)
-        id, progress = one_slice(world)
-        world.remove(made[1])
-        failed = world.backfiller().copier(id).copy(progress)
+        fabric = BackfillRegions()
+        made = fabric.fill(3)
+        id, progress = one_slice(fabric)
+        fabric.remove(made[1])
+        failed = fabric.backfiller().copier(id).copy(progress)
         assert (failed.ending, failed.progress.at.sequence) == (Ending.FAILED, 100)
-        world.overwrite(made[1], region=SOURCE)
-        copied = world.backfiller().copier(id).copy(failed.progress)
+        fabric.overwrite(made[1], region=SOURCE)
+        copied = fabric.backfiller().copier(id).copy(failed.progress)
         assert (copied.ending, copied.progress.failure) == (Ending.DONE, "")
-        assert world.backfiller().finish(id).backfill.state is BackfillState.DONE
+        assert fabric.backfiller().finish(id).backfill.state is BackfillState.DONE

@@ -24,8 +24,8 @@ def fields(error: LogError) -> tuple[object, int, str]:
 
 
 def filled(records: int = 5, events: int = 100) -> tuple[BackfillRegions, list[Record]]:
-    world = BackfillRegions()
-    return world, world.fill(records, events=events)
+    fabric = BackfillRegions()
+    return fabric, fabric.fill(records, events=events)
 
 
 def walk(log: Log, end: int, start: Seam = START) -> Walk:
@@ -36,8 +36,8 @@ class TestWalk:
     """From gap to gap, a page at a time."""
 
     def test_one_tail_is_asked_for_and_then_a_page_at_a_time_up_to_the_end(self) -> None:
-        world, made = filled(150, events=1)
-        log = RecordingLog(world.log(SOURCE))
+        fabric, made = filled(150, events=1)
+        log = RecordingLog(fabric.log(SOURCE))
         one = walk(log, 120)
         assert (one.step(), one.position) == (None, Seam.of(made[99].tail))
         assert (one.step(), one.position) == (None, Seam.of(made[119].tail))
@@ -46,9 +46,9 @@ class TestWalk:
         assert (one.step(), len(log.tails), len(log.reads)) == (None, 1, 2)
 
     def test_a_gap_ends_where_the_next_record_stands_and_whoever_knows_it_goes_on_behind(self) -> None:
-        world, made = filled()
-        world.remove(made[1])
-        log = RecordingLog(world.log(SOURCE))
+        fabric, made = filled()
+        fabric.remove(made[1])
+        log = RecordingLog(fabric.log(SOURCE))
         one = walk(log, 500)
         assert (one.step(), one.position) == (200, Seam.of(made[0].tail))
         assert (one.step(), one.position) == (200, Seam.of(made[0].tail))
@@ -57,8 +57,8 @@ class TestWalk:
         assert log.reads == [Read(lane(), 0, 100, 500)]
 
     def test_where_a_lane_ends_early_all_up_to_the_end_is_a_gap_of_which_nothing_is_read(self) -> None:
-        world, made = filled(2)
-        log = RecordingLog(world.log(SOURCE))
+        fabric, made = filled(2)
+        log = RecordingLog(fabric.log(SOURCE))
         one = walk(log, 500)
         assert (one.step(), one.position) == (500, Seam.of(made[1].tail))
         log.reads.clear()
@@ -68,37 +68,37 @@ class TestWalk:
         assert log.reads == []
 
     def test_a_record_that_lies_across_the_end_ends_it(self) -> None:
-        world, made = filled()
-        one = walk(world.log(SOURCE), 250)
+        fabric, made = filled()
+        one = walk(fabric.log(SOURCE), 250)
         with pytest.raises(DivergenceError) as raised:
             one.step()
         assert fields(raised.value) == (lane(), 200, "lies across sequence 250")
         assert one.position == Seam.of(made[1].tail)
 
     def test_a_record_that_lies_over_the_one_before_it_ends_it(self) -> None:
-        world, made = filled()
-        world.overwrite(replace(made[1], sequence=SequenceNumber(150)), region=SOURCE)
-        one = walk(world.log(SOURCE), 500)
+        fabric, made = filled()
+        fabric.overwrite(replace(made[1], sequence=SequenceNumber(150)), region=SOURCE)
+        one = walk(fabric.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
             one.step()
         assert fields(raised.value) == (lane(), 150, TextWith("sequence 200"))
 
     def test_a_record_that_does_not_extend_the_chain_ends_it(self) -> None:
-        world, made = filled()
-        world.overwrite(replace(made[2], payload=b"another"), region=SOURCE)
-        one = walk(world.log(SOURCE), 500)
+        fabric, made = filled()
+        fabric.overwrite(replace(made[2], payload=b"another"), region=SOURCE)
+        one = walk(fabric.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
             one.step()
         assert fields(raised.value) == (lane(), 200, TextWith("chain before it"))
         assert one.position == Seam.of(made[1].tail)
 
     def test_behind_a_record_that_nobody_knows_any_chain_will_do_and_binds_what_follows(self) -> None:
-        world, made = filled()
+        fabric, made = filled()
         start = Seam(SequenceNumber(200), None)
-        assert walk(world.log(SOURCE), 500, start).step() is None
-        world.overwrite(replace(made[3], payload=b"another"), region=SOURCE)
+        assert walk(fabric.log(SOURCE), 500, start).step() is None
+        fabric.overwrite(replace(made[3], payload=b"another"), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
-            walk(world.log(SOURCE), 500, start).step()
+            walk(fabric.log(SOURCE), 500, start).step()
         assert raised.value.sequence == 300
 
 
@@ -106,8 +106,8 @@ class TestTrail:
     """Every record behind the last one is looked at, whatever it lies over."""
 
     def test_each_page_begins_right_behind_the_start_of_the_last_record(self) -> None:
-        world, made = filled(150)
-        log = RecordingLog(world.log(SOURCE))
+        fabric, made = filled(150)
+        log = RecordingLog(fabric.log(SOURCE))
         trail = Trail(log, lane(), expired_ms=None)
         assert list(trail.walk(SequenceNumber(12_000))) == made[:120]
         assert log.reads == [Read(lane(), 0, 100, 12_000), Read(lane(), 9_901, 100, 12_000)]
@@ -118,31 +118,31 @@ class TestTrail:
         )
 
     def test_a_record_over_another_ends_it_with_where_the_other_ends(self) -> None:
-        world, made = filled()
+        fabric, made = filled()
         over = replace(made[1], sequence=SequenceNumber(150))
-        world.overwrite(replace(over, chain=chain_of(made[1].chain, over)), region=SOURCE)
+        fabric.overwrite(replace(over, chain=chain_of(made[1].chain, over)), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
-            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
+            list(Trail(fabric.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
         assert fields(raised.value) == (lane(), 150, TextWith("record before it", "ends at 200"))
 
     def test_a_record_that_is_missing_ends_it_where_it_should_stand(self) -> None:
-        world, made = filled()
-        world.remove(made[1])
+        fabric, made = filled()
+        fabric.remove(made[1])
         with pytest.raises(MissingRecordError) as raised:
-            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
+            list(Trail(fabric.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
         assert fields(raised.value) == (lane(), 100, TextWith("missing", "at 200"))
 
     def test_a_record_of_another_chain_ends_it(self) -> None:
-        world, made = filled()
-        world.overwrite(replace(made[2], payload=b"another"), region=SOURCE)
+        fabric, made = filled()
+        fabric.overwrite(replace(made[2], payload=b"another"), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
-            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
+            list(Trail(fabric.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
         assert fields(raised.value) == (lane(), 200, TextWith("record before it"))
 
     def test_where_records_expire_the_oldest_one_is_taken_as_it_is(self) -> None:
-        world, made = filled()
-        world.remove(made[0])
-        trail = Trail(world.log(SOURCE), lane(), expired_ms=world.clock.now_ms())
+        fabric, made = filled()
+        fabric.remove(made[0])
+        trail = Trail(fabric.log(SOURCE), lane(), expired_ms=fabric.clock.now_ms())
         steps = [(record.sequence, trail.before, trail.first) for record in trail.walk(SequenceNumber(300))]
         assert steps == [
             (100, Seam(SequenceNumber(100), None), 200),

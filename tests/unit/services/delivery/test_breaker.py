@@ -17,7 +17,7 @@ from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
-from tests.support.failing_handlers import FEW, Failing, breaker, named, retry, world_of
+from tests.support.failing_handlers import FEW, Failing, breaker, fabric_of, named, retry
 from tests.support.memory_fabric import STREAM, event, lane
 from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
@@ -43,43 +43,43 @@ class Downstream:
             raise DownstreamError(str(events[0].id))
 
 
-def circuit(world: SubscribedStream) -> Circuit:
-    ledger = world.cloud.ledger(world.region)
+def circuit(fabric: SubscribedStream) -> Circuit:
+    ledger = fabric.cloud.ledger(fabric.region)
     return ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION)).circuit
 
 
-def operator(world: SubscribedStream, faults: Faults | None = None) -> CircuitBreaker:
+def operator(fabric: SubscribedStream, faults: Faults | None = None) -> CircuitBreaker:
     """The breaker as whoever pauses and resumes has it."""
-    ports = (faults or Faults()).ports(world.ports())
-    return CircuitBreaker(world.subscription, world.stream, ports=ports, telemetry=world.telemetry)
+    ports = (faults or Faults()).ports(fabric.ports())
+    return CircuitBreaker(fabric.subscription, fabric.stream, ports=ports, telemetry=fabric.telemetry)
 
 
-def go_on(world: SubscribedStream, seconds: float, by: Callable[[], Deliverer]) -> None:
+def go_on(fabric: SubscribedStream, seconds: float, by: Callable[[], Deliverer]) -> None:
     """Relay, timers and deliveries for so long, second by second."""
     for _ in range(round(seconds)):
-        world.relay_all()
-        bells = world.cloud.doorbells(world.region)
-        while (body := world.timers.take()) is not None:
+        fabric.relay_all()
+        bells = fabric.cloud.doorbells(fabric.region)
+        while (body := fabric.timers.take()) is not None:
             bells.ring(SUBSCRIPTION, [from_body(body)])
-        for message in world.receive():
-            world.answer([message], by=by())
-        world.clock.advance(1)
+        for message in fabric.receive():
+            fabric.answer([message], by=by())
+        fabric.clock.advance(1)
 
 
-def outage_world(downstream: Downstream, **settings: object) -> SubscribedStream:
+def outage_fabric(downstream: Downstream, **settings: object) -> SubscribedStream:
     handler = Recorder(before=downstream, effects=settings.get("guarantee") == "exactly_once")
     return SubscribedStream(handler=handler, **settings)  # type: ignore[arg-type]  # settings of a subscription
 
 
-def publish(world: SubscribedStream, numbers: "count[int]", *, keys: int = 7) -> None:
+def publish(fabric: SubscribedStream, numbers: "count[int]", *, keys: int = 7) -> None:
     """One event, to the lane of its key."""
     number = next(numbers)
     key = number % keys
-    world.put(event(f"e{number}", key=f"k{key}"), of=lane(key % 2))
+    fabric.put(event(f"e{number}", key=f"k{key}"), of=lane(key % 2))
 
 
-def by_key(world: SubscribedStream, ids: Sequence[str], of: int) -> dict[str, list[str]]:
-    keys = {str(event.id): str(event.key) for event in world.recorder.events if event.lane == lane(of)}
+def by_key(fabric: SubscribedStream, ids: Sequence[str], of: int) -> dict[str, list[str]]:
+    keys = {str(event.id): str(event.key) for event in fabric.recorder.events if event.lane == lane(of)}
     found: dict[str, list[str]] = {}
     for one in ids:
         found.setdefault(keys[one], []).append(one)
@@ -92,107 +92,107 @@ def test_an_hours_outage_uses_up_nothing_and_all_is_delivered_in_order_after_it(
     guarantee: str, processes: int
 ) -> None:
     downstream, numbers = Downstream(), count()
-    world = outage_world(downstream, guarantee=guarantee)
-    functions = [world.deliverer() for _ in range(processes)]
+    fabric = outage_fabric(downstream, guarantee=guarantee)
+    functions = [fabric.deliverer() for _ in range(processes)]
     turn = count()
     for second in range(0, 4500, 5):
         downstream.down = 300 <= second < 3900
-        publish(world, numbers)
-        go_on(world, 5, lambda: functions[next(turn) % processes])
-    go_on(world, 1200, lambda: functions[0])
-    assert circuit(world).state is CircuitState.CLOSED
-    assert Metric.DEAD_LETTERS not in world.telemetry.totals
+        publish(fabric, numbers)
+        go_on(fabric, 5, lambda: functions[next(turn) % processes])
+    go_on(fabric, 1200, lambda: functions[0])
+    assert circuit(fabric).state is CircuitState.CLOSED
+    assert Metric.DEAD_LETTERS not in fabric.telemetry.totals
     for index, checked_lane in enumerate(LANES):
-        assert world.parked(checked_lane) == {}
-        seen = by_key(world, world.recorder.ids(checked_lane), index)
-        assert seen == by_key(world, world.logged_ids(checked_lane), index)
+        assert fabric.parked(checked_lane) == {}
+        seen = by_key(fabric, fabric.recorder.ids(checked_lane), index)
+        assert seen == by_key(fabric, fabric.logged_ids(checked_lane), index)
     if guarantee == "exactly_once":
-        assert world.effects() == dict.fromkeys(world.recorder.ids(), 1)
+        assert fabric.effects() == dict.fromkeys(fabric.recorder.ids(), 1)
 
 
 def test_while_it_is_open_only_probes_are_attempted() -> None:
     downstream, numbers = Downstream(), count()
-    world = outage_world(downstream)
-    by = world.deliverer()
+    fabric = outage_fabric(downstream)
+    by = fabric.deliverer()
     downstream.down = True
     for _ in range(60):
-        publish(world, numbers)
-        go_on(world, 5, lambda: by)
-    assert circuit(world).state is CircuitState.OPEN
+        publish(fabric, numbers)
+        go_on(fabric, 5, lambda: by)
+    assert circuit(fabric).state is CircuitState.OPEN
     before = len(downstream.tried)
     for _ in range(120):
-        publish(world, numbers)
-        go_on(world, 5, lambda: by)
+        publish(fabric, numbers)
+        go_on(fabric, 5, lambda: by)
     assert 10 <= len(downstream.tried) - before <= 600 / limits.CIRCUIT_PROBE_SECONDS + 1
 
 
 def test_after_an_outage_a_keys_failures_count_anew() -> None:
-    world = outage_world(
+    fabric = outage_fabric(
         downstream := Downstream(), **retry(immediate=0, attempts=5), **breaker(parked_keys=2)
     )
     downstream.down = True
     for one in named("a1", "b1"):
-        world.put(one)
-    world.relay_all()
-    go_on(world, 300, world.deliverer)
-    assert circuit(world).state is CircuitState.OPEN
+        fabric.put(one)
+    fabric.relay_all()
+    go_on(fabric, 300, fabric.deliverer)
+    assert circuit(fabric).state is CircuitState.OPEN
     downstream.down, downstream.poison = False, {"a1"}
-    world.put(event("c1", key="c"))
+    fabric.put(event("c1", key="c"))
     before = len(downstream.tried)
-    world.relay_all()
-    world.deliver_all()
+    fabric.relay_all()
+    fabric.deliver_all()
     assert downstream.tried[before:].count("a1") >= 5
-    parked = world.parked()
+    parked = fabric.parked()
     assert {key: parked_event.state for key, parked_event in parked.items()} == {"a": ParkedState.DEAD}
     assert parked["a"].failure.attempts == 5
-    assert set(world.recorder.ids()) == {"b1", "c1"}
+    assert set(fabric.recorder.ids()) == {"b1", "c1"}
 
 
 def test_it_opens_when_enough_keys_fail_as_a_share() -> None:
     enough = limits.CIRCUIT_FAILURES_MIN
     poison = [f"{letter}1" for letter in "abcdefghij"[:enough]]
-    world = outage_world(Downstream(*poison))
+    fabric = outage_fabric(Downstream(*poison))
     for next_event in named(*poison[:-1]):
-        world.put(next_event)
-    by = world.deliverer()
-    world.deliver(by=by)
-    assert circuit(world).state is CircuitState.CLOSED
-    world.put(*named(poison[-1]))
-    assert world.deliver(by=by).outcome is LaneOutcome.WAITING
-    assert circuit(world).state is CircuitState.OPEN
+        fabric.put(next_event)
+    by = fabric.deliverer()
+    fabric.deliver(by=by)
+    assert circuit(fabric).state is CircuitState.CLOSED
+    fabric.put(*named(poison[-1]))
+    assert fabric.deliver(by=by).outcome is LaneOutcome.WAITING
+    assert circuit(fabric).state is CircuitState.OPEN
 
 
 def test_it_stays_closed_while_most_is_handled_even_what_is_not_committed_yet() -> None:
     poison = [f"{letter}1" for letter in "abcdefgh"]
-    world = outage_world(Downstream(*poison))
+    fabric = outage_fabric(Downstream(*poison))
     for number in range(50):
-        world.put(event(f"e{number}", key=f"k{number}"))
+        fabric.put(event(f"e{number}", key=f"k{number}"))
     for one in named(*poison):
-        world.put(one)
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert Metric.CIRCUITS_OPENED not in world.telemetry.totals
+        fabric.put(one)
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert Metric.CIRCUITS_OPENED not in fabric.telemetry.totals
 
 
 def test_it_opens_when_too_many_keys_of_a_lane_are_parked_and_stays_open_over_the_commit() -> None:
-    world = outage_world(Downstream("a1", "b1"), **breaker(parked_keys=2))
+    fabric = outage_fabric(Downstream("a1", "b1"), **breaker(parked_keys=2))
     for next_event in named("x1", "a1", "b1", "c1"):
-        world.put(next_event)
-    assert world.deliver().outcome is LaneOutcome.WAITING
-    assert circuit(world).state is CircuitState.OPEN
-    assert world.cursor().sequence == 3
-    assert Metric.CIRCUITS_CLOSED not in world.telemetry.totals
+        fabric.put(next_event)
+    assert fabric.deliver().outcome is LaneOutcome.WAITING
+    assert circuit(fabric).state is CircuitState.OPEN
+    assert fabric.cursor().sequence == 3
+    assert Metric.CIRCUITS_CLOSED not in fabric.telemetry.totals
 
 
 def test_one_poison_key_alone_never_opens_it_and_is_dead_in_the_end() -> None:
     downstream, numbers = Downstream("poison"), count()
-    world = outage_world(downstream)
-    world.put(event("poison", key="p"))
-    by = world.deliverer()
+    fabric = outage_fabric(downstream)
+    fabric.put(event("poison", key="p"))
+    by = fabric.deliverer()
     for _ in range(120):
-        publish(world, numbers)
-        go_on(world, 5, lambda: by)
-    assert Metric.CIRCUITS_OPENED not in world.telemetry.totals
-    assert world.parked()["p"].state is ParkedState.DEAD
+        publish(fabric, numbers)
+        go_on(fabric, 5, lambda: by)
+    assert Metric.CIRCUITS_OPENED not in fabric.telemetry.totals
+    assert fabric.parked()["p"].state is ParkedState.DEAD
 
 
 @pytest.mark.parametrize("poison_keys", [2, 3, 4])
@@ -201,168 +201,168 @@ def test_some_poison_keys_hold_up_healthy_events_of_any_lane_for_a_probe_or_two_
 ) -> None:
     """Also where the function instance that sees the poison sees nothing else."""
     downstream = Downstream(*(f"p{number}" for number in range(poison_keys)))
-    world = outage_world(downstream)
-    of_lane = {lane: world.deliverer() for lane in LANES}
+    fabric = outage_fabric(downstream)
+    of_lane = {lane: fabric.deliverer() for lane in LANES}
     for number in range(poison_keys):
-        world.put(event(f"p{number}", key=f"p{number}"))
+        fabric.put(event(f"p{number}", key=f"p{number}"))
     waits: list[int] = []
     for number in range(20):
-        published, began_ms = f"h{number}", world.clock.now_ms()
-        world.put(event(published, key="h"), of=lane(1))
-        while published not in world.recorder.ids():
-            go_on_by_lane(world, of_lane)
-        waits.append((world.clock.now_ms() - began_ms) // 1000)
+        published, began_ms = f"h{number}", fabric.clock.now_ms()
+        fabric.put(event(published, key="h"), of=lane(1))
+        while published not in fabric.recorder.ids():
+            go_on_by_lane(fabric, of_lane)
+        waits.append((fabric.clock.now_ms() - began_ms) // 1000)
         for _ in range(60):
-            go_on_by_lane(world, of_lane)
+            go_on_by_lane(fabric, of_lane)
     assert max(waits) <= 3 * limits.CIRCUIT_PROBE_SECONDS
 
 
-def go_on_by_lane(world: SubscribedStream, of_lane: dict[Lane, Deliverer]) -> None:
+def go_on_by_lane(fabric: SubscribedStream, of_lane: dict[Lane, Deliverer]) -> None:
     """One second, in which each lane has a function instance of its own."""
-    world.relay_all()
-    bells = world.cloud.doorbells(world.region)
-    while (body := world.timers.take()) is not None:
+    fabric.relay_all()
+    bells = fabric.cloud.doorbells(fabric.region)
+    while (body := fabric.timers.take()) is not None:
         bells.ring(SUBSCRIPTION, [from_body(body)])
-    for message in world.receive():
-        world.answer([message], by=of_lane[from_body(message.body).lane])
-    world.clock.advance(1)
+    for message in fabric.receive():
+        fabric.answer([message], by=of_lane[from_body(message.body).lane])
+    fabric.clock.advance(1)
 
 
-def opened(world: SubscribedStream, by: Deliverer | None = None) -> None:
+def opened(fabric: SubscribedStream, by: Deliverer | None = None) -> None:
     """Two failing keys of the first lane open the circuit."""
     for next_event in named("a1", "b1"):
-        world.put(next_event)
-    assert world.deliver(by=by).outcome is LaneOutcome.WAITING
-    assert circuit(world).state is CircuitState.OPEN
+        fabric.put(next_event)
+    assert fabric.deliver(by=by).outcome is LaneOutcome.WAITING
+    assert circuit(fabric).state is CircuitState.OPEN
 
 
 OPENS_EARLY = {**breaker(parked_keys=2), **FEW}
 
 
 def test_a_poison_key_is_not_all_that_is_ever_probed() -> None:
-    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
-    opened(world)
+    fabric = outage_fabric(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(fabric)
     downstream.poison = {"a1"}
-    go_on(world, 200, world.deliverer)
-    assert circuit(world).state is CircuitState.CLOSED
-    assert world.recorder.ids() == ["b1"]
+    go_on(fabric, 200, fabric.deliverer)
+    assert circuit(fabric).state is CircuitState.CLOSED
+    assert fabric.recorder.ids() == ["b1"]
 
 
 def test_an_event_that_fails_a_probe_is_set_aside_and_the_next_probe_tries_another() -> None:
-    world = outage_world(Downstream("a1", "b1", "c1", "d1"), **OPENS_EARLY)
-    opened(world)
+    fabric = outage_fabric(Downstream("a1", "b1", "c1", "d1"), **OPENS_EARLY)
+    opened(fabric)
     for next_event in named("c1", "d1", "e1"):
-        world.put(next_event)
-    go_on(world, 200, world.deliverer)
-    assert world.recorder.ids() == ["e1"]
+        fabric.put(next_event)
+    go_on(fabric, 200, fabric.deliverer)
+    assert fabric.recorder.ids() == ["e1"]
 
 
 def test_an_event_that_no_attempt_can_mend_fails_no_probe() -> None:
     failing = Failing({"a1": 99, "b1": 99})
-    world = world_of(failing, **OPENS_EARLY)
-    opened(world)
+    fabric = fabric_of(failing, **OPENS_EARLY)
+    opened(fabric)
     failing.error, failing.times = UndecodablePayloadError, {"c1": 99}
     for next_event in named("c1", "d1"):
-        world.put(next_event)
-    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.parked()["c"].state is ParkedState.DEAD
-    assert "d1" in world.recorder.ids()
-    assert circuit(world).state is CircuitState.CLOSED
+        fabric.put(next_event)
+    fabric.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.parked()["c"].state is ParkedState.DEAD
+    assert "d1" in fabric.recorder.ids()
+    assert circuit(fabric).state is CircuitState.CLOSED
 
 
 def test_a_probe_that_crashed_before_and_fails_is_no_crash() -> None:
-    world = outage_world(Downstream("a1", "b1"), **OPENS_EARLY)
-    opened(world)
+    fabric = outage_fabric(Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(fabric)
     for receive_count in range(2, 3 * limits.CRASHES_MAX):
-        world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
-        deadline_ms = world.clock.now_ms() + 10_000
-        world.deliverer().deliver(world.bell(), deadline_ms=deadline_ms, receive_count=receive_count)
-    for parked in world.parked().values():
+        fabric.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+        deadline_ms = fabric.clock.now_ms() + 10_000
+        fabric.deliverer().deliver(fabric.bell(), deadline_ms=deadline_ms, receive_count=receive_count)
+    for parked in fabric.parked().values():
         assert (parked.state, parked.failure.crashes) == (ParkedState.RETRYING, 0)
 
 
 def test_one_lane_probes_and_the_others_wait_and_are_rung_for_the_next_probe() -> None:
-    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
-    opened(world)
+    fabric = outage_fabric(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(fabric)
     for checked_lane in LANES:
-        world.put(event("p", key="p"), of=checked_lane)
+        fabric.put(event("p", key="p"), of=checked_lane)
     downstream.down = True
-    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
-    before, timers = len(downstream.tried), len(world.timers)
+    fabric.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    before, timers = len(downstream.tried), len(fabric.timers)
     for checked_lane in LANES:
-        assert world.deliver(checked_lane).outcome is LaneOutcome.WAITING
+        assert fabric.deliver(checked_lane).outcome is LaneOutcome.WAITING
     assert len(downstream.tried) == before + 1
-    assert len(world.timers) >= timers + 2
+    assert len(fabric.timers) >= timers + 2
 
 
 def test_a_lane_with_nothing_to_try_leaves_the_probe_to_the_next_and_closes_nothing() -> None:
-    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
-    opened(world)
+    fabric = outage_fabric(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(fabric)
     downstream.poison.clear()
-    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
-    assert world.deliver(lane(1), tail=0).outcome is LaneOutcome.DUPLICATE
-    assert world.deliver(lane(1), tail=99).outcome is LaneOutcome.DELIVERED
-    assert circuit(world).state is CircuitState.OPEN
-    assert world.deliver(tail=0).outcome is LaneOutcome.DELIVERED
-    assert circuit(world).state is CircuitState.CLOSED
-    assert world.recorder.ids() == ["a1", "b1"]
+    fabric.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    assert fabric.deliver(lane(1), tail=0).outcome is LaneOutcome.DUPLICATE
+    assert fabric.deliver(lane(1), tail=99).outcome is LaneOutcome.DELIVERED
+    assert circuit(fabric).state is CircuitState.OPEN
+    assert fabric.deliver(tail=0).outcome is LaneOutcome.DELIVERED
+    assert circuit(fabric).state is CircuitState.CLOSED
+    assert fabric.recorder.ids() == ["a1", "b1"]
 
 
 @pytest.mark.parametrize("crash", ["doorbells.ring", "second switch"])
 def test_rings_are_owed_after_a_crash_between_closing_and_ringing(crash: str) -> None:
-    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
-    opened(world)
-    world.put(event("x1", key="x"), of=lane(1))
-    assert world.deliver(lane(1)).outcome is LaneOutcome.WAITING
+    fabric = outage_fabric(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    opened(fabric)
+    fabric.put(event("x1", key="x"), of=lane(1))
+    assert fabric.deliver(lane(1)).outcome is LaneOutcome.WAITING
     downstream.poison.clear()
-    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
-    while world.timers.next_due_ms() is not None:  # all other rings are lost
-        world.clock.advance(1)
-        while world.timers.take() is not None:
+    fabric.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+    while fabric.timers.next_due_ms() is not None:  # all other rings are lost
+        fabric.clock.advance(1)
+        while fabric.timers.take() is not None:
             pass
     rule = nth(1, Fault.CRASH_BEFORE, name=crash)
     if crash == "second switch":
         rule = nth(3, Fault.CRASH_BEFORE, name="ledger.switch")
     with pytest.raises(SimulatedCrash):
-        world.deliver(by=world.deliverer(faults=Faults(rule)))
-    assert circuit(world).rings_owed
-    world.deliver(tail=0)
-    assert not circuit(world).rings_owed
-    world.deliver_all()
-    assert set(world.recorder.ids()) == {"a1", "b1", "x1"}
+        fabric.deliver(by=fabric.deliverer(faults=Faults(rule)))
+    assert circuit(fabric).rings_owed
+    fabric.deliver(tail=0)
+    assert not circuit(fabric).rings_owed
+    fabric.deliver_all()
+    assert set(fabric.recorder.ids()) == {"a1", "b1", "x1"}
 
 
 @pytest.mark.parametrize("during", ["closed", "open"])
 def test_a_paused_circuit_delivers_nothing_and_resume_delivers_all(during: str) -> None:
-    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    fabric = outage_fabric(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
     if during == "open":
-        opened(world)
-    by = world.deliverer()
-    world.deliver(lane(1), by=by, tail=0)
-    assert operator(world).pause("maintenance")
-    world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
+        opened(fabric)
+    by = fabric.deliverer()
+    fabric.deliver(lane(1), by=by, tail=0)
+    assert operator(fabric).pause("maintenance")
+    fabric.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
     downstream.poison.clear()
     for next_event in named("c1", "d1"):
-        world.put(next_event)
-    world.put(*named("x1"), of=lane(1))
+        fabric.put(next_event)
+    fabric.put(*named("x1"), of=lane(1))
     before = len(downstream.tried)
-    go_on(world, 300, lambda: by)
+    go_on(fabric, 300, lambda: by)
     assert len(downstream.tried) == before
-    assert (len(world.queue), circuit(world).state) == (0, CircuitState.PAUSED)
-    assert operator(world).resume()
-    world.deliver_all(by=by)
+    assert (len(fabric.queue), circuit(fabric).state) == (0, CircuitState.PAUSED)
+    assert operator(fabric).resume()
+    fabric.deliver_all(by=by)
     expected = {"c1", "d1", "x1"} | ({"a1", "b1"} if during == "open" else set())
-    assert set(world.recorder.ids()) == expected
+    assert set(fabric.recorder.ids()) == expected
 
 
 def test_who_knew_the_circuit_as_open_a_moment_ago_does_not_swallow_the_ring_of_its_end() -> None:
-    world = outage_world(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
-    slow = world.deliverer()
-    opened(world, by=slow)
-    assert operator(world).pause("maintenance")
-    world.deliver(by=slow)
+    fabric = outage_fabric(downstream := Downstream("a1", "b1"), **OPENS_EARLY)
+    slow = fabric.deliverer()
+    opened(fabric, by=slow)
+    assert operator(fabric).pause("maintenance")
+    fabric.deliver(by=slow)
     downstream.poison.clear()
-    assert operator(world).resume()
-    world.deliver_all(by=slow)
-    assert set(world.recorder.ids()) == {"a1", "b1"}
+    assert operator(fabric).resume()
+    fabric.deliver_all(by=slow)
+    assert set(fabric.recorder.ids()) == {"a1", "b1"}

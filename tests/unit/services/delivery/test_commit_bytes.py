@@ -26,19 +26,19 @@ KEYS = 95
 
 def test_95_dead_keys_with_thousands_of_waiting_events_each_go_on_and_are_taken_over() -> None:
     recorder = Recorder(before=_refuse)
-    world = SubscribedStream(handler=recorder, **retry(permanent=[BAD_ORDER]))
+    fabric = SubscribedStream(handler=recorder, **retry(permanent=[BAD_ORDER]))
     for number in range(10 * limits.PARKED_PLACES_MAX // 9):
-        world.put(*(event(f"{key}-{number}", key=f"k{key}") for key in range(KEYS)))
-    assert world.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
-    assert {len(parked.waiting) for parked in world.parked().values()} == {limits.PARKED_PLACES_MAX}
-    world.put(event("new", key="k0"))
-    assert world.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
+        fabric.put(*(event(f"{key}-{number}", key=f"k{key}") for key in range(KEYS)))
+    assert fabric.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
+    assert {len(parked.waiting) for parked in fabric.parked().values()} == {limits.PARKED_PLACES_MAX}
+    fabric.put(event("new", key="k0"))
+    assert fabric.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
 
-    world.cloud.replicate()
-    away = world.at(AWAY, handler=recorder)
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY, handler=recorder)
     hand_over(away)
     assert away.deliver(time_ms=10**9).outcome is LaneOutcome.DUPLICATE
-    assert (len(away.parked()), away.cursor().sequence) == (KEYS, world.cursor().sequence)
+    assert (len(away.parked()), away.cursor().sequence) == (KEYS, fabric.cursor().sequence)
 
 
 def test_writes_of_several_events_that_are_too_much_for_one_commit_go_in_several() -> None:
@@ -52,19 +52,19 @@ def test_writes_of_several_events_that_are_too_much_for_one_commit_go_in_several
                 for event in events
             ]
 
-    world = SubscribedStream(handler=Storing(), guarantee="exactly_once")
-    world.put(*(event(f"{number}", key=f"k{number}") for number in range(30)))
+    fabric = SubscribedStream(handler=Storing(), guarantee="exactly_once")
+    fabric.put(*(event(f"{number}", key=f"k{number}") for number in range(30)))
     faults = Faults()
-    assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
-    assert len(world.recorder.attempts) == 30
+    assert fabric.deliver(by=fabric.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
+    assert len(fabric.recorder.attempts) == 30
     assert faults.count("ledger.commit") == 3
 
 
 def test_edited_keys_are_taken_over_as_many_at_a_time_as_fit() -> None:
-    world = SubscribedStream(handler=Recorder(before=_refuse), **retry(permanent=[BAD_ORDER]))
-    world.put(event("0", key="k"))
-    world.deliver()
-    (parked,) = world.parked().values()
+    fabric = SubscribedStream(handler=Recorder(before=_refuse), **retry(permanent=[BAD_ORDER]))
+    fabric.put(event("0", key="k"))
+    fabric.deliver()
+    (parked,) = fabric.parked().values()
     edited = [ParkedChange(None, replace_with(parked, number)) for number in range(40)]
     parts = list(in_commits(edited))
     assert [change for part in parts for change in part] == edited
@@ -72,13 +72,13 @@ def test_edited_keys_are_taken_over_as_many_at_a_time_as_fit() -> None:
 
 
 def test_a_commit_of_too_much_is_refused_before_it_is_sent() -> None:
-    world = SubscribedStream(handler=Recorder(before=_refuse), **retry(permanent=[BAD_ORDER]))
-    world.put(event("0", key="k"))
-    world.deliver()
-    (parked,) = world.parked().values()
+    fabric = SubscribedStream(handler=Recorder(before=_refuse), **retry(permanent=[BAD_ORDER]))
+    fabric.put(event("0", key="k"))
+    fabric.deliver()
+    (parked,) = fabric.parked().values()
     edited = [ParkedChange(None, replace_with(parked, number)) for number in range(40)]
     with pytest.raises(RefusedError, match="TransactionTooLarge: 41 writes"):
-        world.cloud.ledger(LANE.origin).commit(world.key_of(LANE), START, START, parked=edited)
+        fabric.cloud.ledger(LANE.origin).commit(fabric.key_of(LANE), START, START, parked=edited)
 
 
 def test_what_fits_one_commit_is_counted_by_actions_and_by_bytes() -> None:

@@ -39,330 +39,330 @@ def failing_at(*ids: str) -> Recorder:
     return Recorder(before=before)
 
 
-def put_each(world: SubscribedStream, *names: str) -> None:
+def put_each(fabric: SubscribedStream, *names: str) -> None:
     """One record an event, each of a key of its own."""
     for name in names:
-        world.put(event(name, key=name))
+        fabric.put(event(name, key=name))
 
 
 def test_a_run_hands_over_each_event_in_order_and_moves_the_cursor_behind_the_last() -> None:
-    world = SubscribedStream()
-    world.put(event("a"), event("b"))
-    world.put(event("c"))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a", "b", "c"]
-    cursor = world.cursor()
-    assert (cursor.sequence, cursor.base, cursor.chain) == (3, 3, world.records()[-1].chain)
-    assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 3
+    fabric = SubscribedStream()
+    fabric.put(event("a"), event("b"))
+    fabric.put(event("c"))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a", "b", "c"]
+    cursor = fabric.cursor()
+    assert (cursor.sequence, cursor.base, cursor.chain) == (3, 3, fabric.records()[-1].chain)
+    assert fabric.telemetry.totals[Metric.EVENTS_HANDLED] == 3
 
 
 def test_a_handled_event_knows_its_place_and_its_attempt() -> None:
-    world = SubscribedStream()
-    world.put(event("a"), event("b"))
-    bell, deadline_ms = world.bell(), world.clock.now_ms() + 5
-    world.deliverer().deliver(bell, deadline_ms=deadline_ms)
-    second = world.recorder.events[1]
+    fabric = SubscribedStream()
+    fabric.put(event("a"), event("b"))
+    bell, deadline_ms = fabric.bell(), fabric.clock.now_ms() + 5
+    fabric.deliverer().deliver(bell, deadline_ms=deadline_ms)
+    second = fabric.recorder.events[1]
     assert (second.origin, second.lane, second.sequence) == (LANE.origin, LANE, 1)
-    attempt = world.recorder.attempts[1]
+    attempt = fabric.recorder.attempts[1]
     assert (attempt.subscription, attempt.number, attempt.deadline_ms) == ("billing", 1, deadline_ms)
 
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once", "exactly_once"])
 def test_a_lane_run_makes_three_calls_and_a_duplicate_doorbell_one(guarantee: str) -> None:
-    world = SubscribedStream(guarantee=guarantee)
-    put_each(world, "a", "b", "c")
+    fabric = SubscribedStream(guarantee=guarantee)
+    put_each(fabric, "a", "b", "c")
     for calls, outcome in ((3, LaneOutcome.DELIVERED), (1, LaneOutcome.DUPLICATE)):
         faults = Faults()
-        assert world.deliver(by=world.deliverer(faults=faults)).outcome is outcome
+        assert fabric.deliver(by=fabric.deliverer(faults=faults)).outcome is outcome
         made = [call for call in faults.calls if call not in _BESIDE]
         # What is known of nobody's pace goes one first: at most once commits before it, and then the rest.
         assert len(made) - (guarantee == "at_most_once" and calls > 1) == calls
-    assert world.telemetry.totals[Metric.DOORBELLS_DUPLICATE] == 1
+    assert fabric.telemetry.totals[Metric.DOORBELLS_DUPLICATE] == 1
 
 
 def test_a_doorbell_for_less_than_was_delivered_is_a_duplicate_and_for_more_is_not() -> None:
-    world = SubscribedStream()
-    put_each(world, "a", "b")
-    world.deliver()
-    assert world.deliver(tail=1).outcome is LaneOutcome.DUPLICATE
-    assert world.deliver(tail=5).outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a", "b"]
+    fabric = SubscribedStream()
+    put_each(fabric, "a", "b")
+    fabric.deliver()
+    assert fabric.deliver(tail=1).outcome is LaneOutcome.DUPLICATE
+    assert fabric.deliver(tail=5).outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a", "b"]
 
 
 def test_another_regions_lane_is_not_touched() -> None:
-    world = SubscribedStream()
-    assert world.deliver(lane(0, AWAY), tail=1).outcome is LaneOutcome.NOT_OWNER
-    assert world.faults.calls == ["ledger.standing"] * 2
+    fabric = SubscribedStream()
+    assert fabric.deliver(lane(0, AWAY), tail=1).outcome is LaneOutcome.NOT_OWNER
+    assert fabric.faults.calls == ["ledger.standing"] * 2
 
 
 def test_each_page_is_one_read_and_one_commit() -> None:
-    world = SubscribedStream()
-    put_each(world, *(f"e{number}" for number in range(2 * limits.PAGE_RECORDS_MAX + 5)))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == world.logged_ids()
-    assert (world.faults.count("log.read"), world.faults.count("ledger.commit")) == (3, 3)
+    fabric = SubscribedStream()
+    put_each(fabric, *(f"e{number}" for number in range(2 * limits.PAGE_RECORDS_MAX + 5)))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == fabric.logged_ids()
+    assert (fabric.faults.count("log.read"), fabric.faults.count("ledger.commit")) == (3, 3)
 
 
 def test_a_filter_steps_over_other_types_and_still_commits() -> None:
-    world = SubscribedStream(types=["paid"])
-    world.put(event("a", type="paid"), event("b"))
-    world.put(event("c"), event("d"))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a"]
-    assert world.cursor().sequence == 4
+    fabric = SubscribedStream(types=["paid"])
+    fabric.put(event("a", type="paid"), event("b"))
+    fabric.put(event("c"), event("d"))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a"]
+    assert fabric.cursor().sequence == 4
 
 
 def test_a_lane_of_other_types_only_is_stepped_over_page_by_page_until_the_time_is_up() -> None:
-    world = SubscribedStream(types=["paid"])
-    put_each(world, *(f"e{number}" for number in range(limits.PAGE_RECORDS_MAX + 1)))
-    result = world.deliver(time_ms=0)
+    fabric = SubscribedStream(types=["paid"])
+    put_each(fabric, *(f"e{number}" for number in range(limits.PAGE_RECORDS_MAX + 1)))
+    result = fabric.deliver(time_ms=0)
     assert result.outcome is LaneOutcome.HANDED_BACK
-    assert world.cursor().sequence == limits.PAGE_RECORDS_MAX
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.cursor().sequence == limits.PAGE_RECORDS_MAX
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
 
 
 def test_a_record_of_other_types_need_not_be_decodable() -> None:
-    world = SubscribedStream(types=["paid"])
-    damaged = replace(world.record(world.origin_log.tail(LANE), event("a")), payload=b"\x63nonsense")
-    world.origin_log.append(replace(damaged, chain=rechained(world, damaged)))
-    world.put(event("b", type="paid"))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["b"]
+    fabric = SubscribedStream(types=["paid"])
+    damaged = replace(fabric.record(fabric.origin_log.tail(LANE), event("a")), payload=b"\x63nonsense")
+    fabric.origin_log.append(replace(damaged, chain=rechained(fabric, damaged)))
+    fabric.put(event("b", type="paid"))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["b"]
 
 
-def rechained(world: SubscribedStream, record: Record) -> Chain:
-    return chain_of(world.origin_log.tail(LANE).chain, record)
+def rechained(fabric: SubscribedStream, record: Record) -> Chain:
+    return chain_of(fabric.origin_log.tail(LANE).chain, record)
 
 
 def test_a_record_that_cannot_be_decoded_stops_the_lane_before_it_with_nothing_skipped() -> None:
-    world = SubscribedStream()
-    put_each(world, "a")
-    damaged = replace(world.record(world.origin_log.tail(LANE), event("b")), payload=b"\x63nonsense")
-    world.origin_log.append(replace(damaged, chain=rechained(world, damaged)))
-    put_each(world, "c")
+    fabric = SubscribedStream()
+    put_each(fabric, "a")
+    damaged = replace(fabric.record(fabric.origin_log.tail(LANE), event("b")), payload=b"\x63nonsense")
+    fabric.origin_log.append(replace(damaged, chain=rechained(fabric, damaged)))
+    put_each(fabric, "c")
     for _ in range(2):
-        result = world.deliver()
+        result = fabric.deliver()
         assert result.outcome is LaneOutcome.STOPPED
         assert isinstance(result.cause, UndecodableRecordError)
         assert not result.done
-        assert world.recorder.ids() == ["a"]
-        assert world.cursor().sequence == 1
-    assert world.telemetry.totals[Metric.LANES_STOPPED] == 2
+        assert fabric.recorder.ids() == ["a"]
+        assert fabric.cursor().sequence == 1
+    assert fabric.telemetry.totals[Metric.LANES_STOPPED] == 2
 
 
 def test_an_item_that_is_no_record_stops_the_lane_before_it() -> None:
-    world = SubscribedStream()
-    put_each(world, "a")
-    item = record_item.to_item(world.record(world.origin_log.tail(LANE), event("b")))
+    fabric = SubscribedStream()
+    put_each(fabric, "a")
+    item = record_item.to_item(fabric.record(fabric.origin_log.tail(LANE), event("b")))
     del item["c"]
-    world.table.write("Put", {"Item": item})
-    result = world.deliver(tail=2)
+    fabric.table.write("Put", {"Item": item})
+    result = fabric.deliver(tail=2)
     assert isinstance(result.cause, UndecodableRecordError)
-    assert world.cursor().sequence == 1
+    assert fabric.cursor().sequence == 1
 
 
 def test_a_hole_is_waited_for_and_its_own_doorbell_goes_on() -> None:
-    world = SubscribedStream()
-    put_each(world, "a")
-    missing = world.record(world.origin_log.tail(LANE), event("b"))
-    world.put(event("c"), log_lane_tail=missing.tail)
-    result = world.deliver()
+    fabric = SubscribedStream()
+    put_each(fabric, "a")
+    missing = fabric.record(fabric.origin_log.tail(LANE), event("b"))
+    fabric.put(event("c"), log_lane_tail=missing.tail)
+    result = fabric.deliver()
     assert result.outcome is LaneOutcome.HOLE
     assert result.done
-    assert world.recorder.ids() == ["a"]
-    assert world.cursor().sequence == 1
-    assert world.telemetry.totals[Metric.LANES_WAITING] == 1
-    world.origin_log.append(missing)
-    assert world.deliver(tail=2).outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a", "b", "c"]
+    assert fabric.recorder.ids() == ["a"]
+    assert fabric.cursor().sequence == 1
+    assert fabric.telemetry.totals[Metric.LANES_WAITING] == 1
+    fabric.origin_log.append(missing)
+    assert fabric.deliver(tail=2).outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a", "b", "c"]
 
 
 def test_a_lane_that_begins_with_a_hole_commits_nothing() -> None:
-    world = SubscribedStream()
-    missing = world.record(world.origin_log.tail(LANE), event("a"))
-    world.put(event("b"), log_lane_tail=missing.tail)
-    assert world.deliver().outcome is LaneOutcome.HOLE
-    assert world.faults.calls == ["ledger.standing", "ledger.hand_over", "ledger.state", "log.read"]
+    fabric = SubscribedStream()
+    missing = fabric.record(fabric.origin_log.tail(LANE), event("a"))
+    fabric.put(event("b"), log_lane_tail=missing.tail)
+    assert fabric.deliver().outcome is LaneOutcome.HOLE
+    assert fabric.faults.calls == ["ledger.standing", "ledger.hand_over", "ledger.state", "log.read"]
 
 
 def test_a_record_of_another_chain_stops_the_lane() -> None:
-    world = SubscribedStream()
-    put_each(world, "a")
-    tail = world.origin_log.tail(LANE)
-    world.put(event("forged"), log_lane_tail=replace(tail, chain=Chain(b"!" * 16)))
-    result = world.deliver()
+    fabric = SubscribedStream()
+    put_each(fabric, "a")
+    tail = fabric.origin_log.tail(LANE)
+    fabric.put(event("forged"), log_lane_tail=replace(tail, chain=Chain(b"!" * 16)))
+    result = fabric.deliver()
     assert result.outcome is LaneOutcome.STOPPED
     assert isinstance(result.cause, DivergenceError)
-    assert world.recorder.ids() == ["a"]
-    assert world.cursor().sequence == 1
+    assert fabric.recorder.ids() == ["a"]
+    assert fabric.cursor().sequence == 1
 
 
 def test_a_record_that_overlaps_the_one_before_stops_the_lane() -> None:
-    world = SubscribedStream()
-    world.put(event("a"), event("b"))
-    tail = world.origin_log.tail(LANE)
-    world.put(event("overlaps"), log_lane_tail=Tail(SequenceNumber(1), tail.chain, tail.time))
-    result = world.deliver(tail=3)
+    fabric = SubscribedStream()
+    fabric.put(event("a"), event("b"))
+    tail = fabric.origin_log.tail(LANE)
+    fabric.put(event("overlaps"), log_lane_tail=Tail(SequenceNumber(1), tail.chain, tail.time))
+    result = fabric.deliver(tail=3)
     assert isinstance(result.cause, DivergenceError)
-    assert world.recorder.ids() == ["a", "b"]
+    assert fabric.recorder.ids() == ["a", "b"]
 
 
 def test_at_most_once_commits_first_and_goes_on_after_a_failure() -> None:
     cursors: list[int] = []
-    world = SubscribedStream(guarantee="at_most_once")
+    fabric = SubscribedStream(guarantee="at_most_once")
 
     def before(events: Sequence[Event]) -> None:
-        cursors.append(world.cursor().sequence)
+        cursors.append(fabric.cursor().sequence)
         if events[0].id == "b":
             raise BadOrder
 
-    world.recorder.before = before
-    put_each(world, "a", "b", "c")
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a", "c"]
+    fabric.recorder.before = before
+    put_each(fabric, "a", "b", "c")
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a", "c"]
     # One by itself while nothing is known of how long one takes, then all that there is time for.
     assert cursors == [1, 3, 3]
-    assert world.telemetry.totals[Metric.EVENTS_FAILED] == 1
+    assert fabric.telemetry.totals[Metric.EVENTS_FAILED] == 1
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_out_of_time_commits_what_was_handled_and_says_so(guarantee: str) -> None:
-    world = SubscribedStream(guarantee=guarantee)
-    world.recorder.before = lambda events: world.clock.advance(10)
-    put_each(world, "a", "b", "c", "d")
-    result = world.deliver(time_ms=25_000)
+    fabric = SubscribedStream(guarantee=guarantee)
+    fabric.recorder.before = lambda events: fabric.clock.advance(10)
+    put_each(fabric, "a", "b", "c", "d")
+    result = fabric.deliver(time_ms=25_000)
     assert (result.outcome, result.done) == (LaneOutcome.HANDED_BACK, True)
-    assert world.recorder.ids() == ["a", "b"]
-    assert world.cursor().sequence == 2
-    (again,) = world.receive()
-    assert from_body(again.body).again == world.clock.now_ms()
+    assert fabric.recorder.ids() == ["a", "b"]
+    assert fabric.cursor().sequence == 2
+    (again,) = fabric.receive()
+    assert from_body(again.body).again == fabric.clock.now_ms()
 
 
 def test_an_attempt_that_would_outlive_its_time_is_not_begun_but_the_first_of_an_invocation_is() -> None:
-    world = SubscribedStream()
-    world.recorder.before = lambda events: world.clock.advance(20)
-    put_each(world, "a", "b", "c")
-    deliverer = world.deliverer()
+    fabric = SubscribedStream()
+    fabric.recorder.before = lambda events: fabric.clock.advance(20)
+    put_each(fabric, "a", "b", "c")
+    deliverer = fabric.deliverer()
     for handled in (["a"], ["a", "b"], ["a", "b", "c"]):
-        world.deliver(by=deliverer, time_ms=15_000)
-        assert world.recorder.ids() == handled
+        fabric.deliver(by=deliverer, time_ms=15_000)
+        assert fabric.recorder.ids() == handled
 
 
 def test_a_hand_back_that_cannot_be_rung_leaves_its_doorbell_to_come_again() -> None:
-    world = SubscribedStream()
-    world.recorder.before = lambda events: world.clock.advance(10)
-    put_each(world, "a", "b")
+    fabric = SubscribedStream()
+    fabric.recorder.before = lambda events: fabric.clock.advance(10)
+    put_each(fabric, "a", "b")
     faults = Faults(nth(1, Fault.THROTTLED, name="doorbells.ring"))
-    assert not world.deliver(by=world.deliverer(faults=faults), time_ms=5_000).done
-    assert world.cursor().sequence == 1
+    assert not fabric.deliver(by=fabric.deliverer(faults=faults), time_ms=5_000).done
+    assert fabric.cursor().sequence == 1
 
 
 def test_out_of_time_at_once_commits_and_attempts_nothing_under_at_most_once() -> None:
-    world = SubscribedStream(guarantee="at_most_once")
-    put_each(world, "a")
-    assert world.deliver(time_ms=0).outcome is LaneOutcome.HANDED_BACK
-    assert world.recorder.attempts == []
-    assert world.cursor().sequence == 0
+    fabric = SubscribedStream(guarantee="at_most_once")
+    put_each(fabric, "a")
+    assert fabric.deliver(time_ms=0).outcome is LaneOutcome.HANDED_BACK
+    assert fabric.recorder.attempts == []
+    assert fabric.cursor().sequence == 0
 
 
 def test_at_most_once_commits_only_what_it_has_time_for() -> None:
-    world = SubscribedStream(guarantee="at_most_once")
-    world.recorder.before = lambda events: world.clock.advance(10)
+    fabric = SubscribedStream(guarantee="at_most_once")
+    fabric.recorder.before = lambda events: fabric.clock.advance(10)
     names = [f"e{number}" for number in range(9)]
-    put_each(world, *names)
-    deliverer = world.deliverer()
+    put_each(fabric, *names)
+    deliverer = fabric.deliverer()
     for _ in range(9):
-        world.deliver(by=deliverer, time_ms=25_000)
-    assert world.recorder.ids() == names
-    assert Metric.EVENTS_DROPPED not in world.telemetry.totals
+        fabric.deliver(by=deliverer, time_ms=25_000)
+    assert fabric.recorder.ids() == names
+    assert Metric.EVENTS_DROPPED not in fabric.telemetry.totals
 
 
 def test_what_at_most_once_has_no_time_left_for_is_counted_as_dropped() -> None:
-    world = SubscribedStream(guarantee="at_most_once")
+    fabric = SubscribedStream(guarantee="at_most_once")
     seconds = iter([1.0, 20.0, 1.0, 1.0])
-    world.recorder.before = lambda events: world.clock.advance(next(seconds))
-    put_each(world, "a", "b", "c", "d", "e")
-    assert world.deliver(time_ms=15_000).outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a", "b"]
-    assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
+    fabric.recorder.before = lambda events: fabric.clock.advance(next(seconds))
+    put_each(fabric, "a", "b", "c", "d", "e")
+    assert fabric.deliver(time_ms=15_000).outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a", "b"]
+    assert fabric.telemetry.totals[Metric.EVENTS_DROPPED] == 3
 
 
 def test_of_a_batch_that_at_most_once_has_no_time_for_each_event_is_counted() -> None:
-    world = SubscribedStream(guarantee="at_most_once", handler=Recorder(batch_events_max=2))
+    fabric = SubscribedStream(guarantee="at_most_once", handler=Recorder(batch_events_max=2))
     seconds = iter([1.0, 20.0])
-    world.recorder.before = lambda events: world.clock.advance(next(seconds))
-    put_each(world, *"abcdefg")
-    assert world.deliver(time_ms=15_000).outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a", "b", "c", "d"]
-    assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
+    fabric.recorder.before = lambda events: fabric.clock.advance(next(seconds))
+    put_each(fabric, *"abcdefg")
+    assert fabric.deliver(time_ms=15_000).outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a", "b", "c", "d"]
+    assert fabric.telemetry.totals[Metric.EVENTS_DROPPED] == 3
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(guarantee: str) -> None:
     """Another consumer handles the whole lane in the middle of this one's first attempt."""
-    world = SubscribedStream(guarantee=guarantee)
-    other = world.deliverer(handler=Recorder(effects=guarantee == "exactly_once"))
-    put_each(world, "a", "b")
+    fabric = SubscribedStream(guarantee=guarantee)
+    other = fabric.deliverer(handler=Recorder(effects=guarantee == "exactly_once"))
+    put_each(fabric, "a", "b")
     overtaken: list[LaneOutcome] = []
 
     def before(events: Sequence[Event]) -> None:
         if not overtaken:
-            overtaken.append(world.deliver(by=other).outcome)
+            overtaken.append(fabric.deliver(by=other).outcome)
 
-    world.recorder.before = before
-    assert world.deliver().outcome is LaneOutcome.DUPLICATE
+    fabric.recorder.before = before
+    assert fabric.deliver().outcome is LaneOutcome.DUPLICATE
     assert overtaken == [LaneOutcome.DELIVERED]
-    assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
+    assert fabric.telemetry.totals[Metric.COMMITS_LOST] == 1
     if guarantee == "exactly_once":
-        assert world.effects() == {"a": 1, "b": 1}
+        assert fabric.effects() == {"a": 1, "b": 1}
 
 
 def test_a_run_that_lost_its_race_goes_on_only_with_what_its_region_still_delivers() -> None:
-    world = SubscribedStream()
-    other = world.deliverer(handler=Recorder())
-    put_each(world, "a")
+    fabric = SubscribedStream()
+    other = fabric.deliverer(handler=Recorder())
+    put_each(fabric, "a")
 
     def before(events: Sequence[Event]) -> None:
-        if world.log.tail(LANE).sequence == 1:
-            world.deliver(by=other)
-            Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY)).hand_over("moved")
-            world.cloud.replicate()
-            world.put(event("b"))
+        if fabric.log.tail(LANE).sequence == 1:
+            fabric.deliver(by=other)
+            Failover(fabric.topology, source=HOME, target=AWAY, ports=fabric.ports(AWAY)).hand_over("moved")
+            fabric.cloud.replicate()
+            fabric.put(event("b"))
 
-    world.recorder.before = before
-    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
-    assert world.recorder.ids() == ["a"]
-    assert world.cursor().sequence == 1
+    fabric.recorder.before = before
+    assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
+    assert fabric.recorder.ids() == ["a"]
+    assert fabric.cursor().sequence == 1
 
 
 def test_a_lane_that_is_overtaken_again_and_again_is_left_to_its_doorbell() -> None:
-    world = SubscribedStream()
-    put_each(world, *(f"e{number}" for number in range(10)))
+    fabric = SubscribedStream()
+    put_each(fabric, *(f"e{number}" for number in range(10)))
     overtaken_at: list[int] = []
 
     def overtake(events: Sequence[Event]) -> None:
         """Once a run, just before its first event: another consumer handles that one, and has time for no more."""
-        run = world.telemetry.totals.get(Metric.COMMITS_LOST, 0)
+        run = fabric.telemetry.totals.get(Metric.COMMITS_LOST, 0)
         if len(overtaken_at) == run:
-            overtaken_at.append(world.cursor().sequence)
-            slow = Recorder(before=lambda events: world.clock.advance(10))
-            world.deliver(by=world.deliverer(handler=slow), time_ms=1)
+            overtaken_at.append(fabric.cursor().sequence)
+            slow = Recorder(before=lambda events: fabric.clock.advance(10))
+            fabric.deliver(by=fabric.deliverer(handler=slow), time_ms=1)
 
-    world.recorder.before = overtake
-    result = world.deliver()
+    fabric.recorder.before = overtake
+    result = fabric.deliver()
     assert result.outcome is LaneOutcome.CONTENDED
     assert not result.done
     assert overtaken_at == list(range(limits.LANE_RACES_MAX))
-    assert world.telemetry.totals[Metric.COMMITS_LOST] == limits.LANE_RACES_MAX
+    assert fabric.telemetry.totals[Metric.COMMITS_LOST] == limits.LANE_RACES_MAX
 
 
 def test_a_batch_handler_gets_as_many_events_as_it_takes_across_records() -> None:
     sizes: list[int] = []
     handler = Recorder(batch_events_max=3, before=lambda events: sizes.append(len(events)))
-    world = SubscribedStream(handler=handler)
-    world.put(event("a"), event("b"))
-    world.put(*(event(name) for name in "cdefg"))
-    world.deliver()
+    fabric = SubscribedStream(handler=handler)
+    fabric.put(event("a"), event("b"))
+    fabric.put(*(event(name) for name in "cdefg"))
+    fabric.deliver()
     assert sizes == [3, 3, 1]
     assert handler.ids() == list("abcdefg")
 
@@ -370,30 +370,30 @@ def test_a_batch_handler_gets_as_many_events_as_it_takes_across_records() -> Non
 def test_a_failed_batch_is_gone_through_one_by_one_so_that_only_who_failed_is_parked() -> None:
     handler = failing_at("e")
     handler.batch_events_max = 3
-    world = SubscribedStream(handler=handler)
-    put_each(world, *"abcdefg")
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a", "b", "c", "d", "f", "g"]
-    assert set(world.parked()) == {"e"}
-    assert world.parked()["e"].failure.attempts == 3
+    fabric = SubscribedStream(handler=handler)
+    put_each(fabric, *"abcdefg")
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a", "b", "c", "d", "f", "g"]
+    assert set(fabric.parked()) == {"e"}
+    assert fabric.parked()["e"].failure.attempts == 3
 
 
 @pytest.mark.parametrize(("days", "latency_ms"), [(0, 0), (1, DAY_MS)])
 def test_the_latency_of_a_run_is_that_of_its_oldest_event(days: int, latency_ms: int) -> None:
-    world = SubscribedStream()
-    put_each(world, "a")
-    world.clock.advance(days * 86_400)
-    put_each(world, "b")
-    world.deliver()
-    assert world.telemetry.totals[Metric.DELIVERY_LATENCY] == latency_ms
+    fabric = SubscribedStream()
+    put_each(fabric, "a")
+    fabric.clock.advance(days * 86_400)
+    put_each(fabric, "b")
+    fabric.deliver()
+    assert fabric.telemetry.totals[Metric.DELIVERY_LATENCY] == latency_ms
 
 
 def test_a_doorbell_comes_through_the_queue_as_the_relay_rang_it() -> None:
-    world = SubscribedStream()
-    put_each(world, "a")
-    world.relay_all()
-    (message,) = world.receive()
-    assert from_body(message.body) == world.bell()
-    world.answer([message])
-    assert len(world.queue) == 0
-    assert world.recorder.ids() == ["a"]
+    fabric = SubscribedStream()
+    put_each(fabric, "a")
+    fabric.relay_all()
+    (message,) = fabric.receive()
+    assert from_body(message.body) == fabric.bell()
+    fabric.answer([message])
+    assert len(fabric.queue) == 0
+    assert fabric.recorder.ids() == ["a"]

@@ -69,12 +69,12 @@ def test_an_exit_in_a_handler_keeps_the_events_beside_it() -> None:
         if event.id == "b":
             raise SystemExit
 
-    world = SubscribedStream(handler=handler_of(handle))
+    fabric = SubscribedStream(handler=handler_of(handle))
     for name in "abc":
-        world.put(event(name, key=name))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert list(world.parked()) == ["b"]
-    assert world.cursor().sequence == 3
+        fabric.put(event(name, key=name))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert list(fabric.parked()) == ["b"]
+    assert fabric.cursor().sequence == 3
 
 
 def numbers() -> Iterator[int]:
@@ -294,16 +294,16 @@ def test_a_handler_that_changes_its_event_loses_none(
     change: Callable[[Event, Delivery], None], guarantee: str
 ) -> None:
     handle, seen = mutating(change)
-    world = SubscribedStream(
+    fabric = SubscribedStream(
         handler=handler_of(handle, transactional=guarantee == "exactly_once"), guarantee=guarantee
     )
     names = [f"e{number}" for number in range(10)]
-    world.put(*(event(name, key=name) for name in names))
-    world.deliver()
-    world.deliver_all()
+    fabric.put(*(event(name, key=name) for name in names))
+    fabric.deliver()
+    fabric.deliver_all()
     assert set(seen) == set(names)
-    assert world.cursor().sequence == 10
-    assert world.parked() == {}
+    assert fabric.cursor().sequence == 10
+    assert fabric.parked() == {}
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -320,16 +320,16 @@ def test_a_batch_handler_that_empties_what_it_was_given_loses_none(guarantee: st
         if first:
             raise ValueError
 
-    world = SubscribedStream(
+    fabric = SubscribedStream(
         handler=handler_of(handle, transactional=guarantee == "exactly_once"), guarantee=guarantee
     )
     names = [f"e{number}" for number in range(10)]
-    world.put(*(event(name, key=name) for name in names))
-    world.deliver()
-    world.deliver_all()
+    fabric.put(*(event(name, key=name) for name in names))
+    fabric.deliver()
+    fabric.deliver_all()
     assert sorted(seen) == sorted(names * 2)
-    assert world.cursor().sequence == 10
-    assert world.parked() == {}
+    assert fabric.cursor().sequence == 10
+    assert fabric.parked() == {}
 
 
 class Speechless(Exception):
@@ -349,8 +349,8 @@ class Speechless(Exception):
     ids=["speechless", "surrogate", "exit"],
 )
 def test_what_an_error_says_is_stored_whatever_it_says(error: BaseException, said: str) -> None:
-    world = SubscribedStream(handler=handler_of(raising(error)), **retry(attempts=1))
-    world.put(event("1"))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    (parked,) = world.parked().values()
+    fabric = SubscribedStream(handler=handler_of(raising(error)), **retry(attempts=1))
+    fabric.put(event("1"))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    (parked,) = fabric.parked().values()
     assert said in parked.failure.message

@@ -103,12 +103,12 @@ HOSTILE: dict[str, Callable[[], BaseException]] = {
 }
 
 
-def world_with(function: Callable[..., Any], *, immediate: int = 1, **settings: Any) -> SubscribedStream:
+def fabric_with(function: Callable[..., Any], *, immediate: int = 1, **settings: Any) -> SubscribedStream:
     """Events of a bad key and of a good one, in one lane, for a handler function."""
-    world = SubscribedStream(lanes=1, **retry(immediate=immediate), **settings)
-    world.handler = SubscriberHandler(function, clock=world.clock, transactional=False)
-    world.put(event("b0", key="good"), event("a1", key="bad"), event("b1", key="good"))
-    return world
+    fabric = SubscribedStream(lanes=1, **retry(immediate=immediate), **settings)
+    fabric.handler = SubscriberHandler(function, clock=fabric.clock, transactional=False)
+    fabric.put(event("b0", key="good"), event("a1", key="bad"), event("b1", key="good"))
+    return fabric
 
 
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE.keys())
@@ -123,12 +123,12 @@ def test_whatever_a_handler_raises_is_an_ordinary_failure_of_its_event(
         if event.key == "bad":
             raise make()
 
-    world = world_with(handle)
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
+    fabric = fabric_with(handle)
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
     assert tried == ["b0", "a1", "a1", "b1"]
-    (parked,) = world.parked().values()
+    (parked,) = fabric.parked().values()
     assert (parked.state, parked.failure.attempts, parked.failure.crashes) == (ParkedState.RETRYING, 2, 0)
-    assert world.cursor().sequence == 3
+    assert fabric.cursor().sequence == 3
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
@@ -137,10 +137,10 @@ def test_where_nobody_has_a_keyboard_an_interrupt_is_a_failure_too(kind: type[Ba
         if event.key == "bad":
             raise kind
 
-    world = world_with(handle)
-    world.handler = SubscriberHandler(handle, clock=world.clock, transactional=False, has_keyboard=False)
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert list(world.parked()) == ["bad"]
+    fabric = fabric_with(handle)
+    fabric.handler = SubscriberHandler(handle, clock=fabric.clock, transactional=False, has_keyboard=False)
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert list(fabric.parked()) == ["bad"]
 
 
 def test_a_payloads_type_or_a_returned_value_that_exits_is_a_failure() -> None:
@@ -152,9 +152,9 @@ def test_a_payloads_type_or_a_returned_value_that_exits_is_a_failure() -> None:
         def __await__(self) -> Any:
             raise SystemExit
 
-    world = world_with(lambda event, delivery: Exiting() if event.key == "bad" else None)
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert list(world.parked()) == ["bad"]
+    fabric = fabric_with(lambda event, delivery: Exiting() if event.key == "bad" else None)
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert list(fabric.parked()) == ["bad"]
 
 
 class TestWhatAHandlerDoesToItsEvent:
@@ -172,7 +172,7 @@ class TestWhatAHandlerDoesToItsEvent:
                 change(event)
                 raise ValueError("x")
 
-        return world_with(handle, **settings), seen
+        return fabric_with(handle, **settings), seen
 
     @staticmethod
     def put_a_surrogate_in_its_trace(event: Event) -> None:
@@ -192,15 +192,15 @@ class TestWhatAHandlerDoesToItsEvent:
         "change", [put_a_surrogate_in_its_trace, make_it_another_event, make_nonsense_of_it]
     )
     def test_no_later_attempt_sees_it(self, change: Callable[[Event], None], concurrency: int) -> None:
-        world, seen = self.seen_by(change, concurrency=concurrency)
-        assert world.deliver().outcome is LaneOutcome.DELIVERED
+        fabric, seen = self.seen_by(change, concurrency=concurrency)
+        assert fabric.deliver().outcome is LaneOutcome.DELIVERED
         none: dict[str, object] = {}
         a1, b0, b1 = ("a1", "bad", none), ("b0", "good", none), ("b1", "good", none)
         assert sorted(map(str, seen)) == sorted(map(str, [a1, a1, b0, b1]))
-        world.clock.advance(4000)
-        world.deliver()
+        fabric.clock.advance(4000)
+        fabric.deliver()
         assert seen[-1] == a1
-        (parked,) = world.parked().values()
+        (parked,) = fabric.parked().values()
         assert (parked.key, parked.failure.event_id, parked.failure.event_type) == ("bad", "a1", "placed")
         assert parked.failure.trace_id == ""
 
@@ -216,10 +216,10 @@ class TestWhatAHandlerDoesToItsEvent:
             if len(events) > 1:
                 raise ValueError("x")
 
-        world = world_with(handle)
-        assert world.deliver().outcome is LaneOutcome.DELIVERED
+        fabric = fabric_with(handle)
+        assert fabric.deliver().outcome is LaneOutcome.DELIVERED
         assert seen == [["b0", "a1", "b1"], ["b0"], ["a1"], ["b1"]]
-        assert world.cursor().sequence == 3
+        assert fabric.cursor().sequence == 3
 
     def test_a_success_beside_it_stays_one(self) -> None:
         seen: list[str | None] = []
@@ -231,10 +231,10 @@ class TestWhatAHandlerDoesToItsEvent:
                 raise ValueError("x")
             event.key = "bad"  # its lane must not take it for one that waits behind the failure
 
-        world = world_with(handle, immediate=0, concurrency=4)
-        assert world.deliver().outcome is LaneOutcome.DELIVERED
+        fabric = fabric_with(handle, immediate=0, concurrency=4)
+        assert fabric.deliver().outcome is LaneOutcome.DELIVERED
         assert sorted(map(str, seen)) == ["a1", "b0", "b1"]
-        (parked,) = world.parked().values()
+        (parked,) = fabric.parked().values()
         assert [place.sequence for place in parked.waiting] == [1]
 
 
@@ -260,10 +260,10 @@ def test_a_lane_goes_on_beside_a_failure_that_has_no_utf_8() -> None:
         if event.key == "bad":
             raise parsers_error(b"x = (")
 
-    world = world_with(handle)
+    fabric = fabric_with(handle)
     for visit in range(14):
-        world.deliverer().deliver(world.bell(), deadline_ms=10**15, receive_count=visit + 1)
-        world.clock.advance(720)
-    (parked,) = world.parked().values()
+        fabric.deliverer().deliver(fabric.bell(), deadline_ms=10**15, receive_count=visit + 1)
+        fabric.clock.advance(720)
+    (parked,) = fabric.parked().values()
     assert (tried.count("b0"), tried.count("b1")) == (1, 1)
     assert (parked.failure.error_type, parked.failure.crashes) == ("builtins:SyntaxError", 0)

@@ -8,7 +8,7 @@ from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.wire.keys import Item, is_parked, ledger_region_and_kind, record_key
 from tests.support.expiry import DAY_SECONDS, expire, reconciled
-from tests.support.failing_handlers import FEW, Failing, breaker, drained, named, retry, world_of
+from tests.support.failing_handlers import FEW, Failing, breaker, drained, fabric_of, named, retry
 from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY, LANE, event
 from tests.support.recording_handler import Recorder
@@ -19,22 +19,22 @@ from tests.unit.services.delivery.test_takeover import letters_of
 DEAD_AT_ONCE = retry(immediate=0, attempts=1)
 
 
-def replicated_keys(world: SubscribedStream) -> list[Item]:
+def replicated_keys(fabric: SubscribedStream) -> list[Item]:
     """The parked keys as AWAY has them."""
-    table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
+    table = fabric.cloud.regions[AWAY].table(fabric.topology.ledger.name)
     return [item for item in table.items if is_parked(ledger_region_and_kind(item)[1])]
 
 
-def put_back(world: SubscribedStream, items: list[Item]) -> None:
+def put_back(fabric: SubscribedStream, items: list[Item]) -> None:
     """Have AWAY's replica show these parked keys as they were, whatever came since."""
-    without_parked(world)
-    table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
+    without_parked(fabric)
+    table = fabric.cloud.regions[AWAY].table(fabric.topology.ledger.name)
     for item in items:
         table.write("Put", {"Item": item})
 
 
-def taken_over(world: SubscribedStream) -> SubscribedStream:
-    away = world.at(AWAY)
+def taken_over(fabric: SubscribedStream) -> SubscribedStream:
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
     return away
@@ -42,46 +42,46 @@ def taken_over(world: SubscribedStream) -> SubscribedStream:
 
 def with_an_old_dead_letter() -> SubscribedStream:
     """a1 is dead, and its record expired; b11 to b17 came since and were handled."""
-    world = world_of(Failing({"a1": 99}), *named("a1", "b1"), retention_days=2, **DEAD_AT_ONCE)
-    world.deliver()
+    fabric = fabric_of(Failing({"a1": 99}), *named("a1", "b1"), retention_days=2, **DEAD_AT_ONCE)
+    fabric.deliver()
     for half_days in range(8):
-        world.clock.advance(DAY_SECONDS / 2)
+        fabric.clock.advance(DAY_SECONDS / 2)
         if half_days % 2:
-            world.put(event(f"b{half_days + 10}", key="b"))
-            world.deliver()
-        world.cloud.replicate()
-        reconciled(world)
-        expire(world)
-    assert 0 not in [record.sequence for record in world.records()]
-    return world
+            fabric.put(event(f"b{half_days + 10}", key="b"))
+            fabric.deliver()
+        fabric.cloud.replicate()
+        reconciled(fabric)
+        expire(fabric)
+    assert 0 not in [record.sequence for record in fabric.records()]
+    return fabric
 
 
 def test_a_key_that_is_here_as_it_was_before_another_event_came_to_wait_in_it_has_that_event_too() -> None:
-    world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **FEW)
-    world.deliver()
-    world.cloud.replicate()
-    before = replicated_keys(world)
-    world.put(*named("a2", "b2", "a3"))
-    world.deliver()
-    world.cloud.replicate()
-    put_back(world, before)
-    away = taken_over(world)
+    fabric = fabric_of(Failing({"a1": 9}), *named("a1", "b1"), **FEW)
+    fabric.deliver()
+    fabric.cloud.replicate()
+    before = replicated_keys(fabric)
+    fabric.put(*named("a2", "b2", "a3"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    put_back(fabric, before)
+    away = taken_over(fabric)
     drained(away)
     assert away.recorder.ids() == ["a1", "a2", "a3"]
     assert away.parked() == {}
 
 
 def test_a_dead_letter_older_than_the_retention_stops_nothing_though_its_key_is_here_as_it_was() -> None:
-    world = with_an_old_dead_letter()
-    before = replicated_keys(world)
-    world.put(event("a2", key="a"))
-    world.deliver()
-    world.cloud.replicate()
-    put_back(world, before)
-    away = taken_over(world)
+    fabric = with_an_old_dead_letter()
+    before = replicated_keys(fabric)
+    fabric.put(event("a2", key="a"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    put_back(fabric, before)
+    away = taken_over(fabric)
     assert away.cursor().epoch == 1
-    world.put(*named("c1"))
-    world.cloud.replicate()
+    fabric.put(*named("c1"))
+    fabric.cloud.replicate()
     assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["c1"]
     assert away.parked()["a"].state is ParkedState.DEAD
@@ -89,33 +89,33 @@ def test_a_dead_letter_older_than_the_retention_stops_nothing_though_its_key_is_
     assert away.recorder.ids() == ["c1", "a2"]
 
 
-def discard_all(world: SubscribedStream) -> int:
+def discard_all(fabric: SubscribedStream) -> int:
     """Discard each dead letter whose event is gone, until none is left; returns how many there were."""
     count = 0
-    while letters := list(letters_of(world).find()):
-        letters_of(world).discard(letters[0])
-        world.deliver_all()
+    while letters := list(letters_of(fabric).find()):
+        letters_of(fabric).discard(letters[0])
+        fabric.deliver_all()
         count += 1
     return count
 
 
 def test_a_key_that_is_not_here_is_found_in_the_log_and_what_was_handled_is_not_repeated() -> None:
-    world = world_of(Failing({"a1": 9}), *named("b1", "a1", "b2", "a2"), **FEW)
-    world.put(*named("b3", "a3"))
-    world.deliver()
-    world.cloud.replicate()
-    without_parked(world)
-    away = taken_over(world)
+    fabric = fabric_of(Failing({"a1": 9}), *named("b1", "a1", "b2", "a2"), **FEW)
+    fabric.put(*named("b3", "a3"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    without_parked(fabric)
+    away = taken_over(fabric)
     assert away.recorder.ids() == ["a1", "a2", "a3"]
     assert away.cursor().sequence == 6
 
 
 def test_a_key_that_is_here_stays_as_it_is_beside_one_that_has_to_be_found() -> None:
-    world = world_of(Failing({"a1": 99, "c1": 9}), *named("a1", "b1", "c1", "c2"), **DEAD_AT_ONCE)
-    world.deliver()
-    world.cloud.replicate()
-    put_back(world, [item for item in replicated_keys(world) if item["k"] == {"S": "a"}])
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 99, "c1": 9}), *named("a1", "b1", "c1", "c2"), **DEAD_AT_ONCE)
+    fabric.deliver()
+    fabric.cloud.replicate()
+    put_back(fabric, [item for item in replicated_keys(fabric) if item["k"] == {"S": "a"}])
+    away = fabric.at(AWAY)
     away.handler = away.recorder
     hand_over(away)
     away.deliver()
@@ -125,26 +125,26 @@ def test_a_key_that_is_here_stays_as_it_is_beside_one_that_has_to_be_found() -> 
 
 def test_a_key_that_was_freed_is_not_taken_up_again_because_another_one_is_missing() -> None:
     failing = Failing({"a1": 1, "c1": 9})
-    world = world_of(failing, *named("a1", "b1"), **FEW)
-    world.deliver()
-    world.cloud.replicate()
-    stale = replicated_keys(world)
-    world.clock.advance(10)
-    world.put(*named("c1"))
-    world.deliver()
-    assert set(world.parked()) == {"c"}
-    world.cloud.replicate()
-    put_back(world, stale)
-    away = taken_over(world)
+    fabric = fabric_of(failing, *named("a1", "b1"), **FEW)
+    fabric.deliver()
+    fabric.cloud.replicate()
+    stale = replicated_keys(fabric)
+    fabric.clock.advance(10)
+    fabric.put(*named("c1"))
+    fabric.deliver()
+    assert set(fabric.parked()) == {"c"}
+    fabric.cloud.replicate()
+    put_back(fabric, stale)
+    away = taken_over(fabric)
     assert away.recorder.ids() == ["c1"]
 
 
 def test_where_order_is_not_kept_each_event_is_found_by_itself() -> None:
-    world = world_of(Failing({"a1": 9, "a3": 9}), *named("a1", "a2", "a3"), order="none", **FEW)
-    world.deliver()
-    world.cloud.replicate()
-    without_parked(world)
-    assert sorted(taken_over(world).recorder.ids()) == ["a1", "a3"]
+    fabric = fabric_of(Failing({"a1": 9, "a3": 9}), *named("a1", "a2", "a3"), order="none", **FEW)
+    fabric.deliver()
+    fabric.cloud.replicate()
+    without_parked(fabric)
+    assert sorted(taken_over(fabric).recorder.ids()) == ["a1", "a3"]
 
 
 @pytest.mark.parametrize(("before", "after"), [("none", "key"), ("key", "none")])
@@ -154,47 +154,47 @@ def test_what_was_parked_under_another_order_is_found_all_the_same(
 ) -> None:
     """Retrying or dead, by its key or alone: what its subscription was when it was parked."""
     settings = {**retry(immediate=0, attempts=attempts), **breaker(parked_keys=100)}
-    world = world_of(Failing({"a1": 9}), *named("a1", "b1"), order=before, **settings)
-    world.deliver()
-    assert len(world.parked()) == 1
-    world.cloud.replicate()
-    without_parked(world)
-    world.topology = topology(order=after, **settings)
-    assert taken_over(world).recorder.ids() == ["a1"]
+    fabric = fabric_of(Failing({"a1": 9}), *named("a1", "b1"), order=before, **settings)
+    fabric.deliver()
+    assert len(fabric.parked()) == 1
+    fabric.cloud.replicate()
+    without_parked(fabric)
+    fabric.topology = topology(order=after, **settings)
+    assert taken_over(fabric).recorder.ids() == ["a1"]
 
 
 OFTEN = {**retry(immediate=0, attempts=9), **breaker(parked_keys=100)}
 
 
-def replicated_but(world: SubscribedStream, *keys: str) -> None:
+def replicated_but(fabric: SubscribedStream, *keys: str) -> None:
     """Replicate all but these parked keys."""
-    world.cloud.replicate()
-    kept = [item for item in replicated_keys(world) if item["k"]["S"] not in keys]
-    put_back(world, kept)
+    fabric.cloud.replicate()
+    kept = [item for item in replicated_keys(fabric) if item["k"]["S"] not in keys]
+    put_back(fabric, kept)
 
 
 def test_a_key_that_is_here_as_it_was_before_has_what_came_to_wait_in_it_though_no_order_is_kept_now() -> (
     None
 ):
-    world = world_of(Failing({"a1": 9}), *named("a1", "b1"), order="key", **OFTEN)
-    world.deliver()
-    world.cloud.replicate()
-    before = replicated_keys(world)
-    world.put(*named("a2", "b2"))
-    world.deliver()
-    world.cloud.replicate()
-    put_back(world, before)
-    world.topology = topology(order="none", **OFTEN)
-    assert drained(taken_over(world)).recorder.ids() == ["a1", "a2"]
+    fabric = fabric_of(Failing({"a1": 9}), *named("a1", "b1"), order="key", **OFTEN)
+    fabric.deliver()
+    fabric.cloud.replicate()
+    before = replicated_keys(fabric)
+    fabric.put(*named("a2", "b2"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    put_back(fabric, before)
+    fabric.topology = topology(order="none", **OFTEN)
+    assert drained(taken_over(fabric)).recorder.ids() == ["a1", "a2"]
 
 
 def test_a_key_of_a_type_that_is_wanted_no_more_is_found_and_takes_no_dead_letter_with_it() -> None:
-    world = world_of(Failing({"d1": 99, "q1": 99}), **DEAD_AT_ONCE, **breaker(parked_keys=100))
-    world.put(event("d1", key="d", type="gone"), event("q1", key="q", type="gone"), event("b1", key="b"))
-    world.deliver()
-    replicated_but(world, "q")
-    world.topology = topology(types=["placed"], **DEAD_AT_ONCE, **breaker(parked_keys=100))
-    away = taken_over(world)
+    fabric = fabric_of(Failing({"d1": 99, "q1": 99}), **DEAD_AT_ONCE, **breaker(parked_keys=100))
+    fabric.put(event("d1", key="d", type="gone"), event("q1", key="q", type="gone"), event("b1", key="b"))
+    fabric.deliver()
+    replicated_but(fabric, "q")
+    fabric.topology = topology(types=["placed"], **DEAD_AT_ONCE, **breaker(parked_keys=100))
+    away = taken_over(fabric)
     assert away.recorder.ids() == ["q1"]
     assert [letter.parked.key for letter in letters_of(away).find()] == ["d"]
 
@@ -205,11 +205,11 @@ def test_events_of_one_key_that_were_parked_alone_come_once_where_its_order_is_k
 ) -> None:
     names = [*(f"a{number}" for number in range(1, 7)), "b1"]
     failing = Failing({**{f"a{number}": 9 for number in range(1, 5)}, "b1": 9})
-    world = world_of(failing, *named(*names), order="none", **OFTEN)
-    world.deliver()
-    replicated_but(world, *missing)
-    world.topology = topology(order="key", **OFTEN)
-    assert drained(taken_over(world)).recorder.ids() == names
+    fabric = fabric_of(failing, *named(*names), order="none", **OFTEN)
+    fabric.deliver()
+    replicated_but(fabric, *missing)
+    fabric.topology = topology(order="key", **OFTEN)
+    assert drained(taken_over(fabric)).recorder.ids() == names
 
 
 def test_what_would_have_to_be_looked_through_for_too_long_is_gone_back_to(
@@ -217,32 +217,32 @@ def test_what_would_have_to_be_looked_through_for_too_long_is_gone_back_to(
 ) -> None:
     monkeypatch.setattr(limits, "TAKEOVER_RECORDS_MAX", 2)
     monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 1)
-    world = world_of(Failing({"a1": 9, "c1": 9}), **FEW)
+    fabric = fabric_of(Failing({"a1": 9, "c1": 9}), **FEW)
     for name in ("a1", "b1", "b2", "c1"):
-        world.put(event(name, key=name[0]))
-    world.deliver()
-    world.cloud.replicate()
-    without_parked(world)
-    away = taken_over(world)
+        fabric.put(event(name, key=name[0]))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    without_parked(fabric)
+    away = taken_over(fabric)
     away.relay_all()
     away.deliver_all()
     assert away.recorder.ids() == ["a1", "b1", "b2", "c1"]
 
 
 def test_a_takeover_does_not_wait_for_a_record_that_expired_before_the_first_that_waits() -> None:
-    world = SubscribedStream(retention_days=4, handler=Recorder(before=Failing({"a1": 99})), **DEAD_AT_ONCE)
-    world.put(event("c1", key="c"))
-    world.clock.advance(2 * DAY_SECONDS)
-    world.put(event("a1", key="a"))
-    world.put(event("b1", key="b"))
-    world.deliver()
-    world.cloud.replicate()
-    world.clock.advance(2.5 * DAY_SECONDS)
-    assert expire(world) == 1
-    world.put(event("n1", key="n"))
-    world.cloud.replicate()
-    without_parked(world)
-    away = taken_over(world)
+    fabric = SubscribedStream(retention_days=4, handler=Recorder(before=Failing({"a1": 99})), **DEAD_AT_ONCE)
+    fabric.put(event("c1", key="c"))
+    fabric.clock.advance(2 * DAY_SECONDS)
+    fabric.put(event("a1", key="a"))
+    fabric.put(event("b1", key="b"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    fabric.clock.advance(2.5 * DAY_SECONDS)
+    assert expire(fabric) == 1
+    fabric.put(event("n1", key="n"))
+    fabric.cloud.replicate()
+    without_parked(fabric)
+    away = taken_over(fabric)
     drained(away)
     assert sorted(away.recorder.ids()) == ["a1", "n1"]
 
@@ -251,23 +251,23 @@ def test_a_takeover_does_not_wait_for_a_record_that_expired_before_the_first_tha
 def test_a_key_that_is_neither_here_nor_in_the_log_any_more_is_a_dead_letter_and_stops_nobody(
     on_expired: str,
 ) -> None:
-    world = world_of(
+    fabric = fabric_of(
         Failing({"a1": 99}), *named("a1", "b1"), retention_days=2, on_expired=on_expired, **DEAD_AT_ONCE
     )
-    world.deliver()
-    world.put(event("b2", key="b"))
-    world.deliver()
-    world.clock.advance(1.5 * DAY_SECONDS)
-    world.put(event("b3", key="b"))
-    world.deliver()
-    world.clock.advance(1.2 * DAY_SECONDS)
-    world.cloud.replicate()
-    expire(world)
-    without_parked(world)
-    assert [record.sequence for record in world.records()] == [3]
-    away = taken_over(world)
-    world.put(event("b4", key="b"))
-    world.cloud.replicate()
+    fabric.deliver()
+    fabric.put(event("b2", key="b"))
+    fabric.deliver()
+    fabric.clock.advance(1.5 * DAY_SECONDS)
+    fabric.put(event("b3", key="b"))
+    fabric.deliver()
+    fabric.clock.advance(1.2 * DAY_SECONDS)
+    fabric.cloud.replicate()
+    expire(fabric)
+    without_parked(fabric)
+    assert [record.sequence for record in fabric.records()] == [3]
+    away = taken_over(fabric)
+    fabric.put(event("b4", key="b"))
+    fabric.cloud.replicate()
     assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["b4"]
     (letter,) = letters_of(away).find()
@@ -278,13 +278,13 @@ def test_a_key_that_is_neither_here_nor_in_the_log_any_more_is_a_dead_letter_and
 
 
 def test_nothing_counts_as_expired_that_may_still_come() -> None:
-    world = world_of(Failing({"a1": 9}), *named("a1", "b1"), retention_days=2, **FEW)
-    world.deliver()
-    world.put(event("b2", key="b"))
-    world.deliver()
-    world.cloud.replicate()
-    without_parked(world)
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 9}), *named("a1", "b1"), retention_days=2, **FEW)
+    fabric.deliver()
+    fabric.put(event("b2", key="b"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    without_parked(fabric)
+    away = fabric.at(AWAY)
     first = away.table.items[0]
     away.table.write("Delete", {"Key": record_key(LANE, 0)})
     hand_over(away)
@@ -299,11 +299,11 @@ def test_an_event_that_was_never_handed_out_is_no_replay_after_a_takeover_in_the
 ) -> None:
     for records_max in (limits.TAKEOVER_RECORDS_MAX, 0):
         monkeypatch.setattr(limits, "TAKEOVER_RECORDS_MAX", records_max)
-        world = world_of(Failing({"a1": 99}), *named("c1", "a1", "b1", "c2", "b2"), **DEAD_AT_ONCE)
-        world.deliver()
-        replay(world, 3)
-        world.cloud.replicate()
-        without_parked(world)
-        away = taken_over(world)
+        fabric = fabric_of(Failing({"a1": 99}), *named("c1", "a1", "b1", "c2", "b2"), **DEAD_AT_ONCE)
+        fabric.deliver()
+        replay(fabric, 3)
+        fabric.cloud.replicate()
+        without_parked(fabric)
+        away = taken_over(fabric)
         drained(away)
         assert ("a1", False) in away.recorder.handled()

@@ -25,12 +25,12 @@ from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def publish(world: SubscribedStream, *names: str, origin: Region = HOME, index: int = 0) -> Lane:
+def publish(fabric: SubscribedStream, *names: str, origin: Region = HOME, index: int = 0) -> Lane:
     """Append an event a name, of the key that it begins with, to a lane of an origin."""
     of = lane(index, origin)
-    log = world.cloud.log(STREAM, origin)
+    log = fabric.cloud.log(STREAM, origin)
     for name in names:
-        assert log.append(world.record(log.tail(of), event(name, key=name[0]), of=of)) is None
+        assert log.append(fabric.record(log.tail(of), event(name, key=name[0]), of=of)) is None
     return of
 
 
@@ -53,9 +53,9 @@ def lost_and_back(**settings: Any) -> SubscribedStream:
     return away
 
 
-def late_of(world: SubscribedStream) -> dict[str, str | None]:
+def late_of(fabric: SubscribedStream) -> dict[str, str | None]:
     """Return the events that were handed out, each with the later event that it came after."""
-    return {str(event.id): str(event.later.id) if event.later else None for event in world.recorder.events}
+    return {str(event.id): str(event.later.id) if event.later else None for event in fabric.recorder.events}
 
 
 def test_what_a_lost_region_had_accepted_is_late_where_its_key_went_on_meanwhile() -> None:
@@ -181,26 +181,26 @@ class TestNotLate:
     """Events that are not late."""
 
     def test_a_later_one_that_is_not_handed_out_yet(self) -> None:
-        world = SubscribedStream()
-        publish(world, "a1")
-        world.clock.advance(1)
-        publish(world, "a2", origin=AWAY)
-        world.cloud.replicate()
-        world.clock.advance(LATE_AFTER_SECONDS + 1)
-        world.deliver(lane(0))
-        assert late_of(world) == {"a1": None}
+        fabric = SubscribedStream()
+        publish(fabric, "a1")
+        fabric.clock.advance(1)
+        publish(fabric, "a2", origin=AWAY)
+        fabric.cloud.replicate()
+        fabric.clock.advance(LATE_AFTER_SECONDS + 1)
+        fabric.deliver(lane(0))
+        assert late_of(fabric) == {"a1": None}
 
     def test_an_earlier_one_that_is(self) -> None:
-        world = SubscribedStream()
-        away = world.at(AWAY)
-        publish(world, "a1", origin=AWAY)
+        fabric = SubscribedStream()
+        away = fabric.at(AWAY)
+        publish(fabric, "a1", origin=AWAY)
         away.deliver(lane(0, AWAY))
-        world.clock.advance(1)
-        publish(world, "a2")
-        world.cloud.replicate()
-        world.clock.advance(LATE_AFTER_SECONDS + 1)
-        world.deliver(lane(0))
-        assert late_of(world) == {"a2": None}
+        fabric.clock.advance(1)
+        publish(fabric, "a2")
+        fabric.cloud.replicate()
+        fabric.clock.advance(LATE_AFTER_SECONDS + 1)
+        fabric.deliver(lane(0))
+        assert late_of(fabric) == {"a2": None}
 
     def test_one_of_a_type_that_the_subscription_does_not_want(self) -> None:
         away = lost_and_back(types=["paid"])
@@ -224,20 +224,20 @@ class TestReads:
     """Reads that it costs to look for later events."""
 
     def test_fresh_events_cost_nothing(self) -> None:
-        world, faults = SubscribedStream(), Faults()
-        publish(world, "a1", "b1")
-        publish(world, "a2", origin=AWAY)
-        world.cloud.replicate()
-        world.clock.advance(LATE_AFTER_SECONDS - 1)
-        world.deliver(lane(0), by=world.deliverer(faults=faults))
+        fabric, faults = SubscribedStream(), Faults()
+        publish(fabric, "a1", "b1")
+        publish(fabric, "a2", origin=AWAY)
+        fabric.cloud.replicate()
+        fabric.clock.advance(LATE_AFTER_SECONDS - 1)
+        fabric.deliver(lane(0), by=fabric.deliverer(faults=faults))
         assert [call for call in faults.calls if call.startswith("log.")] == ["log.read"]
 
     def test_old_ones_a_tail_where_nothing_came_later(self) -> None:
-        world, faults = SubscribedStream(), Faults()
-        publish(world, *(f"a{number}" for number in range(300)))
-        world.cloud.replicate()
-        world.clock.advance(LATE_AFTER_SECONDS + 1)
-        world.deliver(lane(0), by=world.deliverer(faults=faults))
+        fabric, faults = SubscribedStream(), Faults()
+        publish(fabric, *(f"a{number}" for number in range(300)))
+        fabric.cloud.replicate()
+        fabric.clock.advance(LATE_AFTER_SECONDS + 1)
+        fabric.deliver(lane(0), by=fabric.deliverer(faults=faults))
         assert (faults.count("log.tail"), faults.count("log.read")) == (1, 4)
 
     @pytest.mark.parametrize("on_late", ["deliver", "dead_letter"])

@@ -13,7 +13,7 @@ from tests.unit.services.delivery.test_late import late_of, publish
 
 
 def lost(**settings: Any) -> SubscribedStream:
-    """HOME is lost with a1 and b1, which it alone has; its lanes are AWAY's, as which the world looks."""
+    """HOME is lost with a1 and b1, which it alone has; its lanes are AWAY's, as which the fabric looks."""
     home = SubscribedStream(**settings)
     home.cloud.cut(HOME)
     publish(home, "a1", "b1")

@@ -116,19 +116,19 @@ def test_an_old_event_is_asked_about_whatever_comes_behind_it() -> None:
 
 
 def test_records_that_were_handed_out_elsewhere_and_are_not_here_yet_hold_nothing_up() -> None:
-    world = SubscribedStream()
-    publish(world, "a1", "b1")
-    world.clock.advance(1)
-    away = world.at(AWAY)
+    fabric = SubscribedStream()
+    publish(fabric, "a1", "b1")
+    fabric.clock.advance(1)
+    away = fabric.at(AWAY)
     deliver_there(away, "a2")
-    world.cloud.replicate()
+    fabric.cloud.replicate()
     deliver_there(away, "b2")
-    for link in world.cloud.links:
-        if link.source.name == world.topology.ledger.name:
+    for link in fabric.cloud.links:
+        if link.source.name == fabric.topology.ledger.name:
             link.pass_on()
-    world.clock.advance(LATE_AFTER_SECONDS + 1)
-    assert world.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
-    assert late_of(world) == {"a1": "a2", "b1": None}
+    fabric.clock.advance(LATE_AFTER_SECONDS + 1)
+    assert fabric.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
+    assert late_of(fabric) == {"a1": "a2", "b1": None}
 
 
 def test_a_replay_that_failed_is_not_late_when_it_is_tried_again() -> None:
@@ -212,10 +212,10 @@ def test_a_state_of_the_other_lane_that_cannot_be_read_holds_up_no_event_of_this
 
 
 def test_old_pages_without_a_wanted_event_between_others_are_gone_through_like_them() -> None:
-    world = SubscribedStream(types=["placed"])
+    fabric = SubscribedStream(types=["placed"])
     for page, type in enumerate(("placed", "other", "placed")):
         for number in range(PAGE_RECORDS_MAX):
-            world.put(event(f"{page}.{number}", type=type))
-    world.clock.advance(LATE_AFTER_SECONDS + 60)
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.cursor().sequence == 3 * PAGE_RECORDS_MAX
+            fabric.put(event(f"{page}.{number}", type=type))
+    fabric.clock.advance(LATE_AFTER_SECONDS + 60)
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.cursor().sequence == 3 * PAGE_RECORDS_MAX

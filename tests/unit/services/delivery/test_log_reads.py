@@ -7,7 +7,7 @@ import pytest
 from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
 from eventfabric.model.identity import BatchId, Lane, SequenceNumber
 from eventfabric.model.record import Note, record_at
-from tests.support.failing_handlers import FEW, Failing, named, world_of
+from tests.support.failing_handlers import FEW, Failing, fabric_of, named
 from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event, lane
 from tests.support.recorded_reads import RecordingLog
 from tests.support.subscribed_stream import SubscribedStream
@@ -18,44 +18,44 @@ from tests.unit.services.delivery.test_later_looks import home_is_back
 THERE = lane(0, AWAY)
 
 
-def delivered(world: SubscribedStream, of: Lane = LANE, *, tail: int | None = None) -> RecordingLog:
+def delivered(fabric: SubscribedStream, of: Lane = LANE, *, tail: int | None = None) -> RecordingLog:
     """Deliver a lane. Return the log's reads for that."""
-    unwatched, bell = world.log, world.bell(of, tail)
+    unwatched, bell = fabric.log, fabric.bell(of, tail)
     watched = RecordingLog(unwatched)
-    world.log = watched  # type: ignore[assignment]  # on its way to the log
-    world.deliver(of, tail=bell.tail)
-    world.log = unwatched
+    fabric.log = watched  # type: ignore[assignment]  # on its way to the log
+    fabric.deliver(of, tail=bell.tail)
+    fabric.log = unwatched
     return watched
 
 
 def test_a_lane_is_read_page_by_page_from_its_cursor_on() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number in range(PAGE_RECORDS_MAX + 3):
-        world.put(event(f"e{number}", key=f"k{number}"))
-    world.deliver(tail=1, time_ms=0)
-    assert delivered(world).reads == [
+        fabric.put(event(f"e{number}", key=f"k{number}"))
+    fabric.deliver(tail=1, time_ms=0)
+    assert delivered(fabric).reads == [
         (LANE, 0, PAGE_RECORDS_MAX, None),
         (LANE, PAGE_RECORDS_MAX, PAGE_RECORDS_MAX, None),
     ]
 
 
 def test_an_event_that_waits_costs_a_read_of_its_record_and_those_in_one_record_only_one() -> None:
-    world = world_of(Failing({"a1": 1}), **FEW)
-    world.put(*named("x1", "a1", "a2"))
-    world.put(*named("a3"))
-    world.deliver()
-    world.clock.advance(60)
-    assert delivered(world, tail=0).reads == [(LANE, 0, 1, None), (LANE, 3, 1, None), (LANE, 4, 100, None)]
-    assert world.recorder.ids() == ["x1", "a1", "a2", "a3"]
+    fabric = fabric_of(Failing({"a1": 1}), **FEW)
+    fabric.put(*named("x1", "a1", "a2"))
+    fabric.put(*named("a3"))
+    fabric.deliver()
+    fabric.clock.advance(60)
+    assert delivered(fabric, tail=0).reads == [(LANE, 0, 1, None), (LANE, 3, 1, None), (LANE, 4, 100, None)]
+    assert fabric.recorder.ids() == ["x1", "a1", "a2", "a3"]
 
 
 def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_nowhere_else() -> None:
-    world = SubscribedStream().at(AWAY)
-    log = world.cloud.log(STREAM, AWAY)
+    fabric = SubscribedStream().at(AWAY)
+    log = fabric.cloud.log(STREAM, AWAY)
     noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(7)))
-    record = record_at(log.tail(THERE), THERE, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
+    record = record_at(log.tail(THERE), THERE, noted, now_ms=fabric.clock.now_ms(), retention_seconds=None)
     assert log.append(record) is None
-    assert delivered(world, THERE).reads == [(THERE, 0, 100, None), (LANE, 7, 1, 8)]
+    assert delivered(fabric, THERE).reads == [(THERE, 0, 100, None), (LANE, 7, 1, 8)]
 
 
 class TestLater:
@@ -72,14 +72,14 @@ class TestLater:
 
     @pytest.mark.parametrize("milliseconds", [0, 1])
     def test_nothing_is_read_where_nothing_was_published_later(self, milliseconds: int) -> None:
-        world = SubscribedStream()
-        publish(world, "a1", origin=AWAY)
-        world.at(AWAY).deliver(THERE)
-        world.clock.advance(milliseconds / 1000)
-        publish(world, "a2")
-        world.cloud.replicate()
-        world.clock.advance(LATE_AFTER_SECONDS + 1)
-        watched = delivered(world)
+        fabric = SubscribedStream()
+        publish(fabric, "a1", origin=AWAY)
+        fabric.at(AWAY).deliver(THERE)
+        fabric.clock.advance(milliseconds / 1000)
+        publish(fabric, "a2")
+        fabric.cloud.replicate()
+        fabric.clock.advance(LATE_AFTER_SECONDS + 1)
+        watched = delivered(fabric)
         assert watched.reads == [(LANE, 0, 100, None)]
         assert watched.tails == [(THERE, 1)], "what stands behind that is nobody's yet"
 

@@ -15,7 +15,7 @@ from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.operations.failover import Failover
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
-from tests.support.failing_handlers import Failing, named, retry, world_of
+from tests.support.failing_handlers import Failing, fabric_of, named, retry
 from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, event, lane
 from tests.support.subscribed_stream import SubscribedStream, topology
 
@@ -27,7 +27,7 @@ CHANGES = [
 
 
 def in_order(*regions: Region, deliver: str, durability: str) -> Topology:
-    """The world's definition with its Regions in this order, of which the first is the default of `deliver = "one"`."""
+    """Return a definition with its Regions in this order; the first is the default of `deliver = "one"`."""
     names = ", ".join(f'"{region}"' for region in regions)
     return Topology(
         parse_definition(f"""
@@ -45,9 +45,9 @@ def in_order(*regions: Region, deliver: str, durability: str) -> Topology:
     )
 
 
-def dead_letters(world: SubscribedStream, region: Region) -> list[str]:
+def dead_letters(fabric: SubscribedStream, region: Region) -> list[str]:
     """The places of the dead letters that a Region lists."""
-    letters = Operations(world.topology, region, world.ports(region)).dead_letters("billing").find()
+    letters = Operations(fabric.topology, region, fabric.ports(region)).dead_letters("billing").find()
     return [letter.place for letter in letters]
 
 
@@ -57,125 +57,125 @@ def test_another_region_in_the_definition_hands_nothing_out_again(
     before: dict[str, Any], after: dict[str, Any], guarantee: str
 ) -> None:
     failing = Failing({"d1": 99})
-    world = world_of(failing, *named("a1", "b1", "d1", "c1"), guarantee=guarantee, **before, **ONCE)
+    fabric = fabric_of(failing, *named("a1", "b1", "d1", "c1"), guarantee=guarantee, **before, **ONCE)
     for _ in range(2):
-        world.deliver()
-    letters = dead_letters(world, HOME)
+        fabric.deliver()
+    letters = dead_letters(fabric, HOME)
     assert letters == ([] if guarantee == "at_most_once" else [f"{LANE}@2"])
-    world.cloud.replicate()
-    world.topology = topology(guarantee=guarantee, **after, **ONCE)
-    world.put(*named("n1"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric.cloud.replicate()
+    fabric.topology = topology(guarantee=guarantee, **after, **ONCE)
+    fabric.put(*named("n1"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     assert away.deliver().outcome is LaneOutcome.NOT_OWNER
-    world.deliver()
-    assert (away.recorder.ids(), world.recorder.ids()) == ([], ["a1", "b1", "c1", "n1"])
-    assert dead_letters(world, HOME) == letters
+    fabric.deliver()
+    assert (away.recorder.ids(), fabric.recorder.ids()) == ([], ["a1", "b1", "c1", "n1"])
+    assert dead_letters(fabric, HOME) == letters
 
 
 def test_a_handover_then_moves_the_lanes_with_their_cursors_and_dead_letters() -> None:
-    world = world_of(Failing({"d1": 99}), *named("a1", "d1"), deliver="one", region=HOME, **ONCE)
-    world.deliver()
-    world.topology = topology(deliver="one", region=AWAY, **ONCE)
-    world.cloud.replicate()
-    (moving,) = Operations(world.topology, AWAY, world.ports(AWAY)).failback()
+    fabric = fabric_of(Failing({"d1": 99}), *named("a1", "d1"), deliver="one", region=HOME, **ONCE)
+    fabric.deliver()
+    fabric.topology = topology(deliver="one", region=AWAY, **ONCE)
+    fabric.cloud.replicate()
+    (moving,) = Operations(fabric.topology, AWAY, fabric.ports(AWAY)).failback()
     moving.hand_over()
-    world.put(*named("n1"))
-    world.cloud.replicate()
-    world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
-    away = world.at(AWAY)
+    fabric.put(*named("n1"))
+    fabric.cloud.replicate()
+    fabric.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
+    away = fabric.at(AWAY)
     away.deliver()
-    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
+    assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
     assert away.recorder.ids() == ["n1"]
-    assert dead_letters(world, AWAY) == [f"{LANE}@1"]
+    assert dead_letters(fabric, AWAY) == [f"{LANE}@1"]
 
 
 def test_while_the_definitions_differ_one_region_delivers() -> None:
-    world = SubscribedStream(deliver="one", region=HOME)
-    world.put(event("a1"))
-    away = world.at(AWAY)
+    fabric = SubscribedStream(deliver="one", region=HOME)
+    fabric.put(event("a1"))
+    away = fabric.at(AWAY)
     away.topology = topology(deliver="one", region=AWAY)
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
     # The note of HOME's first delivery is not replicated, and AWAY, which has the new definition, asks.
-    for link in world.cloud.links:
-        if link.source.name == world.stream.table.name:
+    for link in fabric.cloud.links:
+        if link.source.name == fabric.stream.table.name:
             link.pass_on()
-    world.clock.advance(1)
+    fabric.clock.advance(1)
     assert away.deliver().outcome is LaneOutcome.NOT_OWNER
-    assert (world.recorder.ids(), away.recorder.ids()) == (["a1"], [])
+    assert (fabric.recorder.ids(), away.recorder.ids()) == (["a1"], [])
 
 
 @pytest.mark.parametrize("durability", ["replicated", "quorum"])
 @pytest.mark.parametrize("deliver", ["one", "origin"])
 def test_regions_in_another_order_hand_nothing_out_again(durability: str, deliver: str) -> None:
-    world = SubscribedStream(durability=durability, deliver=deliver)
-    world.put(*named("a1", "b1"))
-    world.deliver()
-    world.cloud.replicate()
+    fabric = SubscribedStream(durability=durability, deliver=deliver)
+    fabric.put(*named("a1", "b1"))
+    fabric.deliver()
+    fabric.cloud.replicate()
     others = [AWAY, HOME, FAR] if durability == "quorum" else [AWAY, HOME]
-    world.topology = in_order(*others, deliver=deliver, durability=durability)
-    world.put(*named("n1"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric.topology = in_order(*others, deliver=deliver, durability=durability)
+    fabric.put(*named("n1"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     away.deliver()
-    world.deliver()
-    assert (away.recorder.ids(), world.recorder.ids()) == ([], ["a1", "b1", "n1"])
+    fabric.deliver()
+    assert (away.recorder.ids(), fabric.recorder.ids()) == ([], ["a1", "b1", "n1"])
 
 
 @pytest.mark.parametrize("durability", ["replicated", "quorum"])
 def test_lanes_that_one_region_delivers_are_not_delivered_everywhere_all_at_once(durability: str) -> None:
-    world = SubscribedStream(durability=durability, deliver="origin")
-    world.put(event("a1"))
-    world.deliver()
-    world.cloud.replicate()
-    world.topology = topology(durability=durability, deliver="everywhere")
-    for there in (world, world.at(AWAY)):
+    fabric = SubscribedStream(durability=durability, deliver="origin")
+    fabric.put(event("a1"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    fabric.topology = topology(durability=durability, deliver="everywhere")
+    for there in (fabric, fabric.at(AWAY)):
         result = there.deliver()
         assert (result.outcome, type(result.cause)) == (LaneOutcome.STOPPED, ChangedDeliverError)
-    assert world.recorder.ids() == ["a1"]
+    assert fabric.recorder.ids() == ["a1"]
 
 
 def test_a_region_that_delivered_for_itself_goes_on_from_its_own_cursor_when_it_does_for_all() -> None:
-    world = SubscribedStream(deliver="everywhere")
-    world.put(event("a1"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = SubscribedStream(deliver="everywhere")
+    fabric.put(event("a1"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     away.deliver()
     away.topology = topology(deliver="one", region=AWAY)
-    world.put(event("a2"))
-    world.cloud.replicate()
+    fabric.put(event("a2"))
+    fabric.cloud.replicate()
     away.deliver()
     assert away.recorder.ids() == ["a1", "a2"]
 
 
 def test_the_first_delivery_is_noted_once_and_before_the_lane_is_looked_at() -> None:
-    world = SubscribedStream()
-    world.put(event("a1"))
-    world.put(event("a2"), of=lane(1))
-    world.deliver()
-    world.deliver(lane(1))
-    assert world.faults.count("ledger.hand_over") == 1
-    calls = world.faults.calls
+    fabric = SubscribedStream()
+    fabric.put(event("a1"))
+    fabric.put(event("a2"), of=lane(1))
+    fabric.deliver()
+    fabric.deliver(lane(1))
+    assert fabric.faults.count("ledger.hand_over") == 1
+    calls = fabric.faults.calls
     assert calls.index("ledger.hand_over") < calls.index("ledger.state")
 
 
 def test_a_note_whose_reply_is_lost_stands_and_is_found() -> None:
-    world = SubscribedStream()
-    world.put(event("a1"))
+    fabric = SubscribedStream()
+    fabric.put(event("a1"))
     faults = Faults(nth(1, Fault.LOST_REPLY, name="ledger.hand_over"))
     with pytest.raises(OutcomeUnknownError):
-        world.deliver(by=world.deliverer(faults=faults))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a1"]
+        fabric.deliver(by=fabric.deliverer(faults=faults))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a1"]
 
 
 def test_of_two_processes_of_a_region_one_notes_it() -> None:
-    world = SubscribedStream()
-    standings = [Standings(world.subscription, ledger=world.ledger, clock=world.clock) for _ in range(2)]
+    fabric = SubscribedStream()
+    standings = [Standings(fabric.subscription, ledger=fabric.ledger, clock=fabric.clock) for _ in range(2)]
     for one in standings:
         one.read()
     owners = [one.begin(HOME) for one in standings]
-    assert owners[0] == owners[1] == Owner(HOME, HOME, 0, HOME, since_ms=world.clock.now_ms(), version=1)
+    assert owners[0] == owners[1] == Owner(HOME, HOME, 0, HOME, since_ms=fabric.clock.now_ms(), version=1)
 
 
 def test_of_two_first_deliveries_the_later_counts_and_of_handovers_the_highest() -> None:
@@ -186,14 +186,14 @@ def test_of_two_first_deliveries_the_later_counts_and_of_handovers_the_highest()
 
 
 def test_a_region_that_is_in_no_definition_any_more_is_failed_over_from() -> None:
-    world = SubscribedStream(deliver="one", region=HOME)
-    world.put(event("a1"), of=lane(0, AWAY))
-    world.cloud.replicate()
-    world.deliver(lane(0, AWAY))
-    world.cloud.replicate()
+    fabric = SubscribedStream(deliver="one", region=HOME)
+    fabric.put(event("a1"), of=lane(0, AWAY))
+    fabric.cloud.replicate()
+    fabric.deliver(lane(0, AWAY))
+    fabric.cloud.replicate()
     left = in_order(AWAY, deliver="one", durability="replicated")
-    moving = Failover(left, source=HOME, target=AWAY, ports=world.ports(AWAY))
+    moving = Failover(left, source=HOME, target=AWAY, ports=fabric.ports(AWAY))
     (owner,) = moving.hand_over()
     assert (owner.region, owner.epoch) == (AWAY, 1)
     with pytest.raises(FailoverError):
-        Failover(left, source=FAR, target=AWAY, ports=world.ports(AWAY))
+        Failover(left, source=FAR, target=AWAY, ports=fabric.ports(AWAY))

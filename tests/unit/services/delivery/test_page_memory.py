@@ -107,8 +107,8 @@ def test_earlier_codecs_are_measured_too() -> None:
 def test_a_stretch_ends_where_its_events_fill_the_memory_that_it_has_and_says_that_more_stands_behind() -> (
     None
 ):
-    world = chatty(records=5)
-    records = world.records()
+    fabric = chatty(records=5)
+    records = fabric.records()
     size = unpack_measured(records[0])[1]
     for room, taken in ((1, 1), (size, 1), (size + 1, 2), (4 * size + 1, 5), (10 * size, 5)):
         stretch = Stretch(START, records, EVERYTHING, memory_bytes=room)
@@ -118,10 +118,10 @@ def test_a_stretch_ends_where_its_events_fill_the_memory_that_it_has_and_says_th
 
 
 def test_only_events_that_are_wanted_fill_the_memory() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number in range(6):
-        world.put(*(of_many(f"{number}-{n}", "viewed" if n else "paid") for n in range(20)))
-    records, paid = world.records(), SubscriptionFilter(frozenset({"paid"}))
+        fabric.put(*(of_many(f"{number}-{n}", "viewed" if n else "paid") for n in range(20)))
+    records, paid = fabric.records(), SubscriptionFilter(frozenset({"paid"}))
     one = measured(Stretch(START, records[:1], paid).events)
     stretch = Stretch(START, records, paid, memory_bytes=3 * one)
     assert (len(stretch.events), len(stretch.records), stretch.cut) == (3, 3, True)
@@ -136,10 +136,10 @@ def of_many(name: str, type: str = "placed") -> Event:
 
 
 def chatty(*, records: int, **settings: object) -> SubscribedStream:
-    world = SubscribedStream(**settings)  # type: ignore[arg-type]  # as SubscribedStream takes them
+    fabric = SubscribedStream(**settings)  # type: ignore[arg-type]  # as SubscribedStream takes them
     for number in range(records):
-        world.put(*(of_many(f"{number}-{n}") for n in range(20)))
-    return world
+        fabric.put(*(of_many(f"{number}-{n}") for n in range(20)))
+    return fabric
 
 
 class CountingHandler:
@@ -157,32 +157,32 @@ class CountingHandler:
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "at_most_once", "exactly_once"])
 def test_a_page_that_does_not_fit_is_delivered_in_parts_and_read_once(guarantee: str) -> None:
-    world = chatty(records=9, guarantee=guarantee)
-    size = unpack_measured(world.records()[0])[1]
-    result = world.deliver(by=world.deliverer(memory_bytes=2 * size))
-    assert (result.done, world.cursor().sequence) == (True, 180)
-    assert world.recorder.ids() == world.logged_ids()
-    assert world.faults.count("log.read") == 1
+    fabric = chatty(records=9, guarantee=guarantee)
+    size = unpack_measured(fabric.records()[0])[1]
+    result = fabric.deliver(by=fabric.deliverer(memory_bytes=2 * size))
+    assert (result.done, fabric.cursor().sequence) == (True, 180)
+    assert fabric.recorder.ids() == fabric.logged_ids()
+    assert fabric.faults.count("log.read") == 1
 
 
 def test_the_events_of_a_page_are_gone_before_the_next_are_unpacked() -> None:
     headers = texts(20)
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     tail = EMPTY_TAIL
     for number in range(6):
         log_record = record_of(headers)
         batch = Batch(BatchId(number.to_bytes(16, "big")), 1_000, log_record.types, log_record.payload)
-        record = record_at(tail, LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
-        assert world.origin_log.append(record) is None
+        record = record_at(tail, LANE, batch, now_ms=fabric.clock.now_ms(), retention_seconds=None)
+        assert fabric.origin_log.append(record) is None
         tail = record.tail
-    said = unpack_measured(world.records()[0])[1]
+    said = unpack_measured(fabric.records()[0])[1]
     counted = CountingHandler()
-    deliverer = world.deliverer(handler=counted, memory_bytes=1)
+    deliverer = fabric.deliverer(handler=counted, memory_bytes=1)
     tracemalloc.start()
     try:
         base, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        assert world.deliver(by=deliverer).done
+        assert fabric.deliver(by=deliverer).done
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

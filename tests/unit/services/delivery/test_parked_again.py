@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric.model.commit import RaceLost
 from eventfabric.model.parked import ParkedChange
-from tests.support.failing_handlers import FEW, Failing, named, world_of
+from tests.support.failing_handlers import FEW, Failing, fabric_of, named
 from tests.support.memory_fabric import HOME, LANE
 
 
@@ -12,14 +12,14 @@ from tests.support.memory_fabric import HOME, LANE
 def test_who_read_a_parked_key_before_it_was_freed_does_not_free_it_when_it_is_parked_again(
     durability: str,
 ) -> None:
-    world = world_of(Failing({"a1": 1, "a2": 1}), *named("a1"), durability=durability, **FEW)
-    world.deliver()
-    slow = world.ledger.state(world.key_of(LANE))
-    world.deliver_all()
-    world.put(*named("a2"))
-    world.deliver()
-    (again,) = world.parked().values()
+    fabric = fabric_of(Failing({"a1": 1, "a2": 1}), *named("a1"), durability=durability, **FEW)
+    fabric.deliver()
+    slow = fabric.ledger.state(fabric.key_of(LANE))
+    fabric.deliver_all()
+    fabric.put(*named("a2"))
+    fabric.deliver()
+    (again,) = fabric.parked().values()
     read = slow.cursor(HOME)
     change = ParkedChange(slow.parked[HOME][again.id], None)
-    assert isinstance(world.ledger.commit(world.key_of(LANE), read, read, parked=[change]), RaceLost)
-    assert world.parked() == {again.key: again}
+    assert isinstance(fabric.ledger.commit(fabric.key_of(LANE), read, read, parked=[change]), RaceLost)
+    assert fabric.parked() == {again.key: again}

@@ -13,9 +13,9 @@ from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 KEY = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
 
 
-def patient(world: SubscribedStream, faults: Faults) -> PatientSteps:
-    steps = faults.steps(world.cloud.steps(STREAM, HOME))
-    return PatientSteps(steps, clock=world.clock, entropy=world.entropy)
+def patient(fabric: SubscribedStream, faults: Faults) -> PatientSteps:
+    steps = faults.steps(fabric.cloud.steps(STREAM, HOME))
+    return PatientSteps(steps, clock=fabric.clock, entropy=fabric.entropy)
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REQUEST, Fault.LOST_REPLY])
@@ -39,16 +39,16 @@ def test_what_is_taken_back_is_taken_back_though_a_call_fails(fault: Fault) -> N
 
 
 def test_a_service_that_is_away_for_longer_is_reported_after_seconds() -> None:
-    world = SubscribedStream()
-    began_ms = world.clock.now_ms()
+    fabric = SubscribedStream()
+    began_ms = fabric.clock.now_ms()
     with pytest.raises(OutcomeUnknownError):
-        patient(world, Faults(lambda *call: Fault.LOST_REQUEST)).begin(KEY)
-    assert 1_000 < world.clock.now_ms() - began_ms < 5_000
+        patient(fabric, Faults(lambda *call: Fault.LOST_REQUEST)).begin(KEY)
+    assert 1_000 < fabric.clock.now_ms() - began_ms < 5_000
 
 
 def test_what_somebody_has_to_mend_is_reported_at_once() -> None:
-    world = SubscribedStream()
-    began_ms = world.clock.now_ms()
+    fabric = SubscribedStream()
+    began_ms = fabric.clock.now_ms()
     with pytest.raises(LastingError):
-        patient(world, Faults(lambda *call: Fault.DENIED)).begin(KEY)
-    assert world.clock.now_ms() == began_ms
+        patient(fabric, Faults(lambda *call: Fault.DENIED)).begin(KEY)
+    assert fabric.clock.now_ms() == began_ms

@@ -10,7 +10,7 @@ from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.support.failing_handlers import Failing, drained, named, world_of
+from tests.support.failing_handlers import Failing, drained, fabric_of, named
 from tests.support.memory_fabric import LANE, event
 from tests.support.recorded_reads import Read, RecordingLog
 from tests.support.subscribed_stream import SubscribedStream
@@ -20,13 +20,13 @@ class Warm:
     """A function that has delivered the lane up to 2, and what it asks for from then on."""
 
     def __init__(self, *, reads_ahead: bool = True, **settings: object) -> None:
-        self.world = SubscribedStream(**settings)  # type: ignore[arg-type]  # any setting
+        self.fabric = SubscribedStream(**settings)  # type: ignore[arg-type]  # any setting
         self.faults, self.together = Faults(), list[int]()
-        self.asked = RecordingLog(self.world.log)
-        self.world.log = self.asked  # type: ignore[assignment]  # on its way to the log
+        self.asked = RecordingLog(self.fabric.log)
+        self.fabric.log = self.asked  # type: ignore[assignment]  # on its way to the log
         runner = self._side_by_side if reads_ahead else one_after_another
-        self.deliverer: Deliverer = self.world.deliverer(faults=self.faults, side_by_side=runner)
-        self.world.put(event("old 0"), event("old 1"))
+        self.deliverer: Deliverer = self.fabric.deliverer(faults=self.faults, side_by_side=runner)
+        self.fabric.put(event("old 0"), event("old 1"))
         self.deliver()
         self.forget()
 
@@ -38,55 +38,55 @@ class Warm:
     def forget(self) -> None:
         self.asked.reads.clear()
         self.faults.calls.clear()
-        self.world.recorder.events.clear()
+        self.fabric.recorder.events.clear()
 
     def deliver(self, tail: int | None = None) -> LaneOutcome:
-        return self.world.deliver(by=self.deliverer, tail=tail).outcome
+        return self.fabric.deliver(by=self.deliverer, tail=tail).outcome
 
 
 def test_its_log_is_read_once_beside_its_state() -> None:
     warm = Warm()
-    warm.world.put(event("new"))
+    warm.fabric.put(event("new"))
     assert warm.deliver() is LaneOutcome.DELIVERED
     assert warm.together == [2]
     assert warm.asked.reads == [Read(LANE, 2, PAGE_RECORDS_MAX)]
     called = [call for call in warm.faults.calls if call != "handler.attempt"]
     assert called == ["ledger.state", "log.read", "ledger.commit"]
-    assert (warm.world.recorder.ids(), warm.world.cursor().sequence) == (["new"], 3)
+    assert (warm.fabric.recorder.ids(), warm.fabric.cursor().sequence) == (["new"], 3)
     warm.forget()
-    warm.world.put(event("newer"))
+    warm.fabric.put(event("newer"))
     warm.deliver()
     assert (warm.together, warm.asked.reads) == ([2, 2], [Read(LANE, 3, PAGE_RECORDS_MAX)])
 
 
 def test_where_another_moved_the_cursor_meanwhile_the_log_is_read_from_there() -> None:
     warm = Warm()
-    warm.world.put(event("new 0"))
-    warm.world.deliver(by=warm.world.deliverer())
-    warm.world.put(event("new 1"))
+    warm.fabric.put(event("new 0"))
+    warm.fabric.deliver(by=warm.fabric.deliverer())
+    warm.fabric.put(event("new 1"))
     warm.forget()
     assert warm.deliver() is LaneOutcome.DELIVERED
     assert warm.asked.reads == [Read(LANE, 2, PAGE_RECORDS_MAX), Read(LANE, 3, PAGE_RECORDS_MAX)]
-    assert (warm.world.recorder.ids(), warm.world.cursor().sequence) == (["new 1"], 4)
+    assert (warm.fabric.recorder.ids(), warm.fabric.cursor().sequence) == (["new 1"], 4)
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
 def test_what_could_not_be_read_ahead_is_read_in_its_turn(fault: Fault) -> None:
     warm = Warm()
-    warm.world.put(event("new"))
+    warm.fabric.put(event("new"))
     warm.faults.rules.append(nth(2, fault, name="log.read"))
     assert warm.deliver() is LaneOutcome.DELIVERED
-    assert warm.world.recorder.ids() == ["new"]
+    assert warm.fabric.recorder.ids() == ["new"]
 
 
 def test_a_record_that_cannot_be_read_stops_the_lane_as_it_does_otherwise() -> None:
     told = []
     for reads_ahead in (True, False):
         warm = Warm(reads_ahead=reads_ahead)
-        record = warm.world.put(event("new"))
+        record = warm.fabric.put(event("new"))
         item = {"pk": {"S": str(LANE)}, "sk": {"N": str(record.sequence)}, "n": {"N": "none"}}
-        warm.world.table.write("Put", {"Item": item})
-        result = warm.world.deliver(by=warm.deliverer, tail=3)
+        warm.fabric.table.write("Put", {"Item": item})
+        result = warm.fabric.deliver(by=warm.deliverer, tail=3)
         told.append((result.outcome, str(result.cause)))
     assert told[0] == told[1]
     assert told[0][0] is LaneOutcome.STOPPED
@@ -101,7 +101,7 @@ def test_for_a_doorbell_that_says_nothing_new_the_state_alone_is_read(tail: int)
 
 def test_where_only_one_thing_happens_at_a_time_nothing_is_read_ahead() -> None:
     warm = Warm(reads_ahead=False)
-    warm.world.put(event("new"))
+    warm.fabric.put(event("new"))
     warm.deliver()
     assert (warm.together, warm.asked.reads) == ([], [Read(LANE, 2, PAGE_RECORDS_MAX)])
     assert warm.faults.calls[0] == "ledger.state"
@@ -109,37 +109,37 @@ def test_where_only_one_thing_happens_at_a_time_nothing_is_read_ahead() -> None:
 
 def test_a_lane_that_stopped_is_not_known() -> None:
     warm = Warm()
-    tail = warm.world.log.tail(LANE)
-    gap = warm.world.record(tail, event("gone"))
-    behind = warm.world.record(gap.tail, event("behind"))
-    assert warm.world.origin_log.append(behind) is None
+    tail = warm.fabric.log.tail(LANE)
+    gap = warm.fabric.record(tail, event("gone"))
+    behind = warm.fabric.record(gap.tail, event("behind"))
+    assert warm.fabric.origin_log.append(behind) is None
     assert warm.deliver() is LaneOutcome.HOLE
-    assert warm.world.origin_log.append(gap) is None
+    assert warm.fabric.origin_log.append(gap) is None
     warm.together.clear()
     assert warm.deliver() is LaneOutcome.DELIVERED
     assert warm.together == []
-    assert warm.world.recorder.ids() == ["gone", "behind"]
+    assert warm.fabric.recorder.ids() == ["gone", "behind"]
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_at_most_once_counts_what_it_handled_and_what_it_dropped(concurrency: int) -> None:
-    world = world_of(Failing({"b1": 9}), guarantee="at_most_once", concurrency=concurrency)
-    world.put(*named("a1", "b1", "c1", "b2"))
-    world.deliver()
-    assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 3
-    assert Metric.EVENTS_DROPPED not in world.telemetry.totals
-    drained(world)
-    assert sorted(world.recorder.ids()) == ["a1", "b2", "c1"]
+    fabric = fabric_of(Failing({"b1": 9}), guarantee="at_most_once", concurrency=concurrency)
+    fabric.put(*named("a1", "b1", "c1", "b2"))
+    fabric.deliver()
+    assert fabric.telemetry.totals[Metric.EVENTS_HANDLED] == 3
+    assert Metric.EVENTS_DROPPED not in fabric.telemetry.totals
+    drained(fabric)
+    assert sorted(fabric.recorder.ids()) == ["a1", "b2", "c1"]
 
 
 def test_events_that_there_was_no_time_for_are_counted_one_by_one_as_dropped() -> None:
-    world = world_of(Failing({}), guarantee="at_most_once", batch_events_max=2)
-    world.put(*named("a1", "b1"))
-    world.recorder.before = lambda events: world.clock.advance(6)
-    world.deliver(time_ms=10_000)
+    fabric = fabric_of(Failing({}), guarantee="at_most_once", batch_events_max=2)
+    fabric.put(*named("a1", "b1"))
+    fabric.recorder.before = lambda events: fabric.clock.advance(6)
+    fabric.deliver(time_ms=10_000)
     for _ in range(2):
-        world.put(*named("c1", "d1", "e1", "f1"))
-    world.deliver(time_ms=10_000)
-    handled = len(world.recorder.ids())
-    assert world.telemetry.totals[Metric.EVENTS_HANDLED] == handled
-    assert handled + world.telemetry.totals.get(Metric.EVENTS_DROPPED, 0) == world.cursor().sequence
+        fabric.put(*named("c1", "d1", "e1", "f1"))
+    fabric.deliver(time_ms=10_000)
+    handled = len(fabric.recorder.ids())
+    assert fabric.telemetry.totals[Metric.EVENTS_HANDLED] == handled
+    assert handled + fabric.telemetry.totals.get(Metric.EVENTS_DROPPED, 0) == fabric.cursor().sequence

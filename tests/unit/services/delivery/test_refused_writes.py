@@ -5,7 +5,7 @@ import pytest
 from eventfabric.model.commit import Write
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.recording_handler import EFFECTS, add_one
-from tests.support.writing_handlers import Writing, each_of_its_key, refused_write, world_of
+from tests.support.writing_handlers import Writing, each_of_its_key, fabric_of, refused_write
 
 
 def refused_call() -> Write:
@@ -19,25 +19,25 @@ def refused_call() -> Write:
 def test_of_two_events_that_commit_together_only_the_one_with_the_refused_write_is_parked(
     refused: str,
 ) -> None:
-    world = world_of(Writing({refused: (add_one("never"), refused_write())}), *each_of_its_key("ab"))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert set(world.parked()) == {refused}
-    assert world.effects() == {{"a": "b", "b": "a"}[refused]: 1}
-    assert world.cursor().sequence == 2
+    fabric = fabric_of(Writing({refused: (add_one("never"), refused_write())}), *each_of_its_key("ab"))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert set(fabric.parked()) == {refused}
+    assert fabric.effects() == {{"a": "b", "b": "a"}[refused]: 1}
+    assert fabric.cursor().sequence == 2
 
 
 def test_a_write_that_dynamodb_does_not_take_at_all_is_named_by_its_code_with_the_whole_message() -> None:
-    world = world_of(Writing({"a": (refused_call(),)}), *each_of_its_key("a"))
-    world.deliver()
-    code, _, said = world.parked()["a"].failure.message.partition(": ")
+    fabric = fabric_of(Writing({"a": (refused_call(),)}), *each_of_its_key("a"))
+    fabric.deliver()
+    code, _, said = fabric.parked()["a"].failure.message.partition(": ")
     assert code == "ValidationException"
     assert said.startswith("ValidationException: ")
     assert said.count(": ") > 1
 
 
 def test_two_writes_of_one_item_are_named_as_what_they_are() -> None:
-    world = world_of(Writing({"a": (add_one("row"), add_one("row"))}), *each_of_its_key("a"))
-    world.deliver()
-    failure = world.parked()["a"].failure
+    fabric = fabric_of(Writing({"a": (add_one("row"), add_one("row"))}), *each_of_its_key("a"))
+    fabric.deliver()
+    failure = fabric.parked()["a"].failure
     assert failure.message == "SameItemTwice: two writes of one event touch one item"
     assert (failure.attempts, failure.event_id) == (1, "a")

@@ -16,69 +16,69 @@ from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def rung(world: SubscribedStream) -> list[tuple[str, int]]:
-    bells = [from_body(body) for body in world.queue.bodies]
+def rung(fabric: SubscribedStream) -> list[tuple[str, int]]:
+    bells = [from_body(body) for body in fabric.queue.bodies]
     return [(str(bell.lane), bell.tail) for bell in bells]
 
 
 def appended(
-    world: SubscribedStream, *news: tuple[int, int], faults: Faults | None = None, region: Region = HOME
+    fabric: SubscribedStream, *news: tuple[int, int], faults: Faults | None = None, region: Region = HOME
 ) -> str | None:
     """Relay a batch that says (lane, tail); its positions are p0, p1 and so on."""
     seen = [RecordNews(f"p{n}", lane(index), SequenceNumber(tail)) for n, (index, tail) in enumerate(news)]
-    doorbells = world.cloud.doorbells(HOME)
+    doorbells = fabric.cloud.doorbells(HOME)
     return relay(
         seen,
-        world.stream,
+        fabric.stream,
         region=region,
         owns=lambda subscription, origin: subscription.delivers(origin, HOME),
         doorbells=(faults or Faults()).doorbells(doorbells),
-        telemetry=world.telemetry,
+        telemetry=fabric.telemetry,
     )
 
 
 def test_each_lane_is_rung_once_for_its_highest_tail_in_whatever_order_it_grew() -> None:
-    world = SubscribedStream()
-    assert appended(world, (0, 4), (1, 2), (0, 9), (0, 7), (1, 1)) is None
-    assert sorted(rung(world)) == [(f"{HOME}/0.0", 9), (f"{HOME}/0.1", 2)]
-    assert world.telemetry.totals[Metric.DOORBELLS_RUNG] == 2
+    fabric = SubscribedStream()
+    assert appended(fabric, (0, 4), (1, 2), (0, 9), (0, 7), (1, 1)) is None
+    assert sorted(rung(fabric)) == [(f"{HOME}/0.0", 9), (f"{HOME}/0.1", 2)]
+    assert fabric.telemetry.totals[Metric.DOORBELLS_RUNG] == 2
 
 
 def test_an_empty_batch_rings_nothing() -> None:
-    world = SubscribedStream()
-    assert appended(world) is None
-    assert rung(world) == []
+    fabric = SubscribedStream()
+    assert appended(fabric) is None
+    assert rung(fabric) == []
 
 
 def test_the_stream_comes_again_from_the_first_change_of_a_lane_that_could_not_be_rung() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     failing = Faults(nth(1, Fault.THROTTLED))
-    assert appended(world, (0, 4), (1, 2), faults=failing) == "p0"
-    assert world.telemetry.totals[Metric.DOORBELLS_FAILED] == 2
-    assert appended(world, (0, 4), (1, 2), faults=failing) is None
-    assert len(rung(world)) == 2
+    assert appended(fabric, (0, 4), (1, 2), faults=failing) == "p0"
+    assert fabric.telemetry.totals[Metric.DOORBELLS_FAILED] == 2
+    assert appended(fabric, (0, 4), (1, 2), faults=failing) is None
+    assert len(rung(fabric)) == 2
 
 
 def test_ringing_again_what_was_rung_is_dropped_by_the_queue() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for _ in range(3):
-        appended(world, (0, 4))
-    assert rung(world) == [(f"{HOME}/0.0", 4)]
+        appended(fabric, (0, 4))
+    assert rung(fabric) == [(f"{HOME}/0.0", 4)]
 
 
 def test_a_record_that_arrives_behind_those_that_continue_it_is_news_of_its_own() -> None:
     """In a replica, the doorbell for the highest tail may have been answered before that record was there."""
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for news in ([9], [9, 7], [7, 9], [9, 7, 8], [6, 7, 8, 9], [9, 8, 7]):
-        appended(world, *((0, tail) for tail in news), region=AWAY)
-    assert rung(world) == [(f"{HOME}/0.0", 9)] * 4
+        appended(fabric, *((0, tail) for tail in news), region=AWAY)
+    assert rung(fabric) == [(f"{HOME}/0.0", 9)] * 4
 
 
 def test_at_its_origin_no_record_arrives_behind_those_that_continue_it() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for news in ([9], [8, 9], [7, 8, 9]):
-        appended(world, *((0, tail) for tail in news))
-    assert rung(world) == [(f"{HOME}/0.0", 9)]
+        appended(fabric, *((0, tail) for tail in news))
+    assert rung(fabric) == [(f"{HOME}/0.0", 9)]
 
 
 @pytest.mark.parametrize(
@@ -94,17 +94,17 @@ def test_at_its_origin_no_record_arrives_behind_those_that_continue_it() -> None
 def test_a_region_rings_only_for_lanes_that_it_delivers(
     settings: dict[str, Any], rings: list[tuple[str, int]]
 ) -> None:
-    world = SubscribedStream(delivered_in=AWAY, **settings)
-    world.put(event("a"))
-    world.cloud.replicate()
-    world.relay_all()
-    assert rung(world) == rings
-    assert world.subscription.name == SUBSCRIPTION
+    fabric = SubscribedStream(delivered_in=AWAY, **settings)
+    fabric.put(event("a"))
+    fabric.cloud.replicate()
+    fabric.relay_all()
+    assert rung(fabric) == rings
+    assert fabric.subscription.name == SUBSCRIPTION
 
 
-def change_of(world: SubscribedStream) -> dict[str, Any]:
-    world.put(event("a"), event("b"))
-    change: Change = world.table.stream.changes[-1]
+def change_of(fabric: SubscribedStream) -> dict[str, Any]:
+    fabric.put(event("a"), event("b"))
+    change: Change = fabric.table.stream.changes[-1]
     return change.event()
 
 

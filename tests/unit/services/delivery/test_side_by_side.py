@@ -17,7 +17,7 @@ from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.support.failing_handlers import FEW, Failing, breaker, drained, named, waiting, world_of
+from tests.support.failing_handlers import FEW, Failing, breaker, drained, fabric_of, named, waiting
 from tests.support.memory_fabric import LANE
 from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_circuit import breaker_of
@@ -45,20 +45,20 @@ class Watching:
             self.inside.remove(event.key)
 
 
-def world_with(
+def fabric_with(
     before: Callable[[Sequence[Event]], None], *names: str, concurrency: int = 2, **settings: object
 ) -> SubscribedStream:
-    world = world_of(Failing({}), **{"concurrency": concurrency, **settings})  # type: ignore[arg-type]  # any setting
-    world.recorder.before = before
-    world.put(*named(*names))
-    return world
+    fabric = fabric_of(Failing({}), **{"concurrency": concurrency, **settings})  # type: ignore[arg-type]  # any setting
+    fabric.recorder.before = before
+    fabric.put(*named(*names))
+    return fabric
 
 
 def test_keys_are_attempted_at_the_same_time_and_the_events_of_a_key_one_after_another() -> None:
     watching = Watching(meet=2)  # returns only where two are in it together
-    world = world_with(watching, "a1", "a2", "b1", "a3", "b2", "b3")
-    result = world.deliver(by=world.deliverer(side_by_side=Threads(2)))
-    assert (result.outcome, world.cursor().sequence) == (LaneOutcome.DELIVERED, 6)
+    fabric = fabric_with(watching, "a1", "a2", "b1", "a3", "b2", "b3")
+    result = fabric.deliver(by=fabric.deliverer(side_by_side=Threads(2)))
+    assert (result.outcome, fabric.cursor().sequence) == (LaneOutcome.DELIVERED, 6)
     assert (watching.overlaps, watching.of_key) == ([], {"a": ["a1", "a2", "a3"], "b": ["b1", "b2", "b3"]})
 
 
@@ -70,27 +70,27 @@ def test_as_many_as_the_subscription_wants_and_no_more() -> None:
         watching(events)
         most.append(len(watching.inside))
 
-    world = world_with(before, "a1", "b1", "c1", "d1", "e1", "f1", concurrency=3)
-    world.deliver(by=world.deliverer(side_by_side=Threads(3)))
+    fabric = fabric_with(before, "a1", "b1", "c1", "d1", "e1", "f1", concurrency=3)
+    fabric.deliver(by=fabric.deliverer(side_by_side=Threads(3)))
     assert max(most) <= 2  # besides the one that looks
-    assert sorted(world.recorder.ids()) == ["a1", "b1", "c1", "d1", "e1", "f1"]
+    assert sorted(fabric.recorder.ids()) == ["a1", "b1", "c1", "d1", "e1", "f1"]
 
 
 def test_one_write_commits_all_of_it() -> None:
-    world, faults = world_with(lambda events: None, "a1", "b1", "a2", "c1"), Faults()
-    world.deliver(by=world.deliverer(faults=faults))
-    assert (faults.count("ledger.commit"), world.cursor().sequence) == (1, 4)
+    fabric, faults = fabric_with(lambda events: None, "a1", "b1", "a2", "c1"), Faults()
+    fabric.deliver(by=fabric.deliverer(faults=faults))
+    assert (faults.count("ledger.commit"), fabric.cursor().sequence) == (1, 4)
 
 
 def test_a_key_that_fails_is_parked_with_what_is_behind_it_and_the_others_are_committed() -> None:
     failing = Failing({"a1": 1})
-    world = world_with(failing, "a1", "b1", "a2", "c1", "b2", **FEW)
-    world.deliver()
-    assert (waiting(world, "a"), world.cursor().sequence) == ([0, 2], 5)
+    fabric = fabric_with(failing, "a1", "b1", "a2", "c1", "b2", **FEW)
+    fabric.deliver()
+    assert (waiting(fabric, "a"), fabric.cursor().sequence) == ([0, 2], 5)
     assert "a2" not in failing.tried
-    drained(world)
-    assert sorted(world.recorder.ids()) == ["a1", "a2", "b1", "b2", "c1"]
-    assert [one for one in world.recorder.ids() if one[0] == "a"] == ["a1", "a2"]
+    drained(fabric)
+    assert sorted(fabric.recorder.ids()) == ["a1", "a2", "b1", "b2", "c1"]
+    assert [one for one in fabric.recorder.ids() if one[0] == "a"] == ["a1", "a2"]
 
 
 def test_without_order_the_events_of_a_key_are_side_by_side_too() -> None:
@@ -99,114 +99,114 @@ def test_without_order_the_events_of_a_key_are_side_by_side_too() -> None:
     def meet(events: Sequence[Event]) -> None:
         barrier.wait(10)
 
-    world = world_with(meet, "a1", "a2", order="none")
-    world.deliver(by=world.deliverer(side_by_side=Threads(2)))
-    assert sorted(world.recorder.ids()) == ["a1", "a2"]
+    fabric = fabric_with(meet, "a1", "a2", order="none")
+    fabric.deliver(by=fabric.deliverer(side_by_side=Threads(2)))
+    assert sorted(fabric.recorder.ids()) == ["a1", "a2"]
 
 
 def test_exactly_once_commits_what_one_event_of_a_key_wrote_before_the_next_is_attempted() -> None:
     committed: list[tuple[str, int]] = []
-    world = world_with(lambda events: None, "a1", "b1", "a2", "c1", guarantee="exactly_once")
-    world.recorder.before = lambda events: committed.append((str(events[0].id), world.cursor().sequence))
-    world.deliver()
+    fabric = fabric_with(lambda events: None, "a1", "b1", "a2", "c1", guarantee="exactly_once")
+    fabric.recorder.before = lambda events: committed.append((str(events[0].id), fabric.cursor().sequence))
+    fabric.deliver()
     assert sorted(committed) == [("a1", 0), ("a2", 2), ("b1", 0), ("c1", 2)]
-    assert world.effects() == {"a1": 1, "b1": 1, "a2": 1, "c1": 1}
+    assert fabric.effects() == {"a1": 1, "b1": 1, "a2": 1, "c1": 1}
 
 
 def test_at_most_once_goes_on_behind_an_event_that_is_dropped() -> None:
     failing = Failing({"a1": 9})
-    world = world_with(failing, "z1", "a1", "a2", "b1", guarantee="at_most_once")
-    world.deliver()
-    assert sorted(world.recorder.ids()) == ["a2", "b1", "z1"]
+    fabric = fabric_with(failing, "z1", "a1", "a2", "b1", guarantee="at_most_once")
+    fabric.deliver()
+    assert sorted(fabric.recorder.ids()) == ["a2", "b1", "z1"]
     assert failing.tried.count("a1") == 1
-    assert world.cursor().sequence == 4
+    assert fabric.cursor().sequence == 4
 
 
 @pytest.mark.parametrize("settings", [{}, {"guarantee": "at_most_once"}])
 def test_after_a_crash_events_go_one_by_one(settings: dict[str, Any]) -> None:
-    world = world_with(lambda events: None, "a1", "b1", "c1", **settings)
+    fabric = fabric_with(lambda events: None, "a1", "b1", "c1", **settings)
     calls: list[int] = []
-    deliverer = world.deliverer(side_by_side=lambda given: calls.append(len(given)))
-    world.run_dies()
-    while world.cursor().sequence < (3 if not settings else 1):
-        deadline_ms = world.clock.now_ms() + 60_000
-        deliverer.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=2)
-    assert (calls, world.recorder.ids()[:1]) == ([], ["a1"])
+    deliverer = fabric.deliverer(side_by_side=lambda given: calls.append(len(given)))
+    fabric.run_dies()
+    while fabric.cursor().sequence < (3 if not settings else 1):
+        deadline_ms = fabric.clock.now_ms() + 60_000
+        deliverer.deliver(fabric.bell(), deadline_ms=deadline_ms, receive_count=2)
+    assert (calls, fabric.recorder.ids()[:1]) == ([], ["a1"])
 
 
 def test_what_was_handled_beside_the_failure_that_opens_the_circuit_is_not_handled_again() -> None:
     failing = Failing({"a1": 1, "b1": 1})
     settings = {**FEW, **breaker(parked_keys=2, failure_ratio=1.0)}
-    world = world_with(failing, "a1", "b1", "c1", "d1", concurrency=4, **settings)
-    assert world.deliver().outcome is LaneOutcome.WAITING
-    assert (world.cursor().sequence, world.recorder.ids()) == (4, ["c1", "d1"])
-    standing = world.cloud.ledger(LANE.origin).standing(
-        world.key_of(LANE).stream, world.key_of(LANE).subscription
+    fabric = fabric_with(failing, "a1", "b1", "c1", "d1", concurrency=4, **settings)
+    assert fabric.deliver().outcome is LaneOutcome.WAITING
+    assert (fabric.cursor().sequence, fabric.recorder.ids()) == (4, ["c1", "d1"])
+    standing = fabric.cloud.ledger(LANE.origin).standing(
+        fabric.key_of(LANE).stream, fabric.key_of(LANE).subscription
     )
     assert standing.circuit.state is CircuitState.OPEN
-    drained(world)
-    assert sorted(world.recorder.ids()) == ["a1", "b1", "c1", "d1"]
+    drained(fabric)
+    assert sorted(fabric.recorder.ids()) == ["a1", "b1", "c1", "d1"]
 
 
 def test_where_time_runs_out_the_unbroken_prefix_is_committed() -> None:
-    world = world_with(lambda events: None, "a1", "a2", "b1")
-    world.recorder.before = lambda events: world.clock.advance(6)
-    world.deliver(time_ms=10_000)
-    assert world.cursor().sequence == len([one for one in world.recorder.ids() if one == "a1"])
-    drained(world)
-    assert [one for one in world.recorder.ids() if one[0] == "a"] == ["a1", "a2"]
+    fabric = fabric_with(lambda events: None, "a1", "a2", "b1")
+    fabric.recorder.before = lambda events: fabric.clock.advance(6)
+    fabric.deliver(time_ms=10_000)
+    assert fabric.cursor().sequence == len([one for one in fabric.recorder.ids() if one == "a1"])
+    drained(fabric)
+    assert [one for one in fabric.recorder.ids() if one[0] == "a"] == ["a1", "a2"]
 
 
 def test_so_many_events_are_attempted_before_the_first_of_them_is_gone_through() -> None:
     names = [f"{key}1" for key in "abcdefghijklmnopqrstuvwxyz"]
-    world, sizes = world_with(lambda events: None, *names, concurrency=2), list[int]()
+    fabric, sizes = fabric_with(lambda events: None, *names, concurrency=2), list[int]()
 
     def note(calls: Sequence[Callable[[], None]]) -> None:
         sizes.append(len(calls))
         for call in calls:
             call()
 
-    world.deliver(by=world.deliverer(side_by_side=note))
+    fabric.deliver(by=fabric.deliverer(side_by_side=note))
     assert sizes == [2 * AHEAD_EVENTS, 26 - 2 * AHEAD_EVENTS]
 
 
 @pytest.mark.parametrize("batch_events_max", [2, 10])
 def test_a_handler_of_several_events_is_called_once_at_a_time(batch_events_max: int) -> None:
-    world = world_of(Failing({}), batch_events_max=batch_events_max, concurrency=4)
-    world.put(*named("a1", "b1", "c1"))
-    world.deliver(by=world.deliverer(side_by_side=lambda calls: pytest.fail("it was not")))
-    assert world.recorder.ids() == ["a1", "b1", "c1"]
+    fabric = fabric_of(Failing({}), batch_events_max=batch_events_max, concurrency=4)
+    fabric.put(*named("a1", "b1", "c1"))
+    fabric.deliver(by=fabric.deliverer(side_by_side=lambda calls: pytest.fail("it was not")))
+    assert fabric.recorder.ids() == ["a1", "b1", "c1"]
 
 
 def test_a_lane_may_be_given_less_than_the_subscription_allows() -> None:
-    world = world_with(lambda events: None, "a1", "b1", "c1", concurrency=4)
-    deliverer = world.deliverer(side_by_side=lambda calls: pytest.fail("it was not"))
-    deliverer.deliver(world.bell(), deadline_ms=world.clock.now_ms() + 60_000, concurrency=1)
-    assert world.recorder.ids() == ["a1", "b1", "c1"]
+    fabric = fabric_with(lambda events: None, "a1", "b1", "c1", concurrency=4)
+    deliverer = fabric.deliverer(side_by_side=lambda calls: pytest.fail("it was not"))
+    deliverer.deliver(fabric.bell(), deadline_ms=fabric.clock.now_ms() + 60_000, concurrency=1)
+    assert fabric.recorder.ids() == ["a1", "b1", "c1"]
 
 
 def test_a_probe_goes_one_by_one() -> None:
     failing = Failing({"a1": 9})
-    world = world_with(failing, "a1", "b1", "c1", concurrency=4, **FEW)
-    assert breaker_of(world).open_for("down")
-    world.clock.advance(CIRCUIT_PROBE_SECONDS)
-    world.deliver(by=world.deliverer(side_by_side=lambda calls: pytest.fail("it did not")))
+    fabric = fabric_with(failing, "a1", "b1", "c1", concurrency=4, **FEW)
+    assert breaker_of(fabric).open_for("down")
+    fabric.clock.advance(CIRCUIT_PROBE_SECONDS)
+    fabric.deliver(by=fabric.deliverer(side_by_side=lambda calls: pytest.fail("it did not")))
     assert failing.tried == ["a1"]
 
 
 def test_failures_are_counted_try_by_try() -> None:
-    world = world_with(Failing({"a1": 2}), "a1", "b1", **{"retry.immediate": 2, "retry.attempts": 4})
-    world.deliver()
-    assert world.telemetry.totals[Metric.EVENTS_FAILED] == 2
-    assert world.cursor().sequence == 2
+    fabric = fabric_with(Failing({"a1": 2}), "a1", "b1", **{"retry.immediate": 2, "retry.attempts": 4})
+    fabric.deliver()
+    assert fabric.telemetry.totals[Metric.EVENTS_FAILED] == 2
+    assert fabric.cursor().sequence == 2
 
 
 def test_a_commit_that_nobody_heard_of_is_known_again_as_ones_own() -> None:
-    world = world_with(lambda events: None, "a1", "b1", guarantee="exactly_once")
+    fabric = fabric_with(lambda events: None, "a1", "b1", guarantee="exactly_once")
     faults = Faults(nth(1, Fault.LOST_REPLY, name="ledger.commit"))
-    world.deliver(by=world.deliverer(faults=faults))
+    fabric.deliver(by=fabric.deliverer(faults=faults))
     assert faults.count("ledger.commit") == 2
-    assert world.effects() == {"a1": 1, "b1": 1}
+    assert fabric.effects() == {"a1": 1, "b1": 1}
 
 
 class TestChains:

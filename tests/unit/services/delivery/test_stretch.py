@@ -23,11 +23,11 @@ PAID = SubscriptionFilter(frozenset({"paid"}))
 
 def page(records: int = 3, events: int = 3) -> list[Record]:
     """Records of as many events, one of each type, named by their sequence."""
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number in range(records):
         names = range(number * events, (number + 1) * events)
-        world.put(*(event(f"e{name}", type=TYPES[name % 3]) for name in names))
-    return world.records()
+        fabric.put(*(event(f"e{name}", type=TYPES[name % 3]) for name in names))
+    return fabric.records()
 
 
 def noted(records: Sequence[Record]) -> list[Record]:

@@ -7,7 +7,7 @@ from eventfabric.model.cursor import digest_of
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.testing.memory.faults import Faults
-from tests.support.failing_handlers import BAD_ORDER, Failing, named, retry, world_of
+from tests.support.failing_handlers import BAD_ORDER, Failing, fabric_of, named, retry
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, event
 from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
@@ -16,11 +16,11 @@ from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 def with_dead(count: int) -> SubscribedStream:
     """A lane with so many dead keys of one record."""
     names = [f"{number:03d}" for number in range(count)]
-    world = world_of(Failing(dict.fromkeys(names, 9)), **retry(permanent=[BAD_ORDER]))
-    world.put(*(event(name, key=name) for name in names))
-    world.deliver()
-    assert len(world.parked()) == count
-    return world
+    fabric = fabric_of(Failing(dict.fromkeys(names, 9)), **retry(permanent=[BAD_ORDER]))
+    fabric.put(*(event(name, key=name) for name in names))
+    fabric.deliver()
+    assert len(fabric.parked()) == count
+    return fabric
 
 
 @pytest.mark.parametrize(("keys", "commits"), [(1, 1), (3, 1), (4, 2), (6, 2), (7, 3)])
@@ -28,10 +28,10 @@ def test_as_many_commits_as_it_takes_leave_the_cursor_beside_all_keys(
     monkeypatch: pytest.MonkeyPatch, keys: int, commits: int
 ) -> None:
     monkeypatch.setattr(limits, "TRANSACTION_ACTIONS_MAX", 4)
-    world = with_dead(keys)
-    before, parked = world.cursor(), world.parked()
-    world.cloud.replicate()
-    away, faults = world.at(AWAY), Faults()
+    fabric = with_dead(keys)
+    before, parked = fabric.cursor(), fabric.parked()
+    fabric.cloud.replicate()
+    away, faults = fabric.at(AWAY), Faults()
     hand_over(away)
     assert away.deliver(by=away.deliverer(faults=faults)) == LaneResult(LaneOutcome.DUPLICATE)
     assert faults.count("ledger.commit") == commits
@@ -47,52 +47,52 @@ def test_as_many_commits_as_it_takes_leave_the_cursor_beside_all_keys(
 
 
 def test_a_key_that_is_as_it_was_is_not_written_again_where_the_same_region_goes_on() -> None:
-    world = with_dead(2)
-    before = world.parked()
-    hand_over(world, epoch=2)
+    fabric = with_dead(2)
+    before = fabric.parked()
+    hand_over(fabric, epoch=2)
     faults = Faults()
-    world.deliver(by=world.deliverer(faults=faults))
-    assert (world.parked(), world.cursor().epoch) == (before, 2)
+    fabric.deliver(by=fabric.deliverer(faults=faults))
+    assert (fabric.parked(), fabric.cursor().epoch) == (before, 2)
     assert faults.count("ledger.commit") == 1
 
 
 def test_of_its_own_keys_those_that_the_latest_owner_does_not_have_are_gone() -> None:
-    world = world_of(Failing({"a1": 9, "b1": 9}), *named("a1", "b1"), **retry(permanent=[BAD_ORDER]))
-    world.deliver()
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 9, "b1": 9}), *named("a1", "b1"), **retry(permanent=[BAD_ORDER]))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
-    world.cloud.replicate()
+    fabric.cloud.replicate()
     for key, parked in away.parked().items():
         assert (key, parked.state) in (("a", ParkedState.DEAD), ("b", ParkedState.DEAD))
-    hand_over(world, epoch=2)
-    world.put(*named("c1"))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert (set(world.parked()), world.cursor().epoch) == ({"a", "b"}, 2)
-    assert world.recorder.ids() == ["c1"]
+    hand_over(fabric, epoch=2)
+    fabric.put(*named("c1"))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert (set(fabric.parked()), fabric.cursor().epoch) == ({"a", "b"}, 2)
+    assert fabric.recorder.ids() == ["c1"]
 
 
 def test_who_knows_an_older_handover_than_the_lane_asks_and_goes_on_where_it_owns_it_again() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    by = world.deliverer()
-    world.deliver(by=by)
-    hand_over(world, epoch=3)
-    world.clock.set_back(limits.CIRCUIT_CACHE_SECONDS)
-    world.deliver(by=world.deliverer())
-    assert world.cursor().epoch == 3
-    world.put(*named("a2"))
-    assert world.deliver(by=by).outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["a1", "a2"]
-    assert world.cursor().epoch == 3
+    fabric = fabric_of(Failing({}), *named("a1"))
+    by = fabric.deliverer()
+    fabric.deliver(by=by)
+    hand_over(fabric, epoch=3)
+    fabric.clock.set_back(limits.CIRCUIT_CACHE_SECONDS)
+    fabric.deliver(by=fabric.deliverer())
+    assert fabric.cursor().epoch == 3
+    fabric.put(*named("a2"))
+    assert fabric.deliver(by=by).outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["a1", "a2"]
+    assert fabric.cursor().epoch == 3
 
 
 def test_a_lane_that_begins_later_begins_with_the_number_of_whoever_owns_it() -> None:
-    world = world_of(Failing({}), *named("a1"), start="latest")
-    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
-    hand_over(world, epoch=2)
-    world.put(*named("a2"))
+    fabric = fabric_of(Failing({}), *named("a1"), start="latest")
+    fabric.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    hand_over(fabric, epoch=2)
+    fabric.put(*named("a2"))
     faults = Faults()
-    assert world.deliver(by=world.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
-    assert (world.cursor().epoch, world.cursor().began) == (2, 1)
+    assert fabric.deliver(by=fabric.deliverer(faults=faults)).outcome is LaneOutcome.DELIVERED
+    assert (fabric.cursor().epoch, fabric.cursor().began) == (2, 1)
     assert faults.count("ledger.commit") == 2  # where it begins, and how far it came

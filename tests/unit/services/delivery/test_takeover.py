@@ -17,7 +17,7 @@ from eventfabric.services.operations.survey import LaneStanding, survey
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import is_cursor, ledger_region_and_kind, record_key
-from tests.support.failing_handlers import BAD_ORDER, FEW, Failing, named, retry, world_of
+from tests.support.failing_handlers import BAD_ORDER, FEW, Failing, fabric_of, named, retry
 from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
 from tests.support.recording_handler import Recorder
@@ -25,9 +25,9 @@ from tests.support.subscribed_stream import LANE_KEY, SUBSCRIPTION, SubscribedSt
 
 
 def test_a_lane_is_not_delivered_elsewhere_until_it_is_handed_over() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({}), *named("a1"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     assert away.deliver().outcome is LaneOutcome.NOT_OWNER
     hand_over(away)
     assert away.deliver().outcome is LaneOutcome.DELIVERED
@@ -36,11 +36,11 @@ def test_a_lane_is_not_delivered_elsewhere_until_it_is_handed_over() -> None:
 
 
 def test_the_new_owner_goes_on_where_the_former_came_to_with_its_parked_keys() -> None:
-    world = world_of(Failing({"a1": 9}), *named("a1", "b1", "a2", "b2"), **FEW)
-    world.deliver()
-    world.put(*named("a3", "c1"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 9}), *named("a1", "b1", "a2", "b2"), **FEW)
+    fabric.deliver()
+    fabric.put(*named("a3", "c1"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
     assert away.recorder.ids() == ["a1", "a2", "a3", "c1"]
@@ -48,12 +48,12 @@ def test_the_new_owner_goes_on_where_the_former_came_to_with_its_parked_keys() -
 
 
 def test_dead_keys_stay_dead_and_the_new_owner_lists_and_redrives_them() -> None:
-    world = world_of(Failing({"a1": 99}), *named("a1", "a2", "b1"), **retry(immediate=0, attempts=1))
-    world.put(*named("b2"))
-    world.deliver()
-    assert world.parked()["a"].state is ParkedState.DEAD
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 99}), *named("a1", "a2", "b1"), **retry(immediate=0, attempts=1))
+    fabric.put(*named("b2"))
+    fabric.deliver()
+    assert fabric.parked()["a"].state is ParkedState.DEAD
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
     assert away.recorder.ids() == []
@@ -72,11 +72,11 @@ def test_dead_keys_stay_dead_and_the_new_owner_lists_and_redrives_them() -> None
 
 
 def test_parked_keys_that_are_not_here_yet_are_not_lost_with_their_cursor() -> None:
-    world = world_of(Failing({"a1": 9}), *named("c1", "a1", "b1", "a2"), **FEW)
-    world.deliver()
-    world.cloud.replicate()
-    without_parked(world)
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 9}), *named("c1", "a1", "b1", "a2"), **FEW)
+    fabric.deliver()
+    fabric.cloud.replicate()
+    without_parked(fabric)
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
     # Found in the log by what the cursor names: b1 was handled, and is not again.
@@ -85,11 +85,11 @@ def test_parked_keys_that_are_not_here_yet_are_not_lost_with_their_cursor() -> N
 
 
 def test_a_parked_key_whose_record_is_not_here_yet_waits_for_it_and_is_not_dead() -> None:
-    world = world_of(Failing({"a1": 1}), *named("a1"), **FEW)
-    world.put(*named("b1"))
-    world.deliver()
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 1}), *named("a1"), **FEW)
+    fabric.put(*named("b1"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     first = away.table.items[0]
     away.table.write("Delete", {"Key": {"pk": first["pk"], "sk": first["sk"]}})
     hand_over(away)
@@ -104,48 +104,48 @@ def test_a_parked_key_whose_record_is_not_here_yet_waits_for_it_and_is_not_dead(
 
 def test_a_key_that_the_former_owner_freed_does_not_come_back() -> None:
     failing = Failing({"a1": 1})
-    world = world_of(failing, *named("a1", "b1"), **FEW)
-    world.deliver()
-    world.cloud.replicate()
-    world.clock.advance(10)
-    world.deliver()  # frees the key; of that only the cursor is replicated
-    assert world.parked() == {}
-    ledgers = [world.cloud.regions[region].table(world.topology.ledger.name) for region in (HOME, AWAY)]
+    fabric = fabric_of(failing, *named("a1", "b1"), **FEW)
+    fabric.deliver()
+    fabric.cloud.replicate()
+    fabric.clock.advance(10)
+    fabric.deliver()  # frees the key; of that only the cursor is replicated
+    assert fabric.parked() == {}
+    ledgers = [fabric.cloud.regions[region].table(fabric.topology.ledger.name) for region in (HOME, AWAY)]
     (cursor,) = (one for one in ledgers[0].items if is_cursor(ledger_region_and_kind(one)[1]))
     ledgers[1].write("Put", {"Item": cursor})
-    away = world.at(AWAY)
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
     assert (away.recorder.ids(), away.parked()) == ([], {})
 
 
 def test_where_the_log_is_not_here_yet_the_lane_waits() -> None:
-    world = world_of(Failing({"b1": 9}), *named("a1", "b1", "c1"), **FEW)
-    world.deliver()
-    away = world.at(AWAY)
-    for link in world.cloud.links:
-        if link.source.name == world.topology.ledger.name:
+    fabric = fabric_of(Failing({"b1": 9}), *named("a1", "b1", "c1"), **FEW)
+    fabric.deliver()
+    away = fabric.at(AWAY)
+    for link in fabric.cloud.links:
+        if link.source.name == fabric.topology.ledger.name:
             link.pass_on()
-    without_parked(world)
+    without_parked(fabric)
     hand_over(away)
     assert away.deliver(tail=3).outcome is LaneOutcome.HOLE
-    world.cloud.replicate()
+    fabric.cloud.replicate()
     assert away.deliver().outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["b1"]
 
 
 def test_more_parked_keys_than_one_commit_takes_are_taken_over_even_if_it_dies_in_between() -> None:
     names = [f"{number:03d}" for number in range(250)]
-    world = world_of(
+    fabric = fabric_of(
         Failing(dict.fromkeys(names, 9)),
         *(event(name, key=name) for name in names),
         **retry(permanent=[BAD_ORDER]),
     )
-    world.relay_all()
-    world.deliver_all()
-    assert len(world.parked()) == 250
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric.relay_all()
+    fabric.deliver_all()
+    assert len(fabric.parked()) == 250
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     for call in (2, 1):
         with pytest.raises(SimulatedCrash):
@@ -156,79 +156,79 @@ def test_more_parked_keys_than_one_commit_takes_are_taken_over_even_if_it_dies_i
 
 
 def test_the_former_owner_stops_when_it_sees_the_handover_or_a_lanes_higher_epoch() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    home_deliverer = world.deliverer()
-    world.deliver(by=home_deliverer)
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({}), *named("a1"))
+    home_deliverer = fabric.deliverer()
+    fabric.deliver(by=home_deliverer)
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
-    world.put(*named("a2"))
-    world.deliver(by=home_deliverer)  # knows of nothing yet
-    assert world.recorder.ids() == ["a1", "a2"]
-    world.put(*named("a3"))
-    world.cloud.replicate()
-    assert world.deliver(by=home_deliverer).outcome is LaneOutcome.NOT_OWNER
-    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
+    fabric.put(*named("a2"))
+    fabric.deliver(by=home_deliverer)  # knows of nothing yet
+    assert fabric.recorder.ids() == ["a1", "a2"]
+    fabric.put(*named("a3"))
+    fabric.cloud.replicate()
+    assert fabric.deliver(by=home_deliverer).outcome is LaneOutcome.NOT_OWNER
+    assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
     away.deliver()
     assert away.recorder.ids() == ["a2", "a3"]
 
 
 def test_a_region_that_was_gone_for_long_asks_before_it_goes_on() -> None:
-    world = world_of(Failing({}), *named("a1", "a2"))
-    world.deliver(tail=1)
-    world.cloud.replicate()
-    world.put(*named("a3"))
-    world.cloud.cut(HOME)
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({}), *named("a1", "a2"))
+    fabric.deliver(tail=1)
+    fabric.cloud.replicate()
+    fabric.put(*named("a3"))
+    fabric.cloud.cut(HOME)
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
-    world.clock.advance(limits.OWNER_DOUBT_SECONDS)
-    assert world.deliver().outcome is LaneOutcome.NOT_OWNER  # though nothing was replicated to it yet
-    assert world.recorder.ids() == ["a1", "a2"]
+    fabric.clock.advance(limits.OWNER_DOUBT_SECONDS)
+    assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER  # though nothing was replicated to it yet
+    assert fabric.recorder.ids() == ["a1", "a2"]
 
 
 def test_a_lane_that_is_merely_idle_asks_nobody_while_reconciliation_does() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    world.deliver()
-    world.clock.advance(10 * limits.OWNER_DOUBT_SECONDS)
-    reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
+    fabric = fabric_of(Failing({}), *named("a1"))
+    fabric.deliver()
+    fabric.clock.advance(10 * limits.OWNER_DOUBT_SECONDS)
+    reconciler = Reconciler(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=fabric.telemetry)
     assert list(reconciler.run(repair=False)) == []
-    world.put(*named("a2"))
+    fabric.put(*named("a2"))
     faults = Faults()
-    world.deliver(by=world.deliverer(faults=faults))
-    assert world.recorder.ids() == ["a1", "a2"]
+    fabric.deliver(by=fabric.deliverer(faults=faults))
+    assert fabric.recorder.ids() == ["a1", "a2"]
     assert faults.count("ledger.standing") == 1
 
 
 def test_a_region_that_came_back_learns_from_reconciliation_that_it_owns_no_more() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    world.deliver()
-    world.cloud.replicate()
-    world.put(*named("a2"))
-    world.cloud.cut(HOME)
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({}), *named("a1"))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    fabric.put(*named("a2"))
+    fabric.cloud.cut(HOME)
+    away = fabric.at(AWAY)
     hand_over(away)
-    world.clock.advance(3600)
-    reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
+    fabric.clock.advance(3600)
+    reconciler = Reconciler(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=fabric.telemetry)
     assert list(reconciler.run(repair=True)) == []  # lanes that are not its own any more
-    assert world.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription).seen_ms == 0
-    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
+    assert fabric.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription).seen_ms == 0
+    assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
 
 
 def test_it_can_be_handed_back() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({}), *named("a1"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
-    world.cloud.replicate()
-    hand_over(world, epoch=2)
-    world.put(*named("a2"))
-    world.cloud.replicate()
+    fabric.cloud.replicate()
+    hand_over(fabric, epoch=2)
+    fabric.put(*named("a2"))
+    fabric.cloud.replicate()
     assert away.deliver().outcome is LaneOutcome.NOT_OWNER
-    world.deliver()
-    assert (world.recorder.ids(), world.cursor().epoch) == (["a2"], 2)
+    fabric.deliver()
+    assert (fabric.recorder.ids(), fabric.cursor().epoch) == (["a2"], 2)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -238,22 +238,22 @@ def test_whatever_was_replicated_nothing_is_lost_and_what_was_replicated_of_a_cu
     random = Random(seed)
     names = [f"{key}{number}" for number in range(1, 9) for key in "abcd"]
     failing = Failing({name: random.choice([0, 0, 0, 1, 2]) for name in names})
-    world = world_of(failing, *named(*names), **retry(immediate=0, attempts=20))
+    fabric = fabric_of(failing, *named(*names), **retry(immediate=0, attempts=20))
     for _ in range(6):
-        world.deliver(tail=32, time_ms=random.choice([1, 100_000]))
-        world.clock.advance(random.choice([0, 1, 30]))
+        fabric.deliver(tail=32, time_ms=random.choice([1, 100_000]))
+        fabric.clock.advance(random.choice([0, 1, 30]))
         for _ in range(random.randrange(12)):
-            world.cloud.replicate(1, random.randrange)
-    log_only = [link for link in world.cloud.links if link.source.name == world.table.name]
+            fabric.cloud.replicate(1, random.randrange)
+    log_only = [link for link in fabric.cloud.links if link.source.name == fabric.table.name]
     for link in log_only:
         link.pass_on()
-    away = world.at(AWAY)
+    away = fabric.at(AWAY)
     seen = away.ledger.state(LANE_KEY)
     hand_over(away)
     away.relay_all()
     away.ring_all([LANE])
     away.deliver_all()
-    done = set(world.recorder.ids()) | set(away.recorder.ids())
+    done = set(fabric.recorder.ids()) | set(away.recorder.ids())
     assert done == set(names)
     assert away.parked() == {}
     cursor = seen.cursor(HOME)
@@ -280,51 +280,51 @@ def test_dead_letters_of_a_quorum_stream_are_found_and_redriven_by_whoever_owns_
     assert [standing.cursor.sequence for standing in surveyed(away)] == [1]
 
 
-def surveyed(world: SubscribedStream) -> list[LaneStanding]:
+def surveyed(fabric: SubscribedStream) -> list[LaneStanding]:
     """The lanes that a Region delivers, as `eventfabric lanes` shows them."""
-    tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
-    standing = world.ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
-    return list(survey(world.subscription, tails, ledger=world.ledger, standing=standing))
+    tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
+    standing = fabric.ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
+    return list(survey(fabric.subscription, tails, ledger=fabric.ledger, standing=standing))
 
 
 def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_on() -> None:
-    world = SubscribedStream()
-    world.put(event("e0"))
-    world.cloud.replicate()
-    away = world.at(AWAY, handler=Recorder())
+    fabric = SubscribedStream()
+    fabric.put(event("e0"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY, handler=Recorder())
     hand_over(away, epoch=1)
     warm, other = away.deliverer(), away.deliverer()
     away.deliver(by=warm)
     standing = away.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
     again = Owner(HOME, AWAY, 2, AWAY, away.clock.now_ms())
     assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, standing.written(HOME, AWAY), again)
-    world.put(event("e1"))
-    world.cloud.replicate()
+    fabric.put(event("e1"))
+    fabric.cloud.replicate()
     away.deliver(by=other)
     assert away.cursor().epoch == 2
-    world.put(event("e2"))
-    world.cloud.replicate()
+    fabric.put(event("e2"))
+    fabric.cloud.replicate()
     assert away.deliver(by=warm).outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["e0", "e1", "e2"]
 
 
-def letters_of(world: SubscribedStream) -> DeadLetters:
+def letters_of(fabric: SubscribedStream) -> DeadLetters:
     return DeadLetters(
-        world.subscription,
+        fabric.subscription,
         [LANE],
-        log=world.log,
-        ledger=world.ledger,
-        clock=world.clock,
-        doorbells=world.cloud.doorbells(world.region),
+        log=fabric.log,
+        ledger=fabric.ledger,
+        clock=fabric.clock,
+        doorbells=fabric.cloud.doorbells(fabric.region),
     )
 
 
 def paused_with_a_dead_letter() -> SubscribedStream:
     """AWAY was handed the lane with its dead letter, and is paused, so that its function took nothing over."""
-    world = world_of(Failing({"a1": 99}), *named("a1", "a2", "b1"), **retry(immediate=0, attempts=1))
-    world.deliver()
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 99}), *named("a1", "a2", "b1"), **retry(immediate=0, attempts=1))
+    fabric.deliver()
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     operations = Operations(away.topology, AWAY, away.ports(AWAY))
     assert operations.pause(SUBSCRIPTION)
@@ -349,29 +349,29 @@ def test_what_is_decided_before_the_function_took_over_stands(decision: str) -> 
 
 
 def test_what_this_region_left_when_it_was_the_owner_before_is_no_dead_letter() -> None:
-    world = world_of(Failing({"a1": 99}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
-    world.deliver()
-    (stale,) = letters_of(world).find()
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 99}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
+    fabric.deliver()
+    (stale,) = letters_of(fabric).find()
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
     letters_of(away).discard(next(letters_of(away).find()))
     away.deliver_all()
     away.cloud.replicate()
-    hand_over(world, epoch=2)
-    assert list(letters_of(world).find()) == []
+    hand_over(fabric, epoch=2)
+    assert list(letters_of(fabric).find()) == []
     with pytest.raises(NotDeadError):
-        letters_of(world).redrive(stale)
+        letters_of(fabric).redrive(stale)
 
 
 def test_what_cannot_be_taken_over_yet_is_refused_and_nothing_is_changed() -> None:
-    world = world_of(Failing({"a1": 99}), *named("a0"), **retry(immediate=0, attempts=1))
-    world.put(*named("a1", "b1"))
-    world.deliver()
-    (letter,) = letters_of(world).find()
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 99}), *named("a0"), **retry(immediate=0, attempts=1))
+    fabric.put(*named("a1", "b1"))
+    fabric.deliver()
+    (letter,) = letters_of(fabric).find()
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     without_parked(away)
     for sequence in (0, 1):

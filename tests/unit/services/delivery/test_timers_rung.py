@@ -13,19 +13,19 @@ from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.wire.doorbell import from_body
-from tests.support.failing_handlers import BadOrder, Failing, named, retry, world_of
+from tests.support.failing_handlers import BadOrder, Failing, fabric_of, named, retry
 from tests.support.memory_fabric import LANE, STREAM
 from tests.support.subscribed_stream import SubscribedStream
 
 RARELY = retry(immediate=0, attempts=9, backoff_seconds=100.0, backoff_max_seconds=100.0)
 
 
-def timers(world: SubscribedStream) -> list[tuple[Doorbell, int]]:
+def timers(fabric: SubscribedStream) -> list[tuple[Doorbell, int]]:
     """All timers, taken when they go off: what they ring, and when."""
     found = []
-    while (due_ms := world.timers.next_due_ms()) is not None:
-        world.clock.advance((due_ms - world.clock.now_ms()) / 1000)
-        body = world.timers.take()
+    while (due_ms := fabric.timers.next_due_ms()) is not None:
+        fabric.clock.advance((due_ms - fabric.clock.now_ms()) / 1000)
+        body = fabric.timers.take()
         assert body is not None
         found.append((from_body(body), due_ms))
     return found
@@ -37,60 +37,60 @@ def rung(due_ms: int) -> Doorbell:
 
 
 def test_each_key_that_is_to_be_tried_again_has_one_that_goes_off_within_a_second_of_its_time() -> None:
-    world = world_of(Failing({"a1": 9, "b1": 9}), *named("a1", "b1"), **RARELY)
-    began_ms = world.clock.now_ms()
-    world.deliver()
-    due = sorted(parked.due_ms for parked in world.parked().values())
+    fabric = fabric_of(Failing({"a1": 9, "b1": 9}), *named("a1", "b1"), **RARELY)
+    began_ms = fabric.clock.now_ms()
+    fabric.deliver()
+    due = sorted(parked.due_ms for parked in fabric.parked().values())
     sent = [(rung(due_ms), began_ms + 1000 * ceil((due_ms - began_ms) / 1000)) for due_ms in due]
-    assert timers(world) == sent
+    assert timers(fabric) == sent
 
 
 def test_one_whose_time_is_over_when_it_is_committed_goes_off_at_once() -> None:
     failing = Failing({"a1": 9})
-    world = world_of(failing, *named("a1", "b1"), **retry(immediate=0, backoff_seconds=1.0))
+    fabric = fabric_of(failing, *named("a1", "b1"), **retry(immediate=0, backoff_seconds=1.0))
 
     def slow(events: Sequence[Event]) -> None:
         failing(events)
-        world.clock.advance(5)
+        fabric.clock.advance(5)
 
-    world.recorder.before = slow
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    (parked,) = world.parked().values()
-    now_ms = world.clock.now_ms()
+    fabric.recorder.before = slow
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    (parked,) = fabric.parked().values()
+    now_ms = fabric.clock.now_ms()
     assert parked.due_ms < now_ms
-    assert timers(world) == [(rung(parked.due_ms), now_ms)]
+    assert timers(fabric) == [(rung(parked.due_ms), now_ms)]
 
 
 @pytest.mark.parametrize("first", ["dead", "joined", "freed"])
 def test_a_key_beside_one_that_needs_none_has_its_own(first: str) -> None:
     errors = {"a1": UndecodablePayloadError if first == "dead" else BadOrder, "b1": BadOrder}
     failing = Failing({"a1": 1, "b1": 9}, lambda name: errors[name](name))
-    world = world_of(failing, *named("a1"), **RARELY)
+    fabric = fabric_of(failing, *named("a1"), **RARELY)
     if first != "dead":
-        world.deliver()
-        timers(world)
+        fabric.deliver()
+        timers(fabric)
         if first == "joined":
-            world.clock.set_back(200)
-            world.put(*named("a2"))
-    world.put(*named("b1"))
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    parked = world.parked()
+            fabric.clock.set_back(200)
+            fabric.put(*named("a2"))
+    fabric.put(*named("b1"))
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    parked = fabric.parked()
     assert set(parked) == ({"b"} if first == "freed" else {"a", "b"})
     assert parked["b"].state is ParkedState.RETRYING
-    assert [bell for bell, _ in timers(world)] == [rung(parked["b"].due_ms)]
+    assert [bell for bell, _ in timers(fabric)] == [rung(parked["b"].due_ms)]
 
 
 def test_keys_that_are_due_are_tried_in_the_order_of_their_events_whichever_failed_last() -> None:
     failing = Failing({"a1": 2, "b1": 1})
-    world = world_of(failing, *named("a1", "b1"), seed=1, **RARELY)
-    world.deliver()
-    due = {key: parked.due_ms for key, parked in world.parked().items()}
+    fabric = fabric_of(failing, *named("a1", "b1"), seed=1, **RARELY)
+    fabric.deliver()
+    due = {key: parked.due_ms for key, parked in fabric.parked().items()}
     assert due["a"] + limits.TIMER_EARLY_MILLISECONDS < due["b"]
-    world.clock.advance((due["a"] - world.clock.now_ms()) / 1000)
-    world.deliver(tail=0)
-    parked = world.parked()
+    fabric.clock.advance((due["a"] - fabric.clock.now_ms()) / 1000)
+    fabric.deliver(tail=0)
+    parked = fabric.parked()
     assert parked["a"].failure.last_ms > parked["b"].failure.last_ms
-    world.clock.advance(200)
+    fabric.clock.advance(200)
     failing.tried.clear()
-    world.deliver(tail=0)
+    fabric.deliver(tail=0)
     assert failing.tried == ["a1", "b1"]

@@ -7,7 +7,7 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.keys import record_key
-from tests.support.failing_handlers import FEW, Failing, named, world_of
+from tests.support.failing_handlers import FEW, Failing, fabric_of, named
 from tests.support.handovers import hand_over
 from tests.support.log_lines import record_telemetry
 from tests.support.memory_fabric import AWAY, LANE, event
@@ -23,18 +23,18 @@ def handed_over(
     *missing: int, a1_age_ms: int, b1_age_ms: int, retention_days: int = DAYS
 ) -> SubscribedStream:
     """x1, a1 (which failed and waits) and b1, of these ages; AWAY took over, where records are missing."""
-    world = world_of(Failing({"a1": 99}), *named("x1", "a1"), retention_days=retention_days, **FEW)
-    world.deliver()
-    world.clock.advance((a1_age_ms - b1_age_ms) / 1000)
-    world.put(event("b1", key="b"))
-    world.deliver(tail=3, time_ms=0)
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric = fabric_of(Failing({"a1": 99}), *named("x1", "a1"), retention_days=retention_days, **FEW)
+    fabric.deliver()
+    fabric.clock.advance((a1_age_ms - b1_age_ms) / 1000)
+    fabric.put(event("b1", key="b"))
+    fabric.deliver(tail=3, time_ms=0)
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     for sequence in missing:
         away.table.write("Delete", {"Key": record_key(LANE, sequence)})
     hand_over(away)
-    world.cloud.replicate()
-    world.clock.advance((b1_age_ms - HANDED_OVER_MS) / 1000)
+    fabric.cloud.replicate()
+    fabric.clock.advance((b1_age_ms - HANDED_OVER_MS) / 1000)
     return away
 
 

@@ -15,31 +15,31 @@ from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def world_of(sizes: list[int], waits: list[int]) -> SubscribedStream:
+def fabric_of(sizes: list[int], waits: list[int]) -> SubscribedStream:
     """Records of so many events, with so many milliseconds before each."""
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for index, (size, wait_ms) in enumerate(zip(sizes, waits, strict=False)):
-        world.clock.advance(wait_ms / 1000)
-        world.put(*(event(f"{index}.{number}") for number in range(size)))
-    return world
+        fabric.clock.advance(wait_ms / 1000)
+        fabric.put(*(event(f"{index}.{number}") for number in range(size)))
+    return fabric
 
 
-def expired(world: SubscribedStream, *records: Record) -> None:
+def expired(fabric: SubscribedStream, *records: Record) -> None:
     """They are gone, as by their time to live."""
     for record in records:
-        world.table.write("Delete", {"Key": record_key(LANE, record.sequence)})
+        fabric.table.write("Delete", {"Key": record_key(LANE, record.sequence)})
 
 
-def found_in(world: SubscribedStream, start: Start, *, kept: KeptPart | None = None) -> Cursor:
+def found_in(fabric: SubscribedStream, start: Start, *, kept: KeptPart | None = None) -> Cursor:
     """Return where `start` is located in the whole lane."""
-    cursor = locate(world.log, LANE, start, end=world.log.tail(LANE), kept_part=kept)
+    cursor = locate(fabric.log, LANE, start, end=fabric.log.tail(LANE), kept_part=kept)
     assert cursor is not None
     return cursor
 
 
-def before(world: SubscribedStream, record: Record) -> Cursor:
+def before(fabric: SubscribedStream, record: Record) -> Cursor:
     """A cursor at the start of a record."""
-    tail = world.log.tail(LANE, before=record.sequence)
+    tail = fabric.log.tail(LANE, before=record.sequence)
     return Cursor(record.sequence, record.sequence, tail.chain)
 
 
@@ -51,18 +51,18 @@ sizes_and_waits = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3)), min_
 def test_the_event_at_a_place_is_found_in_whichever_record_holds_it(
     drawn: list[tuple[int, int]], at: int
 ) -> None:
-    world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
+    fabric = fabric_of([size for size, _ in drawn], [wait for _, wait in drawn])
     names = [f"{index}.{number}" for index, (size, _) in enumerate(drawn) for number in range(size)]
-    event = event_at(world.log, LANE, SequenceNumber(at))
+    event = event_at(fabric.log, LANE, SequenceNumber(at))
     assert (event and event.id) == (names[at] if at < len(names) else None)
     if event is not None:
         assert (event.lane, event.sequence) == (LANE, at)
 
 
 def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
-    world = world_of([2, 3, 2], [1, 1, 1])
-    expired(world, world.records()[1])
-    assert [bool(event_at(world.log, LANE, SequenceNumber(number))) for number in range(7)] == [True] * 2 + [
+    fabric = fabric_of([2, 3, 2], [1, 1, 1])
+    expired(fabric, fabric.records()[1])
+    assert [bool(event_at(fabric.log, LANE, SequenceNumber(number))) for number in range(7)] == [True] * 2 + [
         False
     ] * 3 + [True] * 2
 
@@ -70,13 +70,13 @@ def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
 @settings(max_examples=200, deadline=None)
 @given(drawn=sizes_and_waits, at=st.integers(0, 160))
 def test_a_sequence_stands_in_the_record_that_holds_it(drawn: list[tuple[int, int]], at: int) -> None:
-    world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
-    tail = world.log.tail(LANE)
-    cursor = found_in(world, AtSequence(SequenceNumber(at)))
+    fabric = fabric_of([size for size, _ in drawn], [wait for _, wait in drawn])
+    tail = fabric.log.tail(LANE)
+    cursor = found_in(fabric, AtSequence(SequenceNumber(at)))
     if at >= tail.sequence:
         assert (cursor.sequence, cursor.base, cursor.chain) == (tail.sequence, tail.sequence, tail.chain)
         return
-    (holder,) = [r for r in world.records() if r.sequence <= at < r.tail.sequence]
+    (holder,) = [r for r in fabric.records() if r.sequence <= at < r.tail.sequence]
     assert (cursor.sequence, cursor.base) == (at, holder.sequence)
     assert holder.extends(cursor.chain)
 
@@ -87,20 +87,20 @@ def test_a_time_stands_at_the_first_record_that_was_appended_then_or_later(
     drawn: list[tuple[int, int]], after_ms: int
 ) -> None:
     began_ms = SubscribedStream().clock.now_ms()
-    world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
-    tail = world.log.tail(LANE)
-    cursor = found_in(world, AtTime(began_ms + after_ms))
-    later = [r for r in world.records() if r.time >> 16 >= began_ms + after_ms]
+    fabric = fabric_of([size for size, _ in drawn], [wait for _, wait in drawn])
+    tail = fabric.log.tail(LANE)
+    cursor = found_in(fabric, AtTime(began_ms + after_ms))
+    later = [r for r in fabric.records() if r.time >> 16 >= began_ms + after_ms]
     if not later:
         assert cursor.sequence == tail.sequence
         return
-    assert cursor == before(world, later[0])
+    assert cursor == before(fabric, later[0])
 
 
 def test_an_empty_lane_has_but_its_start() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for start in (AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(7)), AtTime(1)):
-        assert found_in(world, start).sequence == 0
+        assert found_in(fabric, start).sequence == 0
 
 
 @pytest.mark.parametrize("gone", [(), (0,), (0, 1), (1,), (0, 2), (2,)], ids=str)
@@ -109,31 +109,31 @@ def test_an_empty_lane_has_but_its_start() -> None:
 )
 def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int, ...], start: Start) -> None:
     """Three of five records are past their time; those of them that are gone already leave holes."""
-    world = world_of([2] * 5, [1_000] * 5)
-    records = world.records()
+    fabric = fabric_of([2] * 5, [1_000] * 5)
+    records = fabric.records()
     kept_ms = records[3].time >> 16
-    expired(world, *(records[each] for each in gone))
-    cursor = found_in(world, start, kept=KeptPart(kept_ms, world.clock.now_ms(), world.clock.now_ms()))
+    expired(fabric, *(records[each] for each in gone))
+    cursor = found_in(fabric, start, kept=KeptPart(kept_ms, fabric.clock.now_ms(), fabric.clock.now_ms()))
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
     assert cursor == Cursor(SequenceNumber(6), SequenceNumber(6), chain)
-    ledger = world.cloud.ledger(world.region)
-    ledger.commit(LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE), world.cursor(), cursor)
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    assert world.recorder.ids() == ["3.0", "3.1", "4.0", "4.1"]
-    assert world.cursor().chain == records[4].chain
+    ledger = fabric.cloud.ledger(fabric.region)
+    ledger.commit(LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE), fabric.cursor(), cursor)
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    assert fabric.recorder.ids() == ["3.0", "3.1", "4.0", "4.1"]
+    assert fabric.cursor().chain == records[4].chain
 
 
 def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
-    world = world_of([2] * 5, [1_000] * 5)
-    records = world.records()
-    expired(world, records[0])
+    fabric = fabric_of([2] * 5, [1_000] * 5)
+    records = fabric.records()
+    expired(fabric, records[0])
     start = AtSequence(SequenceNumber(7))
     cursor = locate(
-        world.log,
+        fabric.log,
         LANE,
         start,
-        end=world.log.tail(LANE),
-        kept_part=KeptPart(records[1].time >> 16, world.clock.now_ms(), world.clock.now_ms()),
+        end=fabric.log.tail(LANE),
+        kept_part=KeptPart(records[1].time >> 16, fabric.clock.now_ms(), fabric.clock.now_ms()),
     )
     assert cursor == Cursor(SequenceNumber(7), SequenceNumber(6), records[2].chain)
 
@@ -142,29 +142,29 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
 def test_a_missing_record_has_expired_or_may_still_come_by_where_it_is_from(
     origin: Region, hours: int
 ) -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     of = lane(0, origin)
-    records = [world.record(EMPTY_TAIL, event("0"), of=of)]
-    records.append(world.record(records[0].tail, event("1"), of=of))
-    world.log.append(records[1])
-    world.clock.advance(3_600 * hours)
-    kept = kept_in(of, HOME, retention_seconds=30 * 86_400, now_ms=world.clock.now_ms())
-    cursor = locate(world.log, of, AtTime(0), end=world.log.tail(of), kept_part=kept)
+    records = [fabric.record(EMPTY_TAIL, event("0"), of=of)]
+    records.append(fabric.record(records[0].tail, event("1"), of=of))
+    fabric.log.append(records[1])
+    fabric.clock.advance(3_600 * hours)
+    kept = kept_in(of, HOME, retention_seconds=30 * 86_400, now_ms=fabric.clock.now_ms())
+    cursor = locate(fabric.log, of, AtTime(0), end=fabric.log.tail(of), kept_part=kept)
     assert cursor == (
         None if origin == AWAY and hours < 24 else Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN)
     )
 
 
 def test_a_record_that_has_not_come_yet_is_waited_for() -> None:
-    world = world_of([2] * 5, [1_000] * 5)
-    records = world.records()
-    expired(world, records[2])
+    fabric = fabric_of([2] * 5, [1_000] * 5)
+    records = fabric.records()
+    expired(fabric, records[2])
     for start in (
         AtSequence(SequenceNumber(6)),
         AtTime(records[2].time >> 16),
         AtTime(records[3].time >> 16),
     ):
-        assert found_in(world, start) == before(world, records[2])
+        assert found_in(fabric, start) == before(fabric, records[2])
 
 
 @pytest.mark.parametrize(

@@ -30,29 +30,29 @@ class Away:
     tail = read
 
 
-def reconciled_without_reply(world: SubscribedStream) -> list[FindingKind]:
+def reconciled_without_reply(fabric: SubscribedStream) -> list[FindingKind]:
     silent: Log = Away()  # type: ignore[assignment]  # of which nothing else is asked
-    there = replace(world.ports(AWAY), log_of=lambda stream: silent)
-    ports = replace(world.ports(), at=lambda region: there)
-    reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
+    there = replace(fabric.ports(AWAY), log_of=lambda stream: silent)
+    ports = replace(fabric.ports(), at=lambda region: there)
+    reconciler = Reconciler(fabric.stream, region=fabric.region, ports=ports, telemetry=fabric.telemetry)
     return [finding.kind for finding in reconciler.run(repair=True)]
 
 
-def with_retention(world: SubscribedStream, days: int | None) -> None:
+def with_retention(fabric: SubscribedStream, days: int | None) -> None:
     """A deploy with another retention."""
     settings: dict[str, Any] = {} if days is None else {"retention_days": days}
-    world.topology = subscribed_stream.topology(**settings)
+    fabric.topology = subscribed_stream.topology(**settings)
 
 
-def append(world: SubscribedStream, name: str, *, days: int | None) -> None:
+def append(fabric: SubscribedStream, name: str, *, days: int | None) -> None:
     """Append an event like a publisher that knows nothing of the lane yet."""
-    known = KnownMarks(world.ledger, StreamName(STREAM), clock=world.clock).of
+    known = KnownMarks(fabric.ledger, StreamName(STREAM), clock=fabric.clock).of
     seconds = None if days is None else days * DAY_SECONDS
     appender = Appender(
-        world.origin_log,
+        fabric.origin_log,
         stream=STREAM,
-        clock=world.clock,
-        entropy=world.entropy,
+        clock=fabric.clock,
+        entropy=fabric.entropy,
         retention_seconds=seconds,
         known=known,
     )
@@ -60,14 +60,14 @@ def append(world: SubscribedStream, name: str, *, days: int | None) -> None:
     appender.append(LANE, batch)
 
 
-def pass_days(world: SubscribedStream, days: float) -> set[FindingKind]:
+def pass_days(fabric: SubscribedStream, days: float) -> set[FindingKind]:
     """Quarters of a day, with a pass of reconciliation, replication and expiry in each; what was found."""
     kinds: set[FindingKind] = set()
     for _ in range(int(4 * days)):
-        world.clock.advance(DAY_SECONDS / 4)
-        kinds.update(reconciled(world))
-        world.cloud.replicate()
-        expire(world)
+        fabric.clock.advance(DAY_SECONDS / 4)
+        kinds.update(reconciled(fabric))
+        fabric.cloud.replicate()
+        expire(fabric)
     return kinds
 
 
@@ -75,60 +75,60 @@ def pass_days(world: SubscribedStream, days: float) -> set[FindingKind]:
 def test_records_that_are_lost_while_no_region_answers_are_copied_by_a_later_pass(
     retention_days: int | None,
 ) -> None:
-    world = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
+    fabric = SubscribedStream() if retention_days is None else SubscribedStream(retention_days=retention_days)
     for name in ("a1", "a2", "a3"):
-        world.put(event(name))
-    whole = world.records()
-    world.cloud.replicate()
-    assert set(reconciled(world)) <= {FindingKind.UNRUNG}
-    world.clock.advance(60)
+        fabric.put(event(name))
+    whole = fabric.records()
+    fabric.cloud.replicate()
+    assert set(reconciled(fabric)) <= {FindingKind.UNRUNG}
+    fabric.clock.advance(60)
     for record in whole:
-        delete(world, record)
-    assert FindingKind.HOLE in reconciled_without_reply(world)
-    assert world.origin_log.place(LANE) is None
-    world.clock.advance(900)
-    assert FindingKind.HOLE in reconciled(world)
-    assert world.records() == whole
-    world.deliver()
-    assert world.recorder.ids() == ["a1", "a2", "a3"]
+        delete(fabric, record)
+    assert FindingKind.HOLE in reconciled_without_reply(fabric)
+    assert fabric.origin_log.place(LANE) is None
+    fabric.clock.advance(900)
+    assert FindingKind.HOLE in reconciled(fabric)
+    assert fabric.records() == whole
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["a1", "a2", "a3"]
 
 
 @pytest.mark.parametrize(("before", "after"), [(7, 30), (30, 7), (None, 7)], ids=lambda days: f"{days} days")
 def test_a_lane_that_is_quiet_goes_on_where_it_was_whatever_becomes_of_the_retention(
     before: int | None, after: int | None
 ) -> None:
-    world = SubscribedStream() if before is None else SubscribedStream(retention_days=before)
-    append(world, "a1", days=before)
-    world.deliver()
-    assert pass_days(world, 1) == set()
-    with_retention(world, after)
-    append(world, "a2", days=after)
-    world.deliver()
-    assert pass_days(world, 35) == set()
-    append(world, "a3", days=after)
-    world.deliver()
-    assert world.recorder.ids() == ["a1", "a2", "a3"]
-    assert world.cursor().sequence == 3
+    fabric = SubscribedStream() if before is None else SubscribedStream(retention_days=before)
+    append(fabric, "a1", days=before)
+    fabric.deliver()
+    assert pass_days(fabric, 1) == set()
+    with_retention(fabric, after)
+    append(fabric, "a2", days=after)
+    fabric.deliver()
+    assert pass_days(fabric, 35) == set()
+    append(fabric, "a3", days=after)
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["a1", "a2", "a3"]
+    assert fabric.cursor().sequence == 3
 
 
 @pytest.mark.parametrize("after", [30, None])
 def test_what_was_appended_before_the_retention_was_lengthened_holds_its_place(after: int | None) -> None:
-    world = SubscribedStream(retention_days=7)
-    append(world, "a1", days=7)
-    world.deliver()
-    with_retention(world, after)
-    assert pass_days(world, 10) == set()
-    assert world.records() == []
-    append(world, "a2", days=after)
-    world.deliver()
-    assert world.recorder.ids() == ["a1", "a2"]
+    fabric = SubscribedStream(retention_days=7)
+    append(fabric, "a1", days=7)
+    fabric.deliver()
+    with_retention(fabric, after)
+    assert pass_days(fabric, 10) == set()
+    assert fabric.records() == []
+    append(fabric, "a2", days=after)
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["a1", "a2"]
 
 
 def test_no_record_expires_before_an_earlier_one_though_the_retention_was_shortened() -> None:
-    world = SubscribedStream(retention_days=30)
-    append(world, "a1", days=30)
-    append(world, "a2", days=7)
-    first, second = world.records()
+    fabric = SubscribedStream(retention_days=30)
+    append(fabric, "a1", days=30)
+    append(fabric, "a2", days=7)
+    first, second = fabric.records()
     assert second.expires_at == first.expires_at
 
 

@@ -27,7 +27,7 @@ def test_a_clock_that_stands_while_a_function_is_frozen_keeps_nothing_fresh(
 ) -> None:
     asking = Asking(SubscribedStream())
     asking.standings.now()
-    asking.world.clock.set_back(-wall_seconds)  # the wall clock alone moves on
+    asking.fabric.clock.set_back(-wall_seconds)  # the wall clock alone moves on
     asking.standings.now()
     assert asking.reads() == reads
 
@@ -36,7 +36,7 @@ def test_a_clock_that_stands_while_a_function_is_frozen_keeps_nothing_fresh(
 def test_the_others_are_asked_again_by_either_clock(wall_seconds: float, times: int) -> None:
     asking = Asking(SubscribedStream())
     asking.standings.ask(HOME)
-    asking.world.clock.set_back(-wall_seconds)
+    asking.fabric.clock.set_back(-wall_seconds)
     asking.standings.ask(HOME)
     assert asking.asked == [AWAY] * times
 
@@ -47,23 +47,23 @@ def test_before_the_first_read_nothing_is_known_and_whose_it_is() -> None:
 
 
 def test_what_was_read_is_what_stands_and_is_known_from_then_on() -> None:
-    world = SubscribedStream()
-    hand_over(world, to=AWAY, epoch=3)
-    assert world.ledger.switch(*OF, Circuit(), Circuit(CircuitState.OPEN, "down", since_ms=7)) is not None
-    standings = Asking(world).standings
+    fabric = SubscribedStream()
+    hand_over(fabric, to=AWAY, epoch=3)
+    assert fabric.ledger.switch(*OF, Circuit(), Circuit(CircuitState.OPEN, "down", since_ms=7)) is not None
+    standings = Asking(fabric).standings
     read = standings.read()
-    assert read == world.ledger.standing(*OF)
+    assert read == fabric.ledger.standing(*OF)
     assert (read.circuit.reason, read.owners, standings.known) == ("down", (read.owner(HOME),), read)
 
 
 def test_who_moves_the_circuit_knows_it_at_its_next_version_and_all_else_as_it_was() -> None:
-    world = SubscribedStream()
-    hand_over(world, to=AWAY)
-    standings = Asking(world).standings
+    fabric = SubscribedStream()
+    hand_over(fabric, to=AWAY)
+    standings = Asking(fabric).standings
     before = standings.read()
     assert standings.switch(before.circuit, Circuit(CircuitState.OPEN, "down"))
     stands = Circuit(CircuitState.OPEN, "down", version=1)
-    assert standings.known == replace(before, circuit=stands) == world.ledger.standing(*OF)
+    assert standings.known == replace(before, circuit=stands) == fabric.ledger.standing(*OF)
 
 
 def test_a_move_is_as_good_as_a_read() -> None:
@@ -74,10 +74,10 @@ def test_a_move_is_as_good_as_a_read() -> None:
 
 
 def test_where_nobody_can_be_asked_it_goes_by_what_is_here() -> None:
-    world = SubscribedStream()
-    standings = Standings(world.subscription, ledger=world.ledger, clock=world.clock)
+    fabric = SubscribedStream()
+    standings = Standings(fabric.subscription, ledger=fabric.ledger, clock=fabric.clock)
     assert standings.ask(HOME) == Owner(HOME, HOME, 0, HOME)
-    hand_over(world, to=AWAY)
+    hand_over(fabric, to=AWAY)
     standings.read()
     owner = standings.ask(HOME)
     assert owner is not None
@@ -86,15 +86,15 @@ def test_where_nobody_can_be_asked_it_goes_by_what_is_here() -> None:
 
 def test_what_each_of_the_others_said_is_kept_beside_what_is_here() -> None:
     """Nothing is replicated between the three."""
-    world = SubscribedStream(durability="quorum")
+    fabric = SubscribedStream(durability="quorum")
     others = {AWAY: SubscribedStream(durability="quorum"), FAR: SubscribedStream(durability="quorum")}
     here, latest, other = Owner(AWAY, HOME, 1, HOME), Owner(HOME, AWAY, 2, AWAY), Owner(HOME, FAR, 1, FAR)
-    for ledger, owner in ((world.ledger, here), (others[AWAY].ledger, latest), (others[FAR].ledger, other)):
+    for ledger, owner in ((fabric.ledger, here), (others[AWAY].ledger, latest), (others[FAR].ledger, other)):
         assert ledger.hand_over(*OF, None, owner)
     standings = Standings(
-        world.subscription,
-        ledger=world.ledger,
-        clock=world.clock,
+        fabric.subscription,
+        ledger=fabric.ledger,
+        clock=fabric.clock,
         elsewhere=lambda region: others[region].ledger,
     )
     standings.read()
@@ -110,8 +110,8 @@ def test_a_clock_that_was_set_back_a_little_keeps_nothing_fresh_for_longer(
 ) -> None:
     asking = Asking(SubscribedStream())
     asking.standings.now()
-    asking.world.clock.advance(steady_seconds)
-    asking.world.clock.set_back(1)
+    asking.fabric.clock.advance(steady_seconds)
+    asking.fabric.clock.set_back(1)
     asking.standings.now()
     assert asking.reads() == reads
 
@@ -119,10 +119,10 @@ def test_a_clock_that_was_set_back_a_little_keeps_nothing_fresh_for_longer(
 def test_the_number_of_an_owner_is_read_anew_where_that_is_asked_for() -> None:
     asking = Asking(SubscribedStream())
     assert asking.standings.owner(HOME) == Owner(HOME, HOME, 0, HOME)
-    hand_over(asking.world, to=AWAY)
+    hand_over(asking.fabric, to=AWAY)
     asking.standings.read_owner(HOME)
-    hand_over(asking.world, to=FAR, epoch=2)
-    asking.world.clock.set_back(CACHED)  # so that what was read last is fresh by the wall clock
+    hand_over(asking.fabric, to=FAR, epoch=2)
+    asking.fabric.clock.set_back(CACHED)  # so that what was read last is fresh by the wall clock
     reads = asking.reads()
     owner = asking.standings.read_owner(HOME)
     assert owner is not None
@@ -135,29 +135,29 @@ def test_the_number_of_an_owner_is_read_anew_where_that_is_asked_for() -> None:
 def test_a_lane_is_in_doubt_where_neither_it_nor_reconciliation_was_seen_for_long(
     written_ms: int, seen_ms: int, doubt: bool
 ) -> None:
-    world = SubscribedStream()
-    doubt_ms = world.clock.now_ms() - 1000 * DOUBT
-    standings = Asking(world).standings
+    fabric = SubscribedStream()
+    doubt_ms = fabric.clock.now_ms() - 1000 * DOUBT
+    standings = Asking(fabric).standings
     standings._known = Standing(seen_ms=doubt_ms + seen_ms)
     assert standings.is_in_doubt(doubt_ms + written_ms) is doubt
 
 
 @pytest.mark.parametrize("region", [HOME, AWAY, FAR])
 def test_who_delivers_an_origins_lanes(region: Region) -> None:
-    world, handed = SubscribedStream(), Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
+    fabric, handed = SubscribedStream(), Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
     everywhere = SubscribedStream(deliver="everywhere").subscription
-    assert is_delivered_by(region, world.subscription, HOME, Standing()) is (region == HOME)
-    assert is_delivered_by(region, world.subscription, HOME, handed) is (region == AWAY)
+    assert is_delivered_by(region, fabric.subscription, HOME, Standing()) is (region == HOME)
+    assert is_delivered_by(region, fabric.subscription, HOME, handed) is (region == AWAY)
     assert is_delivered_by(region, everywhere, HOME, handed) is (region != FAR)
-    assert owner_of(world.subscription, HOME, handed) == handed.owners[0]
+    assert owner_of(fabric.subscription, HOME, handed) == handed.owners[0]
 
 
 def test_others_that_do_not_know_of_it_take_nothing_from_what_is_known() -> None:
-    world = SubscribedStream()
-    handed_over_unseen(world)
-    standings = Asking(world).standings
+    fabric = SubscribedStream()
+    handed_over_unseen(fabric)
+    standings = Asking(fabric).standings
     owner = standings.ask(HOME)
-    world.clock.advance(DOUBT)
+    fabric.clock.advance(DOUBT)
     assert standings.ask(HOME) == owner
     assert set(standings.known.owners) == {owner}
 
@@ -172,36 +172,36 @@ class TestSurvey:
         ]
 
     def test_where_lanes_stand_is_reported_with_tail_and_cursor(self) -> None:
-        world = SubscribedStream()
-        world.put(event("a"), event("b"))
-        world.deliver()
-        world.put(event("c"))
-        world.put(event("d"), of=lane(1))
-        tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
-        assert tails == {other_lane: world.log.tail(other_lane) for other_lane in (LANE, lane(1))}
-        standings = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
+        fabric = SubscribedStream()
+        fabric.put(event("a"), event("b"))
+        fabric.deliver()
+        fabric.put(event("c"))
+        fabric.put(event("d"), of=lane(1))
+        tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
+        assert tails == {other_lane: fabric.log.tail(other_lane) for other_lane in (LANE, lane(1))}
+        standings = list(survey(fabric.subscription, tails, ledger=fabric.ledger, standing=Standing()))
         assert standings == [
-            LaneStanding(world.subscription, other_lane, tails[other_lane], world.cursor(other_lane))
+            LaneStanding(fabric.subscription, other_lane, tails[other_lane], fabric.cursor(other_lane))
             for other_lane in (LANE, lane(1))
         ]
         assert [standing.lag for standing in standings] == [1, 1]
 
     def test_lanes_that_were_handed_over_do_not_stand_here_and_the_others_do(self) -> None:
-        world = SubscribedStream(deliver="one", region=HOME)
+        fabric = SubscribedStream(deliver="one", region=HOME)
         tails = {
             other_lane: Tail(SequenceNumber(1), EMPTY_TAIL.chain, HybridTime(1))
             for other_lane in (LANE, lane(0, AWAY))
         }
         handed = Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
-        standings = survey(world.subscription, tails, ledger=world.ledger, standing=handed)
+        standings = survey(fabric.subscription, tails, ledger=fabric.ledger, standing=handed)
         assert [standing.lane for standing in standings] == [lane(0, AWAY)]
 
     def test_it_is_rung_for_the_tail_with_the_minute_as_its_number(self) -> None:
-        world = SubscribedStream()
-        world.put(event("a"), event("b"))
-        tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
-        standings = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
-        doorbells = world.cloud.doorbells(HOME)
+        fabric = SubscribedStream()
+        fabric.put(event("a"), event("b"))
+        tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
+        standings = list(survey(fabric.subscription, tails, ledger=fabric.ledger, standing=Standing()))
+        doorbells = fabric.cloud.doorbells(HOME)
         assert ring_again(standings, doorbells=doorbells, now_ms=7 * 60_000 + 59_999) == standings
-        bells = [from_body(body) for body in world.queue.bodies]
+        bells = [from_body(body) for body in fabric.queue.bodies]
         assert bells == [Doorbell(StreamName(STREAM), LANE, SequenceNumber(2), again=7)]

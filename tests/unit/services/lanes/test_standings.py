@@ -21,20 +21,20 @@ DOUBT = limits.OWNER_DOUBT_SECONDS
 class Asking:
     """The standings of one process in HOME; `here` and `there` are the calls of ledgers."""
 
-    def __init__(self, world: SubscribedStream) -> None:
-        self.world = world
+    def __init__(self, fabric: SubscribedStream) -> None:
+        self.fabric = fabric
         self.here, self.there = Faults(), Faults()
         self.asked: list[Region] = []
         self.standings = Standings(
-            world.subscription,
-            ledger=self.here.ledger(world.ledger),
-            clock=world.clock,
+            fabric.subscription,
+            ledger=self.here.ledger(fabric.ledger),
+            clock=fabric.clock,
             elsewhere=self._elsewhere,
         )
 
     def _elsewhere(self, region: Region) -> Ledger:
         self.asked.append(region)
-        return self.there.ledger(self.world.cloud.ledger(region))
+        return self.there.ledger(self.fabric.cloud.ledger(region))
 
     def reads(self) -> int:
         return self.here.count("ledger.standing")
@@ -47,9 +47,9 @@ def test_a_closed_circuit_is_known_for_some_seconds_and_for_none_by_a_clock_that
     asking = Asking(SubscribedStream())
     asking.standings.now()
     if seconds < 0:
-        asking.world.clock.set_back(-seconds)
+        asking.fabric.clock.set_back(-seconds)
     else:
-        asking.world.clock.advance(seconds)
+        asking.fabric.clock.advance(seconds)
     asking.standings.now()
     assert asking.reads() == reads
 
@@ -58,8 +58,8 @@ def test_a_closed_circuit_is_known_for_some_seconds_and_for_none_by_a_clock_that
 def test_a_clock_set_back_while_a_function_idles_makes_nothing_younger(set_back_seconds: float) -> None:
     asking = Asking(SubscribedStream())
     asking.standings.now()
-    asking.world.clock.advance(set_back_seconds + 1)
-    asking.world.clock.set_back(set_back_seconds)  # so that the wall clock says: a second
+    asking.fabric.clock.advance(set_back_seconds + 1)
+    asking.fabric.clock.set_back(set_back_seconds)  # so that the wall clock says: a second
     asking.standings.now()
     assert asking.reads() == 2
 
@@ -76,52 +76,52 @@ def test_who_closes_it_knows_so_from_then_on() -> None:
     asking = Asking(SubscribedStream())
     standings = asking.standings
     standings.now()
-    asking.world.clock.advance(CACHED - 1)
+    asking.fabric.clock.advance(CACHED - 1)
     assert standings.switch(standings.known.circuit, Circuit(since_ms=7))
-    asking.world.clock.advance(CACHED - 1)
+    asking.fabric.clock.advance(CACHED - 1)
     assert standings.now().circuit.since_ms == 7
     assert asking.reads() == 1
 
 
 def test_who_is_too_late_to_move_it_knows_how_it_stands() -> None:
-    world = SubscribedStream()
-    late, other = Asking(world).standings, Asking(world).standings
+    fabric = SubscribedStream()
+    late, other = Asking(fabric).standings, Asking(fabric).standings
     read = late.now().circuit
     assert other.switch(read, Circuit(CircuitState.PAUSED, "by hand"))
     assert not late.switch(read, Circuit(CircuitState.OPEN))
     assert (late.known.circuit.state, late.known.circuit.reason) == (CircuitState.PAUSED, "by hand")
 
 
-def handed_over_unseen(world: SubscribedStream) -> None:
+def handed_over_unseen(fabric: SubscribedStream) -> None:
     """AWAY owns HOME's lanes, and nothing of that was replicated."""
-    world.cloud.cut(HOME)
-    hand_over(world.at(AWAY))
+    fabric.cloud.cut(HOME)
+    hand_over(fabric.at(AWAY))
 
 
 def test_the_others_are_asked_once_in_a_while_and_nobody_asks_itself() -> None:
     asking = Asking(SubscribedStream(durability="quorum"))
     for seconds in (0, DOUBT - 0.001, 0.001, DOUBT):
-        asking.world.clock.advance(seconds)
+        asking.fabric.clock.advance(seconds)
         asking.standings.ask(HOME)
     assert asking.asked == [AWAY, FAR] * 3
 
 
 def test_what_others_said_is_known_at_once_and_after_each_read() -> None:
-    world = SubscribedStream()
-    handed_over_unseen(world)
-    standings = Asking(world).standings
+    fabric = SubscribedStream()
+    handed_over_unseen(fabric)
+    standings = Asking(fabric).standings
     owner = standings.ask(HOME)
     assert owner is not None
     assert (owner.region, owner.epoch) == (AWAY, 1)
-    for lane_owner in (owner_of(world.subscription, HOME, standings.known), standings.read_owner(HOME)):
+    for lane_owner in (owner_of(fabric.subscription, HOME, standings.known), standings.read_owner(HOME)):
         assert lane_owner == owner
     assert not standings.owns(HOME)
 
 
 def test_who_does_not_answer_is_passed_over() -> None:
-    world = SubscribedStream(durability="quorum")
-    handed_over_unseen(world)
-    asking = Asking(world)
+    fabric = SubscribedStream(durability="quorum")
+    handed_over_unseen(fabric)
+    asking = Asking(fabric)
     asking.there.rules.append(
         lambda called, overall, of_name: Fault.LOST_REQUEST if asking.asked[-1] == FAR else None
     )
@@ -132,27 +132,27 @@ def test_who_does_not_answer_is_passed_over() -> None:
 
 
 def test_a_lane_is_in_doubt_where_it_was_not_written_for_long() -> None:
-    world = SubscribedStream()
-    doubt_ms = world.clock.now_ms() - 1000 * DOUBT
-    standings = Asking(world).standings
+    fabric = SubscribedStream()
+    doubt_ms = fabric.clock.now_ms() - 1000 * DOUBT
+    standings = Asking(fabric).standings
     assert [standings.is_in_doubt(doubt_ms + after_ms) for after_ms in (-1, 0)] == [True, False]
 
 
 @pytest.mark.parametrize(("seconds", "in_doubt"), [(DOUBT, False), (DOUBT + 0.001, True)])
 def test_it_is_not_while_reconciliation_asks_others(seconds: float, in_doubt: bool) -> None:
-    world = SubscribedStream()
-    assert reconciled(world, repair=False) == []
-    world.clock.advance(seconds)
-    standings = Asking(world).standings
+    fabric = SubscribedStream()
+    assert reconciled(fabric, repair=False) == []
+    fabric.clock.advance(seconds)
+    standings = Asking(fabric).standings
     standings.read()
     assert standings.is_in_doubt(0) == in_doubt
 
 
 def test_by_the_definition_a_lane_is_delivered_by_its_origin_with_no_number_yet() -> None:
-    world = SubscribedStream()
-    standing = world.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
+    fabric = SubscribedStream()
+    standing = fabric.ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
     for region in (HOME, AWAY):
-        assert owner_of(world.subscription, region, standing) == Owner(region, region, 0, region)
+        assert owner_of(fabric.subscription, region, standing) == Owner(region, region, 0, region)
     everywhere = SubscribedStream(deliver="everywhere")
     assert owner_of(everywhere.subscription, HOME, standing) is None
 

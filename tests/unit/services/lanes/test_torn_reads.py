@@ -16,7 +16,7 @@ from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.region import MemoryRegion, Tear
 from eventfabric.wire.keys import Item
-from tests.support.failing_handlers import BAD_ORDER, Failing, dead_letters, drained, named, retry, world_of
+from tests.support.failing_handlers import BAD_ORDER, Failing, dead_letters, drained, fabric_of, named, retry
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE
 from tests.support.recording_handler import Recorder
@@ -29,12 +29,12 @@ ONLY_THE_LAST = [0]
 
 
 @contextmanager
-def torn(world: SubscribedStream, hides: list[int], *, lasts: bool = False) -> Iterator[None]:
+def torn(fabric: SubscribedStream, hides: list[int], *, lasts: bool = False) -> Iterator[None]:
     """Have the transactions that are made here stay half seen: until somebody waits, or for good."""
-    region = world.cloud.regions[HOME]
+    region = fabric.cloud.regions[HOME]
     hidden: dict[tuple[object, ...], Item | None] = {}
-    table = region.table(world.topology.ledger.name)
-    transact, sleep = region.transact, world.clock.sleep
+    table = region.table(fabric.topology.ledger.name)
+    transact, sleep = region.transact, fabric.clock.sleep
 
     def torn_transact(actions: object, *, token: str) -> None:
         region.tear = Tear(lambda count: hides, lambda: hidden.update(table.hidden))
@@ -49,45 +49,45 @@ def torn(world: SubscribedStream, hides: list[int], *, lasts: bool = False) -> I
         patch.setattr(region, "transact", torn_transact)
         yield
     table.hidden.update(hidden)
-    world.clock.sleep = wait  # type: ignore[method-assign]  # for what is done next
+    fabric.clock.sleep = wait  # type: ignore[method-assign]  # for what is done next
 
 
 def parked_and_torn(*, lasts: bool = False) -> SubscribedStream:
     """a1 is dead; then b1 fails: its cursor is seen, and b's key not yet."""
-    world = world_of(Failing({"a1": 99, "b1": 99}), *named("a1"), **DEAD)
-    world.deliver()
-    world.put(*named("c1"))
-    world.put(*named("b1", "b2"))
-    world.put(*named("c2"))
-    with torn(world, ONLY_THE_LAST, lasts=lasts):
-        world.deliver()
-    return world
+    fabric = fabric_of(Failing({"a1": 99, "b1": 99}), *named("a1"), **DEAD)
+    fabric.deliver()
+    fabric.put(*named("c1"))
+    fabric.put(*named("b1", "b2"))
+    fabric.put(*named("c2"))
+    with torn(fabric, ONLY_THE_LAST, lasts=lasts):
+        fabric.deliver()
+    return fabric
 
 
-def taken_over(world: SubscribedStream) -> SubscribedStream:
+def taken_over(fabric: SubscribedStream) -> SubscribedStream:
     """Let AWAY take the lane over when HOME is lost, and deliver it."""
-    world.cloud.regions[HOME].table(world.topology.ledger.name).hidden.clear()
-    world.cloud.replicate()
-    away = world.at(AWAY, handler=Recorder())
+    fabric.cloud.regions[HOME].table(fabric.topology.ledger.name).hidden.clear()
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY, handler=Recorder())
     hand_over(away)
     away.deliver()
     return away
 
 
-def discard(world: SubscribedStream) -> None:
-    letters = dead_letters(world)
+def discard(fabric: SubscribedStream) -> None:
+    letters = dead_letters(fabric)
     (letter,) = [letter for letter in letters.find() if letter.parked.key == "a"]
     letters.discard(letter)
 
 
-def redrive(world: SubscribedStream) -> None:
-    letters = dead_letters(world)
+def redrive(fabric: SubscribedStream) -> None:
+    letters = dead_letters(fabric)
     (letter,) = [letter for letter in letters.find() if letter.parked.key == "a"]
     letters.redrive(letter)
 
 
-def replay_a(world: SubscribedStream) -> None:
-    replay(world, 1, key="c")
+def replay_a(fabric: SubscribedStream) -> None:
+    replay(fabric, 1, key="c")
 
 
 DECISIONS = pytest.mark.parametrize("decide", [discard, redrive, replay_a])
@@ -96,59 +96,61 @@ Decide = Callable[[SubscribedStream], None]
 
 @DECISIONS
 def test_a_decision_in_the_midst_of_a_commit_loses_no_key_that_the_commit_parks(decide: Decide) -> None:
-    world = parked_and_torn()
-    decide(world)
-    assert world.cursor().parked == digest_of(world.parked())
-    away = taken_over(world)
+    fabric = parked_and_torn()
+    decide(fabric)
+    assert fabric.cursor().parked == digest_of(fabric.parked())
+    away = taken_over(fabric)
     assert "b" in away.parked()
     assert [place.sequence for place in away.parked()["b"].waiting] == [2, 3]
 
 
 @DECISIONS
 def test_nor_does_one_that_never_gets_to_see_that_key(decide: Decide) -> None:
-    world = parked_and_torn(lasts=True)
-    before = world.cursor()
-    decide(world)
-    after = world.cursor()
+    fabric = parked_and_torn(lasts=True)
+    before = fabric.cursor()
+    decide(fabric)
+    after = fabric.cursor()
     assert before.low is not None
     assert after.low is not None
     assert after.low.sequence <= 2
-    away = taken_over(world)
+    away = taken_over(fabric)
     assert "b" in away.parked() or "b1" in away.recorder.ids()
 
 
 def test_an_event_whose_key_is_just_being_parked_waits_behind_it() -> None:
-    world = world_of(Failing({"a1": 1}), *named("a1"), **retry(immediate=0, attempts=4, backoff_seconds=100))
-    with torn(world, ONLY_THE_LAST):
-        world.deliver()
-    world.put(*named("a2", "b1"))
-    world.deliver()
-    assert world.recorder.ids() == ["b1"]
-    drained(world)
-    assert world.recorder.ids() == ["b1", "a1", "a2"]
+    fabric = fabric_of(
+        Failing({"a1": 1}), *named("a1"), **retry(immediate=0, attempts=4, backoff_seconds=100)
+    )
+    with torn(fabric, ONLY_THE_LAST):
+        fabric.deliver()
+    fabric.put(*named("a2", "b1"))
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["b1"]
+    drained(fabric)
+    assert fabric.recorder.ids() == ["b1", "a1", "a2"]
 
 
 def test_so_it_does_where_that_one_is_dead() -> None:
-    world = world_of(Failing({"a1": 1}), *named("a1"), **retry(permanent=[BAD_ORDER]))
-    with torn(world, ONLY_THE_LAST):
-        world.deliver()
-    world.put(*named("a2", "b1"))
-    world.deliver()
-    assert world.recorder.ids() == ["b1"]
-    assert [place.sequence for place in world.parked()["a"].waiting] == [0, 1]
+    fabric = fabric_of(Failing({"a1": 1}), *named("a1"), **retry(permanent=[BAD_ORDER]))
+    with torn(fabric, ONLY_THE_LAST):
+        fabric.deliver()
+    fabric.put(*named("a2", "b1"))
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["b1"]
+    assert [place.sequence for place in fabric.parked()["a"].waiting] == [0, 1]
 
 
 def test_an_event_that_a_replay_takes_out_of_its_key_is_no_more_taken_to_wait_there() -> None:
-    world = world_of(Failing({"a1": 99}), *named("a1", "a2", "b1", "a3"), **DEAD)
-    world.deliver()
-    assert [place.sequence for place in world.parked()["a"].waiting] == [0, 1, 3]
-    with torn(world, ONLY_THE_LAST):
-        replay(world, 1)
-    assert world.cursor().sequence == 1
-    world.deliver()
-    world.cloud.regions[HOME].table(world.topology.ledger.name).hidden.clear()
-    world.deliver()
-    assert [place.sequence for place in world.parked()["a"].waiting] == [0, 1, 3]
+    fabric = fabric_of(Failing({"a1": 99}), *named("a1", "a2", "b1", "a3"), **DEAD)
+    fabric.deliver()
+    assert [place.sequence for place in fabric.parked()["a"].waiting] == [0, 1, 3]
+    with torn(fabric, ONLY_THE_LAST):
+        replay(fabric, 1)
+    assert fabric.cursor().sequence == 1
+    fabric.deliver()
+    fabric.cloud.regions[HOME].table(fabric.topology.ledger.name).hidden.clear()
+    fabric.deliver()
+    assert [place.sequence for place in fabric.parked()["a"].waiting] == [0, 1, 3]
 
 
 def test_nor_is_one_behind_a_key_that_lists_just_now_what_the_log_had_of_it(
@@ -156,59 +158,59 @@ def test_nor_is_one_behind_a_key_that_lists_just_now_what_the_log_had_of_it(
 ) -> None:
     monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 2)
     failing = Failing({"a1": 99})
-    world = world_of(failing, *named("a1", "a2", "a3"), **retry(permanent=[BAD_ORDER]))
-    world.deliver()
-    assert world.parked()["a"].rest is not None
+    fabric = fabric_of(failing, *named("a1", "a2", "a3"), **retry(permanent=[BAD_ORDER]))
+    fabric.deliver()
+    assert fabric.parked()["a"].rest is not None
     failing.times = {"a3": 99}
-    dead_letters(world).redrive(next(dead_letters(world).find()))
-    with torn(world, ONLY_THE_LAST):
-        world.deliver(tail=2**40)
-    hidden = dict(world.cloud.regions[HOME].table(world.topology.ledger.name).hidden)
+    dead_letters(fabric).redrive(next(dead_letters(fabric).find()))
+    with torn(fabric, ONLY_THE_LAST):
+        fabric.deliver(tail=2**40)
+    hidden = dict(fabric.cloud.regions[HOME].table(fabric.topology.ledger.name).hidden)
     assert hidden
-    world.put(*named("a4"))
-    world.deliver()
-    world.cloud.regions[HOME].table(world.topology.ledger.name).hidden.clear()
-    world.deliver()
-    assert world.parked()["a"].failure.event_id == "a3"
-    assert [place.sequence for place in world.parked()["a"].waiting] == [2, 3]
+    fabric.put(*named("a4"))
+    fabric.deliver()
+    fabric.cloud.regions[HOME].table(fabric.topology.ledger.name).hidden.clear()
+    fabric.deliver()
+    assert fabric.parked()["a"].failure.event_id == "a3"
+    assert [place.sequence for place in fabric.parked()["a"].waiting] == [2, 3]
 
 
 def test_no_event_of_a_key_is_handed_out_that_somebody_frees_behind_the_visits_back() -> None:
-    world = world_of(Failing({"a1": 99}), *named("a1", "a2"), **DEAD)
-    world.deliver()
-    world.put(*named("a3"))
-    table = world.cloud.regions[HOME].table(world.topology.ledger.name)
-    with torn(world, [1]):  # the cursor is seen late
-        replay(world, 0)
+    fabric = fabric_of(Failing({"a1": 99}), *named("a1", "a2"), **DEAD)
+    fabric.deliver()
+    fabric.put(*named("a3"))
+    table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
+    with torn(fabric, [1]):  # the cursor is seen late
+        replay(fabric, 0)
     hidden = dict(table.hidden)
     assert [key[1] for key in hidden] == [f"{HOME}/cursor"]
     with pytest.raises(ThrottledError, match="written meanwhile"):
-        world.deliver()
-    assert world.recorder.ids() == []
-    world.deliver()
-    assert [place.sequence for place in world.parked()["a"].waiting] == [0, 1, 2]
+        fabric.deliver()
+    assert fabric.recorder.ids() == []
+    fabric.deliver()
+    assert [place.sequence for place in fabric.parked()["a"].waiting] == [0, 1, 2]
 
 
 def test_a_state_that_fits_together_is_read_once_and_one_that_never_does_a_few_times() -> None:
-    world, faults = world_of(Failing({"a1": 99}), *named("a1"), **DEAD), Faults()
-    world.deliver()
-    ledger = faults.ledger(world.ledger)
-    state = whole_state(ledger, world.key_of(LANE), clock=world.clock)
+    fabric, faults = fabric_of(Failing({"a1": 99}), *named("a1"), **DEAD), Faults()
+    fabric.deliver()
+    ledger = faults.ledger(fabric.ledger)
+    state = whole_state(ledger, fabric.key_of(LANE), clock=fabric.clock)
     assert (state.fits(Region(HOME)), faults.count("ledger.state")) == (True, 1)
-    table = world.cloud.regions[HOME].table(world.topology.ledger.name)
+    table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
     parked = [item for item in table.items if "parked" in item["sk"]["S"]]
     table.write("Delete", {"Key": {"pk": parked[0]["pk"], "sk": parked[0]["sk"]}})
-    began_ms = world.clock.now_ms()
-    state = whole_state(ledger, world.key_of(LANE), clock=world.clock)
+    began_ms = fabric.clock.now_ms()
+    state = whole_state(ledger, fabric.key_of(LANE), clock=fabric.clock)
     assert not state.fits(Region(HOME))
     assert faults.count("ledger.state") == 2 + len(limits.TORN_READ_PAUSES_SECONDS)
-    assert world.clock.now_ms() - began_ms == 1000 * sum(limits.TORN_READ_PAUSES_SECONDS)
+    assert fabric.clock.now_ms() - began_ms == 1000 * sum(limits.TORN_READ_PAUSES_SECONDS)
 
 
 def test_what_was_not_seen_beside_a_cursor_counts_beside_the_next() -> None:
-    world = world_of(Failing({"a1": 99, "b1": 99}), *named("a1", "b1"), **DEAD)
-    world.deliver()
-    read, a, b = world.cursor(), world.parked()["a"], world.parked()["b"]
+    fabric = fabric_of(Failing({"a1": 99, "b1": 99}), *named("a1", "b1"), **DEAD)
+    fabric.deliver()
+    read, a, b = fabric.cursor(), fabric.parked()["a"], fabric.parked()["b"]
     freed = ParkedChange(a, None)
     assert read.beside_after(read, {a.id: a, b.id: b}, [freed]) == read.beside({b.id: b})
     unseen = read.beside_after(read, {a.id: a}, [freed])
@@ -218,8 +220,8 @@ def test_what_was_not_seen_beside_a_cursor_counts_beside_the_next() -> None:
 
 
 def test_a_read_sees_the_items_of_a_transaction_one_by_one_and_all_when_it_is_over() -> None:
-    world = SubscribedStream()
-    region: MemoryRegion = world.cloud.regions[HOME]
+    fabric = SubscribedStream()
+    region: MemoryRegion = fabric.cloud.regions[HOME]
     rows = region.create_table("rows")
 
     def item(number: int, value: str) -> Item:
@@ -249,8 +251,8 @@ def test_a_read_sees_the_items_of_a_transaction_one_by_one_and_all_when_it_is_ov
 
 
 def test_a_later_commit_that_is_seen_in_parts_is_waited_for_like_the_first() -> None:
-    world = parked_and_torn(lasts=True)
-    table = world.cloud.regions[HOME].table(world.topology.ledger.name)
+    fabric = parked_and_torn(lasts=True)
+    table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
     pauses: list[float] = []
 
     def commit_at_last(seconds: float) -> None:
@@ -258,15 +260,15 @@ def test_a_later_commit_that_is_seen_in_parts_is_waited_for_like_the_first() -> 
         if len(pauses) != len(limits.TORN_READ_PAUSES_SECONDS):
             return
         table.hidden.clear()
-        parked, cursor = {parked.id: parked for parked in world.parked().values()}, world.cursor()
+        parked, cursor = {parked.id: parked for parked in fabric.parked().values()}, fabric.cursor()
         before = parked["k/b"]
         changes = [ParkedChange(before, replace(before, due_ms=before.due_ms + 1))]
-        with torn(world, [1]):  # the cursor is seen late
+        with torn(fabric, [1]):  # the cursor is seen late
             moved = cursor.beside_after(cursor, parked, changes)
             assert isinstance(
-                world.ledger.commit(world.key_of(LANE), cursor, moved, parked=changes), Committed
+                fabric.ledger.commit(fabric.key_of(LANE), cursor, moved, parked=changes), Committed
             )
 
-    world.clock.sleep = commit_at_last  # type: ignore[method-assign]  # what happens while it is waited
-    state = whole_state(world.ledger, world.key_of(LANE), clock=world.clock)
+    fabric.clock.sleep = commit_at_last  # type: ignore[method-assign]  # what happens while it is waited
+    state = whole_state(fabric.ledger, fabric.key_of(LANE), clock=fabric.clock)
     assert state.fits(HOME)

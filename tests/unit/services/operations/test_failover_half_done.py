@@ -33,16 +33,16 @@ handler = "a.b:c"
 """
 
 
-def world_of_two() -> SubscribedStream:
+def fabric_of_two() -> SubscribedStream:
     """A stream with two subscriptions."""
-    world = SubscribedStream()
-    world.topology = Topology(parse_definition(TWO))
-    return world
+    fabric = SubscribedStream()
+    fabric.topology = Topology(parse_definition(TWO))
+    return fabric
 
 
-def circuits(world: SubscribedStream) -> dict[str, CircuitState]:
+def circuits(fabric: SubscribedStream) -> dict[str, CircuitState]:
     """Return the states of the source's circuits."""
-    ledger = world.cloud.ledger(HOME)
+    ledger = fabric.cloud.ledger(HOME)
     names = (SUBSCRIPTION, OTHER)
     return {name: ledger.standing(StreamName(STREAM), SubscriptionName(name)).circuit.state for name in names}
 
@@ -54,29 +54,29 @@ CLOSED = {SUBSCRIPTION: CircuitState.CLOSED, OTHER: CircuitState.CLOSED}
     ("fault", "number"), [(Fault.LOST_REQUEST, 2), (Fault.LOST_REPLY, 1), (Fault.LOST_REPLY, 2)]
 )
 def test_a_pause_that_fails_leaves_nothing_paused(fault: Fault, number: int) -> None:
-    world = world_of_two()
+    fabric = fabric_of_two()
 
     def once(called: str, overall: int, of_name: int) -> Fault | None:
         return fault if (called, of_name) == ("ledger.switch", number) else None
 
     with pytest.raises(PortError):
-        failover(world, once).drain(Waiting(world))
-    assert circuits(world) == CLOSED
+        failover(fabric, once).drain(Waiting(fabric))
+    assert circuits(fabric) == CLOSED
 
 
 def test_a_source_that_falls_silent_while_it_is_drained_is_reported_with_what_may_stay_paused_there() -> None:
-    world, silent = world_of_two(), list[int]()
-    known_failover = failover(world, lambda *_: Fault.LOST_REQUEST if silent else None)
+    fabric, silent = fabric_of_two(), list[int]()
+    known_failover = failover(fabric, lambda *_: Fault.LOST_REQUEST if silent else None)
     with raises_with(FailoverError, "the request was lost", HOME, SUBSCRIPTION, OTHER, "paused"):
-        known_failover.drain(Waiting(world, {1: lambda: silent.append(1)}))
+        known_failover.drain(Waiting(fabric, {1: lambda: silent.append(1)}))
 
 
 def test_a_handover_that_fails_at_the_second_subscription_leaves_the_source_to_go_on_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = world_of_two()
-    known_failover = failover(world)
-    known_failover.drain(Waiting(world, {1: world.cloud.replicate}))
+    fabric = fabric_of_two()
+    known_failover = failover(fabric)
+    known_failover.drain(Waiting(fabric, {1: fabric.cloud.replicate}))
     ledger = type(known_failover._ports.ledger)
     hand_over: Callable[..., Owner | None] = ledger.hand_over
 
@@ -88,7 +88,7 @@ def test_a_handover_that_fails_at_the_second_subscription_leaves_the_source_to_g
     monkeypatch.setattr(ledger, "hand_over", refused)
     with raises_with(FailoverError, OTHER, f"lanes of {HOME}", "somebody else"):
         known_failover.hand_over()
-    assert circuits(world) == {SUBSCRIPTION: CircuitState.PAUSED, OTHER: CircuitState.CLOSED}
+    assert circuits(fabric) == {SUBSCRIPTION: CircuitState.PAUSED, OTHER: CircuitState.CLOSED}
 
 
 def test_a_failback_asks_no_region_that_shares_nothing_with_this_one() -> None:

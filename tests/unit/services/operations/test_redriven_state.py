@@ -9,9 +9,9 @@ from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from tests.support.crashing_handlers import Crashing, until_it_drains
-from tests.support.dead_letters import mended_world
+from tests.support.dead_letters import mended_fabric
 from tests.support.expiry import reconciled
-from tests.support.failing_handlers import dead_letters, named, the_dead_letter, world_of
+from tests.support.failing_handlers import dead_letters, fabric_of, named, the_dead_letter
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY
 from tests.support.subscribed_stream import SubscribedStream
@@ -29,40 +29,40 @@ def discard(letters: DeadLetters, letter: DeadLetter) -> None:
 def test_it_is_due_from_the_moment_of_the_decision_and_not_overdue(
     decide: Callable[[DeadLetters, DeadLetter], None],
 ) -> None:
-    world = mended_world("a1", behind=["a2"])
-    world.clock.advance(3600)
-    decide(dead_letters(world), the_dead_letter(world))
-    parked = world.parked()["a"]
-    assert (parked.state, parked.due_ms) == (ParkedState.RETRYING, world.clock.now_ms())
-    assert reconciled(world, repair=False) == []
+    fabric = mended_fabric("a1", behind=["a2"])
+    fabric.clock.advance(3600)
+    decide(dead_letters(fabric), the_dead_letter(fabric))
+    parked = fabric.parked()["a"]
+    assert (parked.state, parked.due_ms) == (ParkedState.RETRYING, fabric.clock.now_ms())
+    assert reconciled(fabric, repair=False) == []
 
 
 def test_an_event_that_crashed_too_often_has_all_its_crashes_once_more() -> None:
-    world = world_of(Crashing({"a1": 999}), *named("a1"))
-    first = until_it_drains(world)
-    letters = dead_letters(world)
-    letters.redrive(the_dead_letter(world))
-    parked = world.parked()["a"]
+    fabric = fabric_of(Crashing({"a1": 999}), *named("a1"))
+    first = until_it_drains(fabric)
+    letters = dead_letters(fabric)
+    letters.redrive(the_dead_letter(fabric))
+    parked = fabric.parked()["a"]
     assert (parked.failure.attempts, parked.failure.crashes) == (0, 0)
-    assert until_it_drains(world) == first
-    assert the_dead_letter(world).parked.failure.error_type == "Crashed"
+    assert until_it_drains(fabric) == first
+    assert the_dead_letter(fabric).parked.failure.error_type == "Crashed"
 
 
 def test_headers_that_could_not_be_published_replace_nothing() -> None:
-    world = mended_world("a1")
-    letter = the_dead_letter(world)
+    fabric = mended_fabric("a1")
+    letter = the_dead_letter(fabric)
     wrong = Event(key="a", type="mended", id="m", source="/t", headers={"Not A Name": "x"})
     with pytest.raises(InvalidEventError, match="Not A Name"):
-        dead_letters(world).redrive(letter, replacement=wrong)
-    assert the_dead_letter(world) == letter
+        dead_letters(fabric).redrive(letter, replacement=wrong)
+    assert the_dead_letter(fabric) == letter
 
 
 def test_they_are_found_where_their_lane_is_delivered_and_nowhere_else() -> None:
-    world: SubscribedStream = mended_world("a1")
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    fabric: SubscribedStream = mended_fabric("a1")
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
     hand_over(away)
     away.deliver()
-    world.cloud.replicate()
-    assert [letter.place for letter in dead_letters(world).find()] == []
+    fabric.cloud.replicate()
+    assert [letter.place for letter in dead_letters(fabric).find()] == []
     assert set(away.parked()) == {"a"}

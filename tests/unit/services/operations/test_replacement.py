@@ -11,53 +11,53 @@ from tests.support.failing_handlers import (
     Failing,
     dead_letters,
     drained,
+    fabric_of,
     named,
     the_dead_letter,
-    world_of,
 )
 from tests.support.memory_fabric import LANE
 from tests.support.subscribed_stream import SubscribedStream
 
 
-def world_with_a_dead_letter() -> SubscribedStream:
-    """A world whose a1 is dead, and would be handled by now."""
+def fabric_with_a_dead_letter() -> SubscribedStream:
+    """A fabric whose a1 is dead, and would be handled by now."""
     failing = Failing({"a1": 99})
-    world = drained(world_of(failing, *named("a1", "a2"), **FEW))
+    fabric = drained(fabric_of(failing, *named("a1", "a2"), **FEW))
     failing.times.clear()
-    return world
+    return fabric
 
 
 def test_what_a_replacement_leaves_out_is_as_in_the_dead_event() -> None:
-    world = world_with_a_dead_letter()
+    fabric = fabric_with_a_dead_letter()
     (dead,) = named("a1")
-    dead_letters(world).redrive(
-        the_dead_letter(world), replacement=Event(key="a", type="mended", data="mended")
+    dead_letters(fabric).redrive(
+        the_dead_letter(fabric), replacement=Event(key="a", type="mended", data="mended")
     )
-    world.deliver_all()
-    mended, behind = world.recorder.events
+    fabric.deliver_all()
+    mended, behind = fabric.recorder.events
     assert (mended.id, mended.source, mended.time) == (dead.id, dead.source, dead.time)
     assert (mended.type, mended.data, behind.id) == ("mended", "mended", "a2")
 
 
 def test_a_replacement_without_a_time_is_of_now_where_the_dead_event_has_expired() -> None:
-    world = world_with_a_dead_letter()
-    world.table.write("Delete", {"Key": record_key(LANE, 0)})
-    letter, whole = the_dead_letter(world), Event(id="mended", source="/t", key="a", type="mended")
+    fabric = fabric_with_a_dead_letter()
+    fabric.table.write("Delete", {"Key": record_key(LANE, 0)})
+    letter, whole = the_dead_letter(fabric), Event(id="mended", source="/t", key="a", type="mended")
     with pytest.raises(InvalidEventError, match="id"):
-        dead_letters(world).redrive(letter, replacement=Event(key="a", type="mended"))
-    dead_letters(world).redrive(letter, replacement=whole)
-    world.deliver_all()
-    mended, behind = world.recorder.events
+        dead_letters(fabric).redrive(letter, replacement=Event(key="a", type="mended"))
+    dead_letters(fabric).redrive(letter, replacement=whole)
+    fabric.deliver_all()
+    mended, behind = fabric.recorder.events
     assert (mended.id, behind.id) == ("mended", "a2")
     assert mended.time is not None
 
 
 def test_what_could_not_be_published_replaces_nothing() -> None:
-    world = world_with_a_dead_letter()
-    letter = the_dead_letter(world)
+    fabric = fabric_with_a_dead_letter()
+    letter = the_dead_letter(fabric)
     with pytest.raises(InvalidEventError, match="type"):
-        dead_letters(world).redrive(letter, replacement=Event(key="a", type=""))
+        dead_letters(fabric).redrive(letter, replacement=Event(key="a", type=""))
     large = Event(key="a", type="mended", data=bytes(limits.RECORD_PAYLOAD_BYTES_MAX))
     with pytest.raises(EventTooLargeError, match="at most"):
-        dead_letters(world).redrive(letter, replacement=large)
-    assert the_dead_letter(world) == letter
+        dead_letters(fabric).redrive(letter, replacement=large)
+    assert the_dead_letter(fabric) == letter

@@ -9,7 +9,7 @@ from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import encode_event, stored
 from tests.support.failing_handlers import dead_letters, named, the_dead_letter
 from tests.support.memory_fabric import LANE
-from tests.unit.services.operations.test_replacement import world_with_a_dead_letter
+from tests.unit.services.operations.test_replacement import fabric_with_a_dead_letter
 
 TIME = "2026-12-24T18:00:00Z"
 OWN = {"id": "mended", "source": "/mended", "time": TIME}
@@ -19,40 +19,40 @@ OWN = {"id": "mended", "source": "/mended", "time": TIME}
     "own", [(), ("id",), ("source",), ("time",), ("id", "time"), ("id", "source", "time")]
 )
 def test_what_a_replacement_has_is_its_own_and_the_rest_is_the_dead_events(own: tuple[str, ...]) -> None:
-    world = world_with_a_dead_letter()
+    fabric = fabric_with_a_dead_letter()
     (dead,) = named("a1")
     expected = {"id": dead.id, "source": dead.source, "time": dead.stored_time}
     given = {name: OWN[name] for name in own}
     replacement = Event(key="a", type="mended", data=1, **given)  # type: ignore[arg-type]  # of any one field
-    dead_letters(world).redrive(the_dead_letter(world), replacement=replacement)
-    world.deliver_all()
-    mended = world.recorder.events[0]
+    dead_letters(fabric).redrive(the_dead_letter(fabric), replacement=replacement)
+    fabric.deliver_all()
+    mended = fabric.recorder.events[0]
     found = {"id": mended.id, "source": mended.source, "time": mended.stored_time}
     assert found == {**expected, **given}
 
 
 @pytest.mark.parametrize("wrong", [{"id": "x" * 200}, {"source": ""}], ids=["id", "source"])
 def test_what_is_its_own_must_be_good_though_the_rest_is_the_dead_events(wrong: dict[str, str]) -> None:
-    world = world_with_a_dead_letter()
+    fabric = fabric_with_a_dead_letter()
     replacement = Event(key="a", type="mended", **wrong)  # type: ignore[arg-type]  # of any one field
     with pytest.raises(InvalidEventError) as raised:
-        dead_letters(world).check_replacement(the_dead_letter(world), replacement)
+        dead_letters(fabric).check_replacement(the_dead_letter(fabric), replacement)
     assert [problem.path for problem in raised.value.problems] == list(wrong)
 
 
 def test_where_the_dead_event_has_expired_its_time_is_now_to_the_microsecond() -> None:
-    world = world_with_a_dead_letter()
-    world.table.write("Delete", {"Key": record_key(LANE, 0)})
-    now_ms = world.clock.now_ms()
+    fabric = fabric_with_a_dead_letter()
+    fabric.table.write("Delete", {"Key": record_key(LANE, 0)})
+    now_ms = fabric.clock.now_ms()
     replacement = Event(id="mended", source="/t", key="a", type="mended")
-    dead_letters(world).redrive(the_dead_letter(world), replacement=replacement)
-    world.deliver_all()
-    assert world.recorder.events[0].stored_time == now_ms * 1000
+    dead_letters(fabric).redrive(the_dead_letter(fabric), replacement=replacement)
+    fabric.deliver_all()
+    assert fabric.recorder.events[0].stored_time == now_ms * 1000
 
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_it_may_be_as_large_as_a_record_and_no_larger(more: int) -> None:
-    world = world_with_a_dead_letter()
+    fabric = fabric_with_a_dead_letter()
 
     def of_size(data: int) -> Event:
         return Event(key="a", type="mended", id="m", source="/t", time=TIME, data=bytes(data))
@@ -62,9 +62,9 @@ def test_it_may_be_as_large_as_a_record_and_no_larger(more: int) -> None:
     assert len(encode_event(stored(replacement))) == limits.RECORD_PAYLOAD_BYTES_MAX + more
     if more:
         with pytest.raises(EventTooLargeError) as raised:
-            dead_letters(world).check_replacement(the_dead_letter(world), replacement)
+            dead_letters(fabric).check_replacement(the_dead_letter(fabric), replacement)
         assert [problem.path for problem in raised.value.problems] == ["event"]
     else:
-        dead_letters(world).redrive(the_dead_letter(world), replacement=replacement)
-        world.deliver_all()
-        assert world.recorder.ids() == ["m", "a2"]
+        dead_letters(fabric).redrive(the_dead_letter(fabric), replacement=replacement)
+        fabric.deliver_all()
+        assert fabric.recorder.ids() == ["m", "a2"]

@@ -15,7 +15,7 @@ from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
-from tests.support.failing_handlers import FEW, Failing, drained, named, waiting, world_of
+from tests.support.failing_handlers import FEW, Failing, drained, fabric_of, named, waiting
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import raises_with
 from tests.support.recording_handler import Recorder
@@ -24,17 +24,17 @@ from tests.support.subscribed_stream import SubscribedStream
 
 
 def delivered(*sizes: int, **settings: object) -> SubscribedStream:
-    """A world with records of so many events, all of them handled."""
-    world = SubscribedStream(**settings)  # type: ignore[arg-type]  # settings of a subscription
+    """A fabric with records of so many events, all of them handled."""
+    fabric = SubscribedStream(**settings)  # type: ignore[arg-type]  # settings of a subscription
     number = 0
     for size in sizes:
-        world.put(*(event(f"e{number + index}", key=f"k{number + index}") for index in range(size)))
-        world.clock.advance(1)
+        fabric.put(*(event(f"e{number + index}", key=f"k{number + index}") for index in range(size)))
+        fabric.clock.advance(1)
         number += size
-    assert world.deliver().outcome is LaneOutcome.DELIVERED
-    world.recorder.events.clear()
-    world.recorder.replays.clear()
-    return world
+    assert fabric.deliver().outcome is LaneOutcome.DELIVERED
+    fabric.recorder.events.clear()
+    fabric.recorder.replays.clear()
+    return fabric
 
 
 @pytest.mark.parametrize("start", range(6))
@@ -42,27 +42,27 @@ def delivered(*sizes: int, **settings: object) -> SubscribedStream:
 def test_what_was_handled_from_there_on_comes_again_and_says_so_and_new_events_do_not(
     start: int, guarantee: str
 ) -> None:
-    world = delivered(2, 3, 1, guarantee=guarantee)
-    world.recorder.effects = False
-    replay(world, start)
-    assert (world.cursor().sequence, world.cursor().replay_until) == (start, 6)
-    world.put(event("new"))
-    drained(world)
+    fabric = delivered(2, 3, 1, guarantee=guarantee)
+    fabric.recorder.effects = False
+    replay(fabric, start)
+    assert (fabric.cursor().sequence, fabric.cursor().replay_until) == (start, 6)
+    fabric.put(event("new"))
+    drained(fabric)
     again = [(f"e{number}", True) for number in range(start, 6)]
-    assert world.recorder.handled() == [*again, ("new", False)]
-    assert (world.cursor().sequence, world.cursor().replay_until) == (7, 0)
+    assert fabric.recorder.handled() == [*again, ("new", False)]
+    assert (fabric.cursor().sequence, fabric.cursor().replay_until) == (7, 0)
 
 
 @pytest.mark.parametrize("start", range(6))
 def test_a_replayed_cursor_stands_where_it_stood_when_it_was_there(start: int) -> None:
-    world = delivered(2, 3, 1)
+    fabric = delivered(2, 3, 1)
     there = SubscribedStream()
     there.recorder.before = lambda events: there.clock.advance(60)
-    for record in world.records():
+    for record in fabric.records():
         there.origin_log.append(record)
     for _ in range(start):
         there.deliver(time_ms=1)
-    to = the_plan(world, start).to
+    to = the_plan(fabric, start).to
     then = there.cursor()
     assert (to.sequence, to.base, to.chain) == (then.sequence, then.base, then.chain)
 
@@ -71,73 +71,73 @@ def test_a_replayed_cursor_stands_where_it_stood_when_it_was_there(start: int) -
 @pytest.mark.parametrize("guarantee", ["at_least_once", "at_most_once"])
 def test_a_batch_never_mixes_replays_and_new_events(batch_events_max: int, guarantee: str) -> None:
     batches: list[list[str]] = []
-    world = delivered(4, guarantee=guarantee)
-    world.handler = Recorder(
+    fabric = delivered(4, guarantee=guarantee)
+    fabric.handler = Recorder(
         batch_events_max=batch_events_max,
         before=lambda events: batches.append([str(event.id) for event in events]),
     )
-    world.put(*(event(f"n{number}") for number in range(3)))
-    replay(world, 1)
-    drained(world)
+    fabric.put(*(event(f"n{number}") for number in range(3)))
+    replay(fabric, 1)
+    drained(fabric)
     assert [name for batch in batches for name in batch] == ["e1", "e2", "e3", "n0", "n1", "n2"]
     assert all(len({name[0] for name in batch}) == 1 for batch in batches)
-    assert world.recorder.replays == [True] * 3 + [False] * 3
+    assert fabric.recorder.replays == [True] * 3 + [False] * 3
 
 
 def test_a_replay_that_ends_inside_a_record_goes_on_inside_it() -> None:
-    world = SubscribedStream()
-    world.recorder.before = lambda events: world.clock.advance(60)
-    world.put(*(event(name) for name in "abcd"))
+    fabric = SubscribedStream()
+    fabric.recorder.before = lambda events: fabric.clock.advance(60)
+    fabric.put(*(event(name) for name in "abcd"))
     for _ in range(2):
-        world.deliver(time_ms=1)
-    assert world.cursor().sequence == 2
-    replay(world, 0)
-    world.recorder.before = lambda events: None
-    drained(world)
-    assert world.recorder.handled()[2:] == [("a", True), ("b", True), ("c", False), ("d", False)]
-    assert world.cursor().chain == world.records()[-1].chain
+        fabric.deliver(time_ms=1)
+    assert fabric.cursor().sequence == 2
+    replay(fabric, 0)
+    fabric.recorder.before = lambda events: None
+    drained(fabric)
+    assert fabric.recorder.handled()[2:] == [("a", True), ("b", True), ("c", False), ("d", False)]
+    assert fabric.cursor().chain == fabric.records()[-1].chain
 
 
 def test_a_replay_of_a_replay_ends_where_the_first_would_have() -> None:
-    world = delivered(5)
-    replay(world, 3)
-    replay(world, 1)
-    drained(world)
-    assert world.recorder.handled() == [(f"e{number}", True) for number in range(1, 5)]
+    fabric = delivered(5)
+    replay(fabric, 3)
+    replay(fabric, 1)
+    drained(fabric)
+    assert fabric.recorder.handled() == [(f"e{number}", True) for number in range(1, 5)]
 
 
 def test_the_latency_of_events_that_come_again_is_not_counted() -> None:
-    world = delivered(2, 1)
-    world.telemetry.totals.clear()
-    replay(world, 0)
-    drained(world)
-    assert Metric.DELIVERY_LATENCY not in world.telemetry.totals
-    assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 3
+    fabric = delivered(2, 1)
+    fabric.telemetry.totals.clear()
+    replay(fabric, 0)
+    drained(fabric)
+    assert Metric.DELIVERY_LATENCY not in fabric.telemetry.totals
+    assert fabric.telemetry.totals[Metric.EVENTS_HANDLED] == 3
 
 
 @pytest.mark.parametrize("after_ms", [-5_000, 0, 1, 500, 1_000, 1_001, 2_000, 2_001, 60_000])
 def test_a_time_is_the_first_record_at_or_after_it(after_ms: int) -> None:
-    world = SubscribedStream()
-    began_ms = world.clock.now_ms()
+    fabric = SubscribedStream()
+    began_ms = fabric.clock.now_ms()
     for number in range(3):
-        world.put(event(f"{number}a"), event(f"{number}b"))
-        world.clock.advance(1)
-    world.deliver()
-    world.clock.advance(3_600)
-    plans = replay_of(world).plan(AtTime(began_ms + after_ms))
+        fabric.put(event(f"{number}a"), event(f"{number}b"))
+        fabric.clock.advance(1)
+    fabric.deliver()
+    fabric.clock.advance(3_600)
+    plans = replay_of(fabric).plan(AtTime(began_ms + after_ms))
     first = max(0, -(-after_ms // 1_000))
     assert [plan.to.sequence for plan in plans if plan.changes_anything] == [2 * first] * (first < 3)
 
 
 def test_a_time_is_found_in_about_log2_reads() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number in range(500):
-        world.put(event(f"{number}"))
-    while world.cursor().sequence < 500:
-        world.deliver()
-    middle = world.records()[313]
+        fabric.put(event(f"{number}"))
+    while fabric.cursor().sequence < 500:
+        fabric.deliver()
+    middle = fabric.records()[313]
     faults = Faults()
-    (plan, _) = replay_of(world, faults=faults).plan(AtTime(middle.time >> 16))
+    (plan, _) = replay_of(fabric, faults=faults).plan(AtTime(middle.time >> 16))
     assert plan.to.sequence <= 313
     assert faults.count("log.tail") <= 2 + 9 + 2
     assert faults.count("log.read") == 0
@@ -146,220 +146,220 @@ def test_a_time_is_found_in_about_log2_reads() -> None:
 def test_what_waits_from_there_on_comes_with_the_cursor_and_what_waits_before_it_stays() -> None:
     """a waits from before the place on, b from behind it: no event is handled by both, and each key keeps its order."""
     failing = Failing({"a1": 99, "b2": 99})
-    world = drained(world_of(failing, *named("a1", "b1", "a2", "b2", "a3", "b3"), **FEW))
-    assert (waiting(world, "a"), waiting(world, "b")) == ([0, 2, 4], [3, 5])
-    replay(world, 1)
-    assert waiting(world, "a") == [0]
-    assert set(world.parked()) == {"a"}
-    assert world.parked()["a"].state is ParkedState.DEAD
+    fabric = drained(fabric_of(failing, *named("a1", "b1", "a2", "b2", "a3", "b3"), **FEW))
+    assert (waiting(fabric, "a"), waiting(fabric, "b")) == ([0, 2, 4], [3, 5])
+    replay(fabric, 1)
+    assert waiting(fabric, "a") == [0]
+    assert set(fabric.parked()) == {"a"}
+    assert fabric.parked()["a"].state is ParkedState.DEAD
     failing.times.clear()
-    drained(world)
-    assert waiting(world, "a") == [0, 2, 4]
-    assert [place.replay for place in world.parked()["a"].waiting] == [False, True, True]
-    assert world.recorder.handled() == [("b1", False), ("b1", True), ("b2", True), ("b3", True)]
+    drained(fabric)
+    assert waiting(fabric, "a") == [0, 2, 4]
+    assert [place.replay for place in fabric.parked()["a"].waiting] == [False, True, True]
+    assert fabric.recorder.handled() == [("b1", False), ("b1", True), ("b2", True), ("b3", True)]
 
 
 def test_a_retrying_key_keeps_its_due_time_and_its_attempts() -> None:
     failing = Failing({"a1": 99})
-    world = world_of(failing, *named("a1", "b1", "a2"), **FEW)
-    world.deliver()
-    before = world.parked()["a"]
-    replay(world, 1)
-    after = world.parked()["a"]
+    fabric = fabric_of(failing, *named("a1", "b1", "a2"), **FEW)
+    fabric.deliver()
+    before = fabric.parked()["a"]
+    replay(fabric, 1)
+    after = fabric.parked()["a"]
     assert (after.due_ms, after.failure) == (before.due_ms, before.failure)
     failing.times.clear()
-    drained(world)
-    assert world.recorder.handled() == [("b1", False), ("a1", False), ("b1", True), ("a2", True)]
+    drained(fabric)
+    assert fabric.recorder.handled() == [("b1", False), ("a1", False), ("b1", True), ("a2", True)]
 
 
 def test_a_lane_whose_cursor_is_before_that_place_stays_and_so_do_other_regions_lanes() -> None:
-    world = delivered(4)
-    world.put(event("x"), of=lane(1))
-    world.deliver(lane(1))
+    fabric = delivered(4)
+    fabric.put(event("x"), of=lane(1))
+    fabric.deliver(lane(1))
     before = {
-        other_lane: world.cursor(other_lane) for other_lane in (LANE, lane(1), lane(0, AWAY), lane(1, AWAY))
+        other_lane: fabric.cursor(other_lane) for other_lane in (LANE, lane(1), lane(0, AWAY), lane(1, AWAY))
     }
-    done = replay(world, 2)
+    done = replay(fabric, 2)
     assert [result.plan.lane for result in done] == [LANE, lane(1)]
-    assert world.cursor(LANE).sequence == 2
-    assert all(world.cursor(lane) == before[lane] for lane in before if lane != LANE)
+    assert fabric.cursor(LANE).sequence == 2
+    assert all(fabric.cursor(lane) == before[lane] for lane in before if lane != LANE)
 
 
 def test_one_lane_alone() -> None:
-    world = delivered(2)
-    world.put(event("x"), of=lane(1))
-    world.deliver(lane(1))
-    assert [result.plan.lane for result in replay(world, 0, lane=lane(1))] == [lane(1)]
-    assert (world.cursor(LANE).sequence, world.cursor(lane(1)).sequence) == (2, 0)
+    fabric = delivered(2)
+    fabric.put(event("x"), of=lane(1))
+    fabric.deliver(lane(1))
+    assert [result.plan.lane for result in replay(fabric, 0, lane=lane(1))] == [lane(1)]
+    assert (fabric.cursor(LANE).sequence, fabric.cursor(lane(1)).sequence) == (2, 0)
 
 
 def test_one_commit_and_one_ring_a_lane() -> None:
-    world = delivered(2, 2)
-    replay = replay_of(world)
+    fabric = delivered(2, 2)
+    replay = replay_of(fabric)
     (plan, other) = replay.plan(at(1))
     faults = Faults()
-    carrying = replay_of(world, faults=faults)
+    carrying = replay_of(fabric, faults=faults)
     carrying.plan(at(1))
     faults.calls.clear()
     carrying.carry_out(plan)
     assert faults.calls == ["ledger.commit", "doorbells.ring"]
     carrying.carry_out(other)
     assert len(faults.calls) == 2
-    (bell,) = world.receive()
-    assert f'"again":{world.cursor().version}' in bell.body
+    (bell,) = fabric.receive()
+    assert f'"again":{fabric.cursor().version}' in bell.body
 
 
 def test_a_ring_that_is_lost_is_reported_and_costs_time_only() -> None:
-    world = delivered(2)
-    replay = replay_of(world, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    fabric = delivered(2)
+    replay = replay_of(fabric, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
     plan = replay.plan(at(0))[0]
     assert not replay.carry_out(plan).rung
-    assert len(world.queue) == 0
-    world.ring_all([LANE])
-    world.deliver_all()
-    assert world.recorder.handled() == [("e0", True), ("e1", True)]
+    assert len(fabric.queue) == 0
+    fabric.ring_all([LANE])
+    fabric.deliver_all()
+    assert fabric.recorder.handled() == [("e0", True), ("e1", True)]
 
 
 def test_deliveries_that_go_on_meanwhile_are_read_again_and_replayed_too() -> None:
-    world = delivered(2)
-    replay = replay_of(world)
+    fabric = delivered(2)
+    replay = replay_of(fabric)
     plan = replay.plan(at(1))[0]
-    world.put(event("late"))
-    world.deliver()
+    fabric.put(event("late"))
+    fabric.deliver()
     assert replay.carry_out(plan).plan.read.sequence == 3
-    assert (world.cursor().sequence, world.cursor().replay_until) == (1, 3)
+    assert (fabric.cursor().sequence, fabric.cursor().replay_until) == (1, 3)
 
 
 def test_a_lane_that_is_overtaken_again_and_again_is_left_as_it_is() -> None:
-    world = delivered(2)
+    fabric = delivered(2)
 
     def overtake(called: str, overall: int, of_name: int) -> None:
         if called == "ledger.commit":
-            world.put(event(f"late{of_name}"))
-            world.deliver()
+            fabric.put(event(f"late{of_name}"))
+            fabric.deliver()
 
-    replay = replay_of(world, faults=Faults(overtake))
+    replay = replay_of(fabric, faults=Faults(overtake))
     plan = replay.plan(at(1))[0]
     with raises_with(ContendedCommitError, f"lane {LANE} of billing", "busy"):
         replay.carry_out(plan)
-    assert (world.cursor().sequence, world.cursor().replay_until) == (2 + limits.LANE_RACES_MAX, 0)
+    assert (fabric.cursor().sequence, fabric.cursor().replay_until) == (2 + limits.LANE_RACES_MAX, 0)
 
 
 def test_a_delivery_that_a_replay_overtakes_reads_again() -> None:
-    world = delivered(3)
-    world.put(event("new"))
+    fabric = delivered(3)
+    fabric.put(event("new"))
     overtaken: list[Sequence[Event]] = []
 
     def before(events: Sequence[Event]) -> None:
         if not overtaken:
             overtaken.append(events)
-            replay(world, 1)
+            replay(fabric, 1)
 
-    world.recorder.before = before
-    drained(world)
-    assert world.recorder.handled() == [("new", False), ("e1", True), ("e2", True), ("new", False)]
-    assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
+    fabric.recorder.before = before
+    drained(fabric)
+    assert fabric.recorder.handled() == [("new", False), ("e1", True), ("e2", True), ("new", False)]
+    assert fabric.telemetry.totals[Metric.COMMITS_LOST] == 1
 
 
 @pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
 @pytest.mark.parametrize("number", range(1, 8))
 def test_a_crash_anywhere_leaves_the_lane_replayed_or_as_it_was(fault: Fault, number: int) -> None:
     failing = Failing({"b1": 99})
-    world = drained(world_of(failing, *named("a1", "b1", "c1"), **FEW))
+    fabric = drained(fabric_of(failing, *named("a1", "b1", "c1"), **FEW))
     failing.times.clear()
-    before = world.cursor(), world.parked()
-    replay = replay_of(world, faults=Faults(nth(number, fault)))
+    before = fabric.cursor(), fabric.parked()
+    replay = replay_of(fabric, faults=Faults(nth(number, fault)))
     try:
         replay.carry_out(replay.plan(at(1), lane=LANE)[0])
     except SimulatedCrash:
         pass
     else:
         assert number > 5
-    if world.cursor().sequence == 3:
-        assert (world.cursor(), world.parked()) == before
+    if fabric.cursor().sequence == 3:
+        assert (fabric.cursor(), fabric.parked()) == before
         return
-    assert (world.cursor().sequence, world.parked()) == (1, {})
-    world.ring_all([LANE])
-    drained(world)
-    assert world.recorder.handled()[2:] == [("b1", True), ("c1", True)]
+    assert (fabric.cursor().sequence, fabric.parked()) == (1, {})
+    fabric.ring_all([LANE])
+    drained(fabric)
+    assert fabric.recorder.handled()[2:] == [("b1", True), ("c1", True)]
 
 
 def test_counting_leaves_out_what_the_subscription_does_not_want() -> None:
-    world = SubscribedStream(types=["paid"])
+    fabric = SubscribedStream(types=["paid"])
     for number in range(limits.PAGE_RECORDS_MAX + 5):
-        world.put(event(f"p{number}", type="paid"), event(f"q{number}"))
-    world.deliver()
-    assert the_plan(world, 10).events == 200
-    assert the_plan(world, 10, counts=True).events == 100
+        fabric.put(event(f"p{number}", type="paid"), event(f"q{number}"))
+    fabric.deliver()
+    assert the_plan(fabric, 10).events == 200
+    assert the_plan(fabric, 10, counts=True).events == 100
 
 
 def test_a_lane_that_a_crash_makes_careful_is_no_more_after_the_cursor_moved() -> None:
-    world = delivered(2)
-    read = world.cursor()
-    ledger = world.cloud.ledger(world.region)
+    fabric = delivered(2)
+    read = fabric.cursor()
+    ledger = fabric.cloud.ledger(fabric.region)
     ledger.commit(
-        replay_of(world)._key(world.subscription, LANE), read, replace(read, attempting=True, crashes=2)
+        replay_of(fabric)._key(fabric.subscription, LANE), read, replace(read, attempting=True, crashes=2)
     )
-    replay(world, 0)
-    assert (world.cursor().attempting, world.cursor().crashes) == (False, 0)
+    replay(fabric, 0)
+    assert (fabric.cursor().attempting, fabric.cursor().crashes) == (False, 0)
 
 
 def test_a_subscription_that_was_never_delivered_has_nothing_to_replay() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
-    assert not any(plan.changes_anything for plan in replay_of(world).plan(at(0)))
-    assert world.cursor() == START
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
+    assert not any(plan.changes_anything for plan in replay_of(fabric).plan(at(0)))
+    assert fabric.cursor() == START
 
 
 def test_a_replay_that_is_refused_says_why_and_changes_nothing() -> None:
-    world = delivered(3)
-    before = world.cursor()
-    now_ms = world.clock.now_ms()
+    fabric = delivered(3)
+    before = fabric.cursor()
+    now_ms = fabric.clock.now_ms()
     with raises_with(ReplayRefusedError, "sequence 4", f"{LANE} ends at 3"):
-        replay(world, 4)
+        replay(fabric, 4)
     with raises_with(ReplayRefusedError, AtTime(now_ms + 1), "future", AtTime(now_ms)):
-        replay(world, AtTime(now_ms + 1))
+        replay(fabric, AtTime(now_ms + 1))
     with raises_with(SettingError, "lane", lane(2), f"{LANE} to {lane(1, AWAY)}"):
-        replay(world, 0, lane=lane(2))
+        replay(fabric, 0, lane=lane(2))
     with raises_with(ReplayRefusedError, lane(0, AWAY), "billing", f"not delivered by {HOME}"):
-        replay(world, 0, lane=lane(0, AWAY))
+        replay(fabric, 0, lane=lane(0, AWAY))
     with raises_with(ReplayRefusedError, "--from", "billing", f"{LANE} is at 3"):
-        replay_of(world).plan(None)
-    assert not any(plan.changes_anything for plan in replay_of(world).plan(at(3)))
-    assert world.cursor() == before
+        replay_of(fabric).plan(None)
+    assert not any(plan.changes_anything for plan in replay_of(fabric).plan(at(3)))
+    assert fabric.cursor() == before
 
 
 def test_a_subscription_may_refuse() -> None:
-    world = delivered(3, replay=False)
+    fabric = delivered(3, replay=False)
     with pytest.raises(ReplayRefusedError, match="billing has replay = false"):
-        replay_of(world)
+        replay_of(fabric)
 
 
 @pytest.mark.parametrize("keys", [limits.TRANSACTION_ACTIONS_MAX - 1, limits.TRANSACTION_ACTIONS_MAX])
 def test_more_parked_keys_than_a_commit_takes_are_refused(keys: int) -> None:
     settings = {"breaker.parked_keys": 1000, "breaker.failure_ratio": 1.0, **FEW}
     failing = Failing({f"{number}": 99 for number in range(keys)})
-    world = world_of(failing, event("fine", key="fine"), **settings)
+    fabric = fabric_of(failing, event("fine", key="fine"), **settings)
     for number in range(keys):
-        world.put(event(f"{number}", key=f"{number}"))
-    world.deliver()
-    while world.cursor().sequence < keys + 1:
-        world.deliver()
-    assert len(world.parked()) == keys
+        fabric.put(event(f"{number}", key=f"{number}"))
+    fabric.deliver()
+    while fabric.cursor().sequence < keys + 1:
+        fabric.deliver()
+    assert len(fabric.parked()) == keys
     if keys < limits.TRANSACTION_ACTIONS_MAX:
-        replay(world, 1)
-        assert (world.cursor().sequence, world.parked()) == (1, {})
+        replay(fabric, 1)
+        assert (fabric.cursor().sequence, fabric.parked()) == (1, {})
         return
     facts = f"{keys} parked keys", LANE, "sequence 1", f"commit takes {limits.TRANSACTION_ACTIONS_MAX - 1}"
     with raises_with(ReplayRefusedError, *facts):
-        replay(world, 1)
-    assert world.cursor().sequence == keys + 1
+        replay(fabric, 1)
+    assert fabric.cursor().sequence == keys + 1
 
 
 def test_lanes_have_their_own_parked_keys() -> None:
     failing = Failing({"a1": 99})
-    world = world_of(failing, *named("a1"), **FEW)
-    world.put(event("x", key="a"), of=lane(LaneIndex(1)))
-    drained(world)
-    replay(world, 0, lane=lane(1))
-    assert waiting(world, "a") == [0]
+    fabric = fabric_of(failing, *named("a1"), **FEW)
+    fabric.put(event("x", key="a"), of=lane(LaneIndex(1)))
+    drained(fabric)
+    replay(fabric, 0, lane=lane(1))
+    assert waiting(fabric, "a") == [0]

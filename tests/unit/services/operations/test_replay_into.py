@@ -16,25 +16,25 @@ from tests.support.replays import at, replay_of
 from tests.support.subscribed_stream import SubscribedStream
 
 
-def audit(world: SubscribedStream, **changes: object) -> SubscriptionTopology:
-    """A second subscription of the world's stream, with the queue of the first."""
-    definition = replace(world.subscription.definition, name="audit", **changes)  # type: ignore[arg-type]
-    return replace(world.subscription, name="audit", definition=definition)
+def audit(fabric: SubscribedStream, **changes: object) -> SubscriptionTopology:
+    """A second subscription of the fabric's stream, with the queue of the first."""
+    definition = replace(fabric.subscription.definition, name="audit", **changes)  # type: ignore[arg-type]
+    return replace(fabric.subscription, name="audit", definition=definition)
 
 
 def key_of(of: Lane) -> LaneKey:
     return LaneKey(StreamName(STREAM), SubscriptionName("audit"), of)
 
 
-def cursor(world: SubscribedStream, of: Lane = LANE) -> Cursor:
-    return world.cloud.ledger(HOME).state(key_of(of)).cursor(HOME)
+def cursor(fabric: SubscribedStream, of: Lane = LANE) -> Cursor:
+    return fabric.cloud.ledger(HOME).state(key_of(of)).cursor(HOME)
 
 
-def stands_at(world: SubscribedStream, sequence: int, of: Lane = LANE) -> None:
+def stands_at(fabric: SubscribedStream, sequence: int, of: Lane = LANE) -> None:
     """Have the second subscription deliver up to there."""
-    tail = world.log.tail(of, before=SequenceNumber(sequence))
+    tail = fabric.log.tail(of, before=SequenceNumber(sequence))
     to = Cursor(tail.sequence, tail.sequence, tail.chain)
-    world.cloud.ledger(HOME).commit(key_of(of), cursor(world, of), to)
+    fabric.cloud.ledger(HOME).commit(key_of(of), cursor(fabric, of), to)
 
 
 class Rings:
@@ -48,8 +48,8 @@ class Rings:
         return []
 
 
-def feed(world: SubscribedStream, start: Start | None, of: Lane | None = None) -> list[LaneReplayed]:
-    replay = replay_of(world, into=audit(world))
+def feed(fabric: SubscribedStream, start: Start | None, of: Lane | None = None) -> list[LaneReplayed]:
+    replay = replay_of(fabric, into=audit(fabric))
     replay._doorbells = rings = Rings()  # type: ignore[assignment]
     done = [replay.carry_out(plan) for plan in replay.plan(start, lane=of)]
     assert rings.rung == ["audit"] * sum(result.plan.changes_anything for result in done)
@@ -57,72 +57,72 @@ def feed(world: SubscribedStream, start: Start | None, of: Lane | None = None) -
 
 
 @pytest.fixture
-def world() -> SubscribedStream:
+def fabric() -> SubscribedStream:
     """Five events in a lane, of which the first subscription has three; and one in the other."""
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number in range(3):
-        world.put(event(f"{number}"))
-    world.deliver()
+        fabric.put(event(f"{number}"))
+    fabric.deliver()
     for number in range(3, 5):
-        world.put(event(f"{number}"))
-    world.put(event("other"), of=lane(1))
-    return world
+        fabric.put(event(f"{number}"))
+    fabric.put(event("other"), of=lane(1))
+    return fabric
 
 
 def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(
-    world: SubscribedStream,
+    fabric: SubscribedStream,
 ) -> None:
-    before = world.cursor()
-    feed(world, at(1))
-    assert cursor(world) == Cursor(
+    before = fabric.cursor()
+    feed(fabric, at(1))
+    assert cursor(fabric) == Cursor(
         SequenceNumber(1),
         SequenceNumber(1),
-        world.records()[0].chain,
+        fabric.records()[0].chain,
         1,
         replay_until=SequenceNumber(3),
         began=SequenceNumber(1),
     )
-    assert world.cursor() == before
+    assert fabric.cursor() == before
 
 
-def test_a_fresh_subscription_may_begin_behind_what_the_other_had(world: SubscribedStream) -> None:
-    feed(world, at(4))
-    assert (cursor(world).sequence, cursor(world).replay_until, cursor(world).began) == (4, 0, 4)
-    assert (cursor(world, lane(1)).sequence, cursor(world, lane(1)).began) == (1, 1)
+def test_a_fresh_subscription_may_begin_behind_what_the_other_had(fabric: SubscribedStream) -> None:
+    feed(fabric, at(4))
+    assert (cursor(fabric).sequence, cursor(fabric).replay_until, cursor(fabric).began) == (4, 0, 4)
+    assert (cursor(fabric, lane(1)).sequence, cursor(fabric, lane(1)).began) == (1, 1)
 
 
-def test_a_fresh_subscription_gets_all_where_nobody_says_from_where(world: SubscribedStream) -> None:
-    feed(world, None)
-    assert (cursor(world).sequence, cursor(world).replay_until, cursor(world).began) == (0, 3, 0)
-    assert cursor(world, lane(1)) == START
+def test_a_fresh_subscription_gets_all_where_nobody_says_from_where(fabric: SubscribedStream) -> None:
+    feed(fabric, None)
+    assert (cursor(fabric).sequence, cursor(fabric).replay_until, cursor(fabric).began) == (0, 3, 0)
+    assert cursor(fabric, lane(1)) == START
 
 
 def test_one_that_has_delivered_needs_a_start_and_never_skips_an_event(
-    world: SubscribedStream,
+    fabric: SubscribedStream,
 ) -> None:
-    stands_at(world, 2)
+    stands_at(fabric, 2)
     with raises_with(ReplayRefusedError, "--from", "audit", f"{LANE} is at 2"):
-        feed(world, None)
-    feed(world, at(4))
-    assert (cursor(world).sequence, cursor(world, lane(1))) == (2, START)
-    feed(world, at(1))
-    assert (cursor(world).sequence, cursor(world).replay_until, cursor(world).began) == (1, 3, 0)
-    assert cursor(world, lane(1)) == START
+        feed(fabric, None)
+    feed(fabric, at(4))
+    assert (cursor(fabric).sequence, cursor(fabric, lane(1))) == (2, START)
+    feed(fabric, at(1))
+    assert (cursor(fabric).sequence, cursor(fabric).replay_until, cursor(fabric).began) == (1, 3, 0)
+    assert cursor(fabric, lane(1)) == START
 
 
-def test_a_lane_is_fresh_by_itself_where_it_alone_is_named(world: SubscribedStream) -> None:
-    stands_at(world, 2)
-    feed(world, at(1), lane(1))
-    assert (cursor(world).sequence, cursor(world, lane(1)).sequence) == (2, 1)
+def test_a_lane_is_fresh_by_itself_where_it_alone_is_named(fabric: SubscribedStream) -> None:
+    stands_at(fabric, 2)
+    feed(fabric, at(1), lane(1))
+    assert (cursor(fabric).sequence, cursor(fabric, lane(1)).sequence) == (2, 1)
 
 
-def test_what_is_no_other_subscription_of_the_stream_is_refused(world: SubscribedStream) -> None:
+def test_what_is_no_other_subscription_of_the_stream_is_refused(fabric: SubscribedStream) -> None:
     with raises_with(ReplayRefusedError, "billing", "itself"):
-        replay_of(world, into=world.subscription)
+        replay_of(fabric, into=fabric.subscription)
     with raises_with(ReplayRefusedError, "audit is of stream invoices", "billing of orders"):
-        replay_of(world, into=audit(world, stream="invoices"))
+        replay_of(fabric, into=audit(fabric, stream="invoices"))
     with pytest.raises(ReplayRefusedError, match="audit has replay = false"):
-        replay_of(world, into=audit(world, replay=False))
+        replay_of(fabric, into=audit(fabric, replay=False))
     with raises_with(ReplayRefusedError, "sequence 6", f"{LANE} ends at 5"):
-        feed(world, at(6))
-    assert cursor(world) == START
+        feed(fabric, at(6))
+    assert cursor(fabric) == START

@@ -15,7 +15,7 @@ from eventfabric.model.start import AtTime, Start
 from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed, ReplayRequest
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.keys import record_key
-from tests.support.failing_handlers import FEW, Failing, drained, named, world_of
+from tests.support.failing_handlers import FEW, Failing, drained, fabric_of, named
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.replays import at, replay, replay_of, the_plan
 from tests.support.subscribed_stream import SubscribedStream
@@ -32,46 +32,46 @@ def moved(read: Cursor, sequence: int, base: int, until: int, chain: Chain) -> C
     return replace(read, sequence=at, base=of, replay_until=SequenceNumber(until), chain=chain)
 
 
-def by_id(world: SubscribedStream) -> dict[str, Parked]:
-    return {parked.id: parked for parked in world.parked().values()}
+def by_id(fabric: SubscribedStream) -> dict[str, Parked]:
+    return {parked.id: parked for parked in fabric.parked().values()}
 
 
 def test_a_lane_whose_events_were_all_handled_goes_back_and_has_them_again() -> None:
-    world = delivered(2, 3, 1)
-    read = world.cursor()
+    fabric = delivered(2, 3, 1)
+    read = fabric.cursor()
     asked = ReplayRequest(at(3), None, fresh=False)
-    to = moved(read, 3, 2, 6, world.records()[0].chain)
-    assert replay_of(world).plan(at(3)) == [
+    to = moved(read, 3, 2, 6, fabric.records()[0].chain)
+    assert replay_of(fabric).plan(at(3)) == [
         LanePlan(asked, LANE, read, to, (), 3),
-        LanePlan(asked, lane(1), world.cursor(lane(1)), world.cursor(lane(1)), (), 0),
+        LanePlan(asked, lane(1), fabric.cursor(lane(1)), fabric.cursor(lane(1)), (), 0),
     ]
-    assert world.cursor() == read
+    assert fabric.cursor() == read
 
 
 def test_what_waits_behind_that_place_is_taken_from_its_keys_in_the_same_commit() -> None:
     """a waits on both sides of it, b behind it only, c before it only."""
     failing = Failing({"a1": 99, "b2": 99, "c1": 99})
-    world = drained(world_of(failing, *named("z1", "a1", "c1", "z2", "a2", "b2"), **FEW))
-    read, keys = world.cursor(), world.parked()
+    fabric = drained(fabric_of(failing, *named("z1", "a1", "c1", "z2", "a2", "b2"), **FEW))
+    read, keys = fabric.cursor(), fabric.parked()
     assert set(keys) == {"a", "b", "c"}
     changes = (
         ParkedChange(keys["a"], replace(keys["a"], waiting=keys["a"].waiting[:1])),
         ParkedChange(keys["b"], None),
     )
-    to = moved(read, 3, 3, 6, world.records()[2].chain).beside(after_changes(by_id(world), changes))
-    plan = the_plan(world, 3)
+    to = moved(read, 3, 3, 6, fabric.records()[2].chain).beside(after_changes(by_id(fabric), changes))
+    plan = the_plan(fabric, 3)
     assert (plan.to, plan.events, plan.asked) == (to, 3, ReplayRequest(at(3), None, fresh=False))
     assert sorted(plan.changes, key=str) == sorted(changes, key=str)
     assert to.low == Place(SequenceNumber(1), SequenceNumber(1))
 
 
 def test_a_key_waits_with_its_events_and_is_due_at_once() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number, key in enumerate((A, C, A)):
-        world.put(event(f"{number}", key=key))
-    world.deliver()
-    read, now_ms = world.cursor(), world.clock.now_ms()
-    plan = the_plan(world, 0, key=A)
+        fabric.put(event(f"{number}", key=key))
+    fabric.deliver()
+    read, now_ms = fabric.cursor(), fabric.clock.now_ms()
+    plan = the_plan(fabric, 0, key=A)
     (change,) = plan.changes
     assert change.after is not None
     assert change == ParkedChange(
@@ -94,10 +94,10 @@ def test_a_key_waits_with_its_events_and_is_due_at_once() -> None:
 
 
 def test_a_key_that_is_made_has_versions_that_no_key_before_it_had() -> None:
-    world = SubscribedStream()
-    world.put(event("1", key=A))
-    world.deliver()
-    replay = replay_of(world)
+    fabric = SubscribedStream()
+    fabric.put(event("1", key=A))
+    fabric.deliver()
+    replay = replay_of(fabric)
     versions = {replay.plan(at(0), key=A)[0].changes[0].version for _ in range(3)}
     assert len(versions) == 3
     assert min(versions) > 1
@@ -105,19 +105,19 @@ def test_a_key_that_is_made_has_versions_that_no_key_before_it_had() -> None:
 
 def test_keys_that_are_parked_already_stand_beside_the_new_one() -> None:
     failing = Failing({"c1": 99})
-    world = drained(world_of(failing, event("z", key=D), event("c1", key=C), event("a1", key=A), **FEW))
-    plan = the_plan(world, 0, key=A)
-    assert plan.to == plan.read.beside(after_changes(by_id(world), plan.changes))
-    replay(world, 0, key=A)
-    assert set(world.parked()) == {A, C}
-    assert world.cursor().low == Place(SequenceNumber(1), SequenceNumber(1))
+    fabric = drained(fabric_of(failing, event("z", key=D), event("c1", key=C), event("a1", key=A), **FEW))
+    plan = the_plan(fabric, 0, key=A)
+    assert plan.to == plan.read.beside(after_changes(by_id(fabric), plan.changes))
+    replay(fabric, 0, key=A)
+    assert set(fabric.parked()) == {A, C}
+    assert fabric.cursor().low == Place(SequenceNumber(1), SequenceNumber(1))
 
 
 def test_without_order_each_event_of_a_key_has_a_parked_key_of_its_own() -> None:
-    world = SubscribedStream(order="none")
-    world.put(event("1", key=A), event("2", key=A))
-    world.deliver()
-    plan = the_plan(world, 0, key=A)
+    fabric = SubscribedStream(order="none")
+    fabric.put(event("1", key=A), event("2", key=A))
+    fabric.deliver()
+    plan = the_plan(fabric, 0, key=A)
     found = [change.after for change in plan.changes]
     assert [
         (parked.id, parked.key, [place.sequence for place in parked.waiting]) for parked in found if parked
@@ -130,14 +130,14 @@ def test_without_order_each_event_of_a_key_has_a_parked_key_of_its_own() -> None
 
 @pytest.mark.parametrize("start", [at(0), at(1), AtTime(0)], ids=str)
 def test_what_may_have_expired_is_not_gone_back_to_though_it_is_still_there(start: Start) -> None:
-    world = SubscribedStream(retention_days=4)
+    fabric = SubscribedStream(retention_days=4)
     for number in range(3):
-        world.put(event(f"{number}a"), event(f"{number}b"))
-        world.clock.advance(2 * DAY_SECONDS)
-    world.deliver()
-    plan = the_plan(world, start)
+        fabric.put(event(f"{number}a"), event(f"{number}b"))
+        fabric.clock.advance(2 * DAY_SECONDS)
+    fabric.deliver()
+    plan = the_plan(fabric, start)
     assert (plan.to.sequence, plan.to.base, plan.to.replay_until) == (2, 2, 6)
-    assert plan.to.chain == world.records()[0].chain
+    assert plan.to.chain == fabric.records()[0].chain
 
 
 @pytest.mark.parametrize("newer", [False, True])
@@ -145,44 +145,44 @@ def test_what_may_have_expired_is_not_gone_back_to_though_it_is_still_there(star
 def test_a_lane_of_which_nothing_is_left_stays_unless_its_log_was_made_anew(
     retention_days: int, newer: bool
 ) -> None:
-    world = delivered(1, 1, retention_days=retention_days)
+    fabric = delivered(1, 1, retention_days=retention_days)
     for sequence in (0, 1):
-        world.table.write("Delete", {"Key": record_key(LANE, sequence)})
+        fabric.table.write("Delete", {"Key": record_key(LANE, sequence)})
     if newer:
-        world.put(event("new"), log_lane_tail=Tail(SequenceNumber(2), world.cursor().chain, HybridTime(0)))
+        fabric.put(event("new"), log_lane_tail=Tail(SequenceNumber(2), fabric.cursor().chain, HybridTime(0)))
     was_made_anew = not retention_days and not newer  # nothing of it can have expired
-    assert any(plan.changes_anything for plan in replay_of(world).plan(at(0))) is was_made_anew
+    assert any(plan.changes_anything for plan in replay_of(fabric).plan(at(0))) is was_made_anew
 
 
 @pytest.mark.parametrize("origin", [HOME, AWAY])
 def test_where_the_first_has_expired_it_goes_back_to_the_next_however_new_that_is(origin: Region) -> None:
     """Records before the cursor have been here, so a missing one has expired, and is not about to arrive."""
-    world, of = SubscribedStream(retention_days=1, deliver="everywhere"), lane(0, origin)
-    first = world.put(event("0"), of=of)
-    world.clock.advance(1.5 * DAY_SECONDS)
-    world.put(event("1"), of=of)
-    world.deliver(of)
-    world.table.write("Delete", {"Key": record_key(of, first.sequence)})
-    (plan,) = replay_of(world).plan(at(0), lane=of)
-    assert plan.to == moved(world.cursor(of), 1, 1, 2, UNKNOWN_CHAIN)
+    fabric, of = SubscribedStream(retention_days=1, deliver="everywhere"), lane(0, origin)
+    first = fabric.put(event("0"), of=of)
+    fabric.clock.advance(1.5 * DAY_SECONDS)
+    fabric.put(event("1"), of=of)
+    fabric.deliver(of)
+    fabric.table.write("Delete", {"Key": record_key(of, first.sequence)})
+    (plan,) = replay_of(fabric).plan(at(0), lane=of)
+    assert plan.to == moved(fabric.cursor(of), 1, 1, 2, UNKNOWN_CHAIN)
 
 
 def test_a_lane_that_stands_at_that_place_stays_though_its_event_is_being_tried_with_care() -> None:
-    world = delivered(2)
-    careful = replace(world.cursor(), attempting=True, crashes=2)
-    world.cloud.ledger(HOME).commit(world.key_of(LANE), world.cursor(), careful)
-    assert not any(plan.changes_anything for plan in replay_of(world).plan(at(2)))
-    assert (the_plan(world, 1).to.attempting, the_plan(world, 1).to.crashes) == (False, 0)
+    fabric = delivered(2)
+    careful = replace(fabric.cursor(), attempting=True, crashes=2)
+    fabric.cloud.ledger(HOME).commit(fabric.key_of(LANE), fabric.cursor(), careful)
+    assert not any(plan.changes_anything for plan in replay_of(fabric).plan(at(2)))
+    assert (the_plan(fabric, 1).to.attempting, the_plan(fabric, 1).to.crashes) == (False, 0)
 
 
 def test_the_events_of_a_key_are_found_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number in range(5):
-        world.put(event(f"{number}", key=C if number == 2 else A))
-    world.deliver()
+        fabric.put(event(f"{number}", key=C if number == 2 else A))
+    fabric.deliver()
     monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 2)
     faults = Faults()
-    (plan,) = replay_of(world, faults=faults).plan(at(0), key=A)
+    (plan,) = replay_of(fabric, faults=faults).plan(at(0), key=A)
     assert [place.sequence for change in plan.changes if change.after for place in change.after.waiting] == [
         0,
         1,
@@ -193,34 +193,34 @@ def test_the_events_of_a_key_are_found_page_by_page(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_replay_of_a_replay_ends_where_the_furthest_was_and_began_where_the_first_did() -> None:
-    world = delivered(5)
-    ledger = world.cloud.ledger(HOME)
-    ledger.commit(world.key_of(LANE), world.cursor(), replace(world.cursor(), began=SequenceNumber(2)))
-    replay(world, 3)
-    assert (world.cursor().replay_until, world.cursor().began) == (5, 2)
-    replay(world, 1)
-    assert (world.cursor().replay_until, world.cursor().began) == (5, 1)
-    assert the_plan(world, 0).events == 5
+    fabric = delivered(5)
+    ledger = fabric.cloud.ledger(HOME)
+    ledger.commit(fabric.key_of(LANE), fabric.cursor(), replace(fabric.cursor(), began=SequenceNumber(2)))
+    replay(fabric, 3)
+    assert (fabric.cursor().replay_until, fabric.cursor().began) == (5, 2)
+    replay(fabric, 1)
+    assert (fabric.cursor().replay_until, fabric.cursor().began) == (5, 1)
+    assert the_plan(fabric, 0).events == 5
 
 
 def test_counting_a_lane_counts_what_its_subscription_wants_and_of_a_key_only_its_own() -> None:
-    world = SubscribedStream(types=["paid"])
+    fabric = SubscribedStream(types=["paid"])
     for number in range(4):
-        world.put(event(f"p{number}", key=A, type="paid"), event(f"q{number}", key=C))
-    world.deliver()
-    assert [plan.events for plan in replay_of(world).plan(at(2), counts=True)] == [3, 0]
-    assert [plan.events for plan in replay_of(world).plan(at(2), counts=False)] == [6, 0]
-    assert [plan.events for plan in replay_of(world).plan(at(2), key=A, counts=True)] == [3]
+        fabric.put(event(f"p{number}", key=A, type="paid"), event(f"q{number}", key=C))
+    fabric.deliver()
+    assert [plan.events for plan in replay_of(fabric).plan(at(2), counts=True)] == [3, 0]
+    assert [plan.events for plan in replay_of(fabric).plan(at(2), counts=False)] == [6, 0]
+    assert [plan.events for plan in replay_of(fabric).plan(at(2), key=A, counts=True)] == [3]
 
 
 def test_counting_one_that_wants_all_reads_no_events() -> None:
-    world, faults = delivered(3), Faults()
-    (plan, _) = replay_of(world, faults=faults).plan(at(1), counts=True)
+    fabric, faults = delivered(3), Faults()
+    (plan, _) = replay_of(fabric, faults=faults).plan(at(1), counts=True)
     assert (plan.events, faults.count("log.read")) == (2, 0)
 
 
 def test_many_lanes_may_be_asked_at_once() -> None:
-    world = delivered(2)
+    fabric = delivered(2)
     asked: list[int] = []
 
     def each(do: Callable[[Any], Any], of: Iterable[Any]) -> Iterable[Any]:
@@ -228,41 +228,41 @@ def test_many_lanes_may_be_asked_at_once() -> None:
         asked.append(len(lanes))
         return [do(lane) for lane in lanes]
 
-    assert len(replay_of(world).plan(at(1), map_lanes=each)) == 2
+    assert len(replay_of(fabric).plan(at(1), map_lanes=each)) == 2
     assert asked == [2, 2]
 
 
 def test_what_was_done_is_reported_with_whether_its_lane_was_rung() -> None:
-    world = delivered(2)
-    silent = replay_of(world, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
-    for start, rung_replay, rung in ((1, silent, False), (0, replay_of(world), True)):
+    fabric = delivered(2)
+    silent = replay_of(fabric, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    for start, rung_replay, rung in ((1, silent, False), (0, replay_of(fabric), True)):
         plan = rung_replay.plan(at(start), lane=LANE)[0]
         assert rung_replay.carry_out(plan) == LaneReplayed(plan, rung)
-    (other,) = replay_of(world).plan(at(0), lane=lane(1))
-    assert replay_of(world).carry_out(other) == LaneReplayed(other, rung=True)
+    (other,) = replay_of(fabric).plan(at(0), lane=lane(1))
+    assert replay_of(fabric).carry_out(other) == LaneReplayed(other, rung=True)
 
 
 @pytest.mark.parametrize("fed", [2, 5])
 def test_one_that_is_fed_has_replays_up_to_where_the_other_stands_or_itself_stood(fed: int) -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     for number in range(6):
-        world.put(event(f"{number}"))
-    ledger = world.cloud.ledger(HOME)
+        fabric.put(event(f"{number}"))
+    ledger = fabric.cloud.ledger(HOME)
     key = LaneKey(StreamName(STREAM), SubscriptionName("audit"), LANE)
-    for of, sequence in ((key, 4), (world.key_of(LANE), fed)):
-        tail = world.log.tail(LANE, before=SequenceNumber(sequence))
+    for of, sequence in ((key, 4), (fabric.key_of(LANE), fed)):
+        tail = fabric.log.tail(LANE, before=SequenceNumber(sequence))
         read = ledger.state(of).cursor(HOME)
         ledger.commit(of, read, Cursor(tail.sequence, tail.sequence, tail.chain))
-    (plan,) = replay_of(world, into=audit(world)).plan(at(1), lane=LANE)
+    (plan,) = replay_of(fabric, into=audit(fabric)).plan(at(1), lane=LANE)
     assert (plan.read.sequence, plan.to.sequence, plan.to.replay_until) == (4, 1, max(4, fed))
     assert (plan.events, plan.asked.fresh) == (max(4, fed) - 1, False)
 
 
 def test_one_that_is_fed_from_the_start_gets_whole_lanes_of_every_origin_that_it_delivers() -> None:
-    world = SubscribedStream(deliver="everywhere")
-    world.put(event("0"))
-    world.put(event("1"), of=lane(1, AWAY))
-    plans = replay_of(world, into=audit(world)).plan(None)
+    fabric = SubscribedStream(deliver="everywhere")
+    fabric.put(event("0"))
+    fabric.put(event("1"), of=lane(1, AWAY))
+    plans = replay_of(fabric, into=audit(fabric)).plan(None)
     assert [plan.lane for plan in plans] == [
         lane(index, origin) for origin in (HOME, AWAY) for index in (0, 1)
     ]
@@ -273,22 +273,22 @@ def test_one_that_is_fed_from_the_start_gets_whole_lanes_of_every_origin_that_it
 
 @pytest.mark.parametrize("races", range(limits.LANE_RACES_MAX))
 def test_a_lane_may_be_overtaken_twice_and_is_replayed_then(races: int) -> None:
-    world = delivered(2)
+    fabric = delivered(2)
 
     def overtake(called: str, overall: int, of_name: int) -> None:
         if called == "ledger.commit" and of_name <= races:
-            world.put(event(f"late{of_name}"))
-            world.deliver()
+            fabric.put(event(f"late{of_name}"))
+            fabric.deliver()
 
-    replay = replay_of(world, faults=Faults(overtake))
+    replay = replay_of(fabric, faults=Faults(overtake))
     assert replay.carry_out(replay.plan(at(1))[0]).rung
-    assert (world.cursor().sequence, world.cursor().replay_until) == (1, 2 + races)
+    assert (fabric.cursor().sequence, fabric.cursor().replay_until) == (1, 2 + races)
 
 
 @pytest.mark.parametrize("begins", [2, 3])
 def test_one_that_begins_behind_what_the_other_had_has_no_replays(begins: int) -> None:
-    world = delivered(2)
-    world.put(event("new"), event("newer"))
-    (plan,) = replay_of(world, into=audit(world)).plan(at(begins), lane=LANE)
+    fabric = delivered(2)
+    fabric.put(event("new"), event("newer"))
+    (plan,) = replay_of(fabric, into=audit(fabric)).plan(at(begins), lane=LANE)
     assert (plan.to.sequence, plan.to.base, plan.to.began) == (begins, 2, begins)
     assert (plan.to.replay_until, plan.events, plan.changes_anything) == (0, 0, True)

@@ -21,7 +21,7 @@ from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
 from tests.support.expiry import reconciled
-from tests.support.log_items import delete, put, world_with
+from tests.support.log_items import delete, fabric_with, put
 from tests.support.memory_fabric import AWAY, HOME, LANE, event
 from tests.support.messages import raises_with
 from tests.support.subscribed_stream import SubscribedStream
@@ -30,21 +30,21 @@ from tests.support.subscribed_stream import SubscribedStream
 class CopyOf:
     """A table restored to a point in time: what the log had then."""
 
-    def __init__(self, world: SubscribedStream) -> None:
-        self.log = world_with(0).log
-        for record in world.records():
+    def __init__(self, fabric: SubscribedStream) -> None:
+        self.log = fabric_with(0).log
+        for record in fabric.records():
             self.log.append(record)
 
 
-def copy_of(world: SubscribedStream) -> Copy:
-    return CopyOf(world).log
+def copy_of(fabric: SubscribedStream) -> Copy:
+    return CopyOf(fabric).log
 
 
-def restore_of(world: SubscribedStream, copy: Copy) -> Restore:
+def restore_of(fabric: SubscribedStream, copy: Copy) -> Restore:
     def seen(lane: Lane) -> Collection[Seam]:
-        return known_seams(world.stream, lane, ledger=world.ledger)
+        return known_seams(fabric.stream, lane, ledger=fabric.ledger)
 
-    return Restore(world.log, region=world.region, copy=copy, known_seams=seen, clock=world.clock)
+    return Restore(fabric.log, region=fabric.region, copy=copy, known_seams=seen, clock=fabric.clock)
 
 
 def changed(record: Record) -> Record:
@@ -53,136 +53,136 @@ def changed(record: Record) -> Record:
 
 
 def test_a_lost_record_comes_back_in_every_region_and_its_events_are_delivered() -> None:
-    world = world_with(5)
-    records, copy = world.records(), copy_of(world)
-    delete(world, records[2])
-    world.cloud.replicate()
-    world.relay()
-    world.deliver()
-    assert world.recorder.ids() == ["a0", "a1"]
-    assert reconciled(world) == [FindingKind.HOLE]
+    fabric = fabric_with(5)
+    records, copy = fabric.records(), copy_of(fabric)
+    delete(fabric, records[2])
+    fabric.cloud.replicate()
+    fabric.relay()
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["a0", "a1"]
+    assert reconciled(fabric) == [FindingKind.HOLE]
 
-    restore = restore_of(world, copy)
+    restore = restore_of(fabric, copy)
     restorable = restore.look(LANE, SequenceNumber(2))
     assert (restorable.record, restorable.replaces) == (records[2], "")
-    assert len(world.records()) == 4
+    assert len(fabric.records()) == 4
     restore.restore(LANE, SequenceNumber(2), by="ana", reason="a script's mistake")
-    while world.relay():
+    while fabric.relay():
         pass
-    world.deliver()
-    assert world.recorder.ids() == ["a0", "a1", "a2", "a3", "a4"]
-    world.cloud.replicate()
-    assert world.at(AWAY).records() == records
-    assert reconciled(world) == []
-    (noted,) = world.at(AWAY).log.interventions(LANE)
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["a0", "a1", "a2", "a3", "a4"]
+    fabric.cloud.replicate()
+    assert fabric.at(AWAY).records() == records
+    assert reconciled(fabric) == []
+    (noted,) = fabric.at(AWAY).log.interventions(LANE)
     assert (noted.kind, noted.sequence, noted.by) == (InterventionKind.RESTORED, 2, "ana")
     assert noted.reason.endswith("a script's mistake")
 
 
 def test_a_changed_record_is_set_aside_and_the_right_one_stands_in_its_place() -> None:
-    world = world_with(4)
-    records, copy = world.records(), copy_of(world)
-    put(world, changed(records[1]))
-    restorable = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    fabric = fabric_with(4)
+    records, copy = fabric.records(), copy_of(fabric)
+    put(fabric, changed(records[1]))
+    restorable = restore_of(fabric, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
     assert restorable.replaces.endswith("another types")
-    assert world.records() == records
-    kinds = [(intervention.kind, intervention.sequence) for intervention in world.log.interventions(LANE)]
+    assert fabric.records() == records
+    kinds = [(intervention.kind, intervention.sequence) for intervention in fabric.log.interventions(LANE)]
     assert kinds == [(InterventionKind.SET_ASIDE, 1), (InterventionKind.RESTORED, 1)]
-    world.deliver()
-    assert world.recorder.ids() == ["a0", "a1", "a2", "a3"]
+    fabric.deliver()
+    assert fabric.recorder.ids() == ["a0", "a1", "a2", "a3"]
 
 
 def test_so_is_one_that_cannot_be_decoded() -> None:
-    world = world_with(3)
-    records, copy = world.records(), copy_of(world)
-    world.table.write("Put", {"Item": {**record_item.to_item(records[1]), "t": {"S": "no set"}}})
-    restorable = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    fabric = fabric_with(3)
+    records, copy = fabric.records(), copy_of(fabric)
+    fabric.table.write("Put", {"Item": {**record_item.to_item(records[1]), "t": {"S": "no set"}}})
+    restorable = restore_of(fabric, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
     assert restorable.replaces.startswith("cannot be read")
-    assert world.records() == records
+    assert fabric.records() == records
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
 @pytest.mark.parametrize("how", ["lost", "changed"])
 def test_several_in_a_row_come_back_one_by_one_in_any_order(order: tuple[int, ...], how: str) -> None:
-    world = world_with(6)
-    records, copy = world.records(), copy_of(world)
+    fabric = fabric_with(6)
+    records, copy = fabric.records(), copy_of(fabric)
     for number in order:
         if how == "lost":
-            delete(world, records[number])
+            delete(fabric, records[number])
         else:
-            put(world, replace(changed(records[number]), chain=Chain(b"!" * 16)))
-    restore = restore_of(world, copy)
+            put(fabric, replace(changed(records[number]), chain=Chain(b"!" * 16)))
+    restore = restore_of(fabric, copy)
     for number in order if how == "lost" else sorted(order, reverse=True):
         restore.restore(LANE, SequenceNumber(number), by="ana", reason="")
-    assert world.records() == records
+    assert fabric.records() == records
 
 
 def test_the_first_record_is_bound_to_the_beginning_and_to_the_one_behind_it() -> None:
-    world = world_with(3)
-    records, copy = world.records(), copy_of(world)
-    delete(world, records[0])
+    fabric = fabric_with(3)
+    records, copy = fabric.records(), copy_of(fabric)
+    delete(fabric, records[0])
     assert (
         "the lane's first"
-        in restore_of(world, copy).restore(LANE, SequenceNumber(0), by="a", reason="").proof
+        in restore_of(fabric, copy).restore(LANE, SequenceNumber(0), by="a", reason="").proof
     )
-    assert world.records() == records
+    assert fabric.records() == records
 
 
 def test_the_last_record_comes_back_where_a_cursor_carries_its_chain_and_not_elsewhere() -> None:
-    world = world_with(3)
-    records, copy = world.records(), copy_of(world)
-    delete(world, records[2])
+    fabric = fabric_with(3)
+    records, copy = fabric.records(), copy_of(fabric)
+    delete(fabric, records[2])
     with pytest.raises(RestoreRefusedError, match="nothing proves it"):
-        restore_of(world, copy).look(LANE, SequenceNumber(2))
-    put(world, records[2])
-    world.deliver()
-    delete(world, records[2])
-    assert "a cursor" in restore_of(world, copy).restore(LANE, SequenceNumber(2), by="ana", reason="").proof
-    assert world.records() == records
+        restore_of(fabric, copy).look(LANE, SequenceNumber(2))
+    put(fabric, records[2])
+    fabric.deliver()
+    delete(fabric, records[2])
+    assert "a cursor" in restore_of(fabric, copy).restore(LANE, SequenceNumber(2), by="ana", reason="").proof
+    assert fabric.records() == records
 
 
-def forged(world: SubscribedStream, number: int) -> Copy:
+def forged(fabric: SubscribedStream, number: int) -> Copy:
     """A copy in which one record is another, made to continue the one before it."""
-    records = world.records()
+    records = fabric.records()
     other = replace(records[number], types=frozenset({"Forged"}))
     other = replace(other, chain=chain_of(records[number - 1].chain, other))
-    copy = world_with(0)
+    copy = fabric_with(0)
     for record in (*records[:number], other, *records[number + 1 :]):
         put(copy, record)
     return copy.log
 
 
 def test_a_record_that_continues_the_lane_but_is_not_continued_by_the_one_behind_is_refused() -> None:
-    world = world_with(4)
-    copy = forged(world, 2)
-    delete(world, world.records()[2])
-    before = world.table.items
+    fabric = fabric_with(4)
+    copy = forged(fabric, 2)
+    delete(fabric, fabric.records()[2])
+    before = fabric.table.items
     with pytest.raises(RestoreRefusedError, match="does not continue it"):
-        restore_of(world, copy).restore(LANE, SequenceNumber(2), by="ana", reason="")
-    assert world.table.items == before
+        restore_of(fabric, copy).restore(LANE, SequenceNumber(2), by="ana", reason="")
+    assert fabric.table.items == before
 
 
 def test_a_record_that_does_not_continue_the_one_before_it_is_refused() -> None:
-    world = world_with(4)
-    records = world.records()
-    copy = world_with(0)
+    fabric = fabric_with(4)
+    records = fabric.records()
+    copy = fabric_with(0)
     put(
         copy, changed(records[2])
     )  # bound by its chain to the one behind it, and not what the chain was computed of
-    delete(world, records[2])
+    delete(fabric, records[2])
     with pytest.raises(RestoreRefusedError, match="does not continue the record before it"):
-        restore_of(world, copy.log).look(LANE, SequenceNumber(2))
+        restore_of(fabric, copy.log).look(LANE, SequenceNumber(2))
 
 
 def test_where_the_copy_lacks_those_up_to_the_next_record_nothing_is_proven() -> None:
-    world = world_with(6)
-    records, copy = world.records(), world_with(0)
+    fabric = fabric_with(6)
+    records, copy = fabric.records(), fabric_with(0)
     for record in records[:3]:
         put(copy, record)
     for number in (2, 3):
-        delete(world, records[number])
+        delete(fabric, records[number])
     with raises_with(RestoreRefusedError, f"{LANE}@2", "copy ends at 3", "at 4"):
-        restore_of(world, copy.log).look(LANE, SequenceNumber(2))
+        restore_of(fabric, copy.log).look(LANE, SequenceNumber(2))
 
 
 @pytest.mark.parametrize(
@@ -190,52 +190,52 @@ def test_where_the_copy_lacks_those_up_to_the_next_record_nothing_is_proven() ->
     [(1, "it stands there"), (9, "no record that begins there"), (3, "none begins here")],
 )
 def test_a_good_record_is_never_replaced(sequence: int, said: str) -> None:
-    world = world_with(3)
-    world.put(event("b"), event("c"))
-    copy = copy_of(world)
+    fabric = fabric_with(3)
+    fabric.put(event("b"), event("c"))
+    copy = copy_of(fabric)
     with pytest.raises(RestoreRefusedError, match=said if sequence != 3 else "stands there"):
-        restore_of(world, copy).look(LANE, SequenceNumber(sequence))
+        restore_of(fabric, copy).look(LANE, SequenceNumber(sequence))
 
 
 def test_what_was_published_where_the_tail_was_lost_stays() -> None:
-    world = world_with(3)
-    records, copy = world.records(), copy_of(world)
-    world.deliver()
-    delete(world, records[2])
-    other = world.put(event("new"))
+    fabric = fabric_with(3)
+    records, copy = fabric.records(), copy_of(fabric)
+    fabric.deliver()
+    delete(fabric, records[2])
+    other = fabric.put(event("new"))
     with pytest.raises(RestoreRefusedError, match="the lane's own"):
-        restore_of(world, copy).look(LANE, other.sequence)
+        restore_of(fabric, copy).look(LANE, other.sequence)
 
 
 def test_it_is_refused_where_the_lane_is_not_written_and_of_what_has_expired() -> None:
-    world = world_with(3)
-    copy = copy_of(world)
+    fabric = fabric_with(3)
+    copy = copy_of(fabric)
     with pytest.raises(RestoreRefusedError, match=HOME):
-        restore_of(world.at(AWAY), copy).look(LANE, SequenceNumber(1))
-    old = replace(world.records()[1], expires_at=world.clock.now_ms() // 1000 + 60)
-    aged = world_with(0)
+        restore_of(fabric.at(AWAY), copy).look(LANE, SequenceNumber(1))
+    old = replace(fabric.records()[1], expires_at=fabric.clock.now_ms() // 1000 + 60)
+    aged = fabric_with(0)
     put(aged, old)
-    delete(world, world.records()[1])
+    delete(fabric, fabric.records()[1])
     with pytest.raises(RestoreRefusedError, match="expired"):
-        restore_of(world, aged.log).look(LANE, SequenceNumber(1))
+        restore_of(fabric, aged.log).look(LANE, SequenceNumber(1))
 
 
 @pytest.mark.parametrize("call", ["note", "set_aside", "append"])
 @pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
 def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
-    world = world_with(4)
-    records, copy = world.records(), copy_of(world)
-    put(world, changed(records[1]))
+    fabric = fabric_with(4)
+    records, copy = fabric.records(), copy_of(fabric)
+    put(fabric, changed(records[1]))
     faults = Faults(nth(1, fault, name=f"log.{call}"))
     broken = Restore(
-        faults.log(world.log), region=HOME, copy=copy, known_seams=lambda lane: (), clock=world.clock
+        faults.log(fabric.log), region=HOME, copy=copy, known_seams=lambda lane: (), clock=fabric.clock
     )
     with pytest.raises(SimulatedCrash):
         broken.restore(LANE, SequenceNumber(1), by="ana", reason="")
-    if world.records() != records:
-        restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
-    assert world.records() == records
-    kinds = [intervention.kind for intervention in world.log.interventions(LANE)]
+    if fabric.records() != records:
+        restore_of(fabric, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    assert fabric.records() == records
+    kinds = [intervention.kind for intervention in fabric.log.interventions(LANE)]
     assert kinds == [InterventionKind.SET_ASIDE, InterventionKind.RESTORED]
 
 
@@ -252,14 +252,14 @@ class TestAnExport:
 
     @pytest.mark.parametrize("name", ["data.json", "data.json.gz"])
     def test_a_record_comes_back_from_it(self, tmp_path: Path, name: str) -> None:
-        world = world_with(4)
-        records = world.records()
-        lines = "".join(exported(item) for item in reversed(list(world.table.items)))
+        fabric = fabric_with(4)
+        records = fabric.records()
+        lines = "".join(exported(item) for item in reversed(list(fabric.table.items)))
         path = tmp_path / name
         path.write_bytes(gzip.compress(lines.encode()) if name.endswith("gz") else lines.encode())
-        delete(world, records[1])
-        restore_of(world, ExportFile(path)).restore(LANE, SequenceNumber(1), by="ana", reason="")
-        assert world.records() == records
+        delete(fabric, records[1])
+        restore_of(fabric, ExportFile(path)).restore(LANE, SequenceNumber(1), by="ana", reason="")
+        assert fabric.records() == records
 
     @pytest.mark.parametrize(
         "content",

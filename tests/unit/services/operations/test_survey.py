@@ -10,15 +10,15 @@ from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def standings(world: SubscribedStream) -> list[LaneStanding]:
+def standings(fabric: SubscribedStream) -> list[LaneStanding]:
     """All lanes that have events, for the one subscription, as its Region sees them."""
-    tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
-    return list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
+    tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
+    return list(survey(fabric.subscription, tails, ledger=fabric.ledger, standing=Standing()))
 
 
-def ring(world: SubscribedStream, standings: list[LaneStanding]) -> list[LaneStanding]:
-    doorbells = world.cloud.doorbells(world.region)
-    return ring_again(standings, doorbells=doorbells, now_ms=world.clock.now_ms())
+def ring(fabric: SubscribedStream, standings: list[LaneStanding]) -> list[LaneStanding]:
+    doorbells = fabric.cloud.doorbells(fabric.region)
+    return ring_again(standings, doorbells=doorbells, now_ms=fabric.clock.now_ms())
 
 
 def test_a_stream_can_have_its_lanes_in_every_origin() -> None:
@@ -28,21 +28,21 @@ def test_a_stream_can_have_its_lanes_in_every_origin() -> None:
 
 
 def test_only_lanes_that_have_events_have_tails() -> None:
-    world = SubscribedStream()
-    world.put(event("a"), event("b"))
-    tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
+    fabric = SubscribedStream()
+    fabric.put(event("a"), event("b"))
+    tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
     assert list(tails) == [LANE]
     assert tails[LANE].sequence == 2
     assert EMPTY_TAIL not in tails.values()
 
 
 def test_the_lag_is_what_the_log_has_beyond_the_cursor() -> None:
-    world = SubscribedStream()
-    world.put(event("a"), event("b"))
-    world.deliver()
-    assert [standing.lag for standing in standings(world)] == [0]
-    world.put(event("c"))
-    (standing,) = standings(world)
+    fabric = SubscribedStream()
+    fabric.put(event("a"), event("b"))
+    fabric.deliver()
+    assert [standing.lag for standing in standings(fabric)] == [0]
+    fabric.put(event("c"))
+    (standing,) = standings(fabric)
     assert (standing.tail.sequence, standing.cursor.sequence, standing.lag) == (3, 2, 1)
 
 
@@ -50,69 +50,69 @@ def test_the_lag_is_what_the_log_has_beyond_the_cursor() -> None:
 def test_a_lane_stands_only_where_the_subscription_delivers_it(deliver: str, regions: list[str]) -> None:
     seen = []
     for region in (HOME, AWAY):
-        world = SubscribedStream(delivered_in=region, deliver=deliver)
-        world.put(event("a"))
-        world.cloud.replicate()
-        seen += [region] if standings(world) else []
+        fabric = SubscribedStream(delivered_in=region, deliver=deliver)
+        fabric.put(event("a"))
+        fabric.cloud.replicate()
+        seen += [region] if standings(fabric) else []
     assert seen == regions
 
 
 def test_a_replica_that_is_behind_its_own_cursor_lags_by_nothing() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
-    world.deliver()
-    (standing,) = standings(world)
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
+    fabric.deliver()
+    (standing,) = standings(fabric)
     assert LaneStanding(standing.subscription, standing.lane, EMPTY_TAIL, standing.cursor).lag == 0
 
 
 def test_only_lanes_that_lag_are_rung() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
-    world.deliver()
-    assert ring(world, standings(world)) == []
-    assert len(world.queue) == 0
-    world.put(event("b"))
-    behind = standings(world)
-    assert ring(world, behind) == behind
-    assert len(world.queue) == 1
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
+    fabric.deliver()
+    assert ring(fabric, standings(fabric)) == []
+    assert len(fabric.queue) == 0
+    fabric.put(event("b"))
+    behind = standings(fabric)
+    assert ring(fabric, behind) == behind
+    assert len(fabric.queue) == 1
 
 
 def test_a_lane_that_lags_is_rung_beside_one_that_does_not() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
-    world.put(event("b"), of=lane(1))
-    world.deliver()
-    lane_standings = standings(world)
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
+    fabric.put(event("b"), of=lane(1))
+    fabric.deliver()
+    lane_standings = standings(fabric)
     assert {standing.lane: standing.lag for standing in lane_standings} == {LANE: 0, lane(1): 1}
-    assert [standing.lane for standing in ring(world, lane_standings)] == [lane(1)]
-    world.deliver_all()
-    assert world.recorder.ids() == ["a", "b"]
+    assert [standing.lane for standing in ring(fabric, lane_standings)] == [lane(1)]
+    fabric.deliver_all()
+    assert fabric.recorder.ids() == ["a", "b"]
 
 
 def test_a_ring_arrives_though_the_queue_remembers_the_one_that_was_lost() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
-    world.relay_all()
-    (lost,) = world.queue.receive()
-    world.queue.delete(lost.receipt_handle)
-    assert ring(world, standings(world))
-    world.deliver_all()
-    assert world.recorder.ids() == ["a"]
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
+    fabric.relay_all()
+    (lost,) = fabric.queue.receive()
+    fabric.queue.delete(lost.receipt_handle)
+    assert ring(fabric, standings(fabric))
+    fabric.deliver_all()
+    assert fabric.recorder.ids() == ["a"]
 
 
 def test_two_rings_within_a_minute_are_one_message() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
-    assert len(ring(world, standings(world)) + ring(world, standings(world))) == 2
-    assert len(world.queue) == 1
-    world.clock.advance(60)
-    ring(world, standings(world))
-    assert len(world.queue) == 2
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
+    assert len(ring(fabric, standings(fabric)) + ring(fabric, standings(fabric))) == 2
+    assert len(fabric.queue) == 1
+    fabric.clock.advance(60)
+    ring(fabric, standings(fabric))
+    assert len(fabric.queue) == 2
 
 
 def test_a_lane_whose_doorbell_could_not_be_sent_does_not_count_as_rung() -> None:
-    world = SubscribedStream()
-    world.put(event("a"))
+    fabric = SubscribedStream()
+    fabric.put(event("a"))
 
     class Silent:
         """A queue that takes nothing."""
@@ -124,4 +124,4 @@ def test_a_lane_whose_doorbell_could_not_be_sent_does_not_count_as_rung() -> Non
         def release(self, subscription: str, receipt_handle: str) -> None:
             raise AssertionError
 
-    assert ring_again(standings(world), doorbells=Silent(), now_ms=0) == []  # type: ignore[arg-type]
+    assert ring_again(standings(fabric), doorbells=Silent(), now_ms=0) == []  # type: ignore[arg-type]

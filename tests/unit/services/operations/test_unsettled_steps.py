@@ -24,17 +24,17 @@ def dies_in_the_middle() -> None:
 def in_doubt() -> tuple[ChargingHandler, DeadLetters, DeadLetter]:
     """A charge that began, of which nobody knows whether it happened; then tried again: dead."""
     shop = ChargingHandler()
-    shop.world.put(event("e1"), event("e2"))
+    shop.fabric.put(event("e1"), event("e2"))
     steps = steps_of(shop)
     assert steps.begin(key_of("e1")) is None
-    shop.world.deliver()
-    letters = Operations(shop.world.topology, HOME, shop.world.ports()).dead_letters(SUBSCRIPTION)
+    shop.fabric.deliver()
+    letters = Operations(shop.fabric.topology, HOME, shop.fabric.ports()).dead_letters(SUBSCRIPTION)
     (letter,) = letters.find()
     return shop, letters, letter
 
 
 def steps_of(shop: ChargingHandler) -> Steps:
-    return shop.world.cloud.steps(STREAM, HOME)
+    return shop.fabric.cloud.steps(STREAM, HOME)
 
 
 def key_of(event_id: str) -> StepKey:
@@ -52,25 +52,25 @@ def test_it_is_refused_with_what_to_do_first_and_nothing_is_changed() -> None:
         letters.redrive(letter)
     with pytest.raises(UnsettledStepError):
         letters.check_settled(letter)
-    assert shop.world.parked()["k"].state is ParkedState.DEAD
-    assert shop.world.parked()["k"] == letter.parked
+    assert shop.fabric.parked()["k"].state is ParkedState.DEAD
+    assert shop.fabric.parked()["k"] == letter.parked
 
 
 @pytest.mark.parametrize("happened", [True, False])
 def test_it_is_redriven_once_somebody_has_settled_it(happened: bool) -> None:
     shop, letters, letter = in_doubt()
-    operations = Operations(shop.world.topology, HOME, shop.world.ports())
+    operations = Operations(shop.fabric.topology, HOME, shop.fabric.ports())
     operations.settle_step(SUBSCRIPTION, letter.place, "charge", happened=happened)
     letters.redrive(letter)
-    shop.world.deliver()
-    assert shop.world.parked() == {}
+    shop.fabric.deliver()
+    assert shop.fabric.parked() == {}
     assert len(shop.charged) == (1 if happened else 2)
 
 
 def test_it_is_redriven_as_it_is_where_that_is_asked_for() -> None:
     shop, letters, letter = in_doubt()
     letters.redrive(letter, unsettled=True)
-    assert shop.world.parked()["k"].state is ParkedState.RETRYING
+    assert shop.fabric.parked()["k"].state is ParkedState.RETRYING
 
 
 def test_another_event_in_its_place_has_steps_of_its_own() -> None:
@@ -78,21 +78,21 @@ def test_another_event_in_its_place_has_steps_of_its_own() -> None:
     with pytest.raises(UnsettledStepError):
         letters.redrive(letter, replacement=event("e1", type="amended"))
     letters.redrive(letter, replacement=event("e9"))
-    assert shop.world.parked()["k"].state is ParkedState.RETRYING
+    assert shop.fabric.parked()["k"].state is ParkedState.RETRYING
 
 
 def test_a_former_owners_doubt_counts_as_well() -> None:
     shop, letters, letter = in_doubt()
     steps_of(shop).forget(key_of("e1"))
     letters.check_settled(letter)
-    away = shop.world.cloud.steps(STREAM, AWAY)
+    away = shop.fabric.cloud.steps(STREAM, AWAY)
     assert away.begin(key_of("e1")) is None
-    shop.world.cloud.replicate()
+    shop.fabric.cloud.replicate()
     letters.check_settled(letter)  # nobody else has delivered its lane
     handed = Owner(HOME, HOME, 1, HOME)
     names = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
-    first = shop.world.ledger.standing(*names).written(HOME, HOME)
-    assert shop.world.ledger.hand_over(*names, first, handed)
+    first = shop.fabric.ledger.standing(*names).written(HOME, HOME)
+    assert shop.fabric.ledger.hand_over(*names, first, handed)
     with pytest.raises(UnsettledStepError):
         letters.check_settled(letter)
 

@@ -23,10 +23,10 @@ from tests.support.failing_handlers import (
     Failing,
     dead_letters,
     drained,
+    fabric_of,
     named,
     retry,
     the_dead_letter,
-    world_of,
 )
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
@@ -49,17 +49,17 @@ ONCE = retry(immediate=0, attempts=1)
 DAY_SECONDS = 86_400
 
 
-def claim(world: SubscribedStream, **changes: int) -> Claim:
+def claim(fabric: SubscribedStream, **changes: int) -> Claim:
     """Return a claim of the stored cursor with changes, before any check."""
     changed: dict[str, Any] = {name: SequenceNumber(value) for name, value in changes.items()}
-    cursor = replace(world.cursor(), **changed)
-    return Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
+    cursor = replace(fabric.cursor(), **changed)
+    return Claim(fabric.key_of(LANE), HOME, cursor, sees_from=HOME)
 
 
-def held(world: SubscribedStream, cursor: Cursor, *, end: int, expired_ms: int | None = None) -> LaneProof:
+def held(fabric: SubscribedStream, cursor: Cursor, *, end: int, expired_ms: int | None = None) -> LaneProof:
     """A cursor held against the log up to `end`, as beside another cursor that stands there."""
-    claim = Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
-    trail = Trail(world.log, LANE, expired_ms=expired_ms)
+    claim = Claim(fabric.key_of(LANE), HOME, cursor, sees_from=HOME)
+    trail = Trail(fabric.log, LANE, expired_ms=expired_ms)
     claim.start(trail)
     try:
         for record in trail.walk(SequenceNumber(end)):
@@ -71,17 +71,17 @@ def held(world: SubscribedStream, cursor: Cursor, *, end: int, expired_ms: int |
     return claim.proof()
 
 
-def between(world: SubscribedStream, records: list[Record], sequence: int, *, base: int) -> Cursor:
+def between(fabric: SubscribedStream, records: list[Record], sequence: int, *, base: int) -> Cursor:
     """A cursor in, or before, the record that begins at `base`."""
     before = [record for record in records if record.tail.sequence <= base]
     return replace(
-        world.cursor(), sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before[-1].chain
+        fabric.cursor(), sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before[-1].chain
     )
 
 
-def reconciled(world: SubscribedStream) -> None:
+def reconciled(fabric: SubscribedStream) -> None:
     list(
-        Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry).run(
+        Reconciler(fabric.stream, region=fabric.region, ports=fabric.ports(), telemetry=fabric.telemetry).run(
             repair=False
         )
     )
@@ -105,46 +105,46 @@ class TestWhereTheLogBreaks:
         assert (proof.wrong.kind, proof.wrong.sequence) == (FindingKind.HOLE, far)
 
     def test_a_cursor_between_records_needs_none_of_those_behind_it(self) -> None:
-        world = delivered()
-        records = world.records()
-        put(world, replace(records[2], payload=records[3].payload))
-        assert held(world, between(world, records, 4, base=4), end=12).is_proven
-        assert not held(world, between(world, records, 6, base=6), end=12).is_proven
+        fabric = delivered()
+        records = fabric.records()
+        put(fabric, replace(records[2], payload=records[3].payload))
+        assert held(fabric, between(fabric, records, 4, base=4), end=12).is_proven
+        assert not held(fabric, between(fabric, records, 6, base=6), end=12).is_proven
 
     def test_a_cursor_in_a_record_needs_the_very_next_one_and_no_more(self) -> None:
-        world = world_of(Failing({}))
-        world.put(event("a1"), event("a2"))
-        world.put(event("a3"), event("a4"))
-        world.put(event("a5"))
-        world.put(event("a6"))
-        world.put(event("a7"))
-        drained(world)
-        records = world.records()
-        put(world, replace(records[3], batch_id=records[2].batch_id))
-        assert held(world, between(world, records, 3, base=2), end=7).is_proven
-        put(world, replace(records[2], batch_id=records[1].batch_id))
-        assert not held(world, between(world, records, 3, base=2), end=7).is_proven
+        fabric = fabric_of(Failing({}))
+        fabric.put(event("a1"), event("a2"))
+        fabric.put(event("a3"), event("a4"))
+        fabric.put(event("a5"))
+        fabric.put(event("a6"))
+        fabric.put(event("a7"))
+        drained(fabric)
+        records = fabric.records()
+        put(fabric, replace(records[3], batch_id=records[2].batch_id))
+        assert held(fabric, between(fabric, records, 3, base=2), end=7).is_proven
+        put(fabric, replace(records[2], batch_id=records[1].batch_id))
+        assert not held(fabric, between(fabric, records, 3, base=2), end=7).is_proven
 
     def test_a_gap_of_expired_records_behind_a_cursor_takes_nothing_from_what_it_proves(self) -> None:
-        world = delivered(retention_days=7)
-        records = world.records()
+        fabric = delivered(retention_days=7)
+        records = fabric.records()
         expired_ms = to_ms(records[-1].time)
-        remove(world, records[3])
-        for cursor in (between(world, records, 4, base=4), between(world, records, 5, base=4)):
-            proof = held(world, cursor, end=12, expired_ms=expired_ms)
+        remove(fabric, records[3])
+        for cursor in (between(fabric, records, 4, base=4), between(fabric, records, 5, base=4)):
+            proof = held(fabric, cursor, end=12, expired_ms=expired_ms)
             assert (proof.is_proven, proof.first, proof.events) == (True, 0, cursor.sequence)
 
     def test_a_record_that_cannot_be_read_behind_the_cursor_is_not_looked_at(self) -> None:
-        world = delivered()
-        world.put(event("c1"))
-        table = log_table(world)
+        fabric = delivered()
+        fabric.put(event("c1"))
+        table = log_table(fabric)
         table.write("Put", {"Item": {**table.items[-1], "n": {"N": "0"}}})
-        assert (wrong(world), proof(world).events) == (None, 12)
+        assert (wrong(fabric), proof(fabric).events) == (None, 12)
 
     def test_a_walk_goes_no_further_than_it_was_asked_to_and_on_from_there(self) -> None:
-        world = delivered()
-        records = world.records()
-        trail = Trail(world.log, LANE, expired_ms=None)
+        fabric = delivered()
+        records = fabric.records()
+        trail = Trail(fabric.log, LANE, expired_ms=None)
         assert list(trail.walk(SequenceNumber(4))) == records[:2]
         assert trail.position.sequence == 4
         assert list(trail.walk(SequenceNumber(5))) == records[2:3]
@@ -153,13 +153,13 @@ class TestWhereTheLogBreaks:
     def test_what_was_appended_at_the_very_time_to_which_records_expire_may_have_expired(
         self, earlier_ms: int, expired: bool
     ) -> None:
-        world = delivered(records=1)
+        fabric = delivered(records=1)
         for name in ("c1", "d1"):
-            world.clock.advance(DAY_SECONDS)
-            world.put(event(name))
-        records = world.records()
-        remove(world, records[1])
-        trail = Trail(world.log, LANE, expired_ms=to_ms(records[0].time) - earlier_ms)
+            fabric.clock.advance(DAY_SECONDS)
+            fabric.put(event(name))
+        records = fabric.records()
+        remove(fabric, records[1])
+        trail = Trail(fabric.log, LANE, expired_ms=to_ms(records[0].time) - earlier_ms)
         if expired:
             assert list(trail.walk(SequenceNumber(4))) == [records[0], records[2]]
         else:
@@ -171,53 +171,53 @@ class TestACursorThatIsNotTheLogs:
     """The first contradiction is the one that is told."""
 
     def test_a_cursor_at_the_end_of_its_record_stands_in_no_record(self) -> None:
-        world = delivered()
-        records = world.records()
-        put_cursor(world, sequence=SequenceNumber(6), base=records[2].sequence, chain=records[1].chain)
-        finding = proof(world).wrong
+        fabric = delivered()
+        records = fabric.records()
+        put_cursor(fabric, sequence=SequenceNumber(6), base=records[2].sequence, chain=records[1].chain)
+        finding = proof(fabric).wrong
         assert finding is not None
         assert finding.kind is FindingKind.CURSOR_BROKEN
         assert finding.detail == TextWith("stands at 6", "ends at 6")
 
     def test_what_follows_from_a_contradiction_does_not_take_its_place(self) -> None:
-        world = delivered()
-        records = world.records()
-        put_cursor(world, sequence=SequenceNumber(20), base=records[2].sequence, chain=records[1].chain)
-        assert wrong(world) is FindingKind.CURSOR_BROKEN
+        fabric = delivered()
+        records = fabric.records()
+        put_cursor(fabric, sequence=SequenceNumber(20), base=records[2].sequence, chain=records[1].chain)
+        assert wrong(fabric) is FindingKind.CURSOR_BROKEN
 
     def test_a_finding_is_of_the_region_that_looks_and_not_of_the_one_whose_cursor_it_is(self) -> None:
-        world = delivered()
-        world.cloud.replicate()
-        away = world.at(AWAY)
+        fabric = delivered()
+        fabric.cloud.replicate()
+        away = fabric.at(AWAY)
         hand_over(away)
-        remove(away, world.records()[-1])
+        remove(away, fabric.records()[-1])
         lane_proof = proof(away)
         assert lane_proof.wrong is not None
         assert (lane_proof.region, lane_proof.wrong.region) == (HOME, AWAY)
 
     def test_one_that_was_deleted_is_found_by_a_pass_that_saw_it(self) -> None:
-        world = delivered()
-        reconciled(world)
-        table = world.cloud.regions[HOME].table(world.topology.ledger.name)
+        fabric = delivered()
+        reconciled(fabric)
+        table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
         before = len(table.items)
         for item in table.items:
             table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
-            if not world.cursor().version:
+            if not fabric.cursor().version:
                 break
             table.write("Put", {"Item": item})
         assert len(table.items) == before - 1
-        assert wrong(world) is FindingKind.CURSOR_BACK
+        assert wrong(fabric) is FindingKind.CURSOR_BACK
 
     def test_one_that_went_back_by_a_replay_or_with_a_new_owner_is_not_moved_back(self) -> None:
-        world = delivered()
-        reconciled(world)
-        replay(world, 4)
-        assert (wrong(world), proof(world).events) == (None, 4)
-        world = delivered()
-        reconciled(world)
-        back = between(world, world.records(), 4, base=4)
-        put_cursor(world, sequence=back.sequence, base=back.base, chain=back.chain, epoch=1)
-        assert (wrong(world), proof(world).events) == (None, 4)
+        fabric = delivered()
+        reconciled(fabric)
+        replay(fabric, 4)
+        assert (wrong(fabric), proof(fabric).events) == (None, 4)
+        fabric = delivered()
+        reconciled(fabric)
+        back = between(fabric, fabric.records(), 4, base=4)
+        put_cursor(fabric, sequence=back.sequence, base=back.base, chain=back.chain, epoch=1)
+        assert (wrong(fabric), proof(fabric).events) == (None, 4)
 
 
 FAILURE = Failure(
@@ -276,8 +276,8 @@ class TestWhatIsExcepted:
 
     def test_keys_whose_events_are_mixed_are_named_in_the_order_of_the_log(self) -> None:
         failing = Failing({"a1": 9, "b1": 9})
-        world = drained(world_of(failing, *named("b1", "a1", "a2", "b2", "a3"), **ONCE))
-        assert told(proof(world)) == [
+        fabric = drained(fabric_of(failing, *named("b1", "a1", "a2", "b2", "a3"), **ONCE))
+        assert told(proof(fabric)) == [
             (ExceptionKind.DEAD, 0, "b1", "b"),
             (ExceptionKind.DEAD, 1, "a1", "a"),
             (ExceptionKind.WAITING, 2, "a2", "a"),
@@ -286,112 +286,112 @@ class TestWhatIsExcepted:
         ]
 
     def test_of_a_record_that_this_version_cannot_read_the_ledgers_word_is_reported(self) -> None:
-        world = drained(world_of(Failing({"a1": 9}), *named("b1", "a1"), **ONCE))
-        records = world.records()
+        fabric = drained(fabric_of(Failing({"a1": 9}), *named("b1", "a1"), **ONCE))
+        records = fabric.records()
         newer = chained(records[1], records[0], payload=b"\x63of a later version")
-        put(world, newer)
-        put_cursor(world, chain=newer.chain)
-        lane_proof = proof(world)
+        put(fabric, newer)
+        put_cursor(fabric, chain=newer.chain)
+        lane_proof = proof(fabric)
         assert (lane_proof.is_proven, lane_proof.events) == (True, 2)
         assert told(lane_proof) == [(ExceptionKind.DEAD, 1, "a1", "a")]
 
 
 def noted_first(**settings: Any) -> tuple[SubscribedStream, Record]:
     """A record of two events whose note says that it also stands in lane 1, where it was delivered first."""
-    world = SubscribedStream(lanes=2, **settings)
-    first = world.put(event("a1", key="a"), event("a2", key="a", type="other"), of=lane(1))
-    tail = world.origin_log.tail(LANE)
-    record = world.record(tail, event("a1", key="a"), event("a2", key="a", type="other"))
+    fabric = SubscribedStream(lanes=2, **settings)
+    first = fabric.put(event("a1", key="a"), event("a2", key="a", type="other"), of=lane(1))
+    tail = fabric.origin_log.tail(LANE)
+    record = fabric.record(tail, event("a1", key="a"), event("a2", key="a", type="other"))
     noted = chained(replace(record, batch_id=first.batch_id), None, note=Note(first.lane, first.sequence))
-    assert world.origin_log.append(noted) is None
-    world.put(*named("b1"))
-    world.deliver()
-    world.deliver(lane(1))
-    return world, noted
+    assert fabric.origin_log.append(noted) is None
+    fabric.put(*named("b1"))
+    fabric.deliver()
+    fabric.deliver(lane(1))
+    return fabric, noted
 
 
 class TestBatchesThatStandTwice:
     """Batches that were stepped over here, since their other copy is delivered."""
 
     def test_only_what_the_subscription_wants_is_excepted(self) -> None:
-        world, _ = noted_first(types=["placed"])
-        assert world.recorder.ids() == ["b1", "a1"]
-        assert told(proof(world)) == [(ExceptionKind.ELSEWHERE, 0, "a1", "a")]
+        fabric, _ = noted_first(types=["placed"])
+        assert fabric.recorder.ids() == ["b1", "a1"]
+        assert told(proof(fabric)) == [(ExceptionKind.ELSEWHERE, 0, "a1", "a")]
 
     @pytest.mark.parametrize("sequence", [0, 1])
     def test_what_is_at_the_cursor_or_behind_it_is_not_excepted(self, sequence: int) -> None:
-        world, _ = noted_first()
+        fabric, _ = noted_first()
         put_cursor(
-            world,
+            fabric,
             sequence=SequenceNumber(sequence),
             base=SequenceNumber(0),
-            chain=type(world.cursor().chain)(bytes(16)),
+            chain=type(fabric.cursor().chain)(bytes(16)),
             replay_until=SequenceNumber(3),
         )
-        faults, ports = Faults(), world.ports()
+        faults, ports = Faults(), fabric.ports()
         counted = replace(ports, ledger=faults.ledger(ports.ledger))
-        (proof,) = Prover(world.stream, [world.subscription], counted, lane=LANE).prove(LANE)
+        (proof,) = Prover(fabric.stream, [fabric.subscription], counted, lane=LANE).prove(LANE)
         assert [(exemption.kind, exemption.sequence) for exemption in proof.exceptions] == [
             (ExceptionKind.ELSEWHERE, number) for number in range(sequence)
         ]
         assert faults.count("ledger.state") == 1 + sequence  # of the other lane only where it may matter
 
     def test_the_copy_that_is_delivered_is_no_exception_in_its_own_lane(self) -> None:
-        world = SubscribedStream(lanes=2)
+        fabric = SubscribedStream(lanes=2)
         start = Tail(
-            SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time
+            SequenceNumber(0), type(fabric.cursor().chain)(bytes(16)), fabric.origin_log.tail(LANE).time
         )
-        late = world.record(start, *named("a1"))
-        noted = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        late = fabric.record(start, *named("a1"))
+        noted = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
         noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
-        assert world.origin_log.append(noted) is None
-        world.deliver(lane(1))
-        (proof,) = [proof for proof in proofs(world) if proof.lane == lane(1)]
+        assert fabric.origin_log.append(noted) is None
+        fabric.deliver(lane(1))
+        (proof,) = [proof for proof in proofs(fabric) if proof.lane == lane(1)]
         assert (proof.is_proven, proof.events, proof.exceptions) == (True, 1, ())
 
     def test_another_regions_decision_says_nothing_where_every_region_delivers_for_itself(self) -> None:
-        world = SubscribedStream(lanes=2, deliver="everywhere")
+        fabric = SubscribedStream(lanes=2, deliver="everywhere")
         start = Tail(
-            SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time
+            SequenceNumber(0), type(fabric.cursor().chain)(bytes(16)), fabric.origin_log.tail(LANE).time
         )
-        late = world.record(start, *named("a1"))
-        noted = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        late = fabric.record(start, *named("a1"))
+        noted = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
         noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
-        assert world.origin_log.append(noted) is None
-        world.cloud.replicate()
-        away = world.at(AWAY)
+        assert fabric.origin_log.append(noted) is None
+        fabric.cloud.replicate()
+        away = fabric.at(AWAY)
         away.deliver(lane(1))
         assert away.recorder.ids() == ["a1"]
-        world.cloud.replicate()
-        assert world.origin_log.append(late) is None
-        world.deliver()
-        assert world.recorder.ids() == ["a1"]
-        assert told(proof(world)) == []
+        fabric.cloud.replicate()
+        assert fabric.origin_log.append(late) is None
+        fabric.deliver()
+        assert fabric.recorder.ids() == ["a1"]
+        assert told(proof(fabric)) == []
 
 
 class TestWhoseDecisionsCount:
     """Decisions about dead letters, by the Region that made them."""
 
     def test_where_every_region_delivers_for_itself_only_its_own(self) -> None:
-        world = drained(world_of(Failing({"a1": 9}), *named("a1", "b1"), deliver="everywhere", **ONCE))
-        world.cloud.replicate()
-        away = world.at(AWAY)
+        fabric = drained(fabric_of(Failing({"a1": 9}), *named("a1", "b1"), deliver="everywhere", **ONCE))
+        fabric.cloud.replicate()
+        away = fabric.at(AWAY)
         away.deliver()
-        dead_letters(world).discard(the_dead_letter(world), by="jo")
-        drained(world)
-        world.cloud.replicate()
+        dead_letters(fabric).discard(the_dead_letter(fabric), by="jo")
+        drained(fabric)
+        fabric.cloud.replicate()
         assert told(proof(away)) == []
-        assert told(proof(world)) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]
+        assert told(proof(fabric)) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]
 
     def test_where_one_region_delivers_those_of_the_former_owner_too(self) -> None:
-        world = drained(world_of(Failing({"a1": 9}), *named("a1", "b1"), **ONCE))
-        dead_letters(world).discard(the_dead_letter(world), by="jo")
-        drained(world)
-        world.cloud.replicate()
-        away = world.at(AWAY)
+        fabric = drained(fabric_of(Failing({"a1": 9}), *named("a1", "b1"), **ONCE))
+        dead_letters(fabric).discard(the_dead_letter(fabric), by="jo")
+        drained(fabric)
+        fabric.cloud.replicate()
+        away = fabric.at(AWAY)
         hand_over(away)
         away.put(*named("c1"))
-        world.cloud.replicate()
+        fabric.cloud.replicate()
         away.deliver()
         lane_proof = proof(away)
         assert lane_proof.region == AWAY

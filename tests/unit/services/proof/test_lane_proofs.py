@@ -17,10 +17,10 @@ from tests.support.failing_handlers import (
     Failing,
     dead_letters,
     drained,
+    fabric_of,
     named,
     retry,
     the_dead_letter,
-    world_of,
 )
 from tests.support.findings import finding
 from tests.support.handovers import hand_over
@@ -35,17 +35,17 @@ from tests.unit.services.proof.test_prove_exceptions import DAY_SECONDS, aged, d
 OTHER_CHAIN = Chain(b"y" * 16)
 
 
-def asked(world: SubscribedStream) -> tuple[RecordingLog, LaneProof]:
+def asked(fabric: SubscribedStream) -> tuple[RecordingLog, LaneProof]:
     """Prove the first lane. Return what that reads of the log, and the proof."""
-    log = RecordingLog(world.log)
-    ports = replace(world.ports(), log_of=lambda stream: log)
-    (proof,) = Prover(world.stream, [world.subscription], ports, lane=LANE).prove(LANE)
+    log = RecordingLog(fabric.log)
+    ports = replace(fabric.ports(), log_of=lambda stream: log)
+    (proof,) = Prover(fabric.stream, [fabric.subscription], ports, lane=LANE).prove(LANE)
     return log, proof
 
 
-def lanes(world: SubscribedStream) -> list[Lane]:
+def lanes(fabric: SubscribedStream) -> list[Lane]:
     """Return the lanes that a Region proves."""
-    return Prover(world.stream, [world.subscription], world.ports()).lanes
+    return Prover(fabric.stream, [fabric.subscription], fabric.ports()).lanes
 
 
 class TestContradictions:
@@ -56,128 +56,128 @@ class TestContradictions:
         [(6, 4, ("stands at 6", "ends at 6")), (5, 5, ("begins at 5",))],
     )
     def test_a_cursor_that_fits_no_record(self, sequence: int, base: int, facts: tuple[str, ...]) -> None:
-        world = delivered()
-        before = world.log.tail(LANE, before=SequenceNumber(base))
-        put_cursor(world, sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before.chain)
-        assert proof(world).wrong == finding(FindingKind.CURSOR_BROKEN, sequence, *facts)
+        fabric = delivered()
+        before = fabric.log.tail(LANE, before=SequenceNumber(base))
+        put_cursor(fabric, sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before.chain)
+        assert proof(fabric).wrong == finding(FindingKind.CURSOR_BROKEN, sequence, *facts)
 
     def test_a_cursor_of_another_chain(self) -> None:
-        world = delivered()
-        put_cursor(world, chain=OTHER_CHAIN)
+        fabric = delivered()
+        put_cursor(fabric, chain=OTHER_CHAIN)
         contradiction = finding(FindingKind.CURSOR_BROKEN, 12, "up to 12", "other chains")
-        lane_proof = proof(world)
+        lane_proof = proof(fabric)
         assert (lane_proof.wrong, lane_proof.events, lane_proof.is_proven) == (contradiction, 0, False)
 
     def test_a_cursor_that_was_moved_back(self) -> None:
-        world = delivered()
-        reconciled(world)
-        records = world.records()
-        put_cursor(world, sequence=SequenceNumber(4), base=SequenceNumber(4), chain=records[1].chain)
-        assert proof(world).wrong == finding(FindingKind.CURSOR_BACK, 4, "at 12", "reconciled")
+        fabric = delivered()
+        reconciled(fabric)
+        records = fabric.records()
+        put_cursor(fabric, sequence=SequenceNumber(4), base=SequenceNumber(4), chain=records[1].chain)
+        assert proof(fabric).wrong == finding(FindingKind.CURSOR_BACK, 4, "at 12", "reconciled")
 
     @pytest.mark.parametrize(("pass_saw", "found"), [(True, FindingKind.CURSOR_BACK), (False, None)])
     def test_a_cursor_that_stands_where_it_was_seen_or_further_on_is_right(
         self, pass_saw: bool, kind: FindingKind | None
     ) -> None:
-        world = delivered()
-        reconciled(world)
-        assert proof(world).wrong is None
-        world.put(*named("c1"))
-        world.deliver()
+        fabric = delivered()
+        reconciled(fabric)
+        assert proof(fabric).wrong is None
+        fabric.put(*named("c1"))
+        fabric.deliver()
         if pass_saw:
-            reconciled(world)
+            reconciled(fabric)
         put_cursor(
-            world, sequence=SequenceNumber(12), base=SequenceNumber(12), chain=world.records()[5].chain
+            fabric, sequence=SequenceNumber(12), base=SequenceNumber(12), chain=fabric.records()[5].chain
         )
-        wrong = proof(world).wrong
+        wrong = proof(fabric).wrong
         assert (wrong.kind if wrong else None) is kind
 
     def test_a_record_that_is_missing_right_before_the_cursor(self) -> None:
-        world = delivered()
-        world.put(*named("c1"))
-        remove(world, world.records()[-2])
-        assert proof(world).wrong == finding(FindingKind.HOLE, 10, "missing", "up to 13")
+        fabric = delivered()
+        fabric.put(*named("c1"))
+        remove(fabric, fabric.records()[-2])
+        assert proof(fabric).wrong == finding(FindingKind.HOLE, 10, "missing", "up to 13")
 
     def test_a_record_that_is_missing_further_before(self) -> None:
-        world = delivered()
-        remove(world, world.records()[3])
-        assert proof(world).wrong == finding(FindingKind.HOLE, 6, "missing", "at 8")
+        fabric = delivered()
+        remove(fabric, fabric.records()[3])
+        assert proof(fabric).wrong == finding(FindingKind.HOLE, 6, "missing", "at 8")
 
     def test_a_lane_that_ends_before_the_cursor(self) -> None:
-        world = delivered()
-        remove(world, world.records()[-1])
-        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 12, f"ends at 10 in {HOME}")
+        fabric = delivered()
+        remove(fabric, fabric.records()[-1])
+        assert proof(fabric).wrong == finding(FindingKind.CURSOR_AHEAD, 12, f"ends at 10 in {HOME}")
 
     def test_as_one_region_sees_it_that_may_be_where_it_is_replicated_to(self) -> None:
-        world = delivered()
-        world.cloud.replicate()
-        away = world.at(AWAY)
+        fabric = delivered()
+        fabric.cloud.replicate()
+        away = fabric.at(AWAY)
         hand_over(away)
-        remove(away, world.records()[-1])
+        remove(away, fabric.records()[-1])
         contradiction = finding(FindingKind.CURSOR_AHEAD, 12, f"ends at 10 in {AWAY}", region=AWAY)
         assert proof(away).wrong == contradiction
 
     def test_a_record_that_was_changed(self) -> None:
-        world = delivered()
-        records = world.records()
-        put(world, replace(records[2], payload=records[3].payload))
-        assert proof(world).wrong == finding(FindingKind.DIVERGENCE, 4, "record before")
+        fabric = delivered()
+        records = fabric.records()
+        put(fabric, replace(records[2], payload=records[3].payload))
+        assert proof(fabric).wrong == finding(FindingKind.DIVERGENCE, 4, "record before")
 
     def test_a_record_in_the_place_of_the_oldest_one_that_is_kept(self) -> None:
-        world = aged()
-        records = expired(world, 3)
-        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[1].chain)
-        assert proof(world).wrong == finding(FindingKind.CURSOR_BROKEN, 7, "record at 6")
+        fabric = aged()
+        records = expired(fabric, 3)
+        put_cursor(fabric, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[1].chain)
+        assert proof(fabric).wrong == finding(FindingKind.CURSOR_BROKEN, 7, "record at 6")
 
     def test_a_cursor_in_a_record_that_has_expired_and_beyond_it(self) -> None:
-        world = aged()
-        records = expired(world, 3)
-        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(4), chain=records[1].chain)
-        assert proof(world).wrong == finding(FindingKind.CURSOR_BROKEN, 7, "begins at 4", "another at 6")
-        put_cursor(world, sequence=SequenceNumber(6), base=SequenceNumber(4), chain=records[1].chain)
-        lane_proof = proof(world)
+        fabric = aged()
+        records = expired(fabric, 3)
+        put_cursor(fabric, sequence=SequenceNumber(7), base=SequenceNumber(4), chain=records[1].chain)
+        assert proof(fabric).wrong == finding(FindingKind.CURSOR_BROKEN, 7, "begins at 4", "another at 6")
+        put_cursor(fabric, sequence=SequenceNumber(6), base=SequenceNumber(4), chain=records[1].chain)
+        lane_proof = proof(fabric)
         assert (lane_proof.wrong, lane_proof.first, lane_proof.events) == (None, 6, 0)
 
     def test_what_ends_a_lane_and_has_expired_leaves_nothing_to_be_proven(self) -> None:
-        world = aged()
-        records = world.records()
-        world.put(event("late"))
-        remove(world, records[-1])
-        world.clock.advance(9 * DAY_SECONDS)
-        lane_proof = proof(world)
+        fabric = aged()
+        records = fabric.records()
+        fabric.put(event("late"))
+        remove(fabric, records[-1])
+        fabric.clock.advance(9 * DAY_SECONDS)
+        lane_proof = proof(fabric)
         assert (lane_proof.wrong, lane_proof.first, lane_proof.events) == (None, 20, 0)
 
     def test_a_lane_that_ends_before_the_cursor_does_so_however_old_its_records_are(self) -> None:
-        world = aged()
-        world.clock.advance(9 * DAY_SECONDS)
-        remove(world, world.records()[-1])
-        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 20, f"ends at 18 in {HOME}")
+        fabric = aged()
+        fabric.clock.advance(9 * DAY_SECONDS)
+        remove(fabric, fabric.records()[-1])
+        assert proof(fabric).wrong == finding(FindingKind.CURSOR_AHEAD, 20, f"ends at 18 in {HOME}")
 
     def test_of_a_cursor_whose_records_have_expired_nothing_is_asked_that_is_behind_it(self) -> None:
-        world = aged()
-        expired_ms = to_ms(world.records()[4].time)
-        records = expired(world, 3)
-        put(world, replace(records[7], payload=records[8].payload))
-        for cursor in (between(world, records, 4, base=4), between(world, records, 5, base=4)):
-            proof = held(world, cursor, end=20, expired_ms=expired_ms)
+        fabric = aged()
+        expired_ms = to_ms(fabric.records()[4].time)
+        records = expired(fabric, 3)
+        put(fabric, replace(records[7], payload=records[8].payload))
+        for cursor in (between(fabric, records, 4, base=4), between(fabric, records, 5, base=4)):
+            proof = held(fabric, cursor, end=20, expired_ms=expired_ms)
             assert (proof.wrong, proof.first, proof.events) == (None, cursor.sequence, 0)
-        assert held(world, between(world, records, 16, base=16), end=20, expired_ms=expired_ms).wrong
+        assert held(fabric, between(fabric, records, 16, base=16), end=20, expired_ms=expired_ms).wrong
 
 
 class TestWhoProves:
     """A Region proves the lanes that it delivers, and no others."""
 
     def test_its_own_lanes_and_those_that_were_handed_to_it_for_as_long_as_it_has_them(self) -> None:
-        world = delivered()
-        world.cloud.replicate()
-        away = world.at(AWAY)
+        fabric = delivered()
+        fabric.cloud.replicate()
+        away = fabric.at(AWAY)
         theirs = [lane(0, AWAY), lane(1, AWAY)]
-        assert lanes(world) == [lane(0), lane(1)]
+        assert lanes(fabric) == [lane(0), lane(1)]
         assert lanes(away) == theirs
         hand_over(away)
         assert lanes(away) == [lane(0), lane(1), *theirs]
         away.put(*named("c1"))
-        world.cloud.replicate()
+        fabric.cloud.replicate()
         away.deliver()
         (proof,) = proofs(away)
         assert (proof.region, proof.events) == (AWAY, 13)
@@ -195,41 +195,41 @@ class TestWhatIsRead:
         assert (log.reads, log.tails) == ([Read(LANE, 0, 100, 12)], [(LANE, None)])
 
     def test_one_record_more_where_the_cursor_is_within_one(self) -> None:
-        world = delivered()
-        records = world.records()
-        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[2].chain)
-        log, proof = asked(world)
+        fabric = delivered()
+        records = fabric.records()
+        put_cursor(fabric, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[2].chain)
+        log, proof = asked(fabric)
         assert proof.is_proven
         assert log.reads == [Read(LANE, 0, 100, 7), Read(LANE, 7, 100, 9), Read(LANE, 6, 1, None)]
 
     def test_nothing_behind_a_cursor_whose_record_is_not_there(self) -> None:
-        world = delivered()
-        put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=world.cursor().chain)
-        log, proof = asked(world)
+        fabric = delivered()
+        put_cursor(fabric, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=fabric.cursor().chain)
+        log, proof = asked(fabric)
         assert not proof.is_proven
         assert log.reads == [Read(LANE, 0, 100, 13)]
 
     def test_where_the_lane_ends_only_where_it_does_so_before_the_cursor(self) -> None:
-        world = delivered()
-        remove(world, world.records()[-1])
-        log, proof = asked(world)
+        fabric = delivered()
+        remove(fabric, fabric.records()[-1])
+        log, proof = asked(fabric)
         assert not proof.is_proven
         assert log.tails == [(LANE, None), (LANE, None)]
 
     def test_a_lane_that_the_stream_does_not_have_is_refused(self) -> None:
-        world = delivered()
+        fabric = delivered()
         with pytest.raises(SettingError) as raised:
-            Prover(world.stream, [world.subscription], world.ports(), lane=lane(7))
+            Prover(fabric.stream, [fabric.subscription], fabric.ports(), lane=lane(7))
         assert str(raised.value) == TextWith("lane", lane(7), f"{HOME}/0.0 to {AWAY}/0.1")
 
 
-def noted(world: SubscribedStream, of: Record, *names: str) -> Record:
+def noted(fabric: SubscribedStream, of: Record, *names: str) -> Record:
     """A copy of another lane's batch at the end of the first lane, with a note of where the other one stands."""
-    tail = world.origin_log.tail(LANE)
-    before = world.records()[-1] if tail.sequence else None
-    record = replace(world.record(tail, *named(*names)), batch_id=of.batch_id)
+    tail = fabric.origin_log.tail(LANE)
+    before = fabric.records()[-1] if tail.sequence else None
+    record = replace(fabric.record(tail, *named(*names)), batch_id=of.batch_id)
     copy = chained(record, before, note=Note(of.lane, of.sequence))
-    assert world.origin_log.append(copy) is None
+    assert fabric.origin_log.append(copy) is None
     return copy
 
 
@@ -237,9 +237,9 @@ class TestExceptions:
     """Each exception has a place, a reason, a time, and the event."""
 
     def test_a_dead_event_and_what_waits_behind_it(self) -> None:
-        world = dead()
-        at_ms = world.clock.now_ms()
-        lane_proof = proof(world)
+        fabric = dead()
+        at_ms = fabric.clock.now_ms()
+        lane_proof = proof(fabric)
         assert lane_proof.exceptions == (
             Exempt(
                 ExceptionKind.DEAD, SequenceNumber(1), TextWith(BAD_ORDER, "1 attempts"), at_ms, "a1", "a"
@@ -249,37 +249,37 @@ class TestExceptions:
         )
 
     def test_a_discarded_event(self) -> None:
-        world = dead()
-        world.clock.advance(5)
-        dead_letters(world).discard(the_dead_letter(world), by="jo")
-        at_ms = world.clock.now_ms()
-        drained(world)
+        fabric = dead()
+        fabric.clock.advance(5)
+        dead_letters(fabric).discard(the_dead_letter(fabric), by="jo")
+        at_ms = fabric.clock.now_ms()
+        drained(fabric)
         expected = Exempt(ExceptionKind.DISCARDED, SequenceNumber(1), BAD_ORDER, at_ms, "a1", "a", by="jo")
-        assert proof(world).exceptions == (expected,)
+        assert proof(fabric).exceptions == (expected,)
 
     def test_a_discarded_event_whose_record_has_expired_keeps_the_name_that_the_ledger_knows(self) -> None:
         settings: dict[str, Any] = {"retention_days": 7, **retry(immediate=0, attempts=1)}
-        world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **settings)
-        world.deliver()
-        dead_letters(world).discard(the_dead_letter(world), by="jo")
-        at_ms = world.clock.now_ms()
-        drained(world)
-        world.clock.advance(8 * DAY_SECONDS)
-        expired(world, 1)
+        fabric = fabric_of(Failing({"a1": 9}), *named("a1", "b1"), **settings)
+        fabric.deliver()
+        dead_letters(fabric).discard(the_dead_letter(fabric), by="jo")
+        at_ms = fabric.clock.now_ms()
+        drained(fabric)
+        fabric.clock.advance(8 * DAY_SECONDS)
+        expired(fabric, 1)
         expected = Exempt(ExceptionKind.DISCARDED, SequenceNumber(0), BAD_ORDER, at_ms, "a1", by="jo")
-        assert proof(world).exceptions == (expected,)
+        assert proof(fabric).exceptions == (expected,)
 
     def test_every_batch_whose_other_copy_is_delivered(self) -> None:
-        world = SubscribedStream(lanes=2)
-        first = world.put(*named("a1"), of=lane(1))
-        second = world.put(*named("a2"), of=lane(1))
-        noted(world, first, "a1")
-        noted(world, second, "a2")
-        world.put(*named("b1"))
-        world.deliver()
-        world.deliver(lane(1))
-        assert world.recorder.ids() == ["b1", "a1", "a2"]
-        assert proof(world).exceptions == tuple(
+        fabric = SubscribedStream(lanes=2)
+        first = fabric.put(*named("a1"), of=lane(1))
+        second = fabric.put(*named("a2"), of=lane(1))
+        noted(fabric, first, "a1")
+        noted(fabric, second, "a2")
+        fabric.put(*named("b1"))
+        fabric.deliver()
+        fabric.deliver(lane(1))
+        assert fabric.recorder.ids() == ["b1", "a1", "a2"]
+        assert proof(fabric).exceptions == tuple(
             Exempt(
                 ExceptionKind.ELSEWHERE,
                 SequenceNumber(number),
@@ -292,49 +292,49 @@ class TestExceptions:
         )
 
     def test_a_copy_that_its_publisher_noted_elsewhere(self) -> None:
-        world = SubscribedStream(lanes=2)
-        late = world.record(world.origin_log.tail(LANE), *named("a1"))
-        copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        fabric = SubscribedStream(lanes=2)
+        late = fabric.record(fabric.origin_log.tail(LANE), *named("a1"))
+        copy = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
         copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
-        assert world.origin_log.append(copy) is None
-        world.deliver(lane(1))
-        assert world.origin_log.append(late) is None
-        world.deliver()
+        assert fabric.origin_log.append(copy) is None
+        fabric.deliver(lane(1))
+        assert fabric.origin_log.append(late) is None
+        fabric.deliver()
         why = TextWith("another lane", "note")
         expected = Exempt(ExceptionKind.ELSEWHERE, SequenceNumber(0), why, 0, "a1", "a")
-        assert proof(world).exceptions == (expected,)
+        assert proof(fabric).exceptions == (expected,)
 
 
 def test_where_every_region_delivers_for_itself_another_ones_word_does_not_count_against_its_own() -> None:
-    world = SubscribedStream(lanes=2, deliver="everywhere")
-    late = world.record(world.origin_log.tail(LANE), *named("a1"))
-    copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+    memory_fabric = SubscribedStream(lanes=2, deliver="everywhere")
+    late = memory_fabric.record(memory_fabric.origin_log.tail(LANE), *named("a1"))
+    copy = memory_fabric.record(memory_fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
     copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
-    assert world.origin_log.append(copy) is None
-    world.deliver(lane(1))
-    assert world.origin_log.append(late) is None
-    world.cloud.replicate()
-    away = world.at(AWAY)
+    assert memory_fabric.origin_log.append(copy) is None
+    memory_fabric.deliver(lane(1))
+    assert memory_fabric.origin_log.append(late) is None
+    memory_fabric.cloud.replicate()
+    away = memory_fabric.at(AWAY)
     away.deliver()
     away.deliver(lane(1))
-    world.cloud.replicate()
-    assert (world.recorder.ids(), away.recorder.ids()) == (["a1"], ["a1"])
-    for fabric, expected in ((world, []), (away, [(ExceptionKind.ELSEWHERE, 0)])):
+    memory_fabric.cloud.replicate()
+    assert (memory_fabric.recorder.ids(), away.recorder.ids()) == (["a1"], ["a1"])
+    for fabric, expected in ((memory_fabric, []), (away, [(ExceptionKind.ELSEWHERE, 0)])):
         (proof,) = [proof for proof in proofs(fabric) if proof.lane == lane(1)]
         assert [(exemption.kind, exemption.sequence) for exemption in proof.exceptions] == expected
 
 
 def test_a_proof_is_of_whom_it_names() -> None:
-    world = delivered(records=2)
-    assert proofs(world) == [
+    fabric = delivered(records=2)
+    assert proofs(fabric) == [
         LaneProof(
             StreamName(STREAM),
             SubscriptionName(SUBSCRIPTION),
             LANE,
             HOME,
-            world.cursor(),
+            fabric.cursor(),
             SequenceNumber(0),
             (),
-            tail=world.cursor().sequence,
+            tail=fabric.cursor().sequence,
         )
     ]

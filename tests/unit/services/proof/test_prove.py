@@ -33,36 +33,36 @@ class TestAHealthyLog:
         assert lane_proof.is_proven
 
     def test_an_empty_lane_and_one_that_nobody_delivered_have_no_proof(self) -> None:
-        world = SubscribedStream()
-        world.put(event("a1"))
-        assert proofs(world) == []
+        fabric = SubscribedStream()
+        fabric.put(event("a1"))
+        assert proofs(fabric) == []
 
     def test_what_is_behind_the_cursor_is_not_part_of_it(self) -> None:
-        world = delivered()
-        tail = world.put(event("c1"))
-        put(world, replace(tail, payload=b"\x01\x90"))
-        assert proof(world).events == 12
+        fabric = delivered()
+        tail = fabric.put(event("c1"))
+        put(fabric, replace(tail, payload=b"\x01\x90"))
+        assert proof(fabric).events == 12
 
     def test_every_region_proves_what_it_delivers_and_no_more(self) -> None:
-        world = delivered()
-        world.cloud.replicate()
-        assert proofs(world.at(AWAY)) == []
+        fabric = delivered()
+        fabric.cloud.replicate()
+        assert proofs(fabric.at(AWAY)) == []
         with pytest.raises(SettingError, match=r"0\.0 to .*0\.1"):
-            Prover(world.stream, [world.subscription], world.ports(), lane=lane(7))
+            Prover(fabric.stream, [fabric.subscription], fabric.ports(), lane=lane(7))
 
     def test_one_lane_can_be_proven_alone(self) -> None:
-        world = delivered()
-        prover = Prover(world.stream, [world.subscription], world.ports(), lane=LANE)
+        fabric = delivered()
+        prover = Prover(fabric.stream, [fabric.subscription], fabric.ports(), lane=LANE)
         assert prover.lanes == [LANE]
 
     def test_the_log_is_read_once_a_page_and_the_events_of_each_record_are_reported(self) -> None:
-        world, faults = delivered(records=250), Faults()
-        ports = world.ports()
+        fabric, faults = delivered(records=250), Faults()
+        ports = fabric.ports()
         counted = replace(
             ports, log_of=lambda stream: faults.log(ports.log_of(stream)), ledger=faults.ledger(ports.ledger)
         )
         told: list[int] = []
-        prover = Prover(world.stream, [world.subscription], counted, lane=LANE)
+        prover = Prover(fabric.stream, [fabric.subscription], counted, lane=LANE)
         (proof,) = prover.prove(LANE, watch=told.append)
         assert (proof.events, told) == (500, [2] * 250)
         assert {
@@ -75,52 +75,52 @@ class TestAHealthyLog:
         }
 
 
-def change_payload(world: SubscribedStream, records: list[Record], at: int) -> None:
-    put(world, replace(records[at], payload=records[at + 1].payload))
+def change_payload(fabric: SubscribedStream, records: list[Record], at: int) -> None:
+    put(fabric, replace(records[at], payload=records[at + 1].payload))
 
 
-def change_time(world: SubscribedStream, records: list[Record], at: int) -> None:
-    put(world, replace(records[at], time=type(records[at].time)(records[at].time + 1)))
+def change_time(fabric: SubscribedStream, records: list[Record], at: int) -> None:
+    put(fabric, replace(records[at], time=type(records[at].time)(records[at].time + 1)))
 
 
-def change_types_with_its_chain(world: SubscribedStream, records: list[Record], at: int) -> None:
-    put(world, chained(records[at], records[at - 1] if at else None, types=frozenset(["other"])))
+def change_types_with_its_chain(fabric: SubscribedStream, records: list[Record], at: int) -> None:
+    put(fabric, chained(records[at], records[at - 1] if at else None, types=frozenset(["other"])))
 
 
-def remove_one(world: SubscribedStream, records: list[Record], at: int) -> None:
-    remove(world, records[at])
+def remove_one(fabric: SubscribedStream, records: list[Record], at: int) -> None:
+    remove(fabric, records[at])
 
 
-def remove_one_and_close_the_gap(world: SubscribedStream, records: list[Record], at: int) -> None:
+def remove_one_and_close_the_gap(fabric: SubscribedStream, records: list[Record], at: int) -> None:
     before = records[at - 1] if at else None
-    remove(world, records[-1])
+    remove(fabric, records[-1])
     for number in range(at, len(records) - 1):
         before = chained(records[number + 1], before, sequence=records[number].sequence)
-        put(world, before)
+        put(fabric, before)
 
 
-def insert_between(world: SubscribedStream, records: list[Record], at: int) -> None:
-    put(world, chained(records[at], records[at], sequence=SequenceNumber(records[at].sequence + 1), count=1))
+def insert_between(fabric: SubscribedStream, records: list[Record], at: int) -> None:
+    put(fabric, chained(records[at], records[at], sequence=SequenceNumber(records[at].sequence + 1), count=1))
 
 
-def double_one(world: SubscribedStream, records: list[Record], at: int) -> None:
+def double_one(fabric: SubscribedStream, records: list[Record], at: int) -> None:
     """It stands in the place of the next one, too."""
-    put(world, chained(records[at], records[at], sequence=records[at + 1].sequence))
+    put(fabric, chained(records[at], records[at], sequence=records[at + 1].sequence))
 
 
-def swap_two(world: SubscribedStream, records: list[Record], at: int) -> None:
+def swap_two(fabric: SubscribedStream, records: list[Record], at: int) -> None:
     record, other = records[at], records[at + 1]
-    put(world, replace(other, sequence=record.sequence))
-    put(world, replace(record, sequence=other.sequence))
+    put(fabric, replace(other, sequence=record.sequence))
+    put(fabric, replace(record, sequence=other.sequence))
 
 
-def write_the_lane_anew(world: SubscribedStream, records: list[Record], at: int) -> None:
+def write_the_lane_anew(fabric: SubscribedStream, records: list[Record], at: int) -> None:
     """From a changed record on, every chain is right again."""
     before = records[at - 1] if at else None
     for number in range(at, len(records)):
         changes: dict[str, Any] = {"batch_id": b"z" * 16} if number == at else {}
         before = chained(records[number], before, **changes)
-        put(world, before)
+        put(fabric, before)
 
 
 TAMPERINGS = [
@@ -144,9 +144,9 @@ class TestATamperedLog:
     def test_it_is_found(
         self, tamper: Callable[[SubscribedStream, list[Record], int], None], at: int
     ) -> None:
-        world = delivered()
-        tamper(world, world.records(), at)
-        lane_proof = proof(world)
+        fabric = delivered()
+        tamper(fabric, fabric.records(), at)
+        lane_proof = proof(fabric)
         assert not lane_proof.is_proven
         assert lane_proof.events == 0
         assert lane_proof.wrong is not None
@@ -157,15 +157,15 @@ class TestATamperedLog:
         )
 
     def test_the_finding_says_where_and_what(self) -> None:
-        world = delivered()
-        records = world.records()
-        change_payload(world, records, 2)
-        finding = proof(world).wrong
+        fabric = delivered()
+        records = fabric.records()
+        change_payload(fabric, records, 2)
+        finding = proof(fabric).wrong
         assert finding is not None
         assert (finding.kind, finding.sequence) == (FindingKind.DIVERGENCE, 4)
-        put(world, records[2])
-        remove(world, records[3])
-        finding = proof(world).wrong
+        put(fabric, records[2])
+        remove(fabric, records[3])
+        finding = proof(fabric).wrong
         assert finding is not None
         assert (finding.kind, finding.sequence, finding.detail) == (
             FindingKind.HOLE,
@@ -174,58 +174,58 @@ class TestATamperedLog:
         )
 
     def test_a_log_that_is_written_anew_up_to_its_end_is_not_what_was_handled(self) -> None:
-        world = delivered()
-        write_the_lane_anew(world, world.records(), 0)
-        assert wrong(world) is FindingKind.CURSOR_BROKEN
+        fabric = delivered()
+        write_the_lane_anew(fabric, fabric.records(), 0)
+        assert wrong(fabric) is FindingKind.CURSOR_BROKEN
 
     def test_the_last_record_before_the_cursor_counts_too(self) -> None:
-        world = delivered()
-        last = world.records()[-1]
-        put(world, chained(last, world.records()[-2], batch_id=b"z" * 16))
-        assert wrong(world) is FindingKind.CURSOR_BROKEN
-        remove(world, last)
-        assert wrong(world) is FindingKind.CURSOR_AHEAD
-        put(world, last)
-        assert wrong(world) is None
+        fabric = delivered()
+        last = fabric.records()[-1]
+        put(fabric, chained(last, fabric.records()[-2], batch_id=b"z" * 16))
+        assert wrong(fabric) is FindingKind.CURSOR_BROKEN
+        remove(fabric, last)
+        assert wrong(fabric) is FindingKind.CURSOR_AHEAD
+        put(fabric, last)
+        assert wrong(fabric) is None
 
     def test_a_record_missing_right_before_the_cursor_is_a_hole_where_others_stand_behind(self) -> None:
-        world = delivered()
-        world.put(event("c1"))
-        remove(world, world.records()[-2])
-        assert wrong(world) is FindingKind.HOLE
+        fabric = delivered()
+        fabric.put(event("c1"))
+        remove(fabric, fabric.records()[-2])
+        assert wrong(fabric) is FindingKind.HOLE
 
     @pytest.mark.parametrize("page", [99, 199])
     def test_a_record_inserted_where_one_read_ends_and_the_next_begins_is_found(self, page: int) -> None:
-        world = delivered(records=210)
-        insert_between(world, world.records(), page)
-        assert wrong(world) is FindingKind.DIVERGENCE
+        fabric = delivered(records=210)
+        insert_between(fabric, fabric.records(), page)
+        assert wrong(fabric) is FindingKind.DIVERGENCE
 
     def test_a_record_that_cannot_be_read_is_found(self) -> None:
-        world = delivered()
-        table = world.cloud.log_table(world.stream.name, HOME)
+        fabric = delivered()
+        table = fabric.cloud.log_table(fabric.stream.name, HOME)
         table.write("Put", {"Item": {**table.items[2], "n": {"N": "0"}}})
-        assert wrong(world) is FindingKind.DIVERGENCE
+        assert wrong(fabric) is FindingKind.DIVERGENCE
 
     def test_the_expiry_is_nobodys_business(self) -> None:
-        world = delivered()
-        put(world, replace(world.records()[1], expires_at=7))
-        assert proof(world).events == 12
+        fabric = delivered()
+        put(fabric, replace(fabric.records()[1], expires_at=7))
+        assert proof(fabric).events == 12
 
     def test_a_cursor_before_the_damage_is_proven_and_one_behind_it_is_not(self) -> None:
-        world = delivered(deliver="everywhere")
-        world.cloud.replicate()
-        away = world.at(AWAY)
+        fabric = delivered(deliver="everywhere")
+        fabric.cloud.replicate()
+        away = fabric.at(AWAY)
         away.relay_all()
         away.deliver_all()
         for number in range(3):
-            world.put(event(f"c{number}"))
-        world.relay_all()
-        world.deliver_all()
-        world.cloud.replicate()
-        put(away, replace(world.records()[-2], batch_id=type(world.records()[0].batch_id)(b"z" * 16)))
-        assert (wrong(world), wrong(away)) == (None, None)
-        put(world, replace(world.records()[-2], batch_id=type(world.records()[0].batch_id)(b"z" * 16)))
-        assert wrong(world) is FindingKind.DIVERGENCE
+            fabric.put(event(f"c{number}"))
+        fabric.relay_all()
+        fabric.deliver_all()
+        fabric.cloud.replicate()
+        put(away, replace(fabric.records()[-2], batch_id=type(fabric.records()[0].batch_id)(b"z" * 16)))
+        assert (wrong(fabric), wrong(away)) == (None, None)
+        put(fabric, replace(fabric.records()[-2], batch_id=type(fabric.records()[0].batch_id)(b"z" * 16)))
+        assert wrong(fabric) is FindingKind.DIVERGENCE
 
 
 class TestATamperedCursor:
@@ -243,27 +243,27 @@ class TestATamperedCursor:
         ],
     )
     def test_a_cursor_that_is_not_the_logs_is_found(self, changes: dict[str, Any], kind: FindingKind) -> None:
-        world = delivered()
-        put_cursor(world, **changes)
-        assert wrong(world) is kind
+        fabric = delivered()
+        put_cursor(fabric, **changes)
+        assert wrong(fabric) is kind
 
     def test_a_sequence_beyond_its_record_is_found(self) -> None:
-        world = delivered()
-        records = world.records()
-        put_cursor(world, base=records[2].sequence, chain=records[1].chain)
-        assert wrong(world) is FindingKind.CURSOR_BROKEN
+        fabric = delivered()
+        records = fabric.records()
+        put_cursor(fabric, base=records[2].sequence, chain=records[1].chain)
+        assert wrong(fabric) is FindingKind.CURSOR_BROKEN
 
     def test_one_that_was_moved_back_with_the_right_chain_proves_less_until_a_pass_saw_it(self) -> None:
-        world = delivered()
+        fabric = delivered()
         list(
-            Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry).run(
+            Reconciler(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=fabric.telemetry).run(
                 repair=False
             )
         )
-        assert wrong(world) is None
-        records = world.records()
-        put_cursor(world, sequence=records[2].sequence, base=records[2].sequence, chain=records[1].chain)
-        finding = proof(world).wrong
+        assert wrong(fabric) is None
+        records = fabric.records()
+        put_cursor(fabric, sequence=records[2].sequence, base=records[2].sequence, chain=records[1].chain)
+        finding = proof(fabric).wrong
         assert finding is not None
         assert (finding.kind, finding.detail) == (
             FindingKind.CURSOR_BACK,
@@ -271,18 +271,18 @@ class TestATamperedCursor:
         )
 
     def test_a_cursor_in_the_middle_of_a_record_is_bound_by_the_record_behind(self) -> None:
-        world = delivered()
-        records = world.records()
-        put_cursor(world, sequence=SequenceNumber(7), base=records[3].sequence, chain=records[2].chain)
-        assert proof(world).events == 7
-        put(world, replace(records[3], payload=records[4].payload))
-        assert wrong(world) is FindingKind.DIVERGENCE
-        put(world, chained(records[3], records[2], payload=records[4].payload))
-        assert wrong(world) is FindingKind.DIVERGENCE
-        put(world, records[3])
-        insert_between(world, records, 3)
-        assert wrong(world) is FindingKind.DIVERGENCE
-        remove(world, replace(records[3], sequence=SequenceNumber(7)))
-        assert wrong(world) is None
-        put(world, replace(records[5], batch_id=records[4].batch_id))
-        assert wrong(world) is None
+        fabric = delivered()
+        records = fabric.records()
+        put_cursor(fabric, sequence=SequenceNumber(7), base=records[3].sequence, chain=records[2].chain)
+        assert proof(fabric).events == 7
+        put(fabric, replace(records[3], payload=records[4].payload))
+        assert wrong(fabric) is FindingKind.DIVERGENCE
+        put(fabric, chained(records[3], records[2], payload=records[4].payload))
+        assert wrong(fabric) is FindingKind.DIVERGENCE
+        put(fabric, records[3])
+        insert_between(fabric, records, 3)
+        assert wrong(fabric) is FindingKind.DIVERGENCE
+        remove(fabric, replace(records[3], sequence=SequenceNumber(7)))
+        assert wrong(fabric) is None
+        put(fabric, replace(records[5], batch_id=records[4].batch_id))
+        assert wrong(fabric) is None

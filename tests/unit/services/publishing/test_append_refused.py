@@ -36,20 +36,20 @@ def refused(error: type[EventFabricError], ask: Callable[[], object]) -> EventFa
     return raised.value
 
 
-def others_first(world: SubscribedStream) -> Faults:
+def others_first(fabric: SubscribedStream) -> Faults:
     """Somebody else writes just before each try."""
 
     def rule(called: str, overall: int, of_name: int) -> None:
         if called == "log.append":
-            world.put(event(f"other{of_name}"))
+            fabric.put(event(f"other{of_name}"))
 
     return Faults(rule)
 
 
 class TestAppend:
     def test_where_others_were_always_first_it_is_not_written(self) -> None:
-        world = SubscribedStream()
-        appender = world.appender(faults=others_first(world), timeout_seconds=0)
+        fabric = SubscribedStream()
+        appender = fabric.appender(faults=others_first(fabric), timeout_seconds=0)
         error = refused(ContendedAppendError, lambda: appender.append(LANE, mine()))
         assert str(error) == TextWith(BATCH, f"not in lane {LANE}", "after 0 ms", OTHERS)
         assert (error.__cause__, error.no_effect, error.retryable) == (None, True, True)
@@ -63,11 +63,11 @@ class TestAppend:
 
     def test_without_a_reply_it_says_where_the_batch_may_stand(self) -> None:
         lost = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if "append" in called else None)
-        world = SubscribedStream()
-        world.put(event("before"))
+        fabric = SubscribedStream()
+        fabric.put(event("before"))
         error = refused(
             IndeterminateAppendError,
-            lambda: world.appender(faults=lost, timeout_seconds=0).append(LANE, mine()),
+            lambda: fabric.appender(faults=lost, timeout_seconds=0).append(LANE, mine()),
         )
         assert isinstance(error, IndeterminateAppendError)
         assert isinstance(error.__cause__, OutcomeUnknownError)
@@ -84,14 +84,16 @@ class TestAppend:
         assert (error.lane, error.batch, error.stream, error.acks) == (LANE, mine(), "orders", 1)
 
     def test_the_record_that_it_returns_is_the_one_in_the_log(self) -> None:
-        world = SubscribedStream()
-        appender = world.appender()
+        fabric = SubscribedStream()
+        appender = fabric.appender()
         for number in range(3):
             batch = Batch(mine(batch_id=bytes([number]) * 16).id, 2, frozenset({"placed"}), b"\1payload")
-            assert appender.append(LANE, batch) == world.records()[number]
+            assert appender.append(LANE, batch) == fabric.records()[number]
 
 
-def append_with(world: OutboxProducers, outcome: object, writes: list[Write] | None = None) -> OutboxAppend:
+def append_with(
+    producers: OutboxProducers, outcome: object, writes: list[Write] | None = None
+) -> OutboxAppend:
     """One to an outbox that answers so."""
 
     class Answering:
@@ -100,20 +102,20 @@ def append_with(world: OutboxProducers, outcome: object, writes: list[Write] | N
             return outcome
 
     return OutboxAppend(
-        [posting(world, Faults())],
+        [posting(producers, Faults())],
         lambda records: writes or [],
         outbox=Answering(),  # type: ignore[arg-type]  # only its writes
-        clock=world.clock,
-        entropy=world.cloud.entropy,
+        clock=producers.clock,
+        entropy=producers.cloud.entropy,
         timeout_seconds=30,
     )
 
 
 class TestTransaction:
     def test_where_others_were_always_first_it_is_not_written(self) -> None:
-        world = OutboxProducers()
-        always = Faults(*(before_try(number, lambda: others(world)).rules[0] for number in (1, 2, 3)))
-        made = append_of(world, always, timeout_seconds=0)
+        producers = OutboxProducers()
+        always = Faults(*(before_try(number, lambda: others(producers)).rules[0] for number in (1, 2, 3)))
+        made = append_of(producers, always, timeout_seconds=0)
         error = refused(ContendedTransactionError, made.run)
         assert str(error) == TextWith("not written", "after 0 ms", OTHERS)
         assert error.__cause__ is None
@@ -164,9 +166,9 @@ class TestTransaction:
         assert (error.index, error.code, error.item) == (-1, "SameItemTwice", None)
 
     def test_the_writes_are_made_of_the_records_and_tried_again_with_the_same_token(self) -> None:
-        world = OutboxProducers()
+        producers = OutboxProducers()
         seen: list[tuple[list[Record], bytes]] = []
-        outbox = world.cloud.outbox(US)
+        outbox = producers.cloud.outbox(US)
 
         class Watching:
             """The Region's outbox, of which the first reply is lost, and the second try is throttled."""
@@ -182,34 +184,34 @@ class TestTransaction:
                 return outbox.append(posted, writes, token=token)
 
         made = OutboxAppend(
-            [posting(world, Faults(), 0), posting(world, Faults(), 1)],
+            [posting(producers, Faults(), 0), posting(producers, Faults(), 1)],
             lambda records: [],
             outbox=Watching(),  # type: ignore[arg-type]  # only its writes
-            clock=world.clock,
-            entropy=world.cloud.entropy,
+            clock=producers.clock,
+            entropy=producers.cloud.entropy,
             timeout_seconds=30,
         )
-        world.clock.advance(1)
+        producers.clock.advance(1)
         assert made.run() == seen[0][0]
         assert [record.lane for record in seen[0][0]] == LANES[:2]
         assert seen[0] == seen[1] == seen[2]
         assert len(seen[0][1]) == 16
 
     def test_once_it_is_settled_another_run_is_a_transaction_of_its_own(self) -> None:
-        world = OutboxProducers()
+        producers = OutboxProducers()
         lost = Faults(lambda called, overall, of_name: Fault.LOST_REQUEST if "outbox" in called else None)
-        made = append_of(world, lost, timeout_seconds=1)
+        made = append_of(producers, lost, timeout_seconds=1)
         refused(IndeterminateTransactionError, made.run)
-        others(world)
+        others(producers)
         lost.heal()
         (appended,) = made.run()
-        assert (appended.lane, appended.sequence, world.ids()) == (LANES[0], 1, ["mine 0", "other 0"])
+        assert (appended.lane, appended.sequence, producers.ids()) == (LANES[0], 1, ["mine 0", "other 0"])
 
     def test_its_first_try_is_behind_the_last_event_and_its_writes_are_made_of_the_records_it_puts(
         self,
     ) -> None:
-        world, faults = OutboxProducers(), Faults()
-        others(world, 2)
+        producers, faults = OutboxProducers(), Faults()
+        others(producers, 2)
         asked: list[list[str]] = []
 
         def writes_of(records: Sequence[Record]) -> list[Write]:
@@ -217,11 +219,11 @@ class TestTransaction:
             return []
 
         made = OutboxAppend(
-            [posting(world, faults, 0), posting(world, faults, 1)],
+            [posting(producers, faults, 0), posting(producers, faults, 1)],
             writes_of,
-            outbox=world.cloud.outbox(US),
-            clock=world.clock,
-            entropy=world.cloud.entropy,
+            outbox=producers.cloud.outbox(US),
+            clock=producers.clock,
+            entropy=producers.cloud.entropy,
             timeout_seconds=30,
         )
         assert [str(record.sequence) for record in made.run()] == ["2", "0"]

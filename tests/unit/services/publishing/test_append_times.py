@@ -14,11 +14,11 @@ THROTTLED = Faults(lambda called, overall, of_name: Fault.THROTTLED)
 
 @pytest.mark.parametrize(("appenders", "own"), [(0.5, None), (600, 0.5)])
 def test_parts_of_a_second_count(appenders: float, own: float | None) -> None:
-    world = SubscribedStream()
-    start_ms = world.clock.now_ms()
+    fabric = SubscribedStream()
+    start_ms = fabric.clock.now_ms()
     with pytest.raises(ContendedAppendError):
-        world.appender(faults=THROTTLED, timeout_seconds=appenders).append(LANE, mine(), timeout_seconds=own)
-    assert 500 <= world.clock.now_ms() - start_ms <= 1_500
+        fabric.appender(faults=THROTTLED, timeout_seconds=appenders).append(LANE, mine(), timeout_seconds=own)
+    assert 500 <= fabric.clock.now_ms() - start_ms <= 1_500
 
 
 @pytest.mark.parametrize("call", ["log.tail", "log.append"])
@@ -38,12 +38,12 @@ def test_once_the_time_is_up_nothing_is_waited_for(call: str) -> None:
 
 
 def test_a_lane_where_it_gave_up_is_looked_at_anew() -> None:
-    world, faults = SubscribedStream(), Faults(nth(2, Fault.LOST_REPLY, name="log.append"))
-    appender = world.appender(faults=faults, timeout_seconds=0)
+    fabric, faults = SubscribedStream(), Faults(nth(2, Fault.LOST_REPLY, name="log.append"))
+    appender = fabric.appender(faults=faults, timeout_seconds=0)
     appender.append(LANE, mine("first", b"1" * 16))
     with pytest.raises(IndeterminateAppendError):
         appender.append(LANE, mine("second", b"2" * 16))
-    world.put(event("other"))
+    fabric.put(event("other"))
     faults.calls.clear()
     assert appender.append(LANE, mine("third", b"3" * 16)).sequence == 3
     assert faults.calls == ["log.tail", "log.append"]

@@ -21,17 +21,17 @@ from tests.support.subscribed_stream import SubscribedStream
 SAME_ID = b"copied".ljust(16)
 
 
-def names(world: SubscribedStream) -> list[str | None]:
-    records = world.origin_log.read(LANE, SequenceNumber(0), records_max=100).records
+def names(fabric: SubscribedStream) -> list[str | None]:
+    records = fabric.origin_log.read(LANE, SequenceNumber(0), records_max=100).records
     return [event.id for record in records for event in unpack(record)]
 
 
 def test_two_publishers_with_the_same_batch_id_both_have_their_events_in_the_log() -> None:
-    world = SubscribedStream()
-    first, second = world.appender(), world.appender()
+    fabric = SubscribedStream()
+    first, second = fabric.appender(), fabric.appender()
     assert first.append(LANE, batch_of([event("first")], SAME_ID)).sequence == 0
     assert second.append(LANE, batch_of([event("second")], SAME_ID)).sequence == 1
-    assert names(world) == ["first", "second"]
+    assert names(fabric) == ["first", "second"]
 
 
 class MasksALostReply:
@@ -52,19 +52,19 @@ class MasksALostReply:
 
 
 def test_a_throttled_record_is_put_again_as_it_was_so_that_a_try_which_landed_is_known() -> None:
-    world = SubscribedStream()
-    log = MasksALostReply(world.origin_log)
-    log.recent, log.place = world.origin_log.recent, world.origin_log.place  # type: ignore[attr-defined]  # as they are
-    log.tail, log.read = world.origin_log.tail, world.origin_log.read  # type: ignore[attr-defined]
-    appender = Appender(log, stream=STREAM, clock=world.clock, entropy=SeededEntropy(3))  # type: ignore[arg-type]
+    fabric = SubscribedStream()
+    log = MasksALostReply(fabric.origin_log)
+    log.recent, log.place = fabric.origin_log.recent, fabric.origin_log.place  # type: ignore[attr-defined]  # as they are
+    log.tail, log.read = fabric.origin_log.tail, fabric.origin_log.read  # type: ignore[attr-defined]
+    appender = Appender(log, stream=STREAM, clock=fabric.clock, entropy=SeededEntropy(3))  # type: ignore[arg-type]
     appender.append(LANE, batch_of([event("once")], SAME_ID))
-    assert names(world) == ["once"]
+    assert names(fabric) == ["once"]
     assert log.put[0] == log.put[1]
 
 
 def test_a_record_whose_expiry_was_put_off_meanwhile_is_still_known() -> None:
-    world, faults = SubscribedStream(), Faults(nth(1, Fault.LOST_REPLY, name="log.append"))
-    kept = faults.log(world.origin_log)
+    fabric, faults = SubscribedStream(), Faults(nth(1, Fault.LOST_REPLY, name="log.append"))
+    kept = faults.log(fabric.origin_log)
     appended = kept.append
 
     def append(record: Record) -> Record | None:
@@ -72,17 +72,17 @@ def test_a_record_whose_expiry_was_put_off_meanwhile_is_still_known() -> None:
         return occupant and replace(occupant, expires_at=(occupant.expires_at or 0) + 86_400)
 
     kept.append = append  # type: ignore[method-assign]  # reconciliation keeps the newest record in between
-    Appender(kept, stream=STREAM, clock=world.clock, entropy=world.entropy, retention_seconds=86_400).append(
-        LANE, batch_of([event("once")], SAME_ID)
-    )
-    assert names(world) == ["once"]
+    Appender(
+        kept, stream=STREAM, clock=fabric.clock, entropy=fabric.entropy, retention_seconds=86_400
+    ).append(LANE, batch_of([event("once")], SAME_ID))
+    assert names(fabric) == ["once"]
 
 
 def test_two_consumers_with_the_same_token_do_not_both_win_a_race() -> None:
-    world = SubscribedStream()
+    fabric = SubscribedStream()
     key = LaneKey(StreamName(STREAM), SubscriptionName("all"), LANE)
-    region = world.cloud.regions[HOME]
-    table = world.topology.ledger_of(STREAM).name
+    region = fabric.cloud.regions[HOME]
+    table = fabric.topology.ledger_of(STREAM).name
 
     def ledger() -> MemoryLedger:
         return MemoryLedger(region, lambda _: table, entropy=SeededEntropy(7))
@@ -93,13 +93,13 @@ def test_two_consumers_with_the_same_token_do_not_both_win_a_race() -> None:
 
 
 def test_two_attempts_with_the_same_token_do_not_both_begin_a_step() -> None:
-    world = SubscribedStream()
-    region, table = world.cloud.regions[HOME], world.topology.ledger_of(STREAM).name
+    fabric = SubscribedStream()
+    region, table = fabric.cloud.regions[HOME], fabric.topology.ledger_of(STREAM).name
     key = StepKey(StreamName(STREAM), SubscriptionName("all"), "charge", "/shop/orders", "e1")
 
     def steps() -> MemorySteps:
         return MemorySteps(region, table, retention_seconds=60, entropy=SeededEntropy(7))
 
     assert steps().begin(key) is None
-    world.clock.advance(1_000)
+    fabric.clock.advance(1_000)
     assert steps().begin(key) == StepState(done=False)

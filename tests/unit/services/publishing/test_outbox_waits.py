@@ -23,15 +23,15 @@ from tests.support.outbox_producers import TOPOLOGY, US, OutboxProducers
 LANES = [Lane(Region(US), Generation(0), LaneIndex(index)) for index in range(2)]
 
 
-def posting(world: OutboxProducers, faults: Faults, index: int = 0) -> Posting:
+def posting(producers: OutboxProducers, faults: Faults, index: int = 0) -> Posting:
     """One event on its way to a lane of the orders."""
-    log = faults.log(world.cloud.log("orders", US))
+    log = faults.log(producers.cloud.log("orders", US))
     batch = batch_of([event(f"mine {index}")], bytes([index + 1]) * 16)
     return Posting(TOPOLOGY.stream("orders").table.name, log, LANES[index], batch, 7 * 86_400)
 
 
 def append_of(
-    world: OutboxProducers,
+    producers: OutboxProducers,
     faults: Faults,
     *,
     lanes: Sequence[int] = (0,),
@@ -40,27 +40,27 @@ def append_of(
     timeout_seconds: float = 30,
 ) -> OutboxAppend:
     return OutboxAppend(
-        [posting(world, faults, index) for index in lanes],
+        [posting(producers, faults, index) for index in lanes],
         lambda records: [],
-        outbox=faults.outbox(world.cloud.outbox(US)),
-        clock=clock or world.clock,
-        entropy=entropy or world.cloud.entropy,
+        outbox=faults.outbox(producers.cloud.outbox(US)),
+        clock=clock or producers.clock,
+        entropy=entropy or producers.cloud.entropy,
         timeout_seconds=timeout_seconds,
     )
 
 
-def others(world: OutboxProducers, count: int = 1, index: int = 0) -> None:
+def others(producers: OutboxProducers, count: int = 1, index: int = 0) -> None:
     """Somebody else writes to a lane."""
-    log = world.cloud.log("orders", US)
+    log = producers.cloud.log("orders", US)
     appender = Appender(
         log,
         stream="orders",
-        clock=world.clock,
-        entropy=world.cloud.entropy,
+        clock=producers.clock,
+        entropy=producers.cloud.entropy,
         retention_seconds=TOPOLOGY.stream("orders").retention_seconds,
     )
     for number in range(count):
-        appender.append(LANES[index], batch_of([event(f"other {number}")], world.cloud.entropy.bytes(16)))
+        appender.append(LANES[index], batch_of([event(f"other {number}")], producers.cloud.entropy.bytes(16)))
 
 
 def before_try(number: int, then: Callable[[], object]) -> Faults:
@@ -75,13 +75,13 @@ def before_try(number: int, then: Callable[[], object]) -> Faults:
 
 
 def test_each_wait_is_drawn_from_twice_the_time_of_the_one_before_up_to_a_bound() -> None:
-    world, clock = OutboxProducers(), Waits()
+    producers, clock = OutboxProducers(), Waits()
     throttled = Faults(
         lambda called, overall, of_name: (
             Fault.THROTTLED if called == "outbox.append" and of_name <= 12 else None
         )
     )
-    append_of(world, throttled, clock=clock, entropy=Half()).run()
+    append_of(producers, throttled, clock=clock, entropy=Half()).run()
     bounds = [limits.APPEND_BACKOFF_SECONDS * 2**number for number in range(12)]
     assert clock.seconds == [min(limits.APPEND_BACKOFF_MAX_SECONDS, bound) / 2 for bound in bounds]
 
@@ -96,27 +96,27 @@ def test_once_the_time_is_up_nothing_is_waited_for(call: str) -> None:
 
 
 def test_it_is_tried_until_the_time_is_up_and_not_for_long_after() -> None:
-    world = OutboxProducers()
+    producers = OutboxProducers()
     throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if "append" in called else None)
-    start_ms = world.clock.now_ms()
+    start_ms = producers.clock.now_ms()
     with pytest.raises(ContendedTransactionError):
-        append_of(world, throttled, timeout_seconds=2.5).run()
-    assert 2_500 <= world.clock.now_ms() - start_ms <= 2_500 + 1000 * limits.APPEND_BACKOFF_MAX_SECONDS
+        append_of(producers, throttled, timeout_seconds=2.5).run()
+    assert 2_500 <= producers.clock.now_ms() - start_ms <= 2_500 + 1000 * limits.APPEND_BACKOFF_MAX_SECONDS
 
 
 def test_a_place_that_somebody_else_has_is_left_at_once_and_without_a_read() -> None:
-    world, clock = OutboxProducers(), Waits()
-    faults = before_try(1, lambda: others(world, 1))
-    (appended,) = append_of(world, faults, clock=clock, entropy=world.cloud.entropy).run()
+    producers, clock = OutboxProducers(), Waits()
+    faults = before_try(1, lambda: others(producers, 1))
+    (appended,) = append_of(producers, faults, clock=clock, entropy=producers.cloud.entropy).run()
     assert (appended.lane, appended.sequence) == (LANES[0], 1)
     assert faults.calls == ["log.tail", "outbox.append", "outbox.append"]
     assert clock.seconds == []
 
 
 def test_each_third_place_that_somebody_else_has_is_left_after_a_wait_and_with_a_read() -> None:
-    world, clock = OutboxProducers(), Waits()
-    faults = Faults(*(before_try(number, lambda: others(world, 1)).rules[0] for number in (1, 2, 3)))
-    (appended,) = append_of(world, faults, clock=clock, entropy=world.cloud.entropy).run()
+    producers, clock = OutboxProducers(), Waits()
+    faults = Faults(*(before_try(number, lambda: others(producers, 1)).rules[0] for number in (1, 2, 3)))
+    (appended,) = append_of(producers, faults, clock=clock, entropy=producers.cloud.entropy).run()
     assert appended.sequence == 3
     assert faults.calls == ["log.tail", *["outbox.append"] * 3, "log.tail", "outbox.append"]
     assert len(clock.seconds) == 1
@@ -124,37 +124,37 @@ def test_each_third_place_that_somebody_else_has_is_left_after_a_wait_and_with_a
 
 @pytest.mark.parametrize("taken", [0, 1])
 def test_of_several_places_only_the_one_that_was_taken_moves(taken: int) -> None:
-    world = OutboxProducers()
-    faults = before_try(1, lambda: others(world, 1, taken))
-    appended = append_of(world, faults, lanes=(0, 1)).run()
+    producers = OutboxProducers()
+    faults = before_try(1, lambda: others(producers, 1, taken))
+    appended = append_of(producers, faults, lanes=(0, 1)).run()
     assert [record.sequence for record in appended] == [int(index == taken) for index in (0, 1)]
     assert (faults.count("log.tail"), faults.count("outbox.append")) == (2, 2)
 
 
 def test_what_was_lost_before_somebody_else_took_its_place_goes_to_the_next() -> None:
-    world = OutboxProducers()
-    faults = before_try(2, lambda: others(world, 1))
+    producers = OutboxProducers()
+    faults = before_try(2, lambda: others(producers, 1))
     faults.rules.append(nth(1, Fault.LOST_REQUEST, name="outbox.append"))
-    (appended,) = append_of(world, faults).run()
+    (appended,) = append_of(producers, faults).run()
     assert appended.sequence == 1
-    assert [str(event.id) for event in world.events()] == ["other 0", "mine 0"]
+    assert [str(event.id) for event in producers.events()] == ["other 0", "mine 0"]
 
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_what_landed_without_a_reply_is_known_again_by_whichever_record(first: int) -> None:
-    world = OutboxProducers()
-    others(world, 1, first)
+    producers = OutboxProducers()
+    others(producers, 1, first)
     faults = Faults(nth(1, Fault.LOST_REPLY, name="outbox.append"))
-    made = append_of(world, faults, lanes=(0, 1), timeout_seconds=10)
+    made = append_of(producers, faults, lanes=(0, 1), timeout_seconds=10)
     assert [record.sequence for record in made.run()] == [int(index == first) for index in (0, 1)]
-    assert world.ids() == ["mine 0", "mine 1", "other 0"]
+    assert producers.ids() == ["mine 0", "mine 1", "other 0"]
 
 
 def test_its_records_expire_as_the_stream_says() -> None:
-    world = OutboxProducers()
-    append_of(world, Faults()).run()
-    (record,) = world.cloud.log("orders", US).read(LANES[0], SequenceNumber(0), records_max=9).records
-    assert record.expires_at == world.clock.now_ms() // 1000 + 7 * 86_400
+    producers = OutboxProducers()
+    append_of(producers, Faults()).run()
+    (record,) = producers.cloud.log("orders", US).read(LANES[0], SequenceNumber(0), records_max=9).records
+    assert record.expires_at == producers.clock.now_ms() // 1000 + 7 * 86_400
 
 
 @pytest.mark.parametrize(("lost", "raises"), [(False, RefusedError), (True, IndeterminateTransactionError)])
@@ -166,10 +166,10 @@ def test_a_refusal_after_a_lost_reply_leaves_open_what_became_of_it(
             raise RefusedError(called, "AccessDeniedException: no")
         return Fault.LOST_REPLY if called == "outbox.append" else None
 
-    world = OutboxProducers()
+    producers = OutboxProducers()
     with pytest.raises(raises, match="AccessDenied"):
-        append_of(world, Faults(refused)).run()
-    assert world.ids() == (["mine 0"] if lost else [])
+        append_of(producers, Faults(refused)).run()
+    assert producers.ids() == (["mine 0"] if lost else [])
 
 
 def test_two_writes_of_one_item_are_nobodys_and_say_nothing_of_what_stands_there() -> None:

@@ -18,8 +18,8 @@ from tests.support.outbox_producers import US, OutboxProducers
 EVENT: dict[str, Any] = {"key": "k", "type": "Placed", "id": "e", "data": {"total": 1, "of": [None, 1.5]}}
 
 
-def publish(world: OutboxProducers, **changed: Any) -> Any:
-    return world.fabric().publish("orders", once=True, **{**EVENT, **changed})
+def publish(producers: OutboxProducers, **changed: Any) -> Any:
+    return producers.fabric().publish("orders", once=True, **{**EVENT, **changed})
 
 
 @pytest.mark.parametrize(
@@ -37,16 +37,16 @@ def publish(world: OutboxProducers, **changed: Any) -> Any:
 def test_another_event_of_that_source_and_id_is_refused_by_what_differs(
     changed: dict[str, object], differs: tuple[str, ...]
 ) -> None:
-    world = OutboxProducers()
-    first = publish(world)
+    producers = OutboxProducers()
+    first = publish(producers)
     with pytest.raises(OnceConflictError, match="published once already") as refused:
-        publish(world, **changed)
+        publish(producers, **changed)
     error = refused.value
     assert (error.differs, error.event_id, error.source) == (differs, "e", "/shop/orders")
     assert (error.lane, error.sequence) == (first.lane, first.sequence)
     assert (error.retryable, error.no_effect) == (False, True)
-    assert world.ids() == ["e"]
-    assert publish(world) == first, "the first stands as it did"
+    assert producers.ids() == ["e"]
+    assert publish(producers) == first, "the first stands as it did"
 
 
 @pytest.mark.parametrize(
@@ -61,49 +61,49 @@ def test_another_event_of_that_source_and_id_is_refused_by_what_differs(
     ids=["as it was", "names in another order", "raw text", "headers", "time"],
 )
 def test_the_same_event_is_known_again_whatever_its_try(changed: dict[str, object]) -> None:
-    world = OutboxProducers()
-    first = publish(world)
-    world.clock.advance(60)
-    assert publish(world, **changed) == first
-    assert world.ids() == ["e"]
+    producers = OutboxProducers()
+    first = publish(producers)
+    producers.clock.advance(60)
+    assert publish(producers, **changed) == first
+    assert producers.ids() == ["e"]
 
 
 def test_the_same_id_of_another_source_is_another_event() -> None:
-    world = OutboxProducers()
-    receipts = [publish(world, source=source) for source in ("/till", "/web", "/till")]
+    producers = OutboxProducers()
+    receipts = [publish(producers, source=source) for source in ("/till", "/web", "/till")]
     assert receipts[0] == receipts[2] != receipts[1]
-    assert [event.source for event in world.events()] == ["/till", "/web"]
+    assert [event.source for event in producers.events()] == ["/till", "/web"]
 
 
 def test_data_whose_numbers_differ_in_a_digit_that_no_float_holds_is_another() -> None:
-    world = OutboxProducers()
-    publish(world, data=msgspec.Raw(b"1e-400"))
-    publish(world, data=msgspec.Raw(b"1E-400"))
+    producers = OutboxProducers()
+    publish(producers, data=msgspec.Raw(b"1e-400"))
+    publish(producers, data=msgspec.Raw(b"1E-400"))
     for other in (b"0.0", b"2e-400", b"12345678901234567890123"):
         with pytest.raises(OnceConflictError):
-            publish(world, data=msgspec.Raw(other))
+            publish(producers, data=msgspec.Raw(other))
 
 
 def test_a_lost_reply_is_not_taken_for_another_event() -> None:
-    world = OutboxProducers()
-    fabric = world.fabric(Faults(nth(1, Fault.LOST_REPLY, name="transact")), tries=1)
+    producers = OutboxProducers()
+    fabric = producers.fabric(Faults(nth(1, Fault.LOST_REPLY, name="transact")), tries=1)
     receipt = fabric.publish("orders", once=True, **EVENT)
-    assert publish(world) == receipt
-    assert world.ids() == ["e"]
+    assert publish(producers) == receipt
+    assert producers.ids() == ["e"]
 
 
 def test_a_transactions_events_and_those_published_once_are_separate() -> None:
-    world = OutboxProducers()
-    with world.fabric().transaction() as transaction:
+    producers = OutboxProducers()
+    with producers.fabric().transaction() as transaction:
         transaction.publish("orders", **EVENT)
-    publish(world)
-    assert world.ids() == ["e", "e"]
+    publish(producers)
+    assert producers.ids() == ["e", "e"]
 
 
 def test_the_largest_key_type_and_source_leave_a_small_note() -> None:
-    world = OutboxProducers()
-    publish(world, key="k" * 1024, type="t" * 128, source="s" * 512, id="i" * 128, data="x" * 200_000)
-    note = min(world.cloud.regions[US].table("shop-orders").items, key=item_bytes)
+    producers = OutboxProducers()
+    publish(producers, key="k" * 1024, type="t" * 128, source="s" * 512, id="i" * 128, data="x" * 200_000)
+    note = min(producers.cloud.regions[US].table("shop-orders").items, key=item_bytes)
     assert item_bytes(note) < 300
 
 
@@ -116,8 +116,8 @@ def test_no_two_pairs_of_source_and_id_share_their_note(one: tuple[str, str], ot
 
 
 def test_events_in_the_log_are_as_they_were_given() -> None:
-    world = OutboxProducers()
-    publish(world)
-    (event,) = world.events()
+    producers = OutboxProducers()
+    publish(producers)
+    (event,) = producers.events()
     assert isinstance(event, Event)
     assert (event.id, event.key, event.type, event.data) == ("e", "k", "Placed", EVENT["data"])

@@ -134,17 +134,17 @@ def test_a_thread_that_has_the_turn_takes_it_again_and_nobody_elses_is_passed_on
 
 
 def test_wherever_an_append_is_interrupted_others_append_and_no_call_is_bounded() -> None:
-    """At each line in turn, in a world for each."""
+    """At each line in turn, in a fabric for each."""
     number, reached = 0, True
     while reached:
         number += 1
-        world = SubscribedStream()
-        appender = world.appender(timeout_seconds=5)
+        fabric = SubscribedStream()
+        appender = fabric.appender(timeout_seconds=5)
         append = partial(appender.append, LANE, batch_of([event("first")], b"1" * 16))
         reached = interrupted(number, append, (append_module, turns_module, deadline))
         assert seconds_left() == inf
         elsewhere(appender.append, LANE, batch_of([event("second")], b"2" * 16))
-        assert world.logged_ids() in (["second"], ["first", "second"])
+        assert fabric.logged_ids() in (["second"], ["first", "second"])
     assert number > 30
 
 
@@ -166,8 +166,8 @@ def test_a_forked_child_begins_without_the_turns_of_its_parent() -> None:
 
 
 def test_threads_that_share_an_appender_never_meet_one_another_in_a_lane() -> None:
-    world, calls = SubscribedStream(), Faults()
-    appender = world.appender(faults=calls)
+    fabric, calls = SubscribedStream(), Faults()
+    appender = fabric.appender(faults=calls)
     with ThreadPoolExecutor(8) as pool:
         batches = [batch_of([event(f"e{number}")], f"{number}".encode().ljust(16)) for number in range(80)]
         records = list(pool.map(lambda batch: appender.append(LANE, batch), batches))
@@ -176,17 +176,17 @@ def test_threads_that_share_an_appender_never_meet_one_another_in_a_lane() -> No
 
 
 def test_an_append_whose_turn_does_not_come_in_time_is_not_written_and_says_so() -> None:
-    world = SubscribedStream()
-    appender = world.appender(timeout_seconds=0.01)
+    fabric = SubscribedStream()
+    appender = fabric.appender(timeout_seconds=0.01)
     assert elsewhere(appender._turns.of(LANE).take, HELD, 0)
     with pytest.raises(ContendedAppendError, match="other publishers wrote there first"):
         appender.append(LANE, batch_of([event("late")], bytes(16)))
-    assert world.logged_ids() == []
+    assert fabric.logged_ids() == []
 
 
 def test_an_append_for_which_no_time_is_left_fails_and_does_not_wait() -> None:
-    world = SubscribedStream()
-    appender = world.appender()
+    fabric = SubscribedStream()
+    appender = fabric.appender()
     assert elsewhere(appender._turns.of(LANE).take, HELD, 0)
     with pytest.raises(ContendedAppendError, match="after 0 ms"):
         call_within(-5, appender.append, LANE, batch_of([event("late")], bytes(16)))

@@ -13,7 +13,7 @@ from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Faults
-from tests.support.failing_handlers import FEW, Failing, named, retry, world_of
+from tests.support.failing_handlers import FEW, Failing, fabric_of, named, retry
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM
 from tests.support.messages import TextWith
 from tests.support.reconciliations import (
@@ -30,51 +30,51 @@ from tests.support.reconciliations import (
 from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 
-def alarms(world: SubscribedStream, **how: bool) -> Kinds:
-    return [finding.kind for finding in reconcile(world, **how) if finding.is_alarm]
+def alarms(fabric: SubscribedStream, **how: bool) -> Kinds:
+    return [finding.kind for finding in reconcile(fabric, **how) if finding.is_alarm]
 
 
 def test_a_healthy_fabric_has_no_findings_and_neither_has_an_empty_one() -> None:
     assert kinds(SubscribedStream()) == []
-    world = healthy()
-    assert kinds(world) == kinds(world, full=True) == []
-    assert kinds(world.at(AWAY), full=True) == []
+    fabric = healthy()
+    assert kinds(fabric) == kinds(fabric, full=True) == []
+    assert kinds(fabric.at(AWAY), full=True) == []
 
 
 class TestTheLog:
     """Findings about records."""
 
     def test_a_record_that_is_missing_in_a_replica_is_a_hole_after_a_while_and_copied(self) -> None:
-        world = healthy()
-        away = world.at(AWAY)
+        fabric = healthy()
+        away = fabric.at(AWAY)
         for name in ("c1", "c2", "c3"):
-            world.put(*named(name))
-        world.cloud.replicate()
+            fabric.put(*named(name))
+        fabric.cloud.replicate()
         remove(away, -2)
         assert kinds(away, repair=True) == [FindingKind.REPLICATION_DELAY]
         away.clock.advance(limits.SETTLE_SECONDS)
         assert kinds(away) == [FindingKind.HOLE]
         (finding,) = reconcile(away, repair=True)
         assert (finding.kind, finding.sequence, finding.is_repaired) == (FindingKind.HOLE, 13, True)
-        assert record_items(away) == record_items(world)
+        assert record_items(away) == record_items(fabric)
         assert kinds(away) == []
 
     def test_verified_records_that_are_gone_are_a_hole_at_once(self) -> None:
-        world = healthy()
-        away = world.at(AWAY)
+        fabric = healthy()
+        away = fabric.at(AWAY)
         remove(away, -1)
         (finding,) = reconcile(away, repair=True)
         assert (finding.kind, finding.sequence, finding.is_repaired) == (FindingKind.HOLE, 10, True)
-        assert (kinds(away), record_items(away)) == ([], record_items(world))
+        assert (kinds(away), record_items(away)) == ([], record_items(fabric))
 
     def test_the_origin_gets_its_own_records_back_from_a_replica(self) -> None:
-        world = healthy()
-        before = record_items(world)
-        remove(world, -1)
-        assert alarms(world.at(AWAY)) == []
-        assert alarms(world) == [FindingKind.HOLE]
-        assert alarms(world, repair=True) == []
-        assert record_items(world) == before
+        fabric = healthy()
+        before = record_items(fabric)
+        remove(fabric, -1)
+        assert alarms(fabric.at(AWAY)) == []
+        assert alarms(fabric) == [FindingKind.HOLE]
+        assert alarms(fabric, repair=True) == []
+        assert record_items(fabric) == before
 
     @pytest.mark.parametrize("index", [0, 2, 5])
     def test_what_was_verified_long_ago_is_looked_at_again_by_a_full_pass(self, index: int) -> None:
@@ -122,32 +122,32 @@ class TestTheLog:
         assert FindingKind.DIVERGENCE in alarms(away, full=True)
 
     def test_two_regions_that_have_different_records_diverge(self) -> None:
-        world = healthy()
-        world.cloud.cut(AWAY)
-        world.put(*named("c1"))
-        tail = world.log.tail(LANE, before=SequenceNumber(12))
-        other = world.record(tail, *named("d1"))
-        assert world.cloud.log(STREAM, AWAY).append(other) is None
-        (finding,) = reconcile(world.at(AWAY), repair=True)
+        fabric = healthy()
+        fabric.cloud.cut(AWAY)
+        fabric.put(*named("c1"))
+        tail = fabric.log.tail(LANE, before=SequenceNumber(12))
+        other = fabric.record(tail, *named("d1"))
+        assert fabric.cloud.log(STREAM, AWAY).append(other) is None
+        (finding,) = reconcile(fabric.at(AWAY), repair=True)
         assert (finding.kind, finding.sequence, finding.is_alarm) == (FindingKind.DIVERGENCE, 13, True)
 
     def test_a_replica_that_moves_is_late_and_one_that_does_not_is_stalled(self) -> None:
-        world = healthy()
-        away = world.at(AWAY)
-        world.cloud.cut(AWAY)
+        fabric = healthy()
+        away = fabric.at(AWAY)
+        fabric.cloud.cut(AWAY)
         for number in range(3):
-            world.put(*named(f"c{number}"))
-            world.cloud.heal(AWAY)
-            world.cloud.replicate()
-            world.cloud.cut(AWAY)
-            world.put(*named(f"d{number}"))
-            world.clock.advance(limits.STALL_SECONDS)
+            fabric.put(*named(f"c{number}"))
+            fabric.cloud.heal(AWAY)
+            fabric.cloud.replicate()
+            fabric.cloud.cut(AWAY)
+            fabric.put(*named(f"d{number}"))
+            fabric.clock.advance(limits.STALL_SECONDS)
             assert kinds(away, repair=True) == [FindingKind.REPLICATION_DELAY]
-        world.clock.advance(limits.STALL_SECONDS)
+        fabric.clock.advance(limits.STALL_SECONDS)
         assert alarms(away) == [FindingKind.REPLICATION_STALL]
         (finding,) = reconcile(away, repair=True)
         assert "copied from us-east-1" in finding.detail
-        assert record_items(away) == record_items(world)
+        assert record_items(away) == record_items(fabric)
         assert kinds(away) == [FindingKind.REPLICATION_SILENT]
 
     def test_a_region_that_does_not_answer_is_reported_and_no_alarm(self) -> None:
@@ -171,58 +171,58 @@ class TestSubscriptions:
     """Findings about cursors, keys and doorbells."""
 
     def test_lost_doorbells_are_rung_again(self) -> None:
-        world = healthy()
-        world.put(*named("c1"))
-        assert kinds(world) == []
-        world.clock.advance(3600)
-        assert alarms(world) == [FindingKind.UNRUNG]
-        assert [(f.kind, f.is_repaired) for f in reconcile(world, repair=True)] == [
+        fabric = healthy()
+        fabric.put(*named("c1"))
+        assert kinds(fabric) == []
+        fabric.clock.advance(3600)
+        assert alarms(fabric) == [FindingKind.UNRUNG]
+        assert [(f.kind, f.is_repaired) for f in reconcile(fabric, repair=True)] == [
             (FindingKind.UNRUNG, True)
         ]
-        world.deliver_all()
-        assert world.recorder.ids()[-1] == "c1"
-        assert kinds(world) == []
+        fabric.deliver_all()
+        assert fabric.recorder.ids()[-1] == "c1"
+        assert kinds(fabric) == []
 
     def test_a_paused_subscription_is_left_in_peace(self) -> None:
-        world = healthy()
-        world.put(*named("c1"))
-        ledger = world.ledger
+        fabric = healthy()
+        fabric.put(*named("c1"))
+        ledger = fabric.ledger
         ledger.switch(LANE_KEY.stream, LANE_KEY.subscription, Circuit(), Circuit(CircuitState.PAUSED))
-        world.clock.advance(3600)
-        assert kinds(world, repair=True) == []
+        fabric.clock.advance(3600)
+        assert kinds(fabric, repair=True) == []
 
     def test_a_key_whose_timer_was_lost_is_rung_for(self) -> None:
-        world = world_of(Failing({"a1": 1}), *named("a1"), **FEW)
-        world.deliver()
-        while world.timers.take() is not None:
+        fabric = fabric_of(Failing({"a1": 1}), *named("a1"), **FEW)
+        fabric.deliver()
+        while fabric.timers.take() is not None:
             pass
-        world.clock.advance(3600)
-        while world.timers.take() is not None:
+        fabric.clock.advance(3600)
+        while fabric.timers.take() is not None:
             pass
-        (finding,) = reconcile(world, repair=True)
+        (finding,) = reconcile(fabric, repair=True)
         assert (finding.kind, finding.is_repaired) == (FindingKind.PARKED_OVERDUE, True)
-        world.deliver_all()
-        assert (world.recorder.ids(), world.parked(), kinds(world)) == (["a1"], {}, [])
+        fabric.deliver_all()
+        assert (fabric.recorder.ids(), fabric.parked(), kinds(fabric)) == (["a1"], {}, [])
 
     def test_dead_letters_are_counted_and_no_alarm(self) -> None:
-        world = world_of(Failing({"a1": 9}), *named("a1", "a2"), **retry(immediate=0, attempts=1))
-        world.put(*named("b1"))
-        world.deliver()
-        world.clock.advance(3600)
-        (finding,) = reconcile(world, repair=True)
+        fabric = fabric_of(Failing({"a1": 9}), *named("a1", "a2"), **retry(immediate=0, attempts=1))
+        fabric.put(*named("b1"))
+        fabric.deliver()
+        fabric.clock.advance(3600)
+        (finding,) = reconcile(fabric, repair=True)
         assert (finding.kind, finding.sequence, finding.is_alarm) == (FindingKind.DEAD, 0, False)
         assert finding.detail == TextWith("1 dead letters", "1 events")
 
     def test_a_cursor_that_was_set_back_is_found(self) -> None:
-        world = healthy()
-        tail = world.log.tail(LANE, before=SequenceNumber(4))
-        put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
-        assert alarms(world, repair=True) == [FindingKind.CURSOR_BACK]
+        fabric = healthy()
+        tail = fabric.log.tail(LANE, before=SequenceNumber(4))
+        put_cursor(fabric, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
+        assert alarms(fabric, repair=True) == [FindingKind.CURSOR_BACK]
 
     def test_a_cursor_beyond_the_end_of_its_lane_is_found(self) -> None:
-        world = healthy()
-        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
-        assert alarms(world, repair=True) == [FindingKind.CURSOR_AHEAD]
+        fabric = healthy()
+        put_cursor(fabric, sequence=SequenceNumber(99), base=SequenceNumber(99))
+        assert alarms(fabric, repair=True) == [FindingKind.CURSOR_AHEAD]
 
     @pytest.mark.parametrize(
         "changes",
@@ -235,23 +235,23 @@ class TestSubscriptions:
         ids=["chain", "sequence", "within a record", "base"],
     )
     def test_a_cursor_that_is_not_on_the_logs_chain_is_found(self, changes: dict[str, Any]) -> None:
-        world = healthy()
-        world.put(*named("c1", "c2", "c3"))
-        world.deliver()
-        put_cursor(world, **changes)
+        fabric = healthy()
+        fabric.put(*named("c1", "c2", "c3"))
+        fabric.deliver()
+        put_cursor(fabric, **changes)
         broken = [FindingKind.CURSOR_BROKEN], [FindingKind.CURSOR_BACK], [FindingKind.UNREADABLE]
-        assert alarms(world, repair=True) in broken
+        assert alarms(fabric, repair=True) in broken
 
     def test_an_owner_that_goes_on_after_a_handover_is_found(self) -> None:
-        world = healthy()
-        away = world.at(AWAY)
-        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
+        fabric = healthy()
+        away = fabric.at(AWAY)
+        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
         assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
         away.deliver()
         assert kinds(away) == []
-        world.clock.advance(3600)
-        put_cursor(world)
-        world.cloud.replicate()
+        fabric.clock.advance(3600)
+        put_cursor(fabric)
+        fabric.cloud.replicate()
         assert alarms(away) == [FindingKind.STALE_OWNER]
 
 
@@ -264,12 +264,12 @@ def test_a_pass_reads_only_what_is_new_however_long_the_log_is() -> None:
 
 def calls_of_a_pass(records: int) -> list[str]:
     """Return the calls of a pass over three new records."""
-    world = healthy(records)
+    fabric = healthy(records)
     for name in ("c1", "c2", "c3"):
-        world.put(*named(name))
-    world.deliver()
-    faults, ports = Faults(), world.ports()
-    ports = replace(ports, log_of=lambda stream: faults.log(world.log), ledger=faults.ledger(ports.ledger))
-    reconciler = Reconciler(world.stream, region=HOME, telemetry=world.telemetry, ports=ports)
+        fabric.put(*named(name))
+    fabric.deliver()
+    faults, ports = Faults(), fabric.ports()
+    ports = replace(ports, log_of=lambda stream: faults.log(fabric.log), ledger=faults.ledger(ports.ledger))
+    reconciler = Reconciler(fabric.stream, region=HOME, telemetry=fabric.telemetry, ports=ports)
     assert list(reconciler.run(repair=False)) == []
     return faults.calls

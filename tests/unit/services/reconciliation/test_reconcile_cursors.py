@@ -10,7 +10,7 @@ from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from tests.support.failing_handlers import Failing, drained, named, retry, world_of
+from tests.support.failing_handlers import Failing, drained, fabric_of, named, retry
 from tests.support.memory_fabric import AWAY, HOME, LANE
 from tests.support.messages import TextWith
 from tests.support.reconciliations import healthy, kinds, put_cursor, reconcile, remove
@@ -20,21 +20,23 @@ from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 WRONG = Chain(b"x" * 16)
 
 
-def asked(world: SubscribedStream) -> tuple[RecordingLog, list[Finding]]:
+def asked(fabric: SubscribedStream) -> tuple[RecordingLog, list[Finding]]:
     """Run a pass. Return its reads of the log, and its findings."""
-    log, ports = RecordingLog(world.log), world.ports()
+    log, ports = RecordingLog(fabric.log), fabric.ports()
     ports = replace(ports, log_of=lambda stream: log)
-    reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
+    reconciler = Reconciler(fabric.stream, region=fabric.region, ports=ports, telemetry=fabric.telemetry)
     return log, list(reconciler.run(repair=False))
 
 
 def in_the_last_record(sequence: int, chain: Chain | None = None) -> SubscribedStream:
     """A cursor in the record of three events from 12 on, which ends the lane."""
-    world = healthy()
-    before = world.log.tail(LANE)
-    world.put(*named("c1", "c2", "c3"))
-    put_cursor(world, sequence=SequenceNumber(sequence), base=SequenceNumber(12), chain=chain or before.chain)
-    return world
+    fabric = healthy()
+    before = fabric.log.tail(LANE)
+    fabric.put(*named("c1", "c2", "c3"))
+    put_cursor(
+        fabric, sequence=SequenceNumber(sequence), base=SequenceNumber(12), chain=chain or before.chain
+    )
+    return fabric
 
 
 @pytest.mark.parametrize(
@@ -53,12 +55,12 @@ def test_a_cursor_may_stand_within_its_record_if_that_follows_on_what_was_handle
 
 
 def test_a_cursor_that_stands_behind_its_record_stands_in_none_whatever_follows() -> None:
-    world = healthy()
-    before = world.log.tail(LANE)
-    world.put(*named("c1"))
-    world.put(*named("d1", "d2"))
-    put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
-    assert kinds(world) == [FindingKind.CURSOR_BROKEN]
+    fabric = healthy()
+    before = fabric.log.tail(LANE)
+    fabric.put(*named("c1"))
+    fabric.put(*named("d1", "d2"))
+    put_cursor(fabric, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
+    assert kinds(fabric) == [FindingKind.CURSOR_BROKEN]
 
 
 @pytest.mark.parametrize(
@@ -72,23 +74,23 @@ def test_a_cursor_that_stands_behind_its_record_stands_in_none_whatever_follows(
 def test_where_the_record_before_it_has_expired_there_is_nothing_to_hold_it_against(
     retention_days: int, is_there: bool, finding_kinds: list[FindingKind]
 ) -> None:
-    world = healthy(retention_days=retention_days)
-    put_cursor(world, sequence=SequenceNumber(10), base=SequenceNumber(10), chain=WRONG, epoch=1)
+    fabric = healthy(retention_days=retention_days)
+    put_cursor(fabric, sequence=SequenceNumber(10), base=SequenceNumber(10), chain=WRONG, epoch=1)
     if not is_there:
-        remove(world, 4)
-    assert kinds(world) == finding_kinds
+        remove(fabric, 4)
+    assert kinds(fabric) == finding_kinds
 
 
 def test_the_very_first_cursor_that_was_written_is_looked_at_like_any_other() -> None:
-    world = world_of(Failing({}), *named("a1"))
-    put_cursor(world, sequence=SequenceNumber(9), base=SequenceNumber(9))
-    assert world.cursor().version == 1
-    assert kinds(world) == [FindingKind.CURSOR_AHEAD]
+    fabric = fabric_of(Failing({}), *named("a1"))
+    put_cursor(fabric, sequence=SequenceNumber(9), base=SequenceNumber(9))
+    assert fabric.cursor().version == 1
+    assert kinds(fabric) == [FindingKind.CURSOR_AHEAD]
 
 
 def test_a_lane_that_nobody_began_with_has_no_cursor_to_be_wrong() -> None:
-    world = world_of(Failing({}), *named("a1", "b1"))
-    log, findings = asked(world)
+    fabric = fabric_of(Failing({}), *named("a1", "b1"))
+    log, findings = asked(fabric)
     assert findings == []
     # Where each of the four lanes ends, and nothing about a cursor.
     assert [before for _, before in log.tails] == [None] * 4
@@ -96,26 +98,26 @@ def test_a_lane_that_nobody_began_with_has_no_cursor_to_be_wrong() -> None:
 
 
 def test_of_what_waits_only_the_first_record_is_read_from_where_the_cursor_is() -> None:
-    world = healthy()
-    world.put(*named("c1", "c2", "c3"))
-    world.put(*named("d1"))
-    before = world.log.tail(LANE, before=SequenceNumber(12))
-    put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
-    log, findings = asked(world)
+    fabric = healthy()
+    fabric.put(*named("c1", "c2", "c3"))
+    fabric.put(*named("d1"))
+    before = fabric.log.tail(LANE, before=SequenceNumber(12))
+    put_cursor(fabric, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
+    log, findings = asked(fabric)
     assert findings == []
     assert log.reads == [Read(LANE, 12, 100), Read(LANE, 12, 1)]
 
 
 def test_of_a_replay_the_first_record_behind_it_is_read_too() -> None:
-    world = healthy()
+    fabric = healthy()
     put_cursor(
-        world,
+        fabric,
         sequence=SequenceNumber(0),
         base=SequenceNumber(0),
         chain=Chain(bytes(16)),
         replay_until=SequenceNumber(6),
     )
-    log, findings = asked(world)
+    log, findings = asked(fabric)
     assert findings == []
     assert log.reads == [Read(LANE, 0, 1), Read(LANE, 6, 1)]
 
@@ -131,19 +133,19 @@ def test_of_a_replay_the_first_record_behind_it_is_read_too() -> None:
 def test_one_that_went_back_is_wrong_unless_by_a_replay_or_a_new_owner(
     changes: Mapping[str, Any], finding_kinds: list[FindingKind]
 ) -> None:
-    world = healthy()
-    tail = world.log.tail(LANE, before=SequenceNumber(4))
-    put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain, **changes)
-    assert kinds(world) == finding_kinds
+    fabric = healthy()
+    tail = fabric.log.tail(LANE, before=SequenceNumber(4))
+    put_cursor(fabric, sequence=tail.sequence, base=tail.sequence, chain=tail.chain, **changes)
+    assert kinds(fabric) == finding_kinds
 
 
 def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_keys() -> None:
     ending = retry(immediate=0, attempts=1)
-    world = drained(world_of(Failing({"a1": 9}), *named("a1", "b1"), durability="quorum", **ending))
-    away = world.at(AWAY)
-    handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
+    fabric = drained(fabric_of(Failing({"a1": 9}), *named("a1", "b1"), durability="quorum", **ending))
+    away = fabric.at(AWAY)
+    handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
     assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
     assert [(finding.kind, finding.region, finding.detail) for finding in reconcile(away)] == [
         (FindingKind.DEAD, AWAY, TextWith("1 dead letters", "0 events"))
     ]
-    assert kinds(world) == []
+    assert kinds(fabric) == []

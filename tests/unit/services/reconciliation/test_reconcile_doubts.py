@@ -21,128 +21,129 @@ from tests.support.subscribed_stream import LANE_KEY, SUBSCRIPTION, SubscribedSt
 DAY_SECONDS = 86_400
 
 
-def passed(world: SubscribedStream, ports: Ports) -> list[Finding]:
+def passed(fabric: SubscribedStream, ports: Ports) -> list[Finding]:
     """Run a pass that repairs, through these ports. Return its findings."""
-    reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
+    reconciler = Reconciler(fabric.stream, region=fabric.region, ports=ports, telemetry=fabric.telemetry)
     return list(reconciler.run(repair=True))
 
 
-def delivered(world: SubscribedStream, *names: str) -> None:
+def delivered(fabric: SubscribedStream, *names: str) -> None:
     """A record of each event, delivered and replicated."""
     for name in names:
-        world.put(event(name))
-    world.relay_all()
-    world.deliver_all()
-    world.cloud.replicate()
+        fabric.put(event(name))
+    fabric.relay_all()
+    fabric.deliver_all()
+    fabric.cloud.replicate()
 
 
-def paused_in(world: SubscribedStream, region: Region) -> None:
-    ledger = world.ports(region).ledger
+def paused_in(fabric: SubscribedStream, region: Region) -> None:
+    ledger = fabric.ports(region).ledger
     standing = ledger.standing(LANE_KEY.stream, LANE_KEY.subscription)
-    paused = Circuit(CircuitState.PAUSED, "maintenance", world.clock.now_ms())
+    paused = Circuit(CircuitState.PAUSED, "maintenance", fabric.clock.now_ms())
     assert ledger.switch(LANE_KEY.stream, LANE_KEY.subscription, standing.circuit, paused)
 
 
 def test_a_region_that_was_lost_does_not_learn_from_a_pass_without_an_answer_that_it_still_owns() -> None:
-    world = SubscribedStream()
-    delivered(world, "a0")
-    reconcile(world)
-    world.put(event("a1"), event("a2"))
-    world.cloud.replicate()
-    away = world.at(AWAY)
-    failover(world, lambda *_: Fault.LOST_REQUEST).hand_over()
+    fabric = SubscribedStream()
+    delivered(fabric, "a0")
+    reconcile(fabric)
+    fabric.put(event("a1"), event("a2"))
+    fabric.cloud.replicate()
+    away = fabric.at(AWAY)
+    failover(fabric, lambda *_: Fault.LOST_REQUEST).hand_over()
     away.deliver()
-    world.clock.advance(7200)  # HOME is back, and nothing of AWAY has come to it yet
+    fabric.clock.advance(7200)  # HOME is back, and nothing of AWAY has come to it yet
     silent = Faults(lambda *_: Fault.LOST_REQUEST)
 
     def at(region: Region) -> Ports:
-        ports = world.ports(region)
+        ports = fabric.ports(region)
         return replace(
             ports, ledger=silent.ledger(ports.ledger), log_of=lambda stream: silent.log(ports.log_of(stream))
         )
 
-    passed(world, replace(world.ports(), at=at))
-    assert world.deliver().outcome is LaneOutcome.NOT_OWNER
-    assert world.recorder.ids() == ["a0"]
+    passed(fabric, replace(fabric.ports(), at=at))
+    assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
+    assert fabric.recorder.ids() == ["a0"]
 
 
 def with_old_records() -> SubscribedStream:
     """A lane with six records that are past their retention, all of them still here, and two new ones."""
-    world = SubscribedStream(retention_days=1)
-    delivered(world, *(f"a{number}" for number in range(6)))
-    reconcile(world)
-    world.clock.advance(1.5 * DAY_SECONDS)
-    delivered(world, "a6", "a7")
-    reconcile(world)
-    return world
+    fabric = SubscribedStream(retention_days=1)
+    delivered(fabric, *(f"a{number}" for number in range(6)))
+    reconcile(fabric)
+    fabric.clock.advance(1.5 * DAY_SECONDS)
+    delivered(fabric, "a6", "a7")
+    reconcile(fabric)
+    return fabric
 
 
 def test_records_that_expire_in_no_order_are_no_hole_and_hide_no_event_that_waits() -> None:
-    world = with_old_records()
-    remove(world, 1)  # before the first
-    world.cloud.replicate()
-    assert FindingKind.HOLE not in kinds(world, repair=True, full=True)
-    world.put(event("waits"))  # its doorbell is lost
+    fabric = with_old_records()
+    remove(fabric, 1)  # before the first
+    fabric.cloud.replicate()
+    assert FindingKind.HOLE not in kinds(fabric, repair=True, full=True)
+    fabric.put(event("waits"))  # its doorbell is lost
     for _ in range(3):
-        world.clock.advance(600)
-        reconcile(world, repair=True)
-        world.deliver_all()
-    assert world.recorder.ids()[-1] == "waits"
+        fabric.clock.advance(600)
+        reconcile(fabric, repair=True)
+        fabric.deliver_all()
+    assert fabric.recorder.ids()[-1] == "waits"
 
 
 def test_a_replica_behind_an_origin_that_lost_the_record_before_to_expiry_does_not_diverge() -> None:
-    world = SubscribedStream(retention_days=1)
-    delivered(world, "a0", "a1", "a2")
-    reconcile(world.at(AWAY))
-    world.clock.advance(1.2 * DAY_SECONDS)
-    reconcile(world)
-    world.put(event("new"))
-    remove(world, 2)
-    assert FindingKind.DIVERGENCE not in kinds(world.at(AWAY), repair=True)
+    fabric = SubscribedStream(retention_days=1)
+    delivered(fabric, "a0", "a1", "a2")
+    reconcile(fabric.at(AWAY))
+    fabric.clock.advance(1.2 * DAY_SECONDS)
+    reconcile(fabric)
+    fabric.put(event("new"))
+    remove(fabric, 2)
+    assert FindingKind.DIVERGENCE not in kinds(fabric.at(AWAY), repair=True)
 
 
 def test_a_lane_that_waits_for_its_takeover_is_judged_by_what_its_former_owner_came_to() -> None:
-    world = SubscribedStream(retention_days=1)
-    delivered(world, "a0", "a1")
+    fabric = SubscribedStream(retention_days=1)
+    delivered(fabric, "a0", "a1")
     for number in range(3):
-        world.clock.advance(0.6 * DAY_SECONDS)
-        delivered(world, f"b{number}")
-        reconcile(world)
-    remove(world, 0)
-    world.cloud.replicate()
-    paused_in(world, Region(AWAY))
-    failover(world).hand_over()
-    world.clock.advance(700)
-    world.telemetry.gauges.clear()
-    assert kinds(world.at(AWAY), repair=True) == []
-    assert world.telemetry.gauges[Metric.OLDEST_UNDELIVERED, SUBSCRIPTION] == 0
+        fabric.clock.advance(0.6 * DAY_SECONDS)
+        delivered(fabric, f"b{number}")
+        reconcile(fabric)
+    remove(fabric, 0)
+    fabric.cloud.replicate()
+    paused_in(fabric, Region(AWAY))
+    failover(fabric).hand_over()
+    fabric.clock.advance(700)
+    fabric.telemetry.gauges.clear()
+    assert kinds(fabric.at(AWAY), repair=True) == []
+    assert fabric.telemetry.gauges[Metric.OLDEST_UNDELIVERED, SUBSCRIPTION] == 0
 
 
 def test_its_dead_letters_are_reported_until_it_is_taken_over() -> None:
-    world = with_load()
-    paused_in(world, Region(AWAY))
-    failover(world).hand_over()
-    world.clock.advance(700)
-    assert FindingKind.DEAD in kinds(world.at(AWAY))
+    fabric = with_load()
+    paused_in(fabric, Region(AWAY))
+    failover(fabric).hand_over()
+    fabric.clock.advance(700)
+    assert FindingKind.DEAD in kinds(fabric.at(AWAY))
     assert (
-        len(list(Operations(world.topology, AWAY, world.ports(AWAY)).dead_letters(SUBSCRIPTION).find())) == 1
+        len(list(Operations(fabric.topology, AWAY, fabric.ports(AWAY)).dead_letters(SUBSCRIPTION).find()))
+        == 1
     )
 
 
 @pytest.mark.parametrize("takes", [True, False])
 def test_a_ring_repairs_what_it_is_for_where_the_queue_takes_it(takes: bool) -> None:
-    world = SubscribedStream()
-    delivered(world, "a0")
-    reconcile(world)
-    world.put(event("a1"))
-    world.clock.advance(800)
-    reconcile(world)
-    world.clock.advance(800)
+    fabric = SubscribedStream()
+    delivered(fabric, "a0")
+    reconcile(fabric)
+    fabric.put(event("a1"))
+    fabric.clock.advance(800)
+    reconcile(fabric)
+    fabric.clock.advance(800)
 
     def refuses(called: str, overall: int, of_name: int) -> Fault | None:
         return None if takes or "doorbells" not in called else Fault.LOST_REQUEST
 
-    ports = world.ports()
-    findings = passed(world, replace(ports, doorbells=Faults(refuses).doorbells(ports.doorbells)))
+    ports = fabric.ports()
+    findings = passed(fabric, replace(ports, doorbells=Faults(refuses).doorbells(ports.doorbells)))
     assert [(finding.kind, finding.is_repaired) for finding in findings] == [(FindingKind.UNRUNG, takes)]
-    assert world.telemetry.totals.get(Metric.FINDINGS_REPAIRED, 0) == takes
+    assert fabric.telemetry.totals.get(Metric.FINDINGS_REPAIRED, 0) == takes

@@ -46,18 +46,18 @@ def forged(record: Record, before: Record) -> Record:
     return replace(changed, chain=chain_of(before.chain, changed))
 
 
-def undecodable(world: BackfillRegions, record: Record) -> None:
+def undecodable(fabric: BackfillRegions, record: Record) -> None:
     """Put what no version can read in the target."""
-    table = world.cloud.log_table(world.stream.name, TARGET)
+    table = fabric.cloud.log_table(fabric.stream.name, TARGET)
     table.write("Put", {"Item": {**record_item.to_item(record), "n": {"N": "0"}}})
 
 
 class Watched(Look):
     """A look whose reads of both logs are remembered."""
 
-    def __init__(self, world: BackfillRegions, region: Region = TARGET, *, expires: bool = False) -> None:
-        super().__init__(world, region, expires=expires)
-        self.source = RecordingLog(world.log(SOURCE))
+    def __init__(self, fabric: BackfillRegions, region: Region = TARGET, *, expires: bool = False) -> None:
+        super().__init__(fabric, region, expires=expires)
+        self.source = RecordingLog(fabric.log(SOURCE))
         self.elsewhere[SOURCE] = self.source
 
 
@@ -65,9 +65,9 @@ class TestDivergence:
     """A record that is not what it must be."""
 
     def test_a_record_that_cannot_be_read_diverges_where_the_verified_ones_end(self) -> None:
-        world, made = filled()
-        undecodable(world, made[2])
-        look = Look(world)
+        fabric, made = filled()
+        undecodable(fabric, made[2])
+        look = Look(fabric)
         finding = look.finding()
         assert (finding.kind, finding.sequence, finding.lane) == (FindingKind.DIVERGENCE, 200, lane())
         assert f"record 200 of lane {lane()}" in finding.detail
@@ -75,43 +75,43 @@ class TestDivergence:
 
     @pytest.mark.parametrize("copied", [4, 5])
     def test_another_record_than_the_origins_is_reported_where_it_ends(self, copied: int) -> None:
-        world, made = filled(copied=copied)
-        world.overwrite(forged(made[copied - 1], made[copied - 2]))
-        assert Look(world).finding() == finding(
+        fabric, made = filled(copied=copied)
+        fabric.overwrite(forged(made[copied - 1], made[copied - 2]))
+        assert Look(fabric).finding() == finding(
             FindingKind.DIVERGENCE, 100 * copied, SOURCE, "another record"
         )
 
     def test_it_is_reported_of_a_replica_that_has_more_where_its_origin_ends(self) -> None:
-        world, made = filled()
+        fabric, made = filled()
         another = forged(made[3], made[2])
-        world.overwrite(another)
-        world.overwrite(forged(made[4], another))
-        world.remove(made[4])
-        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 400, SOURCE, "another record")
+        fabric.overwrite(another)
+        fabric.overwrite(forged(made[4], another))
+        fabric.remove(made[4])
+        assert Look(fabric).finding() == finding(FindingKind.DIVERGENCE, 400, SOURCE, "another record")
 
     def test_the_first_that_does_not_extend_the_chain_is_reported(self) -> None:
-        world, made = filled()
-        world.overwrite(replace(made[2], payload=b"changed"))
-        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 200, "chain", "record before")
+        fabric, made = filled()
+        fabric.overwrite(replace(made[2], payload=b"changed"))
+        assert Look(fabric).finding() == finding(FindingKind.DIVERGENCE, 200, "chain", "record before")
 
     def test_one_that_overlaps_another_is_reported_with_the_end_of_that(self) -> None:
-        world, made = filled()
-        world.overwrite(replace(made[1], sequence=SequenceNumber(150)))
-        assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 150, "overlaps", "sequence 200")
+        fabric, made = filled()
+        fabric.overwrite(replace(made[1], sequence=SequenceNumber(150)))
+        assert Look(fabric).finding() == finding(FindingKind.DIVERGENCE, 150, "overlaps", "sequence 200")
 
     def test_a_last_record_that_changed_since_it_was_verified_is_reported_where_it_ends(self) -> None:
-        world, made = filled()
-        look = Look(world, SOURCE)
+        fabric, made = filled()
+        look = Look(fabric, SOURCE)
         look()
-        world.overwrite(forged(made[4], made[3]), region=SOURCE)
+        fabric.overwrite(forged(made[4], made[3]), region=SOURCE)
         facts = "last record", "verified"
         assert look.finding() == finding(FindingKind.DIVERGENCE, 500, *facts, region=SOURCE)
         assert look.mark.sequence == 500
 
     def test_where_the_log_ends_is_known_all_the_same(self) -> None:
-        world, made = filled()
-        world.overwrite(replace(made[2], payload=b"changed"))
-        examined = Look(world)()
+        fabric, made = filled()
+        fabric.overwrite(replace(made[2], payload=b"changed"))
+        examined = Look(fabric)()
         assert (examined.tail, examined.mark) == (made[4].tail, Mark(SequenceNumber(200), made[1].chain))
 
 
@@ -119,58 +119,58 @@ class TestHoles:
     """A record that is missing."""
 
     def test_records_that_were_verified_and_are_gone_are_reported_with_both_ends(self) -> None:
-        world, made = filled()
-        look = Look(world)
+        fabric, made = filled()
+        look = Look(fabric)
         look()
-        world.remove(made[4], region=TARGET)
+        fabric.remove(made[4], region=TARGET)
         facts = "up to 500", "ends at 400"
         assert look.finding() == finding(FindingKind.HOLE, 400, *facts)
         copied = finding(FindingKind.HOLE, 400, *facts, f"copied from {SOURCE}", is_repaired=True)
         assert look.finding(repairs=True) == copied
-        assert world.items(TARGET) == world.items(SOURCE)
+        assert fabric.items(TARGET) == fabric.items(SOURCE)
 
     def test_until_they_are_back_the_lane_ends_where_it_was_verified_to(self) -> None:
-        world, made = filled()
-        look = Look(world)
+        fabric, made = filled()
+        look = Look(fabric)
         look()
-        world.remove(made[4], region=TARGET)
+        fabric.remove(made[4], region=TARGET)
         examined = look()
         assert examined.mark == Mark(SequenceNumber(500), made[4].chain)
         assert examined.tail == Tail(SequenceNumber(500), made[4].chain, made[3].time)
 
     def test_a_replica_that_has_more_than_its_origin_is_verified_to_its_own_end(self) -> None:
-        world, made = filled()
-        world.remove(made[4])
-        assert Look(world)() == Examined(Mark(SequenceNumber(500), made[4].chain), made[4].tail, ())
+        fabric, made = filled()
+        fabric.remove(made[4])
+        assert Look(fabric)() == Examined(Mark(SequenceNumber(500), made[4].chain), made[4].tail, ())
 
     def test_nothing_is_mended_where_somebody_writes_another_record_meanwhile(self) -> None:
-        world, made = filled()
-        look = Look(world)
+        fabric, made = filled()
+        look = Look(fabric)
         look()
         for record in made[3:]:
-            world.remove(record, region=TARGET)
+            fabric.remove(record, region=TARGET)
         another = forged(made[3], made[2])
 
         def write(called: str, overall: int, of_name: int) -> None:
             if called == "log.read":
-                world.copy_to_target([another])
+                fabric.copy_to_target([another])
 
-        look.elsewhere[SOURCE] = Faults(write).log(world.log(SOURCE))
+        look.elsewhere[SOURCE] = Faults(write).log(fabric.log(SOURCE))
         expected = finding(FindingKind.HOLE, 300, "up to 500", "ends at 300", *UNMENDED)
         assert look.finding(repairs=True) == expected
-        assert world.log(TARGET).tail(lane()) == another.tail
+        assert fabric.log(TARGET).tail(lane()) == another.tail
 
     def test_one_that_is_missing_is_reported_with_the_extent_of_those_behind_it(self) -> None:
-        world, made = filled(copied=2)
-        world.copy_to_target(made[3:])
-        look = Look(world)
+        fabric, made = filled(copied=2)
+        fabric.copy_to_target(made[3:])
+        look = Look(fabric)
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
         assert look.finding() == finding(FindingKind.HOLE, 200, "up to 500")
 
     def test_more_than_a_page_is_copied_page_by_page_from_where_the_verified_ones_end(self) -> None:
-        world, _ = filled(records=250, copied=2)
-        look = Watched(world)
+        fabric, _ = filled(records=250, copied=2)
+        look = Watched(fabric)
         look()
         passed_ms(look, limits.STALL_SECONDS)
         look.source.reads.clear()
@@ -178,38 +178,38 @@ class TestHoles:
         stall = finding(FindingKind.REPLICATION_STALL, 200, *facts, is_repaired=True)
         assert look.finding(repairs=True) == stall
         assert look.source.reads == [Read(lane(), start, 100) for start in (200, 10_200, 20_200)]
-        assert world.items(TARGET) == world.items(SOURCE)
+        assert fabric.items(TARGET) == fabric.items(SOURCE)
 
     def test_a_source_that_ends_before_the_hole_does_mends_nothing(self) -> None:
-        world, made = filled(copied=5)
-        look = Look(world)
+        fabric, made = filled(copied=5)
+        look = Look(fabric)
         look()
         for record in made[2:]:
-            world.remove(record, region=TARGET)
+            fabric.remove(record, region=TARGET)
         for record in made[3:]:
-            world.remove(record)
+            fabric.remove(record)
         expected = finding(FindingKind.HOLE, 200, "up to 500", "ends at 200", *UNMENDED)
         assert look.finding(repairs=True) == expected
-        assert world.items(TARGET) == world.items(SOURCE)
+        assert fabric.items(TARGET) == fabric.items(SOURCE)
 
     def test_nothing_is_copied_behind_what_a_source_lacks_and_another_one_is_asked(self) -> None:
-        world, made = filled(copied=2)
-        world.copy_to_target(made[4:])
+        fabric, made = filled(copied=2)
+        fabric.copy_to_target(made[4:])
         other = BackfillRegions()
         for record in made:
             assert other.log(SOURCE).append(record) is None
-        world.remove(made[3])
-        look = Look(world)
+        fabric.remove(made[3])
+        look = Look(fabric)
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
         assert look.finding(repairs=True) == finding(FindingKind.HOLE, 200, "up to 500", *UNMENDED)
-        assert [item["sk"]["N"] for item in world.items(TARGET)] == ["0", "100", "200", "400"]
+        assert [item["sk"]["N"] for item in fabric.items(TARGET)] == ["0", "100", "200", "400"]
         look.elsewhere[THIRD] = other.log(SOURCE)
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
         copied = finding(FindingKind.HOLE, 300, "up to 500", f"copied from {THIRD}", is_repaired=True)
         assert look.finding(repairs=True) == copied
-        assert world.items(TARGET) == other.items(SOURCE)
+        assert fabric.items(TARGET) == other.items(SOURCE)
 
 
 class TestAnOriginThatDoesNotAnswer:
@@ -217,11 +217,11 @@ class TestAnOriginThatDoesNotAnswer:
 
     @pytest.mark.parametrize("full", [False, True])
     def test_all_is_verified_anew_where_that_is_wanted(self, full: bool) -> None:
-        world, made = filled()
-        look = Look(world)
+        fabric, made = filled()
+        look = Look(fabric)
         look()
-        world.overwrite(replace(made[1], payload=b"changed"))
-        look.elsewhere[SOURCE] = lost(world.log(SOURCE))
+        fabric.overwrite(replace(made[1], payload=b"changed"))
+        look.elsewhere[SOURCE] = lost(fabric.log(SOURCE))
         unreachable = finding(FindingKind.UNREACHABLE, 500, SOURCE)
         divergence = finding(FindingKind.DIVERGENCE, 100, "chain", "record before")
         assert look(full=full).findings == (unreachable, *([divergence] if full else []))
@@ -232,14 +232,14 @@ class TestAnExpiredHead:
 
     def aged(self, *, in_target: int, in_source: int) -> tuple[Watched, list[Record]]:
         """Five records that are kept for a day, the first ones gone."""
-        world = BackfillRegions(retention_days=1)
-        made = world.fill(5)
-        world.copy_to_target(made)
+        fabric = BackfillRegions(retention_days=1)
+        made = fabric.fill(5)
+        fabric.copy_to_target(made)
         for record in made[:in_target]:
-            world.remove(record, region=TARGET)
+            fabric.remove(record, region=TARGET)
         for record in made[:in_source]:
-            world.remove(record)
-        return Watched(world, expires=True), made
+            fabric.remove(record)
+        return Watched(fabric, expires=True), made
 
     def test_what_both_lack_has_expired_and_no_more_than_that_is_asked_of_the_origin(self) -> None:
         look, made = self.aged(in_target=2, in_source=2)
@@ -250,13 +250,13 @@ class TestAnExpiredHead:
     def test_what_the_origin_keeps_from_the_first_record_on_is_missing_from_there(self) -> None:
         look, _ = self.aged(in_target=2, in_source=0)
         assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 0, "up to 500")
-        now_ms = look.world.clock.now_ms()
+        now_ms = look.fabric.clock.now_ms()
         assert look.mark == Mark(EMPTY_TAIL.sequence, EMPTY_TAIL.chain, since_ms=now_ms)
 
     def test_what_the_origin_keeps_from_a_later_record_on_is_missing_from_that_one(self) -> None:
         look, _ = self.aged(in_target=2, in_source=1)
         assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 100, "up to 500")
-        now_ms = look.world.clock.now_ms()
+        now_ms = look.fabric.clock.now_ms()
         assert look.mark == Mark(SequenceNumber(100), UNKNOWN_CHAIN, SequenceNumber(100), now_ms)
 
     @pytest.mark.parametrize(("left_ms", "sequence"), [(1, 0), (0, 500)])
@@ -265,13 +265,13 @@ class TestAnExpiredHead:
     ) -> None:
         look, made = self.aged(in_target=2, in_source=0)
         assert made[0].expires_at is not None
-        look.world.clock.advance((1000 * made[0].expires_at - look.world.clock.now_ms() - left_ms) / 1000)
+        look.fabric.clock.advance((1000 * made[0].expires_at - look.fabric.clock.now_ms() - left_ms) / 1000)
         look()
         assert look.mark.sequence == sequence
 
     def test_an_origin_that_does_not_answer_is_as_if_it_had_nothing(self) -> None:
         look, _ = self.aged(in_target=2, in_source=0)
-        look.elsewhere[SOURCE] = TailOnly(look.world.log(SOURCE))
+        look.elsewhere[SOURCE] = TailOnly(look.fabric.log(SOURCE))
         assert look().findings == ()
 
 
@@ -279,11 +279,11 @@ class TestWhatIsRead:
     """Only what is new, a page at a time."""
 
     def test_what_is_new_is_read_from_the_mark_and_on_right_behind_the_start_of_the_last_record(self) -> None:
-        world, made = filled(records=250, copied=0)
-        world.copy_to_target(made)
-        look = Watched(world, SOURCE)
-        log = RecordingLog(world.log(SOURCE))
-        world.log = lambda region: log  # type: ignore[method-assign]  # on its way to the log
+        fabric, made = filled(records=250, copied=0)
+        fabric.copy_to_target(made)
+        look = Watched(fabric, SOURCE)
+        log = RecordingLog(fabric.log(SOURCE))
+        fabric.log = lambda region: log  # type: ignore[method-assign]  # on its way to the log
         look.mark = Mark(made[9].tail.sequence, made[9].chain)
         assert look().findings == ()
         assert log.reads == [Read(lane(), start, 100) for start in (1_000, 10_901, 20_901)]

@@ -12,7 +12,7 @@ from eventfabric.services.reconciliation.round import Round
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from tests.support.expiry import DAY_SECONDS, DAYS, expire, reconciled
-from tests.support.log_items import delete, world_with
+from tests.support.log_items import delete, fabric_with
 from tests.support.memory_fabric import AWAY, LANE, STREAM, event
 from tests.support.recorded_reads import RecordingLog
 from tests.support.subscribed_stream import SubscribedStream
@@ -20,91 +20,91 @@ from tests.support.subscribed_stream import SubscribedStream
 
 def verified(count: int, *, retention_days: int | None = None) -> SubscribedStream:
     """A lane of so many records that is delivered, replicated, and verified by a pass, a day ago and more."""
-    world = world_with(count, retention_days=retention_days)
-    world.deliver()
-    world.cloud.replicate()
-    assert reconciled(world) == []
-    world.clock.advance(limits.ROUND_SECONDS + 1)
-    return world
+    fabric = fabric_with(count, retention_days=retention_days)
+    fabric.deliver()
+    fabric.cloud.replicate()
+    assert reconciled(fabric) == []
+    fabric.clock.advance(limits.ROUND_SECONDS + 1)
+    return fabric
 
 
-def mark_of(world: SubscribedStream) -> Mark:
-    return world.ledger.marks(world.bell().stream, LANE.origin).of(LANE.index)
+def mark_of(fabric: SubscribedStream) -> Mark:
+    return fabric.ledger.marks(fabric.bell().stream, LANE.origin).of(LANE.index)
 
 
-def age_seconds(world: SubscribedStream) -> float | None:
-    return world.telemetry.gauges.get((Metric.OLDEST_ROUND, STREAM))
+def age_seconds(fabric: SubscribedStream) -> float | None:
+    return fabric.telemetry.gauges.get((Metric.OLDEST_ROUND, STREAM))
 
 
 @pytest.mark.parametrize("removed", [0, 1, 3, 4])
 def test_a_record_that_is_removed_behind_every_cursor_is_found_and_copied_back(removed: int) -> None:
-    world = verified(5)
-    whole = world.records()
-    delete(world, whole[removed])
-    kinds = reconciled(world)
+    fabric = verified(5)
+    whole = fabric.records()
+    delete(fabric, whole[removed])
+    kinds = reconciled(fabric)
     if removed < 4:  # the last one is missed by any pass
         assert kinds == [FindingKind.HOLE]
-    world.clock.advance(300)
-    assert FindingKind.HOLE in [*kinds, *reconciled(world)]
-    assert world.records() == whole
-    world.clock.advance(300)
-    assert reconciled(world) == []
+    fabric.clock.advance(300)
+    assert FindingKind.HOLE in [*kinds, *reconciled(fabric)]
+    assert fabric.records() == whole
+    fabric.clock.advance(300)
+    assert reconciled(fabric) == []
 
 
 def test_a_record_that_was_changed_is_found() -> None:
-    world = verified(5)
-    changed = replace(world.records()[2], payload=world.records()[1].payload)
-    world.table.write("Put", {"Item": record_item.to_item(changed)})
-    assert reconciled(world) == [FindingKind.DIVERGENCE]
-    assert FindingKind.DIVERGENCE in reconciled(world)
+    fabric = verified(5)
+    changed = replace(fabric.records()[2], payload=fabric.records()[1].payload)
+    fabric.table.write("Put", {"Item": record_item.to_item(changed)})
+    assert reconciled(fabric) == [FindingKind.DIVERGENCE]
+    assert FindingKind.DIVERGENCE in reconciled(fabric)
 
 
 def test_nothing_is_read_again_within_a_day() -> None:
-    world = world_with(5)
-    world.deliver()
-    reconciled(world)
-    delete(world, world.records()[2])
-    world.clock.advance(limits.ROUND_SECONDS - 60)
-    assert reconciled(world) == []
+    fabric = fabric_with(5)
+    fabric.deliver()
+    reconciled(fabric)
+    delete(fabric, fabric.records()[2])
+    fabric.clock.advance(limits.ROUND_SECONDS - 60)
+    assert reconciled(fabric) == []
 
 
 def test_a_pass_reads_a_bounded_part_and_the_next_goes_on_there() -> None:
-    world = verified(350)
-    log, mark = RecordingLog(world.log), mark_of(world)
-    again = Round(log, expires=False, now_ms=world.clock.now_ms())
+    fabric = verified(350)
+    log, mark = RecordingLog(fabric.log), mark_of(fabric)
+    again = Round(log, expires=False, now_ms=fabric.clock.now_ms())
     again.units_left = 150
     part, broken = again.go_on(LANE, mark)
     assert (broken, part.again, len(log.reads), part.rounds) == (None, 200, 2, 0)
     again.units_left = 1_000
     done, broken = again.go_on(LANE, part)
     assert (broken, done.again, len(log.reads), done.rounds) == (None, 0, 4, 1)
-    assert done.whole_ms == world.clock.now_ms()
+    assert done.whole_ms == fabric.clock.now_ms()
 
 
 def test_its_age_is_measured_while_a_round_is_due_and_ends_with_it() -> None:
-    world = verified(5)
-    reconciled(world)
-    assert age_seconds(world) is None
-    assert mark_of(world).rounds == 1
-    world.ledger.mark(
-        world.bell().stream,
+    fabric = verified(5)
+    reconciled(fabric)
+    assert age_seconds(fabric) is None
+    assert mark_of(fabric).rounds == 1
+    fabric.ledger.mark(
+        fabric.bell().stream,
         LANE.origin,
-        marks := world.ledger.marks(world.bell().stream, LANE.origin),
-        replace(marks, lanes={LANE.index: replace(mark_of(world), again=SequenceNumber(1), whole_ms=1)}),
+        marks := fabric.ledger.marks(fabric.bell().stream, LANE.origin),
+        replace(marks, lanes={LANE.index: replace(mark_of(fabric), again=SequenceNumber(1), whole_ms=1)}),
     )
-    assert Round(world.log, expires=False, now_ms=world.clock.now_ms()).is_due(mark_of(world))
+    assert Round(fabric.log, expires=False, now_ms=fabric.clock.now_ms()).is_due(mark_of(fabric))
 
 
 def test_what_has_expired_is_not_missed() -> None:
-    world = verified(3, retention_days=DAYS)
+    fabric = verified(3, retention_days=DAYS)
     for number in range(3 * DAYS):
-        world.put(event(f"b{number}"))
-        world.deliver()
-        world.cloud.replicate()
-        assert (reconciled(world), reconciled(world.at(AWAY))) == ([], [])
-        world.clock.advance(DAY_SECONDS)
-        expire(world)
-    assert mark_of(world).rounds > DAYS
+        fabric.put(event(f"b{number}"))
+        fabric.deliver()
+        fabric.cloud.replicate()
+        assert (reconciled(fabric), reconciled(fabric.at(AWAY))) == ([], [])
+        fabric.clock.advance(DAY_SECONDS)
+        expire(fabric)
+    assert mark_of(fabric).rounds > DAYS
 
 
 @pytest.mark.parametrize("retention_days", [None, 60])
@@ -114,15 +114,15 @@ def test_what_is_removed_where_a_pass_left_off_is_found_too(
 ) -> None:
     monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 2)
     monkeypatch.setattr(limits, "ROUND_READ_UNITS", 5)
-    world = verified(12, retention_days=retention_days)
-    whole = world.records()
-    delete(world, whole[removed])
+    fabric = verified(12, retention_days=retention_days)
+    whole = fabric.records()
+    delete(fabric, whole[removed])
     kinds: set[FindingKind] = set()
     boundaries: set[int] = set()
     for _ in range(12):
-        kinds.update(reconciled(world))
-        boundaries.add(mark_of(world).again)
-        world.clock.advance(limits.ROUND_SECONDS / 7)
+        kinds.update(reconciled(fabric))
+        boundaries.add(mark_of(fabric).again)
+        fabric.clock.advance(limits.ROUND_SECONDS / 7)
     assert 4 in boundaries
     assert kinds == {FindingKind.HOLE}
-    assert world.records() == whole
+    assert fabric.records() == whole

@@ -25,66 +25,66 @@ SPOILED: list[Item] = [{"m": {"B": b"\xc1"}}, {"v": {"S": "x"}}, {"v": {"N": str
 
 def with_marks() -> SubscribedStream:
     """Lanes 0 and 1 have an event each, the others none; all was reconciled."""
-    world = SubscribedStream(retention_days=2, lanes=8)
+    fabric = SubscribedStream(retention_days=2, lanes=8)
     for index in (0, 1):
-        world.put(event(f"a{index}"), of=lane(index))
-    world.relay_all()
-    world.deliver_all()
-    found(world)
-    return world
+        fabric.put(event(f"a{index}"), of=lane(index))
+    fabric.relay_all()
+    fabric.deliver_all()
+    found(fabric)
+    return fabric
 
 
-def found(world: SubscribedStream, *, repair: bool = True) -> list[tuple[FindingKind, bool]]:
-    reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
+def found(fabric: SubscribedStream, *, repair: bool = True) -> list[tuple[FindingKind, bool]]:
+    reconciler = Reconciler(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=fabric.telemetry)
     return [(finding.kind, finding.is_repaired) for finding in reconciler.run(repair=repair)]
 
 
-def spoil(world: SubscribedStream, part: str, change: Item) -> None:
-    table = world.cloud.regions[HOME].table(world.topology.ledger.name)
+def spoil(fabric: SubscribedStream, part: str, change: Item) -> None:
+    table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
     for item in table.items:
         if item["sk"]["S"] == f"{HOME}/marks/{part}" and item["pk"]["S"].endswith(HOME):
             table.write("Put", {"Item": {**item, **change}})
 
 
-def known(world: SubscribedStream) -> Callable[[int], Mark]:
-    marks = KnownMarks(world.ledger, ORDERS, clock=world.clock)
+def known(fabric: SubscribedStream) -> Callable[[int], Mark]:
+    marks = KnownMarks(fabric.ledger, ORDERS, clock=fabric.clock)
     return lambda index: marks.of(lane(index))
 
 
 def test_where_one_subscription_stood_is_not_needed_for_lanes_of_which_nothing_is_remembered() -> None:
-    world = with_marks()
-    spoil(world, OF_BILLING, SPOILED[0])
-    taken = {producer(world).publish(STREAM, key=f"k{n}", type="T").lane.index for n in range(40)}
+    fabric = with_marks()
+    spoil(fabric, OF_BILLING, SPOILED[0])
+    taken = {producer(fabric).publish(STREAM, key=f"k{n}", type="T").lane.index for n in range(40)}
     assert taken == set(range(8))
-    assert known(world)(5) == Mark()
+    assert known(fabric)(5) == Mark()
     with pytest.raises(UncertainTailError, match=f"reconcile {HOME} with --repair"):
-        known(world)(0)
+        known(fabric)(0)
 
 
 def test_lanes_whose_own_marks_cannot_be_read_say_what_mends_that() -> None:
-    world = with_marks()
-    spoil(world, MAIN, SPOILED[0])
+    fabric = with_marks()
+    spoil(fabric, MAIN, SPOILED[0])
     for index in (0, 5):
         with pytest.raises(UncertainTailError, match=r"field m.*--repair, which writes that anew"):
-            known(world)(index)
+            known(fabric)(index)
 
 
 @pytest.mark.parametrize("part", [MAIN, OF_BILLING])
 @pytest.mark.parametrize("change", SPOILED, ids=str)
 def test_a_repair_writes_what_cannot_be_read_anew(part: str, change: Item) -> None:
-    world = with_marks()
-    before = world.ledger.marks(ORDERS, HOME).lanes
-    spoil(world, part, change)
-    assert found(world, repair=False) == [(FindingKind.UNREADABLE, False)]
-    assert list(world.ledger.marks(ORDERS, HOME).unreadable) == [part]
-    assert found(world) == [(FindingKind.UNREADABLE, True)]
-    after = world.ledger.marks(ORDERS, HOME)
+    fabric = with_marks()
+    before = fabric.ledger.marks(ORDERS, HOME).lanes
+    spoil(fabric, part, change)
+    assert found(fabric, repair=False) == [(FindingKind.UNREADABLE, False)]
+    assert list(fabric.ledger.marks(ORDERS, HOME).unreadable) == [part]
+    assert found(fabric) == [(FindingKind.UNREADABLE, True)]
+    after = fabric.ledger.marks(ORDERS, HOME)
     assert after.unreadable == {}
     assert {index: mark.sequence for index, mark in after.lanes.items()} == {
         index: mark.sequence for index, mark in before.items()
     }
-    assert found(world) == []
-    assert known(world)(0).sequence == 1
+    assert found(fabric) == []
+    assert known(fabric)(0).sequence == 1
 
 
 def test_lanes_of_another_part_are_not_read_from_an_item() -> None:
@@ -106,15 +106,15 @@ def test_a_part_costs_its_own_lanes_alone() -> None:
 
 
 def test_a_proof_of_where_a_lane_was_asks_for_its_own_marks_only() -> None:
-    world = with_marks()
-    spoil(world, OF_BILLING, SPOILED[0])
-    assert known_seams(world.stream, lane(0), ledger=world.ledger)
-    spoil(world, MAIN, SPOILED[0])
+    fabric = with_marks()
+    spoil(fabric, OF_BILLING, SPOILED[0])
+    assert known_seams(fabric.stream, lane(0), ledger=fabric.ledger)
+    spoil(fabric, MAIN, SPOILED[0])
     with pytest.raises(UndecodableItemError, match="field m"):
-        known_seams(world.stream, lane(0), ledger=world.ledger)
+        known_seams(fabric.stream, lane(0), ledger=fabric.ledger)
 
 
 def test_another_regions_marks_are_another_matter() -> None:
-    world = with_marks()
-    spoil(world, MAIN, SPOILED[0])
-    assert world.ledger.marks(ORDERS, Region("eu-west-1")).unreadable == {}
+    fabric = with_marks()
+    spoil(fabric, MAIN, SPOILED[0])
+    assert fabric.ledger.marks(ORDERS, Region("eu-west-1")).unreadable == {}

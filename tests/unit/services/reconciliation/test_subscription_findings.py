@@ -16,8 +16,8 @@ from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import from_body
-from tests.support.expiry import DAY_SECONDS, DAYS, aged_world, expire
-from tests.support.failing_handlers import FEW, Failing, drained, named, retry, world_of
+from tests.support.expiry import DAY_SECONDS, DAYS, aged_fabric, expire
+from tests.support.failing_handlers import FEW, Failing, drained, fabric_of, named, retry
 from tests.support.findings import finding
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.reconciliations import healthy, kinds, put_cursor, reconcile, remove
@@ -29,76 +29,76 @@ GRACE_SECONDS = limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS +
 MILLISECOND = 0.001
 
 
-def passed(world: SubscribedStream, ports: Ports) -> list[Finding]:
+def passed(fabric: SubscribedStream, ports: Ports) -> list[Finding]:
     """Run a pass through these ports. Return its findings."""
-    reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
+    reconciler = Reconciler(fabric.stream, region=fabric.region, ports=ports, telemetry=fabric.telemetry)
     return list(reconciler.run(repair=False))
 
 
-def rung(world: SubscribedStream) -> list[Doorbell]:
+def rung(fabric: SubscribedStream) -> list[Doorbell]:
     """Return the doorbells in the queue."""
-    return [from_body(body) for body in world.queue.bodies]
+    return [from_body(body) for body in fabric.queue.bodies]
 
 
 class TestEventsThatWait:
     """Nobody rang for them, or no function heard the doorbell."""
 
     def test_how_many_wait_behind_the_cursor_and_for_how_many_seconds(self) -> None:
-        world = healthy()
-        world.put(*named("c1", "c2"))
-        world.clock.advance(400.9)
-        world.put(*named("c3"))
-        assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "3 events", "400 s")]
+        fabric = healthy()
+        fabric.put(*named("c1", "c2"))
+        fabric.clock.advance(400.9)
+        fabric.put(*named("c3"))
+        assert reconcile(fabric) == [finding(FindingKind.UNRUNG, 12, "3 events", "400 s")]
 
     def test_they_wait_since_the_cursor_moved_last(self) -> None:
-        world = healthy()
-        world.put(*named("c1"))
-        world.clock.advance(400)
-        put_cursor(world)
-        world.clock.advance(limits.UNRUNG_SECONDS - MILLISECOND)
-        assert reconcile(world) == []
-        world.clock.advance(MILLISECOND)
-        assert reconcile(world) == [finding(FindingKind.UNRUNG, 12, "1 events", "300 s")]
+        fabric = healthy()
+        fabric.put(*named("c1"))
+        fabric.clock.advance(400)
+        put_cursor(fabric)
+        fabric.clock.advance(limits.UNRUNG_SECONDS - MILLISECOND)
+        assert reconcile(fabric) == []
+        fabric.clock.advance(MILLISECOND)
+        assert reconcile(fabric) == [finding(FindingKind.UNRUNG, 12, "1 events", "300 s")]
 
     def test_every_lane_with_some_is_rung_for_whatever_it_holds_and_by_the_minute(self) -> None:
-        world = SubscribedStream(lanes=2)
+        fabric = SubscribedStream(lanes=2)
         for index in (1, 0):
-            world.put(event("a"), of=lane(index))
-        world.clock.advance(3_600)
-        before, minute = len(world.queue.bodies), world.clock.now_ms() // 60_000
-        assert reconcile(world, repair=True) == [
+            fabric.put(event("a"), of=lane(index))
+        fabric.clock.advance(3_600)
+        before, minute = len(fabric.queue.bodies), fabric.clock.now_ms() // 60_000
+        assert reconcile(fabric, repair=True) == [
             finding(FindingKind.UNRUNG, 0, "1 events", "3600 s", lane=lane(index), is_repaired=True)
             for index in (0, 1)
         ]
-        assert rung(world)[before:] == [
+        assert rung(fabric)[before:] == [
             Doorbell(StreamName(STREAM), lane(index), ANY_TAIL, again=minute) for index in (0, 1)
         ]
 
     def test_nobody_is_rung_for_by_a_pass_that_only_looks(self) -> None:
-        world = world_of(Failing({}), *named("a1"))
-        world.clock.advance(3_600)
-        before = rung(world)
-        (unrung,) = reconcile(world)
+        fabric = fabric_of(Failing({}), *named("a1"))
+        fabric.clock.advance(3_600)
+        before = rung(fabric)
+        (unrung,) = reconcile(fabric)
         assert (unrung.kind, unrung.is_repaired) == (FindingKind.UNRUNG, False)
-        assert rung(world) == before
+        assert rung(fabric) == before
 
     @pytest.mark.parametrize(("late_ms", "expected"), [(0, []), (1, [FindingKind.UNRUNG])])
     def test_an_open_circuit_is_rung_for_once_its_probe_is_overdue(
         self, late_ms: int, expected: list[FindingKind]
     ) -> None:
-        world = world_of(Failing({}), *named("a1"))
-        world.clock.advance(3_600)
-        probe_ms = world.clock.now_ms() - UNRUNG_MS - late_ms
+        fabric = fabric_of(Failing({}), *named("a1"))
+        fabric.clock.advance(3_600)
+        probe_ms = fabric.clock.now_ms() - UNRUNG_MS - late_ms
         opened = Circuit(CircuitState.OPEN, "down", probe_ms=probe_ms)
-        assert world.ledger.switch(LANE_KEY.stream, LANE_KEY.subscription, Circuit(), opened)
-        assert kinds(world) == expected
+        assert fabric.ledger.switch(LANE_KEY.stream, LANE_KEY.subscription, Circuit(), opened)
+        assert kinds(fabric) == expected
 
     def test_what_is_repaired_is_counted_for_the_stream(self) -> None:
-        world, telemetry = world_of(Failing({}), *named("a1")), CountingBySubject()
-        world.clock.advance(3_600)
+        fabric, telemetry = fabric_of(Failing({}), *named("a1")), CountingBySubject()
+        fabric.clock.advance(3_600)
         for repair in (False, True):
             list(
-                Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=telemetry).run(
+                Reconciler(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=telemetry).run(
                     repair=repair
                 )
             )
@@ -110,124 +110,124 @@ class TestParkedKeys:
     """Parked keys that are to be tried again, and dead ones."""
 
     def test_how_many_are_late_and_how_much_the_first_of_them_is(self) -> None:
-        world = world_of(Failing({"a1": 9, "b1": 9}), *named("a1"), **FEW)
-        world.deliver()
-        world.clock.advance(100)
-        world.put(*named("b1"))
-        world.deliver()
-        first, second = sorted(world.parked().values(), key=lambda parked: parked.due_ms)
+        fabric = fabric_of(Failing({"a1": 9, "b1": 9}), *named("a1"), **FEW)
+        fabric.deliver()
+        fabric.clock.advance(100)
+        fabric.put(*named("b1"))
+        fabric.deliver()
+        first, second = sorted(fabric.parked().values(), key=lambda parked: parked.due_ms)
         assert first.due_ms < second.due_ms
-        world.clock.advance((first.due_ms + UNRUNG_MS - 1 - world.clock.now_ms()) / 1000)
-        assert reconcile(world) == []
-        world.clock.advance(MILLISECOND)
+        fabric.clock.advance((first.due_ms + UNRUNG_MS - 1 - fabric.clock.now_ms()) / 1000)
+        assert reconcile(fabric) == []
+        fabric.clock.advance(MILLISECOND)
         sequence = first.first.sequence
-        assert reconcile(world) == [finding(FindingKind.PARKED_OVERDUE, sequence, "1 keys", "300 s")]
+        assert reconcile(fabric) == [finding(FindingKind.PARKED_OVERDUE, sequence, "1 keys", "300 s")]
         more_seconds = -((first.due_ms - second.due_ms) // 1000)
-        world.clock.advance(more_seconds)
+        fabric.clock.advance(more_seconds)
         earliest, facts = second.first.sequence, ("2 keys", f"{300 + more_seconds} s")
         assert earliest < sequence
-        assert reconcile(world, repair=True) == [
+        assert reconcile(fabric, repair=True) == [
             finding(FindingKind.PARKED_OVERDUE, earliest, *facts, is_repaired=True)
         ]
-        minute = world.clock.now_ms() // 60_000
-        assert rung(world)[-1] == Doorbell(StreamName(STREAM), LANE, ANY_TAIL, again=minute)
+        minute = fabric.clock.now_ms() // 60_000
+        assert rung(fabric)[-1] == Doorbell(StreamName(STREAM), LANE, ANY_TAIL, again=minute)
 
     def test_dead_letters_and_what_waits_behind_them_are_counted_apart(self) -> None:
         failing = Failing({"a1": 9, "b1": 9})
-        world = world_of(
+        fabric = fabric_of(
             failing, *named("c1", "a1", "b1", "a2", "b2", "a3"), **retry(immediate=0, attempts=1)
         )
-        drained(world)
-        assert reconcile(world) == [finding(FindingKind.DEAD, 1, "2 dead letters", "3 events")]
+        drained(fabric)
+        assert reconcile(fabric) == [finding(FindingKind.DEAD, 1, "2 dead letters", "3 events")]
 
 
 class TestCursors:
     """Cursors that stand where they cannot."""
 
     def test_one_that_was_set_back_names_where_it_stood(self) -> None:
-        world = healthy()
-        tail = world.log.tail(LANE, before=SequenceNumber(4))
-        put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
-        assert reconcile(world) == [finding(FindingKind.CURSOR_BACK, 4, 12)]
+        fabric = healthy()
+        tail = fabric.log.tail(LANE, before=SequenceNumber(4))
+        put_cursor(fabric, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
+        assert reconcile(fabric) == [finding(FindingKind.CURSOR_BACK, 4, 12)]
 
     def test_one_beyond_the_end_names_the_end_of_its_lane(self) -> None:
-        world = healthy()
-        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
-        assert reconcile(world) == [finding(FindingKind.CURSOR_AHEAD, 99, "ends at 12", "replay", "from 0")]
+        fabric = healthy()
+        put_cursor(fabric, sequence=SequenceNumber(99), base=SequenceNumber(99))
+        assert reconcile(fabric) == [finding(FindingKind.CURSOR_AHEAD, 99, "ends at 12", "replay", "from 0")]
 
     @pytest.mark.parametrize(("cursor", "expected"), [(13, []), (14, [FindingKind.CURSOR_AHEAD])])
     def test_a_lane_that_grows_while_it_is_looked_at_is_asked_once_more_where_it_ends(
         self, cursor: int, expected: list[FindingKind]
     ) -> None:
-        world = healthy()
-        new = world.record(world.log.tail(LANE), *named("c1"))
-        put_cursor(world, sequence=SequenceNumber(cursor), base=SequenceNumber(cursor))
+        fabric = healthy()
+        new = fabric.record(fabric.log.tail(LANE), *named("c1"))
+        put_cursor(fabric, sequence=SequenceNumber(cursor), base=SequenceNumber(cursor))
 
         def grow(called: str, overall: int, of_name: int) -> Fault | None:
             if called == "ledger.state" and of_name == 1:
-                assert world.origin_log.append(new) is None
+                assert fabric.origin_log.append(new) is None
             return None
 
-        ports = world.ports()
+        ports = fabric.ports()
         slow = replace(ports, ledger=Faults(grow).ledger(ports.ledger))
-        assert [finding.kind for finding in passed(world, slow)] == expected
+        assert [finding.kind for finding in passed(fabric, slow)] == expected
 
     def test_one_that_a_handover_left_ahead_of_what_is_replicated_is_not_accused(self) -> None:
-        world = healthy()
-        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99), epoch=1)
-        assert reconcile(world) == []
+        fabric = healthy()
+        put_cursor(fabric, sequence=SequenceNumber(99), base=SequenceNumber(99), epoch=1)
+        assert reconcile(fabric) == []
 
     @pytest.mark.parametrize("changes", [{"chain": Chain(b"x" * 16)}, {"base": SequenceNumber(10)}])
     def test_one_that_is_not_on_the_chain_names_the_beginning_of_its_record(
         self, changes: dict[str, Any]
     ) -> None:
-        world = healthy()
-        world.put(*named("c1"))
-        world.deliver()
-        put_cursor(world, **changes)
+        fabric = healthy()
+        fabric.put(*named("c1"))
+        fabric.deliver()
+        put_cursor(fabric, **changes)
         base = changes.get("base", 13)
-        assert reconcile(world) == [finding(FindingKind.CURSOR_BROKEN, 13, base)]
+        assert reconcile(fabric) == [finding(FindingKind.CURSOR_BROKEN, 13, base)]
 
     def test_one_that_is_not_on_the_chain_is_reported_by_each_pass_until_somebody_mends_it(self) -> None:
-        world = healthy()
-        world.put(*named("c1"))
-        world.deliver()
-        right = world.cursor()
-        put_cursor(world, chain=Chain(b"x" * 16))
-        assert [kinds(world) for _ in range(3)] == [[FindingKind.CURSOR_BROKEN]] * 3
-        put_cursor(world, chain=right.chain)
-        assert kinds(world) == []
+        fabric = healthy()
+        fabric.put(*named("c1"))
+        fabric.deliver()
+        right = fabric.cursor()
+        put_cursor(fabric, chain=Chain(b"x" * 16))
+        assert [kinds(fabric) for _ in range(3)] == [[FindingKind.CURSOR_BROKEN]] * 3
+        put_cursor(fabric, chain=right.chain)
+        assert kinds(fabric) == []
 
     def test_one_that_was_ahead_is_still_reported_when_the_lane_has_grown_past_it(self) -> None:
-        world = healthy()
-        put_cursor(world, sequence=SequenceNumber(14), base=SequenceNumber(14), chain=Chain(b"x" * 16))
-        assert kinds(world) == [FindingKind.CURSOR_AHEAD]
-        world.put(*named("c1", "c2"))
-        world.put(*named("c3"))
-        assert [kinds(world) for _ in range(2)] == [[FindingKind.CURSOR_BROKEN]] * 2
+        fabric = healthy()
+        put_cursor(fabric, sequence=SequenceNumber(14), base=SequenceNumber(14), chain=Chain(b"x" * 16))
+        assert kinds(fabric) == [FindingKind.CURSOR_AHEAD]
+        fabric.put(*named("c1", "c2"))
+        fabric.put(*named("c3"))
+        assert [kinds(fabric) for _ in range(2)] == [[FindingKind.CURSOR_BROKEN]] * 2
 
     def test_one_that_is_wrong_is_the_only_finding_about_its_lane(self) -> None:
-        world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
-        world.deliver()
-        assert kinds(world) == [FindingKind.DEAD]
-        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
-        assert kinds(world) == [FindingKind.CURSOR_AHEAD]
+        fabric = fabric_of(Failing({"a1": 9}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
+        fabric.deliver()
+        assert kinds(fabric) == [FindingKind.DEAD]
+        put_cursor(fabric, sequence=SequenceNumber(99), base=SequenceNumber(99))
+        assert kinds(fabric) == [FindingKind.CURSOR_AHEAD]
 
 
 class TestClocks:
     """A lane whose time is ahead."""
 
     def test_what_comes_while_a_pass_is_under_way_is_not_ahead_of_its_clock(self) -> None:
-        world = healthy()
+        fabric = healthy()
 
         def slow(called: str, overall: int, of_name: int) -> Fault | None:
             if called == "ledger.marks" and of_name == 1:
-                world.clock.advance(2 * limits.CLOCK_AHEAD_SECONDS)
-                world.put(*named("c1"))
+                fabric.clock.advance(2 * limits.CLOCK_AHEAD_SECONDS)
+                fabric.put(*named("c1"))
             return None
 
-        ports = world.ports()
-        assert passed(world, replace(ports, ledger=Faults(slow).ledger(ports.ledger))) == []
+        ports = fabric.ports()
+        assert passed(fabric, replace(ports, ledger=Faults(slow).ledger(ports.ledger))) == []
 
 
 class TestOwners:
@@ -237,26 +237,26 @@ class TestOwners:
     def test_a_former_owner_that_goes_on_beyond_the_grace_is_reported_with_its_successor_and_delay(
         self, late_ms: int
     ) -> None:
-        world = healthy()
-        away = world.at(AWAY)
-        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
+        fabric = healthy()
+        away = fabric.at(AWAY)
+        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
         assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
         away.deliver()
-        world.clock.advance(GRACE_SECONDS + late_ms / 1000)
-        put_cursor(world)
-        world.cloud.replicate()
+        fabric.clock.advance(GRACE_SECONDS + late_ms / 1000)
+        put_cursor(fabric)
+        fabric.cloud.replicate()
         facts = f"{HOME} wrote", "185 s after", f"{AWAY} took over"
         expected = [finding(FindingKind.STALE_OWNER, 12, *facts, region=AWAY)]
         assert reconcile(away) == (expected if late_ms else [])
 
     def test_a_state_that_all_regions_share_has_no_former_owner(self) -> None:
-        world = drained(world_of(Failing({}), *named("a1"), durability="quorum"))
-        away = world.at(AWAY)
-        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=world.clock.now_ms())
+        fabric = drained(fabric_of(Failing({}), *named("a1"), durability="quorum"))
+        away = fabric.at(AWAY)
+        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
         assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
-        world.clock.advance(2 * GRACE_SECONDS)
-        put_cursor(world)
-        world.cloud.replicate()
+        fabric.clock.advance(2 * GRACE_SECONDS)
+        put_cursor(fabric)
+        fabric.cloud.replicate()
         assert reconcile(away) == []
 
 
@@ -264,23 +264,23 @@ class TestExpiry:
     """Events that expire before they are handled, and missing ones that cannot have expired."""
 
     def test_a_warning_says_how_many_wait_how_many_keys_are_parked_and_how_long_there_is(self) -> None:
-        world = aged_world()
-        world.deliver()
-        world.put(*named("c1", "c2"))
-        reconcile(world)
-        world.clock.advance(limits.EXPIRES_SOON_SHARE * DAYS * DAY_SECONDS)
-        assert FindingKind.EXPIRES_SOON not in kinds(world)
-        world.clock.advance(MILLISECOND)
+        fabric = aged_fabric()
+        fabric.deliver()
+        fabric.put(*named("c1", "c2"))
+        reconcile(fabric)
+        fabric.clock.advance(limits.EXPIRES_SOON_SHARE * DAYS * DAY_SECONDS)
+        assert FindingKind.EXPIRES_SOON not in kinds(fabric)
+        fabric.clock.advance(MILLISECOND)
         facts = "2 events", "0 keys", "19.2 hours"
-        assert reconcile(world)[0] == finding(FindingKind.EXPIRES_SOON, 4, *facts)
+        assert reconcile(fabric)[0] == finding(FindingKind.EXPIRES_SOON, 4, *facts)
 
     def test_a_parked_key_counts_since_it_failed_first(self) -> None:
-        world = world_of(Failing({"a1": 9}), *named("a1"), retention_days=DAYS, **retry(attempts=1))
-        world.deliver()
-        reconcile(world)
-        world.clock.advance(3.5 * DAY_SECONDS)
-        world.put(*named("b1"))
-        warnings = [warning for warning in reconcile(world) if warning.kind is FindingKind.EXPIRES_SOON]
+        fabric = fabric_of(Failing({"a1": 9}), *named("a1"), retention_days=DAYS, **retry(attempts=1))
+        fabric.deliver()
+        reconcile(fabric)
+        fabric.clock.advance(3.5 * DAY_SECONDS)
+        fabric.put(*named("b1"))
+        warnings = [warning for warning in reconcile(fabric) if warning.kind is FindingKind.EXPIRES_SOON]
         assert warnings == [finding(FindingKind.EXPIRES_SOON, 1, "1 events", "1 keys", "12.0 hours")]
 
     @pytest.mark.parametrize("on_expired", ["halt", "skip"])
@@ -288,45 +288,45 @@ class TestExpiry:
     def test_events_that_expired_unread_are_counted_and_skipped_only_where_that_is_wanted(
         self, on_expired: str, repair: bool
     ) -> None:
-        world = aged_world(on_expired=on_expired)
-        world.clock.advance(2.5 * DAY_SECONDS)
-        expire(world)
+        fabric = aged_fabric(on_expired=on_expired)
+        fabric.clock.advance(2.5 * DAY_SECONDS)
+        expire(fabric)
         skips = repair and on_expired == "skip"
-        before = len(world.queue.bodies)
+        before = len(fabric.queue.bodies)
         facts = "2 events", f"on_expired is {on_expired}"
-        assert reconcile(world, repair=repair) == [
+        assert reconcile(fabric, repair=repair) == [
             finding(FindingKind.EXPIRED_UNREAD, 1, *facts, is_repaired=skips)
         ]
-        minute = world.clock.now_ms() // 60_000
+        minute = fabric.clock.now_ms() // 60_000
         bell = Doorbell(StreamName(STREAM), LANE, ANY_TAIL, again=minute)
-        assert rung(world)[before:] == ([bell] if skips else [])
+        assert rung(fabric)[before:] == ([bell] if skips else [])
 
     def test_what_cannot_have_expired_yet_is_a_hole_and_the_next_pass_verifies_all_anew(self) -> None:
-        world = world_of(Failing({}), *named("a1"), retention_days=DAYS, on_expired="skip")
-        world.deliver()
+        fabric = fabric_of(Failing({}), *named("a1"), retention_days=DAYS, on_expired="skip")
+        fabric.deliver()
         for name in ("b1", "c1"):
-            world.put(*named(name))
-        assert reconcile(world) == []
-        remove(world, 1)
-        assert reconcile(world, repair=True) == [
+            fabric.put(*named(name))
+        assert reconcile(fabric) == []
+        remove(fabric, 1)
+        assert reconcile(fabric, repair=True) == [
             finding(FindingKind.HOLE, 1, "before 2", "cannot have expired")
         ]
-        assert reconcile(world) == [finding(FindingKind.HOLE, 1, "up to 3", subscription=None)]
+        assert reconcile(fabric) == [finding(FindingKind.HOLE, 1, "up to 3", subscription=None)]
 
     def test_what_the_origin_still_has_is_a_hole_in_a_replica(self) -> None:
-        world = world_of(Failing({}), *named("a1", "b1", "c1"), retention_days=DAYS, deliver="everywhere")
-        world.cloud.replicate()
-        away = world.at(AWAY)
+        fabric = fabric_of(Failing({}), *named("a1", "b1", "c1"), retention_days=DAYS, deliver="everywhere")
+        fabric.cloud.replicate()
+        away = fabric.at(AWAY)
         away.deliver(tail=1)
         put_cursor(away, **cursor_between(away, 1))
         assert reconcile(away) == []
         remove(away, 1)
-        world.clock.advance(1)
+        fabric.clock.advance(1)
         facts = "before 2", f"{HOME} still has"
         assert reconcile(away) == [finding(FindingKind.HOLE, 1, *facts, region=AWAY)]
 
 
-def cursor_between(world: SubscribedStream, sequence: int) -> dict[str, Any]:
+def cursor_between(fabric: SubscribedStream, sequence: int) -> dict[str, Any]:
     """The fields of a cursor that stands between two records."""
-    tail = world.log.tail(LANE, before=SequenceNumber(sequence))
+    tail = fabric.log.tail(LANE, before=SequenceNumber(sequence))
     return {"sequence": tail.sequence, "base": tail.sequence, "chain": tail.chain}
