@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from eventfabric.errors import EventFabricError
-    from eventfabric.model.event import Event
+    from eventfabric.model import Event
     from eventfabric.sdk.asynchronous import AsyncFabric
     from eventfabric.sdk.bundle import Receipt
     from eventfabric.sdk.delivery import Delivery
@@ -35,7 +35,7 @@ __all__ = [
 _HOMES: Final = {
     "AsyncFabric": "sdk.asynchronous",
     "Delivery": "sdk.delivery",
-    "Event": "model.event",
+    "Event": "model",
     "EventFabricError": "errors",
     "Fabric": "sdk.fabric",
     "Operations": "sdk.operations",

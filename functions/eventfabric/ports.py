@@ -10,22 +10,41 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.commit import CommitOutcome, Decided, SameItemTwice, Write, WriteRefused
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.event import Event
-from eventfabric.model.identity import HybridTime, Lane, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.marks import Marks
-from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import Parked, ParkedChange, Settled
-from eventfabric.model.record import Intervention, Recent, Record, Tail
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import (
+    Circuit,
+    CommitOutcome,
+    Cursor,
+    Decided,
+    Doorbell,
+    Event,
+    HybridTime,
+    Intervention,
+    Lane,
+    LaneKey,
+    LaneState,
+    Marks,
+    Owner,
+    Parked,
+    ParkedChange,
+    Recent,
+    Record,
+    Region,
+    SameItemTwice,
+    SequenceNumber,
+    Settled,
+    Standing,
+    StepKey,
+    StepState,
+    StreamName,
+    SubscriptionName,
+    Tail,
+    Write,
+    WriteRefused,
+)
 from eventfabric.topology import StreamTopology
 
 if TYPE_CHECKING:  # only a few functions need these
-    from eventfabric.model.backfill import Backfill
-    from eventfabric.model.slice import SliceProgress
+    from eventfabric.model.backfill import Backfill, SliceProgress
 
 
 class Clock(Protocol):

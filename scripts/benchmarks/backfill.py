@@ -10,10 +10,8 @@ from eventfabric.aws.backfills import AwsBackfills
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
-from eventfabric.model.backfill import Backfill
-from eventfabric.model.identity import Region, StreamName
-from eventfabric.model.record import EMPTY_TAIL, Tail
-from eventfabric.model.slice import Seam, Slice, SliceProgress
+from eventfabric.model import EMPTY_TAIL, Region, StreamName, Tail
+from eventfabric.model.backfill import Backfill, Seam, Slice, SliceProgress
 from eventfabric.services.backfill.copy_slice import SliceCopier
 from eventfabric.services.proof.trail import Trail
 from eventfabric.wire import backfill_item

@@ -11,9 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX
-from eventfabric.model.event import Event
-from eventfabric.model.identity import BatchId, uuid7_prefix, uuid7_suffixes
-from eventfabric.model.record import EMPTY_TAIL, Batch, record_at
+from eventfabric.model import EMPTY_TAIL, Batch, BatchId, Event, record_at, uuid7_prefix, uuid7_suffixes
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.wire.payload_codec import Row, encode_event, pack, unpack
 from scripts.benchmarks.deliver import LANE

@@ -5,7 +5,7 @@ import msgspec
 from eventfabric.definition.file import parse_definition
 from eventfabric.deployment.cost import Load, predict
 from eventfabric.deployment.prices import PRICES_DATE, Prices
-from eventfabric.model.identity import uuid7_prefix, uuid7_suffixes
+from eventfabric.model import uuid7_prefix, uuid7_suffixes
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import Row, pack
 from scripts.benchmarks.measure import Section, Target

@@ -20,20 +20,23 @@ from eventfabric import Delivery, Event, limits
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    EMPTY_TAIL,
     GENERATION_FIRST,
+    Batch,
     BatchId,
+    Cursor,
+    Doorbell,
     Lane,
     LaneIndex,
+    LaneKey,
+    Owner,
     Region,
     SequenceNumber,
     StreamName,
     SubscriptionName,
+    record_at,
 )
-from eventfabric.model.owner import Owner
-from eventfabric.model.record import EMPTY_TAIL, Batch, record_at
 from eventfabric.runtime.deliver import handle
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using

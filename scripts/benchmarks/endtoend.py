@@ -30,7 +30,7 @@ from eventfabric import Delivery, Event, Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.runtime.deliver import handle as deliver
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.telemetry import NoTelemetry

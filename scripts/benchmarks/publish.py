@@ -15,8 +15,17 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.identity import GENERATION_FIRST, BatchId, Lane, LaneIndex, Region, lane_index
-from eventfabric.model.record import EMPTY_TAIL, Batch, record_at
+from eventfabric.model import (
+    EMPTY_TAIL,
+    GENERATION_FIRST,
+    Batch,
+    BatchId,
+    Lane,
+    LaneIndex,
+    Region,
+    lane_index,
+    record_at,
+)
 from eventfabric.topology import Topology
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.payload_codec import pack

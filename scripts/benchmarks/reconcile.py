@@ -7,8 +7,7 @@ from functools import partial
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock
-from eventfabric.model.identity import Region, StreamName
-from eventfabric.model.marks import Mark
+from eventfabric.model import Mark, Region, StreamName
 from eventfabric.services.reconciliation.replica import Replica
 from scripts.benchmarks.deliver import LANE, PAGE_RECORDS, RECORD_EVENTS, page_of
 from scripts.benchmarks.measure import Contender, Figure, Section, Target, compare

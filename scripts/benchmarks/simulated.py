@@ -22,8 +22,7 @@ from aws_lambda_powertools import Logger
 from eventfabric import Delivery, Event, Fabric, limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import EventFabricError
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Region, lane_index
+from eventfabric.model import Doorbell, Region, lane_index
 from eventfabric.ports import Doorbells
 from eventfabric.runtime import deliver, relay
 from eventfabric.runtime.wiring import Runtime, using

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eventfabric import limits
 from eventfabric.errors import MalformedCloudEventError
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.testing.local.chaos import Rates

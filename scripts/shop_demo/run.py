@@ -8,7 +8,7 @@ from time import monotonic
 from rich.console import Console
 
 from eventfabric.definition.file import read_definition
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.testing.local.chaos import Rates
 from eventfabric.testing.local.clock import RunningClock

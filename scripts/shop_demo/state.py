@@ -4,12 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from eventfabric import limits
-from eventfabric.model.event import Event
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.owner import Standing
-from eventfabric.model.record import Tail
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import Event, Lane, SequenceNumber, Standing, SubscriptionFilter, Tail, to_ms
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.telemetry import Metric

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from eventfabric.definition.guarantee import Guarantee
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane
-from eventfabric.model.record import Tail
+from eventfabric.model import Event, Lane, Tail
 from eventfabric.testing.local.handled import Handled
 
 _DIGEST_BYTES = 8

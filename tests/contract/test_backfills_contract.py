@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.model.backfill import Backfill, BackfillState, Planned
-from eventfabric.model.identity import Chain, Generation, Lane, LaneIndex, SequenceNumber, StreamName
-from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
+from eventfabric.model import Chain, Generation, Lane, LaneIndex, SequenceNumber, StreamName
+from eventfabric.model.backfill import Backfill, BackfillState, LaneRange, Planned, Seam, Slice, SliceProgress
 from eventfabric.wire.backfill_item import slice_to_item, to_item
 from eventfabric.wire.keys import ledger_region_and_kind
 from tests.support.backends import AWAY, HOME, LEDGER_TABLE, Backend

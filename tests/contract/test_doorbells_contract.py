@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from eventfabric.limits import DEDUPLICATION_SECONDS, TIMER_DELAY_SECONDS_MAX
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Generation, Lane, LaneIndex, SequenceNumber, StreamName
+from eventfabric.model import Doorbell, Generation, Lane, LaneIndex, SequenceNumber, StreamName
 from eventfabric.wire.doorbell import from_body
 from tests.support.backends import HOME, QUEUE, SUBSCRIPTION, Backend, Message
 

@@ -6,16 +6,22 @@ import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError
 from eventfabric.limits import TRANSACTION_ACTIONS_MAX
-from eventfabric.model.commit import Committed, RaceLost, SameItemTwice, Write, WriteRefused
-from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    START,
     Chain,
+    Committed,
+    Cursor,
     Generation,
     Lane,
     LaneIndex,
+    LaneKey,
+    RaceLost,
+    SameItemTwice,
     SequenceNumber,
     StreamName,
     SubscriptionName,
+    Write,
+    WriteRefused,
 )
 from eventfabric.wire import cursor_item
 from tests.support.backends import AWAY, HOME, LEDGER_TABLE, OWN_TABLE, Backend

@@ -16,18 +16,25 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from eventfabric.model.commit import Committed, RaceLost
-from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    START,
     Chain,
+    Committed,
+    Cursor,
+    Failure,
     Generation,
     Lane,
     LaneIndex,
+    LaneKey,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Place,
+    RaceLost,
     SequenceNumber,
     StreamName,
     SubscriptionName,
 )
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
 from tests.support.backends import HOME, Backend, MemoryBackend, aws_backend
 
 KEYS = [

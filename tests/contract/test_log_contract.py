@@ -5,23 +5,21 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRecordError
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Batch,
     BatchId,
     Chain,
     Generation,
     HybridTime,
-    Lane,
-    LaneIndex,
-    Region,
-    SequenceNumber,
-)
-from eventfabric.model.record import (
-    EMPTY_TAIL,
-    Batch,
     Intervention,
     InterventionKind,
+    Lane,
+    LaneIndex,
     Recent,
     Record,
+    Region,
+    SequenceNumber,
     SkippedBy,
     Tail,
     pin_of,

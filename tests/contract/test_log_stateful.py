@@ -8,8 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from eventfabric.model.identity import Generation, Lane, LaneIndex, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Record, Tail
+from eventfabric.model import EMPTY_TAIL, Generation, Lane, LaneIndex, Record, SequenceNumber, Tail
 from tests.contract.test_log_contract import record
 from tests.support.backends import HOME, Backend, MemoryBackend, aws_backend
 

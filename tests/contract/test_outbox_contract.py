@@ -8,8 +8,7 @@ import pytest
 from eventfabric import Fabric, limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import OnceConflictError, TransactionRefusedError, TransactionTooLargeError
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Record
+from eventfabric.model import EMPTY_TAIL, Lane, Record, SequenceNumber
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology

@@ -6,22 +6,31 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.commit import Committed, RaceLost
-from eventfabric.model.cursor import START, Cursor
-from eventfabric.model.identity import Chain, LaneIndex, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.owner import Owner
-from eventfabric.model.parked import (
+from eventfabric.model import (
+    START,
+    Chain,
+    Circuit,
+    CircuitState,
+    Committed,
+    Cursor,
     Failure,
+    LaneIndex,
+    Mark,
+    Marks,
+    Owner,
     Parked,
     ParkedChange,
     ParkedState,
     Place,
+    RaceLost,
+    Roster,
+    SequenceNumber,
     Settled,
+    StreamName,
+    SubscriptionName,
     after_changes,
+    digest_of_id,
 )
-from eventfabric.model.roster import Roster, digest_of_id
 from eventfabric.ports import Ledger
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key

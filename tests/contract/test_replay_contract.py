@@ -2,11 +2,19 @@
 
 import pytest
 
-from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import START, Cursor
-from eventfabric.model.identity import Chain, SequenceNumber
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
-from eventfabric.model.record import UNKNOWN_CHAIN
+from eventfabric.model import (
+    START,
+    UNKNOWN_CHAIN,
+    Chain,
+    Committed,
+    Cursor,
+    Failure,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Place,
+    SequenceNumber,
+)
 from tests.contract.test_ledger_contract import KEY
 from tests.support.backends import HOME, Backend
 

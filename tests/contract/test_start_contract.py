@@ -1,7 +1,6 @@
 """The promises of ports.Ledger about a start: the first to come pins it for a subscription and Region, for good."""
 
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.identity import HybridTime, StreamName, SubscriptionName
+from eventfabric.model import Circuit, CircuitState, HybridTime, StreamName, SubscriptionName
 from tests.support.backends import HOME, Backend
 
 NAMES = StreamName("orders"), SubscriptionName("billing")

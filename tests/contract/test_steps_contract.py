@@ -4,8 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import StepKey, StepState, StreamName, SubscriptionName
 from eventfabric.wire.keys import step_key
 from tests.support.backends import AWAY, HOME, LEDGER_TABLE, RETENTION_SECONDS, Backend
 

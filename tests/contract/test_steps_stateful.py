@@ -8,10 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from eventfabric.model.backfill import Backfill, BackfillState
-from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.slice import SliceProgress
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import SequenceNumber, StepKey, StepState, StreamName, SubscriptionName
+from eventfabric.model.backfill import Backfill, BackfillState, SliceProgress
 from tests.contract.test_backfills_contract import MADE, lane, progress
 from tests.contract.test_log_stateful import Opened, in_memory
 from tests.support.backends import aws_backend

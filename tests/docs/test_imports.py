@@ -1,18 +1,22 @@
-"""Every name has one home, and private names stay in theirs."""
+"""Every name has one home, and private names stay in theirs. The model is one home for all that its package lists."""
 
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from tests.docs.test_house_style import ROOT, assert_none, name_of, python_files, tree_of
 
-FOLDERS = ("functions/", "infra/", "scripts/", "tests/")
-# Modules through which users import, as the documentation says. Nothing of the project's own needs them.
+FOLDERS = ("functions/", "infra/", "scripts/", "tests/", "examples/")
+MODEL = "eventfabric.model"
+# Packages that give names of their modules on: the model's, and those through which users import, as the documentation
+# says.
 DOORS = {
     "eventfabric",
     "eventfabric.local",
+    "eventfabric.model",
     "eventfabric.simulation",
     "eventfabric.testing.idempotency",
 }
@@ -96,6 +100,53 @@ def test_what_may_share_a_name_is_named_with_its_module() -> None:
         if module in QUALIFIED and name in shared
     ]
     assert_none(found, "Import the module, and name the class with it:")
+
+
+def listed_by_the_model() -> list[str]:
+    """Names that the model's package lists for others to import."""
+    listed: list[str] = import_module(MODEL).__all__
+    return listed
+
+
+def taken_from_the_model() -> Iterator[tuple[str, str, str]]:
+    """Module, name and place of everything that others take from the model."""
+    for user, path in module_files().items():
+        if not f"{user}.".startswith(f"{MODEL}."):
+            for line, module, name in imports_of(path):
+                if f"{module}.".startswith(f"{MODEL}."):
+                    yield module, name, f"{name_of(path)}:{line}: {name} from {module}"
+
+
+def test_what_the_model_lists_is_imported_from_its_package() -> None:
+    listed = listed_by_the_model()
+    found = [place for module, name, place in taken_from_the_model() if module != MODEL and name in listed]
+    assert_none(found, f"Import the name from {MODEL}, whichever of its modules defines it:")
+
+
+def test_no_module_of_the_model_is_taken_for_a_name_of_its_package() -> None:
+    assert not {
+        module for module in module_files() if module.removeprefix(f"{MODEL}.") in listed_by_the_model()
+    }
+    found = [place for module, name, place in taken_from_the_model() if f"{module}.{name}" in module_files()]
+    assert_none(found, f"Import the names, not the module, from {MODEL}:")
+
+
+def test_the_models_own_modules_import_each_other() -> None:
+    found = [
+        f"{name_of(path)}:{line}: {name}"
+        for user, path in module_files().items()
+        if user.startswith(f"{MODEL}.")
+        for line, module, name in imports_of(path)
+        if module == MODEL
+    ]
+    assert_none(
+        found, "Import the name from the module that defines it: the package is made of these modules:"
+    )
+
+
+def test_the_model_lists_what_others_take() -> None:
+    taken = {name for module, name, _ in taken_from_the_model() if module == MODEL}
+    assert taken == {*listed_by_the_model()}
 
 
 def test_no_private_name_is_imported() -> None:

@@ -13,8 +13,8 @@ import handlers.backfill
 from eventfabric import limits
 from eventfabric.deployment.state_machine import backfill_state_machine
 from eventfabric.errors import BackfillError, UnknownNameError
+from eventfabric.model import SequenceNumber
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import SequenceNumber
 from eventfabric.runtime import backfill as module
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.telemetry import NoTelemetry

@@ -21,7 +21,7 @@ from eventfabric import Delivery, Event
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import to_json
 from eventfabric.errors import DefinitionError, RefusedError
-from eventfabric.model.identity import Lane, Region
+from eventfabric.model import Lane, Region
 from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using

@@ -8,8 +8,7 @@ import pytest
 
 from eventfabric import Delivery, Event, limits
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import GENERATION_FIRST, Lane, Region, SequenceNumber, StreamName, lane_index
+from eventfabric.model import GENERATION_FIRST, Doorbell, Lane, Region, SequenceNumber, StreamName, lane_index
 from eventfabric.runtime.deliver import deliverer_of
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.side_by_side import SideBySide

@@ -2,8 +2,7 @@
 
 import json
 
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import SequenceNumber, StreamName
+from eventfabric.model import Doorbell, SequenceNumber, StreamName
 from tests.handlers.test_functions import US, InvokedFunctions
 
 

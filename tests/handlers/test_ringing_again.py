@@ -5,9 +5,7 @@ from itertools import pairwise
 import pytest
 
 from eventfabric import Delivery, Event, limits
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.doorbell import ANY_TAIL
-from eventfabric.model.identity import StreamName, SubscriptionName
+from eventfabric.model import ANY_TAIL, Circuit, CircuitState, StreamName, SubscriptionName
 from eventfabric.runtime import deliver
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults

@@ -6,8 +6,7 @@ from itertools import count
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import SequenceNumber, StreamName
+from eventfabric.model import Doorbell, SequenceNumber, StreamName
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, nth
 from eventfabric.wire.doorbell import from_body, to_body
 from tests.handlers.test_functions import US, Context, InvokedFunctions

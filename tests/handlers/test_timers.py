@@ -4,8 +4,7 @@ from typing import Any
 
 import handlers.timer
 from eventfabric import limits
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName
+from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.timers import MemoryTimers

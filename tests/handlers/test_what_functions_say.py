@@ -17,8 +17,7 @@ import pytest
 import handlers.deliver
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import HandlerError, LastingError, UndecodableMessageError
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.threads import Threads
 from eventfabric.runtime.wiring import deployed, using

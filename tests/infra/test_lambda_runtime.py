@@ -17,8 +17,7 @@ import pytest
 from eventfabric import Event, Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.definition.file import read_definition
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import SequenceNumber, StreamName
+from eventfabric.model import Doorbell, SequenceNumber, StreamName
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.topology import FunctionTopology, Topology
 from eventfabric.wire.doorbell import to_body

@@ -12,10 +12,7 @@ from eventfabric import Fabric as Producer
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.parked import Settled
+from eventfabric.model import ANY_TAIL, Doorbell, Lane, LaneKey, Settled, StreamName, SubscriptionName
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.telemetry import NoTelemetry

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model import ANY_TAIL, Doorbell
 from eventfabric.wire.doorbell import from_body, to_body
 from tests.local.commanded_fabric import EU, LANE, US, CommandedFabric
 from tests.support.messages import TextWith, missing_from

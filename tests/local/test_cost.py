@@ -9,7 +9,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.cost import Load, predict
 from eventfabric.deployment.prices import Prices
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, lane_index
+from eventfabric.model import Generation, Lane, LaneIndex, Region, SequenceNumber, lane_index
 from eventfabric.testing.local.clock import LocalClock
 from eventfabric.testing.local.fabric import LocalFabric
 from tests.support.command_line import CommandLine

@@ -8,7 +8,7 @@ import pytest
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model import ANY_TAIL, Doorbell
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.wire.doorbell import from_body, to_body

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from eventfabric.definition.guarantee import Guarantee
-from eventfabric.model.event import Event
-from eventfabric.model.identity import (
+from eventfabric.model import (
     GENERATION_FIRST,
+    NO_DATA,
     Chain,
+    Event,
     HybridTime,
     Lane,
     LaneIndex,
     Region,
     SequenceNumber,
+    Tail,
 )
-from eventfabric.model.payload import NO_DATA
-from eventfabric.model.record import Tail
 from eventfabric.testing.local.chaos import Rates
 from eventfabric.testing.local.handled import Handled
 from scripts.shop_demo.__main__ import main

@@ -18,7 +18,7 @@ from eventfabric import Fabric, limits
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName
+from eventfabric.model import Lane, SequenceNumber, StreamName
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
 from tests.support.command_line import local_up

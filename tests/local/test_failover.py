@@ -9,10 +9,7 @@ from eventfabric import Delivery, Event
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import FailoverError
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.model.parked import Parked
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model import EMPTY_TAIL, LaneKey, Parked, Region, StreamName, SubscriptionName
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.replicator import Replication

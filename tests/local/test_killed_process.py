@@ -18,8 +18,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import to_json
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName
+from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.operations.dead_letters import DeadLetter
 from eventfabric.testing.local.clock import RunningClock

@@ -11,7 +11,7 @@ from eventfabric import Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
-from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model import Lane, SequenceNumber
 from eventfabric.ports import Log
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology

@@ -23,7 +23,7 @@ from eventfabric.errors import (
     UnknownNameError,
     WrongRegionError,
 )
-from eventfabric.model.circuit import CircuitState
+from eventfabric.model import CircuitState
 from eventfabric.telemetry import Metric
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.replicator import Replication

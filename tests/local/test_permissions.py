@@ -12,8 +12,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.permissions import Statement, of_function, operator, publisher
 from eventfabric.errors import RefusedError
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model import LaneKey, Region, StreamName, SubscriptionName
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.guard import acting
 

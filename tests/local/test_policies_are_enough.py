@@ -17,8 +17,7 @@ from eventfabric.cli.main import app
 from eventfabric.definition.file import read_definition
 from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.errors import UnconfirmedAppendError
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import SequenceNumber, StreamName
+from eventfabric.model import ANY_TAIL, Doorbell, SequenceNumber, StreamName
 from eventfabric.sdk.asynchronous import AsyncFabric
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.clock import RunningClock

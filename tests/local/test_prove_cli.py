@@ -11,9 +11,20 @@ from eventfabric import Fabric, Operations
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName, lane_index
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
+from eventfabric.model import (
+    Cursor,
+    Failure,
+    Lane,
+    LaneKey,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Place,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+    lane_index,
+)
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine, local_up

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event, Fabric
+from eventfabric.model import Lane, Region
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Lane, Region
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.fabric import LocalFabric

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import Delivery, Event
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.start import AtTime
+from eventfabric.model import AtTime
 from eventfabric.testing.local.clock import LocalClock
 from eventfabric.testing.local.fabric import LocalFabric
 

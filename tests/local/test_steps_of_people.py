@@ -7,8 +7,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.steps import AwsSteps
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.errors import NotUnknownError, SettingError, UnsettledStepError
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.model.step import StepKey
+from eventfabric.model import Region, StepKey, StreamName, SubscriptionName
 from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.test_local_handlers import US, definition
 from tests.support.command_line import DEFINITION, CommandLine

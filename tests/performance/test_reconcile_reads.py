@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.record import Tail
+from eventfabric.model import Region, SequenceNumber, Tail
 from eventfabric.ports import Log, Page
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.reconciliation.reconcile import Reconciler

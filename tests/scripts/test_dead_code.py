@@ -41,6 +41,13 @@ def test_what_has_a_name_that_nobody_says_is_dead(shop: Path) -> None:
     assert {unused.name for unused in unused_in([shop])} == {"BASKETS", "close", "pay", "till", "bag"}
 
 
+def test_a_list_of_names_uses_none_of_them(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shop / "names.py").write_text('from shop import pay\n\n__all__ = ["pay"]\n', encoding="utf-8")
+    assert "pay" not in {unused.name for unused in unused_in([shop])}
+    monkeypatch.setattr(dead_code, "_LISTS", ("names.py",))
+    assert "pay" in {unused.name for unused in unused_in([shop])}
+
+
 def test_names_in_quoted_annotations_are_used() -> None:
     text = 'def f(a: "A", b: list["B"]) -> "C | None": ...\nd: "D" = "no name"\n'
     assert {*names_in_quoted_annotations(text)} == {"A", "B", "C", "None", "D"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfabric.errors import ContendedAppendError, IndeterminateAppendError
-from eventfabric.model.record import EMPTY_TAIL, Batch, Record
+from eventfabric.model import EMPTY_TAIL, Batch, Record
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from tests.simulation.turns import Turns

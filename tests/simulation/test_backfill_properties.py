@@ -6,9 +6,8 @@ from random import Random
 
 import pytest
 
+from eventfabric.model import Lane, Record, SequenceNumber
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import Record
 from eventfabric.ports import Log, Page
 from eventfabric.sdk.backfill import plan, run_backfill, work
 from eventfabric.services.backfill.lifecycle import spread

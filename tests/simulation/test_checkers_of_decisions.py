@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from eventfabric.model.hybrid_clock import next_time
-from eventfabric.model.identity import HybridTime
+from eventfabric.model import HybridTime, next_time
 from eventfabric.testing.simulation import history as h
 from eventfabric.testing.simulation.history import EventPlace, History, ParkedStand
 from eventfabric.testing.simulation.plan import Happening, PlannedSubscription

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.wire.payload_codec import unpack

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from random import Random
 
 from eventfabric.errors import PortError
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random

@@ -7,9 +7,7 @@ from functools import partial
 import pytest
 
 from eventfabric.errors import IndeterminateAppendError
-from eventfabric.model.identity import Region
-from eventfabric.model.owner import Owner
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model import EMPTY_TAIL, Owner, Region
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.publishing.append import Appender
 from eventfabric.wire.payload_codec import unpack

@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.event import Event
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import Event, LaneKey, ParkedState, StreamName, SubscriptionName
 from eventfabric.testing.memory.faults import Fault, Rule, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.payload_codec import unpack

@@ -15,7 +15,7 @@ from eventfabric import Delivery, subscriber
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import HandlerError, HandlersFailError, SettingError, UnknownNameError
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.testing.idempotency.handling import Tokens
 from eventfabric.testing.idempotency.hunting import run_here
 from eventfabric.testing.idempotency.report import HandlersReport

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.testing.idempotency.hunting import run_here, worth_keeping
 from eventfabric.testing.idempotency.outside import Outside
 from eventfabric.testing.idempotency.report import HandlersReport

@@ -6,8 +6,7 @@ from dataclasses import replace
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from eventfabric.model.identity import Chain, HybridTime, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Note, Record, chain_of
+from eventfabric.model import EMPTY_TAIL, Chain, HybridTime, Note, Record, SequenceNumber, chain_of
 from eventfabric.services.proof.prove import Prover
 from eventfabric.wire import record_item
 from tests.support.memory_fabric import HOME, LANE, event, lane

@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric import Fabric
 from eventfabric.errors import AppendError, IndeterminateAppendError
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, at_random
 from tests.support.memory_fabric import AWAY, HOME, STREAM

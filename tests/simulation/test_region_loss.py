@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.support.failing_handlers import Failing, retry

@@ -9,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfabric.errors import ContendedCommitError, PortError, ReplayRefusedError
-from eventfabric.model.event import Event
-from eventfabric.model.identity import lane_index
-from eventfabric.model.start import AtTime, Start
+from eventfabric.model import AtTime, Event, Start, lane_index
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from tests.simulation.test_failure_properties import (
     ALL_FAULTS,

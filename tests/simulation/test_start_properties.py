@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfabric.errors import PortError
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.start import AtTime
+from eventfabric.model import AtTime, Doorbell, StreamName, SubscriptionName
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random
 from eventfabric.wire.payload_codec import unpack
 from tests.support.memory_fabric import HOME, STREAM, event, lane

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from eventfabric.model.record import Batch
+from eventfabric.model import Batch
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.faults import Faults
 from tests.support.memory_fabric import batch_of, event

@@ -18,7 +18,7 @@ from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.steps import AwsSteps
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Outbox, Steps
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.memory.backfills import MemoryBackfills

@@ -5,10 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.backfill import Backfill
-from eventfabric.model.identity import BatchId, Lane, Region
-from eventfabric.model.record import Batch, Record, record_at
-from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.model import Batch, BatchId, Lane, Record, Region, record_at
+from eventfabric.model.backfill import Backfill, LaneRange, SliceProgress
 from eventfabric.ports import Clock, Log, Ports
 from eventfabric.services.backfill.copy_slice import Copied
 from eventfabric.services.backfill.lifecycle import Backfiller

@@ -7,8 +7,7 @@ from eventfabric import Delivery, Event, Step
 from eventfabric.errors import (
     HandlerExitedError,
 )
-from eventfabric.model.commit import Write
-from eventfabric.model.identity import StreamName, SubscriptionName
+from eventfabric.model import StreamName, SubscriptionName, Write
 from eventfabric.ports import Attempt
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler

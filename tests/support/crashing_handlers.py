@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from eventfabric import limits
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane
+from eventfabric.model import Event, Lane
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneResult
 from eventfabric.testing.memory.faults import SimulatedCrash

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventfabric.model.parked import Settled
+from eventfabric.model import Settled
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.testing.memory.faults import Fault, Faults
 from tests.support.failing_handlers import (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from tests.support.memory_fabric import HOME, event, lane
 from tests.support.recording_handler import Recorder

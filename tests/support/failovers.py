@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.ports import Ports
 from eventfabric.services.operations.failover import Failover
 from eventfabric.testing.memory.faults import Faults, Rule

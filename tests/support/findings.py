@@ -1,7 +1,7 @@
 """Findings as tests expect them: every field but the wording, of which only the facts count."""
 
+from eventfabric.model import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from tests.support.memory_fabric import HOME, LANE, STREAM
 from tests.support.messages import TextWith
 from tests.support.subscribed_stream import SUBSCRIPTION

@@ -1,8 +1,7 @@
 """Lanes that are handed over to another Region."""
 
 from eventfabric import limits
-from eventfabric.model.identity import Region
-from eventfabric.model.owner import Owner
+from eventfabric.model import Owner, Region
 from eventfabric.wire.keys import is_parked, ledger_region_and_kind
 from tests.support.memory_fabric import AWAY, HOME
 from tests.support.subscribed_stream import LANE_KEY, SubscribedStream

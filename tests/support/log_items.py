@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from eventfabric.model.identity import Chain, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
+from eventfabric.model import EMPTY_TAIL, Chain, Record, SequenceNumber, chain_of
 from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.wire import record_item
 from tests.support.memory_fabric import event

@@ -5,9 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventfabric import Fabric
-from eventfabric.model.event import Event
-from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region
-from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Batch,
+    BatchId,
+    Event,
+    Generation,
+    Lane,
+    LaneIndex,
+    Record,
+    Region,
+    Tail,
+    record_at,
+)
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.services.lanes.tails import lanes_of

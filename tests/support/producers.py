@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from eventfabric import Event, Fabric
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.record import Record
+from eventfabric.model import Record, Region, SequenceNumber
 from eventfabric.ports import Log
 from eventfabric.testing.memory.faults import Fault, Faults, Rule
 from eventfabric.topology import StreamTopology

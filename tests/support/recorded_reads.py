@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import Intervention, Recent, Record, Tail
+from eventfabric.model import Intervention, Lane, Recent, Record, SequenceNumber, Tail
 from eventfabric.ports import Log, Page
 from eventfabric.telemetry import Metric
 from tests.support.memory_fabric import Counting

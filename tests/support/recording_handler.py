@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane
+from eventfabric.model import Event, Lane, Write
 from eventfabric.ports import Attempt
 
 EFFECTS = "effects"

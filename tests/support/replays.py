@@ -1,7 +1,6 @@
 """Replays of a subscription: planned, carried out, or both."""
 
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.start import AtSequence, Start
+from eventfabric.model import AtSequence, Lane, SequenceNumber, Start
 from eventfabric.services.operations.replay import Replay
 from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed
 from eventfabric.testing.memory.faults import Faults

@@ -4,37 +4,43 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from eventfabric.model.backfill import Backfill
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.commit import Decided
-from eventfabric.model.cursor import START, LaneKey
-from eventfabric.model.decision import Decision
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    EMPTY_TAIL,
+    START,
+    Batch,
     BatchId,
+    Circuit,
+    Decided,
+    Decision,
+    Dropped,
+    Failure,
     Generation,
     HybridTime,
+    Intervention,
     Lane,
     LaneIndex,
+    LaneKey,
+    Mark,
+    Marks,
+    Note,
+    Owner,
+    Parked,
+    ParkedState,
+    Place,
     Region,
+    Rest,
+    Roster,
     SequenceNumber,
+    Settled,
+    SkippedBy,
     StreamName,
     SubscriptionName,
-)
-from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.owner import Owner
-from eventfabric.model.parked import Dropped, Failure, Parked, ParkedState, Place, Rest, Settled
-from eventfabric.model.record import (
-    EMPTY_TAIL,
-    Batch,
-    Intervention,
-    Note,
-    SkippedBy,
+    digest_of_id,
     pin_of,
     record_at,
     skip_at,
 )
-from eventfabric.model.roster import Roster, digest_of_id
-from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
+from eventfabric.model.backfill import Backfill, LaneRange, Seam, Slice, SliceProgress
 from eventfabric.wire import (
     backfill_item,
     circuit_item,

@@ -5,21 +5,24 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import strategies as st
 
 from eventfabric import limits
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.event import Event
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    UNKNOWN_CHAIN,
     BatchId,
     Chain,
+    Cursor,
+    Event,
     Generation,
     HybridTime,
     Lane,
     LaneIndex,
+    LaneKey,
+    Note,
+    Record,
     Region,
     SequenceNumber,
     StreamName,
     SubscriptionName,
 )
-from eventfabric.model.record import UNKNOWN_CHAIN, Note, Record
 
 REGIONS = ["us-east-1", "eu-west-1", "ap-southeast-2", "us-gov-west-1"]
 names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)

@@ -11,17 +11,18 @@ from functools import cache
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import PortError
-from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    Committed,
+    Cursor,
+    Doorbell,
     Lane,
+    LaneKey,
+    Parked,
     Region,
     SequenceNumber,
     StreamName,
     SubscriptionName,
 )
-from eventfabric.model.parked import Parked
 from eventfabric.ports import Handler, Ledger, Ports
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneResult

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from eventfabric.model import Record, chain_of
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.record import Record, chain_of
 from eventfabric.services.proof.prove import Prover
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.wire import cursor_item, record_item

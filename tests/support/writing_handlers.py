@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event
+from eventfabric.model import Event, Write
 from eventfabric.ports import Attempt
 from tests.support.memory_fabric import event
 from tests.support.recording_handler import EFFECTS, add_one

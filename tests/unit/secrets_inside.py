@@ -13,8 +13,7 @@ import msgspec
 
 import eventfabric
 from eventfabric import Event
-from eventfabric.model.identity import Lane
-from eventfabric.model.record import Batch, Record
+from eventfabric.model import Batch, Lane, Record
 
 SECRET = "4111-1111"
 CONTENT = SECRET.encode()

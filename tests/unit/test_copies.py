@@ -11,8 +11,18 @@ import pytest
 
 from eventfabric import copies
 from eventfabric.aws.system import SystemEntropy
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Batch, Note, Record, record_at
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Batch,
+    BatchId,
+    Chain,
+    HybridTime,
+    Lane,
+    Note,
+    Record,
+    SequenceNumber,
+    record_at,
+)
 from eventfabric.sdk.outgoing import EventIds
 from eventfabric.testing.memory.entropy import SeededEntropy
 

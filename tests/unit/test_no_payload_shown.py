@@ -10,12 +10,26 @@ import pytest
 
 import eventfabric.model
 from eventfabric import Event, EventFabricError
-from eventfabric.model.commit import Write, WriteRefused
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, SequenceNumber
-from eventfabric.model.parked import Dropped, Failure, Parked, ParkedChange, ParkedState, Place, Settled
-from eventfabric.model.payload import Payload
-from eventfabric.model.record import Batch, Record
-from eventfabric.model.step import StepState
+from eventfabric.model import (
+    Batch,
+    BatchId,
+    Chain,
+    Dropped,
+    Failure,
+    HybridTime,
+    Lane,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Payload,
+    Place,
+    Record,
+    SequenceNumber,
+    Settled,
+    StepState,
+    Write,
+    WriteRefused,
+)
 from eventfabric.ports import Occupied, Page
 from tests.unit.secrets_inside import (
     CONTENT,

@@ -21,8 +21,7 @@ from eventfabric.errors import (
     Problem,
     PublishFailedError,
 )
-from eventfabric.model.identity import Lane
-from eventfabric.model.record import EMPTY_TAIL, record_at
+from eventfabric.model import EMPTY_TAIL, Lane, record_at
 from tests.support.memory_fabric import batch_of, event
 from tests.support.producers import producer
 from tests.support.subscribed_stream import SubscribedStream

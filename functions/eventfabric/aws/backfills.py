@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from eventfabric.aws.clients import error_code, named_failures
-from eventfabric.model.backfill import Backfill
-from eventfabric.model.count import next_count
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.slice import SliceProgress
+from eventfabric.model import Lane, Region, SequenceNumber, next_count
+from eventfabric.model.backfill import Backfill, SliceProgress
 from eventfabric.ports import UnreadableItem, insist
 from eventfabric.wire import backfill_item
 from eventfabric.wire.keys import Item, backfill_key, backfills_key, slice_key, slices_key

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from eventfabric import limits
 from eventfabric.aws.clients import named_failures
 from eventfabric.errors import UndecodableMessageError
-from eventfabric.model.doorbell import Doorbell
+from eventfabric.model import Doorbell
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import from_body

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from eventfabric import limits
 from eventfabric.aws.clients import error_code
-from eventfabric.model.doorbell import Doorbell
+from eventfabric.model import Doorbell
 from eventfabric.wire.doorbell import to_body
 
 if TYPE_CHECKING:

@@ -10,14 +10,29 @@ from botocore.exceptions import ClientError
 
 from eventfabric import limits
 from eventfabric.aws.clients import cancellation, error_code, named_failures
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, SameItemTwice, Write
-from eventfabric.model.count import next_count
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
-from eventfabric.model.marks import Marks
-from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import Parked, ParkedChange, Settled
+from eventfabric.model import (
+    Circuit,
+    CommitOutcome,
+    Committed,
+    Cursor,
+    Decided,
+    HybridTime,
+    LaneKey,
+    LaneState,
+    Marks,
+    Owner,
+    Parked,
+    ParkedChange,
+    RaceLost,
+    Region,
+    SameItemTwice,
+    Settled,
+    Standing,
+    StreamName,
+    SubscriptionName,
+    Write,
+    next_count,
+)
 from eventfabric.ports import Clock, Entropy
 from eventfabric.wire import circuit_item, marks_item, owner_item, parked_item, settled_item, start_item
 from eventfabric.wire.keys import (

@@ -6,8 +6,7 @@ from botocore.exceptions import ClientError
 
 from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.errors import UndecodableRecordError
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Intervention, Recent, Record, Tail
+from eventfabric.model import EMPTY_TAIL, Intervention, Lane, Recent, Record, SequenceNumber, Tail
 from eventfabric.ports import Page
 from eventfabric.wire import intervention_item, place_item, record_item
 from eventfabric.wire.keys import Item, interventions_of, record_key

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from eventfabric.aws.clients import cancellation, error_code, named_failures
-from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
-from eventfabric.model.record import Record
+from eventfabric.model import Record, SameItemTwice, Write, WriteRefused
 from eventfabric.ports import Occupied
 from eventfabric.wire.outbox_request import actions_of, outcome_of
 

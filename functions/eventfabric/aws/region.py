@@ -9,7 +9,7 @@ from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.system import SystemClock, SystemEntropy
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.ports import Backfills, Clock, Entropy, Ports, Steps
 from eventfabric.topology import StreamTopology, Topology
 

@@ -15,8 +15,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from eventfabric.aws.clients import named_failures
-from eventfabric.model.identity import Region
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import Region, StepKey, StepState
 from eventfabric.ports import Clock, Entropy
 from eventfabric.wire import step_item
 from eventfabric.wire.keys import PK, SK, Item, step_key

@@ -16,8 +16,7 @@ from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError, PortError, UnknownNameError
 
 if TYPE_CHECKING:
-    from eventfabric.model.backfill import Backfill, LaneReport, Report
-    from eventfabric.model.slice import SliceProgress
+    from eventfabric.model.backfill import Backfill, LaneReport, Report, SliceProgress
     from eventfabric.services.backfill.lifecycle import Backfiller
     from eventfabric.services.backfill.request import BackfillRequest
 

@@ -96,7 +96,7 @@ def cost(
 
 def _measured(path: Path, batch: int) -> float:
     """Measure the bytes that an event of the file takes in records of `batch` events. Raises typer.BadParameter."""
-    from eventfabric.model.event import Event
+    from eventfabric.model import Event
     from eventfabric.sdk.cloudevents_file import read_cloudevents
     from eventfabric.wire.batch import split_rows
     from eventfabric.wire.payload_codec import Row, pack, stored

@@ -17,7 +17,7 @@ from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError, SettingError
 
 if TYPE_CHECKING:
-    from eventfabric.model.event import Event
+    from eventfabric.model import Event
     from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters
 
 app = typer.Typer(
@@ -227,7 +227,7 @@ def _chosen(letters: "DeadLetters", place: str | None, filter: Filter) -> "list[
 
 
 def _letter_at(letters: "DeadLetters", place: str) -> "DeadLetter":
-    from eventfabric.model.identity import Lane
+    from eventfabric.model import Lane
 
     lane, _, sequence = place.partition("@")
     try:

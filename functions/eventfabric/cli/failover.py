@@ -13,7 +13,7 @@ from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventfabric.model.owner import Owner
+    from eventfabric.model import Owner
     from eventfabric.services.operations.failover import Failover, Readiness
 
 _COLUMNS = (

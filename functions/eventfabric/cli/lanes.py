@@ -15,8 +15,7 @@ from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError
 
 if TYPE_CHECKING:
-    from eventfabric.model.identity import Lane, SequenceNumber
-    from eventfabric.model.record import Tail
+    from eventfabric.model import Lane, SequenceNumber, Tail
     from eventfabric.ports import Ports
     from eventfabric.services.operations.restore import Copy
     from eventfabric.services.operations.survey import LaneStanding
@@ -174,7 +173,7 @@ def skip(
 
 def _place(text: str) -> "tuple[Lane, SequenceNumber]":
     from eventfabric.errors import SettingError
-    from eventfabric.model.identity import parse_place
+    from eventfabric.model import parse_place
 
     place = parse_place(text)
     if place is None:

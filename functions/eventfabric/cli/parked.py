@@ -1,6 +1,7 @@
 """`eventfabric parked`: list the keys that a subscription has set aside, because an event of theirs failed."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,18 +11,24 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.dead_letters import Filter
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import left_out, say, show_json, show_table
-from eventfabric.model.parked import Parked, ParkedState
 
 if TYPE_CHECKING:
+    from eventfabric.model import Parked
     from eventfabric.services.operations.parked_keys import ParkedKey
 
 app = typer.Typer(
     no_args_is_help=True, help="Parked keys: an event failed, and later events of its key wait."
 )
 
-State = Annotated[
-    ParkedState | None, typer.Option(help="Only keys that are being retried, or only dead ones.")
-]
+
+class StateName(StrEnum):
+    """Name of a `ParkedState`, which itself would bring the whole model to every start of the command line."""
+
+    RETRYING = "retrying"
+    DEAD = "dead"
+
+
+State = Annotated[StateName | None, typer.Option(help="Only keys that are being retried, or only dead ones.")]
 _COLUMNS = ("event", "key", "state", "type", "error", "attempts", "crashes", "waiting behind", "last", "due")
 
 
@@ -51,7 +58,7 @@ def list_(
     now_ms = connection.ports().clock.now_ms()
 
     def is_wanted(parked: "Parked") -> bool:
-        return state in (None, parked.state) and filter.wanted.matches(parked, now_ms)
+        return (state is None or parked.state.value == state.value) and filter.wanted.matches(parked, now_ms)
 
     every = connection.operations().parked(subscription, unreadable=left_out)
     keys = [key for key in every if is_wanted(key.parked)]
@@ -63,7 +70,7 @@ def list_(
 
 
 def _summary(keys: "list[Parked]") -> str:
-    dead = sum(parked.state is ParkedState.DEAD for parked in keys)
+    dead = sum(parked.state.value == "dead" for parked in keys)
     more = "+" if any(parked.rest for parked in keys) else ""
     behind = f"{sum(parked.behind for parked in keys):,}{more}"
     return (
@@ -89,7 +96,7 @@ def _row(key: "ParkedKey", now_ms: int) -> tuple[object, ...]:
 
 def _due(key: "ParkedKey", now_ms: int) -> str:
     """Say when the key is retried, and how long that is overdue."""
-    if key.parked.state is ParkedState.DEAD:
+    if key.parked.state.value == "dead":
         return ""
     if key.parked.attempting:
         return "being attempted now"
@@ -103,7 +110,7 @@ def _time(ms: int) -> str:
 
 def _as_json(key: "ParkedKey") -> dict[str, Any]:
     parked, failure = key.parked, key.parked.failure
-    is_dead = parked.state is ParkedState.DEAD
+    is_dead = parked.state.value == "dead"
     return {
         "place": key.place,
         "lane": str(key.lane),

@@ -17,9 +17,9 @@ from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:
+    from eventfabric.model import Intervention
     from eventfabric.model.finding import Finding
     from eventfabric.model.proof import Exempt, LaneProof
-    from eventfabric.model.record import Intervention
     from eventfabric.services.proof.prove import Prover, Watch
 
 _READERS = 8

@@ -24,7 +24,7 @@ from eventfabric.errors import (
 )
 
 if TYPE_CHECKING:
-    from eventfabric.model.event import Event, HeaderValue
+    from eventfabric.model import Event, HeaderValue
     from eventfabric.sdk.bundle import Receipt
     from eventfabric.sdk.fabric import Fabric
     from eventfabric.wire.cloudevent import KeyRule
@@ -188,7 +188,7 @@ def _payload(data: str | None, data_file: Path | None) -> Any:
     """Read the JSON text of the data, to be published unchanged. Raises InvalidEventError, typer.BadParameter."""
     import msgspec
 
-    from eventfabric.model.payload import checked_json
+    from eventfabric.model import checked_json
 
     if data is not None and data_file is not None:
         raise typer.BadParameter("give --data or --data-file, not both")

@@ -12,9 +12,7 @@ from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 from eventfabric.errors import EventFabricError, SettingError
 
 if TYPE_CHECKING:
-    from eventfabric.model.circuit import Circuit
-    from eventfabric.model.identity import Lane
-    from eventfabric.model.start import Start
+    from eventfabric.model import Circuit, Lane, Start
     from eventfabric.services.operations.replay import Replay
     from eventfabric.services.operations.replay_plan import LanePlan
 
@@ -149,7 +147,7 @@ def _show(replaying: _Replaying, *, circuit: "Circuit") -> None:
 
 def parsed_start(text: str | None) -> "Start | None":
     """Parse the value of --from. Raises SettingError."""
-    from eventfabric.model.start import parse_start
+    from eventfabric.model import parse_start
 
     if text is None:
         return None
@@ -161,7 +159,7 @@ def parsed_start(text: str | None) -> "Start | None":
 
 def parsed_lane(text: str | None) -> "Lane | None":
     """Parse the value of --lane. Raises SettingError."""
-    from eventfabric.model.identity import Lane
+    from eventfabric.model import Lane
 
     try:
         return None if text is None else Lane.parse(text)

@@ -12,9 +12,7 @@ from eventfabric.cli.output import complain, show_document, show_json, stderr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventfabric.model.event import Event
-    from eventfabric.model.identity import Lane
-    from eventfabric.model.record import Record
+    from eventfabric.model import Event, Lane, Record
     from eventfabric.ports import Log
     from eventfabric.topology import StreamTopology
 
@@ -83,7 +81,7 @@ def _find(log: "Log", stream: "StreamTopology", wanted: str, source: str | None)
 def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
     """Parse the place that `wanted` names. Raises WrongRegionError, typer.BadParameter."""
     from eventfabric.errors import WrongRegionError
-    from eventfabric.model.identity import Lane
+    from eventfabric.model import Lane
     from eventfabric.services.lanes.tails import lanes_of
 
     lane_text, _, sequence_text = wanted.partition("@")
@@ -118,8 +116,7 @@ def _event_at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
 def _events(log: "Log", lane: "Lane", start: int) -> "Iterator[_Found]":
     """Yield the events of all records that begin at `start` or later."""
     from eventfabric.limits import PAGE_RECORDS_MAX
-    from eventfabric.model.identity import SequenceNumber
-    from eventfabric.model.record import EMPTY_TAIL
+    from eventfabric.model import EMPTY_TAIL, SequenceNumber
     from eventfabric.wire.payload_codec import unpack
 
     chain = EMPTY_TAIL.chain if start == 0 else None
@@ -142,7 +139,7 @@ def _event_json(event: "Event") -> dict[str, Any]:
 
 
 def _record_json(found_event: _Found) -> dict[str, Any]:
-    from eventfabric.model.hybrid_clock import to_ms
+    from eventfabric.model import to_ms
     from eventfabric.wire.payload_codec import unpack
 
     record = found_event.record

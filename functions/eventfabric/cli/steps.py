@@ -10,10 +10,9 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json
 from eventfabric.errors import InvalidEventError
-from eventfabric.model.payload import checked_json
 
 if TYPE_CHECKING:
-    from eventfabric.model.step import StepKey, StepState
+    from eventfabric.model import StepKey, StepState
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -89,6 +88,8 @@ def settle(
 
     Example: eventfabric steps settle billing 01970c2e-6f0a-7b53-a3a5-3bb0e6c1f3aa charge --done --result '"ch_1"'
     """
+    from eventfabric.model import checked_json
+
     value = None
     if result is not None:
         try:

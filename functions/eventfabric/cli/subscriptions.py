@@ -15,7 +15,7 @@ from eventfabric.cli.replay import replay
 from eventfabric.cli.user import user_name
 
 if TYPE_CHECKING:
-    from eventfabric.model.owner import Owner, Standing
+    from eventfabric.model import Owner, Standing
     from eventfabric.topology import SubscriptionTopology
 
 app = typer.Typer(no_args_is_help=True, help="Show subscriptions; pause, resume and replay them.")
@@ -50,7 +50,7 @@ def list_(
 
 
 def _owners(subscription: "SubscriptionTopology", standing: "Standing") -> "dict[str, Owner | None]":
-    from eventfabric.model.identity import Region
+    from eventfabric.model import Region
     from eventfabric.services.lanes.standing import owner_of
 
     return {origin: owner_of(subscription, Region(origin), standing) for origin in subscription.regions}

@@ -1,12 +1,12 @@
 """The memory that reconciliation keeps of a lane between passes, so that a pass reads only what is new."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.identity import Chain, LaneIndex, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.sightings import Sightings
 
 
@@ -36,6 +36,10 @@ class Mark:
     rounds: int = 0
     whole_ms: int = field(default=0, compare=False)
     """End of the last of `rounds` rounds, or else of the first verification, in ms since 1970; 0: never verified."""
+
+    def up_to(self, verified: Tail) -> "Mark":
+        """Return the mark after verification up to a tail."""
+        return replace(self, sequence=verified.sequence, chain=verified.chain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from eventfabric import limits
 from eventfabric.errors import storable
-from eventfabric.model.count import next_count
+from eventfabric.model.bounds import next_count
 from eventfabric.model.identity import SequenceNumber
 
 REPLAYED: Final = "Replayed"

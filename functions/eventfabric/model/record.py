@@ -26,6 +26,10 @@ class Tail:
     expires_at: int | None = field(default=None, compare=False)
     """Time at which that record may expire, in seconds since 1970; None: it is kept, or this is not known."""
 
+    def is_of_same_log(self, other: "Tail") -> bool:
+        """Tell if two logs have the same records up to these tails: equal chains prove that by one comparison."""
+        return (self.sequence, self.chain) == (other.sequence, other.chain)
+
 
 UNKNOWN_CHAIN = Chain(b"")
 """Chain of a record that has expired: the next record is taken as it is, and all further ones are bound to it."""

@@ -46,3 +46,8 @@ class StepState:
     def is_in_doubt(self) -> bool:
         """Tell if it may have happened, and nobody knows."""
         return not (self.done or self.released)
+
+    @property
+    def outcome(self) -> str:
+        """Description of a state that is not in doubt, with its result, for people."""
+        return f"is done, with the result {self.result:.200}" if self.done else "may begin again"

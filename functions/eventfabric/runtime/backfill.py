@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
-from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model import Lane, SequenceNumber
 from eventfabric.runtime.wiring import current
 from eventfabric.services.backfill.copy_slice import Ending
 from eventfabric.services.backfill.lifecycle import Backfiller

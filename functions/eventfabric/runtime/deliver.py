@@ -18,9 +18,7 @@ import eventfabric.services.delivery.deliver
 import eventfabric.services.delivery.patient_steps  # noqa: F401
 from eventfabric import limits
 from eventfabric.errors import PortError, ProbeUnrungError
-from eventfabric.model.count import next_count
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Lane
+from eventfabric.model import ANY_TAIL, Doorbell, Lane, next_count
 from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
-from eventfabric.model.doorbell import Doorbell
+from eventfabric.model import Doorbell
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.telemetry import Metric
 from eventfabric.topology import SubscriptionTopology

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
-from eventfabric.model.doorbell import Doorbell
+from eventfabric.model import Doorbell
 from eventfabric.ports import Doorbells
 from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response

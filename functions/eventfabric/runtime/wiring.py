@@ -15,7 +15,7 @@ from eventfabric.aws.causes import tell_refusals
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import KeptStreams, OutputHandler

@@ -20,7 +20,7 @@ from typing import Protocol, Self, TypeVar, Unpack
 
 from eventfabric import limits
 from eventfabric.errors import BufferFullError, IndeterminateAppendError, NoThreadError
-from eventfabric.model.event import Event, EventFields
+from eventfabric.model import Event, EventFields
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.outgoing import Encoded

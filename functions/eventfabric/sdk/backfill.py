@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event as Flag
 from threading import Lock
 
-from eventfabric.model.backfill import Report
-from eventfabric.model.slice import SliceProgress
+from eventfabric.model.backfill import Report, SliceProgress
 from eventfabric.services.backfill.copy_slice import Ending
 from eventfabric.services.backfill.lifecycle import Backfiller, spread
 

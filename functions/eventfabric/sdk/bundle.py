@@ -8,9 +8,7 @@ from typing import Final, overload
 import msgspec
 
 from eventfabric import limits
-from eventfabric.model import identity
-from eventfabric.model.identity import BatchId, Lane, Region
-from eventfabric.model.record import Batch
+from eventfabric.model import Batch, BatchId, Lane, Region, SequenceNumber
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.waiting import Flag
 from eventfabric.services.publishing.append import Appended
@@ -27,7 +25,7 @@ class Receipt:
 
     origin: Region
     lane: Lane
-    sequence: identity.SequenceNumber
+    sequence: SequenceNumber
     event_id: str
 
 
@@ -206,6 +204,4 @@ class PendingReceipts(Sequence[PendingReceipt]):
 
 def receipt(appended: Appended, index: int, event_id: str) -> Receipt:
     """Return the receipt of the event at `index` of an appended batch."""
-    return Receipt(
-        appended.lane.origin, appended.lane, identity.SequenceNumber(appended.sequence + index), event_id
-    )
+    return Receipt(appended.lane.origin, appended.lane, SequenceNumber(appended.sequence + index), event_id)

@@ -23,7 +23,7 @@ from eventfabric.errors import (
     NoThreadError,
     PublishNotAttemptedError,
 )
-from eventfabric.model.identity import Lane, LaneIndex
+from eventfabric.model import Lane, LaneIndex
 from eventfabric.sdk import exits
 from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts
 from eventfabric.sdk.outgoing import Encoded, Outgoing

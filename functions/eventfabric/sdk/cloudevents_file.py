@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.wire.batch import row_bytes
 from eventfabric.wire.cloudevent import KeyRule, parse_cloudevent
 from eventfabric.wire.payload_codec import stored

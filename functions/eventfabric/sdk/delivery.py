@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eventfabric.errors import HandlerError
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event
+from eventfabric.model import Event, Write
 from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk.step import Step, StepMaker
 

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from eventfabric import limits
 from eventfabric.errors import SettingError
-from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model import Lane, SequenceNumber
 from eventfabric.ports import Page
 from eventfabric.wire.export_line import parse_export_line
 from eventfabric.wire.keys import PK, SK, Item

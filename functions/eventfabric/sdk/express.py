@@ -15,10 +15,7 @@ from time import monotonic
 from eventfabric import limits
 from eventfabric.copies import when_forked
 from eventfabric.errors import NoThreadError, PortError
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, Region, StreamName
-from eventfabric.model.record import Record
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import Doorbell, Lane, Record, Region, StreamName, SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.sdk import exits
 from eventfabric.sdk.waiting import Flag

@@ -15,9 +15,7 @@ from eventfabric.errors import (
     SettingError,
     WrongRegionError,
 )
-from eventfabric.model.event import Event, EventFields
-from eventfabric.model.identity import Region, StreamName
-from eventfabric.model.record import Batch, Record
+from eventfabric.model import Batch, Event, EventFields, Record, Region, StreamName
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log, Outbox
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.express import Express

@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from eventfabric.errors import InvalidEventError, NotUnknownError, SettingError, WrongRegionError
+from eventfabric.model import (
+    Circuit,
+    Lane,
+    Region,
+    Standing,
+    StepKey,
+    StepState,
+    StreamName,
+    SubscriptionName,
+    check_event,
+    parse_place,
+)
 from eventfabric.model.backfill import Report
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.event import check_event
 from eventfabric.model.finding import Finding
-from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName, parse_place
-from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Log, Ports, Steps, insist
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, result_text
@@ -327,7 +334,8 @@ class Operations:
         key = self.step_key(subscription, event, name, source=source)
         standing = self._known_step(key)
         if standing is None or not standing.is_in_doubt:
-            raise NotUnknownError(f"step {key} {_settled(standing)}: allowed: one that is in doubt")
+            known = standing.outcome if standing else "never began"
+            raise NotUnknownError(f"step {key} {known}: allowed: one that is in doubt")
         steps = self._steps(subscription)
         if happened:
             steps.finish(key, text)
@@ -368,9 +376,8 @@ class Operations:
         return self._ports.steps_of(self._stream(self.topology.subscription(subscription)))
 
     def _breaker(self, subscription: str) -> CircuitBreaker:
-        subscription_topology = self.topology.subscription(subscription)
-        stream = self._stream(subscription_topology)
-        return CircuitBreaker(subscription_topology, stream, ports=self._ports, telemetry=NoTelemetry())
+        topology = self.topology.subscription(subscription)
+        return CircuitBreaker(topology, self._stream(topology), ports=self._ports, telemetry=NoTelemetry())
 
     def _stream(self, subscription: SubscriptionTopology) -> StreamTopology:
         return self._stream_here(subscription.definition.stream)
@@ -387,13 +394,6 @@ def _lane(text: str) -> Lane:
         return Lane.parse(text)
     except ValueError:
         raise SettingError("lane", text, "<origin>/<generation>.<index>, such as us-east-1/0.17") from None
-
-
-def _settled(step: StepState | None) -> str:
-    """Say how a step stands that is not in doubt."""
-    if step is None:
-        return "never began"
-    return f"is done, with the result {step.result:.200}" if step.done else "may begin again"
 
 
 def _log_in(ports: Ports, stream: StreamTopology, region: Region) -> Log:

@@ -11,10 +11,7 @@ from eventfabric.errors import (
     Problem,
     TransactionRefusedError,
 )
-from eventfabric.model.commit import Write
-from eventfabric.model.event import EventFields
-from eventfabric.model.identity import BatchId, Lane
-from eventfabric.model.record import Batch, Record
+from eventfabric.model import Batch, BatchId, EventFields, Lane, Record, Write
 from eventfabric.ports import Log
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.delivery import Transaction

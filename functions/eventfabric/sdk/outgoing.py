@@ -11,19 +11,26 @@ import msgspec
 from eventfabric import limits
 from eventfabric.copies import when_copied
 from eventfabric.errors import InvalidEventError, Problem, SettingError
-from eventfabric.model.event import Event, EventFields, HeaderValue, check_event, exact
-from eventfabric.model.identity import (
+from eventfabric.model import (
     GENERATION_FIRST,
+    Batch,
     BatchId,
+    Event,
+    EventFields,
+    HeaderValue,
+    Kind,
     Lane,
     LaneIndex,
+    Record,
     Region,
+    check_event,
+    encode_dicts,
+    encode_json,
+    exact,
     lane_index,
     uuid7_prefix,
     uuid7_suffixes,
 )
-from eventfabric.model.payload import Kind, encode_dicts, encode_json
-from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Entropy
 from eventfabric.sdk import tracing
 from eventfabric.sdk.express import Express

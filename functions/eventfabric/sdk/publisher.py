@@ -13,7 +13,7 @@ from eventfabric.errors import (
     PublishFailedError,
     SettingError,
 )
-from eventfabric.model.event import Event, EventFields
+from eventfabric.model import Event, EventFields
 from eventfabric.sdk.bundle import PendingReceipt, PendingReceipts
 from eventfabric.sdk.bundles import Bundles
 from eventfabric.sdk.outgoing import Encoded, Outgoing

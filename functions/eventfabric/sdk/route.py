@@ -21,8 +21,7 @@ from eventfabric.errors import (
     PortError,
     UnconfirmedAppendError,
 )
-from eventfabric.model.identity import Lane, Region
-from eventfabric.model.record import Batch, Note, Record
+from eventfabric.model import Batch, Lane, Note, Record, Region
 from eventfabric.ports import Clock, Log
 from eventfabric.services.publishing.append import Appender
 

@@ -11,10 +11,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import HandlerError, InvalidEventError, PortError, UnknownStepError
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.model.payload import check_depth
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import Event, Region, StepKey, StepState, StreamName, SubscriptionName, check_depth
 from eventfabric.ports import Steps
 
 _NAME = regex(rf"[A-Za-z0-9._-]{{1,{limits.STEP_NAME_CHARACTERS_MAX}}}\Z")

@@ -10,8 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from eventfabric import limits
 from eventfabric.errors import HandlerError, HandlerExitedError, said_by
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event
+from eventfabric.model import Event, Write
 from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk.delivery import Delivery, Transaction
 from eventfabric.sdk.step import StepMaker

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventfabric import limits
 from eventfabric.errors import said_by
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event, HeaderValue
+from eventfabric.model import Event, HeaderValue, Write
 from eventfabric.ports import Attempt, Handler
 from eventfabric.services.delivery.raised import raised_by
 from eventfabric.topology import SubscriptionTopology

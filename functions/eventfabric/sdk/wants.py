@@ -17,8 +17,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import msgspec
 
 from eventfabric.errors import HandlerError, UndecodablePayloadError
-from eventfabric.model.event import Event
-from eventfabric.model.payload import Kind
+from eventfabric.model import Event, Kind
 
 _LISTS = (list, Sequence, MutableSequence, Collection, Iterable)
 

@@ -11,9 +11,8 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.backfill import Backfill
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.slice import SliceProgress
+from eventfabric.model import Lane, Region, SequenceNumber
+from eventfabric.model.backfill import Backfill, SliceProgress
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, Item, backfill_key, slice_key
 

@@ -8,8 +8,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, Problem, RecordBoundsError
-from eventfabric.model.identity import BatchId
-from eventfabric.model.record import Batch
+from eventfabric.model import Batch, BatchId
 from eventfabric.wire.payload_codec import (
     RECORD_OVERHEAD_BYTES,
     Attributes,

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import msgspec
 
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model import Circuit, Region, StreamName, SubscriptionName
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, circuit_key
 

@@ -15,8 +15,7 @@ from typing import Any
 import msgspec
 
 from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem, SettingError
-from eventfabric.model.event import Event, check_event, stored_time
-from eventfabric.model.payload import Kind, Payload, checked_json
+from eventfabric.model import Event, Kind, Payload, check_event, checked_json, stored_time
 
 _OWN = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
 _KEY_ATTRIBUTES = ("subject", "id", "source")

@@ -16,10 +16,17 @@ from typing import Final
 import msgspec
 
 from eventfabric import limits
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.parked import Place
-from eventfabric.model.roster import DIGEST_BYTES, Roster, packed_dead, unpacked_dead
+from eventfabric.model import (
+    DIGEST_BYTES,
+    Cursor,
+    LaneKey,
+    Place,
+    Region,
+    Roster,
+    SequenceNumber,
+    packed_dead,
+    unpacked_dead,
+)
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, cursor_key
 

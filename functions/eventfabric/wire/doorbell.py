@@ -4,8 +4,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableMessageError
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName
+from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName
 
 
 # Most doorbells have only the first four fields; the others are left out of the body unless they are set.

@@ -15,8 +15,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber
-from eventfabric.model.record import CHAIN_BYTES, PIN_BYTES
+from eventfabric.model import CHAIN_BYTES, PIN_BYTES, Chain, Lane, Region, SequenceNumber
 from eventfabric.wire.keys import PK, SK, Item, ledger_region_and_kind
 
 T = TypeVar("T")

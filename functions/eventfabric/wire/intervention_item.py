@@ -8,8 +8,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import Intervention, InterventionKind
+from eventfabric.model import Intervention, InterventionKind, Lane, SequenceNumber
 from eventfabric.wire import fields
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import SK, Item, intervention_key

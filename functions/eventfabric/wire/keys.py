@@ -48,18 +48,18 @@ No item is ever written by two Regions: the Region that writes it is part of its
 from hashlib import blake2b
 from typing import Any, Final
 
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import (
+from eventfabric.model import (
     BatchId,
     Generation,
     Lane,
     LaneIndex,
+    LaneKey,
     Region,
     SequenceNumber,
     StreamName,
     SubscriptionName,
+    digest_of_id,
 )
-from eventfabric.model.roster import digest_of_id
 
 Item = dict[str, dict[str, Any]]
 """A DynamoDB item in the service's own JSON: attribute name to {type: value}."""

@@ -13,12 +13,23 @@ from typing import Any, Final
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError
-from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, Write, WriteRefused
-from eventfabric.model.count import next_count
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.decision import Decision
-from eventfabric.model.identity import Region
-from eventfabric.model.parked import Parked, ParkedChange, Settled
+from eventfabric.model import (
+    CommitOutcome,
+    Committed,
+    Cursor,
+    Decided,
+    Decision,
+    LaneKey,
+    LaneState,
+    Parked,
+    ParkedChange,
+    RaceLost,
+    Region,
+    Settled,
+    Write,
+    WriteRefused,
+    next_count,
+)
 from eventfabric.wire import cursor_item, fields, parked_item, settled_item, won_item
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item, is_cursor, is_parked, is_won, parked_key

@@ -15,9 +15,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.count import next_count
-from eventfabric.model.identity import LaneIndex, Region, StreamName
-from eventfabric.model.marks import Mark, Marks, part_of
+from eventfabric.model import LaneIndex, Mark, Marks, Region, StreamName, next_count, part_of
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, marks_key, part_of_marks
 

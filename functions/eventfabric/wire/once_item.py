@@ -7,9 +7,7 @@ order).
 from hashlib import blake2b
 from typing import Final
 
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.payload import Kind, canonical_json
-from eventfabric.model.record import Record
+from eventfabric.model import Kind, Lane, Record, SequenceNumber, canonical_json
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, once_key
 from eventfabric.wire.payload_codec import Row

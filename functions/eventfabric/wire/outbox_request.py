@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from eventfabric.errors import RefusedError, ThrottledError
-from eventfabric.model.commit import Write, WriteRefused
-from eventfabric.model.record import Record
+from eventfabric.model import Record, Write, WriteRefused
 from eventfabric.wire import record_item
 from eventfabric.wire.ledger_commit import Action, Refusal
 from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import msgspec
 
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.model.owner import Owner, Standing
+from eventfabric.model import Owner, Region, Standing, StreamName, SubscriptionName
 from eventfabric.wire import circuit_item, fields, start_item
 from eventfabric.wire.keys import (
     Item,

@@ -13,18 +13,19 @@ from itertools import chain, groupby, pairwise, repeat
 import msgspec
 
 from eventfabric import limits
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.parked import (
+from eventfabric.model import (
     Failure,
+    LaneKey,
     Parked,
     ParkedState,
     Place,
+    Region,
     Rest,
+    SequenceNumber,
     alone_at,
+    digest_of_id,
     key_parking_id,
 )
-from eventfabric.model.roster import digest_of_id
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, parked_key
 

@@ -16,10 +16,7 @@ from msgspec import Meta
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem, RecordBoundsError, UndecodableRecordError
-from eventfabric.model.event import Event, HeaderValue
-from eventfabric.model.identity import Lane, SequenceNumber, sequences_from
-from eventfabric.model.payload import Payload
-from eventfabric.model.record import Record
+from eventfabric.model import Event, HeaderValue, Lane, Payload, Record, SequenceNumber, sequences_from
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -8,8 +8,7 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
-from eventfabric.model.identity import HybridTime, Lane, SequenceNumber
-from eventfabric.model.record import Tail
+from eventfabric.model import HybridTime, Lane, SequenceNumber, Tail
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PLACE_SEQUENCE, Item, place_key
 

@@ -4,8 +4,7 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
-from eventfabric.model.identity import BatchId, HybridTime, Lane, SequenceNumber
-from eventfabric.model.record import Note, Recent, Record, SkippedBy, Tail
+from eventfabric.model import BatchId, HybridTime, Lane, Note, Recent, Record, SequenceNumber, SkippedBy, Tail
 from eventfabric.wire import fields, place_item
 from eventfabric.wire.keys import PK, SK, Item, is_place, record_key
 

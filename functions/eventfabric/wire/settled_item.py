@@ -11,9 +11,7 @@ from typing import Final
 import msgspec
 
 from eventfabric import limits
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.parked import Dropped, Failure, Settled
+from eventfabric.model import Dropped, Failure, LaneKey, Region, SequenceNumber, Settled
 from eventfabric.wire import fields
 from eventfabric.wire.keys import SK, Item, settled_key
 from eventfabric.wire.step_item import EXPIRY

@@ -1,7 +1,7 @@
 """Codec of the start of a subscription's lanes in a Region as a DynamoDB item: `t`, the hybrid time of the append."""
 
 from eventfabric import limits
-from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
+from eventfabric.model import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, start_key
 

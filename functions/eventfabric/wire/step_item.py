@@ -9,8 +9,7 @@ recognises its own. A record that a person released has a time that passed long 
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.model.identity import Region
-from eventfabric.model.step import StepState
+from eventfabric.model import Region, StepState
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, step_key
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableMessageError
-from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model import Lane, SequenceNumber
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, is_record
 

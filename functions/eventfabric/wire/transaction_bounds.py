@@ -5,9 +5,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import TransactionTooLargeError
-from eventfabric.model.commit import Write
-from eventfabric.model.identity import Chain, HybridTime, Lane, SequenceNumber
-from eventfabric.model.record import Batch, Tail, record_at
+from eventfabric.model import Batch, Chain, HybridTime, Lane, SequenceNumber, Tail, Write, record_at
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.record_item import to_item
 

@@ -4,9 +4,7 @@ of the write, expiry `expiration`.
 
 from typing import Final
 
-from eventfabric.model.commit import Decided
-from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId
+from eventfabric.model import BatchId, Decided, Decision
 from eventfabric.wire import fields
 from eventfabric.wire.keys import SK, Item, won_key
 from eventfabric.wire.step_item import EXPIRY

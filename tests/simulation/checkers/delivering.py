@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import Final
 
-from eventfabric.model.parked import is_alone
+from eventfabric.model import is_alone
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.logged import Logged
 from tests.simulation.checkers.facts import Facts, places_of

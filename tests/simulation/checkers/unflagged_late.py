@@ -4,8 +4,7 @@ from collections import defaultdict
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import HybridTime
+from eventfabric.model import HybridTime, to_ms
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged

@@ -17,15 +17,22 @@ from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import LastingError, PortError
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.commit import SameItemTwice
-from eventfabric.model.cursor import START
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import HybridTime, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.owner import Owner
-from eventfabric.model.record import Intervention
-from eventfabric.model.step import StepKey
+from eventfabric.model import (
+    START,
+    Circuit,
+    Doorbell,
+    HybridTime,
+    Intervention,
+    Mark,
+    Marks,
+    Owner,
+    Region,
+    SameItemTwice,
+    SequenceNumber,
+    StepKey,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.topology import Topology
 from eventfabric.wire.ledger_commit import Refusal

@@ -36,9 +36,7 @@ from eventfabric.errors import (
     RefusedError,
     ThrottledError,
 )
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model import EMPTY_TAIL, Doorbell, Lane, SequenceNumber, StreamName
 from eventfabric.services.publishing.append import Appender
 from tests.support.memory_fabric import batch_of, event
 from tests.support.messages import raises_with

@@ -15,8 +15,7 @@ from eventfabric.aws.causes import cause_of, tell_refusals
 from eventfabric.aws.clients import Clients, named_failures
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.errors import PortError
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import SequenceNumber, StreamName
+from eventfabric.model import Doorbell, SequenceNumber, StreamName
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.telemetry import NAMESPACE

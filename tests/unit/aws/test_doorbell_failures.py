@@ -9,8 +9,7 @@ from moto import mock_aws
 
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
+from eventfabric.model import Doorbell, Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
 from tests.support.messages import TextWith
 
 BELL = Doorbell(

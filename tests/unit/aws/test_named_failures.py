@@ -24,7 +24,7 @@ from eventfabric.errors import (
     RefusedError,
     ThrottledError,
 )
-from eventfabric.model.record import Batch
+from eventfabric.model import Batch
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Fault, Faults
 from tests.support.memory_fabric import HOME, LANE, batch_of, event

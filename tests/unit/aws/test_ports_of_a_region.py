@@ -17,11 +17,7 @@ from eventfabric.aws.region import aws_ports
 from eventfabric.aws.system import SystemEntropy
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.commit import CommitOutcome, RaceLost
-from eventfabric.model.cursor import START
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import ParkedChange
+from eventfabric.model import START, CommitOutcome, Doorbell, ParkedChange, RaceLost, SequenceNumber
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology

@@ -2,10 +2,18 @@
 
 import pytest
 
-from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
-from eventfabric.model.identity import Chain, Lane, SequenceNumber, StreamName
-from eventfabric.model.record import EMPTY_TAIL, Tail
-from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
+from eventfabric.model import EMPTY_TAIL, Chain, Lane, SequenceNumber, StreamName, Tail
+from eventfabric.model.backfill import (
+    Backfill,
+    BackfillState,
+    LaneRange,
+    LaneReport,
+    Planned,
+    Report,
+    Seam,
+    Slice,
+    SliceProgress,
+)
 from tests.support.memory_fabric import AWAY, HOME, LANE, lane
 from tests.support.messages import raises_with
 

@@ -6,18 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventfabric.model.hybrid_clock import next_time, to_ms
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Batch,
     BatchId,
     Chain,
     Generation,
     HybridTime,
     Lane,
     LaneIndex,
+    Note,
+    Record,
     Region,
     SequenceNumber,
+    chain_of,
+    next_time,
+    record_at,
+    to_ms,
 )
-from eventfabric.model.record import EMPTY_TAIL, Batch, Note, Record, chain_of, record_at
 from tests.support.strategies import lanes
 
 LANE = Lane(Region("us-east-1"), Generation(0), LaneIndex(7))

@@ -6,11 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import FailoverError
-from eventfabric.model.count import next_count
-from eventfabric.model.hybrid_clock import next_time
-from eventfabric.model.identity import HybridTime
-from eventfabric.model.parked import Failure
-from eventfabric.model.record import chain_of
+from eventfabric.model import Failure, HybridTime, chain_of, next_count, next_time
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.wire.keys import cursor_key

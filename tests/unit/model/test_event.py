@@ -12,8 +12,7 @@ from pydantic import BaseModel
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError
-from eventfabric.model.event import Event, check_event, stored_time
-from eventfabric.model.payload import Kind, Payload
+from eventfabric.model import Event, Kind, Payload, check_event, stored_time
 from tests.support.strategies import events, json_values, times
 
 NAN, INFINITY = float("nan"), float("inf")

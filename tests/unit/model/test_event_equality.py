@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventfabric.model.event import Event
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.payload import NO_DATA, Kind, Payload
+from eventfabric.model import NO_DATA, Event, Kind, Payload, SequenceNumber
 from tests.support.memory_fabric import HOME, LANE, lane
 
 TIME_US = 1_700_000_000_000_001

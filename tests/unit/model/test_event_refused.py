@@ -11,8 +11,7 @@ import msgspec
 import pytest
 
 from eventfabric.errors import InvalidEventError, Problem
-from eventfabric.model.event import Event, check_event, stored_time
-from eventfabric.model.payload import checked_json, encode_json
+from eventfabric.model import Event, check_event, checked_json, encode_json, stored_time
 from tests.support.messages import TextWith
 
 TIME = TextWith("aware datetime", "RFC 3339", "zone")

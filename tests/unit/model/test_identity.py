@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.limits import LANES_MAX
-from eventfabric.model.identity import Lane, lane_index, parse_place, uuid7_prefix, uuid7_suffixes
+from eventfabric.model import Lane, lane_index, parse_place, uuid7_prefix, uuid7_suffixes
 from tests.support.strategies import lanes, text
 
 RANDOM = st.binary(min_size=10, max_size=10)

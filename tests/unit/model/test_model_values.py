@@ -4,31 +4,49 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.commit import WriteRefused
-from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState
-from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.hybrid_clock import next_time, to_ms
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    EMPTY_TAIL,
     GENERATION_FIRST,
+    START,
+    UNKNOWN_CHAIN,
+    AtSequence,
+    AtTime,
+    Batch,
     BatchId,
     Chain,
+    Circuit,
+    CircuitState,
+    Cursor,
+    Failure,
     HybridTime,
     Lane,
     LaneIndex,
+    LaneKey,
+    LaneState,
+    Mark,
+    Marks,
+    Owner,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Place,
     SequenceNumber,
+    Settled,
+    Standing,
+    StepKey,
+    StepState,
     StreamName,
     SubscriptionName,
+    Tail,
+    WriteRefused,
+    next_time,
+    record_at,
+    to_ms,
     uuid7_prefix,
     uuid7_suffixes,
 )
-from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Settled
+from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Batch, Tail, record_at
-from eventfabric.model.start import AtSequence, AtTime
-from eventfabric.model.step import StepKey, StepState
 from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, lane
 from tests.support.messages import raises_with
 

@@ -6,10 +6,15 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import SettingError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.model.operator_text import operator_text
-from eventfabric.model.owner import Owner
+from eventfabric.model import (
+    Circuit,
+    CircuitState,
+    Owner,
+    Region,
+    StreamName,
+    SubscriptionName,
+    operator_text,
+)
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import circuit_item, owner_item
 from eventfabric.wire.item_size import item_bytes

@@ -4,10 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.cursor import START, LaneState, digest_of
-from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, Region, SequenceNumber
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
+from eventfabric.model import (
+    START,
+    BatchId,
+    Decision,
+    Failure,
+    LaneState,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Place,
+    Region,
+    SequenceNumber,
+    after_changes,
+    digest_of,
+)
 
 FAILURE = Failure("E", "no", "trace", "", 3, 2, 100, 200, "7", "trace id", "id", "placed")
 HOME, AWAY = Region("us-east-1"), Region("eu-west-1")

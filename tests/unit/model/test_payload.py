@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import InvalidEventError, Problem
-from eventfabric.model.payload import Payload, encode_dicts, encode_json
+from eventfabric.model import Payload, encode_dicts, encode_json
 
 NAN = float("nan")
 

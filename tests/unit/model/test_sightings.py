@@ -3,8 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.sightings import Sighting, Sightings
+from eventfabric.model import SequenceNumber, Sighting, Sightings
 
 NOW = 1_000_000
 

@@ -7,10 +7,17 @@ import pytest
 
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.schema import Subscription
-from eventfabric.model.event import Event
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Record, SkippedBy, Tail, skip_at
-from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
+from eventfabric.model import (
+    EMPTY_TAIL,
+    EVERYTHING,
+    Event,
+    Record,
+    SequenceNumber,
+    SkippedBy,
+    SubscriptionFilter,
+    Tail,
+    skip_at,
+)
 from tests.support.memory_fabric import LANE, event
 from tests.support.subscribed_stream import SubscribedStream
 

@@ -17,7 +17,7 @@ from eventfabric.errors import (
     PublishFailedError,
     RefusedError,
 )
-from eventfabric.model.identity import LaneIndex, lane_index
+from eventfabric.model import LaneIndex, lane_index
 from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.testing.memory.faults import Fault, Faults

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from eventfabric import Event, limits
 from eventfabric.errors import EventFabricError, InvalidEventError
-from eventfabric.model.payload import check_depth, checked_json, encode_dicts, encode_json
+from eventfabric.model import check_depth, checked_json, encode_dicts, encode_json
 from eventfabric.sdk.step import result_text
 from eventfabric.sdk.wants import payload_decoder
 from tests.support.outbox_producers import OutboxProducers

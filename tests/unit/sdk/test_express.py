@@ -9,8 +9,7 @@ from eventfabric import Event
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.limits import EXPRESS_THREADS_MAX, REGION_PAUSE_SECONDS
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Region
+from eventfabric.model import Doorbell, Region
 from eventfabric.sdk.express import Express
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
 from eventfabric.topology import Topology

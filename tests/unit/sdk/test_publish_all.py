@@ -10,7 +10,7 @@ import pytest
 
 from eventfabric import Event, Fabric, limits
 from eventfabric.errors import BufferFullError, EventTooLargeError, InvalidEventError
-from eventfabric.model.identity import LaneIndex
+from eventfabric.model import LaneIndex
 from eventfabric.sdk.publisher import Publisher
 from tests.support.memory_fabric import HOME, STREAM
 from tests.support.producers import events, producer

@@ -25,7 +25,7 @@ from eventfabric.errors import (
     WrongRegionError,
 )
 from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX, RECORD_TYPES_MAX
-from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model import Lane, SequenceNumber
 from eventfabric.sdk.bundle import PendingReceipt
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.testing.memory.entropy import SeededEntropy

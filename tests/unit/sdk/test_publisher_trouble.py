@@ -14,7 +14,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, NoThreadError, PublishFailedError, RefusedError
-from eventfabric.model.identity import LaneIndex, lane_index
+from eventfabric.model import LaneIndex, lane_index
 from eventfabric.sdk.publisher import Publisher
 from tests.support.memory_fabric import HOME, STREAM
 from tests.support.producers import events, held_up

@@ -14,7 +14,7 @@ from eventfabric.errors import (
     WrongRegionError,
 )
 from eventfabric.limits import REGION_PAUSE_SECONDS
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM
 from tests.support.messages import raises_with

@@ -15,9 +15,7 @@ from eventfabric.errors import (
     ThrottledError,
     UnknownStepError,
 )
-from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.parked import ParkedState
-from eventfabric.model.step import StepKey
+from eventfabric.model import ParkedState, SequenceNumber, StepKey, StreamName, SubscriptionName
 from eventfabric.ports import Attempt
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.step import StepMaker

@@ -1,7 +1,7 @@
 """Steps whose event another Region goes on with, when not all notes of them have come there."""
 
 from eventfabric import Delivery, Event, limits
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model import Region, StreamName, SubscriptionName
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.operations.failover import Failover

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.errors import HandlerError, UndecodablePayloadError
-from eventfabric.model.identity import Lane
+from eventfabric.model import Lane
 from eventfabric.ports import Attempt
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
 from eventfabric.testing.memory.clock import MemoryClock

@@ -10,8 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event, HeaderValue
+from eventfabric.model import Event, HeaderValue, Write
 from eventfabric.ports import Attempt
 from eventfabric.sdk.tracing import TracedHandler, with_context
 from eventfabric.topology import Topology

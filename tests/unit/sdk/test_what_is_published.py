@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from eventfabric import AsyncFabric, Event, Fabric
-from eventfabric.model.event import EventFields
+from eventfabric.model import EventFields
 from tests.support.memory_fabric import HOME, STREAM
 from tests.support.producers import events, producer
 from tests.support.subscribed_stream import SubscribedStream

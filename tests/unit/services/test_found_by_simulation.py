@@ -6,12 +6,20 @@ from typing import cast
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.cursor import START
+from eventfabric.model import (
+    START,
+    AtSequence,
+    AtTime,
+    Circuit,
+    CircuitState,
+    Lane,
+    Region,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+    Tail,
+)
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.record import Tail
-from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.ports import Log, Ports
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.locate import kept_in, locate

@@ -3,7 +3,6 @@
 import sys
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,11 +10,22 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import LogError, UncertainTailError, UndecodableItemError, UndecodableRecordError
+from eventfabric.model import (
+    EMPTY_TAIL,
+    AtSequence,
+    Batch,
+    BatchId,
+    Chain,
+    HybridTime,
+    Lane,
+    Record,
+    Region,
+    SequenceNumber,
+    Standing,
+    Tail,
+    record_at,
+)
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, LaneIndex, Region, SequenceNumber
-from eventfabric.model.owner import Standing
-from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
-from eventfabric.model.start import AtSequence
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest
 from eventfabric.services.delivery.lane_result import LaneOutcome
@@ -29,7 +39,7 @@ from eventfabric.wire import marks_item, record_item
 from eventfabric.wire.keys import circuit_key, cursor_key, marks_key
 from eventfabric.wire.payload_codec import unpack
 from tests.support.failing_handlers import Failing, fabric_of
-from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, batch_of, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, batch_of, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 if sys.version_info >= (3, 14):
@@ -37,7 +47,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-OTHER = replace(LANE, index=LaneIndex(1))
+OTHER = lane(1)
 BAD_FIELDS: dict[str, dict[str, Any]] = {
     "a time of 2^64": {"h": {"N": str(2**64)}},
     "a time of 2^63": {"h": {"N": str(2**63)}},

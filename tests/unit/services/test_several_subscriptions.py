@@ -4,12 +4,18 @@ import pytest
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import FailoverError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.cursor import START, LaneKey
+from eventfabric.model import (
+    START,
+    Circuit,
+    CircuitState,
+    LaneKey,
+    Owner,
+    Record,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.owner import Owner
-from eventfabric.model.record import Record
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler

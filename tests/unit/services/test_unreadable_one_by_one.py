@@ -3,9 +3,8 @@
 import pytest
 
 from eventfabric.errors import UndecodableItemError
+from eventfabric.model import Failure, Parked, ParkedState, Place, SequenceNumber
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest

@@ -11,10 +11,7 @@ from eventfabric.errors import (
     ThrottledError,
     TransactionRefusedError,
 )
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event
-from eventfabric.model.parked import ParkedState
-from eventfabric.model.record import EMPTY_TAIL, Batch
+from eventfabric.model import EMPTY_TAIL, Batch, Event, ParkedState, Write
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError, ThrottledError
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model import EMPTY_TAIL
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth

@@ -9,8 +9,18 @@ from hypothesis import strategies as st
 
 from eventfabric import Event, limits
 from eventfabric.errors import EventTooLargeError, RecordBoundsError
-from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Batch, Note, record_at
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Batch,
+    BatchId,
+    Generation,
+    Lane,
+    LaneIndex,
+    Note,
+    Region,
+    SequenceNumber,
+    record_at,
+)
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, batch_of_rows, row_bytes, split_rows
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.payload_codec import Attributes, Row, encode_event, stored, unpack

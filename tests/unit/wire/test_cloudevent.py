@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from eventfabric.errors import MalformedCloudEventError, SettingError
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.wire.cloudevent import (
     KeyRule,

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState
-from eventfabric.model.identity import Region
+from eventfabric.model import START, Cursor, LaneKey, LaneState, Region
 from eventfabric.wire import cursor_item, keys
 from tests.support.strategies import REGIONS, cursors, lane_keys
 

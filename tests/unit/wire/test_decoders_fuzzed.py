@@ -14,15 +14,13 @@ from eventfabric.errors import (
     UndecodableMessageError,
     UndecodableRecordError,
 )
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import (
-    BatchId,
-    HybridTime,
-    SequenceNumber,
-)
-from eventfabric.model.record import (
+from eventfabric.model import (
     EMPTY_TAIL,
+    BatchId,
+    Doorbell,
+    HybridTime,
     Record,
+    SequenceNumber,
 )
 from eventfabric.wire import (
     record_item,

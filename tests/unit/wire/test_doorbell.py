@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.errors import UndecodableMessageError
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
+from eventfabric.model import Doorbell, Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
 from eventfabric.wire.doorbell import from_body, to_body
 from tests.support.strategies import lanes, names, sequences
 

@@ -5,9 +5,17 @@ from random import Random
 import msgspec
 
 from eventfabric import limits
-from eventfabric.model.identity import Chain, LaneIndex, Region, SequenceNumber, StreamName
-from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.sightings import Sighting, Sightings
+from eventfabric.model import (
+    Chain,
+    LaneIndex,
+    Mark,
+    Marks,
+    Region,
+    SequenceNumber,
+    Sighting,
+    Sightings,
+    StreamName,
+)
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.marks_item import changed_items, from_items
 

@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric.errors import RefusedError, ThrottledError
-from eventfabric.model.commit import WriteRefused
+from eventfabric.model import WriteRefused
 from eventfabric.wire.ledger_commit import Refusal
 from eventfabric.wire.outbox_request import outcome_of
 

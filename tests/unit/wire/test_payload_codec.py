@@ -12,9 +12,18 @@ from hypothesis import strategies as st
 
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX
-from eventfabric.model.event import Event
-from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region
-from eventfabric.model.record import EMPTY_TAIL, Batch, Record, record_at
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Batch,
+    BatchId,
+    Event,
+    Generation,
+    Lane,
+    LaneIndex,
+    Record,
+    Region,
+    record_at,
+)
 from eventfabric.wire.payload_codec import Attributes, encode_event, pack, pack_columns, stored, unpack
 from tests.support.strategies import events as any_events
 

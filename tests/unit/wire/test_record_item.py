@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from eventfabric.errors import UndecodableRecordError
-from eventfabric.model.record import Record
+from eventfabric.model import Record
 from eventfabric.wire import keys, record_item
 from tests.support.strategies import records
 

@@ -10,10 +10,8 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from eventfabric import limits
-from eventfabric.model.backfill import Backfill, BackfillState
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
-from eventfabric.model.slice import LaneRange
+from eventfabric.model import Doorbell, Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
+from eventfabric.model.backfill import Backfill, BackfillState, LaneRange
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import Output
 from eventfabric.runtime.response import partial_batch_response

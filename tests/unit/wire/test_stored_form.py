@@ -6,10 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ThrottledError, UndecodableMessageError, UndecodableRecordError
-from eventfabric.model.commit import Write, WriteRefused
-from eventfabric.model.cursor import START
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.record import Intervention
+from eventfabric.model import START, Intervention, SequenceNumber, Write, WriteRefused
 from eventfabric.wire import cursor_item, fields, intervention_item, record_item, step_item
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes, split_rows
 from eventfabric.wire.item_size import item_bytes

@@ -28,10 +28,8 @@ from eventfabric.errors import (
     OutcomeUnknownError,
     ThrottledError,
 )
-from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.record import Record
-from eventfabric.model.slice import Seam, SliceProgress
+from eventfabric.model import Record, SequenceNumber
+from eventfabric.model.backfill import BackfillState, Seam, SliceProgress
 from eventfabric.ports import Backfills, Clock, Entropy, Log
 from eventfabric.services.backfill.walk import Walk
 

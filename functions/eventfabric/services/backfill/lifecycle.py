@@ -16,10 +16,16 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem, UndecodableItemError, UnknownNameError
-from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, parse_place
-from eventfabric.model.operator_text import operator_text
-from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.model import Lane, Region, SequenceNumber, StreamName, operator_text, parse_place
+from eventfabric.model.backfill import (
+    Backfill,
+    BackfillState,
+    LaneRange,
+    LaneReport,
+    Planned,
+    Report,
+    SliceProgress,
+)
 from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.backfill.copy_slice import SliceCopier
 from eventfabric.services.backfill.plan import Planner

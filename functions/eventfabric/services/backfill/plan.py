@@ -15,9 +15,8 @@ from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
-from eventfabric.model.record import EMPTY_TAIL, Tail
-from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
+from eventfabric.model import EMPTY_TAIL, Lane, Region, SequenceNumber, StreamName, Tail
+from eventfabric.model.backfill import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.ports import Clock, Log
 from eventfabric.services.backfill.walk import Walk
 from eventfabric.services.lanes.lane_end import believed_tail

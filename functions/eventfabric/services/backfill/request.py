@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
-from eventfabric.model.identity import Lane, Region
-from eventfabric.model.record import EMPTY_TAIL
-from eventfabric.model.slice import LaneRange
+from eventfabric.model import EMPTY_TAIL, Lane, Region
+from eventfabric.model.backfill import LaneRange
 from eventfabric.ports import Log
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import StreamTopology

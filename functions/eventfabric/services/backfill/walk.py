@@ -4,9 +4,8 @@ from collections import deque
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import Record
-from eventfabric.model.slice import Seam
+from eventfabric.model import Lane, Record, SequenceNumber
+from eventfabric.model.backfill import Seam
 from eventfabric.ports import Log
 
 

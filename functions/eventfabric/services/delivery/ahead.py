@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from eventfabric.model.commit import Write
+from eventfabric.model import Write
 from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.side_by_side import SideBySide

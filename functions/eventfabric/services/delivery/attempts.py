@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event
+from eventfabric.model import Event, Write
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import OutOfTime

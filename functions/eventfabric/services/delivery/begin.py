@@ -13,12 +13,20 @@ from enum import Enum
 
 from eventfabric import limits
 from eventfabric.definition.schema import parse_time_ms
-from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.hybrid_clock import next_time, to_ms
-from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
-from eventfabric.model.record import EMPTY_TAIL
-from eventfabric.model.start import AtTime
+from eventfabric.model import (
+    EMPTY_TAIL,
+    START,
+    AtTime,
+    Cursor,
+    Doorbell,
+    HybridTime,
+    LaneKey,
+    Region,
+    StreamName,
+    SubscriptionName,
+    next_time,
+    to_ms,
+)
 from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.lanes.lane_end import tail_to_begin_at
 from eventfabric.services.lanes.locate import kept_in, locate

@@ -17,10 +17,16 @@ from zlib import crc32
 
 from eventfabric import limits
 from eventfabric.errors import ProbeUnrungError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.operator_text import operator_text
+from eventfabric.model import (
+    ANY_TAIL,
+    Circuit,
+    CircuitState,
+    Doorbell,
+    Lane,
+    StreamName,
+    SubscriptionName,
+    operator_text,
+)
 from eventfabric.ports import Ports
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import lanes_of

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 
 from eventfabric import limits
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import LaneKey, Region, SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.handed_out import HandedOut

@@ -16,12 +16,19 @@ from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import ChangedDeliverError, LogError, PortError, UndecodableItemError
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.commit import RaceLost
-from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import (
+    ANY_TAIL,
+    CircuitState,
+    Doorbell,
+    Lane,
+    LaneKey,
+    LaneState,
+    RaceLost,
+    SequenceNumber,
+    StreamName,
+    SubscriptionFilter,
+    SubscriptionName,
+)
 from eventfabric.ports import Handler, Page, Ports
 from eventfabric.services.delivery.begin import Beginning, Beginnings, has_begun
 from eventfabric.services.delivery.breaker import CircuitBreaker

@@ -13,9 +13,7 @@ from functools import partial
 
 from eventfabric import limits
 from eventfabric.errors import LogError
-from eventfabric.model.commit import RaceLost, Write
-from eventfabric.model.event import Event
-from eventfabric.model.parked import Parked, ParkedState, is_alone
+from eventfabric.model import Event, Parked, ParkedState, RaceLost, Write, is_alone
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
 from eventfabric.services.delivery.refill import Refill

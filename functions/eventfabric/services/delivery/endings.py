@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from eventfabric.model.commit import RaceLost, SameItemTwice, WriteRefused
+from eventfabric.model import RaceLost, SameItemTwice, WriteRefused
 from eventfabric.services.delivery.retry import Failed, RefusedWriteError
 
 

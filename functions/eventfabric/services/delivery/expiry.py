@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from eventfabric.errors import ExpiredUnreadError
-from eventfabric.model.commit import RaceLost
-from eventfabric.model.identity import Chain, SequenceNumber
-from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.model import UNKNOWN_CHAIN, Chain, RaceLost, Record, SequenceNumber
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Stopped, only_race
 from eventfabric.services.delivery.visit import Visit

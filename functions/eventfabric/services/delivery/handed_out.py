@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from eventfabric.model.identity import HybridTime, Lane, SequenceNumber
+from eventfabric.model import HybridTime, Lane, SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,21 +18,30 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
-from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
-from eventfabric.model.identity import BatchId, Lane, Region, SequenceNumber
-from eventfabric.model.parked import (
+from eventfabric.model import (
+    EVERYTHING,
+    START,
+    UNKNOWN_CHAIN,
+    BatchId,
+    Cursor,
     Failure,
+    Lane,
+    LaneKey,
+    LaneState,
     Parked,
     ParkedState,
     Place,
+    Record,
+    Region,
     Rest,
+    SequenceNumber,
+    SubscriptionFilter,
+    digest_of,
+    digest_of_id,
     event_parking_id,
     is_alone,
     key_parking_id,
 )
-from eventfabric.model.record import UNKNOWN_CHAIN, Record
-from eventfabric.model.roster import digest_of_id
-from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from eventfabric.ports import Log
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.services.delivery.stretch import Stretch

@@ -10,9 +10,18 @@ from collections.abc import Iterable, Sequence
 
 from eventfabric import limits
 from eventfabric.errors import ThrottledError
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes, is_alone
-from eventfabric.model.roster import Roster, digest_of_id
+from eventfabric.model import (
+    Cursor,
+    LaneKey,
+    LaneState,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Roster,
+    after_changes,
+    digest_of_id,
+    is_alone,
+)
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.lanes.whole_state import whole_state
 

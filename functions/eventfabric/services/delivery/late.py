@@ -10,12 +10,18 @@ from bisect import bisect_right
 
 from eventfabric import limits
 from eventfabric.errors import LogError, UndecodableItemError, UndecodableRecordError
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.event import Event
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import HybridTime, Lane, Region, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Record
-from eventfabric.model.start import AtTime
+from eventfabric.model import (
+    EMPTY_TAIL,
+    AtTime,
+    Event,
+    HybridTime,
+    Lane,
+    LaneKey,
+    Record,
+    Region,
+    SequenceNumber,
+    to_ms,
+)
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.handed_out import HandedOut, Later
 from eventfabric.services.delivery.stretch import Stretch

@@ -16,11 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from eventfabric import limits
-from eventfabric.model.commit import Decided
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, SequenceNumber
-from eventfabric.model.record import Note, Record
+from eventfabric.model import BatchId, Decided, Decision, LaneKey, Note, Record, SequenceNumber
 from eventfabric.services.delivery.context import VisitContext
 
 

@@ -8,8 +8,7 @@
 If every Region delivers for itself, there is no owner, and nothing to find out.
 """
 
-from eventfabric.model.cursor import LaneState
-from eventfabric.model.identity import Region
+from eventfabric.model import LaneState, Region
 from eventfabric.services.lanes.standing import Standings
 
 

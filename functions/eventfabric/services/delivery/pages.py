@@ -5,12 +5,7 @@ from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.commit import RaceLost
-from eventfabric.model.count import next_count
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import Parked
+from eventfabric.model import CircuitState, Doorbell, Parked, RaceLost, SequenceNumber, next_count
 from eventfabric.ports import Page
 from eventfabric.services.delivery.at_most_once import run_at_most_once
 from eventfabric.services.delivery.breaker import CircuitBreaker

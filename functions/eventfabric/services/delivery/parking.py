@@ -13,9 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from eventfabric import limits
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState
+from eventfabric.model import Cursor, LaneKey, LaneState, Parked, ParkedChange, ParkedState, SequenceNumber
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.known_keys import KnownKeys
 from eventfabric.telemetry import LogEvent, Metric

@@ -4,10 +4,16 @@ from collections.abc import Sequence
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model.commit import CommitOutcome, Decided, Write, WriteRefused
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.parked import ParkedChange
+from eventfabric.model import (
+    CommitOutcome,
+    Cursor,
+    Decided,
+    Doorbell,
+    LaneKey,
+    ParkedChange,
+    Write,
+    WriteRefused,
+)
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.telemetry import Metric

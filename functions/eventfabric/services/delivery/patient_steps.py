@@ -9,8 +9,7 @@ from typing import TypeVar
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model.identity import Region
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import Region, StepKey, StepState
 from eventfabric.ports import Clock, Entropy, Steps
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.wire import step_item

@@ -11,11 +11,19 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from eventfabric import limits
-from eventfabric.model.commit import RaceLost
-from eventfabric.model.cursor import START, Cursor
-from eventfabric.model.identity import BatchId, Lane, SequenceNumber
-from eventfabric.model.parked import Parked, Place, Rest
-from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.model import (
+    START,
+    UNKNOWN_CHAIN,
+    BatchId,
+    Cursor,
+    Lane,
+    Parked,
+    Place,
+    RaceLost,
+    Record,
+    Rest,
+    SequenceNumber,
+)
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.waiting import Absent, WaitingEvents

@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from zlib import crc32
 
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
+from eventfabric.model import Doorbell, Lane, Region, SequenceNumber, StreamName
 from eventfabric.ports import Doorbells
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology

@@ -11,8 +11,8 @@ from eventfabric.errors import (
     UndecodablePayloadError,
     UnknownStepError,
 )
-from eventfabric.model.event import Event
-from eventfabric.model.parked import (
+from eventfabric.model import (
+    Event,
     Failure,
     Parked,
     ParkedState,

@@ -17,8 +17,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import LateEventError, ParkedFullError
-from eventfabric.model.commit import RaceLost, SameItemTwice, Write, WriteRefused
-from eventfabric.model.event import Event
+from eventfabric.model import Event, RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.services.delivery.ahead import AttemptOutcome
 from eventfabric.services.delivery.endings import (
     CarefulPartDone,

@@ -8,13 +8,17 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
-from eventfabric.model.cursor import Cursor
-from eventfabric.model.event import Event
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import BatchId, SequenceNumber, sequences_from
-from eventfabric.model.parked import Place
-from eventfabric.model.record import Record
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import (
+    BatchId,
+    Cursor,
+    Event,
+    Place,
+    Record,
+    SequenceNumber,
+    SubscriptionFilter,
+    sequences_from,
+    to_ms,
+)
 from eventfabric.wire.payload_codec import measured, unpack, unpack_measured
 
 _FOREVER: Final = SequenceNumber(sys.maxsize)

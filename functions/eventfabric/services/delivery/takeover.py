@@ -9,11 +9,16 @@ from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import ContendedCommitError, NotTakenOverError
-from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.identity import Region
-from eventfabric.model.owner import Owner
-from eventfabric.model.parked import Parked, ParkedChange, after_changes
+from eventfabric.model import (
+    Committed,
+    LaneKey,
+    LaneState,
+    Owner,
+    Parked,
+    ParkedChange,
+    Region,
+    after_changes,
+)
 from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.delivery.inherit import inherited
 from eventfabric.services.lanes.whole_state import whole_state

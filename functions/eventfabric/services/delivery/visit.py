@@ -6,12 +6,18 @@ from functools import partial
 
 from eventfabric import limits
 from eventfabric.errors import ParkedFullError
-from eventfabric.model.commit import Write
-from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.event import Event
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import Parked, ParkedState, Place, key_parking_id
-from eventfabric.model.roster import digest_of_id
+from eventfabric.model import (
+    Event,
+    LaneKey,
+    LaneState,
+    Parked,
+    ParkedState,
+    Place,
+    SequenceNumber,
+    Write,
+    digest_of_id,
+    key_parking_id,
+)
 from eventfabric.services.delivery.ahead import AttemptOutcome, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext

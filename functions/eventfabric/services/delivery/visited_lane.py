@@ -4,12 +4,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 
-from eventfabric.model.commit import Committed, Decided, RaceLost, SameItemTwice, Write, WriteRefused
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import ParkedChange, ParkedState
-from eventfabric.model.record import Record
+from eventfabric.model import (
+    Committed,
+    Cursor,
+    Decided,
+    Doorbell,
+    LaneKey,
+    LaneState,
+    ParkedChange,
+    ParkedState,
+    RaceLost,
+    Record,
+    SameItemTwice,
+    SequenceNumber,
+    Write,
+    WriteRefused,
+)
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import only_race, refusal
 from eventfabric.services.delivery.notes import settle_notes

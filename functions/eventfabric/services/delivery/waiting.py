@@ -3,10 +3,7 @@
 from enum import Enum
 
 from eventfabric.errors import LogError
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.parked import Parked, Place
-from eventfabric.model.record import Record
+from eventfabric.model import Event, Lane, Parked, Place, Record, SequenceNumber
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.lanes.locate import has_expired, kept_in, skip_over

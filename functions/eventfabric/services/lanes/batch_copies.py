@@ -1,9 +1,7 @@
 """Batch copies: if a batch stands in two lanes, which of the two copies is delivered, as far as that is decided."""
 
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
-from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.identity import Lane, Region
-from eventfabric.model.record import Record
+from eventfabric.model import Lane, LaneKey, LaneState, Record, Region
 from eventfabric.ports import Ledger
 
 

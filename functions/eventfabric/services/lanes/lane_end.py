@@ -16,9 +16,19 @@ from dataclasses import dataclass
 from eventfabric import limits
 from eventfabric.deadline import seconds_left
 from eventfabric.errors import UncertainTailError
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
-from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.record import EMPTY_TAIL, Recent, Record, Tail, is_pin
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Lane,
+    Mark,
+    Marks,
+    Recent,
+    Record,
+    Region,
+    SequenceNumber,
+    StreamName,
+    Tail,
+    is_pin,
+)
 from eventfabric.ports import Clock, Ledger, Log
 
 Known = Callable[[Lane], Mark]

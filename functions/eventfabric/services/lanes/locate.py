@@ -7,12 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.model.cursor import Cursor
-from eventfabric.model.event import Event
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.record import UNKNOWN_CHAIN, Record, Tail
-from eventfabric.model.start import AtTime, Start
+from eventfabric.model import (
+    UNKNOWN_CHAIN,
+    AtTime,
+    Cursor,
+    Event,
+    Lane,
+    Record,
+    Region,
+    SequenceNumber,
+    Start,
+    Tail,
+    to_ms,
+)
 from eventfabric.ports import Log
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.wire.payload_codec import unpack

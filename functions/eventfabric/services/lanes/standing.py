@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import ChangedDeliverError, PortError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.model.owner import Owner, Standing
+from eventfabric.model import Circuit, CircuitState, Owner, Region, Standing, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Ledger, Ports
 from eventfabric.topology import SubscriptionTopology
 

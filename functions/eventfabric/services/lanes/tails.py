@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from eventfabric.errors import LogError, UndecodableItemError
-from eventfabric.model.identity import GENERATION_FIRST, Lane, LaneIndex, Region
-from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.model import EMPTY_TAIL, GENERATION_FIRST, Lane, LaneIndex, Region, Tail
 from eventfabric.ports import Log, insist
 from eventfabric.services.lanes.lane_end import believed_tail
 from eventfabric.topology import StreamTopology

@@ -10,7 +10,7 @@ cases the state counts as it is.
 """
 
 from eventfabric import limits
-from eventfabric.model.cursor import LaneKey, LaneState
+from eventfabric.model import LaneKey, LaneState
 from eventfabric.ports import Clock, Ledger
 
 

@@ -15,17 +15,30 @@ from eventfabric.errors import (
     Problem,
     UnsettledStepError,
 )
-from eventfabric.model.commit import Committed, RaceLost
-from eventfabric.model.count import next_count
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.event import Event, check_event
-from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
-from eventfabric.model.operator_text import operator_text
-from eventfabric.model.owner import Owner
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
-from eventfabric.model.roster import digest_of_id
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import (
+    ANY_TAIL,
+    Committed,
+    Cursor,
+    Doorbell,
+    Event,
+    Lane,
+    LaneKey,
+    Owner,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    RaceLost,
+    Region,
+    Settled,
+    StepKey,
+    StepState,
+    StreamName,
+    SubscriptionName,
+    check_event,
+    digest_of_id,
+    next_count,
+    operator_text,
+)
 from eventfabric.ports import Clock, Doorbells, Ledger, Log, insist
 from eventfabric.services.delivery.takeover import is_taken_over, taken_over
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of

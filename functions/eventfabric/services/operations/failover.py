@@ -14,14 +14,25 @@ from dataclasses import dataclass
 
 from eventfabric import limits
 from eventfabric.errors import FailoverError, LogError, PortError, UndecodableItemError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.operator_text import operator_text
-from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import ParkedState, Settled
-from eventfabric.model.record import Tail
+from eventfabric.model import (
+    ANY_TAIL,
+    Circuit,
+    CircuitState,
+    Doorbell,
+    Lane,
+    LaneKey,
+    LaneState,
+    Owner,
+    ParkedState,
+    Region,
+    SequenceNumber,
+    Settled,
+    Standing,
+    StreamName,
+    SubscriptionName,
+    Tail,
+    operator_text,
+)
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lanes.lane_end import believed_tail
 from eventfabric.services.lanes.standing import owner_of

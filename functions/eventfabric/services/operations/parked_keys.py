@@ -4,10 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from eventfabric.errors import LogError, UndecodableItemError
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.owner import Standing
-from eventfabric.model.parked import Parked
+from eventfabric.model import Lane, LaneKey, Parked, Standing, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Ledger, Log, insist
 from eventfabric.services.delivery.takeover import parked_for
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of

@@ -7,9 +7,7 @@ there the missing records are to be restored.
 
 from eventfabric import limits
 from eventfabric.errors import LogError, QuarantineRefusedError
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.operator_text import operator_text
-from eventfabric.model.record import Intervention
+from eventfabric.model import Intervention, Lane, Region, SequenceNumber, operator_text
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.lane_end import lane_end
 

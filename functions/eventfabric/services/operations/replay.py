@@ -21,15 +21,30 @@ from eventfabric.errors import (
     SettingError,
     UndecodableItemError,
 )
-from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName, lane_index
-from eventfabric.model.owner import Owner
-from eventfabric.model.parked import Parked, ParkedChange, Place
-from eventfabric.model.record import EMPTY_TAIL, Tail
-from eventfabric.model.start import AtSequence, AtTime, Start
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import (
+    ANY_TAIL,
+    EMPTY_TAIL,
+    START,
+    AtSequence,
+    AtTime,
+    Committed,
+    Cursor,
+    Doorbell,
+    Lane,
+    LaneKey,
+    Owner,
+    Parked,
+    ParkedChange,
+    Place,
+    Region,
+    SequenceNumber,
+    Start,
+    StreamName,
+    SubscriptionFilter,
+    SubscriptionName,
+    Tail,
+    lane_index,
+)
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.takeover import is_taken_over
@@ -39,10 +54,18 @@ from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed, LaneView, Reach, ReplayRequest
+from eventfabric.services.operations.replay_plan import (
+    LanePlan,
+    LaneReplayed,
+    LaneView,
+    Reach,
+    ReplayRequest,
+    check_changes,
+    check_key,
+    check_reached,
+)
 from eventfabric.services.operations.replayed_key import waiting_again
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from eventfabric.wire.ledger_commit import in_commits
 
 MapLanes = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """`map`, or a pool's: the calls for many lanes may be made at the same time."""
@@ -265,7 +288,7 @@ class Replay:
             for parked_key in parked.values()
             if (after := parked_key.before(start.sequence)) is not parked_key
         )
-        self._check_changes(lane, changes, f"hold events from sequence {start.sequence} on")
+        check_changes(self._stream, lane, changes, f"hold events from sequence {start.sequence} on")
         replay_until = until if until > start.sequence else SequenceNumber(0)
         moved = replace(
             read.at_rest(),
@@ -299,7 +322,7 @@ class Replay:
         if len(parked) + len(new) > limits.PARKED_KEYS_MAX:
             raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
         changes = tuple(ParkedChange(None, parked) for parked in new)
-        self._check_changes(lane, changes, "would have to be made, an event each")
+        check_changes(self._stream, lane, changes, "would have to be made, an event each")
         moved = read.beside_after(read, parked, changes)
         return replace(plan, to=moved, changes=changes, events=len(places))
 
@@ -311,20 +334,6 @@ class Replay:
             raise ReplayRefusedError(
                 f"lane {lane} was handed over to {owner.region}, which has not taken it over yet: deliver first "
                 "(eventfabric subscriptions resume where it is paused, else eventfabric lanes --ring)"
-            )
-
-    def _check_changes(self, lane: Lane, changes: tuple[ParkedChange, ...], what: str) -> None:
-        commits = list(in_commits(changes))
-        if len(commits) > 1:
-            raise ReplayRefusedError(
-                f"{len(changes)} parked keys of lane {lane} {what}, and one commit takes {len(commits[0])}: redrive or "
-                "discard some first, or replay less"
-            )
-        drops = any(change.before for change in changes)
-        if drops and self._stream.definition.durability == "quorum":
-            raise ReplayRefusedError(
-                f"{len(changes)} parked keys of lane {lane} {what}, and a quorum stream has no transactions to move "
-                "them: redrive or discard them first, or replay from later on"
             )
 
     def _places(self, lane: Lane, cursor: Cursor, key: str) -> list[Place]:
@@ -363,25 +372,12 @@ class Replay:
     def _check(self, plans: list[LanePlan], asked: ReplayRequest, map_lanes: MapLanes) -> None:
         """Refuse a wrong request."""
         is_in_vain = not any(plan.changes_anything for plan in plans)
-        if is_in_vain or asked.fresh:
-            self._check_tails(plans, asked.start, map_lanes)
-        if asked.key is not None and is_in_vain:
-            looked_at = ", ".join(f"lane {plan.lane} up to {plan.read.sequence}" for plan in plans)
-            raise ReplayRefusedError(
-                f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {looked_at}"
+        if (is_in_vain or asked.fresh) and isinstance(asked.start, AtSequence) and asked.start.sequence:
+            check_reached(
+                asked.start, plans, list(map_lanes(lambda plan: self._tail(plan.lane).sequence, plans))
             )
-
-    def _check_tails(self, plans: list[LanePlan], start: Start, map_lanes: MapLanes) -> None:
-        """Refuse a sequence that no lane has come to."""
-        if not (isinstance(start, AtSequence) and start.sequence):
-            return
-        tails: list[SequenceNumber] = list(map_lanes(lambda plan: self._tail(plan.lane).sequence, plans))
-        furthest = max(range(len(plans)), key=tails.__getitem__)
-        if start.sequence > tails[furthest]:
-            raise ReplayRefusedError(
-                f"{start} is beyond the tail: lane {plans[furthest].lane} ends at {tails[furthest]}"
-                + (", no other further on" if len(plans) > 1 else "")
-            )
+        if is_in_vain:
+            check_key(asked, plans)
 
     def _is_ahead(self, lane: Lane, read: Cursor, end: Tail) -> bool:
         """Tell if the lane was made anew and ends before its cursor, rather than that its records have expired."""

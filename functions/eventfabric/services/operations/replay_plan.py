@@ -1,12 +1,12 @@
-"""Replay plan: what a replay does to each lane, made before anything is done."""
+"""Replay plan: what a replay does to each lane, made and checked before anything is done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from eventfabric.model.cursor import Cursor
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.parked import Parked, ParkedChange
-from eventfabric.model.record import Tail
-from eventfabric.model.start import Start
+from eventfabric.errors import ReplayRefusedError
+from eventfabric.model import AtSequence, Cursor, Lane, Parked, ParkedChange, SequenceNumber, Start, Tail
+from eventfabric.topology import StreamTopology
+from eventfabric.wire.ledger_commit import in_commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +64,38 @@ class LaneReplayed:
 
     plan: LanePlan
     rung: bool
+
+
+def check_key(asked: ReplayRequest, plans: Sequence[LanePlan]) -> None:
+    """Refuse a key of which plans that change nothing found no events."""
+    if asked.key is not None:
+        looked_at = ", ".join(f"lane {plan.lane} up to {plan.read.sequence}" for plan in plans)
+        raise ReplayRefusedError(
+            f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {looked_at}"
+        )
+
+
+def check_reached(start: AtSequence, plans: Sequence[LanePlan], tails: Sequence[SequenceNumber]) -> None:
+    """Refuse a sequence that none of the plans' lanes, which end at `tails`, has come to."""
+    furthest = max(range(len(plans)), key=tails.__getitem__)
+    if start.sequence > tails[furthest]:
+        raise ReplayRefusedError(
+            f"{start} is beyond the tail: lane {plans[furthest].lane} ends at {tails[furthest]}"
+            + (", no other further on" if len(plans) > 1 else "")
+        )
+
+
+def check_changes(stream: StreamTopology, lane: Lane, changes: Sequence[ParkedChange], what: str) -> None:
+    """Refuse changes of parked keys that one commit of the stream cannot make. `what`: why they are made."""
+    commits = list(in_commits(changes))
+    if len(commits) > 1:
+        raise ReplayRefusedError(
+            f"{len(changes)} parked keys of lane {lane} {what}, and one commit takes {len(commits[0])}: redrive or "
+            "discard some first, or replay less"
+        )
+    drops = any(change.before for change in changes)
+    if drops and stream.definition.durability == "quorum":
+        raise ReplayRefusedError(
+            f"{len(changes)} parked keys of lane {lane} {what}, and a quorum stream has no transactions to move "
+            "them: redrive or discard them first, or replay from later on"
+        )

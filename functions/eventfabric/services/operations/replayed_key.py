@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 from eventfabric import limits
 from eventfabric.definition.schema import Subscription
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedState, Place, Rest
+from eventfabric.model import REPLAYED, Failure, Parked, ParkedState, Place, Rest, SequenceNumber
 from eventfabric.ports import Entropy
 from eventfabric.services.delivery.retry import first_version, parking_id
 

@@ -14,10 +14,18 @@ from typing import Protocol
 
 from eventfabric import limits
 from eventfabric.errors import LogError, RestoreRefusedError
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.operator_text import operator_text
-from eventfabric.model.record import Intervention, InterventionKind, Record, Tail, is_pin
-from eventfabric.model.slice import Seam
+from eventfabric.model import (
+    Intervention,
+    InterventionKind,
+    Lane,
+    Record,
+    Region,
+    SequenceNumber,
+    Tail,
+    is_pin,
+    operator_text,
+)
+from eventfabric.model.backfill import Seam
 from eventfabric.ports import Clock, Log, Page
 
 

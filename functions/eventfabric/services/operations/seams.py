@@ -1,8 +1,7 @@
 """Seams: places where cursors and reconciliation stood in a lane, each with the chain that led there."""
 
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.slice import Seam
+from eventfabric.model import Lane, LaneKey, StreamName, SubscriptionName
+from eventfabric.model.backfill import Seam
 from eventfabric.ports import Ledger
 from eventfabric.topology import StreamTopology
 

@@ -13,10 +13,22 @@ from dataclasses import dataclass
 
 from eventfabric import limits
 from eventfabric.errors import LogError, PortError, SkipRefusedError
-from eventfabric.model.hybrid_clock import next_time, to_ms
-from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber
-from eventfabric.model.operator_text import operator_text
-from eventfabric.model.record import Intervention, InterventionKind, Record, SkippedBy, Tail, pin_of, skip_at
+from eventfabric.model import (
+    Chain,
+    Intervention,
+    InterventionKind,
+    Lane,
+    Record,
+    Region,
+    SequenceNumber,
+    SkippedBy,
+    Tail,
+    next_time,
+    operator_text,
+    pin_of,
+    skip_at,
+    to_ms,
+)
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.locate import has_expired, kept_in
 from eventfabric.services.operations.restore import KnownSeams

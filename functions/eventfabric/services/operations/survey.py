@@ -4,16 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    Cursor,
+    Doorbell,
     Lane,
+    LaneKey,
     SequenceNumber,
+    Standing,
     StreamName,
     SubscriptionName,
+    Tail,
 )
-from eventfabric.model.owner import Standing
-from eventfabric.model.record import Tail
 from eventfabric.ports import Doorbells, Ledger, insist
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of
 from eventfabric.services.lanes.tails import Unreadable

@@ -9,15 +9,28 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 from eventfabric.errors import LogError, MissingRecordError
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.event import Event
+from eventfabric.model import (
+    EVERYTHING,
+    REPLAYED,
+    UNKNOWN_CHAIN,
+    Cursor,
+    Dropped,
+    Event,
+    LaneKey,
+    Parked,
+    ParkedState,
+    Place,
+    Record,
+    Region,
+    SequenceNumber,
+    Settled,
+    SkippedBy,
+    SubscriptionFilter,
+    is_pin,
+)
+from eventfabric.model.backfill import Seam
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.parked import REPLAYED, Dropped, Parked, ParkedState, Place, Settled
 from eventfabric.model.proof import ExceptionKind, Exempt, ExemptRange, LaneProof
-from eventfabric.model.record import UNKNOWN_CHAIN, Record, SkippedBy, is_pin
-from eventfabric.model.slice import Seam
-from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from eventfabric.services.proof.trail import Trail
 from eventfabric.wire.payload_codec import unpack
 

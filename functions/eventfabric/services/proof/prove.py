@@ -13,14 +13,23 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from eventfabric.errors import LogError, SettingError, UndecodableItemError
-from eventfabric.model.cursor import START, Cursor, LaneKey
+from eventfabric.model import (
+    EMPTY_TAIL,
+    START,
+    Cursor,
+    Intervention,
+    Lane,
+    LaneKey,
+    Marks,
+    Region,
+    SequenceNumber,
+    Standing,
+    StreamName,
+    SubscriptionFilter,
+    SubscriptionName,
+)
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.marks import Marks
-from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.record import EMPTY_TAIL, Intervention
-from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.batch_copies import BatchCopies

@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 
 from eventfabric.errors import LogError
-from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model import (
+    UNKNOWN_CHAIN,
+    Cursor,
+    LaneKey,
+    Mark,
+    Record,
+    Region,
+    SequenceNumber,
+    SubscriptionFilter,
+    to_ms,
+)
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.marks import Mark
-from eventfabric.model.record import UNKNOWN_CHAIN, Record
-from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Log
 from eventfabric.services.lanes.locate import KeptPart, has_expired, skip_over
 from eventfabric.wire.payload_codec import unpack

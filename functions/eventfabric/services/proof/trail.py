@@ -12,10 +12,8 @@ from collections.abc import Iterator
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, MissingRecordError
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import HybridTime, Lane, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Record
-from eventfabric.model.slice import Seam
+from eventfabric.model import EMPTY_TAIL, HybridTime, Lane, Record, SequenceNumber, to_ms
+from eventfabric.model.backfill import Seam
 from eventfabric.ports import Log
 
 

@@ -24,9 +24,7 @@ from eventfabric.errors import (
     RefusedError,
     ThrottledError,
 )
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import Batch, Record, Tail, record_at
+from eventfabric.model import Batch, Lane, Record, SequenceNumber, Tail, record_at, to_ms
 from eventfabric.ports import Clock, Entropy, Log
 from eventfabric.services.lanes.lane_end import Known, LaneEnds
 from eventfabric.services.publishing.tries import Tries

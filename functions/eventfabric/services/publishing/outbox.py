@@ -19,9 +19,7 @@ from eventfabric.errors import (
     ThrottledError,
     TransactionRefusedError,
 )
-from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
-from eventfabric.model.identity import Lane
-from eventfabric.model.record import Batch, Record, Tail, record_at
+from eventfabric.model import Batch, Lane, Record, SameItemTwice, Tail, Write, WriteRefused, record_at
 from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
 from eventfabric.services.lanes.lane_end import Known, LaneEnds
 from eventfabric.services.publishing.tries import Tries

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeExpiredError
-from eventfabric.model.record import Record
+from eventfabric.model import Record
 from eventfabric.ports import Clock, Entropy
 from eventfabric.services.lanes.lane_end import may_have_expired
 

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from eventfabric.copies import when_forked
-from eventfabric.model.identity import Lane
+from eventfabric.model import Lane
 
 if TYPE_CHECKING:
     from _thread import LockType

@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState
+from eventfabric.model import Committed, LaneKey, Parked, ParkedChange, ParkedState
 from eventfabric.ports import Ledger
 from eventfabric.services.reconciliation.look import Look
 from eventfabric.wire.ledger_commit import in_commits

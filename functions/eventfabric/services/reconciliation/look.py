@@ -2,13 +2,19 @@
 
 from dataclasses import dataclass
 
-from eventfabric.model.cursor import Cursor, LaneState
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.marks import Mark
-from eventfabric.model.owner import Owner
-from eventfabric.model.record import Record, Tail
-from eventfabric.model.sightings import Sightings
+from eventfabric.model import (
+    Cursor,
+    Lane,
+    LaneState,
+    Mark,
+    Owner,
+    Record,
+    Region,
+    SequenceNumber,
+    Sightings,
+    Tail,
+    to_ms,
+)
 from eventfabric.topology import SubscriptionTopology
 
 

@@ -17,23 +17,27 @@ from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError, PortError, UndecodableItemError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    EMPTY_TAIL,
     GENERATION_FIRST,
+    Circuit,
+    CircuitState,
     Lane,
     LaneIndex,
+    LaneKey,
+    Mark,
+    Marks,
+    Owner,
     Region,
     SequenceNumber,
+    Sightings,
+    Standing,
     StreamName,
     SubscriptionName,
+    Tail,
+    to_ms,
 )
-from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.record import EMPTY_TAIL, Tail
-from eventfabric.model.sightings import Sightings
+from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of

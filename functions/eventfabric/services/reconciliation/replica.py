@@ -10,11 +10,19 @@ from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError, PortError
+from eventfabric.model import (
+    EMPTY_TAIL,
+    UNKNOWN_CHAIN,
+    Lane,
+    Mark,
+    Record,
+    Region,
+    SequenceNumber,
+    StreamName,
+    Tail,
+    to_ms,
+)
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName
-from eventfabric.model.marks import Mark
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.lane_end import LaneEnd, lane_end
 
@@ -143,14 +151,14 @@ class Replica:
         verified, wrong = self._verify_patiently(lane, mark, tail)
         wrong = wrong or self._other_chain(lane, verified, tail)
         if wrong is not None:
-            return Examined(_marked_up_to(mark, verified), tail, (*findings, wrong))
+            return Examined(mark.up_to(verified), tail, (*findings, wrong))
         # Equal chains prove all records before them equal, by one comparison: no record of the origin is
         # read.
-        if verified.sequence == tail.sequence and (origin is None or _is_same(origin, verified)):
+        if verified.sequence == tail.sequence and (origin is None or origin.is_of_same_log(verified)):
             return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
         missing = self._missing(lane, mark, verified, tail, origin)
         if missing is None:
-            return Examined(_marked_up_to(mark, verified), tail, tuple(findings))
+            return Examined(mark.up_to(verified), tail, tuple(findings))
         return self._stuck(missing, mark, verified, tail, origin, findings)
 
     def _without_end(
@@ -198,7 +206,7 @@ class Replica:
         """Return the result for a lane that lacks something: since when it stands there, and if that was mended."""
         is_known = mark.since_ms and mark.end == verified.sequence
         since_ms = mark.since_ms if is_known else self._now_ms
-        marked = replace(_marked_up_to(mark, verified), end=verified.sequence, since_ms=since_ms)
+        marked = replace(mark.up_to(verified), end=verified.sequence, since_ms=since_ms)
         # A lane with a gap is mended up to what stands behind that; a whole one up to its origin's end.
         end = origin.sequence if origin is not None and verified.sequence == tail.sequence else tail.sequence
         mended = self._mended(missing, verified, end)
@@ -210,7 +218,7 @@ class Replica:
         self, lane: Lane, mark: Mark, verified: Tail, tail: Tail, findings: list[Finding], *, answered: bool
     ) -> Examined:
         """Return the result for a lane that lacks nothing known. An earlier stall is over once something has come."""
-        marked = _marked_up_to(mark, verified)
+        marked = mark.up_to(verified)
         nothing_came = lane.origin != self._region and mark.since_ms and mark.end == verified.sequence
         if nothing_came and self._stuck_seconds(mark) >= limits.STALL_SECONDS:
             detail = (
@@ -234,7 +242,7 @@ class Replica:
             if self._pauses_left_seconds >= pause_seconds:
                 self._pauses_left_seconds -= pause_seconds
                 self._clock.sleep(pause_seconds)
-                verified, wrong = self._verify(lane, _marked_up_to(mark, verified), tail)
+                verified, wrong = self._verify(lane, mark.up_to(verified), tail)
         return verified, wrong
 
     def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
@@ -319,7 +327,7 @@ class Replica:
     def _compared(self, lane: Lane, verified: Tail) -> Finding | None:
         """Report a divergence, if the origin does not have the same records up to here."""
         theirs = self._elsewhere(lane.origin).tail(lane, before=verified.sequence)
-        if _is_same(verified, theirs):
+        if verified.is_of_same_log(theirs):
             return None
         if verified.sequence == EMPTY_TAIL.sequence:
             return None
@@ -334,7 +342,7 @@ class Replica:
     def _origin_lost(self, lane: Lane, origin: Tail) -> Finding | None:
         """Report a divergence if the origin has other records. If it only has less, its own pass finds that hole."""
         ours = self._log.tail(lane, before=origin.sequence)
-        if origin == EMPTY_TAIL or _is_same(ours, origin):
+        if origin == EMPTY_TAIL or ours.is_of_same_log(origin):
             return None
         return self._finding(
             FindingKind.DIVERGENCE, lane, origin.sequence, f"{lane.origin} has another record before it"
@@ -387,13 +395,3 @@ class Replica:
         """Make a finding, with the cure for a divergence."""
         cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
         return Finding(kind, self._stream, lane, self._region, sequence, detail + cure)
-
-
-def _is_same(tail: Tail, other: Tail) -> bool:
-    """Tell if two logs have the same records up to these tails: equal chains prove that by one comparison."""
-    return (tail.sequence, tail.chain) == (other.sequence, other.chain)
-
-
-def _marked_up_to(mark: Mark, verified: Tail) -> Mark:
-    """Return the mark after verification up to a tail."""
-    return replace(mark, sequence=verified.sequence, chain=Chain(verified.chain))

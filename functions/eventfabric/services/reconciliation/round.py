@@ -13,10 +13,8 @@ from typing import Final, Self
 
 from eventfabric import limits
 from eventfabric.errors import LogError
+from eventfabric.model import EMPTY_TAIL, UNKNOWN_CHAIN, Chain, Lane, Mark, Record, SequenceNumber
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, Lane, SequenceNumber
-from eventfabric.model.marks import Mark
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
 from eventfabric.ports import Log
 
 _UNIT_BYTES = 4096

@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.model.circuit import CircuitState
+from eventfabric.model import CircuitState, Parked, ParkedState, Standing
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.owner import Standing
-from eventfabric.model.parked import Parked, ParkedState
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology
 

@@ -5,20 +5,26 @@ from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError
-from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import (
+from eventfabric.model import (
+    ANY_TAIL,
+    UNKNOWN_CHAIN,
+    Committed,
+    Cursor,
+    Doorbell,
     Lane,
+    LaneKey,
+    Parked,
+    ParkedState,
+    Record,
     Region,
     SequenceNumber,
     StreamName,
     SubscriptionName,
+    is_pin,
+    stands_behind_another,
+    to_ms,
 )
-from eventfabric.model.parked import Parked, ParkedState, stands_behind_another
-from eventfabric.model.record import UNKNOWN_CHAIN, Record, is_pin
+from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Ports
 from eventfabric.services.lanes.locate import has_expired, kept_in
 from eventfabric.services.lanes.standing import ledger_of

@@ -14,8 +14,7 @@ from typing import Any, Final
 from eventfabric.definition.file import handler_folders, read_definition
 from eventfabric.definition.schema import Definition, Subscription
 from eventfabric.errors import HandlersFailError, SettingError
-from eventfabric.model.event import Event
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import Event, SubscriptionFilter
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber, load_handler

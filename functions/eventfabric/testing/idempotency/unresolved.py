@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import SubscriptionFilter
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import FabricLog, Logged

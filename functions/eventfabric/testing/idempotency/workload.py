@@ -14,8 +14,7 @@ from msgspec.structs import replace
 
 from eventfabric import limits
 from eventfabric.definition.schema import Subscription
-from eventfabric.model.event import Event
-from eventfabric.model.subscription_filter import SubscriptionFilter
+from eventfabric.model import Event, SubscriptionFilter
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.drawing import Draw, Profile
 from eventfabric.testing.simulation.history import History

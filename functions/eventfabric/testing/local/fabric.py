@@ -20,8 +20,7 @@ from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import WrongRegionError
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.identity import Region
+from eventfabric.model import CircuitState, Region
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime import backfill, deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime

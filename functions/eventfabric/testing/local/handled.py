@@ -4,11 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from eventfabric.model.commit import CommitOutcome, Committed, Write
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.parked import ParkedChange
+from eventfabric.model import (
+    CommitOutcome,
+    Committed,
+    Cursor,
+    Event,
+    LaneKey,
+    LaneState,
+    ParkedChange,
+    Region,
+    SequenceNumber,
+    Write,
+)
 from eventfabric.ports import Attempt, Clock, Handler, Ledger
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eventfabric import limits
 from eventfabric.aws.clients import Clients
-from eventfabric.model.doorbell import Doorbell
+from eventfabric.model import Doorbell
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.testing.local.invoke import LocalFunction
 from eventfabric.testing.local.moto_fixes.unread import may_hold_messages

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from eventfabric.model.circuit import CircuitState
+from eventfabric.model import CircuitState
 from eventfabric.telemetry import Metric
 from eventfabric.testing.local.clock import MovableClock
 from eventfabric.testing.local.subscription import CountingTelemetry

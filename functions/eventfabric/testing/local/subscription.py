@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from aws_lambda_powertools import Logger
 
 from eventfabric.errors import SettingError, WrongRegionError
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.identity import Lane
+from eventfabric.model import Circuit, Lane, parse_start
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.start import parse_start
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters
 from eventfabric.telemetry import LogEvent, Metric

@@ -6,10 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from eventfabric.model.backfill import Backfill
-from eventfabric.model.count import next_count
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.slice import SliceProgress
+from eventfabric.model import Lane, Region, SequenceNumber, next_count
+from eventfabric.model.backfill import Backfill, SliceProgress
 from eventfabric.ports import UnreadableItem, insist
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.requests import Requests

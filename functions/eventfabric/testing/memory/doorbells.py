@@ -5,7 +5,7 @@ from contextlib import suppress
 from math import ceil
 
 from eventfabric.errors import RefusedError
-from eventfabric.model.doorbell import Doorbell
+from eventfabric.model import Doorbell
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.wire.doorbell import to_body
 

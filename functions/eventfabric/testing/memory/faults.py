@@ -12,19 +12,36 @@ from random import Random
 from typing import Any, TypeVar
 
 from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, ThrottledError
-from eventfabric.model.backfill import Backfill
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.commit import CommitOutcome, SameItemTwice, Write, WriteRefused
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.event import Event
-from eventfabric.model.identity import HybridTime, Lane, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.marks import Marks
-from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import Parked, Settled
-from eventfabric.model.record import Intervention, Recent, Record, Tail
-from eventfabric.model.slice import SliceProgress
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import (
+    Circuit,
+    CommitOutcome,
+    Cursor,
+    Doorbell,
+    Event,
+    HybridTime,
+    Intervention,
+    Lane,
+    LaneKey,
+    LaneState,
+    Marks,
+    Owner,
+    Parked,
+    Recent,
+    Record,
+    Region,
+    SameItemTwice,
+    SequenceNumber,
+    Settled,
+    Standing,
+    StepKey,
+    StepState,
+    StreamName,
+    SubscriptionName,
+    Tail,
+    Write,
+    WriteRefused,
+)
+from eventfabric.model.backfill import Backfill, SliceProgress
 from eventfabric.ports import (
     Attempt,
     Backfills,

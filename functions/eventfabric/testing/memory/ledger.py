@@ -9,14 +9,29 @@ from itertools import chain
 from typing import Any, Self
 
 from eventfabric import limits
-from eventfabric.model.circuit import Circuit
-from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, SameItemTwice, Write
-from eventfabric.model.count import next_count
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
-from eventfabric.model.marks import Marks
-from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import Parked, ParkedChange, Settled
+from eventfabric.model import (
+    Circuit,
+    CommitOutcome,
+    Committed,
+    Cursor,
+    Decided,
+    HybridTime,
+    LaneKey,
+    LaneState,
+    Marks,
+    Owner,
+    Parked,
+    ParkedChange,
+    RaceLost,
+    Region,
+    SameItemTwice,
+    Settled,
+    Standing,
+    StreamName,
+    SubscriptionName,
+    Write,
+    next_count,
+)
 from eventfabric.ports import Entropy
 from eventfabric.testing.memory.expressions import AttributeValue
 from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError

@@ -4,8 +4,7 @@ from contextlib import suppress
 from functools import partial
 
 from eventfabric.errors import UndecodableRecordError
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Intervention, Recent, Record, Tail
+from eventfabric.model import EMPTY_TAIL, Intervention, Lane, Recent, Record, SequenceNumber, Tail
 from eventfabric.ports import Page
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table import ConditionFailedError, MemoryTable

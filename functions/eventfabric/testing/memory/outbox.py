@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
-from eventfabric.model.record import Record
+from eventfabric.model import Record, SameItemTwice, Write, WriteRefused
 from eventfabric.ports import Occupied
 from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.memory.requests import Requests

@@ -2,8 +2,7 @@
 
 from functools import partial
 
-from eventfabric.model.identity import Region
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import Region, StepKey, StepState
 from eventfabric.ports import Entropy
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.requests import Requests

@@ -12,8 +12,8 @@ from aws_lambda_powertools import Logger
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError
+from eventfabric.model import Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
 from eventfabric.runtime import deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.services.delivery.side_by_side import one_after_another

@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from eventfabric.errors import RestoreRefusedError, SkipRefusedError
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.record import Record, chain_of
+from eventfabric.model import Lane, Record, SequenceNumber, chain_of
 from eventfabric.ports import Page
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.testing.memory.table import MemoryTable

@@ -3,11 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from eventfabric.model.commit import Write
-from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.event import Event
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.owner import Standing
+from eventfabric.model import Event, LaneKey, LaneState, Standing, StreamName, SubscriptionName, Write
 from eventfabric.ports import Attempt, Handler
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.requests import Requests

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from eventfabric.model.cursor import Cursor
-from eventfabric.model.parked import Parked
+from eventfabric.model import Cursor, Parked
 from eventfabric.testing.memory.stream import Change
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history

@@ -10,9 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from eventfabric.errors import EventFabricError, QuarantineRefusedError
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, SequenceNumber
-from eventfabric.model.start import AtSequence
+from eventfabric.model import AtSequence, Event, Lane, SequenceNumber
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.operations.dead_letters import DeadLetter
 from eventfabric.testing.memory.faults import SimulatedCrash

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from eventfabric.definition.guarantee import Guarantee
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 
 
 class Conduct(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
-from eventfabric.model.doorbell import Doorbell
+from eventfabric.model import Doorbell
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.region import Tear

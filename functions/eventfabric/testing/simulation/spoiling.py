@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from eventfabric import limits
-from eventfabric.model.identity import Lane
+from eventfabric.model import Lane
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import subscriber
 from eventfabric.testing.simulation import history

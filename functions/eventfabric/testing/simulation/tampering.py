@@ -6,8 +6,16 @@ A happening's `what` is the name of a function here.
 from collections.abc import Callable
 from typing import Final
 
-from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.identity import Chain, Lane, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model import (
+    START,
+    Chain,
+    Cursor,
+    Lane,
+    LaneKey,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.operators import tell

@@ -5,8 +5,7 @@ from random import Random
 from typing import Any, Protocol, cast
 
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model import Doorbell, Lane, StreamName, SubscriptionName
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy

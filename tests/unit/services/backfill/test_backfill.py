@@ -6,10 +6,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem, UnknownNameError, WrongRegionError
-from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import Chain, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL
-from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.model import EMPTY_TAIL, Chain, SequenceNumber
+from eventfabric.model.backfill import BackfillState, LaneRange, SliceProgress
 from eventfabric.services.backfill.copy_slice import Ending
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import STREAM, lane

@@ -6,9 +6,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
-from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned
-from eventfabric.model.identity import SequenceNumber, StreamName
-from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.model import SequenceNumber, StreamName
+from eventfabric.model.backfill import Backfill, BackfillState, LaneRange, LaneReport, Planned, SliceProgress
 from eventfabric.ports import Log
 from eventfabric.services.backfill.lifecycle import Backfiller, Handed
 from eventfabric.testing.memory.faults import Fault

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.identity import SequenceNumber, StreamName
-from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
-from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
+from eventfabric.model import EMPTY_TAIL, Record, SequenceNumber, StreamName, chain_of
+from eventfabric.model.backfill import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.services.backfill.plan import Planner
 from eventfabric.wire import record_item
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions

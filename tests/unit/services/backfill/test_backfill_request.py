@@ -6,8 +6,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.slice import LaneRange
+from eventfabric.model import Lane, Region, SequenceNumber
+from eventfabric.model.backfill import LaneRange
 from eventfabric.ports import Log
 from eventfabric.services.backfill.request import BackfillRequest, problems_of, ranges_of
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions

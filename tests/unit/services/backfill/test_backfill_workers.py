@@ -6,9 +6,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, ThrottledError
-from eventfabric.model.backfill import BackfillState, Planned
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.model import SequenceNumber
+from eventfabric.model.backfill import BackfillState, LaneRange, Planned, SliceProgress
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.services.backfill.copy_slice import Ending
 from eventfabric.services.backfill.lifecycle import Backfiller

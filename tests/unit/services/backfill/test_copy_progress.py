@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.identity import Chain, Lane, SequenceNumber
-from eventfabric.model.record import Record
-from eventfabric.model.slice import Seam, SliceProgress
+from eventfabric.model import Chain, Lane, Record, SequenceNumber
+from eventfabric.model.backfill import Seam, SliceProgress
 from eventfabric.ports import Page
 from eventfabric.services.backfill.copy_slice import Copied, Ending, SliceCopier
 from eventfabric.testing.memory.entropy import SeededEntropy

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from eventfabric.errors import ThrottledError, UnknownNameError
-from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.model import SequenceNumber
+from eventfabric.model.backfill import BackfillState, LaneRange, SliceProgress
 from eventfabric.services.backfill.copy_slice import Ending, SliceCopier
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.entropy import SeededEntropy

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import DivergenceError, LogError, MissingRecordError
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
-from eventfabric.model.slice import Seam
+from eventfabric.model import EMPTY_TAIL, Record, SequenceNumber, chain_of
+from eventfabric.model.backfill import Seam
 from eventfabric.ports import Log
 from eventfabric.services.backfill.walk import Walk
 from eventfabric.services.proof.trail import Trail

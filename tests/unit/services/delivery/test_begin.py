@@ -4,10 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model.doorbell import ANY_TAIL
-from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
-from eventfabric.model.record import UNKNOWN_CHAIN
-from eventfabric.model.start import AtTime
+from eventfabric.model import ANY_TAIL, UNKNOWN_CHAIN, AtTime, Lane, Region, StreamName, SubscriptionName
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth

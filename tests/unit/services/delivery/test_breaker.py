@@ -7,10 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import UndecodablePayloadError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import Circuit, CircuitState, Event, Lane, ParkedState, StreamName, SubscriptionName
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneOutcome

@@ -6,9 +6,7 @@ from contextlib import suppress
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import Event, Lane, ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.crashing_handlers import Crashing, again, until_it_drains

@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, UndecodableRecordError
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth

@@ -7,9 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Lane
+from eventfabric.model import ANY_TAIL, Circuit, CircuitState, Doorbell, Lane
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults

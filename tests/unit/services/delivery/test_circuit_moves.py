@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model import Circuit, CircuitState
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.failing_handlers import breaker
 from tests.support.memory_fabric import LANE

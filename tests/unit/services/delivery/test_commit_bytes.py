@@ -7,10 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError
-from eventfabric.model.commit import Write
-from eventfabric.model.cursor import START
-from eventfabric.model.event import Event
-from eventfabric.model.parked import Parked, ParkedChange
+from eventfabric.model import START, Event, Parked, ParkedChange, Write
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Faults

@@ -4,11 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.commit import Committed, Decided
-from eventfabric.model.cursor import START
-from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, Lane, SequenceNumber
-from eventfabric.model.record import Note, Record, record_at
+from eventfabric.model import (
+    START,
+    BatchId,
+    Committed,
+    Decided,
+    Decision,
+    Lane,
+    Note,
+    Record,
+    SequenceNumber,
+    record_at,
+)
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.telemetry import Metric

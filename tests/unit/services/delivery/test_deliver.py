@@ -7,9 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, UndecodableRecordError
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Chain, SequenceNumber
-from eventfabric.model.record import Record, Tail, chain_of
+from eventfabric.model import Chain, Event, Record, SequenceNumber, Tail, chain_of
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import Metric

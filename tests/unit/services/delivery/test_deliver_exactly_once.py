@@ -3,8 +3,7 @@
 import pytest
 
 from eventfabric.limits import TRANSACTION_WRITES_MAX
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event
+from eventfabric.model import Event, Write
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.memory_fabric import HOME, event
 from tests.support.recording_handler import EFFECTS, add_one

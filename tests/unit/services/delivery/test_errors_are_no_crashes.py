@@ -7,9 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, PortError, ThrottledError
-from eventfabric.model.commit import Committed, Write
-from eventfabric.model.event import Event
-from eventfabric.model.parked import ParkedChange, ParkedState
+from eventfabric.model import Committed, Event, ParkedChange, ParkedState, Write
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult

@@ -3,10 +3,8 @@
 import pytest
 
 from eventfabric.errors import ExpiredUnreadError
-from eventfabric.model.cursor import Cursor
+from eventfabric.model import AtSequence, Cursor, SequenceNumber
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import LogEvent, Metric

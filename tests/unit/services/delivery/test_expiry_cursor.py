@@ -6,10 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import ExpiredUnreadError
-from eventfabric.model.cursor import START
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.record import UNKNOWN_CHAIN
-from eventfabric.model.start import AtSequence, AtTime
+from eventfabric.model import START, UNKNOWN_CHAIN, AtSequence, AtTime, SequenceNumber
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.services.delivery.retry import EXPIRED
 from tests.support.failing_handlers import BadOrder, retry
 from tests.unit.services.delivery.test_retry_policy import NOW_MS, PLACE, park, policy, raised

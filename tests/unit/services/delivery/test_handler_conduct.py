@@ -11,7 +11,7 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.aws.attributes import to_attributes
 from eventfabric.errors import HandlerError, HandlerExitedError
-from eventfabric.model.commit import Write
+from eventfabric.model import Write
 from eventfabric.ports import Attempt
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.subscriber import SubscriberHandler

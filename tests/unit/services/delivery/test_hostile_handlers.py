@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import ParkedState
 from eventfabric.sdk.subscriber import SubscriberHandler, subscriber
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.failing_handlers import retry

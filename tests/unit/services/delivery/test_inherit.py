@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.wire.keys import Item, is_parked, ledger_region_and_kind, record_key

@@ -4,9 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.cursor import START, digest_of
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes, key_parking_id
-from eventfabric.model.roster import Roster, digest_of_id, packed_dead, unpacked_dead
+from eventfabric.model import (
+    START,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Roster,
+    after_changes,
+    digest_of,
+    digest_of_id,
+    key_parking_id,
+    packed_dead,
+    unpacked_dead,
+)
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import cursor_item, parked_item

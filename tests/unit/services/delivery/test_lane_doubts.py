@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from eventfabric import limits
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.owner import Owner
+from eventfabric.model import CircuitState, Owner
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric

@@ -8,9 +8,7 @@ import pytest
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.errors import DefinitionError, HandlerError
 from eventfabric.limits import LATE_AFTER_SECONDS
-from eventfabric.model.commit import Committed
-from eventfabric.model.identity import Lane, Region, SequenceNumber
-from eventfabric.model.start import AtSequence
+from eventfabric.model import AtSequence, Committed, Lane, Region, SequenceNumber
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.delivery.lane_result import LaneOutcome

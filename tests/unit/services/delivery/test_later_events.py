@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.services.operations.failover import Failover
 from tests.support.memory_fabric import AWAY, HOME, STREAM, event, lane
 from tests.support.subscribed_stream import SubscribedStream

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.start import AtSequence
+from eventfabric.model import AtSequence, LaneKey, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.operations.failover import Failover

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
-from eventfabric.model.identity import BatchId, Lane, SequenceNumber
-from eventfabric.model.record import Note, record_at
+from eventfabric.model import BatchId, Lane, Note, SequenceNumber, record_at
 from tests.support.failing_handlers import FEW, Failing, fabric_of, named
 from tests.support.memory_fabric import AWAY, LANE, STREAM, batch_of, event, lane
 from tests.support.recorded_reads import RecordingLog

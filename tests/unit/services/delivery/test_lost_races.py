@@ -6,10 +6,7 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.event import Event
-from eventfabric.model.identity import BatchId, SequenceNumber
-from eventfabric.model.parked import Parked
-from eventfabric.model.record import Note, record_at
+from eventfabric.model import BatchId, Event, Note, Parked, SequenceNumber, record_at
 from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.telemetry import Metric
 from tests.support.crashing_handlers import again

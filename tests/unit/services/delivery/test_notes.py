@@ -6,11 +6,19 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.commit import Committed, Decided, RaceLost
-from eventfabric.model.cursor import START
-from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, Region, SequenceNumber
-from eventfabric.model.record import Note, Record, record_at
+from eventfabric.model import (
+    START,
+    BatchId,
+    Committed,
+    Decided,
+    Decision,
+    Note,
+    RaceLost,
+    Record,
+    Region,
+    SequenceNumber,
+    record_at,
+)
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.delivery.notes import settle_notes
 from tests.support.memory_fabric import AWAY, HOME, LANE, batch_of, event, lane

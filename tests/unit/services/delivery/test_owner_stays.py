@@ -7,8 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import ChangedDeliverError, FailoverError, OutcomeUnknownError
-from eventfabric.model.identity import Region
-from eventfabric.model.owner import Owner, Standing
+from eventfabric.model import Owner, Region, Standing
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.standing import Standings

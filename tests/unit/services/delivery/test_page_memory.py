@@ -8,12 +8,19 @@ import msgspec
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.commit import Write
-from eventfabric.model.cursor import START
-from eventfabric.model.event import Event, HeaderValue
-from eventfabric.model.identity import BatchId
-from eventfabric.model.record import EMPTY_TAIL, Batch, Record, record_at
-from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
+from eventfabric.model import (
+    EMPTY_TAIL,
+    EVERYTHING,
+    START,
+    Batch,
+    BatchId,
+    Event,
+    HeaderValue,
+    Record,
+    SubscriptionFilter,
+    Write,
+    record_at,
+)
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.wire.payload_codec import measured, pack_columns, unpack_measured

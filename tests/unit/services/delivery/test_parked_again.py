@@ -2,8 +2,7 @@
 
 import pytest
 
-from eventfabric.model.commit import RaceLost
-from eventfabric.model.parked import ParkedChange
+from eventfabric.model import ParkedChange, RaceLost
 from tests.support.failing_handlers import FEW, Failing, fabric_of, named
 from tests.support.memory_fabric import HOME, LANE
 

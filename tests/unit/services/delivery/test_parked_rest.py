@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import Parked, ParkedState, Place, Rest
+from eventfabric.model import Parked, ParkedState, Place, Rest, SequenceNumber
 from eventfabric.model.proof import ExceptionKind
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.wire import parked_item

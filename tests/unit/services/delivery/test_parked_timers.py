@@ -6,10 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError, UndecodablePayloadError
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.identity import BatchId, SequenceNumber
-from eventfabric.model.record import Note, record_at
-from eventfabric.model.start import AtSequence
+from eventfabric.model import AtSequence, BatchId, CircuitState, Note, SequenceNumber, record_at
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric

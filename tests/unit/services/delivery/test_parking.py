@@ -7,8 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ParkedFullError, PortError, UndecodablePayloadError, UndecodableRecordError
-from eventfabric.model.event import Event
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import Event, ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth

@@ -3,8 +3,7 @@
 import pytest
 
 from eventfabric.errors import LastingError, OutcomeUnknownError
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import StepKey, StepState, StreamName, SubscriptionName
 from eventfabric.services.delivery.patient_steps import PatientSteps
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.memory_fabric import HOME, STREAM

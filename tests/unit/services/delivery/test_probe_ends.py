@@ -6,9 +6,7 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Chain
+from eventfabric.model import Chain, CircuitState, Doorbell
 from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults

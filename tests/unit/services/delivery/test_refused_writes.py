@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventfabric.model.commit import Write
+from eventfabric.model import Write
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.recording_handler import EFFECTS, add_one
 from tests.support.writing_handlers import Writing, each_of_its_key, fabric_of, refused_write

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import UndecodableMessageError
-from eventfabric.model.identity import Region, SequenceNumber
+from eventfabric.model import Region, SequenceNumber
 from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model import Doorbell, Lane, SequenceNumber
 from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric, NoTelemetry
 from eventfabric.testing.memory.cloud import MemoryCloud

@@ -7,9 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import HandlerError, LateEventError, UndecodablePayloadError, UnknownStepError
-from eventfabric.model.event import Event
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import Failure, Parked, ParkedState, Place
+from eventfabric.model import Event, Failure, Parked, ParkedState, Place, SequenceNumber
 from eventfabric.services.delivery.retry import (
     CRASHED,
     EXPIRED,

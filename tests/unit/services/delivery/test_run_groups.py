@@ -7,10 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.limits import TRANSACTION_ACTIONS_MAX, TRANSACTION_WRITES_MAX
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.commit import Write
-from eventfabric.model.event import Event
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import CircuitState, Event, ParkedState, Write
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import ParkedState
 from tests.support.failing_handlers import Failing, dead_letters, drained, fabric_of, named, retry
 from tests.support.memory_fabric import event
 from tests.support.subscribed_stream import SubscribedStream, topology

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from eventfabric.limits import AHEAD_EVENTS, CIRCUIT_PROBE_SECONDS
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.event import Event
+from eventfabric.model import CircuitState, Event
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.ahead import AttemptOutcome, attempt_ahead
 from eventfabric.services.delivery.endings import OutOfTime

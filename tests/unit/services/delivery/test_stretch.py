@@ -6,12 +6,19 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import DivergenceError, UndecodableRecordError
-from eventfabric.model.cursor import START, Cursor
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import BatchId, SequenceNumber
-from eventfabric.model.parked import Place
-from eventfabric.model.record import Note, Record, chain_of
-from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
+from eventfabric.model import (
+    EVERYTHING,
+    START,
+    BatchId,
+    Cursor,
+    Note,
+    Place,
+    Record,
+    SequenceNumber,
+    SubscriptionFilter,
+    chain_of,
+    to_ms,
+)
 from eventfabric.services.delivery.stretch import Stretch
 from tests.support.memory_fabric import AWAY, LANE, event, lane
 from tests.support.messages import TextWith

@@ -3,8 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.cursor import digest_of
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import ParkedState, digest_of
 from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import BAD_ORDER, Failing, fabric_of, named, retry

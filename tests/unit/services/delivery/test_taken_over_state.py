@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.event import Event
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import Event, ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth

@@ -6,9 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import NotDeadError, NotTakenOverError
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.owner import Owner
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import Owner, ParkedState, StreamName, SubscriptionName
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.tails import lanes_of, tails_of

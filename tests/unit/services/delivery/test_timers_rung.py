@@ -7,10 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import UndecodablePayloadError
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.event import Event
-from eventfabric.model.identity import SequenceNumber, StreamName
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import Doorbell, Event, ParkedState, SequenceNumber, StreamName
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.wire.doorbell import from_body
 from tests.support.failing_handlers import BadOrder, Failing, fabric_of, named, retry

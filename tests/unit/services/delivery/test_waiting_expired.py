@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.keys import record_key

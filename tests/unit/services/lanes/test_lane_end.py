@@ -7,10 +7,19 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import UncertainTailError
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Chain,
+    Lane,
+    Mark,
+    Marks,
+    Recent,
+    Region,
+    SequenceNumber,
+    StreamName,
+    Tail,
+)
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName
-from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.record import EMPTY_TAIL, Recent, Tail
 from eventfabric.services.lanes.lane_end import KnownMarks, LaneEnds, lane_end
 from eventfabric.services.lanes.locate import KeptPart, has_expired, kept_in
 from eventfabric.services.operations.quarantine import Quarantine

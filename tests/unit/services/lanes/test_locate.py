@@ -4,10 +4,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
-from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
+from eventfabric.model import (
+    EMPTY_TAIL,
+    UNKNOWN_CHAIN,
+    AtSequence,
+    AtTime,
+    Cursor,
+    LaneKey,
+    Record,
+    Region,
+    SequenceNumber,
+    Start,
+    StreamName,
+    SubscriptionName,
+    parse_start,
+)
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.locate import KeptPart, event_at, kept_in, locate
 from eventfabric.wire.keys import record_key

@@ -3,11 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.cursor import Cursor
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.record import UNKNOWN_CHAIN
-from eventfabric.model.start import AtSequence, AtTime
+from eventfabric.model import UNKNOWN_CHAIN, AtSequence, AtTime, Cursor, Region, SequenceNumber, to_ms
 from eventfabric.services.lanes.locate import KeptPart, has_expired, kept_in, locate
 from eventfabric.testing.memory.faults import Faults
 from tests.support.appends import at_call

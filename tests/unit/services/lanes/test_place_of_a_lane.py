@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import OutcomeUnknownError
+from eventfabric.model import EMPTY_TAIL, Batch, Lane, SequenceNumber, StreamName, Tail
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName
-from eventfabric.model.record import EMPTY_TAIL, Batch, Tail
 from eventfabric.ports import Log
 from eventfabric.services.lanes.lane_end import KnownMarks
 from eventfabric.services.publishing.append import Appender

@@ -4,11 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.doorbell import Doorbell
-from eventfabric.model.identity import HybridTime, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Circuit,
+    CircuitState,
+    Doorbell,
+    HybridTime,
+    Owner,
+    Region,
+    SequenceNumber,
+    Standing,
+    StreamName,
+    SubscriptionName,
+    Tail,
+)
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, owner_of
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey

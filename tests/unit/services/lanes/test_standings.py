@@ -3,9 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.identity import Region
-from eventfabric.model.owner import Owner
+from eventfabric.model import Circuit, CircuitState, Owner, Region
 from eventfabric.ports import Ledger
 from eventfabric.services.lanes.standing import Standings, ledger_of, owner_of
 from eventfabric.testing.memory.faults import Fault, Faults

@@ -8,10 +8,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ThrottledError
-from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import START, digest_of
-from eventfabric.model.identity import Region
-from eventfabric.model.parked import ParkedChange
+from eventfabric.model import START, Committed, ParkedChange, Region, digest_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.region import MemoryRegion, Tear

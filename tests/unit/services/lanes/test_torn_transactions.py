@@ -8,8 +8,8 @@ import pytest
 from eventfabric import limits
 from eventfabric.deadline import call_within
 from eventfabric.errors import UncertainTailError
+from eventfabric.model import Record
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.record import Record
 from eventfabric.services.lanes.lane_end import LaneEnds
 from eventfabric.wire.keys import record_key
 from tests.support.appends import mine

@@ -14,11 +14,17 @@ from eventfabric.errors import (
     NotDeadError,
     Problem,
 )
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.event import Event
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.parked import ParkedChange, ParkedState, Settled
+from eventfabric.model import (
+    ANY_TAIL,
+    Doorbell,
+    Event,
+    LaneKey,
+    ParkedChange,
+    ParkedState,
+    Settled,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.doorbell import from_body

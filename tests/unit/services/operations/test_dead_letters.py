@@ -6,9 +6,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import NotDeadError, OutcomeUnknownError
-from eventfabric.model.event import Event
+from eventfabric.model import Event, ParkedState, Settled
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.parked import ParkedState, Settled
 from eventfabric.services.operations.dead_letters import DeadLetterFilter
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric, NoTelemetry

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from eventfabric.model.commit import RaceLost
-from eventfabric.model.parked import ParkedChange, Settled
+from eventfabric.model import ParkedChange, RaceLost, Settled
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from eventfabric.services.proof.prove import Prover
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash

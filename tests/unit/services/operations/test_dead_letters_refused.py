@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ContendedCommitError, NotDeadError, ThrottledError
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.dead_letters import letters_of, mended_fabric, overtaken, settled

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from eventfabric.model.event import Event
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.start import AtSequence
+from eventfabric.model import AtSequence, Event, SequenceNumber
 from eventfabric.sdk.operations import Operations
 from tests.support.expiry import DAY_SECONDS, aged_fabric, expire
 from tests.support.memory_fabric import HOME, LANE

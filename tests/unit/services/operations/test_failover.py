@@ -7,12 +7,19 @@ import pytest
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import FailoverError, PortError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import START
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.model.owner import Owner, Standing
+from eventfabric.model import (
+    ANY_TAIL,
+    START,
+    Circuit,
+    CircuitState,
+    Committed,
+    Doorbell,
+    Owner,
+    Region,
+    Standing,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.operations.failover import Failover, Readiness
 from eventfabric.testing.memory.faults import Fault, Faults

@@ -6,9 +6,7 @@ import pytest
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import FailoverError, PortError
-from eventfabric.model.circuit import CircuitState
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.model.owner import Owner
+from eventfabric.model import CircuitState, Owner, Region, StreamName, SubscriptionName
 from eventfabric.sdk.operations import Operations
 from eventfabric.testing.memory.faults import Fault
 from eventfabric.topology import Topology

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import QuarantineRefusedError
-from eventfabric.model.identity import Chain, SequenceNumber
+from eventfabric.model import Chain, SequenceNumber
 from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from eventfabric.errors import InvalidEventError
-from eventfabric.model.event import Event
-from eventfabric.model.parked import ParkedState
+from eventfabric.model import Event, ParkedState
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from tests.support.crashing_handlers import Crashing, until_it_drains
 from tests.support.dead_letters import mended_fabric

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, InvalidEventError
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import (
     FEW,

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, InvalidEventError
-from eventfabric.model.event import Event
+from eventfabric.model import Event
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import encode_event, stored
 from tests.support.failing_handlers import dead_letters, named, the_dead_letter

@@ -7,11 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ContendedCommitError, ReplayRefusedError, SettingError
-from eventfabric.model.cursor import START
-from eventfabric.model.event import Event
-from eventfabric.model.identity import LaneIndex
-from eventfabric.model.parked import ParkedState
-from eventfabric.model.start import AtTime
+from eventfabric.model import START, AtTime, Event, LaneIndex, ParkedState
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth

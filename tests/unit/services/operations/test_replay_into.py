@@ -5,9 +5,16 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import ReplayRefusedError
-from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.start import Start
+from eventfabric.model import (
+    START,
+    Cursor,
+    Lane,
+    LaneKey,
+    SequenceNumber,
+    Start,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.services.operations.replay_plan import LaneReplayed
 from eventfabric.topology import SubscriptionTopology
 from tests.support.memory_fabric import HOME, LANE, STREAM, event, lane

@@ -6,9 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ReplayRefusedError
-from eventfabric.model.identity import BatchId, SequenceNumber, lane_index
-from eventfabric.model.parked import ParkedState
-from eventfabric.model.record import EMPTY_TAIL, Note, record_at
+from eventfabric.model import EMPTY_TAIL, BatchId, Note, ParkedState, SequenceNumber, lane_index, record_at
 from tests.support.failing_handlers import (
     FEW,
     Failing,

@@ -7,11 +7,27 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Chain, HybridTime, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
-from eventfabric.model.start import AtTime, Start
+from eventfabric.model import (
+    EMPTY_TAIL,
+    UNKNOWN_CHAIN,
+    AtTime,
+    Chain,
+    Cursor,
+    Failure,
+    HybridTime,
+    LaneKey,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Place,
+    Region,
+    SequenceNumber,
+    Start,
+    StreamName,
+    SubscriptionName,
+    Tail,
+    after_changes,
+)
 from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed, ReplayRequest
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.keys import record_key

@@ -6,8 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import EventFabricError, ReplayRefusedError, SettingError
-from eventfabric.model.identity import Lane
-from eventfabric.model.start import AtTime, Start
+from eventfabric.model import AtTime, Lane, Start
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import FEW, Failing, drained, fabric_of, named
 from tests.support.handovers import hand_over

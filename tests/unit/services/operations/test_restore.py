@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from eventfabric.errors import RestoreRefusedError, SettingError
+from eventfabric.model import EMPTY_TAIL, Chain, InterventionKind, Lane, Record, SequenceNumber, chain_of
+from eventfabric.model.backfill import Seam
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, Lane, SequenceNumber
-from eventfabric.model.record import EMPTY_TAIL, InterventionKind, Record, chain_of
-from eventfabric.model.slice import Seam
 from eventfabric.sdk.export_file import ExportFile
 from eventfabric.services.operations.restore import Copy, Restore
 from eventfabric.services.operations.seams import known_seams

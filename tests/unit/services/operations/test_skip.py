@@ -11,12 +11,9 @@ from eventfabric.errors import (
     UncertainTailError,
     UndecodableRecordError,
 )
+from eventfabric.model import AtSequence, BatchId, InterventionKind, ParkedState, Record, SequenceNumber
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import BatchId, SequenceNumber
-from eventfabric.model.parked import ParkedState
 from eventfabric.model.proof import ExceptionKind
-from eventfabric.model.record import InterventionKind, Record
-from eventfabric.model.start import AtSequence
 from eventfabric.ports import Log
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome

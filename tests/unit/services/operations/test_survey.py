@@ -2,8 +2,7 @@
 
 import pytest
 
-from eventfabric.model.owner import Standing
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model import EMPTY_TAIL, Standing
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane

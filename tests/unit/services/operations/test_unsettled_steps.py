@@ -5,10 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import UnsettledStepError
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.owner import Owner
-from eventfabric.model.parked import ParkedState
-from eventfabric.model.step import StepKey
+from eventfabric.model import Owner, ParkedState, StepKey, StreamName, SubscriptionName
 from eventfabric.ports import Steps
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters

@@ -7,18 +7,27 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import DivergenceError, MissingRecordError
-from eventfabric.model.cursor import Cursor
+from eventfabric.model import (
+    REPLAYED,
+    Cursor,
+    Failure,
+    Note,
+    Parked,
+    ParkedState,
+    Place,
+    Record,
+    SequenceNumber,
+    Settled,
+    Tail,
+    to_ms,
+)
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedState, Place, Settled
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
-from eventfabric.model.record import Note, Record, Tail
 from eventfabric.services.proof.claim import Claim, exceptions_of
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.proof.trail import Trail
-from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Faults
+from tests.support.expiry import reconciled
 from tests.support.failing_handlers import (
     Failing,
     dead_letters,
@@ -76,14 +85,6 @@ def between(fabric: SubscribedStream, records: list[Record], sequence: int, *, b
     before = [record for record in records if record.tail.sequence <= base]
     return replace(
         fabric.cursor(), sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before[-1].chain
-    )
-
-
-def reconciled(fabric: SubscribedStream) -> None:
-    list(
-        Reconciler(fabric.stream, region=fabric.region, ports=fabric.ports(), telemetry=fabric.telemetry).run(
-            repair=False
-        )
     )
 
 
@@ -197,7 +198,7 @@ class TestACursorThatIsNotTheLogs:
 
     def test_one_that_was_deleted_is_found_by_a_pass_that_saw_it(self) -> None:
         fabric = delivered()
-        reconciled(fabric)
+        reconciled(fabric, repair=False)
         table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
         before = len(table.items)
         for item in table.items:
@@ -210,11 +211,11 @@ class TestACursorThatIsNotTheLogs:
 
     def test_one_that_went_back_by_a_replay_or_with_a_new_owner_is_not_moved_back(self) -> None:
         fabric = delivered()
-        reconciled(fabric)
+        reconciled(fabric, repair=False)
         replay(fabric, 4)
         assert (wrong(fabric), proof(fabric).events) == (None, 4)
         fabric = delivered()
-        reconciled(fabric)
+        reconciled(fabric, repair=False)
         back = between(fabric, fabric.records(), 4, base=4)
         put_cursor(fabric, sequence=back.sequence, base=back.base, chain=back.chain, epoch=1)
         assert (wrong(fabric), proof(fabric).events) == (None, 4)

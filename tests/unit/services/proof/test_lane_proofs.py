@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import SettingError
+from eventfabric.model import Chain, Lane, Note, Record, SequenceNumber, StreamName, SubscriptionName, to_ms
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Chain, Lane, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
-from eventfabric.model.record import Note, Record
 from eventfabric.services.proof.prove import Prover
+from tests.support.expiry import reconciled
 from tests.support.failing_handlers import (
     BAD_ORDER,
     Failing,
@@ -29,7 +28,7 @@ from tests.support.messages import TextWith
 from tests.support.recorded_reads import Read, RecordingLog
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.support.tampered_logs import chained, delivered, proof, proofs, put, put_cursor, remove
-from tests.unit.services.proof.test_claim import between, held, reconciled
+from tests.unit.services.proof.test_claim import between, held
 from tests.unit.services.proof.test_prove_exceptions import DAY_SECONDS, aged, dead, expired
 
 OTHER_CHAIN = Chain(b"y" * 16)
@@ -70,7 +69,7 @@ class TestContradictions:
 
     def test_a_cursor_that_was_moved_back(self) -> None:
         fabric = delivered()
-        reconciled(fabric)
+        reconciled(fabric, repair=False)
         records = fabric.records()
         put_cursor(fabric, sequence=SequenceNumber(4), base=SequenceNumber(4), chain=records[1].chain)
         assert proof(fabric).wrong == finding(FindingKind.CURSOR_BACK, 4, "at 12", "reconciled")
@@ -80,12 +79,12 @@ class TestContradictions:
         self, pass_saw: bool, kind: FindingKind | None
     ) -> None:
         fabric = delivered()
-        reconciled(fabric)
+        reconciled(fabric, repair=False)
         assert proof(fabric).wrong is None
         fabric.put(*named("c1"))
         fabric.deliver()
         if pass_saw:
-            reconciled(fabric)
+            reconciled(fabric, repair=False)
         put_cursor(
             fabric, sequence=SequenceNumber(12), base=SequenceNumber(12), chain=fabric.records()[5].chain
         )

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import SettingError
+from eventfabric.model import UNKNOWN_CHAIN, Chain, Record, SequenceNumber
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, SequenceNumber
-from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Faults

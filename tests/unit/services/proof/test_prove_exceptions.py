@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
+from eventfabric.model import UNKNOWN_CHAIN, Note, Record, Region, SequenceNumber, Tail
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.proof import ExceptionKind, LaneProof
-from eventfabric.model.record import UNKNOWN_CHAIN, Note, Record, Tail
 from tests.support.failing_handlers import (
     BAD_ORDER,
     FEW,

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
+from eventfabric.model import Batch, BatchId, SequenceNumber, record_at
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.record import Batch, record_at
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.failing_handlers import Failing, fabric_of, named
 from tests.support.memory_fabric import LANE, event

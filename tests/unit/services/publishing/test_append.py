@@ -12,7 +12,7 @@ from eventfabric.errors import (
     RefusedError,
     ThrottledError,
 )
-from eventfabric.model.record import Batch, Record
+from eventfabric.model import Batch, Record
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.appends import MINE, Half, Waits, at_call, mine

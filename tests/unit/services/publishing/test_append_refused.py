@@ -15,8 +15,7 @@ from eventfabric.errors import (
     ThrottledError,
     TransactionRefusedError,
 )
-from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
-from eventfabric.model.record import Batch, Record
+from eventfabric.model import Batch, Record, SameItemTwice, Write, WriteRefused
 from eventfabric.services.publishing.outbox import OutboxAppend
 from eventfabric.testing.memory.faults import Fault, Faults
 from tests.support.appends import MINE, mine

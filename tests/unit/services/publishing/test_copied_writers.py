@@ -3,11 +3,18 @@
 from dataclasses import replace
 
 from eventfabric.errors import ThrottledError
-from eventfabric.model.commit import Committed, RaceLost
-from eventfabric.model.cursor import START, LaneKey
-from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.record import Record
-from eventfabric.model.step import StepKey, StepState
+from eventfabric.model import (
+    START,
+    Committed,
+    LaneKey,
+    RaceLost,
+    Record,
+    SequenceNumber,
+    StepKey,
+    StepState,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.ports import Log
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.entropy import SeededEntropy

@@ -11,7 +11,7 @@ from eventfabric.errors import (
     RefusedError,
     TransactionRefusedError,
 )
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber
+from eventfabric.model import Generation, Lane, LaneIndex, Region, SequenceNumber
 from eventfabric.ports import Clock, Entropy
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.outbox import OutboxAppend, Posting

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventfabric import Event
 from eventfabric.errors import OnceConflictError
-from eventfabric.model.identity import Region
+from eventfabric.model import Region
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import once_key

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from eventfabric import limits
 from eventfabric.errors import IndeterminateTransactionError, TransactionTooLargeError
-from eventfabric.model.identity import Lane
-from eventfabric.model.record import EMPTY_TAIL, Record
+from eventfabric.model import EMPTY_TAIL, Lane, Record
 from eventfabric.sdk.outbox import OutboxTransaction
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.faults import Fault, Faults, nth

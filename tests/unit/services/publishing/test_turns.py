@@ -14,7 +14,7 @@ import pytest
 from eventfabric import deadline
 from eventfabric.deadline import call_within, seconds_left
 from eventfabric.errors import ContendedAppendError
-from eventfabric.model.identity import GENERATION_FIRST, Lane, LaneIndex
+from eventfabric.model import GENERATION_FIRST, Lane, LaneIndex
 from eventfabric.services.publishing import append as append_module
 from eventfabric.services.publishing import turns as turns_module
 from eventfabric.services.publishing.turns import Turns

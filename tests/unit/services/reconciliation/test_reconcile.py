@@ -7,10 +7,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ThrottledError
-from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model import Chain, Circuit, CircuitState, Owner, SequenceNumber
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, SequenceNumber
-from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import FEW, Failing, fabric_of, named, retry

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
+from eventfabric.model import Chain, Owner, SequenceNumber
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, SequenceNumber
-from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.support.failing_handlers import Failing, drained, fabric_of, named, retry
 from tests.support.memory_fabric import AWAY, HOME, LANE

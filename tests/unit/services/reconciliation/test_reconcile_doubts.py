@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model import Circuit, CircuitState, Region
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Region
 from eventfabric.ports import Ports
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome

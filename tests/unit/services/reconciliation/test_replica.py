@@ -6,10 +6,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
+from eventfabric.model import EMPTY_TAIL, Chain, Mark, Record, Region, SequenceNumber, StreamName, chain_of
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, Region, SequenceNumber, StreamName
-from eventfabric.model.marks import Mark
-from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.ports import Log, Page
 from eventfabric.services.reconciliation.replica import Examined, Replica
 from eventfabric.testing.memory.faults import Fault, Faults

@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
+from eventfabric.model import EMPTY_TAIL, UNKNOWN_CHAIN, Mark, Record, Region, SequenceNumber, Tail, chain_of
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Region, SequenceNumber
-from eventfabric.model.marks import Mark
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail, chain_of
 from eventfabric.services.reconciliation.replica import Examined
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import record_item

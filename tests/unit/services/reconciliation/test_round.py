@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
+from eventfabric.model import Mark, SequenceNumber
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import SequenceNumber
-from eventfabric.model.marks import Mark
 from eventfabric.services.reconciliation.round import Round
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item

@@ -6,9 +6,8 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import UncertainTailError, UndecodableItemError
+from eventfabric.model import LaneIndex, Mark, Marks, Region, SequenceNumber, StreamName
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import LaneIndex, Region, SequenceNumber, StreamName
-from eventfabric.model.marks import Mark, Marks
 from eventfabric.services.lanes.lane_end import KnownMarks
 from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.reconciliation.reconcile import Reconciler

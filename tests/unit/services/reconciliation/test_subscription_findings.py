@@ -6,11 +6,17 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model import (
+    ANY_TAIL,
+    Chain,
+    Circuit,
+    CircuitState,
+    Doorbell,
+    Owner,
+    SequenceNumber,
+    StreamName,
+)
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, SequenceNumber, StreamName
-from eventfabric.model.owner import Owner
 from eventfabric.ports import Ports
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model import Circuit, CircuitState, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults

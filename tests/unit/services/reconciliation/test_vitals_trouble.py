@@ -7,11 +7,17 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.event import Event
+from eventfabric.model import (
+    Circuit,
+    CircuitState,
+    Event,
+    Record,
+    Region,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.model.record import Record
 from eventfabric.ports import Ports
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
