@@ -66,7 +66,7 @@ def test_a_probes_doorbell_that_came_too_early_is_rung_again_by_another_that_no_
     assert from_body(again).deduplication_id != early.deduplication_id
 
 
-@pytest.mark.parametrize(("waited_seconds", "found"), [(200, []), (400, [FindingKind.UNRUNG])])
+@pytest.mark.parametrize(("waited_seconds", "kinds"), [(200, []), (400, [FindingKind.UNRUNG])])
 def test_a_lane_that_waits_for_a_probe_that_nobody_makes_is_rung_by_reconciliation(
     waited_seconds: int, kinds: list[FindingKind]
 ) -> None:

@@ -74,7 +74,7 @@ class TestContradictions:
         put_cursor(fabric, sequence=SequenceNumber(4), base=SequenceNumber(4), chain=records[1].chain)
         assert proof(fabric).wrong == finding(FindingKind.CURSOR_BACK, 4, "at 12", "reconciled")
 
-    @pytest.mark.parametrize(("pass_saw", "found"), [(True, FindingKind.CURSOR_BACK), (False, None)])
+    @pytest.mark.parametrize(("pass_saw", "kind"), [(True, FindingKind.CURSOR_BACK), (False, None)])
     def test_a_cursor_that_stands_where_it_was_seen_or_further_on_is_right(
         self, pass_saw: bool, kind: FindingKind | None
     ) -> None:

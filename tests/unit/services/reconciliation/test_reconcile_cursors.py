@@ -39,7 +39,7 @@ def in_the_last_record(sequence: int, chain: Chain | None = None) -> SubscribedS
 
 
 @pytest.mark.parametrize(
-    ("sequence", "chain", "found"),
+    ("sequence", "chain", "finding_kinds"),
     [
         (13, None, []),
         (14, None, []),
@@ -63,7 +63,7 @@ def test_a_cursor_that_stands_behind_its_record_stands_in_none_whatever_follows(
 
 
 @pytest.mark.parametrize(
-    ("retention_days", "is_there", "found"),
+    ("retention_days", "is_there", "finding_kinds"),
     [
         (4, False, []),
         (4, True, [FindingKind.CURSOR_BROKEN]),
@@ -122,7 +122,7 @@ def test_of_a_replay_the_first_record_behind_it_is_read_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "found"),
+    ("changes", "finding_kinds"),
     [
         ({}, [FindingKind.CURSOR_BACK]),
         ({"replay_until": SequenceNumber(12)}, []),
