@@ -43,8 +43,11 @@ class Schedule:
                 return [*self.choices[:at], self.choices[at] + 1]
         return None
 
-    def run(self, *actors: Callable[[], object]) -> None:
-        """Run the actors to their ends; one that crashes, or gives up, has ended."""
+    def run(self, *actors: Callable[[], object], alike: bool = False) -> None:
+        """Run the actors to their ends; one that crashes, or gives up, has ended.
+
+        `alike`: they do the same, so that it makes no difference which of them begins.
+        """
 
         def body(actor: Callable[[], object]) -> None:
             with suppress(SimulatedCrash, PortError):
@@ -56,6 +59,8 @@ class Schedule:
             goes_on = running is not None and not running.dead
             first = [running] if goes_on and running is not None else []
             others = [actor for actor in ready if actor is not running]
+            if alike and running is None:
+                others = others[:1]
             options = [*first, *(others if not goes_on or self._preemptions else [])]
             chosen = options[self.choose(len(options))]
             self._preemptions -= goes_on and chosen is not running

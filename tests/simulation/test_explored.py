@@ -39,7 +39,7 @@ def appends(schedule: Schedule, producers: int = 2) -> None:
 
         return run
 
-    schedule.run(*(producer(number) for number in range(producers)))
+    schedule.run(*(producer(number) for number in range(producers)), alike=True)
     chain, sequence, logged = EMPTY_TAIL.chain, 0, list[str]()
     for record in fabric.records():
         assert record.sequence == sequence
@@ -59,7 +59,7 @@ def deliveries(guarantee: str, failing: dict[str, int]) -> Callable[[Schedule], 
         fabric.put(event("a2", key="a"))
         recorder = Recorder(effects=guarantee == "exactly_once", before=Failing(dict(failing)))
         consumers = [fabric.deliverer(handler=recorder, faults=schedule.faults()) for _ in range(2)]
-        schedule.run(*(one_run(fabric, consumer) for consumer in consumers))
+        schedule.run(*(one_run(fabric, consumer) for consumer in consumers), alike=True)
         fabric.handler = recorder
         fabric.ring_all([LANE])
         fabric.deliver_all()
