@@ -1,15 +1,14 @@
 """`eventfabric backfill` against a fabric that runs as a server and replicates nothing."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.support.command_line import ROOT, CommandLine, local_up
+from tests.support.command_line import CommandLine, local_up
+from tests.support.commands import ROOT, start
 from tests.support.messages import missing_from
 
 US, EU = "us-east-1", "eu-west-1"
@@ -62,13 +61,7 @@ def test_an_interrupted_backfill_says_how_to_go_on_and_goes_on(
     publish(cli, endpoint, tmp_path, 60)
     at = ("--endpoint-url", endpoint)
     asked = ["backfill", "--from", US, "--to", EU, "--workers", "2", "--rate", "5", *at]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "eventfabric.cli.main", *asked],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = start(*asked)
     assert process.stdout is not None
     backfill = process.stdout.readline().split()[1].rstrip(":")
     process.send_signal(signal.SIGINT)

@@ -13,7 +13,8 @@ from uuid import uuid4
 import pytest
 
 from eventfabric import limits
-from tests.support.command_line import ROOT, CommandLine, local_up
+from tests.support.command_line import CommandLine, local_up
+from tests.support.commands import ROOT
 from tests.support.messages import TextWith, missing_from
 
 SAMPLE = (ROOT / "infra/sample/events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -345,7 +346,7 @@ def test_without_a_command_it_shows_its_commands(cli: CommandLine) -> None:
 def test_a_running_fabric_delivers_what_is_published(cli: CommandLine, tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     events.write_text("".join(SAMPLE[:5]))
-    with local_up(tmp_path, "--setup", "subscribers.tables:make") as url:
+    with local_up(tmp_path, "--setup", "subscribers.tables:make", interpreted=True) as url:
         at = ("--endpoint-url", url)
         assert cli.run("publish", "orders", "--events", events, *at).code == 0
         for _ in range(100):

@@ -2,7 +2,6 @@
 
 import io
 import os
-import subprocess
 import sys
 from binascii import crc32
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from eventfabric import limits
 from eventfabric.aws import clients
 from eventfabric.cli import exit_codes
 from eventfabric.cli.main import app
-from tests.support.command_line import ROOT, CommandLine
+from tests.support.command_line import CommandLine
+from tests.support.commands import start
 
 DEAD = "http://127.0.0.1:9"
 LANE, PLACE = "us-east-1/0.17", "us-east-1/0.17@42"
@@ -234,20 +234,21 @@ def test_so_has_an_output_that_nobody_reads(
     assert (ran.code, ran.err) == (exit_codes.CLOSED_PIPE, "")
 
 
-@pytest.mark.parametrize("arguments", [("definition", "schema"), ("--help",), ("cost",)], ids=" ".join)
-def test_a_real_pipe_that_is_closed_leaves_no_word_behind(arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "interpreted"),
+    [(("definition", "schema"), False), (("--help",), True), (("cost",), False)],
+    ids=["definition schema", "--help", "cost"],
+)
+def test_a_real_pipe_that_is_closed_leaves_no_word_behind(
+    arguments: tuple[str, ...], interpreted: bool
+) -> None:
+    """Starts an interpreter of its own once: how it ends depends on it."""
     read, write = os.pipe()
     os.close(read)
-    ran = subprocess.run(
-        [sys.executable, "-m", "eventfabric.cli.main", *arguments],
-        cwd=ROOT,
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    running = start(*arguments, stdout=write, interpreted=interpreted)
     os.close(write)
-    assert (ran.returncode, ran.stderr) == (exit_codes.CLOSED_PIPE, "")
+    _, errors = running.communicate(timeout=60)
+    assert (running.returncode, errors) == (exit_codes.CLOSED_PIPE, "")
 
 
 @pytest.mark.usefixtures("impatient")

@@ -4,16 +4,16 @@ import json
 import os
 import shlex
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from shutil import copytree
 
 import pytest
 
-from tests.support.command_line import DEFINITION, ROOT, Ran
+from tests.support.command_line import DEFINITION, Ran
+from tests.support.commands import ROOT, start
 from tests.support.messages import missing_from
 
 DEFINITION_TEXT = """
@@ -47,6 +47,7 @@ def send(event: Event, delivery: Delivery) -> None:
         ExpressionAttributeValues={":one": {"N": "1"}},
     )
 """
+MENDED = HANDLER.replace('"ADD sent :one"', '"SET sent = :one"')
 EVENT = {"specversion": "1.0", "source": "/test", "type": "placed", "partitionkey": "k1", "data": {"n": 1}}
 SETUP = ("--setup", "subscribers.mailer:make")
 EFFECT = "mailer: dynamodb mails: sent"
@@ -69,18 +70,12 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
-def simulate(*options: str, cwd: Path = ROOT) -> Ran:
+def simulate(*options: str, cwd: Path = ROOT, interpreted: bool = False) -> Ran:
     # Its own `subscribers`: not the sample's, which an editable install puts on the path.
     environment = {name: value for name, value in os.environ.items() if name != "AWS_DEFAULT_REGION"}
-    ended = subprocess.run(
-        [sys.executable, "-m", "eventfabric.cli.main", "simulate", *options],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return Ran(ended.returncode, ended.stdout, ended.stderr)
+    running = start("simulate", *options, folder=cwd, environment=environment, interpreted=interpreted)
+    out, err = running.communicate(timeout=300)
+    return Ran(running.wait(), out, err)
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,9 @@ def replay_of(ran: Ran) -> list[str]:
 
 
 def test_the_samples_handlers_pass(tmp_path: Path) -> None:
-    ran = simulate("--setup", "subscribers.tables:make", "--seeds", "0..7", "--json", "--out", str(tmp_path))
+    """Runs in an interpreter of its own, as its workers do; in all other tests they are forked."""
+    asked = ("--setup", "subscribers.tables:make", "--seeds", "0..7", "--json", "--out", str(tmp_path))
+    ran = simulate(*asked, interpreted=True)
     assert ran.code == 0, ran.err
     report = ran.json
     assert (report["seeds"], report["found"], report["failures"]) == (8, [], [])
@@ -142,8 +139,7 @@ def test_what_is_not_idempotent_is_reported_with_its_schedule_and_a_plan_that_sh
 
 def test_a_kept_plan_of_a_handler_that_was_mended_shows_nothing_any_more(hunted: Hunted) -> None:
     handlers = hunted.project / "functions/subscribers/mailer.py"
-    mended = HANDLER.replace('"ADD sent :one"', '"SET sent = :one"')
-    handlers.write_text(mended)
+    handlers.write_text(MENDED)
     again = simulate(*replay_of(hunted.ran)[2:], cwd=hunted.project)
     assert (again.code, again.err) == (0, "")
     assert "nothing is wrong any more" in again.out
@@ -275,20 +271,17 @@ def test_a_handler_whose_tables_are_missing_is_reported_before_anything_is_tried
     assert "without any fault" in ran.err
 
 
-def test_ctrl_c_prints_what_is_known_by_then(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "eventfabric.cli.main", "simulate", "--setup", "subscribers.tables:make"]
-    running = subprocess.Popen(
-        [*command, "--seeds", "0..", "--minutes", "10", "--jobs", "1", "--json", "--out", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+def test_ctrl_c_prints_what_is_known_by_then(project: Path) -> None:
+    """Every run begins with the setup, and a seed takes a few runs: see calm_plans."""
+    handlers = project / "functions/subscribers/mailer.py"
+    handlers.write_text(
+        MENDED.replace("def make(outside):\n", "def make(outside):\n    print('RUN', flush=True)\n")
     )
+    asked = ("--seeds", "0..", "--minutes", "10", "--jobs", "1", "--json")
+    running = start("simulate", *SETUP, *asked, folder=project)
     assert running.stderr is not None
-    for line in running.stderr:
-        if "seeds, " in line and not line.startswith("profile"):
-            break
+    runs = (line for line in running.stderr if line == "RUN\n")
+    assert len([*islice(runs, 40)]) == 40
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130, err
@@ -306,14 +299,7 @@ def test_sigterm_to_the_command_alone_leaves_no_process_behind(project: Path) ->
             "    dynamodb.update_item(", f"    {said}\n    while True: pass\n    dynamodb.update_item("
         )
     )
-    running = subprocess.Popen(
-        [sys.executable, "-m", "eventfabric.cli.main", "simulate", "--setup", "subscribers.mailer:make"],
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    running = start("simulate", "--setup", "subscribers.mailer:make", folder=project)
     try:
         assert running.stderr is not None
         assert any("HANGS" in line for line in running.stderr)

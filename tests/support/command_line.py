@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from typing import Any
 import pytest
 import typer
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.commands import ROOT, start
+
 DEFINITION = ROOT / "infra/fabric.toml"
 _PATIENCE_SECONDS = 60
 _END_SECONDS = 15
@@ -38,17 +38,15 @@ class Ran:
 
 
 @contextmanager
-def local_up(folder: Path, *options: str) -> Iterator[str]:
+def local_up(folder: Path, *options: str, interpreted: bool = False) -> Iterator[str]:
     """`eventfabric local up` until the block ends, when it must end well; yields its endpoint URL."""
     errors = folder / "server.err"
     with errors.open("wb") as err:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "eventfabric.cli.main", "local", "up", "--port", "0", "--json", *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=err,
-            text=True,
-            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        server = start(
+            *("local", "up", "--port", "0", "--json", *options),
+            stderr=err.fileno(),
+            environment={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+            interpreted=interpreted,
         )
     assert server.stdout is not None
     try:
