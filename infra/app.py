@@ -16,15 +16,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from eventfabric.cdk.imports import check_imports
+from eventfabric.cdk.node import choose_node
+from eventfabric.cdk.staging import LIBRARY, stage
+from eventfabric.cdk.wheels import platform_named, unpacked_wheels
 from eventfabric.definition.file import handler_folders, read_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import EventFabricError, MissingExtraError
 from eventfabric.extras import needing
 from eventfabric.topology import Topology
-from infra.imports import check_imports
-from infra.node import choose_node
-from infra.staging import LIBRARY, stage
-from infra.wheels import platform_named, unpacked_wheels
 
 if TYPE_CHECKING:
     import aws_cdk as cdk
@@ -50,8 +50,8 @@ def main() -> int:
     except MissingExtraError as error:
         print(f"cannot be deployed: {error}", file=sys.stderr)
         return 1
-    from infra.checks import check_regions, signing_configs
-    from infra.extensions import extension_beside
+    from eventfabric.cdk.checks import check_regions, signing_configs
+    from eventfabric.cdk.extensions import extension_beside
 
     app = cdk.App(analytics_reporting=False, context=context())
     path = Path(str(app.node.try_get_context("definition") or ROOT / "infra" / "fabric.toml"))
@@ -86,8 +86,8 @@ def declare(app: "cdk.App", definition: Definition, staged: Staged) -> Any:
         import aws_cdk as cdk
         import cdk_nag
 
-    from infra.checks import signing_configs
-    from infra.fabric import FabricStacks
+    from eventfabric.cdk.checks import signing_configs
+    from eventfabric.cdk.fabric import FabricStacks
 
     stacks = FabricStacks(
         app,

@@ -4,8 +4,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
+from eventfabric.cdk.fabric import FabricStacks
 from eventfabric.deployment.permissions import Resource, Statement
-from infra.fabric import FabricStacks
 
 HANDLERS = {
     "shop-billing": ("shop-charges", "UpdateItem"),

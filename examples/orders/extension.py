@@ -3,8 +3,8 @@
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 
+from eventfabric.cdk.fabric import FabricStacks
 from eventfabric.deployment.permissions import Resource, Statement
-from infra.fabric import FabricStacks
 
 INVOICES = "example-invoices"
 

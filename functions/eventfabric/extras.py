@@ -16,6 +16,6 @@ def needing(extra: Extra, user: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package in ("eventfabric", "infra"):  # a defect, and nothing that an extra would bring
+        if package == "eventfabric":  # a defect, and nothing that an extra would bring
             raise
         raise MissingExtraError(user, package, extra=extra) from error

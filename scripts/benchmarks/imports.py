@@ -8,7 +8,7 @@ from scripts.benchmarks.measure import Section, Target
 _MODULES = (
     "boto3",
     "eventfabric.sdk.fabric",
-    *(f"handlers.{name}" for name in ("relay", "deliver", "timer", "reconcile", "backfill")),
+    *(f"eventfabric.handlers.{name}" for name in ("relay", "deliver", "timer", "reconcile", "backfill")),
 )
 _TIMED = "from time import perf_counter as now; started = now(); import {}; print(now() - started)"
 
@@ -22,7 +22,7 @@ def bench(*, quick: bool) -> Section:
     targets = [
         Target(f"import {module} / import boto3", best_ms[module] / best_ms["boto3"], 2.1, "times")
         for module in _MODULES
-        if module.startswith("handlers.")
+        if module.startswith("eventfabric.handlers.")
     ]
     notes = [
         f"import {module}: {ms:.0f} ms, {ms / best_ms['boto3']:.2f} times boto3"

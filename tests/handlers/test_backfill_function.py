@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-import handlers.backfill
+import eventfabric.handlers.backfill
 from eventfabric import limits
 from eventfabric.deployment.state_machine import backfill_state_machine
 from eventfabric.errors import BackfillError, UnknownNameError
@@ -60,7 +60,7 @@ class Function:
         )
         context: Any = Context(self.fabric, self.fabric.clock.now_ms() + self.seconds * 1000)
         with using(runtime):
-            answer = handlers.backfill.handle(json.loads(json.dumps(event)), context)
+            answer = eventfabric.handlers.backfill.handle(json.loads(json.dumps(event)), context)
         assert context.get_remaining_time_in_millis() > 0
         self.after()
         return json.loads(json.dumps(answer))
@@ -204,4 +204,4 @@ def test_the_function_has_all_the_time_that_lambda_gives() -> None:
     made = BackfillRegions().topology.backfill_function(TARGET)
     assert (made.name, made.entry) == ("shop-backfill", BACKFILL_ENTRY)
     assert made.timeout_seconds == limits.FUNCTION_TIMEOUT_SECONDS_MAX
-    assert handlers.backfill.handle is module.handle
+    assert eventfabric.handlers.backfill.handle is module.handle

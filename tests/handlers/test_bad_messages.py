@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import handlers.backfill
-import handlers.deliver
-import handlers.reconcile
-import handlers.relay
-import handlers.timer
+import eventfabric.handlers.backfill
+import eventfabric.handlers.deliver
+import eventfabric.handlers.reconcile
+import eventfabric.handlers.relay
+import eventfabric.handlers.timer
 from eventfabric.errors import EventFabricError
 from eventfabric.runtime.wiring import using
 from eventfabric.telemetry import Metric
@@ -48,12 +48,12 @@ def failures(answer: Any) -> list[str]:
 
 def deliver(functions: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
     with using(functions.runtime("all")):
-        return failures(handlers.deliver.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
+        return failures(eventfabric.handlers.deliver.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
 
 
 def ring_timers(functions: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
     with using(functions.runtime(None)):
-        return failures(handlers.timer.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
+        return failures(eventfabric.handlers.timer.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
@@ -207,11 +207,11 @@ def events(records: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 FUNCTIONS: dict[str, tuple[Any, str | None, st.SearchStrategy[Any]]] = {
-    "deliver": (handlers.deliver, "all", events(MESSAGES)),
-    "timer": (handlers.timer, None, events(MESSAGES)),
-    "relay": (handlers.relay, None, events(CHANGES)),
-    "reconcile": (handlers.reconcile, None, JSON),
-    "backfill": (handlers.backfill, None, JSON | STEPS),
+    "deliver": (eventfabric.handlers.deliver, "all", events(MESSAGES)),
+    "timer": (eventfabric.handlers.timer, None, events(MESSAGES)),
+    "relay": (eventfabric.handlers.relay, None, events(CHANGES)),
+    "reconcile": (eventfabric.handlers.reconcile, None, JSON),
+    "backfill": (eventfabric.handlers.backfill, None, JSON | STEPS),
 }
 
 

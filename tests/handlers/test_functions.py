@@ -13,10 +13,10 @@ from uuid import uuid4
 import pytest
 from aws_lambda_powertools import Logger
 
-import handlers.deliver
-import handlers.reconcile
-import handlers.relay
-import handlers.timer
+import eventfabric.handlers.deliver
+import eventfabric.handlers.reconcile
+import eventfabric.handlers.relay
+import eventfabric.handlers.timer
 from eventfabric import Delivery, Event
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import to_json
@@ -105,7 +105,7 @@ class InvokedFunctions(MemoryFabric):
         for stream_record in records:
             change(stream_record)
         with using(self.runtime(None)):
-            return dict(handlers.relay.handle({"Records": records}, Context()))  # type: ignore[arg-type]
+            return dict(eventfabric.handlers.relay.handle({"Records": records}, Context()))  # type: ignore[arg-type]
 
     def deliver(self, *, context: Context | None = None, bodies: tuple[str, ...] = ()) -> list[str]:
         """Hand what the queue has (and further bodies) to the deliver function; the bodies that must come again."""
@@ -116,7 +116,7 @@ class InvokedFunctions(MemoryFabric):
                 {"messageId": f"extra-{number}", "receiptHandle": "none", "body": body, "attributes": {}}
             )
         with using(self.runtime("all")):
-            answer = handlers.deliver.handle({"Records": records}, context or Context())  # type: ignore[arg-type]
+            answer = eventfabric.handlers.deliver.handle({"Records": records}, context or Context())  # type: ignore[arg-type]
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for message in received:
             if message.message_id not in failed:
@@ -126,11 +126,14 @@ class InvokedFunctions(MemoryFabric):
 
 
 def test_the_entries_that_are_deployed_are_the_functions_that_run_locally() -> None:
-    assert handlers.relay.handle is relay.handle
-    assert handlers.deliver.handle is deliver.handle
-    assert handlers.timer.handle is timer.handle
-    assert (RELAY_ENTRY, DELIVER_ENTRY) == ("handlers.relay.handle", "handlers.deliver.handle")
-    assert TIMER_ENTRY == "handlers.timer.handle"
+    assert eventfabric.handlers.relay.handle is relay.handle
+    assert eventfabric.handlers.deliver.handle is deliver.handle
+    assert eventfabric.handlers.timer.handle is timer.handle
+    assert (RELAY_ENTRY, DELIVER_ENTRY) == (
+        "eventfabric.handlers.relay.handle",
+        "eventfabric.handlers.deliver.handle",
+    )
+    assert TIMER_ENTRY == "eventfabric.handlers.timer.handle"
 
 
 def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
@@ -214,7 +217,7 @@ def test_a_timer_rings_in_the_lanes_own_group_and_then_the_event_is_tried_again(
         {"messageId": "2", "receiptHandle": "2", "body": "{}", **queue},
     ]
     with using(functions.runtime(None)):
-        answer = handlers.timer.handle({"Records": records}, Context())  # type: ignore[arg-type]
+        answer = eventfabric.handlers.timer.handle({"Records": records}, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert [message.group for message in functions.queue.receive()] == [str(lane)]
 
@@ -323,9 +326,9 @@ def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> No
     lanes = len({fabric.fabric.publish("orders", key=key, type="Placed").lane for key in "abcd"})
     assert lanes > 1
     with using(fabric.runtime(None)):
-        assert handlers.reconcile.handle({}, Context()) == {"findings": {"orders": {}}}  # type: ignore[arg-type]
+        assert eventfabric.handlers.reconcile.handle({}, Context()) == {"findings": {"orders": {}}}  # type: ignore[arg-type]
         fabric.clock.advance(3_600)
-        answer = handlers.reconcile.handle({"full": True}, Context())  # type: ignore[arg-type]
+        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())  # type: ignore[arg-type]
     assert answer == {"findings": {"orders": {"unrung": lanes}}}
     assert telemetry.sums[Metric.FINDINGS_REPAIRED] == lanes
     fabric.deliver()
@@ -337,13 +340,13 @@ def test_only_a_full_pass_reads_again_what_was_verified() -> None:
     receipt = functions.fabric.publish("orders", key="a", type="Placed")
     table = functions.cloud.log_table("orders", US)
     with using(functions.runtime(None)):
-        handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+        eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
         (item,) = [one for one in table.items if one["pk"] == {"S": str(receipt.lane)} and "d" in one]
         table.write("Put", {"Item": {**item, "d": {"B": b"spoiled"}}})
         others: list[Any] = [{}, {"full": False}, {"full": "yes"}, []]
         for event in others:
-            assert handlers.reconcile.handle(event, Context()) == {"findings": {"orders": {}}}  # type: ignore[arg-type]
-        answer = handlers.reconcile.handle({"full": True}, Context())  # type: ignore[arg-type]
+            assert eventfabric.handlers.reconcile.handle(event, Context()) == {"findings": {"orders": {}}}  # type: ignore[arg-type]
+        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())  # type: ignore[arg-type]
     assert answer == {"findings": {"orders": {"divergence": 1}}}
 
 
@@ -357,7 +360,7 @@ def test_a_pass_writes_how_everything_stands_a_line_for_each_stream_and_subscrip
     fabric.fabric.publish("orders", key="a", type="Placed")
     fabric.clock.advance(120)
     with using(fabric.runtime(None)):
-        handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+        eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
     blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [of_stream] = [blob for blob in blobs if "stream" in blob]
     [of_subscription] = [blob for blob in blobs if "subscription" in blob]

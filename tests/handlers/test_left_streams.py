@@ -13,10 +13,10 @@ from uuid import uuid4
 import pytest
 from aws_lambda_powertools import Logger
 
-import handlers.deliver
-import handlers.reconcile
-import handlers.relay
-import handlers.timer
+import eventfabric.handlers.deliver
+import eventfabric.handlers.reconcile
+import eventfabric.handlers.relay
+import eventfabric.handlers.timer
 from eventfabric import Delivery, Event
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import KeptStreams, Output, OutputHandler
@@ -72,7 +72,7 @@ def lasting(functions: InvokedFunctions, subscription: str | None = "all", *, ke
 def invoke(functions: InvokedFunctions, runtime: Runtime) -> Any:
     records = [message.event() for message in functions.queue.receive()]
     with using(runtime):
-        answer = handlers.deliver.handle({"Records": records}, Context())  # type: ignore[arg-type]
+        answer = eventfabric.handlers.deliver.handle({"Records": records}, Context())  # type: ignore[arg-type]
     for record in records:
         functions.queue.delete(record["receiptHandle"])
     return answer
@@ -129,9 +129,10 @@ def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], k
     functions.clock.advance(3_600)
     sys.stdout, sys.stderr = leaves(), leaves()
     with using(runtime):
-        assert handlers.relay.handle({"Records": [nobody_s]}, Context()) == {"batchItemFailures": []}  # type: ignore[arg-type]
-        assert handlers.timer.handle({"Records": [message]}, Context())["batchItemFailures"]  # type: ignore[arg-type]
-        found = handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+        relayed = eventfabric.handlers.relay.handle({"Records": [nobody_s]}, Context())  # type: ignore[arg-type]
+        assert relayed == {"batchItemFailures": []}
+        assert eventfabric.handlers.timer.handle({"Records": [message]}, Context())["batchItemFailures"]  # type: ignore[arg-type]
+        found = eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
     assert found == {"findings": {"orders": {"unrung": 1}}}
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import handlers.timer
+import eventfabric.handlers.timer
 from eventfabric import limits
 from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName
 from eventfabric.runtime.wiring import using
@@ -32,7 +32,7 @@ def ring(functions: InvokedFunctions, timers: MemoryTimers) -> None:
     arn = {"eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{QUEUE.name}"}
     event: dict[str, Any] = {"Records": [{**message.event(), **arn} for message in messages]}
     with using(functions.runtime(None)):
-        answer = handlers.timer.handle(event, Context())  # type: ignore[arg-type]
+        answer = eventfabric.handlers.timer.handle(event, Context())  # type: ignore[arg-type]
     failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
     for message in messages:
         assert message.receive_count <= QUEUE.receive_count_max

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-import handlers.deliver
+import eventfabric.handlers.deliver
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import HandlerError, LastingError, UndecodableMessageError
 from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName, SubscriptionName
@@ -199,7 +199,7 @@ def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
     functions.relay()
     (bell,) = [message.event() for message in functions.queue.receive()]
     with using(replace(functions.runtime("all"), code_version="7")):
-        handlers.deliver.handle({"Records": [bell]}, Context())  # type: ignore[arg-type]
+        eventfabric.handlers.deliver.handle({"Records": [bell]}, Context())  # type: ignore[arg-type]
     (parked,) = [item for item in functions.cloud.regions[US].table("shop-ledger").items if "q" in item]
     assert json.loads(parked["f"]["S"])["code_version"] == "7"
 
@@ -219,7 +219,7 @@ def test_an_event_of_no_queue_is_refused_as_such(event: Any, found: str) -> None
         using(InvokedFunctions().runtime("all")),
         raises_with(UndecodableMessageError, found, "SQS"),
     ):
-        handlers.deliver.handle(event, Context())  # type: ignore[arg-type]
+        eventfabric.handlers.deliver.handle(event, Context())  # type: ignore[arg-type]
 
 
 def test_a_stream_record_that_is_not_the_log_s_is_logged_with_the_reason() -> None:

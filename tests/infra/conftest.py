@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.cdk.node import choose_node
 from eventfabric.definition.file import parse_definition, read_definition
 from infra.app import ROOT
-from infra.node import choose_node
 from tests.infra.synthesis import Synthesised, synthesise
 
 choose_node()  # before a test module imports the CDK's library

@@ -13,11 +13,11 @@ from pathlib import Path
 from platform import machine
 from shutil import which
 
+from eventfabric.cdk.staging import stage
+from eventfabric.cdk.wheels import HOST, Platform, linux, unpacked_wheels
 from eventfabric.definition.file import read_definition
 from eventfabric.topology import ENVIRONMENT_REGION, LAMBDA_PYTHON, FunctionTopology
 from infra.app import BUILD, ROOT
-from infra.staging import stage
-from infra.wheels import HOST, Platform, linux, unpacked_wheels
 
 CACHE = BUILD / "wheels"
 RUNTIME_LOCK = ROOT / "scripts" / "locks" / "runtime.txt"

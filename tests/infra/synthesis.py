@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from eventfabric.cdk.node import choose_node
+from eventfabric.cdk.staging import stage
 from eventfabric.definition.schema import Definition
 from eventfabric.topology import Topology
 from infra.app import ROOT, Staged, context, declare
-from infra.node import choose_node
-from infra.staging import stage
 
 ACCOUNT = "123456789012"
 PARTITION = "aws"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.cdk.checks import signing_configs
 from eventfabric.definition.file import read_definition
 from eventfabric.errors import DefinitionError
 from infra.app import ROOT
-from infra.checks import signing_configs
 from tests.infra.synthesis import Synthesised, synthesise
 
 REGIONS = ("us-east-1", "eu-west-1")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.cdk.extensions import ExtensionError, extension_beside
+from eventfabric.cdk.node import choose_node
+from eventfabric.cdk.staging import stage
 from eventfabric.definition.file import read_definition
 from infra.app import ROOT, Staged, context, declare
-from infra.extensions import ExtensionError, extension_beside
-from infra.node import choose_node
-from infra.staging import stage
 from tests.infra.synthesis import Synthesised, resolved
 
 DEFINITION = ROOT / "infra" / "fabric.toml"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.cdk.imports import check_imports
+from eventfabric.cdk.staging import stage
+from eventfabric.cdk.wheels import requirements_in
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import DefinitionError
-from infra.imports import check_imports
-from infra.staging import stage
-from infra.wheels import requirements_in
 from tests.support.messages import missing_from
 
 UNION = """
@@ -108,8 +108,8 @@ def test_modules_that_the_handler_imports_of_its_own_are_looked_at_too(tmp_path:
 def test_a_package_of_the_fabrics_own_name_and_one_behind_a_link_are_missed_where_they_are_not_staged(
     tmp_path: Path,
 ) -> None:
-    files = {"handlers/orders.py": source("")}
-    assert "no module handlers.orders" in refused(tmp_path / "own", "handlers.orders:handle", files)
+    files = {"eventfabric/orders.py": source("")}
+    assert "no module eventfabric.orders" in refused(tmp_path / "own", "eventfabric.orders:handle", files)
     shared = tmp_path / "shared"
     shared.mkdir()
     (shared / "h.py").write_text(source(""))

@@ -221,8 +221,8 @@ def test_a_backfill_begins_as_the_state_machine_asks_and_what_it_never_asks_is_a
 @pytest.mark.parametrize(
     ("entry", "kind"),
     [
-        ("handlers.absent.handle", "Runtime.ImportModuleError"),
-        ("handlers.relay.absent", "Runtime.HandlerNotFound"),
+        ("eventfabric.handlers.absent.handle", "Runtime.ImportModuleError"),
+        ("eventfabric.handlers.relay.absent", "Runtime.HandlerNotFound"),
     ],
 )
 def test_a_handler_that_is_missing_is_reported_before_any_invocation_and_the_process_ends(

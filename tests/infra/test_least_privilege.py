@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from eventfabric.cdk.stacks.log import owning_region
 from eventfabric.deployment.permissions import Resource, operator, publisher
 from eventfabric.deployment.permissions import of_function as permissions_of
-from infra.stacks.log import owning_region
 from tests.infra.grants import (
     MANAGED_POLICY,
     ROLE,

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eventfabric.cdk.node import choose_node
 from eventfabric.definition.file import parse_definition
 from eventfabric.topology import Topology
 from infra.app import context
-from infra.node import choose_node
 
 
 def lookups(folder: Path, **given: str) -> list[dict[str, Any]]:
@@ -15,7 +15,7 @@ def lookups(folder: Path, **given: str) -> list[dict[str, Any]]:
     choose_node()
     import aws_cdk as cdk
 
-    from infra.constructs.stream_arn import StreamArns
+    from eventfabric.cdk.constructs.stream_arn import StreamArns
 
     topology = Topology(
         parse_definition(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.cdk.staging import LIBRARY
+from eventfabric.cdk.wheels import unpacked_wheels
 from infra.app import BUILD, ROOT
-from infra.staging import LIBRARY
-from infra.wheels import unpacked_wheels
 from tests.support.messages import missing_from
 
 HANDLER = '[subscriptions.count]\nstream = "orders"\nhandler = "subscribers.count:record"\n'
@@ -231,14 +231,14 @@ def test_a_project_elsewhere_named_by_a_relative_path_gets_our_functions_and_its
     (project.subscribers / "more").mkdir()
     (project.subscribers / "more" / "data.json").write_text("{}")
     # What it has installed, or copied, of this project is not what is deployed.
-    for ours in ("eventfabric/limits.py", "handlers/relay.py"):
+    for ours in ("eventfabric/limits.py", "eventfabric/handlers/relay.py"):
         copy = project.folder / "functions" / ours
-        copy.parent.mkdir()
+        copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text("raise SystemExit('not this one')\n")
     ran = project.synthesise({"definition": "infra/fabric.toml"}, folder=project.folder)
     assert ran.returncode == 0, ran.stderr
     [staged] = project.staged
-    for ours in ("eventfabric/limits.py", "handlers/relay.py"):
+    for ours in ("eventfabric/limits.py", "eventfabric/handlers/relay.py"):
         assert (staged / ours).read_bytes() == (LIBRARY / ours).read_bytes()
     theirs = {
         path.relative_to(staged).as_posix() for path in (staged / "subscribers").rglob("*") if path.is_file()

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
+from eventfabric.cdk.wheels import unpacked_wheels
 from infra.app import BUILD, ROOT
-from infra.wheels import unpacked_wheels
 
 REFUSING = """
 import runpy, socket, sys

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from eventfabric import limits
+from eventfabric.cdk.stacks.log import owning_region
 from eventfabric.deployment.state_machine import backfill_state_machine
 from eventfabric.topology import RECONCILE_MINUTES, QueueTopology, TableTopology
 from infra.app import ROOT
-from infra.stacks.log import owning_region
 from tests.infra.synthesis import Synthesised
 
 QUEUE = "AWS::SQS::Queue"

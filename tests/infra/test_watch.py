@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
+from eventfabric.cdk.constructs.dashboard import METRICS_MAX, body_of
 from eventfabric.definition.file import parse_definition
 from eventfabric.deployment.alarm_rules import Missing
 from eventfabric.deployment.alarms import RUNBOOK, Alarm, Series, alarms_of, anchor, objectives_of
@@ -16,7 +17,6 @@ from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.telemetry import NAMESPACE, Dimension, Metric
 from eventfabric.topology import Topology
 from infra.app import ROOT
-from infra.constructs.dashboard import METRICS_MAX, body_of
 from tests.infra.synthesis import Synthesised, synthesise
 
 ALARM = "AWS::CloudWatch::Alarm"
@@ -312,7 +312,7 @@ slo = {{ latency_ms = 200, on_time_ratio = 0.9, days = 1 }}
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+def synthesis(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     return synthesise(parse_definition(TOLD), Path(tmp_path_factory.mktemp("told")))
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.cdk.staging import LIBRARY, SHIPPED, files_in, hash_of
+from eventfabric.cdk.wheels import LAMBDA
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import from_json
 from eventfabric.topology import DEPLOYED_DEFINITION, LAMBDA_PYTHON, Topology
-from infra.staging import LIBRARY, SHIPPED, files_in, hash_of
-from infra.wheels import LAMBDA
 from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, interpreter, stage_sample
 
 AWS_SDK = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
@@ -30,8 +30,8 @@ NOT_SHIPPED = (
     "pytest",
     "mypy",
 )
-LEFT_OUT = ("cli", "deployment", "local", "simulation", "testing")
-"""Packages of eventfabric that are not in the zip: a new one joins these, or SHIPPED in infra/staging.py."""
+LEFT_OUT = ("cdk", "cli", "deployment", "local", "simulation", "testing")
+"""Packages of eventfabric that are not in the zip: a new one joins these, or SHIPPED in cdk/staging.py."""
 HANDLERS = ("relay", "deliver", "timer", "reconcile", "backfill")
 SUBSCRIBERS = ("analytics", "billing", "shipping", "tables", "clients")
 IMPORTED = {
@@ -44,7 +44,7 @@ IMPORTED = {
         "dateutil",
         "eventfabric",
     ),
-    *("handlers", "jmespath", "msgspec", "s3transfer", "six", "typing_extensions", "urllib3"),
+    *("jmespath", "msgspec", "s3transfer", "six", "typing_extensions", "urllib3"),
 }
 """Top-level packages of the zip that a cold start imports; scripts/bench says what that takes."""
 POWERTOOLS = {"jmespath_utils", "typing"}
@@ -104,7 +104,7 @@ def test_every_package_of_the_library_is_either_shipped_or_left_out() -> None:
 
 
 def test_it_has_every_handler_and_every_subscriber_of_the_sample(deployed: Path) -> None:
-    for folder in ("handlers", "subscribers"):
+    for folder in ("eventfabric/handlers", "subscribers"):
         shipped = {path.relative_to(deployed) for path in (deployed / folder).rglob("*") if path.is_file()}
         assert shipped == {path.relative_to(FUNCTIONS) for path in files_in(FUNCTIONS / folder)} != set()
 
@@ -137,7 +137,12 @@ def test_a_byte_of_any_file_changes_the_hash_of_the_zip(deployed: Path, tmp_path
     copy = tmp_path / "copy"
     copy.mkdir()
     # One file of each kind and place; what all of them together weigh makes no difference to the hash.
-    for name in ("handlers/relay.py", "eventfabric/limits.py", "subscribers/billing.py", DEPLOYED_DEFINITION):
+    for name in (
+        "eventfabric/handlers/relay.py",
+        "eventfabric/limits.py",
+        "subscribers/billing.py",
+        DEPLOYED_DEFINITION,
+    ):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(deployed / name, copy / name)
     before = hash_of(copy)
@@ -177,7 +182,11 @@ def imported(module: str, folder: Path) -> tuple[dict[str, Path], Path]:
 
 
 @pytest.mark.parametrize(
-    "module", [*(f"handlers.{name}" for name in HANDLERS), *(f"subscribers.{name}" for name in SUBSCRIBERS)]
+    "module",
+    [
+        *(f"eventfabric.handlers.{name}" for name in HANDLERS),
+        *(f"subscribers.{name}" for name in SUBSCRIBERS),
+    ],
 )
 def test_what_functions_import_is_in_the_zip_or_in_pythons_library(module: str, runnable: Path) -> None:
     files, stdlib = imported(module, runnable)
@@ -193,12 +202,12 @@ def test_what_functions_import_is_in_the_zip_or_in_pythons_library(module: str, 
 
 @pytest.mark.parametrize("name", HANDLERS)
 def test_a_cold_start_imports_the_packages_that_are_listed_and_no_others(name: str, runnable: Path) -> None:
-    files, _ = imported(f"handlers.{name}", runnable)
+    files, _ = imported(f"eventfabric.handlers.{name}", runnable)
     from_zip = {module for module, file in files.items() if file.is_relative_to(runnable)}
     assert {module.partition(".")[0] for module in from_zip} == IMPORTED
     utilities = (
         module.split(".") for module in from_zip if module.startswith("aws_lambda_powertools.utilities.")
     )
     assert {parts[2] for parts in utilities} <= POWERTOOLS
-    handlers = {module for module in from_zip if module.startswith("handlers.")}
-    assert handlers == {f"handlers.{name}"}
+    handlers = {module for module in from_zip if module.startswith("eventfabric.handlers.")}
+    assert handlers == {f"eventfabric.handlers.{name}"}

@@ -47,7 +47,7 @@ def counted(module: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_a_function_imports_no_more_than_its_budget_and_nothing_once_it_runs(handler: str) -> None:
-    found = counted(f"handlers.{handler}")
+    found = counted(f"eventfabric.handlers.{handler}")
     assert found["own"] <= MODULES_MAX
     assert found["late"] == 0, "what its clients need is imported with it, and not by the first invocation"
     assert len(found["files"]) == len(set(found["files"])) == CLIENT_FILES

@@ -26,7 +26,7 @@ PACKAGES = {
     "opentelemetry-api": {"opentelemetry"},
 }
 """Packages of a distribution that are called otherwise."""
-EXTRA_OF_ROOM = {"cli": "cli", "infra": "infra", "local": "local", "testing": "local"}
+EXTRA_OF_ROOM = {"cdk": "infra", "cli": "cli", "infra": "infra", "local": "local", "testing": "local"}
 USERS_OWN = {("sdk", "opentelemetry"), ("testing", "pytest")}
 """Packages that these rooms import where a user has brought them."""
 
@@ -61,7 +61,7 @@ def run(
         "from eventfabric import *",
         "from eventfabric import Fabric; Fabric.connect()",
         "from eventfabric import Operations; Operations.from_definition('infra/fabric.toml', region='us-east-1')",
-        "import handlers.backfill, handlers.deliver, handlers.reconcile, handlers.relay, handlers.timer",
+        "from eventfabric.handlers import backfill, deliver, reconcile, relay, timer",
         "from eventfabric.simulation import effect",
         "import eventfabric.testing.pytest_plugin",
     ],
@@ -187,7 +187,7 @@ def imports_of(node: ast.AST, extra: str | None = None) -> Iterator[tuple[str | 
 def imports_by_extra() -> Iterator[tuple[str | None, str, str]]:
     """Each import of another's package: the extra that it may rely on, the file and the package."""
     library = ROOT / "functions" / "eventfabric"
-    for folder in (library, ROOT / "functions" / "handlers", ROOT / "infra"):
+    for folder in (library, ROOT / "infra"):
         for path in folder.rglob("*.py"):
             room = path.relative_to(folder).parts[0] if folder == library else folder.name
             for needed, package in imports_of(ast.parse(path.read_text(encoding="utf-8"))):

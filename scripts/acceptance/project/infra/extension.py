@@ -3,9 +3,9 @@
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 
+from eventfabric.cdk.fabric import FabricStacks
+from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
-from infra.fabric import FabricStacks
-from infra.nag import acknowledge
 
 WRITERS = ("exact", "everywhere", "troubled", "nosy", "others", "added")
 

@@ -11,11 +11,11 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from eventfabric.cdk.constructs.function import ARCHITECTURE, RUNTIME, log_group_of, logging_role
+from eventfabric.cdk.constructs.policies import arn_of
+from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource
 from eventfabric.topology import TableTopology
-from infra.constructs.function import ARCHITECTURE, RUNTIME, log_group_of, logging_role
-from infra.constructs.policies import arn_of
-from infra.nag import acknowledge
 
 _CODE = Path(__file__).parent.parent / "lookup" / "stream_arn.py"
 _TIMEOUT_MINUTES = 5

@@ -1,10 +1,9 @@
 """The content of the functions' zip: an allow-list of the fabric's code, the user's code, and the wheels they need.
 
     eventfabric/...    the packages that functions import: no command line, local fabric or deployment
-    handlers/...       the entry points
     subscribers/...    the user's handlers, and whatever else is beside them
     definition.json    the resolved definition
-    and what infra/wheels.py unpacked
+    and what wheels.py unpacked
 
 One folder serves all functions of all Regions. Its hash covers only names and bytes, so that the same input makes the
 same asset on any machine.
@@ -18,10 +17,10 @@ from pathlib import Path
 from eventfabric.definition.schema import Definition, to_json
 from eventfabric.topology import DEPLOYED_DEFINITION
 
-SHIPPED = ("aws", "definition", "model", "runtime", "sdk", "services", "wire")
+SHIPPED = ("aws", "definition", "handlers", "model", "runtime", "sdk", "services", "wire")
 """Packages of eventfabric in the zip; the modules beside them are in it, too. A test lists those that are left out."""
-LIBRARY = Path(__file__).resolve().parent.parent / "functions"
-OURS = ("eventfabric", "handlers")
+LIBRARY = Path(__file__).resolve().parents[2]
+OURS = ("eventfabric",)
 _NEVER = ("__pycache__", "requirements.txt")
 
 
@@ -30,7 +29,7 @@ def stage(definition: Definition, *, functions: Path, target: Path, wheels: Path
 
     Args:
         definition: the definition, resolved; it is put into the zip.
-        functions: the user's folder, with `subscribers`. It may be the one that contains eventfabric and handlers.
+        functions: the user's folder, with `subscribers`. It may be the one that contains eventfabric.
         target: the folder to fill; its previous content is deleted.
         wheels: a folder of unpacked wheels; None for no wheels, if the templates are only looked at.
     """
@@ -51,8 +50,8 @@ def stage(definition: Definition, *, functions: Path, target: Path, wheels: Path
 def _own_files() -> Iterator[Path]:
     library = LIBRARY / "eventfabric"
     yield from sorted(path for path in library.iterdir() if path.suffix in (".py", ".typed"))
-    for folder in (*(library / name for name in SHIPPED), LIBRARY / "handlers"):
-        yield from files_in(folder)
+    for name in SHIPPED:
+        yield from files_in(library / name)
 
 
 def _files_of_the_user(functions: Path) -> Iterator[Path]:

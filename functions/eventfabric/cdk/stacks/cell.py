@@ -9,6 +9,11 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from eventfabric import limits
+from eventfabric.cdk.constructs.backfill import BackfillMachine
+from eventfabric.cdk.constructs.function import FabricFunction
+from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue
+from eventfabric.cdk.constructs.schedule import FunctionSchedule
+from eventfabric.cdk.constructs.stream_arn import StreamArns
 from eventfabric.deployment.permissions import of_function
 from eventfabric.topology import (
     RECONCILE_MINUTES,
@@ -17,11 +22,6 @@ from eventfabric.topology import (
     SubscriptionTopology,
     Topology,
 )
-from infra.constructs.backfill import BackfillMachine
-from infra.constructs.function import FabricFunction
-from infra.constructs.queue import DoorbellQueue, FailureQueue
-from infra.constructs.schedule import FunctionSchedule
-from infra.constructs.stream_arn import StreamArns
 
 
 class CellStack(cdk.Stack):

@@ -6,11 +6,11 @@ from itertools import product
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 
+from eventfabric.cdk.stacks.cell import CellStack
+from eventfabric.cdk.stacks.keys import KeyStack
+from eventfabric.cdk.stacks.log import LogStack, owning_region
+from eventfabric.cdk.stacks.watch import WatchStack
 from eventfabric.topology import Topology
-from infra.stacks.cell import CellStack
-from infra.stacks.keys import KeyStack
-from infra.stacks.log import LogStack, owning_region
-from infra.stacks.watch import WatchStack
 
 
 class FabricStacks:

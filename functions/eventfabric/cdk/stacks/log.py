@@ -4,11 +4,11 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from eventfabric.cdk.constructs.policies import in_policies, policy_statement, reasons
+from eventfabric.cdk.constructs.table import FabricTable
+from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.topology import TableTopology, Topology
-from infra.constructs.policies import in_policies, policy_statement, reasons
-from infra.constructs.table import FabricTable
-from infra.nag import acknowledge
 
 
 class LogStack(cdk.Stack):

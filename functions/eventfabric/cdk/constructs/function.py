@@ -8,10 +8,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from eventfabric.cdk.constructs.policies import arn_of, policy_statement, reasons, wildcard_rule
+from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
 from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON, FunctionTopology
-from infra.constructs.policies import arn_of, policy_statement, reasons, wildcard_rule
-from infra.nag import acknowledge
 
 RUNTIME = lambda_.Runtime(f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON, supports_inline_code=True)
 ARCHITECTURE = lambda_.Architecture.custom(LAMBDA_ARCHITECTURE)

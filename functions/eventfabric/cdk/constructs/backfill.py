@@ -9,11 +9,11 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from eventfabric.cdk.constructs.function import LOG_DAYS
+from eventfabric.cdk.constructs.policies import arn_of, wildcard_rule
+from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource
 from eventfabric.deployment.state_machine import backfill_state_machine
-from infra.constructs.function import LOG_DAYS
-from infra.constructs.policies import arn_of, wildcard_rule
-from infra.nag import acknowledge
 
 _DELIVER_LOGS = (
     "CreateLogDelivery",

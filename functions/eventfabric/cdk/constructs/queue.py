@@ -5,8 +5,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from eventfabric.cdk.nag import acknowledge
 from eventfabric.topology import QueueTopology, TimerQueueTopology
-from infra.nag import acknowledge
 
 DEAD_LETTER_DAYS = 14
 DOORBELL_DAYS = 4

@@ -1,4 +1,4 @@
-"""The wheels in the zip: those of scripts/locks/functions.txt and the user's, for Lambda's platform. No Docker.
+"""The wheels in the zip: those of functions.txt beside this file, and the user's, for Lambda's platform. No Docker.
 
 They are fetched once for each change of a lock, and kept unpacked in a cache, so that synthesis needs no network.
 The fabric's own wheels are verified by their hashes. The user's, listed in `requirements.txt` beside the packages of
@@ -19,7 +19,7 @@ from tempfile import mkdtemp
 from eventfabric.errors import EventFabricError
 from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON
 
-LOCK = Path(__file__).resolve().parent.parent / "scripts" / "locks" / "functions.txt"
+LOCK = Path(__file__).with_name("functions.txt")
 REQUIREMENTS = "requirements.txt"
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 _MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+from eventfabric.cdk.staging import OURS
 from eventfabric.definition.handler_lookup import WantedKind, find_module, missing
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import DefinitionError, Problem
-from infra.staging import OURS
 
 _OPTIONAL = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 _ALLOWED = "what stands in functions/, or in a requirements.txt there or in a folder of it"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+from eventfabric.cdk.fabric import FabricStacks
 from eventfabric.errors import EventFabricError
-from infra.fabric import FabricStacks
 
 FILE = "extension.py"
 FUNCTION = "extend"

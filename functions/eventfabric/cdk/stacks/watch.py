@@ -7,10 +7,10 @@ such resources, and deployed again without touching anything that runs.
 import aws_cdk as cdk
 from constructs import Construct
 
+from eventfabric.cdk.constructs.alarm import FabricAlarm, FabricObjective
+from eventfabric.cdk.constructs.dashboard import FabricDashboard
 from eventfabric.deployment.alarms import alarms_of, objectives_of, topics_in
 from eventfabric.topology import Topology
-from infra.constructs.alarm import FabricAlarm, FabricObjective
-from infra.constructs.dashboard import FabricDashboard
 
 
 class WatchStack(cdk.Stack):

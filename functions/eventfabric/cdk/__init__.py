@@ -1,0 +1,1 @@
+"""The deployment as constructs of the CDK. Never shipped to Lambda."""

@@ -1,0 +1,1 @@
+"""Code of custom resources, deployed inline."""
