@@ -22,6 +22,7 @@ from eventfabric.testing.idempotency.effects import Items, Store, item_text
 from eventfabric.testing.idempotency.handling import HandlerAttempt
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.invoke import environment, no_account
+from eventfabric.testing.local.sessions import shared_models
 from eventfabric.testing.memory.region import Actions, Reason, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.simulation.acting import acting
 from eventfabric.topology import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
@@ -137,6 +138,7 @@ def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterat
         stack.enter_context(environment(dict.fromkeys(HANDLERS_FIND, world.plan.regions[0])))
         stack.enter_context(moto_fixes.applied(now=lambda: world.time.now_ms() / 1000))
         stack.enter_context(mock_aws())
+        stack.enter_context(shared_models())
         stack.enter_context(_hooked())
         outside_world = Outside(world.plan.regions)
         if setup is not None:

@@ -3,9 +3,12 @@
 Reading them takes longer than all else that the start of a fabric does.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import boto3
+import botocore.session
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
@@ -23,6 +26,17 @@ def shared_loader(search_path_string: str | None = None) -> Loader:
     # Each session of boto3 adds the folder of boto3's own models once more.
     loader.search_paths[:] = dict.fromkeys(loader.search_paths)
     return loader
+
+
+@contextmanager
+def shared_models() -> Iterator[None]:
+    """Have all sessions that are made meanwhile, even by handlers, read the models of the services once."""
+    before = botocore.session.create_loader
+    botocore.session.create_loader = shared_loader
+    try:
+        yield
+    finally:
+        botocore.session.create_loader = before
 
 
 @cache
