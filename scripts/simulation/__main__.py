@@ -15,9 +15,9 @@ from itertools import count
 from eventfabric.cli.seed_progress import progress
 from eventfabric.testing.simulation.hunt import hunt
 from eventfabric.testing.simulation.kept import KeptFailure, chosen, keep, write
+from eventfabric.testing.simulation.outcome import SeedOutcome
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.worker import ends_in_order
 from scripts.simulation import regressions
 from scripts.simulation.arguments import Arguments, parsed

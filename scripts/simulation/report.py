@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from eventfabric.testing.simulation.kept import KeptFailure
+from eventfabric.testing.simulation.outcome import SeedOutcome
 from eventfabric.testing.simulation.summary import KINDS, Summary
-from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.verdict import Result, Verdict
 
 _WIDTH_MIN = 100

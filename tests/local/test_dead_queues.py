@@ -9,7 +9,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.definition.file import parse_definition
 from eventfabric.model import ANY_TAIL, Doorbell
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.wire.doorbell import from_body, to_body
 

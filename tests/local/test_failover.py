@@ -10,7 +10,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import FailoverError
 from eventfabric.model import EMPTY_TAIL, LaneKey, Parked, Region, StreamName, SubscriptionName
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.replicator import Replication
 from tests.support.command_line import CommandLine

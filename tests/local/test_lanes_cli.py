@@ -13,7 +13,7 @@ from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
 from eventfabric.model import Lane, SequenceNumber
 from eventfabric.ports import Log
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine, local_up
 

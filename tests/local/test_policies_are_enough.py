@@ -19,7 +19,7 @@ from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.errors import UnconfirmedAppendError
 from eventfabric.model import ANY_TAIL, Doorbell, SequenceNumber, StreamName
 from eventfabric.sdk.asynchronous import AsyncFabric
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.guard import acting

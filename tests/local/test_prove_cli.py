@@ -25,7 +25,7 @@ from eventfabric.model import (
     SubscriptionName,
     lane_index,
 )
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine, local_up
 from tests.support.messages import TextWith, missing_from

@@ -11,7 +11,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
 from eventfabric.model import Cursor, Lane, LaneKey, StreamName, SubscriptionName, lane_index
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine, local_up
 from tests.support.messages import TextWith, missing_from

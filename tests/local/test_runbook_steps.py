@@ -11,7 +11,7 @@ import pytest
 from eventfabric import Delivery, Event, Fabric
 from eventfabric.model import Lane, Region
 from eventfabric.model.finding import FindingKind
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.fabric import LocalFabric
 from tests.support.command_line import CommandLine, Ran, copy_table

@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric.model import Region, SequenceNumber, Tail
 from eventfabric.ports import Log, Page
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.topology import StreamTopology
 from tests.support.memory_fabric import AWAY, HOME, event, lane

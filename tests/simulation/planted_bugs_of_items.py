@@ -27,7 +27,7 @@ OF_ITEMS = [
         "garbage fails its batch",
         "a message that is no doorbell fails all that came with it",
         "eventfabric.runtime.messages:doorbells_of",
-        "refuse(message, subscription)\n",
+        "refuse(message, subscription, error)\n",
         "raise\n",
         by="escaped_error",
         seed=2,
@@ -56,7 +56,7 @@ OF_ITEMS = [
     Bug(
         "rest skipped by one",
         "where a list is filled from the log, the first event behind it is left out",
-        "eventfabric.services.delivery.refill:Refill.fill",
+        "eventfabric.services.delivery.waiting:Refill.fill",
         "sequence=rest.sequence, base=rest.base",
         "sequence=rest.sequence + 1, base=rest.base",
         by="lost_event",
@@ -66,7 +66,7 @@ OF_ITEMS = [
     Bug(
         "more places than are listed",
         "what is read of the log beyond the list's bound is forgotten",
-        "eventfabric.services.delivery.refill:_listing",
+        "eventfabric.services.delivery.waiting:_listing",
         "rest = began.beginning_at(places[most].base, places[most].sequence)",
         "rest = None",
         by="lost_event",

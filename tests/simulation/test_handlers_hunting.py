@@ -18,9 +18,9 @@ from eventfabric.testing.idempotency.workload import WAYS
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.hunt import lost_outcome
 from eventfabric.testing.simulation.kept import keep
+from eventfabric.testing.simulation.outcome import SeedOutcome
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.worker import LostWorkerError
 from tests.simulation import wrong_handlers

@@ -15,7 +15,7 @@ import pytest
 
 from eventfabric.testing.simulation import trial
 from eventfabric.testing.simulation.hunt import hunt
-from eventfabric.testing.simulation.trial import SeedOutcome, Tally
+from eventfabric.testing.simulation.outcome import SeedOutcome, Tally
 from tests.simulation.trials import try_seed
 
 ROOT = Path(__file__).resolve().parents[2]

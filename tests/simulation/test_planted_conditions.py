@@ -10,8 +10,8 @@ import pytest
 from eventfabric.errors import EventFabricError
 from eventfabric.ports import Ledger
 from eventfabric.testing.memory.faults import Fault
+from eventfabric.testing.simulation.outcome import silence
 from eventfabric.testing.simulation.run import simulate
-from eventfabric.testing.simulation.trial import silence
 from tests.contract import test_ledger_contract as ledger
 from tests.contract import test_parked_contract as parked
 from tests.handlers import test_lanes_at_once as lanes_at_once

@@ -13,9 +13,9 @@ import pytest
 
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.kept import KEPT_MAX, chosen, keep, text_of
+from eventfabric.testing.simulation.outcome import SeedOutcome, Tally
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import SeedOutcome, Tally
 from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 from scripts.simulation import __main__ as simulation
 from scripts.simulation import regressions

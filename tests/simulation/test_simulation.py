@@ -7,8 +7,8 @@ import pytest
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.drawing import FAULTS
 from eventfabric.testing.simulation.happenings import HAPPENINGS
+from eventfabric.testing.simulation.outcome import silence
 from eventfabric.testing.simulation.run import simulate
-from eventfabric.testing.simulation.trial import silence
 from tests.simulation.checkers.every import failures
 from tests.simulation.profiles import PROFILES
 

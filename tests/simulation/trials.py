@@ -2,8 +2,8 @@
 
 from eventfabric.testing.simulation import trial
 from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.outcome import SeedOutcome, failed
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.trial import SeedOutcome, failed
 from tests.simulation.checkers.every import verdicts
 from tests.simulation.profiles import PROFILES
 

@@ -20,7 +20,7 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lanes.lane_end import lane_end
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.cloud import MemoryCloud

@@ -18,7 +18,7 @@ from eventfabric.aws.clients import named_failures
 from eventfabric.model import Region, StepKey, StepState
 from eventfabric.ports import Clock, Entropy
 from eventfabric.wire import step_item
-from eventfabric.wire.keys import PK, SK, Item, step_key
+from eventfabric.wire.keys import EXPIRY, PK, SK, Item, step_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -41,7 +41,7 @@ class AwsSteps(DynamoDBPersistenceLayer):
             table_name=table,
             key_attr=PK,
             sort_key_attr=SK,
-            expiry_attr=step_item.EXPIRY,
+            expiry_attr=EXPIRY,
             in_progress_expiry_attr=step_item.OWNER,
             status_attr=step_item.STATUS,
             data_attr=step_item.RESULT,

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.arguments import StreamIfSeveral
 from eventfabric.cli.connection import Access, Definition, Endpoint, Json, Profile, RegionName
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import StreamIfSeveral, grouped
 from eventfabric.cli.output import complain, left_out, say, show_json, show_table, stderr
 from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError, PortError, UnknownNameError

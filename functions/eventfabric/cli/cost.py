@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.arguments import OnlyStream
 from eventfabric.cli.connection import Definition, Json
+from eventfabric.cli.options import OnlyStream
 from eventfabric.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.arguments import Subscription
 from eventfabric.cli.connection import Connection, Json
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import Subscription, grouped
 from eventfabric.cli.output import complain, left_out, say, show_document, show_json, show_table, stderr
 from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError, SettingError

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.arguments import Reason
 from eventfabric.cli.connection import Access, Json
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import Reason, grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 
 if TYPE_CHECKING:

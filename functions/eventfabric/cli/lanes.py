@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.arguments import LaneName, OnlyStream, Reason, Stream
 from eventfabric.cli.connection import Connection, Json
-from eventfabric.cli.options import grouped, unless_subcommand
+from eventfabric.cli.options import LaneName, OnlyStream, Reason, Stream, grouped, unless_subcommand
 from eventfabric.cli.output import complain, say, show_json, show_table
 from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError
@@ -203,7 +202,7 @@ def mended(
 
     Example: eventfabric lanes mended orders
     """
-    from eventfabric.services.lanes.tails import lanes_of
+    from eventfabric.services.lanes.standing import lanes_of
 
     topology = connection.stream(stream)
     log = connection.ports().log_of(topology)
@@ -221,8 +220,8 @@ def _standings(
     ports: "Ports", stream: "StreamTopology", subscription: str | None, unreadable: list[str]
 ) -> "list[LaneStanding]":
     """Look where every lane stands. Reasons why lanes cannot be read are added to `unreadable`."""
-    from eventfabric.services.lanes.standing import Standings
-    from eventfabric.services.lanes.tails import lanes_of, tails_of
+    from eventfabric.services.lanes.standing import Standings, lanes_of
+    from eventfabric.services.lanes.tails import tails_of
     from eventfabric.services.operations.survey import survey
 
     def unread(error: EventFabricError) -> None:

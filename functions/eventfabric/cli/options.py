@@ -1,11 +1,21 @@
-"""Groups of options that commands share: a parameter of a command may stand for a whole group, declared once."""
+"""Arguments and options that several commands take, each declared once; a parameter may stand for a group of them."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+
+Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
+Stream = Annotated[str, typer.Argument(help="Name of the stream.")]
+LaneName = Annotated[str, typer.Argument(help="Lane, such as us-east-1/0.17.")]
+StreamIfSeveral = Annotated[
+    str | None, typer.Option("--stream", help="Name of the stream; required if the fabric has several.")
+]
+OnlyStream = Annotated[str | None, typer.Option("--stream", help="Only this stream.")]
+OnlyLane = Annotated[str | None, typer.Option("--lane", help="Only this lane, such as us-east-1/0.17.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason, kept on record.")]
 
 
 def unless_subcommand(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.arguments import Subscription
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.dead_letters import Filter
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import Subscription, grouped
 from eventfabric.cli.output import left_out, say, show_json, show_table
 
 if TYPE_CHECKING:

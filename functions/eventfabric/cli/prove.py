@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.arguments import OnlyLane, OnlyStream
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import NOT_SO, SKIPPED, STUCK
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import OnlyLane, OnlyStream, grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:

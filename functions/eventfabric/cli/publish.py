@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from eventfabric.cli.arguments import Stream
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import NO_ANSWER, NOT_SO, is_no_answer
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import Stream, grouped
 from eventfabric.cli.output import complain, say, show_json, stderr
 from eventfabric.errors import (
     EventFabricError,

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.arguments import OnlyStream
 from eventfabric.cli.connection import Connection, Json
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import OnlyStream, grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.arguments import OnlyLane, Subscription
 from eventfabric.cli.connection import Connection, Json
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import OnlyLane, Subscription, grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 from eventfabric.errors import EventFabricError, SettingError
 

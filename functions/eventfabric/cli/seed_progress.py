@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from eventfabric.testing.simulation.progress import Progress
-from eventfabric.testing.simulation.trial import SeedOutcome
+from eventfabric.testing.simulation.hunt import Progress
+from eventfabric.testing.simulation.outcome import SeedOutcome
 
 LINE_SECONDS = 15.0
 

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from eventfabric.cli.arguments import StreamIfSeveral
 from eventfabric.cli.connection import Connection, Json
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import StreamIfSeveral, grouped
 from eventfabric.cli.output import complain, show_document, show_json, stderr
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class _Found(NamedTuple):
 def _find(log: "Log", stream: "StreamTopology", wanted: str, source: str | None) -> _Found | None:
     from rich.progress import track
 
-    from eventfabric.services.lanes.tails import lanes_of
+    from eventfabric.services.lanes.standing import lanes_of
 
     if "@" in wanted and source is None:
         return _event_at(log, *_place(stream, wanted))
@@ -82,7 +81,7 @@ def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
     """Parse the place that `wanted` names. Raises WrongRegionError, typer.BadParameter."""
     from eventfabric.errors import WrongRegionError
     from eventfabric.model import Lane
-    from eventfabric.services.lanes.tails import lanes_of
+    from eventfabric.services.lanes.standing import lanes_of
 
     lane_text, _, sequence_text = wanted.partition("@")
     try:

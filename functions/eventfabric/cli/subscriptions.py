@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.arguments import Subscription
 from eventfabric.cli.connection import Connection, Json
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import Subscription, grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
 from eventfabric.cli.replay import replay
 from eventfabric.cli.user import user_name

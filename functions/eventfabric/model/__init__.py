@@ -5,22 +5,25 @@ them by what they are about. What few functions need is left out, so that the ot
 from its module: `finding`, `proof`, `backfill`.
 """
 
-from eventfabric.model.bounds import next_count, operator_text
+from eventfabric.model.bounds import operator_text
 from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.commit import (
+from eventfabric.model.cursor import (
+    START,
     CommitOutcome,
     Committed,
+    Cursor,
     Decided,
+    Decision,
+    LaneKey,
+    LaneState,
     RaceLost,
     SameItemTwice,
     Write,
     WriteRefused,
+    digest_of,
 )
-from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
-from eventfabric.model.decision import Decision
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.event import Event, EventFields, HeaderValue, check_event, exact, stored_time
-from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import (
     GENERATION_FIRST,
     BatchId,
@@ -34,8 +37,11 @@ from eventfabric.model.identity import (
     StreamName,
     SubscriptionName,
     lane_index,
+    next_count,
+    next_time,
     parse_place,
     sequences_from,
+    to_ms,
     uuid7_prefix,
     uuid7_suffixes,
 )
@@ -113,6 +119,7 @@ __all__ = [
     "uuid7_suffixes",
     "next_time",
     "to_ms",
+    "next_count",
     # What is published, and who wants it.
     "Event",
     "EventFields",
@@ -203,6 +210,5 @@ __all__ = [
     "Sighting",
     "Sightings",
     # Bounds.
-    "next_count",
     "operator_text",
 ]

@@ -1,11 +1,13 @@
-"""The cursor: how far one subscription has come in one lane, with proof of what stands before it."""
+"""The cursor: how far one subscription has come in one lane, with proof of what stands before it.
+
+Around it: the state of the lane, of which it is a part, and the commits that move it, with their possible outcomes.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
-from eventfabric.model.decision import Decision
 from eventfabric.model.identity import (
     BatchId,
     Chain,
@@ -115,6 +117,20 @@ START = Cursor(EMPTY_TAIL.sequence, EMPTY_TAIL.sequence, EMPTY_TAIL.chain)
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision of one Region, for one subscription, about a batch that may also stand in the lane beside whose
+    state the decision is kept.
+
+    `noted_wins`: the noted copy is delivered, and the copy in that lane is stepped over; otherwise the reverse. A
+    Region decides once.
+    """
+
+    region: Region
+    batch_id: BatchId
+    noted_wins: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LaneState:
     """All that the ledger knows of a lane for a subscription, as one read saw it: each Region's cursor, and its parked
     keys by their id.
@@ -187,6 +203,67 @@ class LaneState:
     def epoch(self) -> int:
         """Number of the latest owner."""
         return max((cursor.epoch for cursor in self.cursors.values()), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a handler's own transaction: `action` is Put, Update, Delete or ConditionCheck, and `request` is the
+    DynamoDB request for it in the service's own JSON (TableName, Item or Key, expressions).
+    """
+
+    action: str
+    request: dict[str, Any] = field(hash=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision about a noted batch that a commit writes. `key`: the lane in which the batch may also stand."""
+
+    key: LaneKey
+    decision: Decision
+    expires_seconds: int
+    """Time of expiry, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The commit succeeded: the cursor stands where the commit put it."""
+
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class RaceLost:
+    """Another consumer moved the cursor first.
+
+    `is_beside_written`: in a stream without transactions, everything that this commit writes beside the cursor is
+    written; otherwise nothing of it is.
+    """
+
+    is_beside_written: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRefused:
+    """Nothing was written, because DynamoDB refused the write at `index` (for example, its own condition failed).
+
+    `item`: the item that is there, if the write asked for it. `is_busy`: the write was throttled or met another
+    transaction, so the same commit may succeed later, and nobody is to blame.
+    """
+
+    index: int
+    code: str
+    message: str
+    item: dict[str, dict[str, Any]] | None = field(default=None, compare=False, repr=False)
+    is_busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SameItemTwice:
+    """Nothing was written: two writes of the commit touch one item, which a transaction does not allow."""
+
+
+CommitOutcome = Committed | RaceLost | WriteRefused | SameItemTwice
 
 
 def digest_of(parked: Mapping[str, Parked]) -> bytes:

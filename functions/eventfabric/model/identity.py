@@ -1,4 +1,8 @@
-"""Identifiers of the log. Each has its own type, so that a sequence cannot pass for a lane index."""
+"""Identifiers of the log, and how its times and counts go on.
+
+Each has its own type, so that a sequence cannot pass for a lane index. A hybrid logical time has 48 bits of
+milliseconds and 16 of counter, and never runs back within a lane.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +28,7 @@ _LANE: Final = regex(
 )
 """Lanes fit for the id of a queue's message group. No other digits than those written, so that a lane has one text."""
 _SEQUENCE_DIGITS_MAX = 18
+_COUNTER_BITS = 16
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,3 +99,21 @@ def uuid7_suffixes(random_bytes: bytes, prefix: str = "") -> list[str]:
 def sequences_from(first: int, count: int) -> Iterable[SequenceNumber]:
     """Return `count` consecutive sequences. One cast for all: events are unpacked by thousands, and calls add up."""
     return cast("Iterable[SequenceNumber]", range(first, first + count))
+
+
+def next_time(previous: HybridTime, now_ms: int) -> HybridTime:
+    """Return the time of an append at `now_ms` after one at `previous`: the wall clock, unless it would not advance.
+
+    At the largest time that can be stored it stands still: the lane goes on, and reconciliation reports its clock.
+    """
+    return HybridTime(min(max(previous + 1, now_ms << _COUNTER_BITS), limits.HYBRID_TIME_MAX))
+
+
+def to_ms(time: HybridTime) -> int:
+    """Return the milliseconds since 1970 in a hybrid time."""
+    return time >> _COUNTER_BITS
+
+
+def next_count(count: int) -> int:
+    """Return the number after this one: 1 after the largest. For numbers that are only compared for equality."""
+    return count % limits.SEQUENCE_MAX + 1

@@ -7,8 +7,7 @@ from typing import Final, Self
 
 from eventfabric import limits
 from eventfabric.errors import storable
-from eventfabric.model.bounds import next_count
-from eventfabric.model.identity import SequenceNumber
+from eventfabric.model.identity import SequenceNumber, next_count
 
 REPLAYED: Final = "Replayed"
 """`Failure.error_type` of an event that an operator handed over again, though its handler had not failed."""

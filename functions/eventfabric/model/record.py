@@ -7,8 +7,7 @@ from struct import pack
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableRecordError
-from eventfabric.model.hybrid_clock import next_time, to_ms
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, SequenceNumber
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, SequenceNumber, next_time, to_ms
 
 CHAIN_BYTES = 16
 PIN_BYTES = 2 * CHAIN_BYTES

@@ -90,7 +90,8 @@ def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list
     lanes: dict[tuple[str, Lane], _Rung] = {}
     subscription = runtime.own
 
-    def refuse(message: Message, _: SubscriptionTopology | None) -> None:
+    def refuse(message: Message, _: SubscriptionTopology | None, error: Exception) -> None:
+        runtime.message_refused(message.id, message.queue, error)
         failed.append(message.id)
         # Its group waits until it is in the dead-letter queue; each wait must be shorter than after a crash.
         if message.receipt_handle:
@@ -98,7 +99,7 @@ def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list
                 subscription.name, [message.receipt_handle], limits.REFUSED_AGAIN_SECONDS
             )
 
-    for message, _, doorbell in doorbells_of(runtime, event, lambda _: subscription, refuse):
+    for message, _, doorbell in doorbells_of(runtime.topology, event, lambda _: subscription, refuse):
         known = lanes.get((doorbell.stream, doorbell.lane))
         if known is None:
             lanes[doorbell.stream, doorbell.lane] = (doorbell, [message])

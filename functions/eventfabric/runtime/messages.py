@@ -1,4 +1,4 @@
-"""Reader of a queue's messages as Lambda hands them over. What is not a doorbell fails alone, and is counted."""
+"""Reader of a queue's messages as Lambda hands them over. What is not a doorbell fails alone."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,9 +6,7 @@ from typing import Any
 
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
 from eventfabric.model import Doorbell
-from eventfabric.runtime.wiring import Runtime
-from eventfabric.telemetry import Metric
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.topology import SubscriptionTopology, Topology
 from eventfabric.wire.doorbell import from_body
 
 
@@ -25,14 +23,14 @@ class Message:
 
 
 def doorbells_of(
-    runtime: Runtime,
+    topology: Topology,
     event: Mapping[str, Any],
     subscription_of: Callable[[Message], SubscriptionTopology],
-    refuse: Callable[[Message, SubscriptionTopology | None], None],
+    refuse: Callable[[Message, SubscriptionTopology | None, Exception], None],
 ) -> Iterator[tuple[Message, SubscriptionTopology, Doorbell]]:
     """Yield each message that is a doorbell of the subscription whose queue it is in; `refuse` gets every other one.
 
-    `refuse` is told the subscription, too, if it is known. Refused messages are not lost: they go to the queue's
+    `refuse` is told why, and the subscription if it is known. Refused messages are not lost: they go to the queue's
     dead-letter queue, where somebody can look at them. UndecodableMessageError if the event is not one of a queue, or a
     message has no id by which it could fail.
     """
@@ -42,13 +40,9 @@ def doorbells_of(
             _check(message)
             subscription = subscription_of(message)
             doorbell = from_body(message.body)
-            _check_lane(runtime, subscription, doorbell)
+            _check_lane(topology, subscription, doorbell)
         except (UndecodableMessageError, UnknownNameError) as error:
-            about = {"message_id": message.id, "reason": str(error)}
-            runtime.logger.error("a message is not a doorbell", extra=about)
-            name = runtime.subscription or message.queue[:80] or "unknown"
-            runtime.telemetry.add(Metric.MESSAGES_REFUSED, of=name)
-            refuse(message, subscription)
+            refuse(message, subscription, error)
         else:
             yield message, subscription, doorbell
 
@@ -93,9 +87,9 @@ def _check(message: Message) -> None:
         raise UndecodableMessageError("found no number as ApproximateReceiveCount, allowed: 1 or more")
 
 
-def _check_lane(runtime: Runtime, subscription: SubscriptionTopology, doorbell: Doorbell) -> None:
+def _check_lane(topology: Topology, subscription: SubscriptionTopology, doorbell: Doorbell) -> None:
     """Raise UndecodableMessageError if the doorbell is of another stream, or of a lane that the stream cannot have."""
-    stream = runtime.topology.stream(subscription.definition.stream)
+    stream = topology.stream(subscription.definition.stream)
     if doorbell.stream != stream.name:
         raise UndecodableMessageError(f"found stream {doorbell.stream}, allowed: {stream.name}")
     if not stream.has_lane(doorbell.lane.origin, doorbell.lane.generation, doorbell.lane.index):

@@ -28,13 +28,14 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     def subscription_of(message: Message) -> SubscriptionTopology:
         return runtime.topology.subscription_of_timers(message.queue)
 
-    def refuse(message: Message, subscription: SubscriptionTopology | None) -> None:
+    def refuse(message: Message, subscription: SubscriptionTopology | None, error: Exception) -> None:
+        runtime.message_refused(message.id, message.queue, error)
         failed.append(message.id)
         if subscription is not None and message.receipt_handle:
             doorbells.put_off(subscription.name, {message.receipt_handle: limits.REFUSED_AGAIN_SECONDS})
 
     timers = defaultdict[str, list[_Timer]](list)
-    for message, subscription, doorbell in doorbells_of(runtime, event, subscription_of, refuse):
+    for message, subscription, doorbell in doorbells_of(runtime.topology, event, subscription_of, refuse):
         timers[subscription.name].append((message, doorbell))
     for name, of_subscription in timers.items():
         unrung = _ring(doorbells, name, of_subscription, patience)

@@ -77,6 +77,12 @@ class Runtime:
             self.telemetry.add(_METRICS[cause])
             self.telemetry.add(Metric.DELIVERIES_BLOCKED)
 
+    def message_refused(self, message_id: str, queue: str, error: Exception) -> None:
+        """Report a message that is not a doorbell."""
+        about = {"message_id": message_id, "reason": str(error)}
+        self.logger.error("a message is not a doorbell", extra=about)
+        self.telemetry.add(Metric.MESSAGES_REFUSED, of=self.subscription or queue[:80] or "unknown")
+
     def load(self) -> None:
         """Find the handler, if the function has a subscription. HandlerError."""
         if self.subscription is not None:

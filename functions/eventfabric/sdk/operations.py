@@ -29,7 +29,8 @@ from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest, ranges_of
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.lanes.locate import event_at
-from eventfabric.services.lanes.tails import Unreadable, lanes_of
+from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.operations.parked_keys import ParkedKey, parked_keys
@@ -130,12 +131,11 @@ class Operations:
     def restore(self, stream: str, copy: Copy) -> Restore:
         """Return the operation that puts records back from a copy of the table. UnknownNameError, WrongRegionError."""
         topology = self._stream_here(stream)
-        find_seams = partial(known_seams, topology, ledger=self._ports.ledger)
         return Restore(
             self._ports.log_of(topology),
             region=self.region,
             copy=copy,
-            known_seams=find_seams,
+            known_seams=partial(known_seams, topology, ledger=self._ports.ledger),
             clock=self._ports.clock,
         )
 

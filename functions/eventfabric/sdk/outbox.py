@@ -19,7 +19,8 @@ from eventfabric.sdk.outgoing import Encoded, Outgoing
 from eventfabric.services.publishing.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.wire import once_item
 from eventfabric.wire.batch import Part, batch_of_rows
-from eventfabric.wire.transaction_bounds import check_count, check_transaction
+from eventfabric.wire.outbox_request import check_transaction
+from eventfabric.wire.transaction_bounds import check_count
 
 MakeAppend = Callable[[Sequence[Posting], WritesOf], OutboxAppend]
 """Maker of appends with the fabric's clock, time-out and ports."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from eventfabric.model import Write
 from eventfabric.wire.keys import Item
 
 
@@ -12,6 +13,14 @@ def item_bytes(item: Item) -> int:
     for name, value in item.items():
         size += _plain_bytes(name) + _value_bytes(value)
     return size
+
+
+def sent_bytes(write: Write) -> int:
+    """Return the bytes of an item that are sent; 0 if the request lacks what it must have: the service will say so."""
+    # All that is known: an update does not send the rest of its item.
+    names = ("Key", "ExpressionAttributeValues") if write.action == "Update" else ("Item", "Key")
+    parts = (write.request.get(name) for name in names)
+    return sum(item_bytes(part) for part in parts if isinstance(part, dict))
 
 
 def _value_bytes(value: object) -> int:

@@ -66,6 +66,8 @@ Item = dict[str, dict[str, Any]]
 
 PK: Final = "pk"
 SK: Final = "sk"
+EXPIRY: Final = "expiration"
+"""Attribute of the expiry in seconds since 1970, by which the ledger's time to live goes."""
 PLACE_SEQUENCE: Final = -1
 _ONCE: Final = "once/"
 _ASIDE: Final = "aside/"

@@ -31,10 +31,9 @@ from eventfabric.model import (
     next_count,
 )
 from eventfabric.wire import cursor_item, fields, parked_item, settled_item, won_item
-from eventfabric.wire.item_size import item_bytes
+from eventfabric.wire.item_size import item_bytes, sent_bytes
 from eventfabric.wire.keys import PK, SK, Item, is_cursor, is_parked, is_won, parked_key
 from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
-from eventfabric.wire.transaction_bounds import bytes_of
 
 Action = tuple[str, dict[str, Any]]
 """Put, Update, Delete or ConditionCheck, and the DynamoDB request for it."""
@@ -83,7 +82,7 @@ def size_of_writes(writes: Sequence[Write]) -> CommitSize:
     """Return the size of a handler's writes: their items, or what they say about items that are there."""
     if not writes:
         return _NOTHING
-    return sum((CommitSize(1, bytes_of(write)) for write in writes), CommitSize())
+    return sum((CommitSize(1, sent_bytes(write)) for write in writes), CommitSize())
 
 
 def size_of_key(parked: Parked) -> CommitSize:

@@ -1,12 +1,45 @@
-"""A producer's transaction as DynamoDB's own requests, and the meaning of its refusal."""
+"""A producer's transaction: its bounds, DynamoDB's own requests for it, and the meaning of its refusal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
+from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError
-from eventfabric.model import Record, Write, WriteRefused
+from eventfabric.model import (
+    Batch,
+    Chain,
+    HybridTime,
+    Lane,
+    Record,
+    SequenceNumber,
+    Tail,
+    Write,
+    WriteRefused,
+    record_at,
+)
 from eventfabric.wire import record_item
+from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.ledger_commit import Action, Refusal
 from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON
+from eventfabric.wire.transaction_bounds import check_count, check_writes
+
+_FAR_TAIL: Final = Tail(
+    SequenceNumber(limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX), Chain(bytes(16)), HybridTime(2**62)
+)
+"""After this tail, the numbers of a record take as many bytes as they can anywhere."""
+
+
+def check_transaction(batches: Iterable[tuple[Lane, Batch]], writes: Sequence[Write]) -> None:
+    """Refuse a producer's transaction that cannot be written, wherever its batches will stand.
+
+    TransactionTooLargeError. Only DynamoDB knows how large an update makes an item: counted is what is sent.
+    """
+    # Any retention: an expiry takes its bytes as well.
+    records = [
+        record_at(_FAR_TAIL, lane, batch, now_ms=2**40, retention_seconds=0) for lane, batch in batches
+    ]
+    check_count(len(records) + len(writes))
+    check_writes(writes, beside_bytes=sum(item_bytes(record_item.to_item(record)) for record in records))
 
 
 def actions_of(records: Sequence[tuple[str, Record]], writes: Sequence[Write]) -> list[Action]:

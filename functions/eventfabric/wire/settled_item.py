@@ -13,8 +13,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.model import Dropped, Failure, LaneKey, Region, SequenceNumber, Settled
 from eventfabric.wire import fields
-from eventfabric.wire.keys import SK, Item, settled_key
-from eventfabric.wire.step_item import EXPIRY
+from eventfabric.wire.keys import EXPIRY, SK, Item, settled_key
 
 _decode_dropped = msgspec.msgpack.Decoder(tuple[str, list[int], int, int]).decode
 _ACTIONS: Final = ("discarded", "edited")

@@ -11,12 +11,10 @@ from typing import Final
 from eventfabric import limits
 from eventfabric.model import Region, StepState
 from eventfabric.wire import fields
-from eventfabric.wire.keys import Item, step_key
+from eventfabric.wire.keys import EXPIRY, Item, step_key
 
 STATUS: Final = "status"
 RESULT: Final = "data"
-EXPIRY: Final = "expiration"
-"""Attribute of the expiry in seconds since 1970, by which the table's time to live goes."""
 OWNER: Final = "in_progress_expiration"
 IN_PROGRESS: Final = "INPROGRESS"
 COMPLETED: Final = "COMPLETED"

@@ -6,8 +6,7 @@ from typing import Final
 
 from eventfabric.model import BatchId, Decided, Decision
 from eventfabric.wire import fields
-from eventfabric.wire.keys import SK, Item, won_key
-from eventfabric.wire.step_item import EXPIRY
+from eventfabric.wire.keys import EXPIRY, SK, Item, won_key
 
 _NOTED: Final = "noted"
 _OTHER: Final = "other"

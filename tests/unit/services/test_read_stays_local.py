@@ -29,7 +29,8 @@ from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest
 from eventfabric.services.delivery.lane_result import LaneOutcome
-from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.lanes.tails import tails_of
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.operations.replay import Replay
 from eventfabric.services.operations.survey import survey

@@ -9,12 +9,11 @@ from eventfabric.errors import ThrottledError, UndecodableMessageError, Undecoda
 from eventfabric.model import START, Intervention, SequenceNumber, Write, WriteRefused
 from eventfabric.wire import cursor_item, fields, intervention_item, record_item, step_item
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes, split_rows
-from eventfabric.wire.item_size import item_bytes
+from eventfabric.wire.item_size import item_bytes, sent_bytes
 from eventfabric.wire.keys import once_key
 from eventfabric.wire.ledger_commit import CommitRequest, Refusal
 from eventfabric.wire.payload_codec import measured, unpack_at, unpack_measured
 from eventfabric.wire.stream_record import from_stream_record
-from eventfabric.wire.transaction_bounds import bytes_of
 from tests.support.stored_items import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US, items
 
 FORMS: Final = {
@@ -79,11 +78,11 @@ def test_of_a_write_all_that_is_sent_of_its_item_counts() -> None:
         "ExpressionAttributeValues": values,
         "Item": item,
     }
-    assert bytes_of(Write("Update", request)) == item_bytes(key) + item_bytes(values)
-    assert bytes_of(Write("Put", {"Item": item, "ExpressionAttributeValues": values})) == item_bytes(item)
+    assert sent_bytes(Write("Update", request)) == item_bytes(key) + item_bytes(values)
+    assert sent_bytes(Write("Put", {"Item": item, "ExpressionAttributeValues": values})) == item_bytes(item)
     for action in ("Delete", "ConditionCheck"):
-        assert bytes_of(Write(action, {"Key": key})) == item_bytes(key)
-    assert bytes_of(Write("Put", {"Item": None})) == 0
+        assert sent_bytes(Write(action, {"Key": key})) == item_bytes(key)
+    assert sent_bytes(Write("Put", {"Item": None})) == 0
 
 
 def test_a_row_may_be_as_large_as_a_record_has_room() -> None:

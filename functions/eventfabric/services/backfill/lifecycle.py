@@ -30,7 +30,7 @@ from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.backfill.copy_slice import SliceCopier
 from eventfabric.services.backfill.plan import Planner
 from eventfabric.services.backfill.request import BackfillRequest, problems_of
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.topology import StreamTopology, Topology
 
 _ID_BYTES = 2

@@ -8,7 +8,7 @@ from eventfabric.errors import BackfillError, Problem
 from eventfabric.model import EMPTY_TAIL, Lane, Region
 from eventfabric.model.backfill import LaneRange
 from eventfabric.ports import Log
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.topology import StreamTopology
 
 

@@ -28,8 +28,7 @@ from eventfabric.model import (
     operator_text,
 )
 from eventfabric.ports import Ports
-from eventfabric.services.lanes.standing import Standings
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import Standings, lanes_of
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 

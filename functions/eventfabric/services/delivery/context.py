@@ -1,18 +1,38 @@
-"""Context: everything that all visits of a subscription share."""
+"""Context: everything that all visits of a subscription share, and what they remember of each other."""
 
 from dataclasses import dataclass, field
 
 from eventfabric import limits
-from eventfabric.model import LaneKey, Region, SubscriptionFilter
+from eventfabric.model import HybridTime, Lane, LaneKey, Region, SequenceNumber, SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
 from eventfabric.services.delivery.breaker import CircuitBreaker
-from eventfabric.services.delivery.handed_out import HandedOut
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The last event of a key that other Regions' lanes handed out: its time, place, id and type."""
+
+    time: HybridTime
+    lane: Lane
+    base: SequenceNumber
+    sequence: SequenceNumber
+    id: str
+    type: str
+
+
+@dataclass(slots=True)
+class HandedOut:
+    """Memory of what other Regions' lanes handed out after `since`. Each was looked at up to `reached`."""
+
+    since: HybridTime
+    reached: dict[Lane, SequenceNumber] = field(default_factory=dict)
+    last: dict[str, Later] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,9 @@ from eventfabric.errors import LogError
 from eventfabric.model import Event, Parked, ParkedState, RaceLost, Write, is_alone
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
-from eventfabric.services.delivery.refill import Refill
 from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
 from eventfabric.services.delivery.visit import Visit
-from eventfabric.services.delivery.waiting import Absent, WaitingEvents
+from eventfabric.services.delivery.waiting import Absent, Refill, WaitingEvents
 
 
 class _Continuation(Enum):

@@ -17,26 +17,31 @@ from eventfabric.model import (
     Parked,
     ParkedChange,
     ParkedState,
+    Region,
     Roster,
     after_changes,
     digest_of_id,
     is_alone,
 )
-from eventfabric.services.delivery.context import VisitContext
+from eventfabric.ports import Clock, Ledger
 from eventfabric.services.lanes.whole_state import whole_state
 
 
 class KnownKeys:
     """The parked keys that one visit knows. `stored`: as they are stored; `now`: as the next commit will leave them."""
 
-    def __init__(self, context: VisitContext, key: LaneKey, state: LaneState) -> None:
-        self._context = context
+    def __init__(
+        self, key: LaneKey, state: LaneState, *, region: Region, ledger: Ledger, clock: Clock
+    ) -> None:
+        self._region = region
+        self._ledger = ledger
+        self._clock = clock
         self._key = key
         self._is_whole = state.is_whole
-        self.stored: dict[str, Parked] = dict(state.parked.get(context.region, {}))
+        self.stored: dict[str, Parked] = dict(state.parked.get(region, {}))
         self.now: dict[str, Parked] = dict(self.stored)
         self._looked: set[bytes] = set()
-        self.version = state.cursor(context.region).version
+        self.version = state.cursor(region).version
         """Version of the lane's cursor, as it was read or as the last commit left it."""
         self._alone: defaultdict[str, list[str]] | None = None
 
@@ -61,14 +66,14 @@ class KnownKeys:
         freed the key, and its later events must not be handed out before this run has lost its race, or they would come
         out of order.
         """
-        parked_keys = self._context.ledger.look_up(self._key, sought)
+        parked_keys = self._ledger.look_up(self._key, sought)
         missing = _missing(sought, parked_keys)
         for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
             if not missing:
                 return parked_keys
             self._check_unmoved()
-            self._context.clock.sleep(pause_seconds)
-            parked_keys += self._context.ledger.look_up(self._key, missing)
+            self._clock.sleep(pause_seconds)
+            parked_keys += self._ledger.look_up(self._key, missing)
             missing = _missing(sought, parked_keys)
         if missing:
             self._check_unmoved()  # until now, reads may have shown an older cursor, too
@@ -76,7 +81,7 @@ class KnownKeys:
 
     def _check_unmoved(self) -> None:
         """Raise ThrottledError if the lane's cursor was moved since this visit read it."""
-        cursor = self._context.ledger.state(self._key, glance=True).cursor(self._context.region)
+        cursor = self._ledger.state(self._key, glance=True).cursor(self._region)
         if cursor.version != self.version:
             raise ThrottledError("look up a parked key", "its lane was written meanwhile")
 
@@ -105,8 +110,8 @@ class KnownKeys:
     def _read_whole(self) -> None:
         """Read all of the lane's parked keys."""
         # This is rare: for events parked while no order was kept, and if the first event that waits is freed.
-        state = whole_state(self._context.ledger, self._key, clock=self._context.clock)
-        self._keep(state.parked.get(self._context.region, {}).values())
+        state = whole_state(self._ledger, self._key, clock=self._clock)
+        self._keep(state.parked.get(self._region, {}).values())
         self._is_whole = True
 
     def count(self, roster: Roster) -> int:

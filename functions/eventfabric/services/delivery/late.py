@@ -22,8 +22,7 @@ from eventfabric.model import (
     SequenceNumber,
     to_ms,
 )
-from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.delivery.handed_out import HandedOut, Later
+from eventfabric.services.delivery.context import HandedOut, Later, VisitContext
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.lanes.locate import locate
 from eventfabric.services.lanes.standing import ledger_of

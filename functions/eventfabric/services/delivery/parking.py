@@ -13,24 +13,42 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from eventfabric import limits
-from eventfabric.model import Cursor, LaneKey, LaneState, Parked, ParkedChange, ParkedState, SequenceNumber
-from eventfabric.services.delivery.context import VisitContext
+from eventfabric.model import (
+    Cursor,
+    LaneKey,
+    LaneState,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Region,
+    SequenceNumber,
+)
+from eventfabric.ports import Clock, Ledger
 from eventfabric.services.delivery.known_keys import KnownKeys
-from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.wire.ledger_commit import CommitSize, size_of_key
 
 
 class Parking:
     """The parked keys of a lane in one visit."""
 
-    def __init__(self, context: VisitContext, key: LaneKey, state: LaneState) -> None:
-        self._context = context
+    def __init__(
+        self,
+        key: LaneKey,
+        state: LaneState,
+        *,
+        region: Region,
+        ledger: Ledger,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._telemetry = telemetry
         self._lane = key.lane
-        self._known = KnownKeys(context, key, state)
-        cursor = state.cursor(context.region)
+        self._known = KnownKeys(key, state, region=region, ledger=ledger, clock=clock)
+        cursor = state.cursor(region)
         self._roster = cursor.roster
         # Reads may show a transaction item by item, but only for as long as it takes.
-        age_ms = context.clock.now_ms() - cursor.written_ms
+        age_ms = clock.now_ms() - cursor.written_ms
         self._is_fresh = age_ms < 1000 * limits.TORN_READ_DOUBT_SECONDS
         self._written: set[str] = set()
         self._changed: set[str] = set()
@@ -160,7 +178,7 @@ class Parking:
 
     def _take_over(self, change: ParkedChange) -> None:
         """Take over a change that is committed, and report it."""
-        before, after, telemetry = change.before, change.after, self._context.telemetry
+        before, after, telemetry = change.before, change.after, self._telemetry
         if after is None:
             del self._known.stored[before.id if before else ""]
             telemetry.add(Metric.KEYS_FREED)
@@ -180,7 +198,7 @@ class Parking:
     def _tell(self, event: LogEvent, parked: Parked | None) -> None:
         """Log what became of a key."""
         if parked is not None:
-            self._context.telemetry.tell(
+            self._telemetry.tell(
                 event,
                 lane=str(self._lane),
                 sequence=parked.first.sequence,

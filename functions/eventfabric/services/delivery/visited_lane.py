@@ -1,10 +1,16 @@
-"""Visited lane: the owner of a lane's state in one visit: its cursor, its parked keys, and the commits of both."""
+"""Visited lane: the owner of a lane's state in one visit: its cursor, its parked keys, and the commits of both.
+
+Commits and timers are tried again in place, for a passing failure must not end a lane run.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 
+from eventfabric import limits
+from eventfabric.errors import PortError
 from eventfabric.model import (
+    CommitOutcome,
     Committed,
     Cursor,
     Decided,
@@ -24,7 +30,7 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import only_race, refusal
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.services.delivery.parking import Parking
-from eventfabric.services.delivery.patient_commits import commit_patiently, ring_later_patiently
+from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
 
@@ -38,7 +44,14 @@ class VisitedLane:
         self.deadline_ms = deadline_ms
         self.cursor = state.cursor(context.region)
         self.stepped_over = set(state.won_by(context.decides_alone))
-        self.parking = Parking(context, key, state)
+        self.parking = Parking(
+            key,
+            state,
+            region=context.region,
+            ledger=context.ledger,
+            clock=context.clock,
+            telemetry=context.telemetry,
+        )
 
     def commit(
         self, moved: Cursor, writes: Sequence[Write] = (), *, decided: Sequence[Decided] = ()
@@ -55,7 +68,7 @@ class VisitedLane:
         if moved == self.cursor and not changes and not writes and not decided:
             return None
         self._ring_timers(changes)
-        outcome = commit_patiently(
+        outcome = _commit_patiently(
             self._context,
             self.key,
             self.cursor,
@@ -124,4 +137,60 @@ class VisitedLane:
                 continue
             bell = Doorbell(self.key.stream, self.key.lane, SequenceNumber(0), again=after.due_ms)
             delay_seconds = max(0, ceil((after.due_ms - self._context.clock.now_ms()) / 1000))
-            ring_later_patiently(self._context, bell, delay_seconds, deadline_ms=self.deadline_ms)
+            _ring_later_patiently(self._context, bell, delay_seconds, deadline_ms=self.deadline_ms)
+
+
+def _commit_patiently(
+    context: VisitContext,
+    key: LaneKey,
+    read: Cursor,
+    moved: Cursor,
+    *,
+    parked: Sequence[ParkedChange],
+    writes: Sequence[Write],
+    decided: Sequence[Decided],
+    deadline_ms: int,
+) -> CommitOutcome:
+    """Commit, and try again for a while if the ledger, or a row of the handler's, is busy or gives no reply.
+
+    Raises PortError if that lasts. If DynamoDB refuses the request as a whole, the handler's writes are blamed, if
+    there are any: what the fabric itself writes is never wrong.
+    """
+    # All tries carry one token, so that a try whose reply was lost is recognised.
+    token = context.policy.entropy.bytes(limits.COMMIT_TOKEN_BYTES)
+    patience: Patience | None = None
+    while True:
+        failure: PortError | None = None
+        try:
+            outcome = context.ledger.commit(
+                key, read, moved, parked=parked, writes=writes, decided=decided, token=token
+            )
+            if not (isinstance(outcome, WriteRefused) and outcome.is_busy):
+                return outcome
+        except PortError as error:
+            if not error.retryable:
+                if not writes:
+                    raise
+                return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
+            failure = error
+        patience = patience or context.patience(deadline_ms)
+        if not patience.wait():
+            if failure is not None:
+                raise failure
+            return outcome
+
+
+def _ring_later_patiently(
+    context: VisitContext, doorbell: Doorbell, delay_seconds: float, *, deadline_ms: int
+) -> None:
+    """Have a lane rung when a key of it is due. If no timer can be set for a while, go on without.
+
+    Any doorbell of the lane makes the run look at what is due, and reconciliation rings if nobody did. It would cost
+    more to hold the lane up for a timer, or to give up the commit that it is for.
+    """
+    patience: Patience | None = None
+    while not context.doorbells.ring_later(context.subscription.name, doorbell, delay_seconds):
+        patience = patience or context.patience(deadline_ms)
+        if not patience.wait():
+            context.telemetry.add(Metric.DOORBELLS_FAILED, of=str(doorbell.stream))
+            return

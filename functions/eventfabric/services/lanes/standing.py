@@ -1,4 +1,4 @@
-"""Standing: what the ledger says of a subscription as a whole, as one process knows it; and who owns a lane by that."""
+"""Standing: what the ledger says of a subscription as a whole, as one process knows it; and who owns lanes by that."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,9 +6,20 @@ from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import ChangedDeliverError, PortError
-from eventfabric.model import Circuit, CircuitState, Owner, Region, Standing, StreamName, SubscriptionName
+from eventfabric.model import (
+    GENERATION_FIRST,
+    Circuit,
+    CircuitState,
+    Lane,
+    LaneIndex,
+    Owner,
+    Region,
+    Standing,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.ports import Clock, Ledger, Ports
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +207,12 @@ def owner_of(subscription: SubscriptionTopology, origin: Region, standing: Stand
     if default is None:
         return None
     return standing.owner(origin) or Owner(origin, Region(default), 0, Region(default))
+
+
+def lanes_of(stream: StreamTopology) -> list[Lane]:
+    """List every lane that a stream can have, origin by origin."""
+    return [
+        Lane(Region(origin), GENERATION_FIRST, LaneIndex(index))
+        for origin in stream.definition.regions
+        for index in range(stream.definition.lanes)
+    ]

@@ -1,23 +1,13 @@
-"""Tails: the lanes that a stream can have, and where each of them ends."""
+"""Tails: where each of many lanes ends."""
 
 from collections.abc import Callable, Iterable
 
 from eventfabric.errors import LogError, UndecodableItemError
-from eventfabric.model import EMPTY_TAIL, GENERATION_FIRST, Lane, LaneIndex, Region, Tail
+from eventfabric.model import EMPTY_TAIL, Lane, Tail
 from eventfabric.ports import Log, insist
 from eventfabric.services.lanes.lane_end import believed_tail
-from eventfabric.topology import StreamTopology
 
 Unreadable = Callable[[LogError | UndecodableItemError], None]
-
-
-def lanes_of(stream: StreamTopology) -> list[Lane]:
-    """List every lane that a stream can have, origin by origin."""
-    return [
-        Lane(Region(origin), GENERATION_FIRST, LaneIndex(index))
-        for origin in stream.definition.regions
-        for index in range(stream.definition.lanes)
-    ]
 
 
 def tails_of(

@@ -35,8 +35,7 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lanes.lane_end import believed_tail
-from eventfabric.services.lanes.standing import owner_of
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import lanes_of, owner_of
 from eventfabric.topology import SubscriptionTopology, Topology
 
 _PAUSED_BY = "failover to "

@@ -51,8 +51,7 @@ from eventfabric.services.delivery.takeover import is_taken_over
 from eventfabric.services.lanes.batch_copies import BatchCopies
 from eventfabric.services.lanes.lane_end import tail_to_begin_at
 from eventfabric.services.lanes.locate import kept_in, locate
-from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import Standings, is_delivered_by, lanes_of, ledger_of, owner_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.operations.replay_plan import (
     LanePlan,

@@ -34,8 +34,7 @@ from eventfabric.ports import Ports
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.batch_copies import BatchCopies
 from eventfabric.services.lanes.locate import KeptPart, kept_in
-from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
-from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.standing import Standings, is_delivered_by, lanes_of, ledger_of, owner_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.proof.claim import Claim, exceptions_of
 from eventfabric.services.proof.stuck import ahead_of

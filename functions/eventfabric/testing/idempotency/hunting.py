@@ -11,12 +11,11 @@ from eventfabric.testing.idempotency.project import PlansAside, Project, check_a
 from eventfabric.testing.idempotency.report import HandlersReport
 from eventfabric.testing.idempotency.trials import HandlerTrials
 from eventfabric.testing.idempotency.workload import WAYS
-from eventfabric.testing.simulation.hunt import SEED_SECONDS_MAX, hunt
+from eventfabric.testing.simulation.hunt import SEED_SECONDS_MAX, Progress, hunt
 from eventfabric.testing.simulation.kept import KEPT_MAX, KeptFailure, Trial, as_it_was, keep, write
+from eventfabric.testing.simulation.outcome import SeedOutcome
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.progress import Progress
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.worker import Aside
 
 SHRINK_RUNS_MAX = 300

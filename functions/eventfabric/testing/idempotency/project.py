@@ -12,8 +12,8 @@ from eventfabric.errors import HandlersFailError
 from eventfabric.testing.idempotency.trials import HandlerTrials
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.hunt import lost_outcome
+from eventfabric.testing.simulation.outcome import SeedOutcome
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.worker import Aside, LostWorkerError
 
 _PATIENCE_SECONDS: Final = 10.0

@@ -8,8 +8,8 @@ from typing import Any
 from eventfabric.testing.idempotency.story import story
 from eventfabric.testing.idempotency.trials import REPEATED, STUCK
 from eventfabric.testing.simulation.kept import KeptFailure
+from eventfabric.testing.simulation.outcome import SeedOutcome
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 
 HINT = (

@@ -27,9 +27,9 @@ from eventfabric.testing.local.invoke import environment, no_account
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.drawing import Profile
 from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.outcome import SeedOutcome, failed, planned, silence, tally
 from eventfabric.testing.simulation.plan import Plan, PlannedEvent
 from eventfabric.testing.simulation.run import simulate_in
-from eventfabric.testing.simulation.trial import SeedOutcome, failed, planned, silence, tally
 from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.worker import doing
 from eventfabric.testing.simulation.world import World

@@ -8,7 +8,7 @@ from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table import ConditionFailedError
 from eventfabric.wire import step_item
-from eventfabric.wire.keys import PK, step_key
+from eventfabric.wire.keys import EXPIRY, PK, step_key
 
 
 class MemorySteps:
@@ -51,13 +51,13 @@ class MemorySteps:
         except ConditionFailedError as failed:
             standing = failed.item or {}
             # The expiry does not count: it is computed anew at each try.
-            if standing | {step_item.EXPIRY: item[step_item.EXPIRY]} != item:
+            if standing | {EXPIRY: item[EXPIRY]} != item:
                 return step_item.from_item(standing)
         return None
 
     def finish(self, key: StepKey, result: str) -> None:
         """See ports.Steps. One update."""
-        names = {"#s": step_item.STATUS, "#d": step_item.RESULT, "#e": step_item.EXPIRY}
+        names = {"#s": step_item.STATUS, "#d": step_item.RESULT, "#e": EXPIRY}
         values = {
             ":s": {"S": step_item.COMPLETED},
             ":d": {"S": result},

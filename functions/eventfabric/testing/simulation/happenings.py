@@ -1,6 +1,6 @@
 """Happenings: Regions and links lost, clocks moved, code deployed, services in trouble, while a fabric works.
 
-A happening's `what` is the name of a function here, in mending.py, operators.py, spoiling.py or tampering.py.
+A happening's `what` is the name of a function here, in operators.py, spoiling.py or tampering.py.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from eventfabric.testing.memory.table import KEY_DENIED
 from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
-from eventfabric.testing.simulation.mending import MENDERS
+from eventfabric.testing.simulation.mending import lose_and_mend
 from eventfabric.testing.simulation.operators import OPERATORS, tell
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.spoiling import SPOILERS
@@ -248,6 +248,11 @@ def days_pass(world: World, happening: Happening) -> None:
         world.is_calm = before
 
 
+def lose_record(world: World, happening: Happening) -> None:
+    """Lose a record in a lane of its origin, until an operator repairs that."""
+    lose_and_mend(world, happening, lambda: reconcile_in(world, happening.region, full=True))
+
+
 _ALL: Final = (
     region_loss,
     silence,
@@ -270,11 +275,11 @@ _ALL: Final = (
     expire,
     days_pass,
     days_apart,
+    lose_record,
 )
 HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **{function.__name__: function for function in _ALL},
     **OPERATORS,
-    **MENDERS,
     **SPOILERS,
     **TAMPERERS,
 }

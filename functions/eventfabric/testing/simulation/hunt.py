@@ -9,15 +9,25 @@ An outcome depends on its seed alone, not on the number of workers or on what el
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from eventfabric.testing.simulation.trial import SeedOutcome
+from eventfabric.testing.simulation.outcome import SeedOutcome
 from eventfabric.testing.simulation.worker import LostWorkerError, Worker, ready
 
 SEED_SECONDS_MAX: Final = 300.0
 """Time after which a seed is given up. The longest take some seconds, and their number of steps is bounded."""
 _RANGE: Final = re.compile(r"([0-9]+)(?:(\.\.)([0-9]*))?")
 Try = Callable[[int], SeedOutcome]
+
+
+class Progress(Protocol):
+    """A display of a hunt's progress."""
+
+    def step(self, outcome: SeedOutcome) -> None:
+        """Count a seed that is done."""
+
+    def say(self, text: str) -> None:
+        """Show any other text."""
 
 
 def seed_range(text: str) -> tuple[int, int | None]:

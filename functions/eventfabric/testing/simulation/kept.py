@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 
 from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.outcome import SeedOutcome
 from eventfabric.testing.simulation.plainer import ALL, Ways
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.shrink import RUNS_MAX, NotShownError, Shrunk, shrink
 from eventfabric.testing.simulation.timeline import timeline
-from eventfabric.testing.simulation.trial import SeedOutcome
 from eventfabric.testing.simulation.verdict import Result, Verdict
 
 Trial = Callable[[Plan], tuple[SeedOutcome, History]]

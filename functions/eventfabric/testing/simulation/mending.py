@@ -3,7 +3,7 @@
     number 0    restored            2    restored from a backup that is wrong at first, which is refused
            1    skipped             3    restored after a pass of reconciliation, which may have found it elsewhere
 
-A happening's `what` is the name of a function here.
+A pass of reconciliation is what the caller gives for one.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,6 @@ from eventfabric.ports import Page
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.functions import reconcile_in
 from eventfabric.testing.simulation.operators import operator, tell
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.world import World
@@ -29,7 +28,7 @@ _TRIES: Final = 40
 _TRY_SECONDS: Final = 45.0
 
 
-def lose_record(world: World, happening: Happening) -> None:
+def lose_and_mend(world: World, happening: Happening, reconcile: Callable[[], None]) -> None:
     """Delete a record within one of the Region's own lanes; an operator hears of it later, and repairs it."""
     table = world.cloud.log_table(world.plan.stream, happening.region)
     items = _inner_records(table, happening.region)
@@ -51,7 +50,7 @@ def lose_record(world: World, happening: Happening) -> None:
     if happening.number != _SKIPPED:  # a skip is tried at once, while another Region may have the record
         world.schedule.pause(happening.seconds)
     if happening.number == _AFTER_A_PASS and happening.region not in world.lost:
-        reconcile_in(world, happening.region, full=True)
+        reconcile()
     for _ in range(_TRIES):
         if happening.region not in world.lost and _mend(world, happening, backup, record):
             return
@@ -139,6 +138,3 @@ def _inner_records(table: MemoryTable, region: str) -> list[Item]:
             lanes.setdefault(str(item[PK]["S"]), []).append(item)
     inner = [sorted(some, key=lambda item: int(item[SK]["N"]))[1:-1] for _, some in sorted(lanes.items())]
     return [item for some in inner for item in some if "t" in item]
-
-
-MENDERS: Final[dict[str, Callable[[World, Happening], None]]] = {lose_record.__name__: lose_record}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from eventfabric.testing.simulation.trial import SeedOutcome
+from eventfabric.testing.simulation.outcome import SeedOutcome
 
 KINDS: Final = ("faults", "happenings", "findings")
 

@@ -9,7 +9,8 @@ from eventfabric.errors import NotDeadError, NotTakenOverError
 from eventfabric.model import Owner, ParkedState, StreamName, SubscriptionName
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import LaneOutcome
-from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.lanes.tails import tails_of
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.survey import LaneStanding, survey
 from eventfabric.services.reconciliation.reconcile import Reconciler

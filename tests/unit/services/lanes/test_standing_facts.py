@@ -18,8 +18,8 @@ from eventfabric.model import (
     SubscriptionName,
     Tail,
 )
-from eventfabric.services.lanes.standing import Standings, is_delivered_by, owner_of
-from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.lanes.standing import Standings, is_delivered_by, lanes_of, owner_of
+from eventfabric.services.lanes.tails import tails_of
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.wire.doorbell import from_body
 from tests.support.handovers import hand_over

@@ -3,7 +3,8 @@
 import pytest
 
 from eventfabric.model import EMPTY_TAIL, Standing
-from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.lanes.tails import tails_of
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
