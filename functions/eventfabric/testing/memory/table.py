@@ -93,6 +93,7 @@ class MemoryTable:
         self._key_names = key_names
         self._items: dict[tuple[Any, ...], Item] = {}
         self._order: dict[Any, list[tuple[Any, ...]]] = {}
+        self._sizes: dict[tuple[Any, ...], tuple[Item, int]] = {}
 
     @property
     def items(self) -> list[Item]:
@@ -127,7 +128,8 @@ class MemoryTable:
             keys = keys[bisect_left(keys, (hash_key, comparable(start))) :]
         if end is not None:
             keys = keys[: bisect_left(keys, (hash_key, comparable(end)))]
-        return _page((items[key] for key in (reversed(keys) if newest_first else keys)), limit)
+        in_order = ((key, items[key]) for key in (reversed(keys) if newest_first else keys))
+        return self._page(in_order, limit)
 
     def _items_of(
         self, hash_key: Any, *, consistent: bool
@@ -141,6 +143,26 @@ class MemoryTable:
             return self._items, keys
         items = self._read({*keys, *differing}, consistent=consistent)
         return items, sorted(items)
+
+    def _page(
+        self, items: Iterable[tuple[tuple[Any, ...], Item]], limit: int | None
+    ) -> tuple[list[Item], bool]:
+        """Return copies of the items that fit into one reply, at least one, and if more may follow."""
+        page: list[Item] = []
+        size = 0
+        for key, item in items:
+            size += self._size_of(key, item)
+            if len(page) == limit or (page and size > _PAGE_BYTES_MAX):
+                return page, True
+            page.append(_copy(item))
+        return page, len(page) == limit
+
+    def _size_of(self, key: tuple[Any, ...], item: Item) -> int:
+        """Return the size of an item, which is read far more often than written."""
+        known = self._sizes.get(key)
+        if known is None or known[0] is not item:
+            known = self._sizes[key] = item, item_bytes(item)
+        return known[1]
 
     def write(self, action: str, request: Mapping[str, Any]) -> None:
         """Make a Put, Update or Delete, or change nothing.
@@ -197,6 +219,7 @@ class MemoryTable:
         if item is None:
             order.remove(key)
             del self._items[key]
+            self._sizes.pop(key, None)
             return
         is_new = key not in self._items
         self._items[key] = _copy(item)
@@ -267,18 +290,6 @@ class MemoryTable:
         if any(not equal(new.get(name), request["Key"][name]) for name in self._key_names):
             raise RefusedError("write", "ValidationException: a key attribute cannot be updated")
         return new
-
-
-def _page(items: Iterable[Item], limit: int | None) -> tuple[list[Item], bool]:
-    """Return copies of the items that fit into one reply, at least one, and if more may follow."""
-    page: list[Item] = []
-    size = 0
-    for item in items:
-        size += item_bytes(item)
-        if len(page) == limit or (page and size > _PAGE_BYTES_MAX):
-            return page, True
-        page.append(_copy(item))
-    return page, len(page) == limit
 
 
 def _is_same(old: Item | None, new: Item | None) -> bool:
