@@ -36,9 +36,9 @@ MADE = Backfill(
 )
 
 
-def progress(index: int = 1, start: int = 0, *, at: int | None = None) -> SliceProgress:
+def progress(index: int = 1, start: int = 0, *, start_sequence: int | None = None) -> SliceProgress:
     made = Slice(StreamName("orders"), lane(index), seam(start), seam(start + 100), AWAY, HOME)
-    return SliceProgress(made, seam(start if at is None else at), 100)
+    return SliceProgress(made, seam(start if start_sequence is None else start_sequence), 100)
 
 
 def test_a_backfill_is_noted_once_and_found(backend: Backend) -> None:
@@ -84,11 +84,11 @@ def test_all_regions_backfills_are_listed_and_only_ones_own_are_found(backend: B
 
 def test_a_slice_is_noted_once_and_goes_forward_only(backend: Backend) -> None:
     backend.backfills.add(ID, [progress()])
-    backend.backfills.save(ID, progress(at=60))
+    backend.backfills.save(ID, progress(start_sequence=60))
     backend.backfills.add(ID, [progress()])
-    backend.backfills.save(ID, progress(at=40))
-    assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == progress(at=60)
-    failed = replace(progress(at=60), failure="a hole")
+    backend.backfills.save(ID, progress(start_sequence=40))
+    assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == progress(start_sequence=60)
+    failed = replace(progress(start_sequence=60), failure="a hole")
     backend.backfills.save(ID, failed)
     assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == failed
     assert backend.backfills.slice(ID, lane(1), SequenceNumber(1)) is None
@@ -102,8 +102,8 @@ def test_a_seam_without_a_chain_and_a_failure_are_kept(backend: Backend) -> None
 
 def test_a_save_whose_reply_was_lost_is_done(backend: Backend) -> None:
     backend.lose_replies(1)
-    backend.backfills.save(ID, progress(at=60))
-    assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == progress(at=60)
+    backend.backfills.save(ID, progress(start_sequence=60))
+    assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == progress(start_sequence=60)
 
 
 def test_slices_come_lane_by_lane_page_by_page(backend: Backend) -> None:

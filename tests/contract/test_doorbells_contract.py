@@ -25,12 +25,12 @@ def heard(messages: Iterable[Message]) -> list[tuple[int, int]]:
 
 def answer_all(backend: Backend) -> list[tuple[int, int]]:
     """Receive and delete until nothing comes."""
-    found: list[tuple[int, int]] = []
+    doorbells: list[tuple[int, int]] = []
     while messages := backend.receive():
-        found += heard(messages)
+        doorbells += heard(messages)
         for message in messages:
             backend.delete(message)
-    return found
+    return doorbells
 
 
 def test_a_doorbell_comes_out_as_it_went_in(backend: Backend) -> None:

@@ -120,10 +120,10 @@ class DoorbellMachine(RuleBasedStateMachine):
 
     @rule()
     def look_at_the_dead_letters(self) -> None:
-        found: list[list[int]] = [[] for _ in range(LANES)]
+        buried: list[list[int]] = [[] for _ in range(LANES)]
         for body in self._backend.dead_letters():
-            found[int(from_body(body).lane.index)].append(int(from_body(body).tail))
-        assert [sorted(one) for one in found] == [sorted(one) for one in self._dead]
+            buried[int(from_body(body).lane.index)].append(int(from_body(body).tail))
+        assert [sorted(numbers) for numbers in buried] == [sorted(numbers) for numbers in self._dead]
 
 
 @pytest.mark.parametrize(("opened", "examples"), [(in_memory, 400), (aws_backend, 20)], ids=["memory", "aws"])

@@ -45,13 +45,13 @@ def record(
 
 def all_sequences(backend: Backend, start: int = 0, *, records_max: int) -> list[int]:
     """Every record from `start` on, page after page as long as more may follow."""
-    found: list[int] = []
+    sequences: list[int] = []
     while True:
         page = backend.log.read(LANE, SequenceNumber(start), records_max=records_max)
         assert len(page.records) <= records_max
-        found += [r.sequence for r in page.records]
+        sequences += [r.sequence for r in page.records]
         if not page.more:
-            return found
+            return sequences
         if page.records:
             start = page.records[-1].tail.sequence
 
@@ -204,7 +204,9 @@ class TestRecent:
     """The newest records, as they stand there."""
 
     def test_the_newest_come_first_whole_and_as_far_as_was_asked_for(self, backend: Backend) -> None:
-        first, second, third = (replace(record(at, count=4), expires_at=9) for at in (0, 4, 8))
+        first, second, third = (
+            replace(record(first_sequence, count=4), expires_at=9) for first_sequence in (0, 4, 8)
+        )
         for log_record in (first, second, third):
             assert backend.log.append(log_record) is None
         assert backend.log.recent(LANE, records_max=2) == Recent((third, second), (), None, more=True)

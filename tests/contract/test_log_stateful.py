@@ -60,9 +60,11 @@ class LogMachine(RuleBasedStateMachine):
             records_max=records_max,
             before=None if before is None else SequenceNumber(before),
         )
-        starts = sorted(at for at in self._kept[lane] if at >= start and (before is None or at < before))
+        starts = sorted(
+            begin for begin in self._kept[lane] if begin >= start and (before is None or begin < before)
+        )
         assert [record.sequence for record in page.records] == starts[:records_max]
-        assert list(page.records) == [self._kept[lane][at] for at in starts[:records_max]]
+        assert list(page.records) == [self._kept[lane][begin] for begin in starts[:records_max]]
         assert page.more or len(starts) <= records_max
 
     @rule(lane=lanes)

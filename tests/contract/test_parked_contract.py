@@ -34,7 +34,7 @@ from eventfabric.model import (
 from eventfabric.ports import Ledger
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key
-from tests.contract.test_ledger_contract import KEY, at, own, put
+from tests.contract.test_ledger_contract import KEY, cursor_at, own, put
 from tests.support.backends import AWAY, HOME, LEDGER_TABLE, Backend
 
 FAILURE = Failure(
@@ -104,7 +104,7 @@ def test_a_parked_key_that_somebody_changed_loses_the_race(ledger: Ledger, after
     now = ledger.state(KEY)
     for change in (ParkedChange(first, after), ParkedChange(None, PARKED)):
         read = ledger.state(KEY).cursor(HOME)
-        assert ledger.commit(KEY, read, at(9), parked=[change]) == RaceLost()
+        assert ledger.commit(KEY, read, cursor_at(9), parked=[change]) == RaceLost()
     assert parked(ledger) == now.parked[HOME]
     left = ledger.state(KEY).cursor(HOME)
     assert replace(left, version=0) == replace(now.cursor(HOME), version=0)
@@ -113,7 +113,7 @@ def test_a_parked_key_that_somebody_changed_loses_the_race(ledger: Ledger, after
 
 def test_a_cursor_that_somebody_moved_loses_the_race_with_its_parked_keys(backend: Backend) -> None:
     commit(backend.ledger, START)
-    assert backend.ledger.commit(KEY, START, at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
+    assert backend.ledger.commit(KEY, START, cursor_at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
     assert parked(backend.ledger) == {}
 
 
@@ -122,7 +122,7 @@ def test_without_transactions_whoever_lost_the_race_for_the_cursor_writes_no_par
 ) -> None:
     ledger = backend.another_ledger(frozenset({"orders"}))
     commit(ledger, START)
-    assert ledger.commit(KEY, START, at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
+    assert ledger.commit(KEY, START, cursor_at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
     assert ledger.state(KEY).cursor(HOME).sequence == 0
     assert parked(ledger) == {}
 
@@ -133,7 +133,7 @@ def test_without_transactions_a_commit_that_ended_in_the_middle_leaves_events_th
     ledger = backend.another_ledger(frozenset({"orders"}))
     other = replace(PARKED, id="k/other", key="other")
     changes = [ParkedChange(None, PARKED), ParkedChange(replace(other, version=7), other)]
-    assert ledger.commit(KEY, START, at(9), parked=changes) == RaceLost()
+    assert ledger.commit(KEY, START, cursor_at(9), parked=changes) == RaceLost()
     glance = ledger.state(KEY, glance=True)
     assert glance.is_whole
     assert glance.cursor(HOME).sequence == 0
@@ -162,9 +162,11 @@ def test_without_transactions_a_decision_stands_before_its_key_changes_and_goes_
 
 def test_parked_keys_and_writes_commit_together(backend: Backend) -> None:
     change = ParkedChange(None, PARKED)
-    assert isinstance(backend.ledger.commit(KEY, START, at(3), parked=[change], writes=[put("a")]), Committed)
+    assert isinstance(
+        backend.ledger.commit(KEY, START, cursor_at(3), parked=[change], writes=[put("a")]), Committed
+    )
     assert own(backend, "a")
-    assert backend.ledger.commit(KEY, START, at(4), parked=[change], writes=[put("b")]) == RaceLost()
+    assert backend.ledger.commit(KEY, START, cursor_at(4), parked=[change], writes=[put("b")]) == RaceLost()
     assert own(backend, "b") is None
 
 
@@ -173,7 +175,7 @@ def test_a_commit_whose_reply_was_lost_is_recognised_as_its_own(
     backend: Backend, ledger: Ledger, lost: int
 ) -> None:
     backend.lose_replies(lost)
-    outcome = ledger.commit(KEY, START, at(3), parked=[ParkedChange(None, PARKED)])
+    outcome = ledger.commit(KEY, START, cursor_at(3), parked=[ParkedChange(None, PARKED)])
     assert isinstance(outcome, Committed)
     assert ledger.state(KEY).cursor(HOME) == outcome.cursor
     assert list(parked(ledger)) == [PARKED.id]
@@ -182,7 +184,7 @@ def test_a_commit_whose_reply_was_lost_is_recognised_as_its_own(
 def test_a_commit_without_any_reply_says_so(backend: Backend) -> None:
     backend.lose_replies(3)
     with pytest.raises(OutcomeUnknownError):
-        backend.ledger.commit(KEY, START, at(3), parked=[ParkedChange(None, PARKED)])
+        backend.ledger.commit(KEY, START, cursor_at(3), parked=[ParkedChange(None, PARKED)])
     assert list(parked(backend.ledger)) == [PARKED.id]
 
 
@@ -272,7 +274,7 @@ def test_a_handover_whose_reply_was_lost_is_known_as_its_own(backend: Backend) -
     "low", [None, Place(SequenceNumber(3), SequenceNumber(30))], ids=["none parked", "parked"]
 )
 def test_a_cursor_keeps_what_it_says_of_the_parked_keys_beside_it(ledger: Ledger, low: Place | None) -> None:
-    moved = replace(at(40), low=low, parked=b"digest" if low else b"")
+    moved = replace(cursor_at(40), low=low, parked=b"digest" if low else b"")
     outcome = ledger.commit(KEY, START, moved)
     assert isinstance(outcome, Committed)
     assert ledger.state(KEY).cursors == {HOME: outcome.cursor}
@@ -282,13 +284,13 @@ def test_a_cursor_keeps_what_it_says_of_the_parked_keys_beside_it(ledger: Ledger
 def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(ledger: Ledger) -> None:
     other = replace(PARKED, id="k/other", key="other", state=ParkedState.DEAD)
     changes = [ParkedChange(None, PARKED), ParkedChange(None, other)]
-    outcome = ledger.commit(KEY, START, at(4).beside(after_changes({}, changes)), parked=changes)
+    outcome = ledger.commit(KEY, START, cursor_at(4).beside(after_changes({}, changes)), parked=changes)
     assert isinstance(outcome, Committed)
     glance = ledger.state(KEY, glance=True)
     assert (glance.parked, glance.is_whole, glance.cursors) == ({}, False, {HOME: outcome.cursor})
     roster = glance.cursor(HOME).roster
     assert roster.count == 2
-    sought = [digest_of_id(one) for one in (PARKED.id, other.id, "k/none")]
+    sought = [digest_of_id(id_) for id_ in (PARKED.id, other.id, "k/none")]
     whole = ledger.state(KEY)
     assert whole.cursor(HOME).roster == roster
     assert {parked.id: parked for parked in ledger.look_up(KEY, sought)} == whole.parked[HOME]

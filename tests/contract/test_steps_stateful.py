@@ -115,7 +115,7 @@ class BackfillsMachine(RuleBasedStateMachine):
         place = (id_, index, start)
         if place not in self._slices:
             return
-        to = progress(index, start, at=start + further)
+        to = progress(index, start, start_sequence=start + further)
         self._port.save(id_, to)
         if to.at.sequence >= self._slices[place].at.sequence:
             self._slices[place] = to
@@ -136,14 +136,19 @@ class BackfillsMachine(RuleBasedStateMachine):
             if page:
                 after = (page[-1].slice.lane, page[-1].slice.start.sequence)
         noted = [progress for (of, _, _), progress in self._slices.items() if of == id_]
-        in_order = sorted(noted, key=lambda one: (str(one.slice.lane), one.slice.start.sequence))
-        assert sorted(slices, key=lambda one: (str(one.slice.lane), one.slice.start.sequence)) == in_order
+        in_order = sorted(
+            noted, key=lambda progress: (str(progress.slice.lane), progress.slice.start.sequence)
+        )
+        assert (
+            sorted(slices, key=lambda progress: (str(progress.slice.lane), progress.slice.start.sequence))
+            == in_order
+        )
         assert len({progress.slice.lane for progress in slices}) <= 1 or _is_lane_by_lane(slices)
 
     @invariant()
     def all_are_listed(self) -> None:
-        assert sorted(self._port.all(), key=lambda one: one.id) == sorted(
-            self._backfills.values(), key=lambda one: one.id
+        assert sorted(self._port.all(), key=lambda backfill: backfill.id) == sorted(
+            self._backfills.values(), key=lambda backfill: backfill.id
         )
 
 

@@ -51,5 +51,5 @@ def prose(page: Path) -> str:
 
 
 def headings(page: Path) -> list[str]:
-    found: list[str] = findall(r"^#+ (.*)$", prose(page), MULTILINE)
-    return found
+    titles: list[str] = findall(r"^#+ (.*)$", prose(page), MULTILINE)
+    return titles

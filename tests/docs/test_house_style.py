@@ -82,8 +82,8 @@ def lines_where(files: tuple[Path, ...], holds: Callable[[str], object]) -> list
     ]
 
 
-def assert_none(found: list[str], rule: str) -> None:
-    assert not found, "\n".join([rule, *found])
+def assert_none(offences: list[str], rule: str) -> None:
+    assert not offences, "\n".join([rule, *offences])
 
 
 def functions_in(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -110,44 +110,46 @@ def sleeps_in(path: Path) -> Iterator[int]:
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:
-    found = lines_where(tracked_files(), MACHINE_PATH.search)
-    assert_none(found, "Paths of one machine mean nothing on another; write them relative to the repository:")
+    offences = lines_where(tracked_files(), MACHINE_PATH.search)
+    assert_none(
+        offences, "Paths of one machine mean nothing on another; write them relative to the repository:"
+    )
 
 
 def test_no_file_names_the_host_of_a_package_registry() -> None:
-    found = lines_where(tracked_files(), REGISTRY_HOST.search)
-    assert_none(found, "Name the package, not the registry's host; people use mirrors:")
+    offences = lines_where(tracked_files(), REGISTRY_HOST.search)
+    assert_none(offences, "Name the package, not the registry's host; people use mirrors:")
 
 
 def test_no_python_file_is_longer_than_a_reader_can_hold() -> None:
     lengths = {name_of(path): len(text_of(path).splitlines()) for path in python_files()}
-    found = [
+    offences = [
         f"{name}: {length} lines"
         for name, length in lengths.items()
         if length > FILE_LINES_MAX and name not in LONGER_FILES
     ]
     assert_none(
-        found, f"Split files over {FILE_LINES_MAX} lines, or list them in LONGER_FILES with a reason:"
+        offences, f"Split files over {FILE_LINES_MAX} lines, or list them in LONGER_FILES with a reason:"
     )
 
 
 def test_every_file_listed_as_longer_still_is() -> None:
-    found = [
+    offences = [
         name
         for name in LONGER_FILES
         if not (ROOT / name).is_file() or len(text_of(ROOT / name).splitlines()) <= FILE_LINES_MAX
     ]
-    assert_none(found, "Take these out of LONGER_FILES; they are gone or short enough:")
+    assert_none(offences, "Take these out of LONGER_FILES; they are gone or short enough:")
 
 
 def test_no_function_is_longer_than_a_screenful() -> None:
-    found = [
+    offences = [
         f"{name_of(path)}:{node.lineno}: {node.name} has {length} lines"
         for path in python_files()
         for node in functions_in(path)
         if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES_MAX
     ]
-    assert_none(found, f"Split functions over {FUNCTION_LINES_MAX} lines:")
+    assert_none(offences, f"Split functions over {FUNCTION_LINES_MAX} lines:")
 
 
 def strings_that_stand_alone(path: Path) -> Iterator[tuple[int, str]]:
@@ -159,30 +161,30 @@ def strings_that_stand_alone(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
-    found = [
+    offences = [
         f"{name_of(path)}:{line}: {text.splitlines()[0]:.60}"
         for path in python_files()
         for line, text in strings_that_stand_alone(path)
         if NO_OPENING.match(text)
     ]
-    assert_none(found, "Open a docstring with a verb in the imperative, or a noun that names the thing:")
+    assert_none(offences, "Open a docstring with a verb in the imperative, or a noun that names the thing:")
 
 
 def test_no_line_switches_the_formatter_off() -> None:
-    found = lines_where(python_files(), FORMATTER_OFF.search)
-    assert_none(found, "Write it so that it reads well as the formatter lays it out:")
+    offences = lines_where(python_files(), FORMATTER_OFF.search)
+    assert_none(offences, "Write it so that it reads well as the formatter lays it out:")
 
 
 def test_every_shipped_module_says_what_it_owns() -> None:
-    found = [name_of(path) for path in python_files("functions/") if not ast.get_docstring(tree_of(path))]
-    assert_none(found, "Give these modules a docstring: what each owns and must not do:")
+    offences = [name_of(path) for path in python_files("functions/") if not ast.get_docstring(tree_of(path))]
+    assert_none(offences, "Give these modules a docstring: what each owns and must not do:")
 
 
 def test_no_test_sleeps() -> None:
-    found = [f"{name_of(path)}:{line}" for path in python_files("tests/") for line in sleeps_in(path)]
-    assert_none(found, "Tests do not sleep: pass a clock, or wait for the condition itself:")
+    offences = [f"{name_of(path)}:{line}" for path in python_files("tests/") for line in sleeps_in(path)]
+    assert_none(offences, "Tests do not sleep: pass a clock, or wait for the condition itself:")
 
 
 def test_every_broad_except_says_why_on_its_line() -> None:
-    found = lines_where(python_files(), BROAD_EXCEPT.match)
-    assert_none(found, "Name the exceptions, or say in a comment on the line why all of them are meant:")
+    offences = lines_where(python_files(), BROAD_EXCEPT.match)
+    assert_none(offences, "Name the exceptions, or say in a comment on the line why all of them are meant:")

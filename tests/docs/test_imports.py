@@ -64,13 +64,13 @@ def test_the_projects_modules_are_found() -> None:
 
 
 def test_every_name_is_imported_from_the_module_that_defines_it() -> None:
-    found = [
+    offences = [
         f"{name_of(path)}:{line}: {name} from {module}"
         for path in module_files().values()
         for line, module, name in imports_of(path)
         if module not in DOORS and name in passed_on_by(module) and f"{module}.{name}" not in module_files()
     ]
-    assert_none(found, "Import the name from its home; a second home makes it look like another thing:")
+    assert_none(offences, "Import the name from its home; a second home makes it look like another thing:")
 
 
 def public_classes() -> Iterator[tuple[str, str, str]]:
@@ -87,19 +87,19 @@ def test_no_two_public_classes_share_a_name() -> None:
     for name, module, place in public_classes():
         if module not in QUALIFIED:
             homes[name].append(place)
-    found = [place for places in homes.values() if len(places) > 1 for place in places]
-    assert_none(found, "A name has one meaning and one home. Name the class for what it is:")
+    offences = [place for places in homes.values() if len(places) > 1 for place in places]
+    assert_none(offences, "A name has one meaning and one home. Name the class for what it is:")
 
 
 def test_what_may_share_a_name_is_named_with_its_module() -> None:
     shared = {name for name, module, _ in public_classes() if module not in QUALIFIED}
-    found = [
+    offences = [
         f"{name_of(path)}:{line}: {name} from {module}"
         for path in module_files().values()
         for line, module, name in imports_of(path)
         if module in QUALIFIED and name in shared
     ]
-    assert_none(found, "Import the module, and name the class with it:")
+    assert_none(offences, "Import the module, and name the class with it:")
 
 
 def listed_by_the_model() -> list[str]:
@@ -119,20 +119,22 @@ def taken_from_the_model() -> Iterator[tuple[str, str, str]]:
 
 def test_what_the_model_lists_is_imported_from_its_package() -> None:
     listed = listed_by_the_model()
-    found = [place for module, name, place in taken_from_the_model() if module != MODEL and name in listed]
-    assert_none(found, f"Import the name from {MODEL}, whichever of its modules defines it:")
+    offences = [place for module, name, place in taken_from_the_model() if module != MODEL and name in listed]
+    assert_none(offences, f"Import the name from {MODEL}, whichever of its modules defines it:")
 
 
 def test_no_module_of_the_model_is_taken_for_a_name_of_its_package() -> None:
     assert not {
         module for module in module_files() if module.removeprefix(f"{MODEL}.") in listed_by_the_model()
     }
-    found = [place for module, name, place in taken_from_the_model() if f"{module}.{name}" in module_files()]
-    assert_none(found, f"Import the names, not the module, from {MODEL}:")
+    offences = [
+        place for module, name, place in taken_from_the_model() if f"{module}.{name}" in module_files()
+    ]
+    assert_none(offences, f"Import the names, not the module, from {MODEL}:")
 
 
 def test_the_models_own_modules_import_each_other() -> None:
-    found = [
+    offences = [
         f"{name_of(path)}:{line}: {name}"
         for user, path in module_files().items()
         if user.startswith(f"{MODEL}.")
@@ -140,7 +142,7 @@ def test_the_models_own_modules_import_each_other() -> None:
         if module == MODEL
     ]
     assert_none(
-        found, "Import the name from the module that defines it: the package is made of these modules:"
+        offences, "Import the name from the module that defines it: the package is made of these modules:"
     )
 
 
@@ -150,10 +152,12 @@ def test_the_model_lists_what_others_take() -> None:
 
 
 def test_no_private_name_is_imported() -> None:
-    found = [
+    offences = [
         f"{name_of(path)}:{line}: {name} from {module}"
         for path in module_files().values()
         for line, module, name in imports_of(path)
         if name.startswith("_") and not name.startswith("__")
     ]
-    assert_none(found, "A name with a leading underscore is its module's own. Make it public, or do without:")
+    assert_none(
+        offences, "A name with a leading underscore is its module's own. Make it public, or do without:"
+    )

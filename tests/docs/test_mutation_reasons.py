@@ -11,12 +11,12 @@ from scripts.install import ROOT
 from scripts.mutation.report import Reason, reasons
 
 
-def names(node: ast.AST, within: str = "") -> Iterator[str]:
+def names(node: ast.AST, prefix: str = "") -> Iterator[str]:
     """The qualified names of all that is defined there."""
     for child in ast.iter_child_nodes(node):
-        name = within
+        name = prefix
         if isinstance(child, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            name = f"{within}.{child.name}" if within else child.name
+            name = f"{prefix}.{child.name}" if prefix else child.name
             yield name
         yield from names(child, name)
 
@@ -31,7 +31,7 @@ def all_names() -> frozenset[str]:
 
 
 @pytest.mark.parametrize(
-    "reason", [reason for reason in reasons() if reason.function], ids=lambda one: one.function
+    "reason", [reason for reason in reasons() if reason.function], ids=lambda reason: reason.function
 )
 def test_a_reason_names_a_function_that_is_there(reason: Reason) -> None:
     assert any(re.search(reason.function, name) for name in all_names())

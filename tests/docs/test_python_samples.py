@@ -96,8 +96,8 @@ def make_table(fabric: LocalFabric, name: str) -> None:
 
 
 def rows(fabric: LocalFabric, table: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = fabric.client("dynamodb", HOME).scan(TableName=table)["Items"]
-    return found
+    items: list[dict[str, Any]] = fabric.client("dynamodb", HOME).scan(TableName=table)["Items"]
+    return items
 
 
 @runs("README.md", "receipt = fabric.publish")

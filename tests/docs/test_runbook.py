@@ -38,14 +38,14 @@ def quoted() -> list[str]:
 
 def commands() -> list[list[str]]:
     """Each command line that the page names, with or without the program's name before it."""
-    found = []
+    command_lines = []
     for text in quoted():
         words = shlex.split(text.partition(" > ")[0].replace("...", "").replace('"', ""))
         if words[:1] == ["eventfabric"] and len(words) > 1:
-            found.append(words[1:])
+            command_lines.append(words[1:])
         elif words and words[0] in _subcommands(COMMANDS) and len(words) > 1:
-            found.append(words)
-    return found
+            command_lines.append(words)
+    return command_lines
 
 
 def _subcommands(command: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _resolved(words: list[str]) -> tuple[list[str], Any]:
 def test_every_command_on_the_page_is_one_and_takes_the_options_it_is_given(words: list[str]) -> None:
     path, command = _resolved(words)
     assert path, f"there is no command {words[0]!r}"
-    options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= options
     shown = CliRunner().invoke(app, [*path, "--help"])
     assert shown.exit_code == 0
@@ -90,7 +90,7 @@ def test_every_metric_on_the_page_is_emitted_and_every_error_type_is_raised() ->
 def test_every_log_event_on_the_page_is_logged() -> None:
     named = set(re.findall(r"log event `([^`]+?)(?: \.\.\.)?`", PAGE))
     logged = {event.value for event in LogEvent} | LOGGED_ELSEWHERE
-    assert {name for name in named if not any(one.startswith(name) for one in logged)} == set()
+    assert {name for name in named if not any(line.startswith(name) for line in logged)} == set()
     source = "".join(path.read_text() for path in (ROOT / "functions/eventfabric/runtime").glob("*.py"))
     assert all(f'"{name}"' in source for name in LOGGED_ELSEWHERE)
 

@@ -108,9 +108,9 @@ def check(machine: Machine) -> None:
 
 
 def _nexts(state: dict[str, Any]) -> Iterator[str]:
-    for one in (state, *state.get("Choices", []), *state.get("Catch", [])):
-        if "Next" in one:
-            yield one["Next"]
+    for step in (state, *state.get("Choices", []), *state.get("Catch", [])):
+        if "Next" in step:
+            yield step["Next"]
     if "Default" in state:
         yield state["Default"]
 

@@ -162,7 +162,7 @@ def test_cancelled_under_way_the_rest_is_left_and_another_execution_goes_on() ->
 
 
 @pytest.mark.parametrize(
-    ("event", "told"),
+    ("event", "problem"),
     [
         ({"action": "begin", "name": "n", "asked": {**ASKED, "source": TARGET}}, "another Region"),
         (
@@ -180,10 +180,10 @@ def test_cancelled_under_way_the_rest_is_left_and_another_execution_goes_on() ->
         ({}, "missing required field `action`"),
     ],
 )
-def test_what_makes_no_sense_is_refused(event: dict[str, Any], told: str) -> None:
+def test_what_makes_no_sense_is_refused(event: dict[str, Any], problem: str) -> None:
     with pytest.raises(BackfillError) as error:
         Function(filled())(event)
-    assert told in str(error.value)
+    assert problem in str(error.value)
 
 
 def test_what_is_refused_is_not_tried_again() -> None:

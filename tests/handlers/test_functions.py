@@ -157,8 +157,8 @@ def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
     )
     functions.relay()
     functions.deliver()
-    (told,) = [json.loads(line) for line in logs.getvalue().splitlines()]
-    assert (told["message"], told["error_type"]) == ("a key is parked", "builtins:ValueError")
+    (line,) = [json.loads(line) for line in logs.getvalue().splitlines()]
+    assert (line["message"], line["error_type"]) == ("a key is parked", "builtins:ValueError")
     said = "".join(functions.queue.bodies) + functions.logs.getvalue() + logs.getvalue()
     assert not any(private in said for private in ("4111 1111", "customer-17", "not now"))
 
@@ -341,7 +341,7 @@ def test_only_a_full_pass_reads_again_what_was_verified() -> None:
     table = functions.cloud.log_table("orders", US)
     with using(functions.runtime(None)):
         eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
-        (item,) = [one for one in table.items if one["pk"] == {"S": str(receipt.lane)} and "d" in one]
+        (item,) = [item for item in table.items if item["pk"] == {"S": str(receipt.lane)} and "d" in item]
         table.write("Put", {"Item": {**item, "d": {"B": b"spoiled"}}})
         others: list[Any] = [{}, {"full": False}, {"full": "yes"}, []]
         for event in others:
@@ -370,5 +370,5 @@ def test_a_pass_writes_how_everything_stands_a_line_for_each_stream_and_subscrip
     for blob, dimension in ((of_stream, "stream"), (of_subscription, "subscription")):
         [directive] = blob["_aws"]["CloudWatchMetrics"]
         assert directive["Dimensions"] == [["fabric", dimension]]
-    units = {one["Name"]: one["Unit"] for one in directive["Metrics"]}
+    units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
     assert units["OldestUndelivered"] == "Seconds"

@@ -62,10 +62,10 @@ class Watching(InvokedFunctions):
 
 def keys_of_lanes(count: int) -> list[str]:
     """A key of each of so many lanes."""
-    found: dict[int, str] = {}
+    keys: dict[int, str] = {}
     for number in range(1_000):
-        found.setdefault(lane_index(f"k{number}", LANES), f"k{number}")
-    return list(found.values())[:count]
+        keys.setdefault(lane_index(f"k{number}", LANES), f"k{number}")
+    return list(keys.values())[:count]
 
 
 def deliverer_by_key(functions: InvokedFunctions) -> Callable[[str], int]:

@@ -92,8 +92,8 @@ def test_later_invocations_serve_their_doorbells(
         assert invoke(functions, runtime) == {"batchItemFailures": []}
     assert functions.seen == ["0", "1", "2"]
     if keeps:
-        told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-        assert [line["EventsHandled"] for line in told] == [[1.0]] * 3
+        lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        assert [line["EventsHandled"] for line in lines] == [[1.0]] * 3
 
 
 def test_what_handlers_print_after_that_is_written(capfd: pytest.CaptureFixture[str]) -> None:
@@ -102,8 +102,8 @@ def test_what_handlers_print_after_that_is_written(capfd: pytest.CaptureFixture[
     kept.reopen()
     print("printed")
     print("warned", file=sys.stderr)
-    found = capfd.readouterr()
-    assert (found.out, found.err) == ("printed\n", "warned\n")
+    output = capfd.readouterr()
+    assert (output.out, output.err) == ("printed\n", "warned\n")
 
 
 def test_a_stream_that_was_put_there_on_purpose_stays(capfd: pytest.CaptureFixture[str]) -> None:
@@ -132,8 +132,8 @@ def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], k
         relayed = eventfabric.handlers.relay.handle({"Records": [nobody_s]}, Context())  # type: ignore[arg-type]
         assert relayed == {"batchItemFailures": []}
         assert eventfabric.handlers.timer.handle({"Records": [message]}, Context())["batchItemFailures"]  # type: ignore[arg-type]
-        found = eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
-    assert found == {"findings": {"orders": {"unrung": 1}}}
+        answer = eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+    assert answer == {"findings": {"orders": {"unrung": 1}}}
 
 
 def test_metrics_that_cannot_be_put_into_their_format_fail_nothing_and_are_not_kept(
@@ -145,9 +145,9 @@ def test_metrics_that_cannot_be_put_into_their_format_fail_nothing_and_are_not_k
     runtime.flush()
     runtime.telemetry.add(Metric.EVENTS_HANDLED)
     runtime.flush()
-    told = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert told["EventsHandled"] == [1.0]
-    assert "DeliveryLatency" not in told
+    line = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert line["EventsHandled"] == [1.0]
+    assert "DeliveryLatency" not in line
 
 
 def test_a_line_goes_whole_to_the_descriptor_whatever_stands_in_it(

@@ -42,7 +42,7 @@ def rings_while(fault: Fault, hours: float) -> list[int]:
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REQUEST])
 def test_what_passes_is_met_within_seconds_and_then_less_and_less_often(fault: Fault) -> None:
-    waits_ms = [later - one for one, later in pairwise(rings_while(fault, 2))]
+    waits_ms = [later - earlier for earlier, later in pairwise(rings_while(fault, 2))]
     patience_ms = 1000 * (limits.LANE_PATIENCE_SECONDS + limits.LANE_AGAIN_SECONDS)
     assert waits_ms[0] <= patience_ms
     assert max(waits_ms) <= patience_ms + 1000 * limits.LANE_AGAIN_SECONDS_MAX
@@ -51,7 +51,7 @@ def test_what_passes_is_met_within_seconds_and_then_less_and_less_often(fault: F
 
 
 def test_what_somebody_has_to_mend_is_met_once_a_minute() -> None:
-    waits_ms = {later - one for one, later in pairwise(rings_while(Fault.DENIED, 1))}
+    waits_ms = {later - earlier for earlier, later in pairwise(rings_while(Fault.DENIED, 1))}
     assert waits_ms == {1000 * limits.LANE_AGAIN_SECONDS_MAX}
 
 

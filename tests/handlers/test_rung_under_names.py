@@ -14,7 +14,7 @@ from tests.handlers.test_functions import US, Context, InvokedFunctions
 MOMENT_MS = 1000 * limits.LANE_AGAIN_SECONDS
 
 
-def each(fault: Fault, *names: str) -> Rule:
+def always(fault: Fault, *names: str) -> Rule:
     """All calls of these names fail so."""
     return lambda name, number, of_name: fault if name in names else None
 
@@ -36,7 +36,7 @@ def timer(functions: InvokedFunctions) -> Doorbell:
 
 @pytest.mark.parametrize("ahead", [0, 1, MOMENT_MS - 1])
 def test_a_lane_that_fails_again_within_a_moment_is_rung_under_another_name(ahead: int) -> None:
-    functions, bell = published(Faults(each(Fault.LOST_REQUEST, "ledger.state")))
+    functions, bell = published(Faults(always(Fault.LOST_REQUEST, "ledger.state")))
     again = functions.clock.now_ms() + 10 * MOMENT_MS + ahead
     assert functions.deliver(bodies=(to_body(replace(bell, again=again)),)) == []
     assert timer(functions).again == again + 1
@@ -44,7 +44,7 @@ def test_a_lane_that_fails_again_within_a_moment_is_rung_under_another_name(ahea
 
 @pytest.mark.parametrize("later_seconds", [0, 0.3])
 def test_a_lane_is_rung_under_the_name_of_its_moment(later_seconds: float) -> None:
-    functions, bell = published(Faults(each(Fault.DENIED, "ledger.state")))
+    functions, bell = published(Faults(always(Fault.DENIED, "ledger.state")))
     functions.clock.advance((MOMENT_MS - functions.clock.now_ms() % MOMENT_MS) / 1000 + 1)
     moment = functions.clock.now_ms() // MOMENT_MS
     functions.clock.advance(later_seconds)
@@ -58,23 +58,23 @@ def test_a_lane_is_rung_under_the_name_of_its_moment(later_seconds: float) -> No
 def test_without_timers_the_queue_is_rung_at_once_for_what_passes_by_itself_alone(
     fault: Fault, rung: int
 ) -> None:
-    without_timers = each(Fault.LOST_REQUEST, "doorbells.ring_later")
-    fails = each(fault, "ledger.state")
+    without_timers = always(Fault.LOST_REQUEST, "doorbells.ring_later")
+    fails = always(fault, "ledger.state")
     functions, bell = published(Faults(lambda *call: without_timers(*call) or fails(*call)))
     failed = functions.deliver(bodies=(to_body(bell),))
     assert (len(functions.queue.bodies), len(failed)) == (rung, 1 - rung)
 
 
 def test_out_of_time_without_timers_or_queue_the_doorbell_comes_again() -> None:
-    functions, bell = published(Faults(each(Fault.LOST_REQUEST, "doorbells.ring")))
+    functions, bell = published(Faults(always(Fault.LOST_REQUEST, "doorbells.ring")))
     assert functions.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
     assert timer(functions).failing_ms
-    functions.faults.rules.append(each(Fault.LOST_REQUEST, "doorbells.ring_later"))
+    functions.faults.rules.append(always(Fault.LOST_REQUEST, "doorbells.ring_later"))
     assert functions.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == [to_body(bell)]
 
 
 def test_out_of_time_the_queue_is_rung_at_once_where_no_timer_can_be_had() -> None:
-    without_timers = each(Fault.LOST_REQUEST, "doorbells.ring_later")
+    without_timers = always(Fault.LOST_REQUEST, "doorbells.ring_later")
     busy_once = nth(1, Fault.LOST_REQUEST, name="doorbells.ring")
     functions, bell = published(Faults(lambda *call: without_timers(*call) or busy_once(*call)))
     assert functions.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
@@ -84,7 +84,7 @@ def test_out_of_time_the_queue_is_rung_at_once_where_no_timer_can_be_had() -> No
 def test_queues_that_are_away_for_a_moment_do_not_leave_a_lane_to_wait_as_after_a_crash() -> None:
     """No timer, no ring, no visibility: for a few seconds nothing of the queues can be reached."""
     rings = ("doorbells.ring_later", "doorbells.ring", "doorbells.hide")
-    fails = each(Fault.THROTTLED, "ledger.state")
+    fails = always(Fault.THROTTLED, "ledger.state")
     away = {name: count() for name in rings}
 
     def rule(name: str, number: int, of_name: int) -> Fault | None:
@@ -105,7 +105,7 @@ def failed_at(ended: int) -> tuple[int, int]:
     assert functions.deliver(bodies=(to_body(replace(bell, tail=SequenceNumber(2))),)) == []
     assert functions.seen == ["1", "2"]
     functions.fabric.publish("orders", key="a", type="Placed", id="3")
-    functions.faults.rules.append(each(Fault.LOST_REQUEST, "ledger.commit"))
+    functions.faults.rules.append(always(Fault.LOST_REQUEST, "ledger.commit"))
     hour_ago_ms = functions.clock.now_ms() - 3_600_000
     failing = replace(bell, tail=SequenceNumber(3), failing_ms=hour_ago_ms, ended=ended)
     assert functions.deliver(bodies=(to_body(failing),)) == []

@@ -160,13 +160,13 @@ def test_a_refused_call_of_either_client_is_reported(capfd: pytest.CaptureFixtur
             runtime.ports.ledger.standing(StreamName("orders"), SubscriptionName("all"))
         runtime.ports.doorbells.ring("all", [DOORBELL])
         runtime.flush()
-    told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    refused = [line for line in told if line.get("message") == LogEvent.CALL_REFUSED.value]
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    refused = [line for line in lines if line.get("message") == LogEvent.CALL_REFUSED.value]
     assert [(line["cause"], line["operation"], line["code"]) for line in refused] == [
         ("denied", "Query", "AccessDeniedException"),
         ("denied", "GetQueueUrl", "AccessDeniedException"),
     ]
-    assert (told[-1]["subscription"], told[-1]["CallsDenied"]) == ("all", [2.0])
+    assert (lines[-1]["subscription"], lines[-1]["CallsDenied"]) == ("all", [2.0])
 
 
 def test_metrics_go_where_the_process_began_to_write_whatever_a_handler_puts_there(
@@ -205,7 +205,7 @@ def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "found"),
+    ("event", "reason"),
     [
         ({}, "no records"),
         ([], "no records"),
@@ -214,10 +214,10 @@ def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
         ({"Records": [7]}, "without an id"),
     ],
 )
-def test_an_event_of_no_queue_is_refused_as_such(event: Any, found: str) -> None:
+def test_an_event_of_no_queue_is_refused_as_such(event: Any, reason: str) -> None:
     with (
         using(InvokedFunctions().runtime("all")),
-        raises_with(UndecodableMessageError, found, "SQS"),
+        raises_with(UndecodableMessageError, reason, "SQS"),
     ):
         eventfabric.handlers.deliver.handle(event, Context())  # type: ignore[arg-type]
 

@@ -53,7 +53,7 @@ def _candidates() -> list[str]:
         *pyenv.glob(f"{LAMBDA_PYTHON}.*/bin/{name}"),
         *uv.glob(f"cpython-{LAMBDA_PYTHON}.*/bin/{name}"),
     ]
-    return [found for found in (which(name), *map(str, sorted(kept))) if found is not None]
+    return [path for path in (which(name), *map(str, sorted(kept))) if path is not None]
 
 
 def stage_sample(target: Path, platform: Platform) -> str:

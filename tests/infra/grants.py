@@ -64,7 +64,7 @@ def policies(synthesised: Synthesised) -> Iterator[Granted]:
             if body["Type"] in (POLICY, MANAGED_POLICY):
                 documents = [properties["PolicyDocument"]]
             elif body["Type"] == ROLE:
-                documents = [one["PolicyDocument"] for one in properties.get("Policies", [])]
+                documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
             for document in documents:
                 yield Granted(
                     stack, logical_id, grants_of(document), _reasons(synthesised, stack, paths[logical_id])
@@ -90,14 +90,14 @@ def policies_of_role(synthesised: Synthesised, stack: str, role: str) -> frozens
 
 def grants_of(document: Mapping[str, Any]) -> frozenset[Grant]:
     """Return what a resolved policy document allows. It must not deny anything, nor allow all except something."""
-    found = set()
+    grants = set()
     for statement in document["Statement"]:
         assert set(statement) <= {"Sid", "Effect", "Action", "Resource", "Condition"}, statement
         assert statement["Effect"] == "Allow", statement
         for action in _list(statement["Action"]):
             for resource in _list(statement["Resource"]):
-                found.add(Grant(action, resource, _written(statement.get("Condition", {}))))
-    return frozenset(found)
+                grants.add(Grant(action, resource, _written(statement.get("Condition", {}))))
+    return frozenset(grants)
 
 
 def _paths(synthesised: Synthesised, stack: str) -> dict[str, str]:
@@ -112,26 +112,26 @@ def _paths(synthesised: Synthesised, stack: str) -> dict[str, str]:
 
 def _reasons(synthesised: Synthesised, stack: str, path: str) -> dict[str, str]:
     """Findings that were accepted at a construct or above it, by the resource that they are about."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for place, entries in _metadata(synthesised, stack).items():
         for entry in entries:
             if entry["type"] == _ACKNOWLEDGED and f"{path}/".startswith(f"{place}/"):
-                found |= entry["data"]
+                reasons |= entry["data"]
     names = {"<AWS::Partition>": PARTITION, "<AWS::AccountId>": ACCOUNT}
     for placeholder, value in names.items():
-        found = {rule.replace(placeholder, value): reason for rule, reason in found.items()}
+        reasons = {rule.replace(placeholder, value): reason for rule, reason in reasons.items()}
     return {
         rule.partition("[Resource::")[2].removesuffix("]"): reason
-        for rule, reason in found.items()
+        for rule, reason in reasons.items()
         if "IAM5[Resource::" in rule
     }
 
 
 def _metadata(synthesised: Synthesised, stack: str) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = json.loads(
+    metadata: dict[str, list[dict[str, Any]]] = json.loads(
         (synthesised.folder / f"{stack}.metadata.json").read_text()
     )
-    return found
+    return metadata
 
 
 def _list(value: Any) -> list[str]:

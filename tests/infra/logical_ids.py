@@ -28,17 +28,17 @@ def ids_of(synthesised: Synthesised, kinds: dict[str, str | None] | dict[str, st
 
 def recorded() -> dict[str, str]:
     """Return the resources of the snapshot."""
-    found: dict[str, str] = json.loads(SNAPSHOT.read_text())
-    return found
+    ids: dict[str, str] = json.loads(SNAPSHOT.read_text())
+    return ids
 
 
 def main() -> None:
     """Write the snapshot anew."""
     definition = read_definition(ROOT / "infra" / "fabric.toml")
     with TemporaryDirectory() as folder:
-        found = ids_of(synthesise(definition, Path(folder)), STATEFUL)
+        ids = ids_of(synthesise(definition, Path(folder)), STATEFUL)
     SNAPSHOT.parent.mkdir(exist_ok=True)
-    SNAPSHOT.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
+    SNAPSHOT.write_text(json.dumps(ids, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

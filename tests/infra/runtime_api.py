@@ -24,7 +24,7 @@ main(["bootstrap", {entry!r}])
 
 
 @dataclass(frozen=True)
-class Told:
+class Report:
     """A call of the process to the API: `response`, `error` or `init/error`, with its content."""
 
     kind: str
@@ -36,24 +36,24 @@ class RuntimeApi:
     """One function's. `address` is host and port."""
 
     address: str = ""
-    told: "Queue[Told]" = field(default_factory=Queue)
+    reports: "Queue[Report]" = field(default_factory=Queue)
     waiting: "Queue[tuple[str, bytes]]" = field(default_factory=Queue)
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
         """Return the function's answer. AssertionError if it fails, or does not answer."""
-        told = self.tell(event)
-        assert told.kind == "response", told.content
-        return told.content
+        answer = self.tell(event)
+        assert answer.kind == "response", answer.content
+        return answer.content
 
-    def tell(self, event: Mapping[str, Any]) -> Told:
+    def tell(self, event: Mapping[str, Any]) -> Report:
         """Invoke the function, and return what the process tells the API."""
         self.waiting.put((uuid4().hex, json.dumps(event).encode()))
         return self.next()
 
-    def next(self) -> Told:
+    def next(self) -> Report:
         """Return what the process tells the API next. AssertionError if it tells nothing in time."""
         try:
-            return self.told.get(timeout=PATIENCE_SECONDS)
+            return self.reports.get(timeout=PATIENCE_SECONDS)
         except Empty:
             raise AssertionError("the function's process told nothing") from None
 
@@ -78,7 +78,7 @@ def _server(api: RuntimeApi) -> ThreadingHTTPServer:
             kind = self.path.removeprefix(_API)
             kind = kind.rpartition("/")[2] if kind.startswith("invocation/") else kind
             self._answer(202, {}, b"")
-            api.told.put(Told(kind, json.loads(body)))
+            api.reports.put(Report(kind, json.loads(body)))
 
         def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
             self.send_response(status)
@@ -88,7 +88,7 @@ def _server(api: RuntimeApi) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: what is asked stands in `told`."""
+            """Nothing: what is asked stands in `reports`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

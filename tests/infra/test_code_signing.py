@@ -29,9 +29,13 @@ def test_every_function_of_the_zip_has_the_config_of_its_region(signed: Synthesi
     assert set(signed.topology.regions) == set(REGIONS)
     for region, config in zip(REGIONS, CONFIGS, strict=True):
         stack = f"{signed.topology.fabric}-cell-{region}"
-        zipped = [one for one in signed.properties(FUNCTION, stack=stack) if "S3Key" in one["Code"]]
+        zipped = [
+            properties
+            for properties in signed.properties(FUNCTION, stack=stack)
+            if "S3Key" in properties["Code"]
+        ]
         assert len(zipped) == len(signed.topology.functions(region))
-        assert {one["CodeSigningConfigArn"] for one in zipped} == {config}
+        assert {properties["CodeSigningConfigArn"] for properties in zipped} == {config}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,7 @@ def test_a_function_whose_code_is_in_the_template_is_not_signed_since_lambda_ref
 ) -> None:
     written = [property for property in signed.properties(FUNCTION) if "ZipFile" in property["Code"]]
     assert written
-    assert not any("CodeSigningConfigArn" in one for one in written)
+    assert not any("CodeSigningConfigArn" in properties for properties in written)
 
 
 def test_without_it_no_function_has_one(shop: Synthesised) -> None:

@@ -39,9 +39,9 @@ def test_the_samples_extension_makes_its_tables_in_every_region_before_the_cell(
 ) -> None:
     for region in shop_with_tables.topology.regions:
         made = shop_with_tables.properties("AWS::DynamoDB::GlobalTable", stack=f"shop-tables-{region}")
-        assert {one["TableName"] for one in made} == {"shop-charges", "shop-labels", "shop-facts"}
-        for one in made:
-            [replica] = one["Replicas"]
+        assert {table["TableName"] for table in made} == {"shop-charges", "shop-labels", "shop-facts"}
+        for table in made:
+            [replica] = table["Replicas"]
             assert replica["DeletionProtectionEnabled"] is True
             assert replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
 

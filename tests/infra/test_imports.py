@@ -135,8 +135,11 @@ def test_a_payload_that_only_pydantic_distinguishes_asks_for_pydantic(
     handler: str, needs: bool, tmp_path: Path
 ) -> None:
     files = {"warehouse/h.py": UNION, "domain/events.py": EVENTS}
-    told = refused(tmp_path / "without", f"warehouse.h:{handler}", files)
-    assert ("pydantic tells which of several classes its payload is" in told, bool(told)) == (needs, needs)
+    output = refused(tmp_path / "without", f"warehouse.h:{handler}", files)
+    assert ("pydantic tells which of several classes its payload is" in output, bool(output)) == (
+        needs,
+        needs,
+    )
     assert refused(tmp_path / "with", f"warehouse.h:{handler}", files, wheels=("pydantic",)) == ""
 
 
@@ -144,5 +147,5 @@ def test_requirements_are_found_beside_packages_and_within_them_whatever_their_n
     for folder in (".", "warehouse", "subscribers", "a/b"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / "requirements.txt").write_text("")
-    found = [path.relative_to(tmp_path).as_posix() for path in requirements_in(tmp_path)]
-    assert found == ["requirements.txt", "subscribers/requirements.txt", "warehouse/requirements.txt"]
+    paths = [path.relative_to(tmp_path).as_posix() for path in requirements_in(tmp_path)]
+    assert paths == ["requirements.txt", "subscribers/requirements.txt", "warehouse/requirements.txt"]

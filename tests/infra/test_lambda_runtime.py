@@ -229,6 +229,6 @@ def test_a_handler_that_is_missing_is_reported_before_any_invocation_and_the_pro
     entry: str, kind: str, start: Callable[..., Started]
 ) -> None:
     function = start(TOPOLOGY.relay_function(HOME), entry=entry)
-    told = function.api.next()
-    assert (told.kind, told.content["errorType"]) == ("init/error", kind)
+    answer = function.api.next()
+    assert (answer.kind, answer.content["errorType"]) == ("init/error", kind)
     assert function.ended() != 0

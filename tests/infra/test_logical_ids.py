@@ -50,16 +50,16 @@ def changed(before: dict[str, str], after: dict[str, str]) -> Iterator[str]:
 def test_the_logical_ids_of_the_samples_tables_and_keys_are_those_that_were_deployed(
     shop: Synthesised,
 ) -> None:
-    found, deployed = ids_of(shop, STATEFUL), recorded()
-    told = "\n  ".join(changed(deployed, found))
-    assert not told, (
-        f"Logical ids have changed:\n  {told}\n"
+    ids, deployed = ids_of(shop, STATEFUL), recorded()
+    message = "\n  ".join(changed(deployed, ids))
+    assert not message, (
+        f"Logical ids have changed:\n  {message}\n"
         "A deployment would take each for another resource: it would try to make the table or key anew beside the one "
         "that is there and fail, since the name is taken; the old one is retained, and no stack has it any more.\n"
         "Give the construct its old id, or refactor with `cdk refactor`. If nobody has deployed it, or a migration is "
         f"written down, write {SNAPSHOT.name} anew: {RENEW}"
     )
-    assert found == deployed, f"What is new is not in {SNAPSHOT.name}; write it anew: {RENEW}"
+    assert ids == deployed, f"What is new is not in {SNAPSHOT.name}; write it anew: {RENEW}"
 
 
 @pytest.mark.parametrize("grown", GROWN)

@@ -31,16 +31,16 @@ def lookups(folder: Path, **given: str) -> list[dict[str, Any]]:
     app.synth()
     template = json.loads((folder / "stack.template.json").read_text())
     resources = template["Resources"].values()
-    found = [
+    properties = [
         resource["Properties"] for resource in resources if resource["Type"] == "Custom::EventFabricStreamArn"
     ]
-    return sorted(found, key=lambda one: str(one["TableName"]))
+    return sorted(properties, key=lambda item: str(item["TableName"]))
 
 
 def test_what_cloudformation_compares_changes_where_somebody_says_so_and_only_there(tmp_path: Path) -> None:
     before, same = lookups(tmp_path / "1"), lookups(tmp_path / "2")
     assert before == same
     again = lookups(tmp_path / "3", streams_again="2026-11-28")
-    assert [one["TableName"] for one in again] == [one["TableName"] for one in before]
+    assert [table["TableName"] for table in again] == [table["TableName"] for table in before]
     assert all(new != old for new, old in zip(again, before, strict=True))
     assert {**again[0], "Again": None} == {**before[0], "Again": None}

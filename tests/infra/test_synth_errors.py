@@ -161,11 +161,11 @@ WRONG: dict[str, tuple[Callable[[Project], object], tuple[str, ...]]] = {
 def test_it_is_refused_in_one_message_that_says_where_and_what_is_allowed(
     wrong: str, project: Project
 ) -> None:
-    change, told = WRONG[wrong]
+    change, refusal = WRONG[wrong]
     change(project)
     message = project.refused()
     assert str(project.definition.parent) in message
-    assert [part for part in told if part not in message] == [], message
+    assert [part for part in refusal if part not in message] == [], message
 
 
 @pytest.mark.usefixtures("cached")
@@ -193,24 +193,24 @@ def test_an_import_of_a_handler_that_only_this_machine_has_is_refused(project: P
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "refusal"),
     [
         ("eventfabric-has-no-such-package==99", "eventfabric-has-no-such-package==99"),
         ("!! no requirement", "!! no"),
     ],
 )
 @pytest.mark.usefixtures("cached")
-def test_requirements_that_cannot_be_met_are_refused(line: str, told: str, project: Project) -> None:
+def test_requirements_that_cannot_be_met_are_refused(line: str, refusal: str, project: Project) -> None:
     requirements = project.subscribers / "requirements.txt"
     requirements.write_text(f"{line}\n")
     message = project.refused()
     assert [
-        part for part in (str(requirements), told, "Python 3.13 on Linux (aarch64)") if part not in message
+        part for part in (str(requirements), refusal, "Python 3.13 on Linux (aarch64)") if part not in message
     ] == []
 
 
 @pytest.mark.parametrize(
-    ("context", "told"),
+    ("context", "message"),
     [
         ({"platform": "windows"}, "platform: found windows, allowed: lambda or host"),
         ({"code_signing_config": "csc-1"}, "context: code_signing_config: found csc-1, allowed: one arn:"),
@@ -219,9 +219,9 @@ def test_requirements_that_cannot_be_met_are_refused(line: str, told: str, proje
     ],
 )
 def test_context_that_means_nothing_is_refused(
-    context: dict[str, object], told: str, project: Project
+    context: dict[str, object], message: str, project: Project
 ) -> None:
-    assert told in project.refused(**context)
+    assert message in project.refused(**context)
 
 
 @pytest.mark.usefixtures("cached")

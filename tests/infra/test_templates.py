@@ -16,9 +16,9 @@ FUNCTION = "AWS::Lambda::Function"
 MAPPING = "AWS::Lambda::EventSourceMapping"
 
 
-def by_name(found: list[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
-    named = {one[key]: one for one in found}
-    assert len(named) == len(found), "a name twice"
+def by_name(resources: list[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
+    named = {resource[key]: resource for resource in resources}
+    assert len(named) == len(resources), "a name twice"
     return named
 
 
@@ -30,7 +30,7 @@ def test_every_table_of_the_topology_is_there_once_and_no_other(synthesised: Syn
     topology = synthesised.topology
     for region in topology.regions:
         stack = f"{topology.fabric}-log-{region}"
-        made = {one["TableName"] for one in synthesised.properties(TABLE, stack=stack)}
+        made = {table["TableName"] for table in synthesised.properties(TABLE, stack=stack)}
         assert made == {t.name for t in topology.tables if owning_region(topology, t) == region}
     assert len(synthesised.properties(TABLE)) == len(topology.tables)
 
@@ -42,7 +42,9 @@ def test_tables_have_the_keys_regions_streams_and_expiry_that_topology_says(synt
 
 
 def _is_as_declared(made: dict[str, Any], table: TableTopology) -> None:
-    types = {one["AttributeName"]: one["AttributeType"] for one in made["AttributeDefinitions"]}
+    types = {
+        attribute["AttributeName"]: attribute["AttributeType"] for attribute in made["AttributeDefinitions"]
+    }
     assert types == {"pk": "S", "sk": table.sort_key_type}
     assert [(k["AttributeName"], k["KeyType"]) for k in made["KeySchema"]] == [
         ("pk", "HASH"),
@@ -69,9 +71,9 @@ def test_every_replica_is_protected_recoverable_and_encrypted_with_its_own_regio
 
 def test_tables_and_keys_are_retained(synthesised: Synthesised) -> None:
     for kind in (TABLE, "AWS::KMS::Key", "AWS::KMS::Alias"):
-        found = list(synthesised.resources(kind))
-        assert found
-        for name, body in found:
+        resources = list(synthesised.resources(kind))
+        assert resources
+        for name, body in resources:
             assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
 
 
@@ -187,13 +189,13 @@ def test_every_function_of_the_topology_is_there_and_no_other_but_the_lookup(
         assert len(lookup["Code"]["ZipFile"]) < 4096
         assert set(made) == {function.name for function in topology.functions(region)}
         for function in topology.functions(region):
-            found = made[function.name]
-            assert found["Handler"] == function.entry
-            assert found["Environment"]["Variables"] == function.deployed_environment
-            assert found["Timeout"] == function.timeout_seconds
-            assert found["MemorySize"] == function.memory_megabytes
-            assert found["RecursiveLoop"] == ("Allow" if function.may_recur else "Terminate")
-            assert (found["Runtime"], found["Architectures"]) == ("python3.13", ["arm64"])
+            properties = made[function.name]
+            assert properties["Handler"] == function.entry
+            assert properties["Environment"]["Variables"] == function.deployed_environment
+            assert properties["Timeout"] == function.timeout_seconds
+            assert properties["MemorySize"] == function.memory_megabytes
+            assert properties["RecursiveLoop"] == ("Allow" if function.may_recur else "Terminate")
+            assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
 
 
 def test_all_functions_of_all_regions_run_the_same_code(synthesised: Synthesised) -> None:

@@ -48,7 +48,9 @@ def watch(synthesised: Synthesised, region: str) -> str:
 
 
 def made_alarms(synthesised: Synthesised, region: str) -> dict[str, dict[str, Any]]:
-    return {one["AlarmName"]: one for one in synthesised.properties(ALARM, stack=watch(synthesised, region))}
+    return {
+        alarm["AlarmName"]: alarm for alarm in synthesised.properties(ALARM, stack=watch(synthesised, region))
+    }
 
 
 def headings() -> set[str]:
@@ -74,7 +76,9 @@ def emitted(topology: Topology, capsys: pytest.CaptureFixture[str]) -> set[Serie
         [directive] = blob["_aws"]["CloudWatchMetrics"]
         for dimensions in directive["Dimensions"]:
             values = tuple((name, blob[name]) for name in dimensions)
-            series |= {Series(directive["Namespace"], one["Name"], values) for one in directive["Metrics"]}
+            series |= {
+                Series(directive["Namespace"], metric["Name"], values) for metric in directive["Metrics"]
+            }
     return series
 
 
@@ -106,7 +110,7 @@ def test_every_alarm_is_made_as_it_is_declared_and_no_other(synthesised: Synthes
 
 
 def _is_as_declared(made: dict[str, Any], alarm: Alarm) -> None:
-    dimensions = tuple((one["Name"], one["Value"]) for one in made["Dimensions"])
+    dimensions = tuple((dimension["Name"], dimension["Value"]) for dimension in made["Dimensions"])
     assert Series(made["Namespace"], made["MetricName"], dimensions) == alarm.series
     assert made["Statistic"] == alarm.rule.statistic
     assert made["TreatMissingData"] == alarm.rule.missing
@@ -188,10 +192,12 @@ def test_what_alarms_and_dashboard_are_about_is_deployed(synthesised: Synthesise
     topology = synthesised.topology
     kinds = {
         "FunctionName": {
-            one["FunctionName"] for one in synthesised.properties("AWS::Lambda::Function") if one
+            function["FunctionName"]
+            for function in synthesised.properties("AWS::Lambda::Function")
+            if function
         },
-        "QueueName": {one["QueueName"] for one in synthesised.properties("AWS::SQS::Queue")},
-        "TableName": {one["TableName"] for one in synthesised.properties("AWS::DynamoDB::GlobalTable")},
+        "QueueName": {queue["QueueName"] for queue in synthesised.properties("AWS::SQS::Queue")},
+        "TableName": {table["TableName"] for table in synthesised.properties("AWS::DynamoDB::GlobalTable")},
         "SloName": {property["Name"] for property in synthesised.properties(OBJECTIVE)},
     }
     named = [alarm.series for region in topology.regions for alarm in alarms_of(topology, region)]
@@ -225,9 +231,9 @@ def test_the_dashboard_is_one_of_the_home_region_and_shows_every_region(synthesi
     [(name, body)] = synthesised.resources(DASHBOARD)
     assert name.startswith(watch(synthesised, topology.home))
     assert body["Properties"]["DashboardName"] == topology.fabric
-    found = list(lines_of(dashboard(synthesised)))
-    assert {options["region"] for _, options in found} == set(topology.regions)
-    stats = {options["stat"] for series, options in found if series.name == Metric.DELIVERY_LATENCY}
+    lines = list(lines_of(dashboard(synthesised)))
+    assert {options["region"] for _, options in lines} == set(topology.regions)
+    stats = {options["stat"] for series, options in lines if series.name == Metric.DELIVERY_LATENCY}
     assert stats == {"p50", "p90", "p99"}
 
 
@@ -294,9 +300,9 @@ def test_no_objective_is_made_where_none_is_declared(wide: Synthesised) -> None:
 
 
 TOPICS = {region: f"arn:aws:sns:{region}:111122223333:on-call" for region in ("us-east-1", "eu-west-1")}
-TOLD = f"""
+WITH_TOPICS = f"""
 [fabric]
-name = "told"
+name = "shop"
 regions = ["us-east-1", "eu-west-1"]
 alarm_actions = {json.dumps(list(TOPICS.values()))}
 
@@ -313,7 +319,7 @@ slo = {{ latency_ms = 200, on_time_ratio = 0.9, days = 1 }}
 
 @pytest.fixture(scope="module")
 def synthesis(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    return synthesise(parse_definition(TOLD), Path(tmp_path_factory.mktemp("told")))
+    return synthesise(parse_definition(WITH_TOPICS), Path(tmp_path_factory.mktemp("notified")))
 
 
 def test_every_alarm_notifies_the_topic_of_its_own_region_when_it_goes_off_and_when_it_is_over(
@@ -322,8 +328,8 @@ def test_every_alarm_notifies_the_topic_of_its_own_region_when_it_goes_off_and_w
     for region, topic in TOPICS.items():
         made = made_alarms(synthesis, region)
         assert made
-        for one in made.values():
-            assert (one["AlarmActions"], one["OKActions"]) == ([topic], [topic])
+        for alarm in made.values():
+            assert (alarm["AlarmActions"], alarm["OKActions"]) == ([topic], [topic])
 
 
 def test_without_topics_nobody_is_notified(shop: Synthesised) -> None:

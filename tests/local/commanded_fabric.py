@@ -50,10 +50,10 @@ class Server:
     """A fabric that runs, and clients of it: they take long to make."""
 
     def __init__(self, definition: Path, url: str) -> None:
-        self.at = ("--definition", str(definition), "--endpoint-url", url)
+        self.options = ("--definition", str(definition), "--endpoint-url", url)
         self.topology = Topology(read_definition(definition))
         session = boto3.Session("local", "local", region_name=US)
-        self.clients = {one: Clients(one, session=session, endpoint_url=url) for one in (US, EU)}
+        self.clients = {region: Clients(region, session=session, endpoint_url=url) for region in (US, EU)}
         self.ports = aws_ports(self.topology, self.clients[US])
         self.producer = Producer.from_definition(definition, region=US, session=session, endpoint_url=url)
 
@@ -67,18 +67,18 @@ class CommandedFabric:
     failing: Failing = field(default_factory=lambda: Failing({}))
 
     def __post_init__(self) -> None:
-        self.at, self.topology, self.ports = self.server.at, self.server.topology, self.server.ports
+        self.options, self.topology, self.ports = self.server.options, self.server.topology, self.server.ports
         self.letters = Operations(self.topology, US, self.ports).dead_letters("billing")
         self.recorder = Recorder(before=self.failing)
         self.key = LaneKey(StreamName("orders"), SubscriptionName("billing"), LANE)
 
     def run(self, *arguments: str | Path) -> Ran:
-        return self.cli.run("dead-letters", *arguments, *self.at)
+        return self.cli.run("dead-letters", *arguments, *self.options)
 
     def refused(self, *arguments: str | Path, code: int) -> str:
         """The complaint of a command that must not change anything, on one line."""
         before = self.everything()
-        complaint = self.cli.refused(*arguments, *self.at, code=code)
+        complaint = self.cli.refused(*arguments, *self.options, code=code)
         assert self.everything() == before
         return " ".join(complaint.replace("│", " ").split())
 
@@ -113,14 +113,16 @@ class CommandedFabric:
 
     def everything(self) -> list[object]:
         """Return all items of the ledger in each Region, and the number of doorbells in each queue."""
-        found: list[object] = []
+        contents: list[object] = []
         for clients in self.server.clients.values():
             items = clients.dynamodb.scan(TableName="shop-ledger")["Items"]
-            found.append(sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"])))
+            contents.append(sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"])))
             for url in clients.sqs.list_queues().get("QueueUrls", []):
-                told = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-                found.append((url, told["ApproximateNumberOfMessages"]))
-        return found
+                attributes = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])[
+                    "Attributes"
+                ]
+                contents.append((url, attributes["ApproximateNumberOfMessages"]))
+        return contents
 
     def settled(self, place: str) -> Settled:
         """Return the decision about the event at that place."""

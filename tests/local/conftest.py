@@ -23,8 +23,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The shop's fabric, as a process that all tests of a module use."""
-    with served(tmp_path_factory.mktemp("server")) as found:
-        yield found
+    with served(tmp_path_factory.mktemp("server")) as server_of_session:
+        yield server_of_session
 
 
 @pytest.fixture

@@ -90,8 +90,8 @@ class Aws:
             self.dynamodb.put_item(TableName="t", Item=item(start + i, pk=f"p{i % 2}"))
 
     def items(self) -> dict[tuple[str, int], str | None]:
-        found = self.dynamodb.scan(TableName="t")["Items"]
-        return {(i["pk"]["S"], int(i["sk"]["N"])): i.get("v", {}).get("S") for i in found}
+        rows = self.dynamodb.scan(TableName="t")["Items"]
+        return {(i["pk"]["S"], int(i["sk"]["N"])): i.get("v", {}).get("S") for i in rows}
 
     def iterator(self, kind: Any = "TRIM_HORIZON", name: str = "t") -> str:
         arn = self.dynamodb.describe_table(TableName=name)["Table"]["LatestStreamArn"]

@@ -15,8 +15,8 @@ TABLE = "shop-orders"
 
 def items(fabric: LocalFabric, region: str) -> list[dict[str, Any]]:
     pages = fabric.client("dynamodb", region).get_paginator("scan").paginate(TableName=TABLE)
-    found = [item for page in pages for item in page["Items"]]
-    return sorted(found, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
+    stored = [item for page in pages for item in page["Items"]]
+    return sorted(stored, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
 
 
 def publish(fabric: LocalFabric, count: int, *, region: str = US, start: int = 0) -> None:

@@ -28,16 +28,16 @@ def items(endpoint: str, region: str) -> list[dict[str, Any]]:
         .get_paginator("scan")
         .paginate(TableName="shop-orders")
     )
-    found = [item for page in pages for item in page["Items"]]
-    return sorted(found, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
+    stored = [item for page in pages for item in page["Items"]]
+    return sorted(stored, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
 
 
 def test_what_is_missing_is_reported_copied_and_shown(
     cli: CommandLine, endpoint: str, tmp_path: Path
 ) -> None:
     publish(cli, endpoint, tmp_path, 50)
-    at = ("--endpoint-url", endpoint)
-    asked = ("backfill", "--stream", "orders", "--from", US, "--to", EU, *at)
+    endpoint_options = ("--endpoint-url", endpoint)
+    asked = ("backfill", "--stream", "orders", "--from", US, "--to", EU, *endpoint_options)
     before = items(endpoint, EU)
     dry = cli.run(*asked, "--dry-run", "--json").json
     assert dry["missing"] == sum(lane["missing"] for lane in dry["lanes"]) > 0
@@ -47,20 +47,22 @@ def test_what_is_missing_is_reported_copied_and_shown(
     assert items(endpoint, EU) == items(endpoint, US)
     assert missing_from(cli.run(*asked, "--dry-run").out, "0 events", "0 lanes") == []
 
-    listed = cli.run("backfill", "show", "--region", EU, *at, "--json").json
-    assert [one["state"] for one in listed if one["backfill"] == ran.json["backfill"]] == ["done"]
-    shown = cli.run("backfill", "show", ran.json["backfill"], *at, "--json").json
+    listed = cli.run("backfill", "show", "--region", EU, *endpoint_options, "--json").json
+    assert [backfill["state"] for backfill in listed if backfill["backfill"] == ran.json["backfill"]] == [
+        "done"
+    ]
+    shown = cli.run("backfill", "show", ran.json["backfill"], *endpoint_options, "--json").json
     assert shown["slices_done"] == shown["slices"] == len(shown["lanes"])
-    assert "records with" in cli.run("backfill", "show", ran.json["backfill"], *at).out
-    assert ran.json["backfill"] in cli.run("backfill", "show", "--region", EU, *at).out
+    assert "records with" in cli.run("backfill", "show", ran.json["backfill"], *endpoint_options).out
+    assert ran.json["backfill"] in cli.run("backfill", "show", "--region", EU, *endpoint_options).out
 
 
 def test_an_interrupted_backfill_says_how_to_go_on_and_goes_on(
     cli: CommandLine, endpoint: str, tmp_path: Path
 ) -> None:
     publish(cli, endpoint, tmp_path, 60)
-    at = ("--endpoint-url", endpoint)
-    asked = ["backfill", "--from", US, "--to", EU, "--workers", "2", "--rate", "5", *at]
+    endpoint_options = ("--endpoint-url", endpoint)
+    asked = ["backfill", "--from", US, "--to", EU, "--workers", "2", "--rate", "5", *endpoint_options]
     process = start(*asked)
     assert process.stdout is not None
     backfill = process.stdout.readline().split()[1].rstrip(":")
@@ -71,12 +73,12 @@ def test_an_interrupted_backfill_says_how_to_go_on_and_goes_on(
     assert "Traceback" not in errors
     assert items(endpoint, EU) != items(endpoint, US)
 
-    said = cli.run("backfill", "cancel", backfill, *at)
+    said = cli.run("backfill", "cancel", backfill, *endpoint_options)
     assert f"{backfill} is cancelled" in said.out
-    ran = cli.run("backfill", "resume", backfill, "--rate", "100000", *at)
+    ran = cli.run("backfill", "resume", backfill, "--rate", "100000", *endpoint_options)
     assert (ran.code, ran.out.splitlines()[-1].startswith("done: ")) == (0, True)
     assert items(endpoint, EU) == items(endpoint, US)
-    assert cli.run("backfill", "cancel", backfill, *at, "--json").json["state"] == "done"
+    assert cli.run("backfill", "cancel", backfill, *endpoint_options, "--json").json["state"] == "done"
 
 
 def test_tables_that_are_not_replicated_are_joined(

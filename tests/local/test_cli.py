@@ -30,32 +30,32 @@ def lagging(cli: CommandLine, endpoint: str, region: str) -> int:
 
 
 def test_an_event_is_published_listed_rung_for_and_shown(cli: CommandLine, endpoint: str) -> None:
-    key, at = str(uuid4()), ("--endpoint-url", endpoint)
+    key, endpoint_options = str(uuid4()), ("--endpoint-url", endpoint)
     options = ("--data", '{"order": "[A-1]"}', "--header", "tenant=a=b", "--id", key)
     receipt = cli.run(
-        "publish", "orders", "--key", key, "--type", "OrderPlaced", *options, *at, "--json"
+        "publish", "orders", "--key", key, "--type", "OrderPlaced", *options, *endpoint_options, "--json"
     ).json
     assert (receipt["event_id"], receipt["origin"]) == (key, "us-east-1")
     place = f"{receipt['lane']}@{receipt['sequence']}"
 
-    lanes = cli.run("lanes", "--lagging", "--stream", "orders", *at, "--json").json
+    lanes = cli.run("lanes", "--lagging", "--stream", "orders", *endpoint_options, "--json").json
     standing = next(
         s for s in lanes["lanes"] if (s["lane"], s["subscription"]) == (receipt["lane"], "billing")
     )
     assert standing["tail"] - standing["cursor"] == standing["lag"] > 0
-    assert cli.run("lanes", "--ring", *at, "--json").json["rung"] == len(
-        cli.run("lanes", "--lagging", *at, "--json").json["lanes"]
+    assert cli.run("lanes", "--ring", *endpoint_options, "--json").json["rung"] == len(
+        cli.run("lanes", "--lagging", *endpoint_options, "--json").json["lanes"]
     )
-    table = cli.run("lanes", *at)
+    table = cli.run("lanes", *endpoint_options)
     assert receipt["lane"] in table.out
     assert "events to deliver" in table.out
 
-    shown = cli.run("show", place, *at, "--json").json
+    shown = cli.run("show", place, *endpoint_options, "--json").json
     assert shown["event"]["data"] == {"order": "[A-1]"}
     assert (shown["event"]["partitionkey"], shown["event"]["tenant"]) == (key, "a=b")
-    assert cli.run("show", key, *at, "--json").json == shown
-    assert "[A-1]" in cli.run("show", place, *at).out
-    record = cli.run("show", place, "--record", *at, "--json").json
+    assert cli.run("show", key, *endpoint_options, "--json").json == shown
+    assert "[A-1]" in cli.run("show", place, *endpoint_options).out
+    record = cli.run("show", place, "--record", *endpoint_options, "--json").json
     assert record["chain_holds"] is True
     assert shown["event"] in record["events"]
 
@@ -68,32 +68,32 @@ def test_without_json_a_receipt_is_one_line(cli: CommandLine, endpoint: str) -> 
 
 def test_each_event_of_a_record_is_shown_as_itself(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
     key, ids = str(uuid4()), [str(uuid4()) for _ in range(3)]
-    at = ("--endpoint-url", endpoint, "--json")
-    first = cli.run("publish", "orders", "--key", key, "--type", "t", *at).json
+    options = ("--endpoint-url", endpoint, "--json")
+    first = cli.run("publish", "orders", "--key", key, "--type", "t", *options).json
     events = tmp_path / "events.jsonl"
     cloudevent = {"specversion": "1.0", "source": "/t", "type": "t", "partitionkey": key}
     events.write_text("".join(json.dumps(cloudevent | {"id": event_id}) + "\n" for event_id in ids))
-    assert cli.run("publish", "orders", "--events", events, *at).json["published"] == 3
+    assert cli.run("publish", "orders", "--events", events, *options).json["published"] == 3
     lane, start = first["lane"], first["sequence"] + 1
-    shown = [cli.run("show", f"{lane}@{start + offset}", *at).json for offset in range(3)]
-    assert [(found["sequence"], found["event"]["id"]) for found in shown] == [
+    shown = [cli.run("show", f"{lane}@{start + offset}", *options).json for offset in range(3)]
+    assert [(line["sequence"], line["event"]["id"]) for line in shown] == [
         (start + offset, event_id) for offset, event_id in enumerate(ids)
     ]
-    record = cli.run("show", f"{lane}@{start + 2}", "--record", *at).json
+    record = cli.run("show", f"{lane}@{start + 2}", "--record", *options).json
     assert [event["id"] for event in record["events"]] == ids[-record["count"] :]
     assert record["chain_holds"] is True
-    assert cli.refused("show", f"{lane}@{start + 3}", *at, code=1).count("\n") == 1
+    assert cli.refused("show", f"{lane}@{start + 3}", *options, code=1).count("\n") == 1
 
 
 def test_data_may_come_from_a_file_in_any_language(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
-    at, data = ("--endpoint-url", endpoint), tmp_path / "data.json"
+    options, data = ("--endpoint-url", endpoint), tmp_path / "data.json"
     data.write_text('{"name": "Zoë"}', encoding="utf-8")
     event_id = f"é-{uuid4()}"
     ran = cli.run(
-        "publish", "orders", "--key", "k", "--type", "t", "--id", event_id, "--data-file", data, *at
+        "publish", "orders", "--key", "k", "--type", "t", "--id", event_id, "--data-file", data, *options
     )
     assert ran.out.startswith(f"{event_id} at ")
-    assert cli.run("show", event_id, *at, "--json").json["event"]["data"] == {"name": "Zoë"}
+    assert cli.run("show", event_id, *options, "--json").json["event"]["data"] == {"name": "Zoë"}
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -264,10 +264,10 @@ def test_a_fabric_on_this_machine_needs_no_credentials(cli: CommandLine, endpoin
 def test_without_credentials_nothing_is_waited_for(cli: CommandLine, tmp_path: Path) -> None:
     start, events = monotonic(), tmp_path / "events.jsonl"
     events.write_text("".join(SAMPLE[:2]))
-    at = ("--endpoint-url", "http://fabric.invalid")  # nobody's: without credentials nothing is sent
-    said = cli.refused("publish", "orders", "--key", "k", "--type", "t", *at, code=3)
+    options = ("--endpoint-url", "http://fabric.invalid")  # nobody's: without credentials nothing is sent
+    said = cli.refused("publish", "orders", "--key", "k", "--type", "t", *options, code=3)
     assert said == TextWith("eventfabric", "read the tail", "Unable to locate credentials")
-    file = cli.run("publish", "orders", "--events", events, "--json", *at)
+    file = cli.run("publish", "orders", "--events", events, "--json", *options)
     assert (file.code, file.json["published"], file.err) == (3, 0, "")
     for failed in file.json["failed"]:
         assert failed["error"] == TextWith("read the tail", "Unable to locate credentials")
@@ -347,10 +347,10 @@ def test_a_running_fabric_delivers_what_is_published(cli: CommandLine, tmp_path:
     events = tmp_path / "events.jsonl"
     events.write_text("".join(SAMPLE[:5]))
     with local_up(tmp_path, "--setup", "subscribers.tables:make", interpreted=True) as url:
-        at = ("--endpoint-url", url)
-        assert cli.run("publish", "orders", "--events", events, *at).code == 0
+        options = ("--endpoint-url", url)
+        assert cli.run("publish", "orders", "--events", events, *options).code == 0
         for _ in range(100):
-            lanes = cli.run("lanes", *at, "--json").json["lanes"]
+            lanes = cli.run("lanes", *options, "--json").json["lanes"]
             if lanes and not any(lane["lag"] for lane in lanes):
                 break
         else:

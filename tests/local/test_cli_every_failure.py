@@ -100,8 +100,8 @@ def commands() -> set[str]:
         inner = getattr(command, "commands", {})
         if words and (not inner or getattr(command, "invoke_without_command", False)):
             yield " ".join(words)
-        for name, one in inner.items():
-            yield from walk(one, (*words, name))
+        for name, subcommand in inner.items():
+            yield from walk(subcommand, (*words, name))
 
     return set(walk(typer.main.get_command(app), ()))
 
@@ -193,10 +193,12 @@ def test_names_that_are_none_are_a_wrong_question(cli: CommandLine, command: str
 
 
 def help_of(command: str) -> str:
-    found: object = typer.main.get_command(app)
+    command_object: object = typer.main.get_command(app)
     for word in words_of(command).split():
-        found = getattr(found, "commands")[word]  # noqa: B009 - typer's own class of groups is not public
-    return " ".join(option for one in getattr(found, "params", ()) for option in one.opts)
+        command_object = getattr(command_object, "commands")[word]  # noqa: B009 - typer's own class of groups is not public
+    return " ".join(
+        option for parameter in getattr(command_object, "params", ()) for option in parameter.opts
+    )
 
 
 class _Gone(io.RawIOBase):
@@ -228,9 +230,9 @@ PRINTS = [
 def test_so_has_an_output_that_nobody_reads(
     cli: CommandLine, command: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = ("--endpoint-url", endpoint) if command in ASKING else ()
+    options = ("--endpoint-url", endpoint) if command in ASKING else ()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(_Gone()), write_through=True))
-    ran = cli.run(*command.split(), *ASKING.get(command, ()), *at)
+    ran = cli.run(*command.split(), *ASKING.get(command, ()), *options)
     assert (ran.code, ran.err) == (exit_codes.CLOSED_PIPE, "")
 
 
@@ -278,7 +280,7 @@ TIMES = [
 def test_a_time_or_number_that_nobody_can_mean_is_a_wrong_question(
     cli: CommandLine, text: str, endpoint: str
 ) -> None:
-    at = ("--endpoint-url", endpoint)
+    options = ("--endpoint-url", endpoint)
     for arguments in (
         ("show", f"{LANE}@{text}", "--stream", "orders"),
         ("show", f"us-east-1/{text}.{text}@0", "--stream", "orders"),
@@ -287,9 +289,9 @@ def test_a_time_or_number_that_nobody_can_mean_is_a_wrong_question(
         ("backfill", "--stream", "orders", *MOVE, "--lanes", f"{LANE}@{text}-{text}"),
         ("simulate", "--seeds", f"{text}..{text}"),
     ):
-        assert cli.run(*arguments, *(at if arguments[0] != "simulate" else ())).code in (1, 2), arguments
+        assert cli.run(*arguments, *(options if arguments[0] != "simulate" else ())).code in (1, 2), arguments
     replay = ("subscriptions", "replay", "billing", "--dry-run", f"--from={text}")
-    assert cli.run(*replay, *at).code in (0, 1, 2)
+    assert cli.run(*replay, *options).code in (0, 1, 2)
 
 
 def test_help_lists_the_exit_codes(cli: CommandLine) -> None:

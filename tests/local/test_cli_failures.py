@@ -45,7 +45,7 @@ def test_they_are_listed_by_key_type_error_and_age(shop: CommandedFabric) -> Non
     shop.dead("b1")
 
     def keys(*options: str) -> list[str]:
-        return [one["key"] for one in shop.run("list", "billing", *options, "--json").json]
+        return [letter["key"] for letter in shop.run("list", "billing", *options, "--json").json]
 
     assert keys() == ["a", "b"]
     assert (keys("--key", "b"), keys("--key", "c")) == (["b"], [])
@@ -286,8 +286,8 @@ def test_an_edited_copy_that_cannot_be_is_refused_and_nothing_is_changed(
 
 def test_a_redrive_says_where_nothing_is_tried(shop: CommandedFabric) -> None:
     shop.dead("a1")
-    shop.cli.run("subscriptions", "pause", "billing", *shop.at)
+    shop.cli.run("subscriptions", "pause", "billing", *shop.options)
     said = shop.run("redrive", "billing").out.splitlines()
     assert said[-1].startswith("billing is paused: ")
     assert "`eventfabric subscriptions resume billing`" in said[-1]
-    shop.cli.run("subscriptions", "resume", "billing", *shop.at)
+    shop.cli.run("subscriptions", "resume", "billing", *shop.options)

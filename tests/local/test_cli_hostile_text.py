@@ -62,7 +62,7 @@ def test_no_command_passes_on_what_a_producer_or_a_handler_put_into_its_text(
         ("publish", HOSTILE, "--events", str(file)),
     ]
     for command in commands:
-        ran = shop.cli.run(*command, *shop.at)
+        ran = shop.cli.run(*command, *shop.options)
         assert is_quiet(ran.out), command
         assert is_quiet(ran.err), command
         assert "Usage:" not in ran.err, command

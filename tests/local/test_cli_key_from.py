@@ -13,7 +13,7 @@ from tests.support.command_line import CommandLine
 def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(
     cli: CommandLine, endpoint: str, tmp_path: Path
 ) -> None:
-    events, at = tmp_path / "events.jsonl", ("--endpoint-url", endpoint, "--json")
+    events, options = tmp_path / "events.jsonl", ("--endpoint-url", endpoint, "--json")
     lines = [
         {
             "specversion": "1.0",
@@ -25,23 +25,24 @@ def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(
         for number in range(2)
     ]
     events.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert cli.run("publish", "orders", "--events", events, *at).json["malformed"] == 2
+    assert cli.run("publish", "orders", "--events", events, *options).json["malformed"] == 2
     for rule, keys in (
         ("/who/id", ["0", "1"]),
         ("source", ["/s", "/s"]),
         ("id", [line["id"] for line in lines]),
     ):
-        ran = cli.run("publish", "orders", "--events", events, "--key-from", rule, *at)
+        ran = cli.run("publish", "orders", "--events", events, "--key-from", rule, *options)
         assert (ran.code, ran.json["published"]) == (0, 2)
         with events.open("rb") as file:
-            read = [found for _, found in read_cloudevents(file, name="e", key_rule=KeyRule.parse(rule))]
+            read = [event for _, event in read_cloudevents(file, name="e", key_rule=KeyRule.parse(rule))]
         assert [event.key for event in read if isinstance(event, Event)] == keys
     assert (
-        cli.run("publish", "orders", "--events", events, "--key-from", "/nobody", *at).json["malformed"] == 2
+        cli.run("publish", "orders", "--events", events, "--key-from", "/nobody", *options).json["malformed"]
+        == 2
     )
     assert "allowed: " in cli.refused(
-        "publish", "orders", "--events", events, "--key-from", "who", *at, code=2
+        "publish", "orders", "--events", events, "--key-from", "who", *options, code=2
     )
     assert "need --events" in cli.refused(
-        "publish", "orders", "--key", "k", "--type", "t", "--key-from", "id", *at, code=2
+        "publish", "orders", "--key", "k", "--type", "t", "--key-from", "id", *options, code=2
     )

@@ -13,9 +13,9 @@ EDITED = NUMBERS.replace("1.10", "2.10")
 
 def published(shop: CommandedFabric, *options: str | Path) -> str:
     """Publish an event from the command line; where it stands."""
-    asked = ("publish", "orders", *options, *shop.at, "--json")
-    told = shop.cli.run(*asked).json
-    return f"{told['lane']}@{told['sequence']}"
+    asked = ("publish", "orders", *options, *shop.options, "--json")
+    report = shop.cli.run(*asked).json
+    return f"{report['lane']}@{report['sequence']}"
 
 
 def on_one_line(document: str) -> str:
@@ -30,17 +30,18 @@ def test_data_is_published_and_shown_with_the_digits_that_were_given(
     of = ("--key", "n", "--type", "Placed")
     for place in (published(shop, *of, "--data", NUMBERS), published(shop, *of, "--data-file", file)):
         assert (
-            f'"data":{NUMBERS}' in shop.cli.run("show", place, "--stream", "orders", *shop.at, "--json").out
+            f'"data":{NUMBERS}'
+            in shop.cli.run("show", place, "--stream", "orders", *shop.options, "--json").out
         )
-        shown = on_one_line(shop.cli.run("show", place, "--stream", "orders", *shop.at).out)
+        shown = on_one_line(shop.cli.run("show", place, "--stream", "orders", *shop.options).out)
         assert NUMBERS[1:-1] in shown
-        record = shop.cli.run("show", place, "--stream", "orders", "--record", *shop.at, "--json").out
+        record = shop.cli.run("show", place, "--stream", "orders", "--record", *shop.options, "--json").out
         assert f'"data":{NUMBERS}' in record
 
 
 def test_a_payload_on_several_lines_is_shown_on_one_where_programs_read(shop: CommandedFabric) -> None:
     place = published(shop, "--key", "n", "--type", "Placed", "--data", '{\n"tip":\r\n1.10}')
-    shown = shop.cli.run("show", place, "--stream", "orders", *shop.at, "--json").out
+    shown = shop.cli.run("show", place, "--stream", "orders", *shop.options, "--json").out
     assert shown.count("\n") == 1
     assert '"tip":' in shown
     assert json.loads(shown)["event"]["data"] == {"tip": 1.1}
@@ -48,7 +49,7 @@ def test_a_payload_on_several_lines_is_shown_on_one_where_programs_read(shop: Co
 
 def test_null_is_no_data(shop: CommandedFabric) -> None:
     place = published(shop, "--key", "n", "--type", "Placed", "--data", " null ")
-    shown = shop.cli.run("show", place, "--stream", "orders", *shop.at, "--json").json
+    shown = shop.cli.run("show", place, "--stream", "orders", *shop.options, "--json").json
     assert "data" not in shown["event"]
 
 
@@ -57,7 +58,7 @@ def test_null_is_no_data(shop: CommandedFabric) -> None:
 )
 def test_text_that_is_no_json_is_one_complaint(shop: CommandedFabric, text: str) -> None:
     complaint = shop.cli.refused(
-        "publish", "orders", "--key", "n", "--type", "Placed", "--data", text, *shop.at, code=2
+        "publish", "orders", "--key", "n", "--type", "Placed", "--data", text, *shop.options, code=2
     )
     assert complaint.startswith("eventfabric: --data: found ")
 

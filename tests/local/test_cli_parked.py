@@ -9,16 +9,16 @@ from tests.support.messages import TextWith
 def test_keys_are_listed_that_are_dead_with_those_that_are_tried_again(shop: CommandedFabric) -> None:
     (dead,) = shop.dead("a1", behind=("a2", "a3"))
     shop.letters.redrive(next(shop.letters.find()))
-    found = shop.cli.run("parked", "list", "billing", *shop.at, "--json").json
-    (retried,) = found
+    places = shop.cli.run("parked", "list", "billing", *shop.options, "--json").json
+    (retried,) = places
     assert (retried["place"], retried["key"], retried["state"]) == (dead, "a", "retrying")
     assert (retried["error_type"], retried["message"], retried["attempts"]) == (BAD_ORDER, "a1", 0)
     assert (retried["waiting_behind"], retried["event"], retried["type"]) == (2, "a1", "Placed")
     assert retried["due_ms"] <= shop.ports.clock.now_ms()
     (other,) = shop.dead("b1")
     states = {
-        one["place"]: (one["state"], one["due_ms"] is None)
-        for one in shop.cli.run("parked", "list", "billing", *shop.at, "--json").json
+        place["place"]: (place["state"], place["due_ms"] is None)
+        for place in shop.cli.run("parked", "list", "billing", *shop.options, "--json").json
     }
     assert states == {other: ("dead", True)}, "a's events were handled meanwhile"
 
@@ -29,8 +29,8 @@ def test_it_takes_the_filters_of_dead_letters_and_one_by_state(shop: CommandedFa
     (second,) = shop.dead("c1")
 
     def places(*arguments: str) -> list[str]:
-        listed = shop.cli.run("parked", "list", "billing", *arguments, *shop.at, "--json").json
-        return [one["place"] for one in listed]
+        listed = shop.cli.run("parked", "list", "billing", *arguments, *shop.options, "--json").json
+        return [row["place"] for row in listed]
 
     assert places() == [first, second]
     assert places("--key", "a") == [first]
@@ -43,7 +43,7 @@ def test_a_table_says_how_many_wait_and_what_is_due(shop: CommandedFabric) -> No
     shop.dead("a1", behind=("a2",))
     shop.dead("b1")
     shop.letters.redrive(next(letter for letter in shop.letters.find() if letter.parked.key == "a"))
-    printed = shop.cli.run("parked", "list", "billing", *shop.at).out
+    printed = shop.cli.run("parked", "list", "billing", *shop.options).out
     total = TextWith("1 keys are being retried", "1 are dead", "1 events", US)
     assert printed.splitlines()[-1] == total
     assert " s ago" in printed or "retrying" in printed
@@ -54,14 +54,18 @@ def test_nobody_elses_subscription_is_listed(shop: CommandedFabric) -> None:
 
 
 def test_who_paused_a_subscription_when_and_why_is_listed(shop: CommandedFabric) -> None:
-    shop.cli.run("subscriptions", "pause", "billing", "--reason", "it migrates", *shop.at)
-    told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
-    assert (told["state"], told["by"], told["reason"]) == ("paused", user_name(), "it migrates")
-    said = shop.cli.run("subscriptions", "list", *shop.at).out
+    shop.cli.run("subscriptions", "pause", "billing", "--reason", "it migrates", *shop.options)
+    subscription = shop.cli.run("subscriptions", "list", *shop.options, "--json").json["billing"]
+    assert (subscription["state"], subscription["by"], subscription["reason"]) == (
+        "paused",
+        user_name(),
+        "it migrates",
+    )
+    said = shop.cli.run("subscriptions", "list", *shop.options).out
     assert user_name() in said
     assert "it migrates" in said
-    shop.cli.run("subscriptions", "resume", "billing", *shop.at)
-    told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
-    assert (told["state"], told["by"], told["reason"]) == ("closed", "", "")
-    owner = told["owners"][US]  # noted by the first delivery, unless that is still to come
+    shop.cli.run("subscriptions", "resume", "billing", *shop.options)
+    subscription = shop.cli.run("subscriptions", "list", *shop.options, "--json").json["billing"]
+    assert (subscription["state"], subscription["by"], subscription["reason"]) == ("closed", "", "")
+    owner = subscription["owners"][US]  # noted by the first delivery, unless that is still to come
     assert (owner["region"], owner["epoch"], owner["reason"], owner["by"]) == (US, 0, "", US)

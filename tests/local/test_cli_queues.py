@@ -49,44 +49,44 @@ def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_unti
     shop: CommandedFabric,
 ) -> None:
     def circuit() -> tuple[str, str, bool]:
-        told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
-        return told["state"], told["reason"], told["since_ms"] > 0
+        report = shop.cli.run("subscriptions", "list", *shop.options, "--json").json["billing"]
+        return report["state"], report["reason"], report["since_ms"] > 0
 
     rung(shop, "billing")
-    paused = shop.cli.run("subscriptions", "pause", "billing", "--reason", "a [b] migrates", *shop.at)
+    paused = shop.cli.run("subscriptions", "pause", "billing", "--reason", "a [b] migrates", *shop.options)
     assert (paused.code, paused.out, circuit()) == (
         0,
         TextWith("billing", "paused"),
         ("paused", "a [b] migrates", True),
     )
-    said = shop.cli.run("subscriptions", "list", *shop.at).out
+    said = shop.cli.run("subscriptions", "list", *shop.options).out
     assert "a [b] migrates" in said
     assert "everywhere" in said
     shop.publish("a1")
     shop.deliver()
     assert shop.recorder.ids() == []
 
-    again = shop.cli.run("subscriptions", "pause", "billing", "--reason", "still", *shop.at, "--json")
+    again = shop.cli.run("subscriptions", "pause", "billing", "--reason", "still", *shop.options, "--json")
     assert (again.json, circuit()[1]) == ({"subscription": "billing", "state": "paused"}, "still")
-    resumed = shop.cli.run("subscriptions", "resume", "billing", *shop.at, "--json")
+    resumed = shop.cli.run("subscriptions", "resume", "billing", *shop.options, "--json")
     assert (resumed.code, resumed.json) == (0, {"subscription": "billing", "state": "resumed"})
     assert circuit()[:2] == ("closed", "")
     assert [doorbell.lane for doorbell in rung(shop, "billing")] == [LANE]
     shop.deliver()
     assert shop.recorder.ids() == ["a1"]
-    once_more = shop.cli.run("subscriptions", "resume", "billing", *shop.at)
+    once_more = shop.cli.run("subscriptions", "resume", "billing", *shop.options)
     assert (once_more.code, once_more.out, rung(shop, "billing")) == (0, TextWith("billing", "resumed"), [])
 
 
 def test_a_pause_is_of_one_region(shop: CommandedFabric) -> None:
     def states(region: str) -> dict[str, str]:
-        told = shop.cli.run("subscriptions", "list", "--region", region, *shop.at, "--json").json
-        return {name: circuit["state"] for name, circuit in told.items()}
+        reports = shop.cli.run("subscriptions", "list", "--region", region, *shop.options, "--json").json
+        return {name: circuit["state"] for name, circuit in reports.items()}
 
-    assert shop.cli.run("subscriptions", "pause", "everywhere", "--region", EU, *shop.at).code == 0
+    assert shop.cli.run("subscriptions", "pause", "everywhere", "--region", EU, *shop.options).code == 0
     assert states(EU) == {"everywhere": "paused"}
     assert states(US) == {"billing": "closed", "audit": "closed", "everywhere": "closed"}
-    assert shop.cli.run("subscriptions", "resume", "everywhere", "--region", EU, *shop.at).code == 0
+    assert shop.cli.run("subscriptions", "resume", "everywhere", "--region", EU, *shop.options).code == 0
     assert states(EU) == {"everywhere": "closed"}
 
 
@@ -110,10 +110,10 @@ def test_a_subscription_or_region_that_is_none_is_refused_and_nothing_is_changed
 
 
 def test_a_reason_that_is_no_text_is_kept_escaped(shop: CommandedFabric) -> None:
-    assert shop.cli.run("subscriptions", "pause", "billing", "--reason", "caf\udce9", *shop.at).code == 0
-    listed = shop.cli.run("subscriptions", "list", *shop.at, "--json").json
+    assert shop.cli.run("subscriptions", "pause", "billing", "--reason", "caf\udce9", *shop.options).code == 0
+    listed = shop.cli.run("subscriptions", "list", *shop.options, "--json").json
     assert listed["billing"]["reason"] == "caf\\udce9"
-    assert shop.cli.run("subscriptions", "resume", "billing", *shop.at).code == 0
+    assert shop.cli.run("subscriptions", "resume", "billing", *shop.options).code == 0
 
 
 def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: CommandedFabric) -> None:
@@ -122,17 +122,17 @@ def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: CommandedFab
         send(shop, "shop-billing-dead.fifo", bell(shop, again))
     send(shop, "shop-billing-timers-dead", bell(shop))
     before = shop.everything()
-    dry = shop.cli.run("queues", "redrive", "billing", "--dry-run", *shop.at)
+    dry = shop.cli.run("queues", "redrive", "billing", "--dry-run", *shop.options)
     assert (dry.code, dry.out) == (0, TextWith("billing", "13 doorbells"))
-    told = shop.cli.run("queues", "redrive", "--dry-run", *shop.at, "--json").json
-    assert told == {"redriven": {}, "waiting": {"billing": 13, "audit": 0, "everywhere": 0}}
+    report = shop.cli.run("queues", "redrive", "--dry-run", *shop.options, "--json").json
+    assert report == {"redriven": {}, "waiting": {"billing": 13, "audit": 0, "everywhere": 0}}
     assert shop.everything() == before
 
-    done = shop.cli.run("queues", "redrive", "billing", *shop.at, "--json")
+    done = shop.cli.run("queues", "redrive", "billing", *shop.options, "--json")
     assert (done.code, done.json) == (0, {"redriven": {"billing": 13}, "waiting": {"billing": 0}})
     assert {(doorbell.lane, doorbell.tail) for doorbell in rung(shop, "billing")} == {(LANE, ANY_TAIL)}
     assert (taken(shop, "shop-billing-dead.fifo"), taken(shop, "shop-billing-timers-dead")) == ([], [])
-    assert shop.cli.run("queues", "redrive", "billing", *shop.at).out == TextWith(
+    assert shop.cli.run("queues", "redrive", "billing", *shop.options).out == TextWith(
         "billing", "0 doorbells", "0 left"
     )
 
@@ -140,7 +140,7 @@ def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: CommandedFab
 def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: CommandedFabric) -> None:
     send(shop, "shop-audit-dead.fifo", "no doorbell at all")
     send(shop, "shop-audit-dead.fifo", bell(shop))
-    assert shop.cli.run("queues", "redrive", "audit", *shop.at).out == TextWith(
+    assert shop.cli.run("queues", "redrive", "audit", *shop.options).out == TextWith(
         "audit", "1 doorbells", "1 left"
     )
     assert [doorbell.lane for doorbell in rung(shop, "audit")] == [LANE]
@@ -155,6 +155,6 @@ def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: CommandedFabri
 def test_without_a_name_all_subscriptions_of_the_region_are_rung_for(shop: CommandedFabric) -> None:
     rung(shop, "everywhere", EU)
     send(shop, "shop-everywhere-dead.fifo", bell(shop), EU)
-    ran = shop.cli.run("queues", "redrive", "--region", EU, *shop.at, "--json")
+    ran = shop.cli.run("queues", "redrive", "--region", EU, *shop.options, "--json")
     assert ran.json == {"redriven": {"everywhere": 1}, "waiting": {"everywhere": 0}}
     assert len(rung(shop, "everywhere", EU)) == 1

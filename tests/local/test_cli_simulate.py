@@ -255,7 +255,7 @@ def test_a_subscription_of_which_nothing_was_judged_is_not_passed_over(project: 
         (("--jobs", "0"), "--jobs"),
         (("--out", "README.md"), "README.md"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_wrong_question_is_one_clear_line(options: tuple[str, ...], said: str) -> None:
     ran = simulate("--definition", str(DEFINITION), *options)

@@ -49,7 +49,7 @@ def test_the_prediction_is_what_the_local_fabric_counts(regions: int, per_record
         definition(regions, settings), handlers={"all": lambda event, delivery: None}, clock=clock
     ) as fabric:
         for _ in range(ROUNDS):
-            events = [Event(key=key, type="placed", data=one) for key in keys for one in data]
+            events = [Event(key=key, type="placed", data=data_item) for key in keys for data_item in data]
             fabric.region(US).publish_many("orders", events)
             fabric.settle()
             clock.advance(60)
@@ -92,11 +92,11 @@ class TestTheCommand:
 
     def test_it_says_what_each_part_and_all_of_it_costs(self, cli: CommandLine) -> None:
         ran = cli.run("cost", "--events-per-second", "500", "--batch", "100", "--json")
-        (found,) = ran.json
-        assert (ran.code, found["stream"]) == (0, "orders")
-        parts = sum(line["dollars_per_million_events"] for line in found["lines"])
-        assert found["dollars_per_million_events"] == pytest.approx(parts, abs=1e-4)
-        assert found["dollars_per_month"] > found["idle_dollars_per_month"] > 0
+        (price,) = ran.json
+        assert (ran.code, price["stream"]) == (0, "orders")
+        parts = sum(line["dollars_per_million_events"] for line in price["lines"])
+        assert price["dollars_per_million_events"] == pytest.approx(parts, abs=1e-4)
+        assert price["dollars_per_month"] > price["idle_dollars_per_month"] > 0
 
     def test_for_people_it_is_a_table_and_a_sentence(self, cli: CommandLine) -> None:
         out = cli.run("cost", "--stream", "orders").out
@@ -104,11 +104,11 @@ class TestTheCommand:
         assert "a month at 10 events/s" in out.splitlines()[-1]
 
     def test_a_sample_is_packed_in_place_of_a_guess(self, cli: CommandLine) -> None:
-        (one,), (many,) = (
+        (first,), (many,) = (
             cli.run("cost", "--sample", "infra/sample/events.jsonl", "--batch", batch, "--json").json
             for batch in ("1", "100")
         )
-        assert many["event_bytes_stored"] < one["event_bytes_stored"] / 2
+        assert many["event_bytes_stored"] < first["event_bytes_stored"] / 2
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

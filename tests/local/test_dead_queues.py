@@ -70,8 +70,8 @@ def test_all_doorbells_are_rung_though_the_first_answer_was_empty(fabric: LocalF
     assert (queues.count(subscription), min(client.waits)) == (0, 1)
     live = fabric.client("sqs", US)
     url = live.get_queue_url(QueueName="shop-all.fifo")["QueueUrl"]
-    found = live.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
-    assert {from_body(one["Body"]).again for one in found} == {ports.clock.now_ms()}
+    messages = live.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert {from_body(message["Body"]).again for message in messages} == {ports.clock.now_ms()}
 
 
 def test_what_is_in_somebodys_hands_is_counted_too(fabric: LocalFabric) -> None:

@@ -37,11 +37,11 @@ def fabric_of(folder: Path, url: str) -> Fabric:
 def ids(url: str) -> list[str]:
     ports = aws_ports(TOPOLOGY, Clients(US, session=boto3.Session("local", "local"), endpoint_url=url))
     log = ports.log_of(TOPOLOGY.stream(StreamName("orders")))
-    found: list[str] = []
+    event_ids: list[str] = []
     for index in range(4):
         records = log.read(Lane.parse(f"{US}/0.{index}"), SequenceNumber(0), records_max=100).records
-        found += [str(event.id) for record in records for event in unpack(record)]
-    return found
+        event_ids += [str(event.id) for record in records for event in unpack(record)]
+    return event_ids
 
 
 @pytest.fixture
@@ -130,8 +130,8 @@ def test_a_script_that_never_closes_its_publisher_loses_nothing_and_says_nothing
     with script(
         f'publisher = fabric.publisher("orders", linger_ms=60_000)\n{PUBLISHES}', tmp_path, url
     ) as process:
-        _, told = process.communicate(timeout=60)
-    assert (process.returncode, told) == (0, "")
+        _, output = process.communicate(timeout=60)
+    assert (process.returncode, output) == (0, "")
     assert len(ids(url)) == 200
 
 
@@ -143,10 +143,10 @@ def test_behind_a_dead_endpoint_a_script_ends_soon_and_says_how_many_events_are_
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         began = monotonic()
-        _, told = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
     assert monotonic() - began < limits.EXIT_FLUSH_SECONDS + 10
-    assert told.count("\n") == 1
-    assert "200 events were not published" in told
+    assert output.count("\n") == 1
+    assert "200 events were not published" in output
 
 
 @pytest.mark.parametrize(

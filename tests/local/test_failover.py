@@ -117,7 +117,7 @@ def test_a_key_that_was_parked_and_freed_is_in_nobodys_way(fabric: LocalFabric) 
     fabric.settle()
     assert (
         [parked.state for parked in parked_in(fabric, US)]
-        == [one.state for one in parked_in(fabric, EU)]
+        == [parked.state for parked in parked_in(fabric, EU)]
         != []
     )
     delivery_fails.clear()
@@ -247,22 +247,24 @@ def test_with_a_quorum_nothing_that_was_committed_is_handled_again(seed: int) ->
 
 
 def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
-    at, there = ("--endpoint-url", endpoint), ("--from", US, "--to", EU)
-    cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *at)
-    report = cli.run("failover", *there, "--dry-run", *at, "--json").json
+    options, there = ("--endpoint-url", endpoint), ("--from", US, "--to", EU)
+    cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *options)
+    report = cli.run("failover", *there, "--dry-run", *options, "--json").json
     billing = next(r for r in report["readiness"] if r["subscription"] == "billing")
     assert (billing["origin"], billing["owner"], billing["epoch"]) == (US, US, 0)
     assert billing["waiting"] + billing["not_replicated"] == 1
     assert billing["handled_again"] == 0
-    done = cli.run("failover", *there, "--no-drain", "--yes", "--reason", "a drill", *at, "--json").json
+    done = cli.run("failover", *there, "--no-drain", "--yes", "--reason", "a drill", *options, "--json").json
     assert {"origin": US, "owner": EU, "epoch": 1} in done["handed_over"]
-    assert "nothing to hand over" in cli.refused("failover", *there, "--dry-run", *at, code=1)
-    listed = cli.run("subscriptions", "list", "--region", EU, *at, "--json").json["billing"]["owners"][US]
+    assert "nothing to hand over" in cli.refused("failover", *there, "--dry-run", *options, code=1)
+    listed = cli.run("subscriptions", "list", "--region", EU, *options, "--json").json["billing"]["owners"][
+        US
+    ]
     assert (listed["region"], listed["epoch"], listed["reason"]) == (EU, 1, "a drill")
     assert listed["since_ms"] > 0
-    said = cli.run("subscriptions", "list", "--region", EU, *at).out
+    said = cli.run("subscriptions", "list", "--region", EU, *options).out
     assert missing_from(said, "billing", f"events of {US}", f"delivered by {EU}") == []
-    back = cli.run("failback", US, "--no-drain", "--yes", *at)
+    back = cli.run("failback", US, "--no-drain", "--yes", *options)
     assert (back.code, "handovers written" in back.out) == (0, True)
 
 

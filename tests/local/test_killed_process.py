@@ -103,16 +103,16 @@ class ServedRegion:
         """Return the number of messages in each queue, including those in flight and delayed."""
         subscription = self.topology.subscription("all")
         queues = (subscription.queue, subscription.timers)
-        found = {}
+        counts = {}
         for name in [name for queue in queues for name in (queue.name, queue.dead_letter_name)]:
             url = self.clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
             of_queue = self.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-            found[name] = sum(
+            counts[name] = sum(
                 int(value)
                 for attribute, value in of_queue["Attributes"].items()
                 if attribute.startswith("ApproximateNumberOfMessages")
             )
-        return found
+        return counts
 
 
 @contextmanager
@@ -196,12 +196,12 @@ def test_an_event_that_kills_its_process_is_dead__and_no_other_is(tmp_path: Path
             receipt.sequence,
         )
         assert (failure.error_type, failure.crashes, failure.attempts) == ("Crashed", limits.CRASHES_MAX, 0)
-        assert [place.sequence for place in waiting[1:]] == [receipts[one].sequence for one in behind]
+        assert [place.sequence for place in waiting[1:]] == [receipts[id_].sequence for id_ in behind]
         assert first_handled(region) == {**by_key, POISON: before}
         # Only what the first two deaths left uncommitted is handled again, once for each: those runs are not careful.
         times = Counter(region.handled())
         again = [receipts[time] for time in times if times[time] > 1]
-        assert all(one.lane == receipt.lane and one.sequence < receipt.sequence for one in again)
+        assert all(earlier.lane == receipt.lane and earlier.sequence < receipt.sequence for earlier in again)
         assert max(times.values()) <= 3
         assert set(region.messages().values()) == {0}
 

@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, ...]]:
 def publish(server: tuple[str, ...], *ids: str) -> list[int]:
     """Publish by a process that remembers nothing of the lane; where the events stand."""
     producer = Fabric.from_definition(server[1], region=REGION, endpoint_url=server[-1])
-    return [producer.publish("orders", key="a", type="Placed", id=one).sequence for one in ids]
+    return [producer.publish("orders", key="a", type="Placed", id=id_).sequence for id_ in ids]
 
 
 def log_of(server: tuple[str, ...]) -> tuple[Log, Lane]:
@@ -60,7 +60,7 @@ def test_a_far_tail_is_found_set_aside_on_record_and_gone(cli: CommandLine, serv
     assert publish(server, "3") == [2]
 
     run = cli.run("reconcile", *server, "--json")
-    assert [(one["kind"], one["sequence"]) for one in run.json["findings"]] == [("far_tail", FAR)]
+    assert [(finding["kind"], finding["sequence"]) for finding in run.json["findings"]] == [("far_tail", FAR)]
     place = f"{run.json['findings'][0]['lane']}@{FAR}"
 
     would = cli.run("lanes", "quarantine", "orders", place, "--dry-run", "--json", *server)
@@ -76,7 +76,7 @@ def test_a_far_tail_is_found_set_aside_on_record_and_gone(cli: CommandLine, serv
         True,
     )
     assert cli.run("reconcile", *server, "--json").json["findings"] == []
-    assert [one["sequence"] for one in cli.run("prove", *server, "--json").json["mended"]] == [FAR]
+    assert [finding["sequence"] for finding in cli.run("prove", *server, "--json").json["mended"]] == [FAR]
     assert publish(server, "4") == [3]
 
 
@@ -130,7 +130,7 @@ def test_a_lost_record_comes_back_from_a_table_restored_to_a_point_in_time(
     assert log.read(lane, SequenceNumber(0), records_max=9).records == before
     (listed,) = cli.run("lanes", "mended", "orders", "--json", *server).json["mended"]
     assert (listed["what"], listed["place"]) == ("restored", f"{lane}@1")
-    assert [one["what"] for one in cli.run("prove", *server, "--json").json["mended"]] == ["restored"]
+    assert [finding["what"] for finding in cli.run("prove", *server, "--json").json["mended"]] == ["restored"]
     assert "stands there" in cli.refused(*restore, *server, code=2)
     assert "no record" in cli.refused(*restore[:5], "9", *restore[6:], *server, code=2)
     assert "either --from-table or --from-export" in cli.refused(*restore[:6], *server, code=2)

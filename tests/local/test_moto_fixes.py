@@ -165,14 +165,14 @@ def growth_of_reading_the_newest(aws: Aws) -> float:
     aws.table()
 
     def newest() -> None:
-        found = aws.dynamodb.query(
+        answer = aws.dynamodb.query(
             TableName="t",
             KeyConditionExpression="pk = :p",
             ExpressionAttributeValues={":p": {"S": "p1"}},
             ScanIndexForward=False,
             Limit=1,
         )
-        assert len(found["Items"]) == 1
+        assert len(answer["Items"]) == 1
 
     aws.fill(4)
     newest()
@@ -205,7 +205,7 @@ CONDITIONS: dict[str, Callable[[int], bool]] = {
 def all_pages(aws: Aws, condition: str, *, forward: bool, page: int | None) -> list[int]:
     values = {":p": {"S": "p"}, ":a": {"N": "3"}, ":b": {"N": "12"}}
     used: Any = {name: value for name, value in values.items() if name in condition}
-    found: list[int] = []
+    sequences: list[int] = []
     more: dict[str, Any] = {"Limit": page} if page else {}
     while True:
         answer = aws.dynamodb.query(
@@ -215,9 +215,9 @@ def all_pages(aws: Aws, condition: str, *, forward: bool, page: int | None) -> l
             ScanIndexForward=forward,
             **more,
         )
-        found += [int(i["sk"]["N"]) for i in answer["Items"]]
+        sequences += [int(i["sk"]["N"]) for i in answer["Items"]]
         if "LastEvaluatedKey" not in answer:
-            return found
+            return sequences
         more["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 

@@ -82,13 +82,13 @@ def test_services_of_a_fabric_are_looked_at_first_and_found_as_before(service: s
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     url = f"https://{host}.{region}.{suffix}/"
 
-    def found() -> list[str]:
+    def matching_names() -> list[str]:
         return [name for name, pattern in backend_index.backend_url_patterns if pattern.match(url)]
 
-    plain = found()
+    plain = matching_names()
     with mended_moto():
         assert {name for name, _ in backend_index.backend_url_patterns[: len(USED)]} <= {*USED}
-        assert found()[0] == plain[0]
+        assert matching_names()[0] == plain[0]
 
 
 def test_a_queue_without_messages_is_known_to_have_none() -> None:

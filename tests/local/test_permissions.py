@@ -126,15 +126,15 @@ def test_a_producer_reads_no_ledger_reaches_no_other_stream_and_notes_no_other_r
 def test_the_function_of_a_subscription_reaches_nothing_of_another(fabric: LocalFabric) -> None:
     topology = fabric.topology
     allowed = of_function(topology, topology.deliver_function("all", US))
-    at = clients(fabric, US)
+    region_clients = clients(fabric, US)
     query = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": f"{US}/0.1"}}}
     theirs = {"pk": {"S": "other/others/us-east-1/0.1"}, "sk": {"S": "us-east-1/cursor"}}
-    assert is_denied(fabric, allowed, at.dynamodb.query, TableName="shop-other", **query)
-    assert is_denied(fabric, allowed, at.dynamodb.put_item, TableName="shop-ledger", Item=theirs)
-    assert is_denied(fabric, allowed, at.dynamodb.put_item, TableName="shop-orders", Item=theirs)
-    assert is_denied(fabric, allowed, at.sqs.get_queue_url, QueueName="shop-others.fifo")
+    assert is_denied(fabric, allowed, region_clients.dynamodb.query, TableName="shop-other", **query)
+    assert is_denied(fabric, allowed, region_clients.dynamodb.put_item, TableName="shop-ledger", Item=theirs)
+    assert is_denied(fabric, allowed, region_clients.dynamodb.put_item, TableName="shop-orders", Item=theirs)
+    assert is_denied(fabric, allowed, region_clients.sqs.get_queue_url, QueueName="shop-others.fifo")
     assert is_denied(fabric, allowed, clients(fabric, EU).dynamodb.query, TableName="shop-orders", **query)
-    assert not is_denied(fabric, allowed, at.sqs.get_queue_url, QueueName="shop-all.fifo")
+    assert not is_denied(fabric, allowed, region_clients.sqs.get_queue_url, QueueName="shop-all.fifo")
 
 
 def test_functions_deliver_retry_park_and_keep_steps_with_their_roles(fabric: LocalFabric) -> None:
@@ -179,8 +179,8 @@ def test_a_backfill_is_planned_and_copied_with_the_role_of_its_function(fabric: 
     while more is not None:
         planned = fabric.invoke(function, {"action": "plan", "backfill": begun["backfill"], "more": more})
         more = planned["more"]
-        for each in planned["slices"]:
-            fabric.invoke(function, {"action": "copy", "backfill": begun["backfill"], **each})
+        for slice_row in planned["slices"]:
+            fabric.invoke(function, {"action": "copy", "backfill": begun["backfill"], **slice_row})
     report = fabric.invoke(function, {"action": "finish", "backfill": begun["backfill"]})
     assert (report["state"], report["copied_events"]) == ("done", 6)
 

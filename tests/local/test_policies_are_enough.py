@@ -167,8 +167,8 @@ def commands(command: Any, *before: str) -> Iterator[str]:
     below = getattr(command, "commands", {})
     if before and (not below or command.invoke_without_command):
         yield " ".join(before)
-    for name, one in below.items():
-        yield from commands(one, *before, name)
+    for name, subcommand in below.items():
+        yield from commands(subcommand, *before, name)
 
 
 def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates(

@@ -115,13 +115,13 @@ def tampered(
 def test_all_is_proven_lane_by_lane_with_what_is_excepted(cli: CommandLine, server: tuple[str, ...]) -> None:
     ran = cli.run("prove", *server, "--json")
     assert (ran.code, ran.json["region"], ran.json["proven"]) == (0, REGION, True)
-    shown = [(one["subscription"], one["lane"], one["from"], one["up_to"]) for one in ran.json["lanes"]]
+    shown = [(lane["subscription"], lane["lane"], lane["from"], lane["up_to"]) for lane in ran.json["lanes"]]
     assert shown == [
         ("billing", "us-east-1/0.0", 0, 6),
         ("billing", "us-east-1/0.1", 0, 6),
         ("audit", "us-east-1/0.1", 0, 6),
     ]
-    assert [one["exceptions"] for one in ran.json["lanes"]] == [
+    assert [lane["exceptions"] for lane in ran.json["lanes"]] == [
         [
             {
                 "kind": "dead",
@@ -158,7 +158,7 @@ def test_in_words(cli: CommandLine, server: tuple[str, ...]) -> None:
 def test_one_subscription_one_stream_one_lane(cli: CommandLine, server: tuple[str, ...]) -> None:
     def lanes(*arguments: str) -> list[tuple[str, str]]:
         shown = cli.run("prove", *arguments, *server, "--json").json["lanes"]
-        return [(one["subscription"], one["lane"]) for one in shown]
+        return [(lane["subscription"], lane["lane"]) for lane in shown]
 
     assert lanes("audit") == [("audit", "us-east-1/0.1")]
     assert lanes("--lane", "us-east-1/0.1") == [("billing", "us-east-1/0.1"), ("audit", "us-east-1/0.1")]

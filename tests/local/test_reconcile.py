@@ -30,8 +30,8 @@ def fabric() -> Iterator[LocalFabric]:
 
 
 def scanned(fabric: LocalFabric, region: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = fabric.client("dynamodb", region).scan(TableName="shop-orders")["Items"]
-    return sorted(found, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
+    items: list[dict[str, Any]] = fabric.client("dynamodb", region).scan(TableName="shop-orders")["Items"]
+    return sorted(items, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
 
 
 def items(fabric: LocalFabric, region: str) -> list[dict[str, Any]]:
@@ -80,11 +80,11 @@ def test_a_cut_is_a_delay_and_then_a_stall_and_heals(fabric: LocalFabric) -> Non
 
 
 def test_by_the_command_line(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
-    at = ("--endpoint-url", endpoint)
-    ran = cli.run("reconcile", *at, "--json")
+    options = ("--endpoint-url", endpoint)
+    ran = cli.run("reconcile", *options, "--json")
     assert (ran.code, ran.json) == (0, {"region": US, "findings": [], "alarms": 0})
-    cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *at)
-    assert cli.run("reconcile", "--stream", "orders", *at).out == TextWith(
+    cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *options)
+    assert cli.run("reconcile", "--stream", "orders", *options).out == TextWith(
         "0 findings", "0 repaired", "0 need a person"
     )
 

@@ -51,14 +51,14 @@ class Handlers:
     """One for each subscription: notes whether events are replays; some events fail, as long as they stand here."""
 
     def __init__(self) -> None:
-        self.told: dict[str, list[tuple[str, bool]]] = {}
+        self.handled: dict[str, list[tuple[str, bool]]] = {}
         self.fails: set[tuple[str, str]] = set()
 
     def of(self, name: str) -> object:
         def handle(event: Event, delivery: Delivery) -> None:
             if (name, str(event.id)) in self.fails:
                 raise ValueError(event.id)
-            self.told.setdefault(name, []).append((str(event.id), delivery.is_replay))
+            self.handled.setdefault(name, []).append((str(event.id), delivery.is_replay))
 
         return handle
 
@@ -109,9 +109,9 @@ def test_a_replay_of_one_of_three_leaves_the_other_two_untouched(fabric: LocalFa
         count = fabric.subscription(replayed).replay(US, start)
         fabric.settle(timers=True)
         after = handled(fabric)
-        for each in after:
-            if each != (replayed, US):
-                assert after[each] == before[each]
+        for pair in after:
+            if pair != (replayed, US):
+                assert after[pair] == before[pair]
         again = after[replayed, US][len(before[replayed, US]) :]
         assert len(again) == count > 0
         wanted = Counter(e.event.id for e in before[replayed, US] if (e.event.sequence or 0) >= start)
@@ -124,44 +124,44 @@ def test_a_replay_of_one_of_three_leaves_the_other_two_untouched(fabric: LocalFa
 
 def test_new_events_come_behind_a_replay_and_are_none(fabric: LocalFabric, handlers: Handlers) -> None:
     fabric.subscription("billing").replay(US, 0)
-    handlers.told.clear()
+    handlers.handled.clear()
     publish(fabric, range(20, 25))
     fabric.settle()
-    told = handlers.told["billing"]
-    assert {name for name, is_replay in told if is_replay} == {f"{US}-{number}" for number in range(20)}
-    assert {name for name, is_replay in told if not is_replay} == {
+    handled = handlers.handled["billing"]
+    assert {name for name, is_replay in handled if is_replay} == {f"{US}-{number}" for number in range(20)}
+    assert {name for name, is_replay in handled if not is_replay} == {
         f"{region}-{number}" for region in (US, EU) for number in range(20, 25)
     }
-    assert not any(is_replay for _, is_replay in handlers.told["shipping"])
+    assert not any(is_replay for _, is_replay in handlers.handled["shipping"])
 
 
 def test_from_a_time_on(fabric: LocalFabric) -> None:
     before = len(fabric.subscription("billing").handled(US))
     now = fabric.clock.now_ms()
     # One was published each second, the last a second ago.
-    at = datetime.fromtimestamp((now - 7_000) / 1000, UTC).isoformat()
-    assert fabric.subscription("billing").replay(US, at) == 7
+    moment = datetime.fromtimestamp((now - 7_000) / 1000, UTC).isoformat()
+    assert fabric.subscription("billing").replay(US, moment) == 7
     fabric.settle()
     again = ids(fabric.subscription("billing").handled(US)[before:])
     assert set(again) == {f"{US}-{number}" for number in range(13, 20)}
 
 
 def test_one_key_and_what_fails_of_it(fabric: LocalFabric, handlers: Handlers) -> None:
-    handlers.told.clear()
+    handlers.handled.clear()
     handlers.fails.add(("billing", f"{US}-10"))
     assert fabric.subscription("billing").replay(US, 0, key="k3") == 3
     publish(fabric, range(24, 25))
     fabric.settle(timers=True)
-    of_us = [told for told in handlers.told["billing"] if told[0].startswith(US)]
+    of_us = [handled for handled in handlers.handled["billing"] if handled[0].startswith(US)]
     assert of_us == [(f"{US}-3", True)]
     (letter,) = fabric.subscription("billing").dead_letters(US)
     assert (letter.parked.key, len(letter.parked.waiting)) == ("k3", 3)
     handlers.fails.clear()
     fabric.subscription("billing").redrive("k3")
     fabric.settle(timers=True)
-    of_us = [told for told in handlers.told["billing"] if told[0].startswith(US)]
+    of_us = [handled for handled in handlers.handled["billing"] if handled[0].startswith(US)]
     assert of_us == [(f"{US}-3", True), (f"{US}-10", True), (f"{US}-17", True), (f"{US}-24", False)]
-    assert "shipping" not in handlers.told or not any(replay for _, replay in handlers.told["shipping"])
+    assert "shipping" not in handlers.handled or not any(replay for _, replay in handlers.handled["shipping"])
 
 
 def test_another_subscription_is_fed_from_what_this_one_was_handed(fabric: LocalFabric) -> None:
@@ -174,7 +174,7 @@ def test_another_subscription_is_fed_from_what_this_one_was_handed(fabric: Local
         late.resume(region)
     fabric.settle()
     after = handled(fabric)
-    assert all(after[each] == before[each] for each in before if each[0] != "late")
+    assert all(after[pair] == before[pair] for pair in before if pair[0] != "late")
     in_us = late.handled(US)
     assert Counter(ids(in_us)) == Counter(
         entry.event.id

@@ -56,7 +56,7 @@ class Fabric:
     url: str
 
     @property
-    def at(self) -> tuple[str, ...]:
+    def options(self) -> tuple[str, ...]:
         return ("--definition", str(self.definition), "--endpoint-url", self.url)
 
     def __post_init__(self) -> None:
@@ -99,19 +99,19 @@ def fabric(
     server: tuple[Path, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Fabric:
     """Six events more, of two keys, which two subscriptions have handled."""
-    found = Fabric(CommandLine(capsys, monkeypatch), *server)
-    producer = Producer.from_definition(found.definition, region="us-east-1", endpoint_url=found.url)
+    shop = Fabric(CommandLine(capsys, monkeypatch), *server)
+    producer = Producer.from_definition(shop.definition, region="us-east-1", endpoint_url=shop.url)
     for number in range(6):
         kind = "Paid" if number % 3 == 0 else "Placed"
         producer.publish("orders", key=KEYS[number % 2], type=kind)
-    found.deliver("billing", "paid")
-    return found
+    shop.deliver("billing", "paid")
+    return shop
 
 
 def test_a_replay_says_first_what_it_would_hand_out_and_then_does(fabric: Fabric) -> None:
     before = fabric.cursors("billing"), fabric.cursors("paid")
     (ends, _) = before[0]
-    command = ("subscriptions", "replay", "billing", "--from", "1", *fabric.at)
+    command = ("subscriptions", "replay", "billing", "--from", "1", *fabric.options)
     would = fabric.cli.run(*command, "--dry-run", "--json").json
     assert (would["dry_run"], would["events"], would["failed"]) == (
         True,
@@ -132,12 +132,12 @@ def test_a_replay_says_first_what_it_would_hand_out_and_then_does(fabric: Fabric
     assert (done.code, done.json) == (0, {**would, "dry_run": False})
     assert fabric.cursors("billing") == [(1, end) for end, _ in before[0]]
     assert fabric.cursors("paid") == before[1]
-    lanes = fabric.cli.run("lanes", "--subscription", "billing", *fabric.at, "--json").json["lanes"]
+    lanes = fabric.cli.run("lanes", "--subscription", "billing", *fabric.options, "--json").json["lanes"]
     assert sum(lane["lag"] for lane in lanes) == would["events"]
 
 
 def test_one_lane_of_wanted_events_in_words(fabric: Fabric) -> None:
-    command = ("subscriptions", "replay", "paid", "--from", "0", "--lane", "us-east-1/0.1", *fabric.at)
+    command = ("subscriptions", "replay", "paid", "--from", "0", "--lane", "us-east-1/0.1", *fabric.options)
     would = fabric.cli.run(*command, "--dry-run", "--json").json
     (lane,) = would["lanes"]
     assert lane["events"] == lane["until"] // 3
@@ -149,18 +149,18 @@ def test_one_lane_of_wanted_events_in_words(fabric: Fabric) -> None:
 
 
 def test_of_a_time_and_while_it_is_paused(fabric: Fabric) -> None:
-    fabric.cli.run("subscriptions", "pause", "billing", *fabric.at)
+    fabric.cli.run("subscriptions", "pause", "billing", *fabric.options)
     ran = fabric.cli.run(
-        "subscriptions", "replay", "billing", "--from", "2020-01-01T00:00:00+01:00", *fabric.at
+        "subscriptions", "replay", "billing", "--from", "2020-01-01T00:00:00+01:00", *fabric.options
     )
     assert (ran.code, ran.out.splitlines()[-1].startswith("billing is paused: ")) == (0, True)
     assert [sequence for sequence, _ in fabric.cursors("billing")] == [0, 0]
-    fabric.cli.run("subscriptions", "resume", "billing", *fabric.at)
+    fabric.cli.run("subscriptions", "resume", "billing", *fabric.options)
 
 
 def test_one_key(fabric: Fabric) -> None:
     before = fabric.cursors("billing")
-    command = ("subscriptions", "replay", "billing", "--key", KEYS[1], "--from", "1", *fabric.at)
+    command = ("subscriptions", "replay", "billing", "--key", KEYS[1], "--from", "1", *fabric.options)
     done = fabric.cli.run(*command, "--json").json
     (lane,) = done["lanes"]
     end = before[1][0]
@@ -172,11 +172,13 @@ def test_one_key(fabric: Fabric) -> None:
 
 def test_another_subscription_is_fed(fabric: Fabric) -> None:
     before = fabric.cursors("billing")
-    ran = fabric.cli.run("subscriptions", "replay", "billing", "--into", "audit", "--from", "1", *fabric.at)
+    ran = fabric.cli.run(
+        "subscriptions", "replay", "billing", "--into", "audit", "--from", "1", *fabric.options
+    )
     assert ran.code == 0
     assert fabric.cursors("audit") == [(1, end) for end, _ in before]
     complaint = fabric.cli.refused(
-        "subscriptions", "replay", "billing", "--into", "audit", *fabric.at, code=2
+        "subscriptions", "replay", "billing", "--into", "audit", *fabric.options, code=2
     )
     assert missing_from(complaint, "--from", "audit", "us-east-1/0.0 is at 1") == []
 
@@ -219,6 +221,6 @@ def test_wrong_input_is_refused_and_nothing_is_changed(
 ) -> None:
     names = ("billing", "paid", "audit", "never")
     before = [fabric.cursors(name) for name in names]
-    complaint = fabric.cli.refused("subscriptions", "replay", *arguments, *fabric.at, code=2)
+    complaint = fabric.cli.refused("subscriptions", "replay", *arguments, *fabric.options, code=2)
     assert missing_from(complaint, *facts) == []
     assert [fabric.cursors(name) for name in names] == before

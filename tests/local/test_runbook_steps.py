@@ -37,8 +37,8 @@ handler = "subscribers.billing:charge"
 def blocks(heading: str) -> list[list[str]]:
     """The commands that the page prints under a heading, block by block."""
     (section,) = re.findall(rf"^### {heading}\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
-    found = re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    return [[line for line in block.splitlines() if line] for block in found]
+    code_blocks = re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return [[line for line in block.splitlines() if line] for block in code_blocks]
 
 
 class RunbookFabric:
@@ -54,8 +54,8 @@ class RunbookFabric:
 
     def publish(self, *ids: str) -> None:
         """Publish an event a record, and deliver them."""
-        for one in ids:
-            self.fabric.region(US).publish("orders", key="a", type="Placed", id=one)
+        for id_ in ids:
+            self.fabric.region(US).publish("orders", key="a", type="Placed", id=id_)
         self.fabric.settle()
 
     def run(self, commands: list[str]) -> list[Ran]:
@@ -65,8 +65,8 @@ class RunbookFabric:
             words = shlex.split(line.replace("us-east-1/0.17", str(self.lane)), comments=True)
             words = [word.replace("@42", f"@{LOST}") for word in words]
             words = [str(LOST) if word == "42" else word for word in words]
-            at = "--definition", self.definition, "--region", US, "--json"
-            ran.append(self._cli.run(*words[1:], *at))
+            options = "--definition", self.definition, "--region", US, "--json"
+            ran.append(self._cli.run(*words[1:], *options))
             self.fabric.run_for(5)  # until it has replicated
         self.fabric.settle()
         return ran
@@ -143,15 +143,15 @@ def test_a_hole_is_looked_for_elsewhere_and_restored_from_a_copy(shop: RunbookFa
     elsewhere, restore, _ = blocks("A hole")
     looked, repaired = shop.run(elsewhere)
     assert (looked.code, repaired.code) == (1, 1)
-    kinds = [(one["kind"], one["sequence"]) for one in repaired.json["findings"]]
+    kinds = [(finding["kind"], finding["sequence"]) for finding in repaired.json["findings"]]
     assert ("hole", LOST) in kinds
     assert "lanes restore" in next(
-        one["detail"] for one in repaired.json["findings"] if one["kind"] == "hole"
+        finding["detail"] for finding in repaired.json["findings"] if finding["kind"] == "hole"
     )
     assert codes(shop.run(restore)) == [0, 0, 0]
     assert shop.handed == ["e0", "e1", "e2", "e3", "e4"]
     (proven,) = shop.run(restore[-1:])
-    assert (proven.code, [one["what"] for one in proven.json["mended"]]) == (0, ["restored"])
+    assert (proven.code, [mending["what"] for mending in proven.json["mended"]]) == (0, ["restored"])
 
 
 def test_a_hole_that_nothing_can_fill_is_skipped_on_record(shop: RunbookFabric) -> None:
@@ -174,7 +174,10 @@ def test_a_divergence_is_looked_at_and_restored(shop: RunbookFabric) -> None:
     shop.fabric.run_for(STOPPED_SECONDS)
     assert shop.handed == ["e0", "e1", "e2", "e3", "e4"]
     (proven,) = shop.run(blocks("A divergence")[0][-1:])
-    assert (proven.code, {one["what"] for one in proven.json["mended"]}) == (0, {"restored", "set aside"})
+    assert (proven.code, {mending["what"] for mending in proven.json["mended"]}) == (
+        0,
+        {"restored", "set aside"},
+    )
 
 
 def test_a_divergence_of_which_no_copy_is_left_is_set_aside_and_skipped(shop: RunbookFabric) -> None:

@@ -77,12 +77,12 @@ def steps(cli: CommandLine, endpoint: str) -> AwsSteps:
 
 
 def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:
-    step, at = ("billing", "e 1", "charge"), ("--endpoint-url", endpoint)
-    assert cli.run("steps", "show", *step, *at).out == TextWith("charge", "e 1", "never begun")
+    step, options = ("billing", "e 1", "charge"), ("--endpoint-url", endpoint)
+    assert cli.run("steps", "show", *step, *options).out == TextWith("charge", "e 1", "never begun")
     steps.begin(StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "/shop/orders", "e 1"))
-    assert cli.run("steps", "show", *step, *at, "--json").json["state"] == "in doubt"
+    assert cli.run("steps", "show", *step, *options, "--json").json["state"] == "in doubt"
     settled = cli.run(
-        "steps", "settle", *step, "--done", "--result", '{"id": "ch_1", "fee": 0.10}', *at, "--json"
+        "steps", "settle", *step, "--done", "--result", '{"id": "ch_1", "fee": 0.10}', *options, "--json"
     )
     assert settled.json == {
         "subscription": "billing",
@@ -94,12 +94,12 @@ def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, 
             StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "/shop/orders", "e 1")
         ),
     }
-    shown = cli.run("steps", "show", *step, *at, "--json").json
+    shown = cli.run("steps", "show", *step, *options, "--json").json
     assert (shown["state"], shown["result"]) == ("done", {"id": "ch_1", "fee": 0.1})
-    assert cli.run("steps", "show", *step, *at).out == TextWith(
+    assert cli.run("steps", "show", *step, *options).out == TextWith(
         "charge", "e 1", "done", '{"id": "ch_1", "fee": 0.10}'
     )
-    assert "is done" in cli.refused("steps", "settle", *step, "--not-done", *at, code=1)
+    assert "is done" in cli.refused("steps", "settle", *step, "--not-done", *options, code=1)
 
 
 def test_a_step_that_did_not_happen_may_begin_again(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:

@@ -8,7 +8,7 @@ from opentelemetry import trace
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.definition.file import parse_definition
 from eventfabric.testing.local.fabric import LocalFabric
-from tests.support.spans import exporter, spans, within
+from tests.support.spans import exporter, open_span, spans
 
 US = "us-east-1"
 DEFINITION = parse_definition(f"""
@@ -40,7 +40,7 @@ def test_what_is_published_in_a_span_is_handled_in_its_trace_at_every_attempt() 
             raise ValueError("not yet")
 
     with LocalFabric(DEFINITION, handlers={"all": handle}) as fabric:
-        with within("checkout") as published:
+        with open_span("checkout") as published:
             receipt = fabric.region(US).publish("orders", key="a", type="Placed")
         fabric.settle()
     assert [attempt.trace_id for attempt in tries] == [published.trace_id] * 2
@@ -68,12 +68,12 @@ def test_publishers_of_many_and_transactions_hand_on_the_context_they_were_calle
     with LocalFabric(DEFINITION, handlers={"all": handle}) as fabric:
         region = fabric.region(US)
         with region.publisher("orders") as publisher:
-            with within("one"):
+            with open_span("one"):
                 publisher.publish(key="a", type="Placed", id="1")
-            with within("two"):
+            with open_span("two"):
                 publisher.publish(key="a", type="Placed", id="2")
             publisher.publish(key="a", type="Placed", id="3")
-        with within("three"), region.transaction() as transaction:
+        with open_span("three"), region.transaction() as transaction:
             transaction.publish("orders", key="a", type="Placed", id="4")
         fabric.settle()
     parents = {event.id: event.headers.get("traceparent") for event in handled}
@@ -88,7 +88,7 @@ def test_a_batch_is_handled_in_one_span_that_links_to_each_publisher() -> None:
     published = []
     with LocalFabric(DEFINITION, handlers={"all": handle}) as fabric:
         for name in ("one", "two"):
-            with within(name) as context:
+            with open_span(name) as context:
                 fabric.region(US).publish("orders", key="a", type="Placed")
             published.append(context.trace_id)
         fabric.settle()

@@ -41,13 +41,13 @@ def counted(module: str) -> dict[str, Any]:
         check=True,
         env=environment,
     )
-    found: dict[str, Any] = json.loads(ran.stdout)
-    return found
+    counts: dict[str, Any] = json.loads(ran.stdout)
+    return counts
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_a_function_imports_no_more_than_its_budget_and_nothing_once_it_runs(handler: str) -> None:
-    found = counted(f"eventfabric.handlers.{handler}")
-    assert found["own"] <= MODULES_MAX
-    assert found["late"] == 0, "what its clients need is imported with it, and not by the first invocation"
-    assert len(found["files"]) == len(set(found["files"])) == CLIENT_FILES
+    counts = counted(f"eventfabric.handlers.{handler}")
+    assert counts["own"] <= MODULES_MAX
+    assert counts["late"] == 0, "what its clients need is imported with it, and not by the first invocation"
+    assert len(counts["files"]) == len(set(counts["files"])) == CLIENT_FILES

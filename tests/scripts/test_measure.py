@@ -128,8 +128,8 @@ def test_the_gate_names_functions_over_the_bound(
     monkeypatch.setattr(complexity, "ROOT", shop.parent)
     monkeypatch.setattr("sys.argv", ["complexity", "shop/services", "shop"])
     assert complexity.main() == 1
-    told = "shop/prices.py:1 branchy has a complexity of 13; at most 12 is allowed\n"
-    assert capsys.readouterr().out == told
+    message = "shop/prices.py:1 branchy has a complexity of 13; at most 12 is allowed\n"
+    assert capsys.readouterr().out == message
     monkeypatch.setattr("sys.argv", ["complexity", "shop/services"])
     assert complexity.main() == 0
 

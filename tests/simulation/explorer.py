@@ -30,17 +30,17 @@ class Schedule:
 
     def choose(self, options: int) -> int:
         """One of so many."""
-        at = len(self.widths)
+        index = len(self.widths)
         self.widths.append(options)
-        if at == len(self.choices):
+        if index == len(self.choices):
             self.choices.append(0)
-        return self.choices[at]
+        return self.choices[index]
 
     def next(self) -> list[int] | None:
         """The choices of another schedule; None where this was the last."""
-        for at in reversed(range(len(self.widths))):
-            if self.choices[at] + 1 < self.widths[at]:
-                return [*self.choices[:at], self.choices[at] + 1]
+        for index in reversed(range(len(self.widths))):
+            if self.choices[index] + 1 < self.widths[index]:
+                return [*self.choices[:index], self.choices[index] + 1]
         return None
 
     def run(self, *actors: Callable[[], object], alike: bool = False) -> None:
@@ -53,7 +53,7 @@ class Schedule:
             with suppress(SimulatedCrash, PortError):
                 actor()
 
-        ready = [greenlet(lambda one=actor: body(one)) for actor in actors]
+        ready = [greenlet(lambda started=actor: body(started)) for actor in actors]
         running: greenlet | None = None
         while ready:
             goes_on = running is not None and not running.dead

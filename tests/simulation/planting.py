@@ -45,16 +45,16 @@ def planted(bug: Bug) -> Iterator[None]:
 def _function(where: str) -> FunctionType:
     module, _, name = where.partition(":")
     __import__(module)
-    found: Any = sys.modules[module]
+    target: Any = sys.modules[module]
     for part in name.split("."):
-        found = inspect.getattr_static(found, part)
-    if isinstance(found, property):
-        found = found.fget
-    if isinstance(found, classmethod | staticmethod):
-        found = found.__func__
-    if not isinstance(found, FunctionType):
-        raise ValueError(f"{where}: found {type(found).__name__}, allowed: a function")
-    return found
+        target = inspect.getattr_static(target, part)
+    if isinstance(target, property):
+        target = target.fget
+    if isinstance(target, classmethod | staticmethod):
+        target = target.__func__
+    if not isinstance(target, FunctionType):
+        raise ValueError(f"{where}: found {type(target).__name__}, allowed: a function")
+    return target
 
 
 def _compiled(bug: Bug, function: FunctionType) -> FunctionType:

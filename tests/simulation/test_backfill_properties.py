@@ -143,18 +143,18 @@ def seconds_with(workers: int, *, lanes: int, spread_out: bool = True) -> float:
     waiting = iter(spread(slices) if spread_out else sorted(slices, key=lambda p: p.slice.lane))
     clocks, free_ms, turns = [MemoryClock() for _ in range(workers)], dict[Lane, float](), Turns()
     done = [False] * workers
-    at = [0]
+    position = [0]
 
     def rule(called: str, overall: int, of_name: int) -> Fault | None:
         turns.rule(called, overall, of_name)
-        clocks[at[0]].advance(LATENCY_SECONDS.get(called, OF_LEDGER_SECONDS))
+        clocks[position[0]].advance(LATENCY_SECONDS.get(called, OF_LEDGER_SECONDS))
         return None
 
     def choose(count: int) -> int:
         running = [number for number in range(workers) if not done[number]]
         assert len(running) == count
-        at[0] = min(running, key=lambda number: clocks[number].now_ms())
-        return running.index(at[0])
+        position[0] = min(running, key=lambda number: clocks[number].now_ms())
+        return running.index(position[0])
 
     def job(number: int) -> Callable[[], None]:
         def run() -> None:

@@ -32,10 +32,10 @@ def one_handled() -> Hand:
 
 
 def test_what_went_well_is_valid_for_all_that_can_tell() -> None:
-    found = {verdict.checker: verdict.result for verdict in verdicts(one_handled().ended(*ends()))}
-    assert INVALID not in found.values()
-    assert found.keys() == CHECKERS.keys()
-    assert {name for name, result in found.items() if result is UNKNOWN} == {
+    results = {verdict.checker: verdict.result for verdict in verdicts(one_handled().ended(*ends()))}
+    assert INVALID not in results.values()
+    assert results.keys() == CHECKERS.keys()
+    assert {name for name, result in results.items() if result is UNKNOWN} == {
         "unreported_finding",
         "slow_recovery",
     }

@@ -62,7 +62,7 @@ def test_false_alarm_of_items_and_clocks_that_nobody_touched(finding: str) -> No
 
 
 def test_blind_sign() -> None:
-    def told(*ages: float, what: str = "passes") -> History:
+    def history_of(*ages: float, what: str = "passes") -> History:
         hand = Hand(plan_of(happenings=(Happening(0, what),))).appended("e0", 0).read().tried("e0", 0)
         hand.moved(None, 1).appended("e1", 1)
         about: dict[str, Any] = {"region": HOME, "subscription": SUB, "metric": "OldestUndelivered"}
@@ -70,11 +70,11 @@ def test_blind_sign() -> None:
             hand.tell(h.Gauged, value=age, after_s=300, **about)
         return hand.ended()
 
-    assert result("blind_sign", told(0, 300, 600)) is VALID
-    assert result("blind_sign", told(300, 600, 900)) is VALID
-    assert result("blind_sign", told(0, 300, 0)) is INVALID
-    assert result("blind_sign", told(0, 0, 0)) is INVALID
-    assert result("blind_sign", told(0, 0, 0, what="failover")) is UNKNOWN
+    assert result("blind_sign", history_of(0, 300, 600)) is VALID
+    assert result("blind_sign", history_of(300, 600, 900)) is VALID
+    assert result("blind_sign", history_of(0, 300, 0)) is INVALID
+    assert result("blind_sign", history_of(0, 0, 0)) is INVALID
+    assert result("blind_sign", history_of(0, 0, 0, what="failover")) is UNKNOWN
 
 
 def test_a_record_that_is_gone_from_the_region_waits_there_for_nobody() -> None:

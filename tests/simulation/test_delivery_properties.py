@@ -193,8 +193,8 @@ def test_any_faults_of_any_calls_leave_what_is_promised(
 ) -> None:
     fabric = SubscribedStream(seed=seed, guarantee=guarantee)
     names: Counter[str] = Counter()
-    for each in log:
-        publish(fabric, names, each)
+    for record in log:
+        publish(fabric, names, record)
     fabric.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed))
     for _ in range(invocations):
         with suppress(SimulatedCrash):

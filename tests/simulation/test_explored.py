@@ -80,7 +80,7 @@ def handover(schedule: Schedule) -> None:
     memory_fabric.put(event("a1", key="a"), event("b1", key="b"))
     memory_fabric.put(event("a2", key="a"))
     recorder = Recorder(before=Failing({"a1": 1}))
-    away = memory_fabric.at(AWAY, handler=recorder)
+    away = memory_fabric.in_region(AWAY, handler=recorder)
     former = memory_fabric.deliverer(handler=recorder, faults=schedule.faults())
     new = away.deliverer(handler=recorder, faults=schedule.faults())
 

@@ -187,12 +187,12 @@ def dead_and_waiting(fabric: SubscribedStream) -> tuple[set[str], set[str]]:
 
 def keys_of(fabric: SubscribedStream) -> dict[str, list[str]]:
     """The logged ids of each key, in order."""
-    found: dict[str, list[str]] = {}
+    by_key: dict[str, list[str]] = {}
     for checked_lane in LANES:
         for record in fabric.records(checked_lane):
             for next_event in unpack(record):
-                found.setdefault(str(next_event.key), []).append(str(next_event.id))
-    return found
+                by_key.setdefault(str(next_event.key), []).append(str(next_event.id))
+    return by_key
 
 
 def assert_as_promised(fabric: SubscribedStream, behaviour: Behaviour, guarantee: str, order: str) -> None:

@@ -71,9 +71,9 @@ def first_found(of: HandlerTrials) -> tuple[int, frozenset[str]]:
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_handlers_effect_is_found_and_named(name: str) -> None:
     handler, effect_name = WRONG[name]
-    seeds, found = first_found(trials(handler))
-    assert effect_name in found, f"{seeds} seeds found {sorted(found)}"
-    assert all(one.startswith("taker: ") for one in found)
+    seeds, signatures = first_found(trials(handler))
+    assert effect_name in signatures, f"{seeds} seeds found {sorted(signatures)}"
+    assert all(signature.startswith("taker: ") for signature in signatures)
 
 
 def test_half_of_the_wrong_handlers_are_found_within_ten_seeds() -> None:
@@ -102,7 +102,7 @@ def test_what_commits_with_the_cursor_may_add_up(guarantee: str) -> None:
 
 
 def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
-    def found(*, replay: bool) -> set[str]:
+    def signatures(*, replay: bool) -> set[str]:
         of = HandlerTrials(
             definition("exactly_once"),
             events=EVENTS,
@@ -112,8 +112,8 @@ def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
         )
         return set().union(*(of.try_seed(seed).signature for seed in range(RIGHT_SEEDS)))
 
-    assert found(replay=False) == set()
-    assert found(replay=True) == {"taker: dynamodb rows: n"}
+    assert signatures(replay=False) == set()
+    assert signatures(replay=True) == {"taker: dynamodb rows: n"}
 
 
 def test_at_most_once_may_lose_an_effect_and_repeats_none() -> None:
@@ -121,7 +121,11 @@ def test_at_most_once_may_lose_an_effect_and_repeats_none() -> None:
     for handler in right:
         of = trials(handler, "at_most_once")
         outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
-        assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
+        assert {
+            outcome.seed: sorted(outcome.signature)
+            for outcome in outcomes
+            if outcome.signature or outcome.error
+        } == {}
 
 
 def test_the_same_seed_gives_the_same_history_twice() -> None:
@@ -136,17 +140,17 @@ def test_what_is_found_is_shrunk_printed_and_drawn(tmp_path: Path) -> None:
     with pytest.raises(AssertionError) as raised:
         report.check()
     (kept,) = report.kept_failures
-    told = str(raised.value)
-    assert "n of k" in told
-    assert "without faults" in told
-    assert "time 2" in told
+    message = str(raised.value)
+    assert "n of k" in message
+    assert "without faults" in message
+    assert "time 2" in message
     assert len(kept.history.plan.events if kept.history else ()) == 1
     assert kept.picture.read_text(encoding="utf-8").count("UpdateItem rows") >= 2
     plan = msgspec.json.decode(kept.plan.read_bytes(), type=Plan)
     assert "taker: dynamodb rows: n" in trials(wrong_handlers.adds_up).tried(plan)[0].signature
     shown = report.as_json()
     assert shown["found"] == report.found
-    (drawn,) = [one for one in shown["failures"] if "plan" in one]
+    (drawn,) = [failure for failure in shown["failures"] if "plan" in failure]
     assert drawn["seed"] == kept.seed
     assert drawn["schedule"]
     assert shown["effects"]["taker: dynamodb rows: n"]["differs"] >= 1
@@ -332,9 +336,9 @@ def test_a_repetition_that_makes_a_handler_fail_for_good_is_reported(
     # A circuit that stays open is tried again for ever: sooner given up, it says the same.
     monkeypatch.setattr("eventfabric.testing.simulation.run.DRAIN_STEPS_MAX", 5_000)
     of = trials(wrong_handlers.refuses_a_repetition)
-    found = [signature for seed in range(10) if (signature := of.try_seed(seed).signature)]
+    signatures = [signature for seed in range(10) if (signature := of.try_seed(seed).signature)]
     # Where nothing else comes, the circuit stays open for it; else it is dead.
-    assert {"taker: dead letter"} <= set().union(*found) <= {"taker: dead letter", STUCK}
+    assert {"taker: dead letter"} <= set().union(*signatures) <= {"taker: dead letter", STUCK}
 
 
 def test_trying_handlers_leaves_them_as_they_are() -> None:
@@ -352,12 +356,12 @@ def test_trying_handlers_leaves_them_as_they_are() -> None:
 
 
 def test_handlers_find_the_samples_source_time_and_headers(tmp_path: Path) -> None:
-    found: list[tuple[str | None, str, dict[str, Any]]] = []
+    samples: list[tuple[str | None, str, dict[str, Any]]] = []
 
     @subscriber
     def take(event: Event, delivery: Delivery) -> None:
         assert event.time is not None
-        found.append((event.source, event.time.isoformat(), dict(event.headers)))
+        samples.append((event.source, event.time.isoformat(), dict(event.headers)))
 
     sample = [
         Event(
@@ -372,8 +376,8 @@ def test_handlers_find_the_samples_source_time_and_headers(tmp_path: Path) -> No
     run_here(
         HandlerTrials(definition(), events=sample, handlers={"taker": take}), range(1), out=tmp_path
     ).check()
-    assert {one[:2] for one in found} == {("/shop", "2026-01-05T08:00:06+00:00")}
-    assert all(one[2]["tenant"] == "t1" for one in found)
+    assert {sample[:2] for sample in samples} == {("/shop", "2026-01-05T08:00:06+00:00")}
+    assert all(sample[2]["tenant"] == "t1" for sample in samples)
 
 
 def test_an_event_without_a_time_has_the_same_in_each_run(tmp_path: Path) -> None:

@@ -19,16 +19,18 @@ def left(
     *,
     elsewhere: dict[str, dict[str, str]] | None = None,
     calls: dict[str, int] | None = None,
-    at: float = NOW,
+    now_seconds: float = NOW,
 ) -> Left:
     """A run of a second. `calls`: how often "charge" was made of each event."""
-    found = Left(began_seconds=at, ended_seconds=at + 1)
-    found.state[TABLE] = items
+    left_seconds = Left(began_seconds=now_seconds, ended_seconds=now_seconds + 1)
+    left_seconds.state[TABLE] = items
     if elsewhere is not None:
-        found.state[OTHER_REGION] = elsewhere
-    found.calls = Counter({Call("taker", event, "charge"): times for event, times in (calls or {}).items()})
-    found.writers["dynamodb", "rows"].add("taker")
-    return found
+        left_seconds.state[OTHER_REGION] = elsewhere
+    left_seconds.calls = Counter(
+        {Call("taker", event, "charge"): times for event, times in (calls or {}).items()}
+    )
+    left_seconds.writers["dynamodb", "rows"].add("taker")
+    return left_seconds
 
 
 def judged(run: Left, *calm: Left) -> Comparison:
@@ -39,8 +41,8 @@ def named(said: Comparison) -> list[str]:
     return [difference.effect for difference in said.differences]
 
 
-def paid_until(text: str, *, at: float = NOW) -> Left:
-    return left({"k1": {"paid_until": text}}, at=at)
+def paid_until(text: str, *, now_seconds: float = NOW) -> Left:
+    return left({"k1": {"paid_until": text}}, now_seconds=now_seconds)
 
 
 @pytest.mark.parametrize(
@@ -54,13 +56,13 @@ def paid_until(text: str, *, at: float = NOW) -> Left:
     ids=["seconds", "milliseconds", "ISO 8601", "a date"],
 )
 def test_a_month_added_once_too_often_is_no_matter_of_the_clock(add: Callable[[float], str]) -> None:
-    said = judged(paid_until(add(60 * DAY)), *[paid_until(add(30 * DAY), at=NOW + 2)] * 3)
+    said = judged(paid_until(add(60 * DAY)), *[paid_until(add(30 * DAY), now_seconds=NOW + 2)] * 3)
     assert named(said) == [PAID_UNTIL]
 
 
 def test_a_time_that_is_as_much_later_as_its_run_was_is_the_clocks_and_not_judged() -> None:
     expires = 30 * DAY + NOW
-    calm = [paid_until(str(int(expires + 40)), at=NOW + 40)] * 3
+    calm = [paid_until(str(int(expires + 40)), now_seconds=NOW + 40)] * 3
     said = judged(paid_until(str(int(expires))), *calm)
     assert (named(said), said.unsteady) == ([], frozenset({PAID_UNTIL}))
     # One that is later than that is the handler's.
@@ -71,17 +73,17 @@ def test_what_was_excused_of_one_item_counts_as_judged_of_none() -> None:
     def items(second: int) -> dict[str, dict[str, str]]:
         return {"k1": {"paid_until": str(int(NOW))}, "k2": {"paid_until": str(int(NOW) + second)}}
 
-    said = judged(left(items(0)), *[left(items(1), at=NOW + 1)] * 3)
+    said = judged(left(items(0)), *[left(items(1), now_seconds=NOW + 1)] * 3)
     assert PAID_UNTIL not in said.judged
     assert said.unsteady == frozenset({PAID_UNTIL})
 
 
 def test_a_day_that_begins_between_the_runs_is_the_clocks() -> None:
     midnight = NOW - NOW % DAY
-    days = [datetime.fromtimestamp(at, UTC).date().isoformat() for at in (midnight - DAY, midnight)]
-    calm = [paid_until(days[1], at=midnight + 1)] * 3
-    assert judged(paid_until(days[0], at=midnight - 2), *calm).differences == ()
-    assert named(judged(paid_until(days[0], at=midnight + 10), *calm)) == [PAID_UNTIL]
+    days = [datetime.fromtimestamp(seconds, UTC).date().isoformat() for seconds in (midnight - DAY, midnight)]
+    calm = [paid_until(days[1], now_seconds=midnight + 1)] * 3
+    assert judged(paid_until(days[0], now_seconds=midnight - 2), *calm).differences == ()
+    assert named(judged(paid_until(days[0], now_seconds=midnight + 10), *calm)) == [PAID_UNTIL]
 
 
 def test_an_attribute_that_the_order_of_keys_decides_for_one_item_is_judged_for_none() -> None:

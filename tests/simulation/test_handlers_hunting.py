@@ -135,8 +135,8 @@ def test_of_seeds_that_show_the_same_those_with_the_smallest_plans_are_looked_at
     sizes = {1: 40, 2: 30, 3: 20, 4: 10, 5: 5, 6: 50, 7: 1}
     failures = [failure(seed, "a") for seed in (1, 2, 3, 4)]
     failures += [failure(5, "a", "b"), failure(6, "a", "b"), SeedOutcome(7, broke="no end", ended=False)]
-    found = worth_keeping(failures, sizes.__getitem__)
-    assert [([outcome.seed for outcome in rivals], set(wanted)) for rivals, wanted in found] == [
+    kept = worth_keeping(failures, sizes.__getitem__)
+    assert [([outcome.seed for outcome in rivals], set(wanted)) for rivals, wanted in kept] == [
         ([7], {"no end"}),
         ([4, 3, 2], {"a"}),
         ([5, 6], {"b"}),

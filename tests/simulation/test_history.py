@@ -39,10 +39,10 @@ def test_one_plan_twice_gives_the_same_bytes(name: str) -> None:
 @pytest.mark.parametrize("hash_seed", ["1", "20000"])
 def test_a_fresh_process_that_hashes_otherwise_gives_the_same_bytes(hash_seed: str) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", DIGESTS], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
     )
-    assert told.stdout.split() == [digest(seed) for seed in SEEDS]
+    assert result.stdout.split() == [digest(seed) for seed in SEEDS]
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -67,11 +67,11 @@ def test_there_may_be_fewer_seeds_than_processes_and_none_at_all() -> None:
 
 
 def test_a_process_that_dies_fails_its_seed_and_is_replaced() -> None:
-    found = {outcome.seed: outcome for outcome in hunt(range(4), dies_at_one, jobs=1)}
-    assert sorted(found) == [0, 1, 2, 3]
-    assert (found[1].broke, found[1].ended) == ("process died", False)
-    assert "exit code 7" in found[1].error
-    processes = [found[seed].tally.faults["process"] for seed in (0, 2, 3)]
+    outcomes = {outcome.seed: outcome for outcome in hunt(range(4), dies_at_one, jobs=1)}
+    assert sorted(outcomes) == [0, 1, 2, 3]
+    assert (outcomes[1].broke, outcomes[1].ended) == ("process died", False)
+    assert "exit code 7" in outcomes[1].error
+    processes = [outcomes[seed].tally.faults["process"] for seed in (0, 2, 3)]
     assert processes[0] != processes[1] == processes[2]
 
 

@@ -30,8 +30,10 @@ logs = st.lists(st.integers(1, 5), min_size=1, max_size=12)
 
 
 def _flipped(content: bytes, bit: int) -> bytes:
-    at = bit % (8 * len(content))
-    return bytes(byte ^ (1 << at % 8) if index == at // 8 else byte for index, byte in enumerate(content))
+    offset = bit % (8 * len(content))
+    return bytes(
+        byte ^ (1 << offset % 8) if index == offset // 8 else byte for index, byte in enumerate(content)
+    )
 
 
 class Story:
@@ -112,16 +114,16 @@ def test_any_change_of_any_record_is_found(
 @settings(max_examples=150, deadline=None)
 @given(
     counts=st.lists(st.integers(1, 5), min_size=2, max_size=12),
-    one=st.floats(0, 1, exclude_max=True),
+    first_share=st.floats(0, 1, exclude_max=True),
     other=st.floats(0, 1, exclude_max=True),
     replayed=st.none() | st.floats(0, 1),
     how=st.sampled_from(["removed", "swapped", "doubled", "in between"]),
 )
 def test_a_record_that_is_gone_or_stands_elsewhere_is_found(
-    counts: list[int], one: float, other: float, how: str, replayed: float | None
+    counts: list[int], first_share: float, other: float, how: str, replayed: float | None
 ) -> None:
     story = Story(counts, replayed)
-    first, second = (story.records[int(at * len(counts))] for at in (one, other))
+    first, second = (story.records[int(share * len(counts))] for share in (first_share, other))
     match how:
         case "removed":
             story.remove(first)

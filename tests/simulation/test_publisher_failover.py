@@ -25,7 +25,7 @@ class Load:
     def __init__(self, seed: int, durability: str) -> None:
         self.random = Random(f"{seed} {durability}")
         self.home = SubscribedStream(seed=seed, durability=durability)
-        self.away = self.home.at(AWAY, handler=Recorder())
+        self.away = self.home.in_region(AWAY, handler=Recorder())
         # One producer's view of a Region may fail while another's does not.
         self.faults = {region: {HOME: Faults(), AWAY: Faults()} for region in (HOME, AWAY)}
         self.fabrics = {
@@ -149,5 +149,5 @@ def check_order(load: Load) -> None:
     both = in_two_lanes(load)
     for (_, origin, _), names in load.order.items():
         fabric = {HOME: load.home, AWAY: load.away}[origin]
-        found = [name for name in fabric.recorder.ids() if name in set(names) - both]
-        assert found == [name for name in names if name not in both]
+        ids = [name for name in fabric.recorder.ids() if name in set(names) - both]
+        assert ids == [name for name in names if name not in both]

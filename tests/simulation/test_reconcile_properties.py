@@ -37,7 +37,7 @@ def test_a_healthy_fabric_under_load_and_replication_delay_raises_no_alarm(seed:
     names = [f"{key}{number}" for number in range(30) for key in "abc"]
     failing = Failing({name: random.choice([0, 0, 0, 0, 1, 2]) for name in names})
     home = fabric_of(failing, deliver=deliver, **retry(immediate=0, attempts=50))
-    away = home.at(AWAY)
+    away = home.in_region(AWAY)
     fabrics = [home, away]
     unserved_seconds = 0.0
     while names:

@@ -26,7 +26,7 @@ class Load:
         self.home = SubscribedStream(
             seed=seed, handler=handler, durability=durability, **retry(immediate=0, attempts=60)
         )
-        self.away = self.home.at(AWAY, handler=Recorder(before=self.failing))
+        self.away = self.home.in_region(AWAY, handler=Recorder(before=self.failing))
         self.acknowledged: list[str] = []
 
     def publish(self, origin: Region) -> None:
@@ -127,14 +127,14 @@ def test_what_was_acknowledged_is_delivered_and_repeated_within_the_bound(seed: 
 
 def unreplicated(load: Load) -> set[str]:
     """Events that may be handled twice: after the place that AWAY knows the lost Region's cursors to have passed."""
-    found: set[str] = set()
+    ids: set[str] = set()
     for index in (0, 1):
         of = lane(index, HOME)
         seen = load.away.ledger.state(load.home.key_of(of))
         cursor = seen.cursor(HOME)
         low = cursor.low.sequence if cursor.low else cursor.sequence
-        found |= {str(e.id) for e in load.home.recorder.events if e.lane == of and (e.sequence or 0) >= low}
-    return found
+        ids |= {str(e.id) for e in load.home.recorder.events if e.lane == of and (e.sequence or 0) >= low}
+    return ids
 
 
 def check_order(fabric: SubscribedStream, load: Load) -> None:

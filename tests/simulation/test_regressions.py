@@ -12,7 +12,7 @@ from tests.simulation.trials import tried
 TODAY = datetime.date(2026, 11, 24)
 
 
-@pytest.mark.parametrize("regression", regressions(), ids=lambda one: one.name)
+@pytest.mark.parametrize("regression", regressions(), ids=lambda regression: regression.name)
 def test_what_was_found_once_is_not_found_again(regression: Regression) -> None:
     outcome, history = tried(plan_of(regression.name))
     assert (outcome.signature, outcome.error) == (frozenset(), "")

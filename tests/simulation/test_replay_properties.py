@@ -26,7 +26,7 @@ from tests.simulation.test_failure_properties import (
 )
 from tests.support.memory_fabric import LANE, event, lane
 from tests.support.recording_handler import Recorder
-from tests.support.replays import at, replay_of
+from tests.support.replays import at_sequence, replay_of
 from tests.support.subscribed_stream import SubscribedStream
 
 KEYS = [key for key in "abcdefghij" if lane_index(key, 2) == 0][:3]
@@ -62,10 +62,10 @@ class Model:
     def deliver(self, until: int) -> Told:
         """Return what a visit handles that leaves the cursor at `until`: what waits, key by key, and then the lane."""
         keys = sorted(self.waiting.values(), key=lambda places: places[0][0])
-        told = [place for places in keys for place in places]
-        told += [(number, number < self.until) for number in range(self.cursor, until)]
+        places = [place for places in keys for place in places]
+        places += [(number, number < self.until) for number in range(self.cursor, until)]
         self.waiting, self.cursor = {}, until
-        return told
+        return places
 
 
 publishing = st.tuples(st.just("publish"), st.lists(st.sampled_from(KEYS), min_size=1, max_size=4))
@@ -103,22 +103,22 @@ class Machine:
         recorder.events.clear()
         recorder.replays.clear()
         self.fabric.deliver(time_ms=time_ms or 10**9)
-        told = [(int(name), replay) for name, replay in recorder.handled()]
+        handled = [(int(name), replay) for name, replay in recorder.handled()]
         expected = self.model.deliver(self.fabric.cursor().sequence)
         # Out of time among the keys: those that were not handled go on waiting.
         left = [place for parked in self.fabric.parked().values() for place in parked.waiting]
         if time_ms:
-            expected = [each for each in expected if each[0] not in {place.sequence for place in left}]
+            expected = [place for place in expected if place[0] not in {place.sequence for place in left}]
             self.model.waiting = {
                 parked.key: [(place.sequence, place.replay) for place in parked.waiting]
                 for parked in self.fabric.parked().values()
             }
-        assert told == expected
+        assert handled == expected
 
     def replay(self, start: int | str, key: str | None, fault: tuple[int, Fault] | None) -> None:
         """Replay as an operator would, and look up what a fault left behind."""
         number = len(self.model.keys) // 2 if start == "time" else int(start)
-        where: Start = at(number)
+        where: Start = at_sequence(number)
         if start == "time":
             first = [
                 record.sequence for record in self.fabric.records() if record.time >> 16 >= self.times[number]
@@ -182,7 +182,7 @@ def replayed(fabric: SubscribedStream, start: int, key: str | None, rate: float,
     replay = replay_of(fabric, faults=Faults(at_random(rate, ALL_FAULTS, seed=seed)))
     before = {lane: fabric.cursor(lane).version for lane in LANES}
     with suppress(ReplayRefusedError, ContendedCommitError, SimulatedCrash, PortError):
-        for plan in replay.plan(at(start), key=key):
+        for plan in replay.plan(at_sequence(start), key=key):
             replay.carry_out(plan)
     return sum(fabric.cursor(lane).version != before[lane] for lane in LANES)
 

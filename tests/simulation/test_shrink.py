@@ -153,14 +153,14 @@ def test_another_schedule_is_tried_where_the_own_one_shows_it_no_more() -> None:
 
 
 def test_the_number_of_runs_is_bounded_and_what_was_reached_by_then_is_kept() -> None:
-    told: list[int] = []
+    sizes: list[int] = []
     shrunk = shrink(
-        PLAN, lambda plan: "e3" in plan.events, runs_max=9, tell=lambda plan, runs: told.append(runs)
+        PLAN, lambda plan: "e3" in plan.events, runs_max=9, tell=lambda plan, runs: sizes.append(runs)
     )
     assert (shrunk.runs, shrunk.is_minimal) == (9, False)
     assert shrunk.plan.size < PLAN.size
     assert "e3" in shrunk.plan.events
-    assert told == sorted(set(told))
+    assert sizes == sorted(set(sizes))
 
 
 def test_it_ends_when_it_is_time_but_never_before_it_knows_that_the_plan_shows_it() -> None:

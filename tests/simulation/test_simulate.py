@@ -96,15 +96,15 @@ def test_help_has_an_example_and_every_profile(capsys: pytest.CaptureFixture[str
 
 def test_a_hunt_says_what_every_checker_said_and_what_took_place(tmp_path: Path) -> None:
     command = ["scripts/simulate", "--seeds", "30..33", "--jobs", "2", "--json", "--out", str(tmp_path)]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    report = json.loads(told.stdout)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    report = json.loads(result.stdout)
     assert (report["profile"], report["seeds"], report["failures"]) == ("default", 4, [])
     assert report["seeds_per_second"] > 0
     assert all(sum(said.values()) == 4 for said in report["checkers"].values())
     assert "lost_event" in report["checkers"]
     assert report["faults"]
     assert report["happenings"]
-    assert "profile: default, seeds: 4, jobs: 2\n" in told.stderr
+    assert "profile: default, seeds: 4, jobs: 2\n" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -214,20 +214,20 @@ def test_a_summary_is_the_same_in_whichever_order_seeds_come(capsys: pytest.Capt
         )
         for seed in (1, 2, 3)
     ] + [failed(9, "lost_event"), failed(8, "stuck_lane")]
-    told = []
+    outputs = []
     for those in (outcomes, outcomes[::-1]):
         summary = Summary("default", seconds=2.0)
         for outcome in those:
             summary.add(outcome)
         print_summary(summary)
-        told.append((as_json(summary, [], interrupted=False), capsys.readouterr().out))
-    assert told[0] == told[1]
-    report = json.loads(told[0][0])
+        outputs.append((as_json(summary, [], interrupted=False), capsys.readouterr().out))
+    assert outputs[0] == outputs[1]
+    report = json.loads(outputs[0][0])
     assert report["checkers"]["lost_event"] == {"valid": 3, "invalid": 1, "unknown": 0}
     assert report["faults"] == {"stall": {"times": 6, "seeds": 3}}
     assert report["rates_drawn"] == {"skew": 3}
-    assert [one["seed"] for one in report["failures"]] == [8, 9]
-    assert "5 seeds in 2.0 s (2.5 seeds/s), 0 entries, 2 failed\n" in told[0][1]
+    assert [failure["seed"] for failure in report["failures"]] == [8, 9]
+    assert "5 seeds in 2.0 s (2.5 seeds/s), 0 entries, 2 failed\n" in outputs[0][1]
 
 
 def test_a_seed_that_took_its_process_along_is_reported_without_trying_it_again(

@@ -84,29 +84,31 @@ class Story:
 def test_the_latest_is_pinned_once_and_holds_for_every_lane(
     past: list[tuple[str, int, int]], story: list[tuple[str, int, int]], seed: int, rate: float
 ) -> None:
-    one = Story("latest", seed, rate)
+    start_story = Story("latest", seed, rate)
     for name, *arguments in past:
-        getattr(one, name)(*arguments)
-    one.bells = [[], []]  # nobody was subscribed when these rang
-    before = one.published
+        getattr(start_story, name)(*arguments)
+    start_story.bells = [[], []]  # nobody was subscribed when these rang
+    before = start_story.published
     for name, *arguments in story:
         with suppress(SimulatedCrash, PortError):
-            getattr(one, name)(*arguments)
-    one.drain()
-    standing = one.fabric.cloud.ledger(HOME).standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
-    handled = set(one.fabric.recorder.ids())
+            getattr(start_story, name)(*arguments)
+    start_story.drain()
+    standing = start_story.fabric.cloud.ledger(HOME).standing(
+        StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
+    )
+    handled = set(start_story.fabric.recorder.ids())
     if HOME not in standing.starts:
         assert handled == set()
-        assert one.published == before
+        assert start_story.published == before
         return
     pinned = standing.starts[HOME]
-    assert any(record.time == pinned for lane in LANES for record in one.fabric.records(lane))
+    assert any(record.time == pinned for lane in LANES for record in start_story.fabric.records(lane))
     # Lanes that rang have what they must; a lane that never rang since has nothing that it must have.
-    assert handled == one.later_than(pinned >> 16) - unrung(one)
+    assert handled == start_story.later_than(pinned >> 16) - unrung(start_story)
     for checked_lane in LANES:
-        ids = one.fabric.recorder.ids(checked_lane)
+        ids = start_story.fabric.recorder.ids(checked_lane)
         assert list(dict.fromkeys(ids)) == [
-            name for name in one.fabric.logged_ids(checked_lane) if name in set(ids)
+            name for name in start_story.fabric.logged_ids(checked_lane) if name in set(ids)
         ]
 
 
@@ -130,9 +132,9 @@ def unrung(story: Story) -> set[str]:
 def test_a_time_holds_for_every_lane(
     story: list[tuple[str, int, int]], seed: int, rate: float, after_ms: int
 ) -> None:
-    one = Story(str(AtTime(BEGAN_MS + after_ms)), seed, rate)
+    start_story = Story(str(AtTime(BEGAN_MS + after_ms)), seed, rate)
     for name, *arguments in story:
         with suppress(SimulatedCrash, PortError):
-            getattr(one, name)(*arguments)
-    one.drain()
-    assert set(one.fabric.recorder.ids()) == one.later_than(BEGAN_MS + after_ms)
+            getattr(start_story, name)(*arguments)
+    start_story.drain()
+    assert set(start_story.fabric.recorder.ids()) == start_story.later_than(BEGAN_MS + after_ms)

@@ -74,17 +74,17 @@ class Page(HTMLParser):
     def marks(self) -> list[dict[str, str]]:
         return [about for about in self.classed("mark") if about.get("id")]
 
-    def said(self, tag: str) -> list[str]:
-        return [text for one, text in self.texts if one == tag]
+    def texts_of(self, tag: str) -> list[str]:
+        return [text for name, text in self.texts if name == tag]
 
 
-def at(seconds: float) -> int:
+def ms_at(seconds: float) -> int:
     return START_MS + round(1000 * seconds)
 
 
 def appended(seconds: float, *, id_: str = "e1", sequence: int = 0) -> history.Appended:
     return history.Appended(
-        at_ms=at(seconds),
+        at_ms=ms_at(seconds),
         actor=f"producer 0 {US}#1",
         region=US,
         lane=LANE,
@@ -100,7 +100,7 @@ def appended(seconds: float, *, id_: str = "e1", sequence: int = 0) -> history.A
 def attempt(kind: Any, seconds: float, process: int, **about: Any) -> AnyEntry:
     place = history.EventPlace("e1", "a", LANE, 0)
     given: AnyEntry = kind(
-        at_ms=at(seconds),
+        at_ms=ms_at(seconds),
         actor=f"{DELIVER}#{process}",
         region=US,
         subscription="billing",
@@ -120,7 +120,7 @@ def ended(seconds: float, process: int = 1, error: str = "") -> AnyEntry:
 
 
 def happened(seconds: float, what: str, about: str, outcome: str = "done") -> AnyEntry:
-    return history.Happened(at_ms=at(seconds), actor="world", what=what, about=about, outcome=outcome)
+    return history.Happened(at_ms=ms_at(seconds), actor="world", what=what, about=about, outcome=outcome)
 
 
 def drawn(*entries: AnyEntry, verdicts: tuple[Verdict, ...] = (), error: str = "", plan: Plan = PLAN) -> Page:
@@ -137,7 +137,7 @@ def test_every_entry_has_one_mark_with_its_text_and_every_id_is_unique(name: str
     assert set(ids.values()) == {1}
     known = {f"#{id_}" for id_ in ids}
     assert all(about["href"] in known for _, about in page.elements if "href" in about)
-    titles = set(page.said("title"))
+    titles = set(page.texts_of("title"))
     assert all(text_of(entry, number) in titles for number, entry in enumerate(of.entries))
     assert all(symbol_of(entry).name != "other" for entry in of.entries)
 
@@ -154,28 +154,28 @@ def test_no_text_of_a_history_is_taken_for_markup() -> None:
     entries = (
         appended(1, id_=EVIL),
         happened(2, "region_loss", US, EVIL),
-        history.Crashed(at_ms=at(3), actor=f"{EVIL}#1", reason=EVIL),
+        history.Crashed(at_ms=ms_at(3), actor=f"{EVIL}#1", reason=EVIL),
     )
     invalid = Verdict(EVIL, Result.INVALID, (Anomaly(EVIL, 0),))
     text = timeline(History(plan, list(entries)), [invalid], error=EVIL)
     assert text.count("<script>") == 1
     page = Page(text)
-    assert page.said("pre") == [EVIL]
-    assert any(EVIL in unescape(one) for one in page.said("text"))
+    assert page.texts_of("pre") == [EVIL]
+    assert any(EVIL in unescape(text) for text in page.texts_of("text"))
 
 
 def test_an_anomaly_is_on_top_ringed_and_linked() -> None:
     invalid = Verdict("lost_event", Result.INVALID, (Anomaly("e1 was never handed out", 1),))
     page = drawn(appended(1), began(2), ended(3), verdicts=(invalid, Verdict("stuck_lane", Result.VALID)))
-    assert page.said("a") == ["e1 was never handed out"]
+    assert page.texts_of("a") == ["e1 was never handed out"]
     assert "#e1" in [about["href"] for tag, about in page.elements if tag == "a"]
     (ring,) = [about for tag, about in page.elements if tag == "circle"]
     mark = next(mark for mark in page.marks() if mark["id"] == "e1")
     assert (float(ring["cx"]), float(ring["cy"])) == (float(mark["x"]), float(mark["y"]))
     (text,) = page.classed("anomaly")
     assert float(text["x"]) <= float(mark["x"])
-    assert "lost_event" in page.said("span")
-    assert "valid" in page.said("span")
+    assert "lost_event" in page.texts_of("span")
+    assert "valid" in page.texts_of("span")
 
 
 def test_texts_of_anomalies_at_one_place_stand_in_lines_of_their_own() -> None:
@@ -183,7 +183,7 @@ def test_texts_of_anomalies_at_one_place_stand_in_lines_of_their_own() -> None:
         "lost_event", Result.INVALID, tuple(Anomaly(f"something {number}", 0) for number in range(4))
     )
     page = drawn(appended(1), verdicts=(invalid,))
-    assert len({one["y"] for one in page.classed("anomaly")}) == 4
+    assert len({anomaly["y"] for anomaly in page.classed("anomaly")}) == 4
 
 
 def test_an_attempt_is_a_bar_up_to_its_end_and_one_without_an_end_looks_different() -> None:
@@ -193,7 +193,7 @@ def test_an_attempt_is_a_bar_up_to_its_end_and_one_without_an_end_looks_differen
         began(3),
         ended(4, error="FailedForNow"),
         began(5),
-        history.Crashed(at_ms=at(6), actor=f"{DELIVER}#1", reason="its time was up"),
+        history.Crashed(at_ms=ms_at(6), actor=f"{DELIVER}#1", reason="its time was up"),
         began(7, process=2),
         ended(8, process=2),
     )
@@ -224,7 +224,7 @@ def test_rows_stand_region_by_region_in_the_order_of_an_events_way() -> None:
     of = History(
         PLAN,
         [
-            history.StandingRead(at_ms=at(number), actor=actor, region=US, subscription="billing")
+            history.StandingRead(at_ms=ms_at(number), actor=actor, region=US, subscription="billing")
             for number, actor in enumerate(
                 (
                     f"failover {EU} 104",
@@ -280,7 +280,7 @@ def test_what_nobody_ended_lasts_until_the_faults_end() -> None:
                 happened(1, "cut", f"{US} {EU}"),
                 happened(2, "outage", US, "billing"),
                 happened(3, "pause", US, "ThrottledError"),
-                history.Healed(at_ms=at(4), actor="world"),
+                history.Healed(at_ms=ms_at(4), actor="world"),
                 appended(5),
             ],
         )
@@ -320,14 +320,14 @@ def test_times_are_printed_since_the_beginning(ms: int, text: str) -> None:
 
 def test_the_axis_shows_the_time_without_one_text_over_another() -> None:
     page = drawn(*(appended(number / 10, sequence=number) for number in range(200)))
-    xs = [float(one["x"]) for one in page.classed("time")]
+    xs = [float(bar["x"]) for bar in page.classed("time")]
     assert len(xs) > 5
     assert all(after - before > 60 for before, after in itertools.pairwise(xs))
 
 
 def test_thousands_of_entries_are_one_page_of_bearable_size() -> None:
-    one = [appended(1), began(2), ended(3)]
-    of = History(PLAN, [entry for _ in range(1_100) for entry in one])
+    alone = [appended(1), began(2), ended(3)]
+    of = History(PLAN, [entry for _ in range(1_100) for entry in alone])
     text = timeline(of, [])
     assert len(Page(text).marks()) == 3_300
     assert len(text) < 2_000_000
@@ -336,5 +336,5 @@ def test_thousands_of_entries_are_one_page_of_bearable_size() -> None:
 
 def test_an_empty_history_is_a_page_too() -> None:
     page = drawn(error="Traceback: at the very beginning")
-    assert page.said("pre") == ["Traceback: at the very beginning"]
+    assert page.texts_of("pre") == ["Traceback: at the very beginning"]
     assert not page.marks()

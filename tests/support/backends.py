@@ -230,8 +230,8 @@ class AwsBackend:
         self._dynamodb.put_item(TableName=table, Item=item)
 
     def get(self, table: str, key: Item) -> Item | None:
-        found = self._dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
-        return cast("Item | None", found.get("Item"))
+        answer = self._dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
+        return cast("Item | None", answer.get("Item"))
 
     def lose_replies(self, count: int) -> None:
         self._lost = count

@@ -22,7 +22,7 @@ def failover(
     """Return a failover between two Regions. `rules` apply to calls to the source."""
     faults = Faults(*rules)
 
-    def at(region: Region) -> Ports:
+    def ports_in(region: Region) -> Ports:
         theirs = fabric.ports(region)
         return replace(
             theirs,
@@ -30,7 +30,7 @@ def failover(
             log_of=lambda stream: faults.log(theirs.log_of(stream)),
         )
 
-    ports = replace(fabric.ports(target if target in fabric.topology.regions else source), at=at)
+    ports = replace(fabric.ports(target if target in fabric.topology.regions else source), at=ports_in)
     return Failover(fabric.topology, source=source, target=target, ports=ports, own_only=own_only)
 
 

@@ -51,11 +51,11 @@ class Counting:
     """Telemetry that adds up."""
 
     totals: dict[Metric, float] = field(default_factory=dict)
-    told: list[LogEvent] = field(default_factory=list)
+    events: list[LogEvent] = field(default_factory=list)
     gauges: dict[tuple[Metric, str | None], float] = field(default_factory=dict)
 
     def tell(self, event: LogEvent, **about: object) -> None:
-        self.told.append(event)
+        self.events.append(event)
 
     def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
         self.totals[metric] = self.totals.get(metric, 0) + value

@@ -35,7 +35,7 @@ def healthy(records: int = 6, **settings: Any) -> SubscribedStream:
     fabric.relay_all()
     fabric.deliver_all()
     fabric.cloud.replicate()
-    assert kinds(fabric) == kinds(fabric.at(AWAY)) == []
+    assert kinds(fabric) == kinds(fabric.in_region(AWAY)) == []
     return fabric
 
 

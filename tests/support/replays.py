@@ -26,7 +26,7 @@ def replay_of(
     )
 
 
-def at(sequence: int) -> AtSequence:
+def at_sequence(sequence: int) -> AtSequence:
     return AtSequence(SequenceNumber(sequence))
 
 
@@ -35,7 +35,7 @@ def replay(
 ) -> list[LaneReplayed]:
     """Replay from a start, as an operator does: plan, then carry out, lane by lane."""
     operation = replay_of(fabric)
-    plans = operation.plan(at(start) if isinstance(start, int) else start, key=key, lane=lane)
+    plans = operation.plan(at_sequence(start) if isinstance(start, int) else start, key=key, lane=lane)
     return [operation.carry_out(plan) for plan in plans]
 
 
@@ -43,6 +43,8 @@ def the_plan(
     fabric: SubscribedStream, start: Start | int, *, key: str | None = None, counts: bool = False
 ) -> LanePlan:
     """Return the only plan that changes anything."""
-    plans = replay_of(fabric).plan(at(start) if isinstance(start, int) else start, key=key, counts=counts)
+    plans = replay_of(fabric).plan(
+        at_sequence(start) if isinstance(start, int) else start, key=key, counts=counts
+    )
     (plan,) = [plan for plan in plans if plan.changes_anything]
     return plan

@@ -13,11 +13,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 @cache
 def exporter() -> InMemorySpanExporter:
     """Return the exporter that receives all spans of the process."""
-    found = InMemorySpanExporter()
+    memory_exporter = InMemorySpanExporter()
     provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(found))
+    provider.add_span_processor(SimpleSpanProcessor(memory_exporter))
     trace.set_tracer_provider(provider)
-    return found
+    return memory_exporter
 
 
 def spans() -> list[ReadableSpan]:
@@ -26,7 +26,7 @@ def spans() -> list[ReadableSpan]:
 
 
 @contextmanager
-def within(name: str) -> Iterator[trace.SpanContext]:
+def open_span(name: str) -> Iterator[trace.SpanContext]:
     """Open a span of the publisher's own."""
     exporter()
     with trace.get_tracer("tests").start_as_current_span(name) as span:

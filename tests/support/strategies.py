@@ -51,7 +51,7 @@ records = st.builds(
     note=st.none() | st.builds(Note, lanes, sequences),
 )
 cursors = st.builds(
-    lambda base, within, chain, **others: Cursor(SequenceNumber(base + within), base, chain, **others),
+    lambda base, offset, chain, **others: Cursor(SequenceNumber(base + offset), base, chain, **others),
     sequences,
     st.integers(0, limits.RECORD_EVENTS_MAX - 1),
     chains | st.just(UNKNOWN_CHAIN),

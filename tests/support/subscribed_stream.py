@@ -111,7 +111,7 @@ class SubscribedStream(MemoryFabric):
         self.log = self.cloud.log(STREAM, region)
         self._reader: StreamReader = self.table.stream.reader()
 
-    def at(self, region: Region, *, handler: Handler | None = None) -> "SubscribedStream":
+    def in_region(self, region: Region, *, handler: Handler | None = None) -> "SubscribedStream":
         """Return the same fabric in which another Region's deliveries are observed, with a handler of their own."""
         other = copy(self)
         other.handler = handler or Recorder(effects=self.recorder.effects)

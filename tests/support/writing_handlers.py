@@ -18,7 +18,7 @@ class Writing:
     batch_events_max = 1
 
     def __init__(
-        self, writes: Writes | None = None, *, watch: Callable[[Event], None] = lambda one: None
+        self, writes: Writes | None = None, *, watch: Callable[[Event], None] = lambda event: None
     ) -> None:
         self.writes = writes or {}
         self.watch = watch

@@ -39,12 +39,14 @@ HOLDERS = ("aws", "errors", "model", "ports", "runtime", "sdk", "services", "wir
 def types_of_the_package() -> Iterator[type]:
     """Every class that is defined where events are in hand."""
     prefix = f"{eventfabric.__name__}."
-    for found in walk_packages(eventfabric.__path__, prefix):
-        if found.name.removeprefix(prefix).partition(".")[0] not in HOLDERS:
+    for module_info in walk_packages(eventfabric.__path__, prefix):
+        if module_info.name.removeprefix(prefix).partition(".")[0] not in HOLDERS:
             continue
-        module = import_module(found.name)
+        module = import_module(module_info.name)
         yield from (
-            kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == found.name
+            kind
+            for kind in vars(module).values()
+            if isinstance(kind, type) and kind.__module__ == module_info.name
         )
 
 
@@ -83,7 +85,7 @@ def made(kind: Any, name: str = "") -> Any:
         return next(iter(kind))
     if isinstance(kind, type) and is_shown_by_its_fields(kind):
         hints = get_type_hints(kind)
-        return kind(**{one: made(hints[one], _name_in(kind, one)) for one in _names_of(kind)})
+        return kind(**{name: made(hints[name], _name_in(kind, name)) for name in _names_of(kind)})
     return object()
 
 
@@ -108,8 +110,8 @@ def _container(origin: Any, arguments: tuple[Any, ...], name: str) -> Any:
         return {made(arguments[0], "name"): made(arguments[1], name)}
     if origin.__name__ == "Callable":
         return object
-    one = made(arguments[0], name)
-    return frozenset([one]) if issubclass(origin, frozenset) else (one,)
+    item = made(arguments[0], name)
+    return frozenset([item]) if issubclass(origin, frozenset) else (item,)
 
 
 def raised(kind: type[BaseException]) -> BaseException:

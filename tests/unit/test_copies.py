@@ -40,9 +40,9 @@ def in_a_fork(call: Callable[[], bytes]) -> bytes:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read()
+        content = pipe.read()
     os.waitpid(child, 0)
-    return told
+    return content
 
 
 def record(**changed: object) -> Record:

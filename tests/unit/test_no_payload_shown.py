@@ -102,9 +102,9 @@ def test_nothing_of_what_an_event_holds_is_shown(value: Any) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        one
-        for one in types_of_the_package()
-        if issubclass(one, EventFabricError) or is_shown_by_its_fields(one)
+        type_
+        for type_ in types_of_the_package()
+        if issubclass(type_, EventFabricError) or is_shown_by_its_fields(type_)
     ],
     ids=lambda kind: f"{kind.__module__.removeprefix('eventfabric.')}.{kind.__name__}",
 )
@@ -121,15 +121,15 @@ def test_a_size_is_shown() -> None:
 
 
 def test_every_type_of_the_model_keeps_such_fields_out_of_what_is_shown() -> None:
-    told = []
-    for found in iter_modules(eventfabric.model.__path__, "eventfabric.model."):
-        for kind in vars(import_module(found.name)).values():
-            if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == found.name:
-                told += [
+    names = []
+    for module_info in iter_modules(eventfabric.model.__path__, "eventfabric.model."):
+        for kind in vars(import_module(module_info.name)).values():
+            if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module_info.name:
+                names += [
                     f"{kind.__name__}.{field.name}"
                     for field in fields(kind)
                     if field.repr and field.name in TELLING
                 ]
             elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
                 assert kind.__repr__ is not msgspec.Struct.__repr__
-    assert told == ["WriteRefused.message"]  # the service's
+    assert names == ["WriteRefused.message"]  # the service's

@@ -35,7 +35,7 @@ def check(of: History) -> Verdict:
                 arrived.setdefault((entry.region, entry.lane), []).append((end, entry.at_ms))
             case history.Removed():
                 gone = arrived.get((entry.region, entry.lane), [])
-                gone[:] = [one for one in gone if one[0] != entry.sequence + entry.count]
+                gone[:] = [gap for gap in gone if gap[0] != entry.sequence + entry.count]
             case history.CursorMoved(copied=False):
                 key = (entry.writer, entry.subscription, entry.lane)
                 _, began_ms = cursors.get(key, (0, entry.at_ms))
@@ -43,7 +43,9 @@ def check(of: History) -> Verdict:
             case history.Gauged(metric="OldestUndelivered"):
                 of_subscription = passes.setdefault((entry.region, entry.subscription), [])
                 oldest_ms = _oldest_ms(entry, arrived, cursors)
-                seen_ms = next((at for at in of_subscription if at > oldest_ms + _SLACK_MS), None)
+                seen_ms = next(
+                    (time_ms for time_ms in of_subscription if time_ms > oldest_ms + _SLACK_MS), None
+                )
                 least_ms = 0 if seen_ms is None else entry.at_ms - seen_ms - _SLACK_MS
                 if 1000 * entry.value < least_ms:
                     waits = f"{entry.value:.0f} s, and does so for {least_ms // 1000} s"

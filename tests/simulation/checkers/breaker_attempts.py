@@ -28,17 +28,17 @@ class _Known:
     """Entries by which processes last learned of a Region's circuit, and what they knew when they read a lane."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[str, str, str], int] = {}
+        self._standings: dict[tuple[str, str, str], int] = {}
         self._then: dict[tuple[str, str, str, str], int] = {}
 
     def feed(self, facts: Facts, number: int, entry: history.AnyEntry) -> None:
         """Take in the next entry."""
         if isinstance(entry, history.StandingRead) and number not in facts.unheard:
-            self._told[entry.actor, entry.subscription, entry.region] = number
+            self._standings[entry.actor, entry.subscription, entry.region] = number
         elif isinstance(entry, history.LaneRead):
             for region in facts.plan.regions:
-                told = self._told.get((entry.actor, entry.subscription, region), 0)
-                self._then[entry.actor, entry.subscription, entry.lane, region] = told
+                standing_number = self._standings.get((entry.actor, entry.subscription, region), 0)
+                self._then[entry.actor, entry.subscription, entry.lane, region] = standing_number
 
     def behind(self, entry: history.AttemptBegan | history.AttemptEnded) -> int:
         """Return the entry by which the attempting process last learned of the circuit."""

@@ -17,8 +17,8 @@ def check(of: History) -> Verdict:
     read: Known = {}
     for number, entry in enumerate(of.entries):
         if isinstance(entry, history.LaneRead):
-            told = known.get((entry.region, entry.subscription, entry.lane), {})
-            read[entry.actor, entry.subscription, entry.lane] = dict(told)
+            stands = known.get((entry.region, entry.subscription, entry.lane), {})
+            read[entry.actor, entry.subscription, entry.lane] = dict(stands)
         if not isinstance(entry, history.CursorMoved):
             continue
         if not entry.copied:
@@ -52,10 +52,10 @@ def _taken_over_behind(entry: history.CursorMoved, read: Known) -> str:
     """Check that a takeover begins at the furthest cursor that the Region read, or at the first event parked there."""
     if entry.after.epoch <= (entry.before.epoch if entry.before else 0):
         return ""
-    told = read.get((entry.actor, entry.subscription, entry.lane), {})
-    if not told:
+    stands = read.get((entry.actor, entry.subscription, entry.lane), {})
+    if not stands:
         return ""
-    latest = max(told.values(), key=lambda one: (one.epoch, one.sequence))
+    latest = max(stands.values(), key=lambda stand: (stand.epoch, stand.sequence))
     least = latest.sequence if latest.low < 0 else min(latest.low, latest.sequence)
     if entry.after.sequence < least:
         return f"taken over at {entry.after.sequence}, where {latest.sequence} was known"

@@ -121,11 +121,11 @@ class Delivering:
             self.facts.is_reordered
             and is_alone(parking_id)
             and any(
-                is_alone(one)
+                is_alone(parked_key)
                 and stand.state == "dead"
-                and self._keys[(*where, one)] == key
+                and self._keys[(*where, parked_key)] == key
                 and stand.waiting[:1] < first
-                for one, stand in parked.items()
+                for parked_key, stand in parked.items()
             )
         )
 

@@ -29,11 +29,11 @@ def _effects(facts: Facts) -> list[Anomaly]:
     places = defaultdict(list)
     for logged_event in facts.logged.values():
         places[logged_event.id].append(logged_event)
-    told: dict[tuple[str, str, str], int] = {}
+    first_numbers: dict[tuple[str, str, str], int] = {}
     reads: dict[str, int] = {}
     for number, entry in enumerate(facts.entries):
         if isinstance(entry, history.CopyDecided):
-            told.setdefault((entry.region, entry.subscription, entry.batch), number)
+            first_numbers.setdefault((entry.region, entry.subscription, entry.batch), number)
         elif isinstance(entry, history.LaneRead):
             reads[entry.actor] = number
         if not isinstance(entry, history.EffectMade):
@@ -43,11 +43,11 @@ def _effects(facts: Facts) -> list[Anomaly]:
         counts[key] += 1
         allowed = 1 + facts.replays(entry.subscription, group, before=number)
         for logged_event in places[entry.id]:
-            known = told.get((entry.region, entry.subscription, logged_event.batch), number)
+            known = first_numbers.get((entry.region, entry.subscription, logged_event.batch), number)
             allowed += bool(facts.copies(logged_event)) and known > reads.get(entry.actor, number)
             allowed += sum(
-                at < number and logged_event.sequence >= start
-                for at, start in repeats[entry.subscription, group, logged_event.lane]
+                takeover < number and logged_event.sequence >= start
+                for takeover, start in repeats[entry.subscription, group, logged_event.lane]
             )
         if counts[key] > allowed:
             anomalies.append(
@@ -61,7 +61,7 @@ def _effects(facts: Facts) -> list[Anomaly]:
 
 def _takeovers(facts: Facts) -> "defaultdict[tuple[str, str, str], list[tuple[int, int]]]":
     """Return, by subscription, group and lane, when a Region took over, and from which sequence on it may repeat."""
-    found: defaultdict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    takeovers: defaultdict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     for number, entry in enumerate(facts.entries):
         if isinstance(entry, history.CursorMoved) and not entry.copied:
             before = entry.before.epoch if entry.before else 0
@@ -72,8 +72,8 @@ def _takeovers(facts: Facts) -> "defaultdict[tuple[str, str, str], list[tuple[in
                     if entry.after.low < 0
                     else min(entry.after.low, entry.after.sequence)
                 )
-                found[entry.subscription, group, entry.lane].append((number, start))
-    return found
+                takeovers[entry.subscription, group, entry.lane].append((number, start))
+    return takeovers
 
 
 def _attempts(facts: Facts) -> list[Anomaly]:
@@ -112,7 +112,7 @@ def _again(
     anomalies: list[Anomaly] = []
     for place in entry.events:
         key = (entry.subscription, entry.region, place.lane, place.sequence)
-        handed_over = any(isinstance(one, history.HandedOver) for one in facts.entries[:number])
+        handed_over = any(isinstance(fact, history.HandedOver) for fact in facts.entries[:number])
         if key in tried and not handed_over:
             anomalies.append(
                 Anomaly(f"{entry.subscription} was handed {place.id} twice, at most once", number)
@@ -125,7 +125,7 @@ def _appends(facts: Facts) -> list[Anomaly]:
     """Check that an event is in the log once, unless its record names another place where it may be."""
     anomalies: list[Anomaly] = []
     seen: dict[str, str] = {}
-    for logged_event in sorted(facts.logged.values(), key=lambda one: one.entry):
+    for logged_event in sorted(facts.logged.values(), key=lambda logged_event: logged_event.entry):
         place = f"{logged_event.lane}@{logged_event.sequence}"
         if logged_event.id in seen and logged_event.batch not in facts.noted:
             anomalies.append(

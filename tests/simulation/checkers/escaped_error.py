@@ -9,7 +9,7 @@ from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 
 NAME = "escaped_error"
 _OF_SERVICES: Final = frozenset(
-    one.__name__ for one in (LastingError, OutcomeUnknownError, RefusedError, ThrottledError)
+    error.__name__ for error in (LastingError, OutcomeUnknownError, RefusedError, ThrottledError)
 )
 """Errors of a service that refuses or does not answer: whoever invokes the function tries again."""
 

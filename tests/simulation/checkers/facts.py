@@ -29,18 +29,20 @@ class Facts(FabricLog):
     @cached_property
     def lanes(self) -> dict[str, list[Logged]]:
         """Events of each lane, in order."""
-        found: defaultdict[str, list[Logged]] = defaultdict(list)
-        for logged_event in sorted(self.logged.values(), key=lambda one: (one.lane, one.sequence)):
-            found[logged_event.lane].append(logged_event)
-        return found
+        by_lane: defaultdict[str, list[Logged]] = defaultdict(list)
+        for logged_event in sorted(
+            self.logged.values(), key=lambda logged_event: (logged_event.lane, logged_event.sequence)
+        ):
+            by_lane[logged_event.lane].append(logged_event)
+        return by_lane
 
     @cached_property
     def batches(self) -> dict[str, set[str]]:
         """Lanes that contain each batch."""
-        found: defaultdict[str, set[str]] = defaultdict(set)
+        lanes_of_batch: defaultdict[str, set[str]] = defaultdict(set)
         for logged_event in self.logged.values():
-            found[logged_event.batch].add(logged_event.lane)
-        return found
+            lanes_of_batch[logged_event.batch].add(logged_event.lane)
+        return lanes_of_batch
 
     def wants(self, subscription: str, event: Logged) -> bool:
         """Tell if a subscription is to be handed an event."""
@@ -131,7 +133,7 @@ class Facts(FabricLog):
     @cached_property
     def unheard(self) -> set[int]:
         """Entries of reads of a standing whose reply was lost: the reader learned nothing from them."""
-        found: set[int] = set()
+        numbers: set[int] = set()
         lost: dict[str, int] = {}
         for number, entry in enumerate(self.entries):
             if isinstance(entry, history.Called) and (entry.call, entry.fault) == (
@@ -140,8 +142,8 @@ class Facts(FabricLog):
             ):
                 lost[entry.actor] = entry.at_ms
             elif isinstance(entry, history.StandingRead) and lost.pop(entry.actor, None) == entry.at_ms:
-                found.add(number)
-        return found
+                numbers.add(number)
+        return numbers
 
     @cached_property
     def is_reordered(self) -> bool:

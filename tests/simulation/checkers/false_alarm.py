@@ -51,21 +51,21 @@ def _clocks_are_right(facts: Facts) -> bool:
     )
 
 
-def _went_on(of: History, number: int, found: history.Found) -> bool:
+def _went_on(of: History, number: int, finding: history.Found) -> bool:
     """Tell if a Region wrote a cursor after its lane was handed over, as a machine that was frozen may do."""
-    origin = found.lane.partition("/")[0]
+    origin = finding.lane.partition("/")[0]
     handed = [
         entry
         for entry in of.entries[:number]
         if isinstance(entry, history.HandedOver)
-        and (entry.subscription, entry.origin) == (found.subscription, origin)
+        and (entry.subscription, entry.origin) == (finding.subscription, origin)
     ]
     moved = [
         entry
         for entry in of.entries[:number]
         if isinstance(entry, history.CursorMoved)
         and not entry.copied
-        and (entry.subscription, entry.lane) == (found.subscription, found.lane)
+        and (entry.subscription, entry.lane) == (finding.subscription, finding.lane)
     ]
     # The handover's own time counts, since its writer may be delayed before writing it.
     return any(move.after.epoch < to.epoch and move.at_ms > to.since_ms for move in moved for to in handed)

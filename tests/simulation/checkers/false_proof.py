@@ -32,9 +32,12 @@ def check(of: History) -> Verdict:
                 is_late = entry.wrong == "cursor_ahead" and ends.get(place, 0) < entry.sequence
                 if entry.wrong == "hole":  # a replica may receive an earlier record after later ones
                     anywhere = {
-                        at for (_, lane), known in there.items() if lane == entry.lane for at in known
+                        sequence
+                        for (_, lane), known in there.items()
+                        if lane == entry.lane
+                        for sequence in known
                     }
-                    is_late = any(at < entry.sequence for at in anywhere - there[place])
+                    is_late = any(sequence < entry.sequence for sequence in anywhere - there[place])
                 if not (is_touched or is_gone or is_late):
                     what = f"{entry.subscription} is not proven in {entry.lane} at {entry.sequence}: {entry.wrong}"
                     anomalies.append(Anomaly(what, number))
@@ -50,8 +53,8 @@ def check(of: History) -> Verdict:
 def _is_behind(of: History, proved: history.Proved, number: int) -> bool:
     """Tell if a record before the proven cursor was changed in that Region before the proof began."""
     began = max(
-        at
-        for at, entry in enumerate(of.entries[:number])
+        index
+        for index, entry in enumerate(of.entries[:number])
         if isinstance(entry, history.ProofBegan) and (entry.actor, entry.lane) == (proved.actor, proved.lane)
     )
     return any(

@@ -74,7 +74,7 @@ def _late(facts: Facts) -> list[Anomaly]:
     appended_ms = {
         logged_event.entry: facts.entries[logged_event.entry].at_ms for logged_event in facts.logged.values()
     }
-    waiting: list[Logged] = sorted(facts.logged.values(), key=lambda one: one.entry)
+    waiting: list[Logged] = sorted(facts.logged.values(), key=lambda logged_event: logged_event.entry)
     for number, entry in enumerate(facts.entries):
         while waiting and appended_ms[waiting[0].entry] + _SOON_MS < entry.at_ms:
             logged_event = waiting.pop(0)

@@ -18,7 +18,7 @@ def check(of: History) -> Verdict:
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
     of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)
-    for logged_event in sorted(facts.logged.values(), key=lambda one: one.sequence):
+    for logged_event in sorted(facts.logged.values(), key=lambda logged_event: logged_event.sequence):
         of_key[logged_event.lane, logged_event.key].append(logged_event)
     latest: dict[tuple[str, str, str, str, int], int] = {}
     for number, entry in enumerate(of.entries):

@@ -38,7 +38,7 @@ def check(of: History) -> Verdict:
     read: dict[tuple[str, str], _Era | None] = {}
     gone: set[tuple[str, str, int]] = set()
     of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)
-    for logged_event in sorted(facts.logged.values(), key=lambda one: one.sequence):
+    for logged_event in sorted(facts.logged.values(), key=lambda logged_event: logged_event.sequence):
         of_key[logged_event.lane, logged_event.key].append(logged_event)
     for number, entry in enumerate(of.entries):
         match entry:

@@ -35,13 +35,13 @@ def _ends(facts: Facts, ends: tuple[LaneStand, ...], number: int) -> list[Anomal
     for end in ends:
         records = 0 if facts.plan.retention_days else end.records
         by_lane[end.lane][end.region] = (end.sequence, end.chain, records)
-    for lane, found in by_lane.items():
+    for lane, copies in by_lane.items():
         if lane in facts.changed_lanes or facts.plan.retention_days:
             continue
-        if len(found) < len(facts.plan.regions) or len(set(found.values())) > 1:
-            told = ", ".join(
+        if len(copies) < len(facts.plan.regions) or len(set(copies.values())) > 1:
+            message = ", ".join(
                 f"{region} at {sequence} ({records} records)"
-                for region, (sequence, _, records) in found.items()
+                for region, (sequence, _, records) in copies.items()
             )
-            anomalies.append(Anomaly(f"{lane} does not end equal: {told}", number))
+            anomalies.append(Anomaly(f"{lane} does not end equal: {message}", number))
     return anomalies

@@ -19,12 +19,12 @@ def check(of: History) -> Verdict:
     delivering = Delivering(facts)
     for entry in of.entries:
         delivering.feed(entry)
-    found = [f"{facts.end.waiting} messages wait in queues"] if facts.end.waiting else []
+    remarks = [f"{facts.end.waiting} messages wait in queues"] if facts.end.waiting else []
     for name in facts.subscriptions:
         for group in facts.groups(name):
             for lane in facts.lanes:
-                found += _of_lane(facts, delivering, name, group, lane)
-    return verdict(NAME, [Anomaly(what, last) for what in found])
+                remarks += _of_lane(facts, delivering, name, group, lane)
+    return verdict(NAME, [Anomaly(what, last) for what in remarks])
 
 
 def _of_lane(facts: Facts, delivering: Delivering, name: str, group: str, lane: str) -> list[str]:
@@ -40,10 +40,10 @@ def _of_lane(facts: Facts, delivering: Delivering, name: str, group: str, lane: 
         return [] if facts.subscriptions[name].start == "latest" else [f"{name} never began with {lane}"]
     owner = max(stands, key=lambda region: (stands[region].epoch, stands[region].sequence))
     end = facts.lanes[lane][-1].sequence + 1
-    found = []
+    reasons = []
     if stands[owner].sequence < end:
-        found.append(f"{name} stands at {stands[owner].sequence} of {lane} in {owner}, which ends at {end}")
+        reasons.append(f"{name} stands at {stands[owner].sequence} of {lane} in {owner}, which ends at {end}")
     for key, parked in delivering.parked[owner, name, lane].items():
         if not delivering.is_dead(owner, name, lane, key):
-            found.append(f"{name} has key {key} of {lane} parked in {owner}, {parked.state}")
-    return found
+            reasons.append(f"{name} has key {key} of {lane} parked in {owner}, {parked.state}")
+    return reasons

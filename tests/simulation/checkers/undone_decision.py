@@ -33,7 +33,9 @@ def check(of: History) -> Verdict:
             case history.HandedOver(copied=False):
                 owners[entry.subscription, entry.origin] = entry.to
                 decided = {
-                    place: one for place, one in decided.items() if place[0] != entry.subscription
+                    place: decision_place
+                    for place, decision_place in decided.items()
+                    if place[0] != entry.subscription
                 }  # the new owner may not have heard of them
             case history.KeyChanged(copied=False) if entry.after is not None:
                 anomalies += _dead_again(facts, decided, entry, number)
@@ -65,19 +67,19 @@ def _dead_again(
         return []
     if before is not None and before.state == "dead" and before.waiting[0] == after.waiting[0]:
         return []  # it was dead before
-    decision, told = decided[place]
+    decision, decision_number = decided[place]
     # Others may attempt it once the decision is written, before the operator hears of that.
     written = max(
         (
-            at
-            for at, one in enumerate(facts.entries[:told])
-            if isinstance(one, history.KeyChanged) and one.actor == decision.actor
+            index
+            for index, fact in enumerate(facts.entries[:decision_number])
+            if isinstance(fact, history.KeyChanged) and fact.actor == decision.actor
         ),
-        default=told,
+        default=decision_number,
     )
-    for one in facts.entries[written:number]:
-        if isinstance(one, history.AttemptBegan) and after.waiting[0] in {
-            event.sequence for event in one.events
+    for fact in facts.entries[written:number]:
+        if isinstance(fact, history.AttemptBegan) and after.waiting[0] in {
+            event.sequence for event in fact.events
         }:
             return []
     what = f"{entry.subscription}: {entry.lane}@{after.waiting[0]} is dead though it was {decision.action}"
@@ -93,12 +95,14 @@ def _handed_out_again(
     group = facts.group(entry.subscription, entry.region)
     anomalies: list[Anomaly] = []
     for place in entry.events:
-        decision, at = decided.get((entry.subscription, group, place.lane, place.sequence), (None, 0))
+        decision, decision_number = decided.get(
+            (entry.subscription, group, place.lane, place.sequence), (None, 0)
+        )
         if decision is None or decision.action == "redriven" or not _hears_of(facts, decision, entry.region):
             continue
         read_since = any(
-            isinstance(each, history.LaneRead) and each.actor == entry.actor and each.lane == place.lane
-            for each in facts.entries[at:number]
+            isinstance(fact, history.LaneRead) and fact.actor == entry.actor and fact.lane == place.lane
+            for fact in facts.entries[decision_number:number]
         )
         if decision.action == "discarded" and read_since:
             what = f"{entry.subscription} was handed {place.id}, which {decision.actor} had discarded"

@@ -40,7 +40,8 @@ def check(of: History) -> Verdict:
                 cursors[entry.writer, entry.subscription, entry.lane] = entry.after.sequence
             case history.KeyChanged(copied=False) if entry.after is not None:
                 parked |= {
-                    (entry.writer, entry.subscription, entry.lane, each) for each in entry.after.waiting
+                    (entry.writer, entry.subscription, entry.lane, waiting_sequence)
+                    for waiting_sequence in entry.after.waiting
                 }
             case history.Appended():
                 there |= {(entry.region, *place) for place in places_of(entry)}

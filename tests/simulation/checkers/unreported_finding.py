@@ -26,7 +26,7 @@ def check(of: History) -> Verdict:
         if deed.what == "made anew" and deed.lane not in facts.lanes:
             continue  # a lane without events that was created anew looks like any other
         place, there = (deed.region, deed.lane), (deed.region, deed.lane, deed.sequence)
-        found = {e.finding for e in later if isinstance(e, history.Found) and (e.region, e.lane) == place}
+        findings = {e.finding for e in later if isinstance(e, history.Found) and (e.region, e.lane) == place}
         mended = any(
             isinstance(e, history.Appended)
             and ((e.region, e.lane, e.sequence) == there or (e.skipped and there[1:] in places_of(e)))
@@ -36,7 +36,7 @@ def check(of: History) -> Verdict:
             isinstance(e, history.Removed) and (e.lane, e.sequence) == (deed.lane, deed.sequence)
             for e in later
         )
-        reported = "divergence" in found if deed.what == "copy changed" else bool(found)
+        reported = "divergence" in findings if deed.what == "copy changed" else bool(findings)
         if not (reported or mended or gone):
             what = f"{deed.what}: {deed.lane}@{deed.sequence} in {deed.region}, and nobody says so"
             anomalies.append(Anomaly(what, number))

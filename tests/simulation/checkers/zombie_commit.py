@@ -27,8 +27,13 @@ def check(of: History) -> Verdict:
             case history.StandingRead() if number not in facts.unheard:
                 standings[entry.actor, entry.subscription] = (number, entry.at_ms)
             case history.LaneRead():
-                told, told_ms = standings.get((entry.actor, entry.subscription), (0, entry.at_ms))
-                reads[entry.actor, entry.subscription, entry.lane] = (told, entry.at_ms - told_ms)
+                standing_number, standing_ms = standings.get(
+                    (entry.actor, entry.subscription), (0, entry.at_ms)
+                )
+                reads[entry.actor, entry.subscription, entry.lane] = (
+                    standing_number,
+                    entry.at_ms - standing_ms,
+                )
             case history.AttemptBegan() if is_swift:
                 _, believed_ms = reads.get((entry.actor, entry.subscription, entry.events[0].lane), (0, 0))
                 if believed_ms > _BELIEF_MS:
@@ -60,9 +65,9 @@ def _fenced(
 ) -> list[Anomaly]:
     """Check that a process that read its standing after the handover, and then the lane, does not write that lane."""
     origin = entry.lane.partition("/")[0]
-    told = reads.get((entry.actor, entry.subscription, entry.lane))
+    known = reads.get((entry.actor, entry.subscription, entry.lane))
     for there, to in handed.get((entry.region, entry.subscription, origin), []):
-        if to.to != entry.region and to.epoch > entry.after.epoch and told is not None and told[0] > there:
+        if to.to != entry.region and to.epoch > entry.after.epoch and known is not None and known[0] > there:
             what = f"{entry.region} wrote {entry.subscription} {entry.lane} at epoch {entry.after.epoch}"
             return [Anomaly(f"{what}, handed to {to.to} at {to.epoch}", number)]
     return []

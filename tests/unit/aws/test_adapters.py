@@ -286,7 +286,7 @@ def test_a_call_asks_the_table_that_the_fabric_has_for_it(table: str, call: str)
     with endpoint(asks(asked, NOTHING)) as url:
         CALLS[call][1](aws_ports(TOPOLOGY, clients_at(url)))
     transactions = [
-        one for ask in asked for action in ask.get("TransactItems", ()) for one in action.values()
+        request for ask in asked for action in ask.get("TransactItems", ()) for request in action.values()
     ]
     assert {ask["TableName"] for ask in (*(transactions or asked),)} == {table}
 
@@ -356,8 +356,8 @@ def test_doorbells_that_the_queue_refuses_one_by_one_are_returned_and_logged(
 
 def test_doorbells_of_which_one_cannot_be_sent_are_sent_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
     refused, sent = error("InvalidMessageContents"), reply(b'{"Successful":[{"Id":"0"}]}')
-    found = reply(json.dumps(URL).encode())
-    with endpoint(found, refused, sent, refused, sent) as url:
+    answer = reply(json.dumps(URL).encode())
+    with endpoint(answer, refused, sent, refused, sent) as url:
         left = aws_ports(TOPOLOGY, clients_at(url)).doorbells.ring(ALL, BELLS)
     assert left == [BELLS[1]]
     assert [record.getMessage() for record in caplog.records] == [

@@ -149,13 +149,13 @@ def test_a_refusal_is_the_services_word() -> None:
 
 
 def refusals_told(*answers: bytes | Answer) -> list[str]:
-    told: list[str] = []
+    refusals: list[str] = []
     with endpoint(*answers) as url:
         dynamodb = clients(url).dynamodb
-        tell_refusals(dynamodb, lambda _cause, _operation, code: told.append(code))
+        tell_refusals(dynamodb, lambda _cause, _operation, code: refusals.append(code))
         with pytest.raises((ClientError, BotoCoreError)):
             dynamodb.put_item(**PUT)  # type: ignore[arg-type]  # a plain dict
-    return told
+    return refusals
 
 
 def test_a_refusal_is_reported_if_it_is_the_services_and_whatever_became_of_an_earlier_try() -> None:

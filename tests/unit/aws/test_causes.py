@@ -119,8 +119,8 @@ def test_a_function_counts_it_by_cause_and_says_it(
     runtime.refused(Meaning.KEY_UNUSABLE, "Query", "AccessDeniedException")
     runtime.flush()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    told = [line for line in lines if "message" in line]
-    assert [(line["cause"], line["operation"]) for line in told] == [("key_unusable", "Query")]
+    messages = [line for line in lines if "message" in line]
+    assert [(line["cause"], line["operation"]) for line in messages] == [("key_unusable", "Query")]
     counted = [line for line in lines if "_aws" in line]
     if subscription is None:
         assert counted == []

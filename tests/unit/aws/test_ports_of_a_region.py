@@ -81,7 +81,7 @@ def test_a_table_without_transactions_is_written_item_by_item() -> None:
 def test_random_bytes_are_never_given_twice_and_never_fewer_than_asked_for() -> None:
     entropy = SystemEntropy()
     given = [entropy.bytes(count) for count in (16, 1, 100_000, 16, 16)]
-    assert [len(one) for one in given] == [16, 1, 100_000, 16, 16]
+    assert [len(value) for value in given] == [16, 1, 100_000, 16, 16]
     assert len({*given}) == 5
 
 
@@ -130,13 +130,13 @@ def test_of_a_commit_item_by_item_a_key_in_the_way_has_what_was_written_taken_ba
 
 def test_a_list_of_backfills_tells_of_those_that_cannot_be_read_and_leaves_them_out() -> None:
     broken = {**ITEMS["backfill"][0], "f": {"S": "[]"}}
-    told: list[UndecodableItemError] = []
+    errors: list[UndecodableItemError] = []
     with endpoint(page(broken, ITEMS["backfill"][0])) as url:
         backfills = aws_ports(TOPOLOGY, clients_at(url)).backfills
-        assert len(backfills.all(unreadable=told.append)) == 1
+        assert len(backfills.all(unreadable=errors.append)) == 1
         with pytest.raises(UndecodableItemError):
             backfills.all()
-    assert [error.field for error in told] == ["f"]
+    assert [error.field for error in errors] == ["f"]
 
 
 def queues(into: list[tuple[str, dict[str, Any]]], received: list[dict[str, Any]]) -> Answer:
@@ -151,14 +151,14 @@ def queues(into: list[tuple[str, dict[str, Any]]], received: list[dict[str, Any]
         asked = json.loads(body)
         into.append((name, asked))
         messages, left[:] = [*left], []
-        found = {
+        results = {
             "GetQueueUrl": {"QueueUrl": f"http://127.0.0.1/{asked.get('QueueName')}"},
             "ReceiveMessage": {"Messages": messages} if messages else {},
             "SendMessageBatch": {"Successful": [{"Id": "0"}]},
         }
         if name != "ReceiveMessage":
             left[:] = messages
-        connection.sendall(reply(json.dumps(found.get(name, {})).encode()))
+        connection.sendall(reply(json.dumps(results.get(name, {})).encode()))
 
     return answer
 

@@ -78,7 +78,7 @@ QUORUM = STREAM + 'durability = "quorum"\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "found", "allowed"),
+    ("text", "path", "actual", "allowed"),
     [
         # unknown and missing keys
         (FABRIC + STREAM + "lane = 64", "streams.orders.lane", UNKNOWN, ["lanes?", STREAM_KEYS]),
@@ -276,9 +276,9 @@ QUORUM = STREAM + 'durability = "quorum"\n'
     ],
 )
 def test_a_wrong_definition_is_refused_with_where_what_and_what_is_allowed(
-    text: str, path: str, found: str, allowed: list[object]
+    text: str, path: str, actual: str, allowed: list[object]
 ) -> None:
-    assert problems(text) == (Problem(path, found, TextWith(*allowed)),)
+    assert problems(text) == (Problem(path, actual, TextWith(*allowed)),)
 
 
 def test_all_problems_are_reported_together_in_the_order_of_the_file() -> None:
@@ -330,13 +330,13 @@ def test_a_syntax_error_at_the_end_says_the_last_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "found"), [(None, "no readable file"), (b"\xff", "bytes that are not UTF-8")]
+    ("content", "actual"), [(None, "no readable file"), (b"\xff", "bytes that are not UTF-8")]
 )
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes | None, found: str) -> None:
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes | None, actual: str) -> None:
     file = tmp_path / "fabric.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(DefinitionError, match=found):
+    with pytest.raises(DefinitionError, match=actual):
         read_definition(file)
 
 

@@ -31,7 +31,7 @@ def test_it_may_begin_there(start: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "found"),
+    ("start", "actual"),
     [
         ('"Latest"', '"Latest"'),
         ('""', '""'),
@@ -43,11 +43,11 @@ def test_it_may_begin_there(start: str) -> None:
         ("0", "0"),
     ],
 )
-def test_it_may_begin_nowhere_else(start: str, found: str) -> None:
+def test_it_may_begin_nowhere_else(start: str, actual: str) -> None:
     with pytest.raises(DefinitionError) as refused:
         parse_definition(TEXT + f"start = {start}")
     (problem,) = refused.value.problems
-    assert (problem.path, problem.found) == ("subscriptions.billing.start", found)
+    assert (problem.path, problem.found) == ("subscriptions.billing.start", actual)
     assert problem.allowed == TextWith('"earliest", "latest"', "RFC 3339", "zone", "quotes")
 
 

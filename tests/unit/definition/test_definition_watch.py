@@ -24,8 +24,8 @@ def with_slo(text: str) -> str:
 def problem(text: str) -> Problem:
     with pytest.raises(DefinitionError) as caught:
         parse_definition(text)
-    [found] = caught.value.problems
-    return found
+    [sole_problem] = caught.value.problems
+    return sole_problem
 
 
 def test_nobody_is_notified_of_alarms_and_no_objective_is_set_unless_the_definition_says_so() -> None:

@@ -60,7 +60,7 @@ def right(annotation: object) -> st.SearchStrategy[Any]:
                 mostly(NAMES, WRONG_NAMES), value(get_args(kind)[1]), min_size=n, max_size=2
             )
         )
-        return named.map(lambda found: {name: with_name(name, table) for name, table in found.items()})
+        return named.map(lambda tables: {name: with_name(name, table) for name, table in tables.items()})
     if get_origin(kind) is tuple:
         return size.flatmap(lambda n: st.lists(value(get_args(kind)[0]), min_size=n, max_size=2))
     if get_origin(kind) is Literal:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from eventfabric.deployment.alarm_rules import Missing, Rule
 
-Told = Sequence[tuple[float, float]]
+Points = Sequence[tuple[float, float]]
 """Values of a metric with their times in seconds."""
 
 
@@ -22,11 +22,13 @@ class State(StrEnum):
     INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
 
 
-def states(rule: Rule, told: Told, *, until_minute: int, more: int = 2) -> Iterator[tuple[int, State]]:
+def states(
+    rule: Rule, datapoints: Points, *, until_minute: int, more: int = 2
+) -> Iterator[tuple[int, State]]:
     """The state at each minute. `more`: datapoints that are looked at beyond the rule's periods."""
     minutes = defaultdict[int, list[float]](list)
-    for at, value in told:
-        minutes[int(at // 60)].append(value)
+    for seconds, value in datapoints:
+        minutes[int(seconds // 60)].append(value)
     statistic, length = (sum if rule.statistic == "Sum" else max), rule.period_seconds // 60
     period: dict[int, float] = {}
     for end in range(until_minute):

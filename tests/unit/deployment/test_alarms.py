@@ -15,7 +15,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.deployment.alarm_rules import DELAYED_SECONDS, RELAY_LATE_MILLISECONDS, Missing, Rule
 from eventfabric.deployment.alarms import Alarm, Series, alarms_of
 from eventfabric.topology import Topology
-from tests.unit.deployment.cloudwatch import State, Told, evaluate, states
+from tests.unit.deployment.cloudwatch import Points, State, evaluate, states
 
 MINUTE, HOUR = 60, 3_600
 BEGINS, ENDS, UNTIL = 3 * HOUR, 6 * HOUR, 9 * HOUR
@@ -39,41 +39,41 @@ def every(seconds: float, value: float, start: float = 0, end: float = UNTIL) ->
 def passes(value: Callable[[float], float | None], *, seed: int = 0) -> list[tuple[float, float]]:
     """Return a gauge of passes of reconciliation: one in five minutes, each a little earlier or later."""
     random = Random(seed)
-    told = []
+    series = []
     for number in range(0, UNTIL, 5 * MINUTE):
         now = number + random.uniform(0, 50)
         said = value(now)
         if said is not None:
-            told.append((now, said))
-    return told
+            series.append((now, said))
+    return series
 
 
-def gauge(bad: float) -> Told:
+def gauge(bad: float) -> Points:
     """A gauge that stands at nought but while something is wrong."""
     return passes(lambda now: bad if BEGINS <= now < ENDS else 0)
 
 
-def burst(value: float = 1) -> Told:
+def burst(value: float = 1) -> Points:
     """Something wrong in one pass of a whole day."""
     return passes(lambda now: value if BEGINS <= now < BEGINS + 5 * MINUTE else 0)
 
 
-def silence(while_wrong: bool) -> Told:
+def silence(while_wrong: bool) -> Points:
     """Passes that do not come to their end while something is wrong."""
     return passes(lambda now: None if while_wrong and BEGINS <= now < ENDS else 1)
 
 
-def invocations(seconds: float) -> Told:
+def invocations(seconds: float) -> Points:
     """Errors of a function that is invoked so often: all of them while something is wrong, and else none."""
-    return [(at, 1.0 if BEGINS <= at < ENDS else 0.0) for at, _ in every(seconds, 0)]
+    return [(time, 1.0 if BEGINS <= time < ENDS else 0.0) for time, _ in every(seconds, 0)]
 
 
-def one_error(seconds: float) -> Told:
+def one_error(seconds: float) -> Points:
     """One invocation of a whole day that ended in an error."""
     return [*every(seconds, 0), (BEGINS + 1, 1)]
 
 
-def counted(seconds: float) -> Told:
+def counted(seconds: float) -> Points:
     """A metric that is told only where there is something to count."""
     return every(seconds, 1, BEGINS, ENDS)
 
@@ -82,7 +82,7 @@ def counted(seconds: float) -> Told:
 class Day:
     """Values of a metric over a day, and by when an alarm has to go off and to be over; None: it never goes off."""
 
-    told: Told
+    points: Points
     fires_within: float | None
     ends_within: float = 0
 
@@ -182,15 +182,15 @@ def cases() -> Iterator[tuple[str, str]]:
         yield from ((ending, name) for name in days)
 
 
-def changes(rule: Rule, told: Told, *, more: int) -> list[tuple[int, State]]:
+def changes(rule: Rule, points: Points, *, more: int) -> list[tuple[int, State]]:
     """Return when the alarm went off, and when it was over, once it has existed for an hour."""
-    found: list[tuple[int, State]] = []
+    moves: list[tuple[int, State]] = []
     was_on = False
-    for at, state in states(rule, told, until_minute=UNTIL // MINUTE, more=more):
-        if at >= HOUR and (state is State.ALARM) != was_on:
+    for minute, state in states(rule, points, until_minute=UNTIL // MINUTE, more=more):
+        if minute >= HOUR and (state is State.ALARM) != was_on:
             was_on = not was_on
-            found.append((at, state))
-    return found
+            moves.append((minute, state))
+    return moves
 
 
 def test_there_is_a_day_for_each_alarm() -> None:
@@ -201,12 +201,12 @@ def test_there_is_a_day_for_each_alarm() -> None:
 @pytest.mark.parametrize("more", [0, 2, 5])
 def test_it_goes_off_and_is_over_when_it_should(ending: str, name: str, more: int) -> None:
     rule, day = rules()[ending], DAYS[ending][name]
-    found = changes(rule, day.told, more=more)
+    moves = changes(rule, day.points, more=more)
     if day.fires_within is None:
-        assert found == []
+        assert moves == []
         return
-    assert [state for _, state in found] == [State.ALARM, State.OK]
-    (went_off, _), (was_over, _) = found
+    assert [state for _, state in moves] == [State.ALARM, State.OK]
+    (went_off, _), (was_over, _) = moves
     # Datapoints beyond the rule's periods are taken for those that are missing, which holds both back.
     late = more * rule.period_seconds if rule.missing is not Missing.AS_BEFORE else 0
     assert BEGINS <= went_off <= BEGINS + day.fires_within + (late if rule.is_below else 0)
@@ -231,7 +231,7 @@ def test_it_goes_off_and_is_over_when_it_should(ending: str, name: str, more: in
 def test_alarms_are_evaluated_as_aws_documents_it(
     datapoints: int, row: str, ignored: str, breaching: str, fine: str
 ) -> None:
-    points = [{"0": 0.0, "X": 1.0, "-": None}[one] for one in row]
+    points = [{"0": 0.0, "X": 1.0, "-": None}[mark] for mark in row]
     for missing, wanted in ((Missing.AS_BEFORE, ignored), (Missing.BAD, breaching), (Missing.FINE, fine)):
         rule = Rule("x", "", "", missing, periods=3, datapoints=datapoints)
         for before in (State.OK, State.ALARM):
@@ -251,7 +251,7 @@ def test_what_is_watched_costs_no_more_than_it_is_worth(subscriptions: int, alar
         for number in range(subscriptions)
     )
     fabric = '[fabric]\nname = "many"\nregions = ["us-east-1", "eu-west-1"]\n[streams.orders]\n'
-    found: list[Alarm] = alarms_of(Topology(parse_definition(fabric + many)), "us-east-1")
-    assert len(found) == alarms
-    assert len({alarm.series for alarm in found}) == len(found), "a series that is watched twice"
-    assert all(isinstance(alarm.series, Series) for alarm in found)
+    declared: list[Alarm] = alarms_of(Topology(parse_definition(fabric + many)), "us-east-1")
+    assert len(declared) == alarms
+    assert len({alarm.series for alarm in declared}) == len(declared), "a series that is watched twice"
+    assert all(isinstance(alarm.series, Series) for alarm in declared)

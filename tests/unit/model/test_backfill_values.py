@@ -25,11 +25,11 @@ def seam(sequence: int, chain: Chain | None = ONE) -> Seam:
 
 
 def progress(
-    at: int, missing: int = 0, records: int = 0, events: int = 0, failure: str = "", of: Lane = LANE
+    position: int, missing: int = 0, records: int = 0, events: int = 0, failure: str = "", of: Lane = LANE
 ) -> SliceProgress:
     """Return the progress of a slice from 0 to 10."""
     piece = Slice(StreamName("orders"), of, seam(0), seam(10), AWAY, HOME)
-    return SliceProgress(piece, seam(at), missing, records, events, failure)
+    return SliceProgress(piece, seam(position), missing, records, events, failure)
 
 
 def backfill(**changed: object) -> Backfill:
@@ -76,10 +76,10 @@ def test_its_rate_is_shared_among_its_workers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "failure", "done"), [(9, "", False), (10, "", True), (11, "", True), (10, "no", False)]
+    ("position", "failure", "done"), [(9, "", False), (10, "", True), (11, "", True), (10, "no", False)]
 )
-def test_a_slice_is_done_at_its_end_unless_it_failed(at: int, failure: str, done: bool) -> None:
-    assert progress(at, failure=failure).done is done
+def test_a_slice_is_done_at_its_end_unless_it_failed(position: int, failure: str, done: bool) -> None:
+    assert progress(position, failure=failure).done is done
 
 
 def test_a_slice_that_was_just_planned_has_copied_nothing() -> None:

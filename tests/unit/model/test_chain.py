@@ -110,12 +110,12 @@ def test_a_record_extends_only_the_chain_that_it_was_written_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "other"),
     [({"ab", "c"}, {"a", "bc"}), ({"a"}, {"a", ""}), ({"a,b"}, {"a", "b"})],
 )
-def test_types_that_run_together_to_the_same_text_are_different(one: set[str], other: set[str]) -> None:
+def test_types_that_run_together_to_the_same_text_are_different(first: set[str], other: set[str]) -> None:
     chain_one, chain_other = (
-        chain_of(EMPTY_TAIL.chain, replace(written(), types=frozenset(types))) for types in (one, other)
+        chain_of(EMPTY_TAIL.chain, replace(written(), types=frozenset(types))) for types in (first, other)
     )
     assert chain_one != chain_other
 

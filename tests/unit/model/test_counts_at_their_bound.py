@@ -60,7 +60,7 @@ def test_time_stands_still_at_its_end_and_nowhere_else() -> None:
 def test_an_epoch_that_leaves_no_room_is_refused_where_another_would_be_made_and_the_owner_goes_on() -> None:
     fabric = fabric_of(Failing({}), *named("a1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away, epoch=limits.SEQUENCE_MAX)
     away.deliver()
     away.cloud.replicate()

@@ -34,7 +34,7 @@ def refused(**changed: object) -> tuple[Problem, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "found", "allowed"),
+    ("name", "value", "actual", "allowed"),
     [
         ("id", None, "None", TextWith("text", "1 to 128 characters")),
         ("id", "", "0 characters", "1 to 128 characters"),
@@ -55,9 +55,9 @@ def refused(**changed: object) -> tuple[Problem, ...]:
     ids=lambda value: repr(value)[:20],
 )
 def test_an_attribute_that_is_wrong_is_named_with_what_it_holds_and_what_it_may(
-    name: str, value: object, found: str, allowed: str
+    name: str, value: object, actual: str, allowed: str
 ) -> None:
-    assert refused(**{name: value}) == (Problem(name, found, allowed),)
+    assert refused(**{name: value}) == (Problem(name, actual, allowed),)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_name_that_cloudevents_uses_for_data_in_base64_is_refused_for_its_unde
 
 
 @pytest.mark.parametrize(
-    ("time", "found"),
+    ("time", "actual"),
     [
         ("today", "'today'"),
         (1.5, "1.5"),
@@ -113,10 +113,10 @@ def test_a_name_that_cloudevents_uses_for_data_in_base64_is_refused_for_its_unde
     ],
     ids=repr,
 )
-def test_what_is_no_time_is_named_with_what_may_be(time: Any, found: str) -> None:
+def test_what_is_no_time_is_named_with_what_may_be(time: Any, actual: str) -> None:
     with pytest.raises(InvalidEventError) as raised:
         stored_time(time)
-    assert raised.value.problems == (Problem("time", found, TIME),)
+    assert raised.value.problems == (Problem("time", actual, TIME),)
 
 
 @dataclass

@@ -137,15 +137,17 @@ class TestFinding:
 
 class TestProof:
     @pytest.mark.parametrize(
-        ("first", "began", "at", "start"),
+        ("first", "began", "position", "start"),
         [(0, 0, 9, 0), (4, 0, 9, 4), (0, 5, 9, 5), (4, 5, 9, 5), (5, 4, 9, 5), (12, 5, 9, 9)],
     )
     def test_it_says_from_where_on_the_log_was_handled(
-        self, first: int, began: int, at: int, start: int
+        self, first: int, began: int, position: int, start: int
     ) -> None:
-        cursor = Cursor(SequenceNumber(at), SequenceNumber(at), Chain(b""), began=SequenceNumber(began))
+        cursor = Cursor(
+            SequenceNumber(position), SequenceNumber(position), Chain(b""), began=SequenceNumber(began)
+        )
         proof = LaneProof(ORDERS, BILLING, LANE, HOME, cursor, SequenceNumber(first))
-        assert (proof.start, proof.events, proof.is_proven) == (start, at - start, True)
+        assert (proof.start, proof.events, proof.is_proven) == (start, position - start, True)
         assert proof.exceptions == ()
         wrong = replace(proof, wrong=Finding(FindingKind.HOLE, ORDERS, LANE, HOME, SequenceNumber(3), "so"))
         assert (wrong.start, wrong.events, wrong.is_proven) == (start, 0, False)

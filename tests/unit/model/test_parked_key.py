@@ -37,7 +37,7 @@ def parked(*sequences: int, id: str = "k", version: int = 1) -> Parked:
 def test_an_event_joins_the_end_and_only_once(sequence: int, waiting: list[int]) -> None:
     joined = parked(3, 5).joined_by(place(sequence, replay=True))
     assert [place.sequence for place in joined.waiting] == waiting
-    assert [place.replay for place in joined.waiting] == [one == 6 for one in waiting]
+    assert [place.replay for place in joined.waiting] == [number == 6 for number in waiting]
 
 
 def test_the_next_event_has_had_no_attempt_and_no_name_yet() -> None:
@@ -129,7 +129,7 @@ class TestBefore:
     def test_what_waits_there_or_behind_it_is_dropped(self, sequence: int, left: tuple[int, ...]) -> None:
         key = parked(3, 5, 9)
         assert key.before(SequenceNumber(sequence)) == replace(
-            key, waiting=tuple(place(each) for each in left)
+            key, waiting=tuple(place(number) for number in left)
         )
 
     @pytest.mark.parametrize("sequence", [0, 2, 3])

@@ -13,7 +13,7 @@ NAN = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("data", "path", "found"),
+    ("data", "path", "actual"),
     [
         ({"price": [Decimal(1), Decimal("NaN")]}, "data.price[1]", "Decimal('NaN')"),
         ({"price": Decimal("-Infinity")}, "data.price", "Decimal('-Infinity')"),
@@ -24,10 +24,12 @@ NAN = float("nan")
     ],
     ids=repr,
 )
-def test_a_number_that_json_does_not_have_is_named_with_its_path(data: object, path: str, found: str) -> None:
+def test_a_number_that_json_does_not_have_is_named_with_its_path(
+    data: object, path: str, actual: str
+) -> None:
     with pytest.raises(InvalidEventError) as raised:
         encode_json(data)
-    assert raised.value.problems == (Problem(path, found, "a finite number"),)
+    assert raised.value.problems == (Problem(path, actual, "a finite number"),)
 
 
 @pytest.mark.parametrize("data", [{"of": "NaN"}, ["Infinity"], {"E+": None}, "null"], ids=repr)

@@ -77,7 +77,7 @@ def test_a_record_may_hold_a_wanted_event_where_one_of_its_events_is_wanted(case
     filter, events = filter_of(*case.wanted), [event(f"e{n}", type=type) for n, type in enumerate(case.of)]
     assert filter.may_want(record_of(*case.of)) is case.may_want
     assert tuple(filter.wanted(events, 0, len(events))) == case.indices
-    assert tuple(at for at, event in enumerate(events) if filter.wants(event)) == case.indices
+    assert tuple(index for index, event in enumerate(events) if filter.wants(event)) == case.indices
     assert filter.wants_all is not bool(case.wanted)
 
 
@@ -89,8 +89,8 @@ def test_whatever_is_named_the_questions_agree_with_each_other() -> None:
             for end in range(start, 4):
                 some = list(filter.wanted(events, start, end))
                 assert some == [number for number in range(start, end) if filter.wants(events[number])]
-        for one in events:
-            assert filter.may_want(record_of(one.type)) is filter.wants(one)
+        for candidate in events:
+            assert filter.may_want(record_of(candidate.type)) is filter.wants(candidate)
 
 
 def test_a_record_that_was_skipped_is_wanted_by_nobody_who_names_types() -> None:

@@ -163,7 +163,7 @@ def test_a_task_that_gives_up_leaves_the_others_their_receipts() -> None:
             waiting[0].cancel()
             await asyncio.sleep(0)
             shop.gate.set()
-            return sum([(await one).sequence for one in waiting[1:]])
+            return sum([(await task).sequence for task in waiting[1:]])
 
     assert shop.run(use) == 0
     assert len(shop.ids()) == 1

@@ -19,17 +19,17 @@ def line(event_id: str = "1", **attributes: Any) -> bytes:
 
 def read(content: bytes) -> list[tuple[int, str | None]]:
     """Line number and event id, or None for an error that names the line."""
-    found: list[tuple[int, str | None]] = []
+    lines: list[tuple[int, str | None]] = []
     for number, event in read_cloudevents(BytesIO(content), name="in.jsonl"):
         if isinstance(event, MalformedCloudEventError):
             assert str(event).startswith(f"in.jsonl:{number}: ")
             assert str(event).isprintable()
-        found.append((number, event.id if isinstance(event, Event) else None))
-    return found
+        lines.append((number, event.id if isinstance(event, Event) else None))
+    return lines
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "lines"),
     [
         (b"", []),
         (b"\n \r\n\t\n", []),
@@ -41,8 +41,8 @@ def read(content: bytes) -> list[tuple[int, str | None]]:
     ],
     ids=["empty", "blank", "no end of line", "two", "CRLF", "byte order mark", "mark on a blank line"],
 )
-def test_good_lines(content: bytes, found: list[tuple[int, str | None]]) -> None:
-    assert read(content) == found
+def test_good_lines(content: bytes, lines: list[tuple[int, str | None]]) -> None:
+    assert read(content) == lines
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def three(event: Event, delivery: Delivery, more: object) -> None: ...
 def keyword_too(event: Event, delivery: Delivery, *, more: object) -> None: ...
 
 
-def one(event: Event) -> None: ...
+def only_event(event: Event) -> None: ...
 
 
 def unreadable(order: "NoSuchType", delivery: Delivery) -> None: ...  # type: ignore[name-defined]  # noqa: F821
@@ -127,7 +127,7 @@ def unreadable(order: "NoSuchType", delivery: Delivery) -> None: ...  # type: ig
         partial(generator),
         three,
         keyword_too,
-        one,
+        only_event,
         unreadable,
         partial(unreadable),
         taking(Special)[0],

@@ -126,11 +126,11 @@ def test_a_cancelled_program_does_not_wait_behind_calls_that_wait_for_room(
             fabric.publisher(STREAM, buffer_bytes_max=2_000) as publisher,
         ):
 
-            async def one(number: int) -> None:
+            async def make(number: int) -> None:
                 await publisher.publish(key=KEY, type="placed", id=str(number))
                 taken.set()
 
-            await asyncio.gather(*(one(number) for number in range(200)))
+            await asyncio.gather(*(make(number) for number in range(200)))
 
     async def cancelled() -> None:
         program = asyncio.ensure_future(main())
@@ -230,7 +230,7 @@ def test_a_fabric_that_is_dropped_frees_its_threads() -> None:
         if thread.name.startswith("eventfabric-express"):
             thread.join(SECONDS)
             assert not thread.is_alive()
-    assert not any(type(one).__name__ == "Express" for one in exits._open.values())
+    assert not any(type(exit_).__name__ == "Express" for exit_ in exits._open.values())
 
 
 def test_no_python_runs_where_what_is_renewed_is_collected() -> None:

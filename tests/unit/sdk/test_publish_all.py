@@ -14,10 +14,10 @@ from eventfabric.model import LaneIndex
 from eventfabric.sdk.publisher import Publisher
 from tests.support.memory_fabric import HOME, STREAM
 from tests.support.producers import events, producer
-from tests.support.spans import within
+from tests.support.spans import open_span
 from tests.support.subscribed_stream import SubscribedStream
 
-Told = list[tuple[str, str, object]]
+Content = list[tuple[str, str, object]]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def fabric(memory_fabric: SubscribedStream) -> Fabric:
     return producer(memory_fabric)
 
 
-def told(events: list[Event]) -> Told:
+def content_of(events: list[Event]) -> Content:
     return sorted(((event.type, event.key, event.data) for event in events), key=repr)
 
 
@@ -57,10 +57,10 @@ def test_they_are_what_would_have_been_published_one_by_one(
         for _ in range(2):
             for key, data in items(count):
                 publisher.publish(key=key, type="placed", data=data)
-    found = events(memory_fabric, HOME)
-    assert told(found) == told(events(one_by_one, HOME))
-    assert len({event.id for event in found}) == 2 * count
-    assert {event.source for event in found} <= {f"/shop/{STREAM}"}
+    published = events(memory_fabric, HOME)
+    assert content_of(published) == content_of(events(one_by_one, HOME))
+    assert len({event.id for event in published}) == 2 * count
+    assert {event.source for event in published} <= {f"/shop/{STREAM}"}
 
 
 def test_the_events_of_a_key_stand_in_the_order_given_and_receipts_say_where(
@@ -117,10 +117,10 @@ def test_what_stops_them_is_named_by_its_index_and_those_before_it_are_published
         publish(fabric, given)
     assert [problem.path for problem in raised.value.problems] == [f"events[301].{path}"]
     assert isinstance(raised.value, EventTooLargeError) == (path == "event")
-    assert told(events(memory_fabric, HOME)) == told_of(301, 10 if known else 0)
+    assert content_of(events(memory_fabric, HOME)) == content_of_counts(301, 10 if known else 0)
 
 
-def told_of(*counts: int) -> Told:
+def content_of_counts(*counts: int) -> Content:
     return sorted((("placed", key, data) for count in counts for key, data in items(count)), key=repr)
 
 
@@ -177,7 +177,7 @@ def test_they_carry_the_context_of_the_span_that_they_were_published_in(
     given: list[tuple[str, object]] = [("k", {"n": number}) for number in range(3)]
     expected: list[str | None] = []
     for _ in range(2):  # at first nothing is known of key and type
-        with within("publishing") as context:
+        with open_span("publishing") as context:
             publish(fabric, given)
         expected += [f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"] * 3
     publish(fabric, given)
@@ -185,7 +185,7 @@ def test_they_carry_the_context_of_the_span_that_they_were_published_in(
     assert [event.headers.get("traceparent") for event in events(memory_fabric, HOME)] == expected
     largest = limits.RECORD_PAYLOAD_BYTES_MAX - 150
     publish(fabric, [("k", {"a": "x" * largest})])
-    with within("publishing"), pytest.raises(EventTooLargeError):
+    with open_span("publishing"), pytest.raises(EventTooLargeError):
         publish(fabric, [("k", {"a": "x" * largest})])
 
 
@@ -221,6 +221,6 @@ def test_a_publisher_that_is_not_to_wait_takes_the_events_that_it_has_room_for(
             publisher.publish_all("placed", items(1_000))
         del publisher._bundles._sealed[LaneIndex(9)]
         free_bytes = 100_000 - publisher.buffered_bytes
-    found = sorted(event.data["n"] for event in events(memory_fabric, HOME))
-    assert found == list(range(full.value.events_taken))
+    numbers = sorted(event.data["n"] for event in events(memory_fabric, HOME))
+    assert numbers == list(range(full.value.events_taken))
     assert 0 < free_bytes < 1_000

@@ -140,7 +140,7 @@ def test_an_interruption_between_the_columns_of_an_event_takes_it_back(
     bundle = publisher._bundles._open[LaneIndex(0)]
 
     class Interrupting(list[str]):
-        def append(self, one: str) -> None:
+        def append(self, event_id: str) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(bundle, "ids", Interrupting(bundle.ids))
@@ -324,7 +324,7 @@ def test_what_counts_is_the_memory_that_an_event_needs(given: dict[str, Any]) ->
     gate, count = Flag(), 2_000
     shop = HeldUpProducer(workers=1, before=partial(gate.wait, SECONDS))
 
-    def one(number: int) -> dict[str, Any]:
+    def attributes_of(number: int) -> dict[str, Any]:
         """Return attributes that are equal, but objects of their own."""
         made = {"key": f"k{number}", "type": "placed", "data": {"n": number}, **given}
         for name in ("key", "id", "source"):
@@ -335,12 +335,12 @@ def test_what_counts_is_the_memory_that_an_event_needs(given: dict[str, Any]) ->
         return made
 
     with shop.publisher() as publisher:
-        publisher.publish(**one(0))
+        publisher.publish(**attributes_of(0))
         before_bytes = publisher.buffered_bytes
         tracemalloc.start()
         try:
             for number in range(1, count):
-                publisher.publish(**one(number))
+                publisher.publish(**attributes_of(number))
             held, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

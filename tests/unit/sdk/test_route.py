@@ -61,7 +61,7 @@ def test_while_a_region_gives_no_reply_the_next_takes_the_events_and_the_first_i
     assert publish(fabric, "6") == HOME
     assert fabric.regions_away == set()
     assert ids(memory_fabric, AWAY) == ["1", "2", "3", "4", "5"]
-    assert deliver(memory_fabric, memory_fabric.at(AWAY)) == ["1", "2", "3", "4", "5", "6"]
+    assert deliver(memory_fabric, memory_fabric.in_region(AWAY)) == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_one_batch_alone_tries_a_region_that_is_due() -> None:
@@ -91,7 +91,7 @@ def test_of_a_batch_without_a_reply_one_copy_is_delivered(landed: bool, replicat
     faults[HOME].heal()
     assert ids(memory_fabric, HOME) == (["0", "1"] if landed else ["0"])
 
-    away = memory_fabric.at(AWAY)
+    away = memory_fabric.in_region(AWAY)
     if replicated_first:
         memory_fabric.cloud.replicate()
     away.relay_all()
@@ -123,7 +123,7 @@ def test_where_no_region_answers_the_error_says_where_the_batch_may_be_and_settl
     faults[AWAY].heal()
     assert [receipt.origin for receipt in fabric.publish_again(still.value)] == [AWAY]
     assert ids(memory_fabric, HOME) == ids(memory_fabric, AWAY) == ["1"]
-    assert deliver(memory_fabric, memory_fabric.at(AWAY)) == ["1"]
+    assert deliver(memory_fabric, memory_fabric.in_region(AWAY)) == ["1"]
 
 
 def test_a_noted_batch_is_settled_in_its_region_alone_and_stays_unknown_until_then() -> None:
@@ -201,7 +201,7 @@ def test_two_acks_are_two_regions() -> None:
     faults[AWAY].heal()
     fabric.publish_again(raised.value)
     assert ids(memory_fabric, HOME, seen_in=AWAY) == ["1", "1", "2"]
-    assert deliver(memory_fabric, memory_fabric.at(AWAY)) == ["1", "1", "2", "3"]
+    assert deliver(memory_fabric, memory_fabric.in_region(AWAY)) == ["1", "1", "2", "3"]
 
 
 def test_what_two_acks_cannot_mean_is_refused() -> None:
@@ -247,7 +247,7 @@ def test_a_third_region_is_tried_where_the_second_is_silent_too() -> None:
     assert publish(fabric, "1") == FAR
     assert fabric.regions_away == {HOME, AWAY}
     faults[HOME].heal()
-    handled = Counter(deliver(memory_fabric, memory_fabric.at(AWAY), memory_fabric.at(FAR)))
+    handled = Counter(deliver(memory_fabric, memory_fabric.in_region(AWAY), memory_fabric.in_region(FAR)))
     assert handled == {"1": 1}
 
 

@@ -135,10 +135,10 @@ def test_verify_that_raises_is_asked_again_and_one_that_shrugs_is_named() -> Non
     asked: list[Any] = [None, PermissionError("not now"), True]
 
     def answer(step: Step) -> bool:
-        found = asked.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return found  # type: ignore[no-any-return]
+        outcome = asked.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome  # type: ignore[no-any-return]
 
     shop = ChargingHandler(faults=Faults(nth(1, Fault.LOST_REPLY, name="steps.begin")), verify=answer)
     for expected in (OutcomeUnknownError, HandlerError, PermissionError):

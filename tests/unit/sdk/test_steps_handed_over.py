@@ -30,9 +30,9 @@ def test_a_step_whose_note_is_replicated_last_is_made_again_by_the_key_that_the_
 
     deliver(shop.fabric, (AWAY,))
     shop.fabric.cloud.replicate()
-    away = shop.fabric.at(AWAY, handler=Recorder())
+    away = shop.fabric.in_region(AWAY, handler=Recorder())
     table = away.cloud.regions[AWAY].table(away.topology.ledger.name)
-    (note,) = (one for one in table.items if "/step/" in one["pk"]["S"])
+    (note,) = (item for item in table.items if "/step/" in item["pk"]["S"])
     table.write("Delete", {"Key": {"pk": note["pk"], "sk": note["sk"]}})
     moving = Failover(away.topology, source=HOME, target=AWAY, ports=away.ports(AWAY))
     moving.drain(lambda seconds: away.clock.advance(seconds))

@@ -85,13 +85,13 @@ def test_a_payload_of_another_shape_is_the_events_failure() -> None:
 
 
 def test_a_delivery_tells_subscription_attempt_time_and_event() -> None:
-    told: list[object] = []
+    calls: list[object] = []
 
     def handle(event: Event, delivery: Delivery) -> None:
-        told.extend((delivery.subscription, delivery.attempt, delivery.remaining_seconds, delivery.event))
+        calls.extend((delivery.subscription, delivery.attempt, delivery.remaining_seconds, delivery.event))
 
     call(handle, [EVENT])
-    assert told == ["billing", 1, 6.0, EVENT]
+    assert calls == ["billing", 1, 6.0, EVENT]
 
 
 def test_the_decorated_function_is_still_callable_as_it_was_written() -> None:

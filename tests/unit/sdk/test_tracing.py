@@ -14,7 +14,7 @@ from eventfabric.model import Event, HeaderValue, Write
 from eventfabric.ports import Attempt
 from eventfabric.sdk.tracing import TracedHandler, with_context
 from eventfabric.topology import Topology
-from tests.support.spans import exporter, spans, within
+from tests.support.spans import exporter, open_span, spans
 
 TOPOLOGY = Topology(
     parse_definition("""
@@ -44,10 +44,10 @@ class Doing:
     def __init__(self, error: Exception | None = None, batch_events_max: int = 1) -> None:
         self.batch_events_max = batch_events_max
         self.error = error
-        self.within: list[trace.SpanContext] = []
+        self.contexts: list[trace.SpanContext] = []
 
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
-        self.within.append(trace.get_current_span().get_span_context())
+        self.contexts.append(trace.get_current_span().get_span_context())
         if self.error is not None:
             raise self.error
         return ()
@@ -68,7 +68,7 @@ def handled(*events: Event, handler: Doing | None = None) -> ReadableSpan:
 
 
 def test_headers_get_the_context_of_the_current_span_and_keep_what_they_had() -> None:
-    with within("checkout") as context:
+    with open_span("checkout") as context:
         headers = with_context({"tenant": "a"})
     assert headers == {
         "tenant": "a",
@@ -78,7 +78,7 @@ def test_headers_get_the_context_of_the_current_span_and_keep_what_they_had() ->
 
 def test_a_context_that_the_caller_gave_is_kept() -> None:
     given = {"traceparent": REMOTE}
-    with within("checkout"):
+    with open_span("checkout"):
         assert with_context(given) is given
 
 
@@ -88,7 +88,7 @@ def test_without_a_span_headers_are_left_alone() -> None:
 
 def test_headers_that_are_full_are_left_alone() -> None:
     full = {f"h{number}": number for number in range(limits.HEADERS_MAX - 1)}
-    with within("checkout"):
+    with open_span("checkout"):
         assert with_context(full) is full
 
 
@@ -99,18 +99,18 @@ def test_one_event_is_handled_in_the_publishers_trace() -> None:
     assert span.parent is not None
     assert (span.context.trace_id, f"{span.parent.span_id:016x}") == (REMOTE_TRACE, REMOTE.split("-")[2])
     assert span.context.trace_state.get("vendor") == "1"
-    assert handler.within == [span.context]
+    assert handler.contexts == [span.context]
     assert span.kind is trace.SpanKind.CONSUMER
 
 
 def test_the_span_that_the_function_runs_in_is_linked() -> None:
-    with within("invocation") as invocation:
+    with open_span("invocation") as invocation:
         span = handled(event("e1", {"traceparent": REMOTE}))
     assert [link.context for link in span.links] == [invocation]
 
 
 def test_several_events_are_handled_in_one_span_that_is_linked_to_each_publisher() -> None:
-    with within("invocation") as invocation:
+    with open_span("invocation") as invocation:
         span = handled(
             event("e1", {"traceparent": REMOTE}), event("e2"), event("e3", {"traceparent": REMOTE})
         )

@@ -85,7 +85,7 @@ def a_replica_without_its_head() -> SubscribedStream:
     """A lane of two records, the first of which is lost in the other Region before anybody delivered it there."""
     fabric = fabric_of(Failing({}), *named("a1", "a2"), retention_days=1, deliver="everywhere")
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     head = away.table.items[0]
     away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
     return away
@@ -97,7 +97,7 @@ def test_the_lost_head_of_a_replica_is_a_hole_and_copied_while_its_origin_keeps_
 ) -> None:
     away = a_replica_without_its_head()
     if was_verified:
-        away.table.write("Put", {"Item": away.at(HOME).table.items[0]})
+        away.table.write("Put", {"Item": away.in_region(HOME).table.items[0]})
         assert reconciled(away) == []
         head = away.table.items[0]
         away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
@@ -114,7 +114,7 @@ def test_the_lost_head_of_a_replica_is_a_hole_and_copied_while_its_origin_keeps_
 
 def test_a_head_that_its_origin_does_not_keep_either_has_expired() -> None:
     away = a_replica_without_its_head()
-    home = away.at(HOME)
+    home = away.in_region(HOME)
     head = home.table.items[0]
     home.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
     away.clock.advance(limits.UNRUNG_SECONDS + 1)
@@ -126,7 +126,7 @@ def test_a_pass_goes_on_where_the_origin_gives_no_reply_to_whether_it_keeps_a_he
     ports = away.ports()
     silent = Faults(at_random(1.0, [Fault.LOST_REQUEST], seed=0, names=["log.read"]))
 
-    def at(region: Region) -> Ports:
+    def ports_in(region: Region) -> Ports:
         there = away.ports(region)
 
         def log_of(stream: StreamTopology) -> Log:
@@ -134,7 +134,7 @@ def test_a_pass_goes_on_where_the_origin_gives_no_reply_to_whether_it_keeps_a_he
 
         return replace(there, log_of=log_of)
 
-    findings = reconciled(away, replace(ports, at=at))
+    findings = reconciled(away, replace(ports, at=ports_in))
     assert silent.count("log.read") > 0
     assert any(finding.lane == LANE for finding in findings)
 
@@ -170,7 +170,7 @@ def test_a_lane_begins_at_its_head_whenever_that_comes_while_it_is_looked_for(
 ) -> None:
     fabric = fabric_of(Failing({}), *named("a1", "a2", "a3", "a4"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     head = away.table.items[0]
     away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
     end = away.log.tail(LANE)

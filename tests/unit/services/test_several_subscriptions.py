@@ -159,8 +159,8 @@ class TestPasses:
         shop.clock.advance(3_600)
         stream = shop.topology.stream(STREAM)
         passing = Reconciler(stream, region=HOME, ports=shop.ports(HOME), telemetry=telemetry)
-        found = [(finding.kind, finding.subscription) for finding in passing.run(repair=False)]
-        assert found == [(FindingKind.UNRUNG, "billing")]
+        findings = [(finding.kind, finding.subscription) for finding in passing.run(repair=False)]
+        assert findings == [(FindingKind.UNRUNG, "billing")]
         ages = {name: telemetry.gauges[Metric.OLDEST_UNDELIVERED, name] for name in ("audit", "billing")}
         assert ages == {"audit": 0, "billing": 3_600}
         assert telemetry.gauges[Metric.OLDEST_UNDELIVERED, "charging"] == 0

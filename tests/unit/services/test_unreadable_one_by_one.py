@@ -15,10 +15,10 @@ from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def ledger_items(fabric: SubscribedStream, region: str, found: str) -> list[Item]:
+def ledger_items(fabric: SubscribedStream, region: str, fragment: str) -> list[Item]:
     """The ledger's items whose keys have that in them."""
     table = fabric.cloud.regions[region].table(fabric.topology.ledger.name)
-    return [item for item in table.items if found in item["pk"]["S"] + " " + item["sk"]["S"]]
+    return [item for item in table.items if fragment in item["pk"]["S"] + " " + item["sk"]["S"]]
 
 
 def put(fabric: SubscribedStream, region: str, item: Item) -> None:
@@ -34,15 +34,15 @@ def test_an_unreadable_parked_key_leaves_other_lanes_dead_letters_to_be_listed_a
     (bad,) = [item for item in ledger_items(fabric, HOME, "~parked") if item["k"]["S"] == "a"]
     put(fabric, HOME, {**bad, "m": {"S": "buried"}})
     operations = Operations(fabric.topology, HOME, fabric.ports())
-    letters, told = operations.dead_letters(SUBSCRIPTION), list[Exception]()
-    (letter,) = letters.find(unreadable=told.append)
-    assert (letter.parked.key, len(told)) == ("x", 1)
-    assert "field m" in str(told[0])
+    letters, errors = operations.dead_letters(SUBSCRIPTION), list[Exception]()
+    (letter,) = letters.find(unreadable=errors.append)
+    assert (letter.parked.key, len(errors)) == ("x", 1)
+    assert "field m" in str(errors[0])
     assert [
-        parked_key.parked.key for parked_key in operations.parked(SUBSCRIPTION, unreadable=told.append)
+        parked_key.parked.key for parked_key in operations.parked(SUBSCRIPTION, unreadable=errors.append)
     ] == ["x"]
     letters.discard(letter)
-    assert list(letters.find(unreadable=told.append)) == []
+    assert list(letters.find(unreadable=errors.append)) == []
     with pytest.raises(UndecodableItemError, match="field m"):
         list(letters.find())
 
@@ -127,8 +127,8 @@ def test_a_slice_under_the_key_of_another_is_refused() -> None:
 
 def test_an_unreadable_backfill_is_left_out_of_the_list_of_all() -> None:
     fabric, backfiller, id = with_a_backfill()
-    (item,) = [one for one in ledger_items(fabric, AWAY, id) if one["pk"]["S"] == "backfill"]
+    (item,) = [item for item in ledger_items(fabric, AWAY, id) if item["pk"]["S"] == "backfill"]
     put(fabric, AWAY, {**item, "sk": {"S": f"{AWAY}/old"}})
-    told: list[UndecodableItemError] = []
-    assert [backfill.id for backfill in backfiller.all(unreadable=told.append)] == [id]
-    assert len(told) == 1
+    errors: list[UndecodableItemError] = []
+    assert [backfill.id for backfill in backfiller.all(unreadable=errors.append)] == [id]
+    assert len(errors) == 1

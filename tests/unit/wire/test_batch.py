@@ -59,12 +59,12 @@ NOISE = Random(1).randbytes(2 * limits.RECORD_PAYLOAD_BYTES_MAX)
 
 @pytest.mark.parametrize("content", [b'"' + b"a" * 2**20, NOISE], ids=["repeated text", "noise"])
 def test_the_largest_event_is_stored_and_read_whether_it_compresses_or_not(content: bytes) -> None:
-    one = largest(2, content)
-    assert row_bytes(one) >= EVENTS_BYTES_MAX - 5
-    (event,) = read_back(batch_of_rows(ID, [one]))
-    assert event.payload.content == one[-1]
+    row = largest(2, content)
+    assert row_bytes(row) >= EVENTS_BYTES_MAX - 5
+    (event,) = read_back(batch_of_rows(ID, [row]))
+    assert event.payload.content == row[-1]
     with pytest.raises(EventTooLargeError):
-        row_bytes((*one[:-1], one[-1] + b"123456"))
+        row_bytes((*row[:-1], row[-1] + b"123456"))
 
 
 def test_what_compresses_to_nothing_is_refused_where_no_reader_would_unpack_it() -> None:
@@ -110,13 +110,13 @@ def test_rows_of_any_size_and_type_are_split_into_records_that_are_read_back_as_
         for number, (size, type_) in enumerate([*shapes, *small, *shapes[:2]])
     ]
     parts = list(split_rows(rows))
-    assert [one for part in parts for one in part] == rows
+    assert [row for part in parts for row in part] == rows
     events = [event for part in parts for event in read_back(batch_of_rows(ID, part))]
     assert [(e.id, e.type, e.payload.content) for e in events] == [(r[0], r[1], r[-1]) for r in rows]
     for first, second in itertools.pairwise(parts):
         full = len(first) == limits.RECORD_EVENTS_MAX
         heavy = sum(map(row_bytes, first)) + row_bytes(second[0]) > EVENTS_BYTES_MAX
-        varied = len({one[1] for one in [*first, second[0]]}) > limits.RECORD_TYPES_MAX
+        varied = len({row[1] for row in [*first, second[0]]}) > limits.RECORD_TYPES_MAX
         assert full or heavy or varied, "no record is closed before it must be"
 
 

@@ -174,8 +174,8 @@ def test_data_that_nobody_could_read_back_is_a_mistake_of_the_line(data: bytes) 
     with pytest.raises(MalformedCloudEventError) as raised:
         parse_cloudevent(text, where="orders.jsonl:7")
     assert [problem.path for problem in raised.value.problems] == ["data"]
-    (found,) = read_cloudevents(BytesIO(text + b"\n"), name="orders.jsonl")
-    assert str(found[1]).startswith("orders.jsonl:1: data: found ")
+    (event,) = read_cloudevents(BytesIO(text + b"\n"), name="orders.jsonl")
+    assert str(event[1]).startswith("orders.jsonl:1: data: found ")
 
 
 BARE: dict[str, Any] = {"specversion": "1.0", "id": "e1", "source": "/s", "type": "t"}
@@ -206,7 +206,7 @@ def test_a_rule_says_where_the_key_stands(rule: str, line: dict[str, Any], key: 
 
 
 @pytest.mark.parametrize(
-    ("rule", "line", "path", "found"),
+    ("rule", "line", "path", "actual"),
     [
         ("subject", {"partitionkey": "p"}, "subject", "nothing"),
         ("subject", {"subject": 5}, "subject", "5"),
@@ -225,13 +225,13 @@ def test_a_rule_says_where_the_key_stands(rule: str, line: dict[str, Any], key: 
     ],
 )
 def test_a_line_without_a_key_at_that_place_is_refused_by_the_place(
-    rule: str, line: dict[str, Any], path: str, found: str
+    rule: str, line: dict[str, Any], path: str, actual: str
 ) -> None:
     with pytest.raises(MalformedCloudEventError) as raised:
         parse_cloudevent(json.dumps({**BARE, **line}), where="f:1", key_rule=KeyRule.parse(rule))
     (problem,) = raised.value.problems
-    assert (raised.value.where, problem.path, problem.found) == ("f:1", path, found)
-    assert missing_from(str(raised.value), "f:1", path, found) == []
+    assert (raised.value.where, problem.path, problem.found) == ("f:1", path, actual)
+    assert missing_from(str(raised.value), "f:1", path, actual) == []
 
 
 @pytest.mark.parametrize("text", ["", "type", "data", "a/b", "/~2", "/~", "/" + "x" * 2000, "Subject"])

@@ -45,9 +45,9 @@ def test_a_key_that_is_not_the_ledgers_is_refused(pk: str) -> None:
 
 @pytest.mark.parametrize("kind", ["parked/k", "cursors", "", "owner"])
 def test_other_items_of_the_ledger_are_no_cursors(kind: str) -> None:
-    region, found = keys.ledger_region_and_kind({"sk": {"S": f"us-east-1/{kind}"}})
-    assert (region, found) == ("us-east-1", kind)
-    assert not keys.is_cursor(found)
+    region, item_kind = keys.ledger_region_and_kind({"sk": {"S": f"us-east-1/{kind}"}})
+    assert (region, item_kind) == ("us-east-1", kind)
+    assert not keys.is_cursor(item_kind)
 
 
 def test_a_region_without_a_cursor_is_at_the_start() -> None:

@@ -128,12 +128,12 @@ VALUES: Final = st.recursive(
 PAYLOADS: Final = st.one_of(
     st.binary(max_size=100),
     st.tuples(st.sampled_from(b"\1\3"), VALUES).map(
-        lambda one: bytes([one[0]]) + msgspec.msgpack.encode(one[1])
+        lambda pair: bytes([pair[0]]) + msgspec.msgpack.encode(pair[1])
     ),
     st.lists(st.lists(VALUES, max_size=2), min_size=8, max_size=8).map(
         lambda columns: b"\3" + msgspec.msgpack.encode(columns)
     ),
-    st.tuples(st.sampled_from(b"\2\4"), st.binary(max_size=60)).map(lambda one: bytes([one[0]]) + one[1]),
+    st.tuples(st.sampled_from(b"\2\4"), st.binary(max_size=60)).map(lambda pair: bytes([pair[0]]) + pair[1]),
 )
 
 

@@ -98,10 +98,10 @@ def test_a_refused_field_is_named_with_its_item_and_what_may_stand_there(kind: s
 
 def is_said_in_full(reason: str) -> None:
     before, said, allowed = reason.rpartition(", allowed: ")
-    _, begin, found = before.rpartition("found ")
+    _, begin, text = before.rpartition("found ")
     assert said
     assert begin
-    assert found not in ("", "None")
+    assert text not in ("", "None")
     assert allowed not in ("", "None")
 
 
@@ -333,11 +333,11 @@ CASES: Final[dict[str, tuple[str, dict[str, Any], str, str]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_contradicts_itself_or_its_bounds_is_named_with_what_was_found(case: str) -> None:
-    kind, changes, field, found = CASES[case]
+    kind, changes, field, actual = CASES[case]
     item = changed(kind, changes)
     with pytest.raises(UndecodableItemError) as raised:
         DECODES[kind](item)
     error = raised.value
     assert (error.item, error.field) == (key_text(item), field)
     is_said_in_full(error.reason)
-    assert error.reason.startswith(f"found {found}, ")
+    assert error.reason.startswith(f"found {actual}, ")

@@ -88,10 +88,10 @@ def test_a_line_of_metrics_holds_at_most_a_hundred_values_and_a_hundred_metrics(
         (directive,) = line["_aws"]["CloudWatchMetrics"]
         assert len(directive["Metrics"]) <= 100
         assert len(json.dumps(line)) < LOG_EVENT_BYTES_MAX
-        for told in directive["Metrics"]:
-            values = line[told["Name"]]
+        for entry in directive["Metrics"]:
+            values = line[entry["Name"]]
             assert len(values) <= 100
-            counts[Metric(told["Name"])] += len(values)
+            counts[Metric(entry["Name"])] += len(values)
     assert counts == {metric: 250 if metric.unit is Unit.MILLISECONDS else 1 for metric in Metric}
 
 

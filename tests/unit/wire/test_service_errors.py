@@ -44,9 +44,9 @@ def operations() -> Iterator[tuple[str, str]]:
 
 
 def test_the_walk_sees_the_calls_that_the_fabric_is_made_of() -> None:
-    found = {operation for _, operation in operations()}
-    assert {"PutItem", "Query", "TransactWriteItems", "DeleteItem", "GetItem"} <= found
-    assert {"SendMessage", "SendMessageBatch", "ChangeMessageVisibilityBatch", "DeleteMessageBatch"} <= found
+    names = {operation for _, operation in operations()}
+    assert {"PutItem", "Query", "TransactWriteItems", "DeleteItem", "GetItem"} <= names
+    assert {"SendMessage", "SendMessageBatch", "ChangeMessageVisibilityBatch", "DeleteMessageBatch"} <= names
 
 
 @pytest.mark.parametrize(("service", "operation"), sorted(operations()))

@@ -131,8 +131,8 @@ def test_a_record_whose_end_no_reader_could_count_is_refused() -> None:
     last = {**ITEMS["record"][0], "sk": {"N": str(limits.SEQUENCE_MAX)}}
     with pytest.raises(UndecodableRecordError) as raised:
         record_item.from_item(last)
-    found, allowed = f"{limits.SEQUENCE_MAX}", f"a tail of at most {limits.SEQUENCE_MAX}"
-    assert raised.value.reason == f"attribute sk: found {found}, allowed: {allowed}"
+    actual, allowed = f"{limits.SEQUENCE_MAX}", f"a tail of at most {limits.SEQUENCE_MAX}"
+    assert raised.value.reason == f"attribute sk: found {actual}, allowed: {allowed}"
 
 
 def test_a_decision_is_kept_as_long_as_it_says() -> None:
@@ -196,12 +196,14 @@ def test_of_what_is_set_aside_no_more_goes_than_must(beyond: int) -> None:
 def test_what_events_take_in_memory_is_their_content_and_so_much_an_event_and_a_header() -> None:
     (event,), whole = unpack_measured(RECORD)
     content = len(event.payload.content)
-    each = limits.EVENT_MEMORY_BYTES + limits.HEADER_MEMORY_BYTES * len(event.headers)
+    strings_bytes = limits.EVENT_MEMORY_BYTES + limits.HEADER_MEMORY_BYTES * len(event.headers)
     assert len(event.headers) == 1
-    assert measured([event]) == content + len(event.key) + each
+    assert measured([event]) == content + len(event.key) + strings_bytes
     assert measured([event, event]) == 2 * measured([event])
     assert measured([]) == 0
-    assert whole == len(RECORD.payload) - 1 + each  # behind the codec, which is one without compression
+    assert (
+        whole == len(RECORD.payload) - 1 + strings_bytes
+    )  # behind the codec, which is one without compression
     assert unpack_measured(SKIP) == ([], 0)
 
 

@@ -227,7 +227,7 @@ def test_names_and_regions_that_do_not_exist_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "path", "found", "allowed"),
+    ("wanted", "path", "actual", "allowed"),
     [
         ({"source": TARGET}, "source", [TARGET], ["another Region"]),
         ({"rate": 0.0}, "rate", [0], ["more than 0"]),
@@ -273,13 +273,13 @@ def test_names_and_regions_that_do_not_exist_are_refused() -> None:
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_facts(
-    wanted: dict[str, object], path: str, found: list[object], allowed: list[object]
+    wanted: dict[str, object], path: str, actual: list[object], allowed: list[object]
 ) -> None:
     fabric = BackfillRegions()
     fabric.fill(3)
     with pytest.raises(BackfillError) as error:
         fabric.begin(**wanted)
-    assert error.value.problems == (Problem(path, TextWith(*found), TextWith(*allowed)),)
+    assert error.value.problems == (Problem(path, TextWith(*actual), TextWith(*allowed)),)
     assert fabric.backfiller().all() == []
 
 

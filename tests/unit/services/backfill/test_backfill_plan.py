@@ -174,10 +174,10 @@ class TestCuts:
         assert bounds(WatchedPlanner(fabric, slice_events=slice_events)()) == expected
 
 
-def forged(made: list[Record], at: int) -> list[Record]:
+def forged(made: list[Record], position: int) -> list[Record]:
     """The records from one on, which is another: each on the chain of the one before it."""
-    records, before = list[Record](), made[at - 1].chain
-    for record in made[at:]:
+    records, before = list[Record](), made[position - 1].chain
+    for record in made[position:]:
         changed = replace(record, payload=record.payload + b".")
         changed = replace(changed, chain=chain_of(before, changed))
         records.append(changed)

@@ -25,8 +25,8 @@ def problems(
     def source_log() -> Log:
         return fabric.log(SOURCE)
 
-    found = problems_of(wanted, fabric.stream, TARGET, is_elsewhere=is_elsewhere, source_log=source_log)
-    return list(found)
+    refused = problems_of(wanted, fabric.stream, TARGET, is_elsewhere=is_elsewhere, source_log=source_log)
+    return list(refused)
 
 
 def filled() -> BackfillRegions:
@@ -95,14 +95,14 @@ def test_a_table_elsewhere_may_be_in_the_very_same_region() -> None:
 
 
 def test_all_problems_are_named_at_once_and_then_the_source_is_not_asked() -> None:
-    found = problems(part(0, 5000), lane_beyond(), rate=-1.0, workers=0)
-    assert [problem.path for problem in found] == ["rate", "workers", f"lane {lane(4)}"]
+    refused = problems(part(0, 5000), lane_beyond(), rate=-1.0, workers=0)
+    assert [problem.path for problem in refused] == ["rate", "workers", f"lane {lane(4)}"]
 
 
 def test_a_lane_that_the_stream_does_not_have() -> None:
     allowed = TextWith(f"{lane(0)} to {lane(3)}", f"{lane(0, TARGET)} to {lane(3, TARGET)}")
-    found = TextWith("no lane", STREAM)
-    assert problems(lane_beyond()) == [Problem(f"lane {lane(4)}", found, allowed)]
+    refusal = TextWith("no lane", STREAM)
+    assert problems(lane_beyond()) == [Problem(f"lane {lane(4)}", refusal, allowed)]
     elsewhere = Lane(Region("ap-south-1"), lane().generation, lane().index)
     assert [problem.path for problem in problems(part(0, None, elsewhere))] == [f"lane {elsewhere}"]
 
@@ -126,8 +126,8 @@ def test_more_ranges_than_one_backfill_takes() -> None:
 def test_ranges_of_a_lane_lie_apart(
     first: tuple[int, int | None], second: tuple[int, int | None], overlap: bool
 ) -> None:
-    found = problems(part(*first), part(*second))
-    assert [problem.allowed for problem in found] == ([TextWith("apart")] if overlap else [])
+    refused = problems(part(*first), part(*second))
+    assert [problem.allowed for problem in refused] == ([TextWith("apart")] if overlap else [])
     assert problems(part(*first), part(0, None, lane(1)), fabric=both_filled()) == []
 
 
@@ -196,5 +196,5 @@ def test_a_record_that_begins_before_a_range_or_at_its_end_is_not_in_it(
     fabric = BackfillRegions()
     fabric.fill(2 if says.startswith("goes on") else 1)
     asked = part(start, end)
-    found = TextWith("no record begins", SOURCE, says)
-    assert problems(asked, fabric=fabric) == [Problem(f"range {asked}", found, TextWith("some"))]
+    refusal = TextWith("no record begins", SOURCE, says)
+    assert problems(asked, fabric=fabric) == [Problem(f"range {asked}", refusal, TextWith("some"))]

@@ -221,8 +221,8 @@ def test_slices_are_handed_out_in_pages_of_different_lanes_first() -> None:
         more = handed.more
         if more is None:
             break
-    found = [place for page in pages for place in page]
-    assert sorted(found) == [(index, start) for index in range(3) for start in range(0, 500, 100)]
+    places = [place for page in pages for place in page]
+    assert sorted(places) == [(index, start) for index in range(3) for start in range(0, 500, 100)]
     assert (0, 400) in pages[1]
     assert pages[1][:2] == [(0, 0), (1, 0)]
 
@@ -286,9 +286,9 @@ def test_many_workers_in_threads_copy_all_of_it() -> None:
     for number in range(4):
         fabric.fill(30, of=lane(number))
     backfill = fabric.begin(workers=4, slice_events=1000)
-    told: list[int] = []
-    report = run_backfill(fabric.backfiller(), backfill.id, planned=lambda slices: told.append(len(slices)))
-    assert (report.is_complete, report.total.copied_records, told[-1]) == (True, 120, 12)
+    counts: list[int] = []
+    report = run_backfill(fabric.backfiller(), backfill.id, planned=lambda slices: counts.append(len(slices)))
+    assert (report.is_complete, report.total.copied_records, counts[-1]) == (True, 120, 12)
     assert fabric.items(TARGET) == fabric.items(SOURCE)
 
 

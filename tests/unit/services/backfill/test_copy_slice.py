@@ -51,7 +51,7 @@ class TestPatience:
         assert copied.ending is Ending.DONE
         entropy = SeededEntropy(7)  # as the fabric's ports have
         most = [min(1.0, 0.005 * 2**tries) for tries in (*range(10), 0, 1)]
-        assert clock.slept == pytest.approx([each * entropy.fraction() for each in most])
+        assert clock.slept == pytest.approx([wait_seconds * entropy.fraction() for wait_seconds in most])
 
     def test_who_is_asked_to_stop_does_not_wait(self) -> None:
         fabric = BackfillRegions()

@@ -37,59 +37,59 @@ class TestWalk:
     def test_one_tail_is_asked_for_and_then_a_page_at_a_time_up_to_the_end(self) -> None:
         fabric, made = filled(150, events=1)
         log = RecordingLog(fabric.log(SOURCE))
-        one = walk(log, 120)
-        assert (one.step(), one.position) == (None, Seam.of(made[99].tail))
-        assert (one.step(), one.position) == (None, Seam.of(made[119].tail))
+        scan = walk(log, 120)
+        assert (scan.step(), scan.position) == (None, Seam.of(made[99].tail))
+        assert (scan.step(), scan.position) == (None, Seam.of(made[119].tail))
         assert log.tails == [(lane(), 120)]
         assert log.reads == [Read(lane(), 0, 100, 120), Read(lane(), 100, 100, 120)]
-        assert (one.step(), len(log.tails), len(log.reads)) == (None, 1, 2)
+        assert (scan.step(), len(log.tails), len(log.reads)) == (None, 1, 2)
 
     def test_a_gap_ends_where_the_next_record_stands_and_whoever_knows_it_goes_on_behind(self) -> None:
         fabric, made = filled()
         fabric.remove(made[1])
         log = RecordingLog(fabric.log(SOURCE))
-        one = walk(log, 500)
-        assert (one.step(), one.position) == (200, Seam.of(made[0].tail))
-        assert (one.step(), one.position) == (200, Seam.of(made[0].tail))
-        one.position = Seam.of(made[1].tail)
-        assert (one.step(), one.position) == (None, Seam.of(made[4].tail))
+        scan = walk(log, 500)
+        assert (scan.step(), scan.position) == (200, Seam.of(made[0].tail))
+        assert (scan.step(), scan.position) == (200, Seam.of(made[0].tail))
+        scan.position = Seam.of(made[1].tail)
+        assert (scan.step(), scan.position) == (None, Seam.of(made[4].tail))
         assert log.reads == [Read(lane(), 0, 100, 500)]
 
     def test_where_a_lane_ends_early_all_up_to_the_end_is_a_gap_of_which_nothing_is_read(self) -> None:
         fabric, made = filled(2)
         log = RecordingLog(fabric.log(SOURCE))
-        one = walk(log, 500)
-        assert (one.step(), one.position) == (500, Seam.of(made[1].tail))
+        scan = walk(log, 500)
+        assert (scan.step(), scan.position) == (500, Seam.of(made[1].tail))
         log.reads.clear()
-        assert one.step() == 500
-        one.position = Seam(SequenceNumber(500), None)
-        assert one.step() is None
+        assert scan.step() == 500
+        scan.position = Seam(SequenceNumber(500), None)
+        assert scan.step() is None
         assert log.reads == []
 
     def test_a_record_that_lies_across_the_end_ends_it(self) -> None:
         fabric, made = filled()
-        one = walk(fabric.log(SOURCE), 250)
+        scan = walk(fabric.log(SOURCE), 250)
         with pytest.raises(DivergenceError) as raised:
-            one.step()
+            scan.step()
         assert fields(raised.value) == (lane(), 200, "lies across sequence 250")
-        assert one.position == Seam.of(made[1].tail)
+        assert scan.position == Seam.of(made[1].tail)
 
     def test_a_record_that_lies_over_the_one_before_it_ends_it(self) -> None:
         fabric, made = filled()
         fabric.overwrite(replace(made[1], sequence=SequenceNumber(150)), region=SOURCE)
-        one = walk(fabric.log(SOURCE), 500)
+        scan = walk(fabric.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
-            one.step()
+            scan.step()
         assert fields(raised.value) == (lane(), 150, TextWith("sequence 200"))
 
     def test_a_record_that_does_not_extend_the_chain_ends_it(self) -> None:
         fabric, made = filled()
         fabric.overwrite(replace(made[2], payload=b"another"), region=SOURCE)
-        one = walk(fabric.log(SOURCE), 500)
+        scan = walk(fabric.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
-            one.step()
+            scan.step()
         assert fields(raised.value) == (lane(), 200, TextWith("chain before it"))
-        assert one.position == Seam.of(made[1].tail)
+        assert scan.position == Seam.of(made[1].tail)
 
     def test_behind_a_record_that_nobody_knows_any_chain_will_do_and_binds_what_follows(self) -> None:
         fabric, made = filled()

@@ -21,7 +21,7 @@ def test_it_learns_which_attempt_it_is_until_when_and_by_whose_number(epoch: int
     fabric.cloud.replicate()
     where = fabric
     if epoch:
-        where = fabric.at(AWAY, handler=Recorder(before=Failing({"a1": 1})))
+        where = fabric.in_region(AWAY, handler=Recorder(before=Failing({"a1": 1})))
         hand_over(where, epoch=epoch)
     until_ms = fabric.clock.now_ms() + INVOCATION_MS
     where.deliver()

@@ -216,7 +216,7 @@ def test_everywhere_each_region_pins_for_itself() -> None:
     fabric.deliver()
     put(fabric, "new 1")
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     away.deliver()
     assert (fabric.recorder.ids(), away.recorder.ids()) == (["new 0"], ["new 1"])
     assert set(pins(fabric, AWAY)) == {HOME, AWAY}
@@ -229,7 +229,7 @@ def test_who_takes_a_lane_over_begins_where_its_own_region_would_have() -> None:
     fabric.deliver(lane(1))
     put(fabric, "new 1")
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     hand_over(away)
     own = lane(0, AWAY)
     away.log.append(away.record(away.log.tail(own), event("new 2"), of=own))
@@ -244,7 +244,7 @@ def test_who_takes_a_lane_over_begins_where_its_own_region_would_have() -> None:
 def test_a_lane_that_was_handed_over_before_it_began_begins_with_its_owners_number() -> None:
     fabric = with_an_old_event()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     hand_over(away, epoch=3)
     put(fabric, "new")
     fabric.cloud.replicate()
@@ -263,7 +263,7 @@ def test_what_a_lost_region_had_begun_with_is_not_passed_over_though_nobody_hear
         tail=2
     )  # pins, and begins with, the record that rang; nothing of that is replicated any more
     assert pins(fabric)[HOME] == fabric.records()[1].time
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     hand_over(away)
     away.deliver(by=away.deliverer())
     assert away.recorder.ids() == ["new 0", "new 1", "new 2"]
@@ -272,7 +272,7 @@ def test_what_a_lost_region_had_begun_with_is_not_passed_over_though_nobody_hear
 def test_nor_is_it_where_the_lane_comes_back_to_its_first_region_which_had_never_begun() -> None:
     fabric = with_an_old_event()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     fabric.cloud.replicate()
     fabric.cloud.cut(AWAY)
@@ -289,7 +289,7 @@ def test_a_pin_that_is_younger_than_a_handover_says_nothing_of_what_was_delivere
     """The first Region pins while it is paused, for a lane that came back to it."""
     fabric = with_an_old_event()
     fabric.cloud.replicate()
-    hand_over(fabric.at(AWAY))
+    hand_over(fabric.in_region(AWAY))
     fabric.cloud.replicate()
     fabric.cloud.cut(AWAY)
     fabric.clock.advance(1)
@@ -311,7 +311,7 @@ def test_a_lane_begins_no_later_than_any_pin_that_is_known(pinned_in: Region) ->
     """A Region pins while it is paused, and hands the lane on days later without having begun with it."""
     fabric = with_an_old_event()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away, epoch=1)
     fabric.cloud.replicate()
     if pinned_in == HOME:
@@ -338,7 +338,7 @@ def test_who_takes_over_a_lane_that_has_begun_asks_nothing_of_where_to_begin() -
     fabric.deliver(tail=2)
     put(fabric, "new 1")
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     hand_over(away)
     faults = Faults()
     away.deliver(by=away.deliverer(faults=faults))

@@ -77,10 +77,10 @@ def publish(fabric: SubscribedStream, numbers: "count[int]", *, keys: int = 7) -
 
 def by_key(fabric: SubscribedStream, ids: Sequence[str], of: int) -> dict[str, list[str]]:
     keys = {str(event.id): str(event.key) for event in fabric.recorder.events if event.lane == lane(of)}
-    found: dict[str, list[str]] = {}
-    for one in ids:
-        found.setdefault(keys[one], []).append(one)
-    return found
+    ids_by_key: dict[str, list[str]] = {}
+    for id_ in ids:
+        ids_by_key.setdefault(keys[id_], []).append(id_)
+    return ids_by_key
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -128,8 +128,8 @@ def test_after_an_outage_a_keys_failures_count_anew() -> None:
         downstream := Downstream(), **retry(immediate=0, attempts=5), **breaker(parked_keys=2)
     )
     downstream.down = True
-    for one in named("a1", "b1"):
-        fabric.put(one)
+    for next_event in named("a1", "b1"):
+        fabric.put(next_event)
     fabric.relay_all()
     go_on(fabric, 300, fabric.deliverer)
     assert circuit(fabric).state is CircuitState.OPEN
@@ -164,8 +164,8 @@ def test_it_stays_closed_while_most_is_handled_even_what_is_not_committed_yet() 
     fabric = outage_fabric(Downstream(*poison))
     for number in range(50):
         fabric.put(event(f"e{number}", key=f"k{number}"))
-    for one in named(*poison):
-        fabric.put(one)
+    for next_event in named(*poison):
+        fabric.put(next_event)
     assert fabric.deliver().outcome is LaneOutcome.DELIVERED
     assert Metric.CIRCUITS_OPENED not in fabric.telemetry.totals
 

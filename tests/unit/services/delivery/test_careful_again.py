@@ -72,9 +72,9 @@ def test_what_a_new_doorbell_finds_being_attempted_has_ended_for_after_a_crash_t
         with pytest.raises(SimulatedCrash):
             again(fabric, 2)
     fabric.clock.advance(60)
-    told = fabric.telemetry.totals.get(Metric.EVENTS_CRASHED, 0)
+    counted = fabric.telemetry.totals.get(Metric.EVENTS_CRASHED, 0)
     fabric.deliver()
-    assert fabric.telemetry.totals.get(Metric.EVENTS_CRASHED, 0) == told
+    assert fabric.telemetry.totals.get(Metric.EVENTS_CRASHED, 0) == counted
     assert (fabric.cursor().attempting, fabric.cursor().crashes, fabric.parked()) == (False, 0, {})
 
 
@@ -168,15 +168,15 @@ def test_a_note_whose_reply_was_lost_is_no_crash_to_the_doorbell_that_is_rung_in
 def test_an_attempt_that_the_former_owner_noted_is_no_crash_of_the_new_one() -> None:
     fabric = crashed_at_a_retry(Crashing({}, {"a1": 1}))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
-    told = fabric.telemetry.totals.get(Metric.EVENTS_CRASHED, 0)
+    counted = fabric.telemetry.totals.get(Metric.EVENTS_CRASHED, 0)
     dies = Faults(nth(1, Fault.CRASH_BEFORE, name="log.read"))
     with pytest.raises(SimulatedCrash):
         again(away, 1, by=away.deliverer(faults=dies))  # behind the takeover
     assert not away.parked()["a"].attempting
     again(away, 2)
-    assert fabric.telemetry.totals.get(Metric.EVENTS_CRASHED, 0) == told
+    assert fabric.telemetry.totals.get(Metric.EVENTS_CRASHED, 0) == counted
     assert (away.recorder.ids(), away.parked()) == (["a1"], {})
 
 

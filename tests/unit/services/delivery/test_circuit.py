@@ -22,28 +22,30 @@ PROBE_MS = 1000 * limits.CIRCUIT_PROBE_SECONDS
 WINDOW = limits.CIRCUIT_WINDOW_SECONDS
 
 
-class Told:
+class TelemetryCalls:
     """Telemetry that keeps what it is told, in order."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[Any, ...]] = []
 
     def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
-        self.said.append((metric, value))
+        self.calls.append((metric, value))
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
-        self.said.append((metric, value))
+        self.calls.append((metric, value))
 
     def tell(self, event: LogEvent, **about: object) -> None:
-        self.said.append((event, about))
+        self.calls.append((event, about))
 
 
 def breaker_of(
-    fabric: SubscribedStream, faults: Faults | None = None, telemetry: Told | None = None
+    fabric: SubscribedStream, faults: Faults | None = None, telemetry: TelemetryCalls | None = None
 ) -> CircuitBreaker:
     """A breaker of one process."""
     ports = (faults or Faults()).ports(fabric.ports())
-    return CircuitBreaker(fabric.subscription, fabric.stream, ports=ports, telemetry=telemetry or Told())
+    return CircuitBreaker(
+        fabric.subscription, fabric.stream, ports=ports, telemetry=telemetry or TelemetryCalls()
+    )
 
 
 def fail(breaker: CircuitBreaker, keys: int, *, of: Lane = LANE, handled_beside: int = 0) -> list[bool]:
@@ -76,8 +78,8 @@ def test_one_key_that_fails_again_and_again_is_counted_once() -> None:
 
 
 def test_what_the_circuit_says_when_it_opens() -> None:
-    fabric, told = SubscribedStream(), Told()
-    breaker = breaker_of(fabric, telemetry=told)
+    fabric, telemetry = SubscribedStream(), TelemetryCalls()
+    breaker = breaker_of(fabric, telemetry=telemetry)
     began_ms = fabric.clock.now_ms()
     fail(breaker, 2)
     fabric.clock.advance(7)
@@ -88,7 +90,7 @@ def test_what_the_circuit_says_when_it_opens() -> None:
     assert opened == Circuit(
         CircuitState.OPEN, reason, now_ms, now_ms + PROBE_MS, began_ms, now_ms, version=1
     )
-    assert told.said == [
+    assert telemetry.calls == [
         (Metric.CIRCUITS_OPENED, 1),
         (Metric.CIRCUIT_OPEN, 1),
         (LogEvent.CIRCUIT_OPENED, {"reason": reason}),
@@ -104,11 +106,11 @@ def test_opened_for_another_reason_it_suspects_nothing_that_failed_before() -> N
 
 
 def test_what_the_circuit_says_when_it_closes() -> None:
-    fabric, told = SubscribedStream(), Told()
-    breaker = breaker_of(fabric, telemetry=told)
+    fabric, telemetry = SubscribedStream(), TelemetryCalls()
+    breaker = breaker_of(fabric, telemetry=telemetry)
     began_ms = fabric.clock.now_ms()
     fail(breaker, limits.CIRCUIT_FAILURES_MIN)
-    told.said.clear()
+    telemetry.calls.clear()
     fabric.clock.advance(90)
     breaker.handled(1)
     now_ms = fabric.clock.now_ms()
@@ -116,7 +118,7 @@ def test_what_the_circuit_says_when_it_closes() -> None:
     assert replace(closed, version=0) == Circuit(
         since_ms=now_ms, suspect_from_ms=began_ms, suspect_to_ms=now_ms
     )
-    assert told.said == [
+    assert telemetry.calls == [
         (Metric.CIRCUITS_CLOSED, 1),
         (Metric.CIRCUIT_OPEN, 0),
         (LogEvent.CIRCUIT_CLOSED, {}),

@@ -9,15 +9,15 @@ from tests.support.failing_handlers import breaker
 from tests.support.memory_fabric import LANE
 from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_breaker import circuit
-from tests.unit.services.delivery.test_circuit import Told, breaker_of, fail, probes
+from tests.unit.services.delivery.test_circuit import TelemetryCalls, breaker_of, fail, probes
 
 
 def test_where_another_opened_it_first_it_is_open_and_reported_once() -> None:
-    fabric, told = SubscribedStream(), Told()
-    late = breaker_of(fabric, telemetry=told)
+    fabric, telemetry = SubscribedStream(), TelemetryCalls()
+    late = breaker_of(fabric, telemetry=telemetry)
     assert breaker_of(fabric).open_for("first")
     assert late.open_for("second")
-    assert (circuit(fabric).reason, told.said) == ("first", [])
+    assert (circuit(fabric).reason, telemetry.calls) == ("first", [])
 
 
 def test_where_another_paused_it_meanwhile_it_is_not_closed_either() -> None:
@@ -29,12 +29,12 @@ def test_where_another_paused_it_meanwhile_it_is_not_closed_either() -> None:
 
 
 def test_where_another_opened_and_closed_it_meanwhile_deliveries_go_on() -> None:
-    fabric, told = SubscribedStream(), Told()
-    late, other = breaker_of(fabric, telemetry=told), breaker_of(fabric)
+    fabric, telemetry = SubscribedStream(), TelemetryCalls()
+    late, other = breaker_of(fabric, telemetry=telemetry), breaker_of(fabric)
     assert other.open_for("down")
     other.close()
     assert not late.open_for("down")
-    assert (circuit(fabric).state, told.said) == (CircuitState.CLOSED, [])
+    assert (circuit(fabric).state, telemetry.calls) == (CircuitState.CLOSED, [])
 
 
 def test_a_closed_one_is_not_closed_again_by_what_is_handled() -> None:

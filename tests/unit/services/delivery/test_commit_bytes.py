@@ -32,7 +32,7 @@ def test_95_dead_keys_with_thousands_of_waiting_events_each_go_on_and_are_taken_
     assert fabric.deliver(time_ms=10**9).outcome is LaneOutcome.DELIVERED
 
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=recorder)
+    away = fabric.in_region(AWAY, handler=recorder)
     hand_over(away)
     assert away.deliver(time_ms=10**9).outcome is LaneOutcome.DUPLICATE
     assert (len(away.parked()), away.cursor().sequence) == (KEYS, fabric.cursor().sequence)

@@ -123,8 +123,8 @@ def test_a_failing_handler_keeps_the_writes_of_the_events_beside_it() -> None:
 
 def test_a_filtered_tail_is_stepped_over_in_the_commit_of_the_events_before_it() -> None:
     fabric = SubscribedStream(guarantee="exactly_once", handler=Writing(), types=["placed"])
-    for one in (event("a"), event("b", type="other"), event("c", type="other")):
-        fabric.put(one)
+    for next_event in (event("a"), event("b", type="other"), event("c", type="other")):
+        fabric.put(next_event)
     assert fabric.deliver().outcome is LaneOutcome.DELIVERED
     assert fabric.effects() == {"a": 1}
     assert (fabric.cursor().sequence, fabric.cursor().version) == (3, 1)

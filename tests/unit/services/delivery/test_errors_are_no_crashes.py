@@ -57,7 +57,7 @@ def test_a_commit_that_fails_for_longer_ends_the_run_within_seconds() -> None:
 def test_an_attempt_whose_end_could_not_be_noted_is_no_crash(tells: str) -> None:
     """However often: the process lived, and knows that its attempts ended."""
     fabric = fabric_of(Failing({}), *named("a1"))
-    same, told = fabric.deliverer(faults=Faults()), 0
+    same, crashes = fabric.deliverer(faults=Faults()), 0
     for _ in range(3 * limits.CRASHES_MAX):
         # The note of the attempt goes through; what commits it does not.
         faults = Faults(
@@ -66,11 +66,13 @@ def test_an_attempt_whose_end_could_not_be_noted_is_no_crash(tells: str) -> None
         by = fabric.deliverer(faults=faults)
         by._ended_at = same._ended_at if tells == "the same process" else by._ended_at
         with pytest.raises(ThrottledError):
-            run(fabric, by, received=2, ended=told)
+            run(fabric, by, received=2, ended=crashes)
         assert fabric.cursor().running
-        told = by.ended_at(fabric.bell().lane) if tells == "the doorbell" else 0
+        crashes = by.ended_at(fabric.bell().lane) if tells == "the doorbell" else 0
         assert fabric.cursor().crashes == 0
-    assert run(fabric, fabric.deliverer(), received=2, ended=told or same.ended_at(fabric.bell().lane)).done
+    assert run(
+        fabric, fabric.deliverer(), received=2, ended=crashes or same.ended_at(fabric.bell().lane)
+    ).done
     assert fabric.parked() == {}
     assert fabric.cursor().sequence == 1
 
@@ -83,7 +85,7 @@ def test_an_attempt_of_a_parked_key_whose_end_could_not_be_noted_is_no_crash() -
     failing = Failing({"a1": 99})
     fabric = fabric_of(failing, *named("a1"), **retry(attempts=100))
     fabric.deliver()
-    told = 0
+    crashes = 0
     for _ in range(3 * limits.CRASHES_MAX):
         fabric.clock.advance(3600)
         by = fabric.deliverer(
@@ -92,8 +94,8 @@ def test_an_attempt_of_a_parked_key_whose_end_could_not_be_noted_is_no_crash() -
             )
         )
         with pytest.raises(OutcomeUnknownError):
-            run(fabric, by, received=2, ended=told)
-        told = by.ended_at(fabric.bell().lane)
+            run(fabric, by, received=2, ended=crashes)
+        crashes = by.ended_at(fabric.bell().lane)
     assert fabric.cursor().running
     assert fabric.parked()["a"].failure.crashes == 0
     assert fabric.parked()["a"].state is ParkedState.RETRYING
@@ -127,10 +129,10 @@ def test_an_attempt_is_noted_anew_even_where_the_last_one_is_known_to_have_ended
     )
     with pytest.raises(ThrottledError):
         run(fabric, by, received=2)
-    told, version = by.ended_at(fabric.bell().lane), fabric.cursor().version
+    ended, version = by.ended_at(fabric.bell().lane), fabric.cursor().version
     crashing = fabric.deliverer(handler=_crashing, faults=Faults())
     with pytest.raises(SimulatedCrash):
-        run(fabric, crashing, received=2, ended=told)
+        run(fabric, crashing, received=2, ended=ended)
     assert fabric.cursor().running
     assert fabric.cursor().version > version
 

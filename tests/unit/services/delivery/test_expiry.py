@@ -61,7 +61,7 @@ class TestAQuietLane:
         before = fabric.table.items
         fabric.clock.advance(3 * DAY_SECONDS)
         reconciled(fabric, repair=False)
-        reconciled(fabric.at(AWAY))
+        reconciled(fabric.in_region(AWAY))
         assert fabric.table.items == before
 
 
@@ -114,7 +114,7 @@ class TestAfter:
         fabric.deliver_all()
         assert fabric.recorder.ids() == ["a1", "b1"]
         assert fabric.telemetry.totals[Metric.EVENTS_EXPIRED] == 2
-        assert fabric.telemetry.told.count(LogEvent.EVENTS_SKIPPED) == 1
+        assert fabric.telemetry.events.count(LogEvent.EVENTS_SKIPPED) == 1
         assert reconciled(fabric) == []
 
     def test_what_is_kept_of_a_replay_is_a_replay_behind_what_expired_of_it(self) -> None:
@@ -169,7 +169,7 @@ class TestAfter:
 
     def test_a_replica_waits_for_what_may_still_come(self) -> None:
         fabric = SubscribedStream(retention_days=DAYS, deliver="everywhere", on_expired="skip")
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         fabric.put(event("a1"))
         fabric.cloud.replicate()
         away.deliver()

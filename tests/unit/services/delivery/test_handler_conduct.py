@@ -282,7 +282,7 @@ def change_key(event: Event, delivery: Delivery) -> None:
     event.key, event.lane, event.type = "other", None, "other"
 
 
-def clear_events(one: Event, delivery: Delivery) -> None:
+def clear_events(incoming: Event, delivery: Delivery) -> None:
     events: Any = delivery.events
     if hasattr(events, "clear"):
         events.clear()

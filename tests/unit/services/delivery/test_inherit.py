@@ -34,7 +34,7 @@ def put_back(fabric: SubscribedStream, items: list[Item]) -> None:
 
 
 def taken_over(fabric: SubscribedStream) -> SubscribedStream:
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     return away
@@ -115,7 +115,7 @@ def test_a_key_that_is_here_stays_as_it_is_beside_one_that_has_to_be_found() -> 
     fabric.deliver()
     fabric.cloud.replicate()
     put_back(fabric, [item for item in replicated_keys(fabric) if item["k"] == {"S": "a"}])
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     away.handler = away.recorder
     hand_over(away)
     away.deliver()
@@ -284,7 +284,7 @@ def test_nothing_counts_as_expired_that_may_still_come() -> None:
     fabric.deliver()
     fabric.cloud.replicate()
     without_parked(fabric)
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     first = away.table.items[0]
     away.table.write("Delete", {"Key": record_key(LANE, 0)})
     hand_over(away)

@@ -58,9 +58,9 @@ def test_a_doorbell_reads_no_dead_key_that_does_not_concern_it(durability: str) 
     read, query = list[int](), table.query
 
     def metered(*arguments: object, **options: object) -> object:
-        found = query(*arguments, **options)  # type: ignore[arg-type]  # whatever the ledger asks for
-        read.append(sum(map(item_bytes, found[0])))
-        return found
+        page = query(*arguments, **options)  # type: ignore[arg-type]  # whatever the ledger asks for
+        read.append(sum(map(item_bytes, page[0])))
+        return page
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "query", metered)
@@ -100,7 +100,7 @@ def test_a_cursor_says_exactly_what_stands_beside_it_whichever_key_is_freed(free
     assert len(left) == 7
     assert fabric.cursor().parked == digest_of(left)
     assert fabric.cursor().low == START.beside(left).low
-    assert fabric.cursor().roster == Roster({}, tuple(sorted(digest_of_id(one)[:3] for one in left)))
+    assert fabric.cursor().roster == Roster({}, tuple(sorted(digest_of_id(id_)[:3] for id_ in left)))
 
 
 def test_one_of_two_dead_keys_that_begin_alike_is_freed_and_the_other_stays_dead() -> None:
@@ -168,7 +168,7 @@ def test_a_key_that_no_cursor_names_is_found_where_one_of_its_events_is_to_be_pa
 def test_a_decision_about_each_of_many_dead_letters_of_a_lane_reads_the_lane_once(verb: str) -> None:
     fabric, faults = with_dead(40), Faults()
     letters = letters_of(fabric, faults)
-    dead_letters = sorted(letters.find(), key=lambda one: one.parked.first.sequence, reverse=True)
+    dead_letters = sorted(letters.find(), key=lambda letter: letter.parked.first.sequence, reverse=True)
     before = faults.count("ledger.state")
     for letter in dead_letters:
         getattr(letters, verb)(letter)

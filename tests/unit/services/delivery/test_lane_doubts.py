@@ -27,7 +27,7 @@ def test_a_lane_that_was_written_a_moment_ago_asks_no_other_region() -> None:
     fabric.cloud.replicate()
     fabric.put(*named("a2"))
     fabric.cloud.cut(fabric.region)
-    hand_over(fabric.at(AWAY))
+    hand_over(fabric.in_region(AWAY))
     assert fabric.deliver().outcome is LaneOutcome.DELIVERED
     assert fabric.recorder.ids() == ["a1", "a2"]
 
@@ -35,7 +35,7 @@ def test_a_lane_that_was_written_a_moment_ago_asks_no_other_region() -> None:
 def test_a_lane_that_has_a_later_owners_number_is_left_though_who_that_is_is_not_known_yet() -> None:
     fabric = fabric_of(Failing({}), *named("a1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     fabric.put(*named("a2"))
@@ -51,7 +51,7 @@ def test_a_lane_that_has_a_later_owners_number_is_left_though_who_that_is_is_not
 def test_who_reads_that_it_is_paused_while_it_looks_who_owns_the_lane_attempts_nothing() -> None:
     fabric = fabric_of(Failing({}), *named("a1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     hand_over(away, epoch=1)
     warm, other = away.deliverer(), away.deliverer()
     away.deliver(by=warm)
@@ -142,7 +142,7 @@ def test_of_a_noted_batch_whose_first_copy_is_here_nothing_is_handed_out() -> No
     record = noted(fabric)
     assert fabric.cloud.log(STREAM, AWAY).append(record) is None
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     for _ in range(2):
         away.deliver(NOTED_LANE)
         assert (away.recorder.ids(), away.cursor(NOTED_LANE).sequence) == ([], 1)

@@ -107,7 +107,7 @@ def test_a_look_for_later_events_that_ends_early_is_logged_with_where_it_ended(
     publish(fabric, "a1")
     fabric.clock.advance(1)
     publish(fabric, "b2", "c2", "d2", "a2", origin=AWAY)
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     away.deliver(lane(0, AWAY))
     fabric.cloud.replicate()
     fabric.clock.advance(LATE_AFTER_SECONDS + 1)

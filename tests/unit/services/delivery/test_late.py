@@ -35,7 +35,7 @@ def publish(fabric: SubscribedStream, *names: str, origin: Region = HOME, index:
 def lost_and_back(**settings: Any) -> SubscribedStream:
     """HOME accepted a1, b1, c1 and was lost; AWAY took over and delivered a2, b2; HOME is back. As AWAY sees it."""
     home = SubscribedStream(**settings)
-    away = home.at(AWAY)
+    away = home.in_region(AWAY)
     publish(home, "a0")
     home.cloud.replicate()
     home.cloud.cut(HOME)
@@ -67,7 +67,7 @@ def test_what_a_lost_region_had_accepted_is_late_where_its_key_went_on_meanwhile
 def test_what_a_region_handed_out_counts_though_its_lane_was_handed_over_without_its_knowing() -> None:
     """HOME had taken AWAY's own lane over while they were cut off; AWAY, who could not know, went on with it."""
     away = lost_and_back()
-    home, key = away.at(HOME), away.key_of(lane(0, AWAY))
+    home, key = away.in_region(HOME), away.key_of(lane(0, AWAY))
     unread = home.ledger.state(key).cursor(HOME)
     taken = replace(unread, epoch=1)
     home.cloud.cut(HOME)
@@ -93,9 +93,9 @@ def test_dead_letter_sets_late_events_aside_for_somebody_and_nothing_else() -> N
     assert away.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
     assert sorted(late_of(away)) == ["a0", "a2", "b2", "c1"]
     letters = Operations(away.topology, AWAY, away.ports()).dead_letters(SUBSCRIPTION)
-    found = {letter.parked.key: letter for letter in letters.find()}
-    assert sorted(found) == ["a", "b"]
-    failure = found["a"].parked.failure
+    by_key = {letter.parked.key: letter for letter in letters.find()}
+    assert sorted(by_key) == ["a", "b"]
+    failure = by_key["a"].parked.failure
     assert (failure.error_type.rpartition(":")[2], failure.attempts, failure.event_id) == (
         "LateEventError",
         0,
@@ -103,8 +103,8 @@ def test_dead_letter_sets_late_events_aside_for_somebody_and_nothing_else() -> N
     )
     assert failure.message == TextWith("event a2", AWAY)
     # Somebody says that it is to be handled all the same.
-    letters.redrive(found["a"])
-    letters.discard(found["b"])
+    letters.redrive(by_key["a"])
+    letters.discard(by_key["b"])
     away.deliver_all()
     assert late_of(away)["a1"] == "a2"
     assert list(letters.find()) == []
@@ -149,7 +149,7 @@ def test_an_edited_event_is_late_as_the_one_in_whose_place_it_is(is_there: bool)
     late = next(letter for letter in letters.find() if letter.parked.key == "a")
     letters.redrive(late, replacement=event("a1", key="a", type="edited"))
     if not is_there:  # nothing tells then when it was published
-        item = next(one for one in away.table.items if one["sk"]["N"] == str(late.parked.first.base))
+        item = next(item for item in away.table.items if item["sk"]["N"] == str(late.parked.first.base))
         away.table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
     away.deliver(lane(0), tail=99)
     edited = next(event for event in away.recorder.events if event.id == "a1")
@@ -190,7 +190,7 @@ class TestNotLate:
 
     def test_an_earlier_one_that_is(self) -> None:
         fabric = SubscribedStream()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         publish(fabric, "a1", origin=AWAY)
         away.deliver(lane(0, AWAY))
         fabric.clock.advance(1)
@@ -268,6 +268,6 @@ class TestReads:
         for _ in range(3):
             away.deliver(lane(0), by=slow, time_ms=100_000)
         assert "c1" not in late_of(away)
-        assert LogEvent.LATE_UNKNOWN in away.telemetry.told
+        assert LogEvent.LATE_UNKNOWN in away.telemetry.events
         assert set(away.parked()) == {"a", "b", "c"}
         assert faults.count("log.read") < 3 * 4

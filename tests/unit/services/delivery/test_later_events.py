@@ -20,7 +20,7 @@ def lost(**settings: Any) -> SubscribedStream:
     if home.subscription.definition.deliver == "origin":
         Failover(home.topology, source=HOME, target=AWAY, ports=home.ports(AWAY)).hand_over()
     home.clock.advance(1)
-    return home.at(AWAY)
+    return home.in_region(AWAY)
 
 
 def back(away: SubscribedStream, *, seconds: float = LATE_AFTER_SECONDS) -> dict[str, str | None]:
@@ -64,7 +64,7 @@ def test_one_that_was_not_handed_out_yet_does_not_count() -> None:
 
 def test_one_that_was_published_before_does_not_count() -> None:
     home = SubscribedStream()
-    away = home.at(AWAY)
+    away = home.in_region(AWAY)
     deliver_there(away, "a0")
     home.clock.advance(1)
     home.cloud.cut(HOME)
@@ -92,7 +92,7 @@ def test_where_every_region_delivers_all_only_what_was_handed_out_in_this_one_co
     away.cloud.heal(HOME)
     away.cloud.replicate()
     away.cloud.cut(HOME)
-    away.at(region).deliver(lane(0, AWAY))
+    away.in_region(region).deliver(lane(0, AWAY))
     away.cloud.heal(HOME)
     away.cloud.replicate()
     later = "a2" if region == AWAY else None

@@ -35,12 +35,12 @@ def test_each_page_of_what_came_later_is_read_once_and_the_record_of_the_later_o
     away.deliver(lane(0), by=away.deliverer(faults=faults))
     assert faults.count("log.read") == 1 + 3 + 1
     assert late_of(away)["a1"] == "a2"
-    assert LogEvent.LATE_UNKNOWN not in away.telemetry.told
+    assert LogEvent.LATE_UNKNOWN not in away.telemetry.events
 
 
 def test_what_was_published_before_is_not_read() -> None:
     home, faults = SubscribedStream(), Faults()
-    away = home.at(AWAY)
+    away = home.in_region(AWAY)
     deliver_there(away, *(f"c{number}" for number in range(250)))
     home.clock.advance(1)
     home.cloud.cut(HOME)
@@ -60,7 +60,7 @@ def test_where_nothing_later_was_handed_out_nothing_is_left_unknown() -> None:
     home_is_back(away)
     away.deliver(lane(0))
     assert late_of(away) == {"a1": None, "b1": None}
-    assert LogEvent.LATE_UNKNOWN not in away.telemetry.told
+    assert LogEvent.LATE_UNKNOWN not in away.telemetry.events
 
 
 def test_one_that_was_published_in_the_very_same_moment_is_not_later() -> None:
@@ -70,7 +70,7 @@ def test_one_that_was_published_in_the_very_same_moment_is_not_later() -> None:
     home.clock.advance(1)
     publish(home, "a1")
     Failover(home.topology, source=HOME, target=AWAY, ports=home.ports(AWAY)).hand_over()
-    away = home.at(AWAY)
+    away = home.in_region(AWAY)
     deliver_there(away, "a2", "x2")
     logs = [home.cloud.log(STREAM, region) for region in (HOME, AWAY)]
     assert logs[0].tail(lane(0)).time == logs[1].tail(lane(0, AWAY), before=SequenceNumber(1)).time
@@ -117,7 +117,7 @@ def test_records_that_were_handed_out_elsewhere_and_are_not_here_yet_hold_nothin
     fabric = SubscribedStream()
     publish(fabric, "a1", "b1")
     fabric.clock.advance(1)
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     deliver_there(away, "a2")
     fabric.cloud.replicate()
     deliver_there(away, "b2")
@@ -158,7 +158,7 @@ def test_of_several_regions_later_ones_it_is_the_last_published(last: Region) ->
     for region in (FAR, AWAY) if last is AWAY else (AWAY, FAR):
         home.clock.advance(1)
         publish(home, f"a of {region}", f"b of {region}", origin=region)
-        home.at(region).deliver(lane(0, region))
+        home.in_region(region).deliver(lane(0, region))
     home.clock.advance(LATE_AFTER_SECONDS + 1)
     home.deliver(lane(0))
     assert late_of(home) == {"a1": f"a of {last}"}
@@ -194,7 +194,7 @@ def test_where_it_cannot_be_found_out_what_came_later_that_is_logged_and_holds_u
     spoil_first(away, h={"N": str(2**64)})
     assert away.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
     assert {"a1", "b1", "c1"} <= set(late_of(away))
-    assert LogEvent.LATE_UNKNOWN in away.telemetry.told
+    assert LogEvent.LATE_UNKNOWN in away.telemetry.events
 
 
 def test_a_state_of_the_other_lane_that_cannot_be_read_holds_up_no_event_of_this_one() -> None:
@@ -206,7 +206,7 @@ def test_a_state_of_the_other_lane_that_cannot_be_read_holds_up_no_event_of_this
     ledger.write("Put", {"Item": {**item, "s": {"N": str(2**64)}}})
     assert away.deliver(lane(0)).outcome is LaneOutcome.DELIVERED
     assert {"a1", "b1", "c1"} <= set(late_of(away))
-    assert LogEvent.LATE_UNKNOWN in away.telemetry.told
+    assert LogEvent.LATE_UNKNOWN in away.telemetry.events
 
 
 def test_old_pages_without_a_wanted_event_between_others_are_gone_through_like_them() -> None:

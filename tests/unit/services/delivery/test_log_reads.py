@@ -49,7 +49,7 @@ def test_an_event_that_waits_costs_a_read_of_its_record_and_those_in_one_record_
 
 
 def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_nowhere_else() -> None:
-    fabric = SubscribedStream().at(AWAY)
+    fabric = SubscribedStream().in_region(AWAY)
     log = fabric.cloud.log(STREAM, AWAY)
     noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(7)))
     record = record_at(log.tail(THERE), THERE, noted, now_ms=fabric.clock.now_ms(), retention_seconds=None)
@@ -73,7 +73,7 @@ class TestLater:
     def test_nothing_is_read_where_nothing_was_published_later(self, milliseconds: int) -> None:
         fabric = SubscribedStream()
         publish(fabric, "a1", origin=AWAY)
-        fabric.at(AWAY).deliver(THERE)
+        fabric.in_region(AWAY).deliver(THERE)
         fabric.clock.advance(milliseconds / 1000)
         publish(fabric, "a2")
         fabric.cloud.replicate()

@@ -20,16 +20,16 @@ from tests.support.writing_handlers import Writing, refused_write
 from tests.unit.services.delivery.test_circuit import breaker_of
 
 
-def beaten(fabric: SubscribedStream, *, at: int = 1, tail: int | None = None) -> LaneResult:
+def beaten(fabric: SubscribedStream, *, nth: int = 1, tail: int | None = None) -> LaneResult:
     """A delivery that another one, of everything, overtakes at its commit of that number."""
     other = fabric.deliverer()
-    faults = overtaken(at, by=lambda: fabric.deliver(by=other, tail=tail))
+    faults = overtaken(nth, by=lambda: fabric.deliver(by=other, tail=tail))
     return fabric.deliver(by=fabric.deliverer(faults=faults), tail=tail)
 
 
 def test_who_decides_second_about_a_noted_batch_takes_what_was_decided() -> None:
     fabric = SubscribedStream()
-    away, of = fabric.at(AWAY), lane(0, AWAY)
+    away, of = fabric.in_region(AWAY), lane(0, AWAY)
     log = fabric.cloud.log(STREAM, AWAY)
     noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(0)))
     record = record_at(log.tail(of), of, noted, now_ms=fabric.clock.now_ms(), retention_seconds=None)
@@ -143,7 +143,7 @@ def test_a_key_that_nothing_befalls_is_written_once_however_many_pages_are_deliv
     fabric.recorder.before = look
     fabric.deliver()
     assert fabric.cursor().sequence == 1 + 2 * limits.PAGE_RECORDS_MAX
-    assert [set(one) for one in seen] == [{"a"}]
+    assert [set(keys) for keys in seen] == [{"a"}]
     assert seen == [fabric.parked()]
 
 

@@ -29,9 +29,9 @@ NOTED_LANE = lane(0, AWAY)
 OTHER_LANE = lane(1, AWAY)
 
 
-def noted(fabric: SubscribedStream, at: int = 0) -> Record:
+def noted(fabric: SubscribedStream, number: int = 0) -> Record:
     """A batch in AWAY that may also stand in HOME's lane."""
-    batch = replace(batch_of([event("a")], BATCH), note=Note(LANE, SequenceNumber(at)))
+    batch = replace(batch_of([event("a")], BATCH), note=Note(LANE, SequenceNumber(number)))
     tail = fabric.cloud.log("orders", AWAY).tail(NOTED_LANE)
     return record_at(tail, NOTED_LANE, batch, now_ms=fabric.clock.now_ms(), retention_seconds=None)
 
@@ -73,7 +73,7 @@ def test_where_the_first_copy_is_here_the_noted_one_is_stepped_over() -> None:
 
 @pytest.mark.parametrize("there", ["nothing", "another batch", "this batch elsewhere", "this batch behind"])
 def test_where_it_is_not_the_noted_one_is_delivered(there: str) -> None:
-    fabric, at = SubscribedStream(), 0
+    fabric, number = SubscribedStream(), 0
     if there == "another batch":
         fabric.put(event("other"))
     elif there == "this batch elsewhere":
@@ -82,8 +82,8 @@ def test_where_it_is_not_the_noted_one_is_delivered(there: str) -> None:
     elif there == "this batch behind":
         fabric.put(event("other"), event("other too"))
         first_copy(fabric)
-        at = 1
-    ((decided,), elsewhere) = settled(fabric, noted(fabric, at))
+        number = 1
+    ((decided,), elsewhere) = settled(fabric, noted(fabric, number))
     assert decided.decision == decision(True)
     assert elsewhere == set()
 
@@ -142,7 +142,7 @@ def test_whether_the_first_copy_is_here_is_asked_of_its_place_and_not_of_what_st
     fabric = SubscribedStream()
     assert fabric.cloud.log("orders", AWAY).append(noted(fabric)) is None
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     spoilt = {"pk": {"S": str(LANE)}, "sk": {"N": "4000000"}, "junk": {"S": "?"}}
     fabric.cloud.log_table(fabric.stream.name, AWAY).write("Put", {"Item": spoilt})
     assert away.deliver(NOTED_LANE).outcome is LaneOutcome.DELIVERED

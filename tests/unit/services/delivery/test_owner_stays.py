@@ -65,7 +65,7 @@ def test_another_region_in_the_definition_hands_nothing_out_again(
     fabric.topology = topology(guarantee=guarantee, **after, **ONCE)
     fabric.put(*named("n1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     assert away.deliver().outcome is LaneOutcome.NOT_OWNER
     fabric.deliver()
     assert (away.recorder.ids(), fabric.recorder.ids()) == ([], ["a1", "b1", "c1", "n1"])
@@ -82,7 +82,7 @@ def test_a_handover_then_moves_the_lanes_with_their_cursors_and_dead_letters() -
     fabric.put(*named("n1"))
     fabric.cloud.replicate()
     fabric.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     away.deliver()
     assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
     assert away.recorder.ids() == ["n1"]
@@ -92,7 +92,7 @@ def test_a_handover_then_moves_the_lanes_with_their_cursors_and_dead_letters() -
 def test_while_the_definitions_differ_one_region_delivers() -> None:
     fabric = SubscribedStream(deliver="one", region=HOME)
     fabric.put(event("a1"))
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     away.topology = topology(deliver="one", region=AWAY)
     assert fabric.deliver().outcome is LaneOutcome.DELIVERED
     # The note of HOME's first delivery is not replicated, and AWAY, which has the new definition, asks.
@@ -115,7 +115,7 @@ def test_regions_in_another_order_hand_nothing_out_again(durability: str, delive
     fabric.topology = in_order(*others, deliver=deliver, durability=durability)
     fabric.put(*named("n1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     away.deliver()
     fabric.deliver()
     assert (away.recorder.ids(), fabric.recorder.ids()) == ([], ["a1", "b1", "n1"])
@@ -128,7 +128,7 @@ def test_lanes_that_one_region_delivers_are_not_delivered_everywhere_all_at_once
     fabric.deliver()
     fabric.cloud.replicate()
     fabric.topology = topology(durability=durability, deliver="everywhere")
-    for there in (fabric, fabric.at(AWAY)):
+    for there in (fabric, fabric.in_region(AWAY)):
         result = there.deliver()
         assert (result.outcome, type(result.cause)) == (LaneOutcome.STOPPED, ChangedDeliverError)
     assert fabric.recorder.ids() == ["a1"]
@@ -138,7 +138,7 @@ def test_a_region_that_delivered_for_itself_goes_on_from_its_own_cursor_when_it_
     fabric = SubscribedStream(deliver="everywhere")
     fabric.put(event("a1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     away.deliver()
     away.topology = topology(deliver="one", region=AWAY)
     fabric.put(event("a2"))
@@ -171,9 +171,9 @@ def test_a_note_whose_reply_is_lost_stands_and_is_found() -> None:
 def test_of_two_processes_of_a_region_one_notes_it() -> None:
     fabric = SubscribedStream()
     standings = [Standings(fabric.subscription, ledger=fabric.ledger, clock=fabric.clock) for _ in range(2)]
-    for one in standings:
-        one.read()
-    owners = [one.begin(HOME) for one in standings]
+    for member in standings:
+        member.read()
+    owners = [member.begin(HOME) for member in standings]
     assert owners[0] == owners[1] == Owner(HOME, HOME, 0, HOME, since_ms=fabric.clock.now_ms(), version=1)
 
 

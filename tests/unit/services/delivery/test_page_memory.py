@@ -35,10 +35,10 @@ def record_of(
     headers: Sequence[Headers], *, count: int = 1_000, content: bytes = b"{}", types: Sequence[str] = ("m",)
 ) -> Record:
     """A record of so many events; headers and types in turn, where there are several."""
-    each = max(len(headers), len(types))
+    strings_count = max(len(headers), len(types))
     runs = [
         (types[n % len(types)], 1_764_000_000_000, "/s", headers[n % len(headers)], 0)
-        for n in range(count if each > 1 else 1)
+        for n in range(count if strings_count > 1 else 1)
     ]
     ids, keys = [f"{n:x}" for n in range(count)], [f"k{n % 40}" for n in range(count)]
     payload = pack_columns(ids, keys, [content] * count, runs, list(range(len(runs))))
@@ -129,8 +129,8 @@ def test_only_events_that_are_wanted_fill_the_memory() -> None:
     for number in range(6):
         fabric.put(*(of_many(f"{number}-{n}", "viewed" if n else "paid") for n in range(20)))
     records, paid = fabric.records(), SubscriptionFilter(frozenset({"paid"}))
-    one = measured(Stretch(START, records[:1], paid).events)
-    stretch = Stretch(START, records, paid, memory_bytes=3 * one)
+    single = measured(Stretch(START, records[:1], paid).events)
+    stretch = Stretch(START, records, paid, memory_bytes=3 * single)
     assert (len(stretch.events), len(stretch.records), stretch.cut) == (3, 3, True)
     passed = Stretch(START, records, SubscriptionFilter(frozenset({"lost"})), memory_bytes=1)
     assert (passed.end, passed.cut) == (120, False)

@@ -49,7 +49,7 @@ def dead_with(behind: int, **settings: Any) -> SubscribedStream:
 
 
 def of_key_a(fabric: SubscribedStream) -> list[str]:
-    return [one for one in fabric.recorder.ids() if one[0] == "a"]
+    return [id_ for id_ in fabric.recorder.ids() if id_[0] == "a"]
 
 
 @pytest.mark.parametrize("behind", [1, 2, 3, 4, 5, 9])

@@ -137,7 +137,7 @@ def test_crashes_of_an_event_that_is_not_wanted_any_more_are_not_the_next_ones()
 
 def test_each_batch_that_was_decided_about_is_counted() -> None:
     fabric = SubscribedStream()
-    away, of = fabric.at(AWAY), lane(0, AWAY)
+    away, of = fabric.in_region(AWAY), lane(0, AWAY)
     log = fabric.cloud.log(STREAM, AWAY)
     for number in range(2):
         batch = batch_of([event(f"a{number}")], BatchId(bytes([number]) * 16))

@@ -236,7 +236,7 @@ def test_a_key_that_a_twin_frees_while_an_event_is_added_costs_the_commit_and_no
     assert fabric.telemetry.totals[Metric.COMMITS_LOST] == 1
     fabric.deliver_all()
     assert fabric.parked() == {}
-    assert list(dict.fromkeys(one for one in fabric.recorder.ids() if one[0] == "a")) == ["a1", "a2"]
+    assert list(dict.fromkeys(id_ for id_ in fabric.recorder.ids() if id_[0] == "a")) == ["a1", "a2"]
     if guarantee == "exactly_once":
         assert fabric.effects() == {"a1": 1, "a2": 1, "b1": 1}
 
@@ -271,7 +271,7 @@ def test_a_key_with_more_waiting_events_than_it_lists_goes_on_and_holds_up_no_ot
     failing.times.clear()
     drained(fabric)
     assert fabric.parked() == {}
-    assert [one for one in fabric.recorder.ids() if one[0] == "a"] == ["a1", "a2", "a3"]
+    assert [id_ for id_ in fabric.recorder.ids() if id_[0] == "a"] == ["a1", "a2", "a3"]
     assert set(fabric.recorder.ids()) == {"a1", "a2", "a3", "b1", "c1"}
 
 

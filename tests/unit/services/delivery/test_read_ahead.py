@@ -80,16 +80,16 @@ def test_what_could_not_be_read_ahead_is_read_in_its_turn(fault: Fault) -> None:
 
 
 def test_a_record_that_cannot_be_read_stops_the_lane_as_it_does_otherwise() -> None:
-    told = []
+    outcomes = []
     for reads_ahead in (True, False):
         warm = Warm(reads_ahead=reads_ahead)
         record = warm.fabric.put(event("new"))
         item = {"pk": {"S": str(LANE)}, "sk": {"N": str(record.sequence)}, "n": {"N": "none"}}
         warm.fabric.table.write("Put", {"Item": item})
         result = warm.fabric.deliver(by=warm.deliverer, tail=3)
-        told.append((result.outcome, str(result.cause)))
-    assert told[0] == told[1]
-    assert told[0][0] is LaneOutcome.STOPPED
+        outcomes.append((result.outcome, str(result.cause)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0] is LaneOutcome.STOPPED
 
 
 @pytest.mark.parametrize("tail", [1, 2])

@@ -89,14 +89,14 @@ def test_it_comes_again_from_the_first_change_of_a_lane_that_was_not_rung_and_no
 
 
 def test_a_lane_that_one_subscription_was_not_rung_for_is_not_forgotten_over_the_next() -> None:
-    found = relayed(("audit", lane(1)))
-    assert found.again_from == "p1"
-    assert (found.rung("audit"), found.rung("billing")) == ([lane(0)], [lane(0), lane(1)])
+    rings = relayed(("audit", lane(1)))
+    assert rings.again_from == "p1"
+    assert (rings.rung("audit"), rings.rung("billing")) == ([lane(0)], [lane(0), lane(1)])
 
 
 def test_what_was_rung_and_what_not_is_counted_of_the_stream() -> None:
-    found = relayed(("billing", lane(1)))
-    assert found.telemetry.added == [
+    rings = relayed(("billing", lane(1)))
+    assert rings.telemetry.added == [
         (Metric.DOORBELLS_RUNG, 2, STREAM),
         (Metric.DOORBELLS_FAILED, 0, STREAM),
         (Metric.DOORBELLS_RUNG, 1, STREAM),
@@ -105,7 +105,7 @@ def test_what_was_rung_and_what_not_is_counted_of_the_stream() -> None:
 
 
 def test_each_subscription_is_asked_by_itself_whether_this_region_delivers_it() -> None:
-    for one in ("audit", "billing"):
-        found = relayed(owners=[one])
-        rings = {name: len(found.rung(name)) for name in ("audit", "billing")}
-        assert rings == {"audit": 0, "billing": 0} | {one: 2}
+    for subscription in ("audit", "billing"):
+        outcome = relayed(owners=[subscription])
+        rings = {name: len(outcome.rung(name)) for name in ("audit", "billing")}
+        assert rings == {"audit": 0, "billing": 0} | {subscription: 2}

@@ -36,7 +36,7 @@ class Writes:
         self.attempted.append("+".join(ids))
         if not self.fails.isdisjoint(ids):
             raise KeyError(ids[0])
-        return [write for one in ids for write in self._writes(one)]
+        return [write for id_ in ids for write in self._writes(id_)]
 
     def _writes(self, name: str) -> Iterable[Write]:
         wants = self.wants.get(name, 1)
@@ -214,7 +214,7 @@ class TestTogether:
         handler = Writes({"a1": (refused_write(),)}, batch_events_max=batch_events_max)
         fabric = writing_fabric(handler, *named("a1", "b1", "a2", "c1", "a3"))
         assert fabric.deliver().outcome is LaneOutcome.DELIVERED
-        assert not any("a2" in each or "a3" in each for each in handler.attempted)
+        assert not any("a2" in id_ or "a3" in id_ for id_ in handler.attempted)
         assert waiting(fabric, "a") == [0, 2, 4]
         assert written(fabric) == {"b1": 1, "c1": 1}
 

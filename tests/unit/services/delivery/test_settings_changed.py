@@ -43,7 +43,7 @@ def test_of_several_events_parked_alone_the_first_of_a_key_is_first(dead: bool) 
     fabric.deliver()
     assert failing.tried == ["a1", "a2", "b1", "a3"]
     if dead:
-        for letter in sorted(dead_letters(fabric).find(), key=lambda one: -one.parked.first.sequence):
+        for letter in sorted(dead_letters(fabric).find(), key=lambda letter: -letter.parked.first.sequence):
             dead_letters(fabric).redrive(letter)
             drained(fabric)
         assert [parked.state for parked in fabric.parked().values()] == []

@@ -89,7 +89,7 @@ def test_a_key_that_fails_is_parked_with_what_is_behind_it_and_the_others_are_co
     assert "a2" not in failing.tried
     drained(fabric)
     assert sorted(fabric.recorder.ids()) == ["a1", "a2", "b1", "b2", "c1"]
-    assert [one for one in fabric.recorder.ids() if one[0] == "a"] == ["a1", "a2"]
+    assert [id_ for id_ in fabric.recorder.ids() if id_[0] == "a"] == ["a1", "a2"]
 
 
 def test_without_order_the_events_of_a_key_are_side_by_side_too() -> None:
@@ -151,9 +151,9 @@ def test_where_time_runs_out_the_unbroken_prefix_is_committed() -> None:
     fabric = fabric_with(lambda events: None, "a1", "a2", "b1")
     fabric.recorder.before = lambda events: fabric.clock.advance(6)
     fabric.deliver(time_ms=10_000)
-    assert fabric.cursor().sequence == len([one for one in fabric.recorder.ids() if one == "a1"])
+    assert fabric.cursor().sequence == len([id_ for id_ in fabric.recorder.ids() if id_ == "a1"])
     drained(fabric)
-    assert [one for one in fabric.recorder.ids() if one[0] == "a"] == ["a1", "a2"]
+    assert [id_ for id_ in fabric.recorder.ids() if id_[0] == "a"] == ["a1", "a2"]
 
 
 def test_so_many_events_are_attempted_before_the_first_of_them_is_gone_through() -> None:
@@ -216,11 +216,15 @@ class TestChains:
             return OutOfTime() if index == 0 else ()
 
         for on_failure in (False, True):
-            found = attempt_ahead({0: "a", 1: "a", 2: "b"}, attempt, one_after_another, on_failure=on_failure)
-            assert found == {0: OutOfTime(), 2: ()}
+            results = attempt_ahead(
+                {0: "a", 1: "a", 2: "b"}, attempt, one_after_another, on_failure=on_failure
+            )
+            assert results == {0: OutOfTime(), 2: ()}
 
     def test_nothing_to_attempt_is_nothing(self) -> None:
-        assert attempt_ahead({}, lambda at: (), lambda calls: pytest.fail("no calls"), on_failure=False) == {}
+        assert (
+            attempt_ahead({}, lambda index: (), lambda calls: pytest.fail("no calls"), on_failure=False) == {}
+        )
 
 
 class TestThreads:

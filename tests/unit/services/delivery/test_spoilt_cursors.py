@@ -32,7 +32,7 @@ def without(*names: str) -> Change:
     return lambda item: {name: value for name, value in item.items() if name not in names}
 
 
-def found(fabric: SubscribedStream, *, repair: bool = True) -> list[Finding]:
+def findings_in(fabric: SubscribedStream, *, repair: bool = True) -> list[Finding]:
     reconciler = Reconciler(
         fabric.stream, region=fabric.region, ports=fabric.ports(fabric.region), telemetry=fabric.telemetry
     )
@@ -64,7 +64,7 @@ def test_a_cursor_with_a_digest_of_its_parked_keys_and_no_first_event_or_the_oth
     fabric.put(event("a2", key="a"))
     assert fabric.deliver().outcome is LaneOutcome.STOPPED
     assert fabric.recorder.ids() == ["b1"]
-    assert [finding.kind for finding in found(fabric)] == [FindingKind.UNREADABLE]
+    assert [finding.kind for finding in findings_in(fabric)] == [FindingKind.UNREADABLE]
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_a_cursor_that_names_none_of_its_parked_keys_stops_the_lane_until_a_pass
     assert stopped.outcome is LaneOutcome.STOPPED
     assert "field l" in str(stopped.cause)
     (finding,) = [
-        finding for finding in found(fabric, repair=False) if finding.kind is FindingKind.PARKED_DIFFERS
+        finding for finding in findings_in(fabric, repair=False) if finding.kind is FindingKind.PARKED_DIFFERS
     ]
     assert (finding.is_alarm, finding.sequence) == (True, 0)
-    (finding,) = [finding for finding in found(fabric) if finding.kind is FindingKind.PARKED_DIFFERS]
+    (finding,) = [finding for finding in findings_in(fabric) if finding.kind is FindingKind.PARKED_DIFFERS]
     assert finding.is_repaired
     fabric.deliver_all()
     assert fabric.recorder.ids() == ["b1", "b2"]
     assert [place.sequence for place in fabric.parked()["a"].waiting] == [0, 2]
-    assert FindingKind.PARKED_DIFFERS not in [finding.kind for finding in found(fabric)]
+    assert FindingKind.PARKED_DIFFERS not in [finding.kind for finding in findings_in(fabric)]
 
 
 def test_an_order_that_a_roster_forgot_is_kept_through_a_failover() -> None:
@@ -119,10 +119,10 @@ def test_an_order_that_a_roster_forgot_is_kept_through_a_failover() -> None:
     rewrite(fabric, without("d", "t"))
     fabric.put(event("a2", key="a"))
     fabric.deliver()
-    found(fabric)
+    findings_in(fabric)
     fabric.deliver_all()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     assert away.recorder.ids() == []
@@ -136,7 +136,9 @@ def test_a_roster_that_lacks_one_key_of_several_is_found_and_completed() -> None
     fabric.deliver()
     rewrite(fabric, lambda item: item | {"d": {"B": item["d"]["B"][:3]}})
     fabric.put(*named("a2", "c2"))
-    assert FindingKind.PARKED_DIFFERS in [finding.kind for finding in found(fabric) if finding.is_repaired]
+    assert FindingKind.PARKED_DIFFERS in [
+        finding.kind for finding in findings_in(fabric) if finding.is_repaired
+    ]
     fabric.deliver_all()
     assert fabric.recorder.ids() == ["b1"]
     assert {key: len(parked.waiting) for key, parked in fabric.parked().items()} == {"a": 2, "c": 2}
@@ -146,7 +148,9 @@ def test_a_key_that_the_roster_names_and_that_is_gone_is_found_and_never_forgott
     fabric = with_a_dead_key()
     take_parked(fabric)
     for _ in range(2):
-        (finding,) = [finding for finding in found(fabric) if finding.kind is FindingKind.PARKED_DIFFERS]
+        (finding,) = [
+            finding for finding in findings_in(fabric) if finding.kind is FindingKind.PARKED_DIFFERS
+        ]
         assert (finding.is_alarm, finding.sequence) == (True, 0)
         assert finding.detail == TextWith("1 keys are named", "1 of them are not there", "0 are parked")
 
@@ -154,7 +158,7 @@ def test_a_key_that_the_roster_names_and_that_is_gone_is_found_and_never_forgott
 def test_a_key_that_is_parked_and_that_a_cursor_says_nothing_of_is_named_by_a_repair() -> None:
     fabric = with_a_dead_key()
     rewrite(fabric, without("l", "p", "d"))
-    (finding,) = [finding for finding in found(fabric) if finding.kind is FindingKind.PARKED_DIFFERS]
+    (finding,) = [finding for finding in findings_in(fabric) if finding.kind is FindingKind.PARKED_DIFFERS]
     assert finding.is_repaired
     fabric.put(*named("a2"))
     fabric.deliver_all()
@@ -164,26 +168,26 @@ def test_a_key_that_is_parked_and_that_a_cursor_says_nothing_of_is_named_by_a_re
 def test_a_first_waiting_event_that_is_another_is_found() -> None:
     fabric = with_a_dead_key()
     rewrite(fabric, lambda item: item | {"l": {"L": [{"N": "1"}, {"N": "1"}]}})
-    assert FindingKind.PARKED_DIFFERS in [finding.kind for finding in found(fabric)]
-    assert FindingKind.PARKED_DIFFERS not in [finding.kind for finding in found(fabric)]
+    assert FindingKind.PARKED_DIFFERS in [finding.kind for finding in findings_in(fabric)]
+    assert FindingKind.PARKED_DIFFERS not in [finding.kind for finding in findings_in(fabric)]
 
 
 def test_a_lane_whose_cursor_is_ahead_of_every_handover_is_found_and_mended_by_another() -> None:
     fabric = fabric_of(Failing({}), *named("a1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     rewrite(away, lambda item: item | {"e": {"N": "9"}})
     fabric.put(event("a2"))
     fabric.cloud.replicate()
     assert away.deliver().outcome is LaneOutcome.NOT_OWNER
-    assert found(away) == []  # its handover may be on its way
+    assert findings_in(away) == []  # its handover may be on its way
     away.clock.advance(2 * limits.UNRUNG_SECONDS)
-    (finding,) = found(away)
+    (finding,) = findings_in(away)
     assert (finding.kind, finding.is_alarm) == (FindingKind.EPOCH_AHEAD, True)
     assert finding.detail == TextWith(f"{AWAY} wrote epoch 9", "handover", "epoch 1")
     hand_over(away, epoch=10)
     away.deliver()
     assert away.recorder.ids() == ["a1", "a2"]
-    assert found(away) == []
+    assert findings_in(away) == []

@@ -51,7 +51,7 @@ def ids(stretch: Stretch) -> list[str]:
     return [str(event.id) for event in stretch.events]
 
 
-def at(records: Sequence[Record], sequence: int, **changes: object) -> Cursor:
+def cursor_at(records: Sequence[Record], sequence: int, **changes: object) -> Cursor:
     """The cursor at a sequence."""
     return replace(Stretch(START, records, EVERYTHING).cursor_at(SequenceNumber(sequence)), **changes)  # type: ignore[arg-type]  # fields of a cursor
 
@@ -75,7 +75,7 @@ def test_an_empty_page_has_nothing_and_ends_where_it_starts() -> None:
 
 def test_from_the_middle_of_a_record_only_what_is_left_of_it_is_taken() -> None:
     records = page()
-    stretch = Stretch(at(records, 4), records[1:], EVERYTHING)
+    stretch = Stretch(cursor_at(records, 4), records[1:], EVERYTHING)
     assert (ids(stretch), stretch.sequences) == (["e4", "e5", "e6", "e7", "e8"], [4, 5, 6, 7, 8])
 
 
@@ -97,7 +97,7 @@ def test_where_each_event_stands_and_what_is_done_before_it() -> None:
 @pytest.mark.parametrize("sequence", range(10))
 def test_a_cursor_within_it_knows_its_record_and_the_chain_before_that(sequence: int) -> None:
     records = page()
-    cursor = at(records, sequence)
+    cursor = cursor_at(records, sequence)
     base = sequence // 3 * 3
     assert (cursor.sequence, cursor.base) == (sequence, base)
     assert cursor.chain == (records[base // 3 - 1].chain if base else START.chain)
@@ -165,7 +165,7 @@ class TestReplay:
 
     def test_behind_its_end_all_is_new(self) -> None:
         records = page()
-        stretch = Stretch(at(records, 5, replay_until=SequenceNumber(5)), records[1:], EVERYTHING)
+        stretch = Stretch(cursor_at(records, 5, replay_until=SequenceNumber(5)), records[1:], EVERYTHING)
         assert (stretch.replay, ids(stretch), stretch.cut) == (False, ["e5", "e6", "e7", "e8"], False)
 
 

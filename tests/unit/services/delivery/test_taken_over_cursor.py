@@ -30,7 +30,7 @@ def test_as_many_commits_as_it_takes_leave_the_cursor_beside_all_keys(
     fabric = with_dead(keys)
     before, parked = fabric.cursor(), fabric.parked()
     fabric.cloud.replicate()
-    away, faults = fabric.at(AWAY), Faults()
+    away, faults = fabric.in_region(AWAY), Faults()
     hand_over(away)
     assert away.deliver(by=away.deliverer(faults=faults)) == LaneResult(LaneOutcome.DUPLICATE)
     assert faults.count("ledger.commit") == commits
@@ -59,7 +59,7 @@ def test_of_its_own_keys_those_that_the_latest_owner_does_not_have_are_gone() ->
     fabric = fabric_of(Failing({"a1": 9, "b1": 9}), *named("a1", "b1"), **retry(permanent=[BAD_ORDER]))
     fabric.deliver()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     fabric.cloud.replicate()

@@ -23,7 +23,7 @@ RARELY = retry(immediate=0, attempts=4, backoff_seconds=900.0, backoff_max_secon
 def taken_over(fabric: SubscribedStream, *, handler: Recorder | None = None) -> SubscribedStream:
     """The fabric of AWAY, which everything was replicated to and the lanes were handed over to."""
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=handler)
+    away = fabric.in_region(AWAY, handler=handler)
     hand_over(away)
     return away
 
@@ -87,7 +87,7 @@ def test_crashes_of_the_event_that_the_cursor_is_at_stay_its_own_where_an_earlie
     assert (set(fabric.parked()), fabric.cursor().sequence, fabric.cursor().crashes) == ({"a"}, 1, 1)
     fabric.cloud.replicate()
     without_parked(fabric)
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     hand_over(away)
     crashes: list[int] = []
 

@@ -11,7 +11,7 @@ def test_a_lane_that_is_taken_over_already_is_left_as_it_stands() -> None:
     fabric = fabric_of(Failing({"a1": 9}), *named("a1", "b1"), **FEW)
     fabric.deliver()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     ledger = away.cloud.ledger(AWAY)

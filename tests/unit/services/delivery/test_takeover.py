@@ -26,7 +26,7 @@ from tests.support.subscribed_stream import LANE_KEY, SUBSCRIPTION, SubscribedSt
 def test_a_lane_is_not_delivered_elsewhere_until_it_is_handed_over() -> None:
     fabric = fabric_of(Failing({}), *named("a1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     assert away.deliver().outcome is LaneOutcome.NOT_OWNER
     hand_over(away)
     assert away.deliver().outcome is LaneOutcome.DELIVERED
@@ -39,7 +39,7 @@ def test_the_new_owner_goes_on_where_the_former_came_to_with_its_parked_keys() -
     fabric.deliver()
     fabric.put(*named("a3", "c1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     assert away.recorder.ids() == ["a1", "a2", "a3", "c1"]
@@ -52,7 +52,7 @@ def test_dead_keys_stay_dead_and_the_new_owner_lists_and_redrives_them() -> None
     fabric.deliver()
     assert fabric.parked()["a"].state is ParkedState.DEAD
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     assert away.recorder.ids() == []
@@ -75,7 +75,7 @@ def test_parked_keys_that_are_not_here_yet_are_not_lost_with_their_cursor() -> N
     fabric.deliver()
     fabric.cloud.replicate()
     without_parked(fabric)
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     # Found in the log by what the cursor names: b1 was handled, and is not again.
@@ -88,7 +88,7 @@ def test_a_parked_key_whose_record_is_not_here_yet_waits_for_it_and_is_not_dead(
     fabric.put(*named("b1"))
     fabric.deliver()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     first = away.table.items[0]
     away.table.write("Delete", {"Key": {"pk": first["pk"], "sk": first["sk"]}})
     hand_over(away)
@@ -110,9 +110,9 @@ def test_a_key_that_the_former_owner_freed_does_not_come_back() -> None:
     fabric.deliver()  # frees the key; of that only the cursor is replicated
     assert fabric.parked() == {}
     ledgers = [fabric.cloud.regions[region].table(fabric.topology.ledger.name) for region in (HOME, AWAY)]
-    (cursor,) = (one for one in ledgers[0].items if is_cursor(ledger_region_and_kind(one)[1]))
+    (cursor,) = (item for item in ledgers[0].items if is_cursor(ledger_region_and_kind(item)[1]))
     ledgers[1].write("Put", {"Item": cursor})
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     assert (away.recorder.ids(), away.parked()) == ([], {})
@@ -121,7 +121,7 @@ def test_a_key_that_the_former_owner_freed_does_not_come_back() -> None:
 def test_where_the_log_is_not_here_yet_the_lane_waits() -> None:
     fabric = fabric_of(Failing({"b1": 9}), *named("a1", "b1", "c1"), **FEW)
     fabric.deliver()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     for link in fabric.cloud.links:
         if link.source.name == fabric.topology.ledger.name:
             link.pass_on()
@@ -144,7 +144,7 @@ def test_more_parked_keys_than_one_commit_takes_are_taken_over_even_if_it_dies_i
     fabric.deliver_all()
     assert len(fabric.parked()) == 250
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     for call in (2, 1):
         with pytest.raises(SimulatedCrash):
@@ -159,7 +159,7 @@ def test_the_former_owner_stops_when_it_sees_the_handover_or_a_lanes_higher_epoc
     home_deliverer = fabric.deliverer()
     fabric.deliver(by=home_deliverer)
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     fabric.put(*named("a2"))
@@ -179,7 +179,7 @@ def test_a_region_that_was_gone_for_long_asks_before_it_goes_on() -> None:
     fabric.cloud.replicate()
     fabric.put(*named("a3"))
     fabric.cloud.cut(HOME)
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     fabric.clock.advance(limits.OWNER_DOUBT_SECONDS)
@@ -206,7 +206,7 @@ def test_a_region_that_came_back_learns_from_reconciliation_that_it_owns_no_more
     fabric.cloud.replicate()
     fabric.put(*named("a2"))
     fabric.cloud.cut(HOME)
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     fabric.clock.advance(3600)
     reconciler = Reconciler(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=fabric.telemetry)
@@ -218,7 +218,7 @@ def test_a_region_that_came_back_learns_from_reconciliation_that_it_owns_no_more
 def test_it_can_be_handed_back() -> None:
     fabric = fabric_of(Failing({}), *named("a1"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     fabric.cloud.replicate()
@@ -246,7 +246,7 @@ def test_whatever_was_replicated_nothing_is_lost_and_what_was_replicated_of_a_cu
     log_only = [link for link in fabric.cloud.links if link.source.name == fabric.table.name]
     for link in log_only:
         link.pass_on()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     seen = away.ledger.state(LANE_KEY)
     hand_over(away)
     away.relay_all()
@@ -268,7 +268,7 @@ def test_dead_letters_of_a_quorum_stream_are_found_and_redriven_by_whoever_owns_
     home = SubscribedStream(durability="quorum", handler=Recorder(before=failing), **retry(attempts=1))
     home.put(event("1"))
     home.deliver()
-    away = home.at(AWAY)
+    away = home.in_region(AWAY)
     hand_over(away)
     letters = Operations(home.topology, AWAY, home.ports(AWAY)).dead_letters(SUBSCRIPTION)
     (letter,) = letters.find()
@@ -290,7 +290,7 @@ def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_
     fabric = SubscribedStream()
     fabric.put(event("e0"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     hand_over(away, epoch=1)
     warm, other = away.deliverer(), away.deliverer()
     away.deliver(by=warm)
@@ -323,7 +323,7 @@ def paused_with_a_dead_letter() -> SubscribedStream:
     fabric = fabric_of(Failing({"a1": 99}), *named("a1", "a2", "b1"), **retry(immediate=0, attempts=1))
     fabric.deliver()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     operations = Operations(away.topology, AWAY, away.ports(AWAY))
     assert operations.pause(SUBSCRIPTION)
@@ -352,7 +352,7 @@ def test_what_this_region_left_when_it_was_the_owner_before_is_no_dead_letter() 
     fabric.deliver()
     (stale,) = letters_of(fabric).find()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     letters_of(away).discard(next(letters_of(away).find()))
@@ -370,7 +370,7 @@ def test_what_cannot_be_taken_over_yet_is_refused_and_nothing_is_changed() -> No
     fabric.deliver()
     (letter,) = letters_of(fabric).find()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     without_parked(away)
     for sequence in (0, 1):

@@ -19,13 +19,13 @@ RARELY = retry(immediate=0, attempts=9, backoff_seconds=100.0, backoff_max_secon
 
 def timers(fabric: SubscribedStream) -> list[tuple[Doorbell, int]]:
     """All timers, taken when they go off: what they ring, and when."""
-    found = []
+    doorbells = []
     while (due_ms := fabric.timers.next_due_ms()) is not None:
         fabric.clock.advance((due_ms - fabric.clock.now_ms()) / 1000)
         body = fabric.timers.take()
         assert body is not None
-        found.append((from_body(body), due_ms))
-    return found
+        doorbells.append((from_body(body), due_ms))
+    return doorbells
 
 
 def rung(due_ms: int) -> Doorbell:

@@ -29,7 +29,7 @@ def handed_over(
     fabric.put(event("b1", key="b"))
     fabric.deliver(tail=3, time_ms=0)
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     for sequence in missing:
         away.table.write("Delete", {"Key": record_key(LANE, sequence)})
     hand_over(away)

@@ -95,7 +95,7 @@ class TestAFarItem:
         fabric = fabric_with(3)
         put(fabric, forged(fabric, FAR))
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         assert reconciled(away) == [FindingKind.FAR_TAIL]
 
 
@@ -203,7 +203,7 @@ class TestExpiry:
         fabric = fabric_with(3, retention_days=DAYS)
         fabric.deliver()
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         for _ in range(2 * DAYS):
             fabric.clock.advance(DAY_SECONDS)
             assert (reconciled(fabric), reconciled(away)) == ([], [])

@@ -58,16 +58,16 @@ sizes_and_waits = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3)), min_
 
 
 @settings(max_examples=50, deadline=None)
-@given(drawn=sizes_and_waits, at=st.integers(0, 160))
+@given(drawn=sizes_and_waits, position=st.integers(0, 160))
 def test_the_event_at_a_place_is_found_in_whichever_record_holds_it(
-    drawn: list[tuple[int, int]], at: int
+    drawn: list[tuple[int, int]], position: int
 ) -> None:
     fabric = fabric_of([size for size, _ in drawn], [wait for _, wait in drawn])
     names = [f"{index}.{number}" for index, (size, _) in enumerate(drawn) for number in range(size)]
-    event = event_at(fabric.log, LANE, SequenceNumber(at))
-    assert (event and event.id) == (names[at] if at < len(names) else None)
+    event = event_at(fabric.log, LANE, SequenceNumber(position))
+    assert (event and event.id) == (names[position] if position < len(names) else None)
     if event is not None:
-        assert (event.lane, event.sequence) == (LANE, at)
+        assert (event.lane, event.sequence) == (LANE, position)
 
 
 def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
@@ -79,16 +79,16 @@ def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(drawn=sizes_and_waits, at=st.integers(0, 160))
-def test_a_sequence_stands_in_the_record_that_holds_it(drawn: list[tuple[int, int]], at: int) -> None:
+@given(drawn=sizes_and_waits, position=st.integers(0, 160))
+def test_a_sequence_stands_in_the_record_that_holds_it(drawn: list[tuple[int, int]], position: int) -> None:
     fabric = fabric_of([size for size, _ in drawn], [wait for _, wait in drawn])
     tail = fabric.log.tail(LANE)
-    cursor = found_in(fabric, AtSequence(SequenceNumber(at)))
-    if at >= tail.sequence:
+    cursor = found_in(fabric, AtSequence(SequenceNumber(position)))
+    if position >= tail.sequence:
         assert (cursor.sequence, cursor.base, cursor.chain) == (tail.sequence, tail.sequence, tail.chain)
         return
-    (holder,) = [r for r in fabric.records() if r.sequence <= at < r.tail.sequence]
-    assert (cursor.sequence, cursor.base) == (at, holder.sequence)
+    (holder,) = [r for r in fabric.records() if r.sequence <= position < r.tail.sequence]
+    assert (cursor.sequence, cursor.base) == (position, holder.sequence)
     assert holder.extends(cursor.chain)
 
 
@@ -123,7 +123,7 @@ def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int
     fabric = fabric_of([2] * 5, [1_000] * 5)
     records = fabric.records()
     kept_ms = records[3].time >> 16
-    expired(fabric, *(records[each] for each in gone))
+    expired(fabric, *(records[index] for index in gone))
     cursor = found_in(fabric, start, kept=KeptPart(kept_ms, fabric.clock.now_ms(), fabric.clock.now_ms()))
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
     assert cursor == Cursor(SequenceNumber(6), SequenceNumber(6), chain)

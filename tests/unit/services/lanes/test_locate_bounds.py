@@ -40,16 +40,16 @@ def test_where_the_one_before_it_is_gone_too_nothing_says_that_it_is_younger(
     assert has_expired(fabric.log, LANE, missing.sequence, following, kept) == has
 
 
-@pytest.mark.parametrize(("settled_after_ms", "found"), [(0, True), (-1, False)])
+@pytest.mark.parametrize(("settled_after_ms", "is_found"), [(0, True), (-1, False)])
 def test_the_oldest_that_is_here_is_gone_back_to_once_it_is_settled(
-    settled_after_ms: int, found: bool
+    settled_after_ms: int, is_found: bool
 ) -> None:
     fabric = fabric_of([1, 1, 1], [1_000] * 3)
     first, second, _ = fabric.records()
     expired(fabric, first)
     kept = KeptPart(to_ms(second.time), to_ms(second.time) + settled_after_ms, fabric.clock.now_ms())
     begins = locate(fabric.log, LANE, AtTime(0), end=fabric.log.tail(LANE), kept_part=kept)
-    assert begins == (Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN) if found else None)
+    assert begins == (Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN) if is_found else None)
 
 
 @pytest.mark.parametrize("back", [1, 2, limits.RECORD_EVENTS_MAX // 2, limits.RECORD_EVENTS_MAX - 1])
@@ -105,40 +105,42 @@ def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence
     fabric = fabric_of([1] * 5, [1_000] * 5)
     end = fabric.log.tail(LANE, before=SequenceNumber(3))
     kept = KeptPart(0, fabric.clock.now_ms(), fabric.clock.now_ms())
-    for each in (None, kept):
-        cursor = locate(fabric.log, LANE, start, end=end, kept_part=each)
+    for part in (None, kept):
+        cursor = locate(fabric.log, LANE, start, end=end, kept_part=part)
         assert cursor == Cursor(SequenceNumber(3), SequenceNumber(3), fabric.records()[2].chain)
 
 
 @pytest.mark.parametrize(("after_ms", "sequence"), [(-1, 1), (0, 1), (1, 2)])
 def test_a_time_is_found_to_the_millisecond(after_ms: int, sequence: int) -> None:
     fabric = fabric_of([1] * 4, [1_000] * 4)
-    at = AtTime(to_ms(fabric.records()[1].time) + after_ms)
-    assert found_in(fabric, at).sequence == sequence
+    start = AtTime(to_ms(fabric.records()[1].time) + after_ms)
+    assert found_in(fabric, start).sequence == sequence
 
 
-@pytest.mark.parametrize(("at", "sequence"), [(0, 2), (1, 2), (2, 2), (3, 3)])
+@pytest.mark.parametrize(("position", "sequence"), [(0, 2), (1, 2), (2, 2), (3, 3)])
 def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is(
-    at: int, sequence: int
+    position: int, sequence: int
 ) -> None:
     fabric = fabric_of([1] * 5, [1_000] * 5)
     records = fabric.records()
     kept = KeptPart(to_ms(records[2].time), fabric.clock.now_ms(), fabric.clock.now_ms())
-    cursor = found_in(fabric, AtSequence(SequenceNumber(at)), kept=kept)
+    cursor = found_in(fabric, AtSequence(SequenceNumber(position)), kept=kept)
     assert cursor == Cursor(SequenceNumber(sequence), SequenceNumber(sequence), records[sequence - 1].chain)
 
 
-@pytest.mark.parametrize(("at", "chain_of"), [(0, None), (1, None), (2, 1)])
+@pytest.mark.parametrize(("position", "chain_of"), [(0, None), (1, None), (2, 1)])
 def test_the_oldest_that_is_kept_is_begun_with_though_the_one_before_it_is_gone(
-    at: int, chain_of: int | None
+    position: int, chain_of: int | None
 ) -> None:
     fabric = fabric_of([1] * 4, [1_000] * 4)
     records = fabric.records()
     expired(fabric, records[0])
     kept = KeptPart(to_ms(records[1].time), fabric.clock.now_ms(), fabric.clock.now_ms())
     chain = UNKNOWN_CHAIN if chain_of is None else records[chain_of].chain
-    sequence = SequenceNumber(max(at, 1))
-    assert found_in(fabric, AtSequence(SequenceNumber(at)), kept=kept) == Cursor(sequence, sequence, chain)
+    sequence = SequenceNumber(max(position, 1))
+    assert found_in(fabric, AtSequence(SequenceNumber(position)), kept=kept) == Cursor(
+        sequence, sequence, chain
+    )
 
 
 def test_of_records_that_may_still_come_nothing_is_reported() -> None:
@@ -155,6 +157,6 @@ def test_the_first_event_of_a_record_costs_one_read_and_another_one_about_ten() 
     fabric.put(event("first"))
     largest = fabric.put(*(event(f"e{number}") for number in range(limits.RECORD_EVENTS_MAX)))
     for back, most in ((0, 1), (limits.RECORD_EVENTS_MAX, 1), (7, 13)):
-        looks, at = Faults(), AtSequence(SequenceNumber(largest.tail.sequence - back))
-        locate(looks.log(fabric.log), LANE, at, end=fabric.log.tail(LANE))
+        looks, start = Faults(), AtSequence(SequenceNumber(largest.tail.sequence - back))
+        locate(looks.log(fabric.log), LANE, start, end=fabric.log.tail(LANE))
         assert looks.count("log.tail") <= most

@@ -93,7 +93,7 @@ def test_who_is_too_late_to_move_it_knows_how_it_stands() -> None:
 def handed_over_unseen(fabric: SubscribedStream) -> None:
     """AWAY owns HOME's lanes, and nothing of that was replicated."""
     fabric.cloud.cut(HOME)
-    hand_over(fabric.at(AWAY))
+    hand_over(fabric.in_region(AWAY))
 
 
 def test_the_others_are_asked_once_in_a_while_and_nobody_asks_itself() -> None:

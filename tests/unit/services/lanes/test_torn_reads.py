@@ -65,7 +65,7 @@ def taken_over(fabric: SubscribedStream) -> SubscribedStream:
     """Let AWAY take the lane over when HOME is lost, and deliver it."""
     fabric.cloud.regions[HOME].table(fabric.topology.ledger.name).hidden.clear()
     fabric.cloud.replicate()
-    away = fabric.at(AWAY, handler=Recorder())
+    away = fabric.in_region(AWAY, handler=Recorder())
     hand_over(away)
     away.deliver()
     return away
@@ -229,7 +229,7 @@ def test_a_read_sees_the_items_of_a_transaction_one_by_one_and_all_when_it_is_ov
     seen: list[object] = []
 
     def look() -> None:
-        seen.append([one["v"]["S"] for one in rows.query({"S": "p"}, consistent=True)[0]])
+        seen.append([item["v"]["S"] for item in rows.query({"S": "p"}, consistent=True)[0]])
         seen.append(rows.get({"pk": {"S": "p"}, "sk": {"N": "3"}}, consistent=True))
 
     region.tear = Tear(lambda count: [0, 1, 3], look)
@@ -243,7 +243,7 @@ def test_a_read_sees_the_items_of_a_transaction_one_by_one_and_all_when_it_is_ov
         token="t",
     )
     assert seen == [["old", "old", "new"], None]
-    assert [one["v"]["S"] for one in rows.query({"S": "p"}, consistent=True)[0]] == ["new", "new", "new"]
+    assert [item["v"]["S"] for item in rows.query({"S": "p"}, consistent=True)[0]] == ["new", "new", "new"]
     assert rows.hidden == {}
 
 

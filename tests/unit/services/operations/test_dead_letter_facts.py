@@ -133,9 +133,9 @@ def test_its_event_is_the_one_of_its_record_or_what_replaces_it() -> None:
     fabric.put(event("a", key="x"), event("b", key="y"), event("c", key="z"))
     fabric.put(event("d", key="z"))
     letter = the_dead_letter(drained(fabric))
-    found = dead_letters(fabric).event(letter)
-    assert found is not None
-    assert (found.id, found.lane, found.sequence) == ("b", LANE, 2)
+    stored_event = dead_letters(fabric).event(letter)
+    assert stored_event is not None
+    assert (stored_event.id, stored_event.lane, stored_event.sequence) == ("b", LANE, 2)
     edited = replace(letter.parked, replacement=encode_event(stored(event("mended", key="y"))))
     replaced = dead_letters(fabric).event(replace(letter, parked=edited))
     assert replaced is not None
@@ -147,7 +147,7 @@ def test_its_event_is_the_one_of_its_record_or_what_replaces_it() -> None:
 def test_where_regions_share_one_state_whoever_delivers_now_decides_about_what_the_other_left() -> None:
     fabric = mended_fabric("a1", durability="quorum")
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     letters = DeadLetters(
         fabric.subscription,
@@ -185,12 +185,12 @@ def test_lanes_that_are_not_delivered_here_do_not_hide_the_next_ones() -> None:
     assert [letter.place for letter in letters.find()] == ["us-east-1/0.0@0"]
 
 
-@pytest.mark.parametrize(("after_ms", "found"), [(-1, False), (0, True), (1, True)])
-def test_how_old_it_is_counts_from_its_last_failure(after_ms: int, found: bool) -> None:
+@pytest.mark.parametrize(("after_ms", "is_known"), [(-1, False), (0, True), (1, True)])
+def test_how_old_it_is_counts_from_its_last_failure(after_ms: int, is_known: bool) -> None:
     fabric = mended_fabric("a1")
     letter = the_dead_letter(fabric)
     last_ms = letter.parked.failure.last_ms
-    assert DeadLetterFilter(older_than_ms=500).matches(letter.parked, last_ms + 500 + after_ms) is found
+    assert DeadLetterFilter(older_than_ms=500).matches(letter.parked, last_ms + 500 + after_ms) is is_known
 
 
 class TestRefused:
@@ -231,13 +231,13 @@ class TestRefused:
             f"lane {LANE} of billing", "busy", "again"
         )
 
-    @pytest.mark.parametrize(("key", "found"), [("b", "'b'"), ("x" * 200, "'" + "x" * 79)])
-    def test_a_replacement_with_another_key(self, key: str, found: str) -> None:
+    @pytest.mark.parametrize(("key", "actual"), [("b", "'b'"), ("x" * 200, "'" + "x" * 79)])
+    def test_a_replacement_with_another_key(self, key: str, actual: str) -> None:
         fabric = mended_fabric("a1")
         letter = the_dead_letter(fabric)
         assert message_of(
             NotDeadError, lambda: dead_letters(fabric).check_replacement(letter, event("m", key=key))
-        ) == TextWith(f"{LANE}@0", "key", f"found {found}", "allowed: 'a'")
+        ) == TextWith(f"{LANE}@0", "key", f"found {actual}", "allowed: 'a'")
 
     @pytest.mark.parametrize(
         ("wrong", "problem"),

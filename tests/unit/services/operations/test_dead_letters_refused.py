@@ -80,7 +80,7 @@ def another_is_first_now(fabric: SubscribedStream, letter: DeadLetter) -> DeadLe
 
 def handed_over_meanwhile(fabric: SubscribedStream, letter: DeadLetter) -> DeadLetter:
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     fabric.cloud.replicate()
@@ -188,7 +188,7 @@ def letters_that_ask(fabric: SubscribedStream, faults: Faults) -> DeadLetters:
 @DECISIONS
 def test_a_handover_that_is_not_replicated_yet_is_asked_for(decide: Decision) -> None:
     fabric = mended_fabric("a1", "b1")
-    hand_over(fabric.at(AWAY), epoch=2)
+    hand_over(fabric.in_region(AWAY), epoch=2)
     letters, before = letters_that_ask(fabric, Faults()), everything(fabric)
     for letter in letters.find():
         with raises_with(

@@ -164,7 +164,7 @@ class TestHandOver:
         assert failover(fabric).hand_over("HOME is lost\ud800") == [
             Owner(HOME, AWAY, 1, AWAY, since_ms=now_ms, reason="HOME is lost\\ud800", version=1)
         ]
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         assert [from_body(body) for body in away.queue.bodies] == [
             Doorbell(NAMES[0], lane(index), ANY_TAIL, again=now_ms) for index in range(2)
         ]
@@ -180,7 +180,7 @@ class TestHandOver:
         assert epochs(failover(fabric).hand_over()) == [(HOME, AWAY, 1)]
         fabric.cloud.replicate()
         fabric.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         away.deliver_all()
         assert away.cursor().epoch == 1
         fabric.cloud.replicate()
@@ -264,7 +264,7 @@ class TestDrain:
         dead_letters(fabric).discard(the_dead_letter(fabric))
         fabric.cloud.replicate()
         table = fabric.cloud.regions[AWAY].table(fabric.topology.ledger.name)
-        (note,) = (one for one in table.items if one["pk"]["S"].endswith("/settled"))
+        (note,) = (item for item in table.items if item["pk"]["S"].endswith("/settled"))
         table.write("Delete", {"Key": {"pk": note["pk"], "sk": note["sk"]}})
         facts = "after 2 s", "decision about a dead letter", SUBSCRIPTION, LANE, f"not in {AWAY}"
         with raises_with(FailoverError, *facts):
@@ -346,7 +346,7 @@ def test_a_planned_handover_repeats_nothing_and_loses_nothing() -> None:
     moving.hand_over()
     fabric.cloud.replicate()
     moving.release(waiting)
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     away.deliver_all()
     fabric.deliver_all()
     assert (fabric.recorder.ids(), away.recorder.ids()) == (["a1", "b1"], ["a2"])

@@ -27,7 +27,7 @@ def test_a_far_item_is_set_aside_in_every_region_and_stays_on_record() -> None:
     aside = quarantine_of(fabric).set_aside(LANE, FAR, by="ana", reason="a test")
     fabric.cloud.replicate()
     for region in (HOME, AWAY):
-        log = fabric.at(region).log
+        log = fabric.in_region(region).log
         assert (log.tail(LANE).sequence, log.interventions(LANE)) == (3, (aside,))
     assert (aside.by, aside.reason) == ("ana", TextWith("behind 3", "lane ends", "a test"))
     assert fabric.appender().append(LANE, mine()).sequence == 3
@@ -51,7 +51,8 @@ def test_what_cannot_be_decoded_and_what_lies_over_another_are_set_aside_too() -
     item = {**record_item.to_item(forged(fabric, FAR)), "t": {"S": "no set"}}
     fabric.table.write("Put", {"Item": item})
     interventions = [
-        quarantine_of(fabric).set_aside(LANE, SequenceNumber(at), by="ana", reason="") for at in (FAR, 3)
+        quarantine_of(fabric).set_aside(LANE, SequenceNumber(sequence), by="ana", reason="")
+        for sequence in (FAR, 3)
     ]
     assert fabric.log.interventions(LANE) == (interventions[1], interventions[0])
     assert fabric.log.tail(LANE) == wide.tail
@@ -59,11 +60,11 @@ def test_what_cannot_be_decoded_and_what_lies_over_another_are_set_aside_too() -
 
 def test_of_several_that_cannot_be_decoded_each_is_set_aside_in_any_order() -> None:
     fabric = fabric_with(2)
-    for at in (2, 9, FAR):
-        item = {**record_item.to_item(forged(fabric, at)), "t": {"S": "no set"}}
+    for sequence in (2, 9, FAR):
+        item = {**record_item.to_item(forged(fabric, sequence)), "t": {"S": "no set"}}
         fabric.table.write("Put", {"Item": item})
-    for at in (FAR, 2, 9):
-        quarantine_of(fabric).set_aside(LANE, SequenceNumber(at), by="ana", reason="")
+    for sequence in (FAR, 2, 9):
+        quarantine_of(fabric).set_aside(LANE, SequenceNumber(sequence), by="ana", reason="")
     assert (len(fabric.log.interventions(LANE)), fabric.log.tail(LANE).sequence) == (3, 2)
 
 
@@ -105,7 +106,7 @@ def test_it_is_refused_where_the_lane_is_not_written() -> None:
     put(fabric, forged(fabric, FAR))
     fabric.cloud.replicate()
     with pytest.raises(QuarantineRefusedError, match=HOME):
-        quarantine_of(fabric.at(AWAY)).set_aside(LANE, FAR, by="ana", reason="")
+        quarantine_of(fabric.in_region(AWAY)).set_aside(LANE, FAR, by="ana", reason="")
 
 
 @pytest.mark.parametrize("attributes", [1, 2, 20_000])

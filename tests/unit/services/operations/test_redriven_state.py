@@ -59,7 +59,7 @@ def test_headers_that_could_not_be_published_replace_nothing() -> None:
 def test_they_are_found_where_their_lane_is_delivered_and_nowhere_else() -> None:
     fabric: SubscribedStream = mended_fabric("a1")
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     hand_over(away)
     away.deliver()
     fabric.cloud.replicate()

@@ -27,8 +27,8 @@ def test_what_a_replacement_has_is_its_own_and_the_rest_is_the_dead_events(own: 
     dead_letters(fabric).redrive(the_dead_letter(fabric), replacement=replacement)
     fabric.deliver_all()
     mended = fabric.recorder.events[0]
-    found = {"id": mended.id, "source": mended.source, "time": mended.stored_time}
-    assert found == {**expected, **given}
+    fields = {"id": mended.id, "source": mended.source, "time": mended.stored_time}
+    assert fields == {**expected, **given}
 
 
 @pytest.mark.parametrize("wrong", [{"id": "x" * 200}, {"source": ""}], ids=["id", "source"])

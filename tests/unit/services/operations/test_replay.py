@@ -15,7 +15,7 @@ from tests.support.failing_handlers import FEW, Failing, drained, fabric_of, nam
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import raises_with
 from tests.support.recording_handler import Recorder
-from tests.support.replays import at, replay, replay_of, the_plan
+from tests.support.replays import at_sequence, replay, replay_of, the_plan
 from tests.support.subscribed_stream import SubscribedStream
 
 
@@ -192,10 +192,10 @@ def test_one_lane_alone() -> None:
 def test_one_commit_and_one_ring_a_lane() -> None:
     fabric = delivered(2, 2)
     replay = replay_of(fabric)
-    (plan, other) = replay.plan(at(1))
+    (plan, other) = replay.plan(at_sequence(1))
     faults = Faults()
     carrying = replay_of(fabric, faults=faults)
-    carrying.plan(at(1))
+    carrying.plan(at_sequence(1))
     faults.calls.clear()
     carrying.carry_out(plan)
     assert faults.calls == ["ledger.commit", "doorbells.ring"]
@@ -208,7 +208,7 @@ def test_one_commit_and_one_ring_a_lane() -> None:
 def test_a_ring_that_is_lost_is_reported_and_costs_time_only() -> None:
     fabric = delivered(2)
     replay = replay_of(fabric, faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
-    plan = replay.plan(at(0))[0]
+    plan = replay.plan(at_sequence(0))[0]
     assert not replay.carry_out(plan).rung
     assert len(fabric.queue) == 0
     fabric.ring_all([LANE])
@@ -219,7 +219,7 @@ def test_a_ring_that_is_lost_is_reported_and_costs_time_only() -> None:
 def test_deliveries_that_go_on_meanwhile_are_read_again_and_replayed_too() -> None:
     fabric = delivered(2)
     replay = replay_of(fabric)
-    plan = replay.plan(at(1))[0]
+    plan = replay.plan(at_sequence(1))[0]
     fabric.put(event("late"))
     fabric.deliver()
     assert replay.carry_out(plan).plan.read.sequence == 3
@@ -235,7 +235,7 @@ def test_a_lane_that_is_overtaken_again_and_again_is_left_as_it_is() -> None:
             fabric.deliver()
 
     replay = replay_of(fabric, faults=Faults(overtake))
-    plan = replay.plan(at(1))[0]
+    plan = replay.plan(at_sequence(1))[0]
     with raises_with(ContendedCommitError, f"lane {LANE} of billing", "busy"):
         replay.carry_out(plan)
     assert (fabric.cursor().sequence, fabric.cursor().replay_until) == (2 + limits.LANE_RACES_MAX, 0)
@@ -266,7 +266,7 @@ def test_a_crash_anywhere_leaves_the_lane_replayed_or_as_it_was(fault: Fault, nu
     before = fabric.cursor(), fabric.parked()
     replay = replay_of(fabric, faults=Faults(nth(number, fault)))
     try:
-        replay.carry_out(replay.plan(at(1), lane=LANE)[0])
+        replay.carry_out(replay.plan(at_sequence(1), lane=LANE)[0])
     except SimulatedCrash:
         pass
     else:
@@ -303,7 +303,7 @@ def test_a_lane_that_a_crash_makes_careful_is_no_more_after_the_cursor_moved() -
 def test_a_subscription_that_was_never_delivered_has_nothing_to_replay() -> None:
     fabric = SubscribedStream()
     fabric.put(event("a"))
-    assert not any(plan.changes_anything for plan in replay_of(fabric).plan(at(0)))
+    assert not any(plan.changes_anything for plan in replay_of(fabric).plan(at_sequence(0)))
     assert fabric.cursor() == START
 
 
@@ -321,7 +321,7 @@ def test_a_replay_that_is_refused_says_why_and_changes_nothing() -> None:
         replay(fabric, 0, lane=lane(0, AWAY))
     with raises_with(ReplayRefusedError, "--from", "billing", f"{LANE} is at 3"):
         replay_of(fabric).plan(None)
-    assert not any(plan.changes_anything for plan in replay_of(fabric).plan(at(3)))
+    assert not any(plan.changes_anything for plan in replay_of(fabric).plan(at_sequence(3)))
     assert fabric.cursor() == before
 
 

@@ -19,7 +19,7 @@ from eventfabric.services.operations.replay_plan import LaneReplayed
 from eventfabric.topology import SubscriptionTopology
 from tests.support.memory_fabric import HOME, LANE, STREAM, event, lane
 from tests.support.messages import raises_with
-from tests.support.replays import at, replay_of
+from tests.support.replays import at_sequence, replay_of
 from tests.support.subscribed_stream import SubscribedStream
 
 
@@ -80,7 +80,7 @@ def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(
     fabric: SubscribedStream,
 ) -> None:
     before = fabric.cursor()
-    feed(fabric, at(1))
+    feed(fabric, at_sequence(1))
     assert cursor(fabric) == Cursor(
         SequenceNumber(1),
         SequenceNumber(1),
@@ -93,7 +93,7 @@ def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(
 
 
 def test_a_fresh_subscription_may_begin_behind_what_the_other_had(fabric: SubscribedStream) -> None:
-    feed(fabric, at(4))
+    feed(fabric, at_sequence(4))
     assert (cursor(fabric).sequence, cursor(fabric).replay_until, cursor(fabric).began) == (4, 0, 4)
     assert (cursor(fabric, lane(1)).sequence, cursor(fabric, lane(1)).began) == (1, 1)
 
@@ -110,16 +110,16 @@ def test_one_that_has_delivered_needs_a_start_and_never_skips_an_event(
     stands_at(fabric, 2)
     with raises_with(ReplayRefusedError, "--from", "audit", f"{LANE} is at 2"):
         feed(fabric, None)
-    feed(fabric, at(4))
+    feed(fabric, at_sequence(4))
     assert (cursor(fabric).sequence, cursor(fabric, lane(1))) == (2, START)
-    feed(fabric, at(1))
+    feed(fabric, at_sequence(1))
     assert (cursor(fabric).sequence, cursor(fabric).replay_until, cursor(fabric).began) == (1, 3, 0)
     assert cursor(fabric, lane(1)) == START
 
 
 def test_a_lane_is_fresh_by_itself_where_it_alone_is_named(fabric: SubscribedStream) -> None:
     stands_at(fabric, 2)
-    feed(fabric, at(1), lane(1))
+    feed(fabric, at_sequence(1), lane(1))
     assert (cursor(fabric).sequence, cursor(fabric, lane(1)).sequence) == (2, 1)
 
 
@@ -131,5 +131,5 @@ def test_what_is_no_other_subscription_of_the_stream_is_refused(fabric: Subscrib
     with pytest.raises(ReplayRefusedError, match="audit has replay = false"):
         replay_of(fabric, into=audit(fabric, replay=False))
     with raises_with(ReplayRefusedError, "sequence 6", f"{LANE} ends at 5"):
-        feed(fabric, at(6))
+        feed(fabric, at_sequence(6))
     assert cursor(fabric) == START

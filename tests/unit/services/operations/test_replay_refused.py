@@ -12,7 +12,7 @@ from tests.support.failing_handlers import FEW, Failing, drained, fabric_of, nam
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, event, lane
 from tests.support.messages import TextWith
-from tests.support.replays import at, replay, replay_of
+from tests.support.replays import at_sequence, replay, replay_of
 from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.operations.test_replay import delivered
 from tests.unit.services.operations.test_replay_into import audit
@@ -55,7 +55,7 @@ def test_whom_it_can_be_fed_from() -> None:
         ReplayRefusedError, lambda: replay_of(fabric, into=audit(fabric, replay=False))
     ) == TextWith("audit has replay = false")
     assert message_of(
-        ReplayRefusedError, lambda: replay_of(fabric, into=audit(fabric)).plan(at(0), key="a")
+        ReplayRefusedError, lambda: replay_of(fabric, into=audit(fabric)).plan(at_sequence(0), key="a")
     ) == TextWith("--key", "without --into")
 
 
@@ -199,4 +199,6 @@ def test_records_that_may_still_come() -> None:
     replaying = replay_of(fabric, into=source)
     replaying._log = fabric.log
     replaying._ledger = fabric.ledger
-    assert message_of(ReplayRefusedError, lambda: replaying.plan(at(0), lane=LANE)) == TextWith(LANE, "later")
+    assert message_of(ReplayRefusedError, lambda: replaying.plan(at_sequence(0), lane=LANE)) == TextWith(
+        LANE, "later"
+    )

@@ -71,9 +71,9 @@ def test_a_lost_record_comes_back_in_every_region_and_its_events_are_delivered()
     fabric.deliver()
     assert fabric.recorder.ids() == ["a0", "a1", "a2", "a3", "a4"]
     fabric.cloud.replicate()
-    assert fabric.at(AWAY).records() == records
+    assert fabric.in_region(AWAY).records() == records
     assert reconciled(fabric) == []
-    (noted,) = fabric.at(AWAY).log.interventions(LANE)
+    (noted,) = fabric.in_region(AWAY).log.interventions(LANE)
     assert (noted.kind, noted.sequence, noted.by) == (InterventionKind.RESTORED, 2, "ana")
     assert noted.reason.endswith("a script's mistake")
 
@@ -210,7 +210,7 @@ def test_it_is_refused_where_the_lane_is_not_written_and_of_what_has_expired() -
     fabric = fabric_with(3)
     copy = copy_of(fabric)
     with pytest.raises(RestoreRefusedError, match=HOME):
-        restore_of(fabric.at(AWAY), copy).look(LANE, SequenceNumber(1))
+        restore_of(fabric.in_region(AWAY), copy).look(LANE, SequenceNumber(1))
     old = replace(fabric.records()[1], expires_at=fabric.clock.now_ms() // 1000 + 60)
     aged = fabric_with(0)
     put(aged, old)

@@ -40,7 +40,7 @@ def lose(fabric: SubscribedStream, *numbers: int) -> list[Record]:
     records = fabric.records()
     for region in (HOME, AWAY):
         for number in numbers:
-            delete(fabric.at(region), records[number])
+            delete(fabric.in_region(region), records[number])
     fabric.cloud.replicate()
     return records
 
@@ -77,8 +77,8 @@ def test_every_subscription_goes_on_behind_what_was_skipped_in_order(numbers: tu
 def test_reconciliation_of_every_region_accepts_it_and_new_events_go_on() -> None:
     fabric = skipped(6, 2, 3)
     assert reconciled(fabric) == []
-    assert reconciled(fabric.at(AWAY)) == []
-    assert fabric.at(AWAY).records() == fabric.records()
+    assert reconciled(fabric.in_region(AWAY)) == []
+    assert fabric.in_region(AWAY).records() == fabric.records()
     appended = fabric.appender().append(LANE, mine())
     assert appended.sequence == 6
     deliver(fabric)
@@ -224,7 +224,7 @@ class TestRefused:
         faults = Faults(nth(1, Fault.THROTTLED, name="log.read"))
 
         def away() -> Log:
-            return faults.log(fabric.at(AWAY).log)
+            return faults.log(fabric.in_region(AWAY).log)
 
         skip = Skip(
             fabric.log,
@@ -241,7 +241,7 @@ class TestRefused:
         fabric = fabric_with(6)
         lose(fabric, 2)
         with pytest.raises(SkipRefusedError, match=HOME):
-            skip_of(fabric.at(AWAY)).look(LANE, SequenceNumber(2))
+            skip_of(fabric.in_region(AWAY)).look(LANE, SequenceNumber(2))
         with pytest.raises(SkipRefusedError, match="--reason"):
             skip_of(fabric).skip(LANE, SequenceNumber(2), by="ana", reason=" ")
 

@@ -88,7 +88,7 @@ def between(fabric: SubscribedStream, records: list[Record], sequence: int, *, b
     )
 
 
-def told(proof: LaneProof) -> list[tuple[ExceptionKind, int, str, str]]:
+def exceptions_in(proof: LaneProof) -> list[tuple[ExceptionKind, int, str, str]]:
     return [(exempt.kind, exempt.sequence, exempt.event_id, exempt.key) for exempt in proof.exceptions]
 
 
@@ -99,9 +99,9 @@ class TestWhereTheLogBreaks:
     def test_a_walk_that_never_came_to_the_cursors_place_proves_nothing_wherever_it_broke(
         self, far: int
     ) -> None:
-        one = claim(delivered())
-        one.stop(MissingRecordError(LANE, far, "missing"))
-        proof = one.proof()
+        broken_claim = claim(delivered())
+        broken_claim.stop(MissingRecordError(LANE, far, "missing"))
+        proof = broken_claim.proof()
         assert proof.wrong is not None
         assert (proof.wrong.kind, proof.wrong.sequence) == (FindingKind.HOLE, far)
 
@@ -189,7 +189,7 @@ class TestACursorThatIsNotTheLogs:
     def test_a_finding_is_of_the_region_that_looks_and_not_of_the_one_whose_cursor_it_is(self) -> None:
         fabric = delivered()
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         hand_over(away)
         remove(away, fabric.records()[-1])
         lane_proof = proof(away)
@@ -230,13 +230,13 @@ def parked(failure: Failure, *places: Place, state: ParkedState = ParkedState.RE
     return Parked("a", "a", state, places, 0, failure)
 
 
-def at(*sequences: int, replay: bool = False) -> list[Place]:
+def places_at(*sequences: int, replay: bool = False) -> list[Place]:
     return [Place(SequenceNumber(sequence), SequenceNumber(sequence), replay) for sequence in sequences]
 
 
 def excepted(keys: Iterable[Parked] = (), settled: Iterable[Settled] = ()) -> list[Exempt]:
-    found = list(exceptions_of(keys, settled, end=SequenceNumber(100)))
-    return [exemption for exemption in found if isinstance(exemption, Exempt)]
+    exceptions = list(exceptions_of(keys, settled, end=SequenceNumber(100)))
+    return [exemption for exemption in exceptions if isinstance(exemption, Exempt)]
 
 
 class TestWhatIsExcepted:
@@ -252,18 +252,18 @@ class TestWhatIsExcepted:
     def test_the_first_failed_last_and_what_is_behind_it_has_waited_since_it_failed_first(
         self, state: ParkedState, kind: ExceptionKind, is_now: str
     ) -> None:
-        assert excepted([parked(FAILURE, *at(4, 9), state=state)]) == [
+        assert excepted([parked(FAILURE, *places_at(4, 9), state=state)]) == [
             Exempt(kind, SequenceNumber(4), TextWith("shop:Bad", "3 attempts"), 2_000, "a1", "a"),
             Exempt(ExceptionKind.WAITING, SequenceNumber(9), TextWith("behind 4", is_now), 1_000, key="a"),
         ]
 
     def test_crashes_are_named_where_there_were_some(self) -> None:
-        (exemption,) = excepted([parked(replace(FAILURE, crashes=2), *at(4))])
+        (exemption,) = excepted([parked(replace(FAILURE, crashes=2), *places_at(4))])
         assert exemption.why == TextWith("shop:Bad", "3 attempts", "2 crashes")
 
     def test_what_is_replayed_by_its_key_comes_again_and_a_new_event_waits_behind_it(self) -> None:
         failure = replace(FAILURE, error_type=REPLAYED, event_id="")
-        assert excepted([parked(failure, *at(4, 5, replay=True), *at(9))]) == [
+        assert excepted([parked(failure, *places_at(4, 5, replay=True), *places_at(9))]) == [
             Exempt(ExceptionKind.REPLAYING, SequenceNumber(4), "a hint", 1_000, key="a"),
             Exempt(ExceptionKind.REPLAYING, SequenceNumber(5), "a hint", 1_000, key="a"),
             Exempt(ExceptionKind.WAITING, SequenceNumber(9), TextWith("behind 4", "parked"), 1_000, key="a"),
@@ -278,7 +278,7 @@ class TestWhatIsExcepted:
     def test_keys_whose_events_are_mixed_are_named_in_the_order_of_the_log(self) -> None:
         failing = Failing({"a1": 9, "b1": 9})
         fabric = drained(fabric_of(failing, *named("b1", "a1", "a2", "b2", "a3"), **ONCE))
-        assert told(proof(fabric)) == [
+        assert exceptions_in(proof(fabric)) == [
             (ExceptionKind.DEAD, 0, "b1", "b"),
             (ExceptionKind.DEAD, 1, "a1", "a"),
             (ExceptionKind.WAITING, 2, "a2", "a"),
@@ -294,7 +294,7 @@ class TestWhatIsExcepted:
         put_cursor(fabric, chain=newer.chain)
         lane_proof = proof(fabric)
         assert (lane_proof.is_proven, lane_proof.events) == (True, 2)
-        assert told(lane_proof) == [(ExceptionKind.DEAD, 1, "a1", "a")]
+        assert exceptions_in(lane_proof) == [(ExceptionKind.DEAD, 1, "a1", "a")]
 
 
 def noted_first(**settings: Any) -> tuple[SubscribedStream, Record]:
@@ -317,7 +317,7 @@ class TestBatchesThatStandTwice:
     def test_only_what_the_subscription_wants_is_excepted(self) -> None:
         fabric, _ = noted_first(types=["placed"])
         assert fabric.recorder.ids() == ["b1", "a1"]
-        assert told(proof(fabric)) == [(ExceptionKind.ELSEWHERE, 0, "a1", "a")]
+        assert exceptions_in(proof(fabric)) == [(ExceptionKind.ELSEWHERE, 0, "a1", "a")]
 
     @pytest.mark.parametrize("sequence", [0, 1])
     def test_what_is_at_the_cursor_or_behind_it_is_not_excepted(self, sequence: int) -> None:
@@ -360,14 +360,14 @@ class TestBatchesThatStandTwice:
         noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
         assert fabric.origin_log.append(noted) is None
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         away.deliver(lane(1))
         assert away.recorder.ids() == ["a1"]
         fabric.cloud.replicate()
         assert fabric.origin_log.append(late) is None
         fabric.deliver()
         assert fabric.recorder.ids() == ["a1"]
-        assert told(proof(fabric)) == []
+        assert exceptions_in(proof(fabric)) == []
 
 
 class TestWhoseDecisionsCount:
@@ -376,24 +376,24 @@ class TestWhoseDecisionsCount:
     def test_where_every_region_delivers_for_itself_only_its_own(self) -> None:
         fabric = drained(fabric_of(Failing({"a1": 9}), *named("a1", "b1"), deliver="everywhere", **ONCE))
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         away.deliver()
         dead_letters(fabric).discard(the_dead_letter(fabric), by="jo")
         drained(fabric)
         fabric.cloud.replicate()
-        assert told(proof(away)) == []
-        assert told(proof(fabric)) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]
+        assert exceptions_in(proof(away)) == []
+        assert exceptions_in(proof(fabric)) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]
 
     def test_where_one_region_delivers_those_of_the_former_owner_too(self) -> None:
         fabric = drained(fabric_of(Failing({"a1": 9}), *named("a1", "b1"), **ONCE))
         dead_letters(fabric).discard(the_dead_letter(fabric), by="jo")
         drained(fabric)
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         hand_over(away)
         away.put(*named("c1"))
         fabric.cloud.replicate()
         away.deliver()
         lane_proof = proof(away)
         assert lane_proof.region == AWAY
-        assert told(lane_proof) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]
+        assert exceptions_in(lane_proof) == [(ExceptionKind.DISCARDED, 0, "a1", "a")]

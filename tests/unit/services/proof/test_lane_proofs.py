@@ -110,7 +110,7 @@ class TestContradictions:
     def test_as_one_region_sees_it_that_may_be_where_it_is_replicated_to(self) -> None:
         fabric = delivered()
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         hand_over(away)
         remove(away, fabric.records()[-1])
         contradiction = finding(FindingKind.CURSOR_AHEAD, 12, f"ends at 10 in {AWAY}", region=AWAY)
@@ -169,7 +169,7 @@ class TestWhoProves:
     def test_its_own_lanes_and_those_that_were_handed_to_it_for_as_long_as_it_has_them(self) -> None:
         fabric = delivered()
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         theirs = [lane(0, AWAY), lane(1, AWAY)]
         assert lanes(fabric) == [lane(0), lane(1)]
         assert lanes(away) == theirs
@@ -313,7 +313,7 @@ def test_where_every_region_delivers_for_itself_another_ones_word_does_not_count
     memory_fabric.deliver(lane(1))
     assert memory_fabric.origin_log.append(late) is None
     memory_fabric.cloud.replicate()
-    away = memory_fabric.at(AWAY)
+    away = memory_fabric.in_region(AWAY)
     away.deliver()
     away.deliver(lane(1))
     memory_fabric.cloud.replicate()

@@ -45,7 +45,7 @@ class TestAHealthyLog:
     def test_every_region_proves_what_it_delivers_and_no_more(self) -> None:
         fabric = delivered()
         fabric.cloud.replicate()
-        assert proofs(fabric.at(AWAY)) == []
+        assert proofs(fabric.in_region(AWAY)) == []
         with pytest.raises(SettingError, match=r"0\.0 to .*0\.1"):
             Prover(fabric.stream, [fabric.subscription], fabric.ports(), lane=lane(7))
 
@@ -60,10 +60,10 @@ class TestAHealthyLog:
         counted = replace(
             ports, log_of=lambda stream: faults.log(ports.log_of(stream)), ledger=faults.ledger(ports.ledger)
         )
-        told: list[int] = []
+        events: list[int] = []
         prover = Prover(fabric.stream, [fabric.subscription], counted, lane=LANE)
-        (proof,) = prover.prove(LANE, watch=told.append)
-        assert (proof.events, told) == (500, [2] * 250)
+        (proof,) = prover.prove(LANE, watch=events.append)
+        assert (proof.events, events) == (500, [2] * 250)
         assert {
             name: faults.count(name) for name in ("log.read", "log.tail", "ledger.state", "ledger.settled")
         } == {
@@ -74,50 +74,55 @@ class TestAHealthyLog:
         }
 
 
-def change_payload(fabric: SubscribedStream, records: list[Record], at: int) -> None:
-    put(fabric, replace(records[at], payload=records[at + 1].payload))
+def change_payload(fabric: SubscribedStream, records: list[Record], index: int) -> None:
+    put(fabric, replace(records[index], payload=records[index + 1].payload))
 
 
-def change_time(fabric: SubscribedStream, records: list[Record], at: int) -> None:
-    put(fabric, replace(records[at], time=type(records[at].time)(records[at].time + 1)))
+def change_time(fabric: SubscribedStream, records: list[Record], index: int) -> None:
+    put(fabric, replace(records[index], time=type(records[index].time)(records[index].time + 1)))
 
 
-def change_types_with_its_chain(fabric: SubscribedStream, records: list[Record], at: int) -> None:
-    put(fabric, chained(records[at], records[at - 1] if at else None, types=frozenset(["other"])))
+def change_types_with_its_chain(fabric: SubscribedStream, records: list[Record], index: int) -> None:
+    put(fabric, chained(records[index], records[index - 1] if index else None, types=frozenset(["other"])))
 
 
-def remove_one(fabric: SubscribedStream, records: list[Record], at: int) -> None:
-    remove(fabric, records[at])
+def remove_one(fabric: SubscribedStream, records: list[Record], index: int) -> None:
+    remove(fabric, records[index])
 
 
-def remove_one_and_close_the_gap(fabric: SubscribedStream, records: list[Record], at: int) -> None:
-    before = records[at - 1] if at else None
+def remove_one_and_close_the_gap(fabric: SubscribedStream, records: list[Record], index: int) -> None:
+    before = records[index - 1] if index else None
     remove(fabric, records[-1])
-    for number in range(at, len(records) - 1):
+    for number in range(index, len(records) - 1):
         before = chained(records[number + 1], before, sequence=records[number].sequence)
         put(fabric, before)
 
 
-def insert_between(fabric: SubscribedStream, records: list[Record], at: int) -> None:
-    put(fabric, chained(records[at], records[at], sequence=SequenceNumber(records[at].sequence + 1), count=1))
+def insert_between(fabric: SubscribedStream, records: list[Record], index: int) -> None:
+    put(
+        fabric,
+        chained(
+            records[index], records[index], sequence=SequenceNumber(records[index].sequence + 1), count=1
+        ),
+    )
 
 
-def double_one(fabric: SubscribedStream, records: list[Record], at: int) -> None:
+def double_one(fabric: SubscribedStream, records: list[Record], index: int) -> None:
     """It stands in the place of the next one, too."""
-    put(fabric, chained(records[at], records[at], sequence=records[at + 1].sequence))
+    put(fabric, chained(records[index], records[index], sequence=records[index + 1].sequence))
 
 
-def swap_two(fabric: SubscribedStream, records: list[Record], at: int) -> None:
-    record, other = records[at], records[at + 1]
+def swap_two(fabric: SubscribedStream, records: list[Record], index: int) -> None:
+    record, other = records[index], records[index + 1]
     put(fabric, replace(other, sequence=record.sequence))
     put(fabric, replace(record, sequence=other.sequence))
 
 
-def write_the_lane_anew(fabric: SubscribedStream, records: list[Record], at: int) -> None:
+def write_the_lane_anew(fabric: SubscribedStream, records: list[Record], index: int) -> None:
     """From a changed record on, every chain is right again."""
-    before = records[at - 1] if at else None
-    for number in range(at, len(records)):
-        changes: dict[str, Any] = {"batch_id": b"z" * 16} if number == at else {}
+    before = records[index - 1] if index else None
+    for number in range(index, len(records)):
+        changes: dict[str, Any] = {"batch_id": b"z" * 16} if number == index else {}
         before = chained(records[number], before, **changes)
         put(fabric, before)
 
@@ -138,13 +143,13 @@ TAMPERINGS = [
 class TestATamperedLog:
     """Whatever is done to a record before the cursor."""
 
-    @pytest.mark.parametrize("at", [0, 2, 4])
+    @pytest.mark.parametrize("index", [0, 2, 4])
     @pytest.mark.parametrize("tamper", TAMPERINGS)
     def test_it_is_found(
-        self, tamper: Callable[[SubscribedStream, list[Record], int], None], at: int
+        self, tamper: Callable[[SubscribedStream, list[Record], int], None], index: int
     ) -> None:
         fabric = delivered()
-        tamper(fabric, fabric.records(), at)
+        tamper(fabric, fabric.records(), index)
         lane_proof = proof(fabric)
         assert not lane_proof.is_proven
         assert lane_proof.events == 0
@@ -213,7 +218,7 @@ class TestATamperedLog:
     def test_a_cursor_before_the_damage_is_proven_and_one_behind_it_is_not(self) -> None:
         fabric = delivered(deliver="everywhere")
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         away.relay_all()
         away.deliver_all()
         for number in range(3):

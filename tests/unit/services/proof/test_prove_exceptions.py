@@ -28,10 +28,10 @@ from tests.support.tampered_logs import chained, delivered, proof, put, put_curs
 
 ONCE = retry(immediate=0, attempts=1)
 DAY_SECONDS = 86_400
-Told = list[tuple[ExceptionKind, int, str, str]]
+Exceptions = list[tuple[ExceptionKind, int, str, str]]
 
 
-def told(proof: LaneProof) -> Told:
+def exceptions_in(proof: LaneProof) -> Exceptions:
     return [
         (exemption.kind, exemption.sequence, exemption.event_id, exemption.key)
         for exemption in proof.exceptions
@@ -53,7 +53,7 @@ class TestExceptions:
         fabric.deliver()
         lane_proof = proof(fabric)
         assert (lane_proof.is_proven, lane_proof.events) == (True, 4)
-        assert told(lane_proof) == [
+        assert exceptions_in(lane_proof) == [
             (ExceptionKind.PARKED, 1, "a1", "a"),
             (ExceptionKind.WAITING, 3, "a2", "a"),
         ]
@@ -67,7 +67,7 @@ class TestExceptions:
     def test_a_dead_event_and_what_waits_behind_it(self) -> None:
         lane_proof = proof(dead())
         assert lane_proof.is_proven
-        assert told(lane_proof) == [
+        assert exceptions_in(lane_proof) == [
             (ExceptionKind.DEAD, 1, "a1", "a"),
             (ExceptionKind.WAITING, 3, "a2", "a"),
             (ExceptionKind.WAITING, 4, "a3", "a"),
@@ -79,7 +79,7 @@ class TestExceptions:
         at_ms = fabric.clock.now_ms()
         drained(fabric)
         lane_proof = proof(fabric)
-        assert told(lane_proof) == [(ExceptionKind.DISCARDED, 1, "a1", "a")]
+        assert exceptions_in(lane_proof) == [(ExceptionKind.DISCARDED, 1, "a1", "a")]
         assert (lane_proof.exceptions[0].by, lane_proof.exceptions[0].at_ms) == ("jo", at_ms)
 
     def test_an_edited_event_is_handled_but_not_as_it_stands_in_the_log(self) -> None:
@@ -92,7 +92,7 @@ class TestExceptions:
         ]
         fabric.recorder.before = lambda events: None
         drained(fabric)
-        assert told(proof(fabric)) == [(ExceptionKind.EDITED, 1, "a1", "a")]
+        assert exceptions_in(proof(fabric)) == [(ExceptionKind.EDITED, 1, "a1", "a")]
 
     def test_a_discarded_event_that_came_again_by_a_replay_and_is_dead_again_is_listed_once(self) -> None:
         fabric = dead()
@@ -122,7 +122,7 @@ class TestExceptions:
         fabric.deliver(lane(1))
         assert fabric.recorder.ids() == ["b1", "a1", "a2"]
         lane_proof = proof(fabric)
-        assert told(lane_proof) == [
+        assert exceptions_in(lane_proof) == [
             (ExceptionKind.ELSEWHERE, 0, "a1", "a"),
             (ExceptionKind.ELSEWHERE, 1, "a2", "a"),
         ]
@@ -144,7 +144,7 @@ class TestExceptions:
         assert fabric.origin_log.append(late) is None
         fabric.deliver()
         assert fabric.recorder.ids() == ["a1"]
-        assert told(proof(fabric)) == [(ExceptionKind.ELSEWHERE, 0, "a1", "a")]
+        assert exceptions_in(proof(fabric)) == [(ExceptionKind.ELSEWHERE, 0, "a1", "a")]
 
 
 def expired(fabric: SubscribedStream, count: int) -> list[Record]:
@@ -260,7 +260,7 @@ class TestAnExpiredHead:
         fabric.deliver()
         fabric.clock.advance(8 * DAY_SECONDS)
         expired(fabric, 2)
-        assert told(proof(fabric)) == [
+        assert exceptions_in(proof(fabric)) == [
             (ExceptionKind.DEAD, 0, "a1", "a"),
             (ExceptionKind.WAITING, 1, "", "a"),
         ]
@@ -316,7 +316,7 @@ class TestReplays:
         dead_letters(fabric).discard(the_dead_letter(fabric))
         drained(fabric)
         replay(fabric, 1)
-        assert (proof(fabric).events, told(proof(fabric))) == (1, [])
+        assert (proof(fabric).events, exceptions_in(proof(fabric))) == (1, [])
 
     def test_a_replay_to_the_end_of_a_record_that_expired_is_no_contradiction(self) -> None:
         fabric = aged()
@@ -336,19 +336,19 @@ class TestReplays:
         dead_letters(fabric).discard(the_dead_letter(fabric))
         drained(fabric)
         replay(fabric, 0)
-        assert (proof(fabric).events, told(proof(fabric))) == (0, [])
+        assert (proof(fabric).events, exceptions_in(proof(fabric))) == (0, [])
         drained(fabric)
         assert ExceptionKind.DEAD in [exemption.kind for exemption in proof(fabric).exceptions]
 
     def test_a_replay_of_a_key_is_excepted_event_by_event(self) -> None:
         fabric = delivered(records=2)
         replay(fabric, 0, key="a")
-        assert told(proof(fabric)) == [
+        assert exceptions_in(proof(fabric)) == [
             (ExceptionKind.REPLAYING, 0, "a0", "a"),
             (ExceptionKind.REPLAYING, 2, "a1", "a"),
         ]
         drained(fabric)
-        assert told(proof(fabric)) == []
+        assert exceptions_in(proof(fabric)) == []
 
 
 class TestHandovers:
@@ -358,7 +358,7 @@ class TestHandovers:
     def test_the_new_owner_proves_by_the_cursor_that_it_goes_on_from(self, taken_over: bool) -> None:
         fabric = dead()
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         hand_over(away)
         if taken_over:
             away.deliver()
@@ -374,7 +374,7 @@ class TestHandovers:
     def test_where_all_regions_share_one_state_whoever_delivers_proves_by_it(self, region: Region) -> None:
         fabric = dead(durability="quorum")
         if region == AWAY:
-            fabric = fabric.at(AWAY)
+            fabric = fabric.in_region(AWAY)
             hand_over(fabric)
         lane_proof = proof(fabric)
         assert (lane_proof.is_proven, lane_proof.region, lane_proof.events) == (True, HOME, 5)
@@ -383,7 +383,7 @@ class TestHandovers:
     def test_a_cursor_that_came_before_its_records_is_ahead_until_they_come(self) -> None:
         fabric = delivered()
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         hand_over(away)
         remove(away, fabric.records()[-1])
         finding = proof(away).wrong

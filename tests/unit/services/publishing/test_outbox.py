@@ -27,12 +27,12 @@ def test_writes_and_events_of_several_streams_become_durable_together() -> None:
         assert producers.events() == []
     assert [item["id"]["S"] for item in producers.own.items] == ["A-1"]
     assert (producers.ids(), producers.ids("audit")) == (["e0", "e1", "e2", "e3", "e4"], ["seen"])
-    found = {
+    places = {
         str(event.id): (event.lane, event.sequence)
         for event in [*producers.events(), *producers.events("audit")]
     }
     assert [r.event_id for r in transaction.receipts] == ["e0", "e1", "e2", "e3", "e4", "seen"]
-    assert all(found[r.event_id] == (r.lane, r.sequence) for r in transaction.receipts)
+    assert all(places[r.event_id] == (r.lane, r.sequence) for r in transaction.receipts)
 
 
 def test_a_block_that_raises_writes_nothing() -> None:

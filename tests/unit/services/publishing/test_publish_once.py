@@ -108,11 +108,13 @@ def test_the_largest_key_type_and_source_leave_a_small_note() -> None:
 
 
 @given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
-def test_no_two_pairs_of_source_and_id_share_their_note(one: tuple[str, str], other: tuple[str, str]) -> None:
+def test_no_two_pairs_of_source_and_id_share_their_note(
+    pair: tuple[str, str], other: tuple[str, str]
+) -> None:
     region = Region(US)
-    assert (once_key(region, *one) == once_key(region, *other)) == (one == other)
-    shifted = once_key(region, one[0] + one[1], ""), once_key(region, "", one[0] + one[1])
-    assert (shifted[0] == shifted[1]) == (one[0] + one[1] == "")
+    assert (once_key(region, *pair) == once_key(region, *other)) == (pair == other)
+    shifted = once_key(region, pair[0] + pair[1], ""), once_key(region, "", pair[0] + pair[1])
+    assert (shifted[0] == shifted[1]) == (pair[0] + pair[1] == "")
 
 
 def test_events_in_the_log_are_as_they_were_given() -> None:

@@ -36,7 +36,7 @@ def test_a_healthy_fabric_has_no_findings_and_neither_has_an_empty_one() -> None
     assert kinds(SubscribedStream()) == []
     fabric = healthy()
     assert kinds(fabric) == kinds(fabric, full=True) == []
-    assert kinds(fabric.at(AWAY), full=True) == []
+    assert kinds(fabric.in_region(AWAY), full=True) == []
 
 
 class TestTheLog:
@@ -44,7 +44,7 @@ class TestTheLog:
 
     def test_a_record_that_is_missing_in_a_replica_is_a_hole_after_a_while_and_copied(self) -> None:
         fabric = healthy()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         for name in ("c1", "c2", "c3"):
             fabric.put(*named(name))
         fabric.cloud.replicate()
@@ -59,7 +59,7 @@ class TestTheLog:
 
     def test_verified_records_that_are_gone_are_a_hole_at_once(self) -> None:
         fabric = healthy()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         remove(away, -1)
         (finding,) = reconcile(away, repair=True)
         assert (finding.kind, finding.sequence, finding.is_repaired) == (FindingKind.HOLE, 10, True)
@@ -69,14 +69,14 @@ class TestTheLog:
         fabric = healthy()
         before = record_items(fabric)
         remove(fabric, -1)
-        assert alarms(fabric.at(AWAY)) == []
+        assert alarms(fabric.in_region(AWAY)) == []
         assert alarms(fabric) == [FindingKind.HOLE]
         assert alarms(fabric, repair=True) == []
         assert record_items(fabric) == before
 
     @pytest.mark.parametrize("index", [0, 2, 5])
     def test_what_was_verified_long_ago_is_looked_at_again_by_a_full_pass(self, index: int) -> None:
-        away = healthy().at(AWAY)
+        away = healthy().in_region(AWAY)
         remove(away, index)
         if index < 5:
             assert kinds(away) == []
@@ -91,7 +91,7 @@ class TestTheLog:
     @pytest.mark.parametrize("attribute", ["c", "b", "h", "n", "t"])
     @pytest.mark.parametrize("full", [False, True], ids=["new", "verified"])
     def test_a_changed_record_is_divergence_and_nobody_mends_it(self, attribute: str, full: bool) -> None:
-        away = healthy().at(AWAY)
+        away = healthy().in_region(AWAY)
         if not full:
             away.put(*named("c1"))
             away.cloud.replicate()
@@ -108,13 +108,13 @@ class TestTheLog:
         assert record_items(away) == before
 
     def test_a_changed_payload_is_divergence(self) -> None:
-        away = healthy().at(AWAY)
+        away = healthy().in_region(AWAY)
         other = record_items(away)[2]["d"]
         change(away, 1, d=other)
         assert alarms(away, full=True) == [FindingKind.DIVERGENCE]
 
     def test_a_doubled_record_is_divergence(self) -> None:
-        away = healthy().at(AWAY)
+        away = healthy().in_region(AWAY)
         item = record_items(away)[-1]
         log_table(away).write("Put", {"Item": {**item, "sk": {"N": str(int(item["sk"]["N"]) + 1)}}})
         assert FindingKind.DIVERGENCE in alarms(away, full=True)
@@ -126,12 +126,12 @@ class TestTheLog:
         tail = fabric.log.tail(LANE, before=SequenceNumber(12))
         other = fabric.record(tail, *named("d1"))
         assert fabric.cloud.log(STREAM, AWAY).append(other) is None
-        (finding,) = reconcile(fabric.at(AWAY), repair=True)
+        (finding,) = reconcile(fabric.in_region(AWAY), repair=True)
         assert (finding.kind, finding.sequence, finding.is_alarm) == (FindingKind.DIVERGENCE, 13, True)
 
     def test_a_replica_that_moves_is_late_and_one_that_does_not_is_stalled(self) -> None:
         fabric = healthy()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         fabric.cloud.cut(AWAY)
         for number in range(3):
             fabric.put(*named(f"c{number}"))
@@ -149,7 +149,7 @@ class TestTheLog:
         assert kinds(away) == [FindingKind.REPLICATION_SILENT]
 
     def test_a_region_that_does_not_answer_is_reported_and_no_alarm(self) -> None:
-        away = healthy().at(AWAY)
+        away = healthy().in_region(AWAY)
         ports = away.ports()
 
         class Silent:
@@ -242,7 +242,7 @@ class TestSubscriptions:
 
     def test_an_owner_that_goes_on_after_a_handover_is_found(self) -> None:
         fabric = healthy()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
         assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
         away.deliver()

@@ -141,7 +141,7 @@ def test_one_that_went_back_is_wrong_unless_by_a_replay_or_a_new_owner(
 def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_keys() -> None:
     ending = retry(immediate=0, attempts=1)
     fabric = drained(fabric_of(Failing({"a1": 9}), *named("a1", "b1"), durability="quorum", **ending))
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
     assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
     assert [(finding.kind, finding.region, finding.detail) for finding in reconcile(away)] == [

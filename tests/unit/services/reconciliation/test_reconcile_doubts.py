@@ -48,19 +48,19 @@ def test_a_region_that_was_lost_does_not_learn_from_a_pass_without_an_answer_tha
     reconcile(fabric)
     fabric.put(event("a1"), event("a2"))
     fabric.cloud.replicate()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     failover(fabric, lambda *_: Fault.LOST_REQUEST).hand_over()
     away.deliver()
     fabric.clock.advance(7200)  # HOME is back, and nothing of AWAY has come to it yet
     silent = Faults(lambda *_: Fault.LOST_REQUEST)
 
-    def at(region: Region) -> Ports:
+    def ports_in(region: Region) -> Ports:
         ports = fabric.ports(region)
         return replace(
             ports, ledger=silent.ledger(ports.ledger), log_of=lambda stream: silent.log(ports.log_of(stream))
         )
 
-    passed(fabric, replace(fabric.ports(), at=at))
+    passed(fabric, replace(fabric.ports(), at=ports_in))
     assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
     assert fabric.recorder.ids() == ["a0"]
 
@@ -92,12 +92,12 @@ def test_records_that_expire_in_no_order_are_no_hole_and_hide_no_event_that_wait
 def test_a_replica_behind_an_origin_that_lost_the_record_before_to_expiry_does_not_diverge() -> None:
     fabric = SubscribedStream(retention_days=1)
     delivered(fabric, "a0", "a1", "a2")
-    reconcile(fabric.at(AWAY))
+    reconcile(fabric.in_region(AWAY))
     fabric.clock.advance(1.2 * DAY_SECONDS)
     reconcile(fabric)
     fabric.put(event("new"))
     remove(fabric, 2)
-    assert FindingKind.DIVERGENCE not in kinds(fabric.at(AWAY), repair=True)
+    assert FindingKind.DIVERGENCE not in kinds(fabric.in_region(AWAY), repair=True)
 
 
 def test_a_lane_that_waits_for_its_takeover_is_judged_by_what_its_former_owner_came_to() -> None:
@@ -113,7 +113,7 @@ def test_a_lane_that_waits_for_its_takeover_is_judged_by_what_its_former_owner_c
     failover(fabric).hand_over()
     fabric.clock.advance(700)
     fabric.telemetry.gauges.clear()
-    assert kinds(fabric.at(AWAY), repair=True) == []
+    assert kinds(fabric.in_region(AWAY), repair=True) == []
     assert fabric.telemetry.gauges[Metric.OLDEST_UNDELIVERED, SUBSCRIPTION] == 0
 
 
@@ -122,7 +122,7 @@ def test_its_dead_letters_are_reported_until_it_is_taken_over() -> None:
     paused_in(fabric, Region(AWAY))
     failover(fabric).hand_over()
     fabric.clock.advance(700)
-    assert FindingKind.DEAD in kinds(fabric.at(AWAY))
+    assert FindingKind.DEAD in kinds(fabric.in_region(AWAY))
     assert (
         len(list(Operations(fabric.topology, AWAY, fabric.ports(AWAY)).dead_letters(SUBSCRIPTION).find()))
         == 1

@@ -46,8 +46,8 @@ class Look:
 
     def finding(self, *, repairs: bool = False, full: bool = False) -> Finding:
         """The only one."""
-        (found,) = self(repairs=repairs, full=full).findings
-        return found
+        (sole_finding,) = self(repairs=repairs, full=full).findings
+        return sole_finding
 
 
 def filled(records: int = 5, copied: int = 5) -> tuple[BackfillRegions, list[Record]]:

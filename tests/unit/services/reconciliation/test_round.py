@@ -100,7 +100,7 @@ def test_what_has_expired_is_not_missed() -> None:
         fabric.put(event(f"b{number}"))
         fabric.deliver()
         fabric.cloud.replicate()
-        assert (reconciled(fabric), reconciled(fabric.at(AWAY))) == ([], [])
+        assert (reconciled(fabric), reconciled(fabric.in_region(AWAY))) == ([], [])
         fabric.clock.advance(DAY_SECONDS)
         expire(fabric)
     assert mark_of(fabric).rounds > DAYS

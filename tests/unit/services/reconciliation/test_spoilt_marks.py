@@ -29,11 +29,11 @@ def with_marks() -> SubscribedStream:
         fabric.put(event(f"a{index}"), of=lane(index))
     fabric.relay_all()
     fabric.deliver_all()
-    found(fabric)
+    findings_in(fabric)
     return fabric
 
 
-def found(fabric: SubscribedStream, *, repair: bool = True) -> list[tuple[FindingKind, bool]]:
+def findings_in(fabric: SubscribedStream, *, repair: bool = True) -> list[tuple[FindingKind, bool]]:
     reconciler = Reconciler(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=fabric.telemetry)
     return [(finding.kind, finding.is_repaired) for finding in reconciler.run(repair=repair)]
 
@@ -74,15 +74,15 @@ def test_a_repair_writes_what_cannot_be_read_anew(part: str, change: Item) -> No
     fabric = with_marks()
     before = fabric.ledger.marks(ORDERS, HOME).lanes
     spoil(fabric, part, change)
-    assert found(fabric, repair=False) == [(FindingKind.UNREADABLE, False)]
+    assert findings_in(fabric, repair=False) == [(FindingKind.UNREADABLE, False)]
     assert list(fabric.ledger.marks(ORDERS, HOME).unreadable) == [part]
-    assert found(fabric) == [(FindingKind.UNREADABLE, True)]
+    assert findings_in(fabric) == [(FindingKind.UNREADABLE, True)]
     after = fabric.ledger.marks(ORDERS, HOME)
     assert after.unreadable == {}
     assert {index: mark.sequence for index, mark in after.lanes.items()} == {
         index: mark.sequence for index, mark in before.items()
     }
-    assert found(fabric) == []
+    assert findings_in(fabric) == []
     assert known(fabric)(0).sequence == 1
 
 

@@ -244,7 +244,7 @@ class TestOwners:
         self, late_ms: int
     ) -> None:
         fabric = healthy()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
         assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
         away.deliver()
@@ -257,7 +257,7 @@ class TestOwners:
 
     def test_a_state_that_all_regions_share_has_no_former_owner(self) -> None:
         fabric = drained(fabric_of(Failing({}), *named("a1"), durability="quorum"))
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
         assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
         fabric.clock.advance(2 * GRACE_SECONDS)
@@ -322,7 +322,7 @@ class TestExpiry:
     def test_what_the_origin_still_has_is_a_hole_in_a_replica(self) -> None:
         fabric = fabric_of(Failing({}), *named("a1", "b1", "c1"), retention_days=DAYS, deliver="everywhere")
         fabric.cloud.replicate()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         away.deliver(tail=1)
         put_cursor(away, **cursor_between(away, 1))
         assert reconcile(away) == []

@@ -15,7 +15,7 @@ from tests.support.reconciliations import healthy, kinds, put_cursor
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
-def told(fabric: SubscribedStream, metric: Metric) -> float:
+def value_of(fabric: SubscribedStream, metric: Metric) -> float:
     """Return the value that the last pass reported of the subscription, or of the stream."""
     of = STREAM if metric.dimension == "stream" else SUBSCRIPTION
     return fabric.telemetry.gauges[metric, of]
@@ -23,7 +23,7 @@ def told(fabric: SubscribedStream, metric: Metric) -> float:
 
 def age_seconds(fabric: SubscribedStream) -> float:
     kinds(fabric)
-    return told(fabric, Metric.OLDEST_UNDELIVERED)
+    return value_of(fabric, Metric.OLDEST_UNDELIVERED)
 
 
 def test_a_healthy_fabric_stands_at_nought_and_says_so() -> None:
@@ -91,9 +91,9 @@ def test_findings_that_somebody_is_to_look_at_are_counted_and_no_others() -> Non
         fabric.put(*named("a"), of=lane(index))
     fabric.clock.advance(3_600)
     assert kinds(fabric) == [FindingKind.UNRUNG] * 2
-    assert told(fabric, Metric.FINDINGS_ALARMED) == 2
+    assert value_of(fabric, Metric.FINDINGS_ALARMED) == 2
     assert kinds(fabric, repair=True) == [FindingKind.UNRUNG] * 2
-    assert told(fabric, Metric.FINDINGS_ALARMED) == 0
+    assert value_of(fabric, Metric.FINDINGS_ALARMED) == 0
 
 
 def test_the_age_is_measured_though_the_cursor_moves() -> None:
@@ -130,7 +130,7 @@ def test_parked_keys_are_named_by_what_becomes_of_them(attempts: int, metric: Me
     fabric.deliver()
     kinds(fabric)
     other = {Metric.KEYS_RETRYING, Metric.KEYS_DEAD} - {metric}
-    assert (told(fabric, metric), told(fabric, other.pop())) == (2, 0)
+    assert (value_of(fabric, metric), value_of(fabric, other.pop())) == (2, 0)
 
 
 def test_an_open_circuit_is_reported_and_a_paused_one_is_somebodys_wish() -> None:
@@ -139,21 +139,21 @@ def test_an_open_circuit_is_reported_and_a_paused_one_is_somebodys_wish() -> Non
     stands = fabric.ledger.switch(stream, subscription, Circuit(), Circuit(CircuitState.OPEN, "down"))
     assert stands is not None
     kinds(fabric)
-    assert told(fabric, Metric.CIRCUIT_OPEN) == 1
+    assert value_of(fabric, Metric.CIRCUIT_OPEN) == 1
     fabric.ledger.switch(stream, subscription, stands, replace(stands, state=CircuitState.PAUSED))
     kinds(fabric)
-    assert told(fabric, Metric.CIRCUIT_OPEN) == 0
+    assert value_of(fabric, Metric.CIRCUIT_OPEN) == 0
 
 
 def test_a_stall_is_reported_though_the_pass_copies_what_is_missing() -> None:
     fabric = healthy()
-    away = fabric.at(AWAY)
+    away = fabric.in_region(AWAY)
     fabric.put(*named("late"))
     assert kinds(away, repair=True) == [FindingKind.REPLICATION_DELAY]
-    assert (told(away, Metric.LANES_BEHIND), told(away, Metric.LANES_STALLED)) == (1, 0)
+    assert (value_of(away, Metric.LANES_BEHIND), value_of(away, Metric.LANES_STALLED)) == (1, 0)
     fabric.clock.advance(3_600)
     assert FindingKind.REPLICATION_STALL in kinds(away, repair=True)
-    assert (told(away, Metric.LANES_BEHIND), told(away, Metric.LANES_STALLED)) == (0, 1)
+    assert (value_of(away, Metric.LANES_BEHIND), value_of(away, Metric.LANES_STALLED)) == (0, 1)
 
 
 def test_a_pass_that_is_broken_off_tells_nothing() -> None:

@@ -36,7 +36,7 @@ from tests.support.reconciliations import (
 )
 from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.reconciliation.test_vitals import age_seconds, told
+from tests.unit.services.reconciliation.test_vitals import age_seconds, value_of
 
 HOURS = 3_600
 PASS_SECONDS = 300
@@ -154,9 +154,9 @@ class TestClocksOfProducers:
         fabric.cloud.replicate()
         (finding,) = reconcile(fabric)
         assert (finding.kind, finding.lane, finding.is_alarm) == (FindingKind.CLOCK_AHEAD, LANE, True)
-        assert told(fabric, Metric.CLOCK_AHEAD) == 3 * HOURS
-        assert kinds(fabric.at(AWAY)) == []
-        assert told(fabric, Metric.CLOCK_AHEAD) == 3 * HOURS
+        assert value_of(fabric, Metric.CLOCK_AHEAD) == 3 * HOURS
+        assert kinds(fabric.in_region(AWAY)) == []
+        assert value_of(fabric, Metric.CLOCK_AHEAD) == 3 * HOURS
         fabric.clock.advance(3 * HOURS)
         fabric.telemetry.gauges.clear()
         assert kinds(fabric) == []
@@ -184,7 +184,7 @@ class TestClocksOfProducers:
 class TestAReplicationLinkThatIsCut:
     def stalled(self, fabric: SubscribedStream) -> float:
         kinds(fabric, repair=True)
-        return told(fabric, Metric.LANES_STALLED)
+        return value_of(fabric, Metric.LANES_STALLED)
 
     def cut_for(
         self, fabric: SubscribedStream, away: SubscribedStream, seconds: float, *, publishes_for: float
@@ -203,7 +203,7 @@ class TestAReplicationLinkThatIsCut:
         self, publishes_for: float
     ) -> None:
         fabric = healthy()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         said = self.cut_for(fabric, away, 2 * HOURS, publishes_for=publishes_for)
         assert said[0] == 0
         assert set(said[5:]) == {1}
@@ -216,18 +216,18 @@ class TestAReplicationLinkThatIsCut:
 
     def test_it_is_reported_while_the_origin_does_not_answer_either(self) -> None:
         fabric = healthy()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         assert self.cut_for(fabric, away, 1_800, publishes_for=1)[-1] == 1
         alone = replace(away.ports(), at=nobody_answers)
         findings = Reconciler(away.stream, region=AWAY, ports=alone, telemetry=away.telemetry).run(
             repair=True
         )
         assert FindingKind.UNREACHABLE in [finding.kind for finding in findings]
-        assert told(away, Metric.LANES_STALLED) == 1
+        assert value_of(away, Metric.LANES_STALLED) == 1
 
     def test_it_is_over_for_every_lane_once_replication_moves_in_one(self) -> None:
         fabric = healthy()
-        away = fabric.at(AWAY)
+        away = fabric.in_region(AWAY)
         assert self.cut_for(fabric, away, 1_800, publishes_for=1)[-1] == 1
         fabric.cloud.heal(AWAY)
         fabric.put(*named("other"), of=lane(1))
