@@ -84,7 +84,7 @@ class Page:
 
     def behind(self, sequence: SequenceNumber) -> "Page":
         """Return the part of the page that begins at `sequence` or later."""
-        return Page(tuple(one for one in self.records if one.sequence >= sequence), self.more)
+        return Page(tuple(record for record in self.records if record.sequence >= sequence), self.more)
 
 
 class Log(Protocol):

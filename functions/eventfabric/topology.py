@@ -315,16 +315,21 @@ class Topology:
             self.timer_function(region),
             self.reconcile_function(region),
             self.backfill_function(region),
-            *(self.deliver_function(one.name, region) for one in self.subscriptions_in(region)),
+            *(
+                self.deliver_function(subscription.name, region)
+                for subscription in self.subscriptions_in(region)
+            ),
         ]
 
     def streams_in(self, region: str) -> list[StreamTopology]:
         """Return the streams of a Region."""
-        return [one for one in self.streams.values() if region in one.definition.regions]
+        return [stream for stream in self.streams.values() if region in stream.definition.regions]
 
     def subscriptions_in(self, region: str) -> list[SubscriptionTopology]:
         """Return the subscriptions of a Region's streams: each has queues and a function there, whoever delivers."""
-        return [one for one in self.subscriptions.values() if region in one.regions]
+        return [
+            subscription for subscription in self.subscriptions.values() if region in subscription.regions
+        ]
 
     @property
     def tables(self) -> list[TableTopology]:

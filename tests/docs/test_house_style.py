@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from scripts.measurements.source import FORMATTER_OFF, NO_OPENING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +20,27 @@ FUNCTION_LINES_MAX = 70
 LONGER_FILES: dict[str, str] = {
     "functions/eventfabric/errors.py": "the one tree of errors, which is read as one",
     "functions/eventfabric/sdk/bundles.py": "all that one lock guards of a publisher",
+}
+
+# Words that a reader has to look up at each use: say what is meant, as `event`, `findings`, `message` or `position`.
+NAMES_OF_NOTHING = {"one", "found", "told", "at", "each", "within"}
+
+# Where such a word is the name of a thing all the same. Keep this short.
+NAMED_SO: dict[str, set[str]] = {
+    # An error says what it found beside what is allowed: `found` and `allowed` are public.
+    "functions/eventfabric/errors.py": {"found"},
+    "functions/eventfabric/definition/checks.py": {"found"},
+    "functions/eventfabric/definition/file.py": {"found"},
+    "functions/eventfabric/model/payload.py": {"found"},
+    "functions/eventfabric/wire/cloudevent.py": {"found"},
+    "functions/eventfabric/wire/cursor_item.py": {"found"},
+    "functions/eventfabric/wire/fields.py": {"found"},
+    # A public report, and a field of a file that is kept.
+    "functions/eventfabric/testing/idempotency/report.py": {"found"},
+    "scripts/simulation/regressions.py": {"found"},
+    # The position of a slice is stored under this name, and ports are public.
+    "functions/eventfabric/model/backfill.py": {"at"},
+    "functions/eventfabric/ports.py": {"at"},
 }
 
 # The words are put together here so that this file does not hold what it forbids.
@@ -69,7 +92,7 @@ def python_files(folder: str = "") -> tuple[Path, ...]:
 
 @cache
 def tree_of(path: Path) -> ast.Module:
-    return ast.parse(text_of(path), filename=name_of(path))
+    return ast.parse(text_of(path), filename=str(path))
 
 
 def lines_where(files: tuple[Path, ...], holds: Callable[[str], object]) -> list[str]:
@@ -90,6 +113,24 @@ def functions_in(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
+
+
+def names_bound_in(path: Path) -> Iterator[tuple[int, str]]:
+    """Every name that a file gives to something: the line of each, and the name."""
+    for node in ast.walk(tree_of(path)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+            case ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield node.lineno, name
+            case (
+                ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.alias(asname=str(name))
+            ):
+                yield node.lineno, name
+
+
+def names_of_nothing_in(path: Path) -> Iterator[tuple[int, str]]:
+    return ((line, name) for line, name in names_bound_in(path) if name.strip("_") in NAMES_OF_NOTHING)
 
 
 def sleeps_in(path: Path) -> Iterator[int]:
@@ -168,6 +209,50 @@ def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
         if NO_OPENING.match(text)
     ]
     assert_none(offences, "Open a docstring with a verb in the imperative, or a noun that names the thing:")
+
+
+def test_a_name_says_what_it_is_a_name_of() -> None:
+    offences = [
+        f"{name_of(path)}:{line}: {name}"
+        for path in python_files()
+        for line, name in names_of_nothing_in(path)
+        if name not in NAMED_SO.get(name_of(path), ())
+    ]
+    assert_none(offences, "Name these by a noun for what they hold, or list them in NAMED_SO with a reason:")
+
+
+def test_every_name_listed_as_meant_so_is_still_in_use() -> None:
+    offences = [
+        f"{file}: {name}"
+        for file, names in NAMED_SO.items()
+        for name in names - {bound for _, bound in names_of_nothing_in(ROOT / file)}
+    ]
+    assert_none(offences, "Take these out of NAMED_SO; they are gone:")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "at = 1",
+        "for _, one in []: pass",
+        "[each for each in []]",
+        "(found := 1)",
+        "def told(): ...",
+        "async def told(): ...",
+        "def f(*, at): ...",
+        "lambda one: one",
+        "class C:\n    at: int",
+        "self._told = 1",
+        "with open('f') as found: pass",
+        "try: ...\nexcept E as one: pass",
+        "match 1:\n    case int() as one: pass",
+        "import os as at",
+    ],
+)
+def test_such_a_name_is_seen_however_it_is_bound(source: str, tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(source)
+    assert len(list(names_of_nothing_in(path))) == 1
 
 
 def test_no_line_switches_the_formatter_off() -> None:

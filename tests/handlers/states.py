@@ -77,8 +77,8 @@ class Execution:
         return _placed(state, given, selected), state.get("Next")
 
     def _map(self, state: dict[str, Any], given: Any, context: dict[str, Any]) -> tuple[Any, str | None]:
-        items = _at(state["ItemsPath"], given)
-        self.map_sizes.append((len(items), _at(state["MaxConcurrencyPath"], given)))
+        items = _value_at(state["ItemsPath"], given)
+        self.map_sizes.append((len(items), _value_at(state["MaxConcurrencyPath"], given)))
         results = [
             self._run(
                 state["ItemProcessor"],
@@ -129,7 +129,7 @@ def _matches(rule: dict[str, Any], error: str) -> bool:
 
 def _choose(state: dict[str, Any], given: Any) -> str:
     for choice in state["Choices"]:
-        value = _at(choice["Variable"], given)
+        value = _value_at(choice["Variable"], given)
         if "IsNull" in choice:
             holds = (value is None) == choice["IsNull"]
         elif "BooleanEquals" in choice:
@@ -148,14 +148,14 @@ def _filled(template: Any, given: Any, context: Any) -> Any:
     for name, value in template.items():
         if name.endswith(".$"):
             filled[name.removesuffix(".$")] = deepcopy(
-                _at(value[1:], context) if value.startswith("$$") else _at(value, given)
+                _value_at(value[1:], context) if value.startswith("$$") else _value_at(value, given)
             )
         else:
             filled[name] = _filled(value, given, context)
     return filled
 
 
-def _at(path: str, given: Any) -> Any:
+def _value_at(path: str, given: Any) -> Any:
     """A missing field is an error, as it is there."""
     for part in path.split(".")[1:]:
         given = given[part]

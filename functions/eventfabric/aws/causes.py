@@ -8,7 +8,7 @@ from eventfabric.wire.service_errors import Meaning, meaning_of
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-Told = Callable[[Meaning, str, str], None]
+RefusalListener = Callable[[Meaning, str, str], None]
 """Callback that takes the cause, the operation, and the service's name for the error."""
 
 CAUSES: Final = frozenset({Meaning.DENIED, Meaning.MISSING, Meaning.KEY_UNUSABLE, Meaning.QUOTA})
@@ -22,8 +22,8 @@ def cause_of(code: str, message: str) -> Meaning | None:
     return meaning if meaning in CAUSES else None
 
 
-def tell_refusals(client: "BaseClient", told: Told) -> None:
-    """Have `told` called for each of the client's calls that is refused for such a cause."""
+def tell_refusals(client: "BaseClient", listener: RefusalListener) -> None:
+    """Call `listener` for each of the client's calls that is refused for such a cause."""
 
     def after_call(parsed: Mapping[str, Any], model: Any, **_: object) -> None:
         # The error of the call itself, and those of the single messages of a batch.
@@ -32,6 +32,6 @@ def tell_refusals(client: "BaseClient", told: Told) -> None:
             code = str(error.get("Code", ""))
             cause = cause_of(code, str(error.get("Message", "")))
             if cause is not None:
-                told(cause, model.name, code)
+                listener(cause, model.name, code)
 
     client.meta.events.register("after-call", after_call)

@@ -42,7 +42,7 @@ class AwsDoorbells:
     def _send(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         # Without a reply they are rung again: a doorbell that comes twice is dropped or costs one read.
         failed = list(doorbells)
-        with _told("ring", subscription):
+        with _failures_logged("ring", subscription):
             try:
                 answer = self._client.send_message_batch(
                     QueueUrl=self._url(self._queue_name(subscription)),
@@ -68,7 +68,7 @@ class AwsDoorbells:
 
     def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         """See ports.Doorbells. One DeleteMessageBatch."""
-        with _told("answer", subscription):
+        with _failures_logged("answer", subscription):
             self._client.delete_message_batch(
                 QueueUrl=self._url(self._queue_name(subscription)),
                 Entries=[{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(receipt_handles)],
@@ -76,13 +76,13 @@ class AwsDoorbells:
 
     def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         """See ports.Doorbells. One ChangeMessageVisibilityBatch."""
-        with _told("hide", subscription):
+        with _failures_logged("hide", subscription):
             self._change_visibility(self._queue_name(subscription), dict.fromkeys(receipt_handles, seconds))
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """See ports.Doorbells. One SendMessage to the timer queue."""
         sent = False
-        with _told("ring later", subscription):
+        with _failures_logged("ring later", subscription):
             self._client.send_message(
                 QueueUrl=self._url(self._timers_name(subscription)),
                 MessageBody=to_body(doorbell),
@@ -93,7 +93,7 @@ class AwsDoorbells:
 
     def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
         """See ports.Doorbells. One ChangeMessageVisibilityBatch."""
-        with _told("put off", subscription):
+        with _failures_logged("put off", subscription):
             self._change_visibility(self._timers_name(subscription), seconds_of)
 
     def _change_visibility(self, name: str, seconds_of: Mapping[str, int]) -> None:
@@ -112,7 +112,7 @@ class AwsDoorbells:
 
 
 @contextmanager
-def _told(verb: str, subscription: str) -> Iterator[None]:
+def _failures_logged(verb: str, subscription: str) -> Iterator[None]:
     """Log failures instead of raising them: each doorbell is rung again, but a lasting reason must become known."""
     try:
         yield

@@ -36,7 +36,7 @@ def aws_ports(
     region = Region(clients.region)
 
     @cache
-    def at(other: Region) -> Ports:
+    def ports_in(other: Region) -> Ports:
         if other == region:
             return ports
         return aws_ports(topology, clients.of(other), clock=clock, entropy=entropy)
@@ -70,7 +70,7 @@ def aws_ports(
         outbox=AwsOutbox(clients.dynamodb),
         steps_of=steps_of,
         backfills=cast(Backfills, _LateBackfills(clients, topology.ledger.name, region)),
-        at=at,
+        at=ports_in,
         doorbells=AwsDoorbells(
             clients.sqs,
             lambda name: topology.subscription(name).queue.name,

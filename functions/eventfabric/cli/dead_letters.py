@@ -147,7 +147,7 @@ def redrive(
             return
         letters.redrive(letter, replacement=replacement, by=user_name(), unsettled=unsettled)
 
-    _each("redriven", chosen, redrive_one, rate=rate, dry_run=dry_run, as_json=json)
+    _act_on_each("redriven", chosen, redrive_one, rate=rate, dry_run=dry_run, as_json=json)
     if operations.circuit(subscription).state == "paused" and not json:
         say(
             f"{subscription} is paused: nothing is delivered until `eventfabric subscriptions resume {subscription}`"
@@ -188,7 +188,7 @@ def discard(
         if not dry_run:
             letters.discard(letter, all_waiting=all_waiting, by=user_name())
 
-    _each(
+    _act_on_each(
         "discarded",
         _chosen(letters, place, filter),
         discard_one,
@@ -241,7 +241,7 @@ def _letter_at(letters: "DeadLetters", place: str) -> "DeadLetter":
     raise typer.Exit(1)
 
 
-def _each(
+def _act_on_each(
     done: str,
     chosen: "list[DeadLetter]",
     act: "Callable[[DeadLetter], None]",

@@ -303,9 +303,9 @@ def _duplicates(path: Path, values: Sequence[str] | None) -> Iterator[BrokenRule
             yield BrokenRule((*path, place), f"{_quoted(value)} again", "each value once")
 
 
-def one_of(found: str, names: Sequence[str]) -> str:
+def one_of(name: str, names: Sequence[str]) -> str:
     """List the names that are allowed, preceded by the one that was probably meant."""
-    close = get_close_matches(found, names, n=1)
+    close = get_close_matches(name, names, n=1)
     return (f"did you mean {close[0]}? " if close else "") + (_list(names) or "there are none")
 
 

@@ -79,19 +79,19 @@ class Load:
             events_per_second,
             event_bytes,
             events_per_record,
-            records_per_poll=min(float(limits.RELAY_BATCH_MAX), _found(records)),
+            records_per_poll=min(float(limits.RELAY_BATCH_MAX), _records_of_a_poll(records)),
             express_per_request=min(float(limits.QUEUE_SEND_BATCH_MAX), _gathered(records, SEND_SECONDS)),
             doorbells_per_batch=batch,
             records_per_run=_gathered(per_lane, run_seconds),
             runs_per_standing=max(
                 1.0, runs * limits.CIRCUIT_CACHE_SECONDS / _processes(runs, batch, run_seconds)
             ),
-            polls_per_standing=max(1.0, records / _found(records) * limits.CIRCUIT_CACHE_SECONDS),
+            polls_per_standing=max(1.0, records / _records_of_a_poll(records) * limits.CIRCUIT_CACHE_SECONDS),
             handler_seconds=handler_seconds,
         )
 
 
-def _found(per_second: float) -> float:
+def _records_of_a_poll(per_second: float) -> float:
     """Expected number of records that a poll finds if it finds any, for records that come at random."""
     expected = per_second / STREAM_POLLS_PER_SECOND
     return expected / (1 - exp(-expected)) if expected > 1e-6 else 1.0
