@@ -37,12 +37,15 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(path: Path) -> Iterator[tuple[int, str, str]]:
+@cache
+def imports_of(path: Path) -> tuple[tuple[int, str, str], ...]:
     """Line, module and name of everything that a file takes from a module of the project."""
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.ImportFrom) and node.module in module_files():
-            for alias in node.names:
-                yield node.lineno, node.module, alias.name
+    return tuple(
+        (node.lineno, node.module, alias.name)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and node.module in module_files()
+        for alias in node.names
+    )
 
 
 @cache

@@ -344,6 +344,7 @@ def test_without_a_command_it_shows_its_commands(cli: CommandLine) -> None:
 
 
 def test_a_running_fabric_delivers_what_is_published(cli: CommandLine, tmp_path: Path) -> None:
+    """Starts the server in an interpreter of its own; in all other tests it is forked."""
     events = tmp_path / "events.jsonl"
     events.write_text("".join(SAMPLE[:5]))
     with local_up(tmp_path, "--setup", "subscribers.tables:make", interpreted=True) as url:

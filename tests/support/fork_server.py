@@ -92,7 +92,10 @@ def serve(server: socket) -> Request:
             _end(running)
         answers = socket(fileno=files.pop(0))
         with answers.makefile("rb") as lines:
-            request = Request(**json.loads(lines.readline()))
+            line = lines.readline()
+        if not line:  # whoever asked was ended meanwhile
+            _end(running)
+        request = Request(**json.loads(line))
         assert active_count() == 1, "a process that has threads cannot be forked safely"
         child = os.fork()
         if not child:
@@ -111,15 +114,16 @@ def serve(server: socket) -> Request:
             os.waitpid(child, 0)
             answers.close()
         else:
-            answers.sendall(f"{child}\n".encode())
             running[child] = answers
+            with suppress(ConnectionError):
+                answers.sendall(f"{child}\n".encode())
 
 
 def _report_ended(running: dict[int, socket]) -> None:
     for child in list(running):
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            with running.pop(child) as answers, suppress(BrokenPipeError):
+            with running.pop(child) as answers, suppress(ConnectionError):
                 answers.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
@@ -179,7 +183,12 @@ def _open_streams() -> None:
 
 
 def _forking_workers(request: Request) -> str:
-    """Have what this process starts by multiprocessing forked from a copy of it, made before it runs anything."""
+    """Have what this process starts by multiprocessing forked from a copy of it, made before it runs anything.
+
+    Only Linux lets it be the parent of what its copy forks; elsewhere they are started as ever.
+    """
+    if sys.platform != "linux":
+        return request.code
     ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
     if not os.fork():
         ours.close()
