@@ -7,7 +7,7 @@ from eventfabric import limits
 from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults
-from eventfabric.testing.memory.timers import MemoryTimers
+from eventfabric.testing.memory.queue import MemoryTimers
 from eventfabric.topology import TimerQueueTopology
 from eventfabric.wire.doorbell import from_body, to_body
 from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions

@@ -65,7 +65,7 @@ BUGS = [
     Bug(
         "both copies delivered",
         "the noted copy is delivered although the other one is, too",
-        "eventfabric.services.delivery.notes:settle_notes",
+        "eventfabric.services.delivery.visited_lane:settle_notes",
         "elsewhere.add(record.batch_id)",
         "pass",
         by="duplicate_effect",
@@ -76,7 +76,7 @@ BUGS = [
     Bug(
         "neither copy delivered",
         "the noted copy is stepped over where the other one is not here",
-        "eventfabric.services.delivery.notes:settle_notes",
+        "eventfabric.services.delivery.visited_lane:settle_notes",
         "wins = not _is_here(context, record.note, record)",
         "wins = False",
         by="lost_event",

@@ -29,11 +29,10 @@ from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.testing.memory.outbox import MemoryOutbox
-from eventfabric.testing.memory.queue import MemoryQueue
+from eventfabric.testing.memory.queue import MemoryQueue, MemoryTimers
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.steps import MemorySteps
-from eventfabric.testing.memory.timers import MemoryTimers
 from eventfabric.topology import QueueTopology
 from eventfabric.wire.keys import Item
 

@@ -120,7 +120,7 @@ def items() -> dict[str, tuple[Item, Decode]]:
             lambda item: intervention_item.from_item(item, LANE),
         ),
         "place": (place_item.put(LANE, RECORD.tail)["Item"], place_item.from_item),
-        "recent": (record_item.to_item(RECORD), lambda item: record_item.recent([item], more=False)),
+        "recent": (record_item.to_item(RECORD), lambda item: place_item.recent([item], more=False)),
         "record": (record_item.to_item(RECORD), record_item.from_item),
         "skip": (record_item.to_item(SKIP), record_item.from_item),
         "cursor": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.from_item),

@@ -21,8 +21,7 @@ from botocore.exceptions import (
 from eventfabric import limits
 from eventfabric.aws.client import ForkProofClient
 from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, RefusedError, ThrottledError
-from eventfabric.wire.ledger_commit import Refusal
-from eventfabric.wire.service_errors import Meaning, meaning_of
+from eventfabric.wire.service_errors import Meaning, Refusal, meaning_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

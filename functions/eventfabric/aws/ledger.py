@@ -45,7 +45,8 @@ from eventfabric.wire.keys import (
     settled_of,
     standing_key,
 )
-from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged, wrote
+from eventfabric.wire.ledger_commit import CommitRequest, state_of, unchanged, wrote
+from eventfabric.wire.transaction_bounds import Action
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

@@ -43,7 +43,7 @@ class AwsLog:
                 ConsistentRead=True,
                 Limit=records_max,
             )
-        return record_item.recent(cast(list[Item], answer["Items"]), more="LastEvaluatedKey" in answer)
+        return place_item.recent(cast(list[Item], answer["Items"]), more="LastEvaluatedKey" in answer)
 
     def place(self, lane: Lane) -> Tail | None:
         """See ports.Log. One Query of one item, which everybody who reads a log is allowed to make."""

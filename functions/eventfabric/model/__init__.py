@@ -20,7 +20,6 @@ from eventfabric.model.cursor import (
     SameItemTwice,
     Write,
     WriteRefused,
-    digest_of,
 )
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.event import Event, EventFields, HeaderValue, check_event, exact, stored_time
@@ -36,6 +35,10 @@ from eventfabric.model.identity import (
     SequenceNumber,
     StreamName,
     SubscriptionName,
+    alone_at,
+    event_parking_id,
+    is_alone,
+    key_parking_id,
     lane_index,
     next_count,
     next_time,
@@ -58,10 +61,6 @@ from eventfabric.model.parked import (
     Rest,
     Settled,
     after_changes,
-    alone_at,
-    event_parking_id,
-    is_alone,
-    key_parking_id,
     stands_behind_another,
 )
 from eventfabric.model.payload import (
@@ -93,7 +92,7 @@ from eventfabric.model.record import (
     record_at,
     skip_at,
 )
-from eventfabric.model.roster import DIGEST_BYTES, Roster, digest_of_id, packed_dead, unpacked_dead
+from eventfabric.model.roster import DIGEST_BYTES, Roster, digest_of, digest_of_id, packed_dead, unpacked_dead
 from eventfabric.model.sightings import Sighting, Sightings
 from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
 from eventfabric.model.step import StepKey, StepState

@@ -3,9 +3,8 @@
 Around it: the state of the lane, of which it is a part, and the commits that move it, with their possible outcomes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any, Final
 
 from eventfabric.model.identity import (
@@ -19,9 +18,8 @@ from eventfabric.model.identity import (
 )
 from eventfabric.model.parked import Parked, ParkedChange, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL
-from eventfabric.model.roster import Roster
+from eventfabric.model.roster import Roster, digest_after, digest_of
 
-_DIGEST_BYTES: Final = 8
 _NEVER: Final = SequenceNumber(0)
 
 
@@ -91,17 +89,12 @@ class Cursor:
             return self.beside_changed(read, changes)
         return self.beside(after_changes(stood, changes))
 
-    def beside_changed(self, read: "Cursor", changes: Iterable[ParkedChange]) -> "Cursor":
+    def beside_changed(self, read: "Cursor", changes: Sequence[ParkedChange]) -> "Cursor":
         """Return the cursor after changes to the keys beside `read`, by these alone; `read.low` is taken to stay."""
-        total, firsts = int.from_bytes(read.parked, "big"), [read.low] if read.low else []
-        for change in changes:
-            if change.before is not None:
-                total -= _number_of(change.before)
-            if change.after is not None:
-                total += _number_of(replace(change.after, version=change.version))
-                firsts.append(change.after.first)
+        firsts = [read.low] if read.low else []
+        firsts += [change.after.first for change in changes if change.after is not None]
         low = min(firsts, key=lambda place: place.sequence)
-        return replace(self, low=replace(low, replay=False), parked=_bytes_of(total))
+        return replace(self, low=replace(low, replay=False), parked=digest_after(read.parked, changes))
 
     def at_rest(self) -> "Cursor":
         """Return the cursor without the note of a run or of an attempt."""
@@ -264,18 +257,3 @@ class SameItemTwice:
 
 
 CommitOutcome = Committed | RaceLost | WriteRefused | SameItemTwice
-
-
-def digest_of(parked: Mapping[str, Parked]) -> bytes:
-    """Return a digest of parked keys: equal for equal keys at equal versions. A sum, so that changes can be added."""
-    return _bytes_of(sum(_number_of(key) for key in parked.values()))
-
-
-def _number_of(parked: Parked) -> int:
-    """Return one parked key at its version as a number, of which `digest_of` takes the sum."""
-    content = b"%d %s" % (parked.version, parked.id.encode())
-    return int.from_bytes(blake2b(content, digest_size=_DIGEST_BYTES).digest(), "big")
-
-
-def _bytes_of(total: int) -> bytes:
-    return (total % (1 << 8 * _DIGEST_BYTES)).to_bytes(_DIGEST_BYTES, "big")

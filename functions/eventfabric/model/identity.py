@@ -29,6 +29,7 @@ _LANE: Final = regex(
 """Lanes fit for the id of a queue's message group. No other digits than those written, so that a lane has one text."""
 _SEQUENCE_DIGITS_MAX = 18
 _COUNTER_BITS = 16
+_ALONE: Final = "s/"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,6 +75,30 @@ def lane_index(key: str, lanes: int) -> LaneIndex:
     """
     digest = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
     return LaneIndex(digest >> (64 - (lanes.bit_length() - 1)))
+
+
+def key_parking_id(key: str) -> str:
+    """Return the id under which the events of a key wait together, where their order is kept."""
+    return f"k/{key}"
+
+
+def event_parking_id(sequence: SequenceNumber) -> str:
+    """Return the id under which an event waits by itself, where no order is kept."""
+    return f"{_ALONE}{sequence}"
+
+
+def is_alone(parking_id: str) -> bool:
+    """Tell if an id is that of an event which is parked by itself."""
+    return parking_id.startswith(_ALONE)
+
+
+def alone_at(parking_id: str) -> SequenceNumber | None:
+    """Return the sequence of the event that an id is made of; None if it is not made of one."""
+    digits = parking_id.removeprefix(_ALONE)
+    if not (is_alone(parking_id) and digits.isascii() and digits.isdigit() and len(digits) < 20):
+        return None
+    sequence = SequenceNumber(int(digits))
+    return sequence if event_parking_id(sequence) == parking_id else None
 
 
 def uuid7_prefix(unix_ms: int) -> str:

@@ -7,12 +7,11 @@ from typing import Final, Self
 
 from eventfabric import limits
 from eventfabric.errors import storable
-from eventfabric.model.identity import SequenceNumber, next_count
+from eventfabric.model.identity import SequenceNumber, is_alone, next_count
 
 REPLAYED: Final = "Replayed"
 """`Failure.error_type` of an event that an operator handed over again, though its handler had not failed."""
 _NEVER: Final = SequenceNumber(0)
-_ALONE: Final = "s/"
 
 
 class ParkedState(StrEnum):
@@ -20,20 +19,6 @@ class ParkedState(StrEnum):
 
     RETRYING = "retrying"
     DEAD = "dead"
-
-
-def is_alone(parking_id: str) -> bool:
-    """Tell if an id is that of an event which is parked by itself."""
-    return parking_id.startswith(_ALONE)
-
-
-def alone_at(parking_id: str) -> SequenceNumber | None:
-    """Return the sequence of the event that an id is made of; None if it is not made of one."""
-    digits = parking_id.removeprefix(_ALONE)
-    if not (is_alone(parking_id) and digits.isascii() and digits.isdigit() and len(digits) < 20):
-        return None
-    sequence = SequenceNumber(int(digits))
-    return sequence if event_parking_id(sequence) == parking_id else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +31,6 @@ class Place:
     base: SequenceNumber
     sequence: SequenceNumber
     replay: bool = False
-
-
-def key_parking_id(key: str) -> str:
-    """Return the id under which the events of a key wait together, where their order is kept."""
-    return f"k/{key}"
-
-
-def event_parking_id(sequence: SequenceNumber) -> str:
-    """Return the id under which an event waits by itself, where no order is kept."""
-    return f"{_ALONE}{sequence}"
 
 
 @dataclass(frozen=True, slots=True)

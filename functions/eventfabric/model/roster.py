@@ -1,17 +1,22 @@
-"""The roster of a lane's parked keys: a few bytes of each, so that a visit reads only those that concern it."""
+"""The roster of a lane's parked keys: a few bytes of each, so that a visit reads only those that concern it.
+
+Beside it: a digest of all of them, which tells if they are those that a cursor names.
+"""
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Final
 
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, is_alone
+from eventfabric.model.identity import is_alone
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState
 
 DIGEST_BYTES: Final = 16
 _DEAD_BYTES: Final = 3
+_SUM_BYTES: Final = 8
 _ATTEMPTED: Final = 0
 
 
@@ -127,3 +132,29 @@ def _add(parked: Parked, retrying: dict[bytes, int], dead: list[bytes]) -> None:
         retrying[digest] = _ATTEMPTED if parked.attempting else parked.due_ms
     else:
         insort(dead, digest[:_DEAD_BYTES])
+
+
+def digest_of(parked: Mapping[str, Parked]) -> bytes:
+    """Return a digest of parked keys: equal for equal keys at equal versions. A sum, so that changes can be added."""
+    return _bytes_of(sum(_number_of(key) for key in parked.values()))
+
+
+def digest_after(digest: bytes, changes: Iterable[ParkedChange]) -> bytes:
+    """Return the digest of parked keys after these changes are committed."""
+    total = int.from_bytes(digest, "big")
+    for change in changes:
+        if change.before is not None:
+            total -= _number_of(change.before)
+        if change.after is not None:
+            total += _number_of(replace(change.after, version=change.version))
+    return _bytes_of(total)
+
+
+def _number_of(parked: Parked) -> int:
+    """Return one parked key at its version as a number, of which `digest_of` takes the sum."""
+    content = b"%d %s" % (parked.version, parked.id.encode())
+    return int.from_bytes(blake2b(content, digest_size=_SUM_BYTES).digest(), "big")
+
+
+def _bytes_of(total: int) -> bytes:
+    return (total % (1 << 8 * _SUM_BYTES)).to_bytes(_SUM_BYTES, "big")

@@ -7,9 +7,9 @@ A commit and its race, in time:
                                                       and is what this commit put -> it was written after all
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError
@@ -31,79 +31,10 @@ from eventfabric.model import (
     next_count,
 )
 from eventfabric.wire import cursor_item, fields, parked_item, settled_item, won_item
-from eventfabric.wire.item_size import item_bytes, sent_bytes
+from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item, is_cursor, is_parked, is_won, parked_key
-from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
-
-Action = tuple[str, dict[str, Any]]
-"""Put, Update, Delete or ConditionCheck, and the DynamoDB request for it."""
-
-# The cursor's own fields in 4 KiB, and the longest roster.
-_CURSOR_BYTES_MAX: Final = 4 * 1024 + limits.PARKED_KEYS_MAX * limits.ROSTER_KEY_BYTES_MAX
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Reason for which a transaction was cancelled, for one of its actions. Code "None": it would have gone through."""
-
-    code: str
-    message: str = ""
-    item: Item | None = field(default=None, repr=False)
-
-    @property
-    def is_busy(self) -> bool:
-        """True if the item was busy: the action may go through if it is tried again."""
-        return meaning_of_reason(self.code) is Meaning.BUSY
-
-
-@dataclass(frozen=True, slots=True)
-class CommitSize:
-    """Size of the actions of one commit, besides the cursor: their number, and at most how many bytes they take."""
-
-    actions: int = 0
-    bytes: int = 0
-
-    def __add__(self, other: "CommitSize") -> "CommitSize":
-        return CommitSize(self.actions + other.actions, self.bytes + other.bytes)
-
-    @property
-    def fits(self) -> bool:
-        """Tell if one transaction can hold them together with the cursor."""
-        return (
-            self.actions < limits.TRANSACTION_ACTIONS_MAX
-            and self.bytes + _CURSOR_BYTES_MAX <= limits.TRANSACTION_BYTES_MAX
-        )
-
-
-_NOTHING: Final = CommitSize()
-
-
-def size_of_writes(writes: Sequence[Write]) -> CommitSize:
-    """Return the size of a handler's writes: their items, or what they say about items that are there."""
-    if not writes:
-        return _NOTHING
-    return sum((CommitSize(1, sent_bytes(write)) for write in writes), CommitSize())
-
-
-def size_of_key(parked: Parked) -> CommitSize:
-    """Return the largest size of the change of a parked key."""
-    return CommitSize(1, limits.PARKED_BYTES_MAX + len(parked.replacement or b""))
-
-
-def in_commits(changes: Iterable[ParkedChange]) -> Iterator[list[ParkedChange]]:
-    """Split changes of parked keys, in their order, into lists of as many as one commit can hold."""
-    some, size = list[ParkedChange](), CommitSize()
-    for change in changes:
-        key = change.after or change.before
-        assert key is not None, "a change has a before or an after"
-        more = size_of_key(key)
-        if some and not (size + more).fits:
-            yield some
-            some, size = [], CommitSize()
-        some.append(change)
-        size += more
-    if some:
-        yield some
+from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Refusal
+from eventfabric.wire.transaction_bounds import Action
 
 
 class CommitRequest:

@@ -19,9 +19,8 @@ from eventfabric.model import (
 )
 from eventfabric.wire import record_item
 from eventfabric.wire.item_size import item_bytes
-from eventfabric.wire.ledger_commit import Action, Refusal
-from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON
-from eventfabric.wire.transaction_bounds import check_count, check_writes
+from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Refusal
+from eventfabric.wire.transaction_bounds import Action, check_count, check_writes
 
 _FAR_TAIL: Final = Tail(
     SequenceNumber(limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX), Chain(bytes(16)), HybridTime(2**62)

@@ -1,4 +1,6 @@
-"""Codec of a lane's place as a DynamoDB item: `q` next sequence, `c` chain and `h` time of the record before it.
+"""Codec of the end of a lane: its newest records, and its place as a DynamoDB item.
+
+The place has `q` next sequence, `c` chain and `h` time of the record before it.
 
 `e`: time at which that record may expire. The place itself has no expiry: a deletion by expiry replicates, and another
 Region's clock or copy must not take the place away.
@@ -8,9 +10,9 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
-from eventfabric.model import HybridTime, Lane, SequenceNumber, Tail
-from eventfabric.wire import fields
-from eventfabric.wire.keys import PLACE_SEQUENCE, Item, place_key
+from eventfabric.model import HybridTime, Lane, Recent, Record, SequenceNumber, Tail
+from eventfabric.wire import fields, record_item
+from eventfabric.wire.keys import PLACE_SEQUENCE, Item, is_place, place_key
 
 
 def put(lane: Lane, tail: Tail) -> dict[str, Any]:
@@ -39,3 +41,19 @@ def from_item(item: Item) -> Tail:
         raise UndecodableRecordError(
             fields.key_text(item), PLACE_SEQUENCE, f"not a lane's place: {error}"
         ) from error
+
+
+def recent(items: list[Item], *, more: bool) -> Recent:
+    """Return the newest items of a lane, as they were read: its records, and its place if that is among them."""
+    records: list[Record] = []
+    unreadable: list[SequenceNumber] = []
+    place: Tail | None = None
+    for item in items:
+        if is_place(item):
+            place = from_item(item)
+            continue
+        try:
+            records.append(record_item.from_item(item))
+        except UndecodableRecordError as error:
+            unreadable.append(SequenceNumber(error.sequence))
+    return Recent(tuple(records), tuple(unreadable), place, more)

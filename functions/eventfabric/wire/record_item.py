@@ -4,9 +4,9 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
-from eventfabric.model import BatchId, HybridTime, Lane, Note, Recent, Record, SequenceNumber, SkippedBy, Tail
-from eventfabric.wire import fields, place_item
-from eventfabric.wire.keys import PK, SK, Item, is_place, record_key
+from eventfabric.model import BatchId, HybridTime, Lane, Note, Record, SkippedBy
+from eventfabric.wire import fields
+from eventfabric.wire.keys import PK, SK, Item, record_key
 
 HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t", "x")
 """All attributes but the payload and the note."""
@@ -51,22 +51,6 @@ def from_item(item: Item) -> Record:
         return _record(item)
     except UndecodableItemError as error:
         raise _undecodable(item, f"attribute {error.field}: {error.reason}") from error
-
-
-def recent(items: list[Item], *, more: bool) -> Recent:
-    """Return the newest items of a lane, as they were read: its records, and its place if that is among them."""
-    records: list[Record] = []
-    unreadable: list[SequenceNumber] = []
-    place: Tail | None = None
-    for item in items:
-        if is_place(item):
-            place = place_item.from_item(item)
-            continue
-        try:
-            records.append(from_item(item))
-        except UndecodableRecordError as error:
-            unreadable.append(SequenceNumber(error.sequence))
-    return Recent(tuple(records), tuple(unreadable), place, more)
 
 
 def _record(item: Item) -> Record:

@@ -8,8 +8,11 @@ Sources: botocore's service models; "Common errors" of each service's API refere
 the DynamoDB API reference.
 """
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+
+from eventfabric.wire.keys import Item
 
 _SERVER_ERROR: Final = 500
 _TOO_MANY_REQUESTS: Final = 429
@@ -210,3 +213,17 @@ def meaning_of(code: str, *, status: int = 0) -> Meaning:
 def meaning_of_reason(code: str) -> Meaning:
     """Return the meaning of a cancelled transaction's reason for its action."""
     return REASONS.get(code) or meaning_of(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Reason for which a transaction was cancelled, for one of its actions. Code "None": it would have gone through."""
+
+    code: str
+    message: str = ""
+    item: Item | None = field(default=None, repr=False)
+
+    @property
+    def is_busy(self) -> bool:
+        """True if the item was busy: the action may go through if it is tried again."""
+        return meaning_of_reason(self.code) is Meaning.BUSY

@@ -1,11 +1,15 @@
 """Limits of DynamoDB's transactions, checked before anything is sent: 100 actions, 4 MB, 400 KB an item."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import TransactionTooLargeError
 from eventfabric.model import Write
 from eventfabric.wire.item_size import sent_bytes
+
+Action = tuple[str, dict[str, Any]]
+"""Put, Update, Delete or ConditionCheck, and the DynamoDB request for it."""
 
 
 def check_writes(writes: Sequence[Write], *, beside_bytes: int = 0) -> None:

@@ -35,7 +35,7 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.topology import Topology
-from eventfabric.wire.ledger_commit import Refusal
+from eventfabric.wire.service_errors import Refusal
 from tests.support.messages import TextWith
 from tests.support.socket_server import Answer, endpoint, error, reply, request
 from tests.support.stored_items import BACKFILL, ITEMS, KEY, LANE, RECORD, SLICE

@@ -16,8 +16,8 @@ from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
-from eventfabric.wire.ledger_commit import Refusal
 from eventfabric.wire.outbox_request import outcome_of
+from eventfabric.wire.service_errors import Refusal
 from tests.support.memory_fabric import HOME, LANE, event
 from tests.support.outbox_producers import OutboxProducers
 from tests.support.subscribed_stream import SubscribedStream

@@ -4,8 +4,8 @@ import pytest
 
 from eventfabric.errors import RefusedError, ThrottledError
 from eventfabric.model import WriteRefused
-from eventfabric.wire.ledger_commit import Refusal
 from eventfabric.wire.outbox_request import outcome_of
+from eventfabric.wire.service_errors import Refusal
 
 NONE, FAILED = Refusal("None"), Refusal("ConditionalCheckFailed", "The conditional request failed")
 BUSY = [Refusal("TransactionConflict"), Refusal("ThrottlingError"), Refusal("ProvisionedThroughputExceeded")]

@@ -7,12 +7,13 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import ThrottledError, UndecodableMessageError, UndecodableRecordError
 from eventfabric.model import START, Intervention, SequenceNumber, Write, WriteRefused
-from eventfabric.wire import cursor_item, fields, intervention_item, record_item, step_item
+from eventfabric.wire import cursor_item, fields, intervention_item, place_item, record_item, step_item
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes, split_rows
 from eventfabric.wire.item_size import item_bytes, sent_bytes
 from eventfabric.wire.keys import once_key
-from eventfabric.wire.ledger_commit import CommitRequest, Refusal
+from eventfabric.wire.ledger_commit import CommitRequest
 from eventfabric.wire.payload_codec import measured, unpack_at, unpack_measured
+from eventfabric.wire.service_errors import Refusal
 from eventfabric.wire.stream_record import from_stream_record
 from tests.support.stored_items import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US, items
 
@@ -211,7 +212,7 @@ def test_a_lane_s_place_is_read_wherever_it_stands_among_the_newest() -> None:
     place, record = ITEMS["place"][0], ITEMS["record"][0]
     broken = {**record, "sk": {"N": "7"}, "n": {"N": "0"}}
     for newest in ([place, broken, record], [broken, record, place], [record, place, broken]):
-        recent = record_item.recent(newest, more=True)
+        recent = place_item.recent(newest, more=True)
         assert recent.records == (RECORD,)
         assert recent.place == RECORD.tail
         assert (list(recent.unreadable), recent.more) == ([7], True)

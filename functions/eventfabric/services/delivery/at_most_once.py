@@ -14,7 +14,7 @@ from eventfabric.services.delivery.endings import Ended, OutOfTime, only_race
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
-from eventfabric.wire.ledger_commit import size_of_key
+from eventfabric.wire.commit_size import size_of_key
 
 
 def run_at_most_once(visit: Visit, stretch: Stretch) -> Ended | None:

@@ -26,7 +26,7 @@ from eventfabric.model import (
 from eventfabric.ports import Clock, Ledger
 from eventfabric.services.delivery.known_keys import KnownKeys
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
-from eventfabric.wire.ledger_commit import CommitSize, size_of_key
+from eventfabric.wire.commit_size import CommitSize, size_of_key
 
 
 class Parking:

@@ -31,7 +31,7 @@ from eventfabric.services.delivery.endings import (
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
-from eventfabric.wire.ledger_commit import CommitSize, size_of_key, size_of_writes
+from eventfabric.wire.commit_size import CommitSize, size_of_key, size_of_writes
 
 _ONE_KEY: Final = CommitSize(1, limits.PARKED_BYTES_MAX)
 _NO_KEYS: Final = frozenset[str]()

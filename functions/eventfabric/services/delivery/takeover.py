@@ -23,7 +23,7 @@ from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.delivery.inherit import inherited
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.ledger_commit import in_commits
+from eventfabric.wire.commit_size import in_commits
 
 
 def take_over(

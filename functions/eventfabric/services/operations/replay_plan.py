@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from eventfabric.errors import ReplayRefusedError
 from eventfabric.model import AtSequence, Cursor, Lane, Parked, ParkedChange, SequenceNumber, Start, Tail
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.ledger_commit import in_commits
+from eventfabric.wire.commit_size import in_commits
 
 
 @dataclass(frozen=True, slots=True)

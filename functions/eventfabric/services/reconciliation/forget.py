@@ -6,7 +6,7 @@ from dataclasses import replace
 from eventfabric.model import Committed, LaneKey, Parked, ParkedChange, ParkedState
 from eventfabric.ports import Ledger
 from eventfabric.services.reconciliation.look import Look
-from eventfabric.wire.ledger_commit import in_commits
+from eventfabric.wire.commit_size import in_commits
 
 
 def are_forgotten(parked_keys: Iterable[Parked], *, retention_seconds: int, now_ms: int) -> list[Parked]:

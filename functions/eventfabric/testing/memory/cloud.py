@@ -8,7 +8,7 @@ from eventfabric.testing.memory.doorbells import MemoryDoorbells
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.testing.memory.outbox import MemoryOutbox
-from eventfabric.testing.memory.queue import MemoryQueue
+from eventfabric.testing.memory.queue import MemoryQueue, MemoryTimers
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.replication import (
     ALL_CHANGES,
@@ -20,7 +20,6 @@ from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.steps import MemorySteps
 from eventfabric.testing.memory.stream import Chooser, first
 from eventfabric.testing.memory.table import MemoryTable
-from eventfabric.testing.memory.timers import MemoryTimers
 from eventfabric.topology import SubscriptionTopology, TableTopology, Topology
 from eventfabric.wire.keys import Item
 

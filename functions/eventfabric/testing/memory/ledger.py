@@ -48,7 +48,9 @@ from eventfabric.wire.keys import (
     settled_of,
     standing_key,
 )
-from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged, wrote
+from eventfabric.wire.ledger_commit import CommitRequest, state_of, unchanged, wrote
+from eventfabric.wire.service_errors import Refusal
+from eventfabric.wire.transaction_bounds import Action
 
 _LAST_CHARACTER = "\U0010ffff"
 

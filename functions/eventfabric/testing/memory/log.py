@@ -32,7 +32,7 @@ class MemoryLog:
                 {"S": str(lane)}, consistent=True, end=end, limit=records_max, newest_first=True
             ),
         )
-        return record_item.recent(items, more=more)
+        return place_item.recent(items, more=more)
 
     def place(self, lane: Lane) -> Tail | None:
         """See ports.Log. One query."""

@@ -6,8 +6,8 @@ from eventfabric.model import Record, SameItemTwice, Write, WriteRefused
 from eventfabric.ports import Occupied
 from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.memory.requests import Requests
-from eventfabric.wire.ledger_commit import Refusal
 from eventfabric.wire.outbox_request import actions_of, outcome_of
+from eventfabric.wire.service_errors import Refusal
 
 
 class MemoryOutbox:

@@ -7,9 +7,8 @@ from typing import Any, Final, Protocol
 from eventfabric import limits
 from eventfabric.errors import LastingError, RefusedError
 from eventfabric.ports import Clock
-from eventfabric.testing.memory.queue import MemoryQueue
+from eventfabric.testing.memory.queue import MemoryQueue, MemoryTimers
 from eventfabric.testing.memory.table import LASTING, REASONS, MemoryTable, PlannedWrite, refusal
-from eventfabric.testing.memory.timers import MemoryTimers
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
 

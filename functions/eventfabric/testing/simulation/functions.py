@@ -12,18 +12,16 @@ from aws_lambda_powertools import Logger
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError
-from eventfabric.model import Lane, Region, SequenceNumber, StreamName
-from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model import Region
 from eventfabric.runtime import deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.services.delivery.side_by_side import one_after_another
-from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.local.invoke import LocalContext
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.testing.memory.queue import Received
 from eventfabric.testing.memory.stream import Change
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.observed import ObservedHandler
+from eventfabric.testing.simulation.observed import HistoryTelemetry, ObservedHandler
 from eventfabric.testing.simulation.process import Process
 from eventfabric.testing.simulation.world import World
 
@@ -31,46 +29,6 @@ Entry = Callable[[dict[str, Any], Any], Any]
 _LOGGER: Final = Logger(service="simulation", stream=StringIO(), level=CRITICAL, serialize_stacktrace=False)
 _AGAIN_SECONDS: Final = 5.0
 """Time after which a poller sends a batch again whose function failed."""
-
-
-class HistoryTelemetry:
-    """A telemetry.Telemetry that notes findings and the age of the oldest event in the history, and drops all else."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
-        """Drop it."""
-
-    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
-        """Note how long the oldest event has waited; drop all else."""
-        if metric is Metric.OLDEST_UNDELIVERED:
-            self._process.tell(
-                history.Gauged,
-                region=self._process.region,
-                subscription=of or "",
-                metric=metric.value,
-                value=value,
-            )
-
-    def tell(self, event: LogEvent, **about: object) -> None:
-        """Note a finding; drop all else."""
-        if event is not LogEvent.FINDING:
-            return
-        kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
-        sequence = SequenceNumber(int(str(about["sequence"])))
-        stream, region = StreamName(self._process.world.plan.stream), Region(self._process.region)
-        finding = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
-        self._process.tell(
-            history.Found,
-            region=self._process.region,
-            lane=lane,
-            finding=kind.value,
-            subscription=str(about["subscription"] or ""),
-            sequence=int(sequence),
-            repaired=repaired,
-            alarm=finding.is_alarm,
-        )
 
 
 class SimulatedFunction:

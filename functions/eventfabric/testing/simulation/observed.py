@@ -1,10 +1,23 @@
-"""Observed ports of a process: they note when it read a lane's state, and what its handler was given."""
+"""Observed ports of a process: they note when it read a lane's state, what its handler was given, what it reports."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from eventfabric.model import Event, LaneKey, LaneState, Standing, StreamName, SubscriptionName, Write
+from eventfabric.model import (
+    Event,
+    Lane,
+    LaneKey,
+    LaneState,
+    Region,
+    SequenceNumber,
+    Standing,
+    StreamName,
+    SubscriptionName,
+    Write,
+)
+from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Attempt, Handler
+from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.simulation import history
@@ -70,3 +83,43 @@ class ObservedHandler:
         process.breathe(0.0)
         process.tell(history.AttemptEnded, **about)
         return writes
+
+
+class HistoryTelemetry:
+    """A telemetry.Telemetry that notes findings and the age of the oldest event in the history, and drops all else."""
+
+    def __init__(self, process: Machine) -> None:
+        self._process = process
+
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
+        """Drop it."""
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        """Note how long the oldest event has waited; drop all else."""
+        if metric is Metric.OLDEST_UNDELIVERED:
+            self._process.tell(
+                history.Gauged,
+                region=self._process.region,
+                subscription=of or "",
+                metric=metric.value,
+                value=value,
+            )
+
+    def tell(self, event: LogEvent, **about: object) -> None:
+        """Note a finding; drop all else."""
+        if event is not LogEvent.FINDING:
+            return
+        kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
+        sequence = SequenceNumber(int(str(about["sequence"])))
+        stream, region = StreamName(self._process.world.plan.stream), Region(self._process.region)
+        finding = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
+        self._process.tell(
+            history.Found,
+            region=self._process.region,
+            lane=lane,
+            finding=kind.value,
+            subscription=str(about["subscription"] or ""),
+            sequence=int(sequence),
+            repaired=repaired,
+            alarm=finding.is_alarm,
+        )

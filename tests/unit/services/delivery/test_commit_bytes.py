@@ -11,7 +11,7 @@ from eventfabric.model import START, Event, Parked, ParkedChange, Write
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Faults
-from eventfabric.wire.ledger_commit import CommitSize, in_commits, size_of_writes
+from eventfabric.wire.commit_size import CommitSize, in_commits, size_of_writes
 from tests.support.failing_handlers import BAD_ORDER, BadOrder, retry
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, LANE, event

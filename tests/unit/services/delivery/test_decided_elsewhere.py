@@ -17,7 +17,7 @@ from eventfabric.model import (
     record_at,
 )
 from eventfabric.services.delivery.lane_result import LaneOutcome
-from eventfabric.services.delivery.notes import settle_notes
+from eventfabric.services.delivery.visited_lane import settle_notes
 from eventfabric.telemetry import Metric
 from tests.support.memory_fabric import AWAY, HOME, LANE, batch_of, event, lane
 from tests.support.subscribed_stream import SubscribedStream
