@@ -43,17 +43,19 @@ def progress(index: int = 1, start: int = 0, *, start_sequence: int | None = Non
 
 def test_a_backfill_is_noted_once_and_found(backend: Backend) -> None:
     assert backend.backfills.find(ID) is None
-    noted = backend.backfills.replace(None, MADE)
-    assert noted == replace(MADE, version=1)
-    assert backend.backfills.find(ID) == noted
+    stored_backfill = backend.backfills.replace(None, MADE)
+    assert stored_backfill == replace(MADE, version=1)
+    assert backend.backfills.find(ID) == stored_backfill
     assert backend.backfills.replace(None, replace(MADE, by="another")) is None
 
 
 def test_of_two_changes_one_wins(backend: Backend) -> None:
-    noted = backend.backfills.replace(None, MADE)
-    assert noted is not None
-    cancelled = backend.backfills.replace(noted, replace(noted, state=BackfillState.CANCELLED))
-    assert backend.backfills.replace(noted, replace(noted, is_planned=True)) is None
+    stored_backfill = backend.backfills.replace(None, MADE)
+    assert stored_backfill is not None
+    cancelled = backend.backfills.replace(
+        stored_backfill, replace(stored_backfill, state=BackfillState.CANCELLED)
+    )
+    assert backend.backfills.replace(stored_backfill, replace(stored_backfill, is_planned=True)) is None
     assert backend.backfills.find(ID) == cancelled
     assert cancelled is not None
     planned = replace(cancelled, planned=Planned(lane(3), SequenceNumber(7)))
@@ -62,9 +64,11 @@ def test_of_two_changes_one_wins(backend: Backend) -> None:
 
 def test_a_change_whose_reply_was_lost_knows_itself(backend: Backend) -> None:
     backend.lose_replies(1)
-    noted = backend.backfills.replace(None, MADE)
+    stored_backfill = backend.backfills.replace(None, MADE)
     backend.lose_replies(1)
-    assert backend.backfills.replace(noted, replace(MADE, is_planned=True)) == backend.backfills.find(ID)
+    assert backend.backfills.replace(
+        stored_backfill, replace(MADE, is_planned=True)
+    ) == backend.backfills.find(ID)
 
 
 def test_a_change_that_was_never_answered_says_so(backend: Backend) -> None:

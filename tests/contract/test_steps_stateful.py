@@ -98,11 +98,11 @@ class BackfillsMachine(RuleBasedStateMachine):
         wins = (read.version if read else 0) == (
             self._backfills[id_].version if id_ in self._backfills else 0
         )
-        noted = self._port.replace(read, to)
-        assert (noted is not None) == wins
-        if noted is not None:
-            assert noted == replace(to, version=noted.version)
-            self._backfills[id_] = self._read[id_] = noted
+        stored_backfill = self._port.replace(read, to)
+        assert (stored_backfill is not None) == wins
+        if stored_backfill is not None:
+            assert stored_backfill == replace(to, version=stored_backfill.version)
+            self._backfills[id_] = self._read[id_] = stored_backfill
 
     @rule(id_=ids, index=lane_indexes, start=starts)
     def add(self, id_: str, index: int, start: int) -> None:

@@ -148,7 +148,7 @@ def test_every_command_can_be_run_as_it_is_shown(
         if not line.startswith(NOT_RUN):
             to_run[tuple(words)] = page
     for typed, page in to_run.items():
-        ran = cli.run(*typed)
+        result = cli.run(*typed)
         # 1: there is no such event, dead letter or step in a new fabric. 2: a question that nobody may ask so.
         allowed = (0, 1, 2) if {"ID", "EVENT_ID"} & {*typed} else (0, 1)
-        assert ran.code in allowed, (page, typed, ran)
+        assert result.code in allowed, (page, typed, result)

@@ -30,8 +30,8 @@ def test_its_own_tests_pass_in_a_process_of_their_own(example: Path) -> None:
     of_this_run = ("PYTEST_", "COV_", "EVENTFABRIC_", "AWS_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(of_this_run)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(example)]
-    ran = subprocess.run(
+    process = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert " passed" in ran.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert " passed" in process.stdout

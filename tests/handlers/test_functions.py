@@ -159,8 +159,8 @@ def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
     functions.deliver()
     (line,) = [json.loads(line) for line in logs.getvalue().splitlines()]
     assert (line["message"], line["error_type"]) == ("a key is parked", "builtins:ValueError")
-    said = "".join(functions.queue.bodies) + functions.logs.getvalue() + logs.getvalue()
-    assert not any(private in said for private in ("4111 1111", "customer-17", "not now"))
+    output = "".join(functions.queue.bodies) + functions.logs.getvalue() + logs.getvalue()
+    assert not any(private in output for private in ("4111 1111", "customer-17", "not now"))
 
 
 def test_the_relay_reports_the_first_record_whose_doorbell_could_not_be_sent() -> None:

@@ -60,12 +60,15 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lasting(functions: InvokedFunctions, subscription: str | None = "all", *, keeps: bool = True) -> Runtime:
     """A runtime as the environment makes one, which stays from one invocation to the next."""
-    kept = KeptStreams()
-    output = kept.output if keeps else Output()
-    logger = Logger(service=f"left-{id(kept)}", logger_handler=OutputHandler(output))
+    streams = KeptStreams()
+    output = streams.output if keeps else Output()
+    logger = Logger(service=f"left-{id(streams)}", logger_handler=OutputHandler(output))
     telemetry = EmfTelemetry(fabric="shop", subscription=subscription, logger=logger, output=output)
     return replace(
-        functions.runtime(subscription), telemetry=telemetry, logger=logger, streams=kept if keeps else None
+        functions.runtime(subscription),
+        telemetry=telemetry,
+        logger=logger,
+        streams=streams if keeps else None,
     )
 
 
@@ -97,9 +100,9 @@ def test_later_invocations_serve_their_doorbells(
 
 
 def test_what_handlers_print_after_that_is_written(capfd: pytest.CaptureFixture[str]) -> None:
-    kept = KeptStreams()
+    streams = KeptStreams()
     sys.stdout, sys.stderr = closed(), closed()
-    kept.reopen()
+    streams.reopen()
     print("printed")
     print("warned", file=sys.stderr)
     output = capfd.readouterr()
@@ -107,9 +110,9 @@ def test_what_handlers_print_after_that_is_written(capfd: pytest.CaptureFixture[
 
 
 def test_a_stream_that_was_put_there_on_purpose_stays(capfd: pytest.CaptureFixture[str]) -> None:
-    kept, mine = KeptStreams(), io.StringIO()
+    streams, mine = KeptStreams(), io.StringIO()
     sys.stdout = mine
-    kept.reopen()
+    streams.reopen()
     assert sys.stdout is mine
 
 

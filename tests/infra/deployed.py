@@ -38,8 +38,8 @@ class Interpreter:
 def interpreter() -> Interpreter:
     """The Python that Lambda has, where this machine has it too; else the one that runs the tests."""
     for candidate in _candidates():
-        ran = subprocess.run([candidate, "-I", "-S", "-c", _SAYS_VERSION], capture_output=True, text=True)
-        if ran.returncode == 0 and ran.stdout.strip() == LAMBDA_PYTHON and sys.platform == "linux":
+        process = subprocess.run([candidate, "-I", "-S", "-c", _SAYS_VERSION], capture_output=True, text=True)
+        if process.returncode == 0 and process.stdout.strip() == LAMBDA_PYTHON and sys.platform == "linux":
             return Interpreter(candidate, linux(LAMBDA_PYTHON, machine()))
     return Interpreter(sys.executable, HOST)
 

@@ -64,14 +64,14 @@ class Project:
 
     def refused(self, **context: object) -> str:
         """The one message with which a synthesis ends that changes nothing."""
-        ran = self.synthesise(context)
-        assert ran.returncode == 1, ran.stderr
-        assert ran.stdout == ""
-        assert ran.stderr.count("cannot be deployed: ") == 1
-        assert ran.stderr.startswith("cannot be deployed: ")
-        assert "Traceback" not in ran.stderr
+        process = self.synthesise(context)
+        assert process.returncode == 1, process.stderr
+        assert process.stdout == ""
+        assert process.stderr.count("cannot be deployed: ") == 1
+        assert process.stderr.startswith("cannot be deployed: ")
+        assert "Traceback" not in process.stderr
         assert list((self.folder / "cdk.out").rglob("*")) == []  # the CDK makes the folder at once
-        return ran.stderr
+        return process.stderr
 
 
 @pytest.fixture
@@ -235,8 +235,8 @@ def test_a_project_elsewhere_named_by_a_relative_path_gets_our_functions_and_its
         copy = project.folder / "functions" / ours
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text("raise SystemExit('not this one')\n")
-    ran = project.synthesise({"definition": "infra/fabric.toml"}, folder=project.folder)
-    assert ran.returncode == 0, ran.stderr
+    process = project.synthesise({"definition": "infra/fabric.toml"}, folder=project.folder)
+    assert process.returncode == 0, process.stderr
     [staged] = project.staged
     for ours in ("eventfabric/limits.py", "eventfabric/handlers/relay.py"):
         assert (staged / ours).read_bytes() == (LIBRARY / ours).read_bytes()

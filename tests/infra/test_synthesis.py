@@ -49,7 +49,7 @@ def synthesised(project: Path, *, seed: int) -> dict[str, bytes]:
     )
     environment = [(key, value) for key, value in os.environ.items() if not key.startswith("CDK_")]
     Random(seed).shuffle(environment)
-    ran = subprocess.run(
+    process = subprocess.run(
         [*without_network(), sys.executable, "-c", REFUSING],
         cwd=ROOT,
         capture_output=True,
@@ -63,7 +63,7 @@ def synthesised(project: Path, *, seed: int) -> dict[str, bytes]:
             "CDK_CONTEXT_JSON": f'{{"definition": "{definition}"}}',
         },
     )
-    assert ran.returncode == 0, ran.stderr
+    assert process.returncode == 0, process.stderr
     return {path.name: path.read_bytes() for path in (project / "cdk.out").glob("*.template.json")}
 
 

@@ -167,7 +167,7 @@ def imported(module: str, folder: Path) -> tuple[dict[str, Path], Path]:
     """Every module with a file that an import loads in a fresh interpreter, and where the standard library is."""
     topology = Topology(read_definition(DEFINITION))
     function = topology.deliver_function("billing", topology.home)
-    ran = subprocess.run(
+    process = subprocess.run(
         command(_REPORT.format(module=module), folder),
         cwd=folder,
         env=environment(function, folder),
@@ -176,8 +176,8 @@ def imported(module: str, folder: Path) -> tuple[dict[str, Path], Path]:
         check=False,
         timeout=120,
     )
-    assert ran.returncode == 0, ran.stderr
-    files, stdlib = json.loads(ran.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr
+    files, stdlib = json.loads(process.stdout.splitlines()[-1])
     return {name: Path(file) for name, file in files.items()}, Path(stdlib)
 
 

@@ -37,24 +37,24 @@ def test_what_is_missing_is_reported_copied_and_shown(
 ) -> None:
     publish(cli, endpoint, tmp_path, 50)
     endpoint_options = ("--endpoint-url", endpoint)
-    asked = ("backfill", "--stream", "orders", "--from", US, "--to", EU, *endpoint_options)
+    arguments = ("backfill", "--stream", "orders", "--from", US, "--to", EU, *endpoint_options)
     before = items(endpoint, EU)
-    dry = cli.run(*asked, "--dry-run", "--json").json
+    dry = cli.run(*arguments, "--dry-run", "--json").json
     assert dry["missing"] == sum(lane["missing"] for lane in dry["lanes"]) > 0
     assert items(endpoint, EU) == before
-    ran = cli.run(*asked, "--workers", "2", "--json")
-    assert (ran.code, ran.json["state"], ran.json["copied_events"]) == (0, "done", dry["missing"])
+    result = cli.run(*arguments, "--workers", "2", "--json")
+    assert (result.code, result.json["state"], result.json["copied_events"]) == (0, "done", dry["missing"])
     assert items(endpoint, EU) == items(endpoint, US)
-    assert missing_from(cli.run(*asked, "--dry-run").out, "0 events", "0 lanes") == []
+    assert missing_from(cli.run(*arguments, "--dry-run").out, "0 events", "0 lanes") == []
 
     listed = cli.run("backfill", "show", "--region", EU, *endpoint_options, "--json").json
-    assert [backfill["state"] for backfill in listed if backfill["backfill"] == ran.json["backfill"]] == [
+    assert [backfill["state"] for backfill in listed if backfill["backfill"] == result.json["backfill"]] == [
         "done"
     ]
-    shown = cli.run("backfill", "show", ran.json["backfill"], *endpoint_options, "--json").json
+    shown = cli.run("backfill", "show", result.json["backfill"], *endpoint_options, "--json").json
     assert shown["slices_done"] == shown["slices"] == len(shown["lanes"])
-    assert "records with" in cli.run("backfill", "show", ran.json["backfill"], *endpoint_options).out
-    assert ran.json["backfill"] in cli.run("backfill", "show", "--region", EU, *endpoint_options).out
+    assert "records with" in cli.run("backfill", "show", result.json["backfill"], *endpoint_options).out
+    assert result.json["backfill"] in cli.run("backfill", "show", "--region", EU, *endpoint_options).out
 
 
 def test_an_interrupted_backfill_says_how_to_go_on_and_goes_on(
@@ -62,8 +62,8 @@ def test_an_interrupted_backfill_says_how_to_go_on_and_goes_on(
 ) -> None:
     publish(cli, endpoint, tmp_path, 60)
     endpoint_options = ("--endpoint-url", endpoint)
-    asked = ["backfill", "--from", US, "--to", EU, "--workers", "2", "--rate", "5", *endpoint_options]
-    process = start(*asked)
+    arguments = ["backfill", "--from", US, "--to", EU, "--workers", "2", "--rate", "5", *endpoint_options]
+    process = start(*arguments)
     assert process.stdout is not None
     backfill = process.stdout.readline().split()[1].rstrip(":")
     process.send_signal(signal.SIGINT)
@@ -75,8 +75,8 @@ def test_an_interrupted_backfill_says_how_to_go_on_and_goes_on(
 
     said = cli.run("backfill", "cancel", backfill, *endpoint_options)
     assert f"{backfill} is cancelled" in said.out
-    ran = cli.run("backfill", "resume", backfill, "--rate", "100000", *endpoint_options)
-    assert (ran.code, ran.out.splitlines()[-1].startswith("done: ")) == (0, True)
+    result = cli.run("backfill", "resume", backfill, "--rate", "100000", *endpoint_options)
+    assert (result.code, result.out.splitlines()[-1].startswith("done: ")) == (0, True)
     assert items(endpoint, EU) == items(endpoint, US)
     assert cli.run("backfill", "cancel", backfill, *endpoint_options, "--json").json["state"] == "done"
 
@@ -86,8 +86,8 @@ def test_tables_that_are_not_replicated_are_joined(
 ) -> None:
     with local_up(tmp_path_factory.mktemp("other"), "--no-deliver") as elsewhere:
         publish(cli, endpoint, tmp_path, 30)
-        asked = ("backfill", "--from", US, "--to", US, "--endpoint-url", elsewhere)
-        joined = cli.run(*asked, "--from-endpoint-url", endpoint, "--workers", "1", "--json")
+        arguments = ("backfill", "--from", US, "--to", US, "--endpoint-url", elsewhere)
+        joined = cli.run(*arguments, "--from-endpoint-url", endpoint, "--workers", "1", "--json")
         assert (joined.code, joined.json["elsewhere"]) == (0, f"endpoint {endpoint}")
         assert items(elsewhere, US) == items(endpoint, US)
         refused = cli.run("backfill", "resume", joined.json["backfill"], "--endpoint-url", elsewhere)
@@ -96,7 +96,7 @@ def test_tables_that_are_not_replicated_are_joined(
 
 
 @pytest.mark.parametrize(
-    ("asked", "facts"),
+    ("arguments", "facts"),
     [
         (("--from", US, "--to", US), ["source", US, "target"]),
         (
@@ -114,7 +114,7 @@ def test_tables_that_are_not_replicated_are_joined(
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_facts(
-    cli: CommandLine, endpoint: str, asked: tuple[str, ...], facts: list[str]
+    cli: CommandLine, endpoint: str, arguments: tuple[str, ...], facts: list[str]
 ) -> None:
-    error = cli.refused("backfill", *asked, "--endpoint-url", endpoint, code=2)
+    error = cli.refused("backfill", *arguments, "--endpoint-url", endpoint, code=2)
     assert missing_from(" ".join(error.replace("│", " ").split()), *facts) == []

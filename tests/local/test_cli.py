@@ -23,10 +23,10 @@ UNREACHABLE = "http://127.0.0.1:9"
 
 def lagging(cli: CommandLine, endpoint: str, region: str) -> int:
     """Events of all lanes that billing has not delivered."""
-    ran = cli.run(
+    result = cli.run(
         "lanes", "--subscription", "billing", "--region", region, "--endpoint-url", endpoint, "--json"
     )
-    return sum(lane["lag"] for lane in ran.json["lanes"])
+    return sum(lane["lag"] for lane in result.json["lanes"])
 
 
 def test_an_event_is_published_listed_rung_for_and_shown(cli: CommandLine, endpoint: str) -> None:
@@ -61,9 +61,9 @@ def test_an_event_is_published_listed_rung_for_and_shown(cli: CommandLine, endpo
 
 
 def test_without_json_a_receipt_is_one_line(cli: CommandLine, endpoint: str) -> None:
-    ran = cli.run("publish", "orders", "--key", "k", "--type", "t", "--endpoint-url", endpoint)
-    assert (ran.code, ran.out.count("\n")) == (0, 1)
-    assert " at us-east-1/0." in ran.out
+    result = cli.run("publish", "orders", "--key", "k", "--type", "t", "--endpoint-url", endpoint)
+    assert (result.code, result.out.count("\n")) == (0, 1)
+    assert " at us-east-1/0." in result.out
 
 
 def test_each_event_of_a_record_is_shown_as_itself(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_data_may_come_from_a_file_in_any_language(cli: CommandLine, endpoint: s
     options, data = ("--endpoint-url", endpoint), tmp_path / "data.json"
     data.write_text('{"name": "Zoë"}', encoding="utf-8")
     event_id = f"é-{uuid4()}"
-    ran = cli.run(
+    result = cli.run(
         "publish", "orders", "--key", "k", "--type", "t", "--id", event_id, "--data-file", data, *options
     )
-    assert ran.out.startswith(f"{event_id} at ")
+    assert result.out.startswith(f"{event_id} at ")
     assert cli.run("show", event_id, *options, "--json").json["event"]["data"] == {"name": "Zoë"}
 
 
@@ -103,10 +103,10 @@ def test_an_output_that_lacks_a_character_gets_it_escaped(
     ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stdout", ascii_only)
     publish = ("publish", "orders", "--key", "k", "--type", "t", "--id", f"é-{uuid4()}")
-    ran = cli.run(*publish, "--endpoint-url", endpoint, *["--json"] * as_json)
-    said = ascii_only.buffer.getvalue().decode("ascii")
-    assert (ran.code, ran.err) == (0, "")
-    assert (json.loads(said)["event_id"][0] == "é") if as_json else said.startswith("\\xe9-")
+    result = cli.run(*publish, "--endpoint-url", endpoint, *["--json"] * as_json)
+    output = ascii_only.buffer.getvalue().decode("ascii")
+    assert (result.code, result.err) == (0, "")
+    assert (json.loads(output)["event_id"][0] == "é") if as_json else output.startswith("\\xe9-")
 
 
 def test_good_lines_of_a_file_are_published_and_bad_ones_named(
@@ -120,10 +120,10 @@ def test_good_lines_of_a_file_are_published_and_bad_ones_named(
     assert strict.code == 1
     assert "2 of 5 lines are malformed" in strict.err
     assert lagging(cli, endpoint, "eu-west-1") == before
-    ran = cli.run(*publish, "--json")
-    assert ran.code == 1
-    assert ran.json == {"published": 3, "malformed": 2, "failed": []}
-    assert [line.split(": ")[1] for line in ran.err.splitlines()] == [f"{file}:2", f"{file}:4"]
+    result = cli.run(*publish, "--json")
+    assert result.code == 1
+    assert result.json == {"published": 3, "malformed": 2, "failed": []}
+    assert [line.split(": ")[1] for line in result.err.splitlines()] == [f"{file}:2", f"{file}:4"]
     assert lagging(cli, endpoint, "eu-west-1") == before + 3
 
 
@@ -132,8 +132,8 @@ def test_a_good_file_is_published_whole_from_standard_input_too(
 ) -> None:
     given = io.TextIOWrapper(io.BytesIO("".join(SAMPLE[:20]).encode()))
     monkeypatch.setattr(sys, "stdin", given)
-    ran = cli.run("publish", "orders", "--events", "-", "--strict", "--endpoint-url", endpoint)
-    assert (ran.code, ran.out, ran.err) == (0, "20 published, 0 malformed, 0 failed\n", "")
+    result = cli.run("publish", "orders", "--events", "-", "--strict", "--endpoint-url", endpoint)
+    assert (result.code, result.out, result.err) == (0, "20 published, 0 malformed, 0 failed\n", "")
 
 
 def test_a_pipe_that_has_a_name_is_published_as_a_file_is(
@@ -143,9 +143,9 @@ def test_a_pipe_that_has_a_name_is_published_as_a_file_is(
     os.mkfifo(pipe)
     writer = Thread(target=pipe.write_text, args=("".join(SAMPLE[:5]),))
     writer.start()
-    ran = cli.run("publish", "orders", "--events", pipe, "--endpoint-url", endpoint)
+    result = cli.run("publish", "orders", "--events", pipe, "--endpoint-url", endpoint)
     writer.join()
-    assert (ran.code, ran.out) == (0, "5 published, 0 malformed, 0 failed\n")
+    assert (result.code, result.out) == (0, "5 published, 0 malformed, 0 failed\n")
 
 
 def test_a_closed_standard_input_is_an_error(
@@ -224,7 +224,7 @@ def test_a_port_that_is_taken_is_named(cli: CommandLine, endpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
         (["--definition", "none.toml"], 2, "none.toml: found no readable file"),
         (["--definition", "LICENSE"], 2, "LICENSE:1"),
@@ -242,9 +242,9 @@ def test_a_port_that_is_taken_is_named(cli: CommandLine, endpoint: str) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_a_fabric_that_cannot_start_says_why(
-    cli: CommandLine, options: list[str], code: int, said: str
+    cli: CommandLine, options: list[str], code: int, message: str
 ) -> None:
-    assert said in cli.refused("local", "up", *options, code=code)
+    assert message in cli.refused("local", "up", *options, code=code)
 
 
 @pytest.fixture
@@ -265,8 +265,8 @@ def test_without_credentials_nothing_is_waited_for(cli: CommandLine, tmp_path: P
     start, events = monotonic(), tmp_path / "events.jsonl"
     events.write_text("".join(SAMPLE[:2]))
     options = ("--endpoint-url", "http://fabric.invalid")  # nobody's: without credentials nothing is sent
-    said = cli.refused("publish", "orders", "--key", "k", "--type", "t", *options, code=3)
-    assert said == TextWith("eventfabric", "read the tail", "Unable to locate credentials")
+    output = cli.refused("publish", "orders", "--key", "k", "--type", "t", *options, code=3)
+    assert output == TextWith("eventfabric", "read the tail", "Unable to locate credentials")
     file = cli.run("publish", "orders", "--events", events, "--json", *options)
     assert (file.code, file.json["published"], file.err) == (3, 0, "")
     for failed in file.json["failed"]:
@@ -275,8 +275,8 @@ def test_without_credentials_nothing_is_waited_for(cli: CommandLine, tmp_path: P
 
 
 def test_an_endpoint_that_nobody_answers_at_is_named(cli: CommandLine) -> None:
-    said = cli.refused("lanes", "--endpoint-url", UNREACHABLE, code=3)
-    assert UNREACHABLE in said
+    output = cli.refused("lanes", "--endpoint-url", UNREACHABLE, code=3)
+    assert UNREACHABLE in output
 
 
 @pytest.mark.parametrize("url", ["localhost", "http://", "ftp://localhost", "http://[::1", "http://a:b"])
@@ -292,9 +292,9 @@ def test_a_definition_is_checked_and_each_problem_listed(cli: CommandLine, tmp_p
     bad.write_text(
         '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\nlanes = 63\nlane = 1\n'
     )
-    said = cli.refused("definition", "check", bad, code=2)
-    assert "streams.orders.lanes: found 63" in said
-    assert "streams.orders.lane" in said
+    output = cli.refused("definition", "check", bad, code=2)
+    assert "streams.orders.lanes: found 63" in output
+    assert "streams.orders.lane" in output
     listed = cli.run("definition", "check", bad, "--json")
     assert listed.code == 2
     assert {problem["path"] for problem in listed.json["problems"]} == {
@@ -331,15 +331,15 @@ def test_where_there_is_no_definition_it_says_where_it_looked(
     "command", ["publish", "lanes", "show", "definition check", "definition schema", "local up", "cost"]
 )
 def test_each_command_has_help_with_an_example(cli: CommandLine, command: str) -> None:
-    ran = cli.run(*command.split(), "--help")
-    assert ran.code == 0
-    assert f"Example: eventfabric {command}" in ran.out
+    result = cli.run(*command.split(), "--help")
+    assert result.code == 0
+    assert f"Example: eventfabric {command}" in result.out
 
 
 def test_without_a_command_it_shows_its_commands(cli: CommandLine) -> None:
-    ran = cli.run()
-    assert ran.code == 2
-    assert "publish" in ran.out + ran.err
+    result = cli.run()
+    assert result.code == 2
+    assert "publish" in result.out + result.err
     assert cli.run("--version").out == "0.1.0\n"
 
 

@@ -156,18 +156,18 @@ def words_of(command: str) -> str:
 
 def ended_without_an_answer(cli: CommandLine, command: str, url: str) -> str:
     """The complaint of a command that could learn nothing."""
-    ran = cli.run(*command.split(), *ASKING[command], "--endpoint-url", url)
-    assert (ran.code, ran.out) == (exit_codes.NO_ANSWER, ""), ran
-    return ran.err
+    result = cli.run(*command.split(), *ASKING[command], "--endpoint-url", url)
+    assert (result.code, result.out) == (exit_codes.NO_ANSWER, ""), result
+    return result.err
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("command", ASKING)
 def test_an_endpoint_that_nobody_answers_at_has_a_code_of_its_own(cli: CommandLine, command: str) -> None:
-    said = ended_without_an_answer(cli, command, DEAD)
-    assert said.startswith("eventfabric: ")
-    assert DEAD in said
-    assert "faster" not in said
+    output = ended_without_an_answer(cli, command, DEAD)
+    assert output.startswith("eventfabric: ")
+    assert DEAD in output
+    assert "faster" not in output
 
 
 @pytest.mark.usefixtures("impatient")
@@ -182,14 +182,14 @@ def test_names_that_are_none_are_a_wrong_question(cli: CommandLine, command: str
     for wrong in (("--no-such-option",), ("--definition", "none.toml")):
         if command.startswith("definition ") and wrong[0] == "--definition":
             continue
-        ran = cli.run(*command.split(), *arguments, *wrong)
-        assert (ran.code, ran.out) == (exit_codes.BAD_INPUT, ""), ran
-        assert ran.err
+        result = cli.run(*command.split(), *arguments, *wrong)
+        assert (result.code, result.out) == (exit_codes.BAD_INPUT, ""), result
+        assert result.err
     if command in ASKING:
         for wrong in (("--region", "mars-1"), ("--profile", "nobody"), ("--region", "\udcff")):
             if wrong[0] in help_of(command):
-                ran = cli.run(*command.split(), *arguments, *wrong, "--endpoint-url", DEAD)
-                assert (ran.code, ran.out) == (exit_codes.BAD_INPUT, ""), ran
+                result = cli.run(*command.split(), *arguments, *wrong, "--endpoint-url", DEAD)
+                assert (result.code, result.out) == (exit_codes.BAD_INPUT, ""), result
 
 
 def help_of(command: str) -> str:
@@ -232,8 +232,8 @@ def test_so_has_an_output_that_nobody_reads(
 ) -> None:
     options = ("--endpoint-url", endpoint) if command in ASKING else ()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(_Gone()), write_through=True))
-    ran = cli.run(*command.split(), *ASKING.get(command, ()), *options)
-    assert (ran.code, ran.err) == (exit_codes.CLOSED_PIPE, "")
+    result = cli.run(*command.split(), *ASKING.get(command, ()), *options)
+    assert (result.code, result.err) == (exit_codes.CLOSED_PIPE, "")
 
 
 @pytest.mark.parametrize(
@@ -259,11 +259,11 @@ def test_a_hostile_file_is_one_complaint(cli: CommandLine, content: str, tmp_pat
     file = tmp_path / "hostile"
     file.write_bytes(HOSTILE[content])
     for name, arguments in READS_A_FILE.items():
-        ran = cli.run(*arguments, file)
+        result = cli.run(*arguments, file)
         allowed = {exit_codes.BAD_INPUT, exit_codes.NOT_SO}
         if arguments[0] == "publish":
             allowed |= {0, exit_codes.NO_ANSWER}  # an empty file holds nothing wrong; JSON is JSON
-        assert ran.code in allowed, (name, ran)
+        assert result.code in allowed, (name, result)
 
 
 TIMES = [
@@ -296,5 +296,5 @@ def test_a_time_or_number_that_nobody_can_mean_is_a_wrong_question(
 
 def test_help_lists_the_exit_codes(cli: CommandLine) -> None:
     for command in ((), ("prove",)):
-        said = " ".join(cli.run(*command, "--help").out.split())
-        assert "3 a service gave no answer or denied one" in said
+        output = " ".join(cli.run(*command, "--help").out.split())
+        assert "3 a service gave no answer or denied one" in output

@@ -94,8 +94,8 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(shop: CommandedFab
 
 def test_one_is_redriven_and_then_what_waits_behind_it(shop: CommandedFabric) -> None:
     first, second = shop.dead("a1", "b1", behind=("a2",))
-    ran = shop.run("redrive", "billing", first, "--json")
-    assert (ran.code, ran.json) == (
+    result = shop.run("redrive", "billing", first, "--json")
+    assert (result.code, result.json) == (
         0,
         {"redriven": [first], "waiting_behind": 1, "more_waiting": False, "failed": 0, "dry_run": False},
     )
@@ -107,8 +107,8 @@ def test_one_is_redriven_and_then_what_waits_behind_it(shop: CommandedFabric) ->
 
 def test_all_are_redriven_at_a_rate(shop: CommandedFabric, waits: list[float]) -> None:
     shop.dead("a1", "b1", "c1", behind=("c2",))
-    ran = shop.run("redrive", "billing", "--rate", "4")
-    assert (ran.code, ran.out) == (0, TextWith("3 redriven", "1 events", "0 failed"))
+    result = shop.run("redrive", "billing", "--rate", "4")
+    assert (result.code, result.out) == (0, TextWith("3 redriven", "1 events", "0 failed"))
     assert waits == [0, 0.25, 0.25]
     shop.deliver()
     assert shop.recorder.ids() == ["a1", "b1", "c1", "c2"]
@@ -127,9 +127,9 @@ def test_one_that_somebody_else_decides_meanwhile_is_reported_and_the_rest_goes_
             by_key.clear()
 
     monkeypatch.setattr("eventfabric.cli.dead_letters.sleep", discarded_by_somebody)
-    ran = shop.run("redrive", "billing", "--json")
-    assert (ran.code, ran.json["redriven"], ran.json["failed"]) == (1, [first, third], 1)
-    assert ran.err == TextWith("eventfabric", f"{second} of billing", "no dead letter")
+    result = shop.run("redrive", "billing", "--json")
+    assert (result.code, result.json["redriven"], result.json["failed"]) == (1, [first, third], 1)
+    assert result.err == TextWith("eventfabric", f"{second} of billing", "no dead letter")
     assert shop.settled(second).by == "flo"
 
 
@@ -164,8 +164,8 @@ def test_all_that_waits_behind_a_dead_letter_is_discarded_with_it_and_stays_on_r
     assert dry.splitlines()[-1] == TextWith("1 would be discarded", "1+ events", "0 failed")
     assert shop.everything() == before
     monkeypatch.setenv("LOGNAME", "jo")
-    ran = shop.run(*command, "--json")
-    assert (ran.code, ran.json["discarded"], ran.json["more_waiting"]) == (0, [place], True)
+    result = shop.run(*command, "--json")
+    assert (result.code, result.json["discarded"], result.json["more_waiting"]) == (0, [place], True)
     shop.publish("a4")
     shop.deliver()
     assert shop.recorder.ids() == ["b1", "a4"]
@@ -177,10 +177,10 @@ def test_what_is_discarded_stays_on_record_with_who_did_it(
 ) -> None:
     first, second = shop.dead("a1", "b1", behind=("a2",))
     monkeypatch.setenv("LOGNAME", "jo")
-    ran = shop.run("discard", "billing", first)
-    assert (ran.code, ran.out) == (0, TextWith("1 discarded", "1 events", "0 failed"))
-    ran = shop.run("discard", "billing", "--key", "b", "--json")
-    assert (ran.code, ran.json["discarded"]) == (0, [second])
+    result = shop.run("discard", "billing", first)
+    assert (result.code, result.out) == (0, TextWith("1 discarded", "1 events", "0 failed"))
+    result = shop.run("discard", "billing", "--key", "b", "--json")
+    assert (result.code, result.json["discarded"]) == (0, [second])
     shop.deliver()
     assert shop.recorder.ids() == ["a2"]
     assert [(decision.action, decision.by) for decision in map(shop.settled, (first, second))] == [
@@ -208,12 +208,12 @@ NO_PLACE = "<origin>/<generation>.<index>@<sequence>"
 @pytest.mark.parametrize("command", ["list", "show", "redrive", "discard", "export"])
 def test_a_subscription_or_region_that_is_none_is_refused(shop: CommandedFabric, command: str) -> None:
     shop.dead("a1")
-    asked = ["dead-letters", command, "nobody"]
+    arguments = ["dead-letters", command, "nobody"]
     place = [f"{LANE}@0"] if command in ("show", "discard") else []
-    complaint = shop.refused(*asked, *place, code=2)
+    complaint = shop.refused(*arguments, *place, code=2)
     assert missing_from(complaint, "no subscription", "'nobody'", "audit, billing, everywhere") == []
-    asked[-1] = "billing"
-    elsewhere = shop.refused(*asked, *place, "--region", EU, code=2)
+    arguments[-1] = "billing"
+    elsewhere = shop.refused(*arguments, *place, "--region", EU, code=2)
     assert missing_from(elsewhere, "stream orders", f"not in Region {EU}", f"in: {US}") == []
 
 

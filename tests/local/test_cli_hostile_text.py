@@ -15,9 +15,9 @@ HOSTILE = (
 SHOWN = "\\x1b]0;pwned"
 
 
-def is_quiet(said: str) -> bool:
+def is_quiet(message: str) -> bool:
     """Tell if every line is printable, and none is a producer's."""
-    return all(line.isprintable() and not line.startswith("forged") for line in said.split("\n"))
+    return all(line.isprintable() and not line.startswith("forged") for line in message.split("\n"))
 
 
 def test_no_command_passes_on_what_a_producer_or_a_handler_put_into_its_text(
@@ -62,10 +62,10 @@ def test_no_command_passes_on_what_a_producer_or_a_handler_put_into_its_text(
         ("publish", HOSTILE, "--events", str(file)),
     ]
     for command in commands:
-        ran = shop.cli.run(*command, *shop.options)
-        assert is_quiet(ran.out), command
-        assert is_quiet(ran.err), command
-        assert "Usage:" not in ran.err, command
+        result = shop.cli.run(*command, *shop.options)
+        assert is_quiet(result.out), command
+        assert is_quiet(result.err), command
+        assert "Usage:" not in result.err, command
     listed = shop.run("list", "billing")
     assert SHOWN in listed.out
     assert "[bold]x[/bold] :heart:" in listed.out

@@ -31,8 +31,8 @@ def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(
         ("source", ["/s", "/s"]),
         ("id", [line["id"] for line in lines]),
     ):
-        ran = cli.run("publish", "orders", "--events", events, "--key-from", rule, *options)
-        assert (ran.code, ran.json["published"]) == (0, 2)
+        result = cli.run("publish", "orders", "--events", events, "--key-from", rule, *options)
+        assert (result.code, result.json["published"]) == (0, 2)
         with events.open("rb") as file:
             read = [event for _, event in read_cloudevents(file, name="e", key_rule=KeyRule.parse(rule))]
         assert [event.key for event in read if isinstance(event, Event)] == keys

@@ -13,8 +13,8 @@ EDITED = NUMBERS.replace("1.10", "2.10")
 
 def published(shop: CommandedFabric, *options: str | Path) -> str:
     """Publish an event from the command line; where it stands."""
-    asked = ("publish", "orders", *options, *shop.options, "--json")
-    report = shop.cli.run(*asked).json
+    arguments = ("publish", "orders", *options, *shop.options, "--json")
+    report = shop.cli.run(*arguments).json
     return f"{report['lane']}@{report['sequence']}"
 
 

@@ -61,9 +61,9 @@ def test_who_paused_a_subscription_when_and_why_is_listed(shop: CommandedFabric)
         user_name(),
         "it migrates",
     )
-    said = shop.cli.run("subscriptions", "list", *shop.options).out
-    assert user_name() in said
-    assert "it migrates" in said
+    output = shop.cli.run("subscriptions", "list", *shop.options).out
+    assert user_name() in output
+    assert "it migrates" in output
     shop.cli.run("subscriptions", "resume", "billing", *shop.options)
     subscription = shop.cli.run("subscriptions", "list", *shop.options, "--json").json["billing"]
     assert (subscription["state"], subscription["by"], subscription["reason"]) == ("closed", "", "")

@@ -59,9 +59,9 @@ def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_unti
         TextWith("billing", "paused"),
         ("paused", "a [b] migrates", True),
     )
-    said = shop.cli.run("subscriptions", "list", *shop.options).out
-    assert "a [b] migrates" in said
-    assert "everywhere" in said
+    output = shop.cli.run("subscriptions", "list", *shop.options).out
+    assert "a [b] migrates" in output
+    assert "everywhere" in output
     shop.publish("a1")
     shop.deliver()
     assert shop.recorder.ids() == []
@@ -155,6 +155,6 @@ def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: CommandedFabri
 def test_without_a_name_all_subscriptions_of_the_region_are_rung_for(shop: CommandedFabric) -> None:
     rung(shop, "everywhere", EU)
     send(shop, "shop-everywhere-dead.fifo", bell(shop), EU)
-    ran = shop.cli.run("queues", "redrive", "--region", EU, *shop.options, "--json")
-    assert ran.json == {"redriven": {"everywhere": 1}, "waiting": {"everywhere": 0}}
+    result = shop.cli.run("queues", "redrive", "--region", EU, *shop.options, "--json")
+    assert result.json == {"redriven": {"everywhere": 1}, "waiting": {"everywhere": 0}}
     assert len(rung(shop, "everywhere", EU)) == 1

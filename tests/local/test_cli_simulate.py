@@ -98,18 +98,18 @@ def hunted(hunted_once: Hunted, tmp_path: Path) -> Hunted:
     return replace(hunted_once, project=copytree(hunted_once.project, tmp_path / "own"))
 
 
-def replay_of(ran: Ran) -> list[str]:
+def replay_of(result: Ran) -> list[str]:
     """The words of the command that it says replays what was found."""
-    line = next(line for line in ran.out.splitlines() if line.strip().startswith("plan:"))
+    line = next(line for line in result.out.splitlines() if line.strip().startswith("plan:"))
     return shlex.split(line.partition(":")[2])
 
 
 def test_the_samples_handlers_pass(tmp_path: Path) -> None:
     """Runs in an interpreter of its own, as its workers do; in all other tests they are forked."""
-    asked = ("--setup", "subscribers.tables:make", "--seeds", "0..7", "--json", "--out", str(tmp_path))
-    ran = simulate(*asked, interpreted=True)
-    assert ran.code == 0, ran.err
-    report = ran.json
+    arguments = ("--setup", "subscribers.tables:make", "--seeds", "0..7", "--json", "--out", str(tmp_path))
+    result = simulate(*arguments, interpreted=True)
+    assert result.code == 0, result.err
+    report = result.json
     assert (report["seeds"], report["found"], report["failures"]) == (8, [], [])
     assert "billing: dynamodb shop-charges: charges" in report["effects"]
     assert sum(report["repeated"].values()) > 0
@@ -119,13 +119,13 @@ def test_the_samples_handlers_pass(tmp_path: Path) -> None:
 def test_what_is_not_idempotent_is_reported_with_its_schedule_and_a_plan_that_shows_it_again(
     hunted: Hunted,
 ) -> None:
-    project, ran = hunted.project, hunted.ran
-    assert ran.code == 1, ran.err
-    assert EFFECT in ran.out
-    assert "NOT IDEMPOTENT" in ran.out
-    assert "sent of k1 is " in ran.out
-    assert ", time 2" in ran.out
-    command = replay_of(ran)
+    project, result = hunted.project, hunted.ran
+    assert result.code == 1, result.err
+    assert EFFECT in result.out
+    assert "NOT IDEMPOTENT" in result.out
+    assert "sent of k1 is " in result.out
+    assert ", time 2" in result.out
+    command = replay_of(result)
     plan = project / command[-1]
     assert command[:-2] == ["eventfabric", "simulate", *SETUP]
     assert plan.is_file()
@@ -158,9 +158,9 @@ def test_a_handler_that_hangs_without_faults_is_reported_with_its_event(project:
     handlers.write_text(
         HANDLER.replace("    dynamodb.update_item(", "    while True: pass\n    dynamodb.update_item(")
     )
-    ran = simulate("--setup", "subscribers.mailer:make", "--seed-seconds", "8", cwd=project)
-    assert ran.code == 2
-    last = ran.err.splitlines()[-1]
+    result = simulate("--setup", "subscribers.mailer:make", "--seed-seconds", "8", cwd=project)
+    assert result.code == 2
+    last = result.err.splitlines()[-1]
     facts = "without faults", "within 8 s", "subscription mailer", "event e1", "type placed", "key 'k1'"
     assert missing_from(last, *facts) == []
 
@@ -181,31 +181,31 @@ def test_a_handler_that_hangs_under_a_fault_only_is_reported_and_its_plan_replay
         )
     )
     options = ("--setup", "subscribers.mailer:make", "--seed-seconds", "20")
-    ran = simulate(*options, "--seeds", "4..7", cwd=project)  # about half of all seeds repeat an attempt
-    assert ran.code == 1, ran.err
-    assert missing_from(ran.out, "within 20 s", "subscription mailer", "event") == []
-    again = simulate(*replay_of(ran)[2:], "--seed-seconds", "20", "--json", cwd=project)
+    result = simulate(*options, "--seeds", "4..7", cwd=project)  # about half of all seeds repeat an attempt
+    assert result.code == 1, result.err
+    assert missing_from(result.out, "within 20 s", "subscription mailer", "event") == []
+    again = simulate(*replay_of(result)[2:], "--seed-seconds", "20", "--json", cwd=project)
     assert (again.code, again.json["found"]) == (1, ["no end"])
 
 
 def test_what_a_module_prints_as_it_is_imported_is_not_in_the_report(project: Path) -> None:
     (project / "functions/subscribers/mailer.py").write_text(f"print('hello')\n{HANDLER}")
-    ran = simulate(
+    result = simulate(
         "--setup", "subscribers.mailer:make", "--seeds", "0..1", "--jobs", "1", "--json", cwd=project
     )
-    assert ran.json["seeds"] == 2
-    assert "hello" in ran.err
+    assert result.json["seeds"] == 2
+    assert "hello" in result.err
 
 
 def test_a_module_that_exits_as_it_is_imported_is_a_wrong_question(project: Path) -> None:
     (project / "functions/subscribers/mailer.py").write_text("import sys\nsys.exit('no configuration')\n")
-    ran = simulate("--seeds", "0..1", cwd=project)
-    assert ran.code == 2
-    assert missing_from(ran.err, "'subscribers.mailer:send'", "SystemExit: no configuration") == []
+    result = simulate("--seeds", "0..1", cwd=project)
+    assert result.code == 2
+    assert missing_from(result.err, "'subscribers.mailer:send'", "SystemExit: no configuration") == []
 
 
 def test_the_command_that_replays_a_plan_is_the_one_that_found_it(project: Path) -> None:
-    asked = (
+    arguments = (
         "--definition",
         "infra/fabric.toml",
         "--events",
@@ -219,9 +219,9 @@ def test_the_command_that_replays_a_plan_is_the_one_that_found_it(project: Path)
         "--failover",
         "--replay",
     )
-    ran = simulate(*asked, "--seeds", "0..9", "--jobs", "1", "--no-shrink", cwd=project)
-    command = replay_of(ran)
-    assert command[:-2] == ["eventfabric", "simulate", *asked]
+    result = simulate(*arguments, "--seeds", "0..9", "--jobs", "1", "--no-shrink", cwd=project)
+    command = replay_of(result)
+    assert command[:-2] == ["eventfabric", "simulate", *arguments]
     assert simulate(*command[2:], cwd=project).code == 1
 
 
@@ -231,15 +231,15 @@ def test_a_subscription_of_which_nothing_was_judged_is_not_passed_over(project: 
     )
     more = '[subscriptions.idler]\nstream = "orders"\nhandler = "subscribers.mailer:nothing"\n'
     (project / "infra/fabric.toml").write_text(DEFINITION_TEXT + more)
-    ran = simulate(
+    result = simulate(
         "--setup", "subscribers.mailer:make", "--seeds", "0..5", "--jobs", "1", "--no-shrink", cwd=project
     )
-    assert "idler: no effect was judged" in ran.out, ran.err
-    assert "mailer: no effect" not in ran.out
+    assert "idler: no effect was judged" in result.out, result.err
+    assert "mailer: no effect" not in result.out
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--seeds", "5..3"), "'5..3' ends before it begins"),
         (("--seeds", "x"), "'x' is no range of seeds"),
@@ -257,18 +257,18 @@ def test_a_subscription_of_which_nothing_was_judged_is_not_passed_over(project: 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_wrong_question_is_one_clear_line(options: tuple[str, ...], said: str) -> None:
-    ran = simulate("--definition", str(DEFINITION), *options)
-    assert ran.code == 2
-    assert said in " ".join(ran.err.split())
-    assert "Traceback" not in ran.err
+def test_a_wrong_question_is_one_clear_line(options: tuple[str, ...], message: str) -> None:
+    result = simulate("--definition", str(DEFINITION), *options)
+    assert result.code == 2
+    assert message in " ".join(result.err.split())
+    assert "Traceback" not in result.err
 
 
 def test_a_handler_whose_tables_are_missing_is_reported_before_anything_is_tried() -> None:
-    ran = simulate("--seeds", "0..3")
-    assert ran.code == 2
-    assert "ResourceNotFoundException" in ran.err
-    assert "without any fault" in ran.err
+    result = simulate("--seeds", "0..3")
+    assert result.code == 2
+    assert "ResourceNotFoundException" in result.err
+    assert "without any fault" in result.err
 
 
 def test_ctrl_c_prints_what_is_known_by_then(project: Path) -> None:
@@ -277,8 +277,8 @@ def test_ctrl_c_prints_what_is_known_by_then(project: Path) -> None:
     handlers.write_text(
         MENDED.replace("def make(outside):\n", "def make(outside):\n    print('RUN', flush=True)\n")
     )
-    asked = ("--seeds", "0..", "--minutes", "10", "--jobs", "1", "--json")
-    running = start("simulate", *SETUP, *asked, folder=project)
+    arguments = ("--seeds", "0..", "--minutes", "10", "--jobs", "1", "--json")
+    running = start("simulate", *SETUP, *arguments, folder=project)
     assert running.stderr is not None
     runs = (line for line in running.stderr if line == "RUN\n")
     assert len([*islice(runs, 40)]) == 40
@@ -293,10 +293,10 @@ def test_ctrl_c_prints_what_is_known_by_then(project: Path) -> None:
 def test_sigterm_to_the_command_alone_leaves_no_process_behind(project: Path) -> None:
     """Processes that it began have its standard error, which ends once nobody has it any more."""
     handlers = project / "functions/subscribers/mailer.py"
-    said = "print('HANGS', flush=True)"
+    output = "print('HANGS', flush=True)"
     handlers.write_text(
         HANDLER.replace(
-            "    dynamodb.update_item(", f"    {said}\n    while True: pass\n    dynamodb.update_item("
+            "    dynamodb.update_item(", f"    {output}\n    while True: pass\n    dynamodb.update_item("
         )
     )
     running = start("simulate", "--setup", "subscribers.mailer:make", folder=project)

@@ -91,9 +91,9 @@ class TestTheCommand:
         return CommandLine(capsys, monkeypatch)
 
     def test_it_says_what_each_part_and_all_of_it_costs(self, cli: CommandLine) -> None:
-        ran = cli.run("cost", "--events-per-second", "500", "--batch", "100", "--json")
-        (price,) = ran.json
-        assert (ran.code, price["stream"]) == (0, "orders")
+        result = cli.run("cost", "--events-per-second", "500", "--batch", "100", "--json")
+        (price,) = result.json
+        assert (result.code, price["stream"]) == (0, "orders")
         parts = sum(line["dollars_per_million_events"] for line in price["lines"])
         assert price["dollars_per_million_events"] == pytest.approx(parts, abs=1e-4)
         assert price["dollars_per_month"] > price["idle_dollars_per_month"] > 0
@@ -111,7 +111,7 @@ class TestTheCommand:
         assert many["event_bytes_stored"] < first["event_bytes_stored"] / 2
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["--stream", "nope"], "stream"),
             (["--sample", "no/such/file"], "found no file no/such/file"),
@@ -120,10 +120,10 @@ class TestTheCommand:
             (["--events-per-second", "0"], "--events-per-second"),
         ],
     )
-    def test_wrong_input_is_refused(self, cli: CommandLine, arguments: list[str], said: str) -> None:
-        ran = cli.run("cost", *arguments)
-        assert (ran.code, ran.out) == (2, "")
-        assert said in ran.err
+    def test_wrong_input_is_refused(self, cli: CommandLine, arguments: list[str], message: str) -> None:
+        result = cli.run("cost", *arguments)
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
 
     def test_a_sample_without_an_event_is_reported(self, cli: CommandLine, tmp_path: Path) -> None:
         empty = tmp_path / "empty.jsonl"

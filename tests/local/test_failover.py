@@ -262,8 +262,8 @@ def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
     ]
     assert (listed["region"], listed["epoch"], listed["reason"]) == (EU, 1, "a drill")
     assert listed["since_ms"] > 0
-    said = cli.run("subscriptions", "list", "--region", EU, *options).out
-    assert missing_from(said, "billing", f"events of {US}", f"delivered by {EU}") == []
+    output = cli.run("subscriptions", "list", "--region", EU, *options).out
+    assert missing_from(output, "billing", f"events of {US}", f"delivered by {EU}") == []
     back = cli.run("failback", US, "--no-drain", "--yes", *options)
     assert (back.code, "handovers written" in back.out) == (0, True)
 
@@ -282,5 +282,5 @@ def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
 def test_wrong_input_changes_nothing(
     cli: CommandLine, endpoint: str, arguments: tuple[str, ...], code: int, complaint: str
 ) -> None:
-    ran = cli.run(*arguments, "--endpoint-url", endpoint)
-    assert (ran.code, complaint in ran.err) == (code, True)
+    result = cli.run(*arguments, "--endpoint-url", endpoint)
+    assert (result.code, complaint in result.err) == (code, True)

@@ -83,8 +83,8 @@ def test_a_far_tail_is_found_set_aside_on_record_and_gone(cli: CommandLine, serv
 def test_what_is_the_lanes_own_is_refused_in_one_line(cli: CommandLine, server: tuple[str, ...]) -> None:
     publish(server, "1")
     _, lane = log_of(server)
-    said = cli.refused("lanes", "quarantine", "orders", f"{lane}@0", *server, code=2)
-    assert "the lane's own" in said
+    output = cli.refused("lanes", "quarantine", "orders", f"{lane}@0", *server, code=2)
+    assert "the lane's own" in output
     assert "LANE@SEQUENCE" in cli.refused("lanes", "quarantine", "orders", "nonsense", *server, code=2)
 
 

@@ -270,7 +270,7 @@ def test_only_the_chosen_regions_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "regions", "error", "said"),
+    ("text", "regions", "error", "message"),
     [
         (definition(), ["ap-south-1"], WrongRegionError, "us-east-1, eu-west-1"),
         (definition(), [], SettingError, "at least one of us-east-1, eu-west-1"),
@@ -280,9 +280,9 @@ def test_only_the_chosen_regions_run() -> None:
     ids=["unknown", "none", "the one that delivers", "the stream's"],
 )
 def test_regions_that_a_fabric_cannot_run_in_alone_are_refused_at_once(
-    text: Definition, regions: list[str], error: type[Exception], said: str
+    text: Definition, regions: list[str], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         LocalFabric(text, handlers={"all": ignore}, regions=regions)
 
 

@@ -155,11 +155,11 @@ class Operator:
 
     def __call__(self, *words: str, code: int = 0) -> Ran:
         where = ("--definition", str(self._guarded.definition))
-        ran = self._cli.run(*words, *where)
-        assert ran.code == code, (words, ran.err)
+        result = self._cli.run(*words, *where)
+        assert result.code == code, (words, result.err)
         assert self._guarded.denied == [], words
         self.ran |= {" ".join(words[:2]), words[0]}
-        return ran
+        return result
 
 
 def commands(command: Any, *before: str) -> Iterator[str]:
@@ -213,9 +213,9 @@ def publish(guarded: Guarded, does: Operator, folder: Path) -> None:
 
 def backfill(does: Operator) -> None:
     """Copy what a Region lacks, before anything is replicated."""
-    asked = ("--stream", "orders", "--from", US, "--to", EU)
-    does("backfill", *asked, "--dry-run")
-    done = does("backfill", *asked, "--json").json
+    arguments = ("--stream", "orders", "--from", US, "--to", EU)
+    does("backfill", *arguments, "--dry-run")
+    done = does("backfill", *arguments, "--json").json
     does("backfill", "cancel", done["backfill"])
     does("backfill", "show", done["backfill"])
     does("backfill", "show", "--region", EU)

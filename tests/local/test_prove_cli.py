@@ -113,15 +113,17 @@ def tampered(
 
 
 def test_all_is_proven_lane_by_lane_with_what_is_excepted(cli: CommandLine, server: tuple[str, ...]) -> None:
-    ran = cli.run("prove", *server, "--json")
-    assert (ran.code, ran.json["region"], ran.json["proven"]) == (0, REGION, True)
-    shown = [(lane["subscription"], lane["lane"], lane["from"], lane["up_to"]) for lane in ran.json["lanes"]]
+    result = cli.run("prove", *server, "--json")
+    assert (result.code, result.json["region"], result.json["proven"]) == (0, REGION, True)
+    shown = [
+        (lane["subscription"], lane["lane"], lane["from"], lane["up_to"]) for lane in result.json["lanes"]
+    ]
     assert shown == [
         ("billing", "us-east-1/0.0", 0, 6),
         ("billing", "us-east-1/0.1", 0, 6),
         ("audit", "us-east-1/0.1", 0, 6),
     ]
-    assert [lane["exceptions"] for lane in ran.json["lanes"]] == [
+    assert [lane["exceptions"] for lane in result.json["lanes"]] == [
         [
             {
                 "kind": "dead",
@@ -140,9 +142,9 @@ def test_all_is_proven_lane_by_lane_with_what_is_excepted(cli: CommandLine, serv
 
 
 def test_in_words(cli: CommandLine, server: tuple[str, ...]) -> None:
-    ran = cli.run("prove", "billing", *server)
-    assert ran.code == 0
-    *_, exception, total = ran.out.splitlines()
+    result = cli.run("prove", "billing", *server)
+    assert result.code == 0
+    *_, exception, total = result.out.splitlines()
     assert missing_from(total, "2 of 2 lanes", "12 events", "exceptions: 1") == []
     assert exception == TextWith(
         "billing us-east-1/0.0@2",
@@ -171,9 +173,9 @@ def test_one_subscription_one_stream_one_lane(cli: CommandLine, server: tuple[st
 
 def test_a_tampered_log_is_not_proven_and_the_others_are(cli: CommandLine, server: tuple[str, ...]) -> None:
     with tampered(server, "us-east-1/0.0", 3, t={"SS": ["Other"]}):
-        ran = cli.run("prove", *server, "--json")
-    assert (ran.code, ran.json["proven"]) == (1, False)
-    first, *others = ran.json["lanes"]
+        result = cli.run("prove", *server, "--json")
+    assert (result.code, result.json["proven"]) == (1, False)
+    first, *others = result.json["lanes"]
     assert (first["proven"], first["events"], first["wrong"]["kind"], first["wrong"]["sequence"]) == (
         False,
         0,
@@ -182,10 +184,10 @@ def test_a_tampered_log_is_not_proven_and_the_others_are(cli: CommandLine, serve
     )
     assert all(other["proven"] for other in others)
     with tampered(server, "us-east-1/0.1", 4):
-        ran = cli.run("prove", *server)
-    assert ran.code == 1
-    assert "1 of 3 lanes proven" in ran.out
-    assert missing_from(" ".join(ran.out.split()), "no, hole at 4", "missing", "at 5") == []
+        result = cli.run("prove", *server)
+    assert result.code == 1
+    assert "1 of 3 lanes proven" in result.out
+    assert missing_from(" ".join(result.out.split()), "no, hole at 4", "missing", "at 5") == []
     assert cli.run("prove", *server).code == 0
 
 
@@ -197,7 +199,7 @@ def test_from_python(cli: CommandLine, server: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "facts"),
+    ("arguments", "facts"),
     [
         (("nobody",), ["no subscription", "'nobody'", "audit, billing, elsewhere"]),
         (("--stream", "returns"), ["no stream", "'returns'"]),
@@ -208,12 +210,12 @@ def test_from_python(cli: CommandLine, server: tuple[str, ...]) -> None:
     ],
 )
 def test_wrong_input_is_refused(
-    cli: CommandLine, server: tuple[str, ...], asked: tuple[str, ...], facts: list[str]
+    cli: CommandLine, server: tuple[str, ...], arguments: tuple[str, ...], facts: list[str]
 ) -> None:
-    assert missing_from(cli.refused("prove", *asked, *server, code=2), *facts) == []
+    assert missing_from(cli.refused("prove", *arguments, *server, code=2), *facts) == []
 
 
 def test_help_has_an_example(cli: CommandLine) -> None:
-    ran = cli.run("prove", "--help")
-    assert ran.code == 0
-    assert "Example: eventfabric prove billing" in ran.out
+    result = cli.run("prove", "--help")
+    assert result.code == 0
+    assert "Example: eventfabric prove billing" in result.out

@@ -81,8 +81,8 @@ def test_a_cut_is_a_delay_and_then_a_stall_and_heals(fabric: LocalFabric) -> Non
 
 def test_by_the_command_line(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
     options = ("--endpoint-url", endpoint)
-    ran = cli.run("reconcile", *options, "--json")
-    assert (ran.code, ran.json) == (0, {"region": US, "findings": [], "alarms": 0})
+    result = cli.run("reconcile", *options, "--json")
+    assert (result.code, result.json) == (0, {"region": US, "findings": [], "alarms": 0})
     cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *options)
     assert cli.run("reconcile", "--stream", "orders", *options).out == TextWith(
         "0 findings", "0 repaired", "0 need a person"

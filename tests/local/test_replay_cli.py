@@ -141,8 +141,8 @@ def test_one_lane_of_wanted_events_in_words(fabric: Fabric) -> None:
     would = fabric.cli.run(*command, "--dry-run", "--json").json
     (lane,) = would["lanes"]
     assert lane["events"] == lane["until"] // 3
-    ran = fabric.cli.run(*command)
-    assert (ran.code, ran.out.splitlines()[-1]) == (
+    result = fabric.cli.run(*command)
+    assert (result.code, result.out.splitlines()[-1]) == (
         0,
         TextWith(f"{lane['until']} events", "1 lanes"),
     )
@@ -150,10 +150,10 @@ def test_one_lane_of_wanted_events_in_words(fabric: Fabric) -> None:
 
 def test_of_a_time_and_while_it_is_paused(fabric: Fabric) -> None:
     fabric.cli.run("subscriptions", "pause", "billing", *fabric.options)
-    ran = fabric.cli.run(
+    result = fabric.cli.run(
         "subscriptions", "replay", "billing", "--from", "2020-01-01T00:00:00+01:00", *fabric.options
     )
-    assert (ran.code, ran.out.splitlines()[-1].startswith("billing is paused: ")) == (0, True)
+    assert (result.code, result.out.splitlines()[-1].startswith("billing is paused: ")) == (0, True)
     assert [sequence for sequence, _ in fabric.cursors("billing")] == [0, 0]
     fabric.cli.run("subscriptions", "resume", "billing", *fabric.options)
 
@@ -172,10 +172,10 @@ def test_one_key(fabric: Fabric) -> None:
 
 def test_another_subscription_is_fed(fabric: Fabric) -> None:
     before = fabric.cursors("billing")
-    ran = fabric.cli.run(
+    result = fabric.cli.run(
         "subscriptions", "replay", "billing", "--into", "audit", "--from", "1", *fabric.options
     )
-    assert ran.code == 0
+    assert result.code == 0
     assert fabric.cursors("audit") == [(1, end) for end, _ in before]
     complaint = fabric.cli.refused(
         "subscriptions", "replay", "billing", "--into", "audit", *fabric.options, code=2

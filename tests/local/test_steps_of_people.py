@@ -105,7 +105,7 @@ def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, 
 def test_a_step_that_did_not_happen_may_begin_again(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:
     key = StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "/checkout", "e2")
     steps.begin(key)
-    ran = cli.run(
+    result = cli.run(
         "steps",
         "settle",
         "billing",
@@ -117,7 +117,7 @@ def test_a_step_that_did_not_happen_may_begin_again(cli: CommandLine, steps: Aws
         "--endpoint-url",
         endpoint,
     )
-    assert (ran.code, missing_from(ran.out, "charge of e2", "not done")) == (0, [])
+    assert (result.code, missing_from(result.out, "charge of e2", "not done")) == (0, [])
     assert steps.look(key) is None
 
 

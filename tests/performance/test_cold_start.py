@@ -34,14 +34,14 @@ print(json.dumps({{"own": own, "late": late, "files": files}}))
 def counted(module: str) -> dict[str, Any]:
     """In a fresh interpreter, with credentials in its environment, as in Lambda."""
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _COUNTED.format(module=module)],
         capture_output=True,
         text=True,
         check=True,
         env=environment,
     )
-    counts: dict[str, Any] = json.loads(ran.stdout)
+    counts: dict[str, Any] = json.loads(process.stdout)
     return counts
 
 

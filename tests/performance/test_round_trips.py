@@ -63,15 +63,15 @@ def test_a_publisher_packs_five_hundred_events_into_one_round_trip() -> None:
 
 
 def test_the_benchmark_counts_the_same_and_says_so_to_programs() -> None:
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "scripts.benchmarks", "deliver", "--quick", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    report = json.loads(ran.stdout)
-    assert ran.returncode == (0 if report["ok"] else 1)
+    report = json.loads(process.stdout)
+    assert process.returncode == (0 if report["ok"] else 1)
     targets = {target["name"]: target for target in report["sections"][0]["targets"]}
     assert targets["AWS round trips of a lane run"]["measured"] == 3
     assert targets["ledger writes of a lane run"]["measured"] == 1

@@ -142,7 +142,7 @@ def test_skipped_sequence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "retention_days", "after_s", "said"),
+    ("start", "retention_days", "after_s", "expected"),
     [
         ("latest", 0, 1, VALID),
         ("earliest", 0, 1, INVALID),
@@ -151,11 +151,11 @@ def test_skipped_sequence() -> None:
     ],
 )
 def test_skipped_sequence_where_a_lane_begins(
-    start: str, retention_days: int, after_s: int, said: Result
+    start: str, retention_days: int, after_s: int, expected: Result
 ) -> None:
     plan = plan_of(PlannedSubscription(SUB, start=start), retention_days=retention_days)
     hand = Hand(plan).appended("e1", 0).appended("e2", 1)
-    assert result("skipped_sequence", hand.moved(None, 1, began=1, after_s=after_s).history) is said
+    assert result("skipped_sequence", hand.moved(None, 1, began=1, after_s=after_s).history) is expected
 
 
 def test_skipped_sequence_of_what_is_gone_only_later() -> None:
@@ -338,7 +338,7 @@ def test_breaker_attempts() -> None:
         several,
         subscriptions=tuple(replace(subscription, concurrency=8) for subscription in several.subscriptions),
     )
-    for after_s, said in (
+    for after_s, expected in (
         (1, VALID),
         (6, INVALID),
     ):  # another lane's deliverer knows of it after five seconds
@@ -346,7 +346,7 @@ def test_breaker_attempts() -> None:
             h.CircuitSwitched, region=HOME, subscription=SUB, state="paused", probe_ms=0
         )
         beside.appended("e1", 0).read().began("e1", 0, after_s=after_s)
-        assert result("breaker_attempts", beside.history) is said
+        assert result("breaker_attempts", beside.history) is expected
     before = Hand().read().tell(h.CircuitSwitched, region=HOME, subscription=SUB, state="paused", probe_ms=0)
     assert result("breaker_attempts", before.began("e1", 0).history) is VALID
     probing, often = switched("open"), switched("open")

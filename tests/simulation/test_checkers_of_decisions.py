@@ -106,8 +106,8 @@ def test_undone_decision_leaves_out_a_region_that_has_not_heard_that_its_lanes_w
     region: str,
 ) -> None:
     again = decided("discarded").read(region=region).began("e1", 0, region=region)
-    said = result("undone_decision", again.history)
-    assert said is (INVALID if region == HOME else VALID)
+    verdict = result("undone_decision", again.history)
+    assert verdict is (INVALID if region == HOME else VALID)
 
 
 def proved(wrong: str, *, tampered: str = "", sequence: int = 1, replicated: bool = True) -> History:
@@ -226,8 +226,8 @@ def test_reordered_replay_steps_over_what_was_discarded_with_an_earlier_event(
     of = replayed(0, 2)
     about: dict[str, Any] = {"region": HOME, "subscription": SUB, "lane": LANE, "sequence": 9, "key": "k"}
     settled = h.Settled(at_ms=0, actor="operator", action="discarded", **about, **dropped)
-    said = result("reordered_replay", History(of.plan, [settled, *of.entries]))
-    assert said is (INVALID if dropped.get("since") == 2 else VALID)
+    verdict = result("reordered_replay", History(of.plan, [settled, *of.entries]))
+    assert verdict is (INVALID if dropped.get("since") == 2 else VALID)
 
 
 def charged(*keys: str, region: str = HOME) -> Hand:

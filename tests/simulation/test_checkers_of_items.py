@@ -23,16 +23,16 @@ def test_escaped_error() -> None:
     assert result("escaped_error", one_handled().tell(h.Crashed, reason="its time was up").ended()) is VALID
 
 
-@pytest.mark.parametrize(("deed", "said"), [("item put", VALID), ("far item put", INVALID)])
+@pytest.mark.parametrize(("deed", "expected"), [("item put", VALID), ("far item put", INVALID)])
 def test_held_up_key_lets_a_lane_stop_that_somebody_put_an_item_into_and_no_other(
-    deed: str, said: Result
+    deed: str, expected: Result
 ) -> None:
     def waited(lane: str) -> History:
         hand = Hand(plan_of(happenings=(Happening(0, "junk_item"),)))
         hand.tell(h.Tampered, what=deed, region=HOME, lane=lane, sequence=9)
         return hand.appended("e1", 0).tell(h.Healed, actor="world", after_s=500).history
 
-    assert result("held_up_key", waited(LANE)) is said
+    assert result("held_up_key", waited(LANE)) is expected
     assert result("held_up_key", waited(f"{HOME}/0.1")) is INVALID
 
 

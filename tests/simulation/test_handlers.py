@@ -139,19 +139,19 @@ def test_what_is_found_is_shrunk_printed_and_drawn(tmp_path: Path) -> None:
     assert report.found == ["taker: dynamodb rows: n"]
     with pytest.raises(AssertionError) as raised:
         report.check()
-    (kept,) = report.kept_failures
+    (kept_failure,) = report.kept_failures
     message = str(raised.value)
     assert "n of k" in message
     assert "without faults" in message
     assert "time 2" in message
-    assert len(kept.history.plan.events if kept.history else ()) == 1
-    assert kept.picture.read_text(encoding="utf-8").count("UpdateItem rows") >= 2
-    plan = msgspec.json.decode(kept.plan.read_bytes(), type=Plan)
+    assert len(kept_failure.history.plan.events if kept_failure.history else ()) == 1
+    assert kept_failure.picture.read_text(encoding="utf-8").count("UpdateItem rows") >= 2
+    plan = msgspec.json.decode(kept_failure.plan.read_bytes(), type=Plan)
     assert "taker: dynamodb rows: n" in trials(wrong_handlers.adds_up).tried(plan)[0].signature
     shown = report.as_json()
     assert shown["found"] == report.found
     (drawn,) = [failure for failure in shown["failures"] if "plan" in failure]
-    assert drawn["seed"] == kept.seed
+    assert drawn["seed"] == kept_failure.seed
     assert drawn["schedule"]
     assert shown["effects"]["taker: dynamodb rows: n"]["differs"] >= 1
     assert shown["repeated"]["taker"] > 0
@@ -216,7 +216,7 @@ def test_an_effect_outside_of_any_simulation_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "error", "said"),
+    ("how", "error", "message"),
     [
         ({"events": []}, SettingError, "events for subscription taker"),
         ({"subscriptions": ["nobody"]}, UnknownNameError, "nobody"),
@@ -226,10 +226,10 @@ def test_an_effect_outside_of_any_simulation_is_nothing() -> None:
     ],
 )
 def test_what_cannot_be_tried_is_refused_at_once(
-    how: dict[str, Any], error: type[Exception], said: str
+    how: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     arguments: dict[str, Any] = {"events": EVENTS, "handlers": {"taker": print}, **how}
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         HandlerTrials(definition(), **arguments)
 
 
@@ -274,8 +274,8 @@ def test_a_seed_that_breaks_the_simulation_is_reported_and_others_go_on(tmp_path
     assert failure.broke == "HandlersFailError in _set_up"
     assert (report.summary.seeds, report.found) == (2, ["HandlersFailError in _set_up"])
     # It does not show again, and is kept as it was.
-    (kept,) = report.kept_failures
-    assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == of.plan(0)
+    (kept_failure,) = report.kept_failures
+    assert msgspec.json.decode(kept_failure.plan.read_bytes(), type=Plan) == of.plan(0)
 
 
 def test_a_lane_that_never_drains_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,8 +287,8 @@ def test_a_lane_that_never_drains_is_reported(monkeypatch: pytest.MonkeyPatch) -
 def test_shrinking_keeps_the_events_as_they_are(tmp_path: Path) -> None:
     of = trials(wrong_handlers.sends)
     seed = next(seed for seed in range(SEEDS_MAX) if of.try_seed(seed).signature)
-    kept = keep(of.try_seed(seed), of.plan(seed), tmp_path, shrinks=True, trial=of.tried, ways=WAYS)
-    plan = msgspec.json.decode(kept.plan.read_bytes(), type=Plan)
+    kept_failure = keep(of.try_seed(seed), of.plan(seed), tmp_path, shrinks=True, trial=of.tried, ways=WAYS)
+    plan = msgspec.json.decode(kept_failure.plan.read_bytes(), type=Plan)
     sample = {(event.key, event.type, event.data["n"]) for event in EVENTS}
     assert {(event.key, event.type, event.data["n"]) for event in plan.events.values()} <= sample
     assert plan.size < of.plan(seed).size
@@ -317,16 +317,16 @@ def test_the_marker_takes_handlers_of_a_test(simulate_handlers: Callable[..., Ha
 @pytest.mark.eventfabric_simulation("other.toml", setpu="subscribers.tables:make")
 @pytest.mark.eventfabric("other.toml", handler=print)
 @pytest.mark.parametrize(
-    ("fixture", "said"),
+    ("fixture", "message"),
     [
         ("simulate_handlers", "'other.toml', setpu.*keywords only, of definition, events, handlers, setup"),
         ("local_fabric", "'other.toml', handler.*keywords only, of definition, handlers"),
     ],
 )
 def test_a_marker_of_what_nobody_takes_is_reported(
-    request: pytest.FixtureRequest, fixture: str, said: str
+    request: pytest.FixtureRequest, fixture: str, message: str
 ) -> None:
-    with pytest.raises(SettingError, match=said):
+    with pytest.raises(SettingError, match=message):
         request.getfixturevalue(fixture)
 
 

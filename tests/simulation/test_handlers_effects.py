@@ -37,8 +37,8 @@ def judged(run: Left, *calm: Left) -> Comparison:
     return compared(run, calm, may_lose=frozenset())
 
 
-def named(said: Comparison) -> list[str]:
-    return [difference.effect for difference in said.differences]
+def named(comparison: Comparison) -> list[str]:
+    return [difference.effect for difference in comparison.differences]
 
 
 def paid_until(text: str, *, now_seconds: float = NOW) -> Left:
@@ -56,15 +56,15 @@ def paid_until(text: str, *, now_seconds: float = NOW) -> Left:
     ids=["seconds", "milliseconds", "ISO 8601", "a date"],
 )
 def test_a_month_added_once_too_often_is_no_matter_of_the_clock(add: Callable[[float], str]) -> None:
-    said = judged(paid_until(add(60 * DAY)), *[paid_until(add(30 * DAY), now_seconds=NOW + 2)] * 3)
-    assert named(said) == [PAID_UNTIL]
+    comparison = judged(paid_until(add(60 * DAY)), *[paid_until(add(30 * DAY), now_seconds=NOW + 2)] * 3)
+    assert named(comparison) == [PAID_UNTIL]
 
 
 def test_a_time_that_is_as_much_later_as_its_run_was_is_the_clocks_and_not_judged() -> None:
     expires = 30 * DAY + NOW
     calm = [paid_until(str(int(expires + 40)), now_seconds=NOW + 40)] * 3
-    said = judged(paid_until(str(int(expires))), *calm)
-    assert (named(said), said.unsteady) == ([], frozenset({PAID_UNTIL}))
+    comparison = judged(paid_until(str(int(expires))), *calm)
+    assert (named(comparison), comparison.unsteady) == ([], frozenset({PAID_UNTIL}))
     # One that is later than that is the handler's.
     assert named(judged(paid_until(str(int(expires - 60))), *calm)) == [PAID_UNTIL]
 
@@ -73,9 +73,9 @@ def test_what_was_excused_of_one_item_counts_as_judged_of_none() -> None:
     def items(second: int) -> dict[str, dict[str, str]]:
         return {"k1": {"paid_until": str(int(NOW))}, "k2": {"paid_until": str(int(NOW) + second)}}
 
-    said = judged(left(items(0)), *[left(items(1), now_seconds=NOW + 1)] * 3)
-    assert PAID_UNTIL not in said.judged
-    assert said.unsteady == frozenset({PAID_UNTIL})
+    comparison = judged(left(items(0)), *[left(items(1), now_seconds=NOW + 1)] * 3)
+    assert PAID_UNTIL not in comparison.judged
+    assert comparison.unsteady == frozenset({PAID_UNTIL})
 
 
 def test_a_day_that_begins_between_the_runs_is_the_clocks() -> None:
@@ -93,10 +93,10 @@ def test_an_attribute_that_the_order_of_keys_decides_for_one_item_is_judged_for_
         return {event: {"id": event, "invoice": number} for event, number in zip("abc", of, strict=True)}
 
     calm = [left(numbers("1", "2", "3")), left(numbers("1", "2", "3")), left(numbers("3", "2", "1"))]
-    said = judged(left(numbers("2", "1", "3")), *calm)
-    assert said.differences == ()
-    assert said.judged == {"taker: dynamodb rows: id"}
-    assert said.unsteady == {"taker: dynamodb rows: invoice"}
+    comparison = judged(left(numbers("2", "1", "3")), *calm)
+    assert comparison.differences == ()
+    assert comparison.judged == {"taker: dynamodb rows: id"}
+    assert comparison.unsteady == {"taker: dynamodb rows: invoice"}
 
 
 def test_what_the_order_decides_in_one_region_is_judged_in_no_other() -> None:
@@ -104,8 +104,8 @@ def test_what_the_order_decides_in_one_region_is_judged_in_no_other() -> None:
         here = {"a": {"invoice": first}, "b": {"invoice": second}}
         return left(here, elsewhere={"c": {"invoice": alone}})
 
-    said = judged(run("1", "2", "2"), run("1", "2", "1"), run("1", "2", "1"), run("2", "1", "1"))
-    assert (said.differences, said.judged) == ((), frozenset())
+    comparison = judged(run("1", "2", "2"), run("1", "2", "1"), run("1", "2", "1"), run("2", "1", "1"))
+    assert (comparison.differences, comparison.judged) == ((), frozenset())
 
 
 def test_a_call_that_goes_to_whoever_comes_first_is_counted_for_all_events_together() -> None:
@@ -122,8 +122,12 @@ def test_a_call_that_goes_to_whoever_comes_first_is_counted_for_all_events_toget
 
 def test_a_call_that_is_made_by_chance_is_not_judged() -> None:
     calm = [left({}, calls=calls) for calls in ({"a": 1}, {}, {"a": 1, "b": 1})]
-    said = judged(left({}, calls={"a": 1, "b": 1, "c": 1}), *calm)
-    assert (named(said), said.judged, said.unsteady) == ([], frozenset(), frozenset({CHARGE}))
+    comparison = judged(left({}, calls={"a": 1, "b": 1, "c": 1}), *calm)
+    assert (named(comparison), comparison.judged, comparison.unsteady) == (
+        [],
+        frozenset(),
+        frozenset({CHARGE}),
+    )
 
 
 def test_a_handler_answers_for_no_dead_letter_but_of_its_own_exceptions() -> None:

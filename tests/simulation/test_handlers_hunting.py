@@ -109,20 +109,22 @@ def test_a_plan_that_was_given_up_does_not_show_what_is_wrong(tmp_path: Path) ->
         for outcome, plan in ((of.try_seed(seed), of.plan(seed)) for seed in range(50))
         if outcome.signature and len(plan.events) > 3
     )
-    kept = keep(outcome, plan, tmp_path, shrinks=True, trial=hangs_with_few_events, ways=WAYS, runs_max=120)
+    kept_failure = keep(
+        outcome, plan, tmp_path, shrinks=True, trial=hangs_with_few_events, ways=WAYS, runs_max=120
+    )
     assert given_up
-    assert kept.history is not None
-    assert len(kept.history.plan.events) == 3
-    assert EFFECT in {verdict.checker for verdict in kept.verdicts}
+    assert kept_failure.history is not None
+    assert len(kept_failure.history.plan.events) == 3
+    assert EFFECT in {verdict.checker for verdict in kept_failure.verdicts}
 
 
 def test_a_plan_that_hangs_once_it_is_to_be_drawn_is_kept_all_the_same(tmp_path: Path) -> None:
     outcome, plan = plan_that_shows(trials(wrong_handlers.adds_up))
     lost = lost_outcome(plan.seed, LostWorkerError("no end", "did not end within 1 s")), History(plan, [])
-    kept = keep(outcome, plan, tmp_path, shrinks=True, trial=lambda plan: lost, ways=WAYS)
-    assert (kept.size, kept.runs, kept.history) == (plan.size, 0, None)
-    assert not kept.picture.exists()
-    assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == plan
+    kept_failure = keep(outcome, plan, tmp_path, shrinks=True, trial=lambda plan: lost, ways=WAYS)
+    assert (kept_failure.size, kept_failure.runs, kept_failure.history) == (plan.size, 0, None)
+    assert not kept_failure.picture.exists()
+    assert msgspec.json.decode(kept_failure.plan.read_bytes(), type=Plan) == plan
 
 
 def failure(seed: int, *effects: str) -> SeedOutcome:
@@ -160,5 +162,5 @@ def test_the_smallest_of_what_several_seeds_shrink_to_is_kept(tmp_path: Path) ->
         for (rivals, _) in worth_keeping(report.summary.failures, lambda seed: of.plan(seed).size)
         for outcome in rivals
     ]
-    (kept,) = report.kept_failures
-    assert kept.size == min(alone)
+    (kept_failure,) = report.kept_failures
+    assert kept_failure.size == min(alone)

@@ -192,7 +192,7 @@ def replayed(fabric: SubscribedStream, start: int, key: str | None, rate: float,
 @given(
     log=st.lists(records, min_size=1, max_size=8),
     later=st.lists(records, max_size=4),
-    asked=st.lists(replays, min_size=1, max_size=4),
+    requests=st.lists(replays, min_size=1, max_size=4),
     seed=st.integers(0, 2**16),
     rate=st.sampled_from([0, 0.05, 0.2]),
 )
@@ -200,7 +200,7 @@ def test_whatever_fails_meanwhile_nothing_is_lost_and_each_key_keeps_its_order(
     guarantee: str,
     log: list[Record],
     later: list[Record],
-    asked: list[tuple[int, int, str | None, float]],
+    requests: list[tuple[int, int, str | None, float]],
     seed: int,
     rate: float,
 ) -> None:
@@ -210,7 +210,7 @@ def test_whatever_fails_meanwhile_nothing_is_lost_and_each_key_keeps_its_order(
     published(fabric, behaviour, log)
     driver = Driver(fabric)
     fabric.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed, names=OF_PORTS))
-    for number, (rounds, start, key, replay_rate) in enumerate(asked):
+    for number, (rounds, start, key, replay_rate) in enumerate(requests):
         for _ in range(rounds):
             with suppress(SimulatedCrash, PortError):
                 driver.round()

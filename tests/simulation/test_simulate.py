@@ -238,9 +238,9 @@ def test_a_seed_that_took_its_process_along_is_reported_without_trying_it_again(
 
     lost = SeedOutcome(4, broke="no end", error="it did not end within 300 s", ended=False)
     plan = PROFILES["default"].plan(4)
-    kept = keep(lost, plan, tmp_path / "lost", shrinks=True, trial=never_again)
-    assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == plan
-    print_failure(lost, "default", kept)
+    kept_failure = keep(lost, plan, tmp_path / "lost", shrinks=True, trial=never_again)
+    assert msgspec.json.decode(kept_failure.plan.read_bytes(), type=Plan) == plan
+    print_failure(lost, "default", kept_failure)
     assert capsys.readouterr().out == (
         "\nseed 4: no end\n  it did not end within 300 s\n"
         "  again:   scripts/simulate --seeds 4..4 --profile default\n"

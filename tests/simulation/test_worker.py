@@ -26,8 +26,8 @@ def dies() -> None:
     os._exit(7)
 
 
-def hangs(said: str) -> None:
-    doing.set(said)
+def hangs(message: str) -> None:
+    doing.set(message)
     threading.Event().wait()
 
 
@@ -43,10 +43,10 @@ def print_first_worker() -> None:
 def test_the_first_worker_of_a_process_does_not_see_ctrl_c_either() -> None:
     """Starting the first worker also starts multiprocessing's own tracker."""
     code = "from tests.simulation.test_worker import print_first_worker; print_first_worker()"
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
-    assert ran.stdout == "True\n"
+    assert process.stdout == "True\n"
 
 
 def says_who_it_is_and_hangs() -> None:

@@ -125,9 +125,9 @@ class BackfillRegions(MemoryFabric):
         backfiller, more = self.backfiller(), None
         slice_rows: list[SliceProgress] = []
         while True:
-            handed = backfiller.hand_out(backfill.id, more)
-            slice_rows += handed.slices
-            more = handed.more
+            handout = backfiller.hand_out(backfill.id, more)
+            slice_rows += handout.slices
+            more = handout.more
             if more is None:
                 return slice_rows
 

@@ -93,10 +93,10 @@ class CommandLine:
 
     def refused(self, *arguments: str | Path, code: int) -> str:
         """Run what must fail with this code and print nothing but one complaint; returns it."""
-        ran = self.run(*arguments)
-        assert (ran.code, ran.out) == (code, "")
-        assert ran.err.startswith(("eventfabric: ", "Usage: "))
-        return ran.err
+        result = self.run(*arguments)
+        assert (result.code, result.out) == (code, "")
+        assert result.err.startswith(("eventfabric: ", "Usage: "))
+        return result.err
 
 
 def copy_table(client: Any, table: str, to: str) -> None:

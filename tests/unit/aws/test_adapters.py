@@ -282,21 +282,21 @@ TABLES: Final = {
     ("table", "call"), [(table, call) for table, calls in TABLES.items() for call in calls]
 )
 def test_a_call_asks_the_table_that_the_fabric_has_for_it(table: str, call: str) -> None:
-    asked: list[dict[str, Any]] = []
-    with endpoint(asks(asked, NOTHING)) as url:
+    requests: list[dict[str, Any]] = []
+    with endpoint(asks(requests, NOTHING)) as url:
         CALLS[call][1](aws_ports(TOPOLOGY, clients_at(url)))
     transactions = [
-        request for ask in asked for action in ask.get("TransactItems", ()) for request in action.values()
+        request for ask in requests for action in ask.get("TransactItems", ()) for request in action.values()
     ]
-    assert {ask["TableName"] for ask in (*(transactions or asked),)} == {table}
+    assert {ask["TableName"] for ask in (*(transactions or requests),)} == {table}
 
 
 def test_what_is_set_aside_is_put_elsewhere_whole_before_it_is_deleted() -> None:
-    asked: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
     stood = json.loads(json.dumps(of("record"), default=base64))
-    with endpoint(asks(asked, {"Items": [stood]}, {})) as url:
+    with endpoint(asks(requests, {"Items": [stood]}, {})) as url:
         log(aws_ports(TOPOLOGY, clients_at(url))).set_aside(OPERATOR)
-    _, put, delete = asked
+    _, put, delete = requests
     assert {name: put["Item"][name] for name in stood if name not in ("pk", "sk")} == {
         name: value for name, value in stood.items() if name not in ("pk", "sk")
     }
@@ -318,10 +318,10 @@ VERBS: Final[dict[str, tuple[str, str, Callable[[Doorbells], object]]]] = {
 @pytest.mark.parametrize("verb", VERBS)
 def test_doorbells_are_asked_of_their_queue_each_entry_by_an_id_of_its_own(verb: str) -> None:
     queue, _, make = VERBS[verb]
-    asked: list[dict[str, Any]] = []
-    with endpoint(asks(asked, URL, {"MessageId": "m"})) as url:
+    requests: list[dict[str, Any]] = []
+    with endpoint(asks(requests, URL, {"MessageId": "m"})) as url:
         make(aws_ports(TOPOLOGY, clients_at(url)).doorbells)
-    name, request = asked
+    name, request = requests
     assert name == {"QueueName": queue}
     entries = request.get("Entries", ())
     assert [entry["Id"] for entry in entries] == [str(number) for number in range(len(entries))]

@@ -71,11 +71,11 @@ handler = "subscribers.billing:charge"
 
 def test_a_table_without_transactions_is_written_item_by_item() -> None:
     for topology, in_order in ((QUORUM, True), (TOPOLOGY, False)):
-        asked: list[dict[str, Any]] = []
-        with endpoint(asks(asked, NOTHING)) as url:
+        requests: list[dict[str, Any]] = []
+        with endpoint(asks(requests, NOTHING)) as url:
             ledger = aws_ports(topology, clients_at(url)).ledger
             ledger.commit(KEY, START, START, parked=[ParkedChange(None, PARKED)])
-        assert [("TransactItems" in ask) for ask in asked] == ([False] * 3 if in_order else [True])
+        assert [("TransactItems" in ask) for ask in requests] == ([False] * 3 if in_order else [True])
 
 
 def test_random_bytes_are_never_given_twice_and_never_fewer_than_asked_for() -> None:
@@ -165,22 +165,22 @@ def queues(into: list[tuple[str, dict[str, Any]]], received: list[dict[str, Any]
 
 def test_a_dead_doorbell_is_rung_anew_and_then_deleted_and_what_is_none_stays() -> None:
     bell = Doorbell(ORDERS, LANE, SequenceNumber(5))
-    asked: list[tuple[str, dict[str, Any]]] = []
+    requests: list[tuple[str, dict[str, Any]]] = []
     dead = [
         {"MessageId": "a", "ReceiptHandle": "ra", "Body": to_body(bell)},
         {"MessageId": "b", "ReceiptHandle": "rb", "Body": "no doorbell"},
     ]
     clock = MemoryClock()
-    with endpoint(queues(asked, dead)) as url:
+    with endpoint(queues(requests, dead)) as url:
         clients = clients_at(url)
         ports = aws_ports(TOPOLOGY, clients, clock=clock)
         dead_queues = DeadQueues(clients.sqs, ports.doorbells, clock)
         assert dead_queues.redrive(TOPOLOGY.subscription("all")) == 1
-    calls = [name for name, _ in asked]
+    calls = [name for name, _ in requests]
     empty = ["ReceiveMessage"] * limits.QUEUE_EMPTY_ANSWERS
     ringing = ["GetQueueUrl", "SendMessageBatch", "DeleteMessage"]
     assert calls == ["GetQueueUrl", "ReceiveMessage", *ringing, *empty, "GetQueueUrl", *empty]
-    of_queue = dict(asked)
+    of_queue = dict(requests)
     assert of_queue["DeleteMessage"] == {
         "QueueUrl": "http://127.0.0.1/shop-all-dead.fifo",
         "ReceiptHandle": "ra",
@@ -193,32 +193,32 @@ def test_a_dead_doorbell_is_rung_anew_and_then_deleted_and_what_is_none_stays() 
 
 
 def test_a_dead_doorbell_that_cannot_be_rung_stays() -> None:
-    asked: list[tuple[str, dict[str, Any]]] = []
+    requests: list[tuple[str, dict[str, Any]]] = []
     dead = [
         {"MessageId": "a", "ReceiptHandle": "ra", "Body": to_body(Doorbell(ORDERS, LANE, SequenceNumber(5)))}
     ]
-    with endpoint(queues(asked, dead)) as url:
+    with endpoint(queues(requests, dead)) as url:
         clients = clients_at(url)
         refuses = AwsDoorbells(clients_at("http://127.0.0.1:1").sqs, str, str)
         dead_queues = DeadQueues(clients.sqs, refuses, MemoryClock())
         assert dead_queues.redrive(TOPOLOGY.subscription("all")) == 0
-    assert "DeleteMessage" not in [name for name, _ in asked]
+    assert "DeleteMessage" not in [name for name, _ in requests]
 
 
 def test_messages_that_wait_and_those_in_hands_are_counted_in_both_dead_letter_queues() -> None:
     answer = {
         "Attributes": {"ApproximateNumberOfMessages": "3", "ApproximateNumberOfMessagesNotVisible": "4"}
     }
-    asked: list[dict[str, Any]] = []
-    with endpoint(asks(asked, URL, answer, URL, answer)) as url:
+    requests: list[dict[str, Any]] = []
+    with endpoint(asks(requests, URL, answer, URL, answer)) as url:
         clients = clients_at(url)
         bells = AwsDoorbells(clients.sqs, str, str)
         assert DeadQueues(clients.sqs, bells, MemoryClock()).count(TOPOLOGY.subscription("all")) == 14
-    assert [ask["QueueName"] for ask in asked if "QueueName" in ask] == [
+    assert [ask["QueueName"] for ask in requests if "QueueName" in ask] == [
         "shop-all-dead.fifo",
         "shop-all-timers-dead",
     ]
-    assert {tuple(sorted(ask["AttributeNames"])) for ask in asked if "AttributeNames" in ask} == {
+    assert {tuple(sorted(ask["AttributeNames"])) for ask in requests if "AttributeNames" in ask} == {
         tuple(sorted(answer["Attributes"]))
     }
 

@@ -67,34 +67,34 @@ def test_records_without_a_note_keep_the_chain_that_they_always_had() -> None:
 
 
 def test_records_with_a_note_keep_the_chain_that_they_always_had() -> None:
-    noted = replace(
+    noted_record = replace(
         written(), note=Note(Lane(Region("eu-west-1"), Generation(0), LaneIndex(3)), SequenceNumber(5))
     )
-    assert chain_of(EMPTY_TAIL.chain, noted).hex() == "38b50bc3fc62bfb288fa6f7287dffaad"
+    assert chain_of(EMPTY_TAIL.chain, noted_record).hex() == "38b50bc3fc62bfb288fa6f7287dffaad"
 
 
 @pytest.mark.parametrize("name", ["lane", "sequence"])
 def test_every_part_of_a_note_is_bound_by_the_chain(name: str) -> None:
-    noted = record_at(
+    noted_record = record_at(
         EMPTY_TAIL,
         LANE,
         replace(batch(1), note=Note(LANE, SequenceNumber(5))),
         now_ms=1,
         retention_seconds=None,
     )
-    assert noted.note is not None
-    assert noted.extends(EMPTY_TAIL.chain)
-    changed = replace(noted.note, **{name: CHANGED[name]})  # type: ignore[arg-type]
-    assert not replace(noted, note=changed).extends(EMPTY_TAIL.chain)
-    assert not replace(noted, note=None).extends(EMPTY_TAIL.chain)
+    assert noted_record.note is not None
+    assert noted_record.extends(EMPTY_TAIL.chain)
+    changed = replace(noted_record.note, **{name: CHANGED[name]})  # type: ignore[arg-type]
+    assert not replace(noted_record, note=changed).extends(EMPTY_TAIL.chain)
+    assert not replace(noted_record, note=None).extends(EMPTY_TAIL.chain)
 
 
 def test_a_note_passes_for_no_type() -> None:
     """Neither the text of a lane among the types, nor a note in their place, makes the same chain."""
-    noted = replace(written(), note=Note(LANE, SequenceNumber(0)))
+    noted_record = replace(written(), note=Note(LANE, SequenceNumber(0)))
     for text in (str(LANE), f"{LANE}/0", "noted"):
         typed = replace(written(), types=frozenset({"placed", text}))
-        assert chain_of(EMPTY_TAIL.chain, typed) != chain_of(EMPTY_TAIL.chain, noted)
+        assert chain_of(EMPTY_TAIL.chain, typed) != chain_of(EMPTY_TAIL.chain, noted_record)
 
 
 def test_the_expiry_may_differ_since_no_reader_acts_on_it() -> None:

@@ -85,9 +85,9 @@ def test_of_a_batch_without_a_reply_one_copy_is_delivered(landed: bool, replicat
     # The first put may land; those after it meet its record, and their replies are lost as well.
     faults[HOME].rules.append(always(fault, "log.append"))
     assert publish(fabric, "1") == AWAY
-    (noted,) = records(memory_fabric, AWAY)
-    assert noted.note is not None
-    assert (noted.note.lane.origin, noted.note.sequence) == (HOME, 1)
+    (noted_record,) = records(memory_fabric, AWAY)
+    assert noted_record.note is not None
+    assert (noted_record.note.lane.origin, noted_record.note.sequence) == (HOME, 1)
     faults[HOME].heal()
     assert ids(memory_fabric, HOME) == (["0", "1"] if landed else ["0"])
 

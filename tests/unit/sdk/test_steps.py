@@ -179,12 +179,12 @@ def test_wrong_use_is_named(use: Callable[[Any], object], message: str) -> None:
 
 
 def test_a_step_after_its_delivery_is_refused() -> None:
-    kept: list[Delivery] = []
+    deliveries: list[Delivery] = []
     shop = ChargingHandler()
-    shop.handler._function = lambda event, delivery: kept.append(delivery)
+    shop.handler._function = lambda event, delivery: deliveries.append(delivery)
     shop.attempt(EVENT)
     with pytest.raises(HandlerError, match="its delivery has ended"):
-        kept[0].once("charge")
+        deliveries[0].once("charge")
 
 
 def test_handlers_of_several_events_say_whose_step_it_is() -> None:

@@ -170,5 +170,5 @@ subscription = SubscriptionTopology("shop", "billing", Definition(), ("us-east-1
 assert TracedHandler(Handler(), subscription).attempt((), Attempt("billing", 1, 0)) == ("written",)
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

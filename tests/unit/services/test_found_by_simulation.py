@@ -174,8 +174,10 @@ def test_a_lane_begins_at_its_head_whenever_that_comes_while_it_is_looked_for(
     head = away.table.items[0]
     away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
     end = away.log.tail(LANE)
-    kept = kept_in(LANE, Region(AWAY), retention_seconds=retention_seconds, now_ms=away.clock.now_ms() + 1000)
+    kept_part = kept_in(
+        LANE, Region(AWAY), retention_seconds=retention_seconds, now_ms=away.clock.now_ms() + 1000
+    )
     log = cast(Log, _Arriving(away, head, after=after))
-    cursor = locate(log, LANE, AtTime(away.clock.now_ms() - 60_000), end=end, kept_part=kept)
+    cursor = locate(log, LANE, AtTime(away.clock.now_ms() - 60_000), end=end, kept_part=kept_part)
     # Or it has not come yet, and that is known.
     assert cursor == START or (cursor is None and retention_seconds is not None)

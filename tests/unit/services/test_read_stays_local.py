@@ -178,10 +178,10 @@ class TestALogItem:
         backfill = backfiller.begin(BackfillRequest(STREAM, HOME))
         more: str | None = None
         while True:
-            handed = backfiller.hand_out(backfill.id, more)
-            for progress in handed.slices:
+            handout = backfiller.hand_out(backfill.id, more)
+            for progress in handout.slices:
                 backfiller.copier(backfill.id).copy(progress)
-            more = handed.more
+            more = handout.more
             if more is None:
                 break
         report = backfiller.report(backfill.id)

@@ -108,9 +108,9 @@ def test_an_unreadable_slice_leaves_the_others_to_be_copied_and_keeps_the_backfi
     first, *others = ledger_items(fabric, AWAY, "/slices")
     assert others
     put(fabric, AWAY, {**first, "f": {"S": "{}"}})
-    handed = backfiller.hand_out(id)
-    assert len(handed.slices) == len(others)
-    for progress in handed.slices:
+    handout = backfiller.hand_out(id)
+    assert len(handout.slices) == len(others)
+    for progress in handout.slices:
         backfiller.copier(id).copy(progress)
     report = backfiller.finish(id)
     assert report.backfill.state is BackfillState.INCOMPLETE

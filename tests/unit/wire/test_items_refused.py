@@ -97,9 +97,9 @@ def test_a_refused_field_is_named_with_its_item_and_what_may_stand_there(kind: s
 
 
 def is_said_in_full(reason: str) -> None:
-    before, said, allowed = reason.rpartition(", allowed: ")
+    before, output, allowed = reason.rpartition(", allowed: ")
     _, begin, text = before.rpartition("found ")
-    assert said
+    assert output
     assert begin
     assert text not in ("", "None")
     assert allowed not in ("", "None")

@@ -57,7 +57,7 @@ def test_slices_that_are_handed_out_together_fit_between_two_states() -> None:
 
 def test_a_backfill_of_as_many_ranges_as_there_may_be_fits_into_one_item() -> None:
     ranges = tuple(LaneRange(LANE, LAST, LAST) for _ in range(limits.BACKFILL_RANGES_MAX))
-    said = "\x00" * limits.OPERATOR_TEXT_CHARACTERS_MAX
+    output = "\x00" * limits.OPERATOR_TEXT_CHARACTERS_MAX
     made = Backfill(
         "b" * 64,
         STREAM,
@@ -67,7 +67,7 @@ def test_a_backfill_of_as_many_ranges_as_there_may_be_fits_into_one_item() -> No
         1e9,
         limits.BACKFILL_WORKERS_MAX,
         LAST,
-        said,
+        output,
         limits.MILLISECONDS_MAX,
         BackfillState.INCOMPLETE,
     )

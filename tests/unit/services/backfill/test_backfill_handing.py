@@ -169,9 +169,9 @@ class TestHandOut:
         backfill = fabric.begin()
         more, asked = "plan", list[str]()
         while more:
-            handed = fabric.backfiller().hand_out(backfill.id, more, deadline_ms=fabric.clock.now_ms())
-            assert handed.slices == []
-            more = handed.more or ""
+            handout = fabric.backfiller().hand_out(backfill.id, more, deadline_ms=fabric.clock.now_ms())
+            assert handout.slices == []
+            more = handout.more or ""
             asked.append(more)
         assert asked == [*(f"plan {of} 0" for of in (lane(1, TARGET), lane(0), lane(1))), ""]
 
@@ -179,10 +179,10 @@ class TestHandOut:
         fabric = BackfillRegions()
         fabric.fill(5)
         backfill = fabric.begin(LaneRange(lane(), SequenceNumber(0), SequenceNumber(300)))
-        handed = fabric.backfiller().hand_out(backfill.id, "plan", count=1)
-        assert (starts(handed.slices), handed.more) == ([0], f"plan {lane()} 300")
+        handout = fabric.backfiller().hand_out(backfill.id, "plan", count=1)
+        assert (starts(handout.slices), handout.more) == ([0], f"plan {lane()} 300")
         fabric.reading.calls.clear()
-        assert fabric.backfiller().hand_out(backfill.id, handed.more) == Handed([], None)
+        assert fabric.backfiller().hand_out(backfill.id, handout.more) == Handed([], None)
         assert fabric.reading.calls == []
 
     def test_nothing_is_handed_out_of_one_that_does_not_run(self) -> None:

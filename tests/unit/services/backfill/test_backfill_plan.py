@@ -33,8 +33,10 @@ class WatchedPlanner:
 
     def __call__(self, start: int = 0, end: int | None = None) -> list[SliceProgress]:
         """Its slices."""
-        asked = LaneRange(lane(), SequenceNumber(start), None if end is None else SequenceNumber(end))
-        return [progress for progress in self._planner.plan(asked) if isinstance(progress, SliceProgress)]
+        lane_range = LaneRange(lane(), SequenceNumber(start), None if end is None else SequenceNumber(end))
+        return [
+            progress for progress in self._planner.plan(lane_range) if isinstance(progress, SliceProgress)
+        ]
 
 
 def progress(start: Seam, end: Seam, missing: int = 0, failure: str = "") -> SliceProgress:

@@ -157,10 +157,10 @@ def test_a_range_lies_within_what_the_source_has_and_a_record_begins_in_it(
 
 
 def test_a_range_beyond_the_lane_names_the_end_of_the_lane() -> None:
-    asked = part(0, 1001)
-    assert problems(asked) == [
+    lane_range = part(0, 1001)
+    assert problems(lane_range) == [
         Problem(
-            f"range {asked}",
+            f"range {lane_range}",
             TextWith(SOURCE, "up to 1000"),
             TextWith("start from 0", "up to 1000"),
         )
@@ -171,8 +171,8 @@ def test_a_range_beyond_the_lane_names_the_end_of_the_lane() -> None:
 def test_a_range_in_which_no_record_begins_names_where_the_next_one_does(
     start: int, end: int | None, says: str
 ) -> None:
-    asked = part(start, end)
-    (problem,) = problems(asked)
+    lane_range = part(start, end)
+    (problem,) = problems(lane_range)
     assert problem.found == TextWith("no record begins", SOURCE, says)
 
 
@@ -195,6 +195,6 @@ def test_a_record_that_begins_before_a_range_or_at_its_end_is_not_in_it(
 ) -> None:
     fabric = BackfillRegions()
     fabric.fill(2 if says.startswith("goes on") else 1)
-    asked = part(start, end)
+    lane_range = part(start, end)
     refusal = TextWith("no record begins", SOURCE, says)
-    assert problems(asked, fabric=fabric) == [Problem(f"range {asked}", refusal, TextWith("some"))]
+    assert problems(lane_range, fabric=fabric) == [Problem(f"range {lane_range}", refusal, TextWith("some"))]

@@ -214,11 +214,11 @@ def test_slices_are_handed_out_in_pages_of_different_lanes_first() -> None:
     backfill = fabric.begin(slice_events=100)
     backfiller, more, pages = fabric.backfiller(), None, []
     while True:
-        handed = backfiller.hand_out(backfill.id, more, count=6)
-        pages.append([(p.slice.lane.index, p.slice.start.sequence) for p in handed.slices])
+        handout = backfiller.hand_out(backfill.id, more, count=6)
+        pages.append([(p.slice.lane.index, p.slice.start.sequence) for p in handout.slices])
         # The same question gets the same answer, for whoever did not hear it.
-        assert backfiller.hand_out(backfill.id, more, count=6).slices == handed.slices
-        more = handed.more
+        assert backfiller.hand_out(backfill.id, more, count=6).slices == handout.slices
+        more = handout.more
         if more is None:
             break
     places = [place for page in pages for place in page]
@@ -235,9 +235,9 @@ def test_planning_stops_in_time_and_goes_on_in_the_middle_of_a_lane() -> None:
     more: str | None = "plan"
     slices, asked = list[SliceProgress](), 0
     while more is not None:
-        handed = fabric.backfiller().hand_out(backfill.id, more, deadline_ms=fabric.clock.now_ms())
-        slices += handed.slices
-        more, asked = handed.more, asked + 1
+        handout = fabric.backfiller().hand_out(backfill.id, more, deadline_ms=fabric.clock.now_ms())
+        slices += handout.slices
+        more, asked = handout.more, asked + 1
     assert [(p.slice.start.sequence, p.missing) for p in slices] == [(12_000, 100), (39_000, 100)]
     assert asked >= 4
     assert fabric.backfiller().find(backfill.id).is_planned

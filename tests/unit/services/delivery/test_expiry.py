@@ -37,7 +37,7 @@ class TestAQuietLane:
 
     def test_that_costs_one_write_however_long_it_is_quiet(self) -> None:
         fabric = SubscribedStream(retention_days=DAYS)
-        kept = fabric.put(event("a1"))
+        kept_record = fabric.put(event("a1"))
         fabric.deliver()
         written = []
         for _ in range(4 * DAYS):
@@ -51,7 +51,7 @@ class TestAQuietLane:
         fabric.clock.advance(DAY_SECONDS * (DAYS + 0.1))
         reconciled(fabric)
         assert expire(fabric) >= 1
-        assert kept.sequence not in [record.sequence for record in fabric.records()]
+        assert kept_record.sequence not in [record.sequence for record in fabric.records()]
 
     def test_looking_changes_nothing_and_neither_does_another_region(self) -> None:
         fabric = SubscribedStream(retention_days=DAYS)

@@ -132,11 +132,11 @@ def test_a_thread_that_a_handler_leaves_behind_is_warned_of(caplog: pytest.LogCa
 
 @pytest.mark.parametrize("fails", [False, True], ids=["returned", "raised"])
 def test_what_a_handler_kept_of_a_delivery_cannot_write_later(fails: bool) -> None:
-    kept: list[Delivery] = []
+    deliveries: list[Delivery] = []
     transactions: list[Transaction] = []
 
     def handle(event: Event, delivery: Delivery) -> None:
-        kept.append(delivery)
+        deliveries.append(delivery)
         transactions.append(delivery.transaction)
         delivery.transaction.put("t", {"pk": "a"})
         if fails:
@@ -149,7 +149,7 @@ def test_what_a_handler_kept_of_a_delivery_cannot_write_later(fails: bool) -> No
     else:
         assert len(handler.attempt([EVENT], ATTEMPT)) == 1
     with pytest.raises(HandlerError, match="its delivery has ended"):
-        kept[0].transaction.put("t", {"pk": "b"})
+        deliveries[0].transaction.put("t", {"pk": "b"})
     with pytest.raises(HandlerError, match="its delivery has ended"):
         transactions[0].delete("t", {"pk": "b"})
 
@@ -340,7 +340,7 @@ class Speechless(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (Speechless(), "str() failed"),
         (ValueError("\udcff in it"), r"\udcff in it"),
@@ -348,9 +348,9 @@ class Speechless(Exception):
     ],
     ids=["speechless", "surrogate", "exit"],
 )
-def test_what_an_error_says_is_stored_whatever_it_says(error: BaseException, said: str) -> None:
+def test_what_an_error_says_is_stored_whatever_it_says(error: BaseException, message: str) -> None:
     fabric = SubscribedStream(handler=handler_of(raising(error)), **retry(attempts=1))
     fabric.put(event("1"))
     assert fabric.deliver().outcome is LaneOutcome.DELIVERED
     (parked,) = fabric.parked().values()
-    assert said in parked.failure.message
+    assert message in parked.failure.message

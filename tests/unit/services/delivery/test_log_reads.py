@@ -51,8 +51,10 @@ def test_an_event_that_waits_costs_a_read_of_its_record_and_those_in_one_record_
 def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_nowhere_else() -> None:
     fabric = SubscribedStream().in_region(AWAY)
     log = fabric.cloud.log(STREAM, AWAY)
-    noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(7)))
-    record = record_at(log.tail(THERE), THERE, noted, now_ms=fabric.clock.now_ms(), retention_seconds=None)
+    noted_batch = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(7)))
+    record = record_at(
+        log.tail(THERE), THERE, noted_batch, now_ms=fabric.clock.now_ms(), retention_seconds=None
+    )
     assert log.append(record) is None
     assert delivered(fabric, THERE).reads == [(THERE, 0, 100, None), (LANE, 7, 1, 8)]
 

@@ -31,8 +31,8 @@ def test_who_decides_second_about_a_noted_batch_takes_what_was_decided() -> None
     fabric = SubscribedStream()
     away, of = fabric.in_region(AWAY), lane(0, AWAY)
     log = fabric.cloud.log(STREAM, AWAY)
-    noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(0)))
-    record = record_at(log.tail(of), of, noted, now_ms=fabric.clock.now_ms(), retention_seconds=None)
+    noted_batch = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(0)))
+    record = record_at(log.tail(of), of, noted_batch, now_ms=fabric.clock.now_ms(), retention_seconds=None)
     assert log.append(record) is None
     other = away.deliverer()
     by = away.deliverer(faults=overtaken(1, by=lambda: away.deliver(of, by=other)))

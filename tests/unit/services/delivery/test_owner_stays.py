@@ -180,8 +180,8 @@ def test_of_two_processes_of_a_region_one_notes_it() -> None:
 def test_of_two_first_deliveries_the_later_counts_and_of_handovers_the_highest() -> None:
     early, late = Owner(HOME, HOME, 0, HOME, since_ms=1), Owner(HOME, AWAY, 0, AWAY, since_ms=2)
     assert Standing(owners=(late, early)).owner(HOME) == late
-    handed = Owner(HOME, FAR, 1, FAR, since_ms=0)
-    assert Standing(owners=(late, handed, early)).owner(HOME) == handed
+    new_owner = Owner(HOME, FAR, 1, FAR, since_ms=0)
+    assert Standing(owners=(late, new_owner, early)).owner(HOME) == new_owner
 
 
 def test_a_region_that_is_in_no_definition_any_more_is_failed_over_from() -> None:

@@ -97,9 +97,9 @@ def test_a_records_events_take_no_more_memory_than_documented_and_no_record_more
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    _, said = unpack_measured(record)
-    assert taken <= said <= limits.RECORD_MEMORY_BYTES_MAX
-    assert said <= 5 * taken  # and it is no bound that holds for everything
+    _, memory_bytes = unpack_measured(record)
+    assert taken <= memory_bytes <= limits.RECORD_MEMORY_BYTES_MAX
+    assert memory_bytes <= 5 * taken  # and it is no bound that holds for everything
     assert len(stretch.events) == 1_000
     assert taken <= measured(stretch.events) + 100_000  # their sources, which they share
 
@@ -107,8 +107,8 @@ def test_a_records_events_take_no_more_memory_than_documented_and_no_record_more
 def test_earlier_codecs_are_measured_too() -> None:
     rows = [(f"{n}", "m", "k", 1, "/s", {"a": "b"}, 0, b"{}") for n in range(10)]
     batch = Batch(BatchId(b"x" * 16), 10, frozenset({"m"}), b"\x01" + msgspec.msgpack.encode(rows))
-    _, said = unpack_measured(record_at(EMPTY_TAIL, LANE, batch, now_ms=1, retention_seconds=None))
-    assert said >= 10 * (limits.EVENT_MEMORY_BYTES + limits.HEADER_MEMORY_BYTES)
+    _, memory_bytes = unpack_measured(record_at(EMPTY_TAIL, LANE, batch, now_ms=1, retention_seconds=None))
+    assert memory_bytes >= 10 * (limits.EVENT_MEMORY_BYTES + limits.HEADER_MEMORY_BYTES)
 
 
 def test_a_stretch_ends_where_its_events_fill_the_memory_that_it_has_and_says_that_more_stands_behind() -> (
@@ -182,7 +182,7 @@ def test_the_events_of_a_page_are_gone_before_the_next_are_unpacked() -> None:
         record = record_at(tail, LANE, batch, now_ms=fabric.clock.now_ms(), retention_seconds=None)
         assert fabric.origin_log.append(record) is None
         tail = record.tail
-    said = unpack_measured(fabric.records()[0])[1]
+    memory_bytes = unpack_measured(fabric.records()[0])[1]
     counted = CountingHandler()
     deliverer = fabric.deliverer(handler=counted, memory_bytes=1)
     tracemalloc.start()
@@ -194,4 +194,4 @@ def test_the_events_of_a_page_are_gone_before_the_next_are_unpacked() -> None:
     finally:
         tracemalloc.stop()
     assert counted.events == 6_000
-    assert peak - base <= 1.5 * said
+    assert peak - base <= 1.5 * memory_bytes

@@ -141,8 +141,10 @@ def test_each_batch_that_was_decided_about_is_counted() -> None:
     log = fabric.cloud.log(STREAM, AWAY)
     for number in range(2):
         batch = batch_of([event(f"a{number}")], BatchId(bytes([number]) * 16))
-        noted = replace(batch, note=Note(LANE, SequenceNumber(number)))
-        record = record_at(log.tail(of), of, noted, now_ms=fabric.clock.now_ms(), retention_seconds=None)
+        noted_batch = replace(batch, note=Note(LANE, SequenceNumber(number)))
+        record = record_at(
+            log.tail(of), of, noted_batch, now_ms=fabric.clock.now_ms(), retention_seconds=None
+        )
         assert log.append(record) is None
     assert away.deliver(of).outcome is LaneOutcome.DELIVERED
     assert away.recorder.ids() == ["a0", "a1"]

@@ -29,10 +29,10 @@ def test_of_two_events_that_commit_together_only_the_one_with_the_refused_write_
 def test_a_write_that_dynamodb_does_not_take_at_all_is_named_by_its_code_with_the_whole_message() -> None:
     fabric = fabric_of(Writing({"a": (refused_call(),)}), *each_of_its_key("a"))
     fabric.deliver()
-    code, _, said = fabric.parked()["a"].failure.message.partition(": ")
+    code, _, output = fabric.parked()["a"].failure.message.partition(": ")
     assert code == "ValidationException"
-    assert said.startswith("ValidationException: ")
-    assert said.count(": ") > 1
+    assert output.startswith("ValidationException: ")
+    assert output.count(": ") > 1
 
 
 def test_two_writes_of_one_item_are_named_as_what_they_are() -> None:

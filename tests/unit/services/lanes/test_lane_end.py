@@ -308,9 +308,9 @@ class TestExpiry:
 
 
 def kept_in_now(fabric: SubscribedStream) -> KeptPart:
-    kept = kept_in(LANE, HOME, retention_seconds=RETENTION_SECONDS, now_ms=fabric.clock.now_ms())
-    assert kept is not None
-    return kept
+    kept_part = kept_in(LANE, HOME, retention_seconds=RETENTION_SECONDS, now_ms=fabric.clock.now_ms())
+    assert kept_part is not None
+    return kept_part
 
 
 class TestReads:
@@ -362,19 +362,19 @@ class TestWhatAPublisherKnows:
 
     def test_a_warm_process_sees_newer_marks_after_a_minute(self) -> None:
         fabric = fabric_with(2)
-        asked: list[Region] = []
+        asked_regions: list[Region] = []
 
         class Ledger:
             def marks(self, stream: StreamName, origin: Region) -> Marks:
-                asked.append(origin)
+                asked_regions.append(origin)
                 return fabric.ledger.marks(stream, origin)
 
         ledger: Any = Ledger()  # of which nothing else is asked
         known = KnownMarks(ledger, StreamName(STREAM), clock=fabric.clock)
-        assert (known.of(LANE).sequence, len(asked)) == (0, 1)
+        assert (known.of(LANE).sequence, len(asked_regions)) == (0, 1)
         reconciled(fabric)
         fabric.clock.advance(limits.KNOWN_MARKS_SECONDS)
-        assert (known.of(LANE).sequence, len(asked)) == (0, 1)
+        assert (known.of(LANE).sequence, len(asked_regions)) == (0, 1)
         fabric.clock.advance(1)
-        assert (known.of(LANE).sequence, len(asked)) == (2, 2)
-        assert (known.of(LANE).sequence, len(asked)) == (2, 2)
+        assert (known.of(LANE).sequence, len(asked_regions)) == (2, 2)
+        assert (known.of(LANE).sequence, len(asked_regions)) == (2, 2)

@@ -41,9 +41,9 @@ def expired(fabric: SubscribedStream, *records: Record) -> None:
         fabric.table.write("Delete", {"Key": record_key(LANE, record.sequence)})
 
 
-def found_in(fabric: SubscribedStream, start: Start, *, kept: KeptPart | None = None) -> Cursor:
+def found_in(fabric: SubscribedStream, start: Start, *, kept_part: KeptPart | None = None) -> Cursor:
     """Return where `start` is located in the whole lane."""
-    cursor = locate(fabric.log, LANE, start, end=fabric.log.tail(LANE), kept_part=kept)
+    cursor = locate(fabric.log, LANE, start, end=fabric.log.tail(LANE), kept_part=kept_part)
     assert cursor is not None
     return cursor
 
@@ -124,7 +124,9 @@ def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int
     records = fabric.records()
     kept_ms = records[3].time >> 16
     expired(fabric, *(records[index] for index in gone))
-    cursor = found_in(fabric, start, kept=KeptPart(kept_ms, fabric.clock.now_ms(), fabric.clock.now_ms()))
+    cursor = found_in(
+        fabric, start, kept_part=KeptPart(kept_ms, fabric.clock.now_ms(), fabric.clock.now_ms())
+    )
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
     assert cursor == Cursor(SequenceNumber(6), SequenceNumber(6), chain)
     ledger = fabric.cloud.ledger(fabric.region)
@@ -159,8 +161,8 @@ def test_a_missing_record_has_expired_or_may_still_come_by_where_it_is_from(
     records.append(fabric.record(records[0].tail, event("1"), of=of))
     fabric.log.append(records[1])
     fabric.clock.advance(3_600 * hours)
-    kept = kept_in(of, HOME, retention_seconds=30 * 86_400, now_ms=fabric.clock.now_ms())
-    cursor = locate(fabric.log, of, AtTime(0), end=fabric.log.tail(of), kept_part=kept)
+    kept_part = kept_in(of, HOME, retention_seconds=30 * 86_400, now_ms=fabric.clock.now_ms())
+    cursor = locate(fabric.log, of, AtTime(0), end=fabric.log.tail(of), kept_part=kept_part)
     assert cursor == (
         None if origin == AWAY and hours < 24 else Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN)
     )

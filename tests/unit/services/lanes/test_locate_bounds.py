@@ -23,10 +23,10 @@ def test_a_missing_record_has_expired_by_the_times_of_those_around_it(
     fabric = fabric_of([1, 1, 1], [1_000] * 3)
     before, missing, following = fabric.records()
     expired(fabric, missing)
-    kept = KeptPart(
+    kept_part = KeptPart(
         to_ms(before.time) + kept_after_ms, to_ms(following.time) + settled_after_ms, fabric.clock.now_ms()
     )
-    assert has_expired(fabric.log, LANE, missing.sequence, following, kept) == has
+    assert has_expired(fabric.log, LANE, missing.sequence, following, kept_part) == has
 
 
 @pytest.mark.parametrize(("settled_after_ms", "has"), [(0, True), (-1, False)])
@@ -36,8 +36,8 @@ def test_where_the_one_before_it_is_gone_too_nothing_says_that_it_is_younger(
     fabric = fabric_of([1, 1, 1], [1_000] * 3)
     before, missing, following = fabric.records()
     expired(fabric, before, missing)
-    kept = KeptPart(0, to_ms(following.time) + settled_after_ms, fabric.clock.now_ms())
-    assert has_expired(fabric.log, LANE, missing.sequence, following, kept) == has
+    kept_part = KeptPart(0, to_ms(following.time) + settled_after_ms, fabric.clock.now_ms())
+    assert has_expired(fabric.log, LANE, missing.sequence, following, kept_part) == has
 
 
 @pytest.mark.parametrize(("settled_after_ms", "is_found"), [(0, True), (-1, False)])
@@ -47,8 +47,8 @@ def test_the_oldest_that_is_here_is_gone_back_to_once_it_is_settled(
     fabric = fabric_of([1, 1, 1], [1_000] * 3)
     first, second, _ = fabric.records()
     expired(fabric, first)
-    kept = KeptPart(to_ms(second.time), to_ms(second.time) + settled_after_ms, fabric.clock.now_ms())
-    begins = locate(fabric.log, LANE, AtTime(0), end=fabric.log.tail(LANE), kept_part=kept)
+    kept_part = KeptPart(to_ms(second.time), to_ms(second.time) + settled_after_ms, fabric.clock.now_ms())
+    begins = locate(fabric.log, LANE, AtTime(0), end=fabric.log.tail(LANE), kept_part=kept_part)
     assert begins == (Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN) if is_found else None)
 
 
@@ -67,8 +67,8 @@ def test_any_event_of_the_largest_record_is_found_in_it(back: int) -> None:
 )
 def test_what_a_region_knows_to_be_kept_and_to_have_come(origin: Region, settled_ms: int) -> None:
     now_ms = 10_000_000_000
-    kept = kept_in(lane(0, origin), HOME, retention_seconds=60, now_ms=now_ms)
-    assert kept == KeptPart(now_ms - 60_000, settled_ms, now_ms)
+    kept_part = kept_in(lane(0, origin), HOME, retention_seconds=60, now_ms=now_ms)
+    assert kept_part == KeptPart(now_ms - 60_000, settled_ms, now_ms)
     assert kept_in(lane(0, origin), HOME, retention_seconds=None, now_ms=now_ms) is None
 
 
@@ -84,13 +84,13 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
             assert fabric.origin_log.append(record) is None
 
     looks = at_call("log.tail", 4, arrive)
-    kept = KeptPart(to_ms(records[1].time), fabric.clock.now_ms(), fabric.clock.now_ms())
+    kept_part = KeptPart(to_ms(records[1].time), fabric.clock.now_ms(), fabric.clock.now_ms())
     cursor = locate(
         looks.log(fabric.log),
         LANE,
-        AtTime(kept.from_ms),
+        AtTime(kept_part.from_ms),
         end=fabric.log.tail(LANE),
-        kept_part=kept if gone else None,
+        kept_part=kept_part if gone else None,
     )
     chain = UNKNOWN_CHAIN if gone else records[0].chain
     assert cursor == Cursor(SequenceNumber(1), SequenceNumber(1), chain)
@@ -104,8 +104,8 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
 def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence | AtTime) -> None:
     fabric = fabric_of([1] * 5, [1_000] * 5)
     end = fabric.log.tail(LANE, before=SequenceNumber(3))
-    kept = KeptPart(0, fabric.clock.now_ms(), fabric.clock.now_ms())
-    for part in (None, kept):
+    kept_part = KeptPart(0, fabric.clock.now_ms(), fabric.clock.now_ms())
+    for part in (None, kept_part):
         cursor = locate(fabric.log, LANE, start, end=end, kept_part=part)
         assert cursor == Cursor(SequenceNumber(3), SequenceNumber(3), fabric.records()[2].chain)
 
@@ -123,8 +123,8 @@ def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is
 ) -> None:
     fabric = fabric_of([1] * 5, [1_000] * 5)
     records = fabric.records()
-    kept = KeptPart(to_ms(records[2].time), fabric.clock.now_ms(), fabric.clock.now_ms())
-    cursor = found_in(fabric, AtSequence(SequenceNumber(position)), kept=kept)
+    kept_part = KeptPart(to_ms(records[2].time), fabric.clock.now_ms(), fabric.clock.now_ms())
+    cursor = found_in(fabric, AtSequence(SequenceNumber(position)), kept_part=kept_part)
     assert cursor == Cursor(SequenceNumber(sequence), SequenceNumber(sequence), records[sequence - 1].chain)
 
 
@@ -135,10 +135,10 @@ def test_the_oldest_that_is_kept_is_begun_with_though_the_one_before_it_is_gone(
     fabric = fabric_of([1] * 4, [1_000] * 4)
     records = fabric.records()
     expired(fabric, records[0])
-    kept = KeptPart(to_ms(records[1].time), fabric.clock.now_ms(), fabric.clock.now_ms())
+    kept_part = KeptPart(to_ms(records[1].time), fabric.clock.now_ms(), fabric.clock.now_ms())
     chain = UNKNOWN_CHAIN if chain_of is None else records[chain_of].chain
     sequence = SequenceNumber(max(position, 1))
-    assert found_in(fabric, AtSequence(SequenceNumber(position)), kept=kept) == Cursor(
+    assert found_in(fabric, AtSequence(SequenceNumber(position)), kept_part=kept_part) == Cursor(
         sequence, sequence, chain
     )
 
@@ -147,9 +147,9 @@ def test_of_records_that_may_still_come_nothing_is_reported() -> None:
     fabric = fabric_of([1] * 3, [1_000] * 3)
     first, second, _ = fabric.records()
     expired(fabric, first)
-    kept = KeptPart(to_ms(second.time), to_ms(second.time) - 1, fabric.clock.now_ms())
+    kept_part = KeptPart(to_ms(second.time), to_ms(second.time) - 1, fabric.clock.now_ms())
     for start in (AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(2)), AtTime(0)):
-        assert locate(fabric.log, LANE, start, end=fabric.log.tail(LANE), kept_part=kept) is None
+        assert locate(fabric.log, LANE, start, end=fabric.log.tail(LANE), kept_part=kept_part) is None
 
 
 def test_the_first_event_of_a_record_costs_one_read_and_another_one_about_ten() -> None:

@@ -153,12 +153,12 @@ def test_a_lane_is_in_doubt_where_neither_it_nor_reconciliation_was_seen_for_lon
 
 @pytest.mark.parametrize("region", [HOME, AWAY, FAR])
 def test_who_delivers_an_origins_lanes(region: Region) -> None:
-    fabric, handed = SubscribedStream(), Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
+    fabric, standing = SubscribedStream(), Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
     everywhere = SubscribedStream(deliver="everywhere").subscription
     assert is_delivered_by(region, fabric.subscription, HOME, Standing()) is (region == HOME)
-    assert is_delivered_by(region, fabric.subscription, HOME, handed) is (region == AWAY)
-    assert is_delivered_by(region, everywhere, HOME, handed) is (region != FAR)
-    assert owner_of(fabric.subscription, HOME, handed) == handed.owners[0]
+    assert is_delivered_by(region, fabric.subscription, HOME, standing) is (region == AWAY)
+    assert is_delivered_by(region, everywhere, HOME, standing) is (region != FAR)
+    assert owner_of(fabric.subscription, HOME, standing) == standing.owners[0]
 
 
 def test_others_that_do_not_know_of_it_take_nothing_from_what_is_known() -> None:
@@ -201,8 +201,8 @@ class TestSurvey:
             other_lane: Tail(SequenceNumber(1), EMPTY_TAIL.chain, HybridTime(1))
             for other_lane in (LANE, lane(0, AWAY))
         }
-        handed = Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
-        standings = survey(fabric.subscription, tails, ledger=fabric.ledger, standing=handed)
+        standing = Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
+        standings = survey(fabric.subscription, tails, ledger=fabric.ledger, standing=standing)
         assert [standing.lane for standing in standings] == [lane(0, AWAY)]
 
     def test_it_is_rung_for_the_tail_with_the_minute_as_its_number(self) -> None:

@@ -90,13 +90,13 @@ def test_one_that_was_interrupted_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sequence", "said"), [(1, "the lane's own"), (4, "records are missing"), (9, "nothing stands there")]
+    ("sequence", "message"), [(1, "the lane's own"), (4, "records are missing"), (9, "nothing stands there")]
 )
-def test_what_is_the_lanes_own_or_is_mended_otherwise_stays(sequence: int, said: str) -> None:
+def test_what_is_the_lanes_own_or_is_mended_otherwise_stays(sequence: int, message: str) -> None:
     fabric = fabric_with(5)
     delete(fabric, fabric.records()[3])
     before = fabric.table.items
-    with pytest.raises(QuarantineRefusedError, match=said):
+    with pytest.raises(QuarantineRefusedError, match=message):
         quarantine_of(fabric).set_aside(LANE, SequenceNumber(sequence), by="ana", reason="")
     assert fabric.table.items == before
 

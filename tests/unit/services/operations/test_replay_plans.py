@@ -55,11 +55,11 @@ def by_id(fabric: SubscribedStream) -> dict[str, Parked]:
 def test_a_lane_whose_events_were_all_handled_goes_back_and_has_them_again() -> None:
     fabric = delivered(2, 3, 1)
     read = fabric.cursor()
-    asked = ReplayRequest(at_sequence(3), None, fresh=False)
+    request = ReplayRequest(at_sequence(3), None, fresh=False)
     to = moved(read, 3, 2, 6, fabric.records()[0].chain)
     assert replay_of(fabric).plan(at_sequence(3)) == [
-        LanePlan(asked, LANE, read, to, (), 3),
-        LanePlan(asked, lane(1), fabric.cursor(lane(1)), fabric.cursor(lane(1)), (), 0),
+        LanePlan(request, LANE, read, to, (), 3),
+        LanePlan(request, lane(1), fabric.cursor(lane(1)), fabric.cursor(lane(1)), (), 0),
     ]
     assert fabric.cursor() == read
 

@@ -73,9 +73,13 @@ def test_a_lost_record_comes_back_in_every_region_and_its_events_are_delivered()
     fabric.cloud.replicate()
     assert fabric.in_region(AWAY).records() == records
     assert reconciled(fabric) == []
-    (noted,) = fabric.in_region(AWAY).log.interventions(LANE)
-    assert (noted.kind, noted.sequence, noted.by) == (InterventionKind.RESTORED, 2, "ana")
-    assert noted.reason.endswith("a script's mistake")
+    (intervention,) = fabric.in_region(AWAY).log.interventions(LANE)
+    assert (intervention.kind, intervention.sequence, intervention.by) == (
+        InterventionKind.RESTORED,
+        2,
+        "ana",
+    )
+    assert intervention.reason.endswith("a script's mistake")
 
 
 def test_a_changed_record_is_set_aside_and_the_right_one_stands_in_its_place() -> None:
@@ -185,14 +189,14 @@ def test_where_the_copy_lacks_those_up_to_the_next_record_nothing_is_proven() ->
 
 
 @pytest.mark.parametrize(
-    ("sequence", "said"),
+    ("sequence", "message"),
     [(1, "it stands there"), (9, "no record that begins there"), (3, "none begins here")],
 )
-def test_a_good_record_is_never_replaced(sequence: int, said: str) -> None:
+def test_a_good_record_is_never_replaced(sequence: int, message: str) -> None:
     fabric = fabric_with(3)
     fabric.put(event("b"), event("c"))
     copy = copy_of(fabric)
-    with pytest.raises(RestoreRefusedError, match=said if sequence != 3 else "stands there"):
+    with pytest.raises(RestoreRefusedError, match=message if sequence != 3 else "stands there"):
         restore_of(fabric, copy).look(LANE, SequenceNumber(sequence))
 
 

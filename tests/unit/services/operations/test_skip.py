@@ -202,11 +202,11 @@ class TestNothingElsePasses:
 class TestRefused:
     """Records that are not lost are not skipped."""
 
-    @pytest.mark.parametrize(("sequence", "said"), [(1, "nothing is missing"), (3, "nothing is missing")])
-    def test_where_nothing_is_missing(self, sequence: int, said: str) -> None:
+    @pytest.mark.parametrize(("sequence", "message"), [(1, "nothing is missing"), (3, "nothing is missing")])
+    def test_where_nothing_is_missing(self, sequence: int, message: str) -> None:
         fabric = fabric_with(6)
         lose(fabric, 2)
-        with pytest.raises(SkipRefusedError, match=said):
+        with pytest.raises(SkipRefusedError, match=message):
             skip_of(fabric).look(LANE, SequenceNumber(sequence))
 
     def test_where_another_region_has_it(self) -> None:

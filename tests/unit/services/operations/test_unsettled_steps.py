@@ -86,10 +86,10 @@ def test_a_former_owners_doubt_counts_as_well() -> None:
     assert away.begin(key_of("e1")) is None
     shop.fabric.cloud.replicate()
     letters.check_settled(letter)  # nobody else has delivered its lane
-    handed = Owner(HOME, HOME, 1, HOME)
+    new_owner = Owner(HOME, HOME, 1, HOME)
     names = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
     first = shop.fabric.ledger.standing(*names).written(HOME, HOME)
-    assert shop.fabric.ledger.hand_over(*names, first, handed)
+    assert shop.fabric.ledger.hand_over(*names, first, new_owner)
     with pytest.raises(UnsettledStepError):
         letters.check_settled(letter)
 

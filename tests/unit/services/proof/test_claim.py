@@ -303,12 +303,13 @@ def noted_first(**settings: Any) -> tuple[SubscribedStream, Record]:
     first = fabric.put(event("a1", key="a"), event("a2", key="a", type="other"), of=lane(1))
     tail = fabric.origin_log.tail(LANE)
     record = fabric.record(tail, event("a1", key="a"), event("a2", key="a", type="other"))
-    noted = chained(replace(record, batch_id=first.batch_id), None, note=Note(first.lane, first.sequence))
-    assert fabric.origin_log.append(noted) is None
+    note = Note(first.lane, first.sequence)
+    noted_record = chained(replace(record, batch_id=first.batch_id), None, note=note)
+    assert fabric.origin_log.append(noted_record) is None
     fabric.put(*named("b1"))
     fabric.deliver()
     fabric.deliver(lane(1))
-    return fabric, noted
+    return fabric, noted_record
 
 
 class TestBatchesThatStandTwice:
@@ -343,9 +344,9 @@ class TestBatchesThatStandTwice:
             SequenceNumber(0), type(fabric.cursor().chain)(bytes(16)), fabric.origin_log.tail(LANE).time
         )
         late = fabric.record(start, *named("a1"))
-        noted = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
-        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
-        assert fabric.origin_log.append(noted) is None
+        noted_record = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        noted_record = chained(noted_record, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
+        assert fabric.origin_log.append(noted_record) is None
         fabric.deliver(lane(1))
         (proof,) = [proof for proof in proofs(fabric) if proof.lane == lane(1)]
         assert (proof.is_proven, proof.events, proof.exceptions) == (True, 1, ())
@@ -356,9 +357,9 @@ class TestBatchesThatStandTwice:
             SequenceNumber(0), type(fabric.cursor().chain)(bytes(16)), fabric.origin_log.tail(LANE).time
         )
         late = fabric.record(start, *named("a1"))
-        noted = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
-        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
-        assert fabric.origin_log.append(noted) is None
+        noted_record = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        noted_record = chained(noted_record, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
+        assert fabric.origin_log.append(noted_record) is None
         fabric.cloud.replicate()
         away = fabric.in_region(AWAY)
         away.deliver(lane(1))

@@ -113,10 +113,13 @@ class TestExceptions:
     def test_a_batch_whose_other_copy_is_delivered_is_excepted_where_it_was_stepped_over(self) -> None:
         fabric = SubscribedStream(lanes=2)
         first = fabric.put(*named("a1", "a2"), of=lane(1))
-        noted = replace(
+        noted_record = replace(
             fabric.record(fabric.origin_log.tail(LANE), *named("a1", "a2")), batch_id=first.batch_id
         )
-        assert fabric.origin_log.append(chained(noted, None, note=Note(first.lane, first.sequence))) is None
+        assert (
+            fabric.origin_log.append(chained(noted_record, None, note=Note(first.lane, first.sequence)))
+            is None
+        )
         fabric.put(*named("b1"))
         fabric.deliver()
         fabric.deliver(lane(1))
@@ -137,9 +140,9 @@ class TestExceptions:
             ),
             *named("a1"),
         )
-        noted = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
-        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
-        assert fabric.origin_log.append(noted) is None
+        noted_record = fabric.record(fabric.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+        noted_record = chained(noted_record, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
+        assert fabric.origin_log.append(noted_record) is None
         fabric.deliver(lane(1))
         assert fabric.origin_log.append(late) is None
         fabric.deliver()

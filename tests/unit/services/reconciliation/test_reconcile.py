@@ -243,8 +243,8 @@ class TestSubscriptions:
     def test_an_owner_that_goes_on_after_a_handover_is_found(self) -> None:
         fabric = healthy()
         away = fabric.in_region(AWAY)
-        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
-        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
+        new_owner = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
+        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, new_owner)
         away.deliver()
         assert kinds(away) == []
         fabric.clock.advance(3600)

@@ -142,8 +142,8 @@ def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_ke
     ending = retry(immediate=0, attempts=1)
     fabric = drained(fabric_of(Failing({"a1": 9}), *named("a1", "b1"), durability="quorum", **ending))
     away = fabric.in_region(AWAY)
-    handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
-    assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
+    new_owner = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
+    assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, new_owner)
     assert [(finding.kind, finding.region, finding.detail) for finding in reconcile(away)] == [
         (FindingKind.DEAD, AWAY, TextWith("1 dead letters", "0 events"))
     ]

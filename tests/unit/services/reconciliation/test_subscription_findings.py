@@ -245,8 +245,8 @@ class TestOwners:
     ) -> None:
         fabric = healthy()
         away = fabric.in_region(AWAY)
-        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
-        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
+        new_owner = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
+        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, new_owner)
         away.deliver()
         fabric.clock.advance(GRACE_SECONDS + late_ms / 1000)
         put_cursor(fabric)
@@ -258,8 +258,8 @@ class TestOwners:
     def test_a_state_that_all_regions_share_has_no_former_owner(self) -> None:
         fabric = drained(fabric_of(Failing({}), *named("a1"), durability="quorum"))
         away = fabric.in_region(AWAY)
-        handed = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
-        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, handed)
+        new_owner = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
+        assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, new_owner)
         fabric.clock.advance(2 * GRACE_SECONDS)
         put_cursor(fabric)
         fabric.cloud.replicate()
