@@ -335,7 +335,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a publisher takes a transaction that is half seen for a hole",
-            "eventfabric.services.lanes.lane_end:LaneEnds.tail",
+            "eventfabric.services.publishing.lane_ends:LaneEnds.tail",
             "for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:",
             "for pause_seconds in ():",
         ),
@@ -353,7 +353,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a warm publisher reads what reconciliation remembers once",
-            "eventfabric.services.lanes.lane_end:KnownMarks.of",
+            "eventfabric.services.publishing.lane_ends:KnownMarks.of",
             "> 1000 * limits.KNOWN_MARKS_SECONDS",
             "> 10**12",
         ),

@@ -23,8 +23,8 @@ from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
 from eventfabric.sdk.outgoing import Encoded, Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.route import Health, Route
-from eventfabric.services.lanes.lane_end import Known, KnownMarks
 from eventfabric.services.publishing.append import Appender
+from eventfabric.services.publishing.lane_ends import Known, KnownMarks
 from eventfabric.services.publishing.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.topology import StreamTopology, Topology
 from eventfabric.wire.payload_codec import unpack

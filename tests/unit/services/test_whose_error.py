@@ -15,7 +15,8 @@ from eventfabric.model import EMPTY_TAIL, Batch, Event, ParkedState, Write
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.faults import Fault, Faults
-from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
+from eventfabric.testing.memory.refusals import CONFLICT, THROTTLE
+from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.wire.outbox_request import outcome_of
 from eventfabric.wire.service_errors import Refusal
 from tests.support.memory_fabric import HOME, LANE, event

@@ -5,8 +5,9 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError
 from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.refusals import CONFLICT, THROTTLE
 from eventfabric.testing.memory.region import MemoryRegion, TransactionCancelledError
-from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
+from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.wire.keys import Item
 from tests.support.memory_fabric import AWAY, HOME, event
 from tests.support.subscribed_stream import SubscribedStream

@@ -5,34 +5,23 @@
     [ 30 ][ 40 ]  ?  [ 60 ]                 it does not, and is near: a record may be lost, so nothing is put there
     place 50, nothing else                  all has expired: the place says where the lane goes on
 
-A wrong answer loses acknowledged events. What is appended after a far record is never delivered, and what is put where
-a record stood before is taken for delivered already. So if the log alone leaves doubt, the marks of reconciliation are
-asked; and if these know of more than the log shows, nothing is written.
+A wrong answer loses acknowledged events: what is appended after a far record is never delivered, and what is put where
+a record stood before is taken for delivered already.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.deadline import seconds_left
 from eventfabric.errors import UncertainTailError
 from eventfabric.model import (
     EMPTY_TAIL,
     Lane,
-    Mark,
-    Marks,
     Recent,
     Record,
-    Region,
     SequenceNumber,
-    StreamName,
     Tail,
-    is_pin,
 )
-from eventfabric.ports import Clock, Ledger, Log
-
-Known = Callable[[Lane], Mark]
-"""Look-up of the mark in which the reconciliation of a lane's origin remembers the lane."""
+from eventfabric.ports import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,118 +90,6 @@ def tail_to_begin_at(log: Log, lane: Lane, *, now_ms: int) -> Tail:
     end = lane_end(log, lane, now_ms=now_ms)
     has_hole = bool(end.beyond) and end.beyond[0] > end.tail.sequence and not end.is_far
     return log.tail(lane) if has_hole else end.tail
-
-
-class LaneEnds:
-    """Ends of the lanes of one stream, for publishers that append to them in their origin."""
-
-    def __init__(self, log: Log, *, clock: Clock, expires: bool, known: Known | None = None) -> None:
-        """`known` None: nobody remembers anything of the lanes."""
-        self._log = log
-        self._clock = clock
-        self._expires = expires
-        self._known = known
-
-    def tail(self, lane: Lane) -> Tail:
-        """Return where to append: one read, unless that leaves doubt; then a few more, for about a second.
-
-        A read may show the second record of a transaction before the first, so a doubt may go away. UncertainTailError:
-        the item at the end cannot be believed, or the lane is known to have gone further.
-        """
-        for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
-            tail, doubt = self._look(lane)
-            if doubt is None or seconds_left() < pause_seconds:
-                break
-            self._clock.sleep(pause_seconds)
-        else:
-            tail, doubt = self._look(lane)
-        if doubt is not None:
-            raise doubt
-        return tail
-
-    def _look(self, lane: Lane) -> tuple[Tail, UncertainTailError | None]:
-        """Return where to append, and the doubt about it if another read might settle that.
-
-        UncertainTailError if no further read would.
-        """
-        now_ms = self._clock.now_ms()
-        end = lane_end(self._log, lane, now_ms=now_ms)
-        tail, may_be_further = self._last_known(lane, end, now_ms)
-        if is_pin(tail.chain):
-            raise UncertainTailError(
-                lane,
-                tail.sequence,
-                "a lane goes on there with a record that is lost: put it back (lanes restore)",
-            )
-        if not (may_be_further or end.beyond):
-            return tail, None
-        # Only a publisher in doubt pays for the read of the ledger that this takes.
-        return tail, self._known_further(lane, tail) or self._cut_off(lane, end, tail)
-
-    def _last_known(self, lane: Lane, end: LaneEnd, now_ms: int) -> tuple[Tail, bool]:
-        """Return the end by the records and the lane's place, and whether the lane may have been further."""
-        if end.newest is None:
-            return end.tail, self._expires and end.tail == EMPTY_TAIL
-        # A record that is kept for ever is from before a retention was set: those appended after it may be gone.
-        is_kept = end.newest.expires_at is None
-        if not (self._expires if is_kept else may_have_expired(end.newest, now_ms)):
-            return end.tail, False
-        place = end.place or self._log.place(lane)
-        if place is not None and place.sequence >= end.tail.sequence:
-            return place, False
-        return end.tail, True
-
-    def _known_further(self, lane: Lane, tail: Tail) -> UncertainTailError | None:
-        """Return the doubt about a tail behind which the marks of reconciliation know of more."""
-        mark = Mark() if self._known is None else self._known(lane)
-        furthest = max([mark.sequence, *(sequence for _, sequence in mark.cursors.values())])
-        if furthest <= tail.sequence:
-            return None
-        return UncertainTailError(
-            lane,
-            tail.sequence,
-            f"the log's records end here, and the lane was known up to {furthest}: reconcile "
-            f"{lane.origin} with --repair, else put them back (eventfabric lanes restore) "
-            "or skip them (lanes skip)",
-        )
-
-    def _cut_off(self, lane: Lane, end: LaneEnd, tail: Tail) -> UncertainTailError | None:
-        """Return the doubt about a tail near behind which an item stands that may continue the lane."""
-        is_far = end.is_far and not (self._expires and tail == EMPTY_TAIL)  # it may be all that is left
-        if is_far or not end.beyond:
-            return None
-        return UncertainTailError(
-            lane,
-            end.beyond[0],
-            f"does not continue the record before it, which ends at {tail.sequence}: put back "
-            "what is missing between them (eventfabric lanes restore), or set it aside (lanes quarantine)",
-        )
-
-
-class KnownMarks:
-    """Marks of an origin's reconciliation, remembered for a minute."""
-
-    def __init__(self, ledger: Ledger, stream: StreamName, *, clock: Clock) -> None:
-        self._ledger = ledger
-        self._stream = stream
-        self._clock = clock
-        self._marks: dict[Region, tuple[int, Marks]] = {}
-
-    def of(self, lane: Lane) -> Mark:
-        """Return what is known of a lane of the ledger's own Region. UncertainTailError if part cannot be read."""
-        read_ms, marks = self._marks.get(lane.origin, (0, None))
-        if marks is None or self._clock.steady_ms() - read_ms > 1000 * limits.KNOWN_MARKS_SECONDS:
-            marks = self._ledger.marks(self._stream, lane.origin)
-            self._marks[lane.origin] = (self._clock.steady_ms(), marks)
-        mark, doubt = marks.of(lane.index), marks.doubt(lane.index)
-        if doubt is not None:
-            raise UncertainTailError(
-                lane,
-                mark.sequence,
-                f"how far it was known cannot be read ({doubt}): reconcile {lane.origin} with "
-                "--repair, which writes that anew, before anything is published to it",
-            )
-        return mark
 
 
 def _fits(log: Log, newer: Record, older: Record, now_ms: int) -> bool:

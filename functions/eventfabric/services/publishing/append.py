@@ -26,7 +26,7 @@ from eventfabric.errors import (
 )
 from eventfabric.model import Batch, Lane, Record, SequenceNumber, Tail, record_at, to_ms
 from eventfabric.ports import Clock, Entropy, Log
-from eventfabric.services.lanes.lane_end import Known, LaneEnds
+from eventfabric.services.publishing.lane_ends import Known, LaneEnds
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.services.publishing.turns import Turns
 

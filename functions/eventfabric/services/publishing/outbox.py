@@ -21,7 +21,7 @@ from eventfabric.errors import (
 )
 from eventfabric.model import Batch, Lane, Record, SameItemTwice, Tail, Write, WriteRefused, record_at
 from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
-from eventfabric.services.lanes.lane_end import Known, LaneEnds
+from eventfabric.services.publishing.lane_ends import Known, LaneEnds
 from eventfabric.services.publishing.tries import Tries
 
 WritesOf = Callable[[Sequence[Record]], Sequence[Write]]

@@ -8,7 +8,8 @@ from eventfabric import limits
 from eventfabric.errors import LastingError, RefusedError
 from eventfabric.ports import Clock
 from eventfabric.testing.memory.queue import MemoryQueue, MemoryTimers
-from eventfabric.testing.memory.table import LASTING, REASONS, MemoryTable, PlannedWrite, refusal
+from eventfabric.testing.memory.refusals import LASTING, REASONS, refusal
+from eventfabric.testing.memory.table import MemoryTable, PlannedWrite
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
 

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
 from eventfabric.testing.memory.faults import Faults
-from eventfabric.testing.memory.table import CONFLICT
+from eventfabric.testing.memory.refusals import CONFLICT
 
 T = TypeVar("T")
 REQUEST_TRIES: Final = 3

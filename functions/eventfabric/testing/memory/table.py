@@ -4,12 +4,12 @@ Takes requests in DynamoDB's own format. Transactions are in region.py, replicat
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from eventfabric import limits
-from eventfabric.errors import LastingError, PortError, RefusedError, ThrottledError
+from eventfabric.errors import RefusedError
 from eventfabric.ports import Clock
 from eventfabric.testing.memory.expressions import (
     AttributeValue,
@@ -20,34 +20,16 @@ from eventfabric.testing.memory.expressions import (
     holds,
     updated,
 )
+from eventfabric.testing.memory.refusals import (
+    Refuser,
+    refusal,
+    refuse_nothing,
+)
 from eventfabric.testing.memory.stream import Change, MemoryStream
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
 
 _PAGE_BYTES_MAX = 1024 * 1024
-CONFLICT: Final = "TransactionConflictException"
-THROTTLE: Final = "ProvisionedThroughputExceededException"
-REASONS: Final = {CONFLICT: "TransactionConflict", THROTTLE: "ThrottlingError"}
-"""Codes with which a table refuses a single call, mapped to the names that a cancelled transaction gives them."""
-DENIED: Final = "AccessDeniedException"
-KEY_DENIED: Final = "KMSAccessDeniedException"
-LASTING: Final = {DENIED: "denied", KEY_DENIED: "key_unusable"}
-"""Codes that last until somebody acts, with the cause that LastingError names; they refuse a transaction as a whole."""
-Refuser = Callable[[str, tuple[Any, ...]], str | None]
-"""Returns the code with which a table refuses an action (Put, Query ...) on a key or a partition; None: it does not."""
-
-
-def refusal(code: str, action: str, name: str) -> PortError:
-    """Make the error for a call that a table refuses with a code."""
-    reason = f"{code}: {name}"
-    if code in LASTING:
-        return LastingError(action, reason, LASTING[code])
-    return ThrottledError(action, reason)
-
-
-def refuse_nothing(action: str, key: tuple[Any, ...]) -> str | None:
-    """Let every call through."""
-    return None
 
 
 class ConditionFailedError(Exception):

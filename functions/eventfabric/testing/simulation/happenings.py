@@ -1,6 +1,6 @@
-"""Happenings: Regions and links lost, clocks moved, code deployed, services in trouble, while a fabric works.
+"""Happenings: Regions and links lost, clocks moved, code deployed, while a fabric works.
 
-A happening's `what` is the name of a function here, in operators.py, spoiling.py or tampering.py.
+A happening's `what` is the name of a function here, in operators.py, spoiling.py, tampering.py or troubling.py.
 """
 
 from collections.abc import Callable
@@ -8,16 +8,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from eventfabric.testing.memory.table import KEY_DENIED
 from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.testing.simulation.mending import lose_and_mend
 from eventfabric.testing.simulation.operators import OPERATORS, tell
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.spoiling import SPOILERS
 from eventfabric.testing.simulation.tampering import TAMPERERS
-from eventfabric.testing.simulation.trouble import Denial
+from eventfabric.testing.simulation.troubling import TROUBLES
 from eventfabric.testing.simulation.world import World
-from eventfabric.topology import TableTopology
 
 _PASSES_A_DAY: Final = 5
 _PASS_SECONDS: Final = 900.0
@@ -116,70 +114,6 @@ def reconcile(world: World, happening: Happening) -> None:
         reconcile_in(world, happening.region, full=happening.number == 1)
 
 
-def throttled(world: World, happening: Happening) -> None:
-    """Throttle a table, or one partition of it, for a while: many of its calls are refused."""
-    stream, number = world.topology.stream(world.plan.stream), happening.number
-    lane = f"{happening.region}/0.0"
-    name, partition = [
-        (stream.table.name, ""),
-        (world.topology.ledger_of(stream.name).name, ""),
-        (stream.table.name, lane),
-        (
-            world.topology.ledger_of(stream.name).name,
-            f"{stream.name}/{world.plan.subscriptions[0].name}/{lane}",
-        ),
-    ][number]
-    tell(world, happening, f"{name} {partition}".rstrip())
-    with world.trouble.throttling(world.cloud.regions[happening.region].table(name), partition):
-        world.schedule.pause(happening.seconds)
-    tell(world, happening, what="throttled_end")
-
-
-def denied(world: World, happening: Happening) -> None:
-    """Change a role or a key by mistake: calls are refused until somebody notices, hours later."""
-    stream, number = world.topology.stream(world.plan.stream), happening.number
-    ledger, every = (
-        world.topology.ledger_of(stream.name).name,
-        frozenset(table.name for table in _tables(world)),
-    )
-    denial = [
-        Denial(happening.region, frozenset({ledger})),
-        Denial(happening.region, frozenset({ledger}), writes_only=True),
-        Denial(happening.region, frozenset({ledger}), part="/step/"),
-        Denial(happening.region, every, code=KEY_DENIED),
-    ][number]
-    tell(world, happening, f"{denial.code} {'writes' if denial.writes_only else denial.part}".rstrip())
-    with world.trouble.denying(denial):
-        world.schedule.pause(happening.seconds)
-    tell(world, happening, what="denied_end")
-
-
-def _tables(world: World) -> list[TableTopology]:
-    return [*(stream.table for stream in world.topology.streams.values()), *world.topology.ledgers]
-
-
-def no_timers(world: World, happening: Happening) -> None:
-    """Make the timers' queues of a Region unreachable for a while."""
-    _no_queues(world, happening, "timers")
-
-
-def no_doorbells(world: World, happening: Happening) -> None:
-    """Make the doorbells' queues of a Region unreachable for a while."""
-    _no_queues(world, happening, "doorbells")
-
-
-def silent_queues(world: World, happening: Happening) -> None:
-    """Let the queues of a Region accept messages without replying for a while. Its tables work."""
-    _no_queues(world, happening, "replies")
-
-
-def _no_queues(world: World, happening: Happening, queues: str) -> None:
-    tell(world, happening)
-    with world.trouble.away(happening.region, queues):
-        world.schedule.pause(happening.seconds)
-    tell(world, happening, what=f"{queues}_back")
-
-
 def settings(world: World, happening: Happening) -> None:
     """Deploy other settings of the subscriptions: immediate tries, attempts, and when a circuit opens."""
     plan, number = world.plan, happening.number
@@ -259,11 +193,6 @@ _ALL: Final = (
     cut,
     clock,
     outage,
-    throttled,
-    denied,
-    no_timers,
-    no_doorbells,
-    silent_queues,
     deploy,
     mend,
     settings,
@@ -282,4 +211,5 @@ HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **OPERATORS,
     **SPOILERS,
     **TAMPERERS,
+    **TROUBLES,
 }

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol
 
-from eventfabric.testing.memory.table import CONFLICT, DENIED, KEY_DENIED, THROTTLE, MemoryTable, Refuser
+from eventfabric.testing.memory.refusals import CONFLICT, DENIED, KEY_DENIED, THROTTLE, Refuser
+from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.plan import Plan
 

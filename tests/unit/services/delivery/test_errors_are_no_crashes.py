@@ -12,7 +12,7 @@ from eventfabric.ports import Attempt
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
-from eventfabric.testing.memory.table import CONFLICT, THROTTLE
+from eventfabric.testing.memory.refusals import CONFLICT, THROTTLE
 from tests.support.crashing_handlers import Crashing
 from tests.support.failing_handlers import Failing, fabric_of, named, retry
 from tests.support.memory_fabric import LANE, event

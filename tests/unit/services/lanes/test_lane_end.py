@@ -20,9 +20,10 @@ from eventfabric.model import (
     Tail,
 )
 from eventfabric.model.finding import FindingKind
-from eventfabric.services.lanes.lane_end import KnownMarks, LaneEnds, lane_end
+from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.services.lanes.locate import KeptPart, has_expired, kept_in
 from eventfabric.services.operations.quarantine import Quarantine
+from eventfabric.services.publishing.lane_ends import KnownMarks, LaneEnds
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.wire import record_item

@@ -9,8 +9,8 @@ from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model import EMPTY_TAIL, Batch, Lane, SequenceNumber, StreamName, Tail
 from eventfabric.model.finding import FindingKind
 from eventfabric.ports import Log
-from eventfabric.services.lanes.lane_end import KnownMarks
 from eventfabric.services.publishing.append import Appender
+from eventfabric.services.publishing.lane_ends import KnownMarks
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire import place_item
 from tests.support import subscribed_stream

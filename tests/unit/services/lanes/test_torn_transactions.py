@@ -10,7 +10,7 @@ from eventfabric.deadline import call_within
 from eventfabric.errors import UncertainTailError
 from eventfabric.model import Record
 from eventfabric.model.finding import FindingKind
-from eventfabric.services.lanes.lane_end import LaneEnds
+from eventfabric.services.publishing.lane_ends import LaneEnds
 from eventfabric.wire.keys import record_key
 from tests.support.appends import mine
 from tests.support.expiry import reconciled

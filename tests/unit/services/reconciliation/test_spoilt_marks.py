@@ -8,8 +8,8 @@ from eventfabric import limits
 from eventfabric.errors import UncertainTailError, UndecodableItemError
 from eventfabric.model import LaneIndex, Mark, Marks, Region, SequenceNumber, StreamName
 from eventfabric.model.finding import FindingKind
-from eventfabric.services.lanes.lane_end import KnownMarks
 from eventfabric.services.operations.seams import known_seams
+from eventfabric.services.publishing.lane_ends import KnownMarks
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.keys import Item
 from eventfabric.wire.marks_item import changed_items, from_items

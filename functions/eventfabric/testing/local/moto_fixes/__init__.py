@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 
 from botocore.config import Config
 
-from eventfabric.testing.local.moto_fixes import dynamodb, remembered, serial, sqs
+from eventfabric.testing.local.moto_fixes import dynamodb, dynamodb_reads, remembered, serial, sqs
 
 __all__ = ["applied", "client_config"]
 
@@ -42,6 +42,7 @@ def applied(*, now: Callable[[], float]) -> Iterator[None]:
             remembered.install(patches)
             sqs.install(patches, now=now)
             dynamodb.install(patches, now=now)
+            dynamodb_reads.install(patches)
             yield
     finally:
         _only_once.release()

@@ -1,4 +1,4 @@
-"""Makes writes of moto's DynamoDB all or nothing, its streams correct, its transactions and queries fast.
+"""Makes writes of moto's DynamoDB all or nothing, its streams correct, its transactions fast.
 
 Holds the patches of tables, stream shards and transactions. Does not evaluate expressions: moto does.
 """
@@ -6,7 +6,7 @@ Holds the patches of tables, stream shards and transactions. Does not evaluate e
 import copy
 import hashlib
 import json
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -19,22 +19,19 @@ from moto.dynamodb.models import table as moto_table
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import StreamRecord, StreamShard, Table
 from moto.dynamodb.responses import DynamoHandler
-from moto.dynamodbstreams.models import DynamoDBStreamsBackend
 
-from eventfabric.testing.local.moto_fixes.partition import OrderedPartition
 from eventfabric.testing.local.moto_fixes.patching import replace
 from eventfabric.testing.local.moto_fixes.serial import LOCK
 
 TOKEN_SECONDS = 10 * 60
 TRANSACTION_BYTES = 4 * 1024 * 1024
-KEPT_ITERATORS = 10_000
 
 _Change = tuple[StreamShard, Item | None, Item | None]
 """The shard that is to record the change, the item before, and the item after."""
 
 
 def install(patches: ExitStack, *, now: Callable[[], float]) -> None:
-    """Patch moto's DynamoDB and DynamoDB Streams. Tables created before this work, but their queries are slow."""
+    """Patch what moto's DynamoDB and DynamoDB Streams write."""
 
     def utcnow() -> datetime:
         return datetime.fromtimestamp(now(), UTC).replace(tzinfo=None)  # moto wants it naive
@@ -42,8 +39,6 @@ def install(patches: ExitStack, *, now: Callable[[], float]) -> None:
     replace(patches, moto_table, "utcnow", utcnow)
     _Writes().install(patches)
     _Tokens(now).install(patches)
-    _install_ordered_partitions(patches)
-    _install_iterator_bound(patches)
 
 
 class _Writes:
@@ -212,70 +207,3 @@ def _bytes_of(item: dict[str, Any]) -> int:
     operation = next(iter(item.values()))
     attributes: dict[str, Any] = operation.get("Item") or operation.get("Key") or {}
     return sum(len(name.encode()) + DynamoType(value).size() for name, value in attributes.items())
-
-
-def _install_ordered_partitions(patches: ExitStack) -> None:
-    def make(table: Table, *args: Any, **kwargs: Any) -> None:
-        plain_make(table, *args, **kwargs)
-        if table.range_key_attr is not None:
-            table.items = defaultdict(OrderedPartition)
-
-    def query(
-        table: Table,
-        hash_key: DynamoType | None,
-        range_comparison: str | None,
-        range_objs: list[DynamoType],
-        limit: int | None,
-        exclusive_start_key: dict[str, Any] | None,
-        scan_index_forward: bool,
-        projection_expressions: list[list[str]] | None,
-        index_name: str | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        with LOCK:
-            whole = table.items
-            partition = None if index_name or hash_key is None else whole.get(hash_key)
-            if isinstance(partition, OrderedPartition):
-                filters = set(kwargs) - _QUERY_PARAMETERS
-                start = (exclusive_start_key or {}).get(table.range_key_attr or "")
-                chosen = partition.select(
-                    range_comparison,
-                    [value.cast_value for value in range_objs],
-                    start=None if start is None else DynamoType(start).cast_value,
-                    limit=None if filters else limit,
-                    forward=scan_index_forward,
-                )
-                table.items = {hash_key: chosen}  # type: ignore[assignment]
-            try:
-                return plain_query(
-                    table,
-                    hash_key,
-                    range_comparison,
-                    range_objs,
-                    limit,
-                    exclusive_start_key,
-                    scan_index_forward,
-                    projection_expressions,
-                    index_name,
-                    *args,
-                    **kwargs,
-                )
-            finally:
-                table.items = whole
-
-    plain_make = replace(patches, Table, "__init__", make)
-    plain_query = replace(patches, Table, "query", query)
-
-
-_QUERY_PARAMETERS = {"consistent_read", "filter_expression", "hash_key_conditions", "range_key_conditions"}
-
-
-def _install_iterator_bound(patches: ExitStack) -> None:
-    def get_records(backend: DynamoDBStreamsBackend, *args: Any, **kwargs: Any) -> Any:
-        # Each read leaves a new iterator; AWS expires them after 15 minutes, moto never.
-        while len(backend.shard_iterators) > KEPT_ITERATORS:
-            del backend.shard_iterators[next(iter(backend.shard_iterators))]
-        return plain_get_records(backend, *args, **kwargs)
-
-    plain_get_records = replace(patches, DynamoDBStreamsBackend, "get_records", get_records)
