@@ -154,6 +154,8 @@ def test_a_closed_publisher_warns_of_nothing_and_has_no_threads(
     shop: GatedProducer, recwarn: pytest.WarningsRecorder
 ) -> None:
     shop.gate.set()
+    collect()
+    recwarn.clear()  # of what earlier tests left
     with shop.fabric.publisher(STREAM) as publisher:
         publish(publisher)
     del publisher
