@@ -1,13 +1,17 @@
-"""One synthesis of each definition a session: the CDK's library takes seconds to start."""
+"""One synthesis of each definition a run of tests, in however many processes: it takes seconds."""
 
+import os
+from fcntl import LOCK_EX, flock
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
 from eventfabric.cdk.node import choose_node
 from eventfabric.definition.file import parse_definition, read_definition
+from eventfabric.definition.schema import Definition
 from infra.app import ROOT
-from tests.infra.synthesis import Synthesised, synthesise
+from tests.infra.synthesis import ASSEMBLY, Synthesised, synthesise
 
 choose_node()  # before a test module imports the CDK's library
 
@@ -36,17 +40,31 @@ handler = "subscribers.analytics:record"
 """
 
 
+def synthesised_once(definition: Definition, temporary: pytest.TempPathFactory, name: str) -> Synthesised:
+    """Synthesise a definition, unless another process of the same run of tests has done so."""
+    base = temporary.getbasetemp()
+    of_run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = of_run / f"synthesis-{name}"
+    with (of_run / f"synthesis-{name}.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not folder.exists():
+            made = Path(mkdtemp(dir=of_run))
+            synthesise(definition, made)
+            made.rename(folder)
+    return Synthesised(definition, folder / ASSEMBLY)
+
+
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """The sample definition."""
     definition = read_definition(ROOT / "infra" / "fabric.toml", check_handlers=True)
-    return synthesise(definition, Path(tmp_path_factory.mktemp("shop")))
+    return synthesised_once(definition, tmp_path_factory, "shop")
 
 
 @pytest.fixture(scope="session")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """Four Regions, a quorum stream in three, one that is not at home, one without subscriptions."""
-    return synthesise(parse_definition(WIDE), Path(tmp_path_factory.mktemp("wide")))
+    return synthesised_once(parse_definition(WIDE), tmp_path_factory, "wide")
 
 
 @pytest.fixture(params=["shop", "wide"])

@@ -15,6 +15,8 @@ from infra.app import ROOT, Staged, context, declare
 
 ACCOUNT = "123456789012"
 PARTITION = "aws"
+ASSEMBLY = "cdk.out"
+"""The assembly's folder, in the folder of a synthesis."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,10 @@ def synthesise(definition: Definition, folder: Path, **more: str) -> Synthesised
 
     code = folder / "code"
     staged = Staged(code, stage(definition, functions=ROOT / "functions", target=code, wheels=None))
-    app = cdk.App(analytics_reporting=False, context={**context(), **more}, outdir=str(folder / "cdk.out"))
+    app = cdk.App(analytics_reporting=False, context={**context(), **more}, outdir=str(folder / ASSEMBLY))
     declare(app, definition, staged)
     app.synth()
-    return Synthesised(definition, folder / "cdk.out")
+    return Synthesised(definition, folder / ASSEMBLY)
 
 
 def resolved(value: Any, template: Mapping[str, Any]) -> Any:
