@@ -4,7 +4,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from eventfabric.cdk.fabric import FabricStacks
+from eventfabric.cdk import EventFabric
 from eventfabric.deployment.permissions import Resource, Statement
 
 HANDLERS = {
@@ -34,10 +34,10 @@ class ShopTables(cdk.Stack):
             )
 
 
-def extend(stacks: FabricStacks) -> None:
+def extend(fabric: EventFabric) -> None:
     """Create the tables before the cell of each Region, and allow the handlers to use them."""
-    for region, cell in stacks.cells.items():
-        own = ShopTables(stacks.app, f"shop-tables-{region}", env=stacks.env(region))
+    for region, cell in fabric.cells.items():
+        own = ShopTables(fabric.scope, f"shop-tables-{region}", env=fabric.env(region))
         cell.add_stack_dependency(own, "handlers write to tables that are there")
         for name, (table, action) in HANDLERS.items():
             cell.functions[name].grant(

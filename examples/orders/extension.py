@@ -3,16 +3,16 @@
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 
-from eventfabric.cdk.fabric import FabricStacks
+from eventfabric.cdk import EventFabric
 from eventfabric.deployment.permissions import Resource, Statement
 
 INVOICES = "example-invoices"
 
 
-def extend(stacks: FabricStacks) -> None:
+def extend(fabric: EventFabric) -> None:
     """Declare the table in each Region, and grant the function of `invoices` what it does there."""
-    for region, cell in stacks.cells.items():
-        tables = cdk.Stack(stacks.app, f"example-invoices-{region}", env=stacks.env(region))
+    for region, cell in fabric.cells.items():
+        tables = cdk.Stack(fabric.scope, f"example-invoices-{region}", env=fabric.env(region))
         dynamodb.TableV2(
             tables,
             INVOICES,

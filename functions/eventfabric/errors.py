@@ -454,7 +454,7 @@ class MissingExtraError(EventFabricError, ImportError):
     def __init__(self, user: str, package: str, *, extra: str) -> None:
         self.package, self.extra = package, extra
         super().__init__(
-            f"{user} needs {package}, which is not installed: pip install 'eventfabric[{extra}]'"
+            f"{user} needs {package}, which is not installed: pip install 'eventfabric-aws[{extra}]'"
         )
 
 

@@ -15,6 +15,7 @@ MODEL = "eventfabric.model"
 # says.
 DOORS = {
     "eventfabric",
+    "eventfabric.cdk",
     "eventfabric.local",
     "eventfabric.model",
     "eventfabric.simulation",

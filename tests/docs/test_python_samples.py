@@ -12,6 +12,7 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.local import LocalFabric
 from eventfabric.testing.idempotency.report import HandlersReport
+from infra.app import WHEELS
 from subscribers import tables
 from subscribers.billing import CardRefused
 from tests.docs.pages import blocks, living_pages
@@ -147,6 +148,16 @@ def test_publish_once(sample: Sample, shop: LocalFabric) -> None:
 def test_publish_with_a_region_to_turn_to(sample: Sample, shop: LocalFabric) -> None:
     sample.run()
     assert_handled(shop, shipping=1, analytics=4)
+
+
+@runs("docs/deploy.md", "EventFabric(")
+def test_deploy_in_an_app_of_ones_own(sample: Sample, account: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eventfabric.cdk import EventFabric  # before a test makes the CDK's library start another Node
+
+    monkeypatch.setattr(sys.modules[EventFabric.__module__], "CACHE", WHEELS)
+    folder = Path(sample.run()["app"].outdir)
+    [template] = folder.glob("assembly-*/*Web*.template.json")
+    assert "policy/shop-orders-publisher" in template.read_text()
 
 
 @runs("docs/testing.md", "endpoint_url=")

@@ -3,27 +3,23 @@
 A process has the zip and the standard library on its path, and nothing of this project's environment.
 """
 
-import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from platform import machine
-from shutil import which
 
+from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.staging import stage
 from eventfabric.cdk.wheels import HOST, Platform, linux, unpacked_wheels
 from eventfabric.definition.file import read_definition
 from eventfabric.topology import ENVIRONMENT_REGION, LAMBDA_PYTHON, FunctionTopology
-from infra.app import BUILD, ROOT
+from infra.app import ROOT, WHEELS
 
-CACHE = BUILD / "wheels"
 RUNTIME_LOCK = ROOT / "scripts" / "locks" / "runtime.txt"
 DEFINITION = ROOT / "infra" / "fabric.toml"
 FUNCTIONS = ROOT / "functions"
-_SAYS_VERSION = "import platform; print('.'.join(platform.python_version_tuple()[:2]))"
 
 
 @dataclass(frozen=True)
@@ -37,35 +33,23 @@ class Interpreter:
 @cache
 def interpreter() -> Interpreter:
     """The Python that Lambda has, where this machine has it too; else the one that runs the tests."""
-    for candidate in _candidates():
-        process = subprocess.run([candidate, "-I", "-S", "-c", _SAYS_VERSION], capture_output=True, text=True)
-        if process.returncode == 0 and process.stdout.strip() == LAMBDA_PYTHON and sys.platform == "linux":
-            return Interpreter(candidate, linux(LAMBDA_PYTHON, machine()))
-    return Interpreter(sys.executable, HOST)
-
-
-def _candidates() -> list[str]:
-    """Return where a Python of Lambda's version may be: on the path, or where pyenv and uv keep theirs."""
-    name, home = f"python{LAMBDA_PYTHON}", Path.home()
-    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
-    uv = home / ".local" / "share" / "uv" / "python"
-    kept = [
-        *pyenv.glob(f"{LAMBDA_PYTHON}.*/bin/{name}"),
-        *uv.glob(f"cpython-{LAMBDA_PYTHON}.*/bin/{name}"),
-    ]
-    return [path for path in (which(name), *map(str, sorted(kept))) if path is not None]
+    compiler = compiler_for(LAMBDA_PYTHON)
+    if compiler is None or sys.platform != "linux":
+        return Interpreter(sys.executable, HOST)
+    return Interpreter(compiler.path, linux(LAMBDA_PYTHON, machine()))
 
 
 def stage_sample(target: Path, platform: Platform) -> str:
     """The sample's zip for a platform, as a folder; its hash."""
     definition = read_definition(DEFINITION, check_handlers=True)
-    wheels = unpacked_wheels(FUNCTIONS, cache=CACHE, platform=platform)
-    return stage(definition, functions=FUNCTIONS, target=target, wheels=wheels)
+    compiler = compiler_for(platform.python)
+    wheels = unpacked_wheels(FUNCTIONS, cache=WHEELS, platform=platform, compiler=compiler)
+    return stage(definition, functions=FUNCTIONS, target=target, wheels=wheels, compiler=compiler)
 
 
 def runtime_client() -> Path:
     """The folder with Lambda's runtime client, which Lambda has beside the zip."""
-    return unpacked_wheels(ROOT / "nothing", cache=CACHE, platform=interpreter().platform, lock=RUNTIME_LOCK)
+    return unpacked_wheels(None, cache=WHEELS, platform=interpreter().platform, lock=RUNTIME_LOCK)
 
 
 def environment(function: FunctionTopology, zip_folder: Path, **more: str) -> Mapping[str, str]:

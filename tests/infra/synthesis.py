@@ -5,13 +5,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from eventfabric.cdk.functions_zip import FunctionsZip
 from eventfabric.cdk.node import choose_node
 from eventfabric.cdk.staging import stage
 from eventfabric.definition.schema import Definition
 from eventfabric.topology import Topology
-from infra.app import ROOT, Staged, context, declare
+from infra.app import ROOT, context
+
+if TYPE_CHECKING:
+    import aws_cdk as cdk
+
+    from eventfabric.cdk.fabric_stacks import FabricStacks
 
 ACCOUNT = "123456789012"
 PARTITION = "aws"
@@ -56,12 +62,35 @@ def synthesise(definition: Definition, folder: Path, **more: str) -> Synthesised
     choose_node()
     import aws_cdk as cdk
 
-    code = folder / "code"
-    staged = Staged(code, stage(definition, functions=ROOT / "functions", target=code, wheels=None))
     app = cdk.App(analytics_reporting=False, context={**context(), **more}, outdir=str(folder / ASSEMBLY))
-    declare(app, definition, staged)
+    declare(app, definition, folder / "code")
     app.synth()
     return Synthesised(definition, folder / ASSEMBLY)
+
+
+def declare(
+    app: "cdk.App",
+    definition: Definition,
+    code: Path,
+    *,
+    functions: Path = ROOT / "functions",
+    scope: "cdk.Stage | None" = None,
+    alone: bool = True,
+) -> "FabricStacks":
+    """Declare the stacks as EventFabric does, without wheels. If they are `alone`, check the app as our own."""
+    import aws_cdk as cdk
+    import cdk_nag
+
+    from eventfabric.cdk.checks import signing_configs
+    from eventfabric.cdk.fabric_stacks import FabricStacks
+
+    staged = FunctionsZip(code, stage(definition, functions=functions, target=code, wheels=None))
+    configs = signing_configs(app.node.try_get_context("code_signing_config"), definition)
+    stacks = FabricStacks(scope or app, Topology(definition), staged, signing_configs=configs)
+    if alone:
+        cdk.Tags.of(app).add("eventfabric", definition.fabric.name)
+        cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
+    return stacks
 
 
 def resolved(value: Any, template: Mapping[str, Any]) -> Any:

@@ -6,10 +6,9 @@ import pytest
 
 from eventfabric.cdk.extensions import ExtensionError, extension_beside
 from eventfabric.cdk.node import choose_node
-from eventfabric.cdk.staging import stage
 from eventfabric.definition.file import read_definition
-from infra.app import ROOT, Staged, context, declare
-from tests.infra.synthesis import Synthesised, resolved
+from infra.app import ROOT, context
+from tests.infra.synthesis import Synthesised, declare, resolved
 
 DEFINITION = ROOT / "infra" / "fabric.toml"
 
@@ -20,10 +19,11 @@ def synthesised(folder: Path, beside: Path, *, functions: Path = ROOT / "functio
     import aws_cdk as cdk
 
     definition = read_definition(beside if beside.is_file() else DEFINITION)
-    code = folder / "code"
-    staged = Staged(code, stage(definition, functions=functions, target=code, wheels=None))
     app = cdk.App(analytics_reporting=False, context=context(), outdir=str(folder / "cdk.out"))
-    extension_beside(beside)(declare(app, definition, staged))
+    stacks = declare(app, definition, folder / "code", functions=functions)
+    extend = extension_beside(beside)
+    if extend is not None:
+        extend(stacks)
     app.synth()
     return Synthesised(definition, folder / "cdk.out")
 
@@ -89,7 +89,7 @@ def test_the_example_of_a_project_of_ones_own_is_deployed_with_its_table_and_its
     assert not (tmp_path / "code/subscribers").exists()
 
 
-@pytest.mark.parametrize("text", ["", "extend = 3\n", "def extends(stacks): ...\n"])
+@pytest.mark.parametrize("text", ["", "extend = 3\n", "def extends(fabric): ...\n"])
 def test_an_extension_without_the_function_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "extension.py").write_text(text)
     with pytest.raises(ExtensionError, match=r"extension\.py: found no function extend, allowed: def extend"):

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.cdk.staging import LIBRARY
+from eventfabric.cdk.bytecode import compiler_for
+from eventfabric.cdk.staging import files_in
 from eventfabric.cdk.wheels import unpacked_wheels
-from infra.app import BUILD, ROOT
+from eventfabric.topology import LAMBDA_PYTHON
+from infra.app import ROOT, WHEELS
 from tests.support.messages import missing_from
 
 HANDLER = '[subscriptions.count]\nstream = "orders"\nhandler = "subscribers.count:record"\n'
@@ -87,7 +89,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def cached() -> None:
     """The wheels are there: a fresh clone fetches them once."""
-    unpacked_wheels(ROOT / "functions", cache=BUILD / "wheels")
+    unpacked_wheels(ROOT / "functions", cache=WHEELS, compiler=compiler_for(LAMBDA_PYTHON))
 
 
 def region(text: str) -> Callable[[Project], None]:
@@ -152,7 +154,7 @@ WRONG: dict[str, tuple[Callable[[Project], object], tuple[str, ...]]] = {
     ),
     "an extension without its function": (
         extension("x = 1\n"),
-        ("extension.py", "no function extend", "def extend(stacks: FabricStacks)"),
+        ("extension.py", "no function extend", "def extend(fabric: EventFabric)"),
     ),
 }
 
@@ -239,8 +241,6 @@ def test_a_project_elsewhere_named_by_a_relative_path_gets_our_functions_and_its
     assert process.returncode == 0, process.stderr
     [staged] = project.staged
     for ours in ("eventfabric/limits.py", "eventfabric/handlers/relay.py"):
-        assert (staged / ours).read_bytes() == (LIBRARY / ours).read_bytes()
-    theirs = {
-        path.relative_to(staged).as_posix() for path in (staged / "subscribers").rglob("*") if path.is_file()
-    }
+        assert (staged / ours).read_bytes() == (ROOT / "functions" / ours).read_bytes()
+    theirs = {path.relative_to(staged).as_posix() for path in files_in(staged / "subscribers")}
     assert theirs == {"subscribers/count.py", "subscribers/more/data.json"}

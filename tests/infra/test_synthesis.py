@@ -9,8 +9,10 @@ from random import Random
 
 import pytest
 
+from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.wheels import unpacked_wheels
-from infra.app import BUILD, ROOT
+from eventfabric.topology import LAMBDA_PYTHON
+from infra.app import ROOT, WHEELS
 
 REFUSING = """
 import runpy, socket, sys
@@ -26,7 +28,7 @@ runpy.run_module("infra.app", run_name="__main__")
 @pytest.fixture(scope="session")
 def cached() -> None:
     """The wheels are there: a fresh clone fetches them once."""
-    unpacked_wheels(ROOT / "functions", cache=BUILD / "wheels")
+    unpacked_wheels(ROOT / "functions", cache=WHEELS, compiler=compiler_for(LAMBDA_PYTHON))
 
 
 def without_network() -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.cdk.staging import LIBRARY, SHIPPED, files_in, hash_of
+from eventfabric.cdk.library import SHIPPED, imported_package
+from eventfabric.cdk.staging import files_in, hash_of
 from eventfabric.cdk.wheels import LAMBDA
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import from_json
@@ -31,7 +32,7 @@ NOT_SHIPPED = (
     "mypy",
 )
 LEFT_OUT = ("cdk", "cli", "deployment", "local", "simulation", "testing")
-"""Packages of eventfabric that are not in the zip: a new one joins these, or SHIPPED in cdk/staging.py."""
+"""Packages of eventfabric that are not in the zip: a new one joins these, or SHIPPED in cdk/library.py."""
 HANDLERS = ("relay", "deliver", "timer", "reconcile", "backfill")
 SUBSCRIBERS = ("analytics", "billing", "shipping", "tables", "clients")
 IMPORTED = {
@@ -86,7 +87,7 @@ def test_it_holds_nothing_of_the_command_line_the_local_fabric_the_deployment_or
     names = {path.name for path in deployed.iterdir()}
     assert names & {*NOT_SHIPPED, "infra", "tests", "scripts", "bin"} == set()
     assert {path.name for path in (deployed / "eventfabric").iterdir() if path.is_dir()} == {*SHIPPED}
-    assert not [path for path in deployed.rglob("*") if path.name in ("__pycache__", "requirements.txt")]
+    assert not [path for path in deployed.rglob("*") if path.name == "requirements.txt"]
 
 
 def test_all_that_is_compiled_in_it_is_compiled_for_lambda(deployed: Path) -> None:
@@ -98,14 +99,14 @@ def test_all_that_is_compiled_in_it_is_compiled_for_lambda(deployed: Path) -> No
 
 def test_every_package_of_the_library_is_either_shipped_or_left_out() -> None:
     placed = [*SHIPPED, *LEFT_OUT]
-    there = {path.name for path in (LIBRARY / "eventfabric").iterdir() if path.is_dir()} - {"__pycache__"}
+    there = {path.name for path in imported_package().iterdir() if path.is_dir()} - {"__pycache__"}
     assert set(placed) == there
     assert len(placed) == len(set(placed))
 
 
 def test_it_has_every_handler_and_every_subscriber_of_the_sample(deployed: Path) -> None:
     for folder in ("eventfabric/handlers", "subscribers"):
-        shipped = {path.relative_to(deployed) for path in (deployed / folder).rglob("*") if path.is_file()}
+        shipped = {path.relative_to(deployed) for path in files_in(deployed / folder)}
         assert shipped == {path.relative_to(FUNCTIONS) for path in files_in(FUNCTIONS / folder)} != set()
 
 

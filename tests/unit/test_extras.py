@@ -94,7 +94,7 @@ def test_a_door_without_its_extra_says_which_and_how_to_get_it(door: str, packag
     )
     [line] = run(code, absent={package}).stdout.splitlines()
     assert line.startswith(f"{extra}; {package}; ")
-    assert line.endswith(f" needs {package}, which is not installed: pip install 'eventfabric[{extra}]'")
+    assert line.endswith(f" needs {package}, which is not installed: pip install 'eventfabric-aws[{extra}]'")
 
 
 COMMAND = "from eventfabric.cli.entry import main; main()"
@@ -116,7 +116,7 @@ def test_a_command_without_its_extra_ends_with_one_line(
     [line] = ended.stderr.splitlines()
     assert (ended.returncode, ended.stdout) == (2, "")
     assert line.startswith("eventfabric: ")
-    assert line.endswith(f" needs {package}, which is not installed: pip install 'eventfabric[{extra}]'")
+    assert line.endswith(f" needs {package}, which is not installed: pip install 'eventfabric-aws[{extra}]'")
 
 
 def test_the_command_begins_where_it_can_say_what_is_missing() -> None:
@@ -129,7 +129,7 @@ def test_the_deployment_without_its_extra_says_so() -> None:
     assert ended.returncode == 1
     assert ended.stderr == (
         "cannot be deployed: the deployment needs aws_cdk, which is not installed: "
-        "pip install 'eventfabric[infra]'\n"
+        "pip install 'eventfabric-aws[infra]'\n"
     )
 
 
@@ -145,7 +145,7 @@ def test_without_the_extra_pytest_runs_and_only_tests_that_use_a_fixture_fail(tm
     assert "1 passed, 2 errors" in ended.stdout
     for user in ("the fixture local_fabric", "the simulation of handlers"):
         assert re.search(
-            f"^E .*MissingExtraError: {user} needs .*'eventfabric\\[local\\]'$", ended.stdout, re.M
+            f"^E .*MissingExtraError: {user} needs .*'eventfabric-aws\\[local\\]'$", ended.stdout, re.M
         )
 
 

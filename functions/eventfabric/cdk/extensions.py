@@ -1,4 +1,4 @@
-"""Extensions: a user's own resources, declared by `extend(stacks)` in the file `extension.py` beside the definition.
+"""Extensions: a user's own resources, declared by `extend(fabric)` in the file `extension.py` beside the definition.
 
 `extend` is called once, after all stacks of the fabric are declared. It may create stacks of its own, grant a function
 what its handler needs, and set further properties of a function. It must not change what the fabric itself declares.
@@ -7,26 +7,32 @@ what its handler needs, and set further properties of a function. It must not ch
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from eventfabric.cdk.fabric import FabricStacks
 from eventfabric.errors import EventFabricError
 
 FILE = "extension.py"
 FUNCTION = "extend"
 
+Extension: TypeAlias = Callable[[Any], None]
+"""A function of a fabric, which is an EventFabric."""
+
 
 class ExtensionError(EventFabricError):
-    """The extension beside the definition cannot be called."""
+    """The extension of a fabric cannot be called."""
 
 
-def extension_beside(definition: Path) -> Callable[[FabricStacks], None]:
-    """Load the extension beside the definition; if there is none, return a function that does nothing.
+def extension_beside(definition: Path) -> Extension | None:
+    """Load the extension beside the definition, if there is one. Raises ExtensionError."""
+    path = definition.resolve().parent / FILE
+    return extension_in(path) if path.is_file() else None
+
+
+def extension_in(path: Path) -> Extension:
+    """Load the extension in a file.
 
     Raises ExtensionError. Exceptions of the extension itself are not caught, so that they keep their traceback.
     """
-    path = definition.resolve().parent / FILE
-    if not path.is_file():
-        return lambda _: None
     spec = spec_from_file_location("eventfabric_extension", path)
     assert spec is not None
     assert spec.loader is not None
@@ -36,9 +42,9 @@ def extension_beside(definition: Path) -> Callable[[FabricStacks], None]:
     except SyntaxError as error:
         where = f"{error.filename}, line {error.lineno}"
         raise ExtensionError(f"{where}: found a syntax error ({error.msg}), allowed: Python") from error
-    extend: Callable[[FabricStacks], None] | None = getattr(module, FUNCTION, None)
+    extend: Extension | None = getattr(module, FUNCTION, None)
     if not callable(extend):
         raise ExtensionError(
-            f"{path}: found no function {FUNCTION}, allowed: def {FUNCTION}(stacks: FabricStacks)"
+            f"{path}: found no function {FUNCTION}, allowed: def {FUNCTION}(fabric: EventFabric)"
         )
     return extend

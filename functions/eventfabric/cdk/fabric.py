@@ -1,71 +1,76 @@
-"""The stacks of a fabric, made from its topology, and the order in which they are deployed."""
+"""`EventFabric`: a fabric within a CDK app, from its definition and its handlers to its stacks."""
 
-from collections.abc import Mapping
-from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import aws_cdk as cdk
-from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
 
-from eventfabric.cdk.stacks.cell import CellStack
-from eventfabric.cdk.stacks.keys import KeyStack
-from eventfabric.cdk.stacks.log import LogStack, owning_region
-from eventfabric.cdk.stacks.watch import WatchStack
+from eventfabric.cdk.checks import check_regions, signing_configs
+from eventfabric.cdk.extensions import Extension, extension_in
+from eventfabric.cdk.fabric_stacks import FabricStacks
+from eventfabric.cdk.functions_zip import functions_zip
+from eventfabric.definition.file import handler_folders, read_definition
+from eventfabric.definition.schema import Definition
 from eventfabric.topology import Topology
 
+CACHE = Path.home() / ".cache" / "eventfabric" / "wheels"
+"""Folder for the unpacked wheels of all projects of this user."""
 
-class FabricStacks:
-    """All stacks of a fabric, deployed in this order: the keys of every Region, the logs, the cells, the watches."""
+
+class EventFabric(FabricStacks):
+    """A fabric, declared in an App or a Stage as stacks: `keys`, `logs`, `cells` and `watches`, each by Region.
+
+    The stacks have the same names in any app, because everything finds them by names that follow from the fabric's.
+    Problems raise an EventFabricError, before any stack is declared.
+
+    Args:
+        scope: the App or Stage.
+        definition: the definition, or the path of its file.
+        functions: the folder of handlers, and of what they import; by default `functions` beside the definition's file
+            or beside its folder.
+        extension: a function that declares further resources, or the file that has it (see extensions.py).
+        account: AWS account to deploy to; by default that of the Stage, or of whoever deploys.
+        code_signing_configs: ARNs, one for each Region, in a list, or in a text with commas between them.
+        platform: platform of the wheels: `lambda`, or `host` for emulators that run functions on this machine.
+        cache: folder for wheels that were fetched; by default one in the user's home.
+    """
 
     def __init__(
         self,
-        app: cdk.App,
-        topology: Topology,
+        scope: Construct,
         *,
-        code_path: str,
-        code_hash: str,
+        definition: Definition | Path | str,
+        functions: Path | str | None = None,
+        extension: Extension | Path | str | None = None,
         account: str | None = None,
-        signing_configs: Mapping[str, str] | None = None,
+        code_signing_configs: object = None,
+        platform: str = "lambda",
+        cache: Path | str | None = None,
     ) -> None:
-        self.app, self.topology, self._account = app, topology, account
-        name, env = topology.fabric, self.env
-        self.keys = {
-            region: KeyStack(app, f"{name}-keys-{region}", topology, env=env(region))
-            for region in topology.regions
-        }
-        self.logs = {
-            region: LogStack(app, f"{name}-log-{region}", topology, tables=tables, env=env(region))
-            for region in topology.regions
-            if (tables := [table for table in topology.tables if owning_region(topology, table) == region])
-        }
-        self.cells = {
-            region: CellStack(
-                app,
-                f"{name}-cell-{region}",
-                topology,
-                code=lambda_.Code.from_asset(
-                    code_path, asset_hash=code_hash, asset_hash_type=cdk.AssetHashType.CUSTOM
-                ),
-                env=env(region),
-                signing_config_arn=(signing_configs or {}).get(region),
+        file = None if isinstance(definition, Definition) else Path(definition)
+        resolved = definition if isinstance(definition, Definition) else read_definition(definition)
+        where = "definition" if file is None else str(file)
+        check_regions(resolved, where=where)
+        configs = signing_configs(code_signing_configs, resolved)
+        extend = extension_in(Path(extension)) if isinstance(extension, Path | str) else extension
+        # A temporary folder is enough: the CDK copies it into the assembly as soon as the first function is declared.
+        with TemporaryDirectory(prefix="eventfabric-functions-") as folder:
+            code = functions_zip(
+                resolved,
+                functions=_folder_of_handlers(functions, file),
+                target=Path(folder, resolved.fabric.name),
+                cache=Path(cache or CACHE),
+                platform=platform,
+                where=where,
             )
-            for region in topology.regions
-        }
-        self.watches = {
-            region: WatchStack(app, f"{name}-watch-{region}", topology, env=env(region))
-            for region in topology.regions
-        }
-        self._order()
-        cdk.Tags.of(app).add("eventfabric", name)
+            super().__init__(scope, Topology(resolved), code, account=account, signing_configs=configs)
+        if extend is not None:
+            extend(self)
 
-    def _order(self) -> None:
-        """Have each stack wait for those that it needs."""
-        for log, key in product(self.logs.values(), self.keys.values()):
-            log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
-        for cell, log in product(self.cells.values(), self.logs.values()):
-            cell.add_stack_dependency(log, "a cell looks up its Region's streams")
-        for region, watch in self.watches.items():
-            watch.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
 
-    def env(self, region: str) -> cdk.Environment:
-        """The environment, account and Region, of a Region's stacks."""
-        return cdk.Environment(account=self._account, region=region)
+def _folder_of_handlers(given: Path | str | None, definition: Path | None) -> Path | None:
+    """Choose the user's folder: the given one, else the first that there is near the definition."""
+    if given is not None:
+        return Path(given)
+    folders = [] if definition is None else handler_folders(definition)
+    return next((folder for folder in folders if folder.is_dir()), None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from eventfabric.cdk.staging import OURS
+from eventfabric.cdk.library import PACKAGE
 from eventfabric.definition.handler_lookup import WantedKind, find_module, missing
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import DefinitionError, Problem
@@ -19,10 +19,10 @@ _OPTIONAL = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseE
 _ALLOWED = "what stands in functions/, or in a requirements.txt there or in a folder of it"
 
 
-def check_imports(definition: Definition, target: Path, *, functions: Path, where: str) -> None:
+def check_imports(definition: Definition, target: Path, *, functions: Path | None, where: str) -> None:
     """Raise DefinitionError if the folder `target` lacks a handler, or something that a handler imports.
 
-    `functions` is the user's folder; by it, the user's modules in `target` are told from others.
+    `functions` is the user's folder, if there is one; by it, the user's modules in `target` are told from others.
     """
     zip_of = _Zip(target, functions)
     problems: list[Problem] = []
@@ -44,9 +44,10 @@ def check_imports(definition: Definition, target: Path, *, functions: Path, wher
 class _Zip:
     """The content of the staged folder, and the names of the user's modules in it."""
 
-    def __init__(self, target: Path, functions: Path) -> None:
+    def __init__(self, target: Path, functions: Path | None) -> None:
         self._path = [str(target)]
-        self._own = {path.stem for path in functions.iterdir() if path.name not in OURS}
+        paths = [] if functions is None else functions.iterdir()
+        self._own = {path.stem for path in paths if path.name != PACKAGE}
 
     def lacks(self, reference: str, wanted: WantedKind) -> Iterator[str]:
         """Say in words why a reference cannot be used in the zip. Yields nothing if it can."""

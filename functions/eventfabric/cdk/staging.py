@@ -1,61 +1,66 @@
-"""The content of the functions' zip: an allow-list of the fabric's code, the user's code, and the wheels they need.
+"""The content of the functions' zip: an allow-list of the installed library, the user's code, and the wheels they need.
 
     eventfabric/...    the packages that functions import: no command line, local fabric or deployment
     subscribers/...    the user's handlers, and whatever else is beside them
     definition.json    the resolved definition
-    and what wheels.py unpacked
+    and what wheels.py unpacked; beside all modules their bytecode
 
 One folder serves all functions of all Regions. Its hash covers only names and bytes, so that the same input makes the
 same asset on any machine.
 """
 
 import shutil
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from eventfabric.cdk.bytecode import Compiler
+from eventfabric.cdk.library import PACKAGE, imported_package, installation, shipped_files
 from eventfabric.definition.schema import Definition, to_json
 from eventfabric.topology import DEPLOYED_DEFINITION
 
-SHIPPED = ("aws", "definition", "handlers", "model", "runtime", "sdk", "services", "wire")
-"""Packages of eventfabric in the zip; the modules beside them are in it, too. A test lists those that are left out."""
-LIBRARY = Path(__file__).resolve().parents[2]
-OURS = ("eventfabric",)
 _NEVER = ("__pycache__", "requirements.txt")
 
 
-def stage(definition: Definition, *, functions: Path, target: Path, wheels: Path | None) -> str:
+def stage(
+    definition: Definition,
+    *,
+    functions: Path | None,
+    target: Path,
+    wheels: Path | None,
+    compiler: Compiler | None = None,
+) -> str:
     """Fill the folder `target` with the content of the zip, and return the hash of that content.
 
     Args:
         definition: the definition, resolved; it is put into the zip.
-        functions: the user's folder, with `subscribers`. It may be the one that contains eventfabric.
+        functions: the user's folder, with `subscribers`; None if there is none.
         target: the folder to fill; its previous content is deleted.
         wheels: a folder of unpacked wheels; None for no wheels, if the templates are only looked at.
+        compiler: what makes bytecode of modules that have none; None for no more bytecode than the wheels have.
     """
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(parents=True)
     if wheels is not None:
         shutil.copytree(wheels, target, dirs_exist_ok=True)
-    for folder, sources in ((LIBRARY, _own_files()), (functions, _files_of_the_user(functions))):
-        for source in sources:
-            copy = target / source.relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
+    for path, content in shipped_files(installation(), imported_package()):
+        copy = target / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
+    for source in [] if functions is None else _files_of_the_user(functions):
+        assert functions is not None
+        copy = target / source.relative_to(functions)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
     (target / DEPLOYED_DEFINITION).write_bytes(to_json(definition))
+    if compiler is not None:
+        compiler.compile(target)
     return hash_of(target)
 
 
-def _own_files() -> Iterator[Path]:
-    library = LIBRARY / "eventfabric"
-    yield from sorted(path for path in library.iterdir() if path.suffix in (".py", ".typed"))
-    for name in SHIPPED:
-        yield from files_in(library / name)
-
-
-def _files_of_the_user(functions: Path) -> Iterator[Path]:
-    return (path for path in files_in(functions) if path.relative_to(functions).parts[0] not in OURS)
+def _files_of_the_user(functions: Path) -> list[Path]:
+    """List the user's files. A library that lies among them is not what is installed, so it is not staged."""
+    return [path for path in files_in(functions) if path.relative_to(functions).parts[0] != PACKAGE]
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -72,9 +77,13 @@ def _is_left_out(part: str) -> bool:
 
 
 def hash_of(folder: Path) -> str:
-    """Compute a digest of the names and bytes of all files in a folder."""
+    """Compute a digest of the names and bytes of all files in a folder, and of bytecode only the names.
+
+    Bytecode follows from the modules beside it, and may differ between patch releases of one Python.
+    """
     digest = sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name, content = path.relative_to(folder).as_posix().encode(), path.read_bytes()
+        name = path.relative_to(folder).as_posix().encode()
+        content = b"" if path.suffix == ".pyc" else path.read_bytes()
         digest.update(f"{len(name)}:{len(content)}:".encode() + name + content)
     return digest.hexdigest()

@@ -16,6 +16,7 @@ from pathlib import Path
 from platform import machine
 from tempfile import mkdtemp
 
+from eventfabric.cdk.bytecode import Compiler
 from eventfabric.errors import EventFabricError
 from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON
 
@@ -31,6 +32,7 @@ class Platform:
     """A platform that functions run on. `named` identifies it in the cache, `options` make pip choose its wheels."""
 
     title: str
+    python: str
     named: tuple[str, ...]
     options: tuple[str, ...] = ()
 
@@ -41,11 +43,15 @@ def linux(python: str, machine: str) -> Platform:
         *("--python-version", python, "--implementation", "cp"),
         *(word for tag in _MANYLINUX for word in ("--platform", f"{tag}_{machine}")),
     )
-    return Platform(f"Python {python} on Linux ({machine})", named=options, options=options)
+    return Platform(f"Python {python} on Linux ({machine})", python, named=options, options=options)
 
 
 LAMBDA = linux(LAMBDA_PYTHON, _MACHINES[LAMBDA_ARCHITECTURE])
-HOST = Platform("this Python and machine", named=(sys.version, sys.platform, machine()))
+HOST = Platform(
+    "this Python and machine",
+    "{}.{}".format(*sys.version_info),
+    named=(sys.version, sys.platform, machine()),
+)
 """This machine and interpreter, for emulators that run functions on them."""
 PLATFORMS = {"lambda": LAMBDA, "host": HOST}
 
@@ -61,15 +67,24 @@ def platform_named(name: str) -> Platform:
     return PLATFORMS[name]
 
 
-def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA, lock: Path = LOCK) -> Path:
+def unpacked_wheels(
+    functions: Path | None,
+    *,
+    cache: Path,
+    platform: Platform = LAMBDA,
+    lock: Path = LOCK,
+    compiler: Compiler | None = None,
+) -> Path:
     """Return a folder with all wheels unpacked, from the cache or fetched into it. Raises WheelsError.
 
     `functions` is the user's folder: its `requirements.txt`, and those of the folders directly in it, list what
-    handlers need. `lock` lists what else is needed, with hashes.
+    handlers need. `lock` lists what else is needed, with hashes. `compiler` puts bytecode beside the modules.
     """
-    users = requirements_in(functions)
+    users = [] if functions is None else requirements_in(functions)
     content = b"\0".join(user.read_bytes() for user in users)
     asked = [lock.read_bytes(), content, *map(str.encode, platform.named)]
+    if compiler is not None:
+        asked.append(f"bytecode of {compiler.version}".encode())
     folder = cache / sha256(b"\0".join(asked)).hexdigest()[:16]
     if folder.is_dir():
         return folder
@@ -91,6 +106,8 @@ def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA
                     f"and of what the fabric brings only its versions: {ours}"
                 ) from error
             _add(work / "user", work / "own")
+        if compiler is not None:
+            compiler.compile(work / "own")
         # Only a complete folder gets this name. Another process may have made the same folder first.
         with suppress(OSError):
             (work / "own").rename(folder)

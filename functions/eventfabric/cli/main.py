@@ -73,7 +73,7 @@ def version(
     if show_version:
         from importlib.metadata import version as version_of
 
-        say(version_of("eventfabric"))
+        say(version_of("eventfabric-aws"))
         raise typer.Exit
     if context.invoked_subcommand is None:
         say_lines(context.get_help())

@@ -14,6 +14,7 @@ from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue
 from eventfabric.cdk.constructs.schedule import FunctionSchedule
 from eventfabric.cdk.constructs.stream_arn import StreamArns
+from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.permissions import of_function
 from eventfabric.topology import (
     RECONCILE_MINUTES,
@@ -24,13 +25,12 @@ from eventfabric.topology import (
 )
 
 
-class CellStack(cdk.Stack):
+class CellStack(FabricStack):
     """The cell of one Region. `functions` has its functions by name, so that extensions can grant them more."""
 
     def __init__(
         self,
         scope: Construct,
-        id: str,
         topology: Topology,
         *,
         code: lambda_.Code,
@@ -38,9 +38,7 @@ class CellStack(cdk.Stack):
         signing_config_arn: str | None = None,
     ) -> None:
         assert env.region is not None
-        super().__init__(
-            scope, id, env=env, description=f"Event fabric {topology.fabric}: the cell of {env.region}."
-        )
+        super().__init__(scope, "cell", topology, env=env, description=f"the cell of {env.region}.")
         self.topology, self._home = topology, env.region
         self._code = code
         self._signing = (

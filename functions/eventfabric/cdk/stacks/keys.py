@@ -4,16 +4,15 @@ import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.topology import Topology
 
 
-class KeyStack(cdk.Stack):
+class KeyStack(FabricStack):
     """One customer key, retained, with the alias by which everything else finds it."""
 
-    def __init__(self, scope: Construct, id: str, topology: Topology, *, env: cdk.Environment) -> None:
-        super().__init__(
-            scope, id, env=env, description=f"Event fabric {topology.fabric}: the key of {env.region}."
-        )
+    def __init__(self, scope: Construct, topology: Topology, *, env: cdk.Environment) -> None:
+        super().__init__(scope, "keys", topology, env=env, description=f"the key of {env.region}.")
         key = kms.Key(
             self,
             "Key",

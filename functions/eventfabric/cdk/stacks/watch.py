@@ -9,19 +9,18 @@ from constructs import Construct
 
 from eventfabric.cdk.constructs.alarm import FabricAlarm, FabricObjective
 from eventfabric.cdk.constructs.dashboard import FabricDashboard
+from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.alarms import alarms_of, objectives_of, topics_in
 from eventfabric.topology import Topology
 
 
-class WatchStack(cdk.Stack):
+class WatchStack(FabricStack):
     """The watch of one Region. Its alarms notify those topics of the definition that are in the Region."""
 
-    def __init__(self, scope: Construct, id: str, topology: Topology, *, env: cdk.Environment) -> None:
+    def __init__(self, scope: Construct, topology: Topology, *, env: cdk.Environment) -> None:
         region = env.region
         assert region is not None
-        super().__init__(
-            scope, id, env=env, description=f"Event fabric {topology.fabric}: the watch of {region}."
-        )
+        super().__init__(scope, "watch", topology, env=env, description=f"the watch of {region}.")
         topics = topics_in(topology, region)
         for alarm in alarms_of(topology, region):
             FabricAlarm(self, alarm.name, alarm, topics=topics)

@@ -3,34 +3,34 @@
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 
-from eventfabric.cdk.fabric import FabricStacks
+from eventfabric.cdk import EventFabric
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
 
 WRITERS = ("exact", "everywhere", "troubled", "nosy", "others", "added")
 
 
-def extend(stacks: FabricStacks) -> None:
+def extend(fabric: EventFabric) -> None:
     """Create the table before the cell of each Region, and allow the handlers to write to it."""
-    fabric = stacks.topology.fabric
-    for region, cell in stacks.cells.items():
-        own = cdk.Stack(stacks.app, f"{fabric}-seen-{region}", env=stacks.env(region))
+    name = fabric.topology.fabric
+    for region, cell in fabric.cells.items():
+        own = cdk.Stack(fabric.scope, f"{name}-seen-{region}", env=fabric.env(region))
         table = dynamodb.TableV2(
             own,
             "Seen",
-            table_name=f"{fabric}-seen",
+            table_name=f"{name}-seen",
             partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
         acknowledge(table, {"DDB3": "It is filled and looked at once, and then deleted."})
         cell.add_stack_dependency(own, "handlers write to a table that is there")
-        for name in WRITERS:
-            function = cell.functions.get(f"{fabric}-{name}")
+        for subscription in WRITERS:
+            function = cell.functions.get(f"{name}-{subscription}")
             if function is not None:
                 function.grant(
                     Statement(
                         "note what was handled",
                         ("dynamodb:UpdateItem",),
-                        (Resource("dynamodb", region, f"table/{fabric}-seen"),),
+                        (Resource("dynamodb", region, f"table/{name}-seen"),),
                     )
                 )

@@ -1,0 +1,64 @@
+"""A CDK app with one fabric, which reports all problems in one message before any stack is made.
+
+Context values:
+
+    definition           path of another definition
+    account              AWS account to deploy to
+    code_signing_config  ARNs, one for each Region, separated by commas
+    platform             platform of the wheels: `lambda`, or `host` for emulators that run functions on this machine
+    streams_again        any new value makes the deployment look up the tables' DynamoDB streams again
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eventfabric.cdk.extensions import extension_beside
+from eventfabric.cdk.node import choose_node
+from eventfabric.errors import EventFabricError
+from eventfabric.extras import needing
+
+
+def run(
+    definition: Path | str, *, context: Mapping[str, Any] | None = None, cache: Path | None = None
+) -> int:
+    """Synthesise a fabric with the extension beside its definition, and check it against the AwsSolutions rules.
+
+    If it cannot be deployed: a message on standard error, and exit code 1.
+
+    Args:
+        definition: path of the definition, if the context names no other.
+        context: context values beside those of the CDK's command line, such as those of cdk.json.
+        cache: folder for wheels that were fetched; by default one in the user's home.
+    """
+    try:
+        _synthesise(Path(definition), dict(context or {}), cache)
+    except EventFabricError as error:
+        print(f"cannot be deployed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _synthesise(default: Path, context: dict[str, Any], cache: Path | None) -> None:
+    choose_node()
+    with needing("infra", "the deployment"):
+        import aws_cdk as cdk
+        import cdk_nag
+
+    from eventfabric.cdk.fabric import EventFabric
+
+    app = cdk.App(analytics_reporting=False, context=context)
+    definition = Path(str(app.node.try_get_context("definition") or default))
+    fabric = EventFabric(
+        app,
+        definition=definition,
+        extension=extension_beside(definition),
+        account=app.node.try_get_context("account"),
+        code_signing_configs=app.node.try_get_context("code_signing_config"),
+        platform=app.node.try_get_context("platform") or "lambda",
+        cache=cache,
+    )
+    cdk.Tags.of(app).add("eventfabric", fabric.topology.fabric)
+    cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
+    app.synth()

@@ -1,0 +1,109 @@
+"""The stacks of a fabric, made from its topology, and the order in which they are deployed."""
+
+from collections.abc import Mapping
+from itertools import product
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from eventfabric.cdk.constructs.function import FabricFunction
+from eventfabric.cdk.functions_zip import FunctionsZip
+from eventfabric.cdk.stacks.cell import CellStack
+from eventfabric.cdk.stacks.keys import KeyStack
+from eventfabric.cdk.stacks.log import LogStack, owning_region
+from eventfabric.cdk.stacks.watch import WatchStack
+from eventfabric.topology import Topology
+
+
+class FabricStacks:
+    """All stacks of a fabric, deployed in this order: the keys of every Region, the logs, the cells, the watches."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        topology: Topology,
+        code: FunctionsZip,
+        *,
+        account: str | None = None,
+        signing_configs: Mapping[str, str] | None = None,
+    ) -> None:
+        self.scope, self.topology, self._account = scope, topology, account
+        env = self.env
+        self.keys = {region: KeyStack(scope, topology, env=env(region)) for region in topology.regions}
+        self.logs = {
+            region: LogStack(scope, topology, tables=tables, env=env(region))
+            for region in topology.regions
+            if (tables := [table for table in topology.tables if owning_region(topology, table) == region])
+        }
+        self.cells = {
+            region: CellStack(
+                scope,
+                topology,
+                code=lambda_.Code.from_asset(
+                    str(code.path), asset_hash=code.hash, asset_hash_type=cdk.AssetHashType.CUSTOM
+                ),
+                env=env(region),
+                signing_config_arn=(signing_configs or {}).get(region),
+            )
+            for region in topology.regions
+        }
+        self.watches = {region: WatchStack(scope, topology, env=env(region)) for region in topology.regions}
+        self._order()
+        if code.warning:
+            cdk.Annotations.of(self.cells[topology.home]).add_warning_v2("eventfabric:bytecode", code.warning)
+
+    def _order(self) -> None:
+        """Have each stack wait for those that it needs."""
+        for log, key in product(self.logs.values(), self.keys.values()):
+            log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
+        for cell, log in product(self.cells.values(), self.logs.values()):
+            cell.add_stack_dependency(log, "a cell looks up its Region's streams")
+        for region, watch in self.watches.items():
+            watch.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
+
+    def env(self, region: str) -> cdk.Environment:
+        """Return the environment, account and Region, of a Region's stacks."""
+        return cdk.Environment(account=self._account, region=region)
+
+    @property
+    def functions(self) -> dict[str, dict[str, FabricFunction]]:
+        """The functions by name, such as `shop-billing`, and Region."""
+        names = {name: None for cell in self.cells.values() for name in cell.functions}
+        return {
+            name: {
+                region: cell.functions[name] for region, cell in self.cells.items() if name in cell.functions
+            }
+            for name in names
+        }
+
+    def grant_publish(self, role: iam.Role, *streams: str) -> None:
+        """Allow a role of this app to publish to these streams, by default to all. UnknownNameError."""
+        for stream in streams or self.topology.streams:
+            log = self._log_of(stream)
+            self._attach(role, log, log.publisher_policies[stream])
+
+    def grant_operate(self, role: iam.Role, *streams: str) -> None:
+        """Allow a role of this app what operators of these streams do, by default of all. UnknownNameError."""
+        for stream in streams or self.topology.streams:
+            log = self._log_of(stream)
+            self._attach(role, log, log.operator_policies[stream])
+
+    def _log_of(self, stream: str) -> LogStack:
+        return self.logs[owning_region(self.topology, self.topology.stream(stream).table)]
+
+    def _attach(self, role: iam.Role, log: LogStack, policies: list[str]) -> None:
+        """Attach managed policies of a log stack by their names, as people attach them to roles of other apps."""
+        for name in policies:
+            if role.node.try_find_child(name) is None:
+                role.add_managed_policy(iam.ManagedPolicy.from_managed_policy_name(role, name, name))
+        stack = cdk.Stack.of(role)
+        # A stack of another Stage cannot wait for this one: whoever orders the Stages deploys the fabric first.
+        if _stage_of(stack) == _stage_of(log):
+            stack.add_stack_dependency(log, "a policy is attached when it is there")
+
+
+def _stage_of(stack: cdk.Stack) -> str | None:
+    stage = cdk.Stage.of(stack)
+    return None if stage is None else stage.node.path

@@ -1,0 +1,42 @@
+"""The functions' zip of a definition: staged in a folder, and checked. Needs no CDK."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from eventfabric.cdk.bytecode import compiler_for
+from eventfabric.cdk.imports import check_imports
+from eventfabric.cdk.staging import stage
+from eventfabric.cdk.wheels import platform_named, unpacked_wheels
+from eventfabric.definition.schema import Definition
+
+
+@dataclass(frozen=True)
+class FunctionsZip:
+    """The content of the zip: a folder, the hash of its content, and a warning about what it lacks, if anything."""
+
+    path: Path
+    hash: str
+    warning: str = ""
+
+
+def functions_zip(
+    definition: Definition, *, functions: Path | None, target: Path, cache: Path, platform: str, where: str
+) -> FunctionsZip:
+    """Fill the folder `target`, with handlers from the folder `functions`.
+
+    Wheels come from the folder `cache`, or are fetched into it. Raises EventFabricError: `where`, the handlers of a
+    definition that stands there, what they need, or the library itself cannot be deployed.
+    """
+    chosen = platform_named(platform)
+    compiler = compiler_for(chosen.python)
+    wheels = unpacked_wheels(functions, cache=cache, platform=chosen, compiler=compiler)
+    digest = stage(definition, functions=functions, target=target, wheels=wheels, compiler=compiler)
+    check_imports(definition, target, functions=functions, where=where)
+    return FunctionsZip(target, digest, "" if compiler else _without_bytecode(chosen.python))
+
+
+def _without_bytecode(python: str) -> str:
+    return (
+        f"The functions' zip has no bytecode: no Python {python} was found on PATH, in pyenv or in uv. "
+        f"Each cold start compiles what it imports, which takes most of a second. Install Python {python} here."
+    )

@@ -1,0 +1,34 @@
+"""A stack of a fabric, which is the same in any app: in its name, its tags and the CDK's rules."""
+
+from typing import Final
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from eventfabric.topology import Topology
+
+RULES: Final = {
+    "@aws-cdk/core:checkSecretUsage": True,
+    "@aws-cdk/core:target-partitions": ["aws"],
+    "@aws-cdk/aws-iam:minimizePolicies": True,
+}
+"""Feature flags of the CDK with which the templates are tested, whatever the app around them has."""
+
+
+class FabricStack(cdk.Stack):
+    """A stack of one Region. `kind` is the part of its name between the fabric and the Region."""
+
+    def __init__(
+        self, scope: Construct, kind: str, topology: Topology, *, env: cdk.Environment, description: str
+    ) -> None:
+        name = f"{topology.fabric}-{kind}-{env.region}"
+        super().__init__(
+            scope,
+            name,
+            stack_name=name,
+            env=env,
+            description=f"Event fabric {topology.fabric}: {description}",
+        )
+        for rule, value in RULES.items():
+            self.node.set_context(rule, value)
+        cdk.Tags.of(self).add("eventfabric", topology.fabric)
