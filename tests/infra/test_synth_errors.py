@@ -175,7 +175,7 @@ def test_a_handler_that_is_not_there_is_refused(project: Project) -> None:
     (project.subscribers / "count.py").write_text("def other(event, delivery): ...\n")
     assert "subscriptions.count.handler" in (message := project.refused())
     assert "no record in module subscribers.count" in message
-    (project.subscribers / "count.py").unlink()
+    (project.subscribers / "count.py").rename(project.subscribers / "other.py")
     assert "no module subscribers.count" in project.refused()
 
 

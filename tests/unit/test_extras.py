@@ -84,6 +84,8 @@ def test_the_local_fabric_needs_no_command_line() -> None:
         ("import eventfabric.testing.idempotency", "moto", "local"),
         ("import eventfabric.testing.idempotency", "greenlet", "local"),
         ("from eventfabric.definition.reference import json_schema; json_schema()", "pydantic", "cli"),
+        ("from eventfabric.cdk import EventFabric", "aws_cdk", "infra"),
+        ("from eventfabric.cdk import EventFabric", "constructs", "infra"),
     ],
 )
 def test_a_door_without_its_extra_says_which_and_how_to_get_it(door: str, package: str, extra: str) -> None:
