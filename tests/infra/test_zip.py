@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.library import SHIPPED, imported_package
 from eventfabric.cdk.staging import files_in, hash_of
 from eventfabric.cdk.wheels import LAMBDA
@@ -96,6 +97,16 @@ def test_all_that_is_compiled_in_it_is_compiled_for_lambda(deployed: Path) -> No
     assert compiled
     tag = f"cpython-{LAMBDA_PYTHON.replace('.', '')}-aarch64-linux-gnu.so"
     assert [name for name in compiled if not name.endswith((tag, ".abi3.so"))] == []
+
+
+def test_every_module_has_bytecode_of_the_functions_python_where_that_is_on_this_machine(
+    deployed: Path,
+) -> None:
+    modules = set(deployed.rglob("*.py"))
+    bytecode = set(deployed.rglob("*.pyc"))
+    tag = f".cpython-{LAMBDA_PYTHON.replace('.', '')}.pyc"
+    wanted = {path.parent / "__pycache__" / f"{path.stem}{tag}" for path in modules}
+    assert bytecode == (wanted if compiler_for(LAMBDA_PYTHON) else set())
 
 
 def test_every_package_of_the_library_is_either_shipped_or_left_out() -> None:
