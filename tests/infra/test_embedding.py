@@ -70,9 +70,9 @@ def test_in_a_stage_stacks_have_the_same_names_and_templates(shop: Synthesised, 
         if artifact["type"] == "aws:cloudformation:stack"
     }
     assert names == {*shop.templates, theirs.stack_name}
-    found = {name.removeprefix("Prod"): body for name, body in templates(folder).items()}
+    embedded = {name.removeprefix("Prod"): body for name, body in templates(folder).items()}
     for name, template in shop.templates.items():
-        [same] = [body for other, body in found.items() if other.startswith(name.replace("-", ""))]
+        [same] = [body for other, body in embedded.items() if other.startswith(name.replace("-", ""))]
         assert same == template, name
 
 

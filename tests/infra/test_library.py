@@ -1,4 +1,4 @@
-"""What ships is the library as it was installed: a file that was changed is refused by name, one added is left out."""
+"""The library ships as it was installed: a file that was changed is refused by name, one that was added is left out."""
 
 import json
 import shutil
