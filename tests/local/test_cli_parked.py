@@ -1,6 +1,8 @@
 """`eventfabric parked` and what `subscriptions list` says of owners and of who paused, against a server."""
 
+from eventfabric.cli.parked import StateName
 from eventfabric.cli.user import user_name
+from eventfabric.model import ParkedState
 from tests.local.commanded_fabric import US, CommandedFabric
 from tests.support.failing_handlers import BAD_ORDER
 from tests.support.messages import TextWith
@@ -37,6 +39,10 @@ def test_it_takes_the_filters_of_dead_letters_and_one_by_state(shop: CommandedFa
     assert places("--error", "BadOrder") == [first, second]
     assert places("--error", "Other") == places("--type", "Other") == places("--older-than", "3600") == []
     assert (places("--state", "dead"), places("--state", "retrying")) == ([first, second], [])
+
+
+def test_every_state_can_be_asked_for() -> None:
+    assert [name.value for name in StateName] == [state.value for state in ParkedState]
 
 
 def test_a_table_says_how_many_wait_and_what_is_due(shop: CommandedFabric) -> None:
