@@ -276,6 +276,9 @@ STREAM_RETENTION_SECONDS: Final = 24 * 3600
 
 NAME_CHARACTERS_MAX: Final = 28
 """Longest name of a fabric, stream or subscription: two of them and a suffix must fit a function's 64 characters."""
+STAGE_CHARACTERS_MAX: Final = 12
+FABRIC_CHARACTERS_MAX: Final = 35
+"""Longest name of a fabric together with its stage, `<name>_<stage>`, with which all names of resources begin."""
 
 assert LANES_MAX & (LANES_MAX - 1) == 0
 assert LANES_DEFAULT & (LANES_DEFAULT - 1) == 0
@@ -304,8 +307,9 @@ assert (
     <= FUNCTION_MEMORY_MEGABYTES
 )  # as many lanes are delivered at the same time as doorbells come in a batch
 assert PROCESS_MEMORY_MEGABYTES + 6 * INVOCATION_BYTES_MAX / 1024**2 <= FUNCTION_MEMORY_MEGABYTES_SMALL
-assert 2 * NAME_CHARACTERS_MAX + len("-") <= 64
-assert 2 * NAME_CHARACTERS_MAX + len("--timers.fifo") <= 80
+assert 1 + len("_") + STAGE_CHARACTERS_MAX <= NAME_CHARACTERS_MAX < FABRIC_CHARACTERS_MAX
+assert FABRIC_CHARACTERS_MAX + len("-") + NAME_CHARACTERS_MAX <= 64
+assert FABRIC_CHARACTERS_MAX + NAME_CHARACTERS_MAX + len("--timers-dead") <= 80
 assert RECEIVE_COUNT_MAX <= TIMER_RECEIVES_MAX <= 1_000
 assert TIMER_RECEIVES_MAX * LANE_AGAIN_SECONDS_MAX >= 12 * 3600  # an outage of a queue uses up no timer
 assert TIMER_RECEIVES_MAX * REFUSED_AGAIN_SECONDS < 24 * 3600  # and a bad one is seen before it expires

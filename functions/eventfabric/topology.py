@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.definition.schema import Definition, Stream, Subscription
+from eventfabric.definition.schema import Definition, FabricSection, Stream, Subscription
 from eventfabric.errors import UnknownNameError, WrongRegionError
+from eventfabric.resources import QueueTopology, TableTopology, TimerQueueTopology
 
 ENVIRONMENT_DEFINITION: Final = "EVENTFABRIC_DEFINITION"
 """Path of the definition: the TOML file, or in a function its resolved form in JSON, which ships with the code."""
@@ -39,53 +40,6 @@ RECONCILE_MINUTES: Final = 5
 """Minutes from one pass of reconciliation to the next."""
 RELAY_RECORD_AGE_SECONDS: Final = 3600
 """Age up to which the relay gets a record again for which it could not ring; reconciliation rings for older ones."""
-
-
-@dataclass(frozen=True)
-class TableTopology:
-    """One DynamoDB table: its name and the types of its two key attributes (pk, sk)."""
-
-    name: str
-    regions: tuple[str, ...]
-    sort_key_type: str
-    expiry_attribute: str | None = None
-    is_quorum: bool = False
-    """Strongly consistent in all its Regions: no write is lost with one of them, and all see it at once. Such tables
-    support neither transactions nor time to live.
-    """
-    stream_view: str = "NEW_AND_OLD_IMAGES"
-
-
-@dataclass(frozen=True)
-class QueueTopology:
-    """One SQS FIFO queue and its dead-letter queue."""
-
-    name: str
-    dead_letter_name: str
-    visibility_timeout_seconds: int = limits.VISIBILITY_TIMEOUT_SECONDS
-    receive_count_max: int = limits.RECEIVE_COUNT_MAX
-    batch_max: int = limits.DOORBELL_BATCH_MAX
-
-    @property
-    def attributes(self) -> dict[str, str]:
-        """SQS attributes of both queues: high-throughput FIFO, deduplication per message group."""
-        return {
-            "FifoQueue": "true",
-            "DeduplicationScope": "messageGroup",
-            "FifoThroughputLimit": "perMessageGroupId",
-            "VisibilityTimeout": str(self.visibility_timeout_seconds),
-        }
-
-
-@dataclass(frozen=True)
-class TimerQueueTopology:
-    """One standard SQS queue whose messages each come after a delay of their own."""
-
-    name: str
-    dead_letter_name: str
-    visibility_timeout_seconds: int = limits.VISIBILITY_TIMEOUT_SECONDS
-    receive_count_max: int = limits.TIMER_RECEIVES_MAX
-    batch_max: int = limits.DOORBELL_BATCH_MAX
 
 
 @dataclass(frozen=True)
@@ -205,12 +159,20 @@ class StreamTopology:
         return region
 
 
+def full_name(fabric: FabricSection) -> str:
+    """Name a fabric with its stage, `<name>_<stage>`: the beginning of every name of its resources, except stacks.
+
+    No name in a definition has an underscore, and no stage a hyphen. So no other fabric and stage make the same name.
+    """
+    return fabric.name if fabric.stage is None else f"{fabric.name}_{fabric.stage}"
+
+
 class Topology:
     """Everything that a definition becomes."""
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
-        self.fabric = definition.fabric.name
+        self.fabric = full_name(definition.fabric)
         self.regions = tuple(definition.fabric.regions)
 
     @cached_property
@@ -340,6 +302,15 @@ class Topology:
     def home(self) -> str:
         """The Region from which tables that span Regions are deployed."""
         return self.regions[0]
+
+    def stack_name(self, kind: str, region: str) -> str:
+        """Name a stack of a Region. CloudFormation allows no underscore, so the stage comes last.
+
+        A name without a stage ends with a Region, whose last part is a digit, and no stage begins with a digit.
+        """
+        fabric = self.definition.fabric
+        name = f"{fabric.name}-{kind}-{region}"
+        return name if fabric.stage is None else f"{name}-{fabric.stage}"
 
     @property
     def key_alias(self) -> str:

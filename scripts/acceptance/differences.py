@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from eventfabric.topology import TableTopology, Topology
+from eventfabric.resources import TableTopology
+from eventfabric.topology import Topology
 from scripts.acceptance.target import Target
 
 BATCHES = {

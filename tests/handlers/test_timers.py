@@ -5,10 +5,10 @@ from typing import Any
 import eventfabric.handlers.timer
 from eventfabric import limits
 from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName
+from eventfabric.resources import TimerQueueTopology
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.queue import MemoryTimers
-from eventfabric.topology import TimerQueueTopology
 from eventfabric.wire.doorbell import from_body, to_body
 from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions
 

@@ -6,7 +6,8 @@ from typing import Any
 from eventfabric import limits
 from eventfabric.cdk.stacks.log import owning_region
 from eventfabric.deployment.state_machine import backfill_state_machine
-from eventfabric.topology import RECONCILE_MINUTES, QueueTopology, TableTopology
+from eventfabric.resources import QueueTopology, TableTopology
+from eventfabric.topology import RECONCILE_MINUTES
 from infra.app import ROOT
 from tests.infra.synthesis import Synthesised
 

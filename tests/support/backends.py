@@ -20,6 +20,7 @@ from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.steps import AwsSteps
 from eventfabric.model import Region
 from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Outbox, Steps
+from eventfabric.resources import QueueTopology
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.memory.backfills import MemoryBackfills
 from eventfabric.testing.memory.clock import MemoryClock
@@ -33,7 +34,6 @@ from eventfabric.testing.memory.queue import MemoryQueue, MemoryTimers
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.steps import MemorySteps
-from eventfabric.topology import QueueTopology
 from eventfabric.wire.keys import Item
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ def check(
     from eventfabric.definition.file import read_definition
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_path
+    from eventfabric.topology import full_name
 
     try:
         path = path or definition_path()
@@ -51,7 +52,7 @@ def check(
         show_json({"problems": []})
     else:
         say(
-            f"{path}: fabric {read.fabric.name}, {len(read.streams)} streams, "
+            f"{path}: fabric {full_name(read.fabric)}, {len(read.streams)} streams, "
             f"{len(read.subscriptions)} subscriptions, nothing wrong",
         )
 

@@ -20,6 +20,7 @@ from eventfabric.definition.schema import (
     Stream,
     Subscription,
 )
+from eventfabric.limits import FABRIC_CHARACTERS_MAX
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list positions that lead from the top of the file to a value."""
@@ -113,6 +114,7 @@ def _fabric(facts: Facts) -> Iterator[BrokenRule]:
     regions = facts.texts("fabric", "regions")
     yield from _duplicates(("fabric", "regions"), regions)
     yield from _alarm_actions(facts, regions)
+    yield from _stage(facts)
     used = [facts.regions(stream) for stream in facts.names("streams")]
     known = [regions_of_stream for regions_of_stream in used if regions_of_stream is not None]
     if not used or len(known) < len(used):
@@ -122,6 +124,18 @@ def _fabric(facts: Facts) -> Iterator[BrokenRule]:
             yield BrokenRule(
                 ("fabric", "regions", place), _quoted(region), "a Region that at least one stream has"
             )
+
+
+def _stage(facts: Facts) -> Iterator[BrokenRule]:
+    name, stage = facts.text("fabric", "name"), facts.text("fabric", "stage")
+    if name is None or stage is None:
+        return
+    most = FABRIC_CHARACTERS_MAX - len("_")
+    if len(name) + len(stage) > most:
+        allowed = (
+            f"name and stage of at most {most} characters together, as both are in the name of every function"
+        )
+        yield BrokenRule(("fabric", "stage"), f"{_quoted(stage)} beside {_quoted(name)}", allowed)
 
 
 def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[BrokenRule]:

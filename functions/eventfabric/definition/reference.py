@@ -13,22 +13,20 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from annotated_types import Interval, Len
 
 from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_of
+from eventfabric.definition.marks import Doc, FromKey, Pattern, PowersOfTwo
 from eventfabric.definition.schema import (
     RESERVED_STREAM_NAMES,
     RESERVED_SUBSCRIPTION_ENDINGS,
     Breaker,
     Definition,
-    Doc,
     FabricSection,
-    FromKey,
-    Pattern,
-    PowersOfTwo,
     Retry,
     Slo,
     Stream,
     Subscription,
 )
 from eventfabric.extras import needing
+from eventfabric.limits import FABRIC_CHARACTERS_MAX
 
 _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("fabric", FabricSection),
@@ -250,6 +248,7 @@ Rules between keys:
 - `region` is allowed only with `deliver = "one"`, and must be a Region of the stream.
 - `alarm_actions` must be in Regions of the fabric. If there are any, each Region must have one.
 - A subscription without a table `slo` has no objective.
+- `stage` and the fabric's `name` have at most {FABRIC_CHARACTERS_MAX - 1} characters together.
 - Lists contain each value once. `backoff_max_seconds` is at least `backoff_seconds`.
 - No stream may be called `{_RESERVED}`, and no subscription's name may end in {_ENDINGS}: the fabric uses those itself.
 - Handlers and exception types must exist. When the fabric is deployed, they are looked up in the source, never

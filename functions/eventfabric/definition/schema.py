@@ -1,11 +1,10 @@
 """The schema of a definition: streams and subscriptions, with every default and bound. Reads no file.
 
-It ships to Lambda, so it must import quickly and does without pydantic. The markers below give documentation and
-bounds to pydantic and JSON Schema by duck typing. `definition.file` reads, and `definition.checks` checks a definition.
+It ships to Lambda, so it must import quickly and does without pydantic. `definition.marks` has the annotations with
+which it documents and bounds its keys. `definition.file` reads, and `definition.checks` checks a definition.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
@@ -13,7 +12,14 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 from annotated_types import Interval, Len, Predicate
 
 from eventfabric.definition.guarantee import Guarantee
-from eventfabric.limits import LANES_DEFAULT, LANES_MAX, NAME_CHARACTERS_MAX, TYPE_CHARACTERS_MAX
+from eventfabric.definition.marks import Doc, FromKey, Pattern, PowersOfTwo
+from eventfabric.limits import (
+    LANES_DEFAULT,
+    LANES_MAX,
+    NAME_CHARACTERS_MAX,
+    STAGE_CHARACTERS_MAX,
+    TYPE_CHARACTERS_MAX,
+)
 
 RESERVED_STREAM_NAMES: Final = ("ledger",)
 """The fabric has tables `<fabric>-<name>` of its own with these names."""
@@ -21,50 +27,6 @@ RESERVED_SUBSCRIPTION_ENDINGS: Final = ("backfill", "dead", "lookup", "reconcile
 """The fabric has queues and functions of its own whose names end like this."""
 QUORUM_REGIONS: Final = 3
 """A strongly consistent global table has exactly three Regions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Doc:
-    """The meaning of a key, in words. `default` describes a default that no constant can express."""
-
-    text: str
-    default: str | None = None
-
-    def __get_pydantic_json_schema__(
-        self, core_schema: object, handler: Callable[[object], dict[str, object]]
-    ) -> dict[str, object]:
-        suffix = f" Default: {self.default}." if self.default else ""
-        return {**handler(core_schema), "description": self.text + suffix}
-
-
-@dataclass(frozen=True, slots=True)
-class FromKey:
-    """Marks a field whose value is the name of its table, so the file has no key for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """The form of a text: `regex` describes it to machines, and `says` to people."""
-
-    regex: str
-    says: str
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: Callable[[object], dict[str, object]]
-    ) -> dict[str, object]:
-        return {**handler(source), "pattern": self.regex}
-
-
-@dataclass(frozen=True, slots=True)
-class PowersOfTwo:
-    """Allows the powers of two up to `most`, listed one by one in the JSON Schema."""
-
-    most: int
-
-    def __get_pydantic_json_schema__(
-        self, core_schema: object, handler: Callable[[object], dict[str, object]]
-    ) -> dict[str, object]:
-        return {**handler(core_schema), "enum": [1 << bit for bit in range(self.most.bit_length())]}
 
 
 def is_power_of_two(number: int) -> bool:
@@ -97,6 +59,13 @@ Name: TypeAlias = Annotated[
     Pattern(
         rf"^[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}$",
         f"1 to {NAME_CHARACTERS_MAX} lower-case letters, digits and hyphens, a letter first",
+    ),
+]
+Stage: TypeAlias = Annotated[
+    str,
+    Pattern(
+        rf"^[a-z][a-z0-9]{{0,{STAGE_CHARACTERS_MAX - 1}}}$",
+        f"1 to {STAGE_CHARACTERS_MAX} lower-case letters and digits, a letter first",
     ),
 ]
 RegionName: TypeAlias = Annotated[
@@ -149,6 +118,14 @@ class FabricSection(_Table):
     """The fabric as a whole."""
 
     name: Annotated[Name, Doc("Name of the fabric; every table, queue and function is named after it.")]
+    stage: Annotated[
+        Stage | None,
+        Doc(
+            "Stage, such as dev, which every name of the fabric carries behind `name`, so that one account can hold "
+            "several stages.",
+            default="none: the names carry `name` alone",
+        ),
+    ] = None
     regions: Annotated[
         Regions,
         Doc(

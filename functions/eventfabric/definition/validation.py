@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from annotated_types import Interval, Len, Predicate
 
 from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_of
-from eventfabric.definition.schema import Definition, Doc, FromKey, Pattern, PowersOfTwo
+from eventfabric.definition.marks import Doc, FromKey, Pattern, PowersOfTwo
+from eventfabric.definition.schema import Definition
 
 
 class KeyFault(Enum):

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from eventfabric.resources import TableTopology
 from eventfabric.topology import (
     BACKFILL_ENTRY,
     DELIVER_ENTRY,
@@ -22,7 +23,6 @@ from eventfabric.topology import (
     FunctionTopology,
     StreamTopology,
     SubscriptionTopology,
-    TableTopology,
     Topology,
 )
 

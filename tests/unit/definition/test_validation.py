@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from eventfabric.definition.annotations import bare, marks_of
-from eventfabric.definition.schema import Definition, Pattern, PowersOfTwo
+from eventfabric.definition.marks import Pattern, PowersOfTwo
+from eventfabric.definition.schema import Definition
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 
 BY_PYDANTIC = TypeAdapter(Definition)

@@ -77,7 +77,7 @@ def test_a_backfill_of_as_many_ranges_as_there_may_be_fits_into_one_item() -> No
 def test_a_line_of_metrics_holds_at_most_a_hundred_values_and_a_hundred_metrics(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    telemetry = EmfTelemetry(fabric="f" * limits.NAME_CHARACTERS_MAX, logger=Logger(service="bounds"))
+    telemetry = EmfTelemetry(fabric="f" * limits.FABRIC_CHARACTERS_MAX, logger=Logger(service="bounds"))
     for metric in Metric:
         for value in range(250 if metric.unit is Unit.MILLISECONDS else 1):
             telemetry.add(metric, value + 1, of="n" * limits.NAME_CHARACTERS_MAX)

@@ -10,8 +10,9 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from eventfabric.deployment.alarms import RUNBOOK, Series, of_function, of_metric, of_queue
+from eventfabric.resources import TableTopology
 from eventfabric.telemetry import Metric
-from eventfabric.topology import SubscriptionTopology, TableTopology, Topology
+from eventfabric.topology import SubscriptionTopology, Topology
 
 METRICS_MAX = 2_500
 _COLUMNS, _WIDTH, _HEIGHT = 24, 8, 6

@@ -6,7 +6,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from eventfabric.cdk.nag import acknowledge
-from eventfabric.topology import QueueTopology, TimerQueueTopology
+from eventfabric.resources import QueueTopology, TimerQueueTopology
 
 DEAD_LETTER_DAYS = 14
 DOORBELL_DAYS = 4

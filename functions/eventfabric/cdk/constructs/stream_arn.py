@@ -15,7 +15,7 @@ from eventfabric.cdk.constructs.function import ARCHITECTURE, RUNTIME, log_group
 from eventfabric.cdk.constructs.policies import arn_of
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource
-from eventfabric.topology import TableTopology
+from eventfabric.resources import TableTopology
 
 _CODE = Path(__file__).parent.parent / "lookup" / "stream_arn.py"
 _TIMEOUT_MINUTES = 5

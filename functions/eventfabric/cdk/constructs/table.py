@@ -4,7 +4,7 @@ from aws_cdk import CfnTag, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from eventfabric.topology import TableTopology
+from eventfabric.resources import TableTopology
 
 RECOVERY_DAYS = 35
 

@@ -16,12 +16,13 @@ RULES: Final = {
 
 
 class FabricStack(cdk.Stack):
-    """A stack of one Region. `kind` is the part of its name between the fabric and the Region."""
+    """A stack of one Region. `kind` is a part of its name, between the fabric and the Region."""
 
     def __init__(
         self, scope: Construct, kind: str, topology: Topology, *, env: cdk.Environment, description: str
     ) -> None:
-        name = f"{topology.fabric}-{kind}-{env.region}"
+        assert env.region is not None
+        name = topology.stack_name(kind, env.region)
         super().__init__(
             scope,
             name,

@@ -9,7 +9,8 @@ from eventfabric.cdk.constructs.table import FabricTable
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.permissions import Statement, operator, publisher
-from eventfabric.topology import TableTopology, Topology
+from eventfabric.resources import TableTopology
+from eventfabric.topology import Topology
 
 
 class LogStack(FabricStack):

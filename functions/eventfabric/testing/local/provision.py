@@ -7,9 +7,10 @@ from boto3 import Session
 from botocore.config import Config
 
 from eventfabric.aws.clients import Clients
+from eventfabric.resources import QueueTopology, TableTopology, TimerQueueTopology
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.strict import tables_of
-from eventfabric.topology import QueueTopology, TableTopology, TimerQueueTopology, Topology
+from eventfabric.topology import Topology
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType

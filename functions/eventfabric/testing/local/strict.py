@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from eventfabric.aws.clients import Clients
-from eventfabric.topology import TableTopology, Topology
+from eventfabric.resources import TableTopology
+from eventfabric.topology import Topology
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

@@ -6,12 +6,12 @@ A happening's `what` is the name of a function here.
 from collections.abc import Callable
 from typing import Final
 
+from eventfabric.resources import TableTopology
 from eventfabric.testing.memory.refusals import KEY_DENIED
 from eventfabric.testing.simulation.operators import tell
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.trouble import Denial
 from eventfabric.testing.simulation.world import World
-from eventfabric.topology import TableTopology
 
 
 def throttled(world: World, happening: Happening) -> None:
