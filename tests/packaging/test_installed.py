@@ -69,7 +69,8 @@ class Company:
         return subprocess.run(
             [str(self.python), *arguments],
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder.parent)},
+            # In the home, the CDK's library keeps what it unpacks, which takes it ten seconds.
+            env={"PATH": os.environ["PATH"], "HOME": str(Path.home())},
             capture_output=True,
             text=True,
             check=False,

@@ -40,7 +40,7 @@ def installation() -> Distribution:
 def imported_package() -> Path:
     """Return the folder of the package that this process imports."""
     assert eventfabric.__file__ is not None
-    return Path(eventfabric.__file__).resolve().parent
+    return Path(eventfabric.__file__).parent.resolve()  # its files may be links into an installer's cache
 
 
 def shipped_files(installed: Distribution, package: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
