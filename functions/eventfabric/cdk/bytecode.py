@@ -7,6 +7,7 @@ where there is none, the zip has no bytecode, which the deployment says in a war
 import subprocess
 import sys
 from dataclasses import dataclass
+from os.path import expanduser
 from pathlib import Path
 from shutil import which
 
@@ -49,7 +50,7 @@ def compiler_for(python: str) -> Compiler | None:
 def _candidates(python: str) -> list[str]:
     if python == "{}.{}".format(*sys.version_info):
         return [sys.executable]
-    name, home = f"python{python}", Path.home()
+    name, home = f"python{python}", Path(expanduser("~"))  # stays `~` for whoever has no home
     pyenv = home / ".pyenv" / "versions"
     uv = home / ".local" / "share" / "uv" / "python"
     kept = [*pyenv.glob(f"{python}.*/bin/{name}"), *uv.glob(f"cpython-{python}.*/bin/{name}")]

@@ -13,7 +13,7 @@ from eventfabric.definition.file import handler_folders, read_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.topology import Topology
 
-CACHE = Path.home() / ".cache" / "eventfabric" / "wheels"
+CACHE = Path("~/.cache/eventfabric/wheels")
 """Folder for the unpacked wheels of all projects of this user."""
 
 
@@ -59,7 +59,7 @@ class EventFabric(FabricStacks):
                 resolved,
                 functions=_folder_of_handlers(functions, file),
                 target=Path(folder, resolved.fabric.name),
-                cache=Path(cache or CACHE),
+                cache=Path(cache or CACHE).expanduser(),
                 platform=platform,
                 where=where,
             )
