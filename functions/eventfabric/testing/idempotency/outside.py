@@ -4,7 +4,6 @@ Every AWS call that a handler makes, with any client, counts as a call of its at
 this is here. Calls from threads that a handler starts itself are made, but belong to no attempt: they never fail.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -18,6 +17,7 @@ from moto.core.models import botocore_stubber
 
 from eventfabric.aws.clients import cancellation, error_code
 from eventfabric.errors import HandlersFailError, OutcomeUnknownError, RefusedError, ThrottledError, said_by
+from eventfabric.testing.idempotency.calls import is_read, named, places, tokens
 from eventfabric.testing.idempotency.effects import Items, Store, item_text
 from eventfabric.testing.idempotency.handling import HandlerAttempt
 from eventfabric.testing.local import moto_fixes
@@ -30,31 +30,9 @@ from eventfabric.topology import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
 if TYPE_CHECKING:
     from eventfabric.testing.simulation.world import World
 
-_READS: Final = re.compile(
-    "^(Get|List|Describe|Query|Scan|Head|BatchGet|TransactGet|Search|Select|Receive|Lookup|Filter|Validate|Assume"
-    "|Check(?!In|out|point)|Decrypt|Encrypt|ReEncrypt|Generate|Sign(Payload)?$|Verify(Mac)?$|Detect|Translate|Analyze"
-    "|Converse|InvokeModel|InvokeEndpoint(?!Async)|DeleteMessage|ChangeMessageVisibility|PutMetricData|PutRule)"
-)
-"""Calls that change nothing, or nothing more if they are repeated."""
-_SETS: Final = frozenset({"PutParameter"})
-"""Calls that set a value. Repeating one with the same value for an event is harmless; another value is not."""
-_TOKEN: Final = re.compile("(Token|DeduplicationId|IdempotencyKey)$", re.IGNORECASE)
 _FORGETS_MS: Final = {"sqs": 300_000, "sns": 300_000}
 """Milliseconds for which FIFO queues and topics know a deduplication id (SQS developer guide, deduplication ID)."""
-_BATCHES: Final = ("Entries", "PublishBatchRequestEntries", "Records")
-_NAMING: Final = (
-    "QueueUrl",
-    "TopicArn",
-    "StreamName",
-    "DeliveryStreamName",
-    "FunctionName",
-    "stateMachineArn",
-    "EventBusName",
-    "SecretId",
-    "Name",
-)
 _STATE: Final = ("dynamodb", "s3")
-_IN_PARTIQL: Final = re.compile(r"(?:INTO|UPDATE|FROM)\s+\"?([\w.-]+)", re.IGNORECASE)
 _THROTTLED: Final = {
     "dynamodb": "ProvisionedThroughputExceededException",
     "s3": "SlowDown",
@@ -190,14 +168,13 @@ def _called(
     effect: Callable[[], Any],
 ) -> Any:
     service, region = client.meta.service_model.service_name, client.meta.region_name
-    name = " ".join(part for part in (service, operation, _named(params)) if part)
+    name = " ".join(part for part in (service, operation, named(params)) if part)
     try:
-        if _READS.match(operation):
+        if is_read(operation):
             return act.reach(name, effect)
         if service in _STATE:
             return act.reach(name, lambda: _written(act, service, region, name, params, effect))
-        # Each entry of a batch counts, though all are sent in one call.
-        keys = [f"{act.event} {params.get('Value')}"] if operation in _SETS else _keys_of(service, params)
+        keys = tokens(act.event, service, operation, params)
         return act.send(name, effect, keys, region=region, forgets_ms=_FORGETS_MS.get(service, 0))
     except ThrottledError as error:
         throttled = {"Error": {"Code": _THROTTLED.get(service, "ThrottlingException"), "Message": str(error)}}
@@ -216,61 +193,6 @@ def _written(
     effect: Callable[[], Any],
 ) -> Any:
     result = effect()
-    for place in sorted(_places(service, params)):
+    for place in sorted(places(service, params)):
         act.wrote(service, place, region, name)
     return result
-
-
-def _places(service: str, params: Mapping[str, Any]) -> set[str]:
-    """Return the tables or buckets that a call writes to."""
-    if service == "s3":
-        return {str(params["Bucket"])} if "Bucket" in params else set()
-    single = {str(params["TableName"])} if "TableName" in params else set()
-    batched = set(params.get("RequestItems", ()))
-    transacted = {
-        str(request["TableName"]) for action in params.get("TransactItems", ()) for request in action.values()
-    }
-    statements = [params.get("Statement"), *(statement.get("Statement") for statement in _statements(params))]
-    in_statements = {
-        table for text in statements if isinstance(text, str) for table in _IN_PARTIQL.findall(text)
-    }
-    return single | batched | transacted | in_statements
-
-
-def _statements(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    statements = params.get("Statements") or params.get("TransactStatements") or []
-    return [statement for statement in statements if isinstance(statement, Mapping)]
-
-
-def _named(params: Mapping[str, Any]) -> str:
-    """Return the name of the queue, topic, table or other thing that a call addresses, without its path or ARN."""
-    for key in (*_NAMING, "TableName", "Bucket"):
-        if isinstance(params.get(key), str):
-            return re.split("[/:]", str(params[key]))[-1]
-    return " and ".join(sorted(_places("dynamodb", params)))
-
-
-def _keys_of(service: str, params: Mapping[str, Any]) -> list[str | None]:
-    """Return the token of each effect that a call has; None for one without a token."""
-    for name in _BATCHES:
-        entries = params.get(name)
-        if isinstance(entries, list) and entries:
-            where = {name: params[name] for name in ("QueueUrl", "TopicArn") if name in params}
-            return [
-                _key_of(service, {**where, **entry} if isinstance(entry, Mapping) else entry)
-                for entry in entries
-            ]
-    return [_key_of(service, params)]
-
-
-def _key_of(service: str, params: Any) -> str | None:
-    if not isinstance(params, Mapping):
-        return None
-    for name, value in params.items():
-        is_token = _TOKEN.search(name) or (service == "stepfunctions" and name == "name")
-        if is_token and isinstance(value, str):
-            return value
-    if str(params.get("QueueUrl", params.get("TopicArn", ""))).endswith(".fifo"):
-        # Without an id it would be refused, unless the queue deduplicates by content.
-        return str(params.get("MessageBody", params.get("Message")))
-    return None
