@@ -24,6 +24,7 @@ from eventfabric.runtime.wiring import deployed, using
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults
+from eventfabric.version import VERSION
 from tests.handlers.test_bad_messages import BAD, deliver, message, ring_timers
 from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions
 from tests.support.messages import TextWith, missing_from, raises_with
@@ -150,6 +151,7 @@ def test_a_function_s_lines_are_one_each_and_name_it_or_its_fabric(
     library, own, metrics = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert (library["message"], library["service"]) == ("by the library", name)
     assert (own["message"], own["service"]) == ("by the function", name)
+    assert library["eventfabric_version"] == own["eventfabric_version"] == VERSION
     assert (metrics["fabric"], metrics["stream"]) == ("shop" if has_name else name, "orders")
 
 

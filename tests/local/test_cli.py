@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from eventfabric import limits
+from eventfabric.version import VERSION
 from tests.support.command_line import CommandLine, local_up
 from tests.support.commands import ROOT
 from tests.support.messages import TextWith, missing_from
@@ -340,7 +341,7 @@ def test_without_a_command_it_shows_its_commands(cli: CommandLine) -> None:
     result = cli.run()
     assert result.code == 2
     assert "publish" in result.out + result.err
-    assert cli.run("--version").out == "0.1.0\n"
+    assert cli.run("--version").out == f"{VERSION}\n"
 
 
 def test_a_running_fabric_delivers_what_is_published(cli: CommandLine, tmp_path: Path) -> None:

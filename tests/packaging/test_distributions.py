@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import tomllib
 from pathlib import Path
 
+from eventfabric.version import VERSION
 from scripts.install import ROOT
 from tests.packaging.distributions import PACKAGE, build, names_in
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-NAME = f"{PROJECT['name'].replace('-', '_')}-{PROJECT['version']}"
+NAME = f"eventfabric_aws-{VERSION}"
 PACKAGES = {
     *(
         "aws",

@@ -13,6 +13,7 @@ import pytest
 
 from eventfabric.errors import EventFabricError, MissingExtraError
 from eventfabric.extras import needing
+from eventfabric.version import VERSION
 from scripts.install import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -123,7 +124,7 @@ def test_a_command_without_its_extra_ends_with_one_line(
 
 def test_the_command_begins_where_it_can_say_what_is_missing() -> None:
     assert PROJECT["scripts"] == {"eventfabric": "eventfabric.cli.entry:main"}
-    assert run(COMMAND, "--version", absent=set()).stdout == f"{PROJECT['version']}\n"
+    assert run(COMMAND, "--version", absent=set()).stdout == f"{VERSION}\n"
 
 
 def test_the_deployment_without_its_extra_says_so() -> None:

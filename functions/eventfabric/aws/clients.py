@@ -21,6 +21,7 @@ from botocore.exceptions import (
 from eventfabric import limits
 from eventfabric.aws.client import ForkProofClient
 from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, RefusedError, ThrottledError
+from eventfabric.version import VERSION
 from eventfabric.wire.service_errors import Meaning, Refusal, meaning_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ CONFIG = Config(
     tcp_keepalive=True,
     # botocore puts its user agent together anew for each request, a tenth of a call: see docs/performance.md.
     user_agent=f"Boto3/{boto3.__version__} md/Botocore#{botocore.__version__} lang/python#{python_version()}",
-    user_agent_extra="eventfabric",
+    user_agent_extra=f"eventfabric/{VERSION}",
 )
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)

@@ -36,6 +36,7 @@ from eventfabric.cli.reconcile import reconcile
 from eventfabric.cli.show import show
 from eventfabric.cli.simulate import simulate
 from eventfabric.errors import EventFabricError
+from eventfabric.version import VERSION
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,9 +72,7 @@ def version(
 ) -> None:
     """Publish events, see what became of them, and operate a fabric."""
     if show_version:
-        from importlib.metadata import version as version_of
-
-        say(version_of("eventfabric-aws"))
+        say(VERSION)
         raise typer.Exit
     if context.invoked_subcommand is None:
         say_lines(context.get_help())

@@ -24,6 +24,7 @@ from eventfabric.services.lanes.standing import Standings
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.version import VERSION
 from eventfabric.wire.service_errors import Meaning
 
 if TYPE_CHECKING:
@@ -230,6 +231,7 @@ def deployed(settings: Settings) -> Runtime:
     handler = OutputHandler(streams.output)
     service = settings.function or topology.fabric
     logger = Logger(service=service, serialize_stacktrace=False, logger_handler=handler)
+    logger.append_keys(eventfabric_version=VERSION)  # while a deployment goes on, two of them write here
     getLogger("eventfabric").addHandler(handler)
     for name in (service, "eventfabric"):  # other handlers, such as Lambda's own, fail if they cannot write
         getLogger(name).propagate = False

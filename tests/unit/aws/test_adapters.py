@@ -35,6 +35,7 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.topology import Topology
+from eventfabric.version import VERSION
 from eventfabric.wire.service_errors import Refusal
 from tests.support.messages import TextWith
 from tests.support.socket_server import Answer, endpoint, error, reply, request
@@ -208,6 +209,7 @@ def test_the_clients_of_another_region_are_less_patient_and_otherwise_the_same()
         assert (config.connect_timeout, config.read_timeout) == (1, 2.5)
         assert config.user_agent.startswith(CONFIG.user_agent)  # type: ignore[attr-defined]
         assert config.user_agent_extra == "mine"
+    assert CONFIG.user_agent_extra == f"eventfabric/{VERSION}"  # type: ignore[attr-defined]
     assert here.dynamodb.meta.config.read_timeout == 60  # type: ignore[attr-defined]
     assert there._call_seconds_max == limits.CALL_AWAY_SECONDS < limits.CALL_SECONDS == here._call_seconds_max
     plain = Clients(US, session=session, endpoint_url="http://127.0.0.1:1").of(EU).dynamodb.meta.config
