@@ -1,0 +1,319 @@
+"""Producers and functions of one version, for one turn: takes stored state and commands, and prints the state after.
+
+Run as a script, with one version of the library on the path. It belongs to that version: for an earlier one, the player
+of its commit is run. Between players goes only what AWS would keep: items of tables, messages of queues, the time.
+"""
+
+import json
+import sys
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from io import StringIO
+from logging import CRITICAL
+from pathlib import Path
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+
+import eventfabric
+from eventfabric import Delivery, Event, Fabric
+from eventfabric.definition.file import parse_definition
+from eventfabric.model import Region
+from eventfabric.runtime import deliver, reconcile, relay, timer
+from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.operations.dead_letters import DeadLetters
+from eventfabric.services.operations.failover import Failover
+from eventfabric.telemetry import NoTelemetry
+from eventfabric.testing.local.invoke import LocalContext
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.stream import StreamReader
+from eventfabric.topology import Topology
+
+State = dict[str, Any]
+Command = list[Any]
+EFFECTS: Final = "effects"
+_BYTES: Final = "$bytes"
+_LOGGER: Final = Logger(service="player", stream=StringIO(), level=CRITICAL, serialize_stacktrace=False)
+_ROUNDS_MAX: Final = 1_000
+_ROUND_SECONDS: Final = 30
+
+
+class Player:
+    """A fabric in memory that goes on where another player stopped."""
+
+    def __init__(self, state: State, *, by: str, seed: int) -> None:
+        self.by = by
+        self.topology = Topology(parse_definition(state["definition"]))
+        self.clock = MemoryClock(state["now_ms"])
+        self.entropy = SeededEntropy(seed)
+        self.cloud = MemoryCloud(self.topology, clock=self.clock, entropy=self.entropy)
+        self.handled: list[list[Any]] = state["handled"]
+        self.reports: list[Any] = state["reports"]
+        self.broken: list[str] = []
+        for region in self.cloud.regions.values():
+            region.create_table(EFFECTS, key_names=("id",))
+        self._load(state)
+        self._readers = self._readers_of_logs()
+
+    def _load(self, state: State) -> None:
+        for name, region in self.cloud.regions.items():
+            for table, items in state["tables"].get(name, {}).items():
+                for item in items:
+                    region.table(table).write("Put", {"TableName": table, "Item": item})
+            for queue, messages in state["queues"].get(name, {}).items():
+                for body, group, deduplication_id in messages:
+                    region.queues[queue].send(body, group=group, deduplication_id=deduplication_id)
+            for timers, delayed in state["timers"].get(name, {}).items():
+                for body, due_ms in delayed:
+                    seconds = max(0, (due_ms - self.clock.now_ms()) // 1000)
+                    region.timers[timers].send(body, delay_seconds=seconds)
+        self.cloud.replicate()
+
+    def _readers_of_logs(self) -> dict[tuple[str, str], StreamReader]:
+        """Return readers of what is written from now on: all before was relayed by the player that wrote it."""
+        readers = {}
+        for stream in self.topology.streams.values():
+            for region in stream.definition.regions:
+                reader = self.cloud.log_table(stream.name, region).stream.reader()
+                reader.confirm(reader.pending)
+                readers[region, stream.name] = reader
+        return readers
+
+    def state(self, definition: str) -> State:
+        """Return what is stored, after replication and relay have done their work."""
+        self._relay()
+        regions = self.cloud.regions.items()
+        return {
+            "definition": definition,
+            "now_ms": self.clock.now_ms(),
+            "handled": self.handled,
+            "reports": self.reports,
+            "tables": {
+                name: {table.name: table.items for table in region.tables.values()}
+                for name, region in regions
+            },
+            "queues": {
+                name: {
+                    queue.name: [[m.body, m.group, m.deduplication_id] for m in queue._messages]
+                    for queue in region.queues.values()
+                }
+                for name, region in regions
+            },
+            "timers": {
+                name: {
+                    timers.name: [[waiting.body, waiting.visible_ms] for waiting in timers._timers]
+                    for timers in region.timers.values()
+                }
+                for name, region in regions
+            },
+        }
+
+    def play(self, command: Command) -> None:
+        """Carry out a command: the name of a method of this class, and its arguments."""
+        name, *arguments = command
+        actions: dict[str, Callable[..., None]] = {
+            "breaks": self.breaks,
+            "deliver": self.deliver,
+            "fail_over": self.fail_over,
+            "publish": self.publish,
+            "reconcile": self.reconcile,
+            "redrive": self.redrive,
+            "settle": self.settle,
+        }
+        actions[name](*arguments)
+
+    def breaks(self, *types: str) -> None:
+        """Let handlers fail for events of these types, in this turn."""
+        self.broken = list(types)
+
+    def publish(self, region: str, events: list[list[str]], once: bool = False) -> None:
+        """Publish events, each an id, a key and a type, one by one; `once` takes the first of those with an id."""
+        fabric = Fabric(
+            self.topology,
+            region,
+            log_of=lambda stream, name: self.cloud.log(stream.name, name),
+            clock=self.clock,
+            entropy=self.entropy,
+            outbox=self.cloud.outbox(region),
+            parallel_lanes=0,
+        )
+        for identifier, key, type_ in events:
+            receipt = fabric.publish(
+                "orders", key=key, type=type_, id=identifier, data={"by": self.by}, once=once
+            )
+            self.reports.append(["published", identifier, str(receipt.lane), int(receipt.sequence)])
+        self._relay()
+
+    def deliver(self, region: str, subscription: str, batches: int) -> None:
+        """Let the subscription's function take so many batches, of one doorbell each."""
+        for _ in range(batches):
+            self._deliver(region, subscription, 1)
+
+    def settle(self) -> None:
+        """Let everything run until nothing is left to do, retries included."""
+        for _ in range(_ROUNDS_MAX):
+            self._relay()
+            delivered = [
+                self._deliver(region, subscription.name, 10)
+                for subscription in self.topology.subscriptions.values()
+                for region in subscription.regions
+            ]
+            timed = [
+                self._time(region, subscription.name)
+                for subscription in self.topology.subscriptions.values()
+                for region in subscription.regions
+            ]
+            if any(delivered) or any(timed):
+                continue
+            if not self._waits():
+                return
+            self.clock.advance(_ROUND_SECONDS)
+        raise AssertionError("the queues do not drain")
+
+    def fail_over(self, source: str, target: str) -> None:
+        """Hand over what one Region delivers to another."""
+        ports = self.cloud.ports(target)
+        failover = Failover(self.topology, source=Region(source), target=Region(target), ports=ports)
+        self.reports.append(["handed over", len(failover.hand_over("turns"))])
+        self.cloud.replicate()
+
+    def redrive(self, region: str, subscription: str) -> None:
+        """Let every dead letter be attempted again."""
+        own = self.topology.subscription(subscription)
+        letters = DeadLetters(
+            own,
+            lanes_of(self.topology.stream(own.definition.stream)),
+            log=self.cloud.log(own.definition.stream, region),
+            ledger=self.cloud.ledger(region),
+            doorbells=self.cloud.doorbells(region),
+            clock=self.clock,
+        )
+        dead = list(letters.find())
+        for letter in dead:
+            letters.redrive(letter, by="turns")
+        self.reports.append(["redriven", len(dead)])
+
+    def reconcile(self, region: str) -> None:
+        """Note what a full pass of reconciliation finds."""
+        findings = self._invoke(reconcile.handle, {"full": True}, region, None)["findings"]
+        self.reports.append(["findings", findings])
+
+    def _relay(self) -> None:
+        self.cloud.replicate()
+        for (region, _), reader in self._readers.items():
+            while batch := reader.take(100):
+                answer = self._invoke(
+                    relay.handle, {"Records": [change.event() for change in batch]}, region, None
+                )
+                assert answer == {"batchItemFailures": []}
+                reader.confirm(batch)
+
+    def _deliver(self, region: str, subscription: str, count: int) -> int:
+        queue = self.cloud.queue(subscription, region)
+        messages = queue.receive(count)
+        if messages:
+            event = {"Records": [message.event() for message in messages]}
+            answer = self._invoke(deliver.handle, event, region, subscription)
+            failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+            for message in messages:
+                if message.message_id not in failed:
+                    queue.delete(message.receipt_handle)
+            self.cloud.replicate()
+        return len(messages)
+
+    def _time(self, region: str, subscription: str) -> bool:
+        timers = self.cloud.timers(subscription, region)
+        received = timers.receive()
+        if received is None:
+            return False
+        record = {**received.event(), "eventSourceARN": f"arn:aws:sqs:::{timers.name}"}
+        assert self._invoke(timer.handle, {"Records": [record]}, region, None) == {"batchItemFailures": []}
+        timers.delete(received.receipt_handle)
+        return True
+
+    def _waits(self) -> bool:
+        """Tell if a doorbell or a timer comes later."""
+        regions = self.cloud.regions.values()
+        dead = {s.queue.dead_letter_name for s in self.topology.subscriptions.values()}
+        waiting = [
+            len(queue) for region in regions for queue in region.queues.values() if queue.name not in dead
+        ]
+        return any(waiting) or any(len(timers) for region in regions for timers in region.timers.values())
+
+    def _invoke(
+        self, entry: Callable[[Any, Any], Any], event: dict[str, Any], region: str, subscription: str | None
+    ) -> Any:
+        """Invoke a function of a process that has just started."""
+        runtime = Runtime(
+            topology=self.topology,
+            region=Region(region),
+            subscription=subscription,
+            ports=self.cloud.ports(region),
+            telemetry=NoTelemetry(),
+            logger=_LOGGER,
+            handlers={} if subscription is None else {subscription: self._handler(subscription, region)},
+        )
+        context = LocalContext("player", self.clock, self.clock.now_ms() + 100_000, "turn")
+        with using(runtime):
+            return entry(event, context)
+
+    def _handler(self, subscription: str, region: str) -> Callable[[Event, Delivery], None]:
+        def billing(event: Event, delivery: Delivery) -> None:
+            if event.type in self.broken:
+                raise ValueError(f"{event.type} is broken")
+            delivery.transaction.put(
+                EFFECTS, {"id": event.id, "by": self.by}, condition="attribute_not_exists(id)"
+            )
+            self._note(subscription, region, event)
+
+        def audit(event: Event, delivery: Delivery) -> None:
+            if event.type in self.broken:
+                raise ValueError(f"{event.type} is broken")
+            with delivery.once("send") as step:
+                if not step.done:
+                    step.result = self.by
+                    self._note(subscription, region, event)
+
+        return {"billing": billing, "audit": audit}[subscription]
+
+    def _note(self, subscription: str, region: str, event: Event) -> None:
+        assert event.lane is not None
+        place = [str(event.lane), int(event.sequence or 0)]
+        self.handled.append([subscription, region, event.id, event.key, *place, self.by])
+
+
+def encoded(value: object) -> str:
+    """Encode a state as JSON text."""
+    return json.dumps(value, default=_encode, sort_keys=True)
+
+
+def decoded(text: str) -> Any:
+    """Decode what `encoded` made."""
+    return json.loads(text, object_hook=_decode)
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, bytes):
+        return {_BYTES: b64encode(value).decode()}
+    return list(value) if isinstance(value, set | frozenset) else str(value)
+
+
+def _decode(value: dict[str, Any]) -> object:
+    return b64decode(value[_BYTES]) if set(value) == {_BYTES} else value
+
+
+def main() -> None:
+    """Play the turn that stands in standard input."""
+    turn = decoded(sys.stdin.read())
+    player = Player(turn["state"], by=turn["by"], seed=turn["seed"])
+    for command in turn["commands"]:
+        player.play(command)
+    library = str(Path(eventfabric.__file__).parent)
+    sys.stdout.write(encoded({**player.state(turn["state"]["definition"]), "library": library}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Versions of the library that take turns on the same stored state, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from scripts.install import ROOT
+from tests.versions.player import Command, State, decoded, encoded
+
+DEFINITION: Final = """
+[fabric]
+name = "shop"
+regions = ["us-east-1", "eu-west-1"]
+[streams.orders]
+lanes = 2
+[subscriptions.billing]
+stream = "orders"
+handler = "subscribers.billing:charge"
+guarantee = "exactly_once"
+[subscriptions.billing.retry]
+attempts = 4
+[subscriptions.audit]
+stream = "orders"
+handler = "subscribers.audit:note"
+deliver = "everywhere"
+"""
+PLAYER: Final = "tests/versions/player.py"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the library with its player: a checkout's folder, and the name by which its turns are told apart."""
+
+    name: str
+    folder: Path
+
+    def play(self, state: State, *commands: Command, seed: int) -> State:
+        """Take a turn, and return what is stored after it."""
+        turn = {"state": state, "commands": commands, "by": self.name, "seed": seed}
+        ran = subprocess.run(
+            [sys.executable, str(self.folder / PLAYER)],
+            input=encoded(turn),
+            env={**os.environ, "PYTHONPATH": str(self.folder / "functions")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        after: State = decoded(ran.stdout)
+        assert Path(after.pop("library")) == self.folder / "functions" / "eventfabric"
+        return after
+
+
+THIS: Final = Version("this", ROOT)
+
+
+def beginning() -> State:
+    """Make the state of a fabric in which nothing has happened."""
+    nothing: dict[str, Any] = {"tables": {}, "queues": {}, "timers": {}, "handled": [], "reports": []}
+    return {"definition": DEFINITION, "now_ms": 1_790_000_000_000, **nothing}
+
+
+def play(turns: Sequence[tuple[Version, Sequence[Command]]]) -> State:
+    """Let versions take turns from the beginning, and return the state at the end."""
+    state = beginning()
+    for number, (version, commands) in enumerate(turns):
+        state = version.play(state, *commands, seed=number)
+    return state
+
+
+def version_of_commit(commit: str, folder: Path) -> Version:
+    """Unpack the library and the player of a commit. Skips the test if this clone does not have the commit."""
+    command = ["git", "archive", "--format=tar", commit, "functions/eventfabric", PLAYER]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    if ran.returncode != 0:
+        reason = ran.stderr.decode().strip().splitlines()[-1]
+        pytest.skip(f"commit {commit} is not in this clone ({reason}): fetch the whole history to run it")
+    with tarfile.open(fileobj=BytesIO(ran.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return Version("earlier", folder)
