@@ -141,9 +141,8 @@ class Player:
             parallel_lanes=0,
         )
         for identifier, key, type_ in events:
-            receipt = fabric.publish(
-                "orders", key=key, type=type_, id=identifier, data={"by": self.by}, once=once
-            )
+            data = {"event": identifier}
+            receipt = fabric.publish("orders", key=key, type=type_, id=identifier, data=data, once=once)
             self.reports.append(["published", identifier, str(receipt.lane), int(receipt.sequence)])
         self._relay()
 
@@ -285,9 +284,9 @@ class Player:
         self.handled.append([subscription, region, event.id, event.key, *place, self.by])
 
 
-def encoded(value: object) -> str:
+def encoded(value: object, *, indent: int | None = None) -> str:
     """Encode a state as JSON text."""
-    return json.dumps(value, default=_encode, sort_keys=True)
+    return json.dumps(value, default=_encode, sort_keys=True, indent=indent)
 
 
 def decoded(text: str) -> Any:
