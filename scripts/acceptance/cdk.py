@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from eventfabric.cdk.tools import InstallError
 from scripts.acceptance.target import AcceptanceError, Target
 from scripts.cdk_cli import cdk
-from scripts.install import ROOT, InstallError
+from scripts.install import ROOT
 
 
 class Cdk:

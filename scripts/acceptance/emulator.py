@@ -20,8 +20,9 @@ from pathlib import Path
 
 import trustme
 
+from eventfabric.cdk.tools import InstallError
 from scripts.acceptance.target import AcceptanceError, Target
-from scripts.install import ROOT, InstallError, installed
+from scripts.install import ROOT, installed
 
 LOCK = ROOT / "scripts" / "locks" / "emulator.txt"
 ACCOUNT = "000000000000"

@@ -15,7 +15,8 @@ from typing import Annotated
 
 import typer
 
-from scripts.install import ROOT, InstallError, installed
+from eventfabric.cdk.tools import InstallError
+from scripts.install import ROOT, installed
 from scripts.mutation.mutants import DEAD, KEPT, Fate, Mutant, Verdict, Verdicts, files_under, parsed
 from scripts.mutation.report import figures, page, survivors
 from scripts.mutation.suite import SuiteError, baseline

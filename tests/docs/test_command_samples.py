@@ -36,15 +36,20 @@ OF_OTHERS = {
     "git clone ": "it takes a network",
     "export ": "it changes the shell that reads it",
     "source .venv/": "it changes the shell that reads it",
+    "cd shop": "tests/packaging/test_new_project.py makes a project, and runs its tests in its folder",
     "cd examples/": "tests/docs/test_examples.py runs the examples, each in its folder",
     ".venv/bin/": "the tests run in that environment, under whatever name",
 }
 """Beginnings of lines that are not run, and why."""
 NOT_RUN = tuple(
     f"eventfabric {name}"
-    for name in ("simulate", "local up", "lanes restore", "lanes skip", "lanes quarantine")
+    for name in (
+        *("simulate", "local up", "lanes restore", "lanes skip", "lanes quarantine"),
+        *("new", "check", "synth", "deploy", "diff", "destroy", "bootstrap"),
+    )
 )
-"""Commands that other tests run: one takes minutes, one never ends, one is refused where nothing is lost."""
+"""Commands that other tests run: one takes minutes, one never ends, one is refused where nothing is lost, and some are
+for another project."""
 
 
 def command_lines(page: Path) -> list[str]:

@@ -61,13 +61,21 @@ ALONE: dict[str, tuple[str, ...]] = {
     "definition schema": (),
 }
 """Commands that ask nobody."""
-TRIED_ELSEWHERE = {"simulate": "tests/local/test_cli_simulate.py", "local up": "tests/local/test_cli.py"}
+TRIED_ELSEWHERE = {
+    "simulate": "tests/local/test_cli_simulate.py",
+    "local up": "tests/local/test_cli.py",
+    **dict.fromkeys(("new", "check"), "tests/local/test_cli_new.py"),
+    **dict.fromkeys(
+        ("synth", "deploy", "diff", "destroy", "bootstrap"), "tests/packaging/test_new_project.py"
+    ),
+}
 READS_A_FILE: dict[str, tuple[str, ...]] = {
     "publish --data-file": ("publish", "orders", "--key", "k", "--type", "t", "--data-file"),
     "publish --events": ("publish", "orders", "--events"),
     "publish --events --strict": ("publish", "orders", "--strict", "--events"),
     "cost --sample": ("cost", "--sample"),
     "definition check": ("definition", "check"),
+    "check": ("check",),
     "--definition": ("lanes", "--definition"),
     "cost --definition": ("cost", "--definition"),
     "simulate --definition": ("simulate", "--definition"),

@@ -25,7 +25,27 @@ PACKAGES = {
     ),
     *("simulation", "testing", "wire"),
 }
+TEMPLATES = {
+    "README.md",
+    "cdk.json",
+    "dot_github/workflows/test.yml",
+    "dot_gitignore",
+    "functions/subscribers/__init__.py",
+    "functions/subscribers/billing.py",
+    "functions/subscribers/loyalty.py",
+    "functions/subscribers/orders.py",
+    "functions/subscribers/tables.py",
+    "infra/app.py",
+    "infra/extension.py",
+    "infra/fabric.toml",
+    "pyproject.toml",
+    "tests/test_orders.py",
+}
+"""Templates of a new project, each in a file with another ending: none may vanish because a .gitignore names it."""
 DATA = {
+    *(f"cli/templates/{name}.template" for name in TEMPLATES),
+    "cdk/aws-cdk/package-lock.json",
+    "cdk/aws-cdk/package.json",
     "cdk/functions.txt",
     "py.typed",
     "testing/simulation/timeline.css",

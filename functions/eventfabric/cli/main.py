@@ -11,6 +11,7 @@ from eventfabric.cli import (
     backfill,
     dead_letters,
     definition,
+    deployment,
     lanes,
     local,
     parked,
@@ -18,6 +19,7 @@ from eventfabric.cli import (
     steps,
     subscriptions,
 )
+from eventfabric.cli.check import check
 from eventfabric.cli.cost import cost
 from eventfabric.cli.exit_codes import (
     BAD_INPUT,
@@ -29,6 +31,7 @@ from eventfabric.cli.exit_codes import (
     is_botocore,
 )
 from eventfabric.cli.failover import failback, failover
+from eventfabric.cli.new import new
 from eventfabric.cli.output import ClosedPipeError, complain, let_go_of_output, say, say_lines
 from eventfabric.cli.prove import prove
 from eventfabric.cli.publish import publish
@@ -43,9 +46,16 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Publish events, see what became of them, and operate a fabric.",
+    help="Make, test and deploy a fabric; publish events, see what became of them, and operate it.",
     epilog=HELP,
 )
+app.command()(new)
+app.command()(check)
+app.command(context_settings=deployment.PASSED_ON)(deployment.synth)
+app.command(context_settings=deployment.PASSED_ON)(deployment.deploy)
+app.command(context_settings=deployment.PASSED_ON)(deployment.diff)
+app.command(context_settings=deployment.PASSED_ON)(deployment.destroy)
+app.command(context_settings=deployment.PASSED_ON)(deployment.bootstrap)
 app.command()(publish)
 app.command()(show)
 app.command()(reconcile)
@@ -70,7 +80,7 @@ def version(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Publish events, see what became of them, and operate a fabric."""
+    """Make, test and deploy a fabric; publish events, see what became of them, and operate it."""
     if show_version:
         say(VERSION)
         raise typer.Exit

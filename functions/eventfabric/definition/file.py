@@ -56,6 +56,11 @@ def handler_folders(path: str | Path) -> list[Path]:
     return [folder.parent / "functions", folder / "functions"]
 
 
+def handler_folder(path: str | Path) -> Path | None:
+    """Return the folder of handlers in the project of a definition file: the likelier one that exists."""
+    return next((folder for folder in handler_folders(path) if folder.is_dir()), None)
+
+
 def parse_definition(text: str, *, where: str = "<text>") -> Definition:
     """Parse and resolve a definition. DefinitionError lists everything that is wrong with it, at `where`.
 

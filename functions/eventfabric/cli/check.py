@@ -1,0 +1,84 @@
+"""`eventfabric check`: say all that can be said about a project without an AWS account."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eventfabric.cli.connection import Json
+from eventfabric.cli.definition import refuse
+from eventfabric.cli.output import complain, say, show_json
+
+if TYPE_CHECKING:
+    from eventfabric.definition.schema import Definition
+
+
+def check(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Definition file. Default: EVENTFABRIC_DEFINITION, infra/fabric.toml or fabric.toml."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check a project: its definition, its handlers, and that the functions' zip has all that they import.
+
+    The zip is put together as for a deployment, so wheels are fetched if a lock or your requirements have changed. With
+    the extra infra, Regions are checked, too.
+
+    Example: eventfabric check
+    """
+    from eventfabric.definition.file import read_definition
+    from eventfabric.errors import DefinitionError
+    from eventfabric.settings import definition_path
+
+    try:
+        path = path or definition_path()
+        definition = read_definition(path, check_handlers=True)
+        _check_regions(definition, path)
+        size = _check_zip(definition, path)
+    except DefinitionError as error:
+        refuse(error, json=json)
+    if json:
+        show_json({"problems": [], "zip_bytes": size})
+    else:
+        say(
+            f"{path}: {len(definition.subscriptions)} subscriptions, whose handlers find in the functions' zip "
+            f"what they import ({size / 1e6:.0f} MB), nothing wrong"
+        )
+
+
+def _check_regions(definition: "Definition", path: Path) -> None:
+    """Raise DefinitionError for Regions that the CDK does not know. Without the CDK, all are accepted."""
+    if find_spec("aws_cdk") is None:
+        return
+    from eventfabric.cdk.node import choose_node
+
+    choose_node()
+    from eventfabric.cdk.checks import check_regions
+
+    check_regions(definition, where=str(path))
+
+
+def _check_zip(definition: "Definition", path: Path) -> int:
+    """Put the zip together, and return the size of its content. Raises EventFabricError if it lacks anything."""
+    from tempfile import TemporaryDirectory
+
+    from eventfabric.cdk.functions_zip import functions_zip
+    from eventfabric.cdk.wheels import CACHE
+    from eventfabric.definition.file import handler_folder
+
+    with TemporaryDirectory(prefix="eventfabric-functions-") as folder:
+        staged = functions_zip(
+            definition,
+            functions=handler_folder(path),
+            target=Path(folder, definition.fabric.name),
+            cache=CACHE.expanduser(),
+            platform="lambda",
+            where=str(path),
+        )
+        if staged.warning:
+            complain(staged.warning)
+        return sum(file.stat().st_size for file in staged.path.rglob("*") if file.is_file())

@@ -1,0 +1,163 @@
+"""`eventfabric new` writes a project that is right by every tool, and `check` says what is wrong with one."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from eventfabric.cdk import command_line, wheels
+from eventfabric.cdk.bytecode import compiler_for
+from eventfabric.cli import exit_codes
+from eventfabric.cli.project import TEMPLATES, rendered
+from eventfabric.definition.file import read_definition
+from eventfabric.topology import LAMBDA_PYTHON
+from infra.app import WHEELS
+from tests.support.command_line import CommandLine
+
+REGIONS = ("eu-central-1", "eu-west-1")
+RULES = "ANN,B,C4,D,E,F,I,PT,RUF,SIM,UP,W"
+
+
+@pytest.fixture
+def cli(cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return cli
+
+
+def test_every_template_is_a_file_of_the_project(cli: CommandLine, tmp_path: Path) -> None:
+    made = cli.run("new", "shop", "--json").json
+    files = {path.relative_to("shop").as_posix() for path in Path("shop").rglob("*") if path.is_file()}
+    assert (made["folder"], set(made["files"])) == ("shop", files)
+    assert len(files) == len([path for path in TEMPLATES.rglob("*") if path.is_file()])
+    assert {".gitignore", ".github/workflows/test.yml", "infra/fabric.toml"} < files
+    text = "".join((Path("shop") / name).read_text(encoding="utf-8") for name in files)
+    assert "$" not in text.replace("${{", "")
+
+
+@pytest.mark.parametrize(("regions", "durability"), [(REGIONS[:1], "regional"), (REGIONS, "replicated")])
+def test_it_has_the_name_and_the_regions_that_were_asked_for(
+    cli: CommandLine, regions: tuple[str, ...], durability: str
+) -> None:
+    options = [word for region in regions for word in ("--region", region)]
+    assert cli.run("new", "book-shop", "--folder", "here", *options).code == 0
+    definition = read_definition("here/infra/fabric.toml", check_handlers=True)
+    assert (definition.fabric.name, definition.fabric.regions) == ("book-shop", regions)
+    assert definition.streams["orders"].durability == durability
+    project = tomllib.loads(Path("here/pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["name"] == "book-shop"
+    assert json.loads(Path("here/cdk.json").read_text(encoding="utf-8"))["app"] == "python infra/app.py"
+
+
+def test_the_region_is_that_of_the_environment_if_none_is_named(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "ap-southeast-2")
+    assert cli.run("new", "shop").code == 0
+    assert read_definition("shop/infra/fabric.toml").fabric.regions == ("ap-southeast-2",)
+
+
+def test_its_python_is_linted_and_formatted(tmp_path: Path) -> None:
+    for path, text in rendered("shop", REGIONS).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    for command in (("check", "--select", RULES, "--ignore", "D1,D2"), ("format", "--check")):
+        ran = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("Shop",),
+        ('shop"\nx = "',),
+        ("../shop",),
+        ("",),
+        ("s" * 40,),
+        ("shop", "--region", "mars"),
+        ("shop", "--region", REGIONS[0], "--region", REGIONS[0]),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:20],
+)
+def test_what_a_definition_would_refuse_is_refused_and_nothing_is_written(
+    cli: CommandLine, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    cli.refused("new", *arguments, code=exit_codes.BAD_INPUT)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("occupied", ["a file in it", "a file"])
+def test_a_folder_that_is_not_empty_stays_as_it_is(cli: CommandLine, tmp_path: Path, occupied: str) -> None:
+    file = tmp_path / "shop" / "mine.txt" if occupied == "a file in it" else tmp_path / "shop"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    assert "shop" in cli.refused("new", "shop", code=exit_codes.BAD_INPUT)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
+def test_a_repository_or_an_environment_in_the_folder_is_no_obstacle(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".venv").mkdir()
+    assert cli.run("new", "shop", "--folder", ".").code == 0
+    assert Path("infra/fabric.toml").is_file()
+
+
+@pytest.fixture
+def project(cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new project, in which the commands run."""
+    monkeypatch.setattr(wheels, "CACHE", WHEELS)
+    assert cli.run("new", "shop").code == 0
+    monkeypatch.chdir(tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+def test_nothing_is_wrong_with_a_new_project(cli: CommandLine, project: Path) -> None:
+    result = cli.run("check", "--json")
+    assert (result.code, result.json["problems"]) == (0, [])
+    assert result.json["zip_bytes"] > 1_000_000
+    assert (result.err == "") == (compiler_for(LAMBDA_PYTHON) is not None)
+
+
+def test_an_import_that_the_zip_lacks_is_named(cli: CommandLine, project: Path) -> None:
+    handler = project / "functions" / "subscribers" / "billing.py"
+    handler.write_text(f"import pytest\n{handler.read_text(encoding='utf-8')}", encoding="utf-8")
+    result = cli.run("check", "--json")
+    assert result.code == exit_codes.BAD_INPUT
+    [problem] = result.json["problems"]
+    assert problem["path"] == "subscriptions.billing.handler"
+    assert "pytest" in problem["found"]
+    assert "pytest" in cli.refused("check", code=exit_codes.BAD_INPUT)
+
+
+def test_a_handler_that_is_not_there_and_a_region_that_is_none_are_problems(
+    cli: CommandLine, project: Path
+) -> None:
+    definition = project / "infra" / "fabric.toml"
+    whole = definition.read_text(encoding="utf-8")
+    for right, wrong in (("billing:charge", "billing:chase"), ("us-east-1", "us-moon-1")):
+        definition.write_text(whole.replace(right, wrong), encoding="utf-8")
+        result = cli.run("check", "--json")
+        assert result.code == exit_codes.BAD_INPUT
+        assert [wrong in problem["found"] for problem in result.json["problems"]] == [True]
+
+
+@pytest.mark.parametrize("command", ["synth", "deploy", "diff", "destroy", "bootstrap"])
+@pytest.mark.parametrize("missing", ["folder_of_node", "find_spec"])
+def test_what_runs_the_cdk_names_the_extra_that_is_missing(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, command: str, missing: str
+) -> None:
+    monkeypatch.setattr(command_line, missing, lambda *_: None)
+    assert "eventfabric-aws[infra]" in cli.refused(command, code=exit_codes.BAD_INPUT)
+    result = cli.run(command, "--help")
+    assert (result.code, f"Example: eventfabric {command}" in result.out) == (0, True)

@@ -1,0 +1,77 @@
+"""A project made by `eventfabric new` is green at once, where the wheel is installed and nothing of this checkout."""
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from eventfabric.cdk.command_line import LOCK
+from infra.app import WHEELS
+from tests.packaging.environment import Environment
+
+CDK = """
+const { spawnSync } = require("child_process");
+const [command, ...rest] = process.argv.slice(2);
+if (command !== "synth") {
+  console.log(JSON.stringify([command, ...rest]));
+  process.exit(7);
+}
+const { app, output, context } = JSON.parse(require("fs").readFileSync("cdk.json"));
+const env = { ...process.env, CDK_OUTDIR: output, CDK_CONTEXT_JSON: JSON.stringify(context) };
+process.exit(spawnSync(app, { shell: true, stdio: "inherit", env }).status);
+"""
+"""A double of the CDK's command line, which npm would fetch: runs an app as that does, or prints its arguments."""
+
+
+@pytest.fixture(scope="module")
+def project(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project, of a user who has fetched wheels and the CDK's command line before."""
+    folder = Path(tmp_path_factory.mktemp("projects"))
+    made = environment.run("eventfabric", "new", "shop", folder=folder)
+    assert made.returncode == 0, made.stderr
+    cache = environment.home / ".cache" / "eventfabric"
+    digest = sha256((LOCK / "package-lock.json").read_bytes()).hexdigest()[:16]
+    program = cache / f"cdk-{digest}" / "node_modules" / "aws-cdk" / "bin" / "cdk"
+    program.parent.mkdir(parents=True)
+    program.write_text(CDK)
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    (cache / "wheels").symlink_to(WHEELS)
+    return folder / "shop"
+
+
+def test_its_own_tests_pass(environment: Environment, project: Path) -> None:
+    ran = environment.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=project)
+    assert ran.returncode == 0, ran.stdout
+    assert "2 passed" in ran.stdout
+
+
+def test_it_is_synthesised_by_the_python_that_runs_the_command(
+    environment: Environment, project: Path
+) -> None:
+    ran = environment.run("eventfabric", "synth", folder=project)
+    assert ran.returncode == 0, ran.stderr
+    names = {path.name.partition(".")[0] for path in (project / "cdk.out").glob("*.template.json")}
+    assert names == {f"shop-{kind}-us-east-1" for kind in ("keys", "log", "cell", "watch", "tables")}
+    [code] = [path for path in (project / "cdk.out").glob("asset.*") if path.is_dir()]
+    assert (code / "subscribers" / "billing.py").is_file()
+    assert (code / "eventfabric" / "handlers" / "deliver.py").is_file()
+    shutil.rmtree(project / "cdk.out")
+
+
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [
+        (("deploy", "--all", "-c", "a=b", "--outputs-file", "x y"), None),
+        (("diff", "shop-cell-us-east-1", "--fail"), None),
+        (("destroy", "--all", "--force"), None),
+        (("bootstrap", "aws://111122223333/us-east-1"), None),
+        (("deploy", "--", "--help"), ["deploy", "--help"]),
+    ],
+)
+def test_arguments_and_exit_codes_pass_through(
+    environment: Environment, project: Path, given: tuple[str, ...], passed_on: list[str] | None
+) -> None:
+    ran = environment.run("eventfabric", *given, folder=project)
+    assert (ran.returncode, json.loads(ran.stdout)) == (7, passed_on or list(given)), ran.stderr
