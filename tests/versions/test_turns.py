@@ -4,8 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
+import pytest
+
 from tests.versions.player import EFFECTS, Command, State
-from tests.versions.turns import THIS, Version, play
+from tests.versions.recorded import recorded
+from tests.versions.turns import THIS, Version, play, version_of_commit
 
 US, EU = "us-east-1", "eu-west-1"
 KEYS: Final = ["anna", "bert", "cleo", "dora"]
@@ -76,3 +79,20 @@ def in_order(handled: Sequence[Sequence[Any]]) -> None:
 
 def test_a_version_goes_on_where_it_stopped_itself() -> None:
     check(play(schedule(THIS, THIS)))
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    """The last released version, unpacked from this clone's history."""
+    return version_of_commit(recorded()["commit"], tmp_path_factory.mktemp("earlier"))
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["released first", "this first"])
+def test_the_released_version_and_this_one_go_on_where_the_other_stopped(
+    earlier: Version, is_first: bool
+) -> None:
+    state = play(schedule(earlier, THIS) if is_first else schedule(THIS, earlier))
+    check(state)
+    assert {handled[-1] for handled in state["handled"]} == {earlier.name, THIS.name}
+    stored_by = {item["by"]["S"] for tables in state["tables"].values() for item in tables[EFFECTS]}
+    assert stored_by == {earlier.name, THIS.name}
