@@ -57,7 +57,9 @@
     ├── HandlersFailError            handlers cannot be simulated: they fail even without faults
     ├── NotUnknownError              the outcome of a step is known: there is nothing to settle
     └── HandlerError                 a subscription's handler cannot be used as it is
-        └── UnknownStepError         an outside effect may or may not have happened: a person must find out
+        ├── UnknownStepError         an outside effect may or may not have happened: a person must find out
+        ├── UnlistedStreamError      the handler publishes to a stream that is not in its subscription's `publishes`
+        └── TooManyHopsError         handlers have published in turn what others of them handled, too often
 
 Every error answers two questions: `retryable` (is it sensible to try the same again?) and `no_effect` (is it certain
 that nothing happened?).
@@ -411,6 +413,30 @@ class UnknownStepError(HandlerError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class UnlistedStreamError(HandlerError):
+    """A handler publishes to a stream that is not in its subscription's `publishes`. Nothing is published."""
+
+    def __init__(self, subscription: str, stream: str, allowed: Sequence[str]) -> None:
+        self.subscription, self.stream, self.allowed = subscription, stream, tuple(allowed)
+        super().__init__(
+            f"subscription {subscription} publishes to stream {stream!r:.80}, allowed: "
+            f"{', '.join(allowed) or 'none'}; list it in `publishes` of the definition"
+        )
+
+
+class TooManyHopsError(HandlerError):
+    """An event came from a handler that published for an event, which came from another, and so on. Nothing is
+    published. Most likely subscriptions publish in a circle.
+    """
+
+    def __init__(self, subscription: str, hops: int) -> None:
+        self.subscription, self.hops = subscription, hops
+        super().__init__(
+            f"subscription {subscription} publishes at hop {hops} from the first event, allowed: fewer; look for a "
+            "circle of subscriptions"
+        )
 
 
 class UnsettledStepError(EventFabricError):

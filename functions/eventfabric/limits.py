@@ -173,6 +173,14 @@ TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 """Most writes of a handler in one commit: the cursor, and a parked key that its event leaves, take the last places."""
 COMMIT_TOKEN_BYTES: Final = 16
+PUBLISH_LANES_MAX: Final = 2
+"""Most target lanes of events that are committed together: each further one halves what many committers get done."""
+PUBLISH_PATIENCE_SECONDS: Final = 30.0
+"""Time for which a commit that publishes is repeated: after it, the handlers of its events would be called again."""
+PUBLISH_CONFLICT_WAIT_SECONDS: Final = 0.02
+"""Longest first wait after several tails in a row that others took; it doubles."""
+HOPS_MAX: Final = 16
+"""Hops at which a chain of handlers that publish ends: each publishes in turn what another handles."""
 TRANSACTION_BYTES_MAX: Final = 4 * 1024 * 1024
 """Most bytes of all items of a transaction together."""
 TRANSACTION_TOKEN_SECONDS: Final = 9 * 60

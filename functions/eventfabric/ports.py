@@ -23,6 +23,7 @@ from eventfabric.model import (
     LaneKey,
     LaneState,
     Marks,
+    Occupied,
     Owner,
     Parked,
     ParkedChange,
@@ -45,6 +46,7 @@ from eventfabric.topology import StreamTopology
 
 if TYPE_CHECKING:  # only a few functions need these
     from eventfabric.model.backfill import Backfill, SliceProgress
+    from eventfabric.wire.published import Effect
 
 
 class Clock(Protocol):
@@ -170,6 +172,7 @@ class Ledger(Protocol):
         *,
         parked: Sequence[ParkedChange] = (),
         writes: Sequence[Write] = (),
+        records: Sequence[tuple[str, Record]] = (),
         settled: Sequence[Settled] = (),
         decided: Sequence[Decided] = (),
         token: bytes | None = None,
@@ -177,8 +180,9 @@ class Ledger(Protocol):
         """Replace the cursor that was `read` (by version) with `moved`, and write everything else; or change nothing.
 
         The stored versions are those read plus 1. The race is lost unless every parked key is as it was read, and
-        nothing in `decided` is decided yet. A commit whose reply was lost recognises itself when tried again, by the
-        adapter or by the same `token` (limits.COMMIT_TOKEN_BYTES random bytes; default: a new one). At most
+        nothing in `decided` is decided yet. Each of `records`, with its table, is written where nothing stands, else
+        the outcome is Occupied. A commit whose reply was lost recognises itself when tried again, by the adapter or by
+        the same `token` (limits.COMMIT_TOKEN_BYTES random bytes; default: a new one), also with other records. At most
         limits.TRANSACTION_ACTIONS_MAX actions, including the cursor. OutcomeUnknownError: it may have been written.
         """
         ...
@@ -231,14 +235,6 @@ class Ledger(Protocol):
     def acting_for(self, region: Region) -> "Ledger":
         """Return this ledger with another Region's state of the lanes. Only where all Regions share one state."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Occupied:
-    """Nothing was written: `record` occupies the place where the record at `index` was to go."""
-
-    index: int
-    record: Record
 
 
 class Outbox(Protocol):
@@ -370,6 +366,8 @@ class Attempt:
     """The events were handed out before: the subscription is replayed."""
     epoch: int = 0
     """Number of the lane's owner. Above 0, other Regions may have delivered the lane before."""
+    edit: str = ""
+    """Digest of what an operator put in place of the event; empty: nobody did."""
 
 
 class Handler(Protocol):
@@ -378,8 +376,8 @@ class Handler(Protocol):
     batch_events_max: int
     """1: one event at a time; more: up to that many at once."""
 
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
-        """Run the code. Return the writes to commit with the cursor; any exception is the failure of the events."""
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> "Sequence[Effect]":
+        """Run the code. Return what is to be done with the commit; any exception is the failure of the events."""
         ...
 
 

@@ -9,7 +9,6 @@ from eventfabric import Fabric, limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import OnceConflictError, TransactionRefusedError, TransactionTooLargeError
 from eventfabric.model import EMPTY_TAIL, Lane, Record, SequenceNumber
-from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
@@ -75,7 +74,7 @@ def test_a_transaction_whose_reply_is_lost_stands_there_once(backend: Backend) -
 
     def with_the_tail(*arguments: Any) -> Any:
         made = make(*arguments)
-        made._tail(made._postings[0], Tries(made._clock, made._entropy, until_ms=2**60))
+        made._tails.records(made._postings)
         backend.lose_replies(1)  # of the transaction
         return made
 

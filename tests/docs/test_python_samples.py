@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event
+from eventfabric.definition.file import parse_definition
 from eventfabric.local import LocalFabric
 from eventfabric.testing.idempotency.report import HandlersReport
 from infra.app import WHEELS
@@ -197,6 +198,41 @@ def test_subscribe_in_a_transaction(sample: Sample) -> None:
             fabric.region(HOME).publish("orders", key="c", type="OrderPlaced", data=order)
         fabric.settle()
         assert rows(fabric, "totals") == [{"id": {"S": "all"}, "cents": {"N": "15"}}]
+
+
+CHAIN = """
+[fabric]
+name = "shop"
+regions = ["us-east-1"]
+[streams.orders]
+durability = "regional"
+[streams.invoices]
+durability = "regional"
+[subscriptions.billing]
+stream = "orders"
+handler = "subscribers.billing:bill"
+guarantee = "exactly_once"
+publishes = ["invoices"]
+[subscriptions.mailing]
+stream = "invoices"
+handler = "subscribers.mailing:mail"
+"""
+
+
+@runs("docs/subscribe.md", "def bill(")
+def test_subscribe_and_publish(sample: Sample) -> None:
+    mailed: list[Any] = []
+
+    def mail(event: Event, delivery: Delivery) -> None:
+        mailed.append((event.key, event.type, event.data))
+
+    handlers = {"billing": sample.run()["bill"], "mailing": mail}
+    with LocalFabric(parse_definition(CHAIN), handlers=handlers) as fabric:
+        make_table(fabric, "bills")
+        fabric.region(HOME).publish("orders", key="c", type="OrderPlaced", id="e1", data={"order": "A-1"})
+        fabric.settle()
+        assert rows(fabric, "bills") == [{"id": {"S": "e1"}}]
+    assert mailed == [("c", "InvoiceCreated", {"order": "A-1"})]
 
 
 class Payments:

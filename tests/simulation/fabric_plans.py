@@ -17,6 +17,7 @@ from eventfabric.testing.simulation.plan import (
 
 REGIONS: Final = ("us-east-1", "eu-west-1", "ap-south-1")
 _STEPS_SHARE: Final = 0.25
+_ONCE_SHARE: Final = 0.4
 _TORN_RATES: Final = (0.1, 0.5)
 _ANYWHERE: Final = (
     "deploy",
@@ -75,6 +76,8 @@ class FabricProfile(Profile):
     concurrency: tuple[int, ...] = (1,)
     keys: tuple[int, ...] = (1, 2, 4, 6)
     bounds: tuple[dict[str, int], ...] = ()
+    invoices: tuple[int, ...] = ()
+    """Lanes of a second stream, into which handlers publish; none: there is no such stream."""
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
@@ -92,6 +95,7 @@ class FabricDraw(Draw):
     def plan(self, seed: int) -> Plan:
         of, random = self._profile, self._random
         self._steps = Random(f"{seed} steps")
+        self._chain = Random(f"{seed} chain")
         self._regions = REGIONS[: random.choice(of.regions)]
         self._durability = "replicated"
         if len(self._regions) == 1:
@@ -120,6 +124,8 @@ class FabricDraw(Draw):
             express=of.express,
             clones=of.clones,
             bounds=random.choice(of.bounds) if of.bounds else {},
+            invoices=self._chain.choice(of.invoices) if of.invoices else 0,
+            rivals=self._chain.choice((0, 1, 2)) if of.invoices else 0,
         )
 
     def _subscription(self, name: str) -> PlannedSubscription:
@@ -146,6 +152,8 @@ class FabricDraw(Draw):
             consumers=random.choice(self._profile.consumers),
             concurrency=random.choice(self._profile.concurrency) if len(self._profile.concurrency) > 1 else 1,
             steps=self._steps.random() < _STEPS_SHARE,
+            publishes=bool(self._profile.invoices),
+            once=bool(self._profile.invoices) and guarantee.may_repeat and self._chain.random() < _ONCE_SHARE,
         )
 
     def _publishes(self, producers: int) -> tuple[Publish, ...]:

@@ -1,6 +1,7 @@
 """The planted bugs: what an engineer might get wrong in the protocol. Each must be found, or the checkers are blind."""
 
 from tests.simulation.planted_bugs_beside import BESIDE_DELIVERY
+from tests.simulation.planted_bugs_of_chains import OF_CHAINS
 from tests.simulation.planted_bugs_of_items import OF_ITEMS
 from tests.simulation.planted_bugs_of_mends import OF_MENDS
 from tests.simulation.planting import Bug
@@ -87,7 +88,7 @@ BUGS = [
     Bug(
         "once is not once",
         "the marker of an event that is published once is written over",
-        "eventfabric.sdk.outbox:publish_once",
+        "eventfabric.services.publishing.once:append_once",
         '"ConditionExpression": "attribute_not_exists(pk)",',
         "",
         by="duplicate_effect",
@@ -136,8 +137,8 @@ BUGS = [
         "effects beside the cursor",
         "a handler's writes are committed first, and the cursor after them",
         "eventfabric.services.delivery.run:Run._flush",
-        "outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), writes)",
-        "outcome = self._visit.commit(self._visit.cursor, writes) or "
+        "outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), effects)",
+        "outcome = self._visit.commit(self._visit.cursor, effects) or "
         "self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)))",
         by="duplicate_effect",
         seed=13,
@@ -307,4 +308,5 @@ BUGS = [
     *BESIDE_DELIVERY,
     *OF_ITEMS,
     *OF_MENDS,
+    *OF_CHAINS,
 ]

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from eventfabric.definition.guarantee import Guarantee
 from tests.simulation.fabric_plans import FabricProfile
 from tests.simulation.profiles_of_upkeep import OF_UPKEEP
 
@@ -264,6 +265,43 @@ _ALL: Final = (
         tamper_share=0,
         days_apart_share=0,
         slowness=(1.0, 20.0, 200.0),
+    ),
+    FabricProfile(
+        "chains",
+        "handlers publish into a second stream, whose tails others take, amid replays, redrives and edits",
+        invoices=(1, 2, 4),
+        regions=(1, 1, 2),
+        quorum_share=0,
+        retention_share=0,
+        guarantees=(
+            Guarantee.EXACTLY_ONCE,
+            Guarantee.EXACTLY_ONCE,
+            Guarantee.AT_LEAST_ONCE,
+            Guarantee.AT_MOST_ONCE,
+        ),
+        failover_share=0,
+        publishes=(8, 14),
+        bad=(0.0, 0.2, 0.5),
+        faults=(
+            "crash",
+            "conflict",
+            "throttle",
+            "lost_reply",
+            "lost_request",
+            "resend",
+            "stall",
+            "slow",
+            "bell_kept",
+        ),
+        fault_share=0.5,
+        happenings=(0, 2, 4, 6),
+        anywhere=("redrive", "redrive", "replay", "replay", "edit", "discard", "mend", "reconcile", "outage"),
+        between=("cut",),
+        copied=(),
+        tamper_share=0,
+        slowness=(0.5, 1.0, 20.0),
+        concurrency=(1, 1, 4),
+        torn_share=0.3,
     ),
     *OF_UPKEEP,
 )

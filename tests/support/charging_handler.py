@@ -7,11 +7,12 @@ from eventfabric import Delivery, Event, Step
 from eventfabric.errors import (
     HandlerExitedError,
 )
-from eventfabric.model import StreamName, SubscriptionName, Write
+from eventfabric.model import StreamName, SubscriptionName
 from eventfabric.ports import Attempt
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.testing.memory.faults import Faults
+from eventfabric.wire.published import Effect
 from tests.support.memory_fabric import HOME, STREAM, event
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
@@ -25,7 +26,7 @@ class Mortal:
         self._handler = handler
         self.batch_events_max = 1
 
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Effect]:
         try:
             return self._handler.attempt(events, attempt)
         except HandlerExitedError as error:

@@ -45,9 +45,13 @@ INVOCATION_MS = 100_000
 
 
 def topology(
-    lanes: int = 2, durability: str = "replicated", retention_days: int = 0, **subscription: object
+    lanes: int = 2,
+    durability: str = "replicated",
+    retention_days: int = 0,
+    others: str = "",
+    **subscription: object,
 ) -> Topology:
-    """Two Regions (three where a quorum needs them), one stream, one subscription with these settings."""
+    """Two Regions (three where a quorum needs them), one stream, one subscription with these settings; and `others`."""
     regions = [HOME, AWAY, FAR] if durability == "quorum" else [HOME, AWAY]
     named = ", ".join(f'"{region}"' for region in regions)
     settings = "\n".join(f"{name} = {_toml(value)}" for name, value in subscription.items())
@@ -64,6 +68,7 @@ def topology(
             stream = "{STREAM}"
             handler = "subscribers.billing:charge"
             {settings}
+            {others}
         """
     )
 
@@ -92,9 +97,10 @@ class SubscribedStream(MemoryFabric):
         lanes: int = 2,
         durability: str = "replicated",
         retention_days: int = 0,
+        others: str = "",
         **subscription: object,
     ) -> None:
-        super().__init__(topology(lanes, durability, retention_days, **subscription), seed=seed)
+        super().__init__(topology(lanes, durability, retention_days, others, **subscription), seed=seed)
         for region in self.cloud.regions.values():
             region.create_table(EFFECTS, key_names=("id",))
         self.handler = handler or Recorder(effects=subscription.get("guarantee") == "exactly_once")

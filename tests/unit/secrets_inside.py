@@ -18,10 +18,10 @@ from eventfabric.model import Batch, Lane, Record
 SECRET = "4111-1111"
 CONTENT = SECRET.encode()
 _NAMES = """
-    action alias backfill batch_id by called chain code code_version detail durability elsewhere error_type
+    action alias backfill batch_id by called chain code code_version detail durability edit elsewhere error_type
     event_id event_type expiry_attribute fabric failure failures function guarantee handler hint id kind
     lane lanes more name on_expired on_late operation order origin owner path permanent pointer position
-    proof reason region regions replaces said sort_key_type source start state step stops stream stream_view
+    proof publishes reason region regions replaces said sort_key_type source start state step stops stream stream_view
     subscription table target token trace_id type types unreachable unreadable why
 """
 NAMES = frozenset(_NAMES.split())

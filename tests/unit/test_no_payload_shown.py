@@ -18,6 +18,7 @@ from eventfabric.model import (
     Failure,
     HybridTime,
     Lane,
+    Occupied,
     Parked,
     ParkedChange,
     ParkedState,
@@ -30,7 +31,7 @@ from eventfabric.model import (
     Write,
     WriteRefused,
 )
-from eventfabric.ports import Occupied, Page
+from eventfabric.ports import Page
 from tests.unit.secrets_inside import (
     CONTENT,
     SECRET,

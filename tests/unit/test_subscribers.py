@@ -11,7 +11,7 @@ from moto import mock_aws
 from eventfabric import Delivery, Event
 from eventfabric.definition.file import read_definition
 from eventfabric.ports import Attempt
-from eventfabric.sdk.delivery import Transaction
+from eventfabric.sdk.delivery import DeliveryTransaction
 from eventfabric.testing.local.clock import LocalClock
 from subscribers import analytics, billing, shipping, tables
 
@@ -20,7 +20,7 @@ ORDER = billing.Order(order="order-1", total_cents=1990, currency="EUR", card="t
 PLACED = Event(type="OrderPlaced", key="customer-1", id="event-1", source="/web")
 
 
-def delivery_of(*events: Event, transaction: Transaction | None = None) -> Delivery:
+def delivery_of(*events: Event, transaction: DeliveryTransaction | None = None) -> Delivery:
     return Delivery(events, Attempt("any", 1, 0), LocalClock(), transaction)
 
 
@@ -54,7 +54,7 @@ def test_every_handler_of_the_sample_definition_exists() -> None:
 
 
 def test_billing_counts_each_charge_in_the_deliverys_transaction() -> None:
-    transaction = Transaction()
+    transaction = DeliveryTransaction()
     billing.charge(ORDER, delivery_of(PLACED, transaction=transaction))
     (write,) = transaction.writes
     assert (write.action, write.request["TableName"], write.request["Key"]) == (
@@ -67,7 +67,7 @@ def test_billing_counts_each_charge_in_the_deliverys_transaction() -> None:
 
 
 def test_a_refused_card_writes_nothing() -> None:
-    transaction = Transaction()
+    transaction = DeliveryTransaction()
     with pytest.raises(billing.CardRefused, match="order-1"):
         billing.charge(
             replace(ORDER, card=billing.REFUSED_CARD), delivery_of(PLACED, transaction=transaction)

@@ -24,6 +24,7 @@ from eventfabric.model import (
     Parked,
     ParkedChange,
     RaceLost,
+    Record,
     Region,
     SameItemTwice,
     Settled,
@@ -143,6 +144,7 @@ class AwsLedger:
         *,
         parked: Sequence[ParkedChange] = (),
         writes: Sequence[Write] = (),
+        records: Sequence[tuple[str, Record]] = (),
         settled: Sequence[Settled] = (),
         decided: Sequence[Decided] = (),
         token: bytes | None = None,
@@ -158,6 +160,7 @@ class AwsLedger:
             settled=settled,
             decided=decided,
             writes=writes,
+            records=records,
             token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES),
             now_ms=self._clock.now_ms(),
             in_order=key.stream in self._in_order,
@@ -166,13 +169,12 @@ class AwsLedger:
             try:
                 if request.announcement is not None:
                     return self._write_in_order(request, request.announcement)
-                if writes or request.others:
-                    actions: list[Action] = [(write.action, write.request) for write in writes]
-                    self._transact([*actions, *request.others, ("Put", request.cursor)])
+                if actions := request.actions:
+                    self._transact(actions)
                 else:
                     self._client.put_item(**request.cursor)
             except ClientError as error:
-                return _refused(error, request, len(writes))
+                return _refused(error, request)
         return Committed(request.stored)
 
     def _transact(self, actions: Sequence[Action]) -> None:
@@ -289,7 +291,7 @@ def _in_the_way(error: ClientError) -> Item | None:
     return cast(dict[str, Any], error.response).get("Item")
 
 
-def _refused(error: ClientError, request: CommitRequest, writes_count: int) -> CommitOutcome:
+def _refused(error: ClientError, request: CommitRequest) -> CommitOutcome:
     code = error_code(error)
     response = cast(dict[str, Any], error.response)
     if code == "ConditionalCheckFailedException":
@@ -299,4 +301,4 @@ def _refused(error: ClientError, request: CommitRequest, writes_count: int) -> C
     refusals = cancellation(error)
     if refusals is None:
         raise error
-    return request.outcome(refusals, writes_count)
+    return request.outcome(refusals)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from eventfabric.aws.clients import cancellation, error_code, named_failures
-from eventfabric.model import Record, SameItemTwice, Write, WriteRefused
-from eventfabric.ports import Occupied
-from eventfabric.wire.outbox_request import actions_of, outcome_of
+from eventfabric.model import Occupied, Record, SameItemTwice, Write, WriteRefused
+from eventfabric.wire.outbox_request import outcome_of
+from eventfabric.wire.record_puts import actions_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -38,6 +38,5 @@ class AwsOutbox:
                 refusals = cancellation(error)
                 if refusals is None:
                     raise
-                outcome = outcome_of(refusals, len(records))
-                return outcome if isinstance(outcome, WriteRefused) else Occupied(*outcome)
+                return outcome_of(refusals, len(records))
         return None

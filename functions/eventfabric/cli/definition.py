@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from eventfabric import limits
 from eventfabric.cli.connection import Json
 from eventfabric.cli.exit_codes import BAD_INPUT
 from eventfabric.cli.output import complain, say, show_json
@@ -32,6 +33,7 @@ def check(
 
     Example: eventfabric definition check infra/fabric.toml
     """
+    from eventfabric.definition.circles import circles
     from eventfabric.definition.file import read_definition
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_path
@@ -43,12 +45,17 @@ def check(
     except DefinitionError as error:
         refuse(error, json=json)
     if json:
-        show_json({"problems": []})
+        show_json({"problems": [], "circles": circles(read)})
     else:
         say(
             f"{path}: fabric {full_name(read.fabric)}, {len(read.streams)} streams, "
             f"{len(read.subscriptions)} subscriptions, nothing wrong",
         )
+        for circle in circles(read):
+            say(
+                f"subscriptions publish in a circle: {', '.join((*circle, circle[0]))}; "
+                f"an event goes round until hop {limits.HOPS_MAX}"
+            )
 
 
 def refuse(error: "DefinitionError", *, json: bool) -> NoReturn:

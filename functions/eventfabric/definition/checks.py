@@ -221,6 +221,7 @@ def _subscription(facts: Facts, name: str) -> Iterator[BrokenRule]:
     yield from _duplicates(("subscriptions", name, "types"), facts.texts("subscriptions", name, "types"))
     yield from _delivering_region(facts, name, stream)
     yield from _guarantee(facts, name, stream)
+    yield from _publishes(facts, name, stream)
     yield from _on_late(facts, name)
     yield from _on_expired(facts, name, stream)
     yield from _backoff(facts, name)
@@ -254,6 +255,36 @@ def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRu
             f'{without_transactions}, as the durability of the stream is "quorum": '
             "strongly consistent global tables have no transactions",
         )
+
+
+def _publishes(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
+    """Check that what a handler publishes can be appended wherever its subscription may deliver."""
+    path: Path = ("subscriptions", name, "publishes")
+    targets, streams = facts.texts("subscriptions", name, "publishes"), facts.names("streams")
+    yield from _duplicates(path, targets)
+    guarantee, delivering = facts.guarantee(name), facts.regions(stream)
+    for place, target in enumerate(targets or ()):
+        regions = facts.regions(target)
+        if streams and target not in streams:
+            allowed = f"the name of a stream: {one_of(target, streams)}"
+            yield BrokenRule((*path, place), _quoted(target), allowed)
+        elif regions is not None and delivering is not None and not set(delivering) <= set(regions):
+            # After a failover, any Region of the stream may deliver.
+            found = f"{_quoted(target)}, which is in {_list(regions)}"
+            allowed = (
+                f"a stream in each Region in which stream {stream} may be delivered: {_list(delivering)}"
+            )
+            yield BrokenRule((*path, place), found, allowed)
+        elif (
+            guarantee is not None
+            and guarantee.transactional
+            and facts.text("streams", target, "durability") == "quorum"
+        ):
+            allowed = (
+                f'a stream whose durability is not "quorum", as guarantee is "{guarantee}": '
+                "strongly consistent global tables have no transactions"
+            )
+            yield BrokenRule((*path, place), _quoted(target), allowed)
 
 
 def _on_late(facts: Facts, name: str) -> Iterator[BrokenRule]:

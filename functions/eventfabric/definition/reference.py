@@ -246,6 +246,9 @@ Rules between keys:
   `exactly_once` subscription: the tables that it uses have no expiry and no transactions.
   `durability = "regional"` requires exactly one Region.
 - `region` is allowed only with `deliver = "one"`, and must be a Region of the stream.
+- Each of a subscription's `publishes` must be a stream of the file, in each Region in which the subscription may
+  deliver. Under `exactly_once` its durability must not be "quorum". `eventfabric definition check` reports
+  subscriptions that publish in a circle.
 - `alarm_actions` must be in Regions of the fabric. If there are any, each Region must have one.
 - A subscription without a table `slo` has no objective.
 - `stage` and the fabric's `name` have at most {FABRIC_CHARACTERS_MAX - 1} characters together.

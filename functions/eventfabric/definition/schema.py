@@ -258,6 +258,10 @@ class Subscription(_Table):
         Guarantee,
         Doc(" ".join(f'"{guarantee}": {guarantee.meaning}' for guarantee in Guarantee)),
     ] = Guarantee.AT_LEAST_ONCE
+    publishes: Annotated[
+        tuple[Name, ...],
+        Doc("Streams into which the handler publishes, with `delivery.publish`.", default="none"),
+    ] = ()
     order: Annotated[
         Order,
         Doc(

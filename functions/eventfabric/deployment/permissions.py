@@ -121,15 +121,7 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
         )
         for region in origins
     ]
-    looks = [
-        Statement(
-            f"look up how far the lanes of {region} were seen",
-            _dynamodb("Query"),
-            (_table(topology.ledger_of(stream.name), region),),
-            leading_keys=(f"{stream.name}/marks/{region}",),
-        )
-        for region in origins
-    ]
+    looks = [_look_at_marks(topology, stream, region) for region in origins]
     rings = [
         _sqs(f"ring for what is published in {region}", _RING, queues, [region])
         for region in origins
@@ -243,6 +235,8 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
             leading_keys=(name, f"{name}/*"),
         ),
     ]
+    for target in subscription.definition.publishes:
+        statements += _publish_to(topology, topology.stream(target), region)
     others = [other for other in subscription.regions if other != region]
     if others:
         statements.append(
@@ -254,6 +248,28 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
             )
         )
     return statements
+
+
+def _publish_to(topology: Topology, target: StreamTopology, region: str) -> list[Statement]:
+    """Permissions of a handler that publishes into another stream, in the Region's own lanes. The relay rings."""
+    return [
+        Statement(
+            f"append to {target.name} what the handler publishes, and find the end of its lanes",
+            _dynamodb("Query", "PutItem"),
+            (_table(target.table, region),),
+            leading_keys=(f"{region}/*", f"once/{region}/*"),
+        ),
+        _look_at_marks(topology, target, region),
+    ]
+
+
+def _look_at_marks(topology: Topology, stream: StreamTopology, region: str) -> Statement:
+    return Statement(
+        f"look up how far the lanes of {stream.name} in {region} were seen",
+        _dynamodb("Query"),
+        (_table(topology.ledger_of(stream.name), region),),
+        leading_keys=(f"{stream.name}/marks/{region}",),
+    )
 
 
 def _timer(topology: Topology, region: str) -> list[Statement]:

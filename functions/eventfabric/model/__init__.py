@@ -16,6 +16,7 @@ from eventfabric.model.cursor import (
     Decision,
     LaneKey,
     LaneState,
+    Occupied,
     RaceLost,
     SameItemTwice,
     Write,
@@ -172,6 +173,7 @@ __all__ = [
     "RaceLost",
     "WriteRefused",
     "SameItemTwice",
+    "Occupied",
     "Write",
     "Decided",
     # What failed, and waits.

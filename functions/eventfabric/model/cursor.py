@@ -17,7 +17,7 @@ from eventfabric.model.identity import (
     SubscriptionName,
 )
 from eventfabric.model.parked import Parked, ParkedChange, Place, after_changes
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.model.roster import Roster, digest_after, digest_of
 
 _NEVER: Final = SequenceNumber(0)
@@ -256,4 +256,12 @@ class SameItemTwice:
     """Nothing was written: two writes of the commit touch one item, which a transaction does not allow."""
 
 
-CommitOutcome = Committed | RaceLost | WriteRefused | SameItemTwice
+@dataclass(frozen=True, slots=True)
+class Occupied:
+    """Nothing was written: `record` occupies the place where the record at `index` was to go."""
+
+    index: int
+    record: Record
+
+
+CommitOutcome = Committed | RaceLost | WriteRefused | SameItemTwice | Occupied

@@ -23,12 +23,14 @@ from eventfabric.services.delivery.side_by_side import SideBySide, one_after_ano
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 from eventfabric.version import VERSION
 from eventfabric.wire.service_errors import Meaning
 
 if TYPE_CHECKING:
+    from eventfabric.sdk.publications import Publications
     from eventfabric.services.delivery.deliver import Deliverer
+    from eventfabric.services.publishing.targets import Targets
 
 _METRICS = {
     Meaning.DENIED: Metric.CALLS_DENIED,
@@ -179,11 +181,42 @@ class Runtime:
                 transactional=definition.guarantee.transactional,
                 reconciles_late=definition.on_late == "reconcile",
                 steps=steps,
+                publications=self._publications,
                 has_keyboard=not self.owns_process,
                 alone=self.owns_process and definition.concurrency == 1,
             ),
             subscription,
         )
+
+    @cached_property
+    def _published_to(self) -> "Sequence[StreamTopology]":
+        return [self.topology.stream(name) for name in self.own.definition.publishes]
+
+    @property
+    def _publications(self) -> "Publications | None":
+        """The streams into which the handler publishes; None for most, which import nothing for it."""
+        if not self._published_to:
+            return None
+        from eventfabric.sdk.publications import Publications
+
+        definition = self.own.definition
+        return Publications(
+            self.own.name,
+            StreamName(definition.stream),
+            self._published_to,
+            region=self.region,
+            clock=self.ports.clock,
+            may_repeat=definition.guarantee.may_repeat,
+        )
+
+    @cached_property
+    def _targets(self) -> "Targets | None":
+        """Streams into which the handler publishes, as this function appends to them for all its deliverers."""
+        if not self._published_to:
+            return None
+        from eventfabric.services.publishing.targets import Targets
+
+        return Targets(self._published_to, self.ports)
 
     def _deliverer(self, handler: Handler) -> "Deliverer":
         # Other functions deliver nothing, and each import is paid for at their cold start.
@@ -198,6 +231,7 @@ class Runtime:
             code_version=self.code_version,
             side_by_side=self._side_by_side,
             memory_bytes=self._memory_bytes,
+            targets=self._targets,
         )
 
 

@@ -1,12 +1,15 @@
-"""The delivery as its handler sees it: facts, the transaction that it may write into, and its steps."""
+"""The delivery as its handler sees it: facts, the transaction that it may write into, its steps, what it publishes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from eventfabric.errors import HandlerError
-from eventfabric.model import Event, Write
+from eventfabric.errors import HandlerError, UnlistedStreamError
+from eventfabric.model import Event, EventFields, Write
 from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk.step import Step, StepMaker
+
+if TYPE_CHECKING:  # only subscriptions that publish need it
+    from eventfabric.sdk.publications import DeliveryPublications
 
 
 class Transaction:
@@ -69,6 +72,30 @@ class Transaction:
         self.writes.append(Write(action, request))
 
 
+class DeliveryTransaction(Transaction):
+    """Writes and events that commit together with the subscription's cursor: all of them once, or none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._delivery: Delivery | None = None
+
+    def belongs_to(self, delivery: "Delivery") -> None:
+        """Publish by this delivery."""
+        self._delivery = delivery
+
+    def publish(
+        self,
+        stream: str,
+        *,
+        event: Event | None = None,
+        name: str | None = None,
+        **fields: Unpack[EventFields],
+    ) -> str:
+        """Publish an event with the commit. See `Delivery.publish`."""
+        assert self._delivery is not None, "a transaction is handed out by its delivery"
+        return self._delivery.publish(stream, event=event, name=name, **fields)
+
+
 class Delivery:
     """One attempt at handing events to a subscription.
 
@@ -83,6 +110,7 @@ class Delivery:
         "_deadline_ms",
         "_ended",
         "_epoch",
+        "_publications",
         "_steps",
         "_transaction",
         "attempt",
@@ -96,9 +124,10 @@ class Delivery:
         events: Sequence[Event],
         attempt: Attempt,
         clock: Clock,
-        transaction: Transaction | None = None,
+        transaction: DeliveryTransaction | None = None,
         steps: StepMaker | None = None,
         *,
+        publications: "DeliveryPublications | None" = None,
         collects: bool = False,
     ) -> None:
         self.events = tuple(events)
@@ -109,6 +138,7 @@ class Delivery:
         self._clock = clock
         self._transaction = transaction
         self._steps = steps
+        self._publications = publications
         self._epoch = attempt.epoch
         self._collects = collects
         self._ended = False
@@ -130,13 +160,60 @@ class Delivery:
         return max(0.0, (self._deadline_ms - self._clock.now_ms()) / 1000)
 
     @property
-    def transaction(self) -> Transaction:
-        """Writes that commit with the cursor. Only for subscriptions with guarantee = "exactly_once"."""
+    def transaction(self) -> DeliveryTransaction:
+        """Writes and events that commit with the cursor. Only for subscriptions with guarantee = "exactly_once"."""
         if self._transaction is None:
             raise HandlerError(
                 f'subscription {self.subscription} has no transaction: set guarantee = "exactly_once" in the definition'
             )
+        self._transaction.belongs_to(self)
         return self._transaction
+
+    @property
+    def published(self) -> list[tuple[str, str]]:
+        """Stream and id of each event that this attempt has published so far."""
+        published = () if self._publications is None else self._publications.published
+        return [(event.stream, event.row[0]) for event in published]
+
+    def publish(
+        self,
+        stream: str,
+        *,
+        event: Event | None = None,
+        name: str | None = None,
+        once: bool = False,
+        **fields: Unpack[EventFields],
+    ) -> str:
+        """Publish an event into a stream that the subscription lists in `publishes`. Return the event's id.
+
+        Nothing is published if the handler raises. Under "exactly_once", the event and the cursor commit together, and
+        the event stands in the log once. Under "at_least_once", it is appended before the commit: after a crash it
+        comes again, with the same id. Under "at_most_once", it is appended after the commit and the handler: it may be
+        lost, and never comes again. A replay publishes nothing again.
+
+        Args:
+            stream: name of the stream.
+            event: the source event; needed in handlers of several events.
+            name: name of what is published, each once for a source event, from which the id is made; default: its
+                number. Give one if the order in which the handler publishes may change.
+            once: under "at_least_once", leave it out if an event of this id was published before. If that one has
+                another key, type or data, the source event is a dead letter. Costs a transaction for each event.
+            **fields: as Event: key, type, data, id, headers, time, source. An id of your own must be the same at each
+                attempt.
+
+        Raises:
+            UnlistedStreamError, TooManyHopsError, HandlerError: wrong use; the source event is a dead letter.
+            InvalidEventError: the event cannot be published.
+        """
+        if self._ended:
+            raise HandlerError("publish: its delivery has ended; a handler publishes before it returns")
+        if self._publications is None:
+            raise UnlistedStreamError(self.subscription, stream, ())
+        if event is None and self._collects:
+            raise HandlerError("publish: event: found none, allowed: one of delivery.events")
+        if event is not None and all(event is not handed for handed in self.events):
+            raise HandlerError("publish: event: found another, allowed: one of delivery.events")
+        return self._publications.publish(stream, fields, event or self.event, name=name, once=once)
 
     def once(
         self, name: str, *, event: Event | None = None, verify: Callable[[Step], bool] | None = None

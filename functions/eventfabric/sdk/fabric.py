@@ -25,7 +25,8 @@ from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.route import Health, Route
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
-from eventfabric.services.publishing.outbox import OutboxAppend, Posting, WritesOf
+from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
+from eventfabric.services.publishing.posted_tails import Posting
 from eventfabric.topology import StreamTopology, Topology
 from eventfabric.wire.payload_codec import unpack
 

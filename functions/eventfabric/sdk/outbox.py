@@ -1,29 +1,25 @@
 """Transactions of a producer: what it writes and publishes together happens once, all of it, or not at all."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self, Unpack
 
 from eventfabric.errors import (
     EventFabricError,
     InvalidEventError,
-    OnceConflictError,
     Problem,
-    TransactionRefusedError,
 )
-from eventfabric.model import Batch, BatchId, EventFields, Lane, Record, Write
+from eventfabric.model import Batch, BatchId, EventFields, Lane
 from eventfabric.ports import Log
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.outgoing import Encoded, Outgoing
-from eventfabric.services.publishing.outbox import OutboxAppend, Posting, WritesOf
-from eventfabric.wire import once_item
+from eventfabric.services.publishing.once import MakeAppend, StandsAlready, append_once
+from eventfabric.services.publishing.outbox import OutboxAppend
+from eventfabric.services.publishing.posted_tails import Posting
 from eventfabric.wire.batch import Part, batch_of_rows
 from eventfabric.wire.outbox_request import check_transaction
 from eventfabric.wire.transaction_bounds import check_count
-
-MakeAppend = Callable[[Sequence[Posting], WritesOf], OutboxAppend]
-"""Maker of appends with the fabric's clock, time-out and ports."""
 
 
 class _NumberedPart(Part):
@@ -133,29 +129,11 @@ def publish_once(outgoing: Outgoing, log: Log, event: Encoded, append: MakeAppen
     OnceConflictError: the earlier event has another key, type or data.
     """
     row, lane = event.row(), outgoing.lane_of(event)
-    event_id, source = row[0], row[4]
-
-    def note(records: Sequence[Record]) -> list[Write]:
-        (record,) = records
-        put = {
-            "TableName": outgoing.stream.table.name,
-            "Item": once_item.to_item(record, row),
-            "ConditionExpression": "attribute_not_exists(pk)",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-        return [Write("Put", put)]
-
-    try:
-        (record,) = append([posting(outgoing, log, lane, outgoing.batch_of_one(event))], note).run()
-    except TransactionRefusedError as refused:
-        if refused.item is None:
-            raise
-        first, sequence = once_item.place_of(refused.item)
-        differs = once_item.differing(refused.item, row)
-        if differs:
-            raise OnceConflictError(event_id, source, differs, lane=first, sequence=sequence) from None
-        return Receipt(first.origin, first, sequence, event_id)
-    return receipt(outgoing.appended(record), 0, event_id)
+    event_id = row[0]
+    appended = append_once(posting(outgoing, log, lane, outgoing.batch_of_one(event)), row, append)
+    if isinstance(appended, StandsAlready):
+        return Receipt(appended.lane.origin, appended.lane, appended.sequence, event_id)
+    return receipt(outgoing.appended(appended), 0, event_id)
 
 
 def check_once(event_id: str | None) -> None:

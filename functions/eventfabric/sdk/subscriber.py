@@ -6,16 +6,20 @@ from importlib import import_module
 from inspect import isasyncgen, isgenerator
 from logging import getLogger
 from threading import active_count
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from eventfabric import limits
 from eventfabric.errors import HandlerError, HandlerExitedError, said_by
-from eventfabric.model import Event, Write
+from eventfabric.model import Event
 from eventfabric.ports import Attempt, Clock
-from eventfabric.sdk.delivery import Delivery, Transaction
+from eventfabric.sdk.delivery import Delivery, DeliveryTransaction
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.wants import name_of, payload_decoder, wanted_by
 from eventfabric.services.delivery.raised import raised_by
+
+if TYPE_CHECKING:  # only subscriptions that publish need these
+    from eventfabric.sdk.publications import Publications
+    from eventfabric.wire.published import Effect
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -85,6 +89,7 @@ class SubscriberHandler:
         clock: Clock,
         transactional: bool,
         steps: StepMaker | None = None,
+        publications: "Publications | None" = None,
         reconciles_late: bool = False,
         alone: bool = True,
         has_keyboard: bool = True,
@@ -101,6 +106,7 @@ class SubscriberHandler:
         self._clock = clock
         self._transactional = transactional
         self._steps = steps
+        self._publications = publications
         self._has_warned = False
         self._alone = alone
         self._passed_on = (Exception, KeyboardInterrupt) if has_keyboard else (Exception,)
@@ -115,17 +121,25 @@ class SubscriberHandler:
                 clock=clock,
                 transactional=transactional,
                 steps=steps,
+                publications=publications,
                 alone=alone,
                 has_keyboard=has_keyboard,
             )
 
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> "Sequence[Effect]":
         """See ports.Handler."""
         if self._when_late is not None and events[0].late:
             return self._when_late.attempt(events, attempt)
-        transaction = Transaction() if self._transactional else None
+        transaction = DeliveryTransaction() if self._transactional else None
+        publications = self._publications.of(attempt) if self._publications is not None else None
         delivery = Delivery(
-            events, attempt, self._clock, transaction, self._steps, collects=self._collect is not None
+            events,
+            attempt,
+            self._clock,
+            transaction,
+            self._steps,
+            publications=publications,
+            collects=self._collect is not None,
         )
         threads = active_count()
         try:  # all that runs the handler's code: its payloads' types, too, and what it returns
@@ -143,7 +157,8 @@ class SubscriberHandler:
             delivery.end()
         if self._alone and active_count() > threads:  # otherwise nobody can tell whose they are
             _log.warning("%s left %d threads running", name_of(self._function), active_count() - threads)
-        return tuple(transaction.writes) if transaction else ()
+        writes = tuple(transaction.writes) if transaction else ()
+        return (*writes, *publications.published) if publications is not None else writes
 
     def _given(self, events: Sequence[Event]) -> Any:
         decode = self._decode

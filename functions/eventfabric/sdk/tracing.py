@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventfabric import limits
 from eventfabric.errors import said_by
-from eventfabric.model import Event, HeaderValue, Write
+from eventfabric.model import Event, HeaderValue
 from eventfabric.ports import Attempt, Handler
 from eventfabric.services.delivery.raised import raised_by
 from eventfabric.topology import SubscriptionTopology
@@ -23,6 +23,8 @@ from eventfabric.topology import SubscriptionTopology
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
+
+    from eventfabric.wire.published import Effect
 
 API: Final = "opentelemetry.trace"
 """Module that every user of OpenTelemetry has imported."""
@@ -53,7 +55,7 @@ class TracedHandler:
         self._subscription = subscription.name
         self.batch_events_max = handler.batch_events_max
 
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> "Sequence[Effect]":
         """See ports.Handler."""
         if API not in sys.modules:
             return self._handler.attempt(events, attempt)

@@ -3,7 +3,7 @@
 A batch that was made can be stored (its item fits into 400 KB) and read (no codec holds more than a reader accepts).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from eventfabric import limits
@@ -66,17 +66,22 @@ class Part:
 
     def has_room(self, type_: str, size_bytes: int) -> bool:
         """Tell if an event of that type and size fits beside those that are there."""
-        return (
-            len(self.rows) < limits.RECORD_EVENTS_MAX
-            and self._bytes + size_bytes <= EVENTS_BYTES_MAX
-            and (type_ in self._types or len(self._types) < limits.RECORD_TYPES_MAX)
-        )
+        return has_room(len(self.rows), self._bytes, self._types, type_, size_bytes)
 
     def add(self, row: Row, size_bytes: int) -> None:
         """Add an event for which there is room."""
         self.rows.append(row)
         self._types.add(row[1])
         self._bytes += size_bytes
+
+
+def has_room(events: int, bytes_: int, types: Collection[str], type_: str, size_bytes: int) -> bool:
+    """Tell if an event of that type and size fits into one record beside so many events, bytes, and these types."""
+    return (
+        events < limits.RECORD_EVENTS_MAX
+        and bytes_ + size_bytes <= EVENTS_BYTES_MAX
+        and (type_ in types or len(types) < limits.RECORD_TYPES_MAX)
+    )
 
 
 def row_bytes(row: Row) -> int:

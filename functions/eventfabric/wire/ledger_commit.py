@@ -24,6 +24,7 @@ from eventfabric.model import (
     Parked,
     ParkedChange,
     RaceLost,
+    Record,
     Region,
     Settled,
     Write,
@@ -33,6 +34,7 @@ from eventfabric.model import (
 from eventfabric.wire import cursor_item, fields, parked_item, settled_item, won_item
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item, is_cursor, is_parked, is_won, parked_key
+from eventfabric.wire.record_puts import actions_of, taken_place
 from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Refusal
 from eventfabric.wire.transaction_bounds import Action
 
@@ -57,9 +59,10 @@ class CommitRequest:
         now_ms: int,
         decided: Sequence[Decided] = (),
         writes: Sequence[Write] = (),
+        records: Sequence[tuple[str, Record]] = (),
         in_order: bool = False,
     ) -> None:
-        """`writes`: a handler's writes, to be made with the commit. `in_order`: the stream has no transactions."""
+        """`in_order`: the stream has no transactions. See ports.Ledger for the others."""
         roster = read.roster.after(parked) if parked else read.roster
         self.token = token
         self._table = table
@@ -72,7 +75,7 @@ class CommitRequest:
         self.announcement: dict[str, Any] | None = None
         # Without transactions the keys are written one by one. The announcement goes first: it fences whoever
         # lost the race, and tells readers that the cursor may not name all keys.
-        if in_order and not writes and (parked or decided or settled):
+        if in_order and not (writes or records) and (parked or decided or settled):
             self.announcement = put(replace(read, version=next_count(version), is_announced=True), version)
             # The announcement raises the version, and the cursor is then put on condition of that version.
             version += 1
@@ -82,8 +85,11 @@ class CommitRequest:
         self.others = self._others(key, region, notes, decided, parked)
         self.undo = [_without_note(table, note) for note in notes]
         """Deletes of the decisions, to be made if somebody else has changed the parked keys by then."""
+        self.effects = actions_of(records, writes) if writes or records else []
+        """Effects of handlers: the records first, then the writes."""
+        self._records_count = len(records)
         if self.others:
-            self._check(len(writes))
+            self._check(len(self.effects))
 
     def _others(
         self,
@@ -101,9 +107,14 @@ class CommitRequest:
             *(self._change(key, region, change) for change in parked),
         ]
 
-    def _check(self, writes_count: int) -> None:
+    @property
+    def actions(self) -> list[Action]:
+        """All that one transaction has to do; empty if the cursor alone is put."""
+        return [*self.effects, *self.others, ("Put", self.cursor)] if self.effects or self.others else []
+
+    def _check(self, effects_count: int) -> None:
         """Refuse what the service would refuse, without a call. The service itself measures what handlers write."""
-        actions = writes_count + len(self.others) + 1
+        actions = effects_count + len(self.others) + 1
         of_state = [*(request for _, request in self.others), self.cursor]
         size = sum(item_bytes(action.get("Item", {})) for action in of_state)
         # The service would refuse it each time, with an error that names neither key nor write.
@@ -128,17 +139,21 @@ class CommitRequest:
     def _put(self, item: Item, read_version: int) -> dict[str, Any]:
         return {"TableName": self._table, "Item": item} | unchanged(read_version)
 
-    def outcome(self, refusals: Sequence[Refusal], writes_count: int) -> CommitOutcome:
-        """Return what a cancelled transaction of writes, `others` and the cursor means.
+    def outcome(self, refusals: Sequence[Refusal]) -> CommitOutcome:
+        """Return what the cancelled transaction of `actions` means.
 
-        A lost race goes before all else. A busy write goes before a refused one, since the outcome of the others is
-        known only when it has passed. ThrottledError: the state itself is busy. RefusedError: it cannot be written.
+        A lost race goes before all else, and a place that is taken before any refusal of the rest. A busy write goes
+        before a refused one, since the outcome of the others is known only when it has passed. ThrottledError: the
+        state itself, or a place, is busy. RefusedError: it cannot be written.
         """
-        of_state, of_writes = refusals[writes_count:], refusals[:writes_count]
+        of_state, of_effects = refusals[len(self.effects) :], refusals[: len(self.effects)]
+        of_records, of_writes = of_effects[: self._records_count], of_effects[self._records_count :]
         # Whichever condition failed, of the cursor or of a parked key: somebody else was faster.
         if any(refusal.code == FAILED_CONDITION for refusal in of_state):
             return self.outcome_of_item(of_state[-1].item)
-        refused_state = [refusal for refusal in of_state if refusal.code != NO_REASON]
+        if (taken := taken_place(of_records)) is not None:
+            return taken
+        refused_state = [refusal for refusal in (*of_state, *of_records) if refusal.code != NO_REASON]
         _check_lasting(refused_state)
         if refused_state:
             raise ThrottledError("commit", ", ".join(refusal.code for refusal in refusals))

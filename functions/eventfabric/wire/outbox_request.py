@@ -1,4 +1,4 @@
-"""A producer's transaction: its bounds, DynamoDB's own requests for it, and the meaning of its refusal."""
+"""A producer's transaction: its bounds, and the meaning of its refusal."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -10,7 +10,7 @@ from eventfabric.model import (
     Chain,
     HybridTime,
     Lane,
-    Record,
+    Occupied,
     SequenceNumber,
     Tail,
     Write,
@@ -19,8 +19,9 @@ from eventfabric.model import (
 )
 from eventfabric.wire import record_item
 from eventfabric.wire.item_size import item_bytes
-from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Refusal
-from eventfabric.wire.transaction_bounds import Action, check_count, check_writes
+from eventfabric.wire.record_puts import taken_place
+from eventfabric.wire.service_errors import NO_REASON, Refusal
+from eventfabric.wire.transaction_bounds import check_count, check_writes
 
 _FAR_TAIL: Final = Tail(
     SequenceNumber(limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX), Chain(bytes(16)), HybridTime(2**62)
@@ -41,22 +42,14 @@ def check_transaction(batches: Iterable[tuple[Lane, Batch]], writes: Sequence[Wr
     check_writes(writes, beside_bytes=sum(item_bytes(record_item.to_item(record)) for record in records))
 
 
-def actions_of(records: Sequence[tuple[str, Record]], writes: Sequence[Write]) -> list[Action]:
-    """Return the actions of a transaction: the records first, then the writes."""
-    return [
-        *(("Put", {"TableName": table, **record_item.conditional_put(record)}) for table, record in records),
-        *((write.action, write.request) for write in writes),
-    ]
-
-
-def outcome_of(refusals: Sequence[Refusal], records_count: int) -> tuple[int, Record] | WriteRefused:
-    """Return the index of a record whose place is taken, and the record there; or the write that was refused.
+def outcome_of(refusals: Sequence[Refusal], records_count: int) -> Occupied | WriteRefused:
+    """Return the place that is taken, or the write that was refused.
 
     A place that is taken goes before all else: if the record there is the transaction's own, it was written.
     ThrottledError: a part is busy, so that the outcome of the rest is not known yet. RefusedError: a record cannot be
     written.
     """
-    taken = _taken_place(refusals[:records_count])
+    taken = taken_place(refusals[:records_count])
     if taken is not None:
         return taken
     # While a part is busy, the reasons of the others are not final: the same
@@ -68,11 +61,3 @@ def outcome_of(refusals: Sequence[Refusal], records_count: int) -> tuple[int, Re
         if refusal.code != NO_REASON:
             return WriteRefused(index, refusal.code, refusal.message, refusal.item)
     raise RefusedError("append", f"{given[0].code}: {given[0].message}")
-
-
-def _taken_place(refusals: Sequence[Refusal]) -> tuple[int, Record] | None:
-    """Return the first of the transaction's records in whose place another stands, by its index, and that other."""
-    for index, refusal in enumerate(refusals):
-        if refusal.code == FAILED_CONDITION and refusal.item is not None:
-            return index, record_item.from_item(refusal.item)
-    return None

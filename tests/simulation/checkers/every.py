@@ -28,6 +28,7 @@ from tests.simulation.checkers import (
     undue_delay,
     unflagged_late,
     unreported_finding,
+    wrong_publish,
     wrong_skip,
     zombie_commit,
 )
@@ -57,6 +58,7 @@ _MODULES: Final = (
     slow_recovery,
     blind_sign,
     wrong_skip,
+    wrong_publish,
 )
 CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {module.NAME: module.check for module in _MODULES}
 

@@ -156,12 +156,23 @@ def test_an_event_that_the_record_does_not_have_names_the_record() -> None:
         assert "lost" in raised.value.reason or "ends at 1" in raised.value.reason
 
 
-def request() -> CommitRequest:
-    return CommitRequest("t", KEY, US, START, START, parked=(), settled=(), token=TOKEN, now_ms=1)
+def request(writes: int = 0) -> CommitRequest:
+    return CommitRequest(
+        "t",
+        KEY,
+        US,
+        START,
+        START,
+        parked=(),
+        settled=(),
+        token=TOKEN,
+        now_ms=1,
+        writes=[Write("Put", {"TableName": "w", "Item": {}})] * writes,
+    )
 
 
 def cancelled(*codes: str) -> object:
-    return request().outcome([Refusal(code, "m", None) for code in (*codes, "None")], len(codes))
+    return request(len(codes)).outcome([Refusal(code, "m", None) for code in (*codes, "None")])
 
 
 def test_of_a_cancelled_transaction_a_busy_write_is_reported_before_a_refused_one() -> None:
@@ -173,7 +184,7 @@ def test_of_a_cancelled_transaction_a_busy_write_is_reported_before_a_refused_on
         cancelled("None")
     busy_state = [Refusal("None", "", None), Refusal(busy, "", None)]
     with pytest.raises(ThrottledError, match=f"commit: None, {busy}"):
-        request().outcome(busy_state, 1)
+        request(1).outcome(busy_state)
 
 
 @pytest.mark.parametrize("beyond", [0, 1])

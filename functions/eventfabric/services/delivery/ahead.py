@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from eventfabric.model import Write
 from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.side_by_side import SideBySide
+from eventfabric.wire.published import Effect
 
-AttemptOutcome: TypeAlias = Sequence[Write] | Failed | OutOfTime
+AttemptOutcome: TypeAlias = Sequence[Effect] | Failed | OutOfTime
 
 
 def attempt_ahead(

@@ -68,4 +68,5 @@ def _attempt(visit: Visit, stretch: Stretch, chosen: Sequence[int], size: int) -
         if isinstance(outcome, OutOfTime):
             visit.dropped(len(events))
         elif not isinstance(outcome, Failed):
+            visit.publish_after(outcome)
             visit.handled(len(events))

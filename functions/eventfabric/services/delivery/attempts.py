@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model import Event, Write
+from eventfabric.model import Event
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.raised import is_of
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
+from eventfabric.wire.published import Effect, Parts, published_of, writes_of
 from eventfabric.wire.transaction_bounds import check_count, check_writes
 
 
@@ -24,8 +25,9 @@ def attempt(
     replay: bool,
     deadline_ms: int,
     epoch: int,
-) -> Sequence[Write] | Failed | OutOfTime:
-    """Call the handler until it succeeds, at most `most` times. Return its writes, or how the tries ended.
+    edit: str = "",
+) -> Sequence[Effect] | Failed | OutOfTime:
+    """Call the handler until it succeeds, at most `most` times. Return its effects, or how the tries ended.
 
     A try that ends with a PortError failed at a call that the fabric makes for the handler, such as the note of a step.
     That is not the event's failure, and is not counted. Anything else that a handler raises is counted.
@@ -39,19 +41,17 @@ def attempt(
         replay: True if the events were handed out before.
         deadline_ms: no try begins that would not end by then, in milliseconds since 1970.
         epoch: epoch of the cursor.
+        edit: digest of what replaces the event.
     """
     tries = 0
     for number in range(1, most + 1):
         began_ms = context.pace.begin(deadline_ms)
         if began_ms is None:
             return OutOfTime()
-        current = Attempt(context.subscription.name, attempts + number, deadline_ms, replay, epoch)
+        current = Attempt(context.subscription.name, attempts + number, deadline_ms, replay, epoch, edit)
         try:
-            writes = context.handler.attempt(events, current)
-            if writes:
-                check_count(len(writes), most=limits.TRANSACTION_WRITES_MAX)
-                check_writes(writes)
-            return writes
+            effects = context.handler.attempt(events, current)
+            return _checked(context, effects, replay=replay) if effects else effects
         except Exception as error:  # whatever user code raises is the event's failure, never the fabric's
             context.telemetry.add(Metric.EVENTS_FAILED, len(events))
             tries += not is_of(error, PortError)
@@ -63,3 +63,16 @@ def attempt(
         if number < most:
             events = again()
     return failed
+
+
+def _checked(context: VisitContext, effects: Sequence[Effect], *, replay: bool) -> Sequence[Effect]:
+    """Return the effects that count, once it is certain that one commit can hold them. TransactionTooLargeError."""
+    writes, published = writes_of(effects), published_of(effects)
+    records = len(Parts(published)) if context.subscription.definition.guarantee.transactional else 0
+    check_count(len(writes) + records, most=limits.TRANSACTION_WRITES_MAX)
+    check_writes(writes, beside_bytes=sum(event.size_bytes for event in published))
+    if replay and published:
+        # It would reach those whom nobody named when the replay was started.
+        context.telemetry.add(Metric.EVENTS_NOT_REPUBLISHED, len(published))
+        return writes
+    return effects

@@ -10,6 +10,7 @@ from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide
+from eventfabric.services.delivery.target_streams import TargetStreams
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 
@@ -52,14 +53,16 @@ class VisitContext:
     clock: Clock
     telemetry: Telemetry
     side_by_side: SideBySide
+    targets: TargetStreams | None = None
+    """Streams that the handler may publish into; None: it publishes nothing."""
     handed_out: dict[LaneKey, HandedOut] = field(default_factory=dict)
     """Memory of what other Regions' lanes have handed out, by the lane whose old events asked for it; see late.py."""
 
-    def patience(self, deadline_ms: int) -> Patience:
+    def patience(self, deadline_ms: int, most_seconds: float = limits.LANE_PATIENCE_SECONDS) -> Patience:
         """Begin to be patient with a call, for as long as a lane run may be patient and its invocation has time."""
         # Other lanes of the invocation wait meanwhile. After some seconds the lane is rung anew instead.
         left_seconds = (deadline_ms - self.clock.now_ms()) / 1000
-        seconds = max(0.0, min(limits.LANE_PATIENCE_SECONDS, left_seconds))
+        seconds = max(0.0, min(most_seconds, left_seconds))
         return Patience(self.clock, self.policy.entropy, seconds=seconds)
 
     def tell_latency(self, appended_ms: int) -> None:

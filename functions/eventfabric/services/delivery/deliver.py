@@ -40,6 +40,7 @@ from eventfabric.services.delivery.pages import Pages, ReadAhead, wait_for_circu
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.delivery.takeover import take_over
+from eventfabric.services.delivery.target_streams import TargetStreams
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.lanes.standing import Standings, ledger_of
 from eventfabric.services.lanes.whole_state import whole_state
@@ -87,6 +88,7 @@ class Deliverer:
         code_version: str = "",
         side_by_side: SideBySide = one_after_another,
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
+        targets: TargetStreams | None = None,
     ) -> None:
         """Assemble it of the ports of its Region.
 
@@ -98,6 +100,7 @@ class Deliverer:
             telemetry: told what becomes of events and lanes.
             code_version: version of the handler's code, which dead letters note.
             side_by_side: makes reads, and attempts of different keys, at the same time.
+            targets: streams that the handler may publish into.
             memory_bytes: memory for the events of a page; one record more may be in memory.
         """
         log, ledger, clock = ports.log_of(stream), ports.ledger, ports.clock
@@ -129,6 +132,7 @@ class Deliverer:
             clock=clock,
             telemetry=telemetry,
             side_by_side=side_by_side,
+            targets=targets,
         )
 
     def deliver(

@@ -13,12 +13,13 @@ from functools import partial
 
 from eventfabric import limits
 from eventfabric.errors import LogError
-from eventfabric.model import Event, Parked, ParkedState, RaceLost, Write, is_alone
+from eventfabric.model import Event, Parked, ParkedState, RaceLost, is_alone
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
 from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.delivery.waiting import Absent, Refill, WaitingEvents
+from eventfabric.wire.published import Effect, digest_of_edit
 
 
 class _Continuation(Enum):
@@ -106,7 +107,8 @@ class DueKeys:
         visit, parking = self._visit, self._visit.parking
         again = partial(_copied, event)
         attempts, replay = parked.failure.attempts, parked.first.replay
-        outcome = visit.attempt(again(), again=again, attempts=attempts, replay=replay)
+        edit = "" if parked.replacement is None else digest_of_edit(parked.replacement)
+        outcome = visit.attempt(again(), again=again, attempts=attempts, replay=replay, edit=edit)
         if isinstance(outcome, OutOfTime):
             parking.set(replace(parked, attempting=False))
             return visit.save() or outcome
@@ -121,13 +123,13 @@ class DueKeys:
         waits = visit.park(event, parked.first, outcome, already_parked=parked)
         return visit.save() or (CircuitOpen() if waits else _Continuation.SAVED)
 
-    def _handled(self, parked: Parked, writes: Sequence[Write]) -> Failed | RaceLost | None:
-        """Take the handled event out of its key, with its writes. Return the refusal of these, or a lost race."""
+    def _handled(self, parked: Parked, effects: Sequence[Effect]) -> Failed | RaceLost | None:
+        """Take the handled event out of its key, with its effects. Return the refusal of these, or a lost race."""
         visit = self._visit
         self._without_first(parked)
         # Otherwise one commit is enough for all events of the key.
-        commits = bool(writes) or visit.careful or visit.transactional or visit.probes
-        refused = visit.save_with(writes) if commits else None
+        commits = bool(effects) or visit.careful or visit.transactional or visit.probes
+        refused = visit.save_with(effects) if commits else None
         if refused is None:
             visit.handled(1)
         return refused
@@ -142,10 +144,12 @@ class DueKeys:
         if (lost := visit.save()) is not None:
             return lost
         again, replay = partial(_copied, event), parked.first.replay
-        outcome = None if is_spent else visit.attempt(again(), again=again, tries=1, replay=replay)
+        edit = "" if parked.replacement is None else digest_of_edit(parked.replacement)
+        outcome = None if is_spent else visit.attempt(again(), again=again, tries=1, replay=replay, edit=edit)
         if outcome is None or isinstance(outcome, OutOfTime):
             visit.dropped(1)
         elif not isinstance(outcome, Failed):
+            visit.publish_after(outcome)
             visit.handled(1)
         return None
 

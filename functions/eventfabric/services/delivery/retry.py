@@ -8,6 +8,7 @@ from eventfabric.definition.schema import Subscription
 from eventfabric.errors import (
     HandlerError,
     LateEventError,
+    OnceConflictError,
     UndecodablePayloadError,
     UnknownStepError,
 )
@@ -26,10 +27,13 @@ from eventfabric.services.delivery.raised import is_of, kinds_of, raised_by
 _VERSION_BYTES = 6
 CRASHED = "Crashed"
 EXPIRED = "RecordExpired"
-_PERMANENT = (UndecodablePayloadError, HandlerError, LateEventError)
+_PERMANENT = (UndecodablePayloadError, HandlerError, LateEventError, OnceConflictError)
 _DECLARED = "declared permanent, or of a type that the handler cannot take: edit it or discard it"
 _UNKNOWN = "find out whether the effect happened, say so with `eventfabric steps settle`, then redrive"
 _LATE = "one of its key that was published later is handled: compare them, then redrive or discard this one"
+_CONFLICT = (
+    "its handler published something else for it before: make it publish the same each time, or name it anew"
+)
 _HINTS = {
     CRASHED: "the process died or hung while this event alone was being attempted: look at memory and time-outs",
     EXPIRED: "its record is no longer in the log: discard it",
@@ -240,6 +244,8 @@ def _is_counted(failure: Failure) -> bool:
 def _hint_of(error: BaseException) -> str:
     if is_of(error, LateEventError):
         return _LATE
+    if is_of(error, OnceConflictError):
+        return _CONFLICT
     return _UNKNOWN if is_of(error, UnknownStepError) else _DECLARED
 
 

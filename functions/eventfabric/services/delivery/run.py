@@ -17,13 +17,14 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import LateEventError, ParkedFullError
-from eventfabric.model import Event, RaceLost, SameItemTwice, Write, WriteRefused
+from eventfabric.model import Event, RaceLost
 from eventfabric.services.delivery.ahead import AttemptOutcome
 from eventfabric.services.delivery.endings import (
     CarefulPartDone,
     CircuitOpen,
     Ended,
     OutOfTime,
+    Refused,
     Stopped,
     only_race,
     refusal,
@@ -31,7 +32,8 @@ from eventfabric.services.delivery.endings import (
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
-from eventfabric.wire.commit_size import CommitSize, size_of_key, size_of_writes
+from eventfabric.wire.commit_size import CommitSize, size_of_key
+from eventfabric.wire.published import NO_ROOMS, Effect, Rooms, size_of_effects
 
 _ONE_KEY: Final = CommitSize(1, limits.PARKED_BYTES_MAX)
 _NO_KEYS: Final = frozenset[str]()
@@ -44,11 +46,11 @@ class Rewound:
 
 @dataclass(slots=True)
 class _Entry:
-    """Events that were attempted together, from `index` of their stretch on, and the writes to commit for them."""
+    """Events that were attempted together, from `index` of their stretch on, and their effects, to commit with them."""
 
     index: int
     events: Sequence[Event]
-    writes: Sequence[Write]
+    effects: Sequence[Effect]
 
 
 class Run:
@@ -63,7 +65,8 @@ class Run:
         self._single_until = len(stretch.events) if stretch.late else 0
         self._group: list[_Entry] = []
         self._keys: set[str] = set()
-        self._writes_size = CommitSize()
+        self._effects_size = CommitSize()
+        self._rooms = NO_ROOMS
         self._ahead: dict[int, AttemptOutcome] = {}
         self._circuit_opened = False
 
@@ -136,11 +139,12 @@ class Run:
 
     def _join(self, entry: _Entry, keys: frozenset[str], after: int) -> Ended | Rewound | None:
         """Add what succeeded to the commit that is being prepared. `after`: the index after it."""
-        if entry.writes:
-            size = size_of_writes(entry.writes)
-            if not self._has_room(size) and (ended := self._flush(entry.index)) is not None:
+        if entry.effects:
+            size = size_of_effects(entry.effects)
+            if not self._has_room_for(entry, size) and (ended := self._flush(entry.index)) is not None:
                 return ended
-            self._writes_size += size
+            self._effects_size += size
+            self._rooms = self._rooms_with(entry)
         self._group.append(entry)
         self._keys |= keys
         return self._flush(after) if self._visit.careful or self._visit.probes else None
@@ -204,7 +208,19 @@ class Run:
 
     def _has_room(self, size: CommitSize) -> bool:
         """Tell if the commit that is being prepared has room for so much more."""
-        return (self._writes_size + self._visit.parking.size + size).fits
+        return (self._effects_size + self._rooms.size + self._visit.parking.size + size).fits
+
+    def _has_room_for(self, entry: _Entry, size: CommitSize) -> bool:
+        """Tell if the commit that is being prepared has room for an entry, whose records may join those of others."""
+        rooms = self._rooms_with(entry)
+        if rooms is self._rooms:
+            return self._has_room(size)
+        joins = rooms.may_grow or not self._rooms.of
+        return joins and self._has_room(size + CommitSize(rooms.records - self._rooms.records))
+
+    def _rooms_with(self, entry: _Entry) -> Rooms:
+        """Return the records that the commit needs with an entry. Only a transaction counts them."""
+        return self._rooms.after(entry.effects) if self._visit.transactional else self._rooms
 
     def _write_down(self, index: int, event: Event) -> Ended | None:
         """Note that the event is about to be attempted. If it crashed too often, set it aside and end the run."""
@@ -225,10 +241,11 @@ class Run:
 
     def _flush(self, index: int) -> Ended | Rewound | None:
         """Commit everything up to the event of an index. Rewound if several refused events are to go one by one."""
-        group, self._group, self._keys, self._writes_size = self._group, [], set(), CommitSize()
+        group, self._group, self._keys = self._group, [], set()
+        self._effects_size, self._rooms = CommitSize(), NO_ROOMS
         # One write for the whole group, however many events it has: that is all that a healthy run costs.
-        writes = [write for entry in group for write in entry.writes]
-        outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), writes)
+        effects = [effect for entry in group for effect in entry.effects]
+        outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), effects)
         if outcome is None:
             self._handled(group)
             return None
@@ -236,9 +253,7 @@ class Run:
             return outcome
         return self._commit_apart(group, outcome, index)
 
-    def _commit_apart(
-        self, group: Sequence[_Entry], refused: WriteRefused | SameItemTwice, index: int
-    ) -> Ended | Rewound | None:
+    def _commit_apart(self, group: Sequence[_Entry], refused: Refused, index: int) -> Ended | Rewound | None:
         """Commit a refused group entry by entry, up to the event of an index.
 
         So each is refused for its own writes only, and two that touch one item no longer meet.
@@ -257,9 +272,9 @@ class Run:
                 return ended
         return self._flush(index)
 
-    def _commit_entry(self, entry: _Entry, end: int) -> RaceLost | WriteRefused | SameItemTwice | None:
-        """Commit the writes of one entry, and everything up to the event of an index."""
-        return self._visit.commit(self._stretch.cursor_at(self._stretch.before(end)), entry.writes)
+    def _commit_entry(self, entry: _Entry, end: int) -> RaceLost | Refused | None:
+        """Commit the effects of one entry, and everything up to the event of an index."""
+        return self._visit.commit(self._stretch.cursor_at(self._stretch.before(end)), entry.effects)
 
     def _handled(self, group: Sequence[_Entry]) -> None:
         """Report events that were handled and are committed."""

@@ -14,14 +14,13 @@ from eventfabric.model import (
     ParkedState,
     Place,
     SequenceNumber,
-    Write,
     digest_of_id,
     key_parking_id,
 )
 from eventfabric.services.delivery.ahead import AttemptOutcome, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.delivery.endings import Ended, OutOfTime
+from eventfabric.services.delivery.endings import Ended
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.delivery.retry import CRASHED, Failed
 from eventfabric.services.delivery.stretch import Stretch
@@ -163,8 +162,9 @@ class Visit(VisitedLane):
         replay: bool,
         attempts: int = 0,
         tries: int | None = None,
-    ) -> Sequence[Write] | Failed | OutOfTime:
-        """Return the handler's writes, or the outcome of its tries, after `attempts` that failed before.
+        edit: str = "",
+    ) -> AttemptOutcome:
+        """Return the handler's effects, or the outcome of its tries, after `attempts` that failed before.
 
         `again`: makes the same events anew for another try.
         """
@@ -180,6 +180,7 @@ class Visit(VisitedLane):
             replay=replay,
             deadline_ms=self.deadline_ms,
             epoch=self.cursor.epoch,
+            edit=edit,
         )
 
     def attempt_ahead(

@@ -23,7 +23,6 @@ from eventfabric import limits
 from eventfabric.errors import PortError
 from eventfabric.model import (
     BatchId,
-    CommitOutcome,
     Committed,
     Cursor,
     Decided,
@@ -32,6 +31,7 @@ from eventfabric.model import (
     LaneKey,
     LaneState,
     Note,
+    Occupied,
     ParkedChange,
     ParkedState,
     RaceLost,
@@ -42,11 +42,13 @@ from eventfabric.model import (
     WriteRefused,
 )
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.delivery.endings import only_race, refusal
+from eventfabric.services.delivery.endings import Refused, only_race, refusal
 from eventfabric.services.delivery.parking import Parking
 from eventfabric.services.delivery.patience import Patience
+from eventfabric.services.delivery.publishing_commits import PublishingCommit, publish_after, publish_before
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
+from eventfabric.wire.published import Effect, published_of, writes_of
 
 
 class VisitedLane:
@@ -68,9 +70,9 @@ class VisitedLane:
         )
 
     def commit(
-        self, moved: Cursor, writes: Sequence[Write] = (), *, decided: Sequence[Decided] = ()
-    ) -> RaceLost | WriteRefused | SameItemTwice | None:
-        """Commit the cursor, the parked keys that changed, and the writes. None if that is done."""
+        self, moved: Cursor, effects: Sequence[Effect] = (), *, decided: Sequence[Decided] = ()
+    ) -> RaceLost | Refused | None:
+        """Commit the cursor, the parked keys that changed, and the effects. None if that is done."""
         # A lane runs back only by a replay, which is an operator's commit and never a visit's.
         assert self.cursor.sequence <= moved.sequence, "a visit moves its cursor only forward"
         changes = self.parking.changes(moved.sequence)
@@ -79,11 +81,45 @@ class VisitedLane:
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
         moved = self.parking.beside(moved, self.cursor, changes)
         # A visit that changed nothing costs no write.
-        if moved == self.cursor and not changes and not writes and not decided:
+        if moved == self.cursor and not changes and not effects and not decided:
             return None
         self._ring_timers(changes)
-        outcome = _commit_patiently(
-            self._context,
+        outcome = self._carried_out(moved, changes, effects, decided)
+        if isinstance(outcome, WriteRefused) and outcome.index < 0 and (lost := self._check_own_table()):
+            return lost
+        if not isinstance(outcome, Committed):
+            return outcome
+        self.cursor = outcome.cursor
+        self.parking.committed(outcome.cursor, changes)
+        return None
+
+    def _carried_out(
+        self,
+        moved: Cursor,
+        changes: Sequence[ParkedChange],
+        effects: Sequence[Effect],
+        decided: Sequence[Decided],
+    ) -> Committed | RaceLost | Refused:
+        """Write all of a commit. What a handler published goes with it, or before it if nothing is transactional."""
+        context, writes = self._context, writes_of(effects) if effects else ()
+        if len(writes) < len(effects):
+            published = published_of(effects)
+            if context.subscription.definition.guarantee.transactional:
+                return PublishingCommit(
+                    context,
+                    self.key,
+                    self.cursor,
+                    moved,
+                    parked=changes,
+                    writes=writes,
+                    published=published,
+                    decided=decided,
+                    deadline_ms=self.deadline_ms,
+                ).run()
+            if (refused := publish_before(context, published)) is not None:
+                return refused
+        return _commit_patiently(
+            context,
             self.key,
             self.cursor,
             moved,
@@ -92,13 +128,11 @@ class VisitedLane:
             decided=decided,
             deadline_ms=self.deadline_ms,
         )
-        if isinstance(outcome, WriteRefused) and outcome.index < 0 and (lost := self._check_own_table()):
-            return lost
-        if not isinstance(outcome, Committed):
-            return outcome
-        self.cursor = outcome.cursor
-        self.parking.committed(outcome.cursor, changes)
-        return None
+
+    def publish_after(self, effects: Sequence[Effect]) -> None:
+        """Append what the handler published for events that were committed before their attempt."""
+        if effects:
+            publish_after(self._context, published_of(effects))
 
     def settle(self, noted: Sequence[Record]) -> RaceLost | None:
         """Decide about noted batches, and commit that before any of their events is handed out. The cursor stays."""
@@ -120,9 +154,9 @@ class VisitedLane:
         outcome = self.commit(moved)
         return None if outcome is None else only_race(outcome)
 
-    def save_with(self, writes: Sequence[Write]) -> Failed | RaceLost | None:
-        """Commit the parked keys with a handler's writes. A refusal of these writes is the handler's failure."""
-        outcome = self.commit(self.cursor, writes)
+    def save_with(self, effects: Sequence[Effect]) -> Failed | RaceLost | None:
+        """Commit the parked keys with a handler's effects. A refusal of these is the handler's failure."""
+        outcome = self.commit(self.cursor, effects)
         if outcome is None or isinstance(outcome, RaceLost):
             return outcome
         return refusal(outcome)
@@ -164,7 +198,7 @@ def _commit_patiently(
     writes: Sequence[Write],
     decided: Sequence[Decided],
     deadline_ms: int,
-) -> CommitOutcome:
+) -> Committed | RaceLost | WriteRefused | SameItemTwice:
     """Commit, and try again for a while if the ledger, or a row of the handler's, is busy or gives no reply.
 
     Raises PortError if that lasts. If DynamoDB refuses the request as a whole, the handler's writes are blamed, if
@@ -174,24 +208,26 @@ def _commit_patiently(
     token = context.policy.entropy.bytes(limits.COMMIT_TOKEN_BYTES)
     patience: Patience | None = None
     while True:
-        failure: PortError | None = None
+        busy: WriteRefused | PortError
         try:
             outcome = context.ledger.commit(
                 key, read, moved, parked=parked, writes=writes, decided=decided, token=token
             )
+            assert not isinstance(outcome, Occupied), "a commit without records meets none"
             if not (isinstance(outcome, WriteRefused) and outcome.is_busy):
                 return outcome
+            busy = outcome
         except PortError as error:
             if not error.retryable:
                 if not writes:
                     raise
                 return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
-            failure = error
+            busy = error
         patience = patience or context.patience(deadline_ms)
         if not patience.wait():
-            if failure is not None:
-                raise failure
-            return outcome
+            if isinstance(busy, PortError):
+                raise busy
+            return busy
 
 
 def _ring_later_patiently(

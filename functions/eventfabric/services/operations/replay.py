@@ -287,7 +287,13 @@ class Replay:
             for parked_key in parked.values()
             if (after := parked_key.before(start.sequence)) is not parked_key
         )
-        check_changes(self._stream, lane, changes, f"hold events from sequence {start.sequence} on")
+        check_changes(
+            self._stream,
+            lane,
+            changes,
+            f"hold events from sequence {start.sequence} on",
+            publishes=bool(self.target.definition.publishes),
+        )
         replay_until = until if until > start.sequence else SequenceNumber(0)
         moved = replace(
             read.at_rest(),
@@ -321,7 +327,7 @@ class Replay:
         if len(parked) + len(new) > limits.PARKED_KEYS_MAX:
             raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
         changes = tuple(ParkedChange(None, parked) for parked in new)
-        check_changes(self._stream, lane, changes, "would have to be made, an event each")
+        check_changes(self._stream, lane, changes, "would have to be made, an event each", publishes=False)
         moved = read.beside_after(read, parked, changes)
         return replace(plan, to=moved, changes=changes, events=len(places))
 

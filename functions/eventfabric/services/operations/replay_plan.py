@@ -85,8 +85,13 @@ def check_reached(start: AtSequence, plans: Sequence[LanePlan], tails: Sequence[
         )
 
 
-def check_changes(stream: StreamTopology, lane: Lane, changes: Sequence[ParkedChange], what: str) -> None:
-    """Refuse changes of parked keys that one commit of the stream cannot make. `what`: why they are made."""
+def check_changes(
+    stream: StreamTopology, lane: Lane, changes: Sequence[ParkedChange], what: str, *, publishes: bool
+) -> None:
+    """Refuse changes of parked keys that one commit of the stream cannot make. `what`: why they are made.
+
+    `publishes`: the handler publishes, so that events that wait must not come again as replays, which publish nothing.
+    """
     commits = list(in_commits(changes))
     if len(commits) > 1:
         raise ReplayRefusedError(
@@ -94,6 +99,11 @@ def check_changes(stream: StreamTopology, lane: Lane, changes: Sequence[ParkedCh
             "discard some first, or replay less"
         )
     drops = any(change.before for change in changes)
+    if drops and publishes:
+        raise ReplayRefusedError(
+            f"{len(changes)} parked keys of lane {lane} {what}, and what the handler has to publish for these events "
+            "would not be published: redrive or discard them first, or replay from later on"
+        )
     if drops and stream.definition.durability == "quorum":
         raise ReplayRefusedError(
             f"{len(changes)} parked keys of lane {lane} {what}, and a quorum stream has no transactions to move "

@@ -19,25 +19,18 @@ from eventfabric.errors import (
     ThrottledError,
     TransactionRefusedError,
 )
-from eventfabric.model import Batch, Lane, Record, SameItemTwice, Tail, Write, WriteRefused, record_at
-from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
-from eventfabric.services.publishing.lane_ends import Known, LaneEnds
+from eventfabric.model import (
+    Occupied,
+    Record,
+    SameItemTwice,
+    Write,
+    WriteRefused,
+)
+from eventfabric.ports import Clock, Entropy, Outbox
+from eventfabric.services.publishing.posted_tails import PostedTails, Posting
 from eventfabric.services.publishing.tries import Tries
 
 WritesOf = Callable[[Sequence[Record]], Sequence[Write]]
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """A batch on its way to one lane of one table."""
-
-    table: str
-    log: Log
-    lane: Lane
-    batch: Batch
-    retention_seconds: int | None
-    known: Known | None = None
-    """Look-up of the mark in which reconciliation remembers the lane, used if its log leaves doubt; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +76,7 @@ class OutboxAppend:
         self._entropy = entropy
         self._timeout_ms = int(timeout_seconds * 1000)
         self._unsettled: _Prepared | None = None
-        self._tails: dict[tuple[str, Lane], Tail] = {}
+        self._tails = PostedTails(clock)
 
     def run(self) -> list[Record]:
         """Write all postings, and return the record that holds each of them, in their order.
@@ -100,7 +93,7 @@ class OutboxAppend:
         try:
             return call_within(self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS, self._run, tries)
         finally:
-            self._tails.clear()  # the next call of `run` may come days later
+            self._tails.forget()  # the next call of `run` may come days later
 
     def _run(self, tries: Tries) -> list[Record]:
         prepared = self._unsettled
@@ -108,7 +101,7 @@ class OutboxAppend:
             prepared = prepared or self._prepared(tries)
             if self._is_old(prepared, tries):
                 prepared = None
-                self._tails.clear()
+                self._tails.forget()
                 self._wait(tries, None)
                 continue
             try:
@@ -153,52 +146,22 @@ class OutboxAppend:
 
     def _give_way(self, taken: Occupied, tries: Tries) -> None:
         """Go on after another's record. As in append.py, at once; and every few conflicts wait and read the tail."""
-        self._meet(self._postings[taken.index], taken.record)
+        self._tails.meet(self._postings[taken.index], taken.record)
         if tries.lost_again():
-            self._tails.clear()
+            self._tails.forget()
             self._wait(tries, None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
 
     def _prepared(self, tries: Tries) -> _Prepared:
-        """Make the records at the tails of their lanes. A later posting to a lane goes on from the one before."""
-        now_ms = self._clock.now_ms()
-        records: list[Record] = []
-        ends: dict[tuple[str, Lane], Tail] = {}
-        for posting in self._postings:
-            place = posting.table, posting.lane
-            tail = ends.get(place) or self._tail(posting, tries)
-            record = record_at(
-                tail,
-                posting.lane,
-                posting.batch,
-                now_ms=now_ms,
-                retention_seconds=posting.retention_seconds,
-            )
-            ends[place] = record.tail
-            records.append(record)
-        return _Prepared(records, self._entropy.bytes(16), now_ms, self._clock.steady_ms())
-
-    def _tail(self, posting: Posting, tries: Tries) -> Tail:
-        """Return the remembered tail of a posting's lane, else read it, for as long as there is time."""
-        place = posting.table, posting.lane
+        """Make the records at the tails of their lanes, for as long as there is time to read these."""
         while True:
-            known = self._tails.get(place)
-            if known is not None:
-                return known
             try:
-                self._tails[place] = self._ends(posting).tail(posting.lane)
+                records = self._tails.records(self._postings)
             except (OutcomeUnknownError, ThrottledError) as error:
                 self._wait(tries, error)
-
-    def _meet(self, posting: Posting, occupant: Record) -> None:
-        """Go on after a record that stands where ours was to go, if it continues the lane; else forget the tail."""
-        # What does not continue the lane may be a far item, and only a read of the lane's end can tell.
-        tail = self._tails.pop((posting.table, posting.lane), None)
-        if tail is not None and occupant.sequence == tail.sequence and occupant.extends(tail.chain):
-            self._tails[posting.table, posting.lane] = occupant.tail
-
-    def _ends(self, posting: Posting) -> LaneEnds:
-        expires = posting.retention_seconds is not None
-        return LaneEnds(posting.log, clock=self._clock, expires=expires, known=posting.known)
+            else:
+                return _Prepared(
+                    records, self._entropy.bytes(16), self._clock.now_ms(), self._clock.steady_ms()
+                )
 
     def _wait(
         self,

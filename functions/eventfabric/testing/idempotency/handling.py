@@ -19,6 +19,7 @@ from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber
 from eventfabric.services.delivery.retry import is_declared_permanent
 from eventfabric.testing.idempotency.effects import Call, Left
+from eventfabric.testing.idempotency.published import SERVICE, PublishedFor
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.acting import acting
 from eventfabric.testing.simulation.plan import FINE, Conduct
@@ -69,6 +70,8 @@ class Handling:
         self.tries: Counter[tuple[str, str]] = Counter()
         self.errors: dict[tuple[str, str], RaisedMessage] = {}
         """Last error, by subscription and event."""
+        self.published: dict[tuple[str, str], PublishedFor] = {}
+        """Sources of what handlers published, by its stream and id."""
         self._planned = world.plan.events
 
     def handler_for(self, process: Process, name: str, target: Callable[..., Any]) -> Subscriber[..., Any]:
@@ -102,6 +105,7 @@ class Handling:
                 )
                 raise
             self._note_writers(name, delivery)
+            self._note_published(name, delivery)
             attempt.end()
             return returned
 
@@ -112,6 +116,11 @@ class Handling:
             for write in delivery.transaction.writes:
                 if write.action != "ConditionCheck":
                     self.left.writers["dynamodb", str(write.request["TableName"])].add(name)
+
+    def _note_published(self, name: str, delivery: Delivery) -> None:
+        for number, (stream, id_) in enumerate(delivery.published, 1):
+            self.published[stream, id_] = PublishedFor(name, str(delivery.event.id), number)
+            self.left.writers[SERVICE, stream].add(name)
 
 
 class HandlerAttempt:

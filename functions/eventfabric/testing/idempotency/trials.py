@@ -21,6 +21,7 @@ from eventfabric.sdk.subscriber import Subscriber, load_handler
 from eventfabric.testing.idempotency.effects import Comparison, Difference, Left, compared
 from eventfabric.testing.idempotency.handling import Handling, RaisedMessage
 from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outside
+from eventfabric.testing.idempotency.published import SERVICE, add_published
 from eventfabric.testing.idempotency.unresolved import unresolved_in
 from eventfabric.testing.idempotency.workload import NAME, Workload, calm_plans, profile_of
 from eventfabric.testing.local.invoke import environment, no_account
@@ -214,7 +215,9 @@ class HandlerTrials:
             self._errors = handling.errors
             with outside(world, self._setup) as there:
                 of = simulate_in(world)
-                left.state = there.state(set(left.writers), left.regions)
+                own = {place for place in left.writers if place[0] != SERVICE}
+                left.state = there.state(own, left.regions)
+                add_published(left, world, handling.published)
         left.unresolved = unresolved_in(of, topology)
         left.ended_seconds = time.time()
         return of, left
@@ -222,7 +225,11 @@ class HandlerTrials:
     def _topology(self, plan: Plan) -> Topology:
         """Return the part of the fabric that the plan needs: fewer lanes, and every subscription from the beginning."""
         names = {subscription.name for subscription in plan.subscriptions}
-        streams = {plan.stream: replace(self.definition.streams[plan.stream], lanes=plan.lanes)}
+        targets = {target for name in names for target in self.definition.subscriptions[name].publishes}
+        streams = {
+            name: replace(self.definition.streams[name], lanes=plan.lanes)
+            for name in (plan.stream, *sorted(targets - {plan.stream}))
+        }
         subscriptions = {
             name: replace(subscription, start="earliest")
             for name, subscription in self.definition.subscriptions.items()

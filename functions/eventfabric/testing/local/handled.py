@@ -14,9 +14,9 @@ from eventfabric.model import (
     ParkedChange,
     Region,
     SequenceNumber,
-    Write,
 )
 from eventfabric.ports import Attempt, Clock, Handler, Ledger
+from eventfabric.wire.published import Effect
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _ObservedHandler:
         self._log = log
         self.batch_events_max = inner.batch_events_max
 
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Effect]:
         writes = self._inner.attempt(events, attempt)
         self._log.returned(events, attempt)
         return writes

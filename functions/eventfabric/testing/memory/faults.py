@@ -24,6 +24,7 @@ from eventfabric.model import (
     LaneKey,
     LaneState,
     Marks,
+    Occupied,
     Owner,
     Parked,
     Recent,
@@ -49,12 +50,12 @@ from eventfabric.ports import (
     Handler,
     Ledger,
     Log,
-    Occupied,
     Outbox,
     Page,
     Ports,
     Steps,
 )
+from eventfabric.wire.published import Effect
 
 T = TypeVar("T")
 
@@ -366,5 +367,5 @@ class _Handler:
         self._handler, self._faults = handler, faults
         self.batch_events_max = handler.batch_events_max
 
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Effect]:
         return self._faults.call("handler.attempt", lambda: self._handler.attempt(events, attempt))

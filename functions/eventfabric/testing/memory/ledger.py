@@ -23,6 +23,7 @@ from eventfabric.model import (
     Parked,
     ParkedChange,
     RaceLost,
+    Record,
     Region,
     SameItemTwice,
     Settled,
@@ -50,7 +51,6 @@ from eventfabric.wire.keys import (
 )
 from eventfabric.wire.ledger_commit import CommitRequest, state_of, unchanged, wrote
 from eventfabric.wire.service_errors import Refusal
-from eventfabric.wire.transaction_bounds import Action
 
 _LAST_CHARACTER = "\U0010ffff"
 
@@ -128,6 +128,7 @@ class MemoryLedger:
         *,
         parked: Sequence[ParkedChange] = (),
         writes: Sequence[Write] = (),
+        records: Sequence[tuple[str, Record]] = (),
         settled: Sequence[Settled] = (),
         decided: Sequence[Decided] = (),
         token: bytes | None = None,
@@ -143,6 +144,7 @@ class MemoryLedger:
             settled=settled,
             decided=decided,
             writes=writes,
+            records=records,
             token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES),
             now_ms=self._region.clock.now_ms(),
             in_order=key.stream in self._in_order,
@@ -150,9 +152,7 @@ class MemoryLedger:
         if request.announcement is not None:
             return self._write_in_order(request, request.announcement, key.stream)
         try:
-            if writes or request.others:
-                of_writes: list[Action] = [(write.action, write.request) for write in writes]
-                actions = [*of_writes, *request.others, ("Put", request.cursor)]
+            if actions := request.actions:
                 # A commit that is tried again is a new transaction: its own earlier write is in its way.
                 once = self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex()
                 self._requests.send("transact", lambda: self._region.transact(actions, token=once))
@@ -164,7 +164,7 @@ class MemoryLedger:
         except SameItemTwiceError:
             return SameItemTwice()
         except TransactionCancelledError as cancelled:
-            return _refused(cancelled, request, len(writes))
+            return _refused(cancelled, request)
         return Committed(request.stored)
 
     def _write_in_order(
@@ -258,8 +258,6 @@ class MemoryLedger:
         return True
 
 
-def _refused(
-    cancelled: TransactionCancelledError, request: CommitRequest, writes_count: int
-) -> CommitOutcome:
+def _refused(cancelled: TransactionCancelledError, request: CommitRequest) -> CommitOutcome:
     refusals = [Refusal(reason.code, reason.message, reason.item) for reason in cancelled.reasons]
-    return request.outcome(refusals, writes_count)
+    return request.outcome(refusals)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from eventfabric.model import Record, SameItemTwice, Write, WriteRefused
-from eventfabric.ports import Occupied
+from eventfabric.model import Occupied, Record, SameItemTwice, Write, WriteRefused
 from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.memory.requests import Requests
-from eventfabric.wire.outbox_request import actions_of, outcome_of
+from eventfabric.wire.outbox_request import outcome_of
+from eventfabric.wire.record_puts import actions_of
 from eventfabric.wire.service_errors import Refusal
 
 
@@ -28,6 +28,5 @@ class MemoryOutbox:
             return SameItemTwice()
         except TransactionCancelledError as cancelled:
             refusals = [Refusal(reason.code, reason.message, reason.item) for reason in cancelled.reasons]
-            outcome = outcome_of(refusals, len(records))
-            return outcome if isinstance(outcome, WriteRefused) else Occupied(*outcome)
+            return outcome_of(refusals, len(records))
         return None

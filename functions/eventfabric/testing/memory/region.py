@@ -88,7 +88,8 @@ class MemoryRegion:
         self.timers: dict[str, MemoryTimers] = {}
         self.others: OtherTables | None = None
         self.tear: Tear | None = None
-        self._tokens: dict[str, tuple[int, str]] = {}
+        self._tokens: dict[str, tuple[int, str, bool]] = {}
+        """When each token was used, for which content, and if that was done."""
 
     def create_table(self, name: str, *, key_names: tuple[str, ...] = (PK, SK)) -> MemoryTable:
         """Create a table. A handler's table may have key attributes of its own."""
@@ -113,6 +114,8 @@ class MemoryRegion:
         now, content = self.clock.now_ms(), repr(actions)
         if self._is_done(token, content, now):
             return
+        # A cancelled transaction may bind its token as well: nothing promises that it does not.
+        self._tokens[token] = now, content, False
         if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
             raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
         planned = self._plan(actions)
@@ -125,19 +128,19 @@ class MemoryRegion:
         if self.others is not None and planned.elsewhere:
             # Nothing happens between this and the writes applied below: both are written, or neither.
             self._write_elsewhere(self.others, actions, planned.elsewhere)
-        self._tokens[token] = now, content
+        self._tokens[token] = now, content, True
         _apply(planned.plans, tear)
 
     def _is_done(self, token: str, content: str, now: int) -> bool:
         """Tell if the transaction of this token was done a short while ago. RefusedError if that was another one."""
-        done_ms, done = self._tokens.get(token, (None, ""))
-        if done_ms is None or now >= done_ms + _TOKEN_MS:
+        used_ms, known, is_done = self._tokens.get(token, (None, "", False))
+        if used_ms is None or now >= used_ms + _TOKEN_MS:
             return False
-        if done != content:
+        if known != content:
             raise RefusedError(
                 "transact", "IdempotentParameterMismatchException: another transaction's token"
             )
-        return True
+        return is_done
 
     def _plan(self, actions: Actions) -> "_PlannedTransaction":
         """PlannedWrite each action by itself. SameItemTwiceError, RefusedError, LastingError."""

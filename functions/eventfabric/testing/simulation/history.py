@@ -17,6 +17,22 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=T
     actor: str
 
 
+class _OfLane(Entry, frozen=True, kw_only=True):
+    """Something that concerns a lane of a subscription, in a Region."""
+
+    region: str
+    subscription: str
+    lane: str
+
+
+class _OfEvent(Entry, frozen=True, kw_only=True):
+    """Something that a handler of a subscription did for an event, in a Region."""
+
+    region: str
+    subscription: str
+    id: str
+
+
 class EventPlace(msgspec.Struct, frozen=True):
     """One event, and its place in the log."""
 
@@ -78,12 +94,8 @@ class Removed(Entry, frozen=True, kw_only=True):
     count: int
 
 
-class LaneRead(Entry, frozen=True, kw_only=True):
+class LaneRead(_OfLane, frozen=True, kw_only=True):
     """A function read a lane's state."""
-
-    region: str
-    subscription: str
-    lane: str
 
 
 class StandingRead(Entry, frozen=True, kw_only=True):
@@ -152,12 +164,9 @@ class KeyChanged(Entry, frozen=True, kw_only=True):
     copied: bool = False
 
 
-class Settled(Entry, frozen=True, kw_only=True):
+class Settled(_OfLane, frozen=True, kw_only=True):
     """Somebody discarded or edited a dead letter."""
 
-    region: str
-    subscription: str
-    lane: str
     sequence: int
     action: str
     key: str = ""
@@ -167,12 +176,9 @@ class Settled(Entry, frozen=True, kw_only=True):
     until: int = 0
 
 
-class Decided(Entry, frozen=True, kw_only=True):
+class Decided(_OfLane, frozen=True, kw_only=True):
     """An operator was told that a dead letter is redriven, discarded or edited."""
 
-    region: str
-    subscription: str
-    lane: str
     sequence: int
     action: str
 
@@ -184,25 +190,19 @@ class ProofBegan(Entry, frozen=True, kw_only=True):
     lane: str
 
 
-class Proved(Entry, frozen=True, kw_only=True):
+class Proved(_OfLane, frozen=True, kw_only=True):
     """An operator got the result of a lane's proof up to a cursor. `wrong`: the finding; empty: proven."""
 
-    region: str
-    subscription: str
-    lane: str
     sequence: int
     wrong: str = ""
 
 
-class CopyDecided(Entry, frozen=True, kw_only=True):
+class CopyDecided(_OfLane, frozen=True, kw_only=True):
     """A Region learned which copy of a noted batch is delivered. It is noted beside the lane of the other copy.
 
     `copied`: another Region decided it.
     """
 
-    region: str
-    subscription: str
-    lane: str
     batch: str
     noted_wins: bool
     copied: bool = False
@@ -229,31 +229,30 @@ class CircuitSwitched(Entry, frozen=True, kw_only=True):
     probe_ms: int
 
 
-class EffectMade(Entry, frozen=True, kw_only=True):
+class EffectMade(_OfEvent, frozen=True, kw_only=True):
     """A handler incremented the counter in a row of its own, in the transaction that commits the cursor."""
 
-    region: str
-    subscription: str
-    id: str
     count: int
 
 
-class EffectCalled(Entry, frozen=True, kw_only=True):
+class EffectCalled(_OfEvent, frozen=True, kw_only=True):
     """A project's handler did something outside the fabric, such as an AWS call. `id`: the event in its hands."""
 
-    region: str
-    subscription: str
-    id: str
     effect: str
 
 
-class Charged(Entry, frozen=True, kw_only=True):
+class Charged(_OfEvent, frozen=True, kw_only=True):
     """A handler had its effect outside, in a step that has this key."""
 
-    region: str
-    subscription: str
-    id: str
     key: str
+
+
+class Published(_OfEvent, frozen=True, kw_only=True):
+    """An event appeared in the second stream that a handler had published for another, `id`."""
+
+    published: str
+    lane: str
+    sequence: int
 
 
 class AttemptBegan(Entry, frozen=True, kw_only=True):
@@ -370,7 +369,7 @@ class Ended(Entry, frozen=True, kw_only=True):
     circuits: dict[str, str]
 
 
-_Outside = Asked | Acknowledged | Unacknowledged | EffectMade | EffectCalled | Charged
+_Outside = Asked | Acknowledged | Unacknowledged | EffectMade | EffectCalled | Charged | Published
 _OfTables = Appended | Removed | CursorMoved | KeyChanged | Settled | CopyDecided | HandedOver
 _OfRuns = (
     LaneRead | StandingRead | AttemptBegan | AttemptEnded | RunEnded | CircuitSwitched | Crashed | Called

@@ -85,6 +85,7 @@ _PLAIN: Final[dict[type[history.Entry], str]] = {
     history.EffectMade: "effect",
     history.EffectCalled: "effect",
     history.Charged: "effect",
+    history.Published: "effect",
     history.AttemptBegan: "attempt",
     history.Crashed: "crashed",
     history.Happened: "happened",

@@ -13,7 +13,6 @@ from eventfabric.model import (
     Standing,
     StreamName,
     SubscriptionName,
-    Write,
 )
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Attempt, Handler
@@ -22,6 +21,7 @@ from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.machine import Machine
+from eventfabric.wire.published import Effect
 
 
 class ObservedLedger(MemoryLedger):
@@ -59,7 +59,7 @@ class ObservedHandler:
         self._process = process
         self.batch_events_max = inner.batch_events_max
 
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Effect]:
         """See ports.Handler."""
         process = self._process
         process.breathe(process.latency_seconds())
@@ -107,7 +107,8 @@ class HistoryTelemetry:
 
     def tell(self, event: LogEvent, **about: object) -> None:
         """Note a finding; drop all else."""
-        if event is not LogEvent.FINDING:
+        # Checkers judge the first stream; the second one is only what handlers published.
+        if event is not LogEvent.FINDING or about["stream"] != self._process.world.plan.stream:
             return
         kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
         sequence = SequenceNumber(int(str(about["sequence"])))

@@ -30,6 +30,10 @@ from eventfabric.wire.keys import (
 )
 from eventfabric.wire.payload_codec import unpack
 
+INVOICES = "invoices"
+"""Stream into which handlers publish."""
+BILLED = "billed"
+"""Type of what they publish: `of` an event, `by` a subscription."""
 EFFECTS = "effects"
 """Table in which handlers of exactly-once subscriptions count their effects. `id` is subscription/event."""
 FOREIGN = "foreign"
@@ -73,6 +77,8 @@ class Observer:
             match self._kind:
                 case "log":
                     news += self._of_log(change)
+                case "invoices":
+                    news += _of_invoices(change)
                 case "ledger":
                     news += self._of_ledger(change)
                 case _:
@@ -257,3 +263,17 @@ def _of_effects(change: Change) -> list[News]:
             {"region": change.region, "subscription": subscription, "id": id_, "count": count},
         )
     ]
+
+
+def _of_invoices(change: Change) -> list[News]:
+    """Report events that handlers published, where they were appended."""
+    copied = region_of_log_item(change.keys) != change.region
+    if change.new is None or change.old is not None or copied or not is_record(change.keys):
+        return []
+    record, news = record_item.from_item(change.new), list[News]()
+    for event in unpack(record):
+        if event.type == BILLED:
+            about = {"region": change.region, "subscription": event.data["by"], "id": event.data["of"]}
+            where = {"lane": str(record.lane), "sequence": int(event.sequence or 0)}
+            news.append((history.Published, {**about, **where, "published": str(event.id)}))
+    return news

@@ -31,6 +31,7 @@ _ORDINARY: Final[dict[str, Any]] = {
     "retention_days": 0,
     "express": False,
     "clones": False,
+    "rivals": 0,
 }
 """Plainest values of a plan's own fields."""
 

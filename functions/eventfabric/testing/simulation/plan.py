@@ -75,7 +75,11 @@ class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The relevant parts of a subscription's definition. `steps`: its handler has an effect outside, in a step."""
+    """The relevant parts of a subscription's definition.
+
+    `steps`: its handler has an effect outside, in a step. `publishes`: it publishes an invoice for each event, with
+    `once` only if none of that id was published before.
+    """
 
     name: str
     guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
@@ -93,13 +97,16 @@ class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
     consumers: int = 1
     concurrency: int = 1
     steps: bool = False
+    publishes: bool = False
+    once: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """A plan of one simulation. `producers`: the Region of each. `failover`: producers may turn to other Regions.
 
     `clones`: all processes of a Region's producers are copies of one process, and draw the same random numbers.
-    `bounds`: values of limits.py that are smaller than usual, so that a few events reach them.
+    `bounds`: values of limits.py that are smaller than usual, so that a few events reach them. `invoices`: lanes of the
+    second stream, into which handlers publish; 0: there is none. `rivals`: other publishers to it.
     """
 
     seed: int
@@ -120,6 +127,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     express: bool = False
     clones: bool = False
     bounds: dict[str, int] = {}
+    invoices: int = 0
+    rivals: int = 0
 
     def rate(self, fault: str) -> float:
         """Return how often a fault happens, as a share of the calls that it can hit."""

@@ -1,6 +1,7 @@
 """Producers in the simulation: they publish through the SDK, and note what they were told about each event."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import count
 from zlib import crc32
 
@@ -14,6 +15,7 @@ from eventfabric.sdk.fabric import Fabric
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.observer import INVOICES
 from eventfabric.testing.simulation.plan import PlannedEvent, Publish
 from eventfabric.testing.simulation.process import Process
 from eventfabric.testing.simulation.schedule import START_MS
@@ -21,6 +23,42 @@ from eventfabric.testing.simulation.world import World
 
 _SETTLE_TRIES = 3
 _TIMEOUT_SECONDS = 20.0
+_RIVAL_SECONDS = 0.5
+
+
+class Rival:
+    """A publisher to the second stream, which appends to its lanes now and then while handlers publish there."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self._world = world
+        self._region = world.plan.regions[number % len(world.plan.regions)]
+        self._name = f"rival {number}"
+        self._numbers = count(1)
+
+    def start(self) -> None:
+        """Begin to publish."""
+        self._world.schedule.spawn(self._name, self._run)
+
+    def _run(self) -> None:
+        world = self._world
+        last_seconds = max((call.after_seconds for call in world.plan.publishes), default=0.0)
+        until_us = (START_MS + int(1000 * last_seconds)) * 1000
+        while not world.healed and world.schedule.now_us < until_us:
+            process = Process(world, f"{self._name}#{next(self._numbers)}", self._region)
+            with suppress(EventFabricError, SimulatedCrash):
+                fabric = Fabric(
+                    world.topology,
+                    self._region,
+                    log_of=lambda stream, region: process.ports.at(region).log_of(stream),  # noqa: B023
+                    clock=process.clock,
+                    entropy=world.entropy,
+                    parallel_lanes=0,
+                    append_timeout_seconds=_TIMEOUT_SECONDS,
+                )
+                while not world.healed and world.schedule.now_us < until_us:
+                    fabric.publish(INVOICES, key=process.random.choice("abcdef"), type="rival")
+                    process.breathe(process.random.expovariate(1 / _RIVAL_SECONDS) * world.plan.slowness)
+            world.schedule.pause(1.0)
 
 
 class Producer:

@@ -14,7 +14,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.network import Courier
 from eventfabric.testing.simulation.plan import Happening, Plan
 from eventfabric.testing.simulation.process import Process
-from eventfabric.testing.simulation.producers import Producer
+from eventfabric.testing.simulation.producers import Producer, Rival
 from eventfabric.testing.simulation.schedule import START_MS, StepsExceededError
 from eventfabric.testing.simulation.subscribers import handler_for
 from eventfabric.testing.simulation.world import World
@@ -151,6 +151,8 @@ def _start(world: World) -> None:
                 QueuePoller(world, region, subscription.name, number).start()
     for number in range(len(plan.producers)):
         Producer(world, number).start()
+    for number in range(plan.rivals):
+        Rival(world, number).start()
     for number, happening in enumerate(plan.happenings):
         happenings.begin(world, happening, number)
 

@@ -8,7 +8,7 @@ from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import subscriber
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.machine import Machine
-from eventfabric.testing.simulation.observer import EFFECTS
+from eventfabric.testing.simulation.observer import BILLED, EFFECTS, INVOICES
 from eventfabric.testing.simulation.plan import Conduct
 
 _HANG_SECONDS = 200.0
@@ -70,9 +70,22 @@ class _Handling:
             self._behave(id_, planned.conduct)
         if world.subscription(self._name).steps:
             self._charge(event, delivery)
+        if world.subscription(self._name).publishes:
+            self._bill(event, delivery)
         if self._transactional:
             row = {"id": f"{self._name}/{id_}"}
             delivery.transaction.update(EFFECTS, row, "ADD n :one", values={":one": 1})
+
+    def _bill(self, event: Event, delivery: Delivery) -> None:
+        """Publish an invoice of the event, for its key."""
+        delivery.publish(
+            INVOICES,
+            event=event,
+            key=event.key,
+            type=BILLED,
+            data={"of": str(event.id), "by": self._name},
+            once=self._process.world.subscription(self._name).once,
+        )
 
     def _behave(self, id_: str, conduct: Conduct) -> None:
         """Crash, hang or fail as often as planned, unless the handlers are mended by now."""

@@ -11,7 +11,7 @@ from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.observer import EFFECTS, Observer, is_foreign
+from eventfabric.testing.simulation.observer import EFFECTS, INVOICES, Observer, is_foreign
 from eventfabric.testing.simulation.plan import Plan, PlannedSubscription
 from eventfabric.testing.simulation.schedule import ProcessClock, Schedule, SimulatedTime
 from eventfabric.testing.simulation.trouble import Trouble
@@ -27,6 +27,11 @@ def definition_of(plan: Plan) -> str:
     """Return the definition of a plan's fabric, as TOML."""
     regions = ", ".join(f'"{region}"' for region in plan.regions)
     retention = f"retention_days = {plan.retention_days}" if plan.retention_days else ""
+    invoices = (
+        f'[streams.{INVOICES}]\nlanes = {plan.invoices}\ndurability = "{plan.durability}"'
+        if plan.invoices
+        else ""
+    )
     subscriptions = "\n".join(_subscription(subscription, plan) for subscription in plan.subscriptions)
     return f"""
         [fabric]
@@ -37,6 +42,7 @@ def definition_of(plan: Plan) -> str:
         durability = "{plan.durability}"
         express = {str(plan.express).lower()}
         {retention}
+        {invoices}
         {subscriptions}
     """
 
@@ -47,6 +53,7 @@ def _subscription(subscription: PlannedSubscription, plan: Plan) -> str:
         if subscription.types
         else ""
     )
+    publishes = f'publishes = ["{INVOICES}"]' if subscription.publishes else ""
     expired = f'on_expired = "{subscription.on_expired}"' if plan.retention_days else ""
     return f"""
         [subscriptions.{subscription.name}]
@@ -59,6 +66,7 @@ def _subscription(subscription: PlannedSubscription, plan: Plan) -> str:
         on_late = "{subscription.on_late}"
         start = "{subscription.start}"
         {types}
+        {publishes}
         {expired}
         [subscriptions.{subscription.name}.retry]
         immediate = {subscription.immediate}
@@ -144,6 +152,8 @@ class World:
         for region in self.cloud.regions.values():
             region.create_table(EFFECTS, key_names=("id",))
         kinds[EFFECTS] = "effects"
+        if self.plan.invoices:
+            kinds[self.topology.stream(INVOICES).table.name] = INVOICES
         for region in self.cloud.regions.values():
             for table in region.tables.values():
                 table.refuser = self.trouble.refuser_of(table)
@@ -156,7 +166,9 @@ class World:
         }
         shared = self.plan.durability == "quorum"
         # Within one transaction, the handler's rows are noted first and the cursor last.
-        in_order = sorted(tables.values(), key=lambda pair: ("effects", "log", "ledger").index(pair[1]))
+        in_order = sorted(
+            tables.values(), key=lambda pair: ("effects", "log", INVOICES, "ledger").index(pair[1])
+        )
         return [Observer(table, kind, shared=shared) for table, kind in in_order]
 
     def deploy_settings(self, plan: Plan) -> None:

@@ -11,13 +11,13 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.aws.attributes import to_attributes
 from eventfabric.errors import HandlerError, HandlerExitedError
-from eventfabric.model import Write
 from eventfabric.ports import Attempt
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.wire.item_size import item_bytes
+from eventfabric.wire.published import Effect
 from tests.support.failing_handlers import retry
 from tests.support.memory_fabric import event
 from tests.support.subscribed_stream import SubscribedStream
@@ -30,7 +30,7 @@ def handler_of(function: Callable[..., Any], *, transactional: bool = False) -> 
     return SubscriberHandler(function, clock=MemoryClock(4_000), transactional=transactional)
 
 
-def call(function: Callable[..., Any], *, transactional: bool = False) -> Sequence[Write]:
+def call(function: Callable[..., Any], *, transactional: bool = False) -> Sequence[Effect]:
     return handler_of(function, transactional=transactional).attempt([EVENT], ATTEMPT)
 
 

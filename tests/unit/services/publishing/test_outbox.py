@@ -12,7 +12,6 @@ from eventfabric.errors import (
     InvalidEventError,
     TransactionRefusedError,
 )
-from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.faults import Fault, Faults, at_random, nth
 from tests.support.outbox_producers import US, OutboxProducers
 
@@ -88,7 +87,7 @@ def test_another_publisher_in_the_way_only_moves_the_place() -> None:
     def overtaken(*arguments: Any) -> Any:
         made = append(*arguments)
         # The tail is read, and then somebody else writes there.
-        made._tail(made._postings[0], Tries(made._clock, made._entropy, until_ms=2**60))
+        made._tails.records(made._postings)
         other.publish("audit", key="k", type="Placed", id="other")
         return made
 

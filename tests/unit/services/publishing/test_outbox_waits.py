@@ -14,7 +14,8 @@ from eventfabric.errors import (
 from eventfabric.model import Generation, Lane, LaneIndex, Region, SequenceNumber
 from eventfabric.ports import Clock, Entropy
 from eventfabric.services.publishing.append import Appender
-from eventfabric.services.publishing.outbox import OutboxAppend, Posting
+from eventfabric.services.publishing.outbox import OutboxAppend
+from eventfabric.services.publishing.posted_tails import Posting
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.appends import Half, Waits
 from tests.support.memory_fabric import batch_of, event

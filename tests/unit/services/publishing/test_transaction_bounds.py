@@ -10,7 +10,6 @@ from eventfabric import limits
 from eventfabric.errors import IndeterminateTransactionError, TransactionTooLargeError
 from eventfabric.model import EMPTY_TAIL, Lane, Record
 from eventfabric.sdk.outbox import OutboxTransaction
-from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.item_size import item_bytes
 from tests.support.messages import raises_with
@@ -93,7 +92,7 @@ def test_a_split_lane_whose_place_is_taken_goes_behind_what_stands_there_whole()
 
     def overtaken(*arguments: object) -> object:
         made = append(*arguments)  # type: ignore[arg-type]  # as they came
-        made._tail(made._postings[0], Tries(made._clock, made._entropy, until_ms=2**60))
+        made._tails.records(made._postings)
         producers.fabric().publish("audit", key="k", type="Seen", id="other")
         return made
 

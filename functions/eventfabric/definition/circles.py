@@ -1,0 +1,42 @@
+"""Circles of subscriptions: each publishes into the stream of the next, and the last into that of the first.
+
+A circle may be meant, as where an answer goes back to who asked; so it is reported and not refused. An event goes round
+at most until its hops are used up.
+"""
+
+from collections import deque
+
+from eventfabric.definition.schema import Definition
+
+
+def circles(definition: Definition) -> list[tuple[str, ...]]:
+    """Return circles, each as the names of its subscriptions: of those that one is in, the shortest."""
+    subscriptions = definition.subscriptions
+    readers: dict[str, list[str]] = {}
+    for name, subscription in subscriptions.items():
+        readers.setdefault(subscription.stream, []).append(name)
+    following = {
+        name: [reader for stream in subscription.publishes for reader in readers.get(stream, ())]
+        for name, subscription in subscriptions.items()
+    }
+    by_members: dict[frozenset[str], tuple[str, ...]] = {}
+    for name in subscriptions:
+        circle = _shortest(name, following)
+        if circle:
+            by_members.setdefault(frozenset(circle), circle)
+    return list(by_members.values())
+
+
+def _shortest(name: str, following: dict[str, list[str]]) -> tuple[str, ...]:
+    """Return a shortest circle that a subscription is in; empty if it is in none."""
+    paths: deque[tuple[str, ...]] = deque([(name,)])
+    seen = set[str]()
+    while paths:
+        path = paths.popleft()
+        for reader in following[path[-1]]:
+            if reader == name:
+                return path
+            if reader not in seen:
+                seen.add(reader)
+                paths.append((*path, reader))
+    return ()

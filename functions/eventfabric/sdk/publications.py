@@ -1,0 +1,133 @@
+"""Publications: what a handler publishes into other streams, with ids that are equal at each attempt."""
+
+from collections import Counter
+from collections.abc import Iterable
+from sys import modules
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.errors import HandlerError, TooManyHopsError, UnlistedStreamError
+from eventfabric.model import (
+    GENERATION_FIRST,
+    Event,
+    EventFields,
+    HeaderValue,
+    Lane,
+    Region,
+    SequenceNumber,
+    StreamName,
+    check_event,
+    exact,
+    lane_index,
+)
+from eventfabric.ports import Attempt, Clock
+from eventfabric.sdk import tracing
+from eventfabric.topology import StreamTopology
+from eventfabric.wire.batch import row_bytes
+from eventfabric.wire.payload_codec import Row
+from eventfabric.wire.published import Published, published_id
+
+HOPS: Final = "fabrichops"
+"""Header that counts the handlers through which an event came: each published for what another had published."""
+_NAME_CHARACTERS_MAX: Final = 128
+
+
+class Publications:
+    """The streams that a subscription lists in `publishes`, and how its handler's events are made for them."""
+
+    def __init__(
+        self,
+        subscription: str,
+        stream: StreamName,
+        targets: Iterable[StreamTopology],
+        *,
+        region: Region,
+        clock: Clock,
+        may_repeat: bool,
+    ) -> None:
+        """`stream`: of the subscription. `may_repeat`: its events may be handled again, so that `once` counts."""
+        self.subscription = subscription
+        self.stream = stream
+        self.targets = {target.name: target for target in targets}
+        self.region = region
+        self.clock = clock
+        self.may_repeat = may_repeat
+
+    def of(self, attempt: Attempt) -> "DeliveryPublications":
+        """Return the publications of one attempt."""
+        return DeliveryPublications(self, attempt)
+
+
+class DeliveryPublications:
+    """Publications of one attempt. `published`: its events in order; none is published before the attempt has ended."""
+
+    def __init__(self, publications: Publications, attempt: Attempt) -> None:
+        self._made_by = publications
+        self._attempt = attempt
+        self._named: set[tuple[Lane, SequenceNumber, str]] = set()
+        self._numbers: Counter[tuple[Lane, SequenceNumber]] = Counter()
+        self.published: list[Published] = []
+
+    def publish(
+        self, stream: str, fields: EventFields, source: Event, *, name: str | None, once: bool
+    ) -> str:
+        """Take an event for a source event. Return its id. See Delivery.publish."""
+        publications = self._made_by
+        target = publications.targets.get(stream)
+        if target is None:
+            raise UnlistedStreamError(publications.subscription, stream, sorted(publications.targets))
+        hops = _hops(source) + 1
+        if hops >= limits.HOPS_MAX:
+            raise TooManyHopsError(publications.subscription, hops)
+        id_ = self._id(source, name)
+        row = self._row(target, Event(**fields), id_, hops)
+        index = lane_index(row[2], target.definition.lanes)
+        lane = Lane(publications.region, GENERATION_FIRST, index)
+        once = once and publications.may_repeat
+        self.published.append(Published(stream, lane, row, row_bytes(row), once))
+        return row[0]
+
+    def _id(self, source: Event, name: str | None) -> str:
+        """Return the id that the event has at each attempt."""
+        lane, sequence = source.lane, source.sequence
+        if lane is None or sequence is None:
+            raise HandlerError(
+                "publish: found an event that is not in the log, allowed: one of delivery.events"
+            )
+        if name is not None and not (isinstance(name, str) and 0 < len(name) <= _NAME_CHARACTERS_MAX):
+            allowed = f"text of 1 to {_NAME_CHARACTERS_MAX} characters"
+            raise HandlerError(f"publish: name: found {name!r:.140}, allowed: {allowed}")
+        place = lane, sequence
+        if name is None:
+            number = self._numbers[place]
+            self._numbers[place] += 1
+            return self._published_id(*place, number)
+        name = exact(name)
+        if (*place, name) in self._named:
+            raise HandlerError(f"publish: name: found {name!r:.140} again, allowed: each once for an event")
+        self._named.add((*place, name))
+        return self._published_id(*place, name)
+
+    def _published_id(self, lane: Lane, sequence: SequenceNumber, name: str | int) -> str:
+        publications, edit = self._made_by, self._attempt.edit
+        return published_id(
+            publications.subscription, publications.stream, lane, sequence, edit=edit, name=name
+        )
+
+    def _row(self, target: StreamTopology, event: Event, id_: str, hops: int) -> Row:
+        """Return the event as its record will hold it. InvalidEventError."""
+        headers: dict[str, HeaderValue] = {**event.headers, HOPS: hops}
+        if tracing.API in modules:
+            headers = dict(tracing.with_context(headers) or headers)
+        id_ = id_ if event.id is None else event.id
+        source = target.source if event.source is None else event.source
+        check_event(id=id_, type=event.type, key=event.key, source=source, headers=headers)
+        moment = self._made_by.clock.now_ms() * 1000 if event.stored_time is None else event.stored_time
+        payload = event.payload
+        return id_, event.type, event.key, moment, source, headers, int(payload.kind), payload.content
+
+
+def _hops(event: Event) -> int:
+    """Return the number of handlers through which an event came."""
+    hops = event.headers.get(HOPS, 0)
+    return hops if type(hops) is int and hops > 0 else 0

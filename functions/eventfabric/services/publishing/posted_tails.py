@@ -1,0 +1,98 @@
+"""Posted tails: where records of one transaction go, by what this process last saw of their lanes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.model import Batch, Lane, Record, Tail, record_at
+from eventfabric.ports import Clock, Log
+from eventfabric.services.publishing.lane_ends import Known, LaneEnds
+
+_Place = tuple[str, Lane]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A batch on its way to one lane of one table."""
+
+    table: str
+    log: Log
+    lane: Lane
+    batch: Batch
+    retention_seconds: int | None
+    known: Known | None = None
+    """Look-up of the mark in which reconciliation remembers the lane, used if its log leaves doubt; None: unknown."""
+
+
+class PostedTails:
+    """Tails of lanes. A wrong memory costs one refused transaction, and never writes a wrong record.
+
+    In a lane in which others were faster lately, the tail is read each time until its last writer was this process: a
+    read is cheaper than a refused transaction.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tails: dict[_Place, tuple[Tail, int]] = {}
+        """Each tail, and when it was seen: what others put there since must not have expired again."""
+        self._landed: dict[_Place, Tail] = {}
+        self._contended: set[_Place] = set()
+
+    def records(self, postings: Sequence[Posting]) -> list[Record]:
+        """Make the records of postings; a later one to a lane goes on from the one before. Reads tails not known.
+
+        Raises PortError if a tail cannot be read; what was read before is remembered. UncertainTailError.
+        """
+        now_ms = self._clock.now_ms()
+        ends: dict[_Place, Tail] = {}
+        records: list[Record] = []
+        for posting in postings:
+            place = posting.table, posting.lane
+            record = record_at(
+                ends.get(place) or self._tail(posting),
+                posting.lane,
+                posting.batch,
+                now_ms=now_ms,
+                retention_seconds=posting.retention_seconds,
+            )
+            ends[place] = record.tail
+            records.append(record)
+        return records
+
+    def _tail(self, posting: Posting) -> Tail:
+        """Return the remembered tail of a posting's lane, else read it."""
+        place = posting.table, posting.lane
+        now_ms = self._clock.now_ms()
+        tail, seen_ms = self._tails.get(place, (None, 0))
+        # By the wall clock, because the steady one stands still while a process is suspended.
+        if tail is not None and 0 <= now_ms - seen_ms < 1000 * limits.EXPIRY_MARGIN_SECONDS:
+            return tail
+        expires = posting.retention_seconds is not None
+        ends = LaneEnds(posting.log, clock=self._clock, expires=expires, known=posting.known)
+        tail = ends.tail(posting.lane)
+        self._tails[place] = tail, now_ms
+        if self._landed.get(place) == tail:
+            self._contended.discard(place)
+        return tail
+
+    def meet(self, posting: Posting, occupant: Record) -> None:
+        """Go on after a record that stands where ours was to go, if it continues the lane; else forget the tail."""
+        place = posting.table, posting.lane
+        self._contended.add(place)
+        # What does not continue the lane may be a far item, and only a read of the lane's end can tell.
+        tail, _ = self._tails.pop(place, (None, 0))
+        if tail is not None and occupant.sequence == tail.sequence and occupant.extends(tail.chain):
+            self._tails[place] = occupant.tail, self._clock.now_ms()
+
+    def landed(self, postings: Sequence[Posting], records: Sequence[Record]) -> None:
+        """Remember the tails after records that were written."""
+        for posting, record in zip(postings, records, strict=True):
+            place = posting.table, posting.lane
+            self._landed[place] = record.tail
+            self._tails[place] = record.tail, self._clock.now_ms()
+        for place in self._contended:
+            self._tails.pop(place, None)
+
+    def forget(self) -> None:
+        """Forget the tails, because they may be old."""
+        self._tails.clear()

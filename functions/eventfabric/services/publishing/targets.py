@@ -1,0 +1,115 @@
+"""Targets: the streams into which a subscription's handler publishes, as its function appends to them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from eventfabric import limits
+from eventfabric.errors import (
+    AppendError,
+    ContendedTransactionError,
+    IndeterminateTransactionError,
+    OutcomeUnknownError,
+)
+from eventfabric.model import Batch, BatchId, Lane, Occupied, Record, StreamName
+from eventfabric.ports import Log, Ports
+from eventfabric.services.publishing.append import Appender
+from eventfabric.services.publishing.lane_ends import Known, KnownMarks
+from eventfabric.services.publishing.once import append_once
+from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
+from eventfabric.services.publishing.posted_tails import PostedTails, Posting
+from eventfabric.topology import StreamTopology
+from eventfabric.wire.batch import Part, batch_of_rows
+from eventfabric.wire.published import Parts, Published
+
+
+@dataclass(frozen=True, slots=True)
+class _TargetStream:
+    stream: StreamTopology
+    log: Log
+    known: Known
+    appender: Appender
+
+
+class Targets:
+    """The streams that a subscription may publish into, in the Region of these ports. Nobody rings but the relay."""
+
+    def __init__(self, streams: Iterable[StreamTopology], ports: Ports) -> None:
+        self._ports = ports
+        self._streams = {stream.name: self._target(stream) for stream in streams}
+        self._tails = PostedTails(ports.clock)
+
+    def _target(self, stream: StreamTopology) -> _TargetStream:
+        ports, log = self._ports, self._ports.log_of(stream)
+        known = KnownMarks(ports.ledger, StreamName(stream.name), clock=ports.clock).of
+        appender = Appender(
+            log,
+            stream=stream.name,
+            clock=ports.clock,
+            entropy=ports.entropy,
+            retention_seconds=stream.retention_seconds,
+            known=known,
+        )
+        return _TargetStream(stream, log, known, appender)
+
+    def append(self, published: Sequence[Published]) -> None:
+        """See services.delivery.target_streams."""
+        try:
+            for event in published:
+                if event.once:
+                    part = Part()
+                    part.add(event.row, event.size_bytes)
+                    append_once(self._posting(event.stream, event.lane, part), event.row, self._append)
+            for (stream, lane), parts in Parts(event for event in published if not event.once).of.items():
+                for part in parts:
+                    self._streams[stream].appender.append(lane, self._batch(part))
+        except (AppendError, ContendedTransactionError, IndeterminateTransactionError) as error:
+            raise OutcomeUnknownError("publish", str(error)) from error
+
+    def _append(self, postings: Sequence[Posting], writes_of: WritesOf) -> OutboxAppend:
+        ports = self._ports
+        make = partial(OutboxAppend, outbox=ports.outbox, clock=ports.clock, entropy=ports.entropy)
+        return make(postings, writes_of, timeout_seconds=limits.APPEND_TIMEOUT_SECONDS)
+
+    def prepare(self, published: Sequence[Published]) -> "PreparedRecords":
+        """See services.delivery.target_streams."""
+        postings = [
+            self._posting(stream, lane, part)
+            for (stream, lane), parts in Parts(published).of.items()
+            for part in parts
+        ]
+        return PreparedRecords(postings, self._tails)
+
+    def _posting(self, stream: str, lane: Lane, part: Part) -> Posting:
+        target = self._streams[stream]
+        batch, table = self._batch(part), target.stream.table.name
+        return Posting(table, target.log, lane, batch, target.stream.retention_seconds, target.known)
+
+    def _batch(self, part: Part) -> Batch:
+        return batch_of_rows(BatchId(self._ports.entropy.bytes(16)), part.rows)
+
+
+class PreparedRecords:
+    """Records of one commit: batches on their way to their lanes."""
+
+    def __init__(self, postings: Sequence[Posting], tails: PostedTails) -> None:
+        self._postings = postings
+        self._tails = tails
+        self.count = sum(posting.batch.count for posting in postings)
+
+    def made(self) -> list[tuple[str, Record]]:
+        """See services.delivery.target_streams."""
+        records = self._tails.records(self._postings)
+        return [(posting.table, record) for posting, record in zip(self._postings, records, strict=True)]
+
+    def meet(self, taken: Occupied) -> None:
+        """See services.delivery.target_streams."""
+        self._tails.meet(self._postings[taken.index], taken.record)
+
+    def landed(self, records: Sequence[tuple[str, Record]]) -> None:
+        """See services.delivery.target_streams."""
+        self._tails.landed(self._postings, [record for _, record in records])
+
+    def forget(self) -> None:
+        """See services.delivery.target_streams."""
+        self._tails.forget()
