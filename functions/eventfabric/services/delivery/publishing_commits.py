@@ -103,7 +103,7 @@ class PublishingCommit:
         self._token = context.policy.entropy.bytes(limits.COMMIT_TOKEN_BYTES)
         self._conflicts = 0
         self._is_in_doubt = False
-        """A try had no reply, so that what landed may be other records than those of the last try."""
+        """A try may have had no reply, so that what landed may be other records than those of the last try."""
 
     def run(self) -> Committed | RaceLost | WriteRefused | SameItemTwice:
         """Send the commit until its outcome is known. Raises PortError."""
@@ -127,8 +127,10 @@ class PublishingCommit:
             except PortError as error:
                 if not error.retryable:
                     return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
-                busy, self._is_in_doubt = error, self._is_in_doubt or not error.no_effect
+                busy = error
             self._records.forget()
+            # Whatever the answer was: the adapter may have sent the request before, without a reply.
+            self._is_in_doubt = True
             patience = patience or self._context.patience(self._deadline_ms, limits.PUBLISH_PATIENCE_SECONDS)
             if not patience.wait():
                 if isinstance(busy, PortError):

@@ -1,13 +1,15 @@
 """Handlers that publish: when, under which ids, and how often it stands in the other stream."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from eventfabric import Delivery, Event
 from eventfabric.errors import PortError, ReplayRefusedError
-from eventfabric.model import Lane
+from eventfabric.model import Chain, Lane, SequenceNumber
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -350,3 +352,35 @@ def test_a_redriven_event_publishes_under_the_same_id_and_an_edited_one_under_an
     assert len(fabric.invoices()) == 2
     assert ids["same"][0] == ids["same"][-1]
     assert ids["edited"][0] != ids["edited"][-1]
+
+
+def test_after_a_lost_reply_the_next_record_continues_the_one_that_landed() -> None:
+    fabric = transactional()
+    deliverer = fabric.deliverer(faults=Faults(nth(2, Fault.LOST_REPLY, name="ledger.commit")))
+    for name in ("a", "b", "c"):
+        fabric.put(event(name))
+        # The try after the lost reply holds other records than the one that landed.
+        fabric.deliver(by=deliverer)
+        fabric.clock.advance(1)
+    assert fabric.invoiced() == ["a", "b", "c"]
+    records = fabric.target_records()
+    assert [record.sequence for record in records] == [0, 1, 2]
+    assert all(after.extends(before.chain) for before, after in pairwise(records))
+    assert fabric.calls == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_target_lane_in_doubt_is_no_failure_of_the_event(guarantee: str) -> None:
+    fabric = PublishingStream(bill, guarantee=guarantee)
+    fabric.put(event("a"))
+    fabric.deliver()
+    (record,) = fabric.target_records()
+    log = fabric.cloud.log(INVOICES, fabric.region)
+    far = replace(record, sequence=SequenceNumber(99), chain=Chain(bytes(16)))
+    assert log.append(far) is None
+    fabric.put(event("b"))
+    with pytest.raises(PortError, match="publish: record 99"):
+        fabric.deliver()
+    assert not fabric.parked()
+    assert (fabric.cursor().sequence, fabric.cursor().crashes) == (1, 0)
+    assert fabric.telemetry.totals[Metric.DELIVERIES_BLOCKED] == 1
