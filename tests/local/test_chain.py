@@ -5,6 +5,7 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
+from eventfabric.telemetry import Metric
 from eventfabric.testing.local.fabric import LocalFabric
 
 US, EU = "us-east-1", "eu-west-1"
@@ -65,3 +66,18 @@ def test_a_stream_that_is_not_listed_is_refused() -> None:
         (dead,) = fabric.subscription("billing").dead_letters()
         assert "UnlistedStreamError" in dead.parked.failure.error_type
         assert not fabric.subscription("mailing").handled()
+
+
+def test_what_is_published_once_needs_no_further_grant_and_a_replay_publishes_nothing() -> None:
+    def bill_once(event: Event, delivery: Delivery) -> None:
+        delivery.publish("invoices", key=event.key, type="Billed", data={"order": 1}, once=True)
+
+    handlers = {"billing": bill_once, "mailing": mail}
+    with LocalFabric(definition("at_least_once"), handlers=handlers) as fabric:
+        fabric.region(US).publish("orders", key="k", type="Placed")
+        fabric.settle()
+        fabric.subscription("billing").replay(US, start=0)
+        fabric.settle()
+        assert [entry.is_replay for entry in fabric.subscription("billing").handled()] == [False, True]
+        assert len(fabric.subscription("mailing").handled()) == 1
+        assert fabric.subscription("billing").counted(Metric.EVENTS_NOT_REPUBLISHED, US) == 1
