@@ -177,8 +177,6 @@ PUBLISH_LANES_MAX: Final = 2
 """Most target lanes of events that are committed together: each further one halves what many committers get done."""
 PUBLISH_PATIENCE_SECONDS: Final = 30.0
 """Time for which a commit that publishes is repeated: after it, the handlers of its events would be called again."""
-PUBLISH_CONFLICT_WAIT_SECONDS: Final = 0.02
-"""Longest first wait after several tails in a row that others took; it doubles."""
 HOPS_MAX: Final = 16
 """Hops at which a chain of handlers that publish ends: each publishes in turn what another handles."""
 TRANSACTION_BYTES_MAX: Final = 4 * 1024 * 1024

@@ -75,7 +75,7 @@ class CommitRequest:
         self.announcement: dict[str, Any] | None = None
         # Without transactions the keys are written one by one. The announcement goes first: it fences whoever
         # lost the race, and tells readers that the cursor may not name all keys.
-        if in_order and not (writes or records) and (parked or decided or settled):
+        if in_order and not writes and (parked or decided or settled):
             self.announcement = put(replace(read, version=next_count(version), is_announced=True), version)
             # The announcement raises the version, and the cursor is then put on condition of that version.
             version += 1
@@ -85,7 +85,7 @@ class CommitRequest:
         self.others = self._others(key, region, notes, decided, parked)
         self.undo = [_without_note(table, note) for note in notes]
         """Deletes of the decisions, to be made if somebody else has changed the parked keys by then."""
-        self.effects = actions_of(records, writes) if writes or records else []
+        self.effects = actions_of(records, writes)
         """Effects of handlers: the records first, then the writes."""
         self._records_count = len(records)
         if self.others:
