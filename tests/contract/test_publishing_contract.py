@@ -71,7 +71,7 @@ def test_a_place_that_is_taken_is_named_and_nothing_is_written(backend: Backend)
     assert backend.get(OWN_TABLE, {"id": {"S": "r"}}) is None
     assert backend.ledger.state(KEY).cursor(HOME) == START
     assert isinstance(commit(backend, record("mine", other.tail), writes=(row("r"),)), Committed)
-    assert [one.batch_id for one in logged(backend)] == [other.batch_id, mine.batch_id]
+    assert [record.batch_id for record in logged(backend)] == [other.batch_id, mine.batch_id]
 
 
 @pytest.mark.parametrize("is_taken", [False, True])

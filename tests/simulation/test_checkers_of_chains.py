@@ -39,7 +39,7 @@ def published(of: Hand, number: int, sequence: int, *, edit: str = "") -> None:
     )
 
 
-def found(of: Hand) -> list[str]:
+def anomalies_of(of: Hand) -> list[str]:
     verdict = wrong_publish.check(of.ended())
     assert (verdict.result is Result.INVALID) == bool(verdict.anomalies)
     return [anomaly.what for anomaly in verdict.anomalies]
@@ -50,7 +50,7 @@ def test_one_for_each_event_in_their_order_is_right() -> None:
     for number in (0, 1):
         attempted(of, number, effect=True)
         published(of, number, number)
-    assert found(of) == []
+    assert anomalies_of(of) == []
 
 
 def test_two_for_an_event_are_wrong_exactly_once_and_right_for_two_attempts_at_least_once() -> None:
@@ -63,7 +63,7 @@ def test_two_for_an_event_are_wrong_exactly_once_and_right_for_two_attempts_at_l
         for sequence in (0, 1):
             attempted(of, 0, effect=guarantee.transactional)
             published(of, 0, sequence)
-        assert any("2 events for e0, allowed: 1" in what for what in found(of)) is wrong
+        assert any("2 events for e0, allowed: 1" in what for what in anomalies_of(of)) is wrong
 
 
 @pytest.mark.parametrize("guarantee", [Guarantee.AT_LEAST_ONCE, Guarantee.EXACTLY_ONCE])
@@ -71,13 +71,13 @@ def test_what_a_replay_publishes_is_wrong(guarantee: Guarantee) -> None:
     of = hand(guarantee)
     attempted(of, 0, replay=True, effect=guarantee.transactional)
     published(of, 0, 0)
-    assert found(of) == [f"{SUB} published 1 events for e0, allowed: 0"]
+    assert anomalies_of(of) == [f"{SUB} published 1 events for e0, allowed: 0"]
 
 
 def test_an_event_that_was_handled_must_have_published() -> None:
     of = hand(Guarantee.EXACTLY_ONCE)
     attempted(of, 0, effect=True)
-    assert found(of) == [f"{SUB} handled e0 and published nothing"]
+    assert anomalies_of(of) == [f"{SUB} handled e0 and published nothing"]
 
 
 def test_the_order_of_a_key_counts_exactly_once() -> None:
@@ -85,7 +85,7 @@ def test_the_order_of_a_key_counts_exactly_once() -> None:
     for number in (1, 0):
         attempted(of, number, effect=True)
         published(of, number, 1 - number)
-    assert found(of) == [f"{SUB} published for e0 after a later event of k"]
+    assert anomalies_of(of) == [f"{SUB} published for e0 after a later event of k"]
 
 
 def test_an_id_must_be_that_of_the_place_unless_somebody_edited_the_event() -> None:
@@ -95,4 +95,4 @@ def test_an_id_must_be_that_of_the_place_unless_somebody_edited_the_event() -> N
             of.tell(h.Settled, region=HOME, subscription=SUB, lane=LANE, sequence=0, action="edited")
         attempted(of, 0)
         published(of, 0, 0, edit="another")
-        assert bool(found(of)) is not is_edited
+        assert bool(anomalies_of(of)) is not is_edited
