@@ -1,7 +1,9 @@
 """All bounds of the fabric, and assertions on how they relate. Holds only numbers, and imports nothing of the fabric.
 
 Sources: AWS service quotas for DynamoDB (400 KB item, 1 MB page, 100 actions a transaction), SQS (1 MiB message,
-10 entries a batch, 15 minutes of delay, 80 characters a queue name) and Lambda (900 seconds).
+10 entries a batch, 15 minutes of delay, 80 characters a queue name, 12 hours of invisibility) and Lambda (900 seconds,
+10,240 MB, 4 KB of environment, 5 layers). What Lambda's and CloudWatch Logs' API models bound is as in botocore 1.44:
+16 subnets, 5 security groups, 2 to 1,000 concurrent invocations of a queue, pollers, and the days of a log.
 """
 
 from typing import Final
@@ -268,9 +270,32 @@ HANDLER_MEMORY_MEGABYTES: Final = 64
 INVOCATION_BYTES_MAX: Final = 6 * 1024 * 1024
 """Most bytes of an invocation's input. As Python values it takes some six times as much."""
 FUNCTION_TIMEOUT_SECONDS: Final = 120
+FUNCTION_TIMEOUT_SECONDS_MIN: Final = 30
 FUNCTION_TIMEOUT_SECONDS_MAX: Final = 900
-VISIBILITY_TIMEOUT_SECONDS: Final = 6 * FUNCTION_TIMEOUT_SECONDS
-"""AWS asks for six times the function's timeout if Lambda reads the queue."""
+FUNCTION_MEMORY_MEGABYTES_MAX: Final = 10_240
+ENVIRONMENT_OWN_BYTES: Final = 256
+"""Most bytes of the variables that the fabric sets itself in a function."""
+ENVIRONMENT_BYTES_MAX: Final = 4 * 1024 - ENVIRONMENT_OWN_BYTES
+"""Most bytes of all others. Lambda measures them as JSON."""
+FUNCTION_LAYERS_MAX: Final = 5
+FUNCTION_SUBNETS_MAX: Final = 16
+FUNCTION_SECURITY_GROUPS_MAX: Final = 5
+MAPPING_CONCURRENCY_MIN: Final = 2
+MAPPING_CONCURRENCY_MAX: Final = 1_000
+RESERVED_CONCURRENCY_MAX: Final = 100_000
+"""More than an account has: its own quota, less 100 that stay unreserved, is the bound."""
+POLLERS_MIN: Final = 2
+MINIMUM_POLLERS_MAX: Final = 200
+MAXIMUM_POLLERS_MAX: Final = 2_000
+LOG_DAYS: Final = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
+    *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+"""Days for which CloudWatch Logs can keep a log."""
+LOG_DAYS_DEFAULT: Final = 90
+VISIBILITY_TIMEOUTS: Final = 6
+"""AWS asks for a visibility of six times the function's time-out if Lambda reads the queue."""
+VISIBILITY_TIMEOUT_SECONDS: Final = VISIBILITY_TIMEOUTS * FUNCTION_TIMEOUT_SECONDS
 CRASH_VISIBILITY_MARGIN_SECONDS: Final = 10
 """Time after the end of an invocation at which doorbells come again that were received after a crash."""
 REFUSED_AGAIN_SECONDS: Final = 30
@@ -295,9 +320,18 @@ assert LAST_TRY_SECONDS < CALL_SECONDS < APPEND_TIMEOUT_SECONDS
 assert MARKS_ITEM_LANES * MARK_BYTES_MAX + 4096 < ITEM_BYTES_MAX
 assert REGION_CHARACTERS_MAX + len("/") + 9 + len(".") + len(str(LANES_MAX)) <= QUEUE_GROUP_CHARACTERS_MAX
 assert HYBRID_TIME_MAX >> 16 <= MILLISECONDS_MAX  # so that each is a valid date
-assert VISIBILITY_TIMEOUT_SECONDS >= 6 * FUNCTION_TIMEOUT_SECONDS
 assert FUNCTION_TIMEOUT_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MAX
 assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS
+# The shortest time-out leaves time for a call, for patience with it, for the ring after it, and for the commit.
+_RUN_SECONDS = CALL_SECONDS + LANE_PATIENCE_SECONDS + RING_PATIENCE_SECONDS + TIME_MARGIN_SECONDS
+assert _RUN_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MIN
+assert FUNCTION_TIMEOUT_SECONDS_MIN <= FUNCTION_TIMEOUT_SECONDS
+assert (
+    VISIBILITY_TIMEOUTS * FUNCTION_TIMEOUT_SECONDS_MAX <= 12 * 3600
+)  # the longest visibility time-out of SQS
+# A doorbell is dead before it expires.
+assert RECEIVE_COUNT_MAX * VISIBILITY_TIMEOUTS * FUNCTION_TIMEOUT_SECONDS_MAX < 4 * 24 * 3600
+assert LOG_DAYS_DEFAULT in LOG_DAYS
 # Every header takes at least three bytes in a record, and an event has at most HEADERS_MAX.
 assert (
     RECORD_PAYLOAD_BYTES_MAX

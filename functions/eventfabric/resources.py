@@ -1,8 +1,15 @@
-"""Tables and queues of AWS as values: what names, keys and bounds each has. Pure; `topology` makes them."""
+"""Tables, queues and functions of AWS as values: names, keys, bounds. Pure; `topology` makes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eventfabric import limits
+from eventfabric.definition.functions import FunctionSettings, Vpc
+from eventfabric.environment import (
+    DEPLOYED_DEFINITION,
+    ENVIRONMENT_DEFINITION,
+    ENVIRONMENT_REGION,
+    LAMBDA_SETS,
+)
 
 
 @dataclass(frozen=True)
@@ -50,3 +57,35 @@ class TimerQueueTopology:
     visibility_timeout_seconds: int = limits.VISIBILITY_TIMEOUT_SECONDS
     receive_count_max: int = limits.TIMER_RECEIVES_MAX
     batch_max: int = limits.DOORBELL_BATCH_MAX
+
+
+@dataclass(frozen=True)
+class FunctionTopology:
+    """One Lambda function of a Region."""
+
+    name: str
+    entry: str
+    environment: dict[str, str]
+    timeout_seconds: int = limits.FUNCTION_TIMEOUT_SECONDS
+    memory_megabytes: int = limits.FUNCTION_MEMORY_MEGABYTES
+    """Memory of the function. The share of a CPU grows with it: 1,769 MB are one CPU."""
+    may_recur: bool = False
+    """The function and a queue may invoke each other without end: each retry of a parked key is one round."""
+    settings: FunctionSettings = field(default_factory=FunctionSettings)
+    """Settings of the definition, of which memory, time-out and environment are above."""
+
+    @property
+    def vpc(self) -> Vpc | None:
+        """Where in a VPC the function runs; None: in none."""
+        return self.settings.vpc.get(self.environment[ENVIRONMENT_REGION])
+
+    @property
+    def layers(self) -> list[str]:
+        """ARNs of the function's layers."""
+        return self.settings.layers_in(self.environment[ENVIRONMENT_REGION])
+
+    @property
+    def deployed_environment(self) -> dict[str, str]:
+        """Environment variables that the deployment sets; Lambda sets the rest."""
+        own = {name: value for name, value in self.environment.items() if name not in LAMBDA_SETS}
+        return {ENVIRONMENT_DEFINITION: DEPLOYED_DEFINITION, **own}

@@ -6,8 +6,7 @@ from os import environ
 from pathlib import Path
 
 from eventfabric.definition.schema import Definition, from_json
-from eventfabric.errors import DefinitionError, Problem
-from eventfabric.topology import (
+from eventfabric.environment import (
     ENVIRONMENT_CODE_FOLDER,
     ENVIRONMENT_CODE_VERSION,
     ENVIRONMENT_DEFINITION,
@@ -16,6 +15,7 @@ from eventfabric.topology import (
     ENVIRONMENT_REGION,
     ENVIRONMENT_SUBSCRIPTION,
 )
+from eventfabric.errors import DefinitionError, Problem
 
 _PLACES = ("infra/fabric.toml", "fabric.toml")
 

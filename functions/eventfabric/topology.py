@@ -8,20 +8,11 @@ from functools import cached_property
 from typing import Final
 
 from eventfabric import limits
+from eventfabric.definition.functions import FunctionSettings
 from eventfabric.definition.schema import Definition, FabricSection, Stream, Subscription
+from eventfabric.environment import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
 from eventfabric.errors import UnknownNameError, WrongRegionError
-from eventfabric.resources import QueueTopology, TableTopology, TimerQueueTopology
-
-ENVIRONMENT_DEFINITION: Final = "EVENTFABRIC_DEFINITION"
-"""Path of the definition: the TOML file, or in a function its resolved form in JSON, which ships with the code."""
-ENVIRONMENT_SUBSCRIPTION: Final = "EVENTFABRIC_SUBSCRIPTION"
-"""Set in a deliver function: the name of its subscription."""
-ENVIRONMENT_REGION: Final = "AWS_REGION"
-ENVIRONMENT_ENDPOINT: Final = "AWS_ENDPOINT_URL"
-ENVIRONMENT_FUNCTION: Final = "AWS_LAMBDA_FUNCTION_NAME"
-ENVIRONMENT_CODE_VERSION: Final = "AWS_LAMBDA_FUNCTION_VERSION"
-ENVIRONMENT_CODE_FOLDER: Final = "LAMBDA_TASK_ROOT"
-"""Folder into which Lambda has unpacked the zip."""
+from eventfabric.resources import FunctionTopology, QueueTopology, TableTopology, TimerQueueTopology
 
 RELAY_ENTRY: Final = "eventfabric.handlers.relay.handle"
 DELIVER_ENTRY: Final = "eventfabric.handlers.deliver.handle"
@@ -31,35 +22,10 @@ RECONCILE_ENTRY: Final = "eventfabric.handlers.reconcile.handle"
 
 LAMBDA_PYTHON: Final = "3.13"
 """Runtime of all functions; scripts/lock pins their wheels for it."""
-LAMBDA_ARCHITECTURE: Final = "arm64"
-DEPLOYED_DEFINITION: Final = "definition.json"
-"""Path of the resolved definition in the zip of the functions."""
-LAMBDA_SETS: Final = frozenset({ENVIRONMENT_REGION})
-"""Variables that Lambda sets itself, and lets nobody else set."""
 RECONCILE_MINUTES: Final = 5
 """Minutes from one pass of reconciliation to the next."""
 RELAY_RECORD_AGE_SECONDS: Final = 3600
 """Age up to which the relay gets a record again for which it could not ring; reconciliation rings for older ones."""
-
-
-@dataclass(frozen=True)
-class FunctionTopology:
-    """One Lambda function of a Region."""
-
-    name: str
-    entry: str
-    environment: dict[str, str]
-    timeout_seconds: int = limits.FUNCTION_TIMEOUT_SECONDS
-    memory_megabytes: int = limits.FUNCTION_MEMORY_MEGABYTES
-    """Memory of the function. The share of a CPU grows with it: 1,769 MB are one CPU."""
-    may_recur: bool = False
-    """The function and a queue may invoke each other without end: each retry of a parked key is one round."""
-
-    @property
-    def deployed_environment(self) -> dict[str, str]:
-        """Environment variables that the deployment sets; Lambda sets the rest."""
-        own = {name: value for name, value in self.environment.items() if name not in LAMBDA_SETS}
-        return {ENVIRONMENT_DEFINITION: DEPLOYED_DEFINITION, **own}
 
 
 @dataclass(frozen=True)
@@ -78,7 +44,11 @@ class SubscriptionTopology:
     @cached_property
     def queue(self) -> QueueTopology:
         """Queue of the subscription's doorbells, equal in every Region that delivers for it."""
-        return QueueTopology(f"{self.fabric}-{self.name}.fifo", f"{self.fabric}-{self.name}-dead.fifo")
+        return QueueTopology(
+            f"{self.fabric}-{self.name}.fifo",
+            f"{self.fabric}-{self.name}-dead.fifo",
+            visibility_timeout_seconds=limits.VISIBILITY_TIMEOUTS * self.definition.function.timeout_seconds,
+        )
 
     @cached_property
     def timers(self) -> TimerQueueTopology:
@@ -226,6 +196,17 @@ class Topology:
         """Streams whose subscriptions keep state in strongly consistent global tables, which have no transactions."""
         return frozenset(n for n, stream in self.definition.streams.items() if stream.durability == "quorum")
 
+    @cached_property
+    def own_settings(self) -> FunctionSettings:
+        """Settings of the fabric's own functions."""
+        return self.definition.functions.of_the_fabric()
+
+    @property
+    def architectures(self) -> list[str]:
+        """Processors of all functions, those of the fabric's own first. For each there is a zip."""
+        every = [self.own_settings, *(own.function for own in self.definition.subscriptions.values())]
+        return list(dict.fromkeys(settings.architecture for settings in every))
+
     def relay_function(self, region: str) -> FunctionTopology:
         """Return the function that a Region's stream tables invoke."""
         return FunctionTopology(
@@ -233,13 +214,22 @@ class Topology:
             RELAY_ENTRY,
             {ENVIRONMENT_REGION: region},
             memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL,
+            settings=self.own_settings,
         )
 
     def deliver_function(self, subscription: str, region: str) -> FunctionTopology:
         """Return the function that a subscription's queue invokes in a Region."""
-        environment = {ENVIRONMENT_REGION: region, ENVIRONMENT_SUBSCRIPTION: subscription}
+        own = self.subscription(subscription)
+        settings = own.definition.function
+        fixed = {ENVIRONMENT_REGION: region, ENVIRONMENT_SUBSCRIPTION: subscription}
         return FunctionTopology(
-            self.subscription(subscription).function_name, DELIVER_ENTRY, environment, may_recur=True
+            own.function_name,
+            DELIVER_ENTRY,
+            {**settings.environment, **fixed},
+            timeout_seconds=settings.timeout_seconds,
+            memory_megabytes=settings.memory_megabytes,
+            may_recur=True,
+            settings=settings,
         )
 
     def timer_function(self, region: str) -> FunctionTopology:
@@ -250,6 +240,7 @@ class Topology:
             {ENVIRONMENT_REGION: region},
             memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL,
             may_recur=True,
+            settings=self.own_settings,
         )
 
     def backfill_function(self, region: str) -> FunctionTopology:
@@ -259,6 +250,7 @@ class Topology:
             BACKFILL_ENTRY,
             {ENVIRONMENT_REGION: region},
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
+            settings=self.own_settings,
         )
 
     def reconcile_function(self, region: str) -> FunctionTopology:
@@ -268,6 +260,7 @@ class Topology:
             RECONCILE_ENTRY,
             {ENVIRONMENT_REGION: region},
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
+            settings=self.own_settings,
         )
 
     def functions(self, region: str) -> list[FunctionTopology]:

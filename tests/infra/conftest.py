@@ -39,6 +39,63 @@ stream = "local"
 handler = "subscribers.analytics:record"
 """
 
+TUNED = """
+[fabric]
+name = "shop"
+stage = "dev"
+regions = ["us-east-1", "eu-west-1"]
+
+[functions]
+timeout_seconds = 60
+environment = { CURRENCY = "EUR", LANGUAGE = "en" }
+layers = [
+    "arn:aws:lambda:us-east-1:111122223333:layer:metrics:7",
+    "arn:aws:lambda:eu-west-1:111122223333:layer:metrics:9",
+]
+architecture = "x86_64"
+log_days = 30
+tracing = true
+maximum_concurrency = 20
+
+[functions.vpc.us-east-1]
+subnet_ids = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+security_group_ids = ["sg-0123456789abcdef0"]
+
+[functions.vpc.eu-west-1]
+subnet_ids = ["subnet-abcdef01"]
+security_group_ids = ["sg-abcdef01", "sg-abcdef02"]
+
+[streams.orders]
+
+[subscriptions.plain]
+stream = "orders"
+handler = "subscribers.analytics:record"
+
+[subscriptions.own]
+stream = "orders"
+handler = "subscribers.analytics:record"
+
+[subscriptions.own.function]
+memory_megabytes = 1769
+timeout_seconds = 900
+environment = { CURRENCY = "USD", EXTRA = "" }
+layers = []
+vpc = {}
+architecture = "arm64"
+log_days = 365
+tracing = false
+reserved_concurrency = 50
+
+[subscriptions.own.function.provisioned_pollers]
+minimum = 3
+maximum = 9
+
+[subscriptions.reserved]
+stream = "orders"
+handler = "subscribers.analytics:record"
+function = { reserved_concurrency = 30, maximum_concurrency = 5 }
+"""
+
 
 def synthesised_once(definition: Definition, temporary: pytest.TempPathFactory, name: str) -> Synthesised:
     """Synthesise a definition, unless another process of the same run of tests has done so."""
@@ -65,6 +122,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """Four Regions, a quorum stream in three, one that is not at home, one without subscriptions."""
     return synthesised_once(parse_definition(WIDE), tmp_path_factory, "wide")
+
+
+@pytest.fixture(scope="session")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """A stage whose functions have settings of their own, from the fabric and from subscriptions."""
+    return synthesised_once(parse_definition(TUNED), tmp_path_factory, "tuned")
 
 
 @pytest.fixture(params=["shop", "wide"])

@@ -14,7 +14,9 @@ from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.staging import stage
 from eventfabric.cdk.wheels import HOST, Platform, linux, unpacked_wheels
 from eventfabric.definition.file import read_definition
-from eventfabric.topology import ENVIRONMENT_REGION, LAMBDA_PYTHON, FunctionTopology
+from eventfabric.environment import ENVIRONMENT_REGION
+from eventfabric.resources import FunctionTopology
+from eventfabric.topology import LAMBDA_PYTHON
 from infra.app import ROOT, WHEELS
 
 RUNTIME_LOCK = ROOT / "scripts" / "locks" / "runtime.txt"

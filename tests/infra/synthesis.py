@@ -86,7 +86,9 @@ def declare(
 
     staged = FunctionsZip(code, stage(definition, functions=functions, target=code, wheels=None))
     configs = signing_configs(app.node.try_get_context("code_signing_config"), definition)
-    stacks = FabricStacks(scope or app, Topology(definition), staged, signing_configs=configs)
+    topology = Topology(definition)
+    codes = dict.fromkeys(topology.architectures, staged)
+    stacks = FabricStacks(scope or app, topology, codes, signing_configs=configs)
     if alone:
         cdk.Tags.of(app).add("eventfabric", definition.fabric.name)
         cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))

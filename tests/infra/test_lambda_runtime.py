@@ -18,8 +18,9 @@ from eventfabric import Event, Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.definition.file import read_definition
 from eventfabric.model import Doorbell, SequenceNumber, StreamName
+from eventfabric.resources import FunctionTopology
 from eventfabric.sdk.bundle import Receipt
-from eventfabric.topology import FunctionTopology, Topology
+from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import to_body
 from tests.infra.deployed import DEFINITION, environment, interpreter, stage_sample
 from tests.infra.runtime_api import Started, started

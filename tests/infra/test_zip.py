@@ -14,7 +14,8 @@ from eventfabric.cdk.staging import files_in, hash_of
 from eventfabric.cdk.wheels import LAMBDA
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import from_json
-from eventfabric.topology import DEPLOYED_DEFINITION, LAMBDA_PYTHON, Topology
+from eventfabric.environment import DEPLOYED_DEFINITION
+from eventfabric.topology import LAMBDA_PYTHON, Topology
 from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, interpreter, stage_sample
 
 AWS_SDK = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")

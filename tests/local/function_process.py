@@ -13,7 +13,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from eventfabric.topology import ENVIRONMENT_DEFINITION, ENVIRONMENT_ENDPOINT, FunctionTopology
+from eventfabric.environment import ENVIRONMENT_DEFINITION, ENVIRONMENT_ENDPOINT
+from eventfabric.resources import FunctionTopology
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_SECONDS = 60

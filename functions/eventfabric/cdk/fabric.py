@@ -54,14 +54,19 @@ class EventFabric(FabricStacks):
         folder = Path(functions) if functions is not None else file and handler_folder(file)
         # A temporary folder is enough: the CDK copies it into the assembly as soon as the first function is declared.
         with TemporaryDirectory(prefix="eventfabric-functions-") as staged:
-            code = functions_zip(
-                resolved,
-                functions=folder,
-                target=Path(staged, resolved.fabric.name),
-                cache=Path(cache or CACHE).expanduser(),
-                platform=platform,
-                where=where,
-            )
-            super().__init__(scope, Topology(resolved), code, account=account, signing_configs=configs)
+            topology = Topology(resolved)
+            codes = {
+                architecture: functions_zip(
+                    resolved,
+                    functions=folder,
+                    target=Path(staged, architecture),
+                    cache=Path(cache or CACHE).expanduser(),
+                    platform=platform,
+                    architecture=architecture,
+                    where=where,
+                )
+                for architecture in topology.architectures
+            }
+            super().__init__(scope, topology, codes, account=account, signing_configs=configs)
         if extend is not None:
             extend(self)

@@ -18,13 +18,16 @@ from eventfabric.topology import Topology
 
 
 class FabricStacks:
-    """All stacks of a fabric, deployed in this order: the keys of every Region, the logs, the cells, the watches."""
+    """All stacks of a fabric, deployed in this order: the keys of every Region, the logs, the cells, the watches.
+
+    `codes` has the functions' zip for each architecture that the topology has.
+    """
 
     def __init__(
         self,
         scope: Construct,
         topology: Topology,
-        code: FunctionsZip,
+        codes: Mapping[str, FunctionsZip],
         *,
         account: str | None = None,
         signing_configs: Mapping[str, str] | None = None,
@@ -41,9 +44,7 @@ class FabricStacks:
             region: CellStack(
                 scope,
                 topology,
-                code=lambda_.Code.from_asset(
-                    str(code.path), asset_hash=code.hash, asset_hash_type=cdk.AssetHashType.CUSTOM
-                ),
+                codes={architecture: _asset(code) for architecture, code in codes.items()},
                 env=env(region),
                 signing_config_arn=(signing_configs or {}).get(region),
             )
@@ -51,8 +52,7 @@ class FabricStacks:
         }
         self.watches = {region: WatchStack(scope, topology, env=env(region)) for region in topology.regions}
         self._order()
-        if code.warning:
-            cdk.Annotations.of(self.cells[topology.home]).add_warning_v2("eventfabric:bytecode", code.warning)
+        self._warn({code.warning for code in codes.values()})
 
     def _order(self) -> None:
         """Have each stack wait for those that it needs."""
@@ -62,6 +62,11 @@ class FabricStacks:
             cell.add_stack_dependency(log, "a cell looks up its Region's streams")
         for region, watch in self.watches.items():
             watch.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
+
+    def _warn(self, warnings: set[str]) -> None:
+        """Show what the zips lack."""
+        for warning in warnings - {""}:
+            cdk.Annotations.of(self.cells[self.topology.home]).add_warning_v2("eventfabric:bytecode", warning)
 
     def env(self, region: str) -> cdk.Environment:
         """Return the environment, account and Region, of a Region's stacks."""
@@ -102,6 +107,12 @@ class FabricStacks:
         # A stack of another Stage cannot wait for this one: whoever orders the Stages deploys the fabric first.
         if _stage_of(stack) == _stage_of(log):
             stack.add_stack_dependency(log, "a policy is attached when it is there")
+
+
+def _asset(code: FunctionsZip) -> lambda_.AssetCode:
+    return lambda_.Code.from_asset(
+        str(code.path), asset_hash=code.hash, asset_hash_type=cdk.AssetHashType.CUSTOM
+    )
 
 
 def _stage_of(stack: cdk.Stack) -> str | None:

@@ -20,14 +20,21 @@ class FunctionsZip:
 
 
 def functions_zip(
-    definition: Definition, *, functions: Path | None, target: Path, cache: Path, platform: str, where: str
+    definition: Definition,
+    *,
+    functions: Path | None,
+    target: Path,
+    cache: Path,
+    platform: str,
+    architecture: str = "arm64",
+    where: str,
 ) -> FunctionsZip:
-    """Fill the folder `target`, with handlers from the folder `functions`.
+    """Fill the folder `target`, with handlers from the folder `functions`, for functions of an architecture.
 
     Wheels come from the folder `cache`, or are fetched into it. Raises EventFabricError: `where`, the handlers of a
     definition that stands there, what they need, or the library itself cannot be deployed.
     """
-    chosen = platform_named(platform)
+    chosen = platform_named(platform, architecture)
     compiler = compiler_for(chosen.python)
     wheels = unpacked_wheels(functions, cache=cache, platform=chosen, compiler=compiler)
     digest = stage(definition, functions=functions, target=target, wheels=wheels, compiler=compiler)

@@ -16,7 +16,7 @@ from pathlib import Path
 from eventfabric.cdk.bytecode import Compiler
 from eventfabric.cdk.library import PACKAGE, imported_package, installation, shipped_files
 from eventfabric.definition.schema import Definition, to_json
-from eventfabric.topology import DEPLOYED_DEFINITION
+from eventfabric.environment import DEPLOYED_DEFINITION
 
 _NEVER = ("__pycache__", "requirements.txt")
 

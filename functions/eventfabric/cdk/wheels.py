@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 
 from eventfabric.cdk.bytecode import Compiler
 from eventfabric.errors import EventFabricError
-from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON
+from eventfabric.topology import LAMBDA_PYTHON
 
 CACHE = Path("~/.cache/eventfabric/wheels")
 """Folder for the unpacked wheels of all projects of this user."""
@@ -48,25 +48,26 @@ def linux(python: str, machine: str) -> Platform:
     return Platform(f"Python {python} on Linux ({machine})", python, named=options, options=options)
 
 
-LAMBDA = linux(LAMBDA_PYTHON, _MACHINES[LAMBDA_ARCHITECTURE])
+LAMBDA = linux(LAMBDA_PYTHON, _MACHINES["arm64"])
+"""The platform of functions for which a definition names no other architecture."""
 HOST = Platform(
     "this Python and machine",
     "{}.{}".format(*sys.version_info),
     named=(sys.version, sys.platform, machine()),
 )
 """This machine and interpreter, for emulators that run functions on them."""
-PLATFORMS = {"lambda": LAMBDA, "host": HOST}
+PLATFORMS = ("lambda", "host")
 
 
 class WheelsError(EventFabricError):
     """A package that functions need has no wheel for Lambda's platform, or cannot be fetched."""
 
 
-def platform_named(name: str) -> Platform:
-    """Look up one of PLATFORMS. Raises WheelsError."""
+def platform_named(name: str, architecture: str) -> Platform:
+    """Choose one of PLATFORMS, for functions of an architecture. Raises WheelsError."""
     if name not in PLATFORMS:
         raise WheelsError(f"platform: found {name}, allowed: {' or '.join(PLATFORMS)}")
-    return PLATFORMS[name]
+    return HOST if name == "host" else linux(LAMBDA_PYTHON, _MACHINES[architecture])
 
 
 def unpacked_wheels(

@@ -69,16 +69,23 @@ def _check_zip(definition: "Definition", path: Path) -> int:
     from eventfabric.cdk.functions_zip import functions_zip
     from eventfabric.cdk.wheels import CACHE
     from eventfabric.definition.file import handler_folder
+    from eventfabric.topology import Topology
 
     with TemporaryDirectory(prefix="eventfabric-functions-") as folder:
-        staged = functions_zip(
-            definition,
-            functions=handler_folder(path),
-            target=Path(folder, definition.fabric.name),
-            cache=CACHE.expanduser(),
-            platform="lambda",
-            where=str(path),
+        zips = [
+            functions_zip(
+                definition,
+                functions=handler_folder(path),
+                target=Path(folder, architecture),
+                cache=CACHE.expanduser(),
+                platform="lambda",
+                architecture=architecture,
+                where=str(path),
+            )
+            for architecture in Topology(definition).architectures
+        ]
+        for warning in {staged.warning for staged in zips} - {""}:
+            complain(warning)
+        return max(
+            sum(file.stat().st_size for file in staged.path.rglob("*") if file.is_file()) for staged in zips
         )
-        if staged.warning:
-            complain(staged.warning)
-        return sum(file.stat().st_size for file in staged.path.rglob("*") if file.is_file())

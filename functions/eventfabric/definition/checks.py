@@ -4,26 +4,20 @@ The rules read the raw tables of the file instead of a validated definition, so 
 together with those of single keys. A value that is wrong by itself counts as unknown here: one mistake, one problem.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import NamedTuple, TypeAlias
 
+from eventfabric.definition.annotations import KeyPath
+from eventfabric.definition.facts import BrokenRule, Facts, duplicates, listed, quoted
+from eventfabric.definition.function_checks import broken_function_rules
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.handler_lookup import missing
 from eventfabric.definition.schema import (
     QUORUM_REGIONS,
     RESERVED_STREAM_NAMES,
     RESERVED_SUBSCRIPTION_ENDINGS,
-    FabricSection,
-    Retry,
-    Stream,
-    Subscription,
 )
 from eventfabric.limits import FABRIC_CHARACTERS_MAX
-
-Path: TypeAlias = tuple[str | int, ...]
-"""Keys and list positions that lead from the top of the file to a value."""
 
 QUORUM_REGION_SETS = (
     frozenset({"us-east-1", "us-east-2", "us-west-2"}),
@@ -32,78 +26,11 @@ QUORUM_REGION_SETS = (
 )
 """Sets of Regions; a strongly consistent global table must stay in one of them (AWS's DynamoDB documentation, 2026)."""
 
-_TABLES = {"fabric": FabricSection, "streams": Stream, "subscriptions": Subscription}
-
-
-class BrokenRule(NamedTuple):
-    """A broken rule: where, what was found, what is allowed."""
-
-    path: Path
-    found: str
-    allowed: str
-
-
-class Facts:
-    """Values of the file, or their defaults. None stands for no value, and for one that is wrong by itself."""
-
-    def __init__(self, raw: Mapping[str, object], wrong: frozenset[Path]) -> None:
-        self._raw, self._wrong = raw, wrong
-
-    def names(self, section: str) -> tuple[str, ...]:
-        """List the names of the tables in a section."""
-        tables = self._raw.get(section)
-        return tuple(tables) if isinstance(tables, dict) else ()
-
-    def text(self, *path: str) -> str | None:
-        value = self._value(path)
-        return value if isinstance(value, str) else None
-
-    def number(self, *path: str) -> float | None:
-        value = self._value(path)
-        return value if isinstance(value, int | float) else None
-
-    def texts(self, *path: str) -> tuple[str, ...] | None:
-        value = self._value(path)
-        return tuple(str(item) for item in value) if isinstance(value, list | tuple) else None
-
-    def regions(self, stream: str | None) -> tuple[str, ...] | None:
-        """Regions of a stream, or of the fabric if the stream names none; None if these or the stream are unknown."""
-        if stream is None or stream not in self.names("streams"):
-            return None
-        own = self.texts("streams", stream, "regions")
-        return self.texts("fabric", "regions") if own == () else own
-
-    def guarantee(self, subscription: str) -> Guarantee | None:
-        """Guarantee of a subscription."""
-        text = self.text("subscriptions", subscription, "guarantee")
-        return None if text is None else Guarantee(text)
-
-    def _value(self, path: Sequence[str]) -> object:
-        if any(_is_prefix(wrong, path) or _is_prefix(tuple(path), wrong) for wrong in self._wrong):
-            return None
-        table: object = self._raw
-        for key in path[:-1]:
-            table = table.get(key, {}) if isinstance(table, dict) else None
-        if not isinstance(table, dict):
-            return None
-        return table[path[-1]] if path[-1] in table else _default(path)
-
-
-def _is_prefix(path: Path, of: Sequence[str | int]) -> bool:
-    return path == tuple(of[: len(path)])
-
-
-def _default(path: Sequence[str]) -> object:
-    kind = Retry if "retry" in path else _TABLES[path[0]]
-    for field in fields(kind):
-        if field.name == path[-1]:
-            return None if field.default is MISSING else field.default
-    return None
-
 
 def broken_rules(facts: Facts) -> Iterator[BrokenRule]:
     """Yield every rule between keys that the definition breaks."""
     yield from _fabric(facts)
+    yield from broken_function_rules(facts)
     for name in facts.names("streams"):
         yield from _stream(facts, name)
     for name in facts.names("subscriptions"):
@@ -112,7 +39,7 @@ def broken_rules(facts: Facts) -> Iterator[BrokenRule]:
 
 def _fabric(facts: Facts) -> Iterator[BrokenRule]:
     regions = facts.texts("fabric", "regions")
-    yield from _duplicates(("fabric", "regions"), regions)
+    yield from duplicates(("fabric", "regions"), regions)
     yield from _alarm_actions(facts, regions)
     yield from _stage(facts)
     used = [facts.regions(stream) for stream in facts.names("streams")]
@@ -122,7 +49,7 @@ def _fabric(facts: Facts) -> Iterator[BrokenRule]:
     for place, region in enumerate(regions or ()):
         if not any(region in stream_regions for stream_regions in known):
             yield BrokenRule(
-                ("fabric", "regions", place), _quoted(region), "a Region that at least one stream has"
+                ("fabric", "regions", place), quoted(region), "a Region that at least one stream has"
             )
 
 
@@ -135,24 +62,24 @@ def _stage(facts: Facts) -> Iterator[BrokenRule]:
         allowed = (
             f"name and stage of at most {most} characters together, as both are in the name of every function"
         )
-        yield BrokenRule(("fabric", "stage"), f"{_quoted(stage)} beside {_quoted(name)}", allowed)
+        yield BrokenRule(("fabric", "stage"), f"{quoted(stage)} beside {quoted(name)}", allowed)
 
 
 def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[BrokenRule]:
     """Check that each Region has a topic: CloudWatch notifies only topics in the alarm's Region, and else nobody."""
-    path: Path = ("fabric", "alarm_actions")
+    path: KeyPath = ("fabric", "alarm_actions")
     topics = facts.texts("fabric", "alarm_actions")
-    yield from _duplicates(path, topics)
+    yield from duplicates(path, topics)
     if not topics or regions is None:
         return
     of_topics = [topic.split(":")[3] for topic in topics]
     for place, region in enumerate(of_topics):
         if region not in regions:
-            yield BrokenRule((*path, place), _quoted(topics[place]), f"a topic in one of {_list(regions)}")
+            yield BrokenRule((*path, place), quoted(topics[place]), f"a topic in one of {listed(regions)}")
     lacking = [region for region in regions if region not in of_topics]
     if lacking:
         yield BrokenRule(
-            path, f"none in {_list(lacking)}", "none at all, or a topic in each Region of the fabric"
+            path, f"none in {listed(lacking)}", "none at all, or a topic in each Region of the fabric"
         )
 
 
@@ -170,25 +97,25 @@ def _stream_name(name: str) -> Iterator[BrokenRule]:
     endings = tuple(f"-{reserved}" for reserved in RESERVED_STREAM_NAMES)
     if name in RESERVED_STREAM_NAMES or name.endswith(endings):
         allowed = "another name: the fabric has a table of that name"
-        yield BrokenRule(("streams", name), _quoted(name), allowed)
+        yield BrokenRule(("streams", name), quoted(name), allowed)
 
 
 def _stream_regions(facts: Facts, name: str) -> Iterator[BrokenRule]:
-    path: Path = ("streams", name, "regions")
+    path: KeyPath = ("streams", name, "regions")
     own, of_fabric = facts.texts("streams", name, "regions"), facts.texts("fabric", "regions")
-    yield from _duplicates(path, own)
+    yield from duplicates(path, own)
     if of_fabric is None:
         return
     for place, region in enumerate(own or ()):
         if region not in of_fabric:
-            yield BrokenRule((*path, place), _quoted(region), f"a Region of the fabric: {_list(of_fabric)}")
+            yield BrokenRule((*path, place), quoted(region), f"a Region of the fabric: {listed(of_fabric)}")
 
 
 def _quorum_stream(facts: Facts, name: str) -> Iterator[BrokenRule]:
     regions = set(facts.regions(name) or ())
     if regions and len(regions) != QUORUM_REGIONS:
         allowed = 'exactly three Regions, as durability is "quorum"'
-        yield BrokenRule(("streams", name, "regions"), _list(sorted(regions)), allowed)
+        yield BrokenRule(("streams", name, "regions"), listed(sorted(regions)), allowed)
     days = facts.number("streams", name, "retention_days")
     if days is not None:
         allowed = 'no such key, as durability is "quorum": strongly consistent global tables have no TTL'
@@ -199,7 +126,7 @@ def _regional_stream(facts: Facts, name: str) -> Iterator[BrokenRule]:
     regions = set(facts.regions(name) or ())
     if len(regions) > 1:
         allowed = 'exactly one Region, as durability is "regional"'
-        yield BrokenRule(("streams", name, "regions"), _list(sorted(regions)), allowed)
+        yield BrokenRule(("streams", name, "regions"), listed(sorted(regions)), allowed)
 
 
 def impossible_quorums(facts: Facts) -> Iterator[BrokenRule]:
@@ -209,16 +136,16 @@ def impossible_quorums(facts: Facts) -> Iterator[BrokenRule]:
         if facts.text("streams", name, "durability") != "quorum" or len(set(regions)) != QUORUM_REGIONS:
             continue
         if not any(allowed.issuperset(regions) for allowed in QUORUM_REGION_SETS):
-            sets = "; ".join(_list(sorted(allowed)) for allowed in QUORUM_REGION_SETS)
+            sets = "; ".join(listed(sorted(allowed)) for allowed in QUORUM_REGION_SETS)
             allowed_text = f'three of one of these sets, as durability is "quorum": {sets}'
-            yield BrokenRule(("streams", name, "regions"), _list(regions), allowed_text)
+            yield BrokenRule(("streams", name, "regions"), listed(regions), allowed_text)
 
 
 def _subscription(facts: Facts, name: str) -> Iterator[BrokenRule]:
     stream = facts.text("subscriptions", name, "stream")
     yield from _subscription_name(name)
     yield from _stream_of_subscription(facts, name, stream)
-    yield from _duplicates(("subscriptions", name, "types"), facts.texts("subscriptions", name, "types"))
+    yield from duplicates(("subscriptions", name, "types"), facts.texts("subscriptions", name, "types"))
     yield from _delivering_region(facts, name, stream)
     yield from _guarantee(facts, name, stream)
     yield from _publishes(facts, name, stream)
@@ -231,14 +158,14 @@ def _subscription_name(name: str) -> Iterator[BrokenRule]:
     for ending in RESERVED_SUBSCRIPTION_ENDINGS:
         if name == ending or name.endswith(f"-{ending}"):
             allowed = f"a name that does not end in {ending}: the fabric uses that itself"
-            yield BrokenRule(("subscriptions", name), _quoted(name), allowed)
+            yield BrokenRule(("subscriptions", name), quoted(name), allowed)
 
 
 def _stream_of_subscription(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
     streams = facts.names("streams")
     if stream is not None and streams and stream not in streams:
         allowed = f"the name of a stream: {one_of(stream, streams)}"
-        yield BrokenRule(("subscriptions", name, "stream"), _quoted(stream), allowed)
+        yield BrokenRule(("subscriptions", name, "stream"), quoted(stream), allowed)
 
 
 def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
@@ -248,10 +175,10 @@ def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRu
     if guarantee is None or not guarantee.transactional:
         return
     if facts.text("streams", stream, "durability") == "quorum":
-        without_transactions = " or ".join(_quoted(other) for other in Guarantee if not other.transactional)
+        without_transactions = " or ".join(quoted(other) for other in Guarantee if not other.transactional)
         yield BrokenRule(
             ("subscriptions", name, "guarantee"),
-            _quoted(guarantee),
+            quoted(guarantee),
             f'{without_transactions}, as the durability of the stream is "quorum": '
             "strongly consistent global tables have no transactions",
         )
@@ -259,20 +186,20 @@ def _guarantee(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRu
 
 def _publishes(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
     """Check that what a handler publishes can be appended wherever its subscription may deliver."""
-    path: Path = ("subscriptions", name, "publishes")
+    path: KeyPath = ("subscriptions", name, "publishes")
     targets, streams = facts.texts("subscriptions", name, "publishes"), facts.names("streams")
-    yield from _duplicates(path, targets)
+    yield from duplicates(path, targets)
     guarantee, delivering = facts.guarantee(name), facts.regions(stream)
     for place, target in enumerate(targets or ()):
         regions = facts.regions(target)
         if streams and target not in streams:
             allowed = f"the name of a stream: {one_of(target, streams)}"
-            yield BrokenRule((*path, place), _quoted(target), allowed)
+            yield BrokenRule((*path, place), quoted(target), allowed)
         elif regions is not None and delivering is not None and not set(delivering) <= set(regions):
             # After a failover, any Region of the stream may deliver.
-            found = f"{_quoted(target)}, which is in {_list(regions)}"
+            found = f"{quoted(target)}, which is in {listed(regions)}"
             allowed = (
-                f"a stream in each Region in which stream {stream} may be delivered: {_list(delivering)}"
+                f"a stream in each Region in which stream {stream} may be delivered: {listed(delivering)}"
             )
             yield BrokenRule((*path, place), found, allowed)
         elif (
@@ -284,7 +211,7 @@ def _publishes(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRu
                 f'a stream whose durability is not "quorum", as guarantee is "{guarantee}": '
                 "strongly consistent global tables have no transactions"
             )
-            yield BrokenRule((*path, place), _quoted(target), allowed)
+            yield BrokenRule((*path, place), quoted(target), allowed)
 
 
 def _on_late(facts: Facts, name: str) -> Iterator[BrokenRule]:
@@ -309,22 +236,22 @@ def _backoff(facts: Facts, name: str) -> Iterator[BrokenRule]:
     first = facts.number("subscriptions", name, "retry", "backoff_seconds")
     most = facts.number("subscriptions", name, "retry", "backoff_max_seconds")
     if first is not None and most is not None and most < first:
-        path: Path = ("subscriptions", name, "retry", "backoff_max_seconds")
+        path: KeyPath = ("subscriptions", name, "retry", "backoff_max_seconds")
         yield BrokenRule(path, f"{most:g}", f"at least backoff_seconds, {first:g}")
 
 
 def _delivering_region(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRule]:
     table = ("subscriptions", name)
-    path: Path = (*table, "region")
+    path: KeyPath = (*table, "region")
     region = facts.text(*table, "region")
     deliver = facts.text(*table, "deliver")
     if region is None or deliver is None:
         return
     regions = facts.regions(stream)
     if deliver != "one":
-        yield BrokenRule(path, _quoted(region), f'no such key, as deliver is "{deliver}" and not "one"')
+        yield BrokenRule(path, quoted(region), f'no such key, as deliver is "{deliver}" and not "one"')
     elif regions is not None and region not in regions:
-        yield BrokenRule(path, _quoted(region), f"a Region of stream {stream}: {_list(regions)}")
+        yield BrokenRule(path, quoted(region), f"a Region of stream {stream}: {listed(regions)}")
 
 
 def broken_references(facts: Facts, search_path: Sequence[str]) -> Iterator[BrokenRule]:
@@ -333,30 +260,16 @@ def broken_references(facts: Facts, search_path: Sequence[str]) -> Iterator[Brok
         handler = facts.text("subscriptions", name, "handler")
         lack = handler and missing(handler, wanted="function", search_path=search_path)
         if handler and lack:
-            path: Path = ("subscriptions", name, "handler")
-            yield BrokenRule(path, f"{_quoted(handler)}, but {lack}", "a function that exists")
+            path: KeyPath = ("subscriptions", name, "handler")
+            yield BrokenRule(path, f"{quoted(handler)}, but {lack}", "a function that exists")
         for place, exception in enumerate(facts.texts("subscriptions", name, "retry", "permanent") or ()):
             lack = missing(exception, wanted="class", search_path=search_path)
             if lack:
                 path = ("subscriptions", name, "retry", "permanent", place)
-                yield BrokenRule(path, f"{_quoted(exception)}, but {lack}", "an exception type that exists")
-
-
-def _duplicates(path: Path, values: Sequence[str] | None) -> Iterator[BrokenRule]:
-    for place, value in enumerate(values or ()):
-        if values is not None and value in values[:place]:
-            yield BrokenRule((*path, place), f"{_quoted(value)} again", "each value once")
+                yield BrokenRule(path, f"{quoted(exception)}, but {lack}", "an exception type that exists")
 
 
 def one_of(name: str, names: Sequence[str]) -> str:
     """List the names that are allowed, preceded by the one that was probably meant."""
     close = get_close_matches(name, names, n=1)
-    return (f"did you mean {close[0]}? " if close else "") + (_list(names) or "there are none")
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"'
-
-
-def _list(texts: Sequence[str]) -> str:
-    return ", ".join(texts)
+    return (f"did you mean {close[0]}? " if close else "") + (listed(names) or "there are none")

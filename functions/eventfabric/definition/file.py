@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from eventfabric.definition import checks
+from eventfabric.definition.annotations import KeyPath
+from eventfabric.definition.facts import BrokenRule, Facts
 from eventfabric.definition.reference import allowed, annotation_at, keys, shown
 from eventfabric.definition.schema import Definition
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
@@ -73,7 +75,7 @@ def _parse(text: str, *, where: str, search_path: Sequence[str] | None, of_accou
     raw = _tables(text, where)
     definition, faulty = validated(_with_names(raw))
     broken = [*_stray_names(raw), *_broken_keys(raw, faulty)]
-    facts = checks.Facts(raw, frozenset(problem.path for problem in broken))
+    facts = Facts(raw, frozenset(problem.path for problem in broken))
     broken += checks.broken_rules(facts)
     if of_account:
         broken += checks.impossible_quorums(facts)
@@ -84,7 +86,7 @@ def _parse(text: str, *, where: str, search_path: Sequence[str] | None, of_accou
         raise DefinitionError(
             [Problem(_dotted(path), found, allowed) for path, found, allowed in in_order], where=where
         )
-    return _resolved(definition)
+    return _resolved(definition, facts)
 
 
 def _tables(text: str, where: str) -> dict[str, object]:
@@ -140,44 +142,50 @@ def _with_names(raw: Mapping[str, object]) -> dict[str, object]:
     return filled
 
 
-def _stray_names(raw: Mapping[str, object]) -> Iterator[checks.BrokenRule]:
+def _stray_names(raw: Mapping[str, object]) -> Iterator[BrokenRule]:
     for section, name, table in _named(raw):
         if "name" in table:
-            yield checks.BrokenRule(
+            yield BrokenRule(
                 (section, name, "name"), shown(table["name"]), "no such key: the name is the table's"
             )
 
 
-def _resolved(definition: Definition) -> Definition:
+def _resolved(definition: Definition, facts: Facts) -> Definition:
     streams = {
         name: replace(stream, regions=stream.regions or definition.fabric.regions)
         for name, stream in definition.streams.items()
     }
-    subscriptions = {
-        name: replace(subscription, region=subscription.region or streams[subscription.stream].regions[0])
-        if subscription.deliver == "one"
-        else subscription
-        for name, subscription in definition.subscriptions.items()
-    }
+    subscriptions = {}
+    for name, subscription in definition.subscriptions.items():
+        given = facts.given("subscriptions", name, "function")
+        subscriptions[name] = replace(
+            subscription,
+            region=subscription.region or streams[subscription.stream].regions[0]
+            if subscription.deliver == "one"
+            else None,
+            function=subscription.function.over(
+                definition.functions, given=given if isinstance(given, dict) else ()
+            ),
+        )
     return replace(definition, streams=streams, subscriptions=subscriptions)
 
 
 # --- problems of single keys, in words ---
 
 
-def _broken_keys(raw: Mapping[str, object], faulty: Sequence[FaultyKey]) -> Iterator[checks.BrokenRule]:
+def _broken_keys(raw: Mapping[str, object], faulty: Sequence[FaultyKey]) -> Iterator[BrokenRule]:
     for path, fault in faulty:
         match fault:
             case KeyFault.UNKNOWN:
                 known = [key.name for key in keys(annotation_at(path[:-1]))]
-                yield checks.BrokenRule(path, "an unknown key", checks.one_of(str(path[-1]), known))
+                yield BrokenRule(path, "an unknown key", checks.one_of(str(path[-1]), known))
             case KeyFault.MISSING:
-                yield checks.BrokenRule(path, "nothing", allowed(annotation_at(path)))
+                yield BrokenRule(path, "nothing", allowed(annotation_at(path)))
             case KeyFault.WRONG:
-                yield checks.BrokenRule(path, shown(_value(raw, path)), allowed(annotation_at(path)))
+                yield BrokenRule(path, shown(_value(raw, path)), allowed(annotation_at(path)))
 
 
-def _value(raw: object, path: checks.Path) -> object:
+def _value(raw: object, path: KeyPath) -> object:
     value = raw
     for key in path:
         if key == "[key]":
@@ -189,7 +197,7 @@ def _value(raw: object, path: checks.Path) -> object:
     return value
 
 
-def _dotted(path: checks.Path) -> str:
+def _dotted(path: KeyPath) -> str:
     text = ""
     for key in path:
         if isinstance(key, int):
@@ -199,7 +207,7 @@ def _dotted(path: checks.Path) -> str:
     return text
 
 
-def _place(raw: Mapping[str, object], path: checks.Path) -> tuple[int, ...]:
+def _place(raw: Mapping[str, object], path: KeyPath) -> tuple[int, ...]:
     """Sort key that lists problems in the order of the file. A key that a table lacks comes at the table's end."""
     places: list[int] = []
     table: object = raw

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,22 @@ class PowersOfTwo:
         self, core_schema: object, handler: Callable[[object], dict[str, object]]
     ) -> dict[str, object]:
         return {**handler(core_schema), "enum": [1 << bit for bit in range(self.most.bit_length())]}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Allows the listed numbers, and no others between them."""
+
+    numbers: tuple[int, ...]
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: object, handler: Callable[[object], dict[str, object]]
+    ) -> dict[str, object]:
+        return {**handler(core_schema), "enum": list(self.numbers)}
+
+
+class Table:
+    """A table of the file. It takes no keys but its fields, and no values that would have to be converted."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}

@@ -13,7 +13,8 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from annotated_types import Interval, Len
 
 from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_of
-from eventfabric.definition.marks import Doc, FromKey, Pattern, PowersOfTwo
+from eventfabric.definition.functions import FunctionSettings, Pollers, Vpc
+from eventfabric.definition.marks import Doc, FromKey, Listed, Pattern, PowersOfTwo
 from eventfabric.definition.schema import (
     RESERVED_STREAM_NAMES,
     RESERVED_SUBSCRIPTION_ENDINGS,
@@ -26,7 +27,7 @@ from eventfabric.definition.schema import (
     Subscription,
 )
 from eventfabric.extras import needing
-from eventfabric.limits import FABRIC_CHARACTERS_MAX
+from eventfabric.limits import ENVIRONMENT_BYTES_MAX, FABRIC_CHARACTERS_MAX
 
 _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("fabric", FabricSection),
@@ -35,6 +36,9 @@ _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("subscriptions.NAME.retry", Retry),
     ("subscriptions.NAME.breaker", Breaker),
     ("subscriptions.NAME.slo", Slo),
+    ("functions]` and `[subscriptions.NAME.function", FunctionSettings),
+    ("functions.vpc.REGION]` and `[subscriptions.NAME.function.vpc.REGION", Vpc),
+    ("functions.provisioned_pollers]` and `[subscriptions.NAME.function.provisioned_pollers", Pollers),
 )
 _FOUND_CHARACTERS_MAX: Final = 80
 _PLAIN: Final[Mapping[object, str]] = {bool: "true or false", str: "text"}
@@ -91,18 +95,20 @@ def allowed(annotation: object) -> str:
     if choices := choices_of(kind):
         return " or ".join(f'"{choice}"' for choice in choices)
     if get_origin(kind) in (dict, tuple):
-        return _allowed_inside(kind, filled=any(isinstance(mark, Len) for mark in marks))
+        return _allowed_inside(kind, size=next((mark for mark in marks if isinstance(mark, Len)), Len()))
     return f"a table with: {', '.join(key.name for key in keys(kind))}"
 
 
-def _allowed_inside(kind: object, *, filled: bool) -> str:
-    """Describe what a table of values or a list allows. `filled`: it must not be empty."""
-    at_least_one = " of at least one" if filled else ""
+def _allowed_inside(kind: object, *, size: Len) -> str:
+    """Describe what a table of values or a list allows."""
+    at_least_one = " of at least one" if size.min_length else ""
+    if size.max_length:
+        at_least_one = f" of {size.min_length} to {size.max_length}"
     if get_origin(kind) is tuple:
         return f"a list{at_least_one}, each {allowed(get_args(kind)[0])}"
     name, value = get_args(kind)
     if is_dataclass(bare(value)):
-        return "tables with names of their own" + (", at least one" if filled else "")
+        return "tables with names of their own" + (", at least one" if size.min_length else "")
     return f"a table{at_least_one}: {allowed(name)} = {allowed(value)}"
 
 
@@ -114,6 +120,8 @@ def _allowed_by(marks: Sequence[object], kind: object) -> str:
                 return says
             case PowersOfTwo(most=most):
                 return f"a power of two from 1 to {most}"
+            case Listed(numbers=numbers):
+                return f"one of {', '.join(map(str, numbers))}"
     for mark in marks:
         match mark:
             case Interval(ge=least, le=greatest):
@@ -252,6 +260,16 @@ Rules between keys:
 - `alarm_actions` must be in Regions of the fabric. If there are any, each Region must have one.
 - A subscription without a table `slo` has no objective.
 - `stage` and the fabric's `name` have at most {FABRIC_CHARACTERS_MAX - 1} characters together.
+- A subscription's `function` has the keys of `[functions]` that it does not set itself. `environment` has the variables
+  of both. `maximum_concurrency` and `provisioned_pollers` exclude each other: a subscription that sets one has no
+  default of the other.
+- The fabric's own functions (relay, timer, reconcile, backfill) take `architecture`, `log_days`, `tracing` and `vpc`
+  from `[functions]`, since an account's rules may ask these of every function. All other keys are for handlers: the
+  fabric's own functions run none, and their memory and time-outs follow from what they do.
+- `vpc` and `layers`, if there are any, must have at least one for each Region where the function runs: in `[functions]`
+  each Region of the fabric, in a subscription each Region of its stream.
+- `environment`, the fabric's and the subscription's together, takes at most {ENVIRONMENT_BYTES_MAX} bytes as JSON.
+- `reserved_concurrency` is at least `maximum_concurrency`, and `maximum` pollers at least `minimum`.
 - Lists contain each value once. `backoff_max_seconds` is at least `backoff_seconds`.
 - No stream may be called `{_RESERVED}`, and no subscription's name may end in {_ENDINGS}: the fabric uses those itself.
 - Handlers and exception types must exist. When the fabric is deployed, they are looked up in the source, never

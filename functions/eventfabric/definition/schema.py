@@ -7,18 +7,25 @@ which it documents and bounds its keys. `definition.file` reads, and `definition
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from annotated_types import Interval, Len, Predicate
 
+from eventfabric.definition.forms import (
+    EventType,
+    HandlerReference,
+    Name,
+    Reference,
+    RegionName,
+    Stage,
+    TopicArn,
+)
+from eventfabric.definition.functions import FunctionSettings
 from eventfabric.definition.guarantee import Guarantee
-from eventfabric.definition.marks import Doc, FromKey, Pattern, PowersOfTwo
+from eventfabric.definition.marks import Doc, FromKey, Pattern, PowersOfTwo, Table
 from eventfabric.limits import (
     LANES_DEFAULT,
     LANES_MAX,
-    NAME_CHARACTERS_MAX,
-    STAGE_CHARACTERS_MAX,
-    TYPE_CHARACTERS_MAX,
 )
 
 RESERVED_STREAM_NAMES: Final = ("ledger",)
@@ -54,34 +61,6 @@ def is_start(text: str) -> bool:
     return text in ("earliest", "latest") or parse_time_ms(text) is not None
 
 
-Name: TypeAlias = Annotated[
-    str,
-    Pattern(
-        rf"^[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}$",
-        f"1 to {NAME_CHARACTERS_MAX} lower-case letters, digits and hyphens, a letter first",
-    ),
-]
-Stage: TypeAlias = Annotated[
-    str,
-    Pattern(
-        rf"^[a-z][a-z0-9]{{0,{STAGE_CHARACTERS_MAX - 1}}}$",
-        f"1 to {STAGE_CHARACTERS_MAX} lower-case letters and digits, a letter first",
-    ),
-]
-RegionName: TypeAlias = Annotated[
-    str, Pattern(r"^[a-z]{2,4}(-[a-z]+){1,2}-[1-9]$", "the name of an AWS Region, such as us-east-1")
-]
-_IDENTIFIER: Final = "[A-Za-z_][A-Za-z0-9_]*"
-Reference: TypeAlias = Annotated[
-    str, Pattern(rf"^{_IDENTIFIER}(\.{_IDENTIFIER})*:{_IDENTIFIER}$", "package.module:name")
-]
-HandlerReference: TypeAlias = Annotated[
-    str, Pattern(rf"^{_IDENTIFIER}(\.{_IDENTIFIER})*:{_IDENTIFIER}$", "package.module:function")
-]
-EventType: TypeAlias = Annotated[
-    str,
-    Pattern(rf"^.{{1,{TYPE_CHARACTERS_MAX}}}$", f"an event type of 1 to {TYPE_CHARACTERS_MAX} characters"),
-]
 BeginsAt: TypeAlias = Annotated[
     str,
     Pattern(
@@ -91,14 +70,6 @@ BeginsAt: TypeAlias = Annotated[
 ]
 Regions: TypeAlias = Annotated[tuple[RegionName, ...], Len(1)]
 
-TopicArn: TypeAlias = Annotated[
-    str,
-    Pattern(
-        r"^arn:aws[a-z-]*:sns:[a-z]{2,4}(-[a-z]+){1,2}-[1-9]:\d{12}:[A-Za-z0-9_-]{1,256}$",
-        "the ARN of an SNS topic (not FIFO), such as arn:aws:sns:us-east-1:111122223333:on-call",
-    ),
-]
-
 Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
 Order: TypeAlias = Literal["key", "none"]
 OnLate: TypeAlias = Literal["deliver", "reconcile", "dead_letter"]
@@ -106,15 +77,8 @@ OnExpired: TypeAlias = Literal["halt", "skip"]
 Deliver: TypeAlias = Literal["origin", "everywhere", "one"]
 
 
-class _Table:
-    """A table of the file. It takes no keys but its fields, and no values that would have to be converted."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FabricSection(_Table):
+class FabricSection(Table):
     """The fabric as a whole."""
 
     name: Annotated[Name, Doc("Name of the fabric; every table, queue and function is named after it.")]
@@ -143,7 +107,7 @@ class FabricSection(_Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stream(_Table):
+class Stream(Table):
     """A named append-only log. Invariant, once read: `regions` is not empty, and all are Regions of the fabric."""
 
     name: Annotated[str, FromKey()]
@@ -180,7 +144,7 @@ class Stream(_Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry(_Table):
+class Retry(Table):
     """Retries of an event whose attempt failed."""
 
     immediate: Annotated[
@@ -211,7 +175,7 @@ class Retry(_Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Breaker(_Table):
+class Breaker(Table):
     """Conditions under which deliveries stop, because a system that the handler calls seems to be down."""
 
     failure_ratio: Annotated[
@@ -225,7 +189,7 @@ class Breaker(_Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slo(_Table):
+class Slo(Table):
     """A service level objective in each Region: how fast deliveries must be, and how often they may be slower."""
 
     latency_ms: Annotated[
@@ -242,7 +206,7 @@ class Slo(_Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription(_Table):
+class Subscription(Table):
     """A named consumer of one stream. Invariant, once read: `region` goes with `deliver = "one"`."""
 
     name: Annotated[str, FromKey()]
@@ -322,6 +286,10 @@ class Subscription(_Table):
             "Conditions under which deliveries stop, because a system that the handler calls seems to be down."
         ),
     ] = Breaker()
+    function: Annotated[
+        FunctionSettings,
+        Doc("What the function gets to run. A key that is missing here has its value in [functions]."),
+    ] = field(default_factory=FunctionSettings)
     slo: Annotated[
         Slo | None,
         Doc("Objective: how fast deliveries must be, and how often they may be slower.", default="none"),
@@ -329,10 +297,14 @@ class Subscription(_Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Definition(_Table):
+class Definition(Table):
     """A whole fabric, resolved: every value is filled in, and nothing has to be looked up elsewhere."""
 
     fabric: Annotated[FabricSection, Doc("The fabric as a whole.")]
+    functions: Annotated[
+        FunctionSettings,
+        Doc("What functions get to run, unless [subscriptions.NAME.function] says otherwise."),
+    ] = field(default_factory=FunctionSettings)
     streams: Annotated[
         Annotated[dict[Name, Stream], Len(1)], Doc("One table [streams.NAME] for each stream; at least one.")
     ]

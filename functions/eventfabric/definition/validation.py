@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from annotated_types import Interval, Len, Predicate
 
 from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_of
-from eventfabric.definition.marks import Doc, FromKey, Pattern, PowersOfTwo
+from eventfabric.definition.marks import Doc, FromKey, Listed, Pattern, PowersOfTwo
 from eventfabric.definition.schema import Definition
 
 
@@ -107,11 +107,11 @@ def _allows(mark: object, value: Any) -> bool:
     match mark:
         case Interval(ge=least, le=most):
             return bool(least <= value <= most)  # every interval of the schema has both
-        case Len(min_length=least):
-            return len(value) >= least
+        case Len(min_length=least, max_length=most):
+            return least <= len(value) and (most is None or len(value) <= most)
         case Pattern(regex=regex):
             return re.fullmatch(regex, value) is not None
         case Predicate(func=holds):
             return bool(holds(value))
-    assert isinstance(mark, Doc | FromKey | PowersOfTwo), f"nothing here knows what {mark} allows"
+    assert isinstance(mark, Doc | FromKey | Listed | PowersOfTwo), f"nothing here knows what {mark} allows"
     return True

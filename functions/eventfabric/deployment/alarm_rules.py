@@ -9,8 +9,9 @@ The first word of an alarm's description says what happens to deliveries:
     (else)   deliveries continue, and a person must deal with what was set aside: dead letters, findings
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import ceil
 from typing import Final
 
 from eventfabric import limits
@@ -57,6 +58,14 @@ class Rule:
     datapoints: int = 1
     is_below: bool = False
     """If True, the alarm goes off below the threshold."""
+    is_rung_again: bool = False
+    """If True, data points may be as far apart as a doorbell and its return after a failure."""
+
+    def returning_after(self, seconds: int) -> "Rule":
+        """Return the rule for a function whose doorbells come again after so many seconds: longer, if need be."""
+        if not self.is_rung_again:
+            return self
+        return replace(self, periods=max(self.periods, ceil(seconds / self.period_seconds) + 2))
 
 
 OF_SUBSCRIPTION: Final = (
@@ -115,6 +124,7 @@ OF_SUBSCRIPTION: Final = (
             Missing.FINE,
             statistic="Sum",
             periods=_AGAIN_PERIODS,
+            is_rung_again=True,
             datapoints=2,
         ),
     ),
@@ -214,6 +224,7 @@ FAILS: Final = Rule(
     Missing.FINE,
     statistic="Sum",
     periods=_AGAIN_PERIODS,
+    is_rung_again=True,
     datapoints=2,
 )
 THROTTLED: Final = Rule(
@@ -223,6 +234,7 @@ THROTTLED: Final = Rule(
     Missing.FINE,
     statistic="Sum",
     periods=_AGAIN_PERIODS,
+    is_rung_again=True,
     datapoints=2,
 )
 RECURSION: Final = Rule(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from eventfabric import limits
 from eventfabric.definition.schema import Slo
 from eventfabric.deployment.alarm_rules import (
     DOORBELLS_DEAD,
@@ -23,13 +24,9 @@ from eventfabric.deployment.alarm_rules import (
     Missing,
     Rule,
 )
+from eventfabric.resources import FunctionTopology
 from eventfabric.telemetry import NAMESPACE, Metric
-from eventfabric.topology import (
-    FunctionTopology,
-    StreamTopology,
-    SubscriptionTopology,
-    Topology,
-)
+from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
 RUNBOOK: Final = "docs/runbook.md"
 BURN_WINDOW_MINUTES: Final = 60
@@ -156,16 +153,20 @@ def _of_stream(stream: StreamTopology) -> Iterator[Alarm]:
 
 def _of_subscription(topology: Topology, subscription: SubscriptionTopology, region: str) -> Iterator[Alarm]:
     name = subscription.function_name
+    returning = subscription.queue.visibility_timeout_seconds
     for metric, rule in OF_SUBSCRIPTION:
-        yield Alarm(f"{name}-{rule.ending}", of_metric(subscription.fabric, metric, subscription.name), rule)
+        series = of_metric(subscription.fabric, metric, subscription.name)
+        yield Alarm(f"{name}-{rule.ending}", series, rule.returning_after(returning))
     dead = of_queue(subscription.queue.dead_letter_name, "ApproximateNumberOfMessagesVisible")
     yield Alarm(f"{name}-{DOORBELLS_DEAD.ending}", dead, DOORBELLS_DEAD)
     yield from _of_function(topology.deliver_function(subscription.name, region))
 
 
 def _of_function(function: FunctionTopology) -> Iterator[Alarm]:
-    yield Alarm(f"{function.name}-{FAILS.ending}", of_function(function, "Errors"), FAILS)
-    yield Alarm(f"{function.name}-{THROTTLED.ending}", of_function(function, "Throttles"), THROTTLED)
+    returning = limits.VISIBILITY_TIMEOUTS * function.timeout_seconds
+    for name, rule in (("Errors", FAILS), ("Throttles", THROTTLED)):
+        series = of_function(function, name)
+        yield Alarm(f"{function.name}-{rule.ending}", series, rule.returning_after(returning))
     if function.may_recur:
         dropped = of_function(function, "RecursiveInvocationsDropped")
         yield Alarm(f"{function.name}-{RECURSION.ending}", dropped, RECURSION)

@@ -152,8 +152,8 @@ def predict(
 ) -> Prediction:
     """Predict the cost of the events that are published in one Region, including what they cost in all Regions.
 
-    Function time is priced by the memory that the functions have. Storage, transfer between Regions, logs, metrics and
-    keys are not included. Raises WrongRegionError if the stream is not in `origin`.
+    Function time is priced by the functions' memory and architecture. Storage, transfer between Regions, logs, traces,
+    metrics, keys, and pollers that are kept are not included. Raises WrongRegionError if the stream is not in `origin`.
     """
     region = stream.check_region(origin or stream.definition.regions[0])
     records = 1_000_000 / load.events_per_record
@@ -189,10 +189,11 @@ def _relayed(
     topology: Topology, stream: StreamTopology, region: str, polled: float, load: Load, *, origin: str
 ) -> Iterator[Line]:
     """Yield what the relay of a Region costs for events of `origin`. `polled`: polls of the stream that return any."""
-    memory = topology.relay_function(region).memory_megabytes / 1024
+    function = topology.relay_function(region)
+    time = Prices.function_second(function.settings.architecture)
     yield Line("relay", f"invocations in {region}", Prices.INVOCATION, polled)
-    seconds = polled * SEND_SECONDS * memory
-    yield Line("relay", f"function time in {region}", Prices.FUNCTION_SECOND, seconds)
+    seconds = polled * SEND_SECONDS * function.memory_megabytes / 1024
+    yield Line("relay", f"function time in {region}", time, seconds)
     asked = sum(
         region in subscription.regions and not subscription.delivers(origin, region)
         for subscription in stream.subscriptions
@@ -221,7 +222,8 @@ def _deliveries(
     batches = runs / load.doorbells_per_batch
     rung = polled * ceil(load.records_per_poll / limits.QUEUE_SEND_BATCH_MAX)
     ledgers = len(topology.ledger_of(stream.name).regions)
-    memory = topology.deliver_function(name, region).memory_megabytes / 1024
+    function = topology.deliver_function(name, region)
+    time = Prices.function_second(function.settings.architecture)
     seconds = runs * RUN_OVERHEAD_SECONDS + 1_000_000 * load.handler_seconds
     read = runs * max(1, ceil(load.records_per_run * item_bytes / _QUERY_UNIT_BYTES))
     lines = [
@@ -232,7 +234,7 @@ def _deliveries(
         Line("deliver", f"{name}: log read", Prices.READ_UNIT, read),
         Line("deliver", f"{name}: standing read", Prices.READ_UNIT, runs / load.runs_per_standing),
         Line("deliver", f"{name}: cursors written", Prices.WRITE_UNIT, runs * ledgers),
-        Line("handler", f"function time of {name}", Prices.FUNCTION_SECOND, seconds * memory),
+        Line("handler", f"function time of {name}", time, seconds * function.memory_megabytes / 1024),
     ]
     if express and stream.definition.express:
         lines.append(

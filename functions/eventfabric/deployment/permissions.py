@@ -11,16 +11,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from eventfabric.resources import TableTopology
+from eventfabric.environment import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
+from eventfabric.resources import FunctionTopology, TableTopology
 from eventfabric.topology import (
     BACKFILL_ENTRY,
     DELIVER_ENTRY,
-    ENVIRONMENT_REGION,
-    ENVIRONMENT_SUBSCRIPTION,
     RECONCILE_ENTRY,
     RELAY_ENTRY,
     TIMER_ENTRY,
-    FunctionTopology,
     StreamTopology,
     SubscriptionTopology,
     Topology,

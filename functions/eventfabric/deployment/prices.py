@@ -32,6 +32,7 @@ class Prices(Enum):
     INVOCATION = Price("invocation", 0.20, "aws.amazon.com/lambda/pricing")
     FUNCTION_SECOND = Price("GB-second", 13.3334, "aws.amazon.com/lambda/pricing")
     """A second of a function on arm64, for each GB of its memory."""
+    X86_FUNCTION_SECOND = Price("GB-second (x86)", 16.6667, "aws.amazon.com/lambda/pricing")
     BUS_EVENT = Price("bus event", 1.00, "aws.amazon.com/eventbridge/pricing")
     """EventBridge: a custom event of up to 64 KiB."""
     STANDARD_QUEUE_REQUEST = Price("standard queue request", 0.40, "aws.amazon.com/sqs/pricing")
@@ -40,6 +41,11 @@ class Prices(Enum):
     TOPIC_PUBLISH = Price("topic publish", 0.30, "aws.amazon.com/sns/pricing")
     """SNS FIFO: a message published. Each delivery of it costs TOPIC_DELIVERY in addition."""
     TOPIC_DELIVERY = Price("topic delivery", 0.01, "aws.amazon.com/sns/pricing")
+
+    @staticmethod
+    def function_second(architecture: str) -> "Prices":
+        """Return the price of a function's time on an architecture."""
+        return Prices.FUNCTION_SECOND if architecture == "arm64" else Prices.X86_FUNCTION_SECOND
 
     @property
     def unit(self) -> str:

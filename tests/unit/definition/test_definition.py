@@ -87,7 +87,7 @@ QUORUM = STREAM + 'durability = "quorum"\n'
             FABRIC + STREAM + "[subscription.billing]",
             "subscription",
             UNKNOWN,
-            ["subscriptions?", "fabric, streams, subscriptions"],
+            ["subscriptions?", "fabric, functions, streams, subscriptions"],
         ),
         (FABRIC + STREAM + 'name = "orders"', "streams.orders.name", '"orders"', ["no such key", "table"]),
         (STREAM, "fabric", NOTHING, ["table", "name, stage, regions, alarm_actions"]),

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from eventfabric import limits
 from eventfabric.definition.annotations import bare, marks_of
-from eventfabric.definition.marks import Pattern, PowersOfTwo
-from eventfabric.definition.schema import Definition
+from eventfabric.definition.forms import Name, is_free_variable
+from eventfabric.definition.marks import Listed, Pattern, PowersOfTwo
+from eventfabric.definition.schema import Definition, is_power_of_two, is_start
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 
 BY_PYDANTIC = TypeAdapter(Definition)
@@ -58,9 +60,11 @@ def right(annotation: object) -> st.SearchStrategy[Any]:
     if get_origin(kind) is dict:
         named = size.flatmap(
             lambda n: st.dictionaries(
-                mostly(NAMES, WRONG_NAMES), value(get_args(kind)[1]), min_size=n, max_size=2
+                names(get_args(kind)[0]), value(get_args(kind)[1]), min_size=n, max_size=2
             )
         )
+        if "name" not in getattr(get_args(kind)[1], "__dataclass_fields__", ()):
+            return named
         return named.map(lambda tables: {name: with_name(name, table) for name, table in tables.items()})
     if get_origin(kind) is tuple:
         return size.flatmap(lambda n: st.lists(value(get_args(kind)[0]), min_size=n, max_size=2))
@@ -71,13 +75,24 @@ def right(annotation: object) -> st.SearchStrategy[Any]:
     return st.booleans() if kind is bool else bounded(kind, marks)
 
 
+def names(kind: object) -> st.SearchStrategy[str]:
+    """Names of tables or values, mostly right."""
+    return mostly(NAMES, WRONG_NAMES) if kind == Name else mostly(bounded(str, marks_of(kind)), WRONG_NAMES)
+
+
 def bounded(kind: object, marks: tuple[object, ...]) -> st.SearchStrategy[Any]:
     """Texts and numbers, mostly as their marks allow them."""
     for mark in marks:
         match mark:
             case PowersOfTwo(most=greatest):
                 return mostly(st.sampled_from([1, 64, greatest]), NUMBERS)
-            case Predicate():
+            case Listed(numbers=numbers):
+                return mostly(st.sampled_from(numbers), NUMBERS)
+            case Predicate(func=func) if func is is_free_variable:
+                return st.sampled_from(
+                    ["CURRENCY", "a1", "AWS_REGION", "aws_region", "EVENTFABRIC_X", "A", "A-B"]
+                )
+            case Predicate(func=func) if func is is_start:
                 return mostly(st.sampled_from(["earliest", "latest", "2026-01-01T00:00:00Z"]), TEXTS)
     for mark in marks:
         match mark:
@@ -122,6 +137,26 @@ def pydantics_faults(error: ValidationError) -> Iterator[FaultyKey]:
         if detail["type"] == "too_short" and any(other[: len(path)] == path != other for other in paths):
             continue
         yield FaultyKey(path, kinds.get(detail["type"], KeyFault.WRONG))
+
+
+def test_a_list_that_is_too_long_is_judged_as_pydantic_judges_it() -> None:
+    table = {"subnet_ids": ["subnet-0123456789abcdef0"] * 16, "security_group_ids": ["sg-12345678"] * 5}
+    for key in table:
+        for count in (0, len(table[key]), len(table[key]) + 1):
+            vpc = {**table, key: table[key][:1] * count}
+            raw = {
+                "fabric": {"name": "shop", "regions": ["us-east-1"]},
+                "streams": {"a": {"name": "a"}},
+                "functions": {"vpc": {"us-east-1": vpc}},
+            }
+            _, faulty = validated(raw)
+            assert bool(faulty) == (not 0 < count <= len(table[key]))
+            try:
+                BY_PYDANTIC.validate_json(json.dumps(raw))
+            except ValidationError:
+                assert faulty
+            else:
+                assert not faulty
 
 
 @given(tables(Definition))
@@ -169,7 +204,9 @@ def test_every_bound_of_the_schema_is_of_a_form_that_validation_knows() -> None:
                 assert (mark.gt, mark.lt) == (None, None)
                 assert None not in (mark.ge, mark.le)
             case Len():
-                assert mark.max_length is None
+                assert 0 < mark.min_length <= (mark.max_length or mark.min_length)
+            case Predicate(func=func) if func not in (is_free_variable, is_start, is_power_of_two):
+                assert func == limits.LOG_DAYS.__contains__
             case Pattern():
                 assert (mark.regex[0], mark.regex[-1]) == ("^", "$")
 

@@ -243,6 +243,23 @@ def test_a_rule_of_errors_in_three_periods_in_a_row_would_not_see_one_in_twelve_
     assert changes(in_a_row, invocations(SELDOM), more=0) == []
 
 
+@pytest.mark.parametrize("ending", ["fails", "throttled", "blocked"])
+def test_a_function_that_may_run_longer_is_seen_to_fail_at_its_slower_pace(ending: str) -> None:
+    slow = Topology(
+        parse_definition(
+            '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\n[subscriptions.billing]\n'
+            'stream = "orders"\nhandler = "a.b:c"\nfunction.timeout_seconds = 900\n'
+        )
+    )
+    by_name = {alarm.name: alarm.rule for alarm in alarms_of(slow, "us-east-1")}
+    rule = by_name[f"shop-billing-{ending}"]
+    seldom = slow.subscription("billing").queue.visibility_timeout_seconds
+    assert rule.periods * rule.period_seconds >= seldom + 2 * rule.period_seconds
+    assert [state for _, state in changes(rule, invocations(seldom), more=0)][:1] == [State.ALARM]
+    assert changes(rules()[ending], invocations(seldom), more=0) == []
+    assert by_name.get("shop-relay-fails", rule).periods in (rules()["fails"].periods, rule.periods)
+
+
 @pytest.mark.parametrize(("subscriptions", "alarms"), [(1, 22), (10, 103), (100, 913)])
 def test_what_is_watched_costs_no_more_than_it_is_worth(subscriptions: int, alarms: int) -> None:
     """Alarms of one Region: nine a subscription, six a stream, seven a Region; each costs ten cents a month."""

@@ -120,6 +120,17 @@ def test_function_time_is_of_each_functions_memory() -> None:
     )
 
 
+def test_function_time_follows_memory_and_architecture() -> None:
+    of = topology(subscription='function = { memory_megabytes = 1024, architecture = "x86_64" }')
+    prediction = predict(of, of.streams["orders"], Load(1.0, 400.0, handler_seconds=0.08))
+    assert prediction.count(Prices.X86_FUNCTION_SECOND) == pytest.approx(1e6 * (0.02 + 0.08))
+    assert prediction.count(Prices.FUNCTION_SECOND) == pytest.approx(1e6 * 0.01 / 4)
+    assert (
+        Prices.X86_FUNCTION_SECOND.value.dollars_per_million
+        > Prices.FUNCTION_SECOND.value.dollars_per_million
+    )
+
+
 def test_another_region_than_the_streams_is_refused() -> None:
     of = topology()
     with pytest.raises(WrongRegionError):

@@ -2,14 +2,13 @@
 
 import json
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from eventfabric.cdk.constructs.function import LOG_DAYS
+from eventfabric.cdk.constructs.log_group import log_group
 from eventfabric.cdk.constructs.policies import arn_of, wildcard_rule
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource
@@ -31,7 +30,9 @@ _TRACE = ("GetSamplingRules", "GetSamplingTargets", "PutTelemetryRecords", "PutT
 class BackfillMachine(Construct):
     """The state machine of `eventfabric.deployment.state_machine`, for the backfill function of the stack's Region."""
 
-    def __init__(self, scope: Construct, id: str, *, name: str, function: lambda_.IFunction) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, name: str, function: lambda_.IFunction, log_days: int
+    ) -> None:
         super().__init__(scope, id)
         stack = Stack.of(self)
         runs = Resource("states", stack.region, f"execution:{name}:*")
@@ -59,13 +60,7 @@ class BackfillMachine(Construct):
                 _allow([f"xray:{action}" for action in _TRACE], "*"),
             ],
         )
-        log = logs.LogGroup(
-            self,
-            "Logs",
-            log_group_name=f"/aws/vendedlogs/states/{name}",
-            retention=LOG_DAYS,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        log = log_group(self, f"/aws/vendedlogs/states/{name}", days=log_days)
         self.machine = sfn.CfnStateMachine(
             self,
             "Machine",

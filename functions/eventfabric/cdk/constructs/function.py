@@ -2,20 +2,31 @@
 
 from collections.abc import Iterable
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from eventfabric.cdk.constructs.log_group import log_group
 from eventfabric.cdk.constructs.policies import arn_of, policy_statement, reasons, wildcard_rule
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
-from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON, FunctionTopology
+from eventfabric.resources import FunctionTopology
+from eventfabric.topology import LAMBDA_PYTHON
 
 RUNTIME = lambda_.Runtime(f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON, supports_inline_code=True)
-ARCHITECTURE = lambda_.Architecture.custom(LAMBDA_ARCHITECTURE)
-LOG_DAYS = logs.RetentionDays.THREE_MONTHS
+
+NO_RESOURCES = "Network interfaces do not exist before Lambda makes them, and X-Ray has no resources."
+_INTERFACES = (
+    "AssignPrivateIpAddresses",
+    "CreateNetworkInterface",
+    "DeleteNetworkInterface",
+    "DescribeNetworkInterfaces",
+    "DescribeSubnets",
+    "UnassignPrivateIpAddresses",
+)
+"""Actions of AWS's own policy for functions in a VPC, AWSLambdaVPCAccessExecutionRole."""
 
 
 class FabricFunction(Construct):
@@ -34,7 +45,12 @@ class FabricFunction(Construct):
         event_age_minutes: int | None = None,
     ) -> None:
         super().__init__(scope, id)
+        settings = function.settings
         self.role = logging_role(self, function.name)
+        if settings.tracing:
+            acknowledge(self.role, {"IAM5[Resource::*]": NO_RESOURCES})
+        if function.vpc is not None:
+            allow_interfaces(self.role, function.name)
         for statement in statements:
             self.grant(statement)
         self.function = lambda_.Function(
@@ -42,14 +58,20 @@ class FabricFunction(Construct):
             "Function",
             function_name=function.name,
             runtime=RUNTIME,
-            architecture=ARCHITECTURE,
+            architecture=lambda_.Architecture.custom(settings.architecture),
             handler=function.entry,
             code=code,
             role=self.role,
             environment=function.deployed_environment,
             timeout=Duration.seconds(function.timeout_seconds),
             memory_size=function.memory_megabytes,
-            log_group=log_group_of(self, function.name),
+            log_group=log_group_of(self, function.name, days=settings.log_days),
+            layers=[
+                lambda_.LayerVersion.from_layer_version_arn(self, f"Layer{number}", arn)
+                for number, arn in enumerate(function.layers)
+            ],
+            tracing=lambda_.Tracing.ACTIVE if settings.tracing else None,
+            reserved_concurrent_executions=settings.reserved_concurrency,
             # SQS and the function may invoke each other so often that Lambda would take it for an endless loop.
             recursive_loop=lambda_.RecursiveLoop.ALLOW
             if function.may_recur
@@ -58,6 +80,14 @@ class FabricFunction(Construct):
             max_event_age=None if event_age_minutes is None else Duration.minutes(event_age_minutes),
             code_signing_config=signing,
         )
+        if function.vpc is not None:
+            resource = self.function.node.default_child
+            assert isinstance(resource, lambda_.CfnFunction)
+            # The CDK's construct would look the VPC up in the account, and attach a policy of AWS.
+            resource.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+                subnet_ids=list(function.vpc.subnet_ids),
+                security_group_ids=list(function.vpc.security_group_ids),
+            )
         acknowledge(
             self.function,
             {"L1": "Python 3.13 is the newest runtime for which every wheel in the zip is tested."},
@@ -70,15 +100,26 @@ class FabricFunction(Construct):
         acknowledge(self.role, reasons(stack, [statement]))
 
 
-def log_group_of(scope: Construct, function_name: str) -> logs.LogGroup:
+def log_group_of(scope: Construct, function_name: str, *, days: int) -> logs.LogGroup:
     """Make the log group that Lambda writes to."""
-    return logs.LogGroup(
-        scope,
-        "Logs",
-        log_group_name=f"/aws/lambda/{function_name}",
-        retention=LOG_DAYS,
-        removal_policy=RemovalPolicy.DESTROY,
+    return log_group(scope, f"/aws/lambda/{function_name}", days=days)
+
+
+def allow_interfaces(role: iam.Role, function_name: str) -> None:
+    """Allow Lambda, but not the function's own code, to connect the function to a VPC."""
+    stack = Stack.of(role)
+    own = arn_of(stack, Resource("lambda", stack.region, f"function:{function_name}"))
+    actions = [f"ec2:{action}" for action in _INTERFACES]
+    role.add_to_policy(iam.PolicyStatement(actions=actions, resources=["*"]))
+    role.add_to_policy(
+        iam.PolicyStatement(
+            effect=iam.Effect.DENY,
+            actions=actions,
+            resources=["*"],
+            conditions={"ArnEquals": {"lambda:SourceFunctionArn": own}},
+        )
     )
+    acknowledge(role, {"IAM5[Resource::*]": NO_RESOURCES})
 
 
 def logging_role(scope: Construct, function_name: str) -> iam.Role:

@@ -2,10 +2,12 @@
 
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from eventfabric.cdk.nag import acknowledge
+from eventfabric.definition.functions import Pollers
 from eventfabric.resources import QueueTopology, TimerQueueTopology
 
 DEAD_LETTER_DAYS = 14
@@ -47,6 +49,33 @@ class DoorbellQueue(Construct):
             keep_days=DOORBELL_DAYS,
             visibility_seconds=queue.visibility_timeout_seconds,
             dead=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=queue.receive_count_max),
+        )
+
+
+def map_queue(
+    source: DoorbellQueue,
+    target: lambda_.Function,
+    *,
+    batch_max: int,
+    invocations_max: int | None = None,
+    pollers: Pollers | None = None,
+) -> None:
+    """Have a function invoked for a queue's messages, at most so often at the same time."""
+    mapping = lambda_.EventSourceMapping(
+        source,
+        "Mapping",
+        target=target,
+        event_source_arn=source.queue.queue_arn,
+        batch_size=batch_max,
+        report_batch_item_failures=True,
+        max_concurrency=invocations_max,
+    )
+    if pollers is not None:
+        resource = mapping.node.default_child
+        assert isinstance(resource, lambda_.CfnEventSourceMapping)
+        # The CDK's construct knows pollers of Kafka only.
+        resource.provisioned_poller_config = lambda_.CfnEventSourceMapping.ProvisionedPollerConfigProperty(
+            minimum_pollers=pollers.minimum, maximum_pollers=pollers.maximum
         )
 
 

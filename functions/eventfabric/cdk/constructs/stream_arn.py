@@ -11,9 +11,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from eventfabric.cdk.constructs.function import ARCHITECTURE, RUNTIME, log_group_of, logging_role
+from eventfabric.cdk.constructs.function import RUNTIME, log_group_of, logging_role
 from eventfabric.cdk.constructs.policies import arn_of
 from eventfabric.cdk.nag import acknowledge
+from eventfabric.definition.functions import FunctionSettings
 from eventfabric.deployment.permissions import Resource
 from eventfabric.resources import TableTopology
 
@@ -24,7 +25,9 @@ _TIMEOUT_MINUTES = 5
 class StreamArns(Construct):
     """A custom resource that looks up the stream ARNs of these tables; `of` gives that of one table."""
 
-    def __init__(self, scope: Construct, id: str, *, name: str, tables: list[TableTopology]) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, name: str, tables: list[TableTopology], settings: FunctionSettings
+    ) -> None:
         super().__init__(scope, id)
         stack = Stack.of(self)
         role = logging_role(self, name)
@@ -42,13 +45,13 @@ class StreamArns(Construct):
             "Function",
             function_name=name,
             runtime=RUNTIME,
-            architecture=ARCHITECTURE,
+            architecture=lambda_.Architecture.custom(settings.architecture),
             handler="index.handle",
             code=lambda_.Code.from_inline(_CODE.read_text()),
             role=role,
             timeout=Duration.minutes(_TIMEOUT_MINUTES),
             memory_size=256,
-            log_group=log_group_of(self, name),
+            log_group=log_group_of(self, name, days=settings.log_days),
         )
         acknowledge(self._function, {"L1": "The runtime of all functions of the fabric."})
 

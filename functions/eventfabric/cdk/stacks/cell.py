@@ -3,6 +3,8 @@
 It holds no data. Its resources find tables and keys by name, so that no cell refers to another stack.
 """
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -11,18 +13,13 @@ from constructs import Construct
 from eventfabric import limits
 from eventfabric.cdk.constructs.backfill import BackfillMachine
 from eventfabric.cdk.constructs.function import FabricFunction
-from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue
+from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue, map_queue
 from eventfabric.cdk.constructs.schedule import FunctionSchedule
 from eventfabric.cdk.constructs.stream_arn import StreamArns
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.permissions import of_function
-from eventfabric.topology import (
-    RECONCILE_MINUTES,
-    RELAY_RECORD_AGE_SECONDS,
-    FunctionTopology,
-    SubscriptionTopology,
-    Topology,
-)
+from eventfabric.resources import FunctionTopology
+from eventfabric.topology import RECONCILE_MINUTES, RELAY_RECORD_AGE_SECONDS, SubscriptionTopology, Topology
 
 
 class CellStack(FabricStack):
@@ -33,14 +30,14 @@ class CellStack(FabricStack):
         scope: Construct,
         topology: Topology,
         *,
-        code: lambda_.Code,
+        codes: Mapping[str, lambda_.Code],
         env: cdk.Environment,
         signing_config_arn: str | None = None,
     ) -> None:
         assert env.region is not None
         super().__init__(scope, "cell", topology, env=env, description=f"the cell of {env.region}.")
         self.topology, self._home = topology, env.region
-        self._code = code
+        self._codes = codes
         self._signing = (
             None
             if signing_config_arn is None
@@ -67,7 +64,7 @@ class CellStack(FabricStack):
             id,
             function,
             of_function(self.topology, function),
-            code=self._code,
+            code=self._codes[function.settings.architecture],
             signing=self._signing,
             retries=retries,
             event_age_minutes=event_age_minutes,
@@ -82,25 +79,28 @@ class CellStack(FabricStack):
         function = self._function(
             f"Deliver-{subscription.name}", self.topology.deliver_function(subscription.name, self._home)
         )
-        for target, source, batch in (
-            (function, doorbells, subscription.queue.batch_max),
-            (self._timer, timers, subscription.timers.batch_max),
-        ):
-            lambda_.EventSourceMapping(
-                source,
-                "Mapping",
-                target=target,
-                event_source_arn=source.queue.queue_arn,
-                batch_size=batch,
-                report_batch_item_failures=True,
-            )
+        settings = subscription.definition.function
+        map_queue(
+            doorbells,
+            function,
+            batch_max=subscription.queue.batch_max,
+            invocations_max=settings.invocations_max,
+            pollers=settings.provisioned_pollers,
+        )
+        map_queue(timers, self._timer, batch_max=subscription.timers.batch_max)
 
     def _relay(self) -> None:
         """Connect the DynamoDB stream of each stream's table to the relay."""
         failed = FailureQueue(self, "RelayDead", self.topology.relay_dead_name, key=self._key)
         relay = self._function("Relay", self.topology.relay_function(self._home))
         tables = [stream.table for stream in self.topology.streams_in(self._home)]
-        arns = StreamArns(self, "StreamArns", name=self.topology.lookup_name, tables=tables)
+        arns = StreamArns(
+            self,
+            "StreamArns",
+            name=self.topology.lookup_name,
+            tables=tables,
+            settings=self.topology.own_settings,
+        )
         mappings = Construct(self, "RelayMappings")
         for table in tables:
             lambda_.CfnEventSourceMapping(
@@ -142,4 +142,10 @@ class CellStack(FabricStack):
             minutes=RECONCILE_MINUTES,
         )
         backfill = self._function("Backfill", self.topology.backfill_function(self._home))
-        BackfillMachine(self, "BackfillMachine", name=self.topology.backfill_machine_name, function=backfill)
+        BackfillMachine(
+            self,
+            "BackfillMachine",
+            name=self.topology.backfill_machine_name,
+            function=backfill,
+            log_days=self.topology.own_settings.log_days,
+        )

@@ -187,7 +187,10 @@ class Failover:
         try:
             self._pause(paused)
             # Warm functions notice the pause within the first time, and running ones end within the second.
-            wait(limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS)
+            longest = max(
+                (subscription.definition.function.timeout_seconds for subscription in paused), default=0
+            )
+            wait(limits.CIRCUIT_CACHE_SECONDS + longest)
             waited = 0.0
             # By content, and not by time: nothing tells how long
             # replication takes, and items come in no order.

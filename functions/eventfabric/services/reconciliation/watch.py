@@ -304,9 +304,8 @@ class Watch:
             return
         # A former owner goes on until the handover is replicated, its cached standing is old, and its run
         # ends.
-        grace_ms = 1000 * (
-            limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS + limits.SETTLE_SECONDS
-        )
+        run_seconds = look.subscription.definition.function.timeout_seconds
+        grace_ms = 1000 * (limits.CIRCUIT_CACHE_SECONDS + run_seconds + limits.SETTLE_SECONDS)
         for region, cursor in look.state.cursors.items():
             if region != owner.region and cursor.epoch < owner.epoch:
                 late_ms = cursor.written_ms - owner.since_ms

@@ -16,6 +16,7 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from eventfabric.aws.clients import cancellation, error_code
+from eventfabric.environment import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
 from eventfabric.errors import HandlersFailError, OutcomeUnknownError, RefusedError, ThrottledError, said_by
 from eventfabric.testing.idempotency.calls import is_read, named, places, tokens
 from eventfabric.testing.idempotency.effects import Items, Store, item_text
@@ -25,7 +26,6 @@ from eventfabric.testing.local.invoke import environment, no_account
 from eventfabric.testing.local.sessions import shared_models
 from eventfabric.testing.memory.region import Actions, Reason, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.simulation.acting import acting
-from eventfabric.topology import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
 
 if TYPE_CHECKING:
     from eventfabric.testing.simulation.world import World

@@ -19,9 +19,11 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import Definition
+from eventfabric.environment import ENVIRONMENT_REGION
 from eventfabric.errors import WrongRegionError
 from eventfabric.model import CircuitState, Region
 from eventfabric.ports import Handler, Ports
+from eventfabric.resources import FunctionTopology
 from eventfabric.runtime import backfill, deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
@@ -46,13 +48,7 @@ from eventfabric.testing.local.strict import route, strict_tables, tables_of
 from eventfabric.testing.local.subscription import CountingTelemetry, LocalSubscription
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Faults
-from eventfabric.topology import (
-    BACKFILL_ENTRY,
-    ENVIRONMENT_REGION,
-    RECONCILE_ENTRY,
-    FunctionTopology,
-    Topology,
-)
+from eventfabric.topology import BACKFILL_ENTRY, RECONCILE_ENTRY, Topology
 from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
 
 _numbers = count(1)
@@ -157,7 +153,7 @@ class LocalFabric:
         if not self._loaded:
             # Report a handler that cannot be loaded now, instead of letting its lanes stand still.
             for function in self._functions:
-                function.runtime.load()
+                function.load()
             self._loaded = True
         moved = self._read_feeds()
         for region, pump in self._pumps:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventfabric.deployment.permissions import of_function
+from eventfabric.environment import ENVIRONMENT_ENDPOINT
 from eventfabric.ports import Clock
+from eventfabric.resources import FunctionTopology
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.testing.local.guard import acting
-from eventfabric.topology import ENVIRONMENT_ENDPOINT, FunctionTopology
 
 
 @dataclass
@@ -48,6 +49,11 @@ class LocalFunction:
         self._allowed = of_function(runtime.topology, topology)
         self.invocations = 0
 
+    def load(self) -> None:
+        """Load the handler, whose module sees the function's environment. HandlerError."""
+        with environment(self.topology.environment):
+            self.runtime.load()
+
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
         """Invoke the function and return its answer. Any exception that it raises is raised."""
         self.invocations += 1
@@ -57,6 +63,7 @@ class LocalFunction:
             clock=clock,
             deadline_ms=clock.now_ms() + self.topology.timeout_seconds * 1000,
             aws_request_id=f"{self.topology.name}-{self.invocations}",
+            memory_limit_in_mb=self.topology.memory_megabytes,
         )
         with using(self.runtime), environment(self.topology.environment), acting(self._allowed):
             try:

@@ -82,9 +82,11 @@ class QueuePump:
         self._clock = clock
         self._name = queue_name
         self._url = clients.sqs.get_queue_url(QueueName=queue_name)["QueueUrl"]
-        self._arn = clients.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
+        attributes = clients.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["All"])[
             "Attributes"
-        ]["QueueArn"]
+        ]
+        self._arn = attributes["QueueArn"]
+        self._visibility_seconds = int(attributes["VisibilityTimeout"])
         self._region = clients.region
         self._invisible_until_ms: dict[str, int] = {}
         self._delayed_until_ms: list[int] = []
@@ -100,13 +102,13 @@ class QueuePump:
         messages = self._sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=limits.DOORBELL_BATCH_MAX,
-            VisibilityTimeout=limits.VISIBILITY_TIMEOUT_SECONDS,
+            VisibilityTimeout=self._visibility_seconds,
             MessageSystemAttributeNames=["All"],
         ).get("Messages", [])
         if not messages:
             return False
         failed = self._failed_of(messages)
-        visible_at_ms = self._clock.now_ms() + limits.VISIBILITY_TIMEOUT_SECONDS * 1000
+        visible_at_ms = self._clock.now_ms() + 1000 * self._visibility_seconds
         done: list[MessageTypeDef] = []
         for message in messages:
             if message["MessageId"] in failed:

@@ -56,10 +56,11 @@ class SimulatedFunction:
         assert process is not None
         assert runtime is not None
         now_ms = process.clock.now_ms()
-        context = LocalContext(
-            self.name, process.clock, now_ms + 1000 * limits.FUNCTION_TIMEOUT_SECONDS, f"{self.name}-{now_ms}"
-        )
-        process.until_us = world.schedule.now_us + 1_000_000 * limits.FUNCTION_TIMEOUT_SECONDS
+        seconds = limits.FUNCTION_TIMEOUT_SECONDS
+        if self._subscription is not None:
+            seconds = runtime.own.definition.function.timeout_seconds
+        context = LocalContext(self.name, process.clock, now_ms + 1000 * seconds, f"{self.name}-{now_ms}")
+        process.until_us = world.schedule.now_us + 1_000_000 * seconds
         process.is_stalled = False
         try:
             with using(runtime):

@@ -243,6 +243,14 @@ class TestDrain:
         assert paused.since_ms == fabric.clock.now_ms() - round(1000 * (SETTLE_SECONDS + 2))
         assert [owner.epoch for owner in standing(fabric, AWAY).owners] == [0]
 
+    def test_it_waits_as_long_as_the_functions_may_run(self) -> None:
+        fabric = fabric_of(Failing({}), *named("a1"), **{"function.timeout_seconds": 900})
+        fabric.deliver()
+        fabric.cloud.replicate()
+        waiting = Waiting(fabric)
+        failover(fabric).drain(waiting)
+        assert waiting.seconds == [limits.CIRCUIT_CACHE_SECONDS + 900]
+
     @pytest.mark.parametrize("delivered", [True, False])
     def test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(self, delivered: bool) -> None:
         fabric = fabric_of(Failing({}), *named("a1"))

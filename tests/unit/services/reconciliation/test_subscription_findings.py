@@ -240,18 +240,20 @@ class TestOwners:
     """Regions that write though their lanes were handed to another one."""
 
     @pytest.mark.parametrize("late_ms", [0, 1])
+    @pytest.mark.parametrize("timeout_seconds", [limits.FUNCTION_TIMEOUT_SECONDS, 900])
     def test_a_former_owner_that_goes_on_beyond_the_grace_is_reported_with_its_successor_and_delay(
-        self, late_ms: int
+        self, late_ms: int, timeout_seconds: int
     ) -> None:
-        fabric = healthy()
+        grace_seconds = GRACE_SECONDS - limits.FUNCTION_TIMEOUT_SECONDS + timeout_seconds
+        fabric = healthy(**{"function.timeout_seconds": timeout_seconds})
         away = fabric.in_region(AWAY)
         new_owner = Owner(HOME, AWAY, 1, AWAY, since_ms=fabric.clock.now_ms())
         assert away.ledger.hand_over(LANE_KEY.stream, LANE_KEY.subscription, None, new_owner)
         away.deliver()
-        fabric.clock.advance(GRACE_SECONDS + late_ms / 1000)
+        fabric.clock.advance(grace_seconds + late_ms / 1000)
         put_cursor(fabric)
         fabric.cloud.replicate()
-        facts = f"{HOME} wrote", "185 s after", f"{AWAY} took over"
+        facts = f"{HOME} wrote", f"{grace_seconds} s after", f"{AWAY} took over"
         expected = [finding(FindingKind.STALE_OWNER, 12, *facts, region=AWAY)]
         assert reconcile(away) == (expected if late_ms else [])
 

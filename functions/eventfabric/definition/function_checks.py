@@ -1,0 +1,110 @@
+"""Rules between the keys of functions, and between them and the rest of a definition."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from eventfabric import limits
+from eventfabric.definition.annotations import KeyPath
+from eventfabric.definition.facts import BrokenRule, Facts, duplicates, listed, quoted
+
+_DEFAULTS = ("functions",)
+
+
+def broken_function_rules(facts: Facts) -> Iterator[BrokenRule]:
+    """Yield every rule between keys that the fabric's or a subscription's function breaks."""
+    yield from _settings(facts, _DEFAULTS, facts.texts("fabric", "regions"))
+    for name in facts.names("subscriptions"):
+        regions = facts.regions(facts.text("subscriptions", name, "stream"))
+        yield from _settings(facts, ("subscriptions", name, "function"), regions)
+
+
+def _settings(facts: Facts, path: tuple[str, ...], regions: Sequence[str] | None) -> Iterator[BrokenRule]:
+    yield from _vpc(facts, path, regions)
+    yield from _layers(facts, path, regions)
+    yield from _environment(facts, path)
+    yield from _concurrency(facts, path)
+
+
+def _vpc(facts: Facts, path: tuple[str, ...], regions: Sequence[str] | None) -> Iterator[BrokenRule]:
+    vpc = facts.given(*path, "vpc")
+    if not isinstance(vpc, Mapping):
+        return
+    for region in vpc:
+        for key in ("subnet_ids", "security_group_ids"):
+            ids = facts.given(*path, "vpc", region, key)
+            yield from duplicates((*path, "vpc", region, key), ids if isinstance(ids, list) else None)
+    if vpc and regions is not None:
+        yield from _each_region((*path, "vpc"), list(vpc), list(vpc), regions)
+
+
+def _layers(facts: Facts, path: tuple[str, ...], regions: Sequence[str] | None) -> Iterator[BrokenRule]:
+    layers = facts.given(*path, "layers")
+    if not isinstance(layers, list):
+        return
+    yield from duplicates((*path, "layers"), layers)
+    of_layers = [layer.split(":")[3] for layer in layers]
+    for region in dict.fromkeys(of_layers):
+        if of_layers.count(region) > limits.FUNCTION_LAYERS_MAX:
+            number = f"{of_layers.count(region)} in {region}"
+            yield BrokenRule(
+                (*path, "layers"), number, f"at most {limits.FUNCTION_LAYERS_MAX} in each Region"
+            )
+    if layers and regions is not None:
+        yield from _each_region((*path, "layers"), range(len(layers)), of_layers, regions)
+
+
+def _each_region(
+    path: KeyPath, keys: Sequence[str | int], of_keys: Sequence[str], regions: Sequence[str]
+) -> Iterator[BrokenRule]:
+    """Check that each Region has a value, and each value's Region is one in which the function runs."""
+    for key, region in zip(keys, of_keys, strict=True):
+        if region not in regions:
+            yield BrokenRule(
+                (*path, key), quoted(region), f"a Region where the function runs: {listed(regions)}"
+            )
+    lacking = [region for region in regions if region not in of_keys]
+    if lacking:
+        allowed = f"none at all, or at least one for each of {listed(regions)}"
+        yield BrokenRule(path, f"none for {listed(lacking)}", allowed)
+
+
+def _environment(facts: Facts, path: tuple[str, ...]) -> Iterator[BrokenRule]:
+    defaults, own = facts.given(*_DEFAULTS, "environment"), facts.given(*path, "environment")
+    if not isinstance(own, dict):
+        return
+    merged = {**(defaults if isinstance(defaults, dict) else {}), **own}
+    size = len(json.dumps(merged, separators=(",", ":"), ensure_ascii=False).encode())
+    if size > limits.ENVIRONMENT_BYTES_MAX:
+        allowed = (
+            f"at most {limits.ENVIRONMENT_BYTES_MAX} as JSON, together with the variables of [functions]"
+        )
+        yield BrokenRule((*path, "environment"), f"{size} bytes", allowed)
+
+
+def _concurrency(facts: Facts, path: tuple[str, ...]) -> Iterator[BrokenRule]:
+    most, pollers = facts.given(*path, "maximum_concurrency"), facts.given(*path, "provisioned_pollers")
+    if most is not None and pollers is not None:
+        allowed = "no such key beside maximum_concurrency: Lambda has one or the other for a queue"
+        yield BrokenRule((*path, "provisioned_pollers"), "a table", allowed)
+        return
+    if isinstance(pollers, dict):
+        least, greatest = pollers.get("minimum", limits.POLLERS_MIN), pollers.get("maximum")
+        if greatest is not None and greatest < least:
+            yield BrokenRule(
+                (*path, "provisioned_pollers", "maximum"), str(greatest), f"at least minimum, {least}"
+            )
+        return
+    yield from _reserved(facts, path)
+
+
+def _reserved(facts: Facts, path: tuple[str, ...]) -> Iterator[BrokenRule]:
+    """Check that the function may have the invocations that its queue may have."""
+    own = {key: facts.given(*path, key) for key in ("reserved_concurrency", "maximum_concurrency")}
+    reserved, most = (facts.given(*_DEFAULTS, key) if value is None else value for key, value in own.items())
+    if not isinstance(reserved, int) or not isinstance(most, int) or reserved >= most:
+        return
+    for key, value in own.items():
+        if value is not None:
+            allowed = f"at least {most} reserved for maximum_concurrency = {most}, not {reserved}"
+            yield BrokenRule((*path, key), str(value), allowed)
+            return
