@@ -1,0 +1,1 @@
+"""Builds of what is released: scripts/build."""

@@ -1,0 +1,167 @@
+"""scripts/build: what it builds, what it says of it, and what it refuses to call a release."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from eventfabric.version import VERSION
+from scripts.building.__main__ import (
+    LOCK,
+    WITHOUT_HISTORY_SECONDS,
+    BuildError,
+    Commit,
+    check_release,
+    commit_of,
+    main,
+    seconds_of,
+)
+from scripts.building.sbom import LockError, Pin, bill_of_materials, pins_in
+from scripts.install import ROOT
+
+TAGGED: Final = Commit("c" * 40, 1_790_000_000, ("v1.2.3",), modified=False)
+PINS: Final = pins_in(LOCK.read_text(encoding="utf-8"))
+HASH: Final = f"--hash=sha256:{'a' * 64}"
+
+
+def bill(**changes: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "pins": PINS,
+        "direct": ["boto3>=1.40,<2", "msgspec"],
+        "seconds": 1_790_000_000,
+    }
+    document: dict[str, Any] = json.loads(bill_of_materials("1.2.3", **{**arguments, **changes}))
+    return document
+
+
+def test_wheel_source_and_bill_are_built_and_named_with_their_digests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+    main(out=tmp_path / "first", as_json=True)
+    main(out=tmp_path / "second", as_json=True)
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == second
+    assert first["version"] == VERSION
+    names = [f"eventfabric_aws-{VERSION}{end}" for end in ("-py3-none-any.whl", ".cdx.json", ".tar.gz")]
+    assert [file["name"] for file in first["files"]] == names
+    for file in first["files"]:
+        content = (tmp_path / "first" / file["name"]).read_bytes()
+        assert (len(content), sha256(content).hexdigest()) == (file["bytes"], file["sha256"])
+    written = json.loads((tmp_path / "first" / names[1]).read_text(encoding="utf-8"))
+    assert written["metadata"]["timestamp"] == "2026-09-21T14:13:20Z"
+
+
+def test_without_json_a_person_reads_what_was_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(out=tmp_path)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith(f"eventfabric-aws {VERSION}, of ")
+    assert [line.split()[-1] for line in lines] == sorted(file.name for file in tmp_path.iterdir())
+
+
+def test_a_release_is_a_clean_checkout_of_the_tag_of_its_version() -> None:
+    check_release(TAGGED, "1.2.3")
+    development = replace(TAGGED, tags=("v1.2.3.dev0",))
+    for commit, version, reason in [
+        (None, "1.2.3", "without history"),
+        (replace(TAGGED, modified=True), "1.2.3", "not committed"),
+        (TAGGED, "1.2.4", "v1.2.4"),
+        (replace(TAGGED, tags=()), "1.2.3", "none; allowed: v1.2.3"),
+        (development, "1.2.3.dev0", "without .dev0"),
+    ]:
+        with pytest.raises(BuildError, match=reason):
+            check_release(commit, version)
+
+
+def test_time_and_tags_are_the_commit_s_also_in_a_shallow_clone_and_in_one_without_tags(
+    tmp_path: Path,
+) -> None:
+    def git(*words: str, folder: Path) -> None:
+        about = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *about, *words], cwd=folder, check=True, capture_output=True)
+
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    git("init", "-q", folder=origin)
+    for _ in range(2):
+        git("commit", "-q", "--allow-empty", "-m", "x", folder=origin)
+    git("tag", "v1.2.3", folder=origin)
+    whole = commit_of(origin)
+    assert whole is not None
+    assert (whole.tags, whole.modified) == (("v1.2.3",), False)
+    git("clone", "-q", "--depth", "1", "--no-tags", origin.as_uri(), str(tmp_path / "clone"), folder=tmp_path)
+    assert commit_of(tmp_path / "clone") == replace(whole, tags=())
+    (origin / "new").touch()
+    assert commit_of(origin) == replace(whole, modified=True)
+    shutil.rmtree(origin / ".git")
+    assert commit_of(origin) is None
+
+
+def test_the_time_is_what_the_environment_says_or_the_commit_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert seconds_of(TAGGED) == TAGGED.seconds
+    assert seconds_of(None) == WITHOUT_HISTORY_SECONDS
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
+    assert seconds_of(TAGGED) == seconds_of(None) == 5
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "now")
+    with pytest.raises(BuildError, match="SOURCE_DATE_EPOCH: found 'now'"):
+        seconds_of(TAGGED)
+
+
+def test_the_bill_lists_every_package_of_the_lock_with_all_of_its_files() -> None:
+    document = bill()
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    lock = LOCK.read_text(encoding="utf-8")
+    assert len(document["components"]) == lock.count("==")
+    [files] = zip(*[component["externalReferences"] for component in document["components"]], strict=True)
+    assert sum(len(reference["hashes"]) for reference in files) == lock.count("--hash=sha256:")
+    boto3 = next(component for component in document["components"] if component["name"] == "boto3")
+    assert boto3["purl"] == boto3["bom-ref"] == f"pkg:pypi/boto3@{boto3['version']}"
+    assert boto3["licenses"] == [{"license": {"name": "Apache-2.0"}}]
+    # backports.zstd is not installed beside a Python that has it.
+    without = {component["name"] for component in document["components"] if "licenses" not in component}
+    assert without <= {"backports-zstd"}
+
+
+def test_the_bill_says_what_needs_what_and_is_whole() -> None:
+    document = bill()
+    needed = {edge["ref"].split("@")[0]: edge["dependsOn"] for edge in document["dependencies"]}
+    named = {name: [url.split("@")[0] for url in urls] for name, urls in needed.items()}
+    assert named["pkg:pypi/eventfabric-aws"] == ["pkg:pypi/boto3", "pkg:pypi/msgspec"]
+    assert named["pkg:pypi/boto3"] == [f"pkg:pypi/{name}" for name in ("botocore", "jmespath", "s3transfer")]
+    references = {component["bom-ref"] for component in document["components"]}
+    assert {edge["ref"] for edge in document["dependencies"]} == {
+        *references,
+        "pkg:pypi/eventfabric-aws@1.2.3",
+    }
+    assert {url for urls in needed.values() for url in urls} <= references
+
+
+def test_a_bill_has_a_number_that_follows_from_its_content() -> None:
+    assert bill() == bill(pins=list(PINS))
+    others = [bill(seconds=5), bill(pins=PINS[1:]), bill(direct=[])]
+    assert len({document["serialNumber"] for document in [bill(), *others]}) == 4
+
+
+def test_of_a_package_that_is_not_installed_here_only_the_lock_speaks() -> None:
+    pins = [Pin("boto3", "0.0.1", ("a" * 64,)), Pin("no-such-package", "1", ("b" * 64,))]
+    for component in bill(pins=pins)["components"]:
+        assert "licenses" not in component
+
+
+def test_a_lock_without_versions_or_hashes_is_refused() -> None:
+    assert pins_in(f"# head\nA_b==1 \\\n    {HASH}\n") == [Pin("a-b", "1", ("a" * 64,))]
+    for text in (f"boto3>=1 \\\n    {HASH}\n", "boto3==1\n", f"six==1 \\\n    {HASH}\nboto3==1\n"):
+        with pytest.raises(LockError, match="name==version and its hashes"):
+            pins_in(text)
+
+
+def test_it_is_started_as_people_start_it() -> None:
+    assert "scripts.building" in (ROOT / "scripts" / "build").read_text(encoding="utf-8")
