@@ -145,7 +145,7 @@ def test_a_handler_that_is_not_there_and_a_region_that_is_none_are_problems(
 ) -> None:
     definition = project / "infra" / "fabric.toml"
     whole = definition.read_text(encoding="utf-8")
-    for right, wrong in (("billing:charge", "billing:chase"), ("us-east-1", "us-moon-1")):
+    for right, wrong in (("billing:issue_invoice", "billing:issue_nothing"), ("us-east-1", "us-moon-1")):
         definition.write_text(whole.replace(right, wrong), encoding="utf-8")
         result = cli.run("check", "--json")
         assert result.code == exit_codes.BAD_INPUT
