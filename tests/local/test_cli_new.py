@@ -161,3 +161,28 @@ def test_what_runs_the_cdk_names_the_extra_that_is_missing(
     assert "eventfabric-aws[infra]" in cli.refused(command, code=exit_codes.BAD_INPUT)
     result = cli.run(command, "--help")
     assert (result.code, f"Example: eventfabric {command}" in result.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [
+        (("synth", "--quiet"), None),
+        (("deploy", "--all", "-c", "a=b", "--outputs-file", "x y"), None),
+        (("diff", "shop-cell-us-east-1", "--fail"), None),
+        (("destroy", "--all", "--force"), None),
+        (("bootstrap", "aws://111122223333/us-east-1"), None),
+        (("deploy", "--", "--help"), ["deploy", "--help"]),
+    ],
+    ids=lambda given: given and " ".join(given),
+)
+def test_all_arguments_are_passed_on_to_the_cdk(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], passed_on: list[str] | None
+) -> None:
+    def replaced(program: str, arguments: list[str], environment: dict[str, str]) -> None:
+        assert (program, arguments) == ("node", ["node", "cdk", *(passed_on or given)])
+        assert environment == command_line.environment_of_apps()
+        raise SystemExit(7)
+
+    monkeypatch.setattr(command_line, "cdk_command", lambda: ["node", "cdk"])
+    monkeypatch.setattr("os.execve", replaced)
+    assert cli.run(*given).code == 7
