@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.cdk.imports import check_imports
 from eventfabric.cdk.staging import stage
-from eventfabric.cdk.wheels import requirements_in
 from eventfabric.definition.file import parse_definition
+from eventfabric.deployment.handler_checks import check_handlers
+from eventfabric.deployment.shipped import requirements_in
+from eventfabric.deployment.zip_modules import StagedModules
 from eventfabric.errors import DefinitionError
 from tests.support.messages import missing_from
 
@@ -47,7 +48,7 @@ def refused(folder: Path, handler: str, files: dict[str, str], *, wheels: tuple[
     target = folder / "zip"
     stage(definition, functions=functions, target=target, wheels=unpacked)
     try:
-        check_imports(definition, target, functions=functions, where="fabric.toml")
+        check_handlers(definition, StagedModules(target, functions), functions=functions, where="fabric.toml")
     except DefinitionError as error:
         return str(error)
     return ""
@@ -123,7 +124,7 @@ def test_a_package_of_the_fabrics_own_name_and_one_behind_a_link_are_missed_wher
     target = tmp_path / "zip"
     stage(definition, functions=linked, target=target, wheels=None)
     with pytest.raises(DefinitionError, match=r"no module domain"):
-        check_imports(definition, target, functions=linked, where="fabric.toml")
+        check_handlers(definition, StagedModules(target, linked), functions=linked, where="fabric.toml")
 
 
 @pytest.mark.parametrize(

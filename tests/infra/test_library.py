@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from eventfabric.cdk import library
-from eventfabric.cdk.library import DISTRIBUTION, SHIPPED, LibraryError, shipped_files
+from eventfabric.cdk.library import DISTRIBUTION, LibraryError, shipped_files
+from eventfabric.deployment.shipped import SHIPPED
 from tests.support.messages import missing_from
 
 FILES = {

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from eventfabric.cdk.bytecode import compiler_for
-from eventfabric.cdk.staging import files_in
 from eventfabric.cdk.wheels import unpacked_wheels
+from eventfabric.deployment.shipped import files_in
 from eventfabric.topology import LAMBDA_PYTHON
 from infra.app import ROOT, WHEELS
 from tests.support.messages import missing_from

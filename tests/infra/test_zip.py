@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from eventfabric.cdk.bytecode import compiler_for
-from eventfabric.cdk.library import SHIPPED, imported_package
-from eventfabric.cdk.staging import files_in, hash_of
+from eventfabric.cdk.library import imported_package
+from eventfabric.cdk.staging import hash_of
 from eventfabric.cdk.wheels import LAMBDA
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import from_json
+from eventfabric.deployment.shipped import SHIPPED, files_in
 from eventfabric.environment import DEPLOYED_DEFINITION
 from eventfabric.topology import LAMBDA_PYTHON, Topology
 from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, interpreter, stage_sample
@@ -34,7 +35,7 @@ NOT_SHIPPED = (
     "mypy",
 )
 LEFT_OUT = ("cdk", "cli", "deployment", "local", "simulation", "testing")
-"""Packages of eventfabric that are not in the zip: a new one joins these, or SHIPPED in cdk/library.py."""
+"""Packages of eventfabric that are not in the zip: a new one joins these, or SHIPPED in deployment/shipped.py."""
 HANDLERS = ("relay", "deliver", "timer", "reconcile", "backfill")
 SUBSCRIBERS = ("analytics", "billing", "shipping", "tables", "clients")
 IMPORTED = {

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventfabric.cdk.bytecode import compiler_for
-from eventfabric.cdk.imports import check_imports
 from eventfabric.cdk.staging import stage
 from eventfabric.cdk.wheels import platform_named, unpacked_wheels
 from eventfabric.definition.schema import Definition
+from eventfabric.deployment.handler_checks import check_handlers
+from eventfabric.deployment.zip_modules import StagedModules
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def functions_zip(
     compiler = compiler_for(chosen.python)
     wheels = unpacked_wheels(functions, cache=cache, platform=chosen, compiler=compiler)
     digest = stage(definition, functions=functions, target=target, wheels=wheels, compiler=compiler)
-    check_imports(definition, target, functions=functions, where=where)
+    check_handlers(definition, StagedModules(target, functions), functions=functions, where=where)
     return FunctionsZip(target, digest, "" if compiler else _without_bytecode(chosen.python))
 
 

@@ -14,12 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import eventfabric
+from eventfabric.deployment.shipped import PACKAGE, is_shipped
 from eventfabric.errors import EventFabricError
 
 DISTRIBUTION: Final = "eventfabric-aws"
-PACKAGE: Final = "eventfabric"
-SHIPPED: Final = ("aws", "definition", "handlers", "model", "runtime", "sdk", "services", "wire")
-"""Packages of eventfabric in the zip; the modules beside them are in it, too. A test lists those that are left out."""
 _AGAIN: Final = f"what was installed (install {DISTRIBUTION} again)"
 
 
@@ -66,7 +64,7 @@ def _as_recorded(
     """Yield the files of an installed wheel, in the order of their names."""
     if package != folder / PACKAGE:
         raise _elsewhere(package, [folder])
-    for path in sorted(filter(_is_shipped, digests)):
+    for path in sorted(filter(is_shipped, digests)):
         file = folder / path
         try:
             content = file.read_bytes()
@@ -81,17 +79,10 @@ def _as_recorded(
 def _as_written(package: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Yield the files of a source tree, in the order of their names."""
     paths = (PurePosixPath(file.relative_to(package.parent).as_posix()) for file in package.rglob("*"))
-    for path in sorted(filter(_is_shipped, paths)):
+    for path in sorted(filter(is_shipped, paths)):
         file = package.parent / path
         if file.is_file():
             yield path, file.read_bytes()
-
-
-def _is_shipped(path: PurePosixPath) -> bool:
-    """Tell if a file of the library belongs in the zip. Bytecode does not, since it is for this Python."""
-    if path.parts[0] != PACKAGE or any(part.startswith(".") or part == "__pycache__" for part in path.parts):
-        return False
-    return path.parts[1] in SHIPPED if len(path.parts) > 2 else path.suffix in (".py", ".typed")
 
 
 def _editable_sources(installed: Distribution, paths: dict[PurePosixPath, str]) -> list[Path]:

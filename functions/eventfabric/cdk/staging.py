@@ -14,11 +14,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from eventfabric.cdk.bytecode import Compiler
-from eventfabric.cdk.library import PACKAGE, imported_package, installation, shipped_files
+from eventfabric.cdk.library import imported_package, installation, shipped_files
 from eventfabric.definition.schema import Definition, to_json
+from eventfabric.deployment.shipped import PACKAGE, files_in
 from eventfabric.environment import DEPLOYED_DEFINITION
-
-_NEVER = ("__pycache__", "requirements.txt")
 
 
 def stage(
@@ -61,19 +60,6 @@ def stage(
 def _files_of_the_user(functions: Path) -> list[Path]:
     """List the user's files. A library that lies among them is not what is installed, so it is not staged."""
     return [path for path in files_in(functions) if path.relative_to(functions).parts[0] != PACKAGE]
-
-
-def files_in(folder: Path) -> list[Path]:
-    """List the files of a folder that belong in the zip, sorted by name."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(_is_left_out(part) for part in path.relative_to(folder).parts)
-    )
-
-
-def _is_left_out(part: str) -> bool:
-    return part in _NEVER or part.startswith(".")
 
 
 def hash_of(folder: Path) -> str:

@@ -5,7 +5,6 @@ The fabric's own wheels are verified by their hashes. The user's, listed in `req
 handlers or in one of them, may have hashes, and must not ask for other versions of packages that the fabric brings.
 """
 
-import re
 import shutil
 import subprocess
 import sys
@@ -17,13 +16,12 @@ from platform import machine
 from tempfile import mkdtemp
 
 from eventfabric.cdk.bytecode import Compiler
+from eventfabric.deployment.shipped import LOCK, pins_of, requirements_in
 from eventfabric.errors import EventFabricError
 from eventfabric.topology import LAMBDA_PYTHON
 
 CACHE = Path("~/.cache/eventfabric/wheels")
 """Folder for the unpacked wheels of all projects of this user."""
-LOCK = Path(__file__).with_name("functions.txt")
-REQUIREMENTS = "requirements.txt"
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 _MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
 """Lambda's Python 3.12 and later run on Amazon Linux 2023, whose glibc is 2.34."""
@@ -119,16 +117,6 @@ def unpacked_wheels(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
-
-
-def requirements_in(functions: Path) -> list[Path]:
-    """List the files that say what the user's handlers need, beside their packages or in them."""
-    return sorted([*functions.glob(REQUIREMENTS), *functions.glob(f"*/{REQUIREMENTS}")])
-
-
-def pins_of(lock: str) -> str:
-    """Extract the versions from a lock, without hashes, as constraints for other packages."""
-    return "\n".join(re.findall(r"^([A-Za-z0-9._-]+==[^ ;\\]+)", lock, re.MULTILINE)) + "\n"
 
 
 def _fetch(target: Path, wanted: list[str]) -> None:

@@ -25,7 +25,10 @@ def check(
         ),
     ] = None,
     handlers: Annotated[
-        bool, typer.Option(help="Check that the handlers exist, by reading their source; nothing is run.")
+        bool,
+        typer.Option(
+            help="Check that the handlers exist and can run as deployed, by reading their source; nothing is run."
+        ),
     ] = True,
     json: Json = False,
 ) -> None:
@@ -35,6 +38,7 @@ def check(
     """
     from eventfabric.definition.circles import circles
     from eventfabric.definition.file import read_definition
+    from eventfabric.deployment.handler_checks import check_before_deployment
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_path
     from eventfabric.topology import full_name
@@ -42,6 +46,8 @@ def check(
     try:
         path = path or definition_path()
         read = read_definition(path, check_handlers=handlers)
+        if handlers:
+            check_before_deployment(path, read)
     except DefinitionError as error:
         refuse(error, json=json)
     if json:

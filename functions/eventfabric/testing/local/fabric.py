@@ -37,6 +37,7 @@ from eventfabric.testing.local.faults import RegionFaults, reachable
 from eventfabric.testing.local.feed import TableFeed
 from eventfabric.testing.local.guard import Guard
 from eventfabric.testing.local.handled import HandledLog
+from eventfabric.testing.local.held import HeldHandlers
 from eventfabric.testing.local.invoke import LocalFunction, no_account
 from eventfabric.testing.local.meter import Meter
 from eventfabric.testing.local.provision import clients_of, provision
@@ -89,6 +90,7 @@ class LocalFabric:
         self.guard = Guard(self.topology)
         self.chaos = Chaos(Random(seed))
         self._handlers = self._known(handlers or {})
+        self._held = HeldHandlers(definition, self.topology.definition, without=self._handlers)
         self._replication = replication or Replication()
         self._entropy = SeededEntropy(seed + 1)
         self._endpoint_url = endpoint_url
@@ -110,6 +112,8 @@ class LocalFabric:
                 stack.enter_context(moto_fixes.applied(now=lambda: seconds_of(self.clock)))
                 stack.enter_context(mock_aws())
             self._start()
+            stack.enter_context(self._held.watching())
+            stack.enter_context(self.guard.watching())
             self._open = stack.pop_all()
         return self
 
@@ -119,6 +123,8 @@ class LocalFabric:
         self._open.close()
         if error is None and self.guard.denied:
             raise PermissionError(f"denied, here as in an account: {'; '.join(self.guard.denied)}")
+        if error is None:
+            self._held.check()
 
     def region(self, name: str, *, failover: Sequence[str] = ()) -> Fabric:
         """Return the SDK for one Region. With `failover`: a separate Fabric that turns to other Regions if it must."""
@@ -149,11 +155,12 @@ class LocalFabric:
         )  # type: ignore[call-overload]
 
     def step(self) -> bool:
-        """Move all that can move by one step. Return True if anything did. HandlerError before the first step."""
+        """Move all that can move by one step. Return True if anything did. First: HandlerError, DefinitionError."""
         if not self._loaded:
             # Report a handler that cannot be loaded now, instead of letting its lanes stand still.
-            for function in self._functions:
-                function.load()
+            with self._held.loading():
+                for function in self._functions:
+                    function.load()
             self._loaded = True
         moved = self._read_feeds()
         for region, pump in self._pumps:
@@ -326,7 +333,7 @@ class LocalFabric:
             ports = replace(ports, ledger=ledger)
 
             def observe(handler: Handler) -> Handler:
-                return crashes.handler(handled.handler(handler))
+                return crashes.handler(handled.handler(self._held.handler(handler)))
 
         else:
             ports = replace(ports, doorbells=ChaoticDoorbells(ports.doorbells, self.chaos))

@@ -1,12 +1,14 @@
 """Permissions in the local fabric: checks every call against those that the deployment grants (`permissions`).
 
-It knows only the fabric's own tables and queues. Permissions for the handlers' own tables are up to their owners.
+That includes calls that handlers make with clients of their own. It knows only the fabric's tables and queues.
+Permissions for the handlers' own tables are up to their owners.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -44,6 +46,8 @@ class Guard:
 
     def __init__(self, topology: Topology) -> None:
         self._tables = {table.name: table for table in topology.tables}
+        self._queues = _queues_of(topology)
+        self._watched = WeakSet[BaseClient]()
         self.denied: dict[str, None] = {}
 
     def watch(self, client: BaseClient, allowed: Iterable[Statement] | None = None) -> None:
@@ -57,6 +61,28 @@ class Guard:
                 self._check(region, model.service_model.service_name, model.name, params, statements)
 
         client.meta.events.register("before-parameter-build", check)
+        self._watched.add(client)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Check against `acting` what all other clients of this process do meanwhile."""
+        # The one place through which all clients go where resources' parameters are like clients' already.
+        emit = BaseClient._emit_api_params  # type: ignore[attr-defined]
+
+        def checked(client: BaseClient, *arguments: Any, **more: Any) -> Any:
+            made = emit(client, *arguments, **more)
+            statements = _acting.get()
+            if statements is not None and client not in self._watched:
+                model = more["operation_model"] if "operation_model" in more else arguments[1]
+                service = model.service_model.service_name
+                self._check(client.meta.region_name, service, model.name, made, statements)
+            return made
+
+        BaseClient._emit_api_params = checked  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            BaseClient._emit_api_params = emit  # type: ignore[attr-defined]
 
     def _check(
         self,
@@ -84,24 +110,40 @@ class Guard:
     ) -> Iterator[tuple[str, str, str | None]]:
         """Yield action, resource and partition key of everything that a call does to the fabric's tables and queues."""
         if service == "sqs":
-            name = params.get("QueueName") or str(params["QueueUrl"]).rpartition("/")[2]
-            yield _BATCHES.get(operation, operation), name, None
+            name = params.get("QueueName") or str(params.get("QueueUrl")).rpartition("/")[2]
+            if name in self._queues:
+                yield _BATCHES.get(operation, operation), name, None
+        elif service != "dynamodb":
+            return
         elif operation == "TransactWriteItems":
             for item in params["TransactItems"]:
                 for action, request in item.items():
                     yield from self._call(_ACTIONS[action], request)
+        elif operation == "TransactGetItems":
+            for item in params["TransactItems"]:
+                yield from self._call("GetItem", item["Get"])
+        elif operation in ("BatchGetItem", "BatchWriteItem"):
+            for table in params["RequestItems"]:
+                yield from self._call(operation, {"TableName": table})
         elif "TableName" in params:
             yield from self._call(operation, params)
 
     def _call(self, action: str, request: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-        if request["TableName"] in self._tables:
-            yield action, f"table/{request['TableName']}", _partition_key(request)
+        name = str(request["TableName"]).rpartition("/")[2]  # it may be an ARN
+        if name in self._tables:
+            yield action, f"table/{name}", _partition_key(request)
 
 
 def _partition_key(request: dict[str, Any]) -> str | None:
     item = request.get("Item") or request.get("Key")
-    value = item["pk"] if item else request.get("ExpressionAttributeValues", {}).get(":pk")
-    return value["S"] if value else None
+    value = item.get("pk") if item else request.get("ExpressionAttributeValues", {}).get(":pk")
+    return value.get("S") if value else None
+
+
+def _queues_of(topology: Topology) -> frozenset[str]:
+    queues = [queue for s in topology.subscriptions.values() for queue in (s.queue, s.timers)]
+    names = [name for queue in queues for name in (queue.name, queue.dead_letter_name)]
+    return frozenset([*names, topology.relay_dead_name])
 
 
 def _refusal(denied: str, operation: str) -> ClientError:

@@ -12,6 +12,7 @@ from eventfabric.ports import Clock
 from eventfabric.resources import FunctionTopology
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.testing.local.guard import acting
+from eventfabric.testing.local.zip_guard import in_function
 
 
 @dataclass
@@ -65,7 +66,12 @@ class LocalFunction:
             aws_request_id=f"{self.topology.name}-{self.invocations}",
             memory_limit_in_mb=self.topology.memory_megabytes,
         )
-        with using(self.runtime), environment(self.topology.environment), acting(self._allowed):
+        with (
+            using(self.runtime),
+            environment(self.topology.environment),
+            acting(self._allowed),
+            in_function(),
+        ):
             try:
                 answer: dict[str, Any] = self._entry(event, context)
             except Exception:  # like Lambda: log it, tell the poller only that it failed

@@ -1,0 +1,75 @@
+"""Handlers of a local fabric, held to what they will find as they are deployed."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+from eventfabric.definition.schema import Definition
+from eventfabric.deployment.handler_checks import check_before_deployment, functions_of
+from eventfabric.errors import HandlerError
+from eventfabric.model import Event, Write
+from eventfabric.ports import Attempt, Handler
+from eventfabric.testing.local.zip_guard import NotInZipError, ZipGuard, in_function
+
+
+class HeldHandlers:
+    """Checks handlers as the deployment does, and refuses while they run what the functions' zip will lack.
+
+    Handlers are held to this if the definition is a file with a folder `functions` beside it or beside its folder.
+
+    Args:
+        source: the definition's file; of a definition that was made in another way, nothing is known about a zip.
+        definition: the definition.
+        without: subscriptions that have other handlers here than their own.
+    """
+
+    def __init__(
+        self, source: Definition | str | PathLike[str], definition: Definition, *, without: Collection[str]
+    ) -> None:
+        self._file = None if isinstance(source, Definition) else Path(source)
+        functions = None if self._file is None else functions_of(self._file)
+        self._guard = None if functions is None else ZipGuard(functions)
+        self._definition = definition
+        self._without = without
+        self._refused: dict[str, None] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at imports meanwhile."""
+        if self._guard is None:
+            yield
+            return
+        with self._guard.watching():
+            yield
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Check all handlers before they are loaded meanwhile. DefinitionError."""
+        if self._guard is not None and self._file is not None:
+            check_before_deployment(self._file, self._definition, without=self._without)
+        with in_function():
+            yield
+
+    def handler(self, inner: Handler) -> Handler:
+        """Wrap a handler, to note what it tries to import in vain."""
+        return _HeldHandler(inner, self._refused)
+
+    def check(self) -> None:
+        """Raise HandlerError if an attempt failed because of an import that the zip lacks."""
+        if self._refused:
+            raise HandlerError(f"missing, here as in the functions' zip: {'; '.join(self._refused)}")
+
+
+class _HeldHandler:
+    def __init__(self, inner: Handler, refused: dict[str, None]) -> None:
+        self._inner = inner
+        self._refused = refused
+        self.batch_events_max = inner.batch_events_max
+
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+        try:
+            return self._inner.attempt(events, attempt)
+        except NotInZipError as error:
+            self._refused[str(error)] = None
+            raise

@@ -1,0 +1,97 @@
+"""What is green locally runs as deployed: what a handler may not is refused by test, check and synthesis, by name."""
+
+import sys
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from tests.infra.projects import make_project, refused_by_check, refused_by_synthesis, refused_by_test
+from tests.support.messages import missing_from
+
+HANDLER = "warehouse.stock:count"
+EMPTY = {"warehouse/__init__.py": ""}
+
+
+def handling(body: str, *, top: str = "") -> dict[str, str]:
+    """Return the files of a package whose handler has this body, in a module that begins with `top`."""
+    return {**EMPTY, "warehouse/stock.py": f"{top}\ndef count(event, delivery):\n    {body}\n"}
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Have the project's folder on the path, as its tests have it, and its modules forgotten afterwards."""
+    monkeypatch.syspath_prepend(tmp_path / "functions")
+    monkeypatch.chdir(tmp_path)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("warehouse", "domain")]:
+        del sys.modules[name]
+
+
+def refused(way: str, definition: Path, target: Path) -> str:
+    match way:
+        case "test":
+            return refused_by_test(definition)
+        case "check":
+            return refused_by_check(definition)
+    return refused_by_synthesis(definition, target)
+
+
+PUT = "boto3.resource('dynamodb', region_name='eu-west-1').Table('shop-payments').put_item(Item={'pk': 'x', 'sk': 1})"
+TABLE = "boto3.client('dynamodb', region_name='eu-west-1').query(TableName={table}, KeyConditionExpression='pk = :pk', "
+TABLE += "ExpressionAttributeValues={{':pk': {{'S': 'x'}}}})"
+SDK = "Fabric.from_definition('infra/fabric.toml', region='eu-west-1').publish('payments', key='k', type='Paid')"
+REFUSED = {
+    "imports what the zip lacks": (
+        handling("...", top="import moto"),
+        ("warehouse.stock", "imports moto", "functions/requirements.txt"),
+    ),
+    "imports it while it runs": (
+        handling("import pytest"),
+        ("warehouse.stock", "imports pytest", "functions/requirements.txt"),
+    ),
+    "imports it by a name": (
+        handling("importlib.import_module('rich.table')", top="import importlib"),
+        ("warehouse.stock", "imports rich.table", "functions/requirements.txt"),
+    ),
+    "imports what of the library stays here": (
+        handling("from eventfabric import testing"),
+        ("warehouse.stock", "imports eventfabric.testing", "of eventfabric what functions run with"),
+    ),
+    "has a module that does": (
+        {**handling("...", top="from domain import rows"), "domain/rows.py": "import eventfabric.cli\n"},
+        ("domain.rows", "imports eventfabric.cli"),
+    ),
+    "reads a table that it may not": (
+        handling(TABLE.format(table="'shop-payments'"), top="import boto3"),
+        ("shop-payments",),
+    ),
+    "reads one that a constant names": (
+        {
+            **handling(TABLE.format(table="tables.PAID"), top="import boto3\nfrom warehouse import tables"),
+            "warehouse/tables.py": "from typing import Final\nPAID: Final = 'shop-payments'\n",
+        },
+        ("shop-payments",),
+    ),
+    "writes a table of the fabric": (
+        handling(PUT, top="import boto3"),
+        ("shop-payments",),
+    ),
+    "publishes where it may not": (handling(SDK, top="from eventfabric import Fabric"), ("payments",)),
+}
+"""Handlers, each with words of the message that refuses it."""
+
+
+SYNTHESISED = ("imports what the zip lacks", "reads a table that it may not", "publishes where it may not")
+"""Those that are synthesised, too, which takes seconds."""
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [*product(REFUSED, ("test", "check")), *((name, "synthesis") for name in SYNTHESISED)],
+)
+def test_what_a_handler_may_not_is_refused_by_name(name: str, way: str, tmp_path: Path) -> None:
+    files, words = REFUSED[name]
+    message = refused(way, make_project(tmp_path, files, handler=HANDLER), tmp_path / "zip")
+    assert missing_from(message.replace("\n", ""), "subscriptions.bill.handler", *words) == []
