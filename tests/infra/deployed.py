@@ -3,16 +3,13 @@
 A process has the zip and the standard library on its path, and nothing of this project's environment.
 """
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from platform import machine
 
 from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.staging import stage
-from eventfabric.cdk.wheels import HOST, Platform, linux, unpacked_wheels
+from eventfabric.cdk.twin import interpreter
+from eventfabric.cdk.wheels import Platform, unpacked_wheels
 from eventfabric.definition.file import read_definition
 from eventfabric.environment import ENVIRONMENT_REGION
 from eventfabric.resources import FunctionTopology
@@ -22,23 +19,6 @@ from infra.app import ROOT, WHEELS
 RUNTIME_LOCK = ROOT / "scripts" / "locks" / "runtime.txt"
 DEFINITION = ROOT / "infra" / "fabric.toml"
 FUNCTIONS = ROOT / "functions"
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """A Python of this machine, and which wheels are for it."""
-
-    path: str
-    platform: Platform
-
-
-@cache
-def interpreter() -> Interpreter:
-    """The Python that Lambda has, where this machine has it too; else the one that runs the tests."""
-    compiler = compiler_for(LAMBDA_PYTHON)
-    if compiler is None or sys.platform != "linux":
-        return Interpreter(sys.executable, HOST)
-    return Interpreter(compiler.path, linux(LAMBDA_PYTHON, machine()))
 
 
 def stage_sample(target: Path, platform: Platform) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.projects import make_project, refused_by_check, refused_by_synthesis, refused_by_test
 from tests.support.messages import missing_from
+from tests.support.projects import make_project, refused_by_check, refused_by_synthesis, refused_by_test
 
 HANDLER = "warehouse.stock:count"
 EMPTY = {"warehouse/__init__.py": ""}

@@ -108,10 +108,10 @@ def test_without_such_a_python_the_zip_has_no_bytecode_and_a_warning_says_so(
         )
 
     made = zipped("with")
-    assert made.warning == ""
+    assert made.warnings == {}
     assert compiled(made.path)
     monkeypatch.setattr(module, "compiler_for", lambda python: None)
     without = zipped("without")
-    assert f"no Python {THIS} was found" in without.warning
+    assert f"no Python {THIS} was found" in without.warnings["bytecode"]
     assert not compiled(without.path)
     assert without.hash != made.hash

@@ -16,13 +16,14 @@ import pytest
 
 from eventfabric import Event, Fabric
 from eventfabric.aws.clients import Clients
+from eventfabric.cdk.twin import interpreter
 from eventfabric.definition.file import read_definition
 from eventfabric.model import Doorbell, SequenceNumber, StreamName
 from eventfabric.resources import FunctionTopology
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import to_body
-from tests.infra.deployed import DEFINITION, environment, interpreter, stage_sample
+from tests.infra.deployed import DEFINITION, environment, stage_sample
 from tests.infra.runtime_api import Started, started
 from tests.support.command_line import local_up
 

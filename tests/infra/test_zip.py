@@ -11,13 +11,14 @@ import pytest
 from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.library import imported_package
 from eventfabric.cdk.staging import hash_of
+from eventfabric.cdk.twin import interpreter
 from eventfabric.cdk.wheels import LAMBDA
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import from_json
 from eventfabric.deployment.shipped import SHIPPED, files_in
 from eventfabric.environment import DEPLOYED_DEFINITION
 from eventfabric.topology import LAMBDA_PYTHON, Topology
-from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, interpreter, stage_sample
+from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, stage_sample
 
 AWS_SDK = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
 """Packages that Lambda's runtime also has; the zip brings the tested versions."""

@@ -52,7 +52,7 @@ class FabricStacks:
         }
         self.watches = {region: WatchStack(scope, topology, env=env(region)) for region in topology.regions}
         self._order()
-        self._warn({code.warning for code in codes.values()})
+        self._warn({warning for code in codes.values() for warning in code.warnings.items()})
 
     def _order(self) -> None:
         """Have each stack wait for those that it needs."""
@@ -63,10 +63,10 @@ class FabricStacks:
         for region, watch in self.watches.items():
             watch.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
 
-    def _warn(self, warnings: set[str]) -> None:
-        """Show what the zips lack."""
-        for warning in warnings - {""}:
-            cdk.Annotations.of(self.cells[self.topology.home]).add_warning_v2("eventfabric:bytecode", warning)
+    def _warn(self, warnings: set[tuple[str, str]]) -> None:
+        """Show what the zips lack, and what is not known about them."""
+        for about, text in sorted(warnings):
+            cdk.Annotations.of(self.cells[self.topology.home]).add_warning_v2(f"eventfabric:{about}", text)
 
     def env(self, region: str) -> cdk.Environment:
         """Return the environment, account and Region, of a Region's stacks."""

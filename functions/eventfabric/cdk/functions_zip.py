@@ -1,10 +1,12 @@
 """The functions' zip of a definition: staged in a folder, and checked. Needs no CDK."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.staging import stage
+from eventfabric.cdk.twin import check_twin
 from eventfabric.cdk.wheels import platform_named, unpacked_wheels
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.handler_checks import check_handlers
@@ -13,11 +15,11 @@ from eventfabric.deployment.zip_modules import StagedModules
 
 @dataclass(frozen=True)
 class FunctionsZip:
-    """The content of the zip: a folder, the hash of its content, and a warning about what it lacks, if anything."""
+    """The content of the zip: a folder, the hash of its content, and warnings about it, by what they are about."""
 
     path: Path
     hash: str
-    warning: str = ""
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 def functions_zip(
@@ -40,7 +42,9 @@ def functions_zip(
     wheels = unpacked_wheels(functions, cache=cache, platform=chosen, compiler=compiler)
     digest = stage(definition, functions=functions, target=target, wheels=wheels, compiler=compiler)
     check_handlers(definition, StagedModules(target, functions), functions=functions, where=where)
-    return FunctionsZip(target, digest, "" if compiler else _without_bytecode(chosen.python))
+    unknown = check_twin(definition, target, functions=functions, cache=cache, platform=chosen, where=where)
+    warnings = {"bytecode": "" if compiler else _without_bytecode(chosen.python), "handlers": unknown}
+    return FunctionsZip(target, digest, {about: text for about, text in warnings.items() if text})
 
 
 def _without_bytecode(python: str) -> str:

@@ -66,7 +66,8 @@ class ZipGuard:
             level: int = 0,
         ) -> ModuleType:
             if level == 0 and _in_function.get():
-                self._look(globals, [name, *(f"{name}.{member}" for member in fromlist or ())])
+                importer = sys._getframe(1).f_globals if globals is None else globals
+                self._look(importer, [name, *(f"{name}.{member}" for member in fromlist or ())])
             return inner(name, globals, locals, fromlist, level)
 
         return import_statement
@@ -79,14 +80,14 @@ class ZipGuard:
 
         return import_module
 
-    def _look(self, importer: Mapping[str, Any] | None, names: Sequence[str]) -> None:
+    def _look(self, importer: Mapping[str, Any], names: Sequence[str]) -> None:
         """Refuse an import by one of the user's modules if the zip lacks it: a module, then what may be one in it."""
-        if not self._is_watched(importer or {}):
+        if not self._is_watched(importer):
             return
         name, *members = names
         lacking = next(filter(is_left_out, members), None) if self._holds(name) else name
         if lacking is not None:
-            module = str((importer or {}).get("__name__"))
+            module = str(importer.get("__name__"))
             raise NotInZipError(
                 f"No module named {lacking!r}: module {module} imports {lacking}, which the zip lacks; "
                 f"allowed: {self._imports.allowed(lacking, module)}",
