@@ -18,6 +18,7 @@ from eventfabric.environment import (
 from eventfabric.errors import DefinitionError, Problem
 
 _PLACES = ("infra/fabric.toml", "fabric.toml")
+_PROJECT = "pyproject.toml"
 
 
 @dataclass(frozen=True)
@@ -54,25 +55,65 @@ def _in_the_zip(environment: Mapping[str, str]) -> Path:
 
 
 def definition_path(environment: Mapping[str, str] = environ, *, folder: Path = Path()) -> Path:
-    """Return the definition file that the environment names, else infra/fabric.toml or fabric.toml in a folder, by
-    default the current one. DefinitionError if there is none.
+    """Find the definition file of a project: the rule of SDK, command line, deployment and pytest's fixtures.
+
+    It is what EVENTFABRIC_DEFINITION names. Else it is looked for in `folder`, by default the current one, then around
+    it up to the project's, which has a pyproject.toml or .git. In each it is what `definition` names in the table
+    `[tool.eventfabric]` of pyproject.toml, else infra/fabric.toml, else fabric.toml. DefinitionError if there is none.
     """
     named = environment.get(ENVIRONMENT_DEFINITION)
     if named:
         return folder / named
-    for place in _PLACES:
-        if (folder / place).is_file():
-            return folder / place
-    raise DefinitionError(
-        [
-            Problem(
-                "definition",
-                "none",
-                f"{ENVIRONMENT_DEFINITION} names a file, or {' or '.join(_PLACES)} exists "
-                f"{'here' if folder == Path() else f'in {folder}'}",
-            )
-        ]
+    folders = _up_to_the_project(folder)
+    for candidate in folders:
+        configured = _configured(candidate / _PROJECT)
+        if configured:
+            return candidate / configured
+        for place in _PLACES:
+            if (candidate / place).is_file():
+                return candidate / place
+    reached = f"in {folders[0]}" if folders[0] != Path() else "here"
+    allowed = (
+        f"{ENVIRONMENT_DEFINITION} names a file, or [tool.eventfabric] in {_PROJECT} does, "
+        f"or {' or '.join(_PLACES)} exists {reached}"
     )
+    if len(folders) > 1:
+        allowed += f" or in a folder around it, up to {folders[-1]}"
+    raise DefinitionError([Problem("definition", "none", allowed)])
+
+
+def _up_to_the_project(folder: Path) -> list[Path]:
+    """List a folder and those around it, up to the one of its project; only the folder, if it is in no project."""
+    folders = [folder]
+    if _is_project(folder):
+        return folders
+    for outer in folder.resolve().parents:
+        folders.append(outer)
+        if _is_project(outer):
+            return folders
+    return [folder]
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / _PROJECT).is_file() or (folder / ".git").exists()
+
+
+def _configured(file: Path) -> str | None:
+    """Return the definition that a pyproject.toml names, if any. DefinitionError."""
+    if not file.is_file():
+        return None
+    import tomllib  # functions have no such file, and each import is paid for at their cold start
+
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DefinitionError([Problem(str(file), f"a syntax error ({error})", "TOML")]) from error
+    tool = tables.get("tool")
+    own = tool.get("eventfabric", {}) if isinstance(tool, dict) else {}
+    named = own.get("definition") if isinstance(own, dict) else own
+    if named is not None and not isinstance(named, str):
+        raise DefinitionError([Problem(f"{file}: tool.eventfabric.definition", repr(named), "a file's name")])
+    return named
 
 
 def region_named(environment: Mapping[str, str] = environ) -> str | None:

@@ -1,12 +1,17 @@
 """The SDK, the command line and the fixtures find credentials and the definition in the same places."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from boto3 import Session
 from botocore.exceptions import NoCredentialsError
+from typer.testing import CliRunner
 
+from eventfabric import Fabric
 from eventfabric.aws.clients import Clients, session_for
+from eventfabric.cli.main import app
 from eventfabric.errors import DefinitionError
 from eventfabric.settings import definition_path
 
@@ -50,7 +55,7 @@ def test_a_session_that_is_given_stays_as_it_is() -> None:
 
 
 def test_the_definition_is_found_in_a_folder_as_in_the_current_one(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match=r"infra/fabric\.toml or fabric\.toml"):
+    with pytest.raises(DefinitionError, match=r"infra/fabric\.toml or fabric\.toml exists in"):
         definition_path({}, folder=tmp_path)
     (tmp_path / "fabric.toml").touch()
     assert definition_path({}, folder=tmp_path) == tmp_path / "fabric.toml"
@@ -59,3 +64,58 @@ def test_the_definition_is_found_in_a_folder_as_in_the_current_one(tmp_path: Pat
     assert definition_path({}, folder=tmp_path) == tmp_path / "infra/fabric.toml"
     named = {"EVENTFABRIC_DEFINITION": "other.toml"}
     assert definition_path(named, folder=tmp_path) == tmp_path / "other.toml"
+
+
+def test_the_definition_is_looked_for_up_to_the_projects_folder_and_no_further(tmp_path: Path) -> None:
+    inner = tmp_path / "repository" / "shop" / "tests"
+    inner.mkdir(parents=True)
+    (tmp_path / "fabric.toml").touch()
+    with pytest.raises(DefinitionError):
+        definition_path({}, folder=inner)  # of no project: only where one is
+    (tmp_path / "repository" / ".git").mkdir()
+    with pytest.raises(DefinitionError, match=f"up to {tmp_path / 'repository'}"):
+        definition_path({}, folder=inner)
+    (tmp_path / "repository" / "fabric.toml").touch()
+    assert definition_path({}, folder=inner) == tmp_path / "repository" / "fabric.toml"
+    (tmp_path / "repository" / "shop" / "pyproject.toml").touch()
+    with pytest.raises(DefinitionError, match=f"up to {tmp_path / 'repository' / 'shop'}$"):
+        definition_path({}, folder=inner)
+
+
+@pytest.mark.parametrize("folder", [".", "tests/unit"])
+def test_a_project_says_where_its_definition_is_once_for_everything(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVENTFABRIC_DEFINITION", raising=False)
+    for name in ("deploy", "tests/unit", "infra"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "infra" / "fabric.toml").write_text("not this one")
+    (tmp_path / "deploy" / "shop.toml").write_text(
+        '[fabric]\nname = "found"\nregions = ["eu-west-1"]\n[streams.orders]\n'
+    )
+    (tmp_path / "pyproject.toml").write_text('[tool.eventfabric]\ndefinition = "deploy/shop.toml"\n')
+    monkeypatch.chdir(tmp_path / folder)
+    wanted = tmp_path / "deploy" / "shop.toml"
+    assert definition_path().resolve() == wanted
+    assert Fabric.connect(region="eu-west-1", endpoint_url="http://127.0.0.1:9").topology.fabric == "found"
+    ended = CliRunner().invoke(app, ["definition", "check"])
+    assert (ended.exit_code, "fabric found" in ended.output) == (0, True), ended.output
+    (tmp_path / folder / "test_fixture.py").write_text(
+        "def test_fabric(local_fabric): assert local_fabric.topology.fabric == 'found'\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_fixture.py"]
+    ran = subprocess.run(command, cwd=tmp_path / folder, capture_output=True, text=True, check=False)
+    assert "1 passed" in ran.stdout, ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "facts"),
+    [
+        ("[tool", "a syntax error"),
+        ("[tool.eventfabric]\ndefinition = 1\n", "tool.eventfabric.definition: found 1"),
+    ],
+)
+def test_a_project_file_that_says_something_else_is_refused(content: str, facts: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(content)
+    with pytest.raises(DefinitionError, match=facts):
+        definition_path({}, folder=tmp_path)

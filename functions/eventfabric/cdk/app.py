@@ -18,29 +18,34 @@ from eventfabric.cdk.extensions import extension_beside
 from eventfabric.cdk.node import choose_node
 from eventfabric.errors import EventFabricError
 from eventfabric.extras import needing
+from eventfabric.settings import definition_path
 
 
 def run(
-    definition: Path | str, *, context: Mapping[str, Any] | None = None, cache: Path | None = None
+    definition: Path | str | None = None,
+    *,
+    context: Mapping[str, Any] | None = None,
+    cache: Path | None = None,
 ) -> int:
     """Synthesise a fabric with the extension beside its definition, and check it against the AwsSolutions rules.
 
     If it cannot be deployed: a message on standard error, and exit code 1.
 
     Args:
-        definition: path of the definition, if the context names no other.
+        definition: path of the definition, if the context names no other; by default it is looked for as by everything
+            else (see `settings.definition_path`).
         context: context values beside those of the CDK's command line, such as those of cdk.json.
         cache: folder for wheels that were fetched; by default one in the user's home.
     """
     try:
-        _synthesise(Path(definition), dict(context or {}), cache)
+        _synthesise(definition, dict(context or {}), cache)
     except EventFabricError as error:
         print(f"cannot be deployed: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _synthesise(default: Path, context: dict[str, Any], cache: Path | None) -> None:
+def _synthesise(default: Path | str | None, context: dict[str, Any], cache: Path | None) -> None:
     choose_node()
     with needing("infra", "the deployment"):
         import aws_cdk as cdk
@@ -49,7 +54,7 @@ def _synthesise(default: Path, context: dict[str, Any], cache: Path | None) -> N
     from eventfabric.cdk.fabric import EventFabric
 
     app = cdk.App(analytics_reporting=False, context=context)
-    definition = Path(str(app.node.try_get_context("definition") or default))
+    definition = Path(app.node.try_get_context("definition") or default or definition_path())
     fabric = EventFabric(
         app,
         definition=definition,

@@ -22,7 +22,7 @@ Definition = Annotated[
     Path | None,
     typer.Option(
         "--definition",
-        help="Definition file. Default: EVENTFABRIC_DEFINITION, infra/fabric.toml or fabric.toml.",
+        help="Definition file. Default: the project's (EVENTFABRIC_DEFINITION, infra/fabric.toml, ...).",
     ),
 ]
 RegionName = Annotated[

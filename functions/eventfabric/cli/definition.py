@@ -21,7 +21,7 @@ def check(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="Definition file. Default: EVENTFABRIC_DEFINITION, infra/fabric.toml or fabric.toml."
+            help="Definition file. Default: the project's (EVENTFABRIC_DEFINITION, infra/fabric.toml, ...)."
         ),
     ] = None,
     handlers: Annotated[

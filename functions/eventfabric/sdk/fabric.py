@@ -85,8 +85,7 @@ class Fabric:
         endpoint_url: str | None = None,
         source: str | None = None,
     ) -> "Fabric":
-        """Make the fabric that the environment names: EVENTFABRIC_DEFINITION, else infra/fabric.toml or fabric.toml
-        here.
+        """Make the fabric of the project's definition, which is looked for as `settings.definition_path` says.
 
         Arguments and errors as `from_definition`.
         """

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from eventfabric.testing.local.fabric import LocalFabric
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the setting with which a project says where its definition is."""
-    parser.addini("eventfabric_definition", _DEFINITION_HELP)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers, so that projects with strict markers can use them."""
     config.addinivalue_line(
@@ -31,11 +26,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "eventfabric_simulation(definition=..., events=..., ...): arguments of the fixture simulate_handlers",
     )
-
-
-_DEFINITION_HELP = (
-    "the fabric's definition file; else what EVENTFABRIC_DEFINITION names, infra/fabric.toml or fabric.toml"
-)
 
 
 @pytest.fixture
@@ -96,5 +86,4 @@ def _arguments(
 
 def _definition_of(request: pytest.FixtureRequest) -> Path:
     """Return the path of the project's definition."""
-    root, named = request.config.rootpath, request.config.getini("eventfabric_definition")
-    return root / named if named else definition_path(folder=root)
+    return definition_path(folder=request.config.rootpath)
