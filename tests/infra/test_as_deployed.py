@@ -1,4 +1,4 @@
-"""What is green locally runs as deployed: what a handler may not is refused by test, check and synthesis, by name."""
+"""Handlers that could not run as deployed are refused by name: by test, check and synthesis."""
 
 import sys
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ REFUSED = {
 
 
 SYNTHESISED = ("imports what the zip lacks", "reads a table that it may not", "publishes where it may not")
-"""Those that are synthesised, too, which takes seconds."""
+"""Names of those that are synthesised, too, which takes seconds."""
 
 
 @pytest.mark.parametrize(

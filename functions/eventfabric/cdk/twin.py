@@ -34,7 +34,7 @@ class Interpreter:
 
     @property
     def compiler(self) -> Compiler | None:
-        """What makes bytecode for it."""
+        """Compiler of bytecode for it."""
         return compiler_for(self.platform.python)
 
 

@@ -272,8 +272,20 @@ Rules between keys:
 - `reserved_concurrency` is at least `maximum_concurrency`, and `maximum` pollers at least `minimum`.
 - Lists contain each value once. `backoff_max_seconds` is at least `backoff_seconds`.
 - No stream may be called `{_RESERVED}`, and no subscription's name may end in {_ENDINGS}: the fabric uses those itself.
-- Handlers and exception types must exist. When the fabric is deployed, they are looked up in the source, never
-  imported."""
+- Handlers and exception types must exist, and [run as they are deployed](testing.md#as-deployed).
+
+## Where it is
+
+`Fabric.connect()`, the command line, the deployment and the fixtures for tests look for it in the same way, unless they
+are given a file. It is:
+
+1. what `EVENTFABRIC_DEFINITION` names;
+2. else, in the current folder (that of pytest's configuration, for the fixtures) or the nearest folder around it, up to the
+   project's, which has a `pyproject.toml` or `.git`:
+   what `definition` names in the table `[tool.eventfabric]` of `pyproject.toml`; else `infra/fabric.toml`; else
+   `fabric.toml`.
+
+Handlers are in the folder `functions` beside the folder of the file, or else beside the file."""
 
 
 if __name__ == "__main__":
