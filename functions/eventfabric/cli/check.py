@@ -18,12 +18,12 @@ def check(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="Definition file. Default: EVENTFABRIC_DEFINITION, infra/fabric.toml or fabric.toml."
+            help="Definition file. Default: the project's (EVENTFABRIC_DEFINITION, infra/fabric.toml, ...)."
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check a project: its definition, its handlers, and that the functions' zip has all that they import.
+    """Check a project: its definition, its handlers, and that these can run from the functions' zip, in their roles.
 
     The zip is put together as for a deployment, so wheels are fetched if a lock or your requirements have changed. With
     the extra infra, Regions are checked, too.
@@ -84,7 +84,7 @@ def _check_zip(definition: "Definition", path: Path) -> int:
             )
             for architecture in Topology(definition).architectures
         ]
-        for warning in {staged.warning for staged in zips} - {""}:
+        for warning in sorted({text for staged in zips for text in staged.warnings.values()}):
             complain(warning)
         return max(
             sum(file.stat().st_size for file in staged.path.rglob("*") if file.is_file()) for staged in zips

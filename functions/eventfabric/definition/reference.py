@@ -280,10 +280,9 @@ Rules between keys:
 are given a file. It is:
 
 1. what `EVENTFABRIC_DEFINITION` names;
-2. else, in the current folder (that of pytest's configuration, for the fixtures) or the nearest folder around it, up to the
-   project's, which has a `pyproject.toml` or `.git`:
-   what `definition` names in the table `[tool.eventfabric]` of `pyproject.toml`; else `infra/fabric.toml`; else
-   `fabric.toml`.
+2. else, in the current folder (that of pytest's configuration, for the fixtures) or the nearest folder around it, up to
+   the project's, which has a `pyproject.toml` or `.git`: what `definition` names in the table `[tool.eventfabric]` of
+   `pyproject.toml`; else `infra/fabric.toml`; else `fabric.toml`.
 
 Handlers are in the folder `functions` beside the folder of the file, or else beside the file."""
 

@@ -6,7 +6,7 @@ The deployment checks the zip that it has staged; the command line and the local
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from eventfabric.definition.file import handler_folders
+from eventfabric.definition.file import handler_folder
 from eventfabric.definition.handler_lookup import WantedKind
 from eventfabric.definition.schema import Definition, Subscription
 from eventfabric.deployment.zip_imports import ZipImports
@@ -52,15 +52,10 @@ def check_handlers(
 
 def check_before_deployment(path: Path, definition: Definition, *, without: Collection[str] = ()) -> None:
     """Raise DefinitionError as the deployment of a definition file will, as far as can be told before it."""
-    functions = functions_of(path)
+    functions = handler_folder(path)
     if functions is not None:
         modules = ExpectedModules(functions)
         check_handlers(definition, modules, functions=functions, where=str(path), without=without)
-
-
-def functions_of(path: Path) -> Path | None:
-    """Return the folder of a definition file's handlers, of which the zip is made; None if there is none."""
-    return next((folder for folder in handler_folders(path) if folder.is_dir()), None)
 
 
 def _references(subscription: Subscription) -> Iterator[tuple[str, str, WantedKind]]:

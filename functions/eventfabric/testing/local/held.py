@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+from eventfabric.definition.file import handler_folder
 from eventfabric.definition.schema import Definition
-from eventfabric.deployment.handler_checks import check_before_deployment, functions_of
+from eventfabric.deployment.handler_checks import check_before_deployment
 from eventfabric.errors import HandlerError
 from eventfabric.model import Event, Write
 from eventfabric.ports import Attempt, Handler
@@ -28,7 +29,7 @@ class HeldHandlers:
         self, source: Definition | str | PathLike[str], definition: Definition, *, without: Collection[str]
     ) -> None:
         self._file = None if isinstance(source, Definition) else Path(source)
-        functions = None if self._file is None else functions_of(self._file)
+        functions = None if self._file is None else handler_folder(self._file)
         self._guard = None if functions is None else ZipGuard(functions)
         self._definition = definition
         self._without = without
