@@ -23,8 +23,7 @@ class Sources:
         spec = self._modules.spec(module)
         if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
             return None
-        about = Path(spec.origin).stat()
-        return _parsed(spec.origin, about.st_mtime_ns, about.st_size)
+        return _parsed(Path(spec.origin).read_bytes(), spec.origin)
 
     def imports_in(self, module: str) -> Iterator[tuple[str, bool]]:
         """Yield the modules that a module imports, each with True if it may be a value within a module instead."""
@@ -97,9 +96,9 @@ _OPTIONAL = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseE
 
 
 @lru_cache(maxsize=256)
-def _parsed(file: str, changed_ns: int, size: int) -> ast.Module:
+def _parsed(content: bytes, file: str) -> ast.Module:
     """Parse a file, once for each of its contents."""
-    return ast.parse(Path(file).read_bytes(), file)
+    return ast.parse(content, file)
 
 
 def _argument(call: ast.Call) -> str:

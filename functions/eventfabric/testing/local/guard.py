@@ -113,25 +113,27 @@ class Guard:
             name = params.get("QueueName") or str(params.get("QueueUrl")).rpartition("/")[2]
             if name in self._queues:
                 yield _BATCHES.get(operation, operation), name, None
-        elif service != "dynamodb":
-            return
-        elif operation == "TransactWriteItems":
-            for item in params["TransactItems"]:
-                for action, request in item.items():
-                    yield from self._call(_ACTIONS[action], request)
-        elif operation == "TransactGetItems":
-            for item in params["TransactItems"]:
-                yield from self._call("GetItem", item["Get"])
-        elif operation in ("BatchGetItem", "BatchWriteItem"):
-            for table in params["RequestItems"]:
-                yield from self._call(operation, {"TableName": table})
-        elif "TableName" in params:
-            yield from self._call(operation, params)
+        elif service == "dynamodb":
+            for action, request in _requests(operation, params):
+                yield from self._call(action, request)
 
     def _call(self, action: str, request: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
         name = str(request["TableName"]).rpartition("/")[2]  # it may be an ARN
         if name in self._tables:
             yield action, f"table/{name}", _partition_key(request)
+
+
+def _requests(operation: str, params: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the actions of which a call to DynamoDB consists, each with its part of the parameters."""
+    if operation == "TransactWriteItems":
+        for item in params["TransactItems"]:
+            yield from ((_ACTIONS[action], request) for action, request in item.items())
+    elif operation == "TransactGetItems":
+        yield from (("GetItem", item["Get"]) for item in params["TransactItems"])
+    elif operation in ("BatchGetItem", "BatchWriteItem"):
+        yield from ((operation, {"TableName": table}) for table in params["RequestItems"])
+    elif "TableName" in params:
+        yield operation, params
 
 
 def _partition_key(request: dict[str, Any]) -> str | None:

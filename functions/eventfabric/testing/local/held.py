@@ -9,9 +9,10 @@ from eventfabric.definition.file import handler_folder
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.handler_checks import check_before_deployment
 from eventfabric.errors import HandlerError
-from eventfabric.model import Event, Write
+from eventfabric.model import Event
 from eventfabric.ports import Attempt, Handler
 from eventfabric.testing.local.zip_guard import NotInZipError, ZipGuard, in_function
+from eventfabric.wire.published import Effect
 
 
 class HeldHandlers:
@@ -68,7 +69,7 @@ class _HeldHandler:
         self._refused = refused
         self.batch_events_max = inner.batch_events_max
 
-    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Effect]:
         try:
             return self._inner.attempt(events, attempt)
         except NotInZipError as error:
