@@ -78,6 +78,10 @@ REFUSED = {
         handling(PUT, top="import boto3"),
         ("shop-payments",),
     ),
+    "publishes with its delivery where it may not": (
+        handling("delivery.publish('payments', key='k', type='Paid', data=1)"),
+        ("publishes to payments",),
+    ),
     "publishes where it may not": (handling(SDK, top="from eventfabric import Fabric"), ("payments",)),
 }
 """Handlers, each with words of the message that refuses it."""

@@ -171,3 +171,19 @@ def test_what_a_requirement_holds_that_is_not_installed_here_is_believed(tmp_pat
     assert refused_by_check(definition) == ""
     definition = project(tmp_path, handling("import moto"))
     assert "imports moto" in refused_by_check(definition).replace("\n", "")
+
+
+def test_what_a_layer_holds_is_not_known_here(tmp_path: Path) -> None:
+    definition = project(tmp_path, handling("import moto"))
+    layer = f"arn:aws:lambda:{REGION}:123456789012:layer:shelves:1"
+    definition.write_text(f'{definition.read_text()}function = {{ layers = ["{layer}"] }}\n')
+    assert refused_by_check(definition) == ""
+    assert refused_by_test(definition) == ""
+
+
+def test_a_handler_publishes_where_its_subscription_says_so(tmp_path: Path) -> None:
+    definition = project(tmp_path, handling("delivery.publish('payments', key='k', type='Paid', data=1)"))
+    assert "publishes to payments" in refused_by_check(definition).replace("\n", "")
+    definition.write_text(f'{definition.read_text()}publishes = ["payments"]\n')
+    assert refused_by_check(definition) == ""
+    assert refused_by_test(definition) == ""

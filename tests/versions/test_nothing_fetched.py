@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import pytest
 
-from eventfabric.cdk.library import SHIPPED, imported_package
+from eventfabric.cdk.library import imported_package
+from eventfabric.deployment.shipped import SHIPPED
 from tests.versions.player import Command, encoded
 from tests.versions.turns import PLAYER, THIS, beginning
 

@@ -18,8 +18,10 @@ from typing import Any, Final
 from eventfabric.cdk.bytecode import Compiler, compiler_for
 from eventfabric.cdk.wheels import HOST, LAMBDA, Platform, WheelsError, linux, unpacked_wheels
 from eventfabric.definition.schema import Definition
+from eventfabric.environment import ENVIRONMENT_REGION
 from eventfabric.errors import DefinitionError, Problem
-from eventfabric.topology import ENVIRONMENT_REGION, LAMBDA_PYTHON, FunctionTopology, Topology
+from eventfabric.resources import FunctionTopology
+from eventfabric.topology import LAMBDA_PYTHON, Topology
 
 _SCRIPT: Final = Path(__file__).with_name("import_handlers.py")
 _SECONDS_MAX: Final = 120
@@ -77,7 +79,9 @@ def check_twin(
     certain = [
         Problem(f"subscriptions.{name}.handler", _shown(definition, name, failure), "what can be imported")
         for name, failure in failures.items()
-        if failure["certain"] and (platform is HOST or runs.platform.python == LAMBDA_PYTHON)
+        if failure["certain"]
+        and not loaded[name].layers
+        and (platform is HOST or runs.platform.python == LAMBDA_PYTHON)
     ]
     if certain:
         raise DefinitionError(certain, where=where)

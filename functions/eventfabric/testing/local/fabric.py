@@ -158,9 +158,9 @@ class LocalFabric:
         """Move all that can move by one step. Return True if anything did. First: HandlerError, DefinitionError."""
         if not self._loaded:
             # Report a handler that cannot be loaded now, instead of letting its lanes stand still.
-            with self._held.loading():
-                for function in self._functions:
-                    function.load()
+            self._held.check_before()
+            for function in self._functions:
+                function.load()
             self._loaded = True
         moved = self._read_feeds()
         for region, pump in self._pumps:

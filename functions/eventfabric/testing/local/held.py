@@ -11,7 +11,7 @@ from eventfabric.deployment.handler_checks import check_before_deployment
 from eventfabric.errors import HandlerError
 from eventfabric.model import Event
 from eventfabric.ports import Attempt, Handler
-from eventfabric.testing.local.zip_guard import NotInZipError, ZipGuard, in_function
+from eventfabric.testing.local.zip_guard import NotInZipError, ZipGuard
 from eventfabric.wire.published import Effect
 
 
@@ -45,13 +45,10 @@ class HeldHandlers:
         with self._guard.watching():
             yield
 
-    @contextmanager
-    def loading(self) -> Iterator[None]:
-        """Check all handlers before they are loaded meanwhile. DefinitionError."""
+    def check_before(self) -> None:
+        """Check all handlers before they are loaded. DefinitionError."""
         if self._guard is not None and self._file is not None:
             check_before_deployment(self._file, self._definition, without=self._without)
-        with in_function():
-            yield
 
     def handler(self, inner: Handler) -> Handler:
         """Wrap a handler, to note what it tries to import in vain."""

@@ -52,7 +52,7 @@ class LocalFunction:
 
     def load(self) -> None:
         """Load the handler, whose module sees the function's environment. HandlerError."""
-        with environment(self.topology.environment):
+        with environment(self.topology.environment), in_function(has_layers=bool(self.topology.layers)):
             self.runtime.load()
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class LocalFunction:
             using(self.runtime),
             environment(self.topology.environment),
             acting(self._allowed),
-            in_function(),
+            in_function(has_layers=bool(self.topology.layers)),
         ):
             try:
                 answer: dict[str, Any] = self._entry(event, context)

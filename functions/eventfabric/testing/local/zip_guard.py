@@ -29,9 +29,9 @@ class NotInZipError(ModuleNotFoundError):
 
 
 @contextmanager
-def in_function() -> Iterator[None]:
-    """Hold what is imported in this context to the zip."""
-    token = _in_function.set(True)
+def in_function(*, has_layers: bool) -> Iterator[None]:
+    """Hold what is imported in this context to the zip, unless layers may bring it."""
+    token = _in_function.set(not has_layers)
     try:
         yield
     finally:
