@@ -15,6 +15,7 @@ from eventfabric.cli.project import TEMPLATES, rendered
 from eventfabric.definition.file import read_definition
 from eventfabric.topology import LAMBDA_PYTHON
 from infra.app import WHEELS
+from scripts.install import ROOT
 from tests.support.command_line import CommandLine
 
 REGIONS = ("eu-central-1", "eu-west-1")
@@ -60,17 +61,24 @@ def test_the_region_is_that_of_the_environment_if_none_is_named(
     assert read_definition("shop/infra/fabric.toml").fabric.regions == ("ap-southeast-2",)
 
 
-def test_its_python_is_linted_and_formatted(tmp_path: Path) -> None:
+def test_its_python_is_linted_formatted_and_typed(tmp_path: Path) -> None:
     for path, text in rendered("shop", REGIONS).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
-    for command in (("check", "--select", RULES, "--ignore", "D1,D2"), ("format", "--check")):
+    # A cache of its own, which runs share: the project's settings are not those of this checkout.
+    cached = ("--cache-dir", str(ROOT / "build" / "mypy-of-new-projects"))
+    for command in (
+        ("ruff", "check", "--no-cache", "--select", RULES, "--ignore", "D1,D2", "."),
+        ("ruff", "format", "--no-cache", "--check", "."),
+        (
+            "mypy",
+            *cached,
+            "functions",
+            "tests",
+        ),  # with infra, it would read all of the CDK's library for a minute
+    ):
         ran = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
+            [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert ran.returncode == 0, ran.stdout
 
