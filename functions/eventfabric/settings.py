@@ -6,7 +6,8 @@ from os import environ
 from pathlib import Path
 
 from eventfabric.definition.schema import Definition, from_json
-from eventfabric.environment import (
+from eventfabric.errors import DefinitionError, Problem
+from eventfabric.resources import (
     ENVIRONMENT_CODE_FOLDER,
     ENVIRONMENT_CODE_VERSION,
     ENVIRONMENT_DEFINITION,
@@ -15,7 +16,6 @@ from eventfabric.environment import (
     ENVIRONMENT_REGION,
     ENVIRONMENT_SUBSCRIPTION,
 )
-from eventfabric.errors import DefinitionError, Problem
 
 _PLACES = ("infra/fabric.toml", "fabric.toml")
 _PROJECT = "pyproject.toml"

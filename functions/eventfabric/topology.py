@@ -10,9 +10,15 @@ from typing import Final
 from eventfabric import limits
 from eventfabric.definition.functions import FunctionSettings
 from eventfabric.definition.schema import Definition, FabricSection, Stream, Subscription
-from eventfabric.environment import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
 from eventfabric.errors import UnknownNameError, WrongRegionError
-from eventfabric.resources import FunctionTopology, QueueTopology, TableTopology, TimerQueueTopology
+from eventfabric.resources import (
+    ENVIRONMENT_REGION,
+    ENVIRONMENT_SUBSCRIPTION,
+    FunctionTopology,
+    QueueTopology,
+    TableTopology,
+    TimerQueueTopology,
+)
 
 RELAY_ENTRY: Final = "eventfabric.handlers.relay.handle"
 DELIVER_ENTRY: Final = "eventfabric.handlers.deliver.handle"

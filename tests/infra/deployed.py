@@ -11,8 +11,7 @@ from eventfabric.cdk.staging import stage
 from eventfabric.cdk.twin import interpreter
 from eventfabric.cdk.wheels import Platform, unpacked_wheels
 from eventfabric.definition.file import read_definition
-from eventfabric.environment import ENVIRONMENT_REGION
-from eventfabric.resources import FunctionTopology
+from eventfabric.resources import ENVIRONMENT_REGION, FunctionTopology
 from eventfabric.topology import LAMBDA_PYTHON
 from infra.app import ROOT, WHEELS
 

@@ -16,7 +16,7 @@ from eventfabric.cdk.wheels import LAMBDA
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import from_json
 from eventfabric.deployment.shipped import SHIPPED, files_in
-from eventfabric.environment import DEPLOYED_DEFINITION
+from eventfabric.resources import DEPLOYED_DEFINITION
 from eventfabric.topology import LAMBDA_PYTHON, Topology
 from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, stage_sample
 

@@ -13,8 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from eventfabric.environment import ENVIRONMENT_DEFINITION, ENVIRONMENT_ENDPOINT
-from eventfabric.resources import FunctionTopology
+from eventfabric.resources import ENVIRONMENT_DEFINITION, ENVIRONMENT_ENDPOINT, FunctionTopology
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_SECONDS = 60

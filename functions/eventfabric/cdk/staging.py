@@ -17,7 +17,7 @@ from eventfabric.cdk.bytecode import Compiler
 from eventfabric.cdk.library import imported_package, installation, shipped_files
 from eventfabric.definition.schema import Definition, to_json
 from eventfabric.deployment.shipped import PACKAGE, files_in
-from eventfabric.environment import DEPLOYED_DEFINITION
+from eventfabric.resources import DEPLOYED_DEFINITION
 
 
 def stage(

@@ -18,9 +18,8 @@ from typing import Any, Final
 from eventfabric.cdk.bytecode import Compiler, compiler_for
 from eventfabric.cdk.wheels import HOST, LAMBDA, Platform, WheelsError, linux, unpacked_wheels
 from eventfabric.definition.schema import Definition
-from eventfabric.environment import ENVIRONMENT_REGION
 from eventfabric.errors import DefinitionError, Problem
-from eventfabric.resources import FunctionTopology
+from eventfabric.resources import ENVIRONMENT_REGION, FunctionTopology
 from eventfabric.topology import LAMBDA_PYTHON, Topology
 
 _SCRIPT: Final = Path(__file__).with_name("import_handlers.py")

@@ -7,15 +7,17 @@ from typing import Annotated, Final, Literal, TypeAlias
 from annotated_types import Interval, Len, Predicate
 
 from eventfabric import limits
-from eventfabric.definition.forms import (
+from eventfabric.definition.marks import (
+    Doc,
     LayerArn,
+    Listed,
     RegionName,
     SecurityGroupId,
     SubnetId,
+    Table,
     VariableName,
     VariableValue,
 )
-from eventfabric.definition.marks import Doc, Listed, Table
 
 Architecture: TypeAlias = Literal["arm64", "x86_64"]
 _EXCLUSIVE: Final = {

@@ -11,18 +11,22 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from annotated_types import Interval, Len, Predicate
 
-from eventfabric.definition.forms import (
+from eventfabric.definition.functions import FunctionSettings
+from eventfabric.definition.guarantee import Guarantee
+from eventfabric.definition.marks import (
+    Doc,
     EventType,
+    FromKey,
     HandlerReference,
     Name,
+    Pattern,
+    PowersOfTwo,
     Reference,
     RegionName,
     Stage,
+    Table,
     TopicArn,
 )
-from eventfabric.definition.functions import FunctionSettings
-from eventfabric.definition.guarantee import Guarantee
-from eventfabric.definition.marks import Doc, FromKey, Pattern, PowersOfTwo, Table
 from eventfabric.limits import (
     LANES_DEFAULT,
     LANES_MAX,

@@ -11,8 +11,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from eventfabric.environment import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
-from eventfabric.resources import FunctionTopology, TableTopology
+from eventfabric.resources import (
+    ENVIRONMENT_REGION,
+    ENVIRONMENT_SUBSCRIPTION,
+    FunctionTopology,
+    TableTopology,
+)
 from eventfabric.topology import (
     BACKFILL_ENTRY,
     DELIVER_ENTRY,

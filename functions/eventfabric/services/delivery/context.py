@@ -1,6 +1,7 @@
 """Context: everything that all visits of a subscription share, and what they remember of each other."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from eventfabric import limits
 from eventfabric.model import HybridTime, Lane, LaneKey, Region, SequenceNumber, SubscriptionFilter
@@ -10,9 +11,11 @@ from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide
-from eventfabric.services.delivery.target_streams import TargetStreams
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
+
+if TYPE_CHECKING:
+    from eventfabric.services.delivery.target_streams import TargetStreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class VisitContext:
     clock: Clock
     telemetry: Telemetry
     side_by_side: SideBySide
-    targets: TargetStreams | None = None
+    targets: "TargetStreams | None" = None
     """Streams that the handler may publish into; None: it publishes nothing."""
     handed_out: dict[LaneKey, HandedOut] = field(default_factory=dict)
     """Memory of what other Regions' lanes have handed out, by the lane whose old events asked for it; see late.py."""

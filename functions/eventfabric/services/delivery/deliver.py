@@ -13,6 +13,7 @@ see visit.py.
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from eventfabric import limits
 from eventfabric.errors import ChangedDeliverError, LogError, PortError, UndecodableItemError
@@ -40,12 +41,14 @@ from eventfabric.services.delivery.pages import Pages, ReadAhead, wait_for_circu
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.delivery.takeover import take_over
-from eventfabric.services.delivery.target_streams import TargetStreams
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.lanes.standing import Standings, ledger_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
+
+if TYPE_CHECKING:
+    from eventfabric.services.delivery.target_streams import TargetStreams
 
 
 @dataclass(slots=True)
@@ -88,7 +91,7 @@ class Deliverer:
         code_version: str = "",
         side_by_side: SideBySide = one_after_another,
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
-        targets: TargetStreams | None = None,
+        targets: "TargetStreams | None" = None,
     ) -> None:
         """Assemble it of the ports of its Region.
 

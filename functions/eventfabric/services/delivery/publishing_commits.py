@@ -11,6 +11,7 @@ The handler is not called again for any of this, and no attempt is counted.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from eventfabric import limits
 from eventfabric.errors import LogError, OnceConflictError, PortError, RefusedError, ThrottledError
@@ -29,12 +30,14 @@ from eventfabric.model import (
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import PublishRefused
 from eventfabric.services.delivery.patience import Patience
-from eventfabric.services.delivery.target_streams import TargetStreams
 from eventfabric.telemetry import Metric
 from eventfabric.wire.published import Published
 
+if TYPE_CHECKING:
+    from eventfabric.services.delivery.target_streams import TargetStreams
 
-def _targets_of(context: VisitContext) -> TargetStreams:
+
+def _targets_of(context: VisitContext) -> "TargetStreams":
     assert context.targets is not None, "a handler publishes only where its subscription lists the stream"
     return context.targets
 

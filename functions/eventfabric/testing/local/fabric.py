@@ -19,11 +19,10 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import Definition
-from eventfabric.environment import ENVIRONMENT_REGION
 from eventfabric.errors import WrongRegionError
 from eventfabric.model import CircuitState, Region
 from eventfabric.ports import Handler, Ports
-from eventfabric.resources import FunctionTopology
+from eventfabric.resources import ENVIRONMENT_REGION, FunctionTopology
 from eventfabric.runtime import backfill, deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric

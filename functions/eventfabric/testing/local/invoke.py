@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventfabric.deployment.permissions import of_function
-from eventfabric.environment import ENVIRONMENT_ENDPOINT
 from eventfabric.ports import Clock
-from eventfabric.resources import FunctionTopology
+from eventfabric.resources import ENVIRONMENT_ENDPOINT, FunctionTopology
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.testing.local.guard import acting
 from eventfabric.testing.local.zip_guard import in_function
