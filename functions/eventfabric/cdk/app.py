@@ -54,7 +54,7 @@ def _synthesise(default: Path | str | None, context: dict[str, Any], cache: Path
     from eventfabric.cdk.fabric import EventFabric
 
     app = cdk.App(analytics_reporting=False, context=context)
-    definition = Path(app.node.try_get_context("definition") or default or definition_path())
+    definition = Path(str(app.node.try_get_context("definition") or default or definition_path()))
     fabric = EventFabric(
         app,
         definition=definition,
