@@ -84,7 +84,9 @@ def declare(
     from eventfabric.cdk.checks import signing_configs
     from eventfabric.cdk.fabric_stacks import FabricStacks
 
-    staged = FunctionsZip(code, stage(definition, functions=functions, target=code, wheels=None))
+    staged = FunctionsZip(
+        code, stage(definition, functions=functions, target=code, wheels=None), size_bytes=0
+    )
     configs = signing_configs(app.node.try_get_context("code_signing_config"), definition)
     topology = Topology(definition)
     codes = dict.fromkeys(topology.architectures, staged)

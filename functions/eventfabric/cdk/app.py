@@ -29,7 +29,7 @@ def run(
 ) -> int:
     """Synthesise a fabric with the extension beside its definition, and check it against the AwsSolutions rules.
 
-    If it cannot be deployed: a message on standard error, and exit code 1.
+    If it cannot be deployed: a message on standard error, and exit code 1; 130 if it was interrupted.
 
     Args:
         definition: path of the definition, if the context names no other; by default it is looked for as by everything
@@ -42,6 +42,9 @@ def run(
     except EventFabricError as error:
         print(f"cannot be deployed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

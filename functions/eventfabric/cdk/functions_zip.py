@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eventfabric import limits
 from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.staging import stage
 from eventfabric.cdk.twin import check_twin
@@ -11,14 +12,17 @@ from eventfabric.cdk.wheels import platform_named, unpacked_wheels
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.handler_checks import check_handlers
 from eventfabric.deployment.zip_modules import StagedModules
+from eventfabric.errors import SettingError
 
 
 @dataclass(frozen=True)
 class FunctionsZip:
-    """The content of the zip: a folder, the hash of its content, and warnings about it, by what they are about."""
+    """The content of the zip: a folder, the hash of its content, its size, and warnings, by what they are about."""
 
     path: Path
     hash: str
+    size_bytes: int
+    """Unpacked, as Lambda's limit counts it."""
     warnings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -41,10 +45,23 @@ def functions_zip(
     compiler = compiler_for(chosen.python)
     wheels = unpacked_wheels(functions, cache=cache, platform=chosen, compiler=compiler)
     digest = stage(definition, functions=functions, target=target, wheels=wheels, compiler=compiler)
+    size_bytes = _size_bytes(target)
     check_handlers(definition, StagedModules(target, functions), functions=functions, where=where)
     unknown = check_twin(definition, target, functions=functions, cache=cache, platform=chosen, where=where)
     warnings = {"bytecode": "" if compiler else _without_bytecode(chosen.python), "handlers": unknown}
-    return FunctionsZip(target, digest, {about: text for about, text in warnings.items() if text})
+    return FunctionsZip(target, digest, size_bytes, {about: text for about, text in warnings.items() if text})
+
+
+def _size_bytes(folder: Path) -> int:
+    """Return the size of all files. SettingError: Lambda would refuse them."""
+    size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if size_bytes > limits.ZIP_UNPACKED_BYTES_MAX:
+        raise SettingError(
+            "the functions' zip",
+            f"{size_bytes:,} bytes unpacked",
+            f"at most {limits.ZIP_UNPACKED_BYTES_MAX:,}: require less in requirements.txt, or use layers",
+        )
+    return size_bytes
 
 
 def _without_bytecode(python: str) -> str:

@@ -32,6 +32,7 @@ def check(
     """
     from eventfabric.definition.file import read_definition
     from eventfabric.errors import DefinitionError
+    from eventfabric.limits import ZIP_UNPACKED_BYTES_MAX
     from eventfabric.settings import definition_path
 
     try:
@@ -46,7 +47,7 @@ def check(
     else:
         say(
             f"{path}: {len(definition.subscriptions)} subscriptions, whose handlers find in the functions' zip "
-            f"what they import ({size / 1e6:.0f} MB), nothing wrong"
+            f"what they import ({size / 1e6:.0f} MB unpacked, of at most {ZIP_UNPACKED_BYTES_MAX / 1e6:.0f}), nothing wrong"
         )
 
 
@@ -86,6 +87,4 @@ def _check_zip(definition: "Definition", path: Path) -> int:
         ]
         for warning in sorted({text for staged in zips for text in staged.warnings.values()}):
             complain(warning)
-        return max(
-            sum(file.stat().st_size for file in staged.path.rglob("*") if file.is_file()) for staged in zips
-        )
+        return max(staged.size_bytes for staged in zips)

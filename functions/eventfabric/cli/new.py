@@ -1,6 +1,8 @@
 """`eventfabric new`: make a project whose tests pass at once."""
 
-from pathlib import Path
+import shlex
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import typer
@@ -41,16 +43,37 @@ def new(
 
     files = rendered(name, region or [region_named() or _REGION])
     target = _empty(folder or Path(name))
-    for path, text in files.items():
-        file = target / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    _write(files, target)
     if json:
         show_json({"folder": str(target), "files": [str(path) for path in files]})
         return
     say(f"{target}: {len(files)} files of a fabric called {name}. Its tests run at once:")
-    say(f"cd {target} && pytest")
+    say("pytest" if target == Path() else f"cd {shlex.quote(str(target))} && pytest")
     say("README.md has the rest: what is where, and the way to AWS.")
+
+
+def _write(files: Mapping[PurePath, str], target: Path) -> None:
+    """Write all files, or none. OSError names the file that could not be written."""
+    made: list[Path] = []
+    try:
+        for path, text in files.items():
+            file = target / path
+            for folder in reversed([file.parent, *file.parent.parents]):
+                if not folder.exists():
+                    folder.mkdir()
+                    made.append(folder)
+            made.append(file)
+            try:
+                file.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(file)) from error
+    except BaseException:
+        for path in reversed(made):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def _empty(folder: Path) -> Path:

@@ -33,7 +33,7 @@ def rendered(name: str, regions: Sequence[str]) -> dict[PurePosixPath, str]:
         "version": VERSION,
     }
     definition = Template((TEMPLATES / f"{DEFINITION}{_SUFFIX}").read_text(encoding="utf-8"))
-    parse_definition(definition.substitute(values), where=f"the new {DEFINITION}")
+    parse_definition(definition.substitute(values), where="the new project")
     return {
         _path_in_project(template): Template(template.read_text(encoding="utf-8")).substitute(values)
         for template in sorted(TEMPLATES.rglob(f"*{_SUFFIX}"))

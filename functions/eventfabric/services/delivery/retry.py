@@ -29,6 +29,7 @@ CRASHED = "Crashed"
 EXPIRED = "RecordExpired"
 _PERMANENT = (UndecodablePayloadError, HandlerError, LateEventError, OnceConflictError)
 _DECLARED = "declared permanent, or of a type that the handler cannot take: edit it or discard it"
+_MISUSED = "the handler does what its subscription does not allow, as the message says: mend it, deploy, then redrive"
 _UNKNOWN = "find out whether the effect happened, say so with `eventfabric steps settle`, then redrive"
 _LATE = "one of its key that was published later is handled: compare them, then redrive or discard this one"
 _CONFLICT = (
@@ -246,7 +247,9 @@ def _hint_of(error: BaseException) -> str:
         return _LATE
     if is_of(error, OnceConflictError):
         return _CONFLICT
-    return _UNKNOWN if is_of(error, UnknownStepError) else _DECLARED
+    if is_of(error, UnknownStepError):
+        return _UNKNOWN
+    return _MISUSED if is_of(error, HandlerError) else _DECLARED
 
 
 def dead(parked: Parked, hint: str) -> Parked:

@@ -1,8 +1,9 @@
 """Records what the local subscriptions handled, at the moment at which an event counts as handled."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from eventfabric.model import (
     CommitOutcome,
@@ -17,6 +18,8 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Attempt, Clock, Handler, Ledger
 from eventfabric.wire.published import Effect
+
+_logger: Final = logging.getLogger("eventfabric.local")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,14 @@ class _ObservedHandler:
         self.batch_events_max = inner.batch_events_max
 
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Effect]:
-        writes = self._inner.attempt(events, attempt)
+        try:
+            writes = self._inner.attempt(events, attempt)
+        except Exception:
+            # On AWS no log tells what an error says, because it may hold an event's data. On this machine it may.
+            names = ", ".join(str(event.id) for event in events)
+            where = f"subscription {attempt.subscription}, event {names}, attempt {attempt.number}"
+            _logger.warning("%s: the handler failed", where, exc_info=True)
+            raise
         self._log.returned(events, attempt)
         return writes
 
