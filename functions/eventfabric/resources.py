@@ -76,7 +76,7 @@ class FunctionTopology:
 
     name: str
     entry: str
-    environment: dict[str, str]
+    environment: dict[str, str] = field(repr=False)
     timeout_seconds: int = limits.FUNCTION_TIMEOUT_SECONDS
     memory_megabytes: int = limits.FUNCTION_MEMORY_MEGABYTES
     """Memory of the function. The share of a CPU grows with it: 1,769 MB are one CPU."""

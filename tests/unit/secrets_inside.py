@@ -14,15 +14,16 @@ import msgspec
 import eventfabric
 from eventfabric import Event
 from eventfabric.model import Batch, Lane, Record
+from eventfabric.services.delivery.target_streams import TargetStreams
 
 SECRET = "4111-1111"
 CONTENT = SECRET.encode()
 _NAMES = """
     action alias backfill batch_id by called chain code code_version detail durability edit elsewhere error_type
     event_id event_type expiry_attribute fabric failure failures function guarantee handler hint id kind
-    lane lanes more name on_expired on_late operation order origin owner path permanent pointer position
-    proof publishes reason region regions replaces said sort_key_type source start state step stops stream stream_view
-    subscription table target token trace_id type types unreachable unreadable why
+    lane lanes layers more name on_expired on_late operation order origin owner path permanent pointer position
+    proof publishes reason region regions replaces said security_group_ids sort_key_type source start state step stops
+    stream stream_view subnet_ids subscription table target token trace_id type types unreachable unreadable why
 """
 NAMES = frozenset(_NAMES.split())
 """Names of texts and bytes that name things, and hold nothing of an event."""
@@ -32,6 +33,8 @@ _SHOWN = """
 """
 SHOWN = frozenset(_SHOWN.split())
 """Fields whose names do not say so: digests, settings, and what a service or a check says."""
+TYPED_ONLY = {"TargetStreams": TargetStreams}
+"""Types that modules of the package import for typing alone."""
 HOLDERS = ("aws", "errors", "model", "ports", "runtime", "sdk", "services", "wire")
 """Parts of the package that handle events. The others are settings, programs and tests."""
 
@@ -84,7 +87,7 @@ def made(kind: Any, name: str = "") -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return next(iter(kind))
     if isinstance(kind, type) and is_shown_by_its_fields(kind):
-        hints = get_type_hints(kind)
+        hints = get_type_hints(kind, localns=TYPED_ONLY)
         return kind(**{name: made(hints[name], _name_in(kind, name)) for name in _names_of(kind)})
     return object()
 

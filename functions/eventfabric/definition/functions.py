@@ -84,7 +84,7 @@ class FunctionSettings(Table):
             "own; its own value wins.",
             default="none",
         ),
-    ] = field(default_factory=dict)
+    ] = field(default_factory=dict, repr=False)
     layers: Annotated[
         tuple[LayerArn, ...],
         Doc(
