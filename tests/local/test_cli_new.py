@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,28 @@ def test_the_region_is_that_of_the_environment_if_none_is_named(
     monkeypatch.setenv("AWS_REGION", "ap-southeast-2")
     assert cli.run("new", "shop").code == 0
     assert read_definition("shop/infra/fabric.toml").fabric.regions == ("ap-southeast-2",)
+
+
+def test_where_a_file_cannot_be_written_nothing_is_left(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_text
+
+    def until_the_disk_is_full(path: Path, text: str, **options: str) -> int:
+        written = write(path, text, **options)
+        if path.name == "fabric.toml":
+            raise OSError(ENOSPC, "No space left on device")
+        return written
+
+    monkeypatch.setattr(Path, "write_text", until_the_disk_is_full)
+    result = cli.run("new", "shop", "--folder", "a/shop")
+    assert (result.code, result.out) == (exit_codes.BAD_INPUT, "")
+    assert result.err == "eventfabric: a/shop/infra/fabric.toml: No space left on device\n"
+    assert list(Path().iterdir()) == []
+
+
+def test_what_it_says_to_run_can_be_copied(cli: CommandLine) -> None:
+    assert "\ncd 'a b' && pytest\n" in cli.run("new", "shop", "--folder", "a b").out
 
 
 def test_its_python_is_linted_formatted_and_typed(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ refuses = False
 from eventfabric import Fabric
 from eventfabric.errors import EventFabricError
 
+Fabric.__init__.__kwdefaults__["append_timeout_seconds"] = 1.0  # the refusal is the same, and sooner
 fabric = Fabric.from_definition("fabric.toml", region="us-east-1", endpoint_url="http://127.0.0.1:9")
 try:
     fabric.publish("orders", key="a", type="Placed", data=1)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import typer
@@ -52,7 +52,7 @@ def new(
     say("README.md has the rest: what is where, and the way to AWS.")
 
 
-def _write(files: Mapping[PurePath, str], target: Path) -> None:
+def _write(files: Mapping[PurePosixPath, str], target: Path) -> None:
     """Write all files, or none. OSError names the file that could not be written."""
     made: list[Path] = []
     try:
@@ -68,11 +68,11 @@ def _write(files: Mapping[PurePath, str], target: Path) -> None:
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(file)) from error
     except BaseException:
-        for path in reversed(made):
-            if path.is_dir():
-                path.rmdir()
+        for there in reversed(made):
+            if there.is_dir():
+                there.rmdir()
             else:
-                path.unlink(missing_ok=True)
+                there.unlink(missing_ok=True)
         raise
 
 

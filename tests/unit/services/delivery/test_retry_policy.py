@@ -149,7 +149,7 @@ class TestFailed:
         [
             (WorseOrder("no"), "declared permanent"),
             (UndecodablePayloadError("bytes"), "of a type"),
-            (HandlerError("takes an Order"), "edit it or discard it"),
+            (HandlerError("takes an Order"), "mend it, deploy, then redrive"),
             (UnknownStepError("charge", "e1"), "eventfabric steps settle"),
         ],
     )
