@@ -3,8 +3,8 @@
 Sources: AWS service quotas for DynamoDB (400 KB item, 1 MB page, 100 actions a transaction), SQS (1 MiB message,
 10 entries a batch, 15 minutes of delay, 80 characters a queue name, 12 hours of invisibility) and Lambda (900 seconds,
 10,240 MB, 4 KB of environment, 5 layers, 262,144,000 bytes of code unpacked). What Lambda's and CloudWatch Logs' API
-models bound is as in botocore 1.44: 16 subnets, 5 security groups, 2 to 1,000 concurrent invocations of a queue, pollers,
-and the days of a log.
+models bound is as in botocore 1.44: 16 subnets, 5 security groups, 2 to 1,000 concurrent invocations of a queue,
+pollers, and the days of a log.
 """
 
 from typing import Final

@@ -45,9 +45,10 @@ def check(
     if json:
         show_json({"problems": [], "zip_bytes": size})
     else:
+        sizes = f"{size / 1e6:.0f} MB unpacked, of at most {ZIP_UNPACKED_BYTES_MAX / 1e6:.0f}"
         say(
             f"{path}: {len(definition.subscriptions)} subscriptions, whose handlers find in the functions' zip "
-            f"what they import ({size / 1e6:.0f} MB unpacked, of at most {ZIP_UNPACKED_BYTES_MAX / 1e6:.0f}), nothing wrong"
+            f"what they import ({sizes}), nothing wrong"
         )
 
 

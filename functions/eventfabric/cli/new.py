@@ -67,7 +67,7 @@ def _write(files: Mapping[PurePosixPath, str], target: Path) -> None:
                 file.write_text(text, encoding="utf-8")
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(file)) from error
-    except BaseException:
+    except BaseException:  # an interruption, too, leaves nothing half made
         for there in reversed(made):
             if there.is_dir():
                 there.rmdir()

@@ -81,7 +81,7 @@ class _ObservedHandler:
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Effect]:
         try:
             writes = self._inner.attempt(events, attempt)
-        except Exception:
+        except Exception:  # handlers may raise anything; it is raised again
             # On AWS no log tells what an error says, because it may hold an event's data. On this machine it may.
             names = ", ".join(str(event.id) for event in events)
             where = f"subscription {attempt.subscription}, event {names}, attempt {attempt.number}"
