@@ -12,11 +12,7 @@ from eventfabric.definition.facts import BrokenRule, Facts, duplicates, listed, 
 from eventfabric.definition.function_checks import broken_function_rules
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.handler_lookup import missing
-from eventfabric.definition.schema import (
-    QUORUM_REGIONS,
-    RESERVED_STREAM_NAMES,
-    RESERVED_SUBSCRIPTION_ENDINGS,
-)
+from eventfabric.definition.schema import QUORUM_REGIONS, RESERVED_STREAM_NAMES, RESERVED_SUBSCRIPTION_ENDINGS
 from eventfabric.limits import FABRIC_CHARACTERS_MAX
 
 QUORUM_REGION_SETS = (
