@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated
 
+import jsonschema
 import pytest
 from annotated_types import Interval, Len
 
@@ -22,7 +23,6 @@ NAME = Annotated[str, Pattern("^[a-z]+$", "small letters")]
 
 
 def test_the_schema_accepts_the_sample_and_refuses_what_the_file_refuses() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(json_schema())
     validator.check_schema(json_schema())
     validator.validate(tomllib.loads(SAMPLE.read_text(encoding="utf-8")))
