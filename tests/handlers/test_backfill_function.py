@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import eventfabric.handlers.backfill
 from eventfabric import limits
@@ -29,11 +30,11 @@ ASKED = {"stream": STREAM, "source": SOURCE, "workers": 3, "slice_events": 1_000
 
 
 @dataclass
-class Context:
+class Context(LambdaContext):
     fabric: BackfillRegions
     deadline_ms: int
 
-    def get_remaining_time_in_millis(self) -> int:
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # static in Powertools only
         return self.deadline_ms - self.fabric.clock.now_ms()
 
 

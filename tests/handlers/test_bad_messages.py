@@ -48,12 +48,12 @@ def failures(answer: Any) -> list[str]:
 
 def deliver(functions: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
     with using(functions.runtime("all")):
-        return failures(eventfabric.handlers.deliver.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
+        return failures(eventfabric.handlers.deliver.handle({"Records": list(messages)}, Context()))
 
 
 def ring_timers(functions: InvokedFunctions, *messages: dict[str, Any]) -> list[str]:
     with using(functions.runtime(None)):
-        return failures(eventfabric.handlers.timer.handle({"Records": list(messages)}, Context()))  # type: ignore[arg-type]
+        return failures(eventfabric.handlers.timer.handle({"Records": list(messages)}, Context()))
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import eventfabric.handlers.deliver
 import eventfabric.handlers.reconcile
@@ -44,12 +45,12 @@ TOPOLOGY = Topology(
 
 
 @dataclass
-class Context:
+class Context(LambdaContext):
     """The part of Lambda's context that the functions use."""
 
     remaining_ms: int = 60_000
 
-    def get_remaining_time_in_millis(self) -> int:
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # static in Powertools only
         return self.remaining_ms
 
 
@@ -105,7 +106,7 @@ class InvokedFunctions(MemoryFabric):
         for stream_record in records:
             change(stream_record)
         with using(self.runtime(None)):
-            return dict(eventfabric.handlers.relay.handle({"Records": records}, Context()))  # type: ignore[arg-type]
+            return dict(eventfabric.handlers.relay.handle({"Records": records}, Context()))
 
     def deliver(self, *, context: Context | None = None, bodies: tuple[str, ...] = ()) -> list[str]:
         """Hand what the queue has (and further bodies) to the deliver function; the bodies that must come again."""
@@ -116,7 +117,7 @@ class InvokedFunctions(MemoryFabric):
                 {"messageId": f"extra-{number}", "receiptHandle": "none", "body": body, "attributes": {}}
             )
         with using(self.runtime("all")):
-            answer = eventfabric.handlers.deliver.handle({"Records": records}, context or Context())  # type: ignore[arg-type]
+            answer = eventfabric.handlers.deliver.handle({"Records": records}, context or Context())
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for message in received:
             if message.message_id not in failed:
@@ -217,7 +218,7 @@ def test_a_timer_rings_in_the_lanes_own_group_and_then_the_event_is_tried_again(
         {"messageId": "2", "receiptHandle": "2", "body": "{}", **queue},
     ]
     with using(functions.runtime(None)):
-        answer = eventfabric.handlers.timer.handle({"Records": records}, Context())  # type: ignore[arg-type]
+        answer = eventfabric.handlers.timer.handle({"Records": records}, Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert [message.group for message in functions.queue.receive()] == [str(lane)]
 
@@ -326,9 +327,9 @@ def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> No
     lanes = len({fabric.fabric.publish("orders", key=key, type="Placed").lane for key in "abcd"})
     assert lanes > 1
     with using(fabric.runtime(None)):
-        assert eventfabric.handlers.reconcile.handle({}, Context()) == {"findings": {"orders": {}}}  # type: ignore[arg-type]
+        assert eventfabric.handlers.reconcile.handle({}, Context()) == {"findings": {"orders": {}}}
         fabric.clock.advance(3_600)
-        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())  # type: ignore[arg-type]
+        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())
     assert answer == {"findings": {"orders": {"unrung": lanes}}}
     assert telemetry.sums[Metric.FINDINGS_REPAIRED] == lanes
     fabric.deliver()
@@ -340,13 +341,13 @@ def test_only_a_full_pass_reads_again_what_was_verified() -> None:
     receipt = functions.fabric.publish("orders", key="a", type="Placed")
     table = functions.cloud.log_table("orders", US)
     with using(functions.runtime(None)):
-        eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+        eventfabric.handlers.reconcile.handle({}, Context())
         (item,) = [item for item in table.items if item["pk"] == {"S": str(receipt.lane)} and "d" in item]
         table.write("Put", {"Item": {**item, "d": {"B": b"spoiled"}}})
         others: list[Any] = [{}, {"full": False}, {"full": "yes"}, []]
         for event in others:
-            assert eventfabric.handlers.reconcile.handle(event, Context()) == {"findings": {"orders": {}}}  # type: ignore[arg-type]
-        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())  # type: ignore[arg-type]
+            assert eventfabric.handlers.reconcile.handle(event, Context()) == {"findings": {"orders": {}}}
+        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())
     assert answer == {"findings": {"orders": {"divergence": 1}}}
 
 
@@ -360,7 +361,7 @@ def test_a_pass_writes_how_everything_stands_a_line_for_each_stream_and_subscrip
     fabric.fabric.publish("orders", key="a", type="Placed")
     fabric.clock.advance(120)
     with using(fabric.runtime(None)):
-        eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+        eventfabric.handlers.reconcile.handle({}, Context())
     blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [of_stream] = [blob for blob in blobs if "stream" in blob]
     [of_subscription] = [blob for blob in blobs if "subscription" in blob]

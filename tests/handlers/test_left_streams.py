@@ -75,7 +75,7 @@ def lasting(functions: InvokedFunctions, subscription: str | None = "all", *, ke
 def invoke(functions: InvokedFunctions, runtime: Runtime) -> Any:
     records = [message.event() for message in functions.queue.receive()]
     with using(runtime):
-        answer = eventfabric.handlers.deliver.handle({"Records": records}, Context())  # type: ignore[arg-type]
+        answer = eventfabric.handlers.deliver.handle({"Records": records}, Context())
     for record in records:
         functions.queue.delete(record["receiptHandle"])
     return answer
@@ -132,10 +132,10 @@ def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], k
     functions.clock.advance(3_600)
     sys.stdout, sys.stderr = leaves(), leaves()
     with using(runtime):
-        relayed = eventfabric.handlers.relay.handle({"Records": [nobody_s]}, Context())  # type: ignore[arg-type]
+        relayed = eventfabric.handlers.relay.handle({"Records": [nobody_s]}, Context())
         assert relayed == {"batchItemFailures": []}
-        assert eventfabric.handlers.timer.handle({"Records": [message]}, Context())["batchItemFailures"]  # type: ignore[arg-type]
-        answer = eventfabric.handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+        assert eventfabric.handlers.timer.handle({"Records": [message]}, Context())["batchItemFailures"]
+        answer = eventfabric.handlers.reconcile.handle({}, Context())
     assert answer == {"findings": {"orders": {"unrung": 1}}}
 
 

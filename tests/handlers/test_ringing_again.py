@@ -27,7 +27,7 @@ def rings_while(fault: Fault, hours: float) -> list[int]:
     while functions.clock.now_ms() < until_ms:
         rung_ms.append(functions.clock.now_ms())
         with using(functions.runtime("all")):
-            answer = deliver.handle({"Records": [event]}, Context())  # type: ignore[arg-type]
+            answer = deliver.handle({"Records": [event]}, Context())
         assert answer == {"batchItemFailures": []}
         due_ms = timers.next_due_ms()
         assert due_ms is not None
@@ -84,7 +84,7 @@ def test_while_nothing_can_be_written_no_event_is_attempted_again_and_no_timer_m
         for event in events:
             rounds += 1
             with using(processes[rounds % 2]):
-                deliver.handle({"Records": [event]}, Context())  # type: ignore[arg-type]  # what is read of it
+                deliver.handle({"Records": [event]}, Context())  # what is read of it
         due_ms = timers.next_due_ms()
         assert due_ms is not None
         functions.clock.advance(max(0.001, (due_ms - functions.clock.now_ms()) / 1000))
@@ -109,7 +109,7 @@ def test_a_lane_that_waits_for_an_open_circuit_is_not_run_again_and_again_where_
     functions.relay()
     (message,) = functions.queue.receive()
     with using(functions.runtime("all")):
-        answer = deliver.handle({"Records": [message.event()]}, Context())  # type: ignore[arg-type]  # what is read of it
+        answer = deliver.handle({"Records": [message.event()]}, Context())  # what is read of it
     assert answer == {"batchItemFailures": []}
     assert len(functions.queue.bodies) == 1
     assert functions.seen == []

@@ -32,7 +32,7 @@ def ring(functions: InvokedFunctions, timers: MemoryTimers) -> None:
     arn = {"eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{QUEUE.name}"}
     event: dict[str, Any] = {"Records": [{**message.event(), **arn} for message in messages]}
     with using(functions.runtime(None)):
-        answer = eventfabric.handlers.timer.handle(event, Context())  # type: ignore[arg-type]
+        answer = eventfabric.handlers.timer.handle(event, Context())
     failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
     for message in messages:
         assert message.receive_count <= QUEUE.receive_count_max

@@ -201,7 +201,7 @@ def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
     functions.relay()
     (bell,) = [message.event() for message in functions.queue.receive()]
     with using(replace(functions.runtime("all"), code_version="7")):
-        eventfabric.handlers.deliver.handle({"Records": [bell]}, Context())  # type: ignore[arg-type]
+        eventfabric.handlers.deliver.handle({"Records": [bell]}, Context())
     (parked,) = [item for item in functions.cloud.regions[US].table("shop-ledger").items if "q" in item]
     assert json.loads(parked["f"]["S"])["code_version"] == "7"
 
@@ -221,7 +221,7 @@ def test_an_event_of_no_queue_is_refused_as_such(event: Any, reason: str) -> Non
         using(InvokedFunctions().runtime("all")),
         raises_with(UndecodableMessageError, reason, "SQS"),
     ):
-        eventfabric.handlers.deliver.handle(event, Context())  # type: ignore[arg-type]
+        eventfabric.handlers.deliver.handle(event, Context())
 
 
 def test_a_stream_record_that_is_not_the_log_s_is_logged_with_the_reason() -> None:

@@ -5,6 +5,7 @@ from itertools import count
 from random import Random
 
 from eventfabric import Delivery, Event
+from eventfabric.definition.guarantee import Guarantee
 from eventfabric.model import Doorbell, Region, StreamName, lane_index
 from eventfabric.sdk.publications import Publications
 from eventfabric.sdk.subscriber import SubscriberHandler
@@ -22,7 +23,7 @@ HOME = Region("us-east-1")
 
 
 def plan() -> Plan:
-    subscription = PlannedSubscription("billing", guarantee="exactly_once", publishes=True)  # type: ignore[arg-type]
+    subscription = PlannedSubscription("billing", guarantee=Guarantee.EXACTLY_ONCE, publishes=True)
     return Plan(
         seed=1,
         profile="rate",

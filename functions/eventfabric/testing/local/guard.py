@@ -7,7 +7,7 @@ Permissions for the handlers' own tables are up to their owners.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from botocore.client import BaseClient
@@ -66,8 +66,9 @@ class Guard:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Check against `acting` what all other clients of this process do meanwhile."""
+        hooked = cast(Any, BaseClient)  # botocore has no public name for this
         # The one place through which all clients go where resources' parameters are like clients' already.
-        emit = BaseClient._emit_api_params  # type: ignore[attr-defined]
+        emit = hooked._emit_api_params
 
         def checked(client: BaseClient, *arguments: Any, **more: Any) -> Any:
             made = emit(client, *arguments, **more)
@@ -78,11 +79,11 @@ class Guard:
                 self._check(client.meta.region_name, service, model.name, made, statements)
             return made
 
-        BaseClient._emit_api_params = checked  # type: ignore[attr-defined]
+        hooked._emit_api_params = checked
         try:
             yield
         finally:
-            BaseClient._emit_api_params = emit  # type: ignore[attr-defined]
+            hooked._emit_api_params = emit
 
     def _check(
         self,

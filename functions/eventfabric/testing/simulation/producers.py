@@ -49,7 +49,7 @@ class Rival:
                 fabric = Fabric(
                     world.topology,
                     self._region,
-                    log_of=lambda stream, region: process.ports.at(region).log_of(stream),  # noqa: B023
+                    log_of=lambda stream, region: process.ports.at(region).log_of(stream),  # noqa: B023 - used in this round
                     clock=process.clock,
                     entropy=world.entropy,
                     parallel_lanes=0,
