@@ -3,14 +3,16 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.library import imported_package
-from eventfabric.cdk.staging import hash_of
+from eventfabric.cdk.staging import hash_of, stage
 from eventfabric.cdk.twin import interpreter
 from eventfabric.cdk.wheels import LAMBDA
 from eventfabric.definition.file import read_definition
@@ -135,6 +137,28 @@ def test_its_hash_is_the_same_in_another_place_at_another_time(deployed: Path, t
     for path in again.rglob("*"):
         os.utime(path, (0, 0))
     assert hash_of(again) == hash_of(deployed)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077], ids="{:o}".format)
+def test_everybody_may_read_it_whatever_umask_it_was_made_under(tmp_path: Path, umask: int) -> None:
+    former = os.umask(umask)
+    try:
+        wheels, target = tmp_path / "wheels", tmp_path / "zip"
+        (wheels / "package").mkdir(parents=True)
+        (wheels / "package" / "module.py").write_text("x = 1\n")
+        (wheels / "package" / "program").touch(mode=0o755)
+        definition, compiler = read_definition(DEFINITION), compiler_for("{}.{}".format(*sys.version_info))
+        made = stage(definition, functions=FUNCTIONS, target=target, wheels=wheels, compiler=compiler)
+    finally:
+        os.umask(former)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in target.rglob("*")}
+    programs = {path for path, mode in modes.items() if mode == 0o755 and path.is_file()}
+    assert programs == {target / "package" / "program"}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o755}
+    assert {mode for path, mode in modes.items() if path.is_file() and path not in programs} == {0o644}
+    assert {path.suffix for path in modes} >= {".py", ".pyc", ".json"}
+    programs.pop().chmod(0o644)
+    assert hash_of(target) != made, "the hash of an asset that nobody can run must not hide one that works"
 
 
 def test_its_hash_changes_with_every_byte_and_every_name(tmp_path: Path) -> None:

@@ -5,19 +5,26 @@
     definition.json    the resolved definition
     and what wheels.py unpacked; beside all modules their bytecode
 
-One folder serves all functions of all Regions. Its hash covers only names and bytes, so that the same input makes the
-same asset on any machine.
+One folder serves all functions of all Regions. Everybody may read its files, whatever umask they were made under: the
+CDK zips them with their modes, and Lambda runs functions as another user. The hash covers only names, modes and bytes,
+so that the same input makes the same asset on any machine.
 """
 
 import shutil
 from hashlib import sha256
 from pathlib import Path
+from stat import S_IMODE, S_IXUSR
+from typing import Final
 
 from eventfabric.cdk.bytecode import Compiler
 from eventfabric.cdk.library import imported_package, installation, shipped_files
 from eventfabric.definition.schema import Definition, to_json
 from eventfabric.deployment.shipped import PACKAGE, files_in
 from eventfabric.resources import DEPLOYED_DEFINITION
+
+_MODE_OF_FILES: Final = 0o644
+_MODE_OF_PROGRAMS: Final = 0o755
+"""Also of folders."""
 
 
 def stage(
@@ -54,7 +61,14 @@ def stage(
     (target / DEPLOYED_DEFINITION).write_bytes(to_json(definition))
     if compiler is not None:
         compiler.compile(target)
+    _open_to_all(target)
     return hash_of(target)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read a folder and all that is in it, and run what its owner may run."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(_MODE_OF_PROGRAMS if path.is_dir() or path.stat().st_mode & S_IXUSR else _MODE_OF_FILES)
 
 
 def _files_of_the_user(functions: Path) -> list[Path]:
@@ -63,13 +77,13 @@ def _files_of_the_user(functions: Path) -> list[Path]:
 
 
 def hash_of(folder: Path) -> str:
-    """Compute a digest of the names and bytes of all files in a folder, and of bytecode only the names.
+    """Compute a digest of the names, modes and bytes of all files in a folder, and of bytecode without the bytes.
 
     Bytecode follows from the modules beside it, and may differ between patch releases of one Python.
     """
     digest = sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix().encode()
+        name, mode = path.relative_to(folder).as_posix().encode(), S_IMODE(path.stat().st_mode)
         content = b"" if path.suffix == ".pyc" else path.read_bytes()
-        digest.update(f"{len(name)}:{len(content)}:".encode() + name + content)
+        digest.update(f"{len(name)}:{mode:o}:{len(content)}:".encode() + name + content)
     return digest.hexdigest()
