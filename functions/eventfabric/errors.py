@@ -7,6 +7,7 @@
     │   └── MalformedCloudEventError one line of a file is not a CloudEvent
     ├── RecordBoundsError            events do not fit into one record together
     ├── OnceConflictError            an event of that source and id was published before, with other content
+    ├── NoTransactionsError          a transaction was asked of a stream whose table has none; nothing was written
     ├── UnknownNameError             no stream, subscription or lane has that name
     ├── WrongRegionError             the stream does not exist in that Region
     ├── AppendError
@@ -146,6 +147,20 @@ class OnceConflictError(EventFabricError):
         super().__init__(
             f"event {event_id!r:.140} of source {source!r:.200} was published once already, at {lane}@{sequence}: "
             f"found another {' and '.join(self.differs)}, allowed: the same key, type and data, or another id"
+        )
+
+
+class NoTransactionsError(EventFabricError):
+    """A transaction was asked of a stream whose durability is "quorum". Nothing was written.
+
+    `asked`: what would have been a transaction.
+    """
+
+    def __init__(self, stream: str, asked: str) -> None:
+        self.stream, self.asked = stream, asked
+        super().__init__(
+            f"stream {stream}: found {asked}, allowed: publishing without it, since strongly consistent global tables "
+            'have no transactions; or a stream whose durability is not "quorum"'
         )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from eventfabric import limits
 from eventfabric.definition.functions import FunctionSettings
 from eventfabric.definition.schema import Definition, FabricSection, Stream, Subscription
-from eventfabric.errors import UnknownNameError, WrongRegionError
+from eventfabric.errors import NoTransactionsError, UnknownNameError, WrongRegionError
 from eventfabric.resources import (
     ENVIRONMENT_REGION,
     ENVIRONMENT_SUBSCRIPTION,
@@ -133,6 +133,11 @@ class StreamTopology:
         if region not in self.definition.regions:
             raise WrongRegionError(f"stream {self.name}", region, self.definition.regions)
         return region
+
+    def check_transactions(self, asked: str) -> None:
+        """Raise NoTransactionsError if the log can have no part in a transaction. `asked`: what would need one."""
+        if self.table.is_quorum:
+            raise NoTransactionsError(self.name, asked)
 
 
 def full_name(fabric: FabricSection) -> str:

@@ -197,12 +197,14 @@ class Delivery:
             name: name of what is published, each once for a source event, from which the id is made; default: its
                 number. Give one if the order in which the handler publishes may change.
             once: under "at_least_once", leave it out if an event of this id was published before. If that one has
-                another key, type or data, the source event is a dead letter. Costs a transaction for each event.
+                another key, type or data, the source event is a dead letter. Costs a transaction for each event, which
+                a stream whose durability is "quorum" does not have.
             **fields: as Event: key, type, data, id, headers, time, source. An id of your own must be the same at each
                 attempt.
 
         Raises:
-            UnlistedStreamError, TooManyHopsError, HandlerError: wrong use; the source event is a dead letter.
+            UnlistedStreamError, TooManyHopsError, NoTransactionsError, HandlerError: wrong use; the source event is a
+                dead letter.
             InvalidEventError: the event cannot be published.
         """
         if self._ended:

@@ -180,6 +180,7 @@ class Fabric:
 
         Raises:
             UnknownNameError, WrongRegionError, InvalidEventError, EventTooLargeError: nothing was written.
+            NoTransactionsError: with `once`, the stream's durability is "quorum"; nothing was written.
             ContendedAppendError: nothing was written; try again later. With `once`, ContendedTransactionError.
             OnceConflictError: with `once`, another event of this source and id was published; nothing was written.
             IndeterminateTransactionError: with `once`, it may be written; publish again, once.
@@ -190,6 +191,7 @@ class Fabric:
         outgoing = self._stream(stream)
         acks = outgoing.check_acks(acks)
         if once:
+            outgoing.stream.check_transactions("once=True")
             check_once(event.get("id"))
             if acks > 1:
                 raise SettingError("acks", acks, "1 with once=True: its transaction is of one Region")

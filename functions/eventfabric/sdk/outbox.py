@@ -58,12 +58,13 @@ class OutboxTransaction(Transaction):
     def publish(self, stream: str, **event: Unpack[EventFields]) -> None:
         """Publish an event with the commit. Arguments as `Event`.
 
-        InvalidEventError, or TransactionTooLargeError if the transaction can hold no further record: the event is then
-        not part of the transaction.
+        InvalidEventError; NoTransactionsError if the stream's durability is "quorum"; TransactionTooLargeError if the
+        transaction can hold no further record: the event is then not part of the transaction.
         """
         if self.ended:
             raise EventFabricError("the transaction has ended: publish inside its with block")
         outgoing = self._outgoing_of(stream)
+        outgoing.stream.check_transactions("a transaction")
         encoded = outgoing.encode(event)
         parts = self._parts.setdefault((stream, outgoing.lane_of(encoded)), [])
         if not parts or not parts[-1].has_room(encoded.attributes[0], encoded.size_bytes):

@@ -76,6 +76,9 @@ class DeliveryPublications:
         target = publications.targets.get(stream)
         if target is None:
             raise UnlistedStreamError(publications.subscription, stream, sorted(publications.targets))
+        once = once and publications.may_repeat
+        if once:
+            target.check_transactions("once=True")
         hops = _hops(source) + 1
         if hops >= limits.HOPS_MAX:
             raise TooManyHopsError(publications.subscription, hops)
@@ -83,7 +86,6 @@ class DeliveryPublications:
         row = self._row(target, Event(**fields), id_, hops)
         index = lane_index(row[2], target.definition.lanes)
         lane = Lane(publications.region, GENERATION_FIRST, index)
-        once = once and publications.may_repeat
         self.published.append(Published(stream, lane, row, row_bytes(row), once))
         return row[0]
 

@@ -8,6 +8,7 @@ from eventfabric.definition.schema import Subscription
 from eventfabric.errors import (
     HandlerError,
     LateEventError,
+    NoTransactionsError,
     OnceConflictError,
     UndecodablePayloadError,
     UnknownStepError,
@@ -27,7 +28,8 @@ from eventfabric.services.delivery.raised import is_of, kinds_of, raised_by
 _VERSION_BYTES = 6
 CRASHED = "Crashed"
 EXPIRED = "RecordExpired"
-_PERMANENT = (UndecodablePayloadError, HandlerError, LateEventError, OnceConflictError)
+_MISUSES = (HandlerError, NoTransactionsError)
+_PERMANENT = (UndecodablePayloadError, *_MISUSES, LateEventError, OnceConflictError)
 _DECLARED = "declared permanent, or of a type that the handler cannot take: edit it or discard it"
 _MISUSED = "the handler does what its subscription does not allow, as the message says: mend it, deploy, then redrive"
 _UNKNOWN = "find out whether the effect happened, say so with `eventfabric steps settle`, then redrive"
@@ -249,7 +251,7 @@ def _hint_of(error: BaseException) -> str:
         return _CONFLICT
     if is_of(error, UnknownStepError):
         return _UNKNOWN
-    return _MISUSED if is_of(error, HandlerError) else _DECLARED
+    return _MISUSED if is_of(error, _MISUSES) else _DECLARED
 
 
 def dead(parked: Parked, hint: str) -> Parked:

@@ -1,7 +1,12 @@
-"""Strongly consistent global tables on moto, which has none: one table, in one Region, serves all of them."""
+"""Strongly consistent global tables on moto, which has none: one table, in one Region, serves all of them.
+
+As on AWS, they have no transactions.
+"""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError
 
 from eventfabric.aws.clients import Clients
 from eventfabric.resources import TableTopology
@@ -42,11 +47,21 @@ class RoutedDynamoDB:
             return attribute
 
         def call(*arguments: Any, **request: Any) -> Any:
+            self._refuse_transactions(name, request)
             region = self._strict.get(_table_of(request))
             target = attribute if region is None else getattr(self._homes[region], name)
             return target(*arguments, **request)
 
         return call
+
+    def _refuse_transactions(self, name: str, request: Mapping[str, Any]) -> None:
+        for action in request.get("TransactItems", ()):
+            for inner in action.values():
+                if inner["TableName"] in self._strict:
+                    message = (
+                        f"{inner['TableName']} is strongly consistent in several Regions: no transactions"
+                    )
+                    raise ClientError({"Error": {"Code": "ValidationException", "Message": message}}, name)
 
 
 def route(clients: Mapping[str, Clients], topology: Topology) -> None:
@@ -59,10 +74,5 @@ def route(clients: Mapping[str, Clients], topology: Topology) -> None:
 
 
 def _table_of(request: Mapping[str, Any]) -> str:
-    """Return the table of a request, or the first table of a transaction; none of those is strongly consistent."""
-    if "TableName" in request:
-        return str(request["TableName"])
-    for action in request.get("TransactItems", ()):
-        for inner in action.values():
-            return str(inner["TableName"])
-    return ""
+    """Return the table of a request; "" for a transaction, in which no strongly consistent table has a part."""
+    return str(request.get("TableName", ""))

@@ -46,6 +46,7 @@ class MemoryCloud:
         """Create a table in each of its Regions, all linked. `owner` returns the Region that writes a given key."""
         replicas = [self.regions[name].create_table(table.name) for name in table.regions]
         if table.is_quorum:
+            replicas[0].has_transactions = False
             for name in table.regions:
                 self.regions[name].tables[table.name] = replicas[0]
             return

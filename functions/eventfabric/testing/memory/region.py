@@ -151,6 +151,8 @@ class MemoryRegion:
                 planned.elsewhere.append(number)
                 continue
             table = self.table(request["TableName"])
+            if not table.has_transactions:
+                raise RefusedError("transact", f"ValidationException: {table.name} has no transactions")
             plan = table.plan(action, request)
             if (table.name, plan.key) in touched:
                 raise SameItemTwiceError(f"{table.name} {plan.key}")

@@ -59,7 +59,8 @@ class MemoryTable:
     transaction. `stale_ms`: an eventually consistent read sees nothing of the last `stale_ms` milliseconds.
 
     `hidden`: items, by key, as reads still see them while a transaction that has changed them is under way. For a
-    Query, consistent or not, the items of a transaction change one by one.
+    Query, consistent or not, the items of a transaction change one by one. `has_transactions`: it may take part in
+    them, as strongly consistent global tables may not.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class MemoryTable:
         self.stream = MemoryStream()
         self.refuser: Refuser = refuse_nothing
         self.stale_ms = 0
+        self.has_transactions = True
         self.hidden: dict[tuple[Any, ...], Item | None] = {}
         self._clock = clock
         self._key_names = key_names
