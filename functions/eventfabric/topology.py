@@ -332,6 +332,11 @@ class Topology:
         return f"{self.fabric}-lookup"
 
     @property
+    def start_name(self) -> str:
+        """Function that tells a deployment which functions of its Region cannot start."""
+        return f"{self.fabric}-start-lookup"
+
+    @property
     def backfill_machine_name(self) -> str:
         """State machine that drives backfills into a Region."""
         return f"{self.fabric}-backfill"

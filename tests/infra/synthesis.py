@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 PARTITION = "aws"
+STACK = "<the stack itself>"
 ASSEMBLY = "cdk.out"
 """The assembly's folder, in the folder of a synthesis."""
 
@@ -55,6 +56,16 @@ class Synthesised:
     def properties(self, kind: str, *, stack: str = "") -> list[dict[str, Any]]:
         """The properties of every resource of a type."""
         return [body.get("Properties", {}) for _, body in self.resources(kind, stack=stack)]
+
+    def live_functions(self, stack: str) -> dict[str, dict[str, Any]]:
+        """The properties of the functions that mappings invoke, by references to their aliases."""
+        functions = dict(self.resources("AWS::Lambda::Function", stack=stack))
+        return {
+            f"<{name.partition('/')[2]}>": functions[f"{stack}/{body['Properties']['FunctionName'][1:-1]}"][
+                "Properties"
+            ]
+            for name, body in self.resources("AWS::Lambda::Alias", stack=stack)
+        }
 
 
 def synthesise(definition: Definition, folder: Path, **more: str) -> Synthesised:
@@ -101,7 +112,7 @@ def resolved(value: Any, template: Mapping[str, Any]) -> Any:
     """The value with pseudo parameters, joins and references as text; a reference to a resource is its name or ARN."""
     match value:
         case {"Ref": str(name)} if name.startswith("AWS::"):
-            return {"AWS::AccountId": ACCOUNT, "AWS::Partition": PARTITION}[name]
+            return {"AWS::AccountId": ACCOUNT, "AWS::Partition": PARTITION, "AWS::StackId": STACK}[name]
         case {"Ref": str(name)}:
             return f"<{name}>"
         case {"Fn::GetAtt": [str(name), str(attribute)]}:

@@ -112,7 +112,7 @@ def test_logs_are_kept_as_long_as_the_function_says(tuned: Synthesised) -> None:
         for group in tuned.properties("AWS::Logs::LogGroup", stack=CELL)
     }
     assert days.pop("/aws/lambda/shop_dev-own") == 365
-    assert len(days) == 8  # functions, the lookup, the state machine
+    assert len(days) == 9  # functions, the two that serve the deployment, the state machine
     assert set(days.values()) == {30}
 
 
@@ -176,5 +176,5 @@ def test_every_name_of_the_templates_carries_the_stage(tuned: Synthesised) -> No
         for key in body.get("Properties", {})
         if key.endswith("Name") and key not in ("FunctionName", "TableName", "MetricName")
     }
-    of_a_role = ("AWS::IAM::Policy", "PolicyName")
-    assert named - {of_a_role} <= {*keys.items()}
+    of_others = {("AWS::IAM::Policy", "PolicyName"), ("AWS::Lambda::Alias", "Name")}
+    assert named - of_others <= {*keys.items()}

@@ -4,6 +4,7 @@ Behind them is a server of tables and queues, filled by a publisher.
 """
 
 import json
+import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,12 +21,14 @@ from eventfabric.cdk.twin import interpreter
 from eventfabric.definition.file import read_definition
 from eventfabric.model import Doorbell, SequenceNumber, StreamName
 from eventfabric.resources import FunctionTopology
+from eventfabric.runtime.wiring import LOAD_ONLY
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import to_body
 from tests.infra.deployed import DEFINITION, environment, stage_sample
 from tests.infra.runtime_api import Started, started
 from tests.support.command_line import local_up
+from tests.support.messages import missing_from
 
 HOME = "us-east-1"
 TOPOLOGY = Topology(read_definition(DEFINITION))
@@ -218,6 +221,32 @@ def test_a_backfill_begins_as_the_state_machine_asks_and_what_it_never_asks_is_a
     assert planned["backfill"] == begun["backfill"]
     refused = function.api.tell({"action": "burn"})
     assert (refused.kind, refused.content["errorType"]) == ("error", "BackfillError")
+
+
+@pytest.mark.parametrize("name", ["deliver", "relay", "timer"])
+def test_a_function_that_the_deployment_tries_loads_itself_and_calls_nobody(
+    name: str, start: Callable[..., Started]
+) -> None:
+    functions = {
+        "deliver": TOPOLOGY.deliver_function("billing", HOME),
+        "relay": TOPOLOGY.relay_function(HOME),
+        "timer": TOPOLOGY.timer_function(HOME),
+    }
+    function = start(functions[name])  # nobody listens at its endpoint
+    answer = function.api.tell(LOAD_ONLY)
+    assert (answer.kind, answer.content) == ("response", None)
+
+
+def test_a_function_whose_handler_is_missing_says_so_when_the_deployment_tries_it(
+    zip_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "task"
+    shutil.copytree(zip_folder, folder, ignore=shutil.ignore_patterns("billing*"))
+    function = TOPOLOGY.deliver_function("billing", HOME)
+    with started(function.entry, folder, environment(function, folder), tmp_path / "log") as process:
+        answer = process.api.tell(LOAD_ONLY)
+    assert (answer.kind, answer.content["errorType"]) == ("error", "HandlerError")
+    assert missing_from(answer.content["errorMessage"], "subscribers.billing", "charge") == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.infra.grants import (
     policies,
     policies_of_role,
 )
-from tests.infra.synthesis import Synthesised
+from tests.infra.synthesis import STACK, Synthesised
 
 FUNCTION = "AWS::Lambda::Function"
 SCHEDULE = "AWS::Scheduler::Schedule"
@@ -93,7 +93,9 @@ def test_only_what_has_no_name_of_its_own_is_named_by_a_wildcard(synthesised: Sy
         for grant in permission.grants:
             if "*" in grant.resource:
                 is_restored = grant.resource.endswith("-restored*")  # who restores a table names it
-                assert grant.action.startswith(nameless) or is_restored, f"{permission.logical_id}: {grant}"
+                is_version = grant.action == "lambda:InvokeFunction" and grant.resource.endswith(":*")
+                is_nameless = grant.action.startswith(nameless) or is_restored or is_version
+                assert is_nameless, f"{permission.logical_id}: {grant}"
             if grant.action.startswith("kms:"):
                 aliases = json.loads(grant.conditions)["ForAnyValue:StringEquals"]["kms:ResourceAliases"]
                 assert aliases == [synthesised.topology.key_alias]
@@ -120,6 +122,22 @@ def test_the_lookup_may_describe_the_tables_of_its_region_and_nothing_else(synth
         made = policies_of_role(synthesised, f"{topology.fabric}-cell-{region}", role)
         wanted = {Grant("dynamodb:DescribeTable", arn(table)) for table in tables}
         assert made == wanted | logging(region, topology.lookup_name)
+
+
+def test_the_trial_may_invoke_versions_of_what_mappings_invoke_and_look_at_its_stack_and_nothing_else(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = f"{topology.fabric}-cell-{region}"
+        names = {function["FunctionName"] for function in synthesised.live_functions(stack).values()}
+        made = policies_of_role(synthesised, stack, function_roles(synthesised, region)[topology.start_name])
+        wanted = {
+            Grant("lambda:InvokeFunction", arn(Resource("lambda", region, f"function:{name}:*")))
+            for name in names
+        }
+        wanted.add(Grant("cloudformation:DescribeStacks", STACK))
+        assert made == wanted | logging(region, topology.start_name)
 
 
 def test_publishers_and_operators_may_do_what_permissions_declare_and_nothing_else(

@@ -1,6 +1,7 @@
 """Contents of the templates: queues, tables, functions and mappings as topology declares them, and nothing else."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from eventfabric import limits
@@ -8,8 +9,8 @@ from eventfabric.cdk.stacks.log import owning_region
 from eventfabric.deployment.state_machine import backfill_state_machine
 from eventfabric.resources import QueueTopology, TableTopology
 from eventfabric.topology import RECONCILE_MINUTES
-from infra.app import ROOT
-from tests.infra.synthesis import Synthesised
+from infra.app import ROOT, context
+from tests.infra.synthesis import ASSEMBLY, Synthesised, declare
 
 QUEUE = "AWS::SQS::Queue"
 TABLE = "AWS::DynamoDB::GlobalTable"
@@ -157,12 +158,11 @@ def test_a_message_stays_invisible_for_six_times_as_long_as_its_function_may_run
     for region in topology.regions:
         stack = cell(synthesised, region)
         queues = {name: body["Properties"] for name, body in synthesised.resources(QUEUE, stack=stack)}
-        functions = {name: body["Properties"] for name, body in synthesised.resources(FUNCTION, stack=stack)}
+        functions = synthesised.live_functions(stack)
         for mapping in synthesised.properties(MAPPING, stack=stack):
             queue = queues.get(f"{stack}/{mapping['EventSourceArn'][1:-5]}")
             if queue is not None:
-                function = functions[f"{stack}/{mapping['FunctionName'][1:-1]}"]
-                assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+                assert queue["VisibilityTimeout"] >= 6 * functions[mapping["FunctionName"]]["Timeout"]
 
 
 def test_queues_are_encrypted_with_the_fabrics_key_and_take_requests_over_tls_only(
@@ -180,14 +180,14 @@ def test_queues_are_encrypted_with_the_fabrics_key_and_take_requests_over_tls_on
             assert f"<{name.partition('/')[2]}>" in secured
 
 
-def test_every_function_of_the_topology_is_there_and_no_other_but_the_lookup(
+def test_every_function_of_the_topology_is_there_and_no_other_but_the_lookups(
     synthesised: Synthesised,
 ) -> None:
     topology = synthesised.topology
     for region in topology.regions:
         made = by_name(synthesised.properties(FUNCTION, stack=cell(synthesised, region)), "FunctionName")
-        lookup = made.pop(topology.lookup_name)
-        assert len(lookup["Code"]["ZipFile"]) < 4096
+        for name in (topology.lookup_name, topology.start_name):
+            assert len(made.pop(name)["Code"]["ZipFile"].encode()) < 4096
         assert set(made) == {function.name for function in topology.functions(region)}
         for function in topology.functions(region):
             properties = made[function.name]
@@ -215,10 +215,7 @@ def test_each_queue_invokes_its_function_and_reports_what_failed(synthesised: Sy
         names = {
             f"<{name.partition('/')[2]}.Arn>": body["Properties"]["QueueName"]
             for name, body in synthesised.resources(QUEUE, stack=stack)
-        } | {
-            f"<{name.partition('/')[2]}>": body["Properties"]["FunctionName"]
-            for name, body in synthesised.resources(FUNCTION, stack=stack)
-        }
+        } | {alias: function["FunctionName"] for alias, function in synthesised.live_functions(stack).items()}
         mapped = {}
         for mapping in synthesised.properties(MAPPING, stack=stack):
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -311,3 +308,45 @@ def test_the_state_machine_of_the_template_is_the_one_that_is_declared_nulls_inc
         assert named == topology.backfill_function(region).name
         assert written == backfill_state_machine(function)
         assert written["States"]["Copy"]["ResultPath"] is None
+
+
+def test_what_a_mapping_invokes_was_started_in_the_version_that_its_alias_names(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = cell(synthesised, region)
+        resources = synthesised.templates[stack]["Resources"]
+        [(started, check)] = synthesised.resources("Custom::EventFabricStart", stack=stack)
+        [checker] = [
+            body["Properties"]["FunctionName"]
+            for name, body in synthesised.resources(FUNCTION, stack=stack)
+            if f"<{name.partition('/')[2]}.Arn>" == check["Properties"]["ServiceToken"]
+        ]
+        assert checker == topology.start_name
+        versions = set()
+        for name, body in synthesised.resources("AWS::Lambda::Alias", stack=stack):
+            assert resources[name.partition("/")[2]]["DependsOn"] == [started.partition("/")[2]]
+            versions.add(body["Properties"]["FunctionVersion"].removesuffix(".Version>") + ">")
+        assert sorted(check["Properties"]["Versions"]) == sorted(versions)
+        invoked = {mapping["FunctionName"] for mapping in synthesised.properties(MAPPING, stack=stack)}
+        assert invoked == set(synthesised.live_functions(stack))
+
+
+def test_a_version_changes_with_what_its_function_is_and_not_without(
+    shop: Synthesised, tmp_path: Path
+) -> None:
+    """CloudFormation starts what it takes for another version, and nothing else."""
+    import aws_cdk as cdk
+
+    app = cdk.App(analytics_reporting=False, context=context(), outdir=str(tmp_path / ASSEMBLY))
+    stacks = declare(app, shop.definition, tmp_path / "code")
+    stacks.functions["shop-billing"][shop.topology.home].function.add_environment("CURRENCY", "EUR")
+    app.synth()
+    before, after = (
+        {name for name, _ in synthesised.resources("AWS::Lambda::Version")}
+        for synthesised in (shop, Synthesised(shop.definition, tmp_path / ASSEMBLY))
+    )
+    [old], [new] = before - after, after - before
+    assert "Deliverbilling" in old
+    assert "Deliverbilling" in new

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, wraps
 from logging import getLogger
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
 from eventfabric.aws.causes import tell_refusals
@@ -38,6 +39,13 @@ _METRICS = {
     Meaning.MISSING: Metric.CALLS_MISSING,
     Meaning.QUOTA: Metric.CALLS_OVER_QUOTA,
 }
+
+
+LOAD_ONLY: Final = {"eventfabric": "load"}
+"""Event of the deployment's trial (cdk/lookup/start.py). No queue, table or schedule sends one like it."""
+
+Answer = TypeVar("Answer")
+Entry: TypeAlias = Callable[[dict[str, Any], LambdaContext], Answer]
 
 
 @dataclass(frozen=True)
@@ -251,6 +259,19 @@ def using(runtime: Runtime) -> Iterator[None]:
 def current() -> Runtime:
     """Return the runtime of this invocation."""
     return _given.get() or _of_the_environment()
+
+
+def loadable(handle: Entry[Answer]) -> Entry[Answer]:
+    """Have a function load all that it needs, and do nothing else, for the event with which the deployment tries it."""
+
+    @wraps(handle)
+    def invoked(event: dict[str, Any], context: LambdaContext) -> Answer:
+        if event != LOAD_ONLY:
+            return handle(event, context)
+        current().load()
+        return cast(Answer, None)  # nobody reads it
+
+    return invoked
 
 
 @cache

@@ -45,7 +45,7 @@ class FabricFunction(Construct):
         event_age_minutes: int | None = None,
     ) -> None:
         super().__init__(scope, id)
-        settings = function.settings
+        settings, self.name = function.settings, function.name
         self.role = logging_role(self, function.name)
         if settings.tracing:
             acknowledge(self.role, {"IAM5[Resource::*]": NO_RESOURCES})

@@ -54,7 +54,7 @@ class DoorbellQueue(Construct):
 
 def map_queue(
     source: DoorbellQueue,
-    target: lambda_.Function,
+    target: lambda_.IFunction,
     *,
     batch_max: int,
     invocations_max: int | None = None,
@@ -70,9 +70,10 @@ def map_queue(
         report_batch_item_failures=True,
         max_concurrency=invocations_max,
     )
+    resource = mapping.node.default_child
+    assert isinstance(resource, lambda_.CfnEventSourceMapping)
+    resource.function_name = target.function_arn  # of an alias, the CDK's construct would take its ARN apart
     if pollers is not None:
-        resource = mapping.node.default_child
-        assert isinstance(resource, lambda_.CfnEventSourceMapping)
         # The CDK's construct knows pollers of Kafka only.
         resource.provisioned_poller_config = lambda_.CfnEventSourceMapping.ProvisionedPollerConfigProperty(
             minimum_pollers=pollers.minimum, maximum_pollers=pollers.maximum

@@ -15,6 +15,7 @@ from eventfabric.cdk.constructs.backfill import BackfillMachine
 from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue, map_queue
 from eventfabric.cdk.constructs.schedule import FunctionSchedule
+from eventfabric.cdk.constructs.start import StartCheck
 from eventfabric.cdk.constructs.stream_arn import StreamArns
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.permissions import of_function
@@ -45,11 +46,18 @@ class CellStack(FabricStack):
         )
         self._key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
         self.functions: dict[str, FabricFunction] = {}
-        self._timer = self._function("Timer", topology.timer_function(self._home))
+        self._start = StartCheck(self, "Start", name=topology.start_name, settings=topology.own_settings)
+        self._timer = self._mapped("Timer", topology.timer_function(self._home))
         for subscription in topology.subscriptions_in(self._home):
             self._deliver(subscription)
         self._relay()
+        self._start.check()
         self._upkeep()
+
+    def _mapped(self, id: str, function: FunctionTopology) -> lambda_.Alias:
+        """Declare a function that mappings invoke, and return the alias for them."""
+        self._function(id, function)
+        return self._start.live(self.functions[function.name])
 
     def _function(
         self,
@@ -76,7 +84,7 @@ class CellStack(FabricStack):
         """Connect a subscription's doorbells to its function, and its timers to the timer function."""
         doorbells = DoorbellQueue(self, f"Doorbells-{subscription.name}", subscription.queue, key=self._key)
         timers = DoorbellQueue(self, f"Timers-{subscription.name}", subscription.timers, key=self._key)
-        function = self._function(
+        function = self._mapped(
             f"Deliver-{subscription.name}", self.topology.deliver_function(subscription.name, self._home)
         )
         settings = subscription.definition.function
@@ -92,7 +100,7 @@ class CellStack(FabricStack):
     def _relay(self) -> None:
         """Connect the DynamoDB stream of each stream's table to the relay."""
         failed = FailureQueue(self, "RelayDead", self.topology.relay_dead_name, key=self._key)
-        relay = self._function("Relay", self.topology.relay_function(self._home))
+        relay = self._mapped("Relay", self.topology.relay_function(self._home))
         tables = [stream.table for stream in self.topology.streams_in(self._home)]
         arns = StreamArns(
             self,
@@ -106,7 +114,7 @@ class CellStack(FabricStack):
             lambda_.CfnEventSourceMapping(
                 Construct(mappings, table.name),
                 "Mapping",
-                function_name=relay.function_name,
+                function_name=relay.function_arn,
                 event_source_arn=arns.of(table),
                 starting_position="TRIM_HORIZON",  # LATEST would miss what is published during the deployment
                 batch_size=limits.RELAY_BATCH_MAX,
