@@ -290,6 +290,8 @@ RESERVED_CONCURRENCY_MAX: Final = 100_000
 POLLERS_MIN: Final = 2
 MINIMUM_POLLERS_MAX: Final = 200
 MAXIMUM_POLLERS_MAX: Final = 2_000
+POLLER_INVOCATIONS_MAX: Final = 10
+"""Most invocations that one poller of a queue has under way."""
 LOG_DAYS: Final = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
     *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),

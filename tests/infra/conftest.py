@@ -84,7 +84,7 @@ vpc = {}
 architecture = "arm64"
 log_days = 365
 tracing = false
-reserved_concurrency = 50
+reserved_concurrency = 90
 
 [subscriptions.own.function.provisioned_pollers]
 minimum = 3

@@ -82,7 +82,7 @@ def test_a_subscriptions_own_values_win(tuned: Synthesised) -> None:
         "EXTRA": "",
     }
     assert own["Architectures"] == ["arm64"]
-    assert own["ReservedConcurrentExecutions"] == 50
+    assert own["ReservedConcurrentExecutions"] == 90
     assert not {"Layers", "VpcConfig", "TracingConfig"} & own.keys()
 
 

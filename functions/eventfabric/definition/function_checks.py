@@ -8,21 +8,25 @@ from eventfabric.definition.annotations import KeyPath
 from eventfabric.definition.facts import BrokenRule, Facts, duplicates, listed, quoted
 
 _DEFAULTS = ("functions",)
+_RESERVED, _MOST, _POLLERS = "reserved_concurrency", "maximum_concurrency", "provisioned_pollers"
 
 
 def broken_function_rules(facts: Facts) -> Iterator[BrokenRule]:
     """Yield every rule between keys that the fabric's or a subscription's function breaks."""
-    yield from _settings(facts, _DEFAULTS, facts.texts("fabric", "regions"))
+    yield from _settings(facts, _DEFAULTS, facts.texts("fabric", "regions"), lanes=None)
     for name in facts.names("subscriptions"):
-        regions = facts.regions(facts.text("subscriptions", name, "stream"))
-        yield from _settings(facts, ("subscriptions", name, "function"), regions)
+        stream = facts.text("subscriptions", name, "stream")
+        path = ("subscriptions", name, "function")
+        yield from _settings(facts, path, facts.regions(stream), lanes=_lanes(facts, stream))
 
 
-def _settings(facts: Facts, path: tuple[str, ...], regions: Sequence[str] | None) -> Iterator[BrokenRule]:
+def _settings(
+    facts: Facts, path: tuple[str, ...], regions: Sequence[str] | None, *, lanes: int | None
+) -> Iterator[BrokenRule]:
     yield from _vpc(facts, path, regions)
     yield from _layers(facts, path, regions)
     yield from _environment(facts, path)
-    yield from _concurrency(facts, path)
+    yield from _concurrency(facts, path, lanes)
 
 
 def _vpc(facts: Facts, path: tuple[str, ...], regions: Sequence[str] | None) -> Iterator[BrokenRule]:
@@ -81,30 +85,53 @@ def _environment(facts: Facts, path: tuple[str, ...]) -> Iterator[BrokenRule]:
         yield BrokenRule((*path, "environment"), f"{size} bytes", allowed)
 
 
-def _concurrency(facts: Facts, path: tuple[str, ...]) -> Iterator[BrokenRule]:
-    most, pollers = facts.given(*path, "maximum_concurrency"), facts.given(*path, "provisioned_pollers")
+def _concurrency(facts: Facts, path: tuple[str, ...], lanes: int | None) -> Iterator[BrokenRule]:
+    most, pollers = facts.given(*path, _MOST), facts.given(*path, _POLLERS)
     if most is not None and pollers is not None:
         allowed = "no such key beside maximum_concurrency: Lambda has one or the other for a queue"
-        yield BrokenRule((*path, "provisioned_pollers"), "a table", allowed)
+        yield BrokenRule((*path, _POLLERS), "a table", allowed)
         return
     if isinstance(pollers, dict):
         least, greatest = pollers.get("minimum", limits.POLLERS_MIN), pollers.get("maximum")
         if greatest is not None and greatest < least:
-            yield BrokenRule(
-                (*path, "provisioned_pollers", "maximum"), str(greatest), f"at least minimum, {least}"
-            )
-        return
-    yield from _reserved(facts, path)
-
-
-def _reserved(facts: Facts, path: tuple[str, ...]) -> Iterator[BrokenRule]:
-    """Check that the function may have the invocations that its queue may have."""
-    own = {key: facts.given(*path, key) for key in ("reserved_concurrency", "maximum_concurrency")}
-    reserved, most = (facts.given(*_DEFAULTS, key) if value is None else value for key, value in own.items())
-    if not isinstance(reserved, int) or not isinstance(most, int) or reserved >= most:
-        return
-    for key, value in own.items():
-        if value is not None:
-            allowed = f"at least {most} reserved for maximum_concurrency = {most}, not {reserved}"
-            yield BrokenRule((*path, key), str(value), allowed)
+            yield BrokenRule((*path, _POLLERS, "maximum"), str(greatest), f"at least minimum, {least}")
             return
+    yield from _reserved(facts, path, lanes)
+
+
+def _reserved(facts: Facts, path: tuple[str, ...], lanes: int | None) -> Iterator[BrokenRule]:
+    """Check that the function may have the invocations that its queue may have."""
+    own = {key: facts.given(*path, key) is not None for key in (_RESERVED, _MOST, _POLLERS)}
+    reserved = facts.given(*(path if own[_RESERVED] else _DEFAULTS), _RESERVED)
+    needed, why = _invocations(facts, path if own[_MOST] or own[_POLLERS] else _DEFAULTS, lanes)
+    if not isinstance(reserved, int) or reserved >= needed:
+        return
+    allowed = f"at least {needed} reserved for {why}, not {reserved}"
+    for key, is_own in own.items():
+        if is_own:
+            yield BrokenRule((*path, key), str(reserved if key == _RESERVED else needed), allowed)
+            return
+    # Of the defaults themselves, a maximum is checked where they are given, and pollers for each stream's lanes.
+    if facts.given(*_DEFAULTS, _POLLERS) is not None:
+        yield BrokenRule((*_DEFAULTS, _RESERVED), str(reserved), f"{allowed}, in {'.'.join(path[:2])}")
+
+
+def _invocations(facts: Facts, path: tuple[str, ...], lanes: int | None) -> tuple[int, str]:
+    """Return how many invocations a queue may have at once by the keys at `path`, and why; 0: what is reserved."""
+    most, pollers = facts.given(*path, _MOST), facts.given(*path, _POLLERS)
+    if isinstance(most, int):
+        return most, f"{_MOST} = {most}"
+    if not isinstance(pollers, dict) or lanes is None:
+        return 0, ""
+    greatest = pollers.get("maximum", limits.MINIMUM_POLLERS_MAX)
+    why = f"up to {greatest} pollers and {lanes} lanes"
+    return min(limits.POLLER_INVOCATIONS_MAX * greatest, lanes), why
+
+
+def _lanes(facts: Facts, stream: str | None) -> int | None:
+    """Return how many lanes of a stream one Region may come to deliver: after a failover, those of every Region."""
+    regions = facts.regions(stream)
+    if stream is None or regions is None:
+        return None
+    lanes = facts.number("streams", stream, "lanes")
+    return None if lanes is None else int(lanes) * len(regions)

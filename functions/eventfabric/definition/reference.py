@@ -269,7 +269,8 @@ Rules between keys:
 - `vpc` and `layers`, if there are any, must have at least one for each Region where the function runs: in `[functions]`
   each Region of the fabric, in a subscription each Region of its stream.
 - `environment`, the fabric's and the subscription's together, takes at most {ENVIRONMENT_BYTES_MAX} bytes as JSON.
-- `reserved_concurrency` is at least `maximum_concurrency`, and `maximum` pollers at least `minimum`.
+- `reserved_concurrency` is at least `maximum_concurrency`. With `provisioned_pollers` it is at least ten times their
+  `maximum`, or the number of the stream's lanes in all of its Regions if that is less. `maximum` is at least `minimum`.
 - Lists contain each value once. `backoff_max_seconds` is at least `backoff_seconds`.
 - No stream may be called `{_RESERVED}`, and no subscription's name may end in {_ENDINGS}: the fabric uses those itself.
 - Handlers and exception types must exist, and [run as they are deployed](testing.md#as-deployed).

@@ -267,12 +267,56 @@ def test_a_queue_has_no_more_invocations_than_are_reserved(defaults: str, own: s
     parse_definition(text_of(defaults.replace("= 4", "= 5"), own.replace("= 4", "= 5")))
 
 
+OWN = "subscriptions.billing.function"
+
+
+@pytest.mark.parametrize(
+    ("pollers", "needed"),
+    [("", 128), ("minimum = 200", 128), ("maximum = 13", 128), ("maximum = 12", 120), ("maximum = 2", 20)],
+)
+@pytest.mark.parametrize(
+    ("reserved_by", "pollers_by", "path"),
+    [
+        ("own", "own", f"{OWN}.reserved_concurrency"),
+        ("own", "defaults", f"{OWN}.reserved_concurrency"),
+        ("defaults", "own", f"{OWN}.provisioned_pollers"),
+        ("defaults", "defaults", "functions.reserved_concurrency"),
+    ],
+)
+def test_pollers_start_no_more_invocations_than_are_reserved(
+    reserved_by: str, pollers_by: str, path: str, pollers: str, needed: int
+) -> None:
+    """One poller has ten invocations under way, and 64 lanes of two Regions are in one invocation each."""
+
+    def text(reserved: int) -> str:
+        lines: dict[str, list[str]] = {"defaults": [], "own": []}
+        lines[reserved_by].append(f"reserved_concurrency = {reserved}")
+        lines[pollers_by].append(f"provisioned_pollers = {{ {pollers} }}")
+        return text_of(**{where: "\n".join(given) for where, given in lines.items()})
+
+    parse_definition(text(needed))
+    problem = refusal(text(needed - 1))
+    assert problem.path == path
+    assert f"at least {needed} reserved" in problem.allowed
+
+
+def test_a_maximum_of_ones_own_takes_the_pollers_of_the_fabric_away() -> None:
+    defaults = "reserved_concurrency = 5\nprovisioned_pollers = {}"
+    assert resolved(defaults, "maximum_concurrency = 5").invocations_max == 5
+
+
+def test_lanes_are_those_of_the_stream_in_its_own_regions() -> None:
+    keys = "reserved_concurrency = {}\nprovisioned_pollers = {{}}"
+    parse_definition(text_of(own=keys.format(64), stream="local"))
+    assert refusal(text_of(own=keys.format(63), stream="local")).path == f"{OWN}.reserved_concurrency"
+
+
 def test_a_queue_takes_as_many_invocations_as_are_reserved() -> None:
     assert resolved().invocations_max is None
     assert resolved("reserved_concurrency = 40").invocations_max == 40
     assert resolved("reserved_concurrency = 4000").invocations_max == 1000
     assert resolved("reserved_concurrency = 40\nmaximum_concurrency = 7").invocations_max == 7
-    assert resolved("reserved_concurrency = 40\nprovisioned_pollers = {}").invocations_max is None
+    assert resolved("reserved_concurrency = 128\nprovisioned_pollers = {}").invocations_max is None
 
 
 def test_settings_reach_the_functions_with_the_definition() -> None:
