@@ -48,7 +48,11 @@ def functions_zip(
     size_bytes = _size_bytes(target)
     check_handlers(definition, StagedModules(target, functions), functions=functions, where=where)
     unknown = check_twin(definition, target, functions=functions, cache=cache, platform=chosen, where=where)
-    warnings = {"bytecode": "" if compiler else _without_bytecode(chosen.python), "handlers": unknown}
+    warnings = {
+        "bytecode": "" if compiler else _without_bytecode(chosen.python),
+        "handlers": unknown,
+        "layers": _with_layers(definition, size_bytes),
+    }
     return FunctionsZip(target, digest, size_bytes, {about: text for about, text in warnings.items() if text})
 
 
@@ -59,9 +63,20 @@ def _size_bytes(folder: Path) -> int:
         raise SettingError(
             "the functions' zip",
             f"{size_bytes:,} bytes unpacked",
-            f"at most {limits.ZIP_UNPACKED_BYTES_MAX:,}: require less in requirements.txt, or use layers",
+            f"at most {limits.ZIP_UNPACKED_BYTES_MAX:,}, layers included: require less in requirements.txt",
         )
     return size_bytes
+
+
+def _with_layers(definition: Definition, size_bytes: int) -> str:
+    """Warn of layers that may have no room beside a large zip. Their size is known to AWS alone."""
+    left_bytes = limits.ZIP_UNPACKED_BYTES_MAX - size_bytes
+    if left_bytes >= size_bytes or not any(own.function.layers for own in definition.subscriptions.values()):
+        return ""
+    return (
+        f"The functions' zip has {size_bytes:,} bytes unpacked, which leaves {left_bytes:,} for a function's layers: "
+        "Lambda counts both, and refuses functions with more."
+    )
 
 
 def _without_bytecode(python: str) -> str:

@@ -89,7 +89,8 @@ class FunctionSettings(Table):
         tuple[LayerArn, ...],
         Doc(
             f"ARNs of layers, at most {limits.FUNCTION_LAYERS_MAX} in each Region. A function has those of its own "
-            "Region, in this order.",
+            "Region, in this order. Unpacked, they and the functions' zip have "
+            f"{limits.ZIP_UNPACKED_BYTES_MAX:,} bytes at most.",
             default="none",
         ),
     ] = ()
