@@ -1,6 +1,7 @@
 """A fabric in an app of somebody else: in a Stage of theirs, with their roles, and without their feature flags."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,16 @@ import pytest
 
 from eventfabric.cdk.node import choose_node
 from eventfabric.definition.file import parse_definition, read_definition
-from eventfabric.errors import UnknownNameError
+from eventfabric.errors import SettingError, UnknownNameError
 from infra.app import ROOT
-from tests.infra.synthesis import Synthesised, declare
+from tests.infra.synthesis import Synthesised, declare, resolved
 
 choose_node()
 
 import aws_cdk as cdk  # noqa: E402
 from aws_cdk import aws_iam as iam  # noqa: E402
 
+from eventfabric.cdk.constructs.policies import MANAGED_POLICY_CHARACTERS_MAX  # noqa: E402
 from eventfabric.cdk.fabric_stacks import FabricStacks  # noqa: E402
 
 TWO_STREAMS = """
@@ -30,7 +32,7 @@ regions = ["us-east-1"]
 stream = "orders"
 handler = "subscribers.analytics:record"
 """
-ROLE = "AWS::IAM::Role"
+ANY = "[a-z0-9-]+"
 
 
 def new_app(folder: Path) -> cdk.App:
@@ -48,11 +50,25 @@ def role_in(scope: cdk.App | cdk.Stage, name: str) -> iam.Role:
     return iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"))
 
 
-def attached(template: dict[str, Any]) -> list[str]:
-    """Return the names of the policies that are attached to the one role of a template."""
-    [role] = [body for body in template["Resources"].values() if body["Type"] == ROLE]
-    arns = role["Properties"].get("ManagedPolicyArns", [])
-    return [arn["Fn::Join"][1][-1].partition("policy/")[2] for arn in arns]
+def policies_in(template: dict[str, Any]) -> list[dict[str, Any]]:
+    resources = template["Resources"].values()
+    return [body["Properties"] for body in resources if body["Type"] == "AWS::IAM::ManagedPolicy"]
+
+
+def granted_by(policies: list[dict[str, Any]], *, regions: str = ANY) -> set[tuple[str, str]]:
+    """Return each action that these policies allow on a table, with the table's name."""
+    return {
+        (action, table)
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+        for table in re.findall(rf":dynamodb:{regions}:.*table/([a-z0-9-]+)", json.dumps(resource))
+    }
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def test_in_a_stage_stacks_have_the_same_names_and_templates(shop: Synthesised, tmp_path: Path) -> None:
@@ -98,42 +114,94 @@ def granted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fabric.grant_publish(role_in(app, "everything"))
     fabric.grant_operate(role_in(app, "operator"), "local")
     fabric.grant_publish(role_in(cdk.Stage(app, "Later"), "elsewhere"), "orders")
+    imported = cdk.Stack(app, "imported", env=cdk.Environment(region="eu-west-1"))
+    arn = "arn:aws:iam::111122223333:role/service/theirs"
+    fabric.grant_publish(iam.Role.from_role_arn(imported, "Role", arn), "orders")
     app.synth()
     return folder / "cdk.out"
 
 
 @pytest.mark.parametrize(
-    ("stack", "policies", "logs"),
+    ("stack", "tables", "logs"),
     [
-        ("producer", ["theirs-orders-publisher"], {"theirs-log-eu-west-1"}),
-        (
-            "everything",
-            ["theirs-orders-publisher", "theirs-local-publisher"],
-            {"theirs-log-eu-west-1", "theirs-log-us-east-1"},
-        ),
-        ("operator", ["theirs-local-operator"], {"theirs-log-us-east-1"}),
+        ("producer", {"theirs-orders"}, {"theirs-log-eu-west-1"}),
+        ("everything", {"theirs-orders", "theirs-local"}, {"theirs-log-eu-west-1", "theirs-log-us-east-1"}),
+        ("operator", {"theirs-local"}, {"theirs-log-us-east-1"}),
+        ("imported", {"theirs-orders"}, {"theirs-log-eu-west-1"}),
     ],
 )
-def test_a_role_gets_the_policies_of_the_streams_and_waits_for_them(
-    stack: str, policies: list[str], logs: set[str], granted: Path
+def test_a_role_may_do_what_the_streams_policies_allow_and_waits_for_them(
+    stack: str, tables: set[str], logs: set[str], granted: Path
 ) -> None:
     made = templates(granted)
-    assert attached(made[stack]) == policies
-    names = {
-        body["Properties"]["ManagedPolicyName"]
-        for template in made.values()
-        for body in template["Resources"].values()
-        if body["Type"] == "AWS::IAM::ManagedPolicy"
-    }
-    assert set(policies) <= names
+    kind = "operator" if stack == "operator" else "publisher"
+    named = [
+        policy
+        for name, template in made.items()
+        if "-log-" in name
+        for policy in policies_in(template)
+        if policy["ManagedPolicyName"].rpartition("-")[0] in tables
+        and policy["ManagedPolicyName"].endswith(kind)
+    ]
+    assert len(named) == len(tables)
+    assert granted_by(policies_in(made[stack])) == granted_by(named) != set()
     manifest = json.loads((granted / "manifest.json").read_text())["artifacts"]
     assert {name for name in manifest[stack]["dependencies"] if "-log-" in name} == logs
+
+
+def test_what_is_granted_twice_stands_in_one_policy_once(granted: Path) -> None:
+    made = templates(granted)
+    [policy] = policies_in(made["producer"])
+    statements = [json.dumps(statement) for statement in policy["PolicyDocument"]["Statement"]]
+    assert len(set(statements)) == len(statements)
+    [role] = [
+        name for name, body in made["producer"]["Resources"].items() if body["Type"] == "AWS::IAM::Role"
+    ]
+    assert policy["Roles"] == [{"Ref": role}]
+
+
+def test_an_imported_role_is_named_by_its_policy(granted: Path) -> None:
+    [policy] = policies_in(templates(granted)["imported"])
+    assert policy["Roles"] == ["theirs"]
 
 
 def test_a_role_of_another_stage_gets_the_policy_and_waits_for_nothing(granted: Path) -> None:
     [folder] = granted.glob("assembly-*")
     [template] = templates(folder).values()
-    assert attached(template) == ["theirs-orders-publisher"]
+    [policy] = policies_in(template)
+    assert {table for _, table in granted_by([policy])} >= {"theirs-orders"}
+
+
+def fabric_of(streams: int, folder: Path) -> tuple[cdk.App, FabricStacks, iam.Role]:
+    """Declare a fabric of so many streams, in two Regions, and a role."""
+    tables = "".join(f"[streams.stream{number}]\n" for number in range(streams))
+    head = '[fabric]\nname = "theirs"\nregions = ["eu-west-1", "us-east-1"]\n'
+    app = new_app(folder / "cdk.out")
+    return app, declare(app, parse_definition(head + tables), folder / "code"), role_in(app, "producer")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_streams_share_policies_of_which_each_fits(at_once: bool, tmp_path: Path) -> None:
+    app, fabric, role = fabric_of(12, tmp_path)
+    for streams in [[]] if at_once else [[name] for name in fabric.topology.streams]:
+        fabric.grant_publish(role, *streams)
+    app.synth()
+    template = templates(tmp_path / "cdk.out")["producer"]
+    policies = policies_in(template)
+    assert 1 < len(policies) < 12
+    documents = [resolved(policy["PolicyDocument"], template) for policy in policies]
+    sizes = [len(json.dumps(document, separators=(",", ":"))) for document in documents]
+    assert max(sizes) <= MANAGED_POLICY_CHARACTERS_MAX
+    tables = {table for action, table in granted_by(policies) if action == "dynamodb:PutItem"}
+    assert tables == {f"theirs-stream{number}" for number in range(12)}
+
+
+def test_more_policies_than_a_role_may_have_are_refused_by_its_name(tmp_path: Path) -> None:
+    _, fabric, role = fabric_of(60, tmp_path)
+    with pytest.raises(
+        SettingError, match="role producer/Role: found '11 managed policies', allowed: at most 10"
+    ):
+        fabric.grant_operate(role)
 
 
 def test_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:

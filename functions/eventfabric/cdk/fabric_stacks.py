@@ -1,6 +1,6 @@
 """The stacks of a fabric, made from its topology, and the order in which they are deployed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 
 import aws_cdk as cdk
@@ -9,12 +9,14 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from eventfabric.cdk.constructs.function import FabricFunction
+from eventfabric.cdk.constructs.policies import RolePolicies
 from eventfabric.cdk.functions_zip import FunctionsZip
 from eventfabric.cdk.stacks.cell import CellStack
 from eventfabric.cdk.stacks.keys import KeyStack
 from eventfabric.cdk.stacks.log import LogStack, owning_region
 from eventfabric.cdk.stacks.watch import WatchStack
-from eventfabric.topology import Topology
+from eventfabric.deployment.permissions import Statement, operator, publisher
+from eventfabric.topology import StreamTopology, Topology
 
 
 class FabricStacks:
@@ -33,6 +35,7 @@ class FabricStacks:
         signing_configs: Mapping[str, str] | None = None,
     ) -> None:
         self.scope, self.topology, self._account = scope, topology, account
+        self._policies: dict[str, RolePolicies] = {}
         env = self.env
         self.keys = {region: KeyStack(scope, topology, env=env(region)) for region in topology.regions}
         self.logs = {
@@ -83,30 +86,29 @@ class FabricStacks:
             for name in names
         }
 
-    def grant_publish(self, role: iam.Role, *streams: str) -> None:
-        """Allow a role of this app to publish to these streams, by default to all. UnknownNameError."""
-        for stream in streams or self.topology.streams:
-            log = self._log_of(stream)
-            self._attach(role, log, log.publisher_policies[stream])
+    def grant_publish(self, role: iam.IRole, *streams: str) -> None:
+        """Allow a role to publish to these streams, by default to all. UnknownNameError, SettingError."""
+        self._grant(role, streams, publisher)
 
-    def grant_operate(self, role: iam.Role, *streams: str) -> None:
-        """Allow a role of this app what operators of these streams do, by default of all. UnknownNameError."""
-        for stream in streams or self.topology.streams:
-            log = self._log_of(stream)
-            self._attach(role, log, log.operator_policies[stream])
+    def grant_operate(self, role: iam.IRole, *streams: str) -> None:
+        """Allow a role what operators of these streams do, by default of all. UnknownNameError, SettingError."""
+        self._grant(role, streams, operator)
 
-    def _log_of(self, stream: str) -> LogStack:
-        return self.logs[owning_region(self.topology, self.topology.stream(stream).table)]
-
-    def _attach(self, role: iam.Role, log: LogStack, policies: list[str]) -> None:
-        """Attach managed policies of a log stack by their names, as people attach them to roles of other apps."""
-        for name in policies:
-            if role.node.try_find_child(name) is None:
-                role.add_managed_policy(iam.ManagedPolicy.from_managed_policy_name(role, name, name))
-        stack = cdk.Stack.of(role)
-        # A stack of another Stage cannot wait for this one: whoever orders the Stages deploys the fabric first.
-        if _stage_of(stack) == _stage_of(log):
-            stack.add_stack_dependency(log, "a policy is attached when it is there")
+    def _grant(
+        self,
+        role: iam.IRole,
+        streams: Iterable[str],
+        permissions: Callable[[Topology, StreamTopology], list[Statement]],
+    ) -> None:
+        """Allow a role, of this app or imported into it, what it may do with these streams."""
+        policies = self._policies.setdefault(role.node.path, RolePolicies(role, self.topology.fabric))
+        for name in streams or self.topology.streams:
+            stream = self.topology.stream(name)
+            policies.grant(permissions(self.topology, stream))
+            log, stack = self.logs[owning_region(self.topology, stream.table)], cdk.Stack.of(role)
+            # A stack of another Stage cannot wait for this one: whoever orders the Stages deploys the fabric first.
+            if _stage_of(stack) == _stage_of(log):
+                stack.add_stack_dependency(log, "a stream is there before its producers and operators")
 
 
 def _asset(code: FunctionsZip) -> lambda_.AssetCode:

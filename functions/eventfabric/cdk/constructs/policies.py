@@ -3,14 +3,18 @@
 import json
 from collections.abc import Iterable, Iterator
 
-from aws_cdk import Stack, Token
+from aws_cdk import Names, Stack, Token
 from aws_cdk import aws_iam as iam
 
+from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
+from eventfabric.errors import SettingError
 
 MANAGED_POLICY_CHARACTERS_MAX = 6_144
 """IAM's limit for the text of a managed policy. _ROOM leaves enough for what the CDK adds around the statements."""
 _ROOM = MANAGED_POLICY_CHARACTERS_MAX - 200
+MANAGED_POLICIES_MAX = 10
+"""Most managed policies that IAM attaches to a role, unless the account's quota has been raised."""
 
 
 def arn_of(stack: Stack, resource: Resource) -> str:
@@ -53,6 +57,45 @@ def in_policies(statements: Iterable[Statement]) -> Iterator[list[Statement]]:
         group.append(statement)
     if group:
         yield group
+
+
+class RolePolicies:
+    """Managed policies of one role, in its own stack, for all that it is granted. IAM attaches only a few to a role.
+
+    The role may be an imported one, to which only a policy that names it can be attached.
+    """
+
+    def __init__(self, role: iam.IRole, fabric: str) -> None:
+        self._role, self._fabric = role, fabric
+        self._granted: list[Statement] = []
+        self._policies: list[iam.ManagedPolicy] = []
+        self._room = 0
+
+    def grant(self, statements: Iterable[Statement]) -> None:
+        """Allow what is not yet allowed. Raises SettingError if that takes more policies than a role may have."""
+        for statement in statements:
+            if statement not in self._granted:
+                self._granted.append(statement)
+                self._add(statement)
+
+    def _add(self, statement: Statement) -> None:
+        stack, characters = Stack.of(self._role), _characters(statement)
+        if characters > self._room:
+            self._policies.append(self._policy(stack, len(self._policies) + 1))
+            self._room = _ROOM
+        self._room -= characters
+        self._policies[-1].add_statements(policy_statement(stack, statement))
+        acknowledge(self._policies[-1], reasons(stack, [statement]))
+
+    def _policy(self, stack: Stack, number: int) -> iam.ManagedPolicy:
+        if number > MANAGED_POLICIES_MAX:
+            raise SettingError(
+                f"grants of role {self._role.node.path}",
+                f"{number} managed policies",
+                f"at most {MANAGED_POLICIES_MAX}, as many as IAM attaches: grant fewer streams to one role",
+            )
+        id = f"{Names.unique_id(self._role)}-{self._fabric}-{number}"
+        return iam.ManagedPolicy(stack, id, roles=[self._role])
 
 
 def _characters(statement: Statement) -> int:

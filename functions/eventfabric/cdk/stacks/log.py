@@ -17,7 +17,6 @@ class LogStack(FabricStack):
     """The tables that are deployed from one Region, and the policies for publishers and operators of their streams.
 
     A global table belongs to one stack in one of its Regions: the home Region if the table is there, else its first.
-    The names of policies are in `publisher_policies` and `operator_policies`, by stream.
     """
 
     def __init__(
@@ -29,23 +28,16 @@ class LogStack(FabricStack):
         env: cdk.Environment,
     ) -> None:
         super().__init__(scope, "log", topology, env=env, description=f"logs and ledgers, from {env.region}.")
-        self.publisher_policies: dict[str, list[str]] = {}
-        self.operator_policies: dict[str, list[str]] = {}
         for table in tables:
             FabricTable(self, table.name, table, fabric=topology.fabric, key_alias=topology.key_alias)
         for stream in topology.streams.values():
             if stream.table in tables:
                 name = stream.table.name
-                self.publisher_policies[stream.name] = self._policies(
-                    f"{name}-publisher", publisher(topology, stream)
-                )
-                self.operator_policies[stream.name] = self._policies(
-                    f"{name}-operator", operator(topology, stream)
-                )
+                self._policies(f"{name}-publisher", publisher(topology, stream))
+                self._policies(f"{name}-operator", operator(topology, stream))
 
-    def _policies(self, name: str, statements: list[Statement]) -> list[str]:
-        """Make the managed policy, or several if one is too long, that users attach to their roles; returns names."""
-        names = []
+    def _policies(self, name: str, statements: list[Statement]) -> None:
+        """Make the managed policy, or several if one is too long, that users attach to their roles."""
         for number, group in enumerate(in_policies(statements), 1):
             suffix = "" if number == 1 else f"-{number}"
             policy = iam.ManagedPolicy(
@@ -55,8 +47,6 @@ class LogStack(FabricStack):
                 statements=[policy_statement(self, statement) for statement in group],
             )
             acknowledge(policy, reasons(self, group))
-            names.append(name + suffix)
-        return names
 
 
 def owning_region(topology: Topology, table: TableTopology) -> str:
