@@ -1,7 +1,7 @@
 """One run of the demo: publish, deliver, recover, compare."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -14,11 +14,10 @@ from eventfabric.testing.local.chaos import Rates
 from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.replicator import Replication
-from eventfabric.topology import StreamTopology
 from scripts.shop_demo import state
 from scripts.shop_demo.load import Input, publish_all
 from scripts.shop_demo.report import Cost, Live, Report
-from scripts.shop_demo.verdict import Published, charge_problems, replica_problems
+from scripts.shop_demo.verdict import Decided, Published, charge_problems, replica_problems
 from subscribers import tables
 
 BILLING_HANDLER = "subscribers.billing:charge"
@@ -60,9 +59,14 @@ def run(
         cost = Cost.of(fabric)  # before the comparison, whose reads must not count
         tails = state.tails(fabric, stream, lanes)
         published = state.published_of(fabric, stream, acknowledged)
-        rows = state.rows(fabric, stream, published, tails)
+        decided = {
+            (subscription.name, region): state.decided(fabric, subscription, region, published)
+            for subscription in stream.subscriptions
+            for region in tails
+        }
+        rows = state.rows(fabric, stream, published, tails, decided)
         problems = [problem for row in rows for problem in row.problems]
-        problems += replica_problems(tails) + _charges(fabric, stream, acknowledged, published)
+        problems += replica_problems(tails) + _charges(fabric, acknowledged, published, decided)
         return Report(
             events=len(acknowledged),
             malformed=[str(error) for error in given.malformed],
@@ -79,19 +83,19 @@ def run(
 
 def _charges(
     fabric: LocalFabric,
-    stream: StreamTopology,
     acknowledged: Sequence[tuple[Event, Receipt]],
     published: Sequence[Published],
+    decided_of: Mapping[tuple[str, str], Decided],
 ) -> list[str]:
     """Compare the charges of the sample's billing, if the definition has it, with the orders that it handled."""
-    billing = [s for s in stream.subscriptions if s.definition.handler == BILLING_HANDLER]
     expected: defaultdict[str, list[str]] = defaultdict(list)
-    for subscription in billing:
-        for region in fabric.regions:
-            decided = state.decided(fabric, subscription, region, published)
-            for (event, _), placed in zip(acknowledged, published, strict=True):
-                if state.wants(subscription, placed, region) and placed.place not in decided:
-                    expected[region] += _orders_of(event)
+    for (name, region), decided in decided_of.items():
+        subscription = fabric.topology.subscription(name)
+        if subscription.definition.handler != BILLING_HANDLER:
+            continue
+        for (event, _), placed in zip(acknowledged, published, strict=True):
+            if state.wants(subscription, placed, region) and placed.place not in decided:
+                expected[region] += _orders_of(event)
     return charge_problems(expected, state.charges(fabric))
 
 
