@@ -48,6 +48,37 @@ def test_a_request_works_out_nothing_that_the_one_before_worked_out() -> None:
         assert read_twice(aws) <= CALLS_OF_A_READ_MAX
 
 
+def query_of_nothing(aws: Aws, others: int) -> int:
+    """Query a partition without items in a table with others, and return how many functions that calls."""
+    aws.table()
+    for number in range(others):
+        aws.dynamodb.put_item(TableName="t", Item=item(number))
+
+    def query() -> None:
+        answer = aws.dynamodb.query(
+            TableName="t",
+            KeyConditionExpression="pk = :p",
+            ExpressionAttributeValues={":p": {"S": "nobody"}},
+        )
+        assert answer["Items"] == []
+
+    query()
+    return calls_made_by(query)
+
+
+def test_plain_moto_sorts_a_whole_table_to_find_no_item() -> None:
+    with plain_moto() as aws:
+        assert_moto_still_errs(query_of_nothing(aws, 60) > 1.5 * CALLS_OF_A_READ_MAX, "dynamodb_reads.py")
+
+
+def test_a_query_that_finds_nothing_costs_the_same_in_every_table() -> None:
+    counts = []
+    for others in (3, 60):
+        with mended_moto() as aws:
+            counts.append(query_of_nothing(aws, others))
+    assert counts[1] - counts[0] < 30
+
+
 def members(shape: Any, depth: int = DEPTH) -> Iterator[tuple[str, Any]]:
     """Yield every member of a structure and of all that it holds, as moto walks them."""
     match shape.type_name:

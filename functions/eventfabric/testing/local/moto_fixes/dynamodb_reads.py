@@ -42,7 +42,9 @@ def _install_ordered_partitions(patches: ExitStack) -> None:
     ) -> Any:
         with LOCK:
             whole = table.items
-            partition = None if index_name or hash_key is None else whole.get(hash_key)
+            partition = None
+            if table.range_key_attr is not None and hash_key is not None and not index_name:
+                partition = whole.get(hash_key, _EMPTY)
             if isinstance(partition, OrderedPartition):
                 filters = set(kwargs) - _QUERY_PARAMETERS
                 start = (exclusive_start_key or {}).get(table.range_key_attr or "")
@@ -75,6 +77,8 @@ def _install_ordered_partitions(patches: ExitStack) -> None:
     plain_query = replace(patches, Table, "query", query)
 
 
+_EMPTY = OrderedPartition()
+"""A partition without items: moto would go through the whole table to find none."""
 _QUERY_PARAMETERS = {"consistent_read", "filter_expression", "hash_key_conditions", "range_key_conditions"}
 
 
