@@ -5,7 +5,7 @@ option left is changed for the next. Bounded by how often an actor is stopped th
 calls fail; most bugs of concurrency need very few of either (Musuvathi and Qadeer, PLDI 2007).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -15,7 +15,9 @@ from eventfabric.errors import OutcomeUnknownError, PortError
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash
 
 T = TypeVar("T")
-FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQUEST)
+_READS = frozenset({"ledger.look_up", "ledger.standing", "ledger.state", "log.read", "log.tail"})
+_OF_READS = (Fault.LOST_REQUEST,)
+_OF_WRITES = (Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQUEST)
 
 
 class Schedule:
@@ -77,25 +79,35 @@ class Schedule:
         if getcurrent() is not self._hub:
             self._hub.switch()
 
-    def fault(self) -> Fault | None:
-        """Return the fault of the call that is being made, or None."""
+    def fault(self, faults: Sequence[Fault]) -> Fault | None:
+        """Return one of these faults for the call that is being made, or None."""
         if not self._faults or getcurrent() is self._hub:
             return None
-        chosen = self.choose(1 + len(FAULTS))
+        chosen = self.choose(1 + len(faults))
         if not chosen:
             return None
         self._faults -= 1
-        return FAULTS[chosen - 1]
+        return faults[chosen - 1]
 
 
 class _Turns(Faults):
+    """The calls of one actor. Of faults that leave the same behind, it tries one.
+
+    Who dies before a call leaves what it would leave by dying after the one before: only before the first call there is
+    none, and what ends a handler is noted as its crash. A read changes nothing: its reply may be lost as well as its
+    request, and who would die after it may die before it.
+    """
+
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self._schedule = schedule
+        self._dies_before = True
 
     def call(self, name: str, effect: Callable[[], T]) -> T:
         self._schedule.turn()
-        fault = self._schedule.fault()
+        faults = _OF_READS if name in _READS else _OF_WRITES
+        fault = self._schedule.fault((Fault.CRASH_BEFORE, *faults) if self._dies_before else faults)
+        self._dies_before = name == "handler.attempt"
         if fault is Fault.CRASH_BEFORE:
             raise SimulatedCrash(name)
         if fault is Fault.LOST_REQUEST:

@@ -6,6 +6,7 @@ Updates: SET (with + - and if_not_exists), REMOVE, ADD. Top-level attributes onl
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from operator import ge, gt, le, lt
 from re import compile as regex
 from typing import Any
@@ -44,10 +45,12 @@ def updated(request: Mapping[str, Any], item: Item) -> Item:
 
 def check_names(request: Mapping[str, Any]) -> None:
     """Refuse, as DynamoDB does, names and values that no expression of the request uses."""
-    text = " ".join(str(request.get(name, "")) for name in ("ConditionExpression", "UpdateExpression"))
-    used = set(_tokens(text))
+    used = (
+        *_tokens(request.get("ConditionExpression") or ""),
+        *_tokens(request.get("UpdateExpression") or ""),
+    )
     for kind in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
-        unused = sorted(set(request.get(kind, ())) - used)
+        unused = sorted(set(request.get(kind, ())).difference(used))
         if unused:
             raise RefusedError("write", f"ValidationException: {kind}: unused in expressions: {unused}")
 
@@ -69,7 +72,9 @@ def equal(left: AttributeValue | None, right: AttributeValue | None) -> bool:
     return left.keys() == right.keys() and comparable(left) == comparable(right)
 
 
-def _tokens(expression: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def _tokens(expression: str) -> tuple[str, ...]:
+    """Return an expression's tokens. The fabric has a few dozen expressions, and sends each of them all the time."""
     tokens: list[str] = []
     position = 0
     text = expression.rstrip()
@@ -81,7 +86,7 @@ def _tokens(expression: str) -> list[str]:
             )
         tokens.append(token[1])
         position = token.end()
-    return tokens
+    return tuple(tokens)
 
 
 class _Parser:
