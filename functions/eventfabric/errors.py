@@ -345,6 +345,12 @@ class LastingError(RefusedError):
         super().__init__(operation, reason)
 
 
+class StateRefusedError(RefusedError):
+    """The service refused what the fabric itself writes in a commit: a lane's state, or records. No write of a handler
+    is to blame.
+    """
+
+
 class LogError(EventFabricError):
     """The log cannot be read any further at this place. The lane stops there, and nothing is skipped."""
 

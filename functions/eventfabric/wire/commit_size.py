@@ -10,6 +10,8 @@ from eventfabric.wire.item_size import sent_bytes
 
 # The cursor's own fields in 4 KiB, and the longest roster.
 _CURSOR_BYTES_MAX: Final = 4 * 1024 + limits.PARKED_KEYS_MAX * limits.ROSTER_KEY_BYTES_MAX
+STATE_BYTES_MAX: Final = _CURSOR_BYTES_MAX + limits.PARKED_BYTES_MAX
+"""Most bytes of a lane's state in the commit of one event: the cursor, and the parked key that it leaves."""
 
 
 @dataclass(frozen=True, slots=True)

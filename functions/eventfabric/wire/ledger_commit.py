@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from eventfabric import limits
-from eventfabric.errors import RefusedError, ThrottledError
+from eventfabric.errors import RefusedError, StateRefusedError, ThrottledError
 from eventfabric.model import (
     CommitOutcome,
     Committed,
@@ -144,7 +144,7 @@ class CommitRequest:
 
         A lost race goes before all else, and a place that is taken before any refusal of the rest. A busy write goes
         before a refused one, since the outcome of the others is known only when it has passed. ThrottledError: the
-        state itself, or a place, is busy. RefusedError: it cannot be written.
+        state itself, or a place, is busy. StateRefusedError: it cannot be written.
         """
         of_state, of_effects = refusals[len(self.effects) :], refusals[: len(self.effects)]
         of_records, of_writes = of_effects[: self._records_count], of_effects[self._records_count :]
@@ -172,10 +172,11 @@ class CommitRequest:
 
 
 def _check_lasting(refused: Iterable[Refusal]) -> None:
-    """Raise a RefusedError for the first refusal that no other try can change."""
+    """Raise a StateRefusedError for the first refusal that no other try can change."""
     for refusal in refused:
-        if not refusal.is_busy:
-            raise RefusedError("commit", f"{refusal.code}: {refusal.message}")
+        # A record's place that is taken, but not said by what, is read anew.
+        if not (refusal.is_busy or refusal.code == FAILED_CONDITION):
+            raise StateRefusedError("commit", f"{refusal.code}: {refusal.message}")
 
 
 def wrote(request: dict[str, Any], item: Item | None) -> bool:

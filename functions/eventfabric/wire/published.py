@@ -10,10 +10,12 @@ from eventfabric import limits
 from eventfabric.model import Lane, SequenceNumber, Write
 from eventfabric.wire.batch import Part, has_room
 from eventfabric.wire.commit_size import CommitSize, size_of_writes
-from eventfabric.wire.payload_codec import Row
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Row
 
 _ID_BYTES: Final = 16
 _PERSON: Final = b"published"
+_FRAME_BYTES_MAX: Final = 1024 + RECORD_OVERHEAD_BYTES
+"""Most bytes of a record's item beside its events and their types: a lane, a batch, and six integers, with names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,17 @@ def published_of(effects: Sequence[Effect]) -> list[Published]:
 
 def size_of_effects(effects: Sequence[Effect]) -> CommitSize:
     """Return the size of writes, and the bytes of published events; the records of these are counted as `Rooms`."""
-    size_bytes = sum(event.size_bytes for event in published_of(effects))
-    return size_of_writes(writes_of(effects)) + CommitSize(0, size_bytes)
+    return size_of_writes(writes_of(effects)) + CommitSize(0, bytes_of_events(published_of(effects)))
+
+
+def bytes_of_events(published: Iterable[Published]) -> int:
+    """Return the most bytes that events take in their records. A record's item names the types of its events again."""
+    return sum(event.size_bytes + len(event.row[1].encode()) for event in published)
+
+
+def size_of_records(count: int) -> CommitSize:
+    """Return the size of so many records without their events."""
+    return CommitSize(count, count * _FRAME_BYTES_MAX)
 
 
 def published_id(
@@ -133,8 +144,8 @@ class Rooms:
 
     @property
     def size(self) -> CommitSize:
-        """Actions that they take in a transaction; their bytes are counted with the effects."""
-        return CommitSize(self.records)
+        """Size of these records; the bytes of their events are counted with the effects."""
+        return size_of_records(self.records)
 
     @property
     def may_grow(self) -> bool:

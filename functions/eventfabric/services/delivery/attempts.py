@@ -11,7 +11,15 @@ from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.raised import is_of
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
-from eventfabric.wire.published import Effect, Parts, published_of, writes_of
+from eventfabric.wire.commit_size import STATE_BYTES_MAX
+from eventfabric.wire.published import (
+    Effect,
+    Parts,
+    bytes_of_events,
+    published_of,
+    size_of_records,
+    writes_of,
+)
 from eventfabric.wire.transaction_bounds import check_count, check_writes
 
 
@@ -68,9 +76,13 @@ def attempt(
 def _checked(context: VisitContext, effects: Sequence[Effect], *, replay: bool) -> Sequence[Effect]:
     """Return the effects that count, once it is certain that one commit can hold them. TransactionTooLargeError."""
     writes, published = writes_of(effects), published_of(effects)
-    records = len(Parts(published)) if context.subscription.definition.guarantee.transactional else 0
+    records, beside_bytes = 0, 0
+    if published and context.subscription.definition.guarantee.transactional:
+        # Nobody but the fabric would be to blame if the service refused records, so they must surely fit.
+        records = len(Parts(published))
+        beside_bytes = STATE_BYTES_MAX + bytes_of_events(published) + size_of_records(records).bytes
     check_count(len(writes) + records, most=limits.TRANSACTION_WRITES_MAX)
-    check_writes(writes, beside_bytes=sum(event.size_bytes for event in published))
+    check_writes(writes, beside_bytes=beside_bytes)
     if replay and published:
         # It would reach those whom nobody named when the replay was started.
         context.telemetry.add(Metric.EVENTS_NOT_REPUBLISHED, len(published))

@@ -11,10 +11,19 @@ The handler is not called again for any of this, and no attempt is counted.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eventfabric import limits
-from eventfabric.errors import LogError, OnceConflictError, PortError, RefusedError, ThrottledError
+from eventfabric.errors import (
+    LastingError,
+    LogError,
+    OnceConflictError,
+    PortError,
+    RefusedError,
+    StateRefusedError,
+    ThrottledError,
+)
 from eventfabric.model import (
     Committed,
     Cursor,
@@ -44,12 +53,17 @@ def _targets_of(context: VisitContext) -> "TargetStreams":
 
 @contextmanager
 def _named_uncertain(context: VisitContext) -> Iterator[None]:
-    """Report a target lane whose end is in doubt, and raise that as a PortError: the attempts before it have ended."""
+    """Raise a target lane whose end is in doubt as a PortError: all attempts have ended. Report what lasts."""
     try:
         yield
     except LogError as error:
         context.telemetry.add(Metric.DELIVERIES_BLOCKED)
         raise RefusedError("publish", str(error)) from error
+    except RefusedError as error:
+        # Calls that are denied and the like are counted where they are made.
+        if not (error.retryable or isinstance(error, LastingError)):
+            context.telemetry.add(Metric.DELIVERIES_BLOCKED)
+        raise
 
 
 def publish_before(context: VisitContext, published: Sequence[Published]) -> PublishRefused | None:
@@ -129,7 +143,7 @@ class PublishingCommit:
                     return outcome
             except PortError as error:
                 if not error.retryable:
-                    return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
+                    return self._refused(error)
                 busy = error
             self._records.forget()
             # Whatever the answer was: the adapter may have sent the request before, without a reply.
@@ -139,6 +153,18 @@ class PublishingCommit:
                 if isinstance(busy, PortError):
                     raise busy
                 return busy
+
+    def _refused(self, error: PortError) -> WriteRefused:
+        """Return the refusal of a whole transaction as that of the handler's writes, or raise it.
+
+        Such a refusal names no action. So a transaction of all the others is sent that cannot take effect: a table that
+        is denied, missing or without a usable key is refused before any condition is looked at.
+        """
+        if not self._writes or isinstance(error, StateRefusedError):
+            raise error
+        never = replace(self._read, version=limits.SEQUENCE_MAX - 1)
+        self._context.ledger.commit(self._key, never, self._moved, records=self._records.made())
+        return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
 
     def _sent(self) -> Committed | RaceLost | WriteRefused | SameItemTwice | Occupied:
         """Send the commit once, with records for where the lanes go on by now."""

@@ -33,7 +33,7 @@ from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.wire.commit_size import CommitSize, size_of_key
-from eventfabric.wire.published import NO_ROOMS, Effect, Rooms, size_of_effects
+from eventfabric.wire.published import NO_ROOMS, Effect, Rooms, size_of_effects, size_of_records
 
 _ONE_KEY: Final = CommitSize(1, limits.PARKED_BYTES_MAX)
 _NO_KEYS: Final = frozenset[str]()
@@ -216,7 +216,7 @@ class Run:
         if rooms is self._rooms:
             return self._has_room(size)
         joins = rooms.may_grow or not self._rooms.of
-        return joins and self._has_room(size + CommitSize(rooms.records - self._rooms.records))
+        return joins and self._has_room(size + size_of_records(rooms.records - self._rooms.records))
 
     def _rooms_with(self, entry: _Entry) -> Rooms:
         """Return the records that the commit needs with an entry. Only a transaction counts them."""

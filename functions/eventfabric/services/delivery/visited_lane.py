@@ -20,7 +20,7 @@ from dataclasses import replace
 from math import ceil
 
 from eventfabric import limits
-from eventfabric.errors import PortError
+from eventfabric.errors import PortError, StateRefusedError
 from eventfabric.model import (
     BatchId,
     Committed,
@@ -219,7 +219,7 @@ def _commit_patiently(
             busy = outcome
         except PortError as error:
             if not error.retryable:
-                if not writes:
+                if not writes or isinstance(error, StateRefusedError):
                     raise
                 return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
             busy = error
