@@ -37,7 +37,9 @@ OF_OTHERS = {
     "export ": "it changes the shell that reads it",
     "source .venv/": "it changes the shell that reads it",
     "cd shop": "tests/packaging/test_new_project.py makes a project, and runs its tests in its folder",
-    "cd examples/": "tests/docs/test_examples.py runs the examples, each in its folder",
+    "pytest": "tests/packaging/test_examples.py runs the examples' tests, each in its folder",
+    "PYTHONPATH=src eventfabric local up": "tests/packaging/test_examples.py runs it, in the producer's folder",
+    "AWS_REGION=eu-central-1 python src/sell.py": "tests/packaging/test_examples.py runs it, in the producer's folder",
     ".venv/bin/": "the tests run in that environment, under whatever name",
 }
 """Beginnings of lines that are not run, and why."""

@@ -13,14 +13,14 @@ from tests.infra.synthesis import Synthesised, declare, resolved
 DEFINITION = ROOT / "infra" / "fabric.toml"
 
 
-def synthesised(folder: Path, beside: Path, *, functions: Path = ROOT / "functions") -> Synthesised:
+def synthesised(folder: Path, beside: Path) -> Synthesised:
     """Synthesise the definition there, or the sample's if there is none, with the extension beside it."""
     choose_node()
     import aws_cdk as cdk
 
     definition = read_definition(beside if beside.is_file() else DEFINITION)
     app = cdk.App(analytics_reporting=False, context=context(), outdir=str(folder / "cdk.out"))
-    stacks = declare(app, definition, folder / "code", functions=functions)
+    stacks = declare(app, definition, folder / "code", functions=ROOT / "functions")
     extend = extension_beside(beside)
     if extend is not None:
         extend(stacks)
@@ -75,18 +75,6 @@ def test_each_handler_of_the_sample_may_write_its_own_table_and_no_other(
 def test_without_an_extension_nothing_is_added(tmp_path: Path) -> None:
     synthesis = synthesised(tmp_path, tmp_path / "fabric.toml")
     assert not [name for name in synthesis.templates if name.startswith("shop-tables")]
-
-
-def test_the_example_of_a_project_of_ones_own_is_deployed_with_its_table_and_its_handlers(
-    tmp_path: Path,
-) -> None:
-    example = ROOT / "examples/orders"
-    synthesis = synthesised(tmp_path, example / "fabric.toml", functions=example / "functions")
-    [table] = synthesis.properties("AWS::DynamoDB::GlobalTable", stack="example-invoices")
-    assert table["TableName"] == "example-invoices"
-    assert "table/example-invoices" in str(synthesis.templates["example-orders-cell-eu-central-1"])
-    assert (tmp_path / "code/shop/invoices.py").is_file()
-    assert not (tmp_path / "code/subscribers").exists()
 
 
 @pytest.mark.parametrize("text", ["", "extend = 3\n", "def extends(fabric): ...\n"])

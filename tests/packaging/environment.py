@@ -1,11 +1,19 @@
-"""An environment in which the built wheel is installed, with the packages of this one, and nothing of this checkout."""
+"""An environment with the built wheel, with what some requirements bring, and with nothing else of this checkout."""
 
 import os
 import subprocess
 import sys
-import sysconfig
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from infra.app import WHEELS
+from tests.packaging.closure import closure
+
+LIBRARY = "eventfabric-aws"
 
 
 @dataclass(frozen=True)
@@ -23,12 +31,28 @@ class Environment:
         [packages] = self.folder.glob("lib/python*/site-packages")
         return packages
 
-    def run(self, program: str, *arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-        """Run one of its programs in a folder, with no variables that lead elsewhere."""
+    @property
+    def python(self) -> str:
+        return str(self.folder / "bin" / "python")
+
+    def distributions(self) -> dict[str, Distribution]:
+        """Return what is installed, by name."""
+        return {
+            canonicalize_name(package.name): package for package in distributions(path=[str(self.packages)])
+        }
+
+    def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the variables that its programs get: none that leads elsewhere."""
+        return {"PATH": os.environ["PATH"], "HOME": str(self.home), **(more or {})}
+
+    def run(
+        self, program: str, *arguments: str, folder: Path, variables: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run one of its programs in a folder."""
         return subprocess.run(
             [str(self.folder / "bin" / program), *arguments],
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home)},
+            env=self.variables(variables),
             capture_output=True,
             text=True,
             check=False,
@@ -36,14 +60,40 @@ class Environment:
         )
 
 
-def installed(wheel: Path, home: Path) -> Environment:
-    """Make the environment. The packages that the wheel needs are those of this environment."""
+def installed(wheel: Path, home: Path, requirements: Iterable[str]) -> Environment:
+    """Make an environment with the wheel, and with those packages of this one that the requirements bring.
+
+    Its user has fetched the wheels of the functions' zip before.
+    """
     environment = Environment(home / "environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment.folder], check=True)
-    python = str(environment.folder / "bin" / "python")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        environment.python,
+        "--disable-pip-version-check",
+        "install",
+    ]
     offline = ("--quiet", "--no-index", "--no-deps", "--no-compile", str(wheel))
     subprocess.run([*pip, *offline], check=True)
-    # Of a folder on the path that is named in a .pth, the .pth files in it are not read.
-    (environment.packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    library = environment.distributions()[LIBRARY]
+
+    def find(name: str) -> Distribution:
+        return library if canonicalize_name(name) == LIBRARY else distribution(name)
+
+    for name in closure(requirements, find=find) - {LIBRARY}:
+        _link(distribution(name), environment.packages)
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    cache = home / ".cache" / "eventfabric"
+    cache.mkdir(parents=True)
+    (cache / "wheels").symlink_to(WHEELS)
     return environment
+
+
+def _link(package: Distribution, packages: Path) -> None:
+    """Link the files and folders of a distribution. Several may share a folder, such as `opentelemetry`."""
+    for name in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
+        if not (packages / name).exists():
+            (packages / name).symlink_to(str(package.locate_file(name)))

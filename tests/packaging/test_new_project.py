@@ -2,27 +2,12 @@
 
 import json
 import shutil
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from eventfabric.cdk.command_line import LOCK
-from infra.app import WHEELS
+from tests.packaging.cdk_double import install_cdk
 from tests.packaging.environment import Environment
-
-CDK = """
-const { spawnSync } = require("child_process");
-const [command, ...rest] = process.argv.slice(2);
-if (command !== "synth") {
-  console.log(JSON.stringify([command, ...rest]));
-  process.exit(7);
-}
-const { app, output, context } = JSON.parse(require("fs").readFileSync("cdk.json"));
-const env = { ...process.env, CDK_OUTDIR: output, CDK_CONTEXT_JSON: JSON.stringify(context) };
-process.exit(spawnSync(app, { shell: true, stdio: "inherit", env }).status);
-"""
-"""A double of the CDK's command line, which npm would fetch: runs an app as that does, or prints its arguments."""
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +16,7 @@ def project(environment: Environment, tmp_path_factory: pytest.TempPathFactory) 
     folder = Path(tmp_path_factory.mktemp("projects"))
     made = environment.run("eventfabric", "new", "shop", folder=folder)
     assert made.returncode == 0, made.stderr
-    cache = environment.home / ".cache" / "eventfabric"
-    digest = sha256((LOCK / "package-lock.json").read_bytes()).hexdigest()[:16]
-    program = cache / f"cdk-{digest}" / "node_modules" / "aws-cdk" / "bin" / "cdk"
-    program.parent.mkdir(parents=True)
-    program.write_text(CDK)
-    WHEELS.mkdir(parents=True, exist_ok=True)
-    (cache / "wheels").symlink_to(WHEELS)
+    install_cdk(environment)
     return folder / "shop"
 
 

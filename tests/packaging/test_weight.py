@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -13,35 +12,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.install import ROOT
+from tests.packaging.closure import closure
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 HEAVY = {"aws-sam-translator", "cfn-lint", "jsonschema", "networkx", "openapi-spec-validator", "sympy"}
 """Packages that moto's extra `server` brings for services that the local fabric does not use."""
 MEGABYTES_MAX = {"producer": 60, "producer beside the SDK of AWS": 20, "local": 150}
-
-
-def closure(requirements: list[str]) -> set[str]:
-    """Return the names of all distributions that these requirements install on this machine."""
-    waiting = list(map(Requirement, requirements))
-    names, visited = set[str](), set[str]()
-    while waiting:
-        wanted = waiting.pop()
-        if str(wanted) in visited:
-            continue
-        visited.add(str(wanted))
-        names.add(canonicalize_name(wanted.name))
-        waiting += _needed_by(wanted)
-    return names
-
-
-def _needed_by(wanted: Requirement) -> Iterator[Requirement]:
-    for text in distribution(wanted.name).requires or ():
-        needed = Requirement(text)
-        chosen = ["", *wanted.extras]
-        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in chosen):
-            needed.marker = None
-            yield needed
 
 
 def here(requirements: list[str]) -> list[str]:

@@ -1,0 +1,1 @@
+"""The stock of the depot: the handlers of its fabric."""

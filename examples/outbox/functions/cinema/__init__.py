@@ -1,1 +1,0 @@
-"""A cinema: its box office, which sells seats, and the tickets that follow from a sale."""

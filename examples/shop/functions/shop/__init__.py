@@ -1,0 +1,1 @@
+"""A shop: its checkout, which publishes orders, and the handlers of what follows from an order."""

@@ -1,1 +1,0 @@
-"""A loyalty programme: guests collect points for their visits."""
