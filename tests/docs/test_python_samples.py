@@ -1,5 +1,6 @@
 """The Python of every page runs as it stands there, on a local fabric of the sample's definition."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event
-from eventfabric.definition.file import parse_definition
+from eventfabric.definition.file import parse_definition, read_definition
 from eventfabric.local import LocalFabric
 from eventfabric.testing.idempotency.report import HandlersReport
 from infra.app import WHEELS
@@ -18,6 +19,7 @@ from subscribers import tables
 from subscribers.billing import CardRefused
 from tests.docs.pages import blocks, living_pages
 from tests.docs.test_house_style import ROOT, name_of
+from tests.infra.synthesis import declare, new_app
 from tests.support.command_line import local_up
 
 DEFINITION = ROOT / "infra/fabric.toml"
@@ -158,7 +160,20 @@ def test_deploy_in_an_app_of_ones_own(sample: Sample, account: None, monkeypatch
     monkeypatch.setattr(sys.modules[EventFabric.__module__], "CACHE", WHEELS)
     folder = Path(sample.run()["app"].outdir)
     [template] = folder.glob("assembly-*/*Web*.template.json")
-    assert "policy/shop-orders-publisher" in template.read_text()
+    assert "table/shop-orders" in template.read_text()
+
+
+@runs("docs/deploy.md", "allow_interfaces(")
+def test_keep_the_rights_of_functions_that_leave_a_vpc(sample: Sample, tmp_path: Path) -> None:
+    app = new_app(tmp_path / "cdk.out")
+    fabric = declare(app, read_definition(DEFINITION), tmp_path / "code")
+    extend = sample.run()["extend"]
+    extend(fabric)
+    app.synth()  # the AwsSolutions rules let it pass
+    template = json.loads((tmp_path / "cdk.out" / f"shop-cell-{HOME}.template.json").read_text())
+    policies = [body for body in template["Resources"].values() if body["Type"] == "AWS::IAM::Policy"]
+    allowed = sum("ec2:DeleteNetworkInterface" in json.dumps(policy) for policy in policies)
+    assert allowed == sum(HOME in regions for regions in fabric.functions.values())
 
 
 @runs("docs/testing.md", "endpoint_url=")

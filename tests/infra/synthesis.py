@@ -79,6 +79,14 @@ def synthesise(definition: Definition, folder: Path, **more: str) -> Synthesised
     return Synthesised(definition, folder / ASSEMBLY)
 
 
+def new_app(folder: Path) -> "cdk.App":
+    """Make an app without context, which is synthesised into a folder."""
+    choose_node()
+    import aws_cdk as cdk
+
+    return cdk.App(analytics_reporting=False, outdir=str(folder))
+
+
 def declare(
     app: "cdk.App",
     definition: Definition,

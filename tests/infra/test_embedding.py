@@ -11,7 +11,7 @@ from eventfabric.cdk.node import choose_node
 from eventfabric.definition.file import parse_definition, read_definition
 from eventfabric.errors import SettingError, UnknownNameError
 from infra.app import ROOT
-from tests.infra.synthesis import Synthesised, declare, resolved
+from tests.infra.synthesis import Synthesised, declare, new_app, resolved
 
 choose_node()
 
@@ -33,10 +33,6 @@ stream = "orders"
 handler = "subscribers.analytics:record"
 """
 ANY = "[a-z0-9-]+"
-
-
-def new_app(folder: Path) -> cdk.App:
-    return cdk.App(analytics_reporting=False, outdir=str(folder))
 
 
 def templates(folder: Path) -> dict[str, Any]:

@@ -79,6 +79,20 @@ def test_tables_and_keys_are_retained(synthesised: Synthesised) -> None:
             assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
 
 
+def test_what_is_retained_can_be_adopted_as_the_page_says(synthesised: Synthesised) -> None:
+    """CloudFormation adopts what has a literal name; a key is named by whoever adopts it."""
+    named = {TABLE: "TableName", "AWS::KMS::Alias": "AliasName"}
+    for stack, template in synthesised.templates.items():
+        retained = [body for body in template["Resources"].values() if body.get("DeletionPolicy") == "Retain"]
+        for body in retained:
+            if body["Type"] != "AWS::KMS::Key":
+                assert isinstance(body["Properties"][named[body["Type"]]], str), stack
+        keys = [body["Type"] for body in retained if body["Type"].startswith("AWS::KMS::")]
+        assert sorted(keys) == (["AWS::KMS::Alias", "AWS::KMS::Key"] if "-keys-" in stack else []), stack
+        if keys:
+            assert len(template["Resources"]) == len(keys), "an import takes all that is in the stack"
+
+
 def test_every_region_has_a_key_that_is_rotated_under_the_alias(synthesised: Synthesised) -> None:
     topology = synthesised.topology
     for region in topology.regions:
