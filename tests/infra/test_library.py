@@ -1,4 +1,4 @@
-"""The library ships as it was installed: a file that was changed is refused by name, one that was added is left out."""
+"""The library ships as it was installed: a file that was changed, lost or added is refused by name."""
 
 import json
 import shutil
@@ -59,7 +59,6 @@ def with_metadata(folder: Path, files: dict[str, str]) -> Distribution:
 
 def test_an_installed_wheel_ships_what_its_record_lists_and_functions_import(tmp_path: Path) -> None:
     wheel = installed_wheel(tmp_path)
-    write(tmp_path, {"eventfabric/sdk/left_over.py": "an older version had it"})
     shipped = {
         str(path): content.decode() for path, content in shipped_files(wheel, tmp_path / "eventfabric")
     }
@@ -84,10 +83,45 @@ def test_a_file_that_is_not_what_was_installed_is_refused_by_name(
 
 def test_a_file_whose_digest_was_taken_out_of_the_record_is_refused(tmp_path: Path) -> None:
     wheel = installed_wheel(tmp_path)
-    record = tmp_path / "eventfabric_aws-1.dist-info" / "RECORD"
-    record.write_text(record.read_text().replace("eventfabric/limits.py,sha256=", "eventfabric/limits.py,,"))
+    rewrite_record(
+        tmp_path, lambda rows: ["eventfabric/limits.py,," if "/limits.py" in row else row for row in rows]
+    )
     with pytest.raises(LibraryError, match=r"limits\.py"):
         list(shipped_files(wheel, tmp_path / "eventfabric"))
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED_FILES))
+def test_a_file_that_the_record_does_not_list_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    """Such a file is left over from another version, or the record has lost rows: the zip would lack it."""
+    wheel = installed_wheel(tmp_path)
+    rewrite_record(tmp_path, lambda rows: [row for row in rows if not row.startswith(name)])
+    with pytest.raises(LibraryError) as caught:
+        list(shipped_files(wheel, tmp_path / "eventfabric"))
+    assert missing_from(str(caught.value), name, "RECORD does not list") == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "eventfabric/limits.py",
+        "eventfabric/limits.py,sha256=abc",
+        ",,\n,",
+        f"eventfabric/{'a' * 140_000}.py,sha256=abc,1",
+        "eventfabric/sdk/rows.py\0,sha256=abc,1",
+        '"eventfabric/limits.py',
+    ],
+    ids=["one column", "two", "no name", "a huge name", "a zero byte", "no end"],
+)
+def test_a_record_that_no_installer_writes_is_refused(row: str, tmp_path: Path) -> None:
+    wheel = installed_wheel(tmp_path)
+    rewrite_record(tmp_path, lambda rows: [*rows, row])
+    with pytest.raises(LibraryError, match=f"install {DISTRIBUTION} again"):
+        list(shipped_files(wheel, tmp_path / "eventfabric"))
+
+
+def rewrite_record(folder: Path, change_rows: Callable[[list[str]], list[str]]) -> None:
+    record = folder / "eventfabric_aws-1.dist-info" / "RECORD"
+    record.write_text("\n".join(change_rows(record.read_text().splitlines())))
 
 
 def test_what_does_not_ship_may_have_changed(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The library as it was installed, which is what ships: never a folder that happens to be called `eventfabric`.
 
-An installed wheel has a RECORD of its files and their digests. Exactly those files ship, and only if they still are
-what was installed. An editable installation has none: its source ships, if it is the one that the installation names.
+An installed wheel has a RECORD of its files and their digests. Those files ship, and only if they still are what was
+installed, and no file that would ship lies beside them. An editable installation has no such RECORD: its source ships,
+if it is the one that the installation names.
 """
 
 import csv
@@ -48,14 +49,24 @@ def shipped_files(installed: Distribution, package: Path) -> Iterator[tuple[Pure
         installed: the installation.
         package: the package that this process imports, which must be the one that was installed.
     """
-    rows = list(csv.reader((installed.read_text("RECORD") or "").splitlines()))
-    digests = {PurePosixPath(row[0]): row[1] for row in rows if row}
-    if any(path.parts[0] == PACKAGE for path in digests):
+    digests = _recorded(installed)
+    if any(path.parts[:1] == (PACKAGE,) for path in digests):
         return _as_recorded(digests, Path(str(installed.locate_file(""))).resolve(), package)
     sources = _editable_sources(installed, digests)
     if package.parent not in sources:
         raise _elsewhere(package, sources)
     return _as_written(package)
+
+
+def _recorded(installed: Distribution) -> dict[PurePosixPath, str]:
+    """Return the digests of the files that the RECORD of an installation lists; empty for a file without one."""
+    try:
+        rows = [row for row in csv.reader((installed.read_text("RECORD") or "").splitlines()) if row]
+        return {PurePosixPath(name): digest for name, digest, _ in rows}
+    except (csv.Error, ValueError) as error:
+        raise LibraryError(
+            f"RECORD of {DISTRIBUTION}: found what is not three columns a row ({error}), allowed: {_AGAIN}"
+        ) from error
 
 
 def _as_recorded(
@@ -64,8 +75,15 @@ def _as_recorded(
     """Yield the files of an installed wheel, in the order of their names."""
     if package != folder / PACKAGE:
         raise _elsewhere(package, [folder])
-    for path in sorted(filter(is_shipped, digests)):
+    present = set(_present(package))
+    for path in sorted(present.union(filter(is_shipped, digests))):
         file = folder / path
+        if path not in present:
+            raise LibraryError(f"{file}: found no file, allowed: {_AGAIN}")
+        if path not in digests:
+            raise LibraryError(
+                f"{file}: found a file that RECORD does not list, allowed: {_AGAIN}, and no other"
+            )
         try:
             content = file.read_bytes()
         except OSError as error:
@@ -78,11 +96,16 @@ def _as_recorded(
 
 def _as_written(package: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Yield the files of a source tree, in the order of their names."""
-    paths = (PurePosixPath(file.relative_to(package.parent).as_posix()) for file in package.rglob("*"))
-    for path in sorted(filter(is_shipped, paths)):
-        file = package.parent / path
-        if file.is_file():
-            yield path, file.read_bytes()
+    for path in sorted(_present(package)):
+        yield path, (package.parent / path).read_bytes()
+
+
+def _present(package: Path) -> Iterator[PurePosixPath]:
+    """Yield the names of the files in the package that belong in the zip."""
+    for file in package.rglob("*"):
+        path = PurePosixPath(file.relative_to(package.parent).as_posix())
+        if is_shipped(path) and file.is_file():
+            yield path
 
 
 def _editable_sources(installed: Distribution, paths: dict[PurePosixPath, str]) -> list[Path]:
