@@ -5,16 +5,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
+from io import StringIO
 from pathlib import Path
 
+import aws_cdk
 import pytest
 
+from eventfabric.cdk.app import run
 from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.wheels import unpacked_wheels
 from eventfabric.deployment.shipped import files_in
 from eventfabric.topology import LAMBDA_PYTHON
 from infra.app import ROOT, WHEELS
+from infra.app import context as sample_context
 from tests.support.messages import missing_from
 
 HANDLER = '[subscriptions.count]\nstream = "orders"\nhandler = "subscribers.count:record"\n'
@@ -65,15 +71,24 @@ class Project:
         )
 
     def refused(self, **context: object) -> str:
-        """The one message with which a synthesis ends that changes nothing."""
-        process = self.synthesise(context)
-        assert process.returncode == 1, process.stderr
-        assert process.stdout == ""
-        assert process.stderr.count("cannot be deployed: ") == 1
-        assert process.stderr.startswith("cannot be deployed: ")
-        assert "Traceback" not in process.stderr
+        """The one message with which a synthesis ends that changes nothing; in this process, which has the CDK."""
+        printed, message = StringIO(), StringIO()
+        given = {**sample_context(), "definition": str(self.definition), **context}
+        with redirect_stdout(printed), redirect_stderr(message), pytest.MonkeyPatch.context() as patch:
+            patch.chdir(ROOT)
+            patch.setattr(aws_cdk, "App", partial(aws_cdk.App, outdir=str(self.folder / "cdk.out")))
+            code = run(context=given, cache=WHEELS)
+        return self.refusal(code, printed.getvalue(), message.getvalue())
+
+    def refusal(self, code: int, printed: str, message: str) -> str:
+        """Return the message of a refusal that changed nothing."""
+        assert code == 1, message
+        assert printed == ""
+        assert message.count("cannot be deployed: ") == 1
+        assert message.startswith("cannot be deployed: ")
+        assert "Traceback" not in message
         assert list((self.folder / "cdk.out").rglob("*")) == []  # the CDK makes the folder at once
-        return process.stderr
+        return message
 
 
 @pytest.fixture
@@ -168,6 +183,14 @@ def test_it_is_refused_in_one_message_that_says_where_and_what_is_allowed(
     message = project.refused()
     assert str(project.definition.parent) in message
     assert [part for part in refusal if part not in message] == [], message
+
+
+def test_the_app_as_a_process_ends_with_that_message(project: Project) -> None:
+    change, refusal = WRONG["two faults"]
+    change(project)
+    process = project.synthesise({})
+    message = project.refusal(process.returncode, process.stdout, process.stderr)
+    assert missing_from(message, *refusal) == []
 
 
 @pytest.mark.usefixtures("cached")
