@@ -28,7 +28,8 @@ class EventFabric(FabricStacks):
             or beside its folder.
         extension: a function that declares further resources, or the file that has it (see extensions.py).
         account: AWS account to deploy to; by default that of the Stage, or of whoever deploys.
-        code_signing_configs: ARNs, one for each Region, in a list, or in a text with commas between them.
+        code_signing_configs: ARNs, one for each Region, in a list, or in a text with commas between them. The CDK signs
+            nothing, so their policy must be `Warn`.
         platform: platform of the wheels: `lambda`, or `host` for emulators that run functions on this machine.
         cache: folder for wheels that were fetched; by default one in the user's home.
     """

@@ -53,7 +53,7 @@ def cost(
 ) -> None:
     """Predict the cost per million events and per month, part by part, in US dollars. Makes no calls to AWS.
 
-    Prices are in eventfabric/deployment/prices.py, with their date and sources. Storage, logs, metrics, keys and
+    Prices are in eventfabric/deployment/prices.py, with their date and sources. Storage, logs, alarms, keys and
     transfer between Regions are not included.
 
     Example: eventfabric cost --events-per-second 500 --batch 100
@@ -153,6 +153,6 @@ def _show(prediction: "Prediction") -> None:
     say(
         f"{prediction.stream}: ${prediction.dollars_per_million:,.3f} per million events; "
         f"${prediction.dollars_per_month:,.2f} a month at {prediction.load.events_per_second:g} events/s, "
-        f"including ${prediction.idle_dollars_per_month:,.2f} for polling the queues even if nothing is published; "
+        f"including ${prediction.idle_dollars_per_month:,.2f} for queues and metrics even if nothing is published; "
         f"prices of {PRICES_DATE}, us-east-1"
     )

@@ -28,6 +28,8 @@ RUN_OVERHEAD_SECONDS = 0.020
 """Time of a lane run without its handler: three round trips to DynamoDB of a few milliseconds each."""
 SEND_SECONDS = 0.010
 """Time of a request to a queue. Doorbells that come meanwhile share the next request."""
+METRICS_OF_STREAM, METRICS_OF_SUBSCRIPTION = 5, 4
+"""Metrics that each pass of reconciliation reports of a stream and of a subscription, whatever there is to report."""
 _RECORD_OVERHEAD_BYTES = 120
 """Size of a record's keys, chain, batch id, clock and types, beside its payload."""
 _QUERY_UNIT_BYTES, _WRITE_UNIT_BYTES = 4096, 1024
@@ -133,7 +135,7 @@ class Prediction:
 
     @property
     def dollars_per_million(self) -> float:
-        """Cost of a million events, without polling idle queues."""
+        """Cost of a million events, without what is paid anyway."""
         return sum(line.dollars for line in self.lines)
 
     @property
@@ -152,8 +154,9 @@ def predict(
 ) -> Prediction:
     """Predict the cost of the events that are published in one Region, including what they cost in all Regions.
 
-    Function time is priced by the functions' memory and architecture. Storage, transfer between Regions, logs, traces,
-    metrics, keys, and pollers that are kept are not included. Raises WrongRegionError if the stream is not in `origin`.
+    Function time is priced by the functions' memory and architecture. Storage and its recovery, transfer between
+    Regions, logs, traces, alarms, objectives, keys, and pollers that are kept are not included. Raises WrongRegionError
+    if the stream is not in `origin`.
     """
     region = stream.check_region(origin or stream.definition.regions[0])
     records = 1_000_000 / load.events_per_record
@@ -180,9 +183,16 @@ def predict(
                 item_bytes,
                 express=delivering_region == region,
             )
+    return Prediction(stream.name, load, tuple(line for line in lines if line.count), _idle_dollars(stream))
+
+
+def _idle_dollars(stream: StreamTopology) -> float:
+    """Return the cost of a month in which nothing happens: polls of empty queues, and what reconciliation reports."""
     queues = 2 * sum(len(subscription.regions) for subscription in stream.subscriptions)
-    idle = Prices.QUEUE_REQUEST.dollars(queues * IDLE_POLLS_PER_SECOND * LAMBDA_SECONDS_PER_MONTH)
-    return Prediction(stream.name, load, tuple(line for line in lines if line.count), idle)
+    metrics = METRICS_OF_STREAM + METRICS_OF_SUBSCRIPTION * len(stream.subscriptions)
+    return Prices.QUEUE_REQUEST.dollars(
+        queues * IDLE_POLLS_PER_SECOND * LAMBDA_SECONDS_PER_MONTH
+    ) + Prices.METRIC.dollars(metrics * len(stream.definition.regions))
 
 
 def _relayed(

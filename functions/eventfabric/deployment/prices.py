@@ -42,6 +42,9 @@ class Prices(Enum):
     """SNS FIFO: a message published. Each delivery of it costs TOPIC_DELIVERY in addition."""
     TOPIC_DELIVERY = Price("topic delivery", 0.01, "aws.amazon.com/sns/pricing")
 
+    METRIC = Price("metric and month", 300_000, "aws.amazon.com/cloudwatch/pricing")
+    """CloudWatch: a series of values, paid for the hours in which it gets any."""
+
     @staticmethod
     def function_second(architecture: str) -> "Prices":
         """Return the price of a function's time on an architecture."""

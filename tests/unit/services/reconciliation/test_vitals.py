@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from eventfabric.deployment.cost import METRICS_OF_STREAM, METRICS_OF_SUBSCRIPTION
 from eventfabric.model import Circuit, CircuitState, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.finding import FindingKind
 from eventfabric.services.reconciliation.reconcile import Reconciler
@@ -44,6 +45,8 @@ def test_a_healthy_fabric_stands_at_nought_and_says_so() -> None:
         Metric.LANES_UNREACHABLE,
         Metric.FINDINGS_ALARMED,
     )
+    # What the estimate of costs counts by the month.
+    assert (len(of_subscription), 1 + len(of_stream)) == (METRICS_OF_SUBSCRIPTION, METRICS_OF_STREAM)
     assert fabric.telemetry.gauges == {
         **{(metric, SUBSCRIPTION): 0 for metric in of_subscription},
         **{(metric, STREAM): 0 for metric in of_stream},
