@@ -122,7 +122,9 @@ def test_the_app_that_embeds_a_fabric_passes_its_tests_and_ships_the_wheel(
     example: Callable[[str], Example],
 ) -> None:
     embedded = example("embedded")
-    assert "4 passed" in embedded.pytest(CDK_OUTDIR="cdk.out")
+    assert "5 passed" in embedded.pytest()
+    app = json.loads((embedded.folder / "cdk.json").read_text())["app"]
+    embedded.run(*app.split(), CDK_OUTDIR="cdk.out")  # as the CDK's command line does
     [code] = [path for path in (embedded.folder / "cdk.out").glob("asset.*") if path.is_dir()]
     handler = Path("stock", "parcels.py")
     assert (code / handler).read_text() == (embedded.folder / "functions" / handler).read_text()
