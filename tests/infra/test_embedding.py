@@ -9,7 +9,7 @@ import pytest
 
 from eventfabric.cdk.node import choose_node
 from eventfabric.definition.file import parse_definition, read_definition
-from eventfabric.errors import SettingError, UnknownNameError
+from eventfabric.errors import DefinitionError, SettingError, UnknownNameError
 from infra.app import ROOT
 from tests.infra.synthesis import Synthesised, declare, new_app, resolved
 
@@ -19,6 +19,7 @@ import aws_cdk as cdk  # noqa: E402
 from aws_cdk import aws_iam as iam  # noqa: E402
 
 from eventfabric.cdk.constructs.policies import MANAGED_POLICY_CHARACTERS_MAX  # noqa: E402
+from eventfabric.cdk.fabric import EventFabric  # noqa: E402
 from eventfabric.cdk.fabric_stacks import FabricStacks  # noqa: E402
 
 TWO_STREAMS = """
@@ -205,6 +206,15 @@ def test_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:
     fabric = declare(app, parse_definition(TWO_STREAMS), tmp_path / "code")
     with pytest.raises(UnknownNameError, match="parcels"):
         fabric.grant_publish(role_in(app, "producer"), "parcels")
+
+
+def test_a_definition_that_a_program_made_is_held_to_what_aws_has(tmp_path: Path) -> None:
+    text = '[fabric]\nname = "theirs"\nregions = ["eu-west-1", "us-east-1", "us-east-2"]\n[streams.orders]\n'
+    definition = parse_definition(text + 'durability = "quorum"\n')
+    with pytest.raises(
+        DefinitionError, match=r"streams\.orders\.regions: found eu-west-1.*one of these sets"
+    ):
+        EventFabric(new_app(tmp_path / "cdk.out"), definition=definition)
 
 
 def test_functions_are_known_by_name_and_region(tmp_path: Path) -> None:

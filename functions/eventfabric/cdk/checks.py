@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 from aws_cdk import region_info
 
+from eventfabric.definition.checks import QUORUM_ALLOWED, can_be_quorum
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import DefinitionError, Problem
 
 
 def check_regions(definition: Definition, *, where: str) -> None:
     """Refuse Regions into which the definition cannot be deployed. DefinitionError lists all of them."""
-    problems = list(_unknown(definition))
+    problems = [*_unknown(definition), *_impossible_quorums(definition)]
     if problems:
         raise DefinitionError(problems, where=where)
 
@@ -36,6 +37,13 @@ def signing_configs(given: object, definition: Definition) -> dict[str, str]:
 
 
 _SIGNING_CONFIG = re.compile(r"arn:[a-z-]+:lambda:([a-z0-9-]+):\d{12}:code-signing-config:csc-[0-9a-z]+")
+
+
+def _impossible_quorums(definition: Definition) -> Iterator[Problem]:
+    """Yield what is refused where a definition is read from a file, and not where one is made by a program."""
+    for name, stream in definition.streams.items():
+        if stream.durability == "quorum" and not can_be_quorum(stream.regions):
+            yield Problem(f"streams.{name}.regions", ", ".join(stream.regions), QUORUM_ALLOWED)
 
 
 def _unknown(definition: Definition) -> Iterator[Problem]:

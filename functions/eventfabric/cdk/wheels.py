@@ -23,8 +23,13 @@ from eventfabric.topology import LAMBDA_PYTHON
 CACHE = Path("~/.cache/eventfabric/wheels")
 """Folder for the unpacked wheels of all projects of this user."""
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
-_MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
-"""Lambda's Python 3.12 and later run on Amazon Linux 2023, whose glibc is 2.34."""
+_GLIBC_MINOR, _GLIBC_MINOR_OLDEST = 34, 5
+"""Lambda's Python 3.12 and later run on Amazon Linux 2023, whose glibc is 2.34. No wheels are for one before 2.5."""
+_LINUX = (
+    *(f"manylinux_2_{minor}" for minor in range(_GLIBC_MINOR, _GLIBC_MINOR_OLDEST - 1, -1)),
+    *("manylinux2014", "manylinux2010", "manylinux1", "linux"),
+)
+"""All that run there, the newest first: pip takes a platform that is named to the letter, and no older one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def linux(python: str, machine: str) -> Platform:
     """Make the platform of a Python such as `3.13` on Linux, on a machine such as `aarch64`."""
     options = (
         *("--python-version", python, "--implementation", "cp"),
-        *(word for tag in _MANYLINUX for word in ("--platform", f"{tag}_{machine}")),
+        *(word for tag in _LINUX for word in ("--platform", f"{tag}_{machine}")),
     )
     return Platform(f"Python {python} on Linux ({machine})", python, named=options, options=options)
 

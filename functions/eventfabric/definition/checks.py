@@ -4,7 +4,7 @@ The rules read the raw tables of the file instead of a validated definition, so 
 together with those of single keys. A value that is wrong by itself counts as unknown here: one mistake, one problem.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from eventfabric.definition.annotations import KeyPath
@@ -21,6 +21,9 @@ QUORUM_REGION_SETS = (
     frozenset({"ap-northeast-1", "ap-northeast-2", "ap-northeast-3"}),
 )
 """Sets of Regions; a strongly consistent global table must stay in one of them (AWS's DynamoDB documentation, 2026)."""
+QUORUM_ALLOWED = 'three of one of these sets, as durability is "quorum": ' + "; ".join(
+    listed(sorted(allowed)) for allowed in QUORUM_REGION_SETS
+)
 
 
 def broken_rules(facts: Facts) -> Iterator[BrokenRule]:
@@ -131,10 +134,13 @@ def impossible_quorums(facts: Facts) -> Iterator[BrokenRule]:
         regions = facts.regions(name) or ()
         if facts.text("streams", name, "durability") != "quorum" or len(set(regions)) != QUORUM_REGIONS:
             continue
-        if not any(allowed.issuperset(regions) for allowed in QUORUM_REGION_SETS):
-            sets = "; ".join(listed(sorted(allowed)) for allowed in QUORUM_REGION_SETS)
-            allowed_text = f'three of one of these sets, as durability is "quorum": {sets}'
-            yield BrokenRule(("streams", name, "regions"), listed(regions), allowed_text)
+        if not can_be_quorum(regions):
+            yield BrokenRule(("streams", name, "regions"), listed(regions), QUORUM_ALLOWED)
+
+
+def can_be_quorum(regions: Iterable[str]) -> bool:
+    """Tell if AWS offers a strongly consistent table of these Regions."""
+    return any(allowed.issuperset(regions) for allowed in QUORUM_REGION_SETS)
 
 
 def _subscription(facts: Facts, name: str) -> Iterator[BrokenRule]:
