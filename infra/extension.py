@@ -1,26 +1,18 @@
-"""The sample's own resources: the tables that the shop's handlers write, and the permissions that handlers need."""
+"""The sample's own resources: the tables that the shop's handlers use, as their subscriptions list them."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from eventfabric.cdk import EventFabric
-from eventfabric.deployment.permissions import Resource, Statement
-
-HANDLERS = {
-    "shop-billing": ("shop-charges", "UpdateItem"),
-    "shop-shipping": ("shop-labels", "PutItem"),
-    "shop-analytics": ("shop-facts", "BatchWriteItem"),
-}
-"""For each function, the table of its handler and the one action that it needs there. See functions/subscribers."""
 
 
 class ShopTables(cdk.Stack):
     """The shop's tables in one Region; each Region has its own."""
 
-    def __init__(self, scope: Construct, id: str, *, env: cdk.Environment) -> None:
+    def __init__(self, scope: Construct, id: str, tables: list[str], *, env: cdk.Environment) -> None:
         super().__init__(scope, id, env=env, description=f"The shop's own tables in {env.region}.")
-        for table, _ in HANDLERS.values():
+        for table in tables:
             dynamodb.TableV2(
                 self,
                 table,
@@ -35,15 +27,10 @@ class ShopTables(cdk.Stack):
 
 
 def extend(fabric: EventFabric) -> None:
-    """Create the tables before the cell of each Region, and allow the handlers to use them."""
+    """Create the tables before the cell of each Region. The definition says what handlers may do with them."""
+    subscriptions = fabric.topology.subscriptions.values()
+    tables = [table for subscription in subscriptions for table in subscription.definition.tables or ()]
     for region, cell in fabric.cells.items():
-        own = ShopTables(fabric.scope, f"shop-tables-{region}", env=fabric.env(region))
+        name = fabric.topology.stack_name("tables", region)
+        own = ShopTables(fabric.scope, name, tables, env=fabric.env(region))
         cell.add_stack_dependency(own, "handlers write to tables that are there")
-        for name, (table, action) in HANDLERS.items():
-            cell.functions[name].grant(
-                Statement(
-                    "write what its handler writes",
-                    (f"dynamodb:{action}",),
-                    (Resource("dynamodb", region, f"table/{table}"),),
-                )
-            )

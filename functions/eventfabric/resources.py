@@ -8,6 +8,8 @@ from eventfabric.definition.functions import FunctionSettings, Vpc
 
 ENVIRONMENT_DEFINITION: Final = "EVENTFABRIC_DEFINITION"
 """Path of the definition: the TOML file, or in a function its resolved form in JSON, which ships with the code."""
+ENVIRONMENT_STAGE: Final = "EVENTFABRIC_STAGE"
+"""Stage in which a definition file is read, instead of its own. Functions read no file."""
 ENVIRONMENT_SUBSCRIPTION: Final = "EVENTFABRIC_SUBSCRIPTION"
 """Set in a deliver function: the name of its subscription."""
 ENVIRONMENT_REGION: Final = "AWS_REGION"

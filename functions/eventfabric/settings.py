@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os import environ
+from os import PathLike, environ
 from pathlib import Path
 
 from eventfabric.definition.schema import Definition, from_json
@@ -14,6 +14,7 @@ from eventfabric.resources import (
     ENVIRONMENT_ENDPOINT,
     ENVIRONMENT_FUNCTION,
     ENVIRONMENT_REGION,
+    ENVIRONMENT_STAGE,
     ENVIRONMENT_SUBSCRIPTION,
 )
 
@@ -80,6 +81,23 @@ def definition_path(environment: Mapping[str, str] = environ, *, folder: Path = 
     if len(folders) > 1:
         allowed += f" or in a folder around it, up to {folders[-1]}"
     raise DefinitionError([Problem("definition", "none", allowed)])
+
+
+def definition_at(
+    path: str | PathLike[str],
+    *,
+    stage: str | None = None,
+    check_handlers: bool = False,
+    environment: Mapping[str, str] = environ,
+) -> Definition:
+    """Read a project's definition file: in `stage`, else in that of EVENTFABRIC_STAGE, else in its own.
+
+    SDK, command line, deployment and pytest's fixtures all read by this. Errors as `read_definition`, which see.
+    """
+    from eventfabric.definition.file import read_definition  # functions read no file
+
+    stage = stage or environment.get(ENVIRONMENT_STAGE) or None
+    return read_definition(Path(path), stage=stage, check_handlers=check_handlers)
 
 
 def _up_to_the_project(folder: Path) -> list[Path]:

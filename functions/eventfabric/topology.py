@@ -9,7 +9,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.definition.functions import FunctionSettings
-from eventfabric.definition.schema import Definition, FabricSection, Stream, Subscription
+from eventfabric.definition.schema import Definition, Stream, Subscription, full_name
 from eventfabric.errors import NoTransactionsError, UnknownNameError, WrongRegionError
 from eventfabric.resources import (
     ENVIRONMENT_REGION,
@@ -138,14 +138,6 @@ class StreamTopology:
         """Raise NoTransactionsError if the log can have no part in a transaction. `asked`: what would need one."""
         if self.table.is_quorum:
             raise NoTransactionsError(self.name, asked)
-
-
-def full_name(fabric: FabricSection) -> str:
-    """Name a fabric with its stage, `<name>_<stage>`: the beginning of every name of its resources, except stacks.
-
-    No name in a definition has an underscore, and no stage a hyphen. So no other fabric and stage make the same name.
-    """
-    return fabric.name if fabric.stage is None else f"{fabric.name}_{fabric.stage}"
 
 
 class Topology:

@@ -17,11 +17,10 @@ WRITES_MAX = 25
 def record(events: list[Event], delivery: Delivery) -> None:
     """Write one fact for each event, under its source and id, so that a repeated event changes nothing."""
     facts = {tables.identity(event): _fact(event) for event in events}  # no item twice in one call
-    unwritten = dynamodb().batch_write_item(RequestItems={tables.FACTS: list(facts.values())})[
-        "UnprocessedItems"
-    ]
+    table = f"{delivery.fabric}-{tables.FACTS}"
+    unwritten = dynamodb().batch_write_item(RequestItems={table: list(facts.values())})["UnprocessedItems"]
     if unwritten:
-        raise RuntimeError(f"{len(unwritten[tables.FACTS])} of {len(facts)} facts were throttled; try again")
+        raise RuntimeError(f"{len(unwritten[table])} of {len(facts)} facts were throttled; try again")
 
 
 def _fact(event: Event) -> "WriteRequestTypeDef":

@@ -31,7 +31,7 @@ def charge(order: Order, delivery: Delivery) -> None:
     if order.card == REFUSED_CARD:
         raise CardRefused(f"order {order.order}: the card was refused")
     delivery.transaction.update(
-        tables.CHARGES,
+        f"{delivery.fabric}-{tables.CHARGES}",
         {tables.KEY: order.order},
         "ADD charges :one SET cents = :cents, currency = :currency, event = :event",
         values={

@@ -9,7 +9,7 @@ from subscribers.clients import dynamodb
 def ship(event: Event, delivery: Delivery) -> None:
     """Write the label of an event's parcel. Writing it again changes nothing."""
     dynamodb().put_item(
-        TableName=tables.LABELS,
+        TableName=f"{delivery.fabric}-{tables.LABELS}",
         Item={
             tables.KEY: {"S": tables.identity(event)},
             "customer": {"S": event.key},

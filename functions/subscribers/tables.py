@@ -1,4 +1,7 @@
-"""Names of the shop's own tables. Each has the text `id` as its key, and one copy in each Region."""
+"""The shop's own tables. Each has the text `id` as its key, and one copy in each Region.
+
+Their names begin with the fabric's, which has its stage: shop-charges, or shop_dev-charges.
+"""
 
 from typing import TYPE_CHECKING, Final
 
@@ -8,11 +11,11 @@ if TYPE_CHECKING:
 
 KEY: Final = "id"
 
-CHARGES: Final = "shop-charges"
+CHARGES: Final = "charges"
 """Charges, by order."""
-LABELS: Final = "shop-labels"
+LABELS: Final = "labels"
 """Parcel labels, by event."""
-FACTS: Final = "shop-facts"
+FACTS: Final = "facts"
 """Facts for analytics, by event."""
 ALL: Final = (CHARGES, LABELS, FACTS)
 
@@ -28,7 +31,7 @@ def make(fabric: "LocalFabric") -> None:
         client = fabric.client("dynamodb", region)
         for name in ALL:
             client.create_table(
-                TableName=name,
+                TableName=f"{fabric.name}-{name}",
                 AttributeDefinitions=[{"AttributeName": KEY, "AttributeType": "S"}],
                 KeySchema=[{"AttributeName": KEY, "KeyType": "HASH"}],
                 BillingMode="PAY_PER_REQUEST",

@@ -21,7 +21,11 @@ def charges(fabric: LocalFabric) -> dict[str, dict[str, int]]:
     """Count how often each order was charged, by the rows of each Region."""
     charged: dict[str, dict[str, int]] = {}
     for region in fabric.regions:
-        pages = fabric.client("dynamodb", region).get_paginator("scan").paginate(TableName=tables.CHARGES)
+        pages = (
+            fabric.client("dynamodb", region)
+            .get_paginator("scan")
+            .paginate(TableName=f"{fabric.name}-{tables.CHARGES}")
+        )
         rows = [item for page in pages for item in page["Items"]]
         charged[region] = {row[tables.KEY]["S"]: int(row["charges"]["N"]) for row in rows}
     return charged

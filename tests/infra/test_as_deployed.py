@@ -42,6 +42,7 @@ PUT = "boto3.resource('dynamodb', region_name='eu-west-1').Table('shop-payments'
 TABLE = "boto3.client('dynamodb', region_name='eu-west-1').query(TableName={table}, KeyConditionExpression='pk = :pk', "
 TABLE += "ExpressionAttributeValues={{':pk': {{'S': 'x'}}}})"
 SDK = "Fabric.from_definition('infra/fabric.toml', region='eu-west-1').publish('payments', key='k', type='Paid')"
+CLIENT = "boto3.client('dynamodb', region_name='eu-west-1')"
 REFUSED = {
     "imports what the zip lacks": (
         handling("...", top="import moto"),
@@ -99,3 +100,45 @@ def test_what_a_handler_may_not_is_refused_by_name(name: str, way: str, tmp_path
     files, words = REFUSED[name]
     message = refused(way, make_project(tmp_path, files, handler=HANDLER), tmp_path / "zip")
     assert missing_from(message.replace("\n", ""), "subscriptions.bill.handler", *words) == []
+
+
+LISTED = 'guarantee = "exactly_once"\ntables = { "{fabric}-stock" = ["UpdateItem"], counts = ["GetItem"] }\n'
+UNLISTED = {
+    "in a transaction": ("delivery.transaction.put(f'{delivery.fabric}-rows', {'id': '1'})", "shop-rows"),
+    "with another action": ("delivery.transaction.put('shop-stock', {'id': '1'})", "shop-stock"),
+    "by a client of its own": (
+        f"{CLIENT}.get_item(TableName='customers', Key={{'id': {{'S': '1'}}}})",
+        "customers",
+    ),
+}
+"""Bodies of handlers that use tables which their subscription does not list, and these tables."""
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [*product(UNLISTED, ("test", "check")), ("in a transaction", "synthesis")]
+)
+def test_a_table_that_a_subscription_does_not_list_is_refused_by_name(
+    name: str, way: str, tmp_path: Path
+) -> None:
+    body, table = UNLISTED[name]
+    definition = make_project(tmp_path, handling(body, top="import boto3"), handler=HANDLER, more=LISTED)
+    message = refused(way, definition, tmp_path / "zip").replace("\n", "")
+    assert missing_from(message, "bill", table, "tables") == []
+
+
+def test_a_table_that_only_running_can_tell_is_refused_with_the_key_to_add(tmp_path: Path) -> None:
+    body = "delivery.transaction.put('-'.join(['some', 'rows']), {'id': '1'})"
+    definition = make_project(tmp_path, handling(body), handler=HANDLER, more=LISTED)
+    assert refused("check", definition, tmp_path / "zip") == ""
+    message = refused("test", definition, tmp_path / "zip")
+    assert (
+        missing_from(message, "PermissionError", "PutItem", "some-rows", "`tables`", "subscriptions.bill")
+        == []
+    )
+
+
+def test_a_table_that_is_listed_is_not(tmp_path: Path) -> None:
+    body = "delivery.transaction.update('shop-stock', {'id': '1'}, 'ADD n :n', values={':n': 1})"
+    definition = make_project(tmp_path, handling(body), handler=HANDLER, more=LISTED)
+    for way in ("check", "test", "synthesis"):
+        assert refused(way, definition, tmp_path / "zip") == ""

@@ -6,21 +6,34 @@ import pytest
 
 from eventfabric.cdk.extensions import ExtensionError, extension_beside
 from eventfabric.cdk.node import choose_node
+from eventfabric.cli.project import rendered
 from eventfabric.definition.file import read_definition
+from eventfabric.errors import DefinitionError
 from infra.app import ROOT, context
 from tests.infra.synthesis import Synthesised, declare, resolved
+from tests.support.messages import missing_from
 
+GRANTING = """
+from eventfabric.deployment.permissions import Resource, Statement
+
+def extend(fabric):
+    for region, cell in fabric.cells.items():
+        tables = tuple(Resource("dynamodb", region, f"table/{name}") for name in ("shop-charges", "customers/index/a"))
+        cell.functions["shop-billing"].grant(Statement("more", ("dynamodb:Query",), tables))
+"""
 DEFINITION = ROOT / "infra" / "fabric.toml"
 
 
-def synthesised(folder: Path, beside: Path) -> Synthesised:
+def synthesised(
+    folder: Path, beside: Path, *, functions: Path = ROOT / "functions", stage: str | None = None
+) -> Synthesised:
     """Synthesise the definition there, or the sample's if there is none, with the extension beside it."""
     choose_node()
     import aws_cdk as cdk
 
-    definition = read_definition(beside if beside.is_file() else DEFINITION)
+    definition = read_definition(beside if beside.is_file() else DEFINITION, stage=stage)
     app = cdk.App(analytics_reporting=False, context=context(), outdir=str(folder / "cdk.out"))
-    stacks = declare(app, definition, folder / "code", functions=ROOT / "functions")
+    stacks = declare(app, definition, folder / "code", functions=functions)
     extend = extension_beside(beside)
     if extend is not None:
         extend(stacks)
@@ -70,6 +83,46 @@ def test_each_handler_of_the_sample_may_write_its_own_table_and_no_other(
             or "shop-facts" in str(statement)
         ]
         assert own == [(action, f"arn:aws:dynamodb:{region}:123456789012:table/{table}")]
+
+
+def names_in(synthesis: Synthesised) -> set[str]:
+    """Stacks, and whatever has a name in an account that nothing else there may have."""
+    keys = ["TableName", "QueueName", "FunctionName", "ManagedPolicyName", "AliasName", "StateMachineName"]
+    keys += ["LogGroupName", "AlarmName", "DashboardName"]
+    return {
+        f"{body['Type']} {body['Properties'][key]}"
+        for template in synthesis.templates.values()
+        for body in template["Resources"].values()
+        for key in keys
+        if isinstance(body.get("Properties", {}).get(key), str)
+    } | {f"stack {name}" for name in synthesis.templates}
+
+
+def test_two_stages_of_a_new_project_share_no_name_its_own_tables_included(tmp_path: Path) -> None:
+    for path, text in rendered("shop", ["us-east-1"]).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    definition, functions = tmp_path / "infra" / "fabric.toml", tmp_path / "functions"
+    stages = {
+        stage: synthesised(tmp_path / f"stage-{stage}", definition, functions=functions, stage=stage)
+        for stage in (None, "dev")
+    }
+    plain, dev = (names_in(synthesis) for synthesis in stages.values())
+    assert plain & dev == set()
+    assert {"stack shop-tables-us-east-1", "AWS::DynamoDB::GlobalTable shop-invoiced"} <= plain
+    assert {"stack shop-tables-us-east-1-dev", "AWS::DynamoDB::GlobalTable shop_dev-points"} <= dev
+    for name, synthesis in zip(("shop", "shop_dev"), stages.values(), strict=True):
+        [cell] = [text for stack, text in synthesis.templates.items() if "-cell-" in stack]
+        assert f"table/{name}-invoiced" in str(cell)
+
+
+def test_an_extension_that_grants_tables_which_a_subscription_does_not_list_is_refused_by_name(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "extension.py").write_text(GRANTING)
+    with pytest.raises(DefinitionError) as caught:
+        synthesised(tmp_path, tmp_path / "fabric.toml")
+    assert missing_from(str(caught.value), "shop-billing", "customers", "the extension grants") == []
 
 
 def test_without_an_extension_nothing_is_added(tmp_path: Path) -> None:

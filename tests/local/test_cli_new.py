@@ -14,6 +14,7 @@ from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cli import exit_codes
 from eventfabric.cli.project import TEMPLATES, rendered
 from eventfabric.definition.file import read_definition
+from eventfabric.resources import ENVIRONMENT_STAGE
 from eventfabric.topology import LAMBDA_PYTHON
 from infra.app import WHEELS
 from scripts.install import ROOT
@@ -209,11 +210,27 @@ def test_what_runs_the_cdk_names_the_extra_that_is_missing(
 def test_all_arguments_are_passed_on_to_the_cdk(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], passed_on: list[str] | None
 ) -> None:
+    monkeypatch.setattr(command_line, "cdk_command", lambda: ["node", "cdk"])
+
     def replaced(program: str, arguments: list[str], environment: dict[str, str]) -> None:
         assert (program, arguments) == ("node", ["node", "cdk", *(passed_on or given)])
         assert environment == command_line.environment_of_apps()
         raise SystemExit(7)
 
-    monkeypatch.setattr(command_line, "cdk_command", lambda: ["node", "cdk"])
     monkeypatch.setattr("os.execve", replaced)
     assert cli.run(*given).code == 7
+
+
+@pytest.mark.parametrize("command", ["synth", "deploy", "diff", "destroy"])
+def test_a_stage_is_told_to_whatever_the_cdk_runs(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(command_line, "cdk_command", lambda: ["node", "cdk"])
+
+    def replaced(program: str, arguments: list[str], environment: dict[str, str]) -> None:
+        assert arguments == ["node", "cdk", command, "--all"]
+        assert environment == {**command_line.environment_of_apps(), ENVIRONMENT_STAGE: "dev"}
+        raise SystemExit(7)
+
+    monkeypatch.setattr("os.execve", replaced)
+    assert cli.run(command, "--stage", "dev", "--all").code == 7

@@ -28,10 +28,13 @@ retry = {{ immediate = 0, attempts = 1 }}
 """
 
 
-def make_project(folder: Path, files: dict[str, str], *, handler: str) -> Path:
-    """Write a project whose folder `functions` has these files, and return the path of its definition."""
+def make_project(folder: Path, files: dict[str, str], *, handler: str, more: str = "") -> Path:
+    """Write a project whose folder `functions` has these files, and return the path of its definition.
+
+    `more`: further keys of its subscription.
+    """
     definition = folder / "infra" / "fabric.toml"
-    named = {definition: DEFINITION.replace("HANDLER", handler)}
+    named = {definition: DEFINITION.replace("HANDLER", handler) + more}
     named |= {folder / "functions" / name: content for name, content in files.items()}
     for path, content in named.items():
         path.parent.mkdir(parents=True, exist_ok=True)

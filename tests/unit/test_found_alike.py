@@ -13,7 +13,8 @@ from eventfabric import Fabric
 from eventfabric.aws.clients import Clients, session_for
 from eventfabric.cli.main import app
 from eventfabric.errors import DefinitionError
-from eventfabric.settings import definition_path
+from eventfabric.local import LocalFabric
+from eventfabric.settings import definition_at, definition_path
 
 
 @pytest.fixture
@@ -119,3 +120,22 @@ def test_a_project_file_that_says_something_else_is_refused(content: str, facts:
     (tmp_path / "pyproject.toml").write_text(content)
     with pytest.raises(DefinitionError, match=facts):
         definition_path({}, folder=tmp_path)
+
+
+def test_a_stage_of_the_environment_takes_the_place_of_the_files_own_for_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "fabric.toml"
+    file.write_text('[fabric]\nname = "shop"\nstage = "prod"\nregions = ["us-east-1"]\n[streams.orders]\n')
+    assert definition_at(file, environment={}).fabric.stage == "prod"
+    assert definition_at(file, environment={"EVENTFABRIC_STAGE": ""}).fabric.stage == "prod"
+    assert definition_at(file, stage="x1", environment={"EVENTFABRIC_STAGE": "dev"}).fabric.stage == "x1"
+    monkeypatch.setenv("EVENTFABRIC_STAGE", "dev")
+    fabric = Fabric.from_definition(file, region="us-east-1", endpoint_url="http://127.0.0.1:9")
+    assert fabric.topology.fabric == "shop_dev"
+    assert "fabric shop_dev" in CliRunner().invoke(app, ["definition", "check", str(file)]).output
+    with LocalFabric(file) as local:
+        assert local.name == "shop_dev"
+    monkeypatch.setenv("EVENTFABRIC_STAGE", "De-v")
+    with pytest.raises(DefinitionError, match=r"fabric\.stage: found \"De-v\""):
+        definition_at(file)

@@ -17,11 +17,12 @@ from subscribers import analytics, billing, shipping, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = billing.Order(order="order-1", total_cents=1990, currency="EUR", card="tok_1")
+FABRIC = "shop_dev"
 PLACED = Event(type="OrderPlaced", key="customer-1", id="event-1", source="/web")
 
 
 def delivery_of(*events: Event, transaction: DeliveryTransaction | None = None) -> Delivery:
-    return Delivery(events, Attempt("any", 1, 0), LocalClock(), transaction)
+    return Delivery(events, Attempt("any", 1, 0), LocalClock(), transaction, fabric=FABRIC)
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def facts_and_labels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         client = boto3.client("dynamodb", region_name="eu-west-1")
         for name in (tables.LABELS, tables.FACTS):
             client.create_table(
-                TableName=name,
+                TableName=f"{FABRIC}-{name}",
                 AttributeDefinitions=[{"AttributeName": tables.KEY, "AttributeType": "S"}],
                 KeySchema=[{"AttributeName": tables.KEY, "KeyType": "HASH"}],
                 BillingMode="PAY_PER_REQUEST",
@@ -40,7 +41,7 @@ def facts_and_labels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def ids_in(table: str) -> list[str]:
-    items = boto3.client("dynamodb", region_name="eu-west-1").scan(TableName=table)["Items"]
+    items = boto3.client("dynamodb", region_name="eu-west-1").scan(TableName=f"{FABRIC}-{table}")["Items"]
     return sorted(item[tables.KEY]["S"] for item in items)
 
 
@@ -59,7 +60,7 @@ def test_billing_counts_each_charge_in_the_deliverys_transaction() -> None:
     (write,) = transaction.writes
     assert (write.action, write.request["TableName"], write.request["Key"]) == (
         "Update",
-        tables.CHARGES,
+        f"{FABRIC}-{tables.CHARGES}",
         {tables.KEY: {"S": "order-1"}},
     )
     assert "ADD charges :one" in write.request["UpdateExpression"]

@@ -3,6 +3,7 @@
 Context values:
 
     definition           path of another definition
+    stage                stage, instead of the one that EVENTFABRIC_STAGE or the definition names
     account              AWS account to deploy to
     code_signing_config  ARNs, one for each Region, separated by commas
     platform             platform of the wheels: `lambda`, or `host` for emulators that run functions on this machine
@@ -61,6 +62,7 @@ def _synthesise(default: Path | str | None, context: dict[str, Any], cache: Path
     fabric = EventFabric(
         app,
         definition=definition,
+        stage=app.node.try_get_context("stage"),
         extension=extension_beside(definition),
         account=app.node.try_get_context("account"),
         code_signing_configs=app.node.try_get_context("code_signing_config"),

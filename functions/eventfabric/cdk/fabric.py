@@ -10,8 +10,10 @@ from eventfabric.cdk.extensions import Extension, extension_in
 from eventfabric.cdk.fabric_stacks import FabricStacks
 from eventfabric.cdk.functions_zip import functions_zip
 from eventfabric.cdk.wheels import CACHE
-from eventfabric.definition.file import handler_folder, read_definition
+from eventfabric.definition.file import handler_folder
 from eventfabric.definition.schema import Definition
+from eventfabric.errors import DefinitionError, Problem
+from eventfabric.settings import definition_at
 from eventfabric.topology import Topology
 
 
@@ -24,6 +26,7 @@ class EventFabric(FabricStacks):
     Args:
         scope: the App or Stage.
         definition: the definition, or the path of its file.
+        stage: the stage, instead of the one that EVENTFABRIC_STAGE or the definition's file names.
         functions: the folder of handlers, and of what they import; by default `functions` beside the definition's file
             or beside its folder.
         extension: a function that declares further resources, or the file that has it (see extensions.py).
@@ -39,6 +42,7 @@ class EventFabric(FabricStacks):
         scope: Construct,
         *,
         definition: Definition | Path | str,
+        stage: str | None = None,
         functions: Path | str | None = None,
         extension: Extension | Path | str | None = None,
         account: str | None = None,
@@ -47,7 +51,7 @@ class EventFabric(FabricStacks):
         cache: Path | str | None = None,
     ) -> None:
         file = None if isinstance(definition, Definition) else Path(definition)
-        resolved = definition if isinstance(definition, Definition) else read_definition(definition)
+        resolved = _resolved(definition, stage)
         where = "definition" if file is None else str(file)
         check_regions(resolved, where=where)
         configs = signing_configs(code_signing_configs, resolved)
@@ -71,3 +75,13 @@ class EventFabric(FabricStacks):
             super().__init__(scope, topology, codes, account=account, signing_configs=configs)
         if extend is not None:
             extend(self)
+
+
+def _resolved(definition: Definition | Path | str, stage: str | None) -> Definition:
+    """Return the definition, which is read in its stage if it is a file. DefinitionError."""
+    if not isinstance(definition, Definition):
+        return definition_at(definition, stage=stage)
+    if stage not in (None, definition.fabric.stage):
+        allowed = f"that of the definition, {definition.fabric.stage}: only a file can be read in another"
+        raise DefinitionError([Problem("stage", str(stage), allowed)])
+    return definition

@@ -30,14 +30,13 @@ def check(
 
     Example: eventfabric check
     """
-    from eventfabric.definition.file import read_definition
     from eventfabric.errors import DefinitionError
     from eventfabric.limits import ZIP_UNPACKED_BYTES_MAX
-    from eventfabric.settings import definition_path
+    from eventfabric.settings import definition_at, definition_path
 
     try:
         path = path or definition_path()
-        definition = read_definition(path, check_handlers=True)
+        definition = definition_at(path, check_handlers=True)
         _check_regions(definition, path)
         size = _check_zip(definition, path)
     except DefinitionError as error:

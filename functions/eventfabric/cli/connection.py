@@ -58,13 +58,12 @@ class Access:
         """Connect to a Region; None: the one that the environment names. DefinitionError, WrongRegionError."""
         import boto3
 
-        from eventfabric.definition.file import read_definition
         from eventfabric.errors import WrongRegionError
-        from eventfabric.settings import definition_path, region_named
+        from eventfabric.settings import definition_at, definition_path, region_named
         from eventfabric.topology import Topology
 
         path = self.definition or definition_path()
-        topology = Topology(read_definition(path))
+        topology = Topology(definition_at(path))
         if region is None:
             configured = boto3.Session(profile_name=self.profile).region_name
             region = region_named() or configured or topology.regions[0]

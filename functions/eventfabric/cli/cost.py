@@ -60,13 +60,12 @@ def cost(
 
     Example: eventfabric cost --stream orders --sample infra/sample/events.jsonl --json
     """
-    from eventfabric.definition.file import read_definition
     from eventfabric.deployment.cost import Load, predict
-    from eventfabric.settings import definition_path
+    from eventfabric.settings import definition_at, definition_path
     from eventfabric.topology import Topology
     from eventfabric.wire.payload_codec import SMALL_BYTES
 
-    topology = Topology(read_definition(definition or definition_path()))
+    topology = Topology(definition_at(definition or definition_path()))
     streams = [topology.stream(stream)] if stream else list(topology.streams.values())
     if sample is None:
         plain = float(event_bytes + _ROW_BYTES)

@@ -37,15 +37,14 @@ def check(
     Example: eventfabric definition check infra/fabric.toml
     """
     from eventfabric.definition.circles import circles
-    from eventfabric.definition.file import read_definition
+    from eventfabric.definition.schema import full_name
     from eventfabric.deployment.handler_checks import check_before_deployment
     from eventfabric.errors import DefinitionError
-    from eventfabric.settings import definition_path
-    from eventfabric.topology import full_name
+    from eventfabric.settings import definition_at, definition_path
 
     try:
         path = path or definition_path()
-        read = read_definition(path, check_handlers=handlers)
+        read = definition_at(path, check_handlers=handlers)
         if handlers:
             check_before_deployment(path, read)
     except DefinitionError as error:

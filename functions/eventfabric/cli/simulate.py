@@ -102,12 +102,11 @@ def simulate(
 
     Example: eventfabric simulate --subscription shipping --seeds 0.. --minutes 10 --json
     """
-    from eventfabric.definition.file import read_definition
-    from eventfabric.settings import definition_path
+    from eventfabric.settings import definition_at, definition_path
     from eventfabric.testing.idempotency.project import Project
 
     path = definition or definition_path()
-    read_definition(path)  # report its problems before those of what depends on it
+    definition_at(path)  # report its problems before those of what depends on it
     sample, subscriptions = str(_sample(events, path)), tuple(subscription or ())
     project = Project(str(path), sample, setup, subscriptions, failover=failover, replay=replay)
     if plan is not None and (seeds is not None or minutes is not None):

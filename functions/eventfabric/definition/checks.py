@@ -12,6 +12,7 @@ from eventfabric.definition.facts import BrokenRule, Facts, duplicates, listed, 
 from eventfabric.definition.function_checks import broken_function_rules
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.handler_lookup import missing
+from eventfabric.definition.marks import TABLE_PLACE
 from eventfabric.definition.schema import QUORUM_REGIONS, RESERVED_STREAM_NAMES, RESERVED_SUBSCRIPTION_ENDINGS
 from eventfabric.limits import FABRIC_CHARACTERS_MAX
 
@@ -151,6 +152,7 @@ def _subscription(facts: Facts, name: str) -> Iterator[BrokenRule]:
     yield from _delivering_region(facts, name, stream)
     yield from _guarantee(facts, name, stream)
     yield from _publishes(facts, name, stream)
+    yield from _tables(facts, name)
     yield from _on_late(facts, name)
     yield from _on_expired(facts, name, stream)
     yield from _backoff(facts, name)
@@ -214,6 +216,22 @@ def _publishes(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRu
                 "strongly consistent global tables have no transactions"
             )
             yield BrokenRule((*path, place), quoted(target), allowed)
+
+
+def _tables(facts: Facts, name: str) -> Iterator[BrokenRule]:
+    """Check that the tables which a subscription lists are the user's own, and each action is there once."""
+    path: KeyPath = ("subscriptions", name, "tables")
+    fabric, stage = facts.text("fabric", "name"), facts.text("fabric", "stage")
+    full = fabric if stage is None else f"{fabric}_{stage}"
+    streams = facts.names("streams")
+    taken = {
+        f"{full}-{table}" for table in (*RESERVED_STREAM_NAMES, *streams, *(f"{s}-ledger" for s in streams))
+    }
+    tables = facts.given(*map(str, path))
+    for table, actions in tables.items() if isinstance(tables, dict) else ():
+        yield from duplicates((*path, table), actions)
+        if table.replace(TABLE_PLACE, full or "") in taken:
+            yield BrokenRule((*path, table, "[key]"), quoted(table), "no table of the fabric itself")
 
 
 def _on_late(facts: Facts, name: str) -> Iterator[BrokenRule]:

@@ -15,8 +15,9 @@ from typing import Final
 from eventfabric.definition import checks
 from eventfabric.definition.annotations import KeyPath
 from eventfabric.definition.facts import BrokenRule, Facts
+from eventfabric.definition.marks import TABLE_PLACE
 from eventfabric.definition.reference import allowed, annotation_at, keys, shown
-from eventfabric.definition.schema import Definition
+from eventfabric.definition.schema import Definition, TableAction, full_name
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 from eventfabric.errors import DefinitionError, Problem
 
@@ -26,9 +27,16 @@ _SECTIONS: Final = ("fabric", "streams", "subscriptions")
 
 
 def read_definition(
-    path: str | Path, *, check_handlers: bool = False, search_path: Sequence[str | Path] | None = None
+    path: str | Path,
+    *,
+    stage: str | None = None,
+    check_handlers: bool = False,
+    search_path: Sequence[str | Path] | None = None,
 ) -> Definition:
     """Read and resolve the definition in a TOML file. DefinitionError lists everything that is wrong with it.
+
+    `stage` takes the place of the file's own. `settings.definition_at` is for whoever serves a project, whose
+    environment may name a stage.
 
     With `check_handlers`, handlers and exception types must exist on `search_path` (default: the folder `functions`
     beside the file's own folder or beside the file, then `sys.path`). They are looked up, never imported.
@@ -45,11 +53,9 @@ def read_definition(
         raise DefinitionError(
             [Problem(str(file), f"bytes that are not UTF-8 ({error.reason})", "UTF-8")]
         ) from error
-    if not check_handlers:
-        return _parse(text, where=str(file), search_path=None, of_account=True)
     default = [*handler_folders(file), *sys.path]
-    folders = [str(entry) for entry in search_path or default]
-    return _parse(text, where=str(file), search_path=folders, of_account=True)
+    folders = [str(entry) for entry in search_path or default] if check_handlers else None
+    return _parse(text, where=str(file), search_path=folders, of_account=True, stage=stage)
 
 
 def handler_folders(path: str | Path) -> list[Path]:
@@ -71,8 +77,12 @@ def parse_definition(text: str, *, where: str = "<text>") -> Definition:
     return _parse(text, where=where, search_path=None, of_account=False)
 
 
-def _parse(text: str, *, where: str, search_path: Sequence[str] | None, of_account: bool) -> Definition:
+def _parse(
+    text: str, *, where: str, search_path: Sequence[str] | None, of_account: bool, stage: str | None = None
+) -> Definition:
     raw = _tables(text, where)
+    if stage is not None and isinstance(fabric := raw.get("fabric"), dict):
+        fabric["stage"] = stage
     definition, faulty = validated(_with_names(raw))
     broken = [*_stray_names(raw), *_broken_keys(raw, faulty)]
     facts = Facts(raw, frozenset(problem.path for problem in broken))
@@ -160,6 +170,7 @@ def _resolved(definition: Definition, facts: Facts) -> Definition:
         given = facts.given("subscriptions", name, "function")
         subscriptions[name] = replace(
             subscription,
+            tables=None if subscription.tables is None else _full_names(subscription.tables, definition),
             region=subscription.region or streams[subscription.stream].regions[0]
             if subscription.deliver == "one"
             else None,
@@ -168,6 +179,15 @@ def _resolved(definition: Definition, facts: Facts) -> Definition:
             ),
         )
     return replace(definition, streams=streams, subscriptions=subscriptions)
+
+
+def _full_names(
+    tables: Mapping[str, tuple[TableAction, ...]], definition: Definition
+) -> dict[str, tuple[TableAction, ...]]:
+    """Put the fabric's name with its stage where names of tables have a place for it."""
+    return {
+        name.replace(TABLE_PLACE, full_name(definition.fabric)): actions for name, actions in tables.items()
+    }
 
 
 # --- problems of single keys, in words ---

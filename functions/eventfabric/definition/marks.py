@@ -111,6 +111,17 @@ TopicArn: TypeAlias = Annotated[
     ),
 ]
 
+TABLE_PLACE: Final = "{fabric}"
+"""Stands for the fabric's name with its stage in the names of tables."""
+TableName: TypeAlias = Annotated[
+    str,
+    Pattern(
+        r"^(\{fabric\})?[A-Za-z0-9._-]{3,255}$",
+        f"the name of a table, such as customers, or {TABLE_PLACE}-invoices, where {TABLE_PLACE} stands for the "
+        "fabric's name with its stage",
+    ),
+]
+
 SubnetId: TypeAlias = Annotated[
     str, Pattern(r"^subnet-[0-9a-f]{8,17}$", "the id of a subnet, such as subnet-0123456789abcdef0")
 ]

@@ -257,6 +257,7 @@ Rules between keys:
 - Each of a subscription's `publishes` must be a stream of the file, in each Region in which the subscription may
   deliver. Under `exactly_once` its durability must not be "quorum". `eventfabric definition check` reports
   subscriptions that publish in a circle.
+- Once a subscription has `tables`, its handler may use no others. No table of the fabric is among them.
 - `alarm_actions` must be in Regions of the fabric. If there are any, each Region must have one.
 - A subscription without a table `slo` has no objective.
 - `stage` and the fabric's `name` have at most {FABRIC_CHARACTERS_MAX - 1} characters together.
@@ -284,6 +285,8 @@ are given a file. It is:
 2. else, in the current folder (that of pytest's configuration, for the fixtures) or the nearest folder around it, up to
    the project's, which has a `pyproject.toml` or `.git`: what `definition` names in the table `[tool.eventfabric]` of
    `pyproject.toml`; else `infra/fabric.toml`; else `fabric.toml`.
+
+`EVENTFABRIC_STAGE` takes the place of its `stage`, for all of them.
 
 Handlers are in the folder `functions` beside the folder of the file, or else beside the file."""
 

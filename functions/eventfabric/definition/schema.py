@@ -25,6 +25,7 @@ from eventfabric.definition.marks import (
     RegionName,
     Stage,
     Table,
+    TableName,
     TopicArn,
 )
 from eventfabric.limits import (
@@ -78,6 +79,17 @@ Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
 Order: TypeAlias = Literal["key", "none"]
 OnLate: TypeAlias = Literal["deliver", "reconcile", "dead_letter"]
 OnExpired: TypeAlias = Literal["halt", "skip"]
+TableAction: TypeAlias = Literal[
+    "GetItem",
+    "BatchGetItem",
+    "Query",
+    "Scan",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "BatchWriteItem",
+    "ConditionCheckItem",
+]
 Deliver: TypeAlias = Literal["origin", "everywhere", "one"]
 
 
@@ -230,6 +242,14 @@ class Subscription(Table):
         tuple[Name, ...],
         Doc("Streams into which the handler publishes, with `delivery.publish`.", default="none"),
     ] = ()
+    tables: Annotated[
+        dict[TableName, Annotated[tuple[TableAction, ...], Len(1)]] | None,
+        Doc(
+            "Tables of your own that the handler uses, in the Region that delivers, each with what it does there. Its "
+            "role gets these rights, and tests hold it to them: what is not listed is refused.",
+            default="not listed: your extension grants what the handler needs, and no test knows it",
+        ),
+    ] = None
     order: Annotated[
         Order,
         Doc(
@@ -315,6 +335,14 @@ class Definition(Table):
     subscriptions: Annotated[
         dict[Name, Subscription], Doc("One table [subscriptions.NAME] for each subscription.", default="none")
     ] = field(default_factory=dict)
+
+
+def full_name(fabric: FabricSection) -> str:
+    """Name a fabric with its stage, `<name>_<stage>`: the beginning of every name of its resources, except stacks.
+
+    No name in a definition has an underscore, and no stage a hyphen. So no other fabric and stage make the same name.
+    """
+    return fabric.name if fabric.stage is None else f"{fabric.name}_{fabric.stage}"
 
 
 def to_json(definition: Definition) -> bytes:

@@ -87,22 +87,14 @@ class Statement:
 
 
 def of_function(topology: Topology, function: FunctionTopology) -> list[Statement]:
-    """Permissions of a function, without those that its subscription's handler needs for its own resources."""
+    """Permissions of a function, without those on a handler's own resources that its subscription does not list."""
     region = function.environment[ENVIRONMENT_REGION]
-    match function.entry:
-        case entry if entry == RELAY_ENTRY:
-            statements = _relay(topology, region)
-        case entry if entry == DELIVER_ENTRY:
-            subscription = topology.subscription(function.environment[ENVIRONMENT_SUBSCRIPTION])
-            statements = _deliver(topology, subscription, region)
-        case entry if entry == TIMER_ENTRY:
-            statements = _timer(topology, region)
-        case entry if entry == RECONCILE_ENTRY:
-            statements = _reconcile(topology, region)
-        case entry if entry == BACKFILL_ENTRY:
-            statements = _backfill(topology, region)
-        case _:
-            raise ValueError(f"no function has the entry {function.entry}")
+    own = {RELAY_ENTRY: _relay, TIMER_ENTRY: _timer, RECONCILE_ENTRY: _reconcile, BACKFILL_ENTRY: _backfill}
+    if function.entry == DELIVER_ENTRY:
+        subscription = topology.subscription(function.environment[ENVIRONMENT_SUBSCRIPTION])
+        statements = _deliver(topology, subscription, region)
+    else:
+        statements = own[function.entry](topology, region)
     return [*statements, _key(topology, _regions_of(statements) or [region])]
 
 
@@ -239,6 +231,7 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
     ]
     for target in subscription.definition.publishes:
         statements += _publish_to(topology, topology.stream(target), region)
+    statements += [_use(*table, region) for table in (subscription.definition.tables or {}).items()]
     others = [other for other in subscription.regions if other != region]
     if others:
         statements.append(
@@ -263,6 +256,13 @@ def _publish_to(topology: Topology, target: StreamTopology, region: str) -> list
         ),
         _look_at_marks(topology, target, region),
     ]
+
+
+def _use(table: str, actions: Sequence[str], region: str) -> Statement:
+    """Permission of a handler on a table of the user's own, with its indexes if it reads these."""
+    ends = ("", "/index/*") if {"Query", "Scan"} & {*actions} else ("",)
+    resources = tuple(Resource("dynamodb", region, f"table/{table}{end}") for end in ends)
+    return Statement(f"use {table}", _dynamodb(*actions), resources, wildcard="Its owner names its indexes.")
 
 
 def _look_at_marks(topology: Topology, stream: StreamTopology, region: str) -> Statement:

@@ -34,25 +34,29 @@ class ZipRights:
 
     def lacks(self, subscription: str, reference: str) -> Iterator[tuple[str, str]]:
         """Say in words which calls of a subscription's handler would be denied, and what is allowed."""
-        region = self._topology.subscription(subscription).regions[0]
+        topology = self._topology.subscription(subscription)
+        region, lists = topology.regions[0], topology.definition.tables is not None
         statements = of_function(self._topology, self._topology.deliver_function(subscription, region))
         module, _, name = reference.partition(":")
         for place, node in self._reached(module, name):
             for call in ast.walk(node):
                 if isinstance(call, ast.Call):
-                    yield from self._denied(place, call, statements, region)
+                    yield from self._denied(place, call, statements, region, lists=lists)
 
     def _denied(
-        self, module: str, call: ast.Call, statements: list[Statement], region: str
+        self, module: str, call: ast.Call, statements: list[Statement], region: str, *, lists: bool
     ) -> Iterator[tuple[str, str]]:
-        """Yield why a call would be denied, and what is allowed."""
+        """Yield why a call would be denied, and what is allowed. `lists`: the subscription lists its own tables."""
         table, actions = self._table_in(module, call)
         stream = self._stream_in(module, call)
-        if table in self._tables:
+        if table is not None and (lists or table in self._tables):
             resource = Resource("dynamodb", region, f"table/{table}")
             if not any(is_allowed(statements, f"dynamodb:{action}", resource) for action in actions):
                 what = f"module {module} uses table {table} in line {call.lineno}"
-                yield f"{what}, which its function's role does not allow", "tables of your own"
+                allowed = "tables of your own" + (
+                    ", as `tables` of the subscription lists them" if lists else ""
+                )
+                yield f"{what}, which its function's role does not allow", allowed
         elif stream is not None:
             resource = Resource("dynamodb", region, f"table/{self._topology.stream(stream).table.name}")
             if not is_allowed(statements, "dynamodb:PutItem", resource):
@@ -119,6 +123,9 @@ class ZipRights:
         """Return the text that an expression stands for: its own, or that of a constant of a module."""
         if isinstance(node, ast.Constant):
             return node.value if isinstance(node.value, str) else None
+        if isinstance(node, ast.JoinedStr):
+            parts = [self._part(module, part) for part in node.values]
+            return None if None in parts else "".join(map(str, parts))
         if isinstance(node, ast.Name):
             value = self._sources.assigned(module, node.id)
             return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
@@ -126,6 +133,15 @@ class ZipRights:
             other = self._sources.module_called(module, node.value.id)
             return None if other is None else self._text(other, ast.Name(node.attr))
         return None
+
+    def _part(self, module: str, node: ast.expr) -> str | None:
+        """Return the text of a part of an f-string. `delivery.fabric` is the fabric's name with its stage."""
+        if not isinstance(node, ast.FormattedValue):
+            return self._text(module, node)
+        if node.format_spec is not None:
+            return None
+        is_fabric = ast.unparse(node.value) == "delivery.fabric"
+        return self._topology.fabric if is_fabric else self._text(module, node.value)
 
 
 def _receiver(call: ast.Call) -> str:

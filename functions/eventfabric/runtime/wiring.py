@@ -192,6 +192,7 @@ class Runtime:
                 publications=self._publications,
                 has_keyboard=not self.owns_process,
                 alone=self.owns_process and definition.concurrency == 1,
+                fabric=self.topology.fabric,
             ),
             subscription,
         )

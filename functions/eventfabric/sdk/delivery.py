@@ -101,7 +101,8 @@ class Delivery:
 
     `event` is the event of a handler that takes one (also if it takes only the payload); `events` are those of a batch
     handler. `is_replay`: they were handed out before, since the subscription is replayed (or fed from another that had
-    them); a batch never mixes replays and new events.
+    them); a batch never mixes replays and new events. `fabric`: the fabric's name with its stage, such as shop_dev,
+    with which the names of the handler's own tables can begin.
     """
 
     __slots__ = (
@@ -115,6 +116,7 @@ class Delivery:
         "_transaction",
         "attempt",
         "events",
+        "fabric",
         "is_replay",
         "subscription",
     )
@@ -129,7 +131,9 @@ class Delivery:
         *,
         publications: "DeliveryPublications | None" = None,
         collects: bool = False,
+        fabric: str = "",
     ) -> None:
+        self.fabric = fabric
         self.events = tuple(events)
         self.subscription = attempt.subscription
         self.attempt = attempt.number

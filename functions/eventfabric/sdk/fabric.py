@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Unpack
 
 from eventfabric import limits
@@ -130,10 +129,9 @@ class Fabric:
         """
         from eventfabric.aws.clients import Clients
         from eventfabric.aws.region import aws_ports
-        from eventfabric.definition.file import read_definition
-        from eventfabric.settings import region_named
+        from eventfabric.settings import definition_at, region_named
 
-        topology = Topology(read_definition(Path(path)))
+        topology = Topology(definition_at(path))
         region = region or (session.region_name if session else None) or region_named()
         if region not in topology.regions:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)

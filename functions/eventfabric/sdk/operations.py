@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from eventfabric.errors import InvalidEventError, NotUnknownError, SettingError, WrongRegionError
@@ -68,9 +67,9 @@ class Operations:
         """Make the operations of a definition file's fabric, in a Region. Errors as `Fabric.from_definition`."""
         from eventfabric.aws.clients import Clients
         from eventfabric.aws.region import aws_ports
-        from eventfabric.definition.file import read_definition
+        from eventfabric.settings import definition_at
 
-        topology = Topology(read_definition(Path(path)))
+        topology = Topology(definition_at(path))
         if region not in topology.regions:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
         clients = Clients(region, session=session, endpoint_url=endpoint_url)

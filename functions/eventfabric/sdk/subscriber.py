@@ -93,9 +93,11 @@ class SubscriberHandler:
         reconciles_late: bool = False,
         alone: bool = True,
         has_keyboard: bool = True,
+        fabric: str = "",
     ) -> None:
-        """`alone`: whatever happens in the process during a call is the call's doing. `has_keyboard`: somebody may
-        interrupt it by hand; otherwise a KeyboardInterrupt is its failure, like any other error.
+        """`fabric`: the fabric's name with its stage. `alone`: whatever happens in the process during a call is
+        the call's doing. `has_keyboard`: somebody may interrupt it by hand; otherwise a KeyboardInterrupt is its
+        failure, like any other error.
 
         HandlerError: the target cannot be called as its signature asks, or lacks the function for late events.
         """
@@ -104,6 +106,7 @@ class SubscriberHandler:
         self._decode = None if wanted.payload_type is None else payload_decoder(wanted.payload_type)
         self._collect = wanted.collect
         self._clock = clock
+        self._fabric = fabric
         self._transactional = transactional
         self._steps = steps
         self._publications = publications
@@ -124,6 +127,7 @@ class SubscriberHandler:
                 publications=publications,
                 alone=alone,
                 has_keyboard=has_keyboard,
+                fabric=fabric,
             )
 
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> "Sequence[Effect]":
@@ -140,6 +144,7 @@ class SubscriberHandler:
             self._steps,
             publications=publications,
             collects=self._collect is not None,
+            fabric=self._fabric,
         )
         threads = active_count()
         try:  # all that runs the handler's code: its payloads' types, too, and what it returns

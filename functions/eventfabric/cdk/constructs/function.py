@@ -1,6 +1,6 @@
 """A Lambda function as the topology declares it, whose role has the permissions that are declared, and no others."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
@@ -12,6 +12,7 @@ from eventfabric.cdk.constructs.log_group import log_group
 from eventfabric.cdk.constructs.policies import arn_of, policy_statement, reasons, wildcard_rule
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
+from eventfabric.errors import DefinitionError, Problem
 from eventfabric.resources import FunctionTopology
 from eventfabric.topology import LAMBDA_PYTHON
 
@@ -43,7 +44,9 @@ class FabricFunction(Construct):
         signing: lambda_.ICodeSigningConfig | None = None,
         retries: int | None = None,
         event_age_minutes: int | None = None,
+        lists: Collection[str] | None = None,
     ) -> None:
+        """`lists`: the handler's own tables, if its subscription lists them."""
         super().__init__(scope, id)
         settings, self.name = function.settings, function.name
         self.role = logging_role(self, function.name)
@@ -51,8 +54,9 @@ class FabricFunction(Construct):
             acknowledge(self.role, {"IAM5[Resource::*]": NO_RESOURCES})
         if function.vpc is not None:
             allow_interfaces(self.role, function.name)
+        self._lists = lists
         for statement in statements:
-            self.grant(statement)
+            self._allow(statement)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -94,7 +98,25 @@ class FabricFunction(Construct):
         )
 
     def grant(self, statement: Statement) -> None:
-        """Allow the function something more, such as what your handler does with tables of its own."""
+        """Allow the function something more, such as what your handler does in another service.
+
+        DefinitionError for rights on tables of DynamoDB, if its subscription lists its tables and these are not there:
+        tests would refuse what the deployment allows.
+        """
+        tables = {
+            resource.name.split("/")[1]
+            for resource in statement.resources
+            if resource.service == "dynamodb" and resource.name.startswith("table/")
+        }
+        if self._lists is not None and not tables <= {*self._lists}:
+            granted = f"nothing of {', '.join(sorted(tables - {*self._lists}))}, which the extension grants"
+            allowed = "all tables of the handler, once the subscription lists any"
+            raise DefinitionError(
+                [Problem(f"tables of the subscription of function {self.name}", granted, allowed)]
+            )
+        self._allow(statement)
+
+    def _allow(self, statement: Statement) -> None:
         stack = Stack.of(self)
         self.role.add_to_policy(policy_statement(stack, statement))
         acknowledge(self.role, reasons(stack, [statement]))

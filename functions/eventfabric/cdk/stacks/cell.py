@@ -3,7 +3,7 @@
 It holds no data. Its resources find tables and keys by name, so that no cell refers to another stack.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
@@ -54,9 +54,11 @@ class CellStack(FabricStack):
         self._start.check()
         self._upkeep()
 
-    def _mapped(self, id: str, function: FunctionTopology) -> lambda_.Alias:
+    def _mapped(
+        self, id: str, function: FunctionTopology, *, lists: Collection[str] | None = None
+    ) -> lambda_.Alias:
         """Declare a function that mappings invoke, and return the alias for them."""
-        self._function(id, function)
+        self._function(id, function, lists=lists)
         return self._start.live(self.functions[function.name])
 
     def _function(
@@ -66,6 +68,7 @@ class CellStack(FabricStack):
         *,
         retries: int | None = None,
         event_age_minutes: int | None = None,
+        lists: Collection[str] | None = None,
     ) -> lambda_.Function:
         made = FabricFunction(
             self,
@@ -76,6 +79,7 @@ class CellStack(FabricStack):
             signing=self._signing,
             retries=retries,
             event_age_minutes=event_age_minutes,
+            lists=lists,
         )
         self.functions[function.name] = made
         return made.function
@@ -85,7 +89,9 @@ class CellStack(FabricStack):
         doorbells = DoorbellQueue(self, f"Doorbells-{subscription.name}", subscription.queue, key=self._key)
         timers = DoorbellQueue(self, f"Timers-{subscription.name}", subscription.timers, key=self._key)
         function = self._mapped(
-            f"Deliver-{subscription.name}", self.topology.deliver_function(subscription.name, self._home)
+            f"Deliver-{subscription.name}",
+            self.topology.deliver_function(subscription.name, self._home),
+            lists=subscription.definition.tables,
         )
         settings = subscription.definition.function
         map_queue(

@@ -20,6 +20,9 @@ from eventfabric.sdk.subscriber import Subscriber
 from eventfabric.services.delivery.retry import is_declared_permanent
 from eventfabric.testing.idempotency.effects import Call, Left
 from eventfabric.testing.idempotency.published import SERVICE, PublishedFor
+from eventfabric.testing.local.guard import Guard, Rights
+from eventfabric.testing.local.guard import acting as acting_as
+from eventfabric.testing.local.zip_guard import in_function
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.acting import acting
 from eventfabric.testing.simulation.plan import FINE, Conduct
@@ -73,6 +76,7 @@ class Handling:
         self.published: dict[tuple[str, str], PublishedFor] = {}
         """Sources of what handlers published, by its stream and id."""
         self._planned = world.plan.events
+        self._guard = Guard(world.topology)
 
     def handler_for(self, process: Process, name: str, target: Callable[..., Any]) -> Subscriber[..., Any]:
         """Return the handler for one machine. Batches hold one event, so that each effect belongs to a known event."""
@@ -92,12 +96,21 @@ class Handling:
         return FINE if planned is None or self.world.is_mended else planned.conduct
 
     def _watched(self, function: Callable[..., Any], process: Process, name: str) -> Callable[..., Any]:
+        topology = self.world.topology
+        deployed = topology.deliver_function(name, process.region)
+        rights, has_layers = Rights.of(topology, deployed), bool(deployed.layers)
+
         @wraps(function)
         def handle(given: Any, delivery: Delivery) -> Any:
             attempt = HandlerAttempt(self, process, name, str(delivery.event.id))
             try:
-                with attempt.running():
+                with (
+                    attempt.running(),
+                    acting_as(rights.statements, lists=rights.lists),
+                    in_function(has_layers=has_layers),
+                ):
                     returned = function(given, delivery)
+                self._check_transaction(process, name, delivery, rights)
             except Exception as error:  # the fabric judges every kind of failure
                 definition = self.world.topology.subscription(name).definition
                 self.errors[name, attempt.event] = RaisedMessage(
@@ -110,6 +123,14 @@ class Handling:
             return returned
 
         return handle
+
+    def _check_transaction(self, process: Process, name: str, delivery: Delivery, rights: Rights) -> None:
+        """Refuse a transaction with tables that the function's role does not allow. ClientError."""
+        if self.world.topology.subscription(name).definition.guarantee.transactional:
+            items = [{write.action: write.request} for write in delivery.transaction.writes]
+            self._guard.check(
+                process.region, "dynamodb", "TransactWriteItems", {"TransactItems": items}, rights
+            )
 
     def _note_writers(self, name: str, delivery: Delivery) -> None:
         if self.world.topology.subscription(name).definition.guarantee.transactional:

@@ -22,6 +22,7 @@ from eventfabric.testing.idempotency.calls import is_read, named, places, tokens
 from eventfabric.testing.idempotency.effects import Items, Store, item_text
 from eventfabric.testing.idempotency.handling import HandlerAttempt
 from eventfabric.testing.local import moto_fixes
+from eventfabric.testing.local.guard import Guard
 from eventfabric.testing.local.invoke import environment, no_account
 from eventfabric.testing.local.sessions import shared_models
 from eventfabric.testing.memory.region import Actions, Reason, SameItemTwiceError, TransactionCancelledError
@@ -45,10 +46,13 @@ HANDLERS_FIND: Final = (ENVIRONMENT_REGION, "AWS_DEFAULT_REGION", ENVIRONMENT_SU
 
 
 class Outside:
-    """Clients and Regions as the setup gets them, and access to what handlers wrote. `regions`: those of the stream."""
+    """Clients and Regions as the setup gets them, and access to what handlers wrote.
 
-    def __init__(self, regions: tuple[str, ...]) -> None:
-        self.regions = regions
+    `name`: the fabric's, with its stage. `regions`: those of the stream.
+    """
+
+    def __init__(self, name: str, regions: tuple[str, ...]) -> None:
+        self.name, self.regions = name, regions
 
     def client(self, service: str, region: str) -> Any:
         """Return a boto3 client of a Region."""
@@ -118,7 +122,8 @@ def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterat
         stack.enter_context(mock_aws())
         stack.enter_context(shared_models())
         stack.enter_context(_hooked())
-        outside_world = Outside(world.plan.regions)
+        stack.enter_context(Guard(world.topology).watching())
+        outside_world = Outside(world.topology.fabric, world.plan.regions)
         if setup is not None:
             _set_up(setup, outside_world)
         for name, region in world.cloud.regions.items():

@@ -11,20 +11,23 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
-from eventfabric.definition.file import handler_folders, read_definition
+from eventfabric.definition.file import handler_folders
 from eventfabric.definition.schema import Definition, Subscription
 from eventfabric.errors import HandlersFailError, SettingError
 from eventfabric.model import Event, SubscriptionFilter
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber, load_handler
+from eventfabric.settings import definition_at
 from eventfabric.testing.idempotency.effects import Comparison, Difference, Left, compared
 from eventfabric.testing.idempotency.handling import Handling, RaisedMessage
 from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outside
 from eventfabric.testing.idempotency.published import SERVICE, add_published
 from eventfabric.testing.idempotency.unresolved import unresolved_in
 from eventfabric.testing.idempotency.workload import NAME, Workload, calm_plans, profile_of
+from eventfabric.testing.local.held import HeldHandlers
 from eventfabric.testing.local.invoke import environment, no_account
+from eventfabric.testing.local.zip_guard import in_function
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.drawing import Profile
 from eventfabric.testing.simulation.history import History
@@ -61,14 +64,15 @@ class HandlerTrials:
         definition: a definition, or the path of its file.
         events: the events to publish, or the path of a file of CloudEvents, one on each line.
         handlers: functions that replace the definition's handlers, by subscription.
-        setup: called before each run with `regions` and `client(service, region)`, to make the handlers' own tables;
-            or its location, as package.module:function.
+        setup: called before each run with `name`, `regions` and `client(service, region)`, to make the handlers' own
+            tables; or its location, as package.module:function.
         subscriptions: only these; default all.
         failover: True to hand lanes over between Regions, which may repeat effects of any guarantee.
         replay: True to have operators replay, which repeats effects of handlers that ignore `delivery.is_replay`.
 
     Raises:
-        DefinitionError, HandlerError, UnknownNameError: see there.
+        DefinitionError, HandlerError, UnknownNameError: see there. Handlers of a definition file are held to what they
+            will find as they are deployed.
         SettingError: no event for a subscription.
     """
 
@@ -90,18 +94,26 @@ class HandlerTrials:
         for name in (*subscriptions, *replacements):
             topology.subscription(name)
         self.names = tuple(subscriptions) or tuple(topology.subscriptions)
+        others = [name for name in topology.subscriptions if name not in self.names]
+        self._held = HeldHandlers(definition, self.definition, without=[*replacements, *others])
+        self._held.check_before()
         # Modules that make clients when imported find the environment that they find on Lambda.
         # What they print goes to stderr.
         found_there = environment(dict.fromkeys(HANDLERS_FIND, topology.home))
-        with no_account(None), found_there, redirect_stdout(sys.stderr):
+        with no_account(None), found_there, redirect_stdout(sys.stderr), self._held.watching():
             self._setup: Setup | None = load_handler(setup, what="setup") if isinstance(setup, str) else setup
-            self._handlers = {name: replacements.get(name) or self._load_handler(name) for name in self.names}
+            self._handlers = {
+                name: replacements.get(name) or self._load_handler(topology, name) for name in self.names
+            }
         sample = _read(events) if isinstance(events, str | PathLike) else list(events)
         self._workloads = self._workloads_of(topology, sample, profile_of(failover=failover, replay=replay))
         self._check_sample([topology.subscription(name).definition for name in self.names], sample)
 
-    def _load_handler(self, subscription: str) -> Callable[..., Any]:
-        return load_handler(self.definition.subscriptions[subscription].handler)
+    def _load_handler(self, topology: Topology, name: str) -> Callable[..., Any]:
+        own = topology.subscription(name)
+        function = topology.deliver_function(name, own.regions[0])
+        with environment(function.environment), in_function(has_layers=bool(function.layers)):
+            return load_handler(own.definition.handler)
 
     def _workloads_of(self, topology: Topology, sample: Sequence[Event], profile: Profile) -> list[Workload]:
         """Return a workload for each stream that has one of the subscriptions."""
@@ -213,7 +225,7 @@ class HandlerTrials:
             world = World(plan, topology=topology, handlers=handler_for, redrives=True, watch=watch)
             handling = Handling(world, left)
             self._errors = handling.errors
-            with outside(world, self._setup) as there:
+            with outside(world, self._setup) as there, self._held.watching():
                 of = simulate_in(world)
                 own = {place for place in left.writers if place[0] != SERVICE}
                 left.state = there.state(own, left.regions)
@@ -265,7 +277,7 @@ def _read_definition(definition: Definition | str | PathLike[str]) -> Definition
     if isinstance(definition, Definition):
         return definition
     path = Path(definition)
-    read = read_definition(path)
+    read = definition_at(path)
     folders = [str(folder) for folder in handler_folders(path) if folder.is_dir()]
     sys.path[:0] = [folder for folder in folders if folder not in sys.path]
     return read

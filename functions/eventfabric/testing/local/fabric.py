@@ -7,7 +7,6 @@ from dataclasses import replace
 from io import StringIO
 from itertools import count
 from os import PathLike
-from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -17,7 +16,6 @@ from moto import mock_aws
 
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import WrongRegionError
 from eventfabric.model import CircuitState, Region
@@ -28,6 +26,7 @@ from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.operations.failover import Failover
+from eventfabric.settings import definition_at
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.chaos import Chaos, ChaoticDoorbells
 from eventfabric.testing.local.chosen_regions import narrowed
@@ -81,7 +80,7 @@ class LocalFabric:
         endpoint_url: str | None = None,
         log: TextIO | None = None,
     ) -> None:
-        read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
+        read = definition if isinstance(definition, Definition) else definition_at(definition)
         self.topology = Topology(narrowed(read, regions))
         self.regions = tuple(self.topology.regions)
         self.clock: MovableClock = clock or LocalClock()
@@ -136,6 +135,11 @@ class LocalFabric:
         logs = {r: log for (s, r), log in self._handled.items() if s == name}
         operations = {r: self.operations(r) for r in logs}
         return LocalSubscription(name, logs, {r: self._telemetry[name, r] for r in logs}, operations)
+
+    @property
+    def name(self) -> str:
+        """The fabric's name with its stage, such as shop_dev."""
+        return self.topology.fabric
 
     @property
     def invocations(self) -> int:

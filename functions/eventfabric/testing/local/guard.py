@@ -1,19 +1,21 @@
 """Permissions in the local fabric: checks every call against those that the deployment grants (`permissions`).
 
-That includes calls that handlers make with clients of their own. It knows only the fabric's tables and queues.
-Permissions for the handlers' own tables are up to their owners.
+That includes calls that handlers make with clients of their own. It knows the fabric's tables and queues, and those
+tables that a subscription lists. Where a subscription lists none, other tables are up to their owners.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakSet
 
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from eventfabric.deployment.permissions import Resource, Statement, is_allowed
+from eventfabric.deployment.permissions import Resource, Statement, is_allowed, of_function
+from eventfabric.resources import ENVIRONMENT_SUBSCRIPTION, FunctionTopology
 from eventfabric.topology import Topology
 
 _BATCHES = {
@@ -28,13 +30,32 @@ _ACTIONS = {
     "ConditionCheck": "ConditionCheckItem",
 }
 
-_acting: ContextVar[tuple[Statement, ...] | None] = ContextVar("eventfabric_acting", default=None)
+
+@dataclass(frozen=True)
+class Rights:
+    """All that a role allows. `lists`: the subscription that lists its handler's own tables, if one does."""
+
+    statements: tuple[Statement, ...]
+    lists: str | None = None
+
+    @classmethod
+    def of(cls, topology: Topology, function: FunctionTopology, *, is_own: bool = True) -> "Rights":
+        """Make the rights of a function. Unless its handler `is_own`, it is not held to a list of tables."""
+        name = function.environment.get(ENVIRONMENT_SUBSCRIPTION)
+        lists = is_own and name is not None and topology.subscription(name).definition.tables is not None
+        return cls(tuple(of_function(topology, function)), name if lists else None)
+
+
+_acting: ContextVar[Rights | None] = ContextVar("eventfabric_acting", default=None)
 
 
 @contextmanager
-def acting(statements: Iterable[Statement]) -> Iterator[None]:
-    """Allow AWS calls in this context only what the statements allow. Outside such a context, anything is allowed."""
-    token = _acting.set(tuple(statements))
+def acting(statements: Iterable[Statement], *, lists: str | None = None) -> Iterator[None]:
+    """Allow AWS calls in this context only what the statements allow. Outside such a context, anything is allowed.
+
+    `lists`: see Rights.
+    """
+    token = _acting.set(Rights(tuple(statements), lists))
     try:
         yield
     finally:
@@ -53,12 +74,12 @@ class Guard:
     def watch(self, client: BaseClient, allowed: Iterable[Statement] | None = None) -> None:
         """Check this client's calls from now on, in any thread, against `allowed`; None: against `acting`."""
         region = client.meta.region_name
-        fixed = None if allowed is None else tuple(allowed)
+        fixed = None if allowed is None else Rights(tuple(allowed))
 
         def check(params: dict[str, Any], model: Any, **_: Any) -> None:
-            statements = _acting.get() if fixed is None else fixed
-            if statements is not None:
-                self._check(region, model.service_model.service_name, model.name, params, statements)
+            rights = _acting.get() if fixed is None else fixed
+            if rights is not None:
+                self.check(region, model.service_model.service_name, model.name, params, rights)
 
         client.meta.events.register("before-parameter-build", check)
         self._watched.add(client)
@@ -72,11 +93,11 @@ class Guard:
 
         def checked(client: BaseClient, *arguments: Any, **more: Any) -> Any:
             made = emit(client, *arguments, **more)
-            statements = _acting.get()
-            if statements is not None and client not in self._watched:
+            rights = _acting.get()
+            if rights is not None and client not in self._watched:
                 model = more["operation_model"] if "operation_model" in more else arguments[1]
                 service = model.service_model.service_name
-                self._check(client.meta.region_name, service, model.name, made, statements)
+                self.check(client.meta.region_name, service, model.name, made, rights)
             return made
 
         hooked._emit_api_params = checked
@@ -85,43 +106,40 @@ class Guard:
         finally:
             hooked._emit_api_params = emit
 
-    def _check(
-        self,
-        region: str,
-        service: str,
-        operation: str,
-        params: dict[str, Any],
-        statements: tuple[Statement, ...],
+    def check(
+        self, region: str, service: str, operation: str, params: dict[str, Any], rights: Rights
     ) -> None:
-        for action, name, key in self._calls(service, operation, params):
+        """Raise ClientError, as IAM has it answered, for a call that a role does not allow."""
+        for action, name, key in self._calls(service, operation, params, rights):
             table = self._tables.get(name.removeprefix("table/"))
             # All Regions of a strongly consistent table share one table here.
             regions = table.regions if table is not None and table.is_quorum else (region,)
             resources = [Resource(service, home, name) for home in regions]
             keys = [] if key is None else [key]
             if not any(
-                is_allowed(statements, f"{service}:{action}", resource, keys) for resource in resources
+                is_allowed(rights.statements, f"{service}:{action}", resource, keys) for resource in resources
             ):
                 denied = f"{service}:{action} on {name} in {region}" + (f", key {key}" if key else "")
+                if table is None and service == "dynamodb":
+                    denied += f" (allowed: what `tables` of [subscriptions.{rights.lists}] lists)"
                 self.denied[denied] = None
                 raise _refusal(denied, operation)
 
     def _calls(
-        self, service: str, operation: str, params: dict[str, Any]
+        self, service: str, operation: str, params: dict[str, Any], rights: Rights
     ) -> Iterator[tuple[str, str, str | None]]:
-        """Yield action, resource and partition key of everything that a call does to the fabric's tables and queues."""
+        """Yield action, resource and partition key of all that a call does to tables and queues that are known here."""
         if service == "sqs":
             name = params.get("QueueName") or str(params.get("QueueUrl")).rpartition("/")[2]
             if name in self._queues:
                 yield _BATCHES.get(operation, operation), name, None
         elif service == "dynamodb":
             for action, request in _requests(operation, params):
-                yield from self._call(action, request)
-
-    def _call(self, action: str, request: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-        name = str(request["TableName"]).rpartition("/")[2]  # it may be an ARN
-        if name in self._tables:
-            yield action, f"table/{name}", _partition_key(request)
+                name = str(request["TableName"]).rpartition("/")[2]  # it may be an ARN
+                if name in self._tables:
+                    yield action, f"table/{name}", _partition_key(request)
+                elif rights.lists is not None:
+                    yield action, f"table/{name}", None
 
 
 def _requests(operation: str, params: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,11 +6,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventfabric.deployment.permissions import of_function
 from eventfabric.ports import Clock
 from eventfabric.resources import ENVIRONMENT_ENDPOINT, FunctionTopology
 from eventfabric.runtime.wiring import Runtime, using
-from eventfabric.testing.local.guard import acting
+from eventfabric.testing.local.guard import Rights, acting
 from eventfabric.testing.local.zip_guard import in_function
 
 
@@ -46,7 +45,8 @@ class LocalFunction:
         self.topology = topology
         self.runtime = runtime
         self._entry = entry
-        self._allowed = of_function(runtime.topology, topology)
+        is_own = runtime.subscription not in runtime.handlers
+        self._rights = Rights.of(runtime.topology, topology, is_own=is_own)
         self.invocations = 0
 
     def load(self) -> None:
@@ -68,7 +68,7 @@ class LocalFunction:
         with (
             using(self.runtime),
             environment(self.topology.environment),
-            acting(self._allowed),
+            acting(self._rights.statements, lists=self._rights.lists),
             in_function(has_layers=bool(self.topology.layers)),
         ):
             try:
