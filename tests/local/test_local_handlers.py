@@ -161,3 +161,33 @@ def test_an_event_whose_write_the_service_refuses_as_a_whole_was_never_handled()
         fabric.settle(timers=True)
         assert ids(fabric) == ["good"]
         assert [dead.parked.key for dead in fabric.operations(US).dead_letters("all").find()] == ["bad"]
+
+
+INTERRUPTIONS: dict[str, tuple[Callable[[], object], type[BaseException]]] = {
+    "a failure": (lambda: pytest.fail("x"), pytest.fail.Exception),
+    "an expected failure": (lambda: pytest.xfail("x"), pytest.fail.Exception),
+    "a skip": (lambda: pytest.skip("x"), pytest.skip.Exception),
+    "the end of the session": (lambda: pytest.exit("x"), KeyboardInterrupt),
+    "somebody at the keyboard": (lambda: (_ for _ in ()).throw(KeyboardInterrupt), KeyboardInterrupt),
+}
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize(("interrupt", "kind"), INTERRUPTIONS.values(), ids=INTERRUPTIONS.keys())
+def test_an_outcome_of_the_test_ends_the_test_and_blames_no_event(
+    interrupt: Callable[[], object], kind: type[BaseException], guarantee: str
+) -> None:
+    attempts: list[int] = []
+
+    def handle(event: Event, delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        if len(attempts) == 1:
+            interrupt()
+
+    with LocalFabric(definition(guarantee=guarantee), handlers={"all": handle}) as fabric:
+        fabric.region(US).publish("orders", key="a", type="Placed", id="1")
+        with pytest.raises(kind):
+            fabric.settle(timers=True)
+        assert (ids(fabric), attempts) == ([], [1])
+        fabric.settle(timers=True)  # its doorbell is in flight, and comes again with time
+        assert (ids(fabric), attempts) == (["1"], [1, 1])

@@ -17,6 +17,7 @@ from eventfabric.model import (
     SequenceNumber,
 )
 from eventfabric.ports import Attempt, Clock, Handler, Ledger
+from eventfabric.testing.local.outcomes import end_test
 from eventfabric.wire.published import Effect
 
 _logger: Final = logging.getLogger("eventfabric.local")
@@ -81,7 +82,8 @@ class _ObservedHandler:
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Effect]:
         try:
             writes = self._inner.attempt(events, attempt)
-        except Exception:  # handlers may raise anything; it is raised again
+        except Exception as error:  # handlers may raise anything; it is raised again
+            end_test(error)
             # On AWS no log tells what an error says, because it may hold an event's data. On this machine it may.
             names = ", ".join(str(event.id) for event in events)
             where = f"subscription {attempt.subscription}, event {names}, attempt {attempt.number}"

@@ -107,15 +107,13 @@ class QueuePump:
         ).get("Messages", [])
         if not messages:
             return False
-        failed = self._failed_of(messages)
         visible_at_ms = self._clock.now_ms() + 1000 * self._visibility_seconds
-        done: list[MessageTypeDef] = []
-        for message in messages:
-            if message["MessageId"] in failed:
-                self._invisible_until_ms[message["MessageId"]] = visible_at_ms
-            else:
-                self._invisible_until_ms.pop(message["MessageId"], None)
-                done.append(message)
+        # Noted before the call: if a test or a person interrupts the handler, the doorbells still come again.
+        self._invisible_until_ms |= {message["MessageId"]: visible_at_ms for message in messages}
+        failed = self._failed_of(messages)
+        done = [message for message in messages if message["MessageId"] not in failed]
+        for message in done:
+            self._invisible_until_ms.pop(message["MessageId"], None)
         if done:
             self._sqs.delete_message_batch(
                 QueueUrl=self._url,
