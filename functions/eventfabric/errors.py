@@ -29,7 +29,8 @@
     │   │   └── ProbeUnrungError     no timer could be set for a lane's next probe
     │   └── RefusedError             the call certainly took no effect
     │       ├── ThrottledError       the service is busy; the same call may succeed later
-    │       └── LastingError         fails until somebody fixes what is denied, missing or disabled
+    │       ├── LastingError         fails until somebody fixes what is denied, missing or disabled
+    │       └── StateRefusedError    what the fabric itself writes in a commit is refused; no handler is to blame
     ├── LogError                     the log cannot be read any further: the lane stops
     │   ├── UndecodableRecordError   this version cannot decode the record
     │   ├── DivergenceError          the record does not extend the chain before it

@@ -180,6 +180,10 @@ TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 COMMIT_TOKEN_BYTES: Final = 16
 PUBLISH_LANES_MAX: Final = 2
 """Most target lanes of events that are committed together: each further one halves what many committers get done."""
+PUBLISH_WRITE_MILLISECONDS: Final = 1_000
+"""Time that a write of what a handler publishes is expected to take before this process has made one."""
+UNCOMMITTED_LANES_MAX: Final = 64
+"""Most lanes of which a process remembers what their failed runs have published: up to a record for each."""
 PUBLISH_PATIENCE_SECONDS: Final = 30.0
 """Time for which a commit that publishes is repeated: after it, the handlers of its events would be called again."""
 HOPS_MAX: Final = 16

@@ -58,9 +58,9 @@ OF_CHAINS: Final = [
     Bug(
         "committed and not published",
         "at least once, events are committed without what they publish",
-        "eventfabric.services.delivery.visited_lane:VisitedLane._carried_out",
-        "if (refused := publish_before(context, published)) is not None:",
-        "if False:",
+        "eventfabric.services.delivery.publishing_commits:_appended",
+        "append.run(deadline_ms)",
+        "pass",
         by="wrong_publish",
         seed=1,
         profile="chains",

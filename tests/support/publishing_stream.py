@@ -1,10 +1,12 @@
 """A stream whose subscription publishes into another, `invoices`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from eventfabric import Delivery, Event
 from eventfabric.model import Lane, Record, StreamName
+from eventfabric.ports import Outbox
 from eventfabric.sdk.publications import Publications
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.delivery.deliver import Deliverer
@@ -50,9 +52,12 @@ class PublishingStream(SubscribedStream):
         self.calls: list[str] = []
         self.handle = handle
 
-    def deliverer(self, *, faults: Faults | None = None, **settings: Any) -> Deliverer:
+    def deliverer(
+        self, *, faults: Faults | None = None, outbox: Outbox | None = None, **settings: Any
+    ) -> Deliverer:
         """A function instance of its own; faults hit calls of the target stream, too."""
         ports = (faults or self.faults).ports(self.ports())
+        ports = replace(ports, outbox=outbox) if outbox is not None else ports
         definition, target = self.subscription.definition, self.topology.stream(INVOICES)
         publications = Publications(
             SUBSCRIPTION,

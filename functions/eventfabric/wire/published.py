@@ -28,6 +28,12 @@ class Published:
     size_bytes: int
     once: bool = False
 
+    @property
+    def digest(self) -> bytes:
+        """Digest of what makes two of them one event: all but when it was published."""
+        id_, type_, key, _, source, _, kind, content = self.row
+        return _digest(self.stream, str(self.lane), id_, type_, key, source, str(kind), content).digest()
+
 
 Effect: TypeAlias = Write | Published
 """Anything that an attempt leaves to be done with the commit of its events."""
@@ -71,12 +77,16 @@ def published_id(
         edit: digest of what replaces the source event, if somebody edited it; else empty.
         name: name that the handler gives, or number of the event among those published for the source event.
     """
-    digest = blake2b(digest_size=_ID_BYTES, person=_PERSON)
     kind = "number" if isinstance(name, int) else "name"
-    for part in (subscription, stream, str(lane), str(sequence), edit, kind, str(name)):
-        content = part.encode()
+    return _digest(subscription, stream, str(lane), str(sequence), edit, kind, str(name)).hexdigest()
+
+
+def _digest(*parts: str | bytes) -> "blake2b":
+    digest = blake2b(digest_size=_ID_BYTES, person=_PERSON)
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
         digest.update(pack(">I", len(content)) + content)
-    return digest.hexdigest()
+    return digest
 
 
 def digest_of_edit(replacement: bytes) -> str:

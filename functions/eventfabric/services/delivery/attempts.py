@@ -87,4 +87,6 @@ def _checked(context: VisitContext, effects: Sequence[Effect], *, replay: bool) 
         # It would reach those whom nobody named when the replay was started.
         context.telemetry.add(Metric.EVENTS_NOT_REPUBLISHED, len(published))
         return writes
+    if published:
+        context.pace.owe(published)
     return effects

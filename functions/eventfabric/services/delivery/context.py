@@ -1,10 +1,12 @@
 """Context: everything that all visits of a subscription share, and what they remember of each other."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eventfabric import limits
-from eventfabric.model import HybridTime, Lane, LaneKey, Region, SequenceNumber, SubscriptionFilter
+from eventfabric.model import HybridTime, Lane, LaneKey, Region, Roster, SequenceNumber, SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.pace import Pace
@@ -13,9 +15,10 @@ from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
+from eventfabric.wire.published import Published
 
 if TYPE_CHECKING:
-    from eventfabric.services.delivery.target_streams import TargetStreams
+    from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,30 @@ class HandedOut:
     last: dict[str, Later] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Uncommitted:
+    """Memory of what stands in target lanes for events of a lane that are not committed yet.
+
+    `place`: the lane's state meanwhile; if that has changed, somebody else has gone on with the events. `landed`: how
+    often each published event was appended. `failed`: the write that could not be made.
+    """
+
+    place: tuple[SequenceNumber, Roster]
+    landed: Counter[bytes] = field(default_factory=Counter)
+    failed: "TargetWrites | None" = None
+
+    def missing(self, published: Sequence[Published]) -> Sequence[Published]:
+        """Return the events that have not landed. Each that has landed stands for one of them."""
+        left = Counter(self.landed)
+        return [event for event in published if not _taken(left, event.digest)] if left else published
+
+
+def _taken(left: Counter[bytes], digest: bytes) -> bool:
+    """Take one of these from a counter, if there is one."""
+    left[digest] -= 1
+    return left[digest] >= 0
+
+
 @dataclass(frozen=True, slots=True)
 class VisitContext:
     """The ports and services of a visit."""
@@ -60,6 +87,9 @@ class VisitContext:
     """Streams that the handler may publish into; None: it publishes nothing."""
     handed_out: dict[LaneKey, HandedOut] = field(default_factory=dict)
     """Memory of what other Regions' lanes have handed out, by the lane whose old events asked for it; see late.py."""
+
+    uncommitted: dict[LaneKey, Uncommitted] = field(default_factory=dict)
+    """Memory of what was published for events that are not committed, by the lane whose run failed."""
 
     def patience(self, deadline_ms: int, most_seconds: float = limits.LANE_PATIENCE_SECONDS) -> Patience:
         """Begin to be patient with a call, for as long as a lane run may be patient and its invocation has time."""

@@ -36,7 +36,7 @@ from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.services.delivery.ownership import Ownership
-from eventfabric.services.delivery.pace import Pace
+from eventfabric.services.delivery.pace import Pace, PublishingPace
 from eventfabric.services.delivery.pages import Pages, ReadAhead, wait_for_circuit
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
@@ -109,6 +109,7 @@ class Deliverer:
         log, ledger, clock = ports.log_of(stream), ports.ledger, ports.clock
         standings = Standings.of(subscription, ports)
         breaker = CircuitBreaker(subscription, stream, ports=ports, telemetry=telemetry, standings=standings)
+        by_itself = targets is not None and not subscription.definition.guarantee.transactional
         self.subscription = subscription
         self._region = ledger.region
         self._log = log
@@ -131,7 +132,7 @@ class Deliverer:
             handler=handler,
             policy=RetryPolicy(subscription.definition, entropy=ports.entropy, code_version=code_version),
             breaker=breaker,
-            pace=Pace(clock),
+            pace=PublishingPace(clock) if by_itself else Pace(clock),
             clock=clock,
             telemetry=telemetry,
             side_by_side=side_by_side,

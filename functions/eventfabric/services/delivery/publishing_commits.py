@@ -9,6 +9,7 @@ Each try may hold other records than the one before, because the cursor's versio
 The handler is not called again for any of this, and no attempt is counted.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,14 +37,14 @@ from eventfabric.model import (
     Write,
     WriteRefused,
 )
-from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.context import Uncommitted, VisitContext
 from eventfabric.services.delivery.endings import PublishRefused
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.telemetry import Metric
 from eventfabric.wire.published import Published
 
 if TYPE_CHECKING:
-    from eventfabric.services.delivery.target_streams import TargetStreams
+    from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
 
 
 def _targets_of(context: VisitContext) -> "TargetStreams":
@@ -66,28 +67,87 @@ def _named_uncertain(context: VisitContext) -> Iterator[None]:
         raise
 
 
-def publish_before(context: VisitContext, published: Sequence[Published]) -> PublishRefused | None:
+def _uncommitted(context: VisitContext, key: LaneKey, cursor: Cursor) -> Uncommitted:
+    """Return the memory of a lane; a new one if the lane's state is not what it was."""
+    known, place = context.uncommitted.pop(key, None), (cursor.sequence, cursor.roster)
+    if known is None or known.place != place:
+        known = Uncommitted(place)
+    if len(context.uncommitted) >= limits.UNCOMMITTED_LANES_MAX:
+        del context.uncommitted[next(iter(context.uncommitted))]
+    context.uncommitted[key] = known
+    return known
+
+
+def publish_before(
+    context: VisitContext, key: LaneKey, cursor: Cursor, published: Sequence[Published], deadline_ms: int
+) -> PublishRefused | None:
     """Append what handlers published before their events are committed. A crash in between publishes it again.
+
+    What has landed is remembered until the commit, so that no later run of this process appends it again.
 
     PublishRefused: an event of the same id has other content. Raises PortError.
     """
+    uncommitted = _uncommitted(context, key, cursor)
+    append = _targets_of(context).append_of(uncommitted.missing(published))
+    return _appended(context, uncommitted, append, deadline_ms)
+
+
+def publish_failed(context: VisitContext, key: LaneKey, cursor: Cursor, deadline_ms: int) -> None:
+    """Make the write that ended the lane's last run, before any handler is called: it shows if more can be published.
+
+    Raises PortError.
+    """
+    if key not in context.uncommitted:
+        return
+    uncommitted = _uncommitted(context, key, cursor)
+    failed, uncommitted.failed = uncommitted.failed, None
+    if failed is not None:
+        # A refusal is met again by the event that is to blame for it.
+        _appended(context, uncommitted, failed, deadline_ms)
+
+
+def forget_published(
+    context: VisitContext, key: LaneKey, cursor: Cursor, published: Sequence[Published]
+) -> None:
+    """Forget what was published for events that are committed now. `cursor`: as it was committed."""
+    uncommitted = context.uncommitted[key]
+    uncommitted.landed -= Counter(event.digest for event in published)
+    uncommitted.place = cursor.sequence, cursor.roster
+    if not uncommitted.landed:
+        del context.uncommitted[key]
+
+
+def _appended(
+    context: VisitContext, uncommitted: Uncommitted, append: "TargetWrites", deadline_ms: int
+) -> PublishRefused | None:
+    """Append, and remember what has landed, and the write that failed. Raises PortError."""
+    began_ms = context.clock.steady_ms()
     try:
         with _named_uncertain(context):
-            _targets_of(context).append(published)
+            append.run(deadline_ms)
     except OnceConflictError as error:
         return PublishRefused(error)
-    context.telemetry.add(Metric.EVENTS_PUBLISHED, len(published))
+    except PortError:
+        append.keep_next()
+        uncommitted.failed = append
+        raise
+    finally:
+        uncommitted.landed.update(event.digest for event in append.landed)
+        context.pace.paid(append.count if append.is_done else 0, began_ms)
+        context.telemetry.add(Metric.EVENTS_PUBLISHED, len(append.landed))
     return None
 
 
-def publish_after(context: VisitContext, published: Sequence[Published]) -> None:
+def publish_after(context: VisitContext, published: Sequence[Published], deadline_ms: int) -> None:
     """Append what a handler published for events that are committed, and will not come again: now or never."""
+    append, began_ms = _targets_of(context).append_of(published), context.clock.steady_ms()
     try:
-        _targets_of(context).append(published)
+        append.run(deadline_ms)
     except (PortError, LogError):
-        context.telemetry.add(Metric.EVENTS_UNPUBLISHED, len(published))
-    else:
-        context.telemetry.add(Metric.EVENTS_PUBLISHED, len(published))
+        context.telemetry.add(Metric.EVENTS_UNPUBLISHED, len(published) - len(append.landed))
+    finally:
+        context.pace.paid(append.count if append.is_done else 0, began_ms)
+        context.telemetry.add(Metric.EVENTS_PUBLISHED, len(append.landed))
 
 
 class PublishingCommit:

@@ -29,18 +29,40 @@ class TargetRecords(Protocol):
         ...
 
 
+class TargetWrites(Protocol):
+    """Events that are appended by themselves. `landed`: those that the last run appended; `count`: its writes."""
+
+    landed: list[Published]
+    count: int
+
+    @property
+    def is_done(self) -> bool:
+        """True if all are appended."""
+        ...
+
+    def run(self, deadline_ms: int) -> None:
+        """Append the events, those lanes first into which something is published once. What failed is tried first when
+        called again.
+
+        `deadline_ms`: when to stop, in milliseconds since 1970; what is under way then may take a second more.
+
+        Raises:
+            OnceConflictError: an event of that id was published with other content.
+            PortError: not all is known to be appended.
+            UncertainTailError: the item at a lane's end cannot be believed. Nothing was appended, unless it was known.
+        """
+        ...
+
+    def keep_next(self) -> None:
+        """Forget all but the write that failed."""
+        ...
+
+
 class TargetStreams(Protocol):
     """The streams into which a handler may publish."""
 
-    def append(self, published: Sequence[Published]) -> None:
-        """Append events, those first that are published once. What was appended before an error stays.
-
-        Raises:
-            OnceConflictError: an event of that id was published with other content. Only events of the same kind, those
-                before it, were appended.
-            PortError: not all is known to be appended; doing it again publishes no second event of an id `once`.
-            UncertainTailError: the item at a lane's end cannot be believed.
-        """
+    def append_of(self, published: Sequence[Published]) -> TargetWrites:
+        """Pack events into writes of their own, for which no transaction is needed."""
         ...
 
     def prepare(self, published: Sequence[Published]) -> TargetRecords:

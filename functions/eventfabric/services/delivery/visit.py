@@ -22,6 +22,7 @@ from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Ended
 from eventfabric.services.delivery.late import Lateness
+from eventfabric.services.delivery.publishing_commits import publish_failed
 from eventfabric.services.delivery.retry import CRASHED, Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visited_lane import VisitedLane
@@ -106,6 +107,7 @@ class Visit(VisitedLane):
         if not self._is_to_be_noted:
             return None
         self._is_to_be_noted = False
+        publish_failed(self._context, self.key, self.cursor, self.deadline_ms)
         return self.move(replace(self.cursor, running=True))
 
     def rest(self) -> None:

@@ -45,7 +45,12 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Refused, only_race, refusal
 from eventfabric.services.delivery.parking import Parking
 from eventfabric.services.delivery.patience import Patience
-from eventfabric.services.delivery.publishing_commits import PublishingCommit, publish_after, publish_before
+from eventfabric.services.delivery.publishing_commits import (
+    PublishingCommit,
+    forget_published,
+    publish_after,
+    publish_before,
+)
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
 from eventfabric.wire.published import Effect, published_of, writes_of
@@ -116,9 +121,10 @@ class VisitedLane:
                     decided=decided,
                     deadline_ms=self.deadline_ms,
                 ).run()
-            if (refused := publish_before(context, published)) is not None:
+            refused = publish_before(context, self.key, self.cursor, published, self.deadline_ms)
+            if refused is not None:
                 return refused
-        return _commit_patiently(
+        outcome = _commit_patiently(
             context,
             self.key,
             self.cursor,
@@ -128,11 +134,14 @@ class VisitedLane:
             decided=decided,
             deadline_ms=self.deadline_ms,
         )
+        if len(writes) < len(effects) and isinstance(outcome, Committed):
+            forget_published(context, self.key, outcome.cursor, published_of(effects))
+        return outcome
 
     def publish_after(self, effects: Sequence[Effect]) -> None:
         """Append what the handler published for events that were committed before their attempt."""
         if effects:
-            publish_after(self._context, published_of(effects))
+            publish_after(self._context, published_of(effects), self.deadline_ms)
 
     def settle(self, noted: Sequence[Record]) -> RaceLost | None:
         """Decide about noted batches, and commit that before any of their events is handed out. The cursor stays."""

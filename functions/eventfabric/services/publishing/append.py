@@ -113,6 +113,17 @@ class Appender:
             finally:
                 turn.pass_on()
 
+    def look(self, lane: Lane, batch: Batch, *, timeout_seconds: float) -> None:
+        """Read where a batch would be put, unless this process knows; so a doubt shows before anything is put.
+
+        Raises UncertainTailError, ContendedAppendError, RefusedError.
+        """
+        if lane not in self._tails:
+            timeout_ms = int(timeout_seconds * 1000)
+            until_ms = self._clock.steady_ms() + timeout_ms
+            tried = _Try(self, lane, batch, None, timeout_ms=timeout_ms, until_ms=until_ms)
+            self._tails[lane] = call_within(timeout_seconds + limits.LAST_TRY_SECONDS, tried.read_tail)
+
 
 class _Try:
     """One append, from its first put to its outcome."""
@@ -173,7 +184,7 @@ class _Try:
     def _record(self) -> Record:
         """Make the record for the lane's tail, which is read if it is not known."""
         if self._tail is None:
-            self._tail = self._read_tail()
+            self._tail = self.read_tail()
             # Nobody wrote here since this process did: its memory is right again.
             if self._tail == self._memory:
                 self._appender._contended.discard(self._lane)
@@ -231,7 +242,8 @@ class _Try:
             tail = self._read(lambda: self._appender._log.tail(self._lane, before=occupant.sequence))
         return tail.sequence == occupant.sequence and occupant.extends(tail.chain)
 
-    def _read_tail(self) -> Tail:
+    def read_tail(self) -> Tail:
+        """Read where the batch would be put."""
         return self._read(lambda: self._appender._ends.tail(self._lane))
 
     def _read(self, read: Callable[[], Tail]) -> Tail:

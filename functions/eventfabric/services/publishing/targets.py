@@ -4,20 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from eventfabric import limits
-from eventfabric.errors import (
-    AppendError,
-    ContendedTransactionError,
-    IndeterminateTransactionError,
-    OutcomeUnknownError,
-)
 from eventfabric.model import Batch, BatchId, Lane, Occupied, Record, StreamName
 from eventfabric.ports import Log, Ports
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
 from eventfabric.services.publishing.once import append_once
-from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
+from eventfabric.services.publishing.outbox import OutboxAppend
 from eventfabric.services.publishing.posted_tails import PostedTails, Posting
+from eventfabric.services.publishing.target_append import TargetAppend, TargetWrite, writes_for
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.batch import Part, batch_of_rows
 from eventfabric.wire.published import Parts, Published
@@ -52,24 +46,27 @@ class Targets:
         )
         return _TargetStream(stream, log, known, appender)
 
-    def append(self, published: Sequence[Published]) -> None:
+    def append_of(self, published: Sequence[Published]) -> TargetAppend:
         """See services.delivery.target_streams."""
-        try:
-            for event in published:
-                if event.once:
-                    part = Part()
-                    part.add(event.row, event.size_bytes)
-                    append_once(self._posting(event.stream, event.lane, part), event.row, self._append)
-            for (stream, lane), parts in Parts(event for event in published if not event.once).of.items():
-                for part in parts:
-                    self._streams[stream].appender.append(lane, self._batch(part))
-        except (AppendError, ContendedTransactionError, IndeterminateTransactionError) as error:
-            raise OutcomeUnknownError("publish", str(error)) from error
+        return TargetAppend(
+            writes_for(published),
+            clock=self._ports.clock,
+            appender_of=lambda stream: self._streams[stream].appender,
+            batch_of=self._batch,
+            append_once=self._append_once,
+        )
 
-    def _append(self, postings: Sequence[Posting], writes_of: WritesOf) -> OutboxAppend:
+    def _append_once(self, write: TargetWrite, seconds: float) -> None:
+        """Append the only event of a write unless its id was published before."""
         ports = self._ports
-        make = partial(OutboxAppend, outbox=ports.outbox, clock=ports.clock, entropy=ports.entropy)
-        return make(postings, writes_of, timeout_seconds=limits.APPEND_TIMEOUT_SECONDS)
+        make = partial(
+            OutboxAppend,
+            outbox=ports.outbox,
+            clock=ports.clock,
+            entropy=ports.entropy,
+            timeout_seconds=seconds,
+        )
+        append_once(self._posting(*write.target, write.part), write.events[0].row, make)
 
     def prepare(self, published: Sequence[Published]) -> "PreparedRecords":
         """See services.delivery.target_streams."""
