@@ -61,6 +61,7 @@
     └── HandlerError                 a subscription's handler cannot be used as it is
         ├── UnknownStepError         an outside effect may or may not have happened: a person must find out
         ├── UnlistedStreamError      the handler publishes to a stream that is not in its subscription's `publishes`
+        ├── TooManyLanesError        an event publishes into more lanes than one commit can meet the ends of
         └── TooManyHopsError         handlers have published in turn what others of them handled, too often
 
 Every error answers two questions: `retryable` (is it sensible to try the same again?) and `no_effect` (is it certain
@@ -458,6 +459,20 @@ class TooManyHopsError(HandlerError):
         super().__init__(
             f"subscription {subscription} publishes at hop {hops} from the first event, allowed: fewer; look for a "
             "circle of subscriptions"
+        )
+
+
+class TooManyLanesError(HandlerError):
+    """An event publishes into more lanes than one commit can meet the ends of while others write there. Nothing is
+    published.
+    """
+
+    def __init__(self, subscription: str, lanes: int, allowed: int) -> None:
+        self.subscription, self.lanes, self.allowed = subscription, lanes, allowed
+        super().__init__(
+            f"subscription {subscription} publishes into {lanes} lanes for one event, allowed: at most {allowed} under "
+            "exactly_once; publish under fewer keys, or one event from which another handler publishes, or use "
+            "at_least_once with once=True"
         )
 
 

@@ -180,6 +180,9 @@ TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 COMMIT_TOKEN_BYTES: Final = 16
 PUBLISH_LANES_MAX: Final = 2
 """Most target lanes of events that are committed together: each further one halves what many committers get done."""
+PUBLISH_EVENT_LANES_MAX: Final = 8
+"""Most target lanes of one event under exactly_once. If others write 20 records a second to each of 12, no commit meets
+the ends of all."""
 PUBLISH_WRITE_MILLISECONDS: Final = 1_000
 """Time that a write of what a handler publishes is expected to take before this process has made one."""
 UNCOMMITTED_LANES_MAX: Final = 64

@@ -152,6 +152,8 @@ class Delivery:
         self._ended = True
         if self._transaction is not None:
             self._transaction.ended = True
+        if self._publications is not None:
+            self._publications.end()
 
     @property
     def event(self) -> Event:
@@ -203,16 +205,14 @@ class Delivery:
             once: under "at_least_once", leave it out if an event of this id was published before. If that one has
                 another key, type or data, the source event is a dead letter. Costs a transaction for each event, which
                 a stream whose durability is "quorum" does not have.
-            **fields: as Event: key, type, data, id, headers, time, source. An id of your own must be the same at each
-                attempt.
+            **fields: as Event: key, type, data, id, headers (at most 63), time, source. An id of your own must be the
+                same at each attempt, and goes with `once` under "at_least_once" only.
 
         Raises:
             UnlistedStreamError, TooManyHopsError, NoTransactionsError, HandlerError: wrong use; the source event is a
-                dead letter.
+                dead letter. So it is if it publishes into more than 8 lanes under "exactly_once" (TooManyLanesError).
             InvalidEventError: the event cannot be published.
         """
-        if self._ended:
-            raise HandlerError("publish: its delivery has ended; a handler publishes before it returns")
         if self._publications is None:
             raise UnlistedStreamError(self.subscription, stream, ())
         if event is None and self._collects:

@@ -2,11 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from os import getpid
 from sys import modules
+from threading import Lock
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.errors import HandlerError, TooManyHopsError, UnlistedStreamError
+from eventfabric.errors import (
+    HandlerError,
+    InvalidEventError,
+    Problem,
+    TooManyHopsError,
+    UnlistedStreamError,
+)
 from eventfabric.model import (
     GENERATION_FIRST,
     Event,
@@ -67,6 +75,9 @@ class DeliveryPublications:
         self._named: set[tuple[Lane, SequenceNumber, str]] = set()
         self._numbers: Counter[tuple[Lane, SequenceNumber]] = Counter()
         self.published: list[Published] = []
+        self._lock = Lock()
+        self._ended = False
+        self._process = getpid()
 
     def publish(
         self, stream: str, fields: EventFields, source: Event, *, name: str | None, once: bool
@@ -76,6 +87,11 @@ class DeliveryPublications:
         target = publications.targets.get(stream)
         if target is None:
             raise UnlistedStreamError(publications.subscription, stream, sorted(publications.targets))
+        if once and not publications.may_repeat and fields.get("id") is not None:
+            # An id that the fabric makes comes once as it is. Of another, nothing is noted here.
+            raise HandlerError(
+                "publish: once: found with an id of your own, allowed: under at_least_once; leave out either"
+            )
         once = once and publications.may_repeat
         if once:
             target.check_transactions("once=True")
@@ -86,8 +102,22 @@ class DeliveryPublications:
         row = self._row(target, Event(**fields), id_, hops)
         index = lane_index(row[2], target.definition.lanes)
         lane = Lane(publications.region, GENERATION_FIRST, index)
-        self.published.append(Published(stream, lane, row, row_bytes(row), once))
+        self._take(Published(stream, lane, row, row_bytes(row), once))
         return row[0]
+
+    def _take(self, event: Published) -> None:
+        """Take an event, unless nobody would publish it."""
+        if getpid() != self._process:
+            raise HandlerError("publish: called in a forked child, allowed: in the process of the handler")
+        with self._lock:
+            if self._ended:
+                raise HandlerError("publish: its delivery has ended; a handler publishes before it returns")
+            self.published.append(event)
+
+    def end(self) -> None:
+        """Take no further events, not even of threads that are publishing one at this moment."""
+        with self._lock:
+            self._ended = True
 
     def _id(self, source: Event, name: str | None) -> str:
         """Return the id that the event has at each attempt."""
@@ -119,6 +149,9 @@ class DeliveryPublications:
     def _row(self, target: StreamTopology, event: Event, id_: str, hops: int) -> Row:
         """Return the event as its record will hold it. InvalidEventError."""
         headers: dict[str, HeaderValue] = {**event.headers, HOPS: hops}
+        if len(headers) > limits.HEADERS_MAX:
+            own = f"{len(headers) - 1} headers and {HOPS}"
+            raise InvalidEventError([Problem("headers", own, f"at most {limits.HEADERS_MAX - 1}")])
         if tracing.API in modules:
             headers = dict(tracing.with_context(headers) or headers)
         id_ = id_ if event.id is None else event.id

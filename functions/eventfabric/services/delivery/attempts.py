@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from eventfabric import limits
-from eventfabric.errors import PortError
+from eventfabric.errors import PortError, TooManyLanesError
 from eventfabric.model import Event
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.context import VisitContext
@@ -74,12 +74,19 @@ def attempt(
 
 
 def _checked(context: VisitContext, effects: Sequence[Effect], *, replay: bool) -> Sequence[Effect]:
-    """Return the effects that count, once it is certain that one commit can hold them. TransactionTooLargeError."""
+    """Return the effects that count, once it is certain that one commit can hold them.
+
+    TransactionTooLargeError, TooManyLanesError.
+    """
     writes, published = writes_of(effects), published_of(effects)
     records, beside_bytes = 0, 0
     if published and context.subscription.definition.guarantee.transactional:
         # Nobody but the fabric would be to blame if the service refused records, so they must surely fit.
-        records = len(Parts(published))
+        parts = Parts(published)
+        if len(parts.of) > limits.PUBLISH_EVENT_LANES_MAX:
+            # Several events that were handed out together go one by one then.
+            raise TooManyLanesError(context.subscription.name, len(parts.of), limits.PUBLISH_EVENT_LANES_MAX)
+        records = len(parts)
         beside_bytes = STATE_BYTES_MAX + bytes_of_events(published) + size_of_records(records).bytes
     check_count(len(writes) + records, most=limits.TRANSACTION_WRITES_MAX)
     check_writes(writes, beside_bytes=beside_bytes)

@@ -223,12 +223,13 @@ class PublishingCommit:
         if not self._writes or isinstance(error, StateRefusedError):
             raise error
         never = replace(self._read, version=limits.SEQUENCE_MAX - 1)
-        self._context.ledger.commit(self._key, never, self._moved, records=self._records.made())
+        records = self._records.made(self._context.side_by_side)
+        self._context.ledger.commit(self._key, never, self._moved, records=records)
         return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
 
     def _sent(self) -> Committed | RaceLost | WriteRefused | SameItemTwice | Occupied:
         """Send the commit once, with records for where the lanes go on by now."""
-        records = self._records.made()
+        records = self._records.made(self._context.side_by_side)
         outcome = self._context.ledger.commit(
             self._key,
             self._read,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from eventfabric.model import Occupied, Record
+from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.wire.published import Published
 
 
@@ -12,8 +13,11 @@ class TargetRecords(Protocol):
 
     count: int
 
-    def made(self) -> list[tuple[str, Record]]:
-        """Make the records, each with its table, where the lanes go on by now. Raises PortError, UncertainTailError."""
+    def made(self, side_by_side: SideBySide) -> list[tuple[str, Record]]:
+        """Make the records, each with its table, where the lanes go on by now. Raises PortError, UncertainTailError.
+
+        `side_by_side`: reads several lanes' ends at the same time.
+        """
         ...
 
     def meet(self, taken: Occupied) -> None:

@@ -1,7 +1,8 @@
 """Posted tails: where records of one transaction go, by what this process last saw of their lanes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from eventfabric import limits
 from eventfabric.model import Batch, Lane, Record, Tail, record_at
@@ -9,6 +10,8 @@ from eventfabric.ports import Clock, Log
 from eventfabric.services.publishing.lane_ends import Known, LaneEnds
 
 _Place = tuple[str, Lane]
+SideBySide = Callable[[Sequence[Callable[[], None]]], None]
+"""Caller of many calls at the same time, as in services.delivery.side_by_side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class PostedTails:
     """Tails of lanes. A wrong memory costs one refused transaction, and never writes a wrong record.
 
     In a lane in which others were faster lately, the tail is read each time until its last writer was this process: a
-    read is cheaper than a refused transaction.
+    read is cheaper than a refused transaction. Threads may share it: each call touches only its own places, one by one.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,12 +41,18 @@ class PostedTails:
         self._landed: dict[_Place, Tail] = {}
         self._contended: set[_Place] = set()
 
-    def records(self, postings: Sequence[Posting]) -> list[Record]:
+    def records(self, postings: Sequence[Posting], side_by_side: SideBySide | None = None) -> list[Record]:
         """Make the records of postings; a later one to a lane goes on from the one before. Reads tails not known.
+
+        `side_by_side`: makes several reads at the same time. The longer they take, the likelier somebody else writes.
 
         Raises PortError if a tail cannot be read; what was read before is remembered. UncertainTailError.
         """
         now_ms = self._clock.now_ms()
+        unknown = {(posting.table, posting.lane): posting for posting in postings}
+        if side_by_side is not None and len(unknown) > 1:
+            # Of a tail that is known, the read is none.
+            side_by_side([partial(self._remember, posting) for posting in unknown.values()])
         ends: dict[_Place, Tail] = {}
         records: list[Record] = []
         for posting in postings:
@@ -58,6 +67,9 @@ class PostedTails:
             ends[place] = record.tail
             records.append(record)
         return records
+
+    def _remember(self, posting: Posting) -> None:
+        self._tail(posting)
 
     def _tail(self, posting: Posting) -> Tail:
         """Return the remembered tail of a posting's lane, else read it."""
@@ -89,9 +101,10 @@ class PostedTails:
         for posting, record in zip(postings, records, strict=True):
             place = posting.table, posting.lane
             self._landed[place] = record.tail
-            self._tails[place] = record.tail, self._clock.now_ms()
-        for place in self._contended:
-            self._tails.pop(place, None)
+            if place in self._contended:
+                self._tails.pop(place, None)
+            else:
+                self._tails[place] = record.tail, self._clock.now_ms()
 
     def forget(self) -> None:
         """Forget the tails, because they may be old."""

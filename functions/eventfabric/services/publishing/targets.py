@@ -10,7 +10,7 @@ from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
 from eventfabric.services.publishing.once import append_once
 from eventfabric.services.publishing.outbox import OutboxAppend
-from eventfabric.services.publishing.posted_tails import PostedTails, Posting
+from eventfabric.services.publishing.posted_tails import PostedTails, Posting, SideBySide
 from eventfabric.services.publishing.target_append import TargetAppend, TargetWrite, writes_for
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.batch import Part, batch_of_rows
@@ -94,9 +94,9 @@ class PreparedRecords:
         self._tails = tails
         self.count = sum(posting.batch.count for posting in postings)
 
-    def made(self) -> list[tuple[str, Record]]:
+    def made(self, side_by_side: SideBySide) -> list[tuple[str, Record]]:
         """See services.delivery.target_streams."""
-        records = self._tails.records(self._postings)
+        records = self._tails.records(self._postings, side_by_side)
         return [(posting.table, record) for posting, record in zip(self._postings, records, strict=True)]
 
     def meet(self, taken: Occupied) -> None:
