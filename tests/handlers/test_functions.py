@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from inspect import unwrap
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,9 @@ class InvokedFunctions(MemoryFabric):
 
 
 def test_the_entries_that_are_deployed_are_the_functions_that_run_locally() -> None:
-    assert eventfabric.handlers.relay.handle is relay.handle
-    assert eventfabric.handlers.deliver.handle is deliver.handle
-    assert eventfabric.handlers.timer.handle is timer.handle
+    assert unwrap(eventfabric.handlers.relay.handle) is relay.handle
+    assert unwrap(eventfabric.handlers.deliver.handle) is deliver.handle
+    assert unwrap(eventfabric.handlers.timer.handle) is timer.handle
     assert (RELAY_ENTRY, DELIVER_ENTRY) == (
         "eventfabric.handlers.relay.handle",
         "eventfabric.handlers.deliver.handle",
