@@ -5,11 +5,14 @@ Exit code 1: it cannot be built, or is no release.
 
 import json
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,13 +21,15 @@ from typing import Annotated, Final
 
 import typer
 
-from eventfabric.version import VERSION
 from scripts.building.sbom import LockError, bill_of_materials, pins_in
 from scripts.install import ROOT
 
-LOCK: Final = ROOT / "functions" / "eventfabric" / "cdk" / "functions.txt"
+LIBRARY: Final = Path("functions", "eventfabric")
+LOCK: Final = LIBRARY / "cdk" / "functions.txt"
 WITHOUT_HISTORY_SECONDS: Final = 1_580_601_600
 """Time of a build from a tree without history; hatchling's own default."""
+SECONDS_MAX: Final = 2**32 - 1
+"""Latest time that a gzip file can state."""
 
 
 class BuildError(Exception):
@@ -66,18 +71,22 @@ def main(
     """
     try:
         commit = commit_of(ROOT)
-        if release:
-            check_release(commit, VERSION)
-        built = build(out, seconds_of(commit))
+        with source_of(ROOT, commit if release else None) as source:
+            version = runpy.run_path(str(source / LIBRARY / "version.py"))["VERSION"]
+            if release:
+                check_release(commit, version)
+            built = build(out, seconds_of(commit), source=source, version=version)
+    except OSError as error:
+        raise SystemExit(f"scripts/build: {error.filename}: {error.strerror}") from error
     except (BuildError, LockError) as error:
         raise SystemExit(f"scripts/build: {error}") from error
     if as_json:
         about = None if commit is None else asdict(commit)
-        print(json.dumps({"version": VERSION, "commit": about, "files": [asdict(file) for file in built]}))
+        print(json.dumps({"version": version, "commit": about, "files": [asdict(file) for file in built]}))
         return
     where = "a tree without history" if commit is None else f"commit {commit.id[:12]}"
     changed = " with changes" if commit and commit.modified else ""
-    print(f"eventfabric-aws {VERSION}, of {where}{changed}, in {out}:")
+    print(f"eventfabric-aws {version}, of {where}{changed}, in {out}:")
     for file in built:
         print(f"{file.bytes:>10,}  {file.sha256}  {file.name}")
 
@@ -88,7 +97,22 @@ def commit_of(folder: Path) -> Commit | None:
         return None
     identifier, seconds = _git(folder, "log", "-1", "--format=%H %ct").split()
     tags = _git(folder, "tag", "--points-at", "HEAD").split()
-    return Commit(identifier, int(seconds), tuple(tags), bool(_git(folder, "status", "--porcelain")))
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=normal")
+    return Commit(identifier, int(seconds), tuple(tags), bool(changes))
+
+
+@contextmanager
+def source_of(folder: Path, released: Commit | None) -> Iterator[Path]:
+    """Provide what is built: the folder, or a new clone of a commit that is released. BuildError.
+
+    A checkout may look clean, and not be: git can be told to ignore a file, or its changes.
+    """
+    if released is None:
+        yield folder
+        return
+    with TemporaryDirectory() as name:
+        _git(folder, "clone", "--quiet", "--depth", "1", folder.as_uri(), name)
+        yield Path(name)
 
 
 def check_release(commit: Commit | None, version: str) -> None:
@@ -111,26 +135,28 @@ def seconds_of(commit: Commit | None) -> int:
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given is None:
         return WITHOUT_HISTORY_SECONDS if commit is None else commit.seconds
-    if not given.isdecimal():
-        raise BuildError(f"SOURCE_DATE_EPOCH: found {given!r}, allowed: seconds since 1970")
+    if not re.fullmatch("[0-9]{1,10}", given) or int(given) > SECONDS_MAX:
+        raise BuildError(f"SOURCE_DATE_EPOCH: found {given!r}, allowed: seconds since 1970, to {SECONDS_MAX}")
     return int(given)
 
 
-def build(out: Path, seconds: int) -> list[Built]:
-    """Build into a folder, where files of other versions stay. Return what was built. BuildError, LockError."""
+def build(out: Path, seconds: int, *, source: Path, version: str) -> list[Built]:
+    """Build into a folder, where others stay. Return what was built. OSError, BuildError, LockError."""
+    out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as name:
         folder = Path(name)
         command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(seconds)}
-        ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            command, cwd=source, env=environment, capture_output=True, text=True, check=False
+        )
         if ran.returncode != 0:
             raise BuildError(f"hatchling: {ran.stderr[-2000:]}")
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         direct: Sequence[str] = project["dependencies"]
-        pins = pins_in(LOCK.read_text(encoding="utf-8"))
-        bill = folder / f"eventfabric_aws-{VERSION}.cdx.json"
-        bill.write_text(bill_of_materials(VERSION, pins, direct, seconds=seconds), encoding="utf-8")
-        out.mkdir(parents=True, exist_ok=True)
+        pins = pins_in((source / LOCK).read_text(encoding="utf-8"))
+        bill = folder / f"eventfabric_aws-{version}.cdx.json"
+        bill.write_text(bill_of_materials(version, pins, direct, seconds=seconds), encoding="utf-8")
         return [_moved(file, out) for file in sorted(folder.iterdir())]
 
 
@@ -141,7 +167,10 @@ def _moved(file: Path, out: Path) -> Built:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    ran = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    try:
+        ran = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise BuildError("git: not found, needed: on the PATH, to build a checkout") from error
     if ran.returncode != 0:
         raise BuildError(f"git {arguments[0]}: {ran.stderr.strip()}")
     return ran.stdout

@@ -3,6 +3,8 @@
 import json
 import shutil
 import subprocess
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +14,9 @@ import pytest
 
 from eventfabric.version import VERSION
 from scripts.building.__main__ import (
+    LIBRARY,
     LOCK,
+    SECONDS_MAX,
     WITHOUT_HISTORY_SECONDS,
     BuildError,
     Commit,
@@ -25,8 +29,14 @@ from scripts.building.sbom import LockError, Pin, bill_of_materials, pins_in
 from scripts.install import ROOT
 
 TAGGED: Final = Commit("c" * 40, 1_790_000_000, ("v1.2.3",), modified=False)
-PINS: Final = pins_in(LOCK.read_text(encoding="utf-8"))
+LOCK_TEXT: Final = (ROOT / LOCK).read_text(encoding="utf-8")
+PINS: Final = pins_in(LOCK_TEXT)
 HASH: Final = f"--hash=sha256:{'a' * 64}"
+
+
+def git(*words: str, folder: Path) -> None:
+    about = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *about, *words], cwd=folder, check=True, capture_output=True)
 
 
 def bill(**changes: Any) -> dict[str, Any]:
@@ -83,10 +93,6 @@ def test_a_release_is_a_clean_checkout_of_the_tag_of_its_version() -> None:
 def test_time_and_tags_are_the_commit_s_also_in_a_shallow_clone_and_in_one_without_tags(
     tmp_path: Path,
 ) -> None:
-    def git(*words: str, folder: Path) -> None:
-        about = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", *about, *words], cwd=folder, check=True, capture_output=True)
-
     origin = tmp_path / "origin"
     origin.mkdir()
     git("init", "-q", folder=origin)
@@ -110,18 +116,106 @@ def test_the_time_is_what_the_environment_says_or_the_commit_s(monkeypatch: pyte
     assert seconds_of(None) == WITHOUT_HISTORY_SECONDS
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
     assert seconds_of(TAGGED) == seconds_of(None) == 5
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "now")
-    with pytest.raises(BuildError, match="SOURCE_DATE_EPOCH: found 'now'"):
-        seconds_of(TAGGED)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(SECONDS_MAX))
+    assert seconds_of(TAGGED) == SECONDS_MAX
+    for text in ("now", "", " 1", "-1", "1.5", "٣", str(SECONDS_MAX + 1), "9" * 5000):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
+        with pytest.raises(BuildError, match="SOURCE_DATE_EPOCH: found '"):
+            seconds_of(TAGGED)
+
+
+def checkout_of_a_release(root: Path) -> Path:
+    """A clean checkout of a small project, at the tag of its version."""
+    library = root / LIBRARY
+    (library / "cdk").mkdir(parents=True)
+    (library / "__init__.py").touch()
+    (library / "version.py").write_text('VERSION = "1.2.3"\n')
+    (root / LOCK).write_text(LOCK_TEXT)
+    (root / "pyproject.toml").write_text(
+        f'''
+        [build-system]
+        requires = ["hatchling"]
+        build-backend = "hatchling.build"
+        [project]
+        name = "eventfabric-aws"
+        version = "1.2.3"
+        requires-python = ">=3.11"
+        dependencies = []
+        [tool.hatch.build.targets.wheel]
+        packages = ["{LIBRARY}"]
+    '''
+    )
+    git("init", "-q", folder=root)
+    git("add", ".", folder=root)
+    git("commit", "-q", "-m", "x", folder=root)
+    git("tag", "v1.2.3", folder=root)
+    git("checkout", "-q", "--detach", folder=root)  # as in a workflow
+    return root
+
+
+def add_an_ignored_file(root: Path) -> None:
+    (root / ".git" / "info" / "exclude").write_text("extra.py\n")
+    (root / LIBRARY / "extra.py").touch()
+
+
+def change_a_file_without_notice(root: Path) -> None:
+    git("update-index", "--assume-unchanged", str(LIBRARY / "__init__.py"), folder=root)
+    (root / LIBRARY / "__init__.py").write_text("changed = True\n")
+
+
+def change_the_version_without_notice(root: Path) -> None:
+    git("update-index", "--skip-worktree", str(LIBRARY / "version.py"), folder=root)
+    (root / LIBRARY / "version.py").write_text('VERSION = "1.2.4"\n')
+
+
+@pytest.mark.parametrize(
+    "change", [add_an_ignored_file, change_a_file_without_notice, change_the_version_without_notice]
+)
+def test_a_release_is_built_from_the_commit__whatever_only_looks_clean(
+    change: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = checkout_of_a_release(tmp_path / "root")
+    change(root)
+    monkeypatch.setattr("scripts.building.__main__.ROOT", root)
+    main(out=tmp_path / "out", release=True)
+    assert capsys.readouterr().out.startswith("eventfabric-aws 1.2.3, of commit ")
+    with zipfile.ZipFile(tmp_path / "out" / "eventfabric_aws-1.2.3-py3-none-any.whl") as wheel:
+        assert "eventfabric/extra.py" not in wheel.namelist()
+        assert wheel.read("eventfabric/__init__.py") == b""
+        assert wheel.read("eventfabric/version.py") == b'VERSION = "1.2.3"\n'
+
+
+def test_a_file_that_git_is_told_not_to_show_is_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = checkout_of_a_release(tmp_path / "root")
+    git("config", "status.showUntrackedFiles", "no", folder=root)
+    (root / LIBRARY / "extra.py").touch()
+    monkeypatch.setattr("scripts.building.__main__.ROOT", root)
+    with pytest.raises(SystemExit, match="changes that are not committed"):
+        main(out=tmp_path / "out", release=True)
+
+
+def test_what_cannot_be_built_ends_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.building.__main__.ROOT", checkout_of_a_release(tmp_path / "root"))
+    (tmp_path / "file").touch()
+    for out, sentence in (("file", "file: File exists"), ("file/out", "file/out: Not a directory")):
+        with pytest.raises(SystemExit, match=f"^scripts/build: .*{sentence}$"):
+            main(out=tmp_path / out)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"^scripts/build: git: not found"):
+        main(out=tmp_path / "out")
 
 
 def test_the_bill_lists_every_package_of_the_lock_with_all_of_its_files() -> None:
     document = bill()
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
-    lock = LOCK.read_text(encoding="utf-8")
-    assert len(document["components"]) == lock.count("==")
+    assert len(document["components"]) == LOCK_TEXT.count("==")
     [files] = zip(*[component["externalReferences"] for component in document["components"]], strict=True)
-    assert sum(len(reference["hashes"]) for reference in files) == lock.count("--hash=sha256:")
+    assert sum(len(reference["hashes"]) for reference in files) == LOCK_TEXT.count("--hash=sha256:")
     boto3 = next(component for component in document["components"] if component["name"] == "boto3")
     assert boto3["purl"] == boto3["bom-ref"] == f"pkg:pypi/boto3@{boto3['version']}"
     assert boto3["licenses"] == [{"license": {"name": "Apache-2.0"}}]
