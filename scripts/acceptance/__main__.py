@@ -20,7 +20,8 @@ from rich.table import Table
 
 from scripts.acceptance.emulator import Emulator
 from scripts.acceptance.fabric import DeployedFabric
-from scripts.acceptance.scenario import Report, Scenario
+from scripts.acceptance.report import Report
+from scripts.acceptance.scenario import Scenario
 from scripts.acceptance.target import ENDPOINTS, AcceptanceError, Target
 
 _EXAMPLE = """examples:

@@ -28,13 +28,17 @@ class Cdk:
             ["bootstrap", *(f"aws://{self._target.account}/{region}" for region in regions), "--app", ""]
         )
 
-    def deploy(self, *stacks: str) -> None:
-        """Deploy the stacks that match the patterns, or all stacks."""
-        self._run(["deploy", *(stacks or ["--all"]), *self._app(), "--require-approval", "never"])
+    def deploy(self, *stacks: str, synthesised: bool = False) -> None:
+        """Deploy the stacks that match the patterns, or all; `synthesised`: as they were synthesised last."""
+        app = self._synthesised() if synthesised else self._app()
+        self._run(["deploy", *(stacks or ["--all"]), *app, "--require-approval", "never"])
 
     def destroy(self) -> None:
-        """Delete all stacks."""
-        self._run(["destroy", "--all", "--force", *self._app()])
+        """Delete all stacks that were synthesised last."""
+        self._run(["destroy", "--all", "--force", *self._synthesised()])
+
+    def _synthesised(self) -> list[str]:
+        return ["--app", str(self._folder / "cdk.out")]
 
     def _app(self) -> list[str]:
         options = [

@@ -6,6 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from eventfabric.topology import Topology
 from scripts.acceptance.fabric import DeployedFabric, wait_until
 from scripts.acceptance.target import Target
 
@@ -27,22 +28,22 @@ def retained(fabric: DeployedFabric) -> set[str]:
     return tables | {f"{region} key alias {fabric.topology.key_alias}" for region in fabric.regions}
 
 
-def delete_retained(fabric: DeployedFabric) -> None:
+def delete_retained(target: Target, topology: Topology, regions: tuple[str, ...]) -> None:
     """Delete the tables with all replicas, and schedule the deletion of the keys after the shortest delay of KMS."""
-    for table in fabric.topology.tables:
+    for table in topology.tables:
         for region in table.regions:
-            _delete_protection(fabric.target.client("dynamodb", region), table.name)
-        home = fabric.target.client("dynamodb", table.regions[0])
+            _delete_protection(target.client("dynamodb", region), table.name)
+        home = target.client("dynamodb", table.regions[0])
         for region in table.regions[1:]:
             with suppress(ClientError):
                 home.update_table(TableName=table.name, ReplicaUpdates=[{"Delete": {"RegionName": region}}])
             wait_until(lambda home=home, name=table.name: not _replicas(home, name), REPLICA_SECONDS)  # type: ignore[misc]
         for region in table.regions:
             with suppress(ClientError):
-                fabric.target.client("dynamodb", region).delete_table(TableName=table.name)
-    for region in fabric.regions:
-        kms = fabric.target.client("kms", region)
-        for alias in _aliases(kms, fabric.topology.key_alias):
+                target.client("dynamodb", region).delete_table(TableName=table.name)
+    for region in regions:
+        kms = target.client("kms", region)
+        for alias in _aliases(kms, topology.key_alias):
             kms.delete_alias(AliasName=alias["AliasName"])
             kms.schedule_key_deletion(KeyId=alias["TargetKeyId"], PendingWindowInDays=7)
 

@@ -44,6 +44,15 @@ def person(target: Target, region: str, name: str, policies: list[str]) -> Itera
             iam.delete_role(RoleName=name)
 
 
+def policies(target: Target, region: str, *names: str) -> list[str]:
+    """List the managed policies of these names, and the policies that continue those which are too long."""
+    pages = target.client("iam", region).get_paginator("list_policies").paginate(Scope="Local")
+    there = [policy["PolicyName"] for page in pages for policy in page["Policies"]]
+    return sorted(
+        policy for policy in there for name in names if policy == name or policy.startswith(f"{name}-")
+    )
+
+
 def assume(target: Target, region: str, arn: str) -> dict[str, str]:
     """Assume a role and return its credentials."""
     sts = target.client("sts", region)

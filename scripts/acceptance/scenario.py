@@ -4,11 +4,9 @@ A check that fails is noted, and the run continues. A step that cannot be done a
 """
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +14,23 @@ from botocore.exceptions import ClientError
 
 from eventfabric.topology import Topology
 from scripts.acceptance.cdk import Cdk
+from scripts.acceptance.chain import Chain
 from scripts.acceptance.differences import add_replicas, allow_batches
 from scripts.acceptance.emulator import Emulator
 from scripts.acceptance.fabric import DeployedFabric, wait_until
 from scripts.acceptance.leftovers import delete_retained, leftovers, retained
-from scripts.acceptance.people import assume, person
-from scripts.acceptance.target import AcceptanceError, Person, Target
+from scripts.acceptance.people import assume, person, policies
+from scripts.acceptance.report import Report
+from scripts.acceptance.target import Person, Target
 
 EVENTS_PER_KEY = 8
 KEYS = 4
 SUBSCRIPTIONS = ("exact", "everywhere", "troubled")
 DENIED = ("AccessDenied", "AccessDeniedException")
+PATIENCE_OF_CHAIN = 5
+"""A function that was killed starts anew, and all that is killed here starts one after the other."""
 BY_KEY = ("read a subscription's state", "write another Region's lanes", "another subscription's state")
 """Calls that are refused only by a condition on partition keys."""
-
-
-@dataclass
-class Check:
-    """Something that must hold. `problem` is empty if it does."""
-
-    name: str
-    problem: str = ""
-
-
-@dataclass
-class Report:
-    """The checks that were made, and how long each step took, in seconds."""
-
-    checks: list[Check] = field(default_factory=list)
-    steps: dict[str, float] = field(default_factory=dict)
-    made_up_for: list[str] = field(default_factory=list)
-    """Things done beside the deployment, because the emulator does not do them."""
-    not_checked: list[str] = field(default_factory=list)
-    """Checks that could not be made, and why."""
-
-    @property
-    def ok(self) -> bool:
-        """True if there were checks, and all hold."""
-        return bool(self.checks) and not any(check.problem for check in self.checks)
 
 
 class Scenario:
@@ -69,33 +46,28 @@ class Scenario:
         emulator: Emulator | None = None,
         patience_seconds: float,
     ) -> None:
-        self._target, self._fabric, self._tell, self._emulator = target, fabric, tell, emulator
+        self._target, self._fabric, self._emulator = target, fabric, emulator
         self._cdk = Cdk(target, fabric.definition, folder, tell)
         self._patience_seconds = patience_seconds
-        self.report = Report()
-
-    @contextmanager
-    def _step(self, name: str) -> Iterator[None]:
-        self._tell(f"== {name}")
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.report.steps[name] = round(time.monotonic() - began, 1)
-
-    def _check(self, name: str, problem: str) -> None:
-        self.report.checks.append(Check(name, problem))
-        self._tell(f"{'FAILED' if problem else 'holds'}: {name}{': ' + problem if problem else ''}")
+        self.report = Report(tell)
+        self._chain = Chain(
+            target,
+            folder,
+            f"chain-{fabric.name.rpartition('-')[2]}",
+            fabric.home,
+            self.report,
+            patience_seconds=PATIENCE_OF_CHAIN * patience_seconds,
+        )
 
     @property
     def _topology(self) -> Topology:
         return self._fabric.topology
 
     def run(self) -> None:
-        """Run the whole scenario."""
-        with ExitStack() as people:
+        """Run the whole scenario, and beside it the chain."""
+        with self._chain, ExitStack() as people:
             self._deploy()
-            with self._step("people"):
+            with self.report.step("people"):
                 name, home = self._fabric.name, self._fabric.home
                 orders, second_stream = f"{name}-orders", f"{name}-other"
                 publisher = people.enter_context(
@@ -106,7 +78,7 @@ class Scenario:
                         self._target,
                         home,
                         f"{name}-person",
-                        self._policies(f"{orders}-operator", f"{second_stream}-operator"),
+                        policies(self._target, home, f"{orders}-operator", f"{second_stream}-operator"),
                     )
                 )
                 allow_batches(self._target, home, name)
@@ -115,40 +87,34 @@ class Scenario:
             self._privileges(publisher)
             self._operate(operator)
             self._upkeep(operator)
+            with self.report.step("wait for the chain"):
+                self._chain.finish()
             if self._emulator is not None:
                 self._restart(self._emulator, publisher)
             self._redeploy(publisher)
         self._destroy()
 
-    def _policies(self, *names: str) -> list[str]:
-        """List the managed policies of these names, and the policies that continue those which are too long."""
-        iam = self._target.client("iam", self._fabric.home)
-        pages = iam.get_paginator("list_policies").paginate(Scope="Local")
-        there = [policy["PolicyName"] for page in pages for policy in page["Policies"]]
-        return sorted(
-            policy for policy in there for name in names if policy == name or policy.startswith(f"{name}-")
-        )
-
     def _deploy(self) -> None:
         name = self._fabric.name
-        with self._step("bootstrap"):
+        with self.report.step("bootstrap"):
             self._cdk.bootstrap(list(self._fabric.regions))
-        with self._step("deploy keys and logs"):
+        self._chain.deploy()
+        with self.report.step("deploy keys and logs"):
             self._cdk.deploy(f"{name}-keys-*", f"{name}-log-*")
             self.report.made_up_for += add_replicas(self._target, self._topology, self._fabric.home)
-        with self._step("deploy all"):
-            self._cdk.deploy()
+        with self.report.step("deploy all"):
+            self._cdk.deploy(synthesised=True)
             allow_batches(self._target, self._fabric.home, name)
 
     def _publish(self, publisher: Person) -> None:
-        with self._step("publish"), ThreadPoolExecutor() as processes:
+        with self.report.step("publish"), ThreadPoolExecutor() as processes:
             running = [
                 processes.submit(self._fabric.publish, publisher, region, self._keys(region), EVENTS_PER_KEY)
                 for region in self._fabric.regions
             ]
             for publication in running:
                 publication.result()
-        with self._step("publish trouble"):
+        with self.report.step("publish trouble"):
             home = self._fabric.home
             for type, key in (("Poison", "poison"), ("Flaky", "flaky"), ("Probe", "probe")):
                 self._fabric.publish(publisher, home, [key], 1, type=type)
@@ -157,22 +123,22 @@ class Scenario:
         return [f"{region}-{number}" for number in range(KEYS)]
 
     def _deliveries(self) -> None:
-        with self._step("deliveries"):
+        with self.report.step("deliveries"):
             self._delivered("everything was delivered once and in order, in both Regions", SUBSCRIPTIONS)
             home = self._fabric.home
             arrived = wait_until(lambda: "troubled/flaky" in self._fabric.noted(home), self._patience_seconds)
             handled = self._fabric.noted(home).get("troubled/flaky")
-            self._check(
+            self.report.check(
                 "what failed twice was tried again, and handled once",
                 "" if arrived and handled == ["0"] else f"found {handled}",
             )
 
     def _delivered(self, name: str, subscriptions: tuple[str, ...]) -> None:
         wait_until(lambda: not self._fabric.wrong(subscriptions), self._patience_seconds)
-        self._check(name, "; ".join(self._fabric.wrong(subscriptions)[:5]))
+        self.report.check(name, "; ".join(self._fabric.wrong(subscriptions)[:5]))
 
     def _privileges(self, publisher: Person) -> None:
-        with self._step("privileges"):
+        with self.report.step("privileges"):
             home, name = self._fabric.home, self._fabric.name
             dynamodb = self._target.client("dynamodb", home, publisher.credentials)
             query = {
@@ -211,31 +177,31 @@ class Scenario:
         if self._target.is_emulator and name.endswith(BY_KEY):
             self.report.not_checked.append(f"{name}: the emulator knows no condition on partition keys")
         else:
-            self._check(name, "" if answer in DENIED else f"it was told {answer}")
+            self.report.check(name, "" if answer in DENIED else f"it was told {answer}")
 
     def _operate(self, operator: Person) -> None:
-        with self._step("operate"):
+        with self.report.step("operate"):
             home, fabric = self._fabric.home, self._fabric
             letters = fabric.command(operator, home, "dead-letters", "list", "troubled")
             problem = "" if len(letters) == 1 else f"found {json.dumps(letters)[:300]}"
-            self._check("the poisonous event alone is a dead letter", problem)
+            self.report.check("the poisonous event alone is a dead letter", problem)
             for region in fabric.regions:
                 proof = fabric.command(operator, region, "prove", codes=(0, 1))
-                self._check(f"the cursors of {region} prove what was handled", _unproven(proof))
+                self.report.check(f"the cursors of {region} prove what was handled", _unproven(proof))
 
     def _upkeep(self, operator: Person) -> None:
-        with self._step("upkeep"):
+        with self.report.step("upkeep"):
             topology = self._topology
             for region in self._fabric.regions:
                 answer = self._fabric.invoke(region, topology.reconcile_function(region).name, {})
                 # The poisonous event is a dead letter in the Region where it was published.
                 wanted = {"dead": 1} if region == self._fabric.home else {}
                 findings = answer["findings"]
-                self._check(
+                self.report.check(
                     f"reconciliation of {region} finds nothing but what is dead",
                     "" if findings == {"orders": wanted, "other": {}} else json.dumps(findings),
                 )
-            self._check("a backfill ends well", self._backfill())
+            self.report.check("a backfill ends well", self._backfill())
 
     def _backfill(self) -> str:
         """Run the state machine of the target Region. Returns why it did not end well, or an empty text."""
@@ -263,9 +229,9 @@ class Scenario:
 
     def _restart(self, emulator: Emulator, publisher: Person) -> None:
         """Stop the emulator with all its state, start it again, and go on."""
-        with self._step("restart"):
+        with self.report.step("restart"):
             # Before, the queues must be empty: a message that a killed function held comes back only after 12 minutes.
-            self._check("the queues run empty", "" if self._is_quiet() else "messages are left")
+            self.report.check("the queues run empty", "" if self._is_quiet() else "messages are left")
             emulator.restart()
             # The emulator forgets who assumed which role.
             publisher.credentials = assume(self._target, self._fabric.home, publisher.arn)
@@ -297,7 +263,7 @@ class Scenario:
         return wait_until(lambda: held() == 0, self._patience_seconds)
 
     def _redeploy(self, publisher: Person) -> None:
-        with self._step("deploy one more subscription"):
+        with self.report.step("deploy one more subscription"):
             self._fabric.add_subscription()
             self._cdk.deploy()
             allow_batches(self._target, self._fabric.home, self._fabric.name)
@@ -309,14 +275,14 @@ class Scenario:
             )
 
     def _destroy(self) -> None:
-        with self._step("destroy"):
+        with self.report.step("destroy"):
             self._cdk.destroy()
             retained_resources, left = retained(self._fabric), self._left()
-            self._check("what is destroyed leaves what is retained", _missing(retained_resources, left))
-            self._check("what is destroyed leaves nothing else", _missing(left, retained_resources))
-        with self._step("clean up"):
-            delete_retained(self._fabric)
-            self._check("nothing is left", _missing(self._left(), set()))
+            self.report.check("what is destroyed leaves what is retained", _missing(retained_resources, left))
+            self.report.check("what is destroyed leaves nothing else", _missing(left, retained_resources))
+        with self.report.step("clean up"):
+            delete_retained(self._target, self._topology, self._fabric.regions)
+            self.report.check("nothing is left", _missing(self._left(), set()))
 
     def _left(self) -> set[str]:
         return leftovers(self._target, self._fabric.regions, self._fabric.name)
@@ -340,6 +306,3 @@ def _unproven(proof: Any) -> str:
 
 def _missing(wanted: set[str], existing: set[str]) -> str:
     return ", ".join(sorted(wanted - existing))
-
-
-__all__ = ["AcceptanceError", "Check", "Report", "Scenario"]

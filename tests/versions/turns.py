@@ -78,11 +78,18 @@ def play(turns: Sequence[tuple[Version, Sequence[Command]]]) -> State:
 
 def version_of_commit(commit: str, folder: Path) -> Version:
     """Unpack the library and the player of a commit. Skips the test if this clone does not have the commit."""
-    command = ["git", "archive", "--format=tar", commit, "functions/eventfabric", PLAYER]
+    if reason := unpack(commit, folder, "functions/eventfabric", PLAYER):
+        pytest.skip(reason)
+    return Version("earlier", folder)
+
+
+def unpack(commit: str, folder: Path, *paths: str) -> str:
+    """Unpack a commit, or some paths of it, into a folder. Returns why it cannot be done, or an empty text."""
+    command = ["git", "archive", "--format=tar", commit, *paths]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if ran.returncode != 0:
         reason = ran.stderr.decode().strip().splitlines()[-1]
-        pytest.skip(f"commit {commit} is not in this clone ({reason}): fetch the whole history to run it")
+        return f"commit {commit} is not in this clone ({reason}): fetch the whole history to run it"
     with tarfile.open(fileobj=BytesIO(ran.stdout)) as archive:
         archive.extractall(folder, filter="data")
-    return Version("earlier", folder)
+    return ""
