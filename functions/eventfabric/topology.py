@@ -359,6 +359,15 @@ class Topology:
         except KeyError:
             raise UnknownNameError("subscription", name, sorted(self.subscriptions)) from None
 
+    def reached_by(self, subscription: str) -> dict[str, list[str]]:
+        """Return the streams into which a subscription publishes, each with its subscriptions. UnknownNameError."""
+        return {
+            stream: [
+                name for name, reader in self.subscriptions.items() if reader.definition.stream == stream
+            ]
+            for stream in self.subscription(subscription).definition.publishes
+        }
+
     def stream_of_table(self, table: str) -> StreamTopology:
         """Return the stream whose log is that table. UnknownNameError if there is none."""
         for stream in self.streams.values():

@@ -22,23 +22,25 @@ FAILURE = Failure("Replayed", "", "", "", 0, 0, 1, 1)
 
 
 @pytest.mark.parametrize("chain", [Chain(b"c" * 16), UNKNOWN_CHAIN], ids=["chain", "unknown"])
-@pytest.mark.parametrize("replay_until", [0, 2**40])
+@pytest.mark.parametrize(("replay_from", "replay_until"), [(0, 0), (0, 2**40), (2**39, 2**40)])
 @pytest.mark.parametrize("began", [0, 2**41])
-def test_a_cursor_keeps_until_where_it_replays_and_where_it_began(
-    backend: Backend, chain: Chain, replay_until: int, began: int
+def test_a_cursor_keeps_what_it_replays_and_where_it_began(
+    backend: Backend, chain: Chain, replay_from: int, replay_until: int, began: int
 ) -> None:
     moved = Cursor(
         SequenceNumber(9),
         SequenceNumber(7),
         chain,
         replay_until=SequenceNumber(replay_until),
+        replay_from=SequenceNumber(replay_from),
         began=SequenceNumber(began),
     )
     outcome = backend.ledger.commit(KEY, START, moved)
     assert isinstance(outcome, Committed)
     cursor = backend.ledger.state(KEY).cursor(HOME)
     assert cursor == outcome.cursor
-    assert (cursor.chain, cursor.replay_until, cursor.began) == (chain, replay_until, began)
+    assert (cursor.chain, cursor.began) == (chain, began)
+    assert (cursor.replay_from, cursor.replay_until) == (replay_from, replay_until)
 
 
 @pytest.mark.parametrize(

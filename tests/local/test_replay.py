@@ -181,7 +181,7 @@ def test_another_subscription_is_fed_from_what_this_one_was_handed(fabric: Local
         for entry in fabric.subscription("billing").handled(US)
         if (entry.event.sequence or 0) >= 2
     )
-    assert all(entry.is_replay for entry in in_us)
+    assert not any(entry.is_replay for entry in in_us)  # it had none of them
     assert len(late.handled(EU)) == 20
     assert not any(entry.is_replay for entry in late.handled(EU))
 

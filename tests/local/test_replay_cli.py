@@ -42,6 +42,10 @@ replay = false
 [subscriptions.elsewhere]
 stream = "other"
 handler = "subscribers.billing:charge"
+[subscriptions.forward]
+stream = "orders"
+handler = "subscribers.billing:charge"
+publishes = ["other"]
 """
 # Keys whose events are of lane 0, and of lane 1.
 KEYS = [next(k for k in "abcdefgh" if lane_index(k, 2) == index) for index in (0, 1)]
@@ -67,12 +71,12 @@ class Fabric:
         return LaneKey(StreamName("orders"), SubscriptionName(subscription), lane)
 
     def cursors(self, subscription: str) -> list[tuple[int, int]]:
-        """Return, for each of the two lanes, the next sequence, and the sequence before which events are replays."""
-        cursors = [
-            self.ports.ledger.state(self.key(subscription, lane)).cursor(self.ports.ledger.region)
-            for lane in lanes_of(self.topology.stream("orders"))
-        ]
+        """Return, for each of the two lanes, the next sequence, and the sequence up to which a replay is under way."""
+        cursors = [self.cursor(subscription, lane) for lane in lanes_of(self.topology.stream("orders"))]
         return [(cursor.sequence, cursor.replay_until) for cursor in cursors]
+
+    def cursor(self, subscription: str, lane: Lane) -> Cursor:
+        return self.ports.ledger.state(self.key(subscription, lane)).cursor(self.ports.ledger.region)
 
     def deliver(self, *subscriptions: str) -> None:
         """Move the cursors to the tails."""
@@ -81,7 +85,7 @@ class Fabric:
             tail = log.tail(lane)
             for subscription in subscriptions:
                 key = self.key(subscription, lane)
-                read = self.ports.ledger.state(key).cursor(self.ports.ledger.region)
+                read = self.cursor(subscription, lane)
                 self.ports.ledger.commit(key, read, Cursor(tail.sequence, tail.sequence, tail.chain))
 
 
@@ -183,6 +187,23 @@ def test_another_subscription_is_fed(fabric: Fabric) -> None:
     assert missing_from(complaint, "--from", "audit", "us-east-1/0.0 is at 1") == []
 
 
+def test_whom_it_reaches_is_said_before_anything_is_published_again(fabric: Fabric) -> None:
+    fabric.deliver("forward")
+    before = fabric.cursors("forward")
+    command = ("subscriptions", "replay", "forward", "--from", "0", *fabric.options)
+    plain = fabric.cli.run(*command, "--dry-run")
+    assert missing_from(plain.out, "1 streams are not published into again", "other", "--publish") == []
+    would = fabric.cli.run(*command, "--publish", "--dry-run")
+    assert missing_from(would.out, "other", "again", "elsewhere") == []
+    fabric.cli.refused(*command, "--publish", "--json", code=2)
+    assert fabric.cursors("forward") == before
+    done = fabric.cli.run(*command, "--publish", "--yes", "--json").json
+    assert (done["publish"], done["publishes"]) == (True, {"other": ["elsewhere"]})
+    for lane in lanes_of(fabric.topology.stream("orders")):
+        cursor = fabric.cursor("forward", lane)
+        assert (cursor.sequence, cursor.is_replaying, cursor.is_replay) == (0, True, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "facts"),
     [
@@ -208,6 +229,7 @@ def test_another_subscription_is_fed(fabric: Fabric) -> None:
         (("billing", "--from", "0", "--into", "never"), ["never has replay = false"]),
         (("billing", "--from", "0", "--into", "audit", "--key", "a"), ["--key", "without --into"]),
         (("never", "--from", "0"), ["never has replay = false"]),
+        (("billing", "--from", "0", "--publish"), ["billing publishes into no stream"]),
         (("billing", "--from", "0", "--lane", "0.1"), ["--lane", "'0.1'", "<origin>"]),
         (
             ("billing", "--from", "0", "--lane", "us-east-1/0.2"),

@@ -18,8 +18,8 @@ OF_CHAINS: Final = [
     Bug(
         "waiting events replayed",
         "a replay takes events out of parked keys, and then takes them for published",
-        "eventfabric.services.operations.replay_plan:check_changes",
-        "if drops and publishes:",
+        "eventfabric.services.operations.replay_plan:check_marks",
+        "if held:",
         "if False:",
         by="wrong_publish",
         seed=20,

@@ -10,14 +10,20 @@ from tests.support.subscribed_stream import SubscribedStream
 
 
 def replay_of(
-    fabric: SubscribedStream, *, faults: Faults | None = None, into: SubscriptionTopology | None = None
+    fabric: SubscribedStream,
+    *,
+    faults: Faults | None = None,
+    source: SubscriptionTopology | None = None,
+    into: SubscriptionTopology | None = None,
+    publish: bool = False,
 ) -> Replay:
-    """Return a replay of the stream's subscription."""
+    """Return a replay of the stream's subscription; `source`: of that one."""
     faults = faults or Faults()
     return Replay(
-        fabric.subscription,
+        source or fabric.subscription,
         fabric.stream,
         into=into,
+        publish=publish,
         log=faults.log(fabric.log),
         ledger=faults.ledger(fabric.cloud.ledger(HOME)),
         doorbells=faults.doorbells(fabric.cloud.doorbells(HOME)),

@@ -58,6 +58,7 @@ cursors = st.builds(
     version=st.integers(0, 2**40),
     epoch=st.integers(0, 2**40),
     replay_until=sequences,
+    replay_from=sequences,
     began=sequences,
 )
 json_values = st.recursive(

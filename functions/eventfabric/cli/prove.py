@@ -167,7 +167,7 @@ def _verdict(proof: "LaneProof") -> str:
         verdict += (
             ", it began there" if proof.start == proof.cursor.began else ", what was before has expired"
         )
-    if proof.cursor.is_replay:
+    if proof.cursor.is_replaying:
         verdict += f"; a replay delivers again up to {proof.cursor.replay_until}"
     if proof.waiting:
         verdict += f"; {proof.waiting:,} events wait, the first since {_time(proof.waits_since_ms)}"

@@ -33,6 +33,14 @@ Into = Annotated[
         help="Deliver to this other subscription of the same stream instead; it then goes on with newer events."
     ),
 ]
+Publish = Annotated[
+    bool,
+    typer.Option(
+        "--publish",
+        help="Have the handler publish for these events, even if it did so before. Names whom that reaches, and asks.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="With --publish: do not ask for confirmation.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be delivered again; change nothing.")
 ]
@@ -46,6 +54,8 @@ def replay(
     key: Key = None,
     into: Into = None,
     lane: OnlyLane = None,
+    publish: Publish = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     connection: Connection,
     json: Json = False,
@@ -57,19 +67,46 @@ def replay(
     Example: eventfabric subscriptions replay billing --from 0 --key customer-17
 
     Example: eventfabric subscriptions replay billing --from 0 --into billing-audit
+
+    Example: eventfabric subscriptions replay billing --from 0 --publish --dry-run
     """
     begin, only_lane = parsed_start(start), parsed_lane(lane)
     operations = connection.operations()
-    replaying = _Replaying(operations.replay(subscription, into=into))
+    replaying = _Replaying(operations.replay(subscription, into=into, publish=publish))
     replaying.plan(begin, key=key, lane=only_lane, counts=dry_run)
+    reached = operations.topology.reached_by(replaying.target)
+    if not json:
+        _say_who_is_reached(reached, publish=publish)
     if not dry_run:
+        if publish and not yes:
+            _confirm(as_json=json)
         replaying.carry_out()
     if json:
-        show_json({"subscription": replaying.target, "region": operations.region, **replaying.as_json()})
+        replayed = {"subscription": replaying.target, "region": operations.region, **replaying.as_json()}
+        show_json({**replayed, "publish": publish, "publishes": reached})
     else:
         _show(replaying, circuit=operations.circuit(replaying.target))
     if replaying.failed:
         raise typer.Exit(1)
+
+
+def _say_who_is_reached(reached: dict[str, list[str]], *, publish: bool) -> None:
+    """Name whom what is published again reaches, or say which streams are not published into again."""
+    if publish:
+        for stream, subscriptions in reached.items():
+            readers = ", ".join(subscriptions) or "nobody"
+            say(f"events are published into {stream} again, and reach the subscriptions of it: {readers}")
+    elif reached:
+        say(
+            f"{len(reached):,} streams are not published into again ({', '.join(reached)}). Events that were never "
+            "handled, such as discarded ones and those that `types` left out before, need --publish"
+        )
+
+
+def _confirm(*, as_json: bool) -> None:
+    if as_json:
+        raise typer.BadParameter("--json with --publish needs --dry-run or --yes")
+    typer.confirm("Replay, and publish again?", abort=True)
 
 
 class _Replaying:

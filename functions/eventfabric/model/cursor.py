@@ -43,9 +43,9 @@ class Cursor:
     is the chain of the record before `base`. `version` counts the writes of the stored cursor, 0 for none yet; `epoch`
     is the owner's number. `attempting`: the event at `sequence` is being attempted by itself, after `crashes` earlier
     such attempts that never reported an outcome. `running`: a run whose doorbell had been received before began here;
-    the note is removed when that run ends. Events before `replay_until` are replays: they were handed out before, to
-    this subscription or to the one that it is fed from. `began` is the first sequence that was ever to be delivered: 0,
-    unless the subscription began further on.
+    the note is removed when that run ends. `replay_until`: a replay is under way up to there. Its events from
+    `replay_from` on are marked as replays: this subscription committed them once. `began` is the first sequence that
+    was ever to be delivered: 0, unless the subscription began further on.
     """
 
     sequence: SequenceNumber
@@ -57,6 +57,7 @@ class Cursor:
     running: bool = False
     crashes: int = 0
     replay_until: SequenceNumber = _NEVER
+    replay_from: SequenceNumber = _NEVER
     began: SequenceNumber = _NEVER
     low: Place | None = None
     """First event that waits in a parked key, if any does: every event before it was handled."""
@@ -101,9 +102,18 @@ class Cursor:
         return replace(self, attempting=False, running=False)
 
     @property
-    def is_replay(self) -> bool:
-        """Tell if the next event is a replay."""
+    def is_replaying(self) -> bool:
+        """Tell if a replay is under way."""
         return self.sequence < self.replay_until
+
+    @property
+    def is_replay(self) -> bool:
+        """Tell if the next event is marked as a replay."""
+        return self.replay_from <= self.sequence < self.replay_until
+
+    def replay_left(self, sequence: SequenceNumber) -> tuple[SequenceNumber, SequenceNumber]:
+        """Return `replay_from` and `replay_until` of the cursor once it stands at a sequence."""
+        return (self.replay_from, self.replay_until) if sequence < self.replay_until else (_NEVER, _NEVER)
 
 
 START = Cursor(EMPTY_TAIL.sequence, EMPTY_TAIL.sequence, EMPTY_TAIL.chain)

@@ -181,6 +181,15 @@ class Parked:
             return self
         return replace(self, waiting=waiting, rest=rest) if waiting or rest else None
 
+    def holds_new(self, start: SequenceNumber, end: SequenceNumber) -> bool:
+        """Tell if an event that is no replay may wait there, from `start` on and before `end`, which is the cursor."""
+        if any(place.sequence >= start and not place.replay for place in self.waiting):
+            return True
+        rest = self.rest
+        return rest is not None and not (
+            rest.replay_from <= max(start, rest.sequence) and end <= rest.replay_until
+        )
+
     @property
     def behind(self) -> int:
         """Number of events that wait behind the first, as far as they are listed."""

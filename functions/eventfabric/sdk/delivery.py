@@ -100,9 +100,9 @@ class Delivery:
     """One attempt at handing events to a subscription.
 
     `event` is the event of a handler that takes one (also if it takes only the payload); `events` are those of a batch
-    handler. `is_replay`: they were handed out before, since the subscription is replayed (or fed from another that had
-    them); a batch never mixes replays and new events. `fabric`: the fabric's name with its stage, such as shop_dev,
-    with which the names of the handler's own tables can begin.
+    handler. `is_replay`: the subscription is replayed and committed them once before; a batch never mixes replays and
+    others. `fabric`: the fabric's name with its stage, such as shop_dev, with which the names of the handler's own
+    tables can begin.
     """
 
     __slots__ = (
@@ -195,7 +195,7 @@ class Delivery:
         Nothing is published if the handler raises. Under "exactly_once", the event and the cursor commit together, and
         the event stands in the log once. Under "at_least_once", it is appended before the commit: after a crash it
         comes again, with the same id. Under "at_most_once", it is appended after the commit and the handler: it may be
-        lost, and never comes again. A replay publishes nothing again.
+        lost, and never comes again. A replay publishes nothing again, unless somebody asked for that.
 
         Args:
             stream: name of the stream.

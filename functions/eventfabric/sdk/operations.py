@@ -200,14 +200,14 @@ class Operations:
         """Return that stream, or all of this Region if None. UnknownNameError, WrongRegionError."""
         return self.topology.streams_in(self.region) if only is None else [self._stream_here(only)]
 
-    def replay(self, subscription: str, *, into: str | None = None) -> Replay:
+    def replay(self, subscription: str, *, into: str | None = None, publish: bool = False) -> Replay:
         """Make a replay of a subscription, or of its past events into another. UnknownNameError, ReplayRefusedError."""
-        subscription_topology, ports = self.topology.subscription(subscription), self._ports
-        stream = self._stream(subscription_topology)
+        source, ports = self.topology.subscription(subscription), self._ports
         return Replay(
-            subscription_topology,
-            stream,
+            source,
+            stream := self._stream(source),
             into=None if into is None else self.topology.subscription(into),
+            publish=publish,
             log=ports.log_of(stream),
             ledger=ports.ledger,
             doorbells=ports.doorbells,

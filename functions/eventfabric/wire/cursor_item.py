@@ -6,9 +6,10 @@ while a run is under way that began there with a doorbell that had been received
 a consumer recognise its own commit after a lost reply), `u` milliseconds since 1970 of the write.
 
 If keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys. If it is not 0: `r`
-the sequence before which events are replays, `b` the first sequence that was ever to be delivered. The roster of the
-parked keys: `t` due times of those that retry, by the digest of their id (MessagePack), `d` the beginnings of the
-digests of the dead. `f`: parked keys were about to be written beside it, one by one.
+the sequence before which a replay is under way, `m` the sequence from which on that marks events, `b` the first
+sequence that was ever to be delivered. The roster of the parked keys: `t` due times of those that retry, by the digest
+of their id (MessagePack), `d` the beginnings of the digests of the dead. `f`: parked keys were about to be written
+beside it, one by one.
 """
 
 from typing import Final
@@ -59,6 +60,8 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
         item["p"] = {"B": cursor.parked}
     if cursor.replay_until:
         item["r"] = {"N": str(cursor.replay_until)}
+    if cursor.replay_from:
+        item["m"] = {"N": str(cursor.replay_from)}
     if cursor.began:
         item["b"] = {"N": str(cursor.began)}
     if cursor.roster.retrying:
@@ -88,6 +91,7 @@ def from_item(item: Item) -> Cursor:
         low=_low(item) if "l" in item else None,
         parked=fields.octets(item, "p", least=1, most=_DIGEST_BYTES_MAX) if "p" in item else b"",
         replay_until=fields.sequence(item, "r") if "r" in item else SequenceNumber(0),
+        replay_from=fields.sequence(item, "m") if "m" in item else SequenceNumber(0),
         began=fields.sequence(item, "b") if "b" in item else SequenceNumber(0),
         roster=Roster(_retrying(item) if "t" in item else {}, _dead(item) if "d" in item else ()),
         is_announced=fields.flag(item, "f"),

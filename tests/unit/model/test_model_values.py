@@ -290,7 +290,9 @@ class TestLaneState:
     @pytest.mark.parametrize(("until", "replay"), [(0, False), (4, False), (5, False), (6, True)])
     def test_the_next_event_is_a_replay_before_that_place(self, until: int, replay: bool) -> None:
         cursor = replace(START, sequence=SequenceNumber(5), replay_until=SequenceNumber(until))
-        assert cursor.is_replay is replay
+        assert (cursor.is_replay, cursor.is_replaying) == (replay, replay)
+        later = replace(cursor, replay_from=SequenceNumber(6))
+        assert (later.is_replay, later.is_replaying) == (False, replay)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from eventfabric.model import (
     ParkedState,
     Place,
     Region,
+    Rest,
     SequenceNumber,
     after_changes,
     digest_of,
@@ -131,6 +132,31 @@ class TestBefore:
         assert key.before(SequenceNumber(sequence)) == replace(
             key, waiting=tuple(place(number) for number in left)
         )
+
+    @pytest.mark.parametrize(("start", "holds"), [(0, True), (5, True), (6, False), (9, False)])
+    def test_what_waits_there_or_behind_it_is_new_unless_it_is_a_replay(
+        self, start: int, holds: bool
+    ) -> None:
+        key = replace(parked(3, 5), waiting=(place(3, replay=True), place(5), place(8, replay=True)))
+        assert key.holds_new(SequenceNumber(start), SequenceNumber(9)) is holds
+
+    @pytest.mark.parametrize(
+        ("since", "until", "start", "holds"),
+        [
+            (0, 0, 7, True),
+            (4, 9, 7, False),
+            (4, 8, 7, True),
+            (6, 9, 5, True),
+            (6, 9, 6, False),
+            (4, 9, 1, False),
+        ],
+    )
+    def test_a_rest_reaches_up_to_the_cursor_and_is_new_where_it_is_not_marked(
+        self, since: int, until: int, start: int, holds: bool
+    ) -> None:
+        marks = Rest(SequenceNumber(4), SequenceNumber(4), SequenceNumber(since), SequenceNumber(until))
+        key = replace(parked(3), waiting=(place(3, replay=True),), rest=marks)
+        assert key.holds_new(SequenceNumber(start), SequenceNumber(9)) is holds
 
     @pytest.mark.parametrize("sequence", [0, 2, 3])
     def test_nothing_is_left_where_all_of_it_waits_there_or_behind_it(self, sequence: int) -> None:

@@ -66,6 +66,7 @@ def pass_expired(
 def _moved(visit: Visit, sequence: SequenceNumber, chain: Chain) -> Passed | RaceLost:
     """Commit the cursor at a sequence where a record begins."""
     cursor = visit.cursor
+    replay_from, replay_until = cursor.replay_left(sequence)
     lost = visit.commit(
         replace(
             cursor.at_rest(),
@@ -73,7 +74,8 @@ def _moved(visit: Visit, sequence: SequenceNumber, chain: Chain) -> Passed | Rac
             base=sequence,
             chain=chain,
             crashes=0,
-            replay_until=cursor.replay_until if cursor.replay_until > sequence else SequenceNumber(0),
+            replay_until=replay_until,
+            replay_from=replay_from,
         )
     )
     return Passed() if lost is None else only_race(lost)

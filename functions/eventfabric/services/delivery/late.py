@@ -47,7 +47,7 @@ class Lateness:
 
         Return False if there is no time left to find out. Then none of these events may be handed out.
         """
-        if stretch.replay:
+        if stretch.start.is_replaying:
             return True
         if not (self._origins and stretch.events and self._is_old(stretch.records[0].time)):
             self._context.handed_out.pop(self._key, None)  # the lane has caught up: free the memory

@@ -60,7 +60,7 @@ class Stretch:
         self.stop: LogError | None = None
         self.end: SequenceNumber = cursor.sequence
         self.replay = cursor.is_replay
-        self._until = cursor.replay_until if self.replay else _FOREVER
+        self._until = _end_of_marks(cursor)
         self.cut = False
         self._memory_left = memory_bytes
         try:
@@ -195,7 +195,7 @@ class Stretch:
             base, chain = record.tail.sequence, record.chain
         # Crashes are those of the event at the cursor: behind it they blame nobody.
         crashes = self.start.crashes if sequence == self.start.sequence else 0
-        replay_until = self.start.replay_until if sequence < self.start.replay_until else SequenceNumber(0)
+        replay_from, replay_until = self.start.replay_left(sequence)
         return replace(
             self.start,
             sequence=sequence,
@@ -205,9 +205,17 @@ class Stretch:
             running=False,
             crashes=crashes,
             replay_until=replay_until,
+            replay_from=replay_from,
         )
 
     @property
     def oldest_ms(self) -> int | None:
         """Time at which the first record was appended, in milliseconds since 1970; None if latency means nothing."""
-        return to_ms(self.records[0].time) if self.records and not self.replay else None
+        return to_ms(self.records[0].time) if self.records and not self.start.is_replaying else None
+
+
+def _end_of_marks(cursor: Cursor) -> SequenceNumber:
+    """Return the sequence up to which all events are marked as replays, or none is."""
+    if cursor.is_replay:
+        return cursor.replay_until
+    return cursor.replay_from if cursor.sequence < cursor.replay_from else _FOREVER

@@ -61,7 +61,9 @@ from eventfabric.services.operations.replay_plan import (
     ReplayRequest,
     check_changes,
     check_key,
+    check_marks,
     check_reached,
+    check_target,
 )
 from eventfabric.services.operations.replayed_key import waiting_again
 from eventfabric.topology import StreamTopology, SubscriptionTopology
@@ -71,7 +73,11 @@ MapLanes = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 class Replay:
-    """A replay of one subscription in the Region of its ledger. `into`: the events go to that subscription instead."""
+    """A replay of one subscription in the Region of its ledger. `into`: the events go to that subscription instead.
+
+    `publish`: nothing is marked as a replay, so that what the handler publishes for these events reaches subscriptions
+    of other streams, though it was published before.
+    """
 
     def __init__(
         self,
@@ -79,22 +85,16 @@ class Replay:
         stream: StreamTopology,
         *,
         into: SubscriptionTopology | None = None,
+        publish: bool = False,
         log: Log,
         ledger: Ledger,
         doorbells: Doorbells,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        if into is not None and into.name == source.name:
-            raise ReplayRefusedError(f"{into.name} cannot be fed from itself: leave --into out to replay it")
-        if into is not None and into.definition.stream != stream.name:
-            raise ReplayRefusedError(
-                f"{into.name} is of stream {into.definition.stream}, {source.name} of {stream.name}: allowed: "
-                "subscriptions of one stream"
-            )
+        check_target(source, into, publish=publish)
         self.target = into or source
-        if not self.target.definition.replay:
-            raise ReplayRefusedError(f"{self.target.name} has replay = false in the definition")
+        self._publish = publish
         self._source = source if into is not None else None
         self._stream = stream
         self._log = log
@@ -253,19 +253,22 @@ class Replay:
             return stays
         if asked.key is not None:
             return self._plan_key(stays, start, view.parked, asked.key)
-        return self._plan_back(stays, start, view.parked, reach.until)
+        if self.target.definition.publishes and not self._publish:
+            check_marks(lane, read, view.parked.values(), start.sequence)
+        return self._plan_back(stays, start, view.parked, reach)
 
     def _reach(self, lane: Lane, view: LaneView) -> Reach | None:
         """Return how far a lane may be replayed; None: nothing before its cursor is kept."""
         read = view.read
-        until = SequenceNumber(max(read.sequence, read.replay_until, view.fed_until))
         if not read.version:
-            return Reach(self._tail(lane), until)
+            # The other subscription had these events, and this one none of them.
+            return Reach(self._tail(lane), view.fed_until, is_new=True)
         end = self._log.tail(lane, before=read.sequence)
         if self._is_ahead(lane, read, end):
             # Events after the lane's end are published anew, and are no replays.
-            return Reach(end, end.sequence)
-        return Reach(end, until) if end.sequence >= read.sequence else None
+            return Reach(end, end.sequence, is_new=self._publish)
+        until = SequenceNumber(max(read.sequence, read.replay_until))
+        return Reach(end, until, is_new=self._publish) if end.sequence >= read.sequence else None
 
     def _located(self, lane: Lane, start: Start, end: Tail, *, has_begun: bool) -> Cursor:
         """Return the cursor of a lane that begins with `start`."""
@@ -277,9 +280,7 @@ class Replay:
             raise ReplayRefusedError(f"the records of lane {lane} have not all come yet: try again later")
         return cursor
 
-    def _plan_back(
-        self, plan: LanePlan, start: Cursor, parked: dict[str, Parked], until: SequenceNumber
-    ) -> LanePlan:
+    def _plan_back(self, plan: LanePlan, start: Cursor, parked: dict[str, Parked], reach: Reach) -> LanePlan:
         """Have the cursor go back. Events from there on leave their parked keys: they come again with the cursor."""
         lane, read = plan.lane, plan.read
         changes = tuple(
@@ -287,14 +288,8 @@ class Replay:
             for parked_key in parked.values()
             if (after := parked_key.before(start.sequence)) is not parked_key
         )
-        check_changes(
-            self._stream,
-            lane,
-            changes,
-            f"hold events from sequence {start.sequence} on",
-            publishes=bool(self.target.definition.publishes),
-        )
-        replay_until = until if until > start.sequence else SequenceNumber(0)
+        check_changes(self._stream, lane, changes, f"hold events from sequence {start.sequence} on")
+        replay_from, replay_until = reach.marks(start.sequence)
         moved = replace(
             read.at_rest(),
             sequence=start.sequence,
@@ -302,6 +297,7 @@ class Replay:
             chain=start.chain,
             crashes=0,
             replay_until=replay_until,
+            replay_from=replay_from,
             began=min(read.began, start.sequence) if read.version else start.sequence,
         ).beside_after(read, parked, changes)
         return replace(plan, to=moved, changes=changes, events=max(0, replay_until - start.sequence))
@@ -315,7 +311,8 @@ class Replay:
                     f"key {key!r} is parked in lane {lane} ({waiting.state}, from sequence "
                     f"{waiting.first.sequence}): redrive or discard it first"
                 )
-        places = self._places(lane, replace(start, replay_until=read.sequence), key)
+        marks_from = read.sequence if self._publish else start.sequence
+        places = self._places(lane, replace(start, replay_from=marks_from, replay_until=read.sequence), key)
         new = waiting_again(
             places,
             key,
@@ -327,7 +324,7 @@ class Replay:
         if len(parked) + len(new) > limits.PARKED_KEYS_MAX:
             raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
         changes = tuple(ParkedChange(None, parked) for parked in new)
-        check_changes(self._stream, lane, changes, "would have to be made, an event each", publishes=False)
+        check_changes(self._stream, lane, changes, "would have to be made, an event each")
         moved = read.beside_after(read, parked, changes)
         return replace(plan, to=moved, changes=changes, events=len(places))
 
@@ -342,18 +339,18 @@ class Replay:
             )
 
     def _places(self, lane: Lane, cursor: Cursor, key: str) -> list[Place]:
-        """Return the places of a key's events that are replays for this cursor."""
+        """Return the places of a key's events that a replay from this cursor on hands out."""
         places: list[Place] = []
         for stretch in self._stretches(lane, cursor):
             places += [stretch.place(index) for index, event in enumerate(stretch.events) if event.key == key]
         return places
 
     def _stretches(self, lane: Lane, cursor: Cursor) -> Iterable[Stretch]:
-        """Yield the replays of a cursor, a page at a time. LogError if they cannot be read."""
+        """Yield what a replay from this cursor on hands out, a page at a time. LogError if it cannot be read."""
         ledger, key = ledger_of(self._ledger, self.target, lane.origin), self._key(self.target, lane)
         alone = ledger.region if self._owners[lane.origin] is None else None
         copies = BatchCopies(ledger, key, ledger.state(key), alone)
-        while cursor.is_replay:
+        while cursor.is_replaying:
             page = self._log.read(lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX)
             stepped_over = {record.batch_id for record in page.records if copies.where(record)}
             stretch = Stretch(cursor, page.records, self._filter, stepped_over)

@@ -1,11 +1,11 @@
 """Replay plan: what a replay does to each lane, made and checked before anything is done."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from eventfabric.errors import ReplayRefusedError
 from eventfabric.model import AtSequence, Cursor, Lane, Parked, ParkedChange, SequenceNumber, Start, Tail
-from eventfabric.topology import StreamTopology
+from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.commit_size import in_commits
 
 
@@ -31,10 +31,23 @@ class LaneView:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The part of a lane that may be replayed: its records end at `end`, and what comes again at `until`."""
+    """The part of a lane that may be replayed: its records end at `end`, and what comes again at `until`.
+
+    `is_new`: none of it is marked as a replay.
+    """
 
     end: Tail
     until: SequenceNumber
+    is_new: bool
+
+    def marks(self, start: SequenceNumber) -> tuple[SequenceNumber, SequenceNumber]:
+        """Return from where on and up to where a replay from a sequence marks events; 0 and 0 if nothing comes again.
+
+        A replay that marks nothing says so by two equal places, and is under way up to them all the same.
+        """
+        if self.until <= start:
+            return SequenceNumber(0), SequenceNumber(0)
+        return self.until if self.is_new else start, self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,41 @@ class LaneReplayed:
     rung: bool
 
 
+def check_target(source: SubscriptionTopology, into: SubscriptionTopology | None, *, publish: bool) -> None:
+    """Refuse a replay that the definition does not allow."""
+    target, stream = into or source, source.definition.stream
+    if into is not None and into.name == source.name:
+        raise ReplayRefusedError(f"{into.name} cannot be fed from itself: leave --into out to replay it")
+    if target.definition.stream != stream:
+        raise ReplayRefusedError(
+            f"{target.name} is of stream {target.definition.stream}, {source.name} of {stream}: allowed: "
+            "subscriptions of one stream"
+        )
+    if not target.definition.replay:
+        raise ReplayRefusedError(f"{target.name} has replay = false in the definition")
+    if publish and not target.definition.publishes:
+        raise ReplayRefusedError(f"{target.name} publishes into no stream: leave --publish out")
+
+
+def check_marks(lane: Lane, read: Cursor, parked: Iterable[Parked], start: SequenceNumber) -> None:
+    """Refuse to mark events from `start` on as replays if some of them were never committed.
+
+    A replay publishes nothing for the events that it marks, so what is to be published for these would be missing.
+    """
+    missing = "and what the handler has to publish for these events would not be published"
+    held = sum(key.holds_new(start, read.sequence) for key in parked)
+    if held:
+        raise ReplayRefusedError(
+            f"{held} parked keys of lane {lane} hold events from sequence {start} on, {missing}: redrive or discard "
+            "them first, or replay from later on, or with --publish"
+        )
+    if read.is_replaying and not read.is_replay:
+        raise ReplayRefusedError(
+            f"lane {lane} is at {read.sequence} of events up to {max(read.replay_from, read.sequence)} that are "
+            f"published, {missing}: wait until it is past them, or replay with --publish"
+        )
+
+
 def check_key(asked: ReplayRequest, plans: Sequence[LanePlan]) -> None:
     """Refuse a key of which plans that change nothing found no events."""
     if asked.key is not None:
@@ -85,13 +133,8 @@ def check_reached(start: AtSequence, plans: Sequence[LanePlan], tails: Sequence[
         )
 
 
-def check_changes(
-    stream: StreamTopology, lane: Lane, changes: Sequence[ParkedChange], what: str, *, publishes: bool
-) -> None:
-    """Refuse changes of parked keys that one commit of the stream cannot make. `what`: why they are made.
-
-    `publishes`: the handler publishes, so that events that wait must not come again as replays, which publish nothing.
-    """
+def check_changes(stream: StreamTopology, lane: Lane, changes: Sequence[ParkedChange], what: str) -> None:
+    """Refuse changes of parked keys that one commit of the stream cannot make. `what`: why they are made."""
     commits = list(in_commits(changes))
     if len(commits) > 1:
         raise ReplayRefusedError(
@@ -99,11 +142,6 @@ def check_changes(
             "discard some first, or replay less"
         )
     drops = any(change.before for change in changes)
-    if drops and publishes:
-        raise ReplayRefusedError(
-            f"{len(changes)} parked keys of lane {lane} {what}, and what the handler has to publish for these events "
-            "would not be published: redrive or discard them first, or replay from later on"
-        )
     if drops and stream.definition.durability == "quorum":
         raise ReplayRefusedError(
             f"{len(changes)} parked keys of lane {lane} {what}, and a quorum stream has no transactions to move "

@@ -199,8 +199,8 @@ class Watch:
         cursor = look.cursor
         if not look.lags:
             return self._now_ms if oldest is None else to_ms(oldest.time)
-        if oldest is None or cursor.is_replay:
-            oldest = self._first(look.lane, look.news_from if cursor.is_replay else cursor.base)
+        if oldest is None or cursor.is_replaying:
+            oldest = self._first(look.lane, look.news_from if cursor.is_replaying else cursor.base)
         since_ms = look.arrived_ms(oldest, self._now_ms)
         # Otherwise only its first doorbell tells where it begins.
         if cursor.version or look.subscription.definition.start == "earliest":

@@ -88,15 +88,17 @@ class LocalSubscription:
         key: str | None = None,
         into: str | None = None,
         lane: Lane | None = None,
+        publish: bool = False,
     ) -> int:
         """Replay its past events in a Region, from a sequence or an RFC 3339 time on. Return how many events.
 
-        `into`: hand them to that subscription instead. Then call `settle`. ReplayRefusedError, SettingError.
+        `into`: hand them to that subscription instead. `publish`: publish for them, though that was done before. Then
+        call `settle`. ReplayRefusedError, SettingError.
         """
         place = parse_start(str(start))
         if place is None:
             raise SettingError("start", start, "a sequence, or an RFC 3339 time")
-        replay = self._operations[self._check(region)].replay(self.name, into=into)
+        replay = self._operations[self._check(region)].replay(self.name, into=into, publish=publish)
         return sum(replay.carry_out(plan).plan.events for plan in replay.plan(place, key=key, lane=lane))
 
     def prove(self, region: str | None = None) -> list[LaneProof]:

@@ -163,6 +163,18 @@ class TestReplay:
         stretch = Stretch(replace(START, replay_until=SequenceNumber(5)), page(), EVERYTHING)
         assert [stretch.cursor_at(SequenceNumber(number)).replay_until for number in (0, 4, 5)] == [5, 5, 0]
 
+    @pytest.mark.parametrize(("since", "ends"), [(1, 1), (5, 5), (9, 9)])
+    def test_up_to_where_marks_begin_events_are_no_replays_though_one_is_under_way(
+        self, since: int, ends: int
+    ) -> None:
+        cursor = replace(START, replay_from=SequenceNumber(since), replay_until=SequenceNumber(9))
+        stretch = Stretch(cursor, page(), EVERYTHING)
+        assert (stretch.replay, stretch.end, stretch.place(0).replay) == (False, ends, False)
+        assert stretch.oldest_ms is None
+        after = stretch.cursor_at(SequenceNumber(ends))
+        assert (after.replay_from, after.replay_until) == ((0, 0) if ends == 9 else (since, 9))
+        assert after.is_replay is (ends < 9)
+
     def test_behind_its_end_all_is_new(self) -> None:
         records = page()
         stretch = Stretch(cursor_at(records, 5, replay_until=SequenceNumber(5)), records[1:], EVERYTHING)

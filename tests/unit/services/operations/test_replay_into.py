@@ -76,7 +76,7 @@ def fabric() -> SubscribedStream:
     return fabric
 
 
-def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(
+def test_a_fresh_subscription_begins_there_and_none_of_it_is_marked_as_a_replay(
     fabric: SubscribedStream,
 ) -> None:
     before = fabric.cursor()
@@ -87,8 +87,10 @@ def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(
         fabric.records()[0].chain,
         1,
         replay_until=SequenceNumber(3),
+        replay_from=SequenceNumber(3),
         began=SequenceNumber(1),
     )
+    assert (cursor(fabric).is_replaying, cursor(fabric).is_replay) == (True, False)
     assert fabric.cursor() == before
 
 
@@ -113,7 +115,7 @@ def test_one_that_has_delivered_needs_a_start_and_never_skips_an_event(
     feed(fabric, at_sequence(4))
     assert (cursor(fabric).sequence, cursor(fabric, lane(1))) == (2, START)
     feed(fabric, at_sequence(1))
-    assert (cursor(fabric).sequence, cursor(fabric).replay_until, cursor(fabric).began) == (1, 3, 0)
+    assert (cursor(fabric).sequence, cursor(fabric).replay_until, cursor(fabric).began) == (1, 2, 0)
     assert cursor(fabric, lane(1)) == START
 
 
