@@ -6,7 +6,8 @@ It is made from as much of the former owner's state as was replicated:
     a, b, c here, as its digest says      go on at 40 with them
     a, b, c here, one of them older       go on at 40 with them, and with what the log has of them after what they list
     c not here                            find its events in the log from 17 to 40, and go on at 40 with them
-    c not here, and 17 is far back        go on at 17, without any of them
+    c not here, nor in what is searched   go on at the end of that, with those of a, b and c that wait before it
+    c not here, and 17 cannot be read     go on at 17, without any of them
 
 Items replicate in no order, so a cursor may be here before the parked keys beside it. Without these keys, the events
 that wait in them would be lost. Only events of keys that were not replicated are handled twice, if it can be told which
@@ -14,7 +15,7 @@ keys these are. If records have expired in which such a key may have waited, a d
 them, so that no other key waits.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
@@ -135,8 +136,7 @@ class _Heir:
         dead = frozenset(roster.missing_dead(present))
         if not (retrying or dead):
             return Inherited(self._cursor, named)
-        missing = self._search(retrying, dead, named)
-        return None if missing is None else Inherited(self._cursor, {**named, **missing})
+        return self._search(retrying, dead, named)
 
     def _brought_to_cursor(self, digest: bytes, parked: Parked, last_alone: Collection[str]) -> Parked | None:
         """Return the key with all events that may wait in it, and with no others; None if there are none.
@@ -164,7 +164,7 @@ class _Heir:
         if rest is None and self._may_be_joined(parked, waiting, last_alone):
             # Events that came to wait there since the key was written are in the log, after the listed ones.
             before = [place for place in parked.waiting if place.sequence < end]
-            rest = _behind(before[-1]) if before else Rest(low.base, low.sequence)
+            rest = self._behind(before[-1]) if before else self._marked(Rest(low.base, low.sequence))
         if rest is None:
             return None
         if rest.sequence < low.sequence:
@@ -181,39 +181,73 @@ class _Heir:
         return self._definition.order == "key" and (parked.id in last_alone or not waiting)
 
     def _search(
-        self, retrying: Collection[bytes], dead: Collection[bytes], present: Collection[str]
-    ) -> dict[str, Parked] | None:
-        """Find the first event of each key that is not here. None if the log does not tell, or is too long.
+        self, retrying: Collection[bytes], dead: Collection[bytes], present: Mapping[str, Parked]
+    ) -> Inherited | None:
+        """Find the first event of each key that is not here. None if the log does not tell.
+
+        If the log is too long to be searched up to the cursor, go on where the search ended: only from there on may
+        keys wait that were not found.
 
         An event waits under its key or alone, by the subscription's order at the time it was parked, and it may be of a
         type that is no longer wanted.
         """
         sought = _Sought(set(retrying), set(dead))
         # First with today's filter, which skips most records. A key may have been parked under another one.
+        end = self._cursor
         for subscription_filter in (self._filter, EVERYTHING):
-            if not self._look_for(sought, present, subscription_filter):
+            reached = self._look_for(sought, present, subscription_filter, end)
+            if reached is None:
                 return None
+            end = reached
             if sought.is_over:
                 break
-        if not (sought.is_over or sought.may_have_expired):
+        is_whole = end.sequence == self._cursor.sequence
+        if is_whole and not (sought.is_over or sought.may_have_expired):
             return None
         last_alone = _last_alone(sought.parked_by_id.values())
-        return {
+        missing = {
             name: replace(parked, rest=None) if is_alone(name) and name not in last_alone else parked
             for name, parked in sought.parked_by_id.items()
         }
+        waiting = {**present, **missing}
+        return Inherited(self._cursor, waiting) if is_whole else self._back_to(end, waiting)
+
+    def _back_to(self, cursor: Cursor, parked_by_id: Mapping[str, Parked]) -> Inherited | None:
+        """Go on at an earlier cursor, with what waits before it. None if the chain that leads there is not known."""
+        if cursor.chain == UNKNOWN_CHAIN:
+            return None
+        before = {name: parked.before(cursor.sequence) for name, parked in parked_by_id.items()}
+        return Inherited(self._back(cursor), {name: parked for name, parked in before.items() if parked})
+
+    def _back(self, cursor: Cursor) -> Cursor:
+        """Return an earlier place as the cursor to go on with. Events that a replay had marked stay marked."""
+        former = self._cursor
+        return replace(
+            cursor,
+            version=former.version,
+            epoch=former.epoch,
+            began=former.began,
+            replay_from=former.replay_from,
+            replay_until=former.replay_until,
+        )
 
     def _look_for(
-        self, sought: "_Sought", present: Collection[str], subscription_filter: SubscriptionFilter
-    ) -> bool:
-        """Read the log from the first waiting event on. Return False if it does not tell, or is too long."""
-        end, records_left = self._cursor.sequence, limits.TAKEOVER_RECORDS_MAX
+        self,
+        sought: "_Sought",
+        present: Collection[str],
+        subscription_filter: SubscriptionFilter,
+        until: Cursor,
+    ) -> Cursor | None:
+        """Read the log from the first waiting event on. Return where that ends: at `until`, or after as many records
+        as may be searched. None if the log does not tell.
+        """
+        end, records_left = until.sequence, limits.TAKEOVER_RECORDS_MAX
         cursor = self._cursor_at(self._low.base, self._low.sequence)
         dead = sought.dead.copy()
         while cursor.sequence < end and (sought.retrying or dead):
             # A takeover is to take seconds. Beyond that, going back costs less than the search.
             if records_left <= 0:
-                return False
+                return cursor
             records = self._log.read(self._lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
             records_left -= max(1, len(records))
             stretch = Stretch(cursor, records, subscription_filter, self._stepped_over)
@@ -224,12 +258,12 @@ class _Heir:
             following = self._expired_up_to(cursor.base, records)
             # A record is late here, or cannot be read, and may hold a key that is sought.
             if stretch.stop is not None or following is None:
-                return False
+                return None
             letter = self._letter(cursor.sequence, min(following.sequence, end), present)
             sought.parked_by_id |= {} if letter is None else {letter.id: letter}
             sought.may_have_expired = True
             cursor = self._cursor_at(following.sequence, following.sequence)
-        return True
+        return until
 
     def _meet(
         self, sought: "_Sought", stretch: Stretch, present: Collection[str], dead: Collection[bytes]
@@ -246,19 +280,13 @@ class _Heir:
     def from_the_first_that_waits(self) -> Inherited | None:
         """Go back to the first event that waits, before which everything was handled. None if that is not here yet.
 
-        Events that come again are not marked as replays, because some of them may never have been handed out, and
-        nothing tells which.
+        Events that come again are marked as replays only as far as a replay had marked them: of others, some may never
+        have been handed out, and nothing tells which.
         """
         low = self._low
         tail = self._log.tail(self._lane, before=low.base)
         chain = tail.chain if tail.sequence == low.base else UNKNOWN_CHAIN
-        back = replace(
-            self._cursor_at(low.base, low.sequence),
-            chain=chain,
-            version=self._cursor.version,
-            epoch=self._cursor.epoch,
-            began=self._cursor.began,
-        )
+        back = self._back(replace(self._cursor_at(low.base, low.sequence), chain=chain))
         if self._kept_part is None:
             return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
         records = self._log.read(self._lane, low.base, records_max=1).records
@@ -290,16 +318,29 @@ class _Heir:
 
     def _waits(self, name: str, key: str, place: Place) -> Parked:
         """Make a key that is not here anew, from its first event in the log on."""
-        rest = _behind(place) if self._definition.order == "key" or not is_alone(name) else None
+        rest = self._behind(place) if self._definition.order == "key" or not is_alone(name) else None
         if rest is not None and rest.sequence >= self._cursor.sequence:
             rest = None
-        place, written_ms = replace(place, replay=False), self._cursor.written_ms
+        place, written_ms = replace(place, replay=self._is_replay(place.sequence)), self._cursor.written_ms
         # It is tried again: nobody here knows why it waited, so there is nothing that a person could decide.
         failure = Failure(TAKEN_OVER, _NOT_REPLICATED, "", "", 0, 0, written_ms, written_ms)
         version = self._cursor.version
         return Parked(
             name, key, ParkedState.RETRYING, (place,), self._now_ms, failure, version=version, rest=rest
         )
+
+    def _behind(self, place: Place) -> Rest:
+        """Return the rest of a key after a place: its events in the log from there on."""
+        return self._marked(Rest(place.base, SequenceNumber(place.sequence + 1)))
+
+    def _marked(self, rest: Rest) -> Rest:
+        """Return a rest of which those events are replays that a replay under way had marked."""
+        cursor = self._cursor
+        return replace(rest, replay_from=cursor.replay_from, replay_until=cursor.replay_until)
+
+    def _is_replay(self, sequence: SequenceNumber) -> bool:
+        """Tell if an event was marked by a replay that is under way. Marks of one that has ended are not known."""
+        return self._cursor.replay_from <= sequence < self._cursor.replay_until
 
     def _letter(self, start: SequenceNumber, end: SequenceNumber, present: Collection[str]) -> Parked | None:
         """Make a dead letter that stands for expired records. None if each of their events is already parked alone."""
@@ -347,11 +388,6 @@ def _last_alone(parked_keys: Iterable[Parked]) -> frozenset[str]:
         (parked for parked in parked_keys if is_alone(parked.id)), key=lambda parked: parked.first.sequence
     )
     return frozenset({parked.key: parked.id for parked in alone}.values())
-
-
-def _behind(place: Place) -> Rest:
-    """Return the rest of a key after a place: its events in the log from there on."""
-    return Rest(place.base, SequenceNumber(place.sequence + 1))
 
 
 def _due(parked: Parked, now_ms: int) -> Parked:

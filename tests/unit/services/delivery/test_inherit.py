@@ -212,7 +212,7 @@ def test_events_of_one_key_that_were_parked_alone_come_once_where_its_order_is_k
     assert drained(taken_over(fabric)).recorder.ids() == names
 
 
-def test_what_would_have_to_be_looked_through_for_too_long_is_gone_back_to(
+def test_where_too_much_would_have_to_be_looked_through_only_what_was_not_is_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "TAKEOVER_RECORDS_MAX", 2)
@@ -226,7 +226,7 @@ def test_what_would_have_to_be_looked_through_for_too_long_is_gone_back_to(
     away = taken_over(fabric)
     away.relay_all()
     away.deliver_all()
-    assert away.recorder.ids() == ["a1", "b1", "b2", "c1"]
+    assert sorted(away.recorder.ids()) == ["a1", "b2", "c1"]
 
 
 def test_a_takeover_does_not_wait_for_a_record_that_expired_before_the_first_that_waits() -> None:
