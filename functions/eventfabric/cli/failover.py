@@ -24,6 +24,7 @@ _COLUMNS = (
     "dead",
     "not replicated",
     "handled again",
+    "published, not replicated",
 )
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report how ready the handover is; change nothing.")]
@@ -158,6 +159,7 @@ def _row(ready: "Readiness") -> tuple[object, ...]:
         ready.dead,
         unknown if ready.behind is None else ready.behind,
         unknown if ready.repeated is None else ready.repeated,
+        unknown if ready.published is None else ready.published,
     )
 
 
@@ -186,4 +188,5 @@ def _readiness_json(ready: "Readiness") -> dict[str, object]:
         "dead": ready.dead,
         "not_replicated": ready.behind,
         "handled_again": ready.repeated,
+        "published_not_replicated": ready.published,
     }

@@ -8,7 +8,7 @@ A handover is one item for each subscription and origin, written by the target, 
 The source stops as soon as it sees that item, and at each lane whose state has a higher epoch than it knows of.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -36,6 +36,7 @@ from eventfabric.model import (
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lanes.lane_end import believed_tail
 from eventfabric.services.lanes.standing import lanes_of, owner_of
+from eventfabric.services.operations.published_ends import PublishedEnd, published_ends
 from eventfabric.topology import SubscriptionTopology, Topology
 
 _PAUSED_BY = "failover to "
@@ -46,7 +47,8 @@ class Readiness:
     """The state from which the target would go on, for one subscription and origin. None: the source does not answer.
 
     `waiting`: events in the target's log that are not handled yet, as far as it knows. `behind`: events of the log that
-    the source has and the target has not. `repeated`: events that the target would handle again.
+    the source has and the target has not. `repeated`: events that the target would handle again. `published`: events of
+    the streams into which its handlers publish that the source has and the target has not.
     """
 
     subscription: SubscriptionTopology
@@ -56,6 +58,7 @@ class Readiness:
     dead: int
     behind: int | None
     repeated: int | None
+    published: int | None
     unreadable: tuple[str, ...] = ()
     """Reasons why lanes cannot be read. Each stops in the target, as it does now in the source."""
 
@@ -192,9 +195,12 @@ class Failover:
             )
             wait(limits.CIRCUIT_CACHE_SECONDS + longest)
             waited = 0.0
+            handed = [subscription for subscription, _ in self.handed()]
+            # Read once: others may go on to publish into the same lanes.
+            ends = [*published_ends(self._topology, handed, self._source_ports, self._source)]
             # By content, and not by time: nothing tells how long
             # replication takes, and items come in no order.
-            while lagging := self._lagging():
+            while lagging := self._lagging() or self._unpublished(ends):
                 if waited >= patience_seconds:
                     raise FailoverError(
                         f"after {waited:.0f} s {lagging} is not in {self._target} yet: nothing is done"
@@ -287,6 +293,11 @@ class Failover:
                         return f"a decision about a dead letter of {subscription.name} in lane {lane}"
         return ""
 
+    def _unpublished(self, ends: Iterable[PublishedEnd]) -> str:
+        """Name the first lane of which the target lacks what handlers published. Empty if it has everything."""
+        lagging = (end for end in ends if end.missing_from(self._ports))
+        return next((f"the end of lane {end.lane} of {end.stream.name}" for end in lagging), "")
+
     @staticmethod
     def _decided(ports: Ports, key: LaneKey) -> list[Settled]:
         """Return what people decided about a lane's dead letters. Without that, a proof here would not except them."""
@@ -312,13 +323,16 @@ class Failover:
             parked = state.parked.get(state.latest, {}).values() if state.latest else ()
             retrying += sum(parked_key.state is ParkedState.RETRYING for parked_key in parked)
             dead += sum(parked_key.state is ParkedState.DEAD for parked_key in parked)
-        behind, repeated = self._missing(subscription, ends)
-        return Readiness(subscription, owner, waiting, retrying, dead, behind, repeated, tuple(unreadable))
+        missing = self._missing(subscription, ends)
+        return Readiness(subscription, owner, waiting, retrying, dead, *missing, tuple(unreadable))
 
     def _missing(
         self, subscription: SubscriptionTopology, ends: dict[Lane, tuple[int, int]]
-    ) -> tuple[int | None, int | None]:
-        """Count what the source has of the log, and of cursors, that is not here. None if it does not answer."""
+    ) -> tuple[int | None, int | None, int | None]:
+        """Count what the source has of the log, of cursors, and of what its handlers published, that is not here.
+
+        None if it does not answer.
+        """
         behind = repeated = 0
         log = self._source_ports.log_of(self._topology.stream(subscription.definition.stream))
         try:
@@ -327,9 +341,11 @@ class Failover:
                     behind += max(0, self._tail(log, lane, tail).sequence - tail)
                     state = self._source_ports.ledger.state(LaneKey(*_names(subscription), lane))
                     repeated += max(0, _reached(state) - reached)
+            published_to = published_ends(self._topology, [subscription], self._source_ports, self._source)
+            published = sum(end.missing_from(self._ports) for end in published_to)
         except PortError:
-            return None, None
-        return behind, repeated
+            return None, None, None
+        return behind, repeated, published
 
     def _tail(self, log: Log, lane: Lane, past: int) -> Tail:
         return believed_tail(log, lane, past=SequenceNumber(past), now_ms=self._ports.clock.now_ms())

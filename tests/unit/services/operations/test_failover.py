@@ -141,6 +141,7 @@ class TestReadiness:
             dead=1,
             behind=1,
             repeated=3,
+            published=0,
         )
 
     def test_keys_that_are_to_be_tried_again(self) -> None:
@@ -154,7 +155,7 @@ class TestReadiness:
     def test_of_a_source_that_does_not_answer_it_is_not_known_what_it_has(self) -> None:
         (ready,) = failover(with_load(), lost).readiness()
         assert (ready.waiting, ready.dead) == (3, 1)
-        assert (ready.behind, ready.repeated) == (None, None)
+        assert (ready.behind, ready.repeated, ready.published) == (None, None, None)
 
 
 class TestHandOver:
