@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from eventfabric.cdk.wheels import LAMBDA
 from eventfabric.definition.file import read_definition
 from eventfabric.definition.schema import from_json
 from eventfabric.deployment.shipped import SHIPPED, files_in
+from eventfabric.errors import SettingError
 from eventfabric.resources import DEPLOYED_DEFINITION
 from eventfabric.topology import LAMBDA_PYTHON, Topology
 from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, stage_sample
@@ -161,11 +164,83 @@ def test_everybody_may_read_it_whatever_umask_it_was_made_under(tmp_path: Path, 
     assert hash_of(target) != made, "the hash of an asset that nobody can run must not hide one that works"
 
 
+def staged(folder: Path, *, wheels: dict[str, str] | None = None) -> Path:
+    """Stage the folder `functions` in a folder, beside wheels with these files."""
+    for name, content in (wheels or {}).items():
+        (folder / "wheels" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "wheels" / name).write_text(content)
+    unpacked, target = folder / "wheels" if wheels else None, folder / "zip"
+    stage(read_definition(DEFINITION), functions=folder / "functions", target=target, wheels=unpacked)
+    return target
+
+
+def test_all_that_lies_beside_handlers_ships_but_what_is_hidden_or_read_by_pip(tmp_path: Path) -> None:
+    functions, hidden = (
+        tmp_path / "functions",
+        ("requirements.txt", "a/requirements.txt", ".env", "a/.b/c.py"),
+    )
+    shipped = ("a/h.py", "a/b/requirements.txt", "a/data.bin", "m.pyc", "bin/tool")
+    for name in (*shipped, *hidden, "a/__pycache__/h.pyc", "eventfabric/limits.py"):
+        (functions / name).parent.mkdir(parents=True, exist_ok=True)
+        (functions / name).write_text("")
+    (functions / "linked.py").symlink_to("a/h.py")
+    (functions / "bin" / "tool").chmod(0o750)
+    target = staged(tmp_path)
+    files = {path.relative_to(target).as_posix() for path in files_in(target)}
+    assert files == {*shipped, "linked.py", DEPLOYED_DEFINITION}
+    assert stat.S_IMODE((target / "bin" / "tool").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to(path.parents[1], target_is_directory=True),
+        lambda path: path.symlink_to("gone"),
+        os.mkfifo,
+        lambda path: path.with_name(os.fsdecode(b"refused\xff")).touch(),
+    ],
+    ids=["a link to a folder", "a link to nothing", "a pipe", "a name that is no text"],
+)
+def test_what_cannot_be_in_it_is_refused_by_name(make: Callable[[Path], object], tmp_path: Path) -> None:
+    (tmp_path / "functions" / "a").mkdir(parents=True)
+    make(tmp_path / "functions" / "a" / "refused")
+    with pytest.raises(SettingError, match=r"functions/a\b.*refused"):
+        staged(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("rows/__init__.py", "rows", "rows.py", "shelves/__init__.py", "common/a.py/b.py"),
+        *("eventfabric.py", "definition.json"),
+    ],
+)
+def test_a_file_that_would_take_anothers_place_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / "functions" / name).parent.mkdir(parents=True)
+    (tmp_path / "functions" / name).touch()
+    with pytest.raises(SettingError, match=re.escape(f"functions/{name}: ")):
+        staged(tmp_path, wheels={"rows/__init__.py": "", "shelves.py": "", "common/a.py": ""})
+
+
+def test_folders_without_a_file_in_common_are_one_in_it(tmp_path: Path) -> None:
+    (tmp_path / "functions" / "common").mkdir(parents=True)
+    (tmp_path / "functions" / "common" / "ours.py").touch()
+    folder = staged(tmp_path, wheels={"common/theirs.py": ""}) / "common"
+    assert {path.name for path in folder.iterdir()} == {"ours.py", "theirs.py"}
+
+
+@pytest.mark.parametrize("name", ["eventfabric/aws/more.py", "eventfabric.py", "definition.json"])
+def test_a_package_that_brings_a_name_of_the_fabrics_own_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    with pytest.raises(SettingError, match=name.partition("/")[0]):
+        staged(tmp_path, wheels={name: ""})
+
+
 def test_its_hash_changes_with_every_byte_and_every_name(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12")
     (tmp_path / "b").write_bytes(b"3")
     seen = [hash_of(tmp_path)]
-    for name, content in (("a", b"1"), ("b", b"23"), ("c", b"")):
+    for name, content in (("a", b"1"), ("b", b"23"), ("c", b""), ("m.pyc", b""), ("m.pyc", b"1")):
         (tmp_path / name).write_bytes(content)
         seen.append(hash_of(tmp_path))
     (tmp_path / "c").rename(tmp_path / "d")

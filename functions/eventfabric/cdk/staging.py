@@ -20,8 +20,10 @@ from eventfabric.cdk.bytecode import Compiler
 from eventfabric.cdk.library import imported_package, installation, shipped_files
 from eventfabric.definition.schema import Definition, to_json
 from eventfabric.deployment.shipped import PACKAGE, files_in
+from eventfabric.errors import SettingError
 from eventfabric.resources import DEPLOYED_DEFINITION
 
+_OURS: Final = (PACKAGE, f"{PACKAGE}.py", DEPLOYED_DEFINITION)
 _MODE_OF_FILES: Final = 0o644
 _MODE_OF_PROGRAMS: Final = 0o755
 """Also of folders."""
@@ -43,37 +45,64 @@ def stage(
         target: the folder to fill; its previous content is deleted.
         wheels: a folder of unpacked wheels; None for no wheels, if the templates are only looked at.
         compiler: what makes bytecode of modules that have none; None for no more bytecode than the wheels have.
+
+    Raises SettingError: a file of the user's cannot be in the zip, or two bring the same. Raises LibraryError.
     """
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(parents=True)
     if wheels is not None:
         shutil.copytree(wheels, target, dirs_exist_ok=True)
+        _refuse_names_of_ours(target)
     for path, content in shipped_files(installation(), imported_package()):
         copy = target / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(content)
-    for source in [] if functions is None else _files_of_the_user(functions):
-        assert functions is not None
-        copy = target / source.relative_to(functions)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
     (target / DEPLOYED_DEFINITION).write_bytes(to_json(definition))
+    taken = {path.name for path in target.iterdir()}
+    for source in [] if functions is None else files_in(functions):
+        assert functions is not None
+        _add(
+            source,
+            target / source.relative_to(functions),
+            taken=_rival(source.relative_to(functions)) in taken,
+        )
     if compiler is not None:
         compiler.compile(target)
     _open_to_all(target)
     return hash_of(target)
 
 
+def _refuse_names_of_ours(wheels: Path) -> None:
+    """Raise SettingError for wheels that have a name of the fabric's own, which it alone brings."""
+    for name in _OURS:
+        if (wheels / name).exists():
+            allowed = "no package that brings it: what is installed here is in the zip anyway"
+            raise SettingError("requirements of the functions", name, allowed)
+
+
+def _rival(name: Path) -> str:
+    """Return the name of what Python would import in place of a module or package of the user's, or the reverse."""
+    top = name.parts[0]
+    return top.removesuffix(".py") if top.endswith(".py") else f"{top}.py"
+
+
+def _add(source: Path, copy: Path, *, taken: bool) -> None:
+    """Copy a file of the user's. SettingError: the fabric or a package brings its name, or `taken`, hides it."""
+    try:
+        if taken or copy.exists():
+            raise FileExistsError
+        copy.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        brought = "a name that the fabric brings, or a package that functions need"
+        raise SettingError(str(source), brought, "another name") from error
+    shutil.copy(source, copy)  # with its mode, since it may be a program
+
+
 def _open_to_all(folder: Path) -> None:
     """Let everybody read a folder and all that is in it, and run what its owner may run."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(_MODE_OF_PROGRAMS if path.is_dir() or path.stat().st_mode & S_IXUSR else _MODE_OF_FILES)
-
-
-def _files_of_the_user(functions: Path) -> list[Path]:
-    """List the user's files. A library that lies among them is not what is installed, so it is not staged."""
-    return [path for path in files_in(functions) if path.relative_to(functions).parts[0] != PACKAGE]
 
 
 def hash_of(folder: Path) -> str:
@@ -84,6 +113,6 @@ def hash_of(folder: Path) -> str:
     digest = sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name, mode = path.relative_to(folder).as_posix().encode(), S_IMODE(path.stat().st_mode)
-        content = b"" if path.suffix == ".pyc" else path.read_bytes()
+        content = b"" if path.parent.name == "__pycache__" else path.read_bytes()
         digest.update(f"{len(name)}:{mode:o}:{len(content)}:".encode() + name + content)
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """The wheels in the zip: those of functions.txt beside this file, and the user's, for Lambda's platform. No Docker.
 
-They are fetched once for each change of a lock, and kept unpacked in a cache, so that synthesis needs no network.
+They are fetched once for each change of a lock or of the user's requirements, with all that these include, and kept
+unpacked in a cache, so that synthesis needs no network.
 The fabric's own wheels are verified by their hashes. The user's, listed in `requirements.txt` beside the packages of
 handlers or in one of them, may have hashes, and must not ask for other versions of packages that the fabric brings.
 """
@@ -10,13 +11,15 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from filecmp import cmp
 from hashlib import sha256
 from pathlib import Path
 from platform import machine
 from tempfile import mkdtemp
 
 from eventfabric.cdk.bytecode import Compiler
-from eventfabric.deployment.shipped import LOCK, pins_of, requirements_in
+from eventfabric.deployment.requirements import read_requirements, requirements_in
+from eventfabric.deployment.shipped import LOCK, pins_of
 from eventfabric.errors import EventFabricError
 from eventfabric.topology import LAMBDA_PYTHON
 
@@ -60,6 +63,8 @@ HOST = Platform(
 )
 """This machine and interpreter, for emulators that run functions on them."""
 PLATFORMS = ("lambda", "host")
+_CRASH = "ERROR: Exception:"
+"""First line of a traceback of pip's, whose last line has the reason."""
 
 
 class WheelsError(EventFabricError):
@@ -81,13 +86,13 @@ def unpacked_wheels(
     lock: Path = LOCK,
     compiler: Compiler | None = None,
 ) -> Path:
-    """Return a folder with all wheels unpacked, from the cache or fetched into it. Raises WheelsError.
+    """Return a folder with all wheels unpacked, from the cache or fetched into it. Raises WheelsError, SettingError.
 
     `functions` is the user's folder: its `requirements.txt`, and those of the folders directly in it, list what
     handlers need. `lock` lists what else is needed, with hashes. `compiler` puts bytecode beside the modules.
     """
     users = [] if functions is None else requirements_in(functions)
-    content = b"\0".join(user.read_bytes() for user in users)
+    content = b"".join(read_requirements(users).digests.values())
     asked = [lock.read_bytes(), content, *map(str.encode, platform.named)]
     if compiler is not None:
         asked.append(f"bytecode of {compiler.version}".encode())
@@ -105,13 +110,13 @@ def unpacked_wheels(
             wanted = [*platform.options, *named, "--constraint", str(pins)]
             try:
                 _fetch(work / "user", wanted)
+                _add(work / "user", work / "own")
             except WheelsError as error:
                 ours = " ".join(pins.read_text().split())
                 raise WheelsError(
                     f"{', '.join(map(str, users))}: found {error}; allowed: packages with wheels for {platform.title}, "
                     f"and of what the fabric brings only its versions: {ours}"
                 ) from error
-            _add(work / "user", work / "own")
         if compiler is not None:
             compiler.compile(work / "own")
         # Only a complete folder gets this name. Another process may have made the same folder first.
@@ -132,17 +137,24 @@ def _fetch(target: Path, wanted: list[str]) -> None:
     ]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
-        reasons = [
-            line for line in ran.stderr.splitlines() if line.startswith("ERROR")
-        ] or ran.stderr.splitlines()
+        lines = ran.stderr.splitlines()
+        reasons = [line for line in lines if line.startswith("ERROR") and line != _CRASH] or lines[-1:]
         raise WheelsError(f"packages that cannot be fetched ({' '.join(reasons)})")
     shutil.rmtree(target / "bin", ignore_errors=True)
 
 
 def _add(source: Path, target: Path) -> None:
-    """Copy the files that `target` lacks. Files that both folders have are of the same version."""
+    """Copy the files that `target` lacks. Raises WheelsError if both have a file, and it is not the same.
+
+    Records of installations differ by what was asked for.
+    """
     for path in sorted(source.rglob("*")):
-        copy = target / path.relative_to(source)
+        name = path.relative_to(source)
+        copy = target / name
         if path.is_file() and not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)  # with its mode, since a package may bring programs
+        elif (
+            path.is_file() and not name.parts[0].endswith(".dist-info") and not cmp(path, copy, shallow=False)
+        ):
+            raise WheelsError(f"two packages that bring {name}")

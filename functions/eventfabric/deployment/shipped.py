@@ -4,18 +4,17 @@ The deployment stages by it; checks of a definition, and fabrics on this machine
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
+
+from eventfabric.deployment.requirements import requirements_in
+from eventfabric.errors import SettingError
 
 PACKAGE: Final = "eventfabric"
 SHIPPED: Final = ("aws", "definition", "handlers", "model", "runtime", "sdk", "services", "wire")
 """Packages of eventfabric in the zip; the modules beside them are in it, too. A test lists those that are left out."""
 LOCK: Final = Path(__file__).resolve().parents[1] / "cdk" / "functions.txt"
 """Packages that the library itself needs in the zip, with versions and hashes."""
-REQUIREMENTS: Final = "requirements.txt"
-"""Name of a file that lists what the user's handlers need, beside their packages or in one of them."""
-_NEVER: Final = ("__pycache__", REQUIREMENTS)
 
 
 def is_shipped(path: PurePosixPath) -> bool:
@@ -33,14 +32,28 @@ def is_left_out(module: str) -> bool:
     return (LOCK.parents[1] / names[1]).is_dir()
 
 
-def files_in(folder: Path) -> list[Path]:
-    """List the files of a folder that belong in the zip, sorted by name."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part in _NEVER or part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+def files_in(functions: Path) -> list[Path]:
+    """List the files of the user's folder that belong in the zip, sorted by name.
+
+    Hidden files, bytecode for this Python, requirements files that are read, and a library that lies among them do not.
+    SettingError: something is neither file nor folder, such as a link to a folder, or its name is not in UTF-8.
+    """
+    files, requirements = [], requirements_in(functions)
+    for path in functions.rglob("*"):
+        parts = path.relative_to(functions).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        if hidden or parts[0] == PACKAGE or path in requirements:
+            continue
+        try:
+            path.name.encode()
+        except UnicodeEncodeError as error:
+            raise SettingError(str(path.parent), path.name, "names in UTF-8") from error
+        if path.is_file():
+            files.append(path)
+        elif path.is_symlink() or not path.is_dir():
+            kind = "a link to no file" if path.is_symlink() else "neither file nor folder"
+            raise SettingError(str(path), kind, "files, folders, and links to files")
+    return sorted(files)
 
 
 def own_names(functions: Path | None) -> frozenset[str]:
@@ -49,28 +62,6 @@ def own_names(functions: Path | None) -> frozenset[str]:
     return frozenset(path.stem for path in paths if path.name != PACKAGE)
 
 
-def requirements_in(functions: Path) -> list[Path]:
-    """List the files that say what the user's handlers need, beside their packages or in them."""
-    return sorted([*functions.glob(REQUIREMENTS), *functions.glob(f"*/{REQUIREMENTS}")])
-
-
-def requirements_for(module: str, functions: Path) -> Path:
-    """Return the file in which what a module of the user's needs belongs, or would if it existed."""
-    own = functions / module.partition(".")[0] / REQUIREMENTS
-    return own if own.is_file() else functions / REQUIREMENTS
-
-
 def pins_of(lock: str) -> str:
     """Extract the versions from a lock, without hashes, as constraints for other packages."""
     return "\n".join(re.findall(r"^([A-Za-z0-9._-]+==[^ ;\\]+)", lock, re.MULTILINE)) + "\n"
-
-
-def requirement_lines(path: Path) -> Iterator[str]:
-    """Yield the requirements in a file, and in those that it includes, without comments and options."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = line.partition(" #")[0].strip()
-        included = re.match(r"(?:-r|--requirement)[ =]\s*(.+)", text)
-        if included:
-            yield from requirement_lines(path.parent / included[1])
-        elif text and not text.startswith(("#", "-")):
-            yield text

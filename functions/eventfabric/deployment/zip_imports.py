@@ -11,7 +11,8 @@ from pathlib import Path
 
 from eventfabric.definition.handler_lookup import WantedKind, missing
 from eventfabric.deployment.installed_packages import distribution_with
-from eventfabric.deployment.shipped import PACKAGE, is_left_out, requirements_for
+from eventfabric.deployment.requirements import requirements_for
+from eventfabric.deployment.shipped import PACKAGE, is_left_out
 from eventfabric.deployment.sources import Sources
 from eventfabric.deployment.zip_modules import ZipModules
 

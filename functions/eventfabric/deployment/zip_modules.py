@@ -8,15 +8,8 @@ from typing import Protocol
 
 from eventfabric.definition.handler_lookup import find_module
 from eventfabric.deployment.installed_packages import Packages, packages_of
-from eventfabric.deployment.shipped import (
-    LOCK,
-    PACKAGE,
-    is_left_out,
-    own_names,
-    pins_of,
-    requirement_lines,
-    requirements_in,
-)
+from eventfabric.deployment.requirements import read_requirements, requirements_in
+from eventfabric.deployment.shipped import LOCK, PACKAGE, is_left_out, own_names, pins_of
 
 
 class ZipModules(Protocol):
@@ -54,8 +47,7 @@ class ExpectedModules:
     @cached_property
     def _packages(self) -> Packages:
         asked = pins_of(LOCK.read_text(encoding="utf-8")).split()
-        for file in requirements_in(self.functions):
-            asked += requirement_lines(file)
+        asked += read_requirements(requirements_in(self.functions)).lines
         return packages_of(tuple(asked))
 
     def spec(self, module: str) -> ModuleSpec | None:
