@@ -267,3 +267,15 @@ def test_a_project_elsewhere_named_by_a_relative_path_gets_our_functions_and_its
         assert (staged / ours).read_bytes() == (ROOT / "functions" / ours).read_bytes()
     theirs = {path.relative_to(staged).as_posix() for path in files_in(staged / "subscribers")}
     assert theirs == {"subscribers/count.py", "subscribers/more/data.json"}
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(0)", "import os\nos._exit(0)"])
+def test_an_extension_that_ends_the_process_leaves_no_assembly_to_be_deployed(
+    code: str, project: Project
+) -> None:
+    (project.definition.parent / "extension.py").write_text(f"{code}\n")
+    (project.folder / "cdk.out").mkdir()
+    (project.folder / "cdk.out" / "manifest.json").write_text("{}")
+    process = project.synthesise({})
+    assert ("extension" in process.stderr) == (process.returncode == 1) == (code == "raise SystemExit(0)")
+    assert list((project.folder / "cdk.out").rglob("*")) == []

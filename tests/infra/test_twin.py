@@ -1,12 +1,14 @@
 """The twin of the functions' zip: a handler that cannot be imported there is refused, by name and with the reason."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from eventfabric.cdk import twin as module
 from eventfabric.cdk.functions_zip import functions_zip
+from eventfabric.cdk.library import LibraryError
 from eventfabric.cdk.staging import stage
 from eventfabric.cdk.twin import check_twin, interpreter
 from eventfabric.cdk.wheels import WheelsError
@@ -27,7 +29,12 @@ needs_the_functions_python = pytest.mark.skipif(
 def imported(folder: Path, source: str, **files: str) -> str:
     """Return the warning about a handler with this source, staged without wheels of the functions' platform."""
     named = {"warehouse/stock.py": source, **files}
-    path = make_project(folder, named, handler=HANDLER)
+    return checked(make_project(folder, named, handler=HANDLER))
+
+
+def checked(path: Path) -> str:
+    """Return the warning about the handlers of a definition."""
+    folder = path.parents[1]
     definition, functions, target = read_definition(path), folder / "functions", folder / "zip"
     stage(definition, functions=functions, target=target, wheels=None)
     return check_twin(definition, target, functions=functions, cache=WHEELS, where=str(path))
@@ -54,6 +61,8 @@ def test_what_can_be_imported_is(tmp_path: Path) -> None:
         ("async def count(event, delivery): ...\n", ("HandlerError", "async")),
         ("import nothing_like_this\n" + HANDLING, ("ModuleNotFoundError", "nothing_like_this")),
         ("count = len = 1 +\n", ("SyntaxError", "invalid syntax")),
+        ("import os\nos._exit(3)\n", ("the process ended", "exit code 3")),
+        ("import os\nos._exit(0)\n", ("the process ended", "exit code 0")),
     ],
 )
 def test_what_cannot_be_imported_is_refused_by_name_with_the_reason(
@@ -69,13 +78,44 @@ def test_what_cannot_be_imported_is_refused_by_name_with_the_reason(
     ("source", "facts"),
     [
         (f"import os\nTABLE = os.environ['TABLE']\n{HANDLING}", (HANDLER, "KeyError", "TABLE")),
-        ("import os\nos._exit(3)\n", ("ended with 3",)),
+        ("import sys\nsys.exit('no table')\n", (HANDLER, "SystemExit", "no table")),
+        ("raise KeyboardInterrupt\n", (HANDLER, "KeyboardInterrupt")),
+        ("raise type('Odd', (BaseException,), {})('odd')\n", (HANDLER, "Odd", "odd")),
     ],
 )
 def test_what_may_be_otherwise_in_a_function_is_a_warning(
     source: str, facts: tuple[str, ...], tmp_path: Path
 ) -> None:
     assert missing_from(imported(tmp_path, source), *facts) == []
+
+
+@needs_the_functions_python
+@pytest.mark.parametrize("first", ["import os\nos._exit(0)\n", "raise KeyboardInterrupt\n"])
+def test_what_one_handler_does_at_its_import_hides_nothing_of_the_next(first: str, tmp_path: Path) -> None:
+    files = {"warehouse/stock.py": first, "warehouse/mail.py": f"import nothing_like_this\n{HANDLING}"}
+    path = make_project(tmp_path, files, handler=HANDLER)
+    path.write_text(
+        f'{path.read_text()}[subscriptions.mail]\nstream = "orders"\nhandler = "warehouse.mail:count"\n'
+    )
+    with pytest.raises(DefinitionError, match=r"subscriptions\.mail\.handler(.|\n)*nothing_like_this"):
+        checked(path)
+
+
+def test_a_module_that_starts_a_process_keeps_nobody_waiting_and_reads_nothing(tmp_path: Path) -> None:
+    keeps = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(9)'])\n"
+    before = time.monotonic()
+    assert imported(tmp_path, f"{keeps}assert sys.stdin.read() == ''\n{HANDLING}") == ""
+    assert time.monotonic() - before < 9
+
+
+@pytest.mark.parametrize("name", ["relay", "timer", "reconcile", "backfill"])
+def test_a_zip_whose_library_lacks_an_entry_point_is_refused(name: str, tmp_path: Path) -> None:
+    path = make_project(tmp_path, {"warehouse/stock.py": HANDLING}, handler=HANDLER)
+    staged = tmp_path / "staged"
+    stage(read_definition(path), functions=tmp_path / "functions", target=staged, wheels=None)
+    (staged / "eventfabric" / "handlers" / f"{name}.py").unlink()
+    with pytest.raises(LibraryError, match=rf"handlers\.{name}"):
+        check_twin(read_definition(path), staged, functions=None, cache=WHEELS, where=str(path))
 
 
 def test_a_handler_that_never_ends_its_import_is_a_warning(

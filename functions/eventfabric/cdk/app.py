@@ -10,6 +10,7 @@ Context values:
     streams_again        any new value makes the deployment look up the tables' DynamoDB streams again
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,10 +39,17 @@ def run(
         context: context values beside those of the CDK's command line, such as those of cdk.json.
         cache: folder for wheels that were fetched; by default one in the user's home.
     """
+    if (
+        "CDK_OUTDIR" in os.environ
+    ):  # else a process that ends too soon leaves a former assembly to be deployed
+        Path(os.environ["CDK_OUTDIR"], "manifest.json").unlink(missing_ok=True)
     try:
         _synthesise(definition, dict(context or {}), cache)
     except EventFabricError as error:
         print(f"cannot be deployed: {error}", file=sys.stderr)
+        return 1
+    except SystemExit as error:
+        print(f"cannot be deployed: the extension ends the process, with {error.code!r}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,11 +17,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from eventfabric.cdk.bytecode import Compiler, compiler_for
+from eventfabric.cdk.library import LibraryError
 from eventfabric.cdk.wheels import HOST, LAMBDA, Platform, WheelsError, linux, unpacked_wheels
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.resources import ENVIRONMENT_REGION, FunctionTopology
-from eventfabric.topology import LAMBDA_PYTHON, Topology
+from eventfabric.topology import DELIVER_ENTRY, LAMBDA_PYTHON, Topology
 
 _SCRIPT: Final = Path(__file__).with_name("import_handlers.py")
 _SECONDS_MAX: Final = 120
@@ -59,22 +61,16 @@ def check_twin(
 ) -> str:
     """Load the handlers of the zip that is staged in `target`. Return a warning about what stays unknown, if anything.
 
-    Raises DefinitionError for handlers of the definition, which stands at `where`, that cannot be loaded.
+    Raises DefinitionError for handlers of the definition, which stands at `where`, that cannot be loaded, and
+    LibraryError for another function that cannot.
     """
-    topology = Topology(definition)
-    loaded = {
-        name: topology.deliver_function(name, subscription.regions[0])
-        for name, subscription in topology.subscriptions.items()
-    }
-    if not loaded:
-        return ""
+    own, loaded = _functions(Topology(definition))
     try:
         runs, path = _place_of(target, functions, cache, platform)
     except WheelsError as error:
         return f"No handler was imported on this machine before the deployment: {error}"
-    failures = _failures(runs, path, loaded, target)
-    if isinstance(failures, str):
-        return failures
+    failures = _failures(runs, path, own | loaded, target)
+    _refuse_library({entry: failures.pop(entry) for entry in own if entry in failures})
     certain = [
         Problem(f"subscriptions.{name}.handler", _shown(definition, name, failure), "what can be imported")
         for name, failure in failures.items()
@@ -90,6 +86,25 @@ def check_twin(
     )
 
 
+def _functions(topology: Topology) -> tuple[dict[str, FunctionTopology], dict[str, FunctionTopology]]:
+    """Return the functions of the fabric's own, by entry, and those with handlers, by subscription."""
+    own = {function.entry: function for function in topology.functions(topology.home)}
+    own.pop(DELIVER_ENTRY, None)
+    loaded = {
+        name: topology.deliver_function(name, subscription.regions[0])
+        for name, subscription in topology.subscriptions.items()
+    }
+    return own, loaded
+
+
+def _refuse_library(failures: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise LibraryError for a function of the fabric's own that cannot be loaded, by entry."""
+    for entry, failure in failures.items():
+        raise LibraryError(
+            f"{entry}: cannot be imported from the zip: {failure['kind']}: {failure['reason']}"
+        )
+
+
 def _place_of(
     target: Path, functions: Path | None, cache: Path, platform: Platform
 ) -> tuple[Interpreter, list[Path]]:
@@ -103,27 +118,66 @@ def _place_of(
 
 
 def _failures(
-    runs: Interpreter, path: list[Path], loaded: Mapping[str, FunctionTopology], target: Path
-) -> dict[str, dict[str, Any]] | str:
-    """Return why handlers cannot be loaded, by subscription; or, in words, why that stays unknown."""
+    runs: Interpreter, path: list[Path], functions: Mapping[str, FunctionTopology], target: Path
+) -> dict[str, dict[str, Any]]:
+    """Return why functions cannot be loaded, by their names in `functions`.
+
+    One that ends its process is to blame for that, and the rest are loaded in another. One that does not end leaves it
+    unknown if the rest can be.
+    """
+    waiting = {
+        name: {
+            "entry": function.entry,
+            "environment": dict(_environment(function, target)),
+            "loads": function.entry == DELIVER_ENTRY,
+        }
+        for name, function in functions.items()
+    }
+    failures: dict[str, dict[str, Any]] = {}
+    while waiting:
+        answers, reason = _answers(runs, path, waiting)
+        failures |= {name: failure for name, failure in answers.items() if failure is not None}
+        waiting = {name: function for name, function in waiting.items() if name not in answers}
+        if waiting and reason:
+            failures[next(iter(waiting))] = {"kind": "the process ended", "reason": reason, "certain": True}
+            waiting.pop(next(iter(waiting)))
+        elif waiting:
+            unknown = {"kind": "unknown", "reason": f"{next(iter(waiting))} did not end", "certain": False}
+            return failures | dict.fromkeys(waiting, unknown)
+    return failures
+
+
+def _answers(
+    runs: Interpreter, path: list[Path], functions: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, dict[str, Any] | None], str]:
+    """Load functions in a process. Return its answers, by name, and how it ended; empty: it had to be ended."""
     with TemporaryDirectory(prefix="eventfabric-twin-") as folder:
-        request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
-        environments = {name: dict(_environment(function, target)) for name, function in loaded.items()}
-        content = {"path": list(map(str, path)), "functions": environments, "answer": str(answer)}
+        request, answers, output = (
+            Path(folder, name) for name in ("request.json", "answers.jsonl", "output")
+        )
+        content = {"path": list(map(str, path)), "functions": functions, "answers": str(answers)}
         request.write_text(json.dumps(content), encoding="utf-8")
         command = [runs.path, "-I", "-S", "-B", "-W", "ignore", str(_SCRIPT), str(request)]
-        reason = "it did not end"
-        try:
+        reason = ""
+        # Output to a file, since what a module starts may keep a pipe open for long.
+        with output.open("wb") as file, suppress(subprocess.TimeoutExpired):
             ran = subprocess.run(
-                command, cwd=folder, env={}, capture_output=True, text=True, check=False, timeout=_SECONDS_MAX
+                command,
+                cwd=folder,
+                env={},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                check=False,
+                timeout=_SECONDS_MAX,
             )
-            reason = f"the process ended with {ran.returncode}: {ran.stderr.strip()[-500:]}"
-        except subprocess.TimeoutExpired:
-            pass
-        if not answer.exists():
-            return f"Importing the handlers on this machine tells nothing: {reason}"
-        failures: dict[str, dict[str, Any]] = json.loads(answer.read_text(encoding="utf-8"))
-        return failures
+            reason = f"exit code {ran.returncode}: {_end_of(output)}".removesuffix(": ")
+        lines = answers.read_text(encoding="utf-8").splitlines() if answers.exists() else []
+        return dict(map(json.loads, lines)), reason
+
+
+def _end_of(output: Path) -> str:
+    return output.read_bytes()[-500:].decode(errors="replace").strip()
 
 
 def _environment(function: FunctionTopology, target: Path) -> Iterator[tuple[str, str]]:

@@ -38,7 +38,7 @@ def check(
         path = path or definition_path()
         definition = definition_at(path, check_handlers=True)
         _check_regions(definition, path)
-        size = _check_zip(definition, path)
+        size, warnings = _check_zip(definition, path)
     except DefinitionError as error:
         refuse(error, json=json)
     if json:
@@ -47,7 +47,7 @@ def check(
         sizes = f"{size / 1e6:.0f} MB unpacked, of at most {ZIP_UNPACKED_BYTES_MAX / 1e6:.0f}"
         say(
             f"{path}: {len(definition.subscriptions)} subscriptions, whose handlers find in the functions' zip "
-            f"what they import ({sizes}), nothing wrong"
+            f"what they import ({sizes}), {'with warnings' if warnings else 'nothing wrong'}"
         )
 
 
@@ -63,8 +63,11 @@ def _check_regions(definition: "Definition", path: Path) -> None:
     check_regions(definition, where=str(path))
 
 
-def _check_zip(definition: "Definition", path: Path) -> int:
-    """Put the zip together, and return the size of its content. Raises EventFabricError if it lacks anything."""
+def _check_zip(definition: "Definition", path: Path) -> tuple[int, list[str]]:
+    """Put the zip together. Return the size of its content, and the warnings that were shown.
+
+    Raises EventFabricError if it lacks anything.
+    """
     from tempfile import TemporaryDirectory
 
     from eventfabric.cdk.functions_zip import functions_zip
@@ -85,6 +88,7 @@ def _check_zip(definition: "Definition", path: Path) -> int:
             )
             for architecture in Topology(definition).architectures
         ]
-        for warning in sorted({text for staged in zips for text in staged.warnings.values()}):
+        warnings = sorted({text for staged in zips for text in staged.warnings.values()})
+        for warning in warnings:
             complain(warning)
-        return max(staged.size_bytes for staged in zips)
+        return max(staged.size_bytes for staged in zips), warnings
