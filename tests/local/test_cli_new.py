@@ -6,6 +6,7 @@ import sys
 import tomllib
 from errno import ENOSPC
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 
@@ -79,6 +80,53 @@ def test_where_a_file_cannot_be_written_nothing_is_left(
     assert (result.code, result.out) == (exit_codes.BAD_INPUT, "")
     assert result.err == "eventfabric: a/shop/infra/fabric.toml: No space left on device\n"
     assert list(Path().iterdir()) == []
+
+
+def test_a_run_that_was_killed_is_in_nobodys_way(cli: CommandLine) -> None:
+    script = """
+import os, pathlib, signal
+from eventfabric.cli import new
+write = new._write_file
+def until_it_is_killed(file, text, *, named):
+    if named.name == "fabric.toml":
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(file, text, named=named)
+new._write_file = until_it_is_killed
+new.new("shop", folder=pathlib.Path("shop"))
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -SIGKILL
+    assert [path.name[:17] for path in Path("shop").iterdir()] == [".eventfabric-new-"]
+    assert cli.run("new", "shop").code == 0
+    assert Path("shop/infra/fabric.toml").is_file()
+    assert not list(Path("shop").glob(".eventfabric-new-*"))
+
+
+@pytest.mark.parametrize("entry", ["infra", "pyproject.toml"])
+def test_where_an_entry_cannot_be_moved_to_its_place_nothing_is_left(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        renamed = rename(path, target)
+        if path.name == entry:
+            raise KeyboardInterrupt
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    assert cli.run("new", "shop", "--folder", "a/shop").code == exit_codes.INTERRUPTED
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["to-nothing", "to-nothing/shop", "circle", "\udcff", "\udcff/shop"])
+def test_a_folder_that_cannot_be_is_refused_and_nothing_is_written(cli: CommandLine, folder: str) -> None:
+    Path("to-nothing").symlink_to("nothing")
+    Path("circle").symlink_to("circle")
+    for options in ([], ["--json"]):
+        refused = cli.refused("new", "shop", "--folder", folder, *options, code=exit_codes.BAD_INPUT)
+        assert "link to nothing" in refused or "UTF-8" in refused
+    assert sorted(path.name for path in Path().iterdir()) == ["circle", "to-nothing"]
 
 
 def test_what_it_says_to_run_can_be_copied(cli: CommandLine) -> None:

@@ -1,8 +1,10 @@
 """`eventfabric new`: make a project whose tests pass at once."""
 
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -12,6 +14,8 @@ from eventfabric.cli.output import say, show_json
 
 _REGION = "us-east-1"
 _MAY_BE_THERE = {".git", ".venv"}
+_UNFINISHED = ".eventfabric-new-"
+"""Beginning of the name of a folder that holds a project until it is complete."""
 
 
 def new(
@@ -53,37 +57,55 @@ def new(
 
 
 def _write(files: Mapping[PurePosixPath, str], target: Path) -> None:
-    """Write all files, or none. OSError names the file that could not be written."""
-    made: list[Path] = []
+    """Write all files, or none. OSError names the file that could not be written.
+
+    They are written into a folder within `target` first: if the process is killed, only that is left, which the next
+    run removes.
+    """
+    made = [folder for folder in (target, *target.parents) if not folder.exists()]
+    moved: list[Path] = []
     try:
-        for path, text in files.items():
-            file = target / path
-            for folder in reversed([file.parent, *file.parent.parents]):
-                if not folder.exists():
-                    folder.mkdir()
-                    made.append(folder)
-            made.append(file)
-            try:
-                file.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(file)) from error
+        target.mkdir(parents=True, exist_ok=True)
+        for leftover in target.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(leftover)
+        with TemporaryDirectory(prefix=_UNFINISHED, dir=target) as unfinished:
+            for path, text in files.items():
+                _write_file(Path(unfinished, path), text, named=target / path)
+            for entry in sorted(Path(unfinished).iterdir()):
+                moved.append(target / entry.name)
+                entry.rename(moved[-1])
     except BaseException:  # an interruption, too, leaves nothing half made
-        for there in reversed(made):
-            if there.is_dir():
-                there.rmdir()
-            else:
-                there.unlink(missing_ok=True)
+        for entry in moved:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
+        for folder in made:
+            folder.rmdir()
         raise
+
+
+def _write_file(file: Path, text: str, *, named: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(named)) from error
 
 
 def _empty(folder: Path) -> Path:
     """Return a folder in which there is nothing to overwrite. Raises SettingError, OSError."""
     from eventfabric.errors import SettingError
 
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    others = sorted(set(names) - _MAY_BE_THERE)
-    if others:
-        raise SettingError("folder", f"{folder}, which has {others[0]} in it", "a new or an empty folder")
+    allowed = "a new or an empty folder"
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise SettingError("folder", str(folder), "a name in UTF-8") from error
+    for path in (folder, *folder.parents):
+        if path.is_symlink() and not path.exists():
+            raise SettingError("folder", f"{path}, which is a link to nothing", allowed)
     if folder.exists() and not folder.is_dir():
-        raise SettingError("folder", f"{folder}, which is a file", "a new or an empty folder")
+        raise SettingError("folder", f"{folder}, which is a file", allowed)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    others = sorted(name for name in set(names) - _MAY_BE_THERE if not name.startswith(_UNFINISHED))
+    if others:
+        raise SettingError("folder", f"{folder}, which has {others[0]} in it", allowed)
     return folder
