@@ -46,6 +46,16 @@ OF_CHAINS: Final = [
         profile="chains",
     ),
     Bug(
+        "a target's refusal blamed on a handler",
+        "a commit that is refused as a whole counts as the event's failure, though it writes only records",
+        "eventfabric.services.delivery.publishing_commits:PublishingCommit._run",
+        "return self._refused(error)",
+        'return WriteRefused(-1, error.reason.partition(":")[0], error.reason)',
+        by="innocent_dead_letter",
+        seed=2,
+        profile="targets",
+    ),
+    Bug(
         "an id that a redrive changes",
         "the id of what is published depends on how often its event was attempted",
         "eventfabric.sdk.publications:DeliveryPublications._published_id",

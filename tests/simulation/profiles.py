@@ -1,5 +1,6 @@
 """Profiles: how seeds draw their plans. Each says what it is for; `default` holds everything that may happen."""
 
+from dataclasses import replace
 from typing import Final
 
 from eventfabric.definition.guarantee import Guarantee
@@ -8,6 +9,54 @@ from tests.simulation.profiles_of_upkeep import OF_UPKEEP
 
 HICCUPS: Final = ("conflict", "throttle", "lost_reply", "lost_request")
 """Faults of a single call, after which the next one may well succeed."""
+_CHAINS: Final = FabricProfile(
+    "chains",
+    "handlers publish into a second stream, whose tails others take, amid replays, redrives and edits",
+    invoices=(1, 2, 4),
+    regions=(1, 1, 2),
+    quorum_share=0,
+    retention_share=0,
+    guarantees=(
+        Guarantee.EXACTLY_ONCE,
+        Guarantee.EXACTLY_ONCE,
+        Guarantee.AT_LEAST_ONCE,
+        Guarantee.AT_MOST_ONCE,
+    ),
+    failover_share=0,
+    publishes=(8, 14),
+    bad=(0.0, 0.2, 0.5),
+    faults=(
+        "crash",
+        "conflict",
+        "throttle",
+        "lost_reply",
+        "lost_request",
+        "resend",
+        "stall",
+        "slow",
+        "bell_kept",
+    ),
+    fault_share=0.5,
+    happenings=(0, 2, 4, 6),
+    anywhere=("redrive", "redrive", "replay", "replay", "edit", "discard", "mend", "reconcile", "outage"),
+    between=("cut",),
+    copied=(),
+    tamper_share=0,
+    slowness=(0.5, 1.0, 20.0),
+    concurrency=(1, 1, 4),
+    torn_share=0.3,
+)
+_TARGETS: Final = replace(
+    _CHAINS,
+    name="targets",
+    what="handlers publish into a stream that refuses for long: nobody pays for that, and all goes on soon afterwards",
+    seconds=(300.0, 1_200.0),
+    happenings=(1, 2, 3),
+    anywhere=("bad_target", "bad_target", "bad_target", "redrive"),
+    bad=(0.0, 0.1),
+    fault_share=0.3,
+    slowness=(1.0, 20.0),
+)
 _ALL: Final = (
     FabricProfile("default", "everything that may happen, some of it in each seed", torn_share=0.3),
     FabricProfile(
@@ -266,43 +315,8 @@ _ALL: Final = (
         days_apart_share=0,
         slowness=(1.0, 20.0, 200.0),
     ),
-    FabricProfile(
-        "chains",
-        "handlers publish into a second stream, whose tails others take, amid replays, redrives and edits",
-        invoices=(1, 2, 4),
-        regions=(1, 1, 2),
-        quorum_share=0,
-        retention_share=0,
-        guarantees=(
-            Guarantee.EXACTLY_ONCE,
-            Guarantee.EXACTLY_ONCE,
-            Guarantee.AT_LEAST_ONCE,
-            Guarantee.AT_MOST_ONCE,
-        ),
-        failover_share=0,
-        publishes=(8, 14),
-        bad=(0.0, 0.2, 0.5),
-        faults=(
-            "crash",
-            "conflict",
-            "throttle",
-            "lost_reply",
-            "lost_request",
-            "resend",
-            "stall",
-            "slow",
-            "bell_kept",
-        ),
-        fault_share=0.5,
-        happenings=(0, 2, 4, 6),
-        anywhere=("redrive", "redrive", "replay", "replay", "edit", "discard", "mend", "reconcile", "outage"),
-        between=("cut",),
-        copied=(),
-        tamper_share=0,
-        slowness=(0.5, 1.0, 20.0),
-        concurrency=(1, 1, 4),
-        torn_share=0.3,
-    ),
+    _CHAINS,
+    _TARGETS,
     *OF_UPKEEP,
 )
 PROFILES: Final = {profile.name: profile for profile in _ALL}

@@ -20,6 +20,7 @@ a doorbell is used up by long refusals, and a key that fails while no timer can 
 _TWO_FOR_LONG_MS: Final = 1000 * limits.RECEIVE_COUNT_MAX * limits.LANE_AGAIN_SECONDS_MAX // 2
 _ENDS: Final = {
     "denied": "denied_end",
+    "bad_target": "bad_target_end",
     "throttled": "throttled_end",
     "no_timers": "timers_back",
     "no_doorbells": "doorbells_back",

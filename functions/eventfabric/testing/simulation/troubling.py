@@ -8,6 +8,7 @@ from typing import Final
 
 from eventfabric.resources import TableTopology
 from eventfabric.testing.memory.refusals import KEY_DENIED
+from eventfabric.testing.simulation.observer import INVOICES
 from eventfabric.testing.simulation.operators import tell
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.trouble import Denial
@@ -52,6 +53,24 @@ def denied(world: World, happening: Happening) -> None:
     tell(world, happening, what="denied_end")
 
 
+def bad_target(world: World, happening: Happening) -> None:
+    """Let the stream into which handlers publish refuse calls for a while: a role, a key, or a busy lane."""
+    if not world.plan.invoices:
+        return
+    region, name = happening.region, world.topology.stream(INVOICES).table.name
+    table, target = world.cloud.regions[region].table(name), frozenset({name})
+    trouble = [
+        world.trouble.throttling(table, f"{region}/0.0"),
+        world.trouble.denying(Denial(region, target)),
+        world.trouble.denying(Denial(region, target, writes_only=True)),
+        world.trouble.denying(Denial(region, target, code=KEY_DENIED)),
+    ][happening.number]
+    tell(world, happening, name)
+    with trouble:
+        world.schedule.pause(happening.seconds)
+    tell(world, happening, what="bad_target_end")
+
+
 def _tables(world: World) -> list[TableTopology]:
     return [*(stream.table for stream in world.topology.streams.values()), *world.topology.ledgers]
 
@@ -78,7 +97,7 @@ def _no_queues(world: World, happening: Happening, queues: str) -> None:
     tell(world, happening, what=f"{queues}_back")
 
 
-_ALL: Final = (throttled, denied, no_timers, no_doorbells, silent_queues)
+_ALL: Final = (throttled, denied, bad_target, no_timers, no_doorbells, silent_queues)
 TROUBLES: Final[dict[str, Callable[[World, Happening], None]]] = {
     function.__name__: function for function in _ALL
 }

@@ -1,6 +1,7 @@
 """Bounds of a commit that publishes: what events join in one, and what one event may publish."""
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
@@ -33,14 +34,16 @@ def commits_of(*handles: Handle, lanes: int = 4) -> tuple[PublishingStream, int]
     return fabric, faults.count("ledger.commit")
 
 
-def doing(*lanes: int, writes: int = 0, size_bytes: int = 10, of: int = 4) -> Handle:
+def doing(*lanes: int, writes: int = 0, size_bytes: int = 10, of: int = 4, written_bytes: int = 10) -> Handle:
     """Return a handler that publishes an event into each of these lanes of a stream, and makes so many writes."""
+    content = Random(1).randbytes(size_bytes)
 
     def handle(event: Event, delivery: Delivery) -> None:
         for index in lanes:
-            delivery.publish(INVOICES, key=key_of_lane(index, of), type="Billed", data=b"x" * size_bytes)
+            delivery.publish(INVOICES, key=key_of_lane(index, of), type="Billed", data=content)
         for number in range(writes):
-            delivery.transaction.put(EFFECTS, {"id": f"{event.id}:{number}"})
+            item = {"id": f"{event.id}:{number}", "of": b"x" * written_bytes}
+            delivery.transaction.put(EFFECTS, item)
 
     return handle
 
@@ -54,7 +57,8 @@ def doing(*lanes: int, writes: int = 0, size_bytes: int = 10, of: int = 4) -> Ha
         ([doing(0), doing(1), doing(0, 1)], 1),
         ([doing(0), doing(1), doing(2)], 2),
         ([doing(0, size_bytes=200_000), doing(0, size_bytes=200_000)], 2),
-        ([doing(*[0] * 11, size_bytes=200_000), doing(*[0] * 11, size_bytes=200_000)], 2),
+        ([doing(0, writes=10, size_bytes=125_000, written_bytes=203_000)] * 2, 2),
+        ([doing(0, writes=10, size_bytes=5_000, written_bytes=203_000)] * 2, 1),
     ],
     ids=[
         "fit",
@@ -64,6 +68,7 @@ def doing(*lanes: int, writes: int = 0, size_bytes: int = 10, of: int = 4) -> Ha
         "three lanes",
         "a second record",
         "bytes",
+        "fewer bytes",
     ],
 )
 def test_events_commit_together_while_one_transaction_holds_them(handles: list[Handle], commits: int) -> None:
