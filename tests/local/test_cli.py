@@ -303,7 +303,11 @@ def test_a_definition_is_checked_and_each_problem_listed(cli: CommandLine, tmp_p
         "streams.orders.lane",
     }
     assert "no readable file" in cli.refused("definition", "check", tmp_path / "none.toml", code=2)
-    assert cli.run("definition", "check", "--json").json == {"problems": [], "circles": []}
+    assert cli.run("definition", "check", "--json").json == {
+        "problems": [],
+        "circles": [],
+        "published_by_each_region": [],
+    }
 
 
 def test_handlers_are_looked_up_by_default(cli: CommandLine, tmp_path: Path) -> None:

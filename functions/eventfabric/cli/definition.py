@@ -36,7 +36,7 @@ def check(
 
     Example: eventfabric definition check infra/fabric.toml
     """
-    from eventfabric.definition.circles import circles
+    from eventfabric.definition.circles import circles, published_by_each_region
     from eventfabric.definition.schema import full_name
     from eventfabric.deployment.handler_checks import check_before_deployment
     from eventfabric.errors import DefinitionError
@@ -50,7 +50,8 @@ def check(
     except DefinitionError as error:
         refuse(error, json=json)
     if json:
-        show_json({"problems": [], "circles": circles(read)})
+        by_each_region = published_by_each_region(read)
+        show_json({"problems": [], "circles": circles(read), "published_by_each_region": by_each_region})
     else:
         say(
             f"{path}: fabric {full_name(read.fabric)}, {len(read.streams)} streams, "
@@ -60,6 +61,10 @@ def check(
             say(
                 f"subscriptions publish in a circle: {', '.join((*circle, circle[0]))}; "
                 f"an event goes round until hop {limits.HOPS_MAX}"
+            )
+        for name in published_by_each_region(read):
+            say(
+                f'{name} has deliver = "everywhere" and publishes: for each event, every Region publishes, under one id'
             )
 
 

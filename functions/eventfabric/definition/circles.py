@@ -1,7 +1,7 @@
 """Circles of subscriptions: each publishes into the stream of the next, and the last into that of the first.
 
 A circle may be meant, as where an answer goes back to who asked; so it is reported and not refused. An event goes round
-at most until its hops are used up.
+at most until its hops are used up. So it is with handlers that publish in each Region.
 """
 
 from collections import deque
@@ -25,6 +25,17 @@ def circles(definition: Definition) -> list[tuple[str, ...]]:
         if circle:
             by_members.setdefault(frozenset(circle), circle)
     return list(by_members.values())
+
+
+def published_by_each_region(definition: Definition) -> list[str]:
+    """Return the subscriptions whose handlers run, and publish, once in each of several Regions for an event."""
+    return [
+        name
+        for name, subscription in definition.subscriptions.items()
+        if subscription.publishes
+        and subscription.deliver == "everywhere"
+        and len(definition.streams[subscription.stream].regions) > 1
+    ]
 
 
 def _shortest(name: str, following: dict[str, list[str]]) -> tuple[str, ...]:

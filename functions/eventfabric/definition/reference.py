@@ -256,7 +256,7 @@ Rules between keys:
 - `region` is allowed only with `deliver = "one"`, and must be a Region of the stream.
 - Each of a subscription's `publishes` must be a stream of the file, in each Region in which the subscription may
   deliver. Under `exactly_once` its durability must not be "quorum". `eventfabric definition check` reports
-  subscriptions that publish in a circle.
+  subscriptions that publish in a circle, or in each Region.
 - Once a subscription has `tables`, its handler may use no others. No table of the fabric is among them.
 - `alarm_actions` must be in Regions of the fabric. If there are any, each Region must have one.
 - A subscription without a table `slo` has no objective.

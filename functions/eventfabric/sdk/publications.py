@@ -33,10 +33,8 @@ from eventfabric.sdk import tracing
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.batch import row_bytes
 from eventfabric.wire.payload_codec import Row
-from eventfabric.wire.published import Published, published_id
+from eventfabric.wire.published import HOPS, Published, published_id
 
-HOPS: Final = "fabrichops"
-"""Header that counts the handlers through which an event came: each published for what another had published."""
 _NAME_CHARACTERS_MAX: Final = 128
 
 

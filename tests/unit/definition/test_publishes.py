@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from eventfabric.definition.circles import circles
+from eventfabric.definition.circles import circles, published_by_each_region
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition, from_json, to_json
 from eventfabric.deployment.permissions import Resource, Statement, of_function
@@ -84,6 +84,17 @@ def test_circles_are_named_once_each() -> None:
     )
     assert circles(definition) == [("billing", "mailing"), ("echoing",)]
     assert circles(parsed(streams, billing='stream = "orders"\npublishes = ["mails"]')) == []
+
+
+def test_a_handler_that_publishes_in_each_region_is_named() -> None:
+    keys = 'stream = "orders"\npublishes = ["mails"]\n'
+    definition = parsed(
+        "[streams.mails]",
+        twice=f'{keys}deliver = "everywhere"',
+        once=keys,
+        silent='stream = "orders"\ndeliver = "everywhere"',
+    )
+    assert published_by_each_region(definition) == ["twice"]
 
 
 def statements(publishes: str) -> list[Statement]:

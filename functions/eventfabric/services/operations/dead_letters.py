@@ -21,6 +21,7 @@ from eventfabric.model import (
     Cursor,
     Doorbell,
     Event,
+    HeaderValue,
     Lane,
     LaneKey,
     Owner,
@@ -46,6 +47,7 @@ from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.operations.parked_keys import parked_keys
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpack_one
+from eventfabric.wire.published import HOPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,8 @@ class DeadLetters:
     ) -> None:
         """Have the key tried again from its dead event on, in order. A replacement is tried in place of the event.
 
-        If the replacement has no id, time or source, it gets those of the dead event. `unsettled`: redrive even if a
-        step is in doubt, for example because the handler can verify it by now.
+        If the replacement has no id, time, source or number of hops, it gets those of the dead event. `unsettled`:
+        redrive even if a step is in doubt, for example because the handler can verify it by now.
 
         Raises:
             UnsettledStepError: a step of the event is in doubt; nothing is changed.
@@ -226,25 +228,31 @@ class DeadLetters:
         if replacement.key != letter.parked.key:
             difference = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
             raise NotDeadError(f"{letter.place}: the edited event has another key: {difference}")
-        id_, time, source = self._origin(letter, replacement)
-        check_event(
-            id=id_, type=replacement.type, key=replacement.key, source=source, headers=replacement.headers
-        )
-        encoded = encode_event(stored(replacement, id=id_, time=time, source=source))
+        id_, time, source, headers = self._origin(letter, replacement)
+        check_event(id=id_, type=replacement.type, key=replacement.key, source=source, headers=headers)
+        with_hops = replacement.copy()
+        with_hops.headers = headers
+        encoded = encode_event(stored(with_hops, id=id_, time=time, source=source))
         if len(encoded) > limits.RECORD_PAYLOAD_BYTES_MAX:
             allowed = f"at most {limits.RECORD_PAYLOAD_BYTES_MAX} bytes"
             raise EventTooLargeError([Problem("event", f"{len(encoded)} bytes encoded", allowed)])
         return encoded
 
-    def _origin(self, letter: DeadLetter, replacement: Event) -> tuple[str | None, int | str, str | None]:
-        """Return a replacement's id, time and source: those of the dead event as far as it has none of its own."""
-        id_, time, source = replacement.id, replacement.stored_time, replacement.source
-        if id_ is None or time is None or source is None:
-            dead = self.event(letter) or replacement  # the second, if its record has expired
-            id_ = dead.id if id_ is None else id_
-            time = dead.stored_time if time is None else time
-            source = dead.source if source is None else source
-        return id_, self._clock.now_ms() * 1000 if time is None else time, source
+    def _origin(
+        self, letter: DeadLetter, replacement: Event
+    ) -> tuple[str | None, int | str, str | None, Mapping[str, HeaderValue]]:
+        """Return id, time, source and headers of a replacement: those of the dead event as far as it has none.
+
+        Of the headers, only the number of hops is taken from there: a circle must not begin anew with an edit.
+        """
+        dead = self.event(letter) or replacement  # the second, if its record has expired
+        id_ = dead.id if replacement.id is None else replacement.id
+        time = dead.stored_time if replacement.stored_time is None else replacement.stored_time
+        source = dead.source if replacement.source is None else replacement.source
+        headers = replacement.headers
+        if HOPS in dead.headers:
+            headers = {HOPS: dead.headers[HOPS], **headers}
+        return id_, self._clock.now_ms() * 1000 if time is None else time, source, headers
 
     def _decide(
         self, letter: DeadLetter, decide: Callable[[Parked, Cursor], tuple[Parked | None, Settled | None]]

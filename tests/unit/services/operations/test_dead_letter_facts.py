@@ -299,7 +299,7 @@ class TestRefused:
 
 
 @pytest.mark.parametrize("left_out", [("id",), ("time",), ("source",), ("id", "time", "source"), ()], ids=str)
-def test_a_replacement_reads_the_dead_event_only_for_what_it_leaves_out(left_out: tuple[str, ...]) -> None:
+def test_a_replacement_reads_the_dead_event_once_whatever_it_leaves_out(left_out: tuple[str, ...]) -> None:
     fabric, faults = mended_fabric("a1"), Faults()
     own = {
         name: value for name, value in (("id", "m"), ("time", TIME), ("source", "/s")) if name not in left_out
@@ -313,7 +313,7 @@ def test_a_replacement_reads_the_dead_event_only_for_what_it_leaves_out(left_out
         clock=fabric.clock,
     )
     letters.check_replacement(the_dead_letter(fabric), Event(key="a", type="mended", **own))  # type: ignore[arg-type]  # of any field
-    assert faults.count("log.read") == int(bool(left_out))
+    assert faults.count("log.read") == 1
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,19 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, InvalidEventError
-from eventfabric.model import Event
+from eventfabric.model import Event, HeaderValue
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import encode_event, stored
-from tests.support.failing_handlers import dead_letters, named, the_dead_letter
+from eventfabric.wire.published import HOPS
+from tests.support.failing_handlers import (
+    FEW,
+    Failing,
+    dead_letters,
+    drained,
+    fabric_of,
+    named,
+    the_dead_letter,
+)
 from tests.support.memory_fabric import LANE
 from tests.unit.services.operations.test_replacement import fabric_with_a_dead_letter
 
@@ -68,3 +77,17 @@ def test_it_may_be_as_large_as_a_record_and_no_larger(more: int) -> None:
         dead_letters(fabric).redrive(the_dead_letter(fabric), replacement=replacement)
         fabric.deliver_all()
         assert fabric.recorder.ids() == ["m", "a2"]
+
+
+@pytest.mark.parametrize(("own", "hops"), [({}, 3), ({"x": 1}, 3), ({HOPS: 1}, 1)])
+def test_it_has_come_through_as_many_handlers_as_the_dead_event_unless_it_says_otherwise(
+    own: dict[str, HeaderValue], hops: int
+) -> None:
+    dead = Event(id="a1", source="/t", time=TIME, key="a", type="placed", headers={HOPS: 3, "y": 2})
+    fabric = fabric_of(Failing({"a1": 99}), dead, **FEW)
+    drained(fabric)
+    replacement = Event(id="mended", key="a", type="mended", headers=own)
+    dead_letters(fabric).redrive(the_dead_letter(fabric), replacement=replacement)
+    fabric.deliver_all()
+    assert fabric.recorder.events[-1].headers == {**own, HOPS: hops}
+    assert replacement.headers == own
