@@ -15,6 +15,7 @@ FOLDER: Final = Path("~/.cache/eventfabric")
 """Folder for the command line, once for all projects of this user."""
 LOCK: Final = Path(__file__).with_name("aws-cdk")
 _COPY: Final = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], dirs_exist_ok=True)"
+_PROGRAM: Final = "node_modules/aws-cdk/bin/cdk"
 _QUIET: Final = ("--no-audit", "--no-fund", "--ignore-scripts")
 
 
@@ -34,10 +35,11 @@ def cdk_command(folder: Path = FOLDER) -> list[str]:
         [
             [sys.executable, "-c", _COPY, str(LOCK), "{folder}"],
             [str(node), str(npm), "ci", "--prefix", "{folder}", *_QUIET],
+            [str(node), f"{{folder}}/{_PROGRAM}", "--version"],
         ],
         folder=folder.expanduser(),
     )
-    return [str(node), str(program / "node_modules" / "aws-cdk" / "bin" / "cdk")]
+    return [str(node), str(program / _PROGRAM)]
 
 
 def environment_of_apps(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

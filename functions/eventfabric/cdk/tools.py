@@ -1,13 +1,17 @@
 """Installation of tools that are not in the environment: once for each lock, completely or not at all."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from tempfile import mkdtemp
+from time import time
+from typing import Final
 
 from eventfabric.errors import EventFabricError
+
+_SECONDS_LEFT_MAX: Final = 24 * 3600
 
 
 class InstallError(EventFabricError):
@@ -17,13 +21,15 @@ class InstallError(EventFabricError):
 def installed(name: str, lock: bytes, commands: Sequence[Sequence[str]], *, folder: Path) -> Path:
     """Return `<name>-<digest of the lock>` in a folder, made by the commands if it does not exist.
 
-    `{folder}` in a command stands for a temporary folder, which is renamed once it is complete. Raises InstallError.
+    `{folder}` in a command stands for a temporary folder, which is renamed once it is complete. The last command should
+    start the tool, since installers of others end with 0 on a full disk. Raises InstallError.
     """
     complete = folder / f"{name}-{sha256(lock).hexdigest()[:16]}"
     if complete.is_dir():
         return complete
-    making = complete.with_name(f"{complete.name}.{os.getpid()}")
-    making.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder, name)
+    making = Path(mkdtemp(prefix=f"{complete.name}.", dir=folder))
     try:
         for command in commands:
             words = [word.replace("{folder}", str(making)) for word in command]
@@ -38,3 +44,10 @@ def installed(name: str, lock: bytes, commands: Sequence[Sequence[str]], *, fold
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return complete
+
+
+def _clear(folder: Path, name: str) -> None:
+    """Delete what installations have left that were killed: temporary folders of a tool that are a day old."""
+    for left in folder.glob(f"{name}-*.*"):
+        if time() - left.stat().st_mtime > _SECONDS_LEFT_MAX:
+            shutil.rmtree(left, ignore_errors=True)
