@@ -105,7 +105,7 @@ def test_a_file_that_the_record_does_not_list_is_refused_by_name(name: str, tmp_
     [
         "eventfabric/limits.py",
         "eventfabric/limits.py,sha256=abc",
-        ",,\n,",
+        ",,\neventfabric/gone.py,,",
         f"eventfabric/{'a' * 140_000}.py,sha256=abc,1",
         "eventfabric/sdk/rows.py\0,sha256=abc,1",
         '"eventfabric/limits.py',

@@ -19,7 +19,7 @@ LOCK: Final = Path(__file__).resolve().parents[1] / "cdk" / "functions.txt"
 
 def is_shipped(path: PurePosixPath) -> bool:
     """Tell if a file of the library belongs in the zip. Bytecode does not, since it is for this Python."""
-    if path.parts[0] != PACKAGE or any(part.startswith(".") or part == "__pycache__" for part in path.parts):
+    if path.parts[:1] != (PACKAGE,) or any(part.startswith(".") or part == "__pycache__" for part in path.parts):
         return False
     return path.parts[1] in SHIPPED if len(path.parts) > 2 else path.suffix in (".py", ".typed")
 
