@@ -19,7 +19,9 @@ LOCK: Final = Path(__file__).resolve().parents[1] / "cdk" / "functions.txt"
 
 def is_shipped(path: PurePosixPath) -> bool:
     """Tell if a file of the library belongs in the zip. Bytecode does not, since it is for this Python."""
-    if path.parts[:1] != (PACKAGE,) or any(part.startswith(".") or part == "__pycache__" for part in path.parts):
+    if path.parts[:1] != (PACKAGE,) or any(
+        part.startswith(".") or part == "__pycache__" for part in path.parts
+    ):
         return False
     return path.parts[1] in SHIPPED if len(path.parts) > 2 else path.suffix in (".py", ".typed")
 
@@ -51,7 +53,7 @@ def files_in(functions: Path) -> list[Path]:
         if path.is_file():
             files.append(path)
         elif path.is_symlink() or not path.is_dir():
-            kind = "a link to no file" if path.is_symlink() else "neither file nor folder"
+            kind = "a link to a folder or to nothing" if path.is_symlink() else "neither file nor folder"
             raise SettingError(str(path), kind, "files, folders, and links to files")
     return sorted(files)
 
