@@ -1,8 +1,12 @@
 """The entry point of `eventfabric`: its commands. Whatever goes wrong ends in one clear sentence and an exit code."""
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
+from threading import current_thread, main_thread
 from typing import Annotated, NoReturn
 
 import typer
@@ -95,7 +99,8 @@ def main() -> None:
         # A key may contain characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with _interruptible():
+            app()
     except SystemExit as ended:
         sys.exit(_closed_by_reader() or ended.code)
     except ClosedPipeError:
@@ -105,6 +110,26 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:  # the last place where an error can be reported
         _end(error)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Take SIGTERM and SIGHUP for Ctrl-C: they end child processes and delete temporary folders, as that does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # A signal that somebody ignores, as nohup does, or handles stays so. Only a main thread can handle any.
+    ours = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    if current_thread() is not main_thread():
+        ours = []
+    for number in ours:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _closed_by_reader() -> int | None:
