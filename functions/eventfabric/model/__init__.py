@@ -23,7 +23,7 @@ from eventfabric.model.cursor import (
     WriteRefused,
 )
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
-from eventfabric.model.event import Event, EventFields, HeaderValue, check_event, exact, stored_time
+from eventfabric.model.event import HOPS, Event, EventFields, HeaderValue, check_event, exact, stored_time
 from eventfabric.model.identity import (
     GENERATION_FIRST,
     BatchId,
@@ -124,6 +124,7 @@ __all__ = [
     "Event",
     "EventFields",
     "HeaderValue",
+    "HOPS",
     "check_event",
     "exact",
     "stored_time",

@@ -18,6 +18,8 @@ _RFC_3339 = regex(
     ASCII,
 )
 _SECONDS = slice(17, 19)
+HOPS = "fabrichops"
+"""Header of an event that a handler published: the number of handlers through which it came."""
 _RESERVED = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
 
 
@@ -235,9 +237,18 @@ def _exact_value(value: HeaderValue) -> HeaderValue:
 
 
 def check_event(
-    *, id: object, type: object, key: object, source: object, headers: Mapping[str, HeaderValue] | None
+    *,
+    id: object,
+    type: object,
+    key: object,
+    source: object,
+    headers: Mapping[str, HeaderValue] | None,
+    by_producer: bool = False,
 ) -> None:
-    """Raise InvalidEventError with every problem of an event's attributes; return if there is none."""
+    """Raise InvalidEventError with every problem of an event's attributes; return if there is none.
+
+    `by_producer`: no handler publishes it, so it may not have the header HOPS, which would be believed.
+    """
     # One chained comparison for the common case: this runs for every event that is published.
     if (
         isinstance(key, str)
@@ -256,7 +267,7 @@ def check_event(
         *_text_problems("type", type, limits.TYPE_CHARACTERS_MAX),
         *_text_problems("source", source, limits.SOURCE_CHARACTERS_MAX),
         *_key_problems(key),
-        *_header_problems(headers or {}),
+        *_header_problems(headers or {}, by_producer=by_producer),
     ]
     if problems:
         raise InvalidEventError(problems)
@@ -281,7 +292,7 @@ def _key_problems(key: object) -> list[Problem]:
     return [] if 0 < size <= limits.KEY_BYTES_MAX else [Problem("key", f"{size} bytes", allowed)]
 
 
-def _header_problems(headers: object) -> list[Problem]:
+def _header_problems(headers: object, *, by_producer: bool) -> list[Problem]:
     if not isinstance(headers, Mapping):
         return [Problem("headers", f"{headers!r:.80}", "a mapping of names to values")]
     problems = []
@@ -297,6 +308,8 @@ def _header_problems(headers: object) -> list[Problem]:
                 )
             )
         problems += _header_value_problems(name, value)
+    if by_producer and HOPS in headers:
+        problems.append(Problem(f"headers.{HOPS}", "the name", "only in what a handler publishes"))
     return problems
 
 
@@ -311,4 +324,4 @@ def _header_value_problems(name: object, value: object) -> list[Problem]:
     return [Problem(f"headers.{name}"[:80], f"{value!r:.80}", "text, a bool or a 32-bit integer")]
 
 
-__all__ = ["NO_DATA", "Event", "HeaderValue", "check_event", "exact", "exact_headers", "stored_time"]
+__all__ = ["HOPS", "NO_DATA", "Event", "HeaderValue", "check_event", "exact", "exact_headers", "stored_time"]

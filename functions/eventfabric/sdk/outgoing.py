@@ -178,7 +178,7 @@ class Outgoing:
         headers: Mapping[str, HeaderValue] | None = event.headers
         id_ = self._ids.next(now_ms) if event.id is None else event.id
         source = self._source if event.source is None else event.source
-        check_event(id=id_, type=type_, key=key, source=source, headers=headers)
+        check_event(id=id_, type=type_, key=key, source=source, headers=headers, by_producer=True)
         if tracing.API in modules:
             headers = tracing.with_context(headers)
         moment = now_ms * 1000 if event.stored_time is None else event.stored_time

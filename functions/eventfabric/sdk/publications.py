@@ -17,6 +17,7 @@ from eventfabric.errors import (
 )
 from eventfabric.model import (
     GENERATION_FIRST,
+    HOPS,
     Event,
     EventFields,
     HeaderValue,
@@ -33,7 +34,7 @@ from eventfabric.sdk import tracing
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.batch import row_bytes
 from eventfabric.wire.payload_codec import Row
-from eventfabric.wire.published import HOPS, Published, published_id
+from eventfabric.wire.published import Published, published_id
 
 _NAME_CHARACTERS_MAX: Final = 128
 

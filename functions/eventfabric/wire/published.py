@@ -12,8 +12,6 @@ from eventfabric.wire.batch import Part, has_room
 from eventfabric.wire.commit_size import CommitSize, size_of_writes
 from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Row
 
-HOPS: Final = "fabrichops"
-"""Header of an event that a handler published: the number of handlers through which it came."""
 _ID_BYTES: Final = 16
 _PERSON: Final = b"published"
 _FRAME_BYTES_MAX: Final = 1024 + RECORD_OVERHEAD_BYTES

@@ -8,7 +8,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from eventfabric import AsyncFabric, Event, Fabric
-from eventfabric.model import EventFields
+from eventfabric.errors import InvalidEventError
+from eventfabric.model import HOPS, EventFields
 from tests.support.memory_fabric import HOME, STREAM
 from tests.support.producers import events, producer
 from tests.support.subscribed_stream import SubscribedStream
@@ -118,3 +119,14 @@ def test_a_field_that_lacks_or_does_not_exist_is_a_type_error(
     with pytest.raises(TypeError, match="argument"):
         way(fabric, fields)
     assert len(events(memory_fabric, HOME)) == 1
+
+
+@pytest.mark.parametrize("value", [15, 2**31 - 1, 0, "15"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_header_that_the_fabric_believes_is_its_own(
+    way: Callable[[Fabric, Any], None], value: int | str
+) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        published(way, key="k", type="placed", headers={HOPS: value, "X": 1})
+    names = [problem.path.rpartition("headers.")[2] for problem in raised.value.problems]
+    assert names == ["X", "fabrichops"]

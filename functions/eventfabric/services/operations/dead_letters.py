@@ -17,6 +17,7 @@ from eventfabric.errors import (
 )
 from eventfabric.model import (
     ANY_TAIL,
+    HOPS,
     Committed,
     Cursor,
     Doorbell,
@@ -47,7 +48,6 @@ from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.operations.parked_keys import parked_keys
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpack_one
-from eventfabric.wire.published import HOPS
 
 
 @dataclass(frozen=True, slots=True)

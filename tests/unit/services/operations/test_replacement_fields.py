@@ -4,10 +4,9 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, InvalidEventError
-from eventfabric.model import Event, HeaderValue
+from eventfabric.model import HOPS, Event, HeaderValue
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import encode_event, stored
-from eventfabric.wire.published import HOPS
 from tests.support.failing_handlers import (
     FEW,
     Failing,
