@@ -16,7 +16,7 @@ from eventfabric.definition import checks
 from eventfabric.definition.annotations import KeyPath
 from eventfabric.definition.facts import BrokenRule, Facts
 from eventfabric.definition.marks import TABLE_PLACE
-from eventfabric.definition.reference import allowed, annotation_at, keys, shown
+from eventfabric.definition.reference import allowed, annotation_at, keys, kind_of, shown
 from eventfabric.definition.schema import Definition, TableAction, full_name
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 from eventfabric.errors import DefinitionError, Problem
@@ -202,7 +202,14 @@ def _broken_keys(raw: Mapping[str, object], faulty: Sequence[FaultyKey]) -> Iter
             case KeyFault.MISSING:
                 yield BrokenRule(path, "nothing", allowed(annotation_at(path)))
             case KeyFault.WRONG:
-                yield BrokenRule(path, shown(_value(raw, path)), allowed(annotation_at(path)))
+                value = _value(raw, path)
+                text = kind_of(value) if _is_in_environment(path) else shown(value)
+                yield BrokenRule(path, text, allowed(annotation_at(path)))
+
+
+def _is_in_environment(path: KeyPath) -> bool:
+    """Tell if a value is a function's variables, or of them: these are shown to nobody. Their names may be."""
+    return "environment" in (path[1:2] if path[0] == "functions" else path[3:4]) and path[-1] != "[key]"
 
 
 def _value(raw: object, path: KeyPath) -> object:

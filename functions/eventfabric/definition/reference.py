@@ -143,6 +143,19 @@ def shown(value: object) -> str:
     return text if len(text) <= _FOUND_CHARACTERS_MAX else text[: _FOUND_CHARACTERS_MAX - 3] + "..."
 
 
+def kind_of(value: object) -> str:
+    """Name a value's kind, without the value."""
+    kinds = {
+        str: "a text",
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a table",
+    }
+    return kinds.get(type(value), "a date or time")
+
+
 def json_schema() -> dict[str, object]:
     """Make the JSON Schema 2020-12 of the file, for editors."""
     with needing("cli", "the JSON Schema"):

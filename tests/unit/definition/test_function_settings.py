@@ -143,9 +143,32 @@ def test_a_variable_of_lambda_or_of_the_fabric_is_refused(name: str) -> None:
     assert "AWS_" in problem.allowed
 
 
-@pytest.mark.parametrize("value", ["true", "1", '"a\\u0000b"'])
-def test_a_variable_is_text_that_an_environment_can_hold(value: str) -> None:
-    assert refusal(text_of(f"environment = {{ NAME = {value} }}")).path == "functions.environment.NAME"
+WRONG_KINDS = {
+    '"hunter2\\u0000b"': "a text",
+    '["hunter2"]': "a list",
+    '{ own = "hunter2" }': "a table",
+    "45054": "a number",
+    "4505.4": "a number",
+    "true": "a truth value",
+    "4505-04-04": "a date or time",
+}
+
+
+@pytest.mark.parametrize(("value", "kind"), WRONG_KINDS.items())
+@pytest.mark.parametrize("where", ["functions", "subscriptions.billing.function"])
+def test_a_variable_is_text_that_an_environment_can_hold_and_is_never_shown(
+    value: str, kind: str, where: str
+) -> None:
+    line = f"environment = {{ NAME = {value} }}"
+    problem = refusal(text_of(line) if where == "functions" else text_of(own=line))
+    assert (problem.path, problem.found) == (f"{where}.environment.NAME", kind)
+
+
+@pytest.mark.parametrize("value", ['"NAME=hunter2"', '["NAME=hunter2"]', '[{ NAME = "hunter2" }]', "45054"])
+def test_an_environment_that_is_no_table_is_not_shown(value: str) -> None:
+    problem = refusal(text_of(f"environment = {value}"))
+    assert problem.path == "functions.environment"
+    assert problem.found == WRONG_KINDS.get(value, "a text" if value.startswith('"') else "a list")
 
 
 def test_an_environment_is_bounded_with_the_fabrics_own() -> None:
