@@ -42,7 +42,7 @@ class Chain:
         self, target: Target, folder: Path, name: str, region: str, report: Report, *, patience_seconds: float
     ) -> None:
         self._target, self._name, self._region, self._report = target, name, region, report
-        self._home, self._folder, self._project = folder, folder / "chain", folder / "chain" / "project"
+        self._home, self._folder = folder, folder / "chain"
         self._patience_seconds = patience_seconds
         self._commands = Commands()
         self._thread = ThreadPoolExecutor(1)
@@ -72,10 +72,9 @@ class Chain:
     def _install(self) -> None:
         with self._report.step("chain: install the wheel"):
             self._this = self._installation("this", ROOT)
-            self._this.make(self._name, self._region)
             if self._target.is_emulator:
                 (self._home / "deaths").mkdir()
-                handlers = self._project / "functions" / "subscribers"
+                handlers = self._this.project / "functions" / "subscribers"
                 shutil.copy(DEATHS, handlers)
                 with (handlers / "__init__.py").open("a") as package:
                     package.write("from subscribers import deaths as deaths\n")
@@ -89,12 +88,14 @@ class Chain:
 
     def _installation(self, version: str, source: Path) -> Installation:
         folder = self._folder / version
-        return Installation(source, folder, self._project, target=self._target, commands=self._commands)
+        installation = Installation(source, folder, target=self._target, commands=self._commands)
+        installation.make(self._name, self._region)
+        return installation
 
     def _run(self) -> None:
         with self._report.step("chain: deploy"):
             self._this.deploy()
-            self._topology = Topology(read_definition(self._project / "infra" / "fabric.toml"))
+            self._topology = Topology(read_definition(self._this.project / "infra" / "fabric.toml"))
         with ExitStack() as people:
             names = [f"{self._name}-{stream}" for stream in self._topology.streams]
             rights = policies(self._target, self._region, *(f"{name}-operator" for name in names))

@@ -1,4 +1,4 @@
-"""A version of the library as its users have it: installed from the wheel, and used in a project of its own folder."""
+"""A version of the library as its users have it: installed from the wheel, with a project made by `eventfabric new`."""
 
 import io
 import subprocess
@@ -70,24 +70,21 @@ class Commands:
 
 
 class Installation:
-    """An environment of its own, with a wheel and nothing of this checkout, whose commands run in a project."""
+    """An environment of its own, with a wheel and nothing of this checkout, and a project that is made there."""
 
-    def __init__(
-        self, source: Path, folder: Path, project: Path, *, target: Target, commands: Commands
-    ) -> None:
+    def __init__(self, source: Path, folder: Path, *, target: Target, commands: Commands) -> None:
         """Build the wheel of a source tree, and install it.
 
         Args:
             source: folder of the source tree.
-            folder: folder for the environment.
-            project: folder of the project, which other versions may use as well.
+            folder: folder for all that is made.
             target: what the project's commands talk to.
             commands: where they are run.
         """
         self._target, self._commands = target, commands
         wheel, _ = build(folder / "dist", project=source)
         self._environment: Environment = installed(wheel, folder, REQUIREMENTS)
-        self._folder, self._project = folder, project
+        self._folder, self.project = folder, folder / "project"
         # The CDK's command line, which this clone has fetched already, and the user's AWS profiles.
         for program in (ROOT / "build").glob("cdk-*"):
             (folder / ".cache" / "eventfabric" / program.name).symlink_to(program)
@@ -95,7 +92,7 @@ class Installation:
 
     def make(self, name: str, region: str) -> None:
         """Make the project: a fabric of this name, in one Region."""
-        where = ["--region", region, "--folder", str(self._project)]
+        where = ["--region", region, "--folder", str(self.project)]
         self._run(["eventfabric", "new", name, *where], self._folder)
 
     def deploy(self) -> None:
@@ -103,26 +100,26 @@ class Installation:
         context = ["--context", f"account={self._target.account}"]
         if self._target.is_emulator:
             context += ["--context", "platform=host"]
-        self._run(["eventfabric", "deploy", "--all", "--require-approval", "never", *context], self._project)
+        self._run(["eventfabric", "deploy", "--all", "--require-approval", "never", *context], self.project)
 
     def destroy(self) -> None:
         """Delete what was deployed, without synthesising it again."""
-        self._run(["eventfabric", "destroy", "--all", "--force", "--app", "cdk.out"], self._project)
+        self._run(["eventfabric", "destroy", "--all", "--force", "--app", "cdk.out"], self.project)
 
     def run(self, command: Sequence[str], person: Person) -> str:
         """Run a program of the environment in the project, as a person, and return its standard output."""
-        return self._run(command, self._project, person)
+        return self._run(command, self.project, person)
 
     def deployed_code(self) -> bytes:
         """Zip the functions' code as it was deployed last."""
-        [folder] = [path for path in (self._project / "cdk.out").glob("asset.*") if path.is_dir()]
+        [folder] = [path for path in (self.project / "cdk.out").glob("asset.*") if path.is_dir()]
         return _zipped(folder)
 
     def code(self) -> bytes:
         """Zip the functions' code as a deployment would. That would take ten times as long."""
         platform = "host" if self._target.is_emulator else "lambda"
-        self._run(["python", "-c", STAGE, platform], self._project)
-        return _zipped(self._project / "staged")
+        self._run(["python", "-c", STAGE, platform], self.project)
+        return _zipped(self.project / "staged")
 
     def _run(self, command: Sequence[str], folder: Path, person: Person | None = None) -> str:
         inherited = self._target.process_environment(None if person is None else person.credentials)

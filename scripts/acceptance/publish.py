@@ -17,9 +17,10 @@ def main() -> None:
     names = keys.split(",")
     for number in range(int(first), int(first) + int(count)):
         for key in names:
-            # For projects made by `eventfabric new` it is an order, worth 10 ** number points.
-            order = {"order": f"{key}-{number}", "total_cents": 100 * 10**number}
-            data = {"number": number, **order}
+            # For new projects, of this version or the one before, an order worth 10 ** number points.
+            cents = 100 * 10**number
+            order = {"order": f"{key}-{number}", "customer": key, "cents": cents, "total_cents": cents}
+            data = {"number": str(number), **order}
             receipt = fabric.publish("orders", key=key, type=type_, data=data)
             print(
                 json.dumps(
