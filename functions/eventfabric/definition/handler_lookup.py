@@ -11,6 +11,7 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, Pat
 from pathlib import Path
 from typing import Literal
 
+_STANDARD_LIBRARY = Path(ast.__file__).parent
 WantedKind = Literal["function", "class"]
 Kind = Literal["function", "class", "value", "anything"]
 """Kinds of names in a module. `value` includes imports; `anything` stands for a module whose source cannot tell."""
@@ -22,6 +23,8 @@ def missing(reference: str, *, wanted: WantedKind, search_path: Sequence[str]) -
     spec, absent = find_module(module, search_path)
     if spec is None:
         return f"no module {absent}"
+    if wanted == "function" and _is_standard(spec):
+        return f"a function of Python's own module {module}"
     try:
         bindings = _bindings(spec)
     except (SyntaxError, ValueError) as error:
@@ -32,6 +35,17 @@ def missing(reference: str, *, wanted: WantedKind, search_path: Sequence[str]) -
     if kind is None:
         return f"no {name} in module {module}"
     return None if kind in (wanted, "value") else f"a {kind} {name} in module {module}"
+
+
+def _is_standard(spec: ModuleSpec) -> bool:
+    """Tell if a module is of the standard library, whose functions are no handlers, even if they take two arguments.
+
+    A user's module of the same name is none.
+    """
+    if spec.origin in ("built-in", "frozen"):
+        return True
+    origin = Path(spec.origin or "")
+    return origin.is_relative_to(_STANDARD_LIBRARY) and "site-packages" not in origin.parts
 
 
 def find_module(module: str, search_path: Sequence[str]) -> tuple[ModuleSpec | None, str]:

@@ -51,6 +51,10 @@ class Refused(Exception): ...
         ("shop.billing.deep:charge", "builtins:ValueError", "no module shop.billing.deep"),
         ("shop.broken:charge", "builtins:ValueError", "a module shop.broken that does not compile"),
         ("shop:charge", "builtins:ValueError", "no charge in module shop"),
+        ("calendar:charge", "builtins:ValueError", None),
+        ("os:rename", "builtins:ValueError", "Python's own module os"),
+        ("json.encoder:JSONEncoder", "builtins:ValueError", "Python's own module json.encoder"),
+        ("builtins:print", "builtins:ValueError", "Python's own module builtins"),
     ],
 )
 def test_handlers_are_looked_up_without_running_them(
@@ -60,6 +64,7 @@ def test_handlers_are_looked_up_without_running_them(
     package.mkdir(parents=True)
     (package / "billing.py").write_text(HANDLERS, encoding="utf-8")
     (package / "stars.py").write_text("from shop.billing import *\n", encoding="utf-8")
+    (package.parent / "calendar.py").write_text("def charge(event): ...\n", encoding="utf-8")
     (package / "broken.py").write_text("def charge(:\n", encoding="utf-8")
     file = tmp_path / "infra" / "fabric.toml"
     file.parent.mkdir()
