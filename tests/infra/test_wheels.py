@@ -1,5 +1,6 @@
 """Wheels of the user's own: a change of any file that asks for them is shipped, and none takes another's place."""
 
+import os
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -73,3 +74,14 @@ def test_the_reason_is_given_where_pip_ends_with_a_traceback(
     monkeypatch.setenv("PIP_FIND_LINKS", "http://[/")
     with pytest.raises(WheelsError, match="Invalid IPv6 URL"):
         unpacked(functions)
+
+
+def test_what_a_killed_fetch_has_left_is_deleted_after_a_day(functions: Path, tmp_path: Path) -> None:
+    left, going_on = tmp_path / "fetching-left", tmp_path / "fetching-now"
+    left.mkdir()
+    going_on.mkdir()
+    os.utime(left, (0, 0))
+    (tmp_path / "lock.txt").write_text("no-such-package==1\n")
+    with pytest.raises(WheelsError):
+        unpacked_wheels(functions, cache=tmp_path, platform=HOST, lock=tmp_path / "lock.txt")
+    assert (left.exists(), going_on.exists()) == (False, True)

@@ -28,7 +28,7 @@ def installed(name: str, lock: bytes, commands: Sequence[Sequence[str]], *, fold
     if complete.is_dir():
         return complete
     folder.mkdir(parents=True, exist_ok=True)
-    _clear(folder, name)
+    clear(folder, f"{name}-*.*")
     making = Path(mkdtemp(prefix=f"{complete.name}.", dir=folder))
     try:
         for command in commands:
@@ -46,8 +46,8 @@ def installed(name: str, lock: bytes, commands: Sequence[Sequence[str]], *, fold
     return complete
 
 
-def _clear(folder: Path, name: str) -> None:
-    """Delete what installations have left that were killed: temporary folders of a tool that are a day old."""
-    for left in folder.glob(f"{name}-*.*"):
+def clear(folder: Path, pattern: str) -> None:
+    """Delete what processes have left that were killed: temporary folders of such a name that are a day old."""
+    for left in folder.glob(pattern):
         if time() - left.stat().st_mtime > _SECONDS_LEFT_MAX:
             shutil.rmtree(left, ignore_errors=True)

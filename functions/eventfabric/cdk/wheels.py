@@ -18,6 +18,7 @@ from platform import machine
 from tempfile import mkdtemp
 
 from eventfabric.cdk.bytecode import Compiler
+from eventfabric.cdk.tools import clear
 from eventfabric.deployment.requirements import read_requirements, requirements_in
 from eventfabric.deployment.shipped import LOCK, pins_of
 from eventfabric.errors import EventFabricError
@@ -100,6 +101,7 @@ def unpacked_wheels(
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
+    clear(cache, "fetching-*")
     work = Path(mkdtemp(prefix="fetching-", dir=cache))
     try:
         _fetch(work / "own", [*platform.options, "--require-hashes", "--no-deps", "--requirement", str(lock)])
