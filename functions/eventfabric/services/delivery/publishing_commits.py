@@ -112,6 +112,7 @@ def forget_published(
     """Forget what was published for events that are committed now. `cursor`: as it was committed."""
     uncommitted = context.uncommitted[key]
     uncommitted.landed -= Counter(event.digest for event in published)
+    # What has landed for events that are still to be committed stays known: the lane's state is as this commit left it.
     uncommitted.place = cursor.sequence, cursor.roster
     if not uncommitted.landed:
         del context.uncommitted[key]

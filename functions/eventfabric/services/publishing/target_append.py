@@ -128,6 +128,7 @@ class TargetAppend:
                     lane, self._batch(write), timeout_seconds=self._seconds(deadline_ms)
                 )
             except (AppendError, PortError, LogError):
+                # `keep_next` keeps the first write alone: made again, it shows if this lane can be written by now.
                 self._writes.sort(key=lambda other: other.target != write.target)
                 raise
 
