@@ -95,6 +95,8 @@ def test_without_such_a_python_the_zip_has_no_bytecode_and_a_warning_says_so(
 ) -> None:
     (tmp_path / "wheels").mkdir()
     monkeypatch.setattr(module, "unpacked_wheels", lambda *_, **__: tmp_path / "wheels")
+    # Without wheels nothing of the zip can be imported; test_twin looks at that.
+    monkeypatch.setattr(module, "check_twin", lambda *_, **__: "")
     definition = parse_definition('[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\n')
 
     def zipped(name: str) -> module.FunctionsZip:

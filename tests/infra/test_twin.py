@@ -125,6 +125,13 @@ def test_a_handler_that_never_ends_its_import_is_a_warning(
     assert "did not end" in imported(tmp_path, f"import time\ntime.sleep(60)\n{HANDLING}")
 
 
+def test_a_machine_that_is_too_slow_for_the_library_itself_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SECONDS_MAX", 0.001)
+    assert missing_from(imported(tmp_path, HANDLING), "handlers.relay.handle did not end", HANDLER) == []
+
+
 def test_without_the_functions_python_there_are_warnings_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

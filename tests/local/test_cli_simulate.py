@@ -198,7 +198,8 @@ def test_what_a_module_prints_as_it_is_imported_is_not_in_the_report(project: Pa
 
 
 def test_a_module_that_exits_as_it_is_imported_is_a_wrong_question(project: Path) -> None:
-    (project / "functions/subscribers/mailer.py").write_text("import sys\nsys.exit('no configuration')\n")
+    leaves = f"import sys\nsys.exit('no configuration')\n{HANDLER}"
+    (project / "functions/subscribers/mailer.py").write_text(leaves)
     result = simulate("--seeds", "0..1", cwd=project)
     assert result.code == 2
     assert missing_from(result.err, "'subscribers.mailer:send'", "SystemExit: no configuration") == []

@@ -14,7 +14,7 @@ import msgspec
 import eventfabric
 from eventfabric import Event
 from eventfabric.model import Batch, Lane, Record
-from eventfabric.services.delivery.target_streams import TargetStreams
+from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
 
 SECRET = "4111-1111"
 CONTENT = SECRET.encode()
@@ -33,7 +33,7 @@ _SHOWN = """
 """
 SHOWN = frozenset(_SHOWN.split())
 """Fields whose names do not say so: digests, settings, and what a service or a check says."""
-TYPED_ONLY = {"TargetStreams": TargetStreams}
+TYPED_ONLY = {"TargetStreams": TargetStreams, "TargetWrites": TargetWrites}
 """Types that modules of the package import for typing alone."""
 HOLDERS = ("aws", "errors", "model", "ports", "runtime", "sdk", "services", "wire")
 """Parts of the package that handle events. The others are settings, programs and tests."""
@@ -110,7 +110,8 @@ def _container(origin: Any, arguments: tuple[Any, ...], name: str) -> Any:
     if issubclass(origin, tuple) and len(arguments) > 1 and arguments[1] is not Ellipsis:
         return tuple(made(argument, name) for argument in arguments)
     if hasattr(origin, "keys"):
-        return {made(arguments[0], "name"): made(arguments[1], name)}
+        value = arguments[1] if len(arguments) > 1 else int  # a Counter names its keys alone
+        return {made(arguments[0], "name"): made(value, name)}
     if origin.__name__ == "Callable":
         return object
     item = made(arguments[0], name)
