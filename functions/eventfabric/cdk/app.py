@@ -39,9 +39,8 @@ def run(
         context: context values beside those of the CDK's command line, such as those of cdk.json.
         cache: folder for wheels that were fetched; by default one in the user's home.
     """
-    if (
-        "CDK_OUTDIR" in os.environ
-    ):  # else a process that ends too soon leaves a former assembly to be deployed
+    if "CDK_OUTDIR" in os.environ:
+        # Else a process that ends too soon leaves a former assembly, which would be deployed.
         Path(os.environ["CDK_OUTDIR"], "manifest.json").unlink(missing_ok=True)
     try:
         _synthesise(definition, dict(context or {}), cache)

@@ -13,7 +13,12 @@ from eventfabric.definition.function_checks import broken_function_rules
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.handler_lookup import missing
 from eventfabric.definition.marks import TABLE_PLACE
-from eventfabric.definition.schema import QUORUM_REGIONS, RESERVED_STREAM_NAMES, RESERVED_SUBSCRIPTION_ENDINGS
+from eventfabric.definition.schema import (
+    QUORUM_REGIONS,
+    RESERVED_STREAM_NAMES,
+    RESERVED_SUBSCRIPTION_ENDINGS,
+    name_in_stage,
+)
 from eventfabric.limits import FABRIC_CHARACTERS_MAX
 
 QUORUM_REGION_SETS = (
@@ -221,8 +226,7 @@ def _publishes(facts: Facts, name: str, stream: str | None) -> Iterator[BrokenRu
 def _tables(facts: Facts, name: str) -> Iterator[BrokenRule]:
     """Check that the tables which a subscription lists are the user's own, and each action is there once."""
     path: KeyPath = ("subscriptions", name, "tables")
-    fabric, stage = facts.text("fabric", "name"), facts.text("fabric", "stage")
-    full = fabric if stage is None else f"{fabric}_{stage}"
+    full = name_in_stage(facts.text("fabric", "name") or "", facts.text("fabric", "stage"))
     streams = facts.names("streams")
     taken = {
         f"{full}-{table}" for table in (*RESERVED_STREAM_NAMES, *streams, *(f"{s}-ledger" for s in streams))
@@ -230,7 +234,7 @@ def _tables(facts: Facts, name: str) -> Iterator[BrokenRule]:
     tables = facts.given(*map(str, path))
     for table, actions in tables.items() if isinstance(tables, dict) else ():
         yield from duplicates((*path, table), actions)
-        if table.replace(TABLE_PLACE, full or "") in taken:
+        if table.replace(TABLE_PLACE, full) in taken:
             yield BrokenRule((*path, table, "[key]"), quoted(table), "no table of the fabric itself")
 
 

@@ -338,11 +338,16 @@ class Definition(Table):
 
 
 def full_name(fabric: FabricSection) -> str:
-    """Name a fabric with its stage, `<name>_<stage>`: the beginning of every name of its resources, except stacks.
+    """Name a fabric with its stage: the beginning of every name of its resources, except stacks."""
+    return name_in_stage(fabric.name, fabric.stage)
+
+
+def name_in_stage(name: str, stage: str | None) -> str:
+    """Return `<name>_<stage>`, or the name if there is no stage.
 
     No name in a definition has an underscore, and no stage a hyphen. So no other fabric and stage make the same name.
     """
-    return fabric.name if fabric.stage is None else f"{fabric.name}_{fabric.stage}"
+    return name if stage is None else f"{name}_{stage}"
 
 
 def to_json(definition: Definition) -> bytes:

@@ -73,7 +73,9 @@ def _uncommitted(context: VisitContext, key: LaneKey, cursor: Cursor) -> Uncommi
     if known is None or known.place != place:
         known = Uncommitted(place)
     if len(context.uncommitted) >= limits.UNCOMMITTED_LANES_MAX:
-        del context.uncommitted[next(iter(context.uncommitted))]
+        # In one step each, since other threads remember other lanes meanwhile.
+        oldest, *_ = context.uncommitted
+        context.uncommitted.pop(oldest, None)
     context.uncommitted[key] = known
     return known
 
@@ -110,12 +112,14 @@ def forget_published(
     context: VisitContext, key: LaneKey, cursor: Cursor, published: Sequence[Published]
 ) -> None:
     """Forget what was published for events that are committed now. `cursor`: as it was committed."""
-    uncommitted = context.uncommitted[key]
+    uncommitted = context.uncommitted.get(key)
+    if uncommitted is None:
+        return  # that of too many other lanes has taken its place
     uncommitted.landed -= Counter(event.digest for event in published)
     # What has landed for events that are still to be committed stays known: the lane's state is as this commit left it.
     uncommitted.place = cursor.sequence, cursor.roster
     if not uncommitted.landed:
-        del context.uncommitted[key]
+        context.uncommitted.pop(key, None)
 
 
 def _appended(

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric import Delivery, Event
+from eventfabric import Delivery, Event, limits
 from eventfabric.errors import PortError, RefusedError
 from eventfabric.model import Chain, SequenceNumber, WriteRefused
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.testing.memory.refusals import THROTTLE
-from tests.support.memory_fabric import event
+from tests.support.memory_fabric import event, lane
 from tests.support.publishing_stream import INVOICES, Handle, PublishingStream, bill
 
 SECOND_MS = 1_000
@@ -175,6 +175,25 @@ def test_what_has_landed_is_not_appended_again_by_later_runs(names: tuple[str, .
     fabric.put(event("last"))
     fabric.deliver(by=by)
     assert fabric.invoiced().count("last") == 2
+
+
+def test_a_memory_that_those_of_other_lanes_have_replaced_ends_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fabric = PublishingStream(bill)
+    fabric.put(event("a"))
+    fabric.put(event("b"), of=lane(1))
+
+    def meanwhile(called: str, overall: int, of_name: int) -> Fault | None:
+        if called == "ledger.commit" and of_name == 1:
+            fabric.deliver(lane(1), by=by)
+        return None
+
+    by = fabric.deliverer(faults=Faults(meanwhile))
+    monkeypatch.setattr(limits, "UNCOMMITTED_LANES_MAX", 1)
+    fabric.deliver(by=by)
+    assert sorted(fabric.invoiced()) == ["a", "b"]
+    assert [fabric.cursor(of).sequence for of in (lane(0), lane(1))] == [1, 1]
 
 
 def test_two_events_of_one_id_are_two_also_where_the_first_has_landed() -> None:
