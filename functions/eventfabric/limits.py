@@ -312,6 +312,8 @@ CRASH_VISIBILITY_MARGIN_SECONDS: Final = 10
 """Time after the end of an invocation at which doorbells come again that were received after a crash."""
 REFUSED_AGAIN_SECONDS: Final = 30
 """Time after which a message that is no doorbell comes again, until it is in the dead-letter queue."""
+QUEUE_DATA_KEY_SECONDS: Final = 3600
+"""Time for which SQS reuses a data key: a request to KMS for each hour and queue, instead of one for each message."""
 RECEIVE_COUNT_MAX: Final = 20
 DEDUPLICATION_SECONDS: Final = 300
 RELAY_BATCH_MAX: Final = 100

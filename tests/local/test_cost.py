@@ -8,10 +8,12 @@ from eventfabric import Event
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.cost import Load, predict
+from eventfabric.deployment.idle import pass_work
 from eventfabric.deployment.prices import Prices
 from eventfabric.model import Generation, Lane, LaneIndex, Region, SequenceNumber, lane_index
 from eventfabric.testing.local.clock import LocalClock
 from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.topology import RECONCILE_MINUTES
 from tests.support.command_line import CommandLine
 
 LANES, ROUNDS = 8, 3
@@ -83,6 +85,26 @@ def test_the_prediction_is_what_the_local_fabric_counts(regions: int, per_record
         assert count == pytest.approx(predicted, rel=0.1), price
 
 
+def test_an_idle_pass_is_what_the_local_fabric_counts() -> None:
+    clock = LocalClock()
+    with LocalFabric(
+        definition(2, ""), handlers={"all": lambda event, delivery: None}, clock=clock
+    ) as fabric:
+        for region in (US, EU):
+            events = [Event(key=key_of(lane), type="placed", data={}) for lane in range(LANES)]
+            fabric.region(region).publish_many("orders", events)
+        fabric.settle()
+        reconcile = fabric.topology.reconcile_function(US)
+        for _ in range(2):  # the first one notes what it saw
+            fabric.meter.units.clear()
+            clock.advance(60 * RECONCILE_MINUTES)
+            fabric.invoke(reconcile, {})
+        work = pass_work(fabric.topology, fabric.topology.stream("orders"), US)
+        assert fabric.meter.units[Prices.READ_UNIT] == work.reads + work.far_reads
+        replicas = len(fabric.topology.ledger.regions)
+        assert fabric.meter.units[Prices.WRITE_UNIT] * replicas == work.writes
+
+
 class TestTheCommand:
     """`eventfabric cost`."""
 
@@ -92,20 +114,25 @@ class TestTheCommand:
 
     def test_it_says_what_each_part_and_all_of_it_costs(self, cli: CommandLine) -> None:
         result = cli.run("cost", "--events-per-second", "500", "--batch", "100", "--json")
-        (price,) = result.json
+        (price,) = result.json["streams"]
         assert (result.code, price["stream"]) == (0, "orders")
         parts = sum(line["dollars_per_million_events"] for line in price["lines"])
         assert price["dollars_per_million_events"] == pytest.approx(parts, abs=1e-4)
-        assert price["dollars_per_month"] > price["idle_dollars_per_month"] > 0
+        idle = result.json["idle"]
+        parts = sum(line["dollars_per_month"] for line in idle["lines"])
+        assert price["dollars_per_month"] > idle["dollars_per_month"] == pytest.approx(parts, abs=0.01)
+        assert {line["part"] for line in result.json["gigabytes"]} == {"tables", "reconcile", "logs"}
 
     def test_for_people_it_is_a_table_and_a_sentence(self, cli: CommandLine) -> None:
         out = cli.run("cost", "--stream", "orders").out
-        assert "records put" in out
+        assert out.index("for an idle month") < out.index("records put")
         assert "a month at 10 events/s" in out.splitlines()[-1]
 
     def test_a_sample_is_packed_in_place_of_a_guess(self, cli: CommandLine) -> None:
         (first,), (many,) = (
-            cli.run("cost", "--sample", "infra/sample/events.jsonl", "--batch", batch, "--json").json
+            cli.run("cost", "--sample", "infra/sample/events.jsonl", "--batch", batch, "--json").json[
+                "streams"
+            ]
             for batch in ("1", "100")
         )
         assert many["event_bytes_stored"] < first["event_bytes_stored"] / 2

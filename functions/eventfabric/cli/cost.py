@@ -1,5 +1,6 @@
-"""`eventfabric cost`: predict what AWS charges for a stream under a load, before anything is deployed."""
+"""`eventfabric cost`: predict what AWS charges for an idle fabric, and for its streams under a load."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from eventfabric.cli.options import OnlyStream
 from eventfabric.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from eventfabric.deployment.cost import Prediction
+    from eventfabric.deployment.cost import Line, Prediction
 
 Rate = Annotated[
     float, typer.Option("--events-per-second", min=1e-6, max=1e6, help="Events published, at an even rate.")
@@ -51,16 +52,17 @@ def cost(
     definition: Definition = None,
     json: Json = False,
 ) -> None:
-    """Predict the cost per million events and per month, part by part, in US dollars. Makes no calls to AWS.
+    """Predict the cost of an idle month, and of a million events, part by part, in US dollars. Makes no calls to AWS.
 
-    Prices are in eventfabric/deployment/prices.py, with their date and sources. Storage, logs, alarms, keys and
-    transfer between Regions are not included.
+    Prices are in eventfabric/deployment/prices.py, with their date and sources. What is stored is priced by the GB.
+    Transfer between Regions, logs of handlers, traces, and pollers that are kept are not included.
 
     Example: eventfabric cost --events-per-second 500 --batch 100
 
     Example: eventfabric cost --stream orders --sample infra/sample/events.jsonl --json
     """
     from eventfabric.deployment.cost import Load, predict
+    from eventfabric.deployment.idle import by_gigabyte, idle_month
     from eventfabric.settings import definition_at, definition_path
     from eventfabric.topology import Topology
     from eventfabric.wire.payload_codec import SMALL_BYTES
@@ -86,9 +88,11 @@ def cost(
         )
         for stream_topology in streams
     ]
+    idle, kept = idle_month(topology), by_gigabyte(topology)
     if json:
-        show_json([_json(prediction) for prediction in predictions])
+        show_json(_json(idle, kept, predictions))
         return
+    _show_idle(topology.fabric, idle, kept)
     for prediction in predictions:
         _show(prediction)
 
@@ -115,43 +119,62 @@ def _measured(path: Path, batch: int) -> float:
     return sum(len(pack(record)) for batch_rows in batches for record in split_rows(batch_rows)) / len(rows)
 
 
-def _json(prediction: "Prediction") -> dict[str, Any]:
+def _json(idle: "list[Line]", kept: "list[Line]", predictions: "list[Prediction]") -> dict[str, Any]:
     from eventfabric.deployment.prices import PRICES_DATE
 
     return {
-        "stream": prediction.stream,
         "prices_date": PRICES_DATE,
-        "dollars_per_million_events": round(prediction.dollars_per_million, 6),
-        "dollars_per_month": round(prediction.dollars_per_month, 2),
-        "idle_dollars_per_month": round(prediction.idle_dollars_per_month, 2),
-        "event_bytes_stored": round(prediction.load.event_bytes, 1),
-        "records_per_run": round(prediction.load.records_per_run, 3),
-        "lines": [
-            {
-                "part": line.part,
-                "what": line.what,
-                "unit": line.price.unit,
-                "count_per_million_events": round(line.count, 1),
-                "dollars_per_million_events": round(line.dollars, 6),
-            }
-            for line in prediction.lines
-        ],
+        "idle": {
+            "dollars_per_month": round(sum(line.dollars for line in idle), 2),
+            "lines": [_json_line(line, "month") for line in idle],
+        },
+        "gigabytes": [_json_line(line, "month") for line in kept],
+        "streams": [_json_stream(prediction) for prediction in predictions],
     }
 
 
-def _show(prediction: "Prediction") -> None:
+def _json_stream(prediction: "Prediction") -> dict[str, Any]:
+    return {
+        "stream": prediction.stream,
+        "dollars_per_million_events": round(prediction.dollars_per_million, 6),
+        "dollars_per_month": round(prediction.dollars_per_month, 2),
+        "event_bytes_stored": round(prediction.load.event_bytes, 1),
+        "records_per_run": round(prediction.load.records_per_run, 3),
+        "lines": [_json_line(line, "million_events") for line in prediction.lines],
+    }
+
+
+def _json_line(line: "Line", per: str) -> dict[str, Any]:
+    return {
+        "part": line.part,
+        "what": line.what,
+        "unit": line.price.unit,
+        f"count_per_{per}": round(line.count, 1),
+        f"dollars_per_{per}": round(line.dollars, 6),
+    }
+
+
+def _show_idle(fabric: str, idle: "list[Line]", kept: "list[Line]") -> None:
     from eventfabric.deployment.prices import PRICES_DATE
 
-    rows = [
-        (line.part, line.what, line.price.unit, round(line.count), f"{line.dollars:.4f}")
-        for line in prediction.lines
-    ]
-    show_table(
-        f"{prediction.stream}, per million events", ("part", "what", "unit", "count", "US dollars"), rows
-    )
+    _show_lines(f"{fabric}, a month in which nothing is published", idle, digits=2)
+    total = sum(line.dollars for line in idle)
+    say(f"{fabric}: ${total:,.2f} for an idle month; prices of {PRICES_DATE}, us-east-1")
+    _show_lines("Beside that, for each GB and month", kept, digits=2)
+
+
+def _show(prediction: "Prediction") -> None:
+    _show_lines(f"{prediction.stream}, per million events", prediction.lines, digits=4)
     say(
         f"{prediction.stream}: ${prediction.dollars_per_million:,.3f} per million events; "
         f"${prediction.dollars_per_month:,.2f} a month at {prediction.load.events_per_second:g} events/s, "
-        f"including ${prediction.idle_dollars_per_month:,.2f} for queues and metrics even if nothing is published; "
-        f"prices of {PRICES_DATE}, us-east-1"
+        "beside the idle month"
     )
+
+
+def _show_lines(title: str, lines: "Sequence[Line]", *, digits: int) -> None:
+    rows = [
+        (line.part, line.what, line.price.unit, f"{line.count:,.0f}", f"{line.dollars:.{digits}f}")
+        for line in lines
+    ]
+    show_table(title, ("part", "what", "unit", "count", "US dollars"), rows)

@@ -5,7 +5,7 @@ A record passes these parts, and each is a line of the prediction:
     publish   put the record, in every Region that keeps the stream
     express   the producer's doorbell to the queue of each subscription         (unless `express = false`)
     relay     an invocation for the records that one poll of the table's stream finds; its doorbells
-    queue     doorbells received and deleted, up to ten at once; empty queues are polled as well
+    queue     doorbells received and deleted, up to ten at once
     deliver   an invocation; reads of the lane's state, its log and, every few seconds, the standing; a cursor write
     handler   the time of the function, including the subscription's own work
 
@@ -22,14 +22,10 @@ from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
 STREAM_POLLS_PER_SECOND = 4.0
 """Lambda's polls of each shard of a table's stream: docs.aws.amazon.com/lambda/latest/dg/with-ddb.html."""
-IDLE_POLLS_PER_SECOND = 5 / 20
-"""Lambda's polls of each queue: five pollers, 20 s each (docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
 RUN_OVERHEAD_SECONDS = 0.020
 """Time of a lane run without its handler: three round trips to DynamoDB of a few milliseconds each."""
 SEND_SECONDS = 0.010
 """Time of a request to a queue. Doorbells that come meanwhile share the next request."""
-METRICS_OF_STREAM, METRICS_OF_SUBSCRIPTION = 5, 4
-"""Metrics that each pass of reconciliation reports of a stream and of a subscription, whatever there is to report."""
 _RECORD_OVERHEAD_BYTES = 120
 """Size of a record's keys, chain, batch id, clock and types, beside its payload."""
 _QUERY_UNIT_BYTES, _WRITE_UNIT_BYTES = 4096, 1024
@@ -111,7 +107,7 @@ def _processes(runs_per_second: float, batch: float, run_seconds: float) -> floa
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the bill: `count` units of a price for a million events."""
+    """A line of the bill: `count` units of a price, for a million events or for a month."""
 
     part: str
     what: str
@@ -120,29 +116,28 @@ class Line:
 
     @property
     def dollars(self) -> float:
-        """Cost of the line for a million events."""
+        """Cost of the line."""
         return self.price.dollars(self.count)
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The predicted cost of a stream. `idle_dollars_per_month` is paid even if nothing is published."""
+    """The predicted cost of a stream, beside what is paid even if nothing is published (idle.py)."""
 
     stream: str
     load: Load
     lines: tuple[Line, ...]
-    idle_dollars_per_month: float
 
     @property
     def dollars_per_million(self) -> float:
-        """Cost of a million events, without what is paid anyway."""
+        """Cost of a million events."""
         return sum(line.dollars for line in self.lines)
 
     @property
     def dollars_per_month(self) -> float:
         """Cost of a month at the load's rate, day and night."""
         events = self.load.events_per_second * LAMBDA_SECONDS_PER_MONTH
-        return self.dollars_per_million * events / 1_000_000 + self.idle_dollars_per_month
+        return self.dollars_per_million * events / 1_000_000
 
     def count(self, price: Prices) -> float:
         """Count the units of a price that a million events take."""
@@ -155,8 +150,8 @@ def predict(
     """Predict the cost of the events that are published in one Region, including what they cost in all Regions.
 
     Function time is priced by the functions' memory and architecture. Storage and its recovery, transfer between
-    Regions, logs, traces, alarms, objectives, keys, and pollers that are kept are not included. Raises WrongRegionError
-    if the stream is not in `origin`.
+    Regions, logs, metrics, traces, and pollers that are kept are not included. Raises WrongRegionError if the stream is
+    not in `origin`.
     """
     region = stream.check_region(origin or stream.definition.regions[0])
     records = 1_000_000 / load.events_per_record
@@ -183,16 +178,7 @@ def predict(
                 item_bytes,
                 express=delivering_region == region,
             )
-    return Prediction(stream.name, load, tuple(line for line in lines if line.count), _idle_dollars(stream))
-
-
-def _idle_dollars(stream: StreamTopology) -> float:
-    """Return the cost of a month in which nothing happens: polls of empty queues, and what reconciliation reports."""
-    queues = 2 * sum(len(subscription.regions) for subscription in stream.subscriptions)
-    metrics = METRICS_OF_STREAM + METRICS_OF_SUBSCRIPTION * len(stream.subscriptions)
-    return Prices.QUEUE_REQUEST.dollars(
-        queues * IDLE_POLLS_PER_SECOND * LAMBDA_SECONDS_PER_MONTH
-    ) + Prices.METRIC.dollars(metrics * len(stream.definition.regions))
+    return Prediction(stream.name, load, tuple(line for line in lines if line.count))
 
 
 def _relayed(

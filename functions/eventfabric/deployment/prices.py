@@ -44,6 +44,29 @@ class Prices(Enum):
 
     METRIC = Price("metric and month", 300_000, "aws.amazon.com/cloudwatch/pricing")
     """CloudWatch: a series of values, paid for the hours in which it gets any."""
+    ALARM = Price("metric of an alarm and month", 100_000, "aws.amazon.com/cloudwatch/pricing")
+    """CloudWatch, standard resolution: a formula is paid for each metric in it. Composite ones: 0.50."""
+    DASHBOARD = Price("dashboard and month", 3_000_000, "aws.amazon.com/cloudwatch/pricing")
+    """CloudWatch. An account has three free ones, but only of up to 50 metrics each."""
+    APPLICATION_SIGNAL = Price("application signal", 1.50, "aws.amazon.com/cloudwatch/pricing")
+    """CloudWatch: an objective makes two signals in each of its periods."""
+    LOG_GIGABYTE = Price("GB of logs", 500_000, "aws.amazon.com/cloudwatch/pricing")
+    """CloudWatch Logs: ingested, of the standard class."""
+    LOG_GIGABYTE_MONTH = Price("GB of logs and month", 30_000, "aws.amazon.com/cloudwatch/pricing")
+    """CloudWatch Logs: stored. What is stored is compressed, to some 15%; that is not considered."""
+    KEY = Price("key and month", 1_000_000, "aws.amazon.com/kms/pricing")
+    """KMS: each key in each Region; one more dollar after its first and after its second yearly rotation."""
+    KEY_REQUEST = Price("key request", 3.00, "aws.amazon.com/kms/pricing")
+    SCHEDULE = Price("scheduled invocation", 1.00, "aws.amazon.com/eventbridge/pricing")
+    TRIGGER_POLL = Price("stream poll by Lambda", 0.0, "aws.amazon.com/dynamodb/pricing/on-demand")
+    """GetRecords of a table's stream, as a trigger's mapping calls it. Other readers pay 0.20 for a million."""
+    TABLE_GIGABYTE_MONTH = Price(
+        "GB of a table and month", 250_000, "aws.amazon.com/dynamodb/pricing/on-demand"
+    )
+    RECOVERY_GIGABYTE_MONTH = Price(
+        "GB of a table's recovery and month", 200_000, "aws.amazon.com/dynamodb/pricing/on-demand"
+    )
+    """Point-in-time recovery, by the size of the table."""
 
     @staticmethod
     def function_second(architecture: str) -> "Prices":

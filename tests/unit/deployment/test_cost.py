@@ -3,18 +3,11 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.definition.file import parse_definition, read_definition
-from eventfabric.deployment.cost import (
-    IDLE_POLLS_PER_SECOND,
-    METRICS_OF_STREAM,
-    METRICS_OF_SUBSCRIPTION,
-    Load,
-    predict,
-)
+from eventfabric.definition.file import parse_definition
+from eventfabric.deployment.cost import Load, predict
 from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.errors import WrongRegionError
 from eventfabric.topology import Topology
-from tests.docs.test_house_style import ROOT
 
 ALONE = Load(1.0, 400.0, handler_seconds=0.0)
 """Records that come one by one, of one event each."""
@@ -110,22 +103,9 @@ def test_dollars_are_counts_by_prices_and_months_are_of_730_hours() -> None:
         sum(line.price.dollars(line.count) for line in prediction.lines)
     )
     assert LAMBDA_SECONDS_PER_MONTH == 730 * 3_600
-    assert prediction.idle_dollars_per_month == pytest.approx(
-        2 * IDLE_POLLS_PER_SECOND * 730 * 3_600 * 0.5e-6 + (5 + 4) * 0.30
-    )
     assert prediction.dollars_per_month == pytest.approx(
-        prediction.dollars_per_million * 2 * 730 * 3_600 / 1e6 + prediction.idle_dollars_per_month
+        prediction.dollars_per_million * 2 * 730 * 3_600 / 1e6
     )
-
-
-def test_the_metrics_of_the_sample_are_those_of_the_page() -> None:
-    sample = Topology(read_definition(ROOT / "infra" / "fabric.toml"))
-    metrics = sum(
-        len(stream.definition.regions)
-        * (METRICS_OF_STREAM + METRICS_OF_SUBSCRIPTION * len(stream.subscriptions))
-        for stream in sample.streams.values()
-    )
-    assert f"the sample has {metrics} |" in (ROOT / "docs" / "deploy.md").read_text()
 
 
 def test_function_time_is_of_each_functions_memory() -> None:

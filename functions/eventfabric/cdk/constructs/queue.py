@@ -6,14 +6,13 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from eventfabric import limits
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.definition.functions import Pollers
 from eventfabric.resources import QueueTopology, TimerQueueTopology
 
 DEAD_LETTER_DAYS = 14
 DOORBELL_DAYS = 4
-_DATA_KEY_HOURS = 1
-"""Time for which SQS reuses a data key: one call to KMS for each hour and queue, instead of one for each message."""
 
 
 class DoorbellQueue(Construct):
@@ -121,7 +120,7 @@ def _queue(
         retention_period=Duration.days(keep_days),
         encryption=sqs.QueueEncryption.KMS,
         encryption_master_key=key,
-        data_key_reuse=Duration.hours(_DATA_KEY_HOURS),
+        data_key_reuse=Duration.seconds(limits.QUEUE_DATA_KEY_SECONDS),
         enforce_ssl=True,
         dead_letter_queue=dead,
         redrive_allow_policy=allows,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.deployment.cost import METRICS_OF_STREAM, METRICS_OF_SUBSCRIPTION
+from eventfabric.deployment.idle import METRICS_OF_STREAM, METRICS_OF_SUBSCRIPTION
 from eventfabric.model import Circuit, CircuitState, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.finding import FindingKind
 from eventfabric.services.reconciliation.reconcile import Reconciler
