@@ -292,8 +292,22 @@ FUNCTION_SUBNETS_MAX: Final = 16
 FUNCTION_SECURITY_GROUPS_MAX: Final = 5
 MAPPING_CONCURRENCY_MIN: Final = 2
 MAPPING_CONCURRENCY_MAX: Final = 1_000
-RESERVED_CONCURRENCY_MAX: Final = 100_000
-"""More than an account has: its own quota, less 100 that stay unreserved, is the bound."""
+MAPPING_CONCURRENCY_DEFAULT: Final = 50
+"""Invocations that a subscription's queue may have at the same time by default. Each takes up to ten lanes."""
+ACCOUNT_CONCURRENCY: Final = 1_000
+"""Lambda's default quota of concurrent invocations, of all functions of an account in a Region."""
+ACCOUNT_CONCURRENCY_MIN: Final = 10
+"""The quota that a new account may have at first."""
+ACCOUNT_CONCURRENCY_MAX: Final = 100_000
+"""More than Lambda gives without a talk about it."""
+UNRESERVED_CONCURRENCY_MIN: Final = 100
+"""Part of an account's quota that Lambda lets nobody reserve."""
+RESERVED_CONCURRENCY_MAX: Final = ACCOUNT_CONCURRENCY_MAX - UNRESERVED_CONCURRENCY_MIN
+RELAY_CONCURRENCY: Final = 20
+"""Invocations that are reserved for the relay, for each stream of its Region: a shard of a table has one at a time."""
+TIMER_CONCURRENCY: Final = 10
+RECONCILE_CONCURRENCY: Final = 2
+"""A pass, and one that is still ending when it starts."""
 POLLERS_MIN: Final = 2
 MINIMUM_POLLERS_MAX: Final = 200
 MAXIMUM_POLLERS_MAX: Final = 2_000

@@ -19,6 +19,7 @@ WIDE = """
 [fabric]
 name = "wide"
 regions = ["us-east-1", "us-east-2", "us-west-2", "eu-west-1"]
+account_concurrency = 100
 
 [streams.money]
 durability = "quorum"

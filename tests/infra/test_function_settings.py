@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from eventfabric import limits
 from tests.infra.synthesis import Synthesised
 
 FUNCTION, MAPPING = "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"
@@ -131,7 +132,31 @@ def test_a_queue_has_the_invocations_or_the_pollers_that_its_subscription_says(t
     assert reserved["ScalingConfig"] == {"MaximumConcurrency": 5}
     assert own["ProvisionedPollerConfig"] == {"MinimumPollers": 3, "MaximumPollers": 9}
     assert "ScalingConfig" not in own
-    assert not {"ScalingConfig", "ProvisionedPollerConfig"} & mapping(tuned, "Timersplain").keys()
+    timers = mapping(tuned, "Timersplain")
+    assert timers["ScalingConfig"] == {"MaximumConcurrency": limits.TIMER_CONCURRENCY}
+    assert "ProvisionedPollerConfig" not in timers
+
+
+def reserved(synthesis: Synthesised) -> dict[str, int]:
+    """Return what is reserved for the fabric's own functions, by the end of their names."""
+    return {
+        name: properties["ReservedConcurrentExecutions"]
+        for properties in synthesis.properties(FUNCTION)
+        if "ReservedConcurrentExecutions" in properties
+        if (name := properties["FunctionName"].rpartition("-")[2]) in OF_THE_FABRIC
+    }
+
+
+def test_no_backlog_takes_the_invocations_of_relay_timer_and_reconciliation(tuned: Synthesised) -> None:
+    assert reserved(tuned) == {
+        "relay": limits.RELAY_CONCURRENCY,
+        "timer": limits.TIMER_CONCURRENCY,
+        "reconcile": limits.RECONCILE_CONCURRENCY,
+    }
+
+
+def test_nothing_is_reserved_in_an_account_that_has_too_little(wide: Synthesised) -> None:
+    assert reserved(wide) == {}
 
 
 def test_lambda_and_not_the_functions_code_may_make_network_interfaces(tuned: Synthesised) -> None:

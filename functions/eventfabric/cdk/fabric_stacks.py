@@ -15,6 +15,7 @@ from eventfabric.cdk.stacks.cell import CellStack
 from eventfabric.cdk.stacks.keys import KeyStack
 from eventfabric.cdk.stacks.log import LogStack, owning_region
 from eventfabric.cdk.stacks.watch import WatchStack
+from eventfabric.deployment.concurrency import shortages
 from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.topology import StreamTopology, Topology
 
@@ -55,7 +56,7 @@ class FabricStacks:
         }
         self.watches = {region: WatchStack(scope, topology, env=env(region)) for region in topology.regions}
         self._order()
-        self._warn({warning for code in codes.values() for warning in code.warnings.items()})
+        self._warn(codes.values())
 
     def _order(self) -> None:
         """Have each stack wait for those that it needs."""
@@ -66,9 +67,11 @@ class FabricStacks:
         for region, watch in self.watches.items():
             watch.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
 
-    def _warn(self, warnings: set[tuple[str, str]]) -> None:
-        """Show what the zips lack, and what is not known about them."""
-        for about, text in sorted(warnings):
+    def _warn(self, codes: Iterable[FunctionsZip]) -> None:
+        """Show what a deployment may be without, and should not be."""
+        warnings = {warning for code in codes for warning in code.warnings.items()}
+        shortage = {("concurrency", text) for text in shortages(self.topology.definition)}
+        for about, text in sorted(warnings | shortage):
             cdk.Annotations.of(self.cells[self.topology.home]).add_warning_v2(f"eventfabric:{about}", text)
 
     def env(self, region: str) -> cdk.Environment:

@@ -73,6 +73,7 @@ def _check_zip(definition: "Definition", path: Path) -> tuple[int, list[str]]:
     from eventfabric.cdk.functions_zip import functions_zip
     from eventfabric.cdk.wheels import CACHE
     from eventfabric.definition.file import handler_folder
+    from eventfabric.deployment.concurrency import shortages
     from eventfabric.topology import Topology
 
     with TemporaryDirectory(prefix="eventfabric-functions-") as folder:
@@ -88,7 +89,10 @@ def _check_zip(definition: "Definition", path: Path) -> tuple[int, list[str]]:
             )
             for architecture in Topology(definition).architectures
         ]
-        warnings = sorted({text for staged in zips for text in staged.warnings.values()})
+        warnings = [
+            *sorted({text for staged in zips for text in staged.warnings.values()}),
+            *shortages(definition),
+        ]
         for warning in warnings:
             complain(warning)
         return max(staged.size_bytes for staged in zips), warnings

@@ -38,6 +38,7 @@ def check(
     """
     from eventfabric.definition.circles import circles, published_by_each_region
     from eventfabric.definition.schema import full_name
+    from eventfabric.deployment.concurrency import shortages
     from eventfabric.deployment.handler_checks import check_before_deployment
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_at, definition_path
@@ -51,7 +52,14 @@ def check(
         refuse(error, json=json)
     if json:
         by_each_region = published_by_each_region(read)
-        show_json({"problems": [], "circles": circles(read), "published_by_each_region": by_each_region})
+        show_json(
+            {
+                "problems": [],
+                "circles": circles(read),
+                "published_by_each_region": by_each_region,
+                "shortages": list(shortages(read)),
+            }
+        )
     else:
         say(
             f"{path}: fabric {full_name(read.fabric)}, {len(read.streams)} streams, "
@@ -66,6 +74,8 @@ def check(
             say(
                 f'{name} has deliver = "everywhere" and publishes: for each event, every Region publishes, under one id'
             )
+        for shortage in shortages(read):
+            say(shortage)
 
 
 def refuse(error: "DefinitionError", *, json: bool) -> NoReturn:

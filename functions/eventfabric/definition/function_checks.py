@@ -1,7 +1,9 @@
 """Rules between the keys of functions, and between them and the rest of a definition."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 
 from eventfabric import limits
 from eventfabric.definition.annotations import KeyPath
@@ -18,6 +20,7 @@ def broken_function_rules(facts: Facts) -> Iterator[BrokenRule]:
         stream = facts.text("subscriptions", name, "stream")
         path = ("subscriptions", name, "function")
         yield from _settings(facts, path, facts.regions(stream), lanes=_lanes(facts, stream))
+    yield from _account(facts)
 
 
 def _settings(
@@ -97,6 +100,23 @@ def _concurrency(facts: Facts, path: tuple[str, ...], lanes: int | None) -> Iter
             yield BrokenRule((*path, _POLLERS, "maximum"), str(greatest), f"at least minimum, {least}")
             return
     yield from _reserved(facts, path, lanes)
+
+
+def _account(facts: Facts) -> Iterator[BrokenRule]:
+    """Check that the account's quota suffices for what the subscriptions of a Region reserve."""
+    account = facts.number("fabric", "account_concurrency")
+    reserved = Counter[str]()
+    for name in facts.names("subscriptions"):
+        own = facts.given("subscriptions", name, "function", _RESERVED) or facts.given(*_DEFAULTS, _RESERVED)
+        for region in facts.regions(facts.text("subscriptions", name, "stream")) or ():
+            reserved[region] += own if isinstance(own, int) else 0
+    region, most = max(reserved.items(), key=itemgetter(1), default=("", 0))
+    if account is not None and most and most > account - limits.UNRESERVED_CONCURRENCY_MIN:
+        allowed = (
+            f"at least {most + limits.UNRESERVED_CONCURRENCY_MIN}: {most} are reserved by the subscriptions in "
+            f"{region}, and Lambda keeps {limits.UNRESERVED_CONCURRENCY_MIN} for functions that reserve none"
+        )
+        yield BrokenRule(("fabric", "account_concurrency"), f"{account:.0f}", allowed)
 
 
 def _reserved(facts: Facts, path: tuple[str, ...], lanes: int | None) -> Iterator[BrokenRule]:

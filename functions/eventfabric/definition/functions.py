@@ -115,7 +115,7 @@ class FunctionSettings(Table):
         Doc(
             "Invocations that the queue may have at the same time. An invocation takes the doorbells of several lanes, "
             "and no lane is in two invocations.",
-            default="`reserved_concurrency`, else as many as lanes have doorbells",
+            default=f"`reserved_concurrency`, else {limits.MAPPING_CONCURRENCY_DEFAULT}",
         ),
     ] = None
     reserved_concurrency: Annotated[
@@ -134,14 +134,15 @@ class FunctionSettings(Table):
 
     @property
     def invocations_max(self) -> int | None:
-        """Invocations that the queue may have at the same time; None: as many as it likes.
+        """Invocations that the queue may have at the same time; None: its pollers bound them.
 
         Doorbells are not taken for invocations that the function may not have: throttled, they would be as good as
         failed, and be dead letters in the end.
         """
-        if self.maximum_concurrency or self.provisioned_pollers or self.reserved_concurrency is None:
+        if self.maximum_concurrency or self.provisioned_pollers:
             return self.maximum_concurrency
-        return min(self.reserved_concurrency, limits.MAPPING_CONCURRENCY_MAX)
+        reserved = self.reserved_concurrency or limits.MAPPING_CONCURRENCY_DEFAULT
+        return min(reserved, limits.MAPPING_CONCURRENCY_MAX)
 
     def layers_in(self, region: str) -> list[str]:
         """List the layers of one Region."""

@@ -27,7 +27,7 @@ from eventfabric.definition.schema import (
     Subscription,
 )
 from eventfabric.extras import needing
-from eventfabric.limits import ENVIRONMENT_BYTES_MAX, FABRIC_CHARACTERS_MAX
+from eventfabric.limits import ENVIRONMENT_BYTES_MAX, FABRIC_CHARACTERS_MAX, UNRESERVED_CONCURRENCY_MIN
 
 _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("fabric", FabricSection),
@@ -285,6 +285,9 @@ Rules between keys:
 - `environment`, the fabric's and the subscription's together, takes at most {ENVIRONMENT_BYTES_MAX} bytes as JSON.
 - `reserved_concurrency` is at least `maximum_concurrency`. With `provisioned_pollers` it is at least ten times their
   `maximum`, or the number of the stream's lanes in all of its Regions if that is less. `maximum` is at least `minimum`.
+- What subscriptions reserve in a Region leaves {UNRESERVED_CONCURRENCY_MIN} of `account_concurrency`.
+  `eventfabric definition check` and the deployment say if nothing can be reserved for the fabric's own functions, and
+  if the subscriptions may together have more invocations than are left.
 - Lists contain each value once. `backoff_max_seconds` is at least `backoff_seconds`.
 - No stream may be called `{_RESERVED}`, and no subscription's name may end in {_ENDINGS}: the fabric uses those itself.
 - Handlers and exception types must exist, and [run as they are deployed](testing.md#as-deployed).

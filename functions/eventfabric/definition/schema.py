@@ -29,6 +29,9 @@ from eventfabric.definition.marks import (
     TopicArn,
 )
 from eventfabric.limits import (
+    ACCOUNT_CONCURRENCY,
+    ACCOUNT_CONCURRENCY_MAX,
+    ACCOUNT_CONCURRENCY_MIN,
     LANES_DEFAULT,
     LANES_MAX,
 )
@@ -120,6 +123,14 @@ class FabricSection(Table):
             default="nobody is notified",
         ),
     ] = ()
+    account_concurrency: Annotated[
+        Annotated[int, Interval(ge=ACCOUNT_CONCURRENCY_MIN, le=ACCOUNT_CONCURRENCY_MAX)],
+        Doc(
+            "Concurrent invocations that Lambda's quota allows the account in each Region (`aws lambda "
+            "get-account-settings`). Of these the deployment reserves some for the fabric's own functions, if they "
+            "suffice."
+        ),
+    ] = ACCOUNT_CONCURRENCY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ HEAD = """
 [fabric]
 name = "shop"
 regions = ["us-east-1", "eu-west-1"]
+account_concurrency = 100000
 """
 STREAMS = """
 [streams.orders]
@@ -62,7 +63,7 @@ def environment_of(size: int) -> str:
         ("memory_megabytes", 512, 10_240),
         ("timeout_seconds", 30, 900),
         ("maximum_concurrency", 2, 1_000),
-        ("reserved_concurrency", 2, 100_000),
+        ("reserved_concurrency", 2, 99_900),
         ("provisioned_pollers.minimum", 2, 200),
         ("provisioned_pollers.maximum", 2, 2_000),
     ],
@@ -335,7 +336,7 @@ def test_lanes_are_those_of_the_stream_in_its_own_regions() -> None:
 
 
 def test_a_queue_takes_as_many_invocations_as_are_reserved() -> None:
-    assert resolved().invocations_max is None
+    assert resolved().invocations_max == 50
     assert resolved("reserved_concurrency = 40").invocations_max == 40
     assert resolved("reserved_concurrency = 4000").invocations_max == 1000
     assert resolved("reserved_concurrency = 40\nmaximum_concurrency = 7").invocations_max == 7

@@ -42,11 +42,16 @@ class FabricFunction(Construct):
         *,
         code: lambda_.Code,
         signing: lambda_.ICodeSigningConfig | None = None,
+        reserved: int = 0,
         retries: int | None = None,
         event_age_minutes: int | None = None,
         lists: Collection[str] | None = None,
     ) -> None:
-        """`lists`: the handler's own tables, if its subscription lists them."""
+        """Declare the function and its role.
+
+        `reserved`: invocations that are set aside for it, unless its settings say. `lists`: the handler's own
+        tables, if its subscription lists them.
+        """
         super().__init__(scope, id)
         settings, self.name = function.settings, function.name
         self.role = logging_role(self, function.name)
@@ -75,7 +80,7 @@ class FabricFunction(Construct):
                 for number, arn in enumerate(function.layers)
             ],
             tracing=lambda_.Tracing.ACTIVE if settings.tracing else None,
-            reserved_concurrent_executions=settings.reserved_concurrency,
+            reserved_concurrent_executions=settings.reserved_concurrency or reserved or None,
             # SQS and the function may invoke each other so often that Lambda would take it for an endless loop.
             recursive_loop=lambda_.RecursiveLoop.ALLOW
             if function.may_recur

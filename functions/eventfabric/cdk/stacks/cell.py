@@ -18,6 +18,7 @@ from eventfabric.cdk.constructs.schedule import FunctionSchedule
 from eventfabric.cdk.constructs.start import StartCheck
 from eventfabric.cdk.constructs.stream_arn import StreamArns
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
+from eventfabric.deployment.concurrency import reserve_of
 from eventfabric.deployment.permissions import of_function
 from eventfabric.resources import FunctionTopology
 from eventfabric.topology import RECONCILE_MINUTES, RELAY_RECORD_AGE_SECONDS, SubscriptionTopology, Topology
@@ -47,7 +48,8 @@ class CellStack(FabricStack):
         self._key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
         self.functions: dict[str, FabricFunction] = {}
         self._start = StartCheck(self, "Start", name=topology.start_name, settings=topology.own_settings)
-        self._timer = self._mapped("Timer", topology.timer_function(self._home))
+        self._reserve = reserve_of(topology.definition, self._home)
+        self._timer = self._mapped("Timer", topology.timer_function(self._home), reserved=self._reserve.timer)
         for subscription in topology.subscriptions_in(self._home):
             self._deliver(subscription)
         self._relay()
@@ -55,10 +57,15 @@ class CellStack(FabricStack):
         self._upkeep()
 
     def _mapped(
-        self, id: str, function: FunctionTopology, *, lists: Collection[str] | None = None
+        self,
+        id: str,
+        function: FunctionTopology,
+        *,
+        reserved: int = 0,
+        lists: Collection[str] | None = None,
     ) -> lambda_.Alias:
         """Declare a function that mappings invoke, and return the alias for them."""
-        self._function(id, function, lists=lists)
+        self._function(id, function, reserved=reserved, lists=lists)
         return self._start.live(self.functions[function.name])
 
     def _function(
@@ -66,6 +73,7 @@ class CellStack(FabricStack):
         id: str,
         function: FunctionTopology,
         *,
+        reserved: int = 0,
         retries: int | None = None,
         event_age_minutes: int | None = None,
         lists: Collection[str] | None = None,
@@ -77,6 +85,7 @@ class CellStack(FabricStack):
             of_function(self.topology, function),
             code=self._codes[function.settings.architecture],
             signing=self._signing,
+            reserved=reserved,
             retries=retries,
             event_age_minutes=event_age_minutes,
             lists=lists,
@@ -101,12 +110,17 @@ class CellStack(FabricStack):
             invocations_max=settings.invocations_max,
             pollers=settings.provisioned_pollers,
         )
-        map_queue(timers, self._timer, batch_max=subscription.timers.batch_max)
+        map_queue(
+            timers,
+            self._timer,
+            batch_max=subscription.timers.batch_max,
+            invocations_max=limits.TIMER_CONCURRENCY,
+        )
 
     def _relay(self) -> None:
         """Connect the DynamoDB stream of each stream's table to the relay."""
         failed = FailureQueue(self, "RelayDead", self.topology.relay_dead_name, key=self._key)
-        relay = self._mapped("Relay", self.topology.relay_function(self._home))
+        relay = self._mapped("Relay", self.topology.relay_function(self._home), reserved=self._reserve.relay)
         tables = [stream.table for stream in self.topology.streams_in(self._home)]
         arns = StreamArns(
             self,
@@ -145,6 +159,7 @@ class CellStack(FabricStack):
         reconcile = self._function(
             "Reconcile",
             self.topology.reconcile_function(self._home),
+            reserved=self._reserve.reconcile,
             retries=0,
             event_age_minutes=RECONCILE_MINUTES,
         )
