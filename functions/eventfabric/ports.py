@@ -218,10 +218,10 @@ class Ledger(Protocol):
         """Note that this Region asked the others who owns the subscription's lanes, and learned nothing new."""
         ...
 
-    def marks(self, stream: StreamName, origin: Region) -> Marks:
+    def marks(self, stream: StreamName, origin: Region, *, part: str = "") -> Marks:
         """Return what this Region's reconciliation remembers of an origin's lanes (consistent, part by part).
 
-        A part that cannot be read is left out, and named in `unreadable`.
+        `part`: read only the marks of those lanes. What cannot be read is left out, and named in `unreadable`.
         """
         ...
 

@@ -16,9 +16,9 @@ OF_ITEMS = [
     Bug(
         "one lane ends a pass",
         "reconciliation of a whole Region ends at a record that it cannot read",
-        "eventfabric.services.reconciliation.reconcile:Reconciler._origin",
-        "yield self._unreadable(lane, error)\n            after |=",
-        "raise error\n            after |=",
+        "eventfabric.services.reconciliation.lane_check:LaneChecker.check",
+        "checked.findings.append(unreadable(self._name, self._region, lane, error))",
+        "raise error",
         by="escaped_error",
         seed=0,
         profile="spoilt",
@@ -107,7 +107,7 @@ OF_ITEMS = [
     Bug(
         "a wrong cursor is told once",
         "a cursor that is not on its log's chain counts as looked at, and is reported no more",
-        "eventfabric.services.reconciliation.reconcile:Reconciler._watched",
+        "eventfabric.services.reconciliation.lane_check:LaneChecker._watch_all",
         "finding.kind in _WRONG_CURSORS",
         "False",
         by="stuck_lane",

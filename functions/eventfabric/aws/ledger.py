@@ -259,9 +259,9 @@ class AwsLedger:
         with named_failures("note a look"):
             self._client.put_item(TableName=self._table_of(stream), Item=item)
 
-    def marks(self, stream: StreamName, origin: Region) -> Marks:
+    def marks(self, stream: StreamName, origin: Region, *, part: str = "") -> Marks:
         """See ports.Ledger. One Query for each MB of marks."""
-        mine = marks_prefix(self.region)
+        mine = marks_prefix(self.region) + part
         pages = self._pages("read the marks", stream, marks_of(stream, origin), prefix=mine)
         return marks_item.from_items(list(chain.from_iterable(pages)))
 

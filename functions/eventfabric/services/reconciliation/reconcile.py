@@ -6,57 +6,84 @@
                            parked keys tried when they should, dead ones counted
                            nobody writes who does not own
 
-A pass reads the marks of an origin, the tail of each lane, the records that are new, the state of each lane for each
-subscription, and if that lags, the first record that waits. Records that were verified are read again in rounds of a
-day or more, a bounded part of them at each pass (round.py), and all of them by a full pass. At its end, a pass reports
-how everything stands (vitals.py).
+A pass goes through the lanes part by part, as their marks are stored, and checks the lanes of a part at the same time
+(lane_check.py). It reads the marks of the part, the tail of each lane, the records that are new, the state of each lane
+for each subscription, and if that lags, the first record that waits. Records that were verified are read again in
+rounds of a day or more, a bounded part of them at each pass (round.py), and all of them by a full pass. At its end, a
+pass reports how everything stands (vitals.py).
 """
 
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from eventfabric import limits
-from eventfabric.errors import LogError, PortError, UndecodableItemError
+from eventfabric.errors import PortError, UndecodableItemError
 from eventfabric.model import (
     EMPTY_TAIL,
     GENERATION_FIRST,
-    Circuit,
-    CircuitState,
     Lane,
     LaneIndex,
-    LaneKey,
     Mark,
     Marks,
     Owner,
     Region,
-    SequenceNumber,
-    Sightings,
     Standing,
     StreamName,
     SubscriptionName,
-    Tail,
-    to_ms,
+    part_of,
 )
-from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.finding import Finding
 from eventfabric.ports import Ports
-from eventfabric.services.delivery.takeover import region_that_counts
-from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
-from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.services.reconciliation.look import Look
-from eventfabric.services.reconciliation.replica import Examined, Replica
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
+from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.reconciliation.lane_check import CheckedLane, LaneChecker, unreadable
+from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.round import Round
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 
-_WRONG_CURSORS = (FindingKind.CURSOR_BROKEN, FindingKind.CURSOR_AHEAD)
+
+@dataclass(frozen=True, slots=True)
+class PassPart:
+    """Lanes of one origin whose marks are stored together. `name`: that of the part in the marks."""
+
+    origin: Region
+    name: str
+    lanes: tuple[Lane, ...]
+
+
+@dataclass
+class _OriginSeen:
+    """An origin as far as a pass has come in it. `units_left`: read units that its rounds may still use."""
+
+    parts_left: int
+    units_left: int
+    moves: bool = False
+    silent: dict[PassPart, list[LaneIndex]] = field(default_factory=dict)
+    """Lanes that got nothing by replication since they stalled."""
+
+    def note(self, part: PassPart, checked: CheckedLane) -> None:
+        """Note if replication moves in a lane, or is silent."""
+        self.moves = self.moves or checked.moves
+        if checked.is_silent:
+            self.silent.setdefault(part, []).append(checked.lane.index)
 
 
 class Reconciler:
-    """Reconciler of one stream in one Region."""
+    """Reconciler of one stream in one Region. `side_by_side`: checks several lanes at the same time."""
 
-    def __init__(self, stream: StreamTopology, *, region: Region, ports: Ports, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        stream: StreamTopology,
+        *,
+        region: Region,
+        ports: Ports,
+        telemetry: Telemetry,
+        side_by_side: SideBySide = one_after_another,
+    ) -> None:
         self._stream = stream
         self._name = StreamName(stream.name)
         self._region = region
@@ -64,30 +91,30 @@ class Reconciler:
         self._log = ports.log_of(stream)
         self._retention = stream.retention_seconds
         self._telemetry = telemetry
+        self._side_by_side = side_by_side
         self._begin()
 
     def _begin(self) -> None:
         """Begin a pass, which looks at everything as of one moment."""
         self._now_ms = self._ports.clock.now_ms()
         self._vitals = Vitals(self._stream)
-        self._watching = Watch(
-            self._stream, region=self._region, ports=self._ports, vitals=self._vitals, now_ms=self._now_ms
-        )
 
     def run(self, *, repair: bool, full: bool = False) -> Iterator[Finding]:
-        """Yield the findings of one pass, lane by lane; `repair`: repair what is safe to. It may be interrupted."""
+        """Yield the findings of one pass, part by part; `repair`: repair what is safe to. It may be interrupted."""
         self._begin()
         standings: dict[str, Standing] = {}
-        for subscription in self._stream.subscriptions:
-            try:
-                standings[subscription.name] = self._standing(subscription)
-            except UndecodableItemError as error:  # then nobody knows who delivers it
-                yield self._reported(
-                    self._unreadable(Lane(self._region, GENERATION_FIRST, LaneIndex(0)), error, subscription)
-                )
-        for origin in self._stream.definition.regions:
-            for finding in self._origin(Region(origin), standings, repair=repair, full=full):
-                yield self._reported(finding)
+        for name, standing in self._standings().items():
+            if isinstance(standing, Finding):
+                yield self._reported(standing)
+            else:
+                standings[name] = standing
+        for origin, parts in _by_origin(parts_of(self._stream)).items():
+            checker = self._checker(standings, repair=repair, full=full)
+            seen = _OriginSeen(len(parts), limits.ROUND_READ_UNITS)
+            for part in parts:
+                for finding in self._check(part, checker, seen, repair=repair):
+                    yield self._reported(finding)
+            self._release(origin, seen)
         self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
 
     def _reported(self, finding: Finding) -> Finding:
@@ -97,16 +124,19 @@ class Reconciler:
         self._vitals.count_finding(finding)
         return finding
 
-    def _unreadable(
-        self,
-        lane: Lane,
-        error: LogError | UndecodableItemError,
-        subscription: SubscriptionTopology | None = None,
-    ) -> Finding:
-        """Report that something of a lane cannot be read. The pass goes on with the next lane."""
-        sequence = SequenceNumber(max(0, error.sequence) if isinstance(error, LogError) else 0)
-        name = None if subscription is None else SubscriptionName(subscription.name)
-        return Finding(FindingKind.UNREADABLE, self._name, lane, self._region, sequence, str(error), name)
+    def _standings(self) -> dict[str, Standing | Finding]:
+        """Return the standing of each subscription, or why nobody knows who delivers it."""
+        subscriptions = self._stream.subscriptions
+        calls = [partial(self._readable_standing, subscription) for subscription in subscriptions]
+        standings = results_of(calls, self._side_by_side)
+        return dict(zip((subscription.name for subscription in subscriptions), standings, strict=True))
+
+    def _readable_standing(self, subscription: SubscriptionTopology) -> Standing | Finding:
+        try:
+            return self._standing(subscription)
+        except UndecodableItemError as error:
+            lane = Lane(self._region, GENERATION_FIRST, LaneIndex(0))
+            return unreadable(self._name, self._region, lane, error, subscription)
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
         """Return what all Regions that answer know of a subscription. Note it if this Region knew all of it."""
@@ -127,38 +157,8 @@ class Reconciler:
             self._ports.ledger.see(self._name, name)
         return replace(standing, owners=(*standing.owners, *unknown))
 
-    def _origin(
-        self, origin: Region, standings: dict[str, Standing], *, repair: bool, full: bool
-    ) -> Iterator[Finding]:
-        """Yield the findings of one origin's lanes, and remember what was seen of them."""
-        marks = self._ports.ledger.marks(self._name, origin)
-        replica, bells = self._replica(repair=repair), Bells()
-        after: dict[LaneIndex, Mark] = {}
-        moves, silent = False, list[LaneIndex]()
-        for number in range(self._stream.definition.lanes):
-            index = LaneIndex(number)
-            lane, before = Lane(origin, GENERATION_FIRST, index), marks.of(index)
-            try:
-                examined = replica.examine(lane, before, full=full)
-            except LogError as error:
-                yield self._unreadable(lane, error)
-                after |= {index: before} if before != Mark() else {}
-                continue
-            yield from examined.findings
-            moves = moves or examined.moved_since(before)
-            silent += [index] if examined.is_silent else []
-            yield from self._clock_ahead(lane, examined.tail)
-            mark = yield from self._watched(lane, before, examined, standings, replica, bells, repair=repair)
-            if mark != Mark():
-                after[index] = mark
-        yield from self._verify_again(origin, after)
-        yield from self._watching.ring(bells)
-        for index in silent if moves else ():  # replication moves again, and these lanes lack nothing
-            after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
-        yield from self._remember(origin, marks, after, repair=repair)
-
-    def _replica(self, *, repair: bool) -> Replica:
-        return Replica(
+    def _checker(self, standings: dict[str, Standing], *, repair: bool, full: bool) -> LaneChecker:
+        replica = Replica(
             self._name,
             self._region,
             log=self._log,
@@ -170,48 +170,42 @@ class Reconciler:
             repairs=repair,
             clock=self._ports.clock,
         )
+        return LaneChecker(
+            self._stream,
+            region=self._region,
+            ports=self._ports,
+            replica=replica,
+            standings=standings,
+            now_ms=self._now_ms,
+            repair=repair,
+            full=full,
+        )
 
-    def _watched(
-        self,
-        lane: Lane,
-        before: Mark,
-        examined: Examined,
-        standings: dict[str, Standing],
-        replica: Replica,
-        bells: Bells,
-        *,
-        repair: bool,
-    ) -> Generator[Finding, None, Mark]:
-        """Yield what is wrong with a lane for its subscriptions. Return its mark, with where their cursors stand."""
-        mark, tail = examined.mark, examined.tail
-        if tail == EMPTY_TAIL:
-            return mark
-        mark = self._hold(lane, before, mark, tail, repair=repair)
-        sightings = before.sightings.with_tail(tail.sequence, self._now_ms)
-        mark = replace(mark, sightings=sightings)
-        cursors: dict[str, tuple[int, int]] = {}
-        waiting: list[SequenceNumber] = []
-        for look in self._looks(lane, before, mark, tail, standings):
-            if isinstance(look, Finding):
-                yield look
-                continue
-            name, place = look.subscription.name, _compared(look, before)
-            for finding in self._watch(look, replica, bells, repair=repair):
-                if finding.kind in _WRONG_CURSORS:
-                    # Compare it with the log again, as long as it is wrong.
-                    place = before.cursors.get(name)
-                if finding.kind is FindingKind.HOLE:
-                    # A hole in what was verified: the next pass verifies all of it anew.
-                    mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
-                yield finding
-            if place is not None:
-                cursors[name] = place
-            waiting += [look.news_from] if look.lags else []
-        sightings = sightings.from_(min(waiting)) if waiting else Sightings()
-        return replace(mark, cursors=cursors, sightings=sightings)
+    def _check(
+        self, part: PassPart, checker: LaneChecker, seen: _OriginSeen, *, repair: bool
+    ) -> Iterator[Finding]:
+        """Yield the findings of one part's lanes, and remember what was seen of them."""
+        marks = self._ports.ledger.marks(self._name, part.origin, part=part.name)
+        calls = [partial(checker.check, lane, marks.of(lane.index)) for lane in part.lanes]
+        bells, after = Bells(), dict[LaneIndex, Mark]()
+        for checked in results_of(calls, self._side_by_side):
+            yield from checked.findings
+            self._vitals.add(checked.vitals)
+            bells.add_all(checked.bells)
+            if checked.mark != Mark():
+                after[checked.lane.index] = checked.mark
+            seen.note(part, checked)
+        yield from self._verify_again(part, after, seen)
+        yield from self._watch().ring(bells)
+        yield from self._remember(part, marks, after, repair=repair)
+
+    def _watch(self) -> Watch:
+        return Watch(
+            self._stream, region=self._region, ports=self._ports, vitals=self._vitals, now_ms=self._now_ms
+        )
 
     def _remember(
-        self, origin: Region, marks: Marks, after: dict[LaneIndex, Mark], *, repair: bool
+        self, part: PassPart, marks: Marks, after: dict[LaneIndex, Mark], *, repair: bool
     ) -> Iterator[Finding]:
         """Note what the pass saw. If marks were unreadable, it verified all of their lanes anew.
 
@@ -219,102 +213,56 @@ class Reconciler:
         """
         writes = not marks.unreadable or repair
         written = writes and (after != marks.lanes or bool(marks.unreadable))
-        is_noted = written and self._ports.ledger.mark(self._name, origin, marks, Marks(after))
-        lane = Lane(origin, GENERATION_FIRST, LaneIndex(0))
+        is_noted = written and self._ports.ledger.mark(self._name, part.origin, marks, Marks(after))
+        lane = Lane(part.origin, GENERATION_FIRST, LaneIndex(0))
         for error in marks.unreadable.values():
-            yield replace(self._unreadable(lane, error), is_repaired=is_noted)
+            finding = unreadable(self._name, self._region, lane, error)
+            yield replace(finding, is_repaired=is_noted)
 
-    def _verify_again(self, origin: Region, marks: dict[LaneIndex, Mark]) -> Iterator[Finding]:
+    def _release(self, origin: Region, seen: _OriginSeen) -> None:
+        """Note that silent lanes lack nothing, if replication from their origin moves again, in whatever lane."""
+        for part, indexes in seen.silent.items() if seen.moves else ():
+            marks = self._ports.ledger.marks(self._name, origin, part=part.name)
+            if marks.unreadable:
+                continue
+            released = {
+                index: replace(marks.of(index), end=EMPTY_TAIL.sequence, since_ms=0) for index in indexes
+            }
+            self._ports.ledger.mark(self._name, origin, marks, Marks(marks.lanes | released))
+
+    def _verify_again(
+        self, part: PassPart, marks: dict[LaneIndex, Mark], seen: _OriginSeen
+    ) -> Iterator[Finding]:
         """Go on with the rounds through what was verified before, beginning with those that are longest overdue."""
-        rounds = Round(self._log, expires=self._retention is not None, now_ms=self._now_ms)
+        # An even share of what is left for the origin, so that no part waits for another's rounds.
+        share = seen.units_left // max(1, seen.parts_left)
+        rounds = Round(self._log, expires=self._retention is not None, now_ms=self._now_ms, units=share)
         for index, mark in marks.items():
             # A lane's first verification counts as its first round.
             if mark.sequence and not mark.whole_ms:
                 marks[index] = replace(mark, whole_ms=self._now_ms)
         for index in sorted(marks, key=lambda lane_index: marks[lane_index].whole_ms):
             if rounds.units_left > 0 and rounds.is_due(marks[index]):
-                lane = Lane(origin, GENERATION_FIRST, index)
+                lane = Lane(part.origin, GENERATION_FIRST, index)
                 marks[index], broken = rounds.go_on(lane, marks[index])
                 if broken is not None:
                     yield Finding(broken.kind, self._name, lane, self._region, broken.sequence, broken.detail)
+        seen.parts_left, seen.units_left = seen.parts_left - 1, seen.units_left - (share - rounds.units_left)
         self._vitals.verified(
             min((mark.whole_ms for mark in marks.values() if mark.sequence), default=self._now_ms)
         )
 
-    def _clock_ahead(self, lane: Lane, tail: Tail) -> Iterator[Finding]:
-        """Compare the lane's time with this Region's: a producer's clock that is ahead takes its lane's time along.
 
-        It is compared with the clock at this look, because events that came since the pass began are not ahead.
-        """
-        ahead_ms = to_ms(tail.time) - self._ports.clock.now_ms()
-        self._vitals.clock_ahead(ahead_ms)
-        if lane.origin == self._region and ahead_ms > 1000 * limits.CLOCK_AHEAD_SECONDS:
-            detail = f"its newest event's time is {ahead_ms // 1000} s ahead of the clock here"
-            yield Finding(FindingKind.CLOCK_AHEAD, self._name, lane, self._region, tail.sequence, detail)
-
-    def _hold(self, lane: Lane, before: Mark, mark: Mark, tail: Tail, *, repair: bool) -> Mark:
-        """Note the place of a lane whose newest record has lived for half of its time, before all its records expire.
-
-        The record's own expiry counts, whatever the retention is by now, and only if the record was read: a place noted
-        for a lane whose end is lost would hide the loss.
-        """
-        mark = replace(mark, held=before.held)
-        if tail.expires_at is None or lane.origin != self._region or tail.sequence <= before.held:
-            return mark
-        is_verified = (mark.sequence, mark.chain) == (tail.sequence, tail.chain)
-        quiet_ms, left_ms = self._now_ms - to_ms(tail.time), 1000 * tail.expires_at - self._now_ms
-        if not (repair and is_verified and quiet_ms > left_ms):
-            return mark
-        self._log.hold_place(lane, tail)
-        return replace(mark, held=tail.sequence)
-
-    def _looks(
-        self, lane: Lane, before: Mark, mark: Mark, tail: Tail, standings: dict[str, Standing]
-    ) -> Iterator[Look | Finding]:
-        """Yield a look for each subscription for which this Region delivers the lane, or why it is unreadable."""
-        for subscription in self._stream.subscriptions:
-            standing = standings.get(subscription.name)
-            if standing is None or not is_delivered_by(self._region, subscription, lane.origin, standing):
-                continue
-            ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
-            try:
-                key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
-                state = whole_state(ledger, key, clock=self._ports.clock)
-            except UndecodableItemError as error:
-                yield self._unreadable(lane, error, subscription)
-                continue
-            owner = owner_of(subscription, lane.origin, standing)
-            region = region_that_counts(subscription, state, owner, region=ledger.region)
-            yield Look(
-                subscription,
-                lane,
-                replace(mark, cursors=before.cursors),
-                tail,
-                state,
-                state.cursor(region),
-                owner,
-                self._runs(standing.circuit),
-                before.sightings,
-                region,
-                standing.seen_ms if subscription.name in before.cursors else 0,
-            )
-
-    def _runs(self, circuit: Circuit) -> bool:
-        """Tell if a circuit lets deliveries run, or should have been probed long ago."""
-        overdue_ms = self._now_ms - 1000 * limits.UNRUNG_SECONDS
-        is_unprobed = circuit.state is CircuitState.OPEN and circuit.probe_ms < overdue_ms
-        return is_unprobed or circuit.state is CircuitState.CLOSED
-
-    def _watch(self, look: Look, replica: Replica, bells: Bells, *, repair: bool) -> Iterator[Finding]:
-        """Yield what is wrong with a subscription's lane; if the log cannot be read for that, that it is unreadable."""
-        try:
-            yield from self._watching.look_at(look, replica, bells, repair=repair)
-        except LogError as error:
-            yield self._unreadable(look.lane, error, look.subscription)
+def parts_of(stream: StreamTopology) -> list[PassPart]:
+    """List the parts of a stream's lanes, in the order in which a pass goes through them."""
+    lanes: dict[tuple[Region, str], list[Lane]] = {}
+    for lane in lanes_of(stream):
+        lanes.setdefault((lane.origin, part_of(lane.index)), []).append(lane)
+    return [PassPart(origin, name, tuple(of_part)) for (origin, name), of_part in lanes.items()]
 
 
-def _compared(look: Look, before: Mark) -> tuple[int, int] | None:
-    """Return the epoch and place of a cursor that this pass compares with the log; else those of an earlier pass."""
-    if look.cursor.sequence > look.tail.sequence:  # this pass has nothing to compare it with
-        return before.cursors.get(look.subscription.name)
-    return look.cursor.epoch, look.cursor.sequence
+def _by_origin(parts: list[PassPart]) -> dict[Region, list[PassPart]]:
+    origins: dict[Region, list[PassPart]] = {}
+    for part in parts:
+        origins.setdefault(part.origin, []).append(part)
+    return origins

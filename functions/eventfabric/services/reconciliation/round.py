@@ -32,10 +32,10 @@ class LogBreak:
 
 
 class Round:
-    """One pass's part of the rounds through some lanes of one log. `units_left`: read units that it may still use."""
+    """One pass's part of the rounds through some lanes of one log. `units`: read units that it may use."""
 
-    def __init__(self, log: Log, *, expires: bool, now_ms: int) -> None:
-        self.units_left = limits.ROUND_READ_UNITS
+    def __init__(self, log: Log, *, expires: bool, now_ms: int, units: int) -> None:
+        self.units_left = units
         self._log = log
         self._expires = expires
         self._now_ms = now_ms

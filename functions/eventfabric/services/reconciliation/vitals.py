@@ -4,8 +4,10 @@ They cost no reads but one: if a lane lags, the first record that waits. They ar
 is at hand, and not by deliveries: a function that delivers nothing reports nothing, and that is when gauges matter.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from eventfabric import limits
 from eventfabric.model import CircuitState, Parked, ParkedState, Standing
@@ -19,6 +21,8 @@ _LANES = {
     FindingKind.REPLICATION_SILENT: Metric.LANES_STALLED,
     FindingKind.UNREACHABLE: Metric.LANES_UNREACHABLE,
 }
+_OF_FINDINGS: Final = tuple(dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALARMED]))
+"""Gauges that count findings."""
 
 
 @dataclass
@@ -31,14 +35,27 @@ class _OfSubscription:
 
 
 class Vitals:
-    """The gauges of one pass. They are 0 for a subscription that this Region does not deliver but may be handed."""
+    """The gauges of one pass, or of one lane in it. They are 0 for a subscription that another Region delivers."""
 
     def __init__(self, stream: StreamTopology) -> None:
         self._stream = stream
-        self._subscriptions = {subscription.name: _OfSubscription() for subscription in stream.subscriptions}
+        self._subscriptions = defaultdict[str, _OfSubscription](_OfSubscription)
         self._clock_ahead_ms = 0
         self._verified_ms: int | None = None
-        self._findings = dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALARMED], 0)
+        self._findings = Counter[Metric]()
+
+    def add(self, lane: "Vitals") -> None:
+        """Add what was seen of one lane. Each lane has gauges of its own, since several are looked at at a time."""
+        for name, gauges in lane._subscriptions.items():
+            mine = self._subscriptions[name]
+            mine.retrying += gauges.retrying
+            mine.dead += gauges.dead
+            if gauges.oldest_ms is not None:
+                self.waits(name, gauges.oldest_ms)
+        self.clock_ahead(lane._clock_ahead_ms)
+        if lane._verified_ms is not None:
+            self.verified(lane._verified_ms)
+        self._findings += lane._findings
 
     def count_finding(self, finding: Finding) -> None:
         """Count a finding. A stall counts even if it was copied: replication did not do that."""
@@ -71,7 +88,8 @@ class Vitals:
 
     def tell(self, telemetry: Telemetry, standings: dict[str, Standing], *, now_ms: int) -> None:
         """Report all gauges to the telemetry, at the end of the pass."""
-        for name, gauges in self._subscriptions.items():
+        for name in (subscription.name for subscription in self._stream.subscriptions):
+            gauges = self._subscriptions[name]
             age_ms = 0 if gauges.oldest_ms is None else max(0, now_ms - gauges.oldest_ms)
             is_open = standings.get(name, Standing()).circuit.state is CircuitState.OPEN
             telemetry.gauge(Metric.OLDEST_UNDELIVERED, age_ms / 1000, of=name)
@@ -85,6 +103,6 @@ class Vitals:
         if unverified_seconds > limits.ROUND_SECONDS:
             telemetry.gauge(Metric.OLDEST_ROUND, unverified_seconds, of=self._stream.name)
         # Also the counts that are 0: an alarm could not tell silence from a pass that never ran.
-        for metric, count in self._findings.items():
-            telemetry.gauge(metric, count, of=self._stream.name)
+        for metric in _OF_FINDINGS:
+            telemetry.gauge(metric, self._findings[metric], of=self._stream.name)
         telemetry.add(Metric.PASSES_COMPLETED, of=self._stream.name)

@@ -49,6 +49,11 @@ class Bells:
         lanes = self.lanes.setdefault(look.subscription.name, {})
         lanes[look.lane] = finding or lanes.get(look.lane)
 
+    def add_all(self, bells: "Bells") -> None:
+        """Have all lanes rung that others noted, each in bells of its own."""
+        for subscription, lanes in bells.lanes.items():
+            self.lanes.setdefault(subscription, {}).update(lanes)
+
 
 class Watch:
     """Watcher of one stream's subscriptions, as one Region delivers them, at one moment."""

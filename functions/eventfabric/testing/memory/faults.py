@@ -255,8 +255,8 @@ class _Ledger:
     def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
         self._faults.call("ledger.see", lambda: self._ledger.see(stream, subscription))
 
-    def marks(self, stream: StreamName, origin: Region) -> Marks:
-        return self._faults.call("ledger.marks", lambda: self._ledger.marks(stream, origin))
+    def marks(self, stream: StreamName, origin: Region, *, part: str = "") -> Marks:
+        return self._faults.call("ledger.marks", lambda: self._ledger.marks(stream, origin, part=part))
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
         return self._faults.call("ledger.mark", lambda: self._ledger.mark(stream, origin, read, to))

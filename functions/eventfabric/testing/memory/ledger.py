@@ -237,9 +237,9 @@ class MemoryLedger:
         table = self._region.table(self._table_of(stream))
         self._requests.send("put", lambda: table.write("Put", {"Item": item}))
 
-    def marks(self, stream: StreamName, origin: Region) -> Marks:
+    def marks(self, stream: StreamName, origin: Region, *, part: str = "") -> Marks:
         """See ports.Ledger. One query for each page of marks."""
-        pages = self._pages(stream, marks_of(stream, origin), prefix=marks_prefix(self.region))
+        pages = self._pages(stream, marks_of(stream, origin), prefix=marks_prefix(self.region) + part)
         return marks_item.from_items(list(chain.from_iterable(pages)))
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:

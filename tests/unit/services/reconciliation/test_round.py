@@ -70,7 +70,7 @@ def test_nothing_is_read_again_within_a_day() -> None:
 def test_a_pass_reads_a_bounded_part_and_the_next_goes_on_there() -> None:
     fabric = verified(350)
     log, mark = RecordingLog(fabric.log), mark_of(fabric)
-    again = Round(log, expires=False, now_ms=fabric.clock.now_ms())
+    again = Round(log, expires=False, now_ms=fabric.clock.now_ms(), units=limits.ROUND_READ_UNITS)
     again.units_left = 150
     part, broken = again.go_on(LANE, mark)
     assert (broken, part.again, len(log.reads), part.rounds) == (None, 200, 2, 0)
@@ -91,7 +91,9 @@ def test_its_age_is_measured_while_a_round_is_due_and_ends_with_it() -> None:
         marks := fabric.ledger.marks(fabric.bell().stream, LANE.origin),
         replace(marks, lanes={LANE.index: replace(mark_of(fabric), again=SequenceNumber(1), whole_ms=1)}),
     )
-    assert Round(fabric.log, expires=False, now_ms=fabric.clock.now_ms()).is_due(mark_of(fabric))
+    assert Round(
+        fabric.log, expires=False, now_ms=fabric.clock.now_ms(), units=limits.ROUND_READ_UNITS
+    ).is_due(mark_of(fabric))
 
 
 def test_what_has_expired_is_not_missed() -> None:

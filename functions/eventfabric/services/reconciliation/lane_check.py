@@ -1,0 +1,220 @@
+"""Lane check: one lane in one pass of reconciliation: its log, then each subscription that is delivered here.
+
+Lanes are checked apart from each other, so that several can be checked at the same time. Gauges and rings are collected
+for each lane, and the pass adds them up.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from eventfabric import limits
+from eventfabric.errors import LogError, UndecodableItemError
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Circuit,
+    CircuitState,
+    Lane,
+    LaneKey,
+    Mark,
+    Region,
+    SequenceNumber,
+    Sightings,
+    Standing,
+    StreamName,
+    SubscriptionName,
+    Tail,
+    to_ms,
+)
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.ports import Ports
+from eventfabric.services.delivery.takeover import region_that_counts
+from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
+from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.services.reconciliation.look import Look
+from eventfabric.services.reconciliation.replica import Replica
+from eventfabric.services.reconciliation.vitals import Vitals
+from eventfabric.services.reconciliation.watch import Bells, Watch
+from eventfabric.topology import StreamTopology, SubscriptionTopology
+
+_WRONG_CURSORS = (FindingKind.CURSOR_BROKEN, FindingKind.CURSOR_AHEAD)
+
+
+@dataclass
+class CheckedLane:
+    """The result for a lane: its mark from now on, and what the pass reports, counts and rings."""
+
+    lane: Lane
+    mark: Mark
+    vitals: Vitals
+    findings: list[Finding] = field(default_factory=list)
+    bells: Bells = field(default_factory=Bells)
+    is_silent: bool = False
+    """True if nothing has come by replication since the lane stalled."""
+    moves: bool = False
+    """True if more came to the lane than was copied."""
+
+
+class LaneChecker:
+    """Checks lanes of one stream in one Region, as of the moment at which a pass began."""
+
+    def __init__(
+        self,
+        stream: StreamTopology,
+        *,
+        region: Region,
+        ports: Ports,
+        replica: Replica,
+        standings: Mapping[str, Standing],
+        now_ms: int,
+        repair: bool,
+        full: bool,
+    ) -> None:
+        """`standings`: those of the subscriptions that can be read, by name."""
+        self._stream = stream
+        self._name = StreamName(stream.name)
+        self._region = region
+        self._ports = ports
+        self._log = ports.log_of(stream)
+        self._replica = replica
+        self._standings = standings
+        self._now_ms = now_ms
+        self._repair = repair
+        self._full = full
+
+    def check(self, lane: Lane, before: Mark) -> CheckedLane:
+        """Check one lane. `before`: its mark from the last pass."""
+        checked = CheckedLane(lane, before, Vitals(self._stream))
+        try:
+            examined = self._replica.examine(lane, before, full=self._full)
+        except LogError as error:
+            checked.findings.append(unreadable(self._name, self._region, lane, error))
+            return checked
+        checked.findings += examined.findings
+        checked.moves, checked.is_silent = examined.moved_since(before), examined.is_silent
+        checked.findings += self._clock_ahead(lane, examined.tail, checked.vitals)
+        checked.mark = examined.mark
+        if examined.tail != EMPTY_TAIL:
+            self._watch_all(checked, before, examined.tail)
+        return checked
+
+    def _clock_ahead(self, lane: Lane, tail: Tail, vitals: Vitals) -> Iterator[Finding]:
+        """Compare the lane's time with this Region's: a producer's clock that is ahead takes its lane's time along.
+
+        It is compared with the clock at this look, because events that came since the pass began are not ahead.
+        """
+        ahead_ms = to_ms(tail.time) - self._ports.clock.now_ms()
+        vitals.clock_ahead(ahead_ms)
+        if lane.origin == self._region and ahead_ms > 1000 * limits.CLOCK_AHEAD_SECONDS:
+            detail = f"its newest event's time is {ahead_ms // 1000} s ahead of the clock here"
+            yield Finding(FindingKind.CLOCK_AHEAD, self._name, lane, self._region, tail.sequence, detail)
+
+    def _watch_all(self, checked: CheckedLane, before: Mark, tail: Tail) -> None:
+        """Check the lane for each of its subscriptions, and note in its mark where their cursors stand."""
+        lane, mark = checked.lane, self._hold(checked.lane, before, checked.mark, tail)
+        sightings = before.sightings.with_tail(tail.sequence, self._now_ms)
+        mark = replace(mark, sightings=sightings)
+        cursors: dict[str, tuple[int, int]] = {}
+        waiting: list[SequenceNumber] = []
+        for look in self._looks(lane, before, mark, tail):
+            if isinstance(look, Finding):
+                checked.findings.append(look)
+                continue
+            name, place = look.subscription.name, _compared(look, before)
+            for finding in self._watch(look, checked):
+                if finding.kind in _WRONG_CURSORS:
+                    # Compare it with the log again, as long as it is wrong.
+                    place = before.cursors.get(name)
+                if finding.kind is FindingKind.HOLE:
+                    # A hole in what was verified: the next pass verifies all of it anew.
+                    mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
+                checked.findings.append(finding)
+            if place is not None:
+                cursors[name] = place
+            waiting += [look.news_from] if look.lags else []
+        sightings = sightings.from_(min(waiting)) if waiting else Sightings()
+        checked.mark = replace(mark, cursors=cursors, sightings=sightings)
+
+    def _hold(self, lane: Lane, before: Mark, mark: Mark, tail: Tail) -> Mark:
+        """Note the place of a lane whose newest record has lived for half of its time, before all its records expire.
+
+        The record's own expiry counts, whatever the retention is by now, and only if the record was read: a place noted
+        for a lane whose end is lost would hide the loss.
+        """
+        mark = replace(mark, held=before.held)
+        if tail.expires_at is None or lane.origin != self._region or tail.sequence <= before.held:
+            return mark
+        is_verified = (mark.sequence, mark.chain) == (tail.sequence, tail.chain)
+        quiet_ms, left_ms = self._now_ms - to_ms(tail.time), 1000 * tail.expires_at - self._now_ms
+        if not (self._repair and is_verified and quiet_ms > left_ms):
+            return mark
+        self._log.hold_place(lane, tail)
+        return replace(mark, held=tail.sequence)
+
+    def _looks(self, lane: Lane, before: Mark, mark: Mark, tail: Tail) -> Iterator[Look | Finding]:
+        """Yield a look for each subscription for which this Region delivers the lane, or why it is unreadable."""
+        for subscription in self._stream.subscriptions:
+            standing = self._standings.get(subscription.name)
+            if standing is None or not is_delivered_by(self._region, subscription, lane.origin, standing):
+                continue
+            ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
+            try:
+                key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
+                state = whole_state(ledger, key, clock=self._ports.clock)
+            except UndecodableItemError as error:
+                yield unreadable(self._name, self._region, lane, error, subscription)
+                continue
+            owner = owner_of(subscription, lane.origin, standing)
+            region = region_that_counts(subscription, state, owner, region=ledger.region)
+            yield Look(
+                subscription,
+                lane,
+                replace(mark, cursors=before.cursors),
+                tail,
+                state,
+                state.cursor(region),
+                owner,
+                self._runs(standing.circuit),
+                before.sightings,
+                region,
+                standing.seen_ms if subscription.name in before.cursors else 0,
+            )
+
+    def _runs(self, circuit: Circuit) -> bool:
+        """Tell if a circuit lets deliveries run, or should have been probed long ago."""
+        overdue_ms = self._now_ms - 1000 * limits.UNRUNG_SECONDS
+        is_unprobed = circuit.state is CircuitState.OPEN and circuit.probe_ms < overdue_ms
+        return is_unprobed or circuit.state is CircuitState.CLOSED
+
+    def _watch(self, look: Look, checked: CheckedLane) -> Iterator[Finding]:
+        """Yield what is wrong with a subscription's lane; if the log cannot be read for that, that it is unreadable."""
+        watch = Watch(
+            self._stream,
+            region=self._region,
+            ports=self._ports,
+            vitals=checked.vitals,
+            now_ms=self._now_ms,
+        )
+        try:
+            yield from watch.look_at(look, self._replica, checked.bells, repair=self._repair)
+        except LogError as error:
+            yield unreadable(self._name, self._region, look.lane, error, look.subscription)
+
+
+def unreadable(
+    stream: StreamName,
+    region: Region,
+    lane: Lane,
+    error: LogError | UndecodableItemError,
+    subscription: SubscriptionTopology | None = None,
+) -> Finding:
+    """Return the finding that something of a lane cannot be read. The pass goes on with the next lane."""
+    sequence = SequenceNumber(max(0, error.sequence) if isinstance(error, LogError) else 0)
+    name = None if subscription is None else SubscriptionName(subscription.name)
+    return Finding(FindingKind.UNREADABLE, stream, lane, region, sequence, str(error), name)
+
+
+def _compared(look: Look, before: Mark) -> tuple[int, int] | None:
+    """Return the epoch and place of a cursor that this pass compares with the log; else those of an earlier pass."""
+    if look.cursor.sequence > look.tail.sequence:  # this pass has nothing to compare it with
+        return before.cursors.get(look.subscription.name)
+    return look.cursor.epoch, look.cursor.sequence
