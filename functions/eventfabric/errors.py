@@ -52,6 +52,7 @@
     ├── FailoverError                lanes cannot be handed over as requested
     ├── ChangedDeliverError          a lane stops: `deliver` became "everywhere" where one Region delivers for all
     ├── BackfillError                a backfill cannot be done as requested; lists all problems
+    ├── AdoptionRefusedError         retained tables or keys do not fit the stacks that declare them; lists all problems
     ├── LateEventError               a later event of its key was handed out before (`on_late` is "dead_letter")
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── HandlerExitedError           a handler raised SystemExit or the like
@@ -486,6 +487,10 @@ class NotUnknownError(EventFabricError):
 
 class BackfillError(_ProblemsError):
     """A backfill cannot be done as requested. Lists every problem, with the facts that decided it."""
+
+
+class AdoptionRefusedError(_ProblemsError):
+    """Retained tables or keys do not fit the stacks that declare them. Lists every problem; nothing is changed."""
 
 
 class FailoverError(EventFabricError):

@@ -1,16 +1,25 @@
 """`eventfabric synth`, `deploy`, `diff`, `destroy` and `bootstrap`: the CDK's command line, for a project's app.
 
-All arguments but --stage are passed on, and the CDK's process takes the place of this one: so its exit code, its
-questions and its signals are the CDK's own.
+All arguments but --stage, --adopt and --dry-run are passed on, and the CDK's process takes the place of this one: so
+its exit code, its questions and its signals are the CDK's own.
 """
 
+import argparse
+import json
 import os
+import subprocess
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from eventfabric.cli.output import complain, say
 from eventfabric.resources import ENVIRONMENT_STAGE
+
+if TYPE_CHECKING:
+    from eventfabric.cli.adoption import Adoption
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Settings of commands that know no options but --stage and --help."""
@@ -30,16 +39,35 @@ def synth(context: typer.Context, stage: Stage = None) -> None:
     _run("synth", context, stage)
 
 
-def deploy(context: typer.Context, stage: Stage = None) -> None:
+def deploy(
+    context: typer.Context,
+    stage: Stage = None,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="First take retained tables and keys back into their stacks.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --adopt: only list what would be taken back.")
+    ] = False,
+) -> None:
     """Deploy the project's stacks.
 
     Arguments are those of `cdk deploy`; `eventfabric deploy -- --help` lists them. Runs what cdk.json names.
 
+    After `destroy` or a failed first deployment, tables, keys and aliases are there, and in no stack: a deployment
+    would fail because they exist. --adopt imports them into the stacks that declare them, and then deploys.
+
     Example: eventfabric deploy --all
 
     Example: eventfabric deploy --stage dev --all
+
+    Example: eventfabric deploy --adopt --dry-run
     """
-    _run("deploy", context, stage)
+    if dry_run and not adopt:
+        raise typer.BadParameter("--dry-run: allowed only with --adopt")
+    if adopt:
+        _adopt(context, stage, dry_run=dry_run)
+    else:
+        _run("deploy", context, stage)
 
 
 def diff(context: typer.Context, stage: Stage = None) -> None:
@@ -74,9 +102,106 @@ def bootstrap(context: typer.Context, stage: Stage = None) -> None:
 
 def _run(name: str, context: typer.Context, stage: str | None) -> None:
     """Replace this process by the CDK's command. Raises MissingExtraError, InstallError."""
-    from eventfabric.cdk.command_line import cdk_command, environment_of_apps
+    _become([name, *context.args], stage)
 
-    command = [*cdk_command(), name, *context.args]
-    chosen = {} if stage is None else {ENVIRONMENT_STAGE: stage}
+
+def _become(arguments: Sequence[str], stage: str | None) -> None:
+    from eventfabric.cdk.command_line import cdk_command
+
+    command = [*cdk_command(), *arguments]
     sys.stdout.flush()
-    os.execve(command[0], command, {**environment_of_apps(), **chosen})
+    os.execve(command[0], command, _environment(stage))
+
+
+def _environment(stage: str | None) -> dict[str, str]:
+    from eventfabric.cdk.command_line import environment_of_apps
+
+    return {**environment_of_apps(), **({} if stage is None else {ENVIRONMENT_STAGE: stage})}
+
+
+class _Arguments(NamedTuple):
+    """Arguments of a deployment, by the commands that need them: making the assembly, whatever calls AWS, the rest."""
+
+    app: str | None
+    output: str
+    context: list[str]
+    profile: str | None
+    access: list[str]
+    rest: list[str]
+
+
+def _arguments(given: Sequence[str]) -> _Arguments:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--app", "-a")
+    parser.add_argument("--output", "-o", default="cdk.out")
+    parser.add_argument("--context", "-c", action="append", default=[])
+    parser.add_argument("--profile")
+    parser.add_argument("--role-arn", "-r")
+    parser.add_argument("--toolkit-stack-name")
+    options, rest = parser.parse_known_args(list(given))
+    access: list[str] = []
+    for name in ("profile", "role_arn", "toolkit_stack_name"):
+        if (value := getattr(options, name)) is not None:
+            access += [f"--{name.replace('_', '-')}", value]
+    return _Arguments(options.app, options.output, options.context, options.profile, access, rest)
+
+
+def _adopt(context: typer.Context, stage: str | None, *, dry_run: bool) -> None:
+    """Import what is retained, and deploy the same assembly. AdoptionRefusedError, MissingExtraError, InstallError."""
+    from eventfabric.aws.clients import session_for
+    from eventfabric.cdk.assembly import stacks_in
+    from eventfabric.cli.adoption import adoptions, delete_failed
+
+    arguments = _arguments(context.args)
+    assembly = _assembly(arguments, stage)
+    session: Any = session_for(None, profile=arguments.profile)
+
+    def client(service: str, region: str) -> Any:
+        return session.client(service, region_name=region)
+
+    planned = adoptions(stacks_in(assembly), client)
+    for line in _described(planned):
+        say(line)
+    if dry_run:
+        return
+    for adoption in planned:
+        if adoption.failed_creation:
+            delete_failed(adoption, client)
+        _cdk(
+            [
+                *("import", adoption.stack.id, "--force", "--app", str(assembly), *arguments.access),
+                *("--resource-mapping-inline", json.dumps(adoption.identifiers)),
+            ],
+            stage,
+        )
+    _become(["deploy", *arguments.rest, "--app", str(assembly), *arguments.access], stage)
+
+
+def _described(planned: Sequence["Adoption"]) -> list[str]:
+    return [
+        f"into stack {adoption.stack.name}: {' '.join(identifier.values())}"
+        for adoption in planned
+        for identifier in adoption.identifiers.values()
+    ] or ["nothing to adopt"]
+
+
+def _assembly(arguments: _Arguments, stage: str | None) -> Path:
+    """Synthesise the app, unless it is an assembly already. Returns the assembly's folder."""
+    if arguments.app is not None and Path(arguments.app).is_dir():
+        return Path(arguments.app)
+    app = [] if arguments.app is None else ["--app", arguments.app]
+    contexts = [word for value in arguments.context for word in ("--context", value)]
+    _cdk(["synth", "--quiet", *app, "--output", arguments.output, *contexts, *arguments.access], stage)
+    return Path(arguments.output)
+
+
+def _cdk(arguments: Sequence[str], stage: str | None) -> None:
+    """Run a command of the CDK, and end with its exit code if it fails."""
+    from eventfabric.cdk.command_line import cdk_command
+
+    ran = subprocess.run([*cdk_command(), *arguments], env=_environment(stage), check=False)
+    if ran.returncode != 0:
+        complain(
+            f"cdk {arguments[0]} failed; what was adopted so far stays so, and the same command goes on from there"
+        )
+        raise typer.Exit(ran.returncode)

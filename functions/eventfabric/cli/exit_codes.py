@@ -3,6 +3,7 @@
 from typing import Final
 
 from eventfabric.errors import (
+    AdoptionRefusedError,
     AppendError,
     BackfillError,
     ContendedTransactionError,
@@ -39,6 +40,7 @@ everything that is there is proven, but lost events were skipped;
 {INTERRUPTED} interrupted; {CLOSED_PIPE} the reader of the output has gone."""
 
 _WRONG_QUESTIONS: Final = (
+    AdoptionRefusedError,
     BackfillError,
     DefinitionError,
     FailoverError,
