@@ -299,13 +299,15 @@ class Topology:
         """The Region from which tables that span Regions are deployed."""
         return self.regions[0]
 
-    def stack_name(self, kind: str, region: str) -> str:
-        """Name a stack of a Region. CloudFormation allows no underscore, so the stage comes last.
+    def stack_name(self, kind: str, region: str, *, subscription: str | None = None) -> str:
+        """Name a stack of a Region or a subscription. CloudFormation allows no underscore, so the stage is last.
 
-        A name without a stage ends with a Region, whose last part is a digit, and no stage begins with a digit.
+        A name without a stage ends with a Region, whose last part is a digit, and no stage begins with a digit. The
+        kind of a subscription's stack has a capital. No name of a definition has one, so no fabric's name contains it.
         """
         fabric = self.definition.fabric
-        name = f"{fabric.name}-{kind}-{region}"
+        of = kind if subscription is None else f"{kind.capitalize()}-{subscription}"
+        name = f"{fabric.name}-{of}-{region}"
         return name if fabric.stage is None else f"{name}-{fabric.stage}"
 
     @property

@@ -19,7 +19,7 @@ from subscribers import tables
 from subscribers.billing import CardRefused
 from tests.docs.pages import blocks, living_pages
 from tests.docs.test_house_style import ROOT, name_of
-from tests.infra.synthesis import declare, new_app
+from tests.infra.synthesis import Synthesised, declare, new_app
 from tests.support.command_line import local_up
 
 DEFINITION = ROOT / "infra/fabric.toml"
@@ -170,8 +170,8 @@ def test_keep_the_rights_of_functions_that_leave_a_vpc(sample: Sample, tmp_path:
     extend = sample.run()["extend"]
     extend(fabric)
     app.synth()  # the AwsSolutions rules let it pass
-    template = json.loads((tmp_path / "cdk.out" / f"shop-cell-{HOME}.template.json").read_text())
-    policies = [body for body in template["Resources"].values() if body["Type"] == "AWS::IAM::Policy"]
+    templates = Synthesised(read_definition(DEFINITION), tmp_path / "cdk.out")
+    policies = templates.properties("AWS::IAM::Policy", stack=templates.running(HOME))
     allowed = sum("ec2:DeleteNetworkInterface" in json.dumps(policy) for policy in policies)
     assert allowed == sum(HOME in regions for regions in fabric.functions.values())
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 PARTITION = "aws"
-STACK = "<the stack itself>"
 ASSEMBLY = "cdk.out"
 """The assembly's folder, in the folder of a synthesis."""
 
@@ -45,7 +44,28 @@ class Synthesised:
             for path in sorted(self.folder.glob("*.template.json"))
         }
 
-    def resources(self, kind: str, *, stack: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    def running(self, region: str) -> tuple[str, ...]:
+        """Return the stacks of a Region that run something: the cell, and those of its subscriptions."""
+        return tuple(
+            name
+            for name in self.templates
+            if name == self.topology.stack_name("cell", region)
+            or name in self._of_subscriptions("subscription", region)
+        )
+
+    def watching(self, region: str) -> tuple[str, ...]:
+        """Return the stacks with the alarms of a Region."""
+        return (self.topology.stack_name("watch", region), *self._of_subscriptions("watch", region))
+
+    def _of_subscriptions(self, kind: str, region: str) -> list[str]:
+        return [
+            self.topology.stack_name(kind, region, subscription=subscription.name)
+            for subscription in self.topology.subscriptions_in(region)
+        ]
+
+    def resources(
+        self, kind: str, *, stack: str | tuple[str, ...] = ""
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and body of every resource of a type, of stacks whose name begins so."""
         for name, template in self.templates.items():
             if name.startswith(stack):
@@ -53,19 +73,22 @@ class Synthesised:
                     if body["Type"] == kind:
                         yield f"{name}/{logical_id}", resolved(body, template)
 
-    def properties(self, kind: str, *, stack: str = "") -> list[dict[str, Any]]:
+    def properties(self, kind: str, *, stack: str | tuple[str, ...] = "") -> list[dict[str, Any]]:
         """The properties of every resource of a type."""
         return [body.get("Properties", {}) for _, body in self.resources(kind, stack=stack)]
 
-    def live_functions(self, stack: str) -> dict[str, dict[str, Any]]:
-        """The properties of the functions that mappings invoke, by references to their aliases."""
-        functions = dict(self.resources("AWS::Lambda::Function", stack=stack))
-        return {
-            f"<{name.partition('/')[2]}>": functions[f"{stack}/{body['Properties']['FunctionName'][1:-1]}"][
-                "Properties"
-            ]
-            for name, body in self.resources("AWS::Lambda::Alias", stack=stack)
-        }
+    def live_functions(self, region: str) -> dict[str, dict[str, Any]]:
+        """Return the functions of a Region that mappings invoke, by reference to their aliases and by ARN."""
+        stacks = self.running(region)
+        functions = dict(self.resources("AWS::Lambda::Function", stack=stacks))
+        live: dict[str, dict[str, Any]] = {}
+        for place, body in self.resources("AWS::Lambda::Alias", stack=stacks):
+            stack, _, logical_id = place.partition("/")
+            function = functions[f"{stack}/{body['Properties']['FunctionName'][1:-1]}"]["Properties"]
+            name = f"{function['FunctionName']}:{body['Properties']['Name']}"
+            arn = f"arn:{PARTITION}:lambda:{region}:{ACCOUNT}:function:{name}"
+            live |= {f"<{logical_id}>": function, arn: function}
+        return live
 
 
 def synthesise(definition: Definition, folder: Path, **more: str) -> Synthesised:
@@ -120,7 +143,7 @@ def resolved(value: Any, template: Mapping[str, Any]) -> Any:
     """The value with pseudo parameters, joins and references as text; a reference to a resource is its name or ARN."""
     match value:
         case {"Ref": str(name)} if name.startswith("AWS::"):
-            return {"AWS::AccountId": ACCOUNT, "AWS::Partition": PARTITION, "AWS::StackId": STACK}[name]
+            return {"AWS::AccountId": ACCOUNT, "AWS::Partition": PARTITION}[name]
         case {"Ref": str(name)}:
             return f"<{name}>"
         case {"Fn::GetAtt": [str(name), str(attribute)]}:

@@ -28,10 +28,9 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 def test_every_function_of_the_zip_has_the_config_of_its_region(signed: Synthesised) -> None:
     assert set(signed.topology.regions) == set(REGIONS)
     for region, config in zip(REGIONS, CONFIGS, strict=True):
-        stack = f"{signed.topology.fabric}-cell-{region}"
         zipped = [
             properties
-            for properties in signed.properties(FUNCTION, stack=stack)
+            for properties in signed.properties(FUNCTION, stack=signed.running(region))
             if "S3Key" in properties["Code"]
         ]
         assert len(zipped) == len(signed.topology.functions(region))

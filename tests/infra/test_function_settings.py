@@ -8,7 +8,7 @@ from eventfabric import limits
 from tests.infra.synthesis import Synthesised
 
 FUNCTION, MAPPING = "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"
-CELL = "shop-cell-us-east-1-dev"
+HOME = "us-east-1"
 OF_THE_FABRIC = ("relay", "timer", "reconcile", "backfill")
 INTERFACES = {
     "ec2:AssignPrivateIpAddresses",
@@ -21,10 +21,10 @@ INTERFACES = {
 OWN = {"EVENTFABRIC_DEFINITION", "EVENTFABRIC_SUBSCRIPTION"}
 
 
-def function(synthesis: Synthesised, name: str, stack: str = CELL) -> dict[str, Any]:
+def function(synthesis: Synthesised, name: str, region: str = HOME) -> dict[str, Any]:
     [made] = [
         properties
-        for properties in synthesis.properties(FUNCTION, stack=stack)
+        for properties in synthesis.properties(FUNCTION, stack=synthesis.running(region))
         if properties["FunctionName"] == f"shop_dev-{name}"
     ]
     return dict(made)
@@ -34,7 +34,7 @@ def mapping(synthesis: Synthesised, queue: str) -> dict[str, Any]:
     """Return the mapping of a queue."""
     [made] = [
         properties
-        for place, body in synthesis.resources(MAPPING, stack=CELL)
+        for place, body in synthesis.resources(MAPPING, stack=synthesis.running(HOME))
         if (properties := body["Properties"])["EventSourceArn"].startswith(f"<{queue}Queue")
     ]
     return dict(made)
@@ -45,7 +45,7 @@ def statements(synthesis: Synthesised, name: str) -> list[dict[str, Any]]:
     role = function(synthesis, name)["Role"].strip("<>").partition(".")[0]
     [policy] = [
         properties["PolicyDocument"]["Statement"]
-        for properties in synthesis.properties("AWS::IAM::Policy", stack=CELL)
+        for properties in synthesis.properties("AWS::IAM::Policy", stack=synthesis.running(HOME))
         if properties["Roles"] == [f"<{role}>"]
     ]
     return list(policy)
@@ -88,7 +88,7 @@ def test_a_subscriptions_own_values_win(tuned: Synthesised) -> None:
 
 
 def test_a_region_has_its_own_layers_and_subnets(tuned: Synthesised) -> None:
-    plain = function(tuned, "plain", "shop-cell-eu-west-1-dev")
+    plain = function(tuned, "plain", "eu-west-1")
     assert plain["Layers"] == ["arn:aws:lambda:eu-west-1:111122223333:layer:metrics:9"]
     assert plain["VpcConfig"]["SubnetIds"] == ["subnet-abcdef01"]
 
@@ -110,7 +110,7 @@ def test_the_fabrics_own_functions_take_what_an_account_may_ask_and_nothing_of_h
 def test_logs_are_kept_as_long_as_the_function_says(tuned: Synthesised) -> None:
     days = {
         group["LogGroupName"]: group["RetentionInDays"]
-        for group in tuned.properties("AWS::Logs::LogGroup", stack=CELL)
+        for group in tuned.properties("AWS::Logs::LogGroup", stack=tuned.running(HOME))
     }
     assert days.pop("/aws/lambda/shop_dev-own") == 365
     assert len(days) == 9  # functions, the two that serve the deployment, the state machine
@@ -120,7 +120,7 @@ def test_logs_are_kept_as_long_as_the_function_says(tuned: Synthesised) -> None:
 def test_doorbells_stay_invisible_for_six_times_the_time_out(tuned: Synthesised) -> None:
     seconds = {
         queue["QueueName"]: queue["VisibilityTimeout"]
-        for queue in tuned.properties("AWS::SQS::Queue", stack=CELL)
+        for queue in tuned.properties("AWS::SQS::Queue", stack=tuned.running(HOME))
     }
     assert (seconds["shop_dev-plain.fifo"], seconds["shop_dev-own.fifo"]) == (360, 5400)
     assert (seconds["shop_dev-plain-timers"], seconds["shop_dev-own-timers"]) == (720, 720)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from eventfabric.cdk.stacks.log import owning_region
@@ -18,7 +19,7 @@ from tests.infra.grants import (
     policies,
     policies_of_role,
 )
-from tests.infra.synthesis import STACK, Synthesised
+from tests.infra.synthesis import Synthesised
 
 FUNCTION = "AWS::Lambda::Function"
 SCHEDULE = "AWS::Scheduler::Schedule"
@@ -53,12 +54,11 @@ def roles_in_use(synthesised: Synthesised) -> dict[str, list[tuple[str, str]]]:
     return used
 
 
-def function_roles(synthesised: Synthesised, region: str) -> dict[str, str]:
-    """The roles of a cell's functions, by the function's name."""
-    stack = f"{synthesised.topology.fabric}-cell-{region}"
+def function_roles(synthesised: Synthesised, region: str) -> dict[str, tuple[str, str]]:
+    """Stack and role of each function of a Region, by the function's name."""
     return {
-        body["Properties"]["FunctionName"]: role_of(FUNCTION, body["Properties"])
-        for _, body in synthesised.resources(FUNCTION, stack=stack)
+        body["Properties"]["FunctionName"]: (name.partition("/")[0], role_of(FUNCTION, body["Properties"]))
+        for name, body in synthesised.resources(FUNCTION, stack=synthesised.running(region))
     }
 
 
@@ -94,7 +94,8 @@ def test_only_what_has_no_name_of_its_own_is_named_by_a_wildcard(synthesised: Sy
             if "*" in grant.resource:
                 is_restored = grant.resource.endswith("-restored*")  # who restores a table names it
                 is_version = grant.action == "lambda:InvokeFunction" and grant.resource.endswith(":*")
-                is_nameless = grant.action.startswith(nameless) or is_restored or is_version
+                is_stack = grant.action == "cloudformation:DescribeStacks" and grant.resource.endswith("/*")
+                is_nameless = grant.action.startswith(nameless) or is_restored or is_version or is_stack
                 assert is_nameless, f"{permission.logical_id}: {grant}"
             if grant.action.startswith("kms:"):
                 aliases = json.loads(grant.conditions)["ForAnyValue:StringEquals"]["kms:ResourceAliases"]
@@ -106,10 +107,10 @@ def test_each_function_may_do_what_permissions_declare_and_write_its_log_and_not
 ) -> None:
     topology = synthesised.topology
     for region in topology.regions:
-        stack, roles = f"{topology.fabric}-cell-{region}", function_roles(synthesised, region)
+        roles = function_roles(synthesised, region)
         for function in topology.functions(region):
             wanted = declared(permissions_of(topology, function)) | logging(region, function.name)
-            made = policies_of_role(synthesised, stack, roles[function.name])
+            made = policies_of_role(synthesised, *roles[function.name])
             assert sorted(wanted - made) == [], f"{function.name} lacks"
             assert sorted(made - wanted) == [], f"{function.name} has besides"
 
@@ -119,25 +120,28 @@ def test_the_lookup_may_describe_the_tables_of_its_region_and_nothing_else(synth
     for region in topology.regions:
         role = function_roles(synthesised, region)[topology.lookup_name]
         tables = [Resource("dynamodb", region, f"table/{s.table.name}") for s in topology.streams_in(region)]
-        made = policies_of_role(synthesised, f"{topology.fabric}-cell-{region}", role)
+        made = policies_of_role(synthesised, *role)
         wanted = {Grant("dynamodb:DescribeTable", arn(table)) for table in tables}
         assert made == wanted | logging(region, topology.lookup_name)
 
 
-def test_the_trial_may_invoke_versions_of_what_mappings_invoke_and_look_at_its_stack_and_nothing_else(
+def test_the_trial_may_invoke_versions_of_the_fabric_and_look_at_its_stacks_and_nothing_else(
     synthesised: Synthesised,
 ) -> None:
     topology = synthesised.topology
     for region in topology.regions:
-        stack = f"{topology.fabric}-cell-{region}"
-        names = {function["FunctionName"] for function in synthesised.live_functions(stack).values()}
-        made = policies_of_role(synthesised, stack, function_roles(synthesised, region)[topology.start_name])
-        wanted = {
-            Grant("lambda:InvokeFunction", arn(Resource("lambda", region, f"function:{name}:*")))
-            for name in names
-        }
-        wanted.add(Grant("cloudformation:DescribeStacks", STACK))
+        made = policies_of_role(synthesised, *function_roles(synthesised, region)[topology.start_name])
+        versions = arn(Resource("lambda", region, f"function:{topology.fabric}-*:*"))
+        stacks = [
+            arn(Resource("cloudformation", region, f"stack/{topology.fabric}-{kind}-{region}/*"))
+            for kind in ("cell", "Subscription-*")
+        ]
+        wanted = {Grant("cloudformation:DescribeStacks", stack) for stack in stacks}
+        wanted.add(Grant("lambda:InvokeFunction", versions))
         assert made == wanted | logging(region, topology.start_name)
+        for stack in synthesised.running(region):
+            own = arn(Resource("cloudformation", region, f"stack/{stack}/id"))
+            assert any(fnmatchcase(own, pattern) for pattern in stacks)
 
 
 def test_publishers_and_operators_may_do_what_permissions_declare_and_nothing_else(
@@ -177,9 +181,7 @@ def test_no_policy_of_one_stream_reaches_the_log_of_another_nor_its_state(synthe
     for region in topology.regions:
         roles = function_roles(synthesised, region)
         for subscription in topology.subscriptions_in(region):
-            made = policies_of_role(
-                synthesised, f"{topology.fabric}-cell-{region}", roles[subscription.function_name]
-            )
+            made = policies_of_role(synthesised, *roles[subscription.function_name])
             of_one_stream[f"{subscription.name} in {region}"] = (
                 topology.stream(subscription.definition.stream),
                 made,

@@ -6,10 +6,12 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.cdk.stacks.log import owning_region
+from eventfabric.deployment.permissions import Resource
 from eventfabric.deployment.state_machine import backfill_state_machine
 from eventfabric.resources import QueueTopology, TableTopology
 from eventfabric.topology import RECONCILE_MINUTES
 from infra.app import ROOT, context
+from tests.infra.grants import arn
 from tests.infra.synthesis import ASSEMBLY, Synthesised, declare
 
 QUEUE = "AWS::SQS::Queue"
@@ -83,7 +85,11 @@ def test_what_is_retained_can_be_adopted_as_the_page_says(synthesised: Synthesis
     """CloudFormation adopts what has a literal name; a key is named by whoever adopts it."""
     named = {TABLE: "TableName", "AWS::KMS::Alias": "AliasName"}
     for stack, template in synthesised.templates.items():
-        retained = [body for body in template["Resources"].values() if body.get("DeletionPolicy") == "Retain"]
+        retained = [
+            body
+            for body in template["Resources"].values()
+            if body.get("DeletionPolicy") == "Retain" and not body["Type"].startswith("Custom::")
+        ]
         for body in retained:
             if body["Type"] != "AWS::KMS::Key":
                 assert isinstance(body["Properties"][named[body["Type"]]], str), stack
@@ -110,7 +116,7 @@ def test_every_queue_of_the_topology_is_there_in_each_region_of_its_stream_and_n
 ) -> None:
     topology = synthesised.topology
     for region in topology.regions:
-        made = by_name(synthesised.properties(QUEUE, stack=cell(synthesised, region)), "QueueName")
+        made = by_name(synthesised.properties(QUEUE, stack=synthesised.running(region)), "QueueName")
         declared = {topology.relay_dead_name}
         for subscription in topology.subscriptions_in(region):
             for queue in (subscription.queue, subscription.timers):
@@ -121,7 +127,7 @@ def test_every_queue_of_the_topology_is_there_in_each_region_of_its_stream_and_n
 def test_every_queue_has_a_dead_letter_queue_that_takes_from_it_alone(synthesised: Synthesised) -> None:
     topology = synthesised.topology
     for region in topology.regions:
-        stack = cell(synthesised, region)
+        stack = synthesised.running(region)
         made = by_name(synthesised.properties(QUEUE, stack=stack), "QueueName")
         ids = {
             body["Properties"]["QueueName"]: name for name, body in synthesised.resources(QUEUE, stack=stack)
@@ -170,11 +176,14 @@ def test_a_message_stays_invisible_for_six_times_as_long_as_its_function_may_run
 ) -> None:
     topology = synthesised.topology
     for region in topology.regions:
-        stack = cell(synthesised, region)
-        queues = {name: body["Properties"] for name, body in synthesised.resources(QUEUE, stack=stack)}
-        functions = synthesised.live_functions(stack)
-        for mapping in synthesised.properties(MAPPING, stack=stack):
-            queue = queues.get(f"{stack}/{mapping['EventSourceArn'][1:-5]}")
+        stacks = synthesised.running(region)
+        queues = {
+            f"<{name.partition('/')[2]}.Arn>": body["Properties"]
+            for name, body in synthesised.resources(QUEUE, stack=stacks)
+        }
+        functions = synthesised.live_functions(region)
+        for mapping in synthesised.properties(MAPPING, stack=stacks):
+            queue = queues.get(mapping["EventSourceArn"])
             if queue is not None:
                 assert queue["VisibilityTimeout"] >= 6 * functions[mapping["FunctionName"]]["Timeout"]
 
@@ -182,7 +191,7 @@ def test_a_message_stays_invisible_for_six_times_as_long_as_its_function_may_run
 def test_queues_are_encrypted_with_the_fabrics_key_and_take_requests_over_tls_only(
     synthesised: Synthesised,
 ) -> None:
-    for stack in (cell(synthesised, region) for region in synthesised.topology.regions):
+    for stack in (stack for region in synthesised.topology.regions for stack in synthesised.running(region)):
         secured = set()
         for policy in synthesised.properties("AWS::SQS::QueuePolicy", stack=stack):
             [statement] = policy["PolicyDocument"]["Statement"]
@@ -199,7 +208,7 @@ def test_every_function_of_the_topology_is_there_and_no_other_but_the_lookups(
 ) -> None:
     topology = synthesised.topology
     for region in topology.regions:
-        made = by_name(synthesised.properties(FUNCTION, stack=cell(synthesised, region)), "FunctionName")
+        made = by_name(synthesised.properties(FUNCTION, stack=synthesised.running(region)), "FunctionName")
         for name in (topology.lookup_name, topology.start_name):
             assert len(made.pop(name)["Code"]["ZipFile"].encode()) < 4096
         assert set(made) == {function.name for function in topology.functions(region)}
@@ -225,11 +234,13 @@ def test_all_functions_of_all_regions_run_the_same_code(synthesised: Synthesised
 def test_each_queue_invokes_its_function_and_reports_what_failed(synthesised: Synthesised) -> None:
     topology = synthesised.topology
     for region in topology.regions:
-        stack = cell(synthesised, region)
+        stack = synthesised.running(region)
         names = {
             f"<{name.partition('/')[2]}.Arn>": body["Properties"]["QueueName"]
             for name, body in synthesised.resources(QUEUE, stack=stack)
-        } | {alias: function["FunctionName"] for alias, function in synthesised.live_functions(stack).items()}
+        } | {
+            alias: function["FunctionName"] for alias, function in synthesised.live_functions(region).items()
+        }
         mapped = {}
         for mapping in synthesised.properties(MAPPING, stack=stack):
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -329,22 +340,33 @@ def test_what_a_mapping_invokes_was_started_in_the_version_that_its_alias_names(
 ) -> None:
     topology = synthesised.topology
     for region in topology.regions:
-        stack = cell(synthesised, region)
-        resources = synthesised.templates[stack]["Resources"]
-        [(started, check)] = synthesised.resources("Custom::EventFabricStart", stack=stack)
-        [checker] = [
-            body["Properties"]["FunctionName"]
-            for name, body in synthesised.resources(FUNCTION, stack=stack)
-            if f"<{name.partition('/')[2]}.Arn>" == check["Properties"]["ServiceToken"]
+        starter = Resource("lambda", region, f"function:{topology.start_name}")
+        [own_starter] = [
+            f"<{name.partition('/')[2]}.Arn>"
+            for name, body in synthesised.resources(FUNCTION, stack=cell(synthesised, region))
+            if body["Properties"]["FunctionName"] == topology.start_name
         ]
-        assert checker == topology.start_name
-        versions = set()
-        for name, body in synthesised.resources("AWS::Lambda::Alias", stack=stack):
-            assert resources[name.partition("/")[2]]["DependsOn"] == [started.partition("/")[2]]
-            versions.add(body["Properties"]["FunctionVersion"].removesuffix(".Version>") + ">")
-        assert sorted(check["Properties"]["Versions"]) == sorted(versions)
-        invoked = {mapping["FunctionName"] for mapping in synthesised.properties(MAPPING, stack=stack)}
-        assert invoked == set(synthesised.live_functions(stack))
+        for stack in synthesised.running(region):
+            resources = synthesised.templates[stack]["Resources"]
+            [(started, check)] = synthesised.resources("Custom::EventFabricStart", stack=stack)
+            is_own = stack == cell(synthesised, region)
+            assert check["Properties"]["ServiceToken"] == (own_starter if is_own else arn(starter))
+            versions = set()
+            for name, body in synthesised.resources("AWS::Lambda::Alias", stack=stack):
+                assert resources[name.partition("/")[2]]["DependsOn"] == [started.partition("/")[2]]
+                versions.add(body["Properties"]["FunctionVersion"].removesuffix(".Version>") + ">")
+            assert sorted(check["Properties"]["Versions"]) == sorted(versions)
+        mappings = synthesised.properties(MAPPING, stack=synthesised.running(region))
+        live = synthesised.live_functions(region)
+        invoked = {live[mapping["FunctionName"]]["FunctionName"] for mapping in mappings}
+        assert invoked == {function["FunctionName"] for function in live.values()}
+
+
+def test_a_stack_can_be_deleted_when_what_started_its_functions_is_gone(synthesised: Synthesised) -> None:
+    """CloudFormation asks no custom resource that is retained to undo anything."""
+    checks = list(synthesised.resources("Custom::EventFabricStart"))
+    assert len(checks) == sum(map(len, map(synthesised.running, synthesised.topology.regions)))
+    assert {body["DeletionPolicy"] for _, body in checks} == {"Retain"}
 
 
 def test_a_version_changes_with_what_its_function_is_and_not_without(

@@ -49,7 +49,8 @@ def watch(synthesised: Synthesised, region: str) -> str:
 
 def made_alarms(synthesised: Synthesised, region: str) -> dict[str, dict[str, Any]]:
     return {
-        alarm["AlarmName"]: alarm for alarm in synthesised.properties(ALARM, stack=watch(synthesised, region))
+        alarm["AlarmName"]: alarm
+        for alarm in synthesised.properties(ALARM, stack=synthesised.watching(region))
     }
 
 
@@ -278,7 +279,7 @@ def test_a_dashboard_and_a_graph_hold_what_forty_subscriptions_in_two_regions_br
 
 def test_the_samples_objective_is_made_in_both_regions_and_burns_to_an_alarm(shop: Synthesised) -> None:
     for region in shop.topology.regions:
-        [made] = shop.properties(OBJECTIVE, stack=watch(shop, region))
+        [made] = shop.properties(OBJECTIVE, stack=shop.watching(region))
         assert made["Name"] == "shop-billing-latency"
         assert made["Goal"] == {
             "AttainmentGoal": 99,
@@ -339,16 +340,18 @@ def test_without_topics_nobody_is_notified(shop: Synthesised) -> None:
 
 
 def test_an_objective_is_made_only_where_its_subscription_is_delivered(synthesis: Synthesised) -> None:
-    assert synthesis.properties(OBJECTIVE, stack=watch(synthesis, "us-east-1")) == []
+    assert synthesis.properties(OBJECTIVE, stack=synthesis.watching("us-east-1")) == []
     [objective] = objectives_of(synthesis.topology, "eu-west-1")
     # A day's budget may burn no faster than at the rate that just lasts; no rate is asked for that cannot be.
     assert (objective.goal_percent, objective.burn_rate_max) == (90.0, 1.0)
 
 
-def test_the_watch_comes_after_its_cell_and_refers_to_nothing_but_names(shop: Synthesised) -> None:
-    manifest = json.loads((shop.folder / "manifest.json").read_text())
+def test_a_watch_comes_after_what_it_watches_and_refers_to_nothing_but_names(shop: Synthesised) -> None:
+    manifest = json.loads((shop.folder / "manifest.json").read_text())["artifacts"]
     for region in shop.topology.regions:
-        stack = manifest["artifacts"][watch(shop, region)]
-        assert f"shop-cell-{region}" in stack["dependencies"]
-        template = json.dumps(shop.templates[watch(shop, region)]["Resources"])
-        assert "Fn::" not in template
+        assert f"shop-cell-{region}" in manifest[watch(shop, region)]["dependencies"]
+        for name in shop.topology.subscriptions:
+            after = manifest[f"shop-Watch-{name}-{region}"]["dependencies"]
+            assert {f"shop-Subscription-{name}-{region}", watch(shop, region)} <= set(after)
+        for stack in shop.watching(region):
+            assert "Fn::" not in json.dumps(shop.templates[stack]["Resources"])

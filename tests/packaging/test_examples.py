@@ -99,12 +99,12 @@ def test_the_shop_is_synthesised_with_its_tables_and_what_its_handlers_may_do_th
     install_cdk(shop.environment)
     shop.run("eventfabric", "synth")
     stacks = templates(shop.folder / "cdk.out")
-    [cell] = [resources for name, resources in stacks.items() if name.startswith("shop-cell")]
+    deliver = [body for name, own in stacks.items() if name.startswith("shop-Subscription") for body in own]
     [tables] = [resources for name, resources in stacks.items() if name.startswith("shop-tables")]
     granted = {
         table["Properties"]["TableName"]: [
             statement["Action"]
-            for policy in cell
+            for policy in deliver
             if policy["Type"] == "AWS::IAM::Policy"
             for statement in policy["Properties"]["PolicyDocument"]["Statement"]
             if f"table/{table['Properties']['TableName']}" in str(statement["Resource"])

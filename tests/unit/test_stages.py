@@ -64,6 +64,9 @@ def names_of(topology: Topology) -> Iterator[tuple[str, str]]:
             yield "objective", objective.name
         for kind in KINDS:
             yield "stack", topology.stack_name(kind, region)
+        for name in topology.subscriptions:
+            for kind in ("subscription", "watch"):
+                yield "stack", topology.stack_name(kind, region, subscription=name)
     yield "function", topology.lookup_name
     yield "alias", topology.key_alias
     yield "machine", topology.backfill_machine_name

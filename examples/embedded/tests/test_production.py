@@ -20,8 +20,8 @@ def depot(production: Production) -> Template:
 
 
 @pytest.fixture(scope="module")
-def cell(production: Production) -> Template:
-    return Template.from_stack(production.fabric.cells[REGION])
+def stock(production: Production) -> Template:
+    return Template.from_stack(production.fabric.subscriptions["stock"][REGION])
 
 
 def test_the_scanner_may_publish_parcels(depot: Template) -> None:
@@ -47,8 +47,8 @@ def test_the_depots_stack_has_got_that_policy_and_nothing_else(depot: Template) 
     ]
 
 
-def test_the_handler_counts_in_the_depots_table(cell: Template) -> None:
-    cell.has_resource_properties(
+def test_the_handler_counts_in_the_depots_table(stock: Template) -> None:
+    stock.has_resource_properties(
         "AWS::Lambda::Function",
         {
             "FunctionName": "depot-stock",
@@ -63,7 +63,7 @@ def test_the_handler_counts_in_the_depots_table(cell: Template) -> None:
         "Action": "dynamodb:UpdateItem",
         "Resource": {"Fn::ImportValue": Match.string_like_regexp("Depot:.*Stock.*Arn")},
     }
-    cell.has_resource_properties(
+    stock.has_resource_properties(
         "AWS::IAM::Policy",
         {"PolicyDocument": {"Statement": Match.array_with([Match.object_like(statement)])}},
     )
@@ -72,4 +72,6 @@ def test_the_handler_counts_in_the_depots_table(cell: Template) -> None:
 def test_each_stack_is_deployed_after_what_it_needs(production: Production) -> None:
     fabric = production.fabric
     assert fabric.logs[REGION] in production.depot.dependencies  # the stream that the scanner publishes to
-    assert production.depot in fabric.cells[REGION].dependencies  # the table that the handler writes to
+    assert (
+        production.depot in fabric.subscriptions["stock"][REGION].dependencies
+    )  # the table that the handler writes to

@@ -18,7 +18,8 @@ from eventfabric.topology import Topology
 
 
 class EventFabric(FabricStacks):
-    """A fabric, declared in an App or a Stage as stacks: `keys`, `logs`, `cells` and `watches`, each by Region.
+    """A fabric, declared in an App or a Stage as stacks: `keys`, `logs`, `cells` and `watches`, each by Region, and
+    `subscriptions` and `subscription_watches`, by name and Region.
 
     The stacks have the same names in any app, because everything finds them by names that follow from the fabric's.
     Problems raise an EventFabricError, before any stack is declared.

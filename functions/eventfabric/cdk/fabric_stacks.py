@@ -1,7 +1,8 @@
 """The stacks of a fabric, made from its topology, and the order in which they are deployed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -14,14 +15,16 @@ from eventfabric.cdk.functions_zip import FunctionsZip
 from eventfabric.cdk.stacks.cell import CellStack
 from eventfabric.cdk.stacks.keys import KeyStack
 from eventfabric.cdk.stacks.log import LogStack, owning_region
-from eventfabric.cdk.stacks.watch import WatchStack
+from eventfabric.cdk.stacks.subscription import SubscriptionStack
+from eventfabric.cdk.stacks.watch import SubscriptionWatchStack, WatchStack
 from eventfabric.deployment.concurrency import shortages
 from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.topology import StreamTopology, Topology
 
 
 class FabricStacks:
-    """All stacks of a fabric, deployed in this order: the keys of every Region, the logs, the cells, the watches.
+    """All stacks of a fabric, deployed in this order: the keys of every Region, the logs, the cells, the subscriptions,
+    which do not wait for each other, and the watches.
 
     `codes` has the functions' zip for each architecture that the topology has.
     """
@@ -36,27 +39,58 @@ class FabricStacks:
         signing_configs: Mapping[str, str] | None = None,
     ) -> None:
         self.scope, self.topology, self._account = scope, topology, account
+        self._codes, self._signing_configs = codes, signing_configs or {}
         self._policies: dict[str, RolePolicies] = {}
-        env = self.env
-        self.keys = {region: KeyStack(scope, topology, env=env(region)) for region in topology.regions}
+        self.keys = {region: KeyStack(scope, topology, env=self.env(region)) for region in topology.regions}
         self.logs = {
-            region: LogStack(scope, topology, tables=tables, env=env(region))
+            region: LogStack(scope, topology, tables=tables, env=self.env(region))
             for region in topology.regions
             if (tables := [table for table in topology.tables if owning_region(topology, table) == region])
         }
-        self.cells = {
-            region: CellStack(
-                scope,
-                topology,
-                codes={architecture: _asset(code) for architecture, code in codes.items()},
-                env=env(region),
-                signing_config_arn=(signing_configs or {}).get(region),
-            )
-            for region in topology.regions
-        }
-        self.watches = {region: WatchStack(scope, topology, env=env(region)) for region in topology.regions}
+        self._declare_cells()
+        self._declare_watches()
         self._order()
         self._warn(codes.values())
+
+    def _declare_cells(self) -> None:
+        """Declare all that runs: a cell for each Region, and what delivers for each subscription in its Regions."""
+        scope, topology = self.scope, self.topology
+        self.cells = {
+            region: CellStack(scope, topology, **self._of_functions(region)) for region in topology.regions
+        }
+        self.subscriptions = {
+            name: {
+                region: SubscriptionStack(scope, topology, subscription, **self._of_functions(region))
+                for region in subscription.regions
+            }
+            for name, subscription in topology.subscriptions.items()
+        }
+        for region, stack in self._each_subscription():
+            self.cells[region].functions[stack.function.name] = stack.function
+
+    def _declare_watches(self) -> None:
+        """Declare what watches each Region, and each subscription in its Regions."""
+        scope, topology, env = self.scope, self.topology, self.env
+        self.watches = {region: WatchStack(scope, topology, env=env(region)) for region in topology.regions}
+        self.subscription_watches = {
+            name: {
+                region: SubscriptionWatchStack(scope, topology, subscription, env=env(region))
+                for region in subscription.regions
+            }
+            for name, subscription in topology.subscriptions.items()
+        }
+
+    def _of_functions(self, region: str) -> dict[str, Any]:
+        """Return the arguments of a stack with functions: the CDK takes each Code for one stack alone."""
+        return {
+            "codes": {architecture: _asset(code) for architecture, code in self._codes.items()},
+            "env": self.env(region),
+            "signing_config_arn": self._signing_configs.get(region),
+        }
+
+    def _each_subscription(self) -> Iterator[tuple[str, SubscriptionStack]]:
+        for stacks in self.subscriptions.values():
+            yield from stacks.items()
 
     def _order(self) -> None:
         """Have each stack wait for those that it needs."""
@@ -64,8 +98,15 @@ class FabricStacks:
             log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
         for cell, log in product(self.cells.values(), self.logs.values()):
             cell.add_stack_dependency(log, "a cell looks up its Region's streams")
-        for region, watch in self.watches.items():
-            watch.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
+        for region, stack in self._each_subscription():
+            stack.add_stack_dependency(self.cells[region], "the cell's functions start it, and ring later")
+            watch = self.subscription_watches[stack.subscription][region]
+            watch.add_stack_dependency(stack, "alarms watch what the subscription has created")
+            watch.add_stack_dependency(
+                self.watches[region], "that stack had these alarms in earlier versions"
+            )
+        for region, watch_of_region in self.watches.items():
+            watch_of_region.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
 
     def _warn(self, codes: Iterable[FunctionsZip]) -> None:
         """Show what a deployment may be without, and should not be."""

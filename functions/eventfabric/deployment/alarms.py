@@ -84,30 +84,49 @@ class Objective:
 def alarms_of(topology: Topology, region: str) -> list[Alarm]:
     """List every alarm of a Region."""
     return [
-        *_of_the_region(topology, region),
-        *(alarm for stream in topology.streams_in(region) for alarm in _of_stream(stream)),
+        *alarms_of_region(topology, region),
         *(
             alarm
             for subscription in topology.subscriptions_in(region)
-            for alarm in _of_subscription(topology, subscription, region)
+            for alarm in alarms_of_subscription(topology, subscription, region)
         ),
-        *(_burning(objective) for objective in objectives_of(topology, region)),
     ]
+
+
+def alarms_of_region(topology: Topology, region: str) -> list[Alarm]:
+    """List the alarms of a Region that are not of a subscription."""
+    return [
+        *_of_the_region(topology, region),
+        *(alarm for stream in topology.streams_in(region) for alarm in _of_stream(stream)),
+    ]
+
+
+def alarms_of_subscription(
+    topology: Topology, subscription: SubscriptionTopology, region: str
+) -> list[Alarm]:
+    """List the alarms of a subscription in a Region."""
+    objective = objective_of(subscription, region)
+    burning = [] if objective is None else [_burning(objective)]
+    return [*_of_subscription(topology, subscription, region), *burning]
 
 
 def objectives_of(topology: Topology, region: str) -> list[Objective]:
-    """List the objectives of the subscriptions that, by the definition, a Region delivers."""
-    return [
-        Objective(
-            f"{topology.fabric}-{subscription.name}-latency",
-            f"{subscription.name}: events are committed {slo.latency_ms} ms after their append.",
-            of_metric(topology.fabric, Metric.DELIVERY_LATENCY, subscription.name),
-            slo,
-        )
-        for subscription in topology.subscriptions_in(region)
-        if (slo := subscription.definition.slo)
-        and any(subscription.delivers(origin, region) for origin in subscription.regions)
-    ]
+    """List the objectives of a Region."""
+    objectives = (objective_of(subscription, region) for subscription in topology.subscriptions_in(region))
+    return [objective for objective in objectives if objective is not None]
+
+
+def objective_of(subscription: SubscriptionTopology, region: str) -> Objective | None:
+    """Return the objective of a subscription, if it has one and the Region delivers for it by the definition."""
+    slo = subscription.definition.slo
+    if slo is None or not any(subscription.delivers(origin, region) for origin in subscription.regions):
+        return None
+    return Objective(
+        f"{subscription.function_name}-latency",
+        f"{subscription.name}: events are committed {slo.latency_ms} ms after their append.",
+        of_metric(subscription.fabric, Metric.DELIVERY_LATENCY, subscription.name),
+        slo,
+    )
 
 
 def topics_in(topology: Topology, region: str) -> list[str]:

@@ -127,6 +127,13 @@ class FabricFunction(Construct):
         acknowledge(self.role, reasons(stack, [statement]))
 
 
+def signing_config(scope: Construct, arn: str | None) -> lambda_.ICodeSigningConfig | None:
+    """Name a stack's code signing config, if there is one."""
+    if arn is None:
+        return None
+    return lambda_.CodeSigningConfig.from_code_signing_config_arn(scope, "Signing", arn)
+
+
 def log_group_of(scope: Construct, function_name: str, *, days: int) -> logs.LogGroup:
     """Make the log group that Lambda writes to."""
     return log_group(scope, f"/aws/lambda/{function_name}", days=days)

@@ -53,30 +53,30 @@ class DoorbellQueue(Construct):
 
 def map_queue(
     source: DoorbellQueue,
-    target: lambda_.IFunction,
+    target: str,
     *,
     batch_max: int,
     invocations_max: int | None = None,
     pollers: Pollers | None = None,
 ) -> None:
-    """Have a function invoked for a queue's messages, at most so often at the same time."""
-    mapping = lambda_.EventSourceMapping(
+    """Have a function, of that ARN, invoked for a queue's messages, at most so often at the same time."""
+    of = lambda_.CfnEventSourceMapping
+    of(
         source,
         "Mapping",
-        target=target,
+        function_name=target,
         event_source_arn=source.queue.queue_arn,
         batch_size=batch_max,
-        report_batch_item_failures=True,
-        max_concurrency=invocations_max,
-    )
-    resource = mapping.node.default_child
-    assert isinstance(resource, lambda_.CfnEventSourceMapping)
-    resource.function_name = target.function_arn  # of an alias, the CDK's construct would take its ARN apart
-    if pollers is not None:
-        # The CDK's construct knows pollers of Kafka only.
-        resource.provisioned_poller_config = lambda_.CfnEventSourceMapping.ProvisionedPollerConfigProperty(
+        function_response_types=["ReportBatchItemFailures"],
+        scaling_config=None
+        if invocations_max is None
+        else of.ScalingConfigProperty(maximum_concurrency=invocations_max),
+        provisioned_poller_config=None
+        if pollers is None
+        else of.ProvisionedPollerConfigProperty(
             minimum_pollers=pollers.minimum, maximum_pollers=pollers.maximum
-        )
+        ),
+    )
 
 
 class FailureQueue(Construct):

@@ -7,7 +7,7 @@ the alias stays at the version before.
 
 from typing import Final
 
-from aws_cdk import Aws, CustomResource, Stack
+from aws_cdk import CustomResource, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -16,31 +16,54 @@ from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.inline_function import ANSWERED_IN, InlineFunction
 from eventfabric.cdk.constructs.policies import arn_of, wildcard_rule
 from eventfabric.cdk.nag import acknowledge
-from eventfabric.definition.functions import FunctionSettings
 from eventfabric.deployment.permissions import Resource
+from eventfabric.topology import Topology
 
 ALIAS: Final = "live"
 """Alias of each function that a mapping invokes."""
 
 
-class StartCheck(InlineFunction):
-    """A custom resource that starts the functions of a cell, and fails if one of them cannot start."""
+class Starter(InlineFunction):
+    """The function that starts the functions of a Region: those of its cell and of all its subscriptions."""
 
-    def __init__(self, scope: Construct, id: str, *, name: str, settings: FunctionSettings) -> None:
-        # Of this stack alone: it may be rolling back, and must not be kept from that.
-        described = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[Aws.STACK_ID])
-        super().__init__(scope, id, "start.py", [described], name=name, settings=settings)
+    def __init__(self, scope: Construct, id: str, *, topology: Topology, region: str) -> None:
+        stack = Stack.of(scope)
+        versions = Resource("lambda", region, f"function:{topology.fabric}-*:*")
+        # Those stacks may be rolling back, and must not be kept from that.
+        kinds = [
+            topology.stack_name("cell", region),
+            topology.stack_name("subscription", region, subscription="*"),
+        ]
+        described = [Resource("cloudformation", region, f"stack/{name}/*") for name in kinds]
+        statements = [
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[arn_of(stack, versions)]),
+            iam.PolicyStatement(
+                actions=["cloudformation:DescribeStacks"],
+                resources=[arn_of(stack, resource) for resource in described],
+            ),
+        ]
+        super().__init__(
+            scope, id, "start.py", statements, name=topology.start_name, settings=topology.own_settings
+        )
+        reason = "Lambda numbers the versions of a function, and each subscription has a function of its own."
+        acknowledge(self.role, {wildcard_rule(stack, versions): reason})
+        reason = "CloudFormation gives stacks their ids, and each subscription has a stack of its own."
+        acknowledge(self.role, {wildcard_rule(stack, resource): reason for resource in described})
+
+
+class StartCheck(Construct):
+    """A custom resource that starts functions of its stack, and fails if one of them cannot start.
+
+    `starter` is the ARN of the Region's Starter.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, starter: str) -> None:
+        super().__init__(scope, id)
+        self._starter = starter
         self._aliases: list[lambda_.Alias] = []
 
     def live(self, function: FabricFunction) -> lambda_.Alias:
         """Publish what a function is now, and return the alias that invokes it once it has been started."""
-        stack = Stack.of(self)
-        versions = Resource("lambda", stack.region, f"function:{function.name}:*")
-        self.role.add_to_policy(
-            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[arn_of(stack, versions)])
-        )
-        reason = "Lambda numbers the versions of a function."
-        acknowledge(self.role, {wildcard_rule(stack, versions): reason})
         alias = lambda_.Alias(function, "Live", alias_name=ALIAS, version=function.function.current_version)
         self._aliases.append(alias)
         return alias
@@ -50,10 +73,12 @@ class StartCheck(InlineFunction):
         started = CustomResource(
             self,
             "Started",
-            service_token=self.arn,
+            service_token=self._starter,
             service_timeout=ANSWERED_IN,
             resource_type="Custom::EventFabricStart",
             properties={"Versions": [alias.version.function_arn for alias in self._aliases]},
+            # Nothing has to be undone, and a stack must be deletable when the starter is gone.
+            removal_policy=RemovalPolicy.RETAIN,
         )
         for alias in self._aliases:
             alias.node.add_dependency(started)

@@ -1,4 +1,4 @@
-"""A custom resource's function: tells CloudFormation which of the cell's functions cannot start.
+"""A custom resource's function: tells CloudFormation which functions of a stack cannot start.
 
 It is deployed inline, so it imports nothing of the fabric and stays below 4,096 characters.
 """

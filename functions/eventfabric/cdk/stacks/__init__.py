@@ -1,1 +1,1 @@
-"""Four kinds of stacks: keys, a cell and a watch in each Region, and the log in the home Region."""
+"""Stacks: in each Region keys, a cell, one for each subscription, and watches; in the home Region the log."""

@@ -1,9 +1,10 @@
-"""A cell: everything that one Region needs to relay, deliver, retry, reconcile and backfill; the same in every Region.
+"""A cell: everything that one Region needs to relay, retry, reconcile and backfill; the same in every Region.
 
-It holds no data. Its resources find tables and keys by name, so that no cell refers to another stack.
+It holds no data. Its resources find tables, keys and queues by name, so that no cell refers to another stack. What
+delivers for a subscription is in a stack of its own, so a cell does not grow with their number.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
@@ -12,20 +13,23 @@ from constructs import Construct
 
 from eventfabric import limits
 from eventfabric.cdk.constructs.backfill import BackfillMachine
-from eventfabric.cdk.constructs.function import FabricFunction
-from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue, map_queue
+from eventfabric.cdk.constructs.function import FabricFunction, signing_config
+from eventfabric.cdk.constructs.queue import FailureQueue
 from eventfabric.cdk.constructs.schedule import FunctionSchedule
-from eventfabric.cdk.constructs.start import StartCheck
+from eventfabric.cdk.constructs.start import StartCheck, Starter
 from eventfabric.cdk.constructs.stream_arn import StreamArns
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.concurrency import reserve_of
 from eventfabric.deployment.permissions import of_function
 from eventfabric.resources import FunctionTopology
-from eventfabric.topology import RECONCILE_MINUTES, RELAY_RECORD_AGE_SECONDS, SubscriptionTopology, Topology
+from eventfabric.topology import RECONCILE_MINUTES, RELAY_RECORD_AGE_SECONDS, Topology
 
 
 class CellStack(FabricStack):
-    """The cell of one Region. `functions` has its functions by name, so that extensions can grant them more."""
+    """The cell of one Region. `functions` has the Region's functions by name, so that extensions can grant them more.
+
+    Those of subscriptions are there, too: the stack of a subscription adds its own.
+    """
 
     def __init__(
         self,
@@ -39,34 +43,17 @@ class CellStack(FabricStack):
         assert env.region is not None
         super().__init__(scope, "cell", topology, env=env, description=f"the cell of {env.region}.")
         self.topology, self._home = topology, env.region
-        self._codes = codes
-        self._signing = (
-            None
-            if signing_config_arn is None
-            else lambda_.CodeSigningConfig.from_code_signing_config_arn(self, "Signing", signing_config_arn)
-        )
+        self._codes, self._signing = codes, signing_config(self, signing_config_arn)
         self._key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
         self.functions: dict[str, FabricFunction] = {}
-        self._start = StartCheck(self, "Start", name=topology.start_name, settings=topology.own_settings)
-        self._reserve = reserve_of(topology.definition, self._home)
-        self._timer = self._mapped("Timer", topology.timer_function(self._home), reserved=self._reserve.timer)
-        for subscription in topology.subscriptions_in(self._home):
-            self._deliver(subscription)
+        starter = Starter(self, "Start", topology=topology, region=env.region)
+        self._start = StartCheck(self, "Check", starter=starter.arn)
+        self._reserve = reserve_of(topology.definition, env.region)
+        timer = self._function("Timer", topology.timer_function(self._home), reserved=self._reserve.timer)
+        self._start.live(timer)
         self._relay()
         self._start.check()
         self._upkeep()
-
-    def _mapped(
-        self,
-        id: str,
-        function: FunctionTopology,
-        *,
-        reserved: int = 0,
-        lists: Collection[str] | None = None,
-    ) -> lambda_.Alias:
-        """Declare a function that mappings invoke, and return the alias for them."""
-        self._function(id, function, reserved=reserved, lists=lists)
-        return self._start.live(self.functions[function.name])
 
     def _function(
         self,
@@ -76,8 +63,7 @@ class CellStack(FabricStack):
         reserved: int = 0,
         retries: int | None = None,
         event_age_minutes: int | None = None,
-        lists: Collection[str] | None = None,
-    ) -> lambda_.Function:
+    ) -> FabricFunction:
         made = FabricFunction(
             self,
             id,
@@ -88,39 +74,15 @@ class CellStack(FabricStack):
             reserved=reserved,
             retries=retries,
             event_age_minutes=event_age_minutes,
-            lists=lists,
         )
         self.functions[function.name] = made
-        return made.function
-
-    def _deliver(self, subscription: SubscriptionTopology) -> None:
-        """Connect a subscription's doorbells to its function, and its timers to the timer function."""
-        doorbells = DoorbellQueue(self, f"Doorbells-{subscription.name}", subscription.queue, key=self._key)
-        timers = DoorbellQueue(self, f"Timers-{subscription.name}", subscription.timers, key=self._key)
-        function = self._mapped(
-            f"Deliver-{subscription.name}",
-            self.topology.deliver_function(subscription.name, self._home),
-            lists=subscription.definition.tables,
-        )
-        settings = subscription.definition.function
-        map_queue(
-            doorbells,
-            function,
-            batch_max=subscription.queue.batch_max,
-            invocations_max=settings.invocations_max,
-            pollers=settings.provisioned_pollers,
-        )
-        map_queue(
-            timers,
-            self._timer,
-            batch_max=subscription.timers.batch_max,
-            invocations_max=limits.TIMER_CONCURRENCY,
-        )
+        return made
 
     def _relay(self) -> None:
         """Connect the DynamoDB stream of each stream's table to the relay."""
         failed = FailureQueue(self, "RelayDead", self.topology.relay_dead_name, key=self._key)
-        relay = self._mapped("Relay", self.topology.relay_function(self._home), reserved=self._reserve.relay)
+        function = self.topology.relay_function(self._home)
+        relay = self._start.live(self._function("Relay", function, reserved=self._reserve.relay))
         tables = [stream.table for stream in self.topology.streams_in(self._home)]
         arns = StreamArns(
             self,
@@ -167,7 +129,7 @@ class CellStack(FabricStack):
             self,
             "ReconcileSchedule",
             name=self.topology.reconcile_schedule_name,
-            function=reconcile,
+            function=reconcile.function,
             minutes=RECONCILE_MINUTES,
         )
         backfill = self._function("Backfill", self.topology.backfill_function(self._home))
@@ -175,6 +137,6 @@ class CellStack(FabricStack):
             self,
             "BackfillMachine",
             name=self.topology.backfill_machine_name,
-            function=backfill,
+            function=backfill.function,
             log_days=self.topology.own_settings.log_days,
         )

@@ -18,13 +18,20 @@ RULES: Final = {
 
 
 class FabricStack(cdk.Stack):
-    """A stack of one Region. `kind` is a part of its name, between the fabric and the Region."""
+    """A stack of one Region. Between fabric and Region, its name has `kind` and, if it is of one, the subscription."""
 
     def __init__(
-        self, scope: Construct, kind: str, topology: Topology, *, env: cdk.Environment, description: str
+        self,
+        scope: Construct,
+        kind: str,
+        topology: Topology,
+        *,
+        env: cdk.Environment,
+        description: str,
+        subscription: str | None = None,
     ) -> None:
         assert env.region is not None
-        name = topology.stack_name(kind, env.region)
+        name = topology.stack_name(kind, env.region, subscription=subscription)
         super().__init__(
             scope,
             name,

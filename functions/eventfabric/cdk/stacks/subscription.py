@@ -1,0 +1,80 @@
+"""The part of a Region that delivers for one subscription: its queues, its function, and what invokes it.
+
+It holds no data, and refers to the Region's cell by names alone. Each subscription has a stack of its own, so that none
+moves from one stack to another, nor fails to be deployed, because of another.
+"""
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from eventfabric import limits
+from eventfabric.cdk.constructs.function import FabricFunction, signing_config
+from eventfabric.cdk.constructs.policies import arn_of
+from eventfabric.cdk.constructs.queue import DoorbellQueue, map_queue
+from eventfabric.cdk.constructs.start import ALIAS, StartCheck
+from eventfabric.cdk.stacks.fabric_stack import FabricStack
+from eventfabric.deployment.permissions import Resource, of_function
+from eventfabric.topology import SubscriptionTopology, Topology
+
+
+class SubscriptionStack(FabricStack):
+    """The subscription of that name in one Region. `function` is its deliver function."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        topology: Topology,
+        subscription: SubscriptionTopology,
+        *,
+        codes: Mapping[str, lambda_.Code],
+        env: cdk.Environment,
+        signing_config_arn: str | None = None,
+    ) -> None:
+        assert env.region is not None
+        self.subscription = name = subscription.name
+        region = env.region
+        super().__init__(
+            scope,
+            "subscription",
+            topology,
+            env=env,
+            description=f"subscription {name} in {region}.",
+            subscription=name,
+        )
+        key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
+        doorbells = DoorbellQueue(self, f"Doorbells-{name}", subscription.queue, key=key)
+        timers = DoorbellQueue(self, f"Timers-{name}", subscription.timers, key=key)
+        declared = topology.deliver_function(name, region)
+        self.function = FabricFunction(
+            self,
+            f"Deliver-{name}",
+            declared,
+            of_function(topology, declared),
+            code=codes[declared.settings.architecture],
+            signing=signing_config(self, signing_config_arn),
+            lists=subscription.definition.tables,
+        )
+        start = StartCheck(self, "Check", starter=self._arn(region, topology.start_name))
+        map_queue(
+            doorbells,
+            start.live(self.function).function_arn,
+            batch_max=subscription.queue.batch_max,
+            invocations_max=declared.settings.invocations_max,
+            pollers=declared.settings.provisioned_pollers,
+        )
+        start.check()
+        timer = self._arn(region, f"{topology.timer_function(region).name}:{ALIAS}")
+        map_queue(
+            timers,
+            timer,
+            batch_max=subscription.timers.batch_max,
+            invocations_max=limits.TIMER_CONCURRENCY,
+        )
+
+    def _arn(self, region: str, function: str) -> str:
+        """Name a function of the Region's cell."""
+        return arn_of(self, Resource("lambda", region, f"function:{function}"))
