@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event, Fabric
-from eventfabric.model import Lane, Region
+from eventfabric.model import AtTime, Lane, Region
 from eventfabric.model.finding import FindingKind
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.clock import RunningClock
@@ -85,6 +85,26 @@ class RunbookFabric:
                 key = {"pk": {"S": str(self.lane)}, "sk": {"N": str(sequence)}}
                 self.client(region).delete_item(TableName=of, Key=key)
         self.fabric.settle()
+
+    def items(self, table: str) -> dict[str, list[Any]]:
+        """Read a table, in every Region."""
+        return {region: self.client(region).scan(TableName=table)["Items"] for region in (US, EU)}
+
+    def set_back(self, table: str, earlier: dict[str, list[Any]]) -> None:
+        """Restore a table to an earlier state, under its own name and in every Region."""
+        for region, items in earlier.items():
+            client = self.client(region)
+            for item in client.scan(TableName=table)["Items"]:
+                client.delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
+            for item in items:
+                client.put_item(TableName=table, Item=item)
+        self.fabric.settle()
+
+    def findings(self) -> list[tuple[FindingKind, int | None]]:
+        """Make a pass of reconciliation."""
+        return [
+            (finding.kind, finding.sequence) for finding in self.fabric.operations(US).reconcile("orders")
+        ]
 
     def change(self, sequence: int) -> None:
         """Give a record other types, in every Region."""
@@ -211,3 +231,76 @@ def test_a_record_removed_behind_the_cursor_is_found_and_restored(shop: RunbookF
     run, restored, looked, proven = shop.run(blocks("A record was removed behind the cursor")[0])
     assert (run.code, restored.code, looked.code, proven.code) == (1, 0, 0, 0)
     assert Region(US) == shop.lane.origin
+
+
+def wrong(proof: Ran) -> tuple[str, int]:
+    (lane,) = proof.json["lanes"]
+    return lane["wrong"]["kind"], lane["wrong"]["sequence"]
+
+
+def set_back_log(shop: RunbookFabric) -> None:
+    """A log that was restored to a time at which it had three records of five, all of them handled."""
+    shop.publish("e0", "e1", "e2")
+    earlier = shop.items(TABLE)
+    shop.publish("e3", "e4")
+    assert shop.findings() == []
+    shop.copy_table()
+    shop.set_back(TABLE, earlier)
+    assert shop.findings() == [(FindingKind.HOLE, 3)]
+    (proof,) = shop.run(["eventfabric prove billing"])
+    assert (proof.code, wrong(proof)) == (1, ("cursor_ahead", 5))
+
+
+def test_the_end_of_a_log_that_was_set_back_is_restored_from_a_copy(shop: RunbookFabric) -> None:
+    set_back_log(shop)
+    restore = (
+        f"eventfabric lanes restore orders us-east-1/0.17 --from-table {RESTORED} --reason lost --sequence"
+    )
+    assert codes(shop.run([f"{restore} 3", f"{restore} 4", "eventfabric prove billing"])) == [0, 0, 0]
+    assert (shop.findings(), shop.handed) == ([], ["e0", "e1", "e2", "e3", "e4"])
+
+
+def test_a_log_that_was_set_back_is_delivered_from_its_end(shop: RunbookFabric) -> None:
+    set_back_log(shop)
+    (steps,) = blocks("A whole table is restored")
+    # The page goes back to a time. The command's clock is not the fabric's here, so it goes back to that place.
+    replays = [line.replace("2026-05-04T12:00:00Z", "3") for line in steps[:2]]
+    assert codes(shop.run(replays)) == [0, 0]
+    assert shop.findings() == [(FindingKind.HOLE, 3), (FindingKind.CURSOR_BACK, 3)]
+    cold = Fabric.from_definition(shop.definition, region=US)
+    for id_ in ("n0", "n1", "n2"):
+        cold.publish("orders", key="a", type="Placed", id=id_)
+    shop.fabric.settle()
+    assert shop.handed == ["e0", "e1", "e2", "e3", "e4", "n0", "n1", "n2"]
+    assert shop.findings() == [(FindingKind.DIVERGENCE, 5)]
+    assert codes(shop.run(steps[2:])) == [0, 0]
+    assert shop.findings() == []
+
+
+def test_a_replay_from_a_time_behind_the_end_of_the_log_goes_to_that_end(shop: RunbookFabric) -> None:
+    shop.publish("e0", "e1", "e2")
+    earlier = shop.items(TABLE)
+    shop.fabric.run_for(30)
+    restored_to = AtTime(shop.fabric.clock.now_ms())
+    shop.fabric.run_for(30)
+    shop.publish("e3", "e4")
+    shop.set_back(TABLE, earlier)
+    (plan,) = shop.fabric.operations(US).replay("billing").plan(restored_to, lane=shop.lane)
+    assert (plan.read.sequence, plan.to.sequence, plan.to.is_replaying) == (5, 3, False)
+
+
+def test_a_producer_that_remembers_the_end_of_a_log_leaves_a_hole_behind_it(shop: RunbookFabric) -> None:
+    set_back_log(shop)
+    shop.publish("e5")
+    (full,) = shop.run(["eventfabric reconcile --stream orders --full"])
+    assert [(finding["kind"], finding["sequence"]) for finding in full.json["findings"]] == [("hole", 3)]
+
+
+def test_a_ledger_that_was_set_back_hands_out_again_what_came_since(shop: RunbookFabric) -> None:
+    shop.publish("e0", "e1", "e2")
+    earlier = shop.items("shop-ledger")
+    shop.publish("e3", "e4")
+    shop.set_back("shop-ledger", earlier)
+    assert shop.findings() == []
+    assert codes(shop.run(["eventfabric lanes --ring", "eventfabric prove billing"])) == [0, 0]
+    assert shop.handed == ["e0", "e1", "e2", "e3", "e4", "e3", "e4"]
