@@ -28,7 +28,7 @@ class Metric(StrEnum):
     DOORBELLS_RUNG = "DoorbellsRung"
     """Doorbells that were sent. Unit: Count."""
     DOORBELLS_FAILED = "DoorbellsFailed"
-    """Doorbells that could not be sent; they are rung again. Unit: Count."""
+    """Doorbells that a queue did not take; a timer or reconciliation rings again. Unit: Count."""
     STREAM_RECORDS_IGNORED = "StreamRecordsIgnored"
     """Stream records that do not belong to the log. Unit: Count."""
     MESSAGES_REFUSED = "MessagesRefused"
@@ -165,6 +165,9 @@ class LogEvent(StrEnum):
     EVENTS_SKIPPED = "events expired before they were delivered, and are skipped"
     LATE_UNKNOWN = (
         "not all was looked at that was published meanwhile: an invocation ended, or it cannot be read"
+    )
+    DOORBELLS_REFUSED = (
+        "a queue does not take doorbells: timers ring later, and reconciliation for those left"
     )
     CALL_REFUSED = "a call is refused for a reason that does not pass by itself"
     FINDING = "reconciliation found something"

@@ -27,6 +27,7 @@ from eventfabric.model import Lane, Region
 from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.services.delivery.ringer import AGAIN_SECONDS
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Metric, NoTelemetry, Telemetry
@@ -165,16 +166,29 @@ def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
     assert not any(private in output for private in ("4111 1111", "customer-17", "not now"))
 
 
-def test_the_relay_reports_the_first_record_whose_doorbell_could_not_be_sent() -> None:
-    functions = InvokedFunctions(faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+def test_while_queues_take_nothing_the_relay_reports_the_first_record_that_must_come_again() -> None:
+    faults = Faults(lambda name, *_: Fault.THROTTLED if name.startswith("doorbells.ring") else None)
+    functions = InvokedFunctions(faults=faults)
     for key in ("a", "b", "c"):
         functions.fabric.publish("orders", key=key, type="Placed")
     answer = functions.relay()
     first = functions.cloud.log_table("orders", US).stream.changes[0].position
     assert answer == {"batchItemFailures": [{"itemIdentifier": first}]}
+    faults.heal()
     assert functions.relay() == {"batchItemFailures": []}
     assert functions.deliver() == []
     assert len(functions.seen) == 3
+
+
+def test_what_a_queue_refuses_is_rung_by_timers_and_the_stream_goes_on() -> None:
+    functions = InvokedFunctions(faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    assert functions.relay() == {"batchItemFailures": []}
+    assert functions.queue.bodies == []
+    functions.clock.advance(AGAIN_SECONDS)
+    body = functions.cloud.timers("all", US).take()
+    assert functions.deliver(bodies=(str(body),)) == []
+    assert functions.seen == ["1"]
 
 
 def test_the_relay_never_fails_on_content_and_takes_no_removal_for_news() -> None:

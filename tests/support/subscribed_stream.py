@@ -26,9 +26,8 @@ from eventfabric.model import (
 from eventfabric.ports import Handler, Ledger, Ports
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneResult
-from eventfabric.services.delivery.relay import relay
+from eventfabric.services.delivery.relay import Relay
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
-from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.queue import Received
@@ -219,16 +218,15 @@ class SubscribedStream(MemoryFabric):
         """One batch of the table's stream through the relay; returns how many changes it held."""
         batch = self._reader.take(count, choose)
         appended = [news for change in batch if (news := from_stream_record(change.event())) is not None]
-        doorbells = self.faults.doorbells(self.cloud.doorbells(self.region))
-        standings = Standings.of(self.subscription, self.ports())
-        failed = relay(
-            appended,
+        ports = self.ports()
+        doorbells = self.faults.doorbells(ports.doorbells)
+        relay = Relay(
             self.stream,
             region=self.region,
-            owns=lambda subscription, origin: standings.owns(origin),
-            doorbells=doorbells,
+            ports=replace(ports, doorbells=doorbells),
             telemetry=self.telemetry,
         )
+        failed = relay.ring(appended)
         if not comes_again:
             self._reader.confirm(batch, failed_from=failed)
         return len(batch)

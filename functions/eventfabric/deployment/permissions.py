@@ -200,9 +200,9 @@ def _relay(topology: Topology, region: str) -> list[Statement]:
             (Resource("sqs", region, topology.relay_dead_name),),
         ),
     ]
-    names = [subscription.queue.name for subscription in topology.subscriptions_in(region)]
+    names = [queue.name for own in topology.subscriptions_in(region) for queue in (own.queue, own.timers)]
     if names:
-        statements.append(_sqs("ring", _RING, names, [region]))
+        statements.append(_sqs("ring, at once or later", _RING, names, [region]))
     for stream in streams:
         if stream.subscriptions:
             statements.append(_read_standings(topology, stream, [region]))

@@ -8,14 +8,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
-from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.stream_record import RecordNews, from_stream_record
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
-    """Ring for every lane that grew. If a doorbell could not be sent, Lambda sends its records again.
+    """Ring for every lane that grew. If queues take no doorbell for the moment, Lambda sends the records again.
 
     UndecodableMessageError if the event is not one of a stream.
     """
@@ -39,19 +38,12 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     failed = [
         position
         for name, changes in by_stream.items()
-        if (
-            position := relay(
-                changes,
-                runtime.topology.stream(name),
-                region=runtime.region,
-                owns=runtime.owns,
-                doorbells=runtime.ports.doorbells,
-                telemetry=runtime.telemetry,
-            )
-        )
+        if (position := runtime.relay_of(runtime.topology.stream(name)).ring(changes))
     ]
     if failed:
-        runtime.logger.warning("doorbells could not be sent and come again", extra={"positions": failed})
+        runtime.logger.warning(
+            "queues take no doorbells, and records come again", extra={"positions": failed}
+        )
     runtime.flush()
     return partial_batch_response(failed)
 

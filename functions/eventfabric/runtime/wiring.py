@@ -15,13 +15,11 @@ from eventfabric import limits
 from eventfabric.aws.causes import tell_refusals
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.errors import UndecodableItemError
 from eventfabric.model import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import KeptStreams, OutputHandler
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
-from eventfabric.services.lanes.standing import Standings
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
@@ -31,6 +29,7 @@ from eventfabric.wire.service_errors import Meaning
 if TYPE_CHECKING:
     from eventfabric.sdk.publications import Publications
     from eventfabric.services.delivery.deliver import Deliverer
+    from eventfabric.services.delivery.relay import Relay
     from eventfabric.services.publishing.targets import Targets
 
 _METRICS = {
@@ -99,23 +98,25 @@ class Runtime:
         if self.subscription is not None:
             assert self.deliverers
 
-    def owns(self, subscription: SubscriptionTopology, origin: Region) -> bool:
-        """Tell if this Region must ring for an origin's lanes. It always rings for its own: their function knows."""
-        if subscription.delivers(origin, self.region):
-            return True
-        standings = self._standings.get(subscription.name)
-        if standings is None:
-            standings = Standings.of(subscription, self.ports)
-            self._standings[subscription.name] = standings
-        try:
-            return standings.owns(origin)
-        except UndecodableItemError as error:
-            # A ring that was not needed costs a read; one that was needed and not sent costs more.
-            self.logger.error("who owns lanes is not known: they are rung", extra={"reason": str(error)})
-            return True
+    def relay_of(self, stream: StreamTopology) -> "Relay":
+        """Return the relay of a stream, which remembers between batches what its queues answer."""
+        from eventfabric.services.delivery.relay import PARALLEL_QUEUES, Relay
+
+        relay = self._relays.get(stream.name)
+        if relay is None:
+            # Most streams have a few queues, and threads are an import that a cold start pays for.
+            parallel = min(PARALLEL_QUEUES, len(stream.subscriptions))
+            relay = self._relays[stream.name] = Relay(
+                stream,
+                region=self.region,
+                ports=self.ports,
+                telemetry=self.telemetry,
+                side_by_side=self.side_by_side_of(parallel) if parallel > 1 else one_after_another,
+            )
+        return relay
 
     @cached_property
-    def _standings(self) -> dict[str, Standings]:
+    def _relays(self) -> "dict[str, Relay]":
         return {}
 
     @cached_property

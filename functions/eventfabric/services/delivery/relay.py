@@ -1,45 +1,121 @@
 """Relay: turn what a table's stream shows into doorbells. Trusts no order, carries no events, fails on no content."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from logging import getLogger
+from typing import Final
 from zlib import crc32
 
+from eventfabric import limits
+from eventfabric.deadline import call_within
+from eventfabric.errors import PortError, UndecodableItemError
 from eventfabric.model import Doorbell, Lane, Region, SequenceNumber, StreamName
-from eventfabric.ports import Doorbells
-from eventfabric.telemetry import Metric, Telemetry
+from eventfabric.ports import Ports
+from eventfabric.services.delivery.ringer import CALLS_SECONDS, Ringer, Rung
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.stream_record import RecordNews
 
+_log = getLogger(__name__)
 
-def relay(
-    appended: Iterable[RecordNews],
-    stream: StreamTopology,
-    *,
-    region: Region,
-    owns: Callable[[SubscriptionTopology, Region], bool],
-    doorbells: Doorbells,
-    telemetry: Telemetry,
-) -> str | None:
-    """Ring one doorbell a lane, for its highest tail, at each subscription for which this Region owns the origin.
+PARALLEL_QUEUES: Final = 2 * limits.PUBLISHER_PARALLEL_LANES
+"""Queues that are rung at the same time: as many as a client has connections."""
 
-    Return the position from which the stream must come again, because doorbells could not be sent; None if all were
-    sent. It is harmless to ring again what was rung.
 
-    A replica may receive a record after those that continue it. By then the doorbell for the highest tail may have been
-    rung and answered in vain. `again` tells the new doorbell from it, by the tails for which it stands.
-    """
-    changes = list(appended)
-    bells = _bells(changes, stream, region)
-    failed: set[Lane] = set()
-    for subscription in stream.subscriptions:
-        # Also for records without a wanted event: a cursor that stays behind them looks like one
-        # that is stuck, makes fresh events late, and has to read all of them at the next wanted one.
-        owned = [bell for bell in bells if owns(subscription, bell.lane.origin)]
-        refused = doorbells.ring(subscription.name, owned)
-        failed.update(bell.lane for bell in refused)
-        telemetry.add(Metric.DOORBELLS_RUNG, len(owned) - len(refused), of=stream.name)
-        telemetry.add(Metric.DOORBELLS_FAILED, len(refused), of=stream.name)
-    return next((change.position for change in changes if change.lane in failed), None)
+class Relay:
+    """Relay of one stream in one Region, with what one process remembers of the subscriptions' queues."""
+
+    def __init__(
+        self,
+        stream: StreamTopology,
+        *,
+        region: Region,
+        ports: Ports,
+        telemetry: Telemetry,
+        side_by_side: SideBySide = one_after_another,
+    ) -> None:
+        """`side_by_side`: rings several queues at the same time."""
+        self._stream = stream
+        self._region = region
+        self._telemetry = telemetry
+        self._side_by_side = side_by_side
+        self._subscribed = [
+            _Subscribed(
+                subscription,
+                Standings.of(subscription, ports),
+                Ringer(subscription.name, ports.doorbells, ports.clock),
+                region,
+            )
+            for subscription in stream.subscriptions
+        ]
+
+    def ring(self, appended: Iterable[RecordNews]) -> str | None:
+        """Ring one doorbell a lane, for its highest tail, at each subscription for which this Region owns the origin.
+
+        All subscriptions are rung at the same time. What a queue does not take is rung by a timer, or else left to
+        reconciliation. Return the position from which the stream must come again, because a subscription's queues take
+        nothing, and that began a moment ago; else None. It is harmless to ring again what was rung.
+
+        A replica may receive a record after those that continue it. By then the doorbell for the highest tail may have
+        been rung and answered in vain. `again` tells the new doorbell from it, by the tails for which it stands.
+        """
+        changes = list(appended)
+        bells = _bells(changes, self._stream, self._region)
+        outcomes: dict[str, Rung] = {}
+
+        def ring(subscribed: _Subscribed) -> None:
+            outcomes[subscribed.ringer.subscription] = subscribed.ring(bells)
+
+        self._side_by_side([partial(ring, subscribed) for subscribed in self._subscribed])
+        for name, outcome in outcomes.items():
+            self._tell(name, outcome)
+        # That holds up the shard, so it must not go on for long.
+        held = [own.ringer.subscription for own in self._subscribed if own.ringer.is_newly_failing]
+        left = {bell.lane for name in held for bell in outcomes[name].left}
+        return next((change.position for change in changes if change.lane in left), None)
+
+    def _tell(self, name: str, outcome: Rung) -> None:
+        """Report what became of a subscription's doorbells."""
+        self._telemetry.add(Metric.DOORBELLS_RUNG, len(outcome.rung), of=self._stream.name)
+        self._telemetry.add(Metric.DOORBELLS_FAILED, outcome.refused, of=self._stream.name)
+        if outcome.refused:
+            self._telemetry.tell(
+                LogEvent.DOORBELLS_REFUSED,
+                subscription=name,
+                put_off=len(outcome.put_off),
+                left=len(outcome.left),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Subscribed:
+    """A subscription, and what one process knows of it."""
+
+    subscription: SubscriptionTopology
+    standings: Standings
+    ringer: Ringer
+    region: Region
+
+    def ring(self, bells: Sequence[Doorbell]) -> Rung:
+        """Ring for the lanes that this Region delivers."""
+        return self.ringer.ring([bell for bell in bells if self._owns(bell.lane.origin)])
+
+    def _owns(self, origin: Region) -> bool:
+        """Tell if this Region must ring for an origin's lanes. It always rings for its own: their function knows."""
+        if self.subscription.delivers(origin, self.region):
+            return True
+        try:
+            return call_within(CALLS_SECONDS, self.standings.owns, origin)
+        except (PortError, UndecodableItemError) as error:
+            # A ring that was not needed costs a read; one that was needed and not sent costs more.
+            _log.error(
+                "who owns lanes of %s is not known: they are rung: %s", self.ringer.subscription, error
+            )
+            return True
 
 
 def _bells(changes: Iterable[RecordNews], stream: StreamTopology, region: Region) -> list[Doorbell]:

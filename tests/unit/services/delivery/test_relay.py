@@ -6,9 +6,8 @@ import pytest
 
 from eventfabric.errors import UndecodableMessageError
 from eventfabric.model import Region, SequenceNumber
-from eventfabric.services.delivery.relay import relay
+from eventfabric.services.delivery.relay import Relay
 from eventfabric.telemetry import Metric
-from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.testing.memory.stream import Change
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.stream_record import RecordNews, from_stream_record
@@ -21,20 +20,10 @@ def rung(fabric: SubscribedStream) -> list[tuple[str, int]]:
     return [(str(bell.lane), bell.tail) for bell in bells]
 
 
-def appended(
-    fabric: SubscribedStream, *news: tuple[int, int], faults: Faults | None = None, region: Region = HOME
-) -> str | None:
-    """Relay a batch that says (lane, tail); its positions are p0, p1 and so on."""
+def appended(fabric: SubscribedStream, *news: tuple[int, int], region: Region = HOME) -> str | None:
+    """Relay a batch that says (lane, tail) to the queues of HOME; its positions are p0, p1 and so on."""
     seen = [RecordNews(f"p{n}", lane(index), SequenceNumber(tail)) for n, (index, tail) in enumerate(news)]
-    doorbells = fabric.cloud.doorbells(HOME)
-    return relay(
-        seen,
-        fabric.stream,
-        region=region,
-        owns=lambda subscription, origin: subscription.delivers(origin, HOME),
-        doorbells=(faults or Faults()).doorbells(doorbells),
-        telemetry=fabric.telemetry,
-    )
+    return Relay(fabric.stream, region=region, ports=fabric.ports(), telemetry=fabric.telemetry).ring(seen)
 
 
 def test_each_lane_is_rung_once_for_its_highest_tail_in_whatever_order_it_grew() -> None:
@@ -50,15 +39,6 @@ def test_an_empty_batch_rings_nothing() -> None:
     assert rung(fabric) == []
 
 
-def test_the_stream_comes_again_from_the_first_change_of_a_lane_that_could_not_be_rung() -> None:
-    fabric = SubscribedStream()
-    failing = Faults(nth(1, Fault.THROTTLED))
-    assert appended(fabric, (0, 4), (1, 2), faults=failing) == "p0"
-    assert fabric.telemetry.totals[Metric.DOORBELLS_FAILED] == 2
-    assert appended(fabric, (0, 4), (1, 2), faults=failing) is None
-    assert len(rung(fabric)) == 2
-
-
 def test_ringing_again_what_was_rung_is_dropped_by_the_queue() -> None:
     fabric = SubscribedStream()
     for _ in range(3):
@@ -68,7 +48,7 @@ def test_ringing_again_what_was_rung_is_dropped_by_the_queue() -> None:
 
 def test_a_record_that_arrives_behind_those_that_continue_it_is_news_of_its_own() -> None:
     """In a replica, the doorbell for the highest tail may have been answered before that record was there."""
-    fabric = SubscribedStream()
+    fabric = SubscribedStream(deliver="everywhere")
     for news in ([9], [9, 7], [7, 9], [9, 7, 8], [6, 7, 8, 9], [9, 8, 7]):
         appended(fabric, *((0, tail) for tail in news), region=AWAY)
     assert rung(fabric) == [(f"{HOME}/0.0", 9)] * 4
