@@ -210,6 +210,8 @@ MARK_BYTES_MAX: Final = 512
 SIGHTINGS_MAX: Final = 8
 """Most sightings that are remembered of a lane that lags. Of more, those in the middle are forgotten."""
 
+FAILING_SECONDS: Final = 600
+"""Time from the first failure of an event from which its key counts as failing, if it is still tried again."""
 ROUND_SECONDS: Final = 24 * 3600
 """Time after which a lane that was verified as a whole is verified once more."""
 ROUND_READ_UNITS: Final = 2_000
@@ -326,8 +328,6 @@ CRASH_VISIBILITY_MARGIN_SECONDS: Final = 10
 """Time after the end of an invocation at which doorbells come again that were received after a crash."""
 REFUSED_AGAIN_SECONDS: Final = 30
 """Time after which a message that is no doorbell comes again, until it is in the dead-letter queue."""
-QUEUE_DATA_KEY_SECONDS: Final = 3600
-"""Time for which SQS reuses a data key: a request to KMS for each hour and queue, instead of one for each message."""
 RECEIVE_COUNT_MAX: Final = 20
 DEDUPLICATION_SECONDS: Final = 300
 RELAY_BATCH_MAX: Final = 100

@@ -21,6 +21,8 @@ ENVIRONMENT_CODE_FOLDER: Final = "LAMBDA_TASK_ROOT"
 
 DEPLOYED_DEFINITION: Final = "definition.json"
 """Path of the resolved definition in the zip of the functions."""
+QUEUE_DATA_KEY_SECONDS: Final = 3600
+"""Time for which SQS reuses a data key: a request to KMS for each hour and queue, instead of one for each message."""
 LAMBDA_SETS: Final = frozenset({ENVIRONMENT_REGION})
 """Variables that Lambda sets itself, and lets nobody else set."""
 

@@ -4,12 +4,15 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 NAMESPACE: Final = "eventfabric"
-"""CloudWatch namespace of the metrics. Each has two dimensions: `fabric`, and the one that the metric names."""
+"""CloudWatch namespace of the metrics."""
+FABRIC: Final = "fabric"
+"""Dimension of every metric: the fabric's name. The Region is the one in which CloudWatch keeps the metric."""
 
 
 class Dimension(StrEnum):
-    """Second dimension of a metric, beside the fabric. The Region is the one in which CloudWatch keeps the metric."""
+    """Second dimension of a metric, beside the fabric."""
 
+    NONE = ""
     STREAM = "stream"
     SUBSCRIPTION = "subscription"
 
@@ -23,7 +26,10 @@ class Unit(StrEnum):
 
 
 class Metric(StrEnum):
-    """Every metric of the fabric: first the counters, then the gauges, which a pass of reconciliation reports."""
+    """Every metric of the fabric: first the counters, then the gauges, which a pass of reconciliation reports.
+
+    A metric is reported only while it is not 0: CloudWatch charges for the hours in which it gets a value.
+    """
 
     DOORBELLS_RUNG = "DoorbellsRung"
     """Doorbells that were sent. Unit: Count."""
@@ -88,7 +94,7 @@ class Metric(StrEnum):
     function's, since nobody knows the latency then. Unit: Milliseconds.
     """
     PASSES_COMPLETED = "PassesCompleted"
-    """Passes of reconciliation that ran to their end. Unit: Count."""
+    """Passes of reconciliation that ran to their end for every stream of the Region. Unit: Count."""
     FINDINGS_REPAIRED = "FindingsRepaired"
     """Findings that reconciliation repaired. Unit: Count."""
 
@@ -96,13 +102,13 @@ class Metric(StrEnum):
     """Delay of a subscription: age of the oldest event that no cursor has passed, whether it can be delivered or not,
     by the clock of the Region that looks. Events of parked keys do not count. Unit: Seconds.
     """
-    KEYS_RETRYING = "KeysRetrying"
-    """Parked keys whose first event will be tried again. Unit: Count."""
+    KEYS_FAILING = "KeysFailing"
+    """Parked keys whose first event has failed for ten minutes, and will be tried again. Unit: Count."""
     KEYS_DEAD = "KeysDead"
     """Parked keys whose first event is a dead letter. Unit: Count."""
     CIRCUIT_OPEN = "CircuitOpen"
-    """1 while deliveries are stopped because a downstream system seems to be down, else 0. Also reported when it
-    changes. Unit: Count.
+    """1 while deliveries are stopped because a downstream system seems to be down. Also reported when they stop.
+    Unit: Count.
     """
     LANES_BEHIND = "LanesBehind"
     """Lanes of a replica that are behind their origin, and moving. Unit: Count."""
@@ -124,7 +130,19 @@ class Metric(StrEnum):
     @property
     def dimension(self) -> Dimension:
         """Dimension of the metric beside the fabric."""
+        if self is Metric.PASSES_COMPLETED:
+            return Dimension.NONE
         return Dimension.STREAM if self in _OF_STREAMS else Dimension.SUBSCRIPTION
+
+    @property
+    def is_summed(self) -> bool:
+        """Tell if CloudWatch also keeps the metric for the fabric as a whole, for an alarm or a graph."""
+        return self in _SUMMED
+
+    @property
+    def is_only_logged(self) -> bool:
+        """Tell if the metric is only a field of a log line, where queries find it: no alarm or graph shows it."""
+        return self in _ONLY_LOGGED
 
     @property
     def unit(self) -> Unit:
@@ -137,7 +155,6 @@ _OF_STREAMS: Final = frozenset(
         Metric.DOORBELLS_RUNG,
         Metric.DOORBELLS_FAILED,
         Metric.STREAM_RECORDS_IGNORED,
-        Metric.PASSES_COMPLETED,
         Metric.FINDINGS_REPAIRED,
         Metric.LANES_BEHIND,
         Metric.LANES_STALLED,
@@ -145,6 +162,35 @@ _OF_STREAMS: Final = frozenset(
         Metric.OLDEST_ROUND,
         Metric.LANES_UNREACHABLE,
         Metric.FINDINGS_ALARMED,
+    }
+)
+_SUMMED: Final = frozenset(
+    {
+        Metric.MESSAGES_REFUSED,
+        Metric.EVENTS_HANDLED,
+        Metric.EVENTS_FAILED,
+        Metric.DELIVERIES_BLOCKED,
+        Metric.DELIVERY_LATENCY,
+        Metric.FINDINGS_REPAIRED,
+        Metric.OLDEST_UNDELIVERED,
+        Metric.KEYS_FAILING,
+        Metric.KEYS_DEAD,
+        Metric.CIRCUIT_OPEN,
+        Metric.LANES_STALLED,
+        Metric.OLDEST_ROUND,
+        Metric.LANES_UNREACHABLE,
+        Metric.FINDINGS_ALARMED,
+    }
+)
+_ONLY_LOGGED: Final = frozenset(
+    {
+        Metric.STREAM_RECORDS_IGNORED,
+        Metric.EVENTS_PUBLISHED,
+        Metric.TAILS_LOST,
+        Metric.CIRCUITS_CLOSED,
+        Metric.DOORBELLS_DUPLICATE,
+        Metric.COPIES_SETTLED,
+        Metric.LANES_WAITING,
     }
 )
 _UNITS: Final = {
@@ -183,7 +229,7 @@ class Telemetry(Protocol):
         ...
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
-        """Report the current value of a gauge, 0 included."""
+        """Report the current value of a gauge. A sink that pays for values drops those that are 0."""
         ...
 
     def tell(self, event: LogEvent, **about: object) -> None:

@@ -317,10 +317,28 @@ def test_metrics_are_written_once_an_invocation_in_embedded_metric_format(
     rung, delivered = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert rung["DoorbellsRung"] == [1.0]
     assert delivered["EventsHandled"] == [1.0]
-    assert rung["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["fabric", "stream"]]
+    assert directives(rung) == {"fabric stream": {"DoorbellsRung"}}
     assert (rung["fabric"], rung["stream"]) == ("shop", "orders")
-    assert delivered["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["fabric", "subscription"]]
+    both = {"EventsHandled", "DeliveryLatency"}
+    assert directives(delivered) == {"fabric subscription": both, "fabric": both}
     assert (delivered["fabric"], delivered["subscription"]) == ("shop", "billing")
+
+
+def directives(blob: dict[str, Any]) -> dict[str, set[str]]:
+    """Names of a line's metrics by their dimensions."""
+    return {
+        " ".join(dimensions): {metric["Name"] for metric in directive["Metrics"]}
+        for directive in blob["_aws"]["CloudWatchMetrics"]
+        for dimensions in directive["Dimensions"]
+    }
+
+
+def test_what_no_alarm_or_graph_shows_is_only_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = EmfTelemetry(fabric="shop", subscription="billing", logger=Logger(service="test"))
+    telemetry.add(Metric.DOORBELLS_DUPLICATE)
+    telemetry.flush()
+    line = json.loads(capsys.readouterr().out)
+    assert line == {"fabric": "shop", "subscription": "billing", "DoorbellsDuplicate": [1]}
 
 
 def test_settings_say_what_the_environment_lacks(tmp_path: Path) -> None:
@@ -364,27 +382,3 @@ def test_only_a_full_pass_reads_again_what_was_verified() -> None:
             assert eventfabric.handlers.reconcile.handle(event, Context()) == {"findings": {"orders": {}}}
         answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())
     assert answer == {"findings": {"orders": {"divergence": 1}}}
-
-
-def test_a_pass_writes_how_everything_stands_a_line_for_each_stream_and_subscription(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    # Named by the environment as Powertools reads it, which would be a dimension more.
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("POWERTOOLS_SERVICE_NAME", "shop-reconcile")
-        fabric = InvokedFunctions(telemetry=EmfTelemetry(fabric="shop", logger=Logger(service="test")))
-    fabric.fabric.publish("orders", key="a", type="Placed")
-    fabric.clock.advance(120)
-    with using(fabric.runtime(None)):
-        eventfabric.handlers.reconcile.handle({}, Context())
-    blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [of_stream] = [blob for blob in blobs if "stream" in blob]
-    [of_subscription] = [blob for blob in blobs if "subscription" in blob]
-    assert len(blobs) == 2
-    assert (of_stream["PassesCompleted"], of_stream["LanesStalled"]) == ([1.0], [0.0])
-    assert (of_subscription["OldestUndelivered"], of_subscription["CircuitOpen"]) == ([120.0], [0.0])
-    for blob, dimension in ((of_stream, "stream"), (of_subscription, "subscription")):
-        [directive] = blob["_aws"]["CloudWatchMetrics"]
-        assert directive["Dimensions"] == [["fabric", dimension]]
-    units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
-    assert units["OldestUndelivered"] == "Seconds"

@@ -18,6 +18,7 @@ choose_node()  # before a test module imports the CDK's library
 WIDE = """
 [fabric]
 name = "wide"
+alarms = "all"
 regions = ["us-east-1", "us-east-2", "us-west-2", "eu-west-1"]
 account_concurrency = 100
 
@@ -121,7 +122,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 
 @pytest.fixture(scope="session")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    """Four Regions, a quorum stream in three, one that is not at home, one without subscriptions."""
+    """Four Regions, a quorum stream in three, one that is not at home, one without subscriptions; all alarms."""
     return synthesised_once(parse_definition(WIDE), tmp_path_factory, "wide")
 
 

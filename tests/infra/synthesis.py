@@ -55,7 +55,8 @@ class Synthesised:
 
     def watching(self, region: str) -> tuple[str, ...]:
         """Return the stacks with the alarms of a Region."""
-        return (self.topology.stack_name("watch", region), *self._of_subscriptions("watch", region))
+        own = [stack for stack in self._of_subscriptions("watch", region) if stack in self.templates]
+        return (self.topology.stack_name("watch", region), *own)
 
     def _of_subscriptions(self, kind: str, region: str) -> list[str]:
         return [

@@ -33,7 +33,7 @@ def test_it_is_synthesised_by_the_python_that_runs_the_command(
     assert ran.returncode == 0, ran.stderr
     names = {path.name.partition(".")[0] for path in (project / "cdk.out").glob("*.template.json")}
     kinds = ["keys", "log", "cell", "watch", "tables"]
-    kinds += [f"{kind}-{name}" for kind in ("Subscription", "Watch") for name in ("billing", "loyalty")]
+    kinds += [f"Subscription-{name}" for name in ("billing", "loyalty")]
     assert names == {f"shop-{kind}-us-east-1" for kind in kinds}
     [code] = [path for path in (project / "cdk.out").glob("asset.*") if path.is_dir()]
     assert (code / "subscribers" / "billing.py").is_file()

@@ -17,6 +17,7 @@ from eventfabric.cdk.stacks.keys import KeyStack
 from eventfabric.cdk.stacks.log import LogStack, owning_region
 from eventfabric.cdk.stacks.subscription import SubscriptionStack
 from eventfabric.cdk.stacks.watch import SubscriptionWatchStack, WatchStack
+from eventfabric.deployment.alarms import alarms_of_subscription
 from eventfabric.deployment.concurrency import shortages
 from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.topology import StreamTopology, Topology
@@ -76,6 +77,9 @@ class FabricStacks:
             name: {
                 region: SubscriptionWatchStack(scope, topology, subscription, env=env(region))
                 for region in subscription.regions
+                if alarms_of_subscription(
+                    topology, subscription, region
+                )  # CloudFormation takes no empty stack
             }
             for name, subscription in topology.subscriptions.items()
         }
@@ -100,11 +104,11 @@ class FabricStacks:
             cell.add_stack_dependency(log, "a cell looks up its Region's streams")
         for region, stack in self._each_subscription():
             stack.add_stack_dependency(self.cells[region], "the cell's functions start it, and ring later")
-            watch = self.subscription_watches[stack.subscription][region]
-            watch.add_stack_dependency(stack, "alarms watch what the subscription has created")
-            watch.add_stack_dependency(
-                self.watches[region], "that stack had these alarms in earlier versions"
-            )
+            watch = self.subscription_watches[stack.subscription].get(region)
+            if watch is not None:
+                watch.add_stack_dependency(stack, "alarms watch what the subscription has created")
+                earlier = "that stack had these alarms in earlier versions"
+                watch.add_stack_dependency(self.watches[region], earlier)
         for region, watch_of_region in self.watches.items():
             watch_of_region.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
 

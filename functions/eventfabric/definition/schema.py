@@ -82,6 +82,7 @@ Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
 Order: TypeAlias = Literal["key", "none"]
 OnLate: TypeAlias = Literal["deliver", "reconcile", "dead_letter"]
 OnExpired: TypeAlias = Literal["halt", "skip"]
+Alarms: TypeAlias = Literal["few", "all"]
 TableAction: TypeAlias = Literal[
     "GetItem",
     "BatchGetItem",
@@ -131,6 +132,13 @@ class FabricSection(Table):
             "suffice."
         ),
     ] = ACCOUNT_CONCURRENCY
+    alarms: Annotated[
+        Alarms,
+        Doc(
+            '"few": one alarm of a kind in each Region, whose metric says which subscription or stream it is. "all": '
+            "one of a kind for each subscription and stream, and some that go off earlier."
+        ),
+    ] = "few"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

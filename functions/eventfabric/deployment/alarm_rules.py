@@ -2,6 +2,10 @@
 
 A metric of the fabric's own gets an alarm by a line in one of the tables OF_SUBSCRIPTION, OF_STREAM and OF_REPLICAS.
 
+A gauge is not reported while it is 0, so a period without data is fine. It is also what there is if no pass of
+reconciliation ends. So an alarm of a gauge stays on for HOLD_PERIODS after it was last reported. By then
+NOT_RECONCILED is on, if no pass has ended.
+
 The first word of an alarm's description says what happens to deliveries:
 
     Delay    deliveries continue, but late: the oldest undelivered event, the relay's lag, throttles, the objective
@@ -26,6 +30,10 @@ _AGAIN_PERIODS: Final = 6
 """Periods in which two errors raise an alarm: a failed doorbell comes again within them, after its time-out."""
 assert _AGAIN_PERIODS * _PASS_SECONDS >= limits.VISIBILITY_TIMEOUT_SECONDS + 2 * _PASS_SECONDS
 _HOUR_PERIODS: Final = 3600 // _PASS_SECONDS
+_SILENT_PERIODS: Final = 3
+"""Periods without a completed pass that raise an alarm."""
+HOLD_PERIODS: Final = _SILENT_PERIODS + 1
+"""Periods for which an alarm of a gauge outlives the newest report that raised it."""
 
 
 class Missing(StrEnum):
@@ -35,8 +43,6 @@ class Missing(StrEnum):
     """No data means that nothing happened: AWS reports no errors for a function that nobody invoked."""
     BAD = "breaching"
     """No data is the problem that the alarm is for."""
-    AS_BEFORE = "ignore"
-    """The alarm keeps its state: a gauge is reported by each pass of reconciliation, and a missing pass has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +82,9 @@ OF_SUBSCRIPTION: Final = (
             f"Delay: the oldest undelivered event has waited for more than {DELAYED_SECONDS // 60} minutes. "
             "It is still in the log: no event is lost.",
             "Deliveries are late",
-            Missing.AS_BEFORE,
+            Missing.FINE,
             threshold=DELAYED_SECONDS,
-            periods=2,
+            periods=2 + HOLD_PERIODS,
             datapoints=2,
         ),
     ),
@@ -89,19 +95,19 @@ OF_SUBSCRIPTION: Final = (
             "Outage: so many events fail that a system which the handler calls is probably down. Deliveries are "
             f"stopped, except for one probe every {limits.CIRCUIT_PROBE_SECONDS} seconds; events wait in the log.",
             "A circuit is open",
-            Missing.AS_BEFORE,
-            period_seconds=60,
+            Missing.FINE,
+            periods=1 + HOLD_PERIODS,
         ),
     ),
     (
-        Metric.KEYS_RETRYING,
+        Metric.KEYS_FAILING,
         Rule(
             "keys-failing",
-            "For 15 minutes there have been keys whose events fail and are retried. Other keys are delivered.",
+            f"For {limits.FAILING_SECONDS // 60} minutes there have been keys whose events fail and are retried. Other "
+            "keys are delivered.",
             "Keys keep failing",
-            Missing.AS_BEFORE,
-            periods=3,
-            datapoints=3,
+            Missing.FINE,
+            periods=1 + HOLD_PERIODS,
         ),
     ),
     (
@@ -111,7 +117,8 @@ OF_SUBSCRIPTION: Final = (
             "At least one event is a dead letter: it failed for good and is not retried until someone redrives or "
             "discards it. Later events of its key wait behind it.",
             "Dead letters",
-            Missing.AS_BEFORE,
+            Missing.FINE,
+            periods=1 + HOLD_PERIODS,
         ),
     ),
     (
@@ -129,7 +136,7 @@ OF_SUBSCRIPTION: Final = (
         ),
     ),
 )
-"""Rules for the metrics of every subscription."""
+"""Rules for the metrics of subscriptions."""
 _REPAIRS: Final = Rule(
     "repairs",
     "Delay: reconciliation had to repair something in 3 passes within the last hour. Doorbells, timers or replication "
@@ -145,14 +152,15 @@ _STALLED: Final = Rule(
     "Replication from another Region has stopped. Reconciliation copies the missing records instead, so events of "
     "that Region arrive late.",
     "Replication stands still",
-    Missing.AS_BEFORE,
+    Missing.FINE,
+    periods=1 + HOLD_PERIODS,
 )
 _UNREACHABLE: Final = Rule(
     "unreachable",
     "Outage: another Region of this stream has not answered two passes of reconciliation in a row.",
     "A Region does not answer",
-    Missing.AS_BEFORE,
-    periods=2,
+    Missing.FINE,
+    periods=2 + HOLD_PERIODS,
     datapoints=2,
 )
 _UNVERIFIED: Final = Rule(
@@ -162,35 +170,46 @@ _UNVERIFIED: Final = Rule(
     "The log is not verified again",
     Missing.FINE,
     threshold=limits.ROUND_LATE_SECONDS,
-    periods=2,
+    periods=2 + HOLD_PERIODS,
     datapoints=2,
 )
 _FINDINGS: Final = Rule(
     "findings",
     "Reconciliation found a problem that it cannot or must not repair; `eventfabric reconcile` lists it.",
     "Findings to look at",
-    Missing.AS_BEFORE,
+    Missing.FINE,
+    periods=1 + HOLD_PERIODS,
 )
-_NOT_RECONCILED: Final = Rule(
+NOT_RECONCILED: Final = Rule(
     "not-reconciled",
     "No pass of reconciliation has completed for 15 minutes. Lost doorbells are not repaired, and the alarms that "
-    "depend on reconciliation do not change: age of events, keys, circuits, replication, findings.",
+    "depend on reconciliation cannot go off, and end soon: age of events, keys, circuits, replication, findings.",
     "No pass of reconciliation",
     Missing.BAD,
     statistic="Sum",
-    periods=3,  # not one of 15 minutes: where the latest period has no data yet, CloudWatch uses the one before it
-    datapoints=3,
+    # Not one of 15 minutes: where the latest period has no data yet, CloudWatch uses the one before it.
+    periods=_SILENT_PERIODS,
+    datapoints=_SILENT_PERIODS,
     is_below=True,
 )
 OF_STREAM: Final = (
-    (Metric.PASSES_COMPLETED, _NOT_RECONCILED),
     (Metric.FINDINGS_ALARMED, _FINDINGS),
     (Metric.FINDINGS_REPAIRED, _REPAIRS),
     (Metric.OLDEST_ROUND, _UNVERIFIED),
 )
-"""Rules for the metrics of every stream."""
+"""Rules for the metrics of streams."""
 OF_REPLICAS: Final = ((Metric.LANES_STALLED, _STALLED), (Metric.LANES_UNREACHABLE, _UNREACHABLE))
 """Rules for the metrics of streams that are kept in several Regions, beside those."""
+REFUSED: Final = Rule(
+    "refused",
+    "Messages that are no doorbells came to a queue of the fabric, and will be in its dead-letter queue. Somebody else "
+    "sends to it, or a deployment is not complete. No event is lost.",
+    "Messages in a dead-letter queue",
+    Missing.FINE,
+    statistic="Sum",
+    periods=_AGAIN_PERIODS,
+    datapoints=2,
+)
 DOORBELLS_DEAD: Final = Rule(
     "doorbells-dead",
     "Outage: a doorbell was received many times without success, because the function cannot start or a lane is "

@@ -1,5 +1,7 @@
 """The alarms and objectives of each Region, declared once as data: the rules of alarm_rules.py, for each resource.
 
+With `alarms = "few"`, a rule is for all subscriptions or streams of the Region together; with "all", for each of them.
+
 The deployment creates them, docs/runbook.md has a section for each, and tests compare the three. Nothing here calls
 AWS: metrics are those of `telemetry` or of AWS itself, and resources have the names that `topology` gives them.
 """
@@ -14,10 +16,12 @@ from eventfabric.definition.schema import Slo
 from eventfabric.deployment.alarm_rules import (
     DOORBELLS_DEAD,
     FAILS,
+    NOT_RECONCILED,
     OF_REPLICAS,
     OF_STREAM,
     OF_SUBSCRIPTION,
     RECURSION,
+    REFUSED,
     RELAY_DEAD,
     RELAY_LATE,
     THROTTLED,
@@ -25,7 +29,7 @@ from eventfabric.deployment.alarm_rules import (
     Rule,
 )
 from eventfabric.resources import FunctionTopology
-from eventfabric.telemetry import NAMESPACE, Metric
+from eventfabric.telemetry import FABRIC, NAMESPACE, Dimension, Metric
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
 RUNBOOK: Final = "docs/runbook.md"
@@ -53,8 +57,12 @@ class Alarm:
 
     @property
     def description(self) -> str:
-        """The alarm's meaning, and a link to the runbook section that says what to do."""
-        return f"{self.rule.means} See {RUNBOOK}#{anchor(self.rule.section)}"
+        """The alarm's meaning, which metric says whose it is, and a link to the section that says what to do."""
+        whose = ""
+        if self.series.namespace == NAMESPACE and len(self.series.dimensions) == 1:
+            dimension = Metric(self.series.name).dimension
+            whose = f" The metric {self.series.name} says which {dimension}." if dimension else ""
+        return f"{self.rule.means}{whose} See {RUNBOOK}#{anchor(self.rule.section)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +103,25 @@ def alarms_of(topology: Topology, region: str) -> list[Alarm]:
 
 def alarms_of_region(topology: Topology, region: str) -> list[Alarm]:
     """List the alarms of a Region that are not of a subscription."""
-    return [
-        *_of_the_region(topology, region),
-        *(alarm for stream in topology.streams_in(region) for alarm in _of_stream(stream)),
-    ]
+    streams = topology.streams_in(region)
+    if not has_all(topology):
+        return [*_of_the_region(topology, region), *_of_the_fabric(topology, region)]
+    return [*_of_the_region(topology, region), *(alarm for stream in streams for alarm in _of_stream(stream))]
 
 
 def alarms_of_subscription(
     topology: Topology, subscription: SubscriptionTopology, region: str
 ) -> list[Alarm]:
     """List the alarms of a subscription in a Region."""
+    own = _of_subscription(topology, subscription, region)
     objective = objective_of(subscription, region)
     burning = [] if objective is None else [_burning(objective)]
-    return [*_of_subscription(topology, subscription, region), *burning]
+    return [*(own if has_all(topology) else _of_unseen_losses(topology, subscription, region)), *burning]
+
+
+def has_all(topology: Topology) -> bool:
+    """Tell if each subscription and each stream has alarms of its own."""
+    return topology.definition.fabric.alarms == "all"
 
 
 def objectives_of(topology: Topology, region: str) -> list[Objective]:
@@ -136,7 +150,13 @@ def topics_in(topology: Topology, region: str) -> list[str]:
 
 def of_metric(fabric: str, metric: Metric, of: str) -> Series:
     """One of the fabric's own metrics, for the stream or subscription named `of`."""
-    return Series(NAMESPACE, metric, (("fabric", fabric), (metric.dimension, of)))
+    return Series(NAMESPACE, metric, ((FABRIC, fabric), (metric.dimension, of)))
+
+
+def of_fabric(fabric: str, metric: Metric) -> Series:
+    """One of the fabric's own metrics, for all streams or subscriptions together."""
+    assert metric.is_summed or metric.dimension is Dimension.NONE, f"nothing reports {metric} as a whole"
+    return Series(NAMESPACE, metric, ((FABRIC, fabric),))
 
 
 def of_function(function: FunctionTopology, name: str) -> Series:
@@ -161,6 +181,31 @@ def _of_the_region(topology: Topology, region: str) -> Iterator[Alarm]:
     yield Alarm(f"{topology.fabric}-{RELAY_LATE.ending}", of_function(relay, "IteratorAge"), RELAY_LATE)
     yield from _of_function(relay)
     yield from _of_function(timer)
+    completed = of_fabric(topology.fabric, Metric.PASSES_COMPLETED)
+    yield Alarm(f"{topology.fabric}-{NOT_RECONCILED.ending}", completed, NOT_RECONCILED)
+
+
+def _of_the_fabric(topology: Topology, region: str) -> Iterator[Alarm]:
+    """Yield the alarms of all subscriptions and streams of a Region together."""
+    subscriptions, streams = topology.subscriptions_in(region), topology.streams_in(region)
+    returning = max((own.queue.visibility_timeout_seconds for own in subscriptions), default=0)
+    is_replicated = any(len(stream.definition.regions) > 1 for stream in streams)
+    for metric, rule in (
+        *((*OF_SUBSCRIPTION, (Metric.MESSAGES_REFUSED, REFUSED)) if subscriptions else ()),
+        *(OF_STREAM if streams else ()),
+        *(OF_REPLICAS if is_replicated else ()),
+    ):
+        name = f"{topology.fabric}-{rule.ending}"
+        yield Alarm(name, of_fabric(topology.fabric, metric), rule.returning_after(returning))
+
+
+def _of_unseen_losses(topology: Topology, subscription: SubscriptionTopology, region: str) -> Iterator[Alarm]:
+    """Yield the alarm of a function whose failures nothing else shows: its cursor has passed the events before.
+
+    Any other function that fails leaves events undelivered, or doorbells that come again.
+    """
+    if subscription.definition.guarantee.commits_first:
+        yield next(_of_function(topology.deliver_function(subscription.name, region)))
 
 
 def _of_stream(stream: StreamTopology) -> Iterator[Alarm]:

@@ -21,6 +21,7 @@ from eventfabric import limits
 from eventfabric.deployment.alarms import alarms_of, objectives_of
 from eventfabric.deployment.cost import Line
 from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
+from eventfabric.resources import QUEUE_DATA_KEY_SECONDS
 from eventfabric.topology import RECONCILE_MINUTES, StreamTopology, Topology
 
 QUEUE_POLLERS = 5
@@ -31,8 +32,8 @@ QUEUE_POLL_SECONDS = 20
 """Time for which such a poll waits: the longest that SQS allows."""
 STREAM_POLLS_PER_SECOND = 4
 """Lambda's polls of each shard of a table's stream: docs.aws.amazon.com/lambda/latest/dg/with-ddb.html."""
-METRICS_OF_STREAM, METRICS_OF_SUBSCRIPTION = 5, 4
-"""Metrics that each pass of reconciliation reports of a stream and of a subscription, whatever there is to report."""
+METRICS_OF_PASS = 1
+"""Metrics that a pass of reconciliation reports though there is nothing to report: that it has ended."""
 READ_SECONDS, FAR_READ_SECONDS = 0.005, 0.080
 """Time of a read in a pass: in its own Region, and in another one."""
 PASS_LOG_BYTES = 2_000
@@ -126,14 +127,9 @@ def _queues(topology: Topology) -> Iterator[Line]:
 
 def _watch(topology: Topology) -> Iterator[Line]:
     regions = topology.regions
-    metrics = sum(
-        (METRICS_OF_STREAM + METRICS_OF_SUBSCRIPTION * len(stream.subscriptions))
-        * len(stream.definition.regions)
-        for stream in topology.streams.values()
-    )
     objectives = sum(len(objectives_of(topology, region)) for region in regions)
     signals = objectives * SIGNALS_PER_PERIOD * LAMBDA_SECONDS_PER_MONTH / 60
-    yield Line("metrics", "reported by each pass", Prices.METRIC, metrics)
+    yield Line("metrics", "reported by each pass", Prices.METRIC, METRICS_OF_PASS * len(regions))
     yield Line("alarms", "alarms", Prices.ALARM, sum(len(alarms_of(topology, region)) for region in regions))
     yield Line("alarms", "the dashboard", Prices.DASHBOARD, 1)
     yield Line("alarms", f"signals of {objectives} objectives", Prices.APPLICATION_SIGNAL, signals)
@@ -142,7 +138,7 @@ def _watch(topology: Topology) -> Iterator[Line]:
 def _keys(topology: Topology) -> Iterator[Line]:
     yield Line("keys", "keys", Prices.KEY, len(topology.regions))
     queues = sum(2 * len(topology.subscriptions_in(region)) for region in topology.regions)
-    data_keys = queues * LAMBDA_SECONDS_PER_MONTH / limits.QUEUE_DATA_KEY_SECONDS
+    data_keys = queues * LAMBDA_SECONDS_PER_MONTH / QUEUE_DATA_KEY_SECONDS
     yield Line(
         "keys", f"data keys of {queues} queues", Prices.KEY_REQUEST, data_keys * KEY_REQUESTS_PER_DATA_KEY
     )

@@ -1,37 +1,41 @@
-"""Metrics in CloudWatch's embedded metric format, written to the log once an invocation."""
+"""Metrics in CloudWatch's embedded metric format, written to the log once an invocation.
+
+A line is about one stream or one subscription. CloudWatch reads from its directives which of its fields are metrics,
+and with which dimensions; the other fields are only logged.
+"""
 
 import json
+import time
 from collections import defaultdict
 from threading import Lock
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics.functions import is_metrics_disabled
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.constants import MAX_METRICS
 
 from eventfabric.copies import when_forked
 from eventfabric.runtime.output import Output
-from eventfabric.telemetry import NAMESPACE, LogEvent, Metric, Unit
+from eventfabric.telemetry import FABRIC, NAMESPACE, Dimension, LogEvent, Metric, Unit
 
-_FABRIC = "fabric"
-_VALUES_MAX = MAX_METRICS - 1
-"""Most values of one metric in one line. At one more, Powertools prints the line itself to the current `sys.stdout`."""
-assert len(Metric) < MAX_METRICS
+_VALUES_MAX: Final = 100
+"""Most values of a metric in a line, and most metrics in a directive."""
+assert len(Metric) <= _VALUES_MAX
 
 
 class EmfTelemetry:
-    """telemetry.Telemetry on Powertools. Metrics wait for `flush` (sums; of a duration every value), logs do not."""
+    """telemetry.Telemetry as lines of a log. Metrics wait for `flush` (sums; of a duration every value), logs do not.
+
+    Nothing is written of a gauge that is 0: CloudWatch charges for each hour in which a metric has a value.
+    """
 
     def __init__(
         self, *, fabric: str, subscription: str | None = None, logger: Logger, output: Output | None = None
     ) -> None:
         """`subscription`: the one that the function's metrics are about, unless they say otherwise."""
         self._logger = logger
-        # Powertools would add a dimension, named by the environment, but alarms ask for exactly two.
-        self._provider = _Provider(output or Output())
+        self._output = output or Output()
         self._fabric = fabric
         self._subscription = subscription
-        self._values: defaultdict[tuple[str, str], dict[Metric, list[float]]] = defaultdict(dict)
+        self._values: defaultdict[tuple[Dimension, str], dict[Metric, list[float]]] = defaultdict(dict)
         self._begin()
         when_forked(self._begin)
 
@@ -49,9 +53,12 @@ class EmfTelemetry:
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
         """See telemetry.Telemetry."""
-        self._values_of(metric, of)[metric] = [value]
+        if value:
+            self._values_of(metric, of)[metric] = [value]
 
     def _values_of(self, metric: Metric, of: str | None) -> dict[Metric, list[float]]:
+        if metric.dimension is Dimension.NONE:
+            return self._values[Dimension.NONE, ""]
         name = of or self._subscription
         assert name is not None, f"nobody said of which {metric.dimension} {metric} is"
         return self._values[metric.dimension, name]
@@ -66,34 +73,37 @@ class EmfTelemetry:
         values_by_name, self._values = self._values, defaultdict(dict)
         for (dimension, name), metrics in values_by_name.items():
             while metrics:
-                self._write(
-                    dimension, name, {metric: values[:_VALUES_MAX] for metric, values in metrics.items()}
-                )
+                part = {metric: values[:_VALUES_MAX] for metric, values in metrics.items()}
+                line = self._line(dimension, name, part)
+                self._output.write(json.dumps(line, separators=(",", ":")))
                 metrics = {
                     metric: values[_VALUES_MAX:]
                     for metric, values in metrics.items()
                     if len(values) > _VALUES_MAX
                 }
 
-    def _write(self, dimension: str, name: str, metrics: dict[Metric, list[float]]) -> None:
-        self._provider.add_dimension(name=_FABRIC, value=self._fabric)
-        self._provider.add_dimension(name=dimension, value=name)
-        for metric, values in metrics.items():
-            for value in values:
-                self._provider.add_metric(name=metric, unit=metric.unit, value=value)
-        self._provider.flush_metrics()
-        self._provider.clear_metrics()
+    def _line(self, dimension: Dimension, name: str, metrics: dict[Metric, list[float]]) -> dict[str, Any]:
+        kept = [metric for metric in metrics if not metric.is_only_logged]
+        own = [FABRIC] if dimension is Dimension.NONE else [FABRIC, dimension.value]
+        directives = [
+            _directive(own, kept),
+            _directive([FABRIC], [metric for metric in kept if metric.is_summed]),
+        ]
+        about = {
+            "Timestamp": time.time_ns() // 1_000_000,
+            "CloudWatchMetrics": [directive for directive in directives if directive["Metrics"]],
+        }
+        return {
+            **({"_aws": about} if about["CloudWatchMetrics"] else {}),
+            FABRIC: self._fabric,
+            **({} if dimension is Dimension.NONE else {dimension.value: name}),
+            **{metric.value: values for metric, values in metrics.items()},
+        }
 
 
-class _Provider(AmazonCloudWatchEMFProvider):
-    """Powertools' format, written to an output that never fails; Powertools itself prints to `sys.stdout`."""
-
-    def __init__(self, output: Output) -> None:
-        super().__init__(namespace=NAMESPACE, service="")
-        self._output = output
-
-    def flush_metrics(self, raise_on_empty_metrics: bool = False) -> None:
-        """See AmazonCloudWatchEMFProvider."""
-        if not is_metrics_disabled():
-            self._output.write(json.dumps(self.serialize_metric_set(), separators=(",", ":")))
-            self.clear_metrics()
+def _directive(dimensions: list[str], metrics: list[Metric]) -> dict[str, Any]:
+    return {
+        "Namespace": NAMESPACE,
+        "Dimensions": [dimensions],
+        "Metrics": [{"Name": metric.value, "Unit": metric.unit.value} for metric in metrics],
+    }

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from eventfabric.telemetry import LogEvent
+from eventfabric.telemetry import LogEvent, Metric
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -19,6 +19,8 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         if runtime.region in stream.definition.regions:
             findings[stream.name] = _pass(runtime, stream.name, full=full)
             runtime.flush()  # so that an error in the next stream's pass does not hide this one's metrics
+    runtime.telemetry.add(Metric.PASSES_COMPLETED)
+    runtime.flush()
     return {"findings": {name: dict(counts) for name, counts in findings.items()}}
 
 

@@ -19,7 +19,6 @@ class State(StrEnum):
 
     OK = "OK"
     ALARM = "ALARM"
-    INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
 
 
 def states(
@@ -35,25 +34,19 @@ def states(
         values = [value for minute in range(end - length, end) for value in minutes.get(minute, ())]
         if values:
             period[end] = statistic(values)
-    state = State.INSUFFICIENT_DATA
     for now in range(until_minute):
         points = [period.get(now - back * length) for back in reversed(range(rule.periods + more))]
-        state = evaluate(rule, points, state)
-        yield now * 60, state
+        yield now * 60, evaluate(rule, points)
 
 
-def evaluate(rule: Rule, points: Sequence[float | None], before: State) -> State:
+def evaluate(rule: Rule, points: Sequence[float | None]) -> State:
     """The state by the datapoints of the evaluation range."""
     there = [_breaches(rule, point) for point in points if point is not None]
     newest = there[-rule.periods :]
     if sum(newest) >= rule.datapoints:
         return State.ALARM
-    lacking = rule.periods - len(newest)
-    if rule.missing is Missing.BAD:
-        return State.ALARM if sum(newest) + lacking >= rule.datapoints else State.OK
-    if rule.missing is Missing.AS_BEFORE and lacking and all(newest):
-        return before
-    return State.OK
+    lacking = rule.periods - len(newest) if rule.missing is Missing.BAD else 0
+    return State.ALARM if sum(newest) + lacking >= rule.datapoints else State.OK
 
 
 def _breaches(rule: Rule, value: float) -> bool:

@@ -1,7 +1,7 @@
 """The dashboard of a fabric: one page for all Regions, from the latency of deliveries down to their cost."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +9,14 @@ from aws_cdk import Annotations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from eventfabric.deployment.alarms import RUNBOOK, Series, of_function, of_metric, of_queue
+from eventfabric.deployment.alarms import RUNBOOK, Series, of_fabric, of_function, of_metric, of_queue
 from eventfabric.resources import TableTopology
-from eventfabric.telemetry import Metric
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.telemetry import FABRIC, NAMESPACE, Metric
+from eventfabric.topology import Topology
 
 METRICS_MAX = 2_500
 _COLUMNS, _WIDTH, _HEIGHT = 24, 8, 6
-_SQS_REQUESTS = (
-    "NumberOfMessagesSent",
-    "NumberOfMessagesReceived",
-    "NumberOfEmptyReceives",
-    "NumberOfMessagesDeleted",
-)
+_PERIOD_SECONDS = 300
 Line = list[Any]
 
 
@@ -37,7 +32,7 @@ class FabricDashboard(Construct):
             dashboard_name=topology.fabric,
             dashboard_body=json.dumps(body, separators=(",", ":")),
         )
-        metrics = sum(len(widget["properties"].get("metrics", ())) for widget in body["widgets"])
+        metrics = sum(metrics_of(topology, body))
         if metrics > METRICS_MAX:
             warning = f"the dashboard has {metrics} metrics, but CloudWatch allows at most {METRICS_MAX:,}"
             Annotations.of(self).add_warning_v2("eventfabric:dashboard", warning)
@@ -59,6 +54,17 @@ def body_of(topology: Topology) -> dict[str, Any]:
     return {"widgets": widgets}
 
 
+def metrics_of(topology: Topology, body: dict[str, Any]) -> list[int]:
+    """Count the metrics of each widget of a body. A search finds one for each subscription of its Region at most."""
+    return [
+        sum(
+            len(topology.subscriptions_in(line[0]["region"])) if isinstance(line[0], dict) else 1
+            for line in widget["properties"].get("metrics", ())
+        )
+        for widget in body["widgets"]
+    ]
+
+
 def _box(x: int, y: int, width: int, height: int) -> dict[str, int]:
     return {"x": x, "y": y, "width": width, "height": height}
 
@@ -76,40 +82,26 @@ class _Page:
     topology: Topology
 
     def rows(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        handled = [Metric.EVENTS_HANDLED]
-        failed = [Metric.EVENTS_FAILED, Metric.EVENTS_CRASHED]
-        waiting = [Metric.KEYS_RETRYING, Metric.KEYS_DEAD, Metric.CIRCUIT_OPEN]
-        rung = [Metric.DOORBELLS_RUNG, Metric.DOORBELLS_FAILED]
         lanes = [Metric.LANES_BEHIND, Metric.LANES_STALLED, Metric.LANES_UNREACHABLE]
-        latency = [self._latency(subscription) for subscription in self.topology.subscriptions.values()]
-        if latency:
-            yield "Latency: append to commit", latency
-            oldest = self._own([Metric.OLDEST_UNDELIVERED], "Maximum")
-            yield (
-                f"Lag and failures ({RUNBOOK})",
-                [
-                    self._graph("Oldest undelivered event (s)", oldest),
-                    self._graph("Events handled", self._own(handled, "Sum")),
-                    self._graph("Failed attempts", self._own(failed, "Sum")),
-                    self._graph("Parked keys, open circuits", self._own(waiting, "Maximum")),
-                    self._graph("Dead-letter queues", self._dead()),
-                ],
-            )
-        duplicate = self._own([Metric.DOORBELLS_DUPLICATE], "Sum")
+        rung = [Metric.DOORBELLS_RUNG, Metric.DOORBELLS_FAILED]
+        if self.topology.subscriptions:
+            yield f"All subscriptions ({RUNBOOK})", list(self._of_all())
+            yield "Each subscription", list(self._of_each())
         yield (
             "Doorbells",
             [
-                self._graph("Rung by the relay", self._own(rung, "Sum")),
-                self._graph("Already delivered (duplicates)", duplicate),
+                self._graph("Rung by the relay, refused", self._of_streams(rung, "Sum")),
                 self._graph("Relay behind the stream (ms)", self._relay()),
             ],
         )
         yield (
             "Replication and reconciliation",
             [
-                self._graph("Lanes behind, stalled, unreachable", self._own(lanes, "Maximum")),
+                self._graph("Lanes behind, stalled, unreachable", self._of_streams(lanes, "Maximum")),
                 self._graph("ReplicationLatency (ms)", self._replication()),
-                self._graph("Findings that need a person", self._own([Metric.FINDINGS_ALARMED], "Maximum")),
+                self._graph(
+                    "Findings that need a person", self._summed([Metric.FINDINGS_ALARMED], "Maximum")
+                ),
             ],
         )
         yield (
@@ -117,50 +109,75 @@ class _Page:
             [
                 self._graph("DynamoDB write units", self._units("ConsumedWriteCapacityUnits")),
                 self._graph("DynamoDB read units", self._units("ConsumedReadCapacityUnits")),
-                *(self._requests(region) for region in self.topology.regions),
-                self._graph("Lambda GB-seconds", self._sums(self._functions())),
             ],
         )
+
+    def _of_all(self) -> Iterator[dict[str, Any]]:
+        """Make the graphs of all subscriptions of each Region together."""
+        waiting = [Metric.KEYS_FAILING, Metric.KEYS_DEAD, Metric.CIRCUIT_OPEN]
+        latency = [
+            line for stat in ("p50", "p90", "p99") for line in self._summed([Metric.DELIVERY_LATENCY], stat)
+        ]
+        yield self._graph("Latency: append to commit (ms)", latency)
+        oldest = self._summed([Metric.OLDEST_UNDELIVERED], "Maximum")
+        yield self._graph("Oldest undelivered event (s)", oldest)
+        yield self._graph("Events handled", self._summed([Metric.EVENTS_HANDLED], "Sum"))
+        yield self._graph("Failed attempts", self._summed([Metric.EVENTS_FAILED], "Sum"))
+        yield self._graph(
+            "Parked keys, open circuits (most of a subscription)", self._summed(waiting, "Maximum")
+        )
+
+    def _of_each(self) -> Iterator[dict[str, Any]]:
+        """Make the graphs in which each subscription of a Region has a line; a graph holds 500 lines."""
+        for region in self.topology.regions:
+            yield self._graph(
+                f"p99 latency in {region} (ms)", self._search(Metric.DELIVERY_LATENCY, "p99", region)
+            )
+            oldest = self._search(Metric.OLDEST_UNDELIVERED, "Maximum", region)
+            yield self._graph(f"Oldest undelivered event in {region} (s)", oldest)
+            handled = self._search(Metric.EVENTS_HANDLED, "Sum", region)
+            yield self._graph(f"Events handled in {region}", handled)
+        for region in self.topology.regions:
+            yield self._graph(f"Dead-letter queues in {region}", self._dead(region))
 
     def _graph(self, title: str, lines: Iterable[Line]) -> dict[str, Any]:
         return {
             "title": title,
             "view": "timeSeries",
             "region": self.topology.home,
-            "period": 300,
+            "period": _PERIOD_SECONDS,
             "metrics": list(lines),
         }
 
-    def _latency(self, subscription: SubscriptionTopology) -> dict[str, Any]:
-        series = of_metric(subscription.fabric, Metric.DELIVERY_LATENCY, subscription.name)
-        lines = [
-            _line(series, region, stat, f"{stat} {region}")
-            for region in subscription.regions
-            for stat in ("p50", "p90", "p99")
-        ]
-        return self._graph(f"{subscription.name} (ms)", lines)
+    def _search(self, metric: Metric, stat: str, region: str) -> list[Line]:
+        """Make the line that finds a metric of each subscription of a Region, if it had a value within two weeks."""
+        terms = f'MetricName="{metric}" {FABRIC}="{self.topology.fabric}"'
+        schema = f"{{{NAMESPACE},{FABRIC},{metric.dimension}}}"
+        expression = f"SEARCH('{schema} {terms}', '{stat}', {_PERIOD_SECONDS})"
+        label = f"${{PROP('Dim.{metric.dimension}')}}"
+        return [[{"expression": expression, "label": label, "region": region}]]
 
-    def _own(self, metrics: Iterable[Metric], stat: str) -> Iterator[Line]:
-        """Make lines for the fabric's own metrics, for each stream or subscription and each of its Regions."""
-        streams = [(stream.name, stream.definition.regions) for stream in self.topology.streams.values()]
-        subscriptions = [
-            (subscription.name, subscription.regions) for subscription in self.topology.subscriptions.values()
-        ]
+    def _summed(self, metrics: Iterable[Metric], stat: str) -> Iterator[Line]:
+        """Make lines for metrics of the fabric as a whole, for each Region."""
         for metric in metrics:
-            for name, regions in streams if metric.dimension == "stream" else subscriptions:
-                for region in regions:
-                    series = of_metric(self.topology.fabric, metric, name)
-                    yield _line(series, region, stat, f"{metric} {name} {region}")
+            for region in self.topology.regions:
+                series = of_fabric(self.topology.fabric, metric)
+                yield _line(series, region, stat, f"{metric} {stat} {region}")
 
-    def _dead(self) -> Iterator[Line]:
-        for region in self.topology.regions:
-            subscriptions = self.topology.subscriptions_in(region)
-            queues = [
-                queue for subscription in subscriptions for queue in (subscription.queue, subscription.timers)
-            ]
-            for name in [self.topology.relay_dead_name, *(queue.dead_letter_name for queue in queues)]:
-                series = of_queue(name, "ApproximateNumberOfMessagesVisible")
-                yield _line(series, region, "Maximum", f"{name} {region}")
+    def _of_streams(self, metrics: Iterable[Metric], stat: str) -> Iterator[Line]:
+        """Make lines for metrics of streams, for each stream and each of its Regions."""
+        for metric in metrics:
+            for stream in self.topology.streams.values():
+                for region in stream.definition.regions:
+                    series = of_metric(self.topology.fabric, metric, stream.name)
+                    yield _line(series, region, stat, f"{metric} {stream.name} {region}")
+
+    def _dead(self, region: str) -> Iterator[Line]:
+        subscriptions = self.topology.subscriptions_in(region)
+        queues = [queue for own in subscriptions for queue in (own.queue, own.timers)]
+        for name in [self.topology.relay_dead_name, *(queue.dead_letter_name for queue in queues)]:
+            series = of_queue(name, "ApproximateNumberOfMessagesVisible")
+            yield _line(series, region, "Maximum", name)
 
     def _relay(self) -> Iterator[Line]:
         for region in self.topology.regions:
@@ -183,34 +200,3 @@ class _Page:
         for table in self.topology.tables:
             for region in table.regions:
                 yield _line(of(table), region, "Sum", f"{table.name} {region}")
-
-    def _requests(self, region: str) -> dict[str, Any]:
-        """Make the graph of a Region. Each Region has its own, because a graph can have at most 500 metrics."""
-        return self._graph(f"SQS requests in {region} (approximate)", self._sums(self._queues(region)))
-
-    def _queues(self, region: str) -> Iterator[tuple[str, str, list[Series], str]]:
-        for subscription in self.topology.subscriptions_in(region):
-            for queue in (subscription.queue.name, subscription.timers.name):
-                series = [of_queue(queue, name) for name in _SQS_REQUESTS]
-                yield queue, region, series, "+".join("{}" for _ in series)
-
-    def _functions(self) -> Iterator[tuple[str, str, list[Series], str]]:
-        for region in self.topology.regions:
-            for function in self.topology.functions(region):
-                gigabytes = function.memory_megabytes / 1024
-                series = [of_function(function, "Duration")]
-                yield f"{function.name} {region}", region, series, f"{{}}*{gigabytes:g}/1000"
-
-    def _sums(self, parts: Iterable[tuple[str, str, list[Series], str]]) -> Iterator[Line]:
-        """Make lines that are computed from hidden ones.
-
-        Each part is a label, a Region, the hidden series, and a formula into which their ids are filled in.
-        """
-        count = 0
-        name: Callable[[int], str] = "m{}".format
-        for label, region, series, formula in parts:
-            ids = [name(count + number) for number in range(len(series))]
-            count += len(series)
-            for source, id_ in zip(series, ids, strict=True):
-                yield _line(source, region, "Sum", label, id=id_, visible=False)
-            yield [{"expression": formula.format(*ids), "label": label, "region": region}]

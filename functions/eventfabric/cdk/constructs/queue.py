@@ -6,10 +6,9 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from eventfabric import limits
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.definition.functions import Pollers
-from eventfabric.resources import QueueTopology, TimerQueueTopology
+from eventfabric.resources import QUEUE_DATA_KEY_SECONDS, QueueTopology, TimerQueueTopology
 
 DEAD_LETTER_DAYS = 14
 DOORBELL_DAYS = 4
@@ -120,7 +119,7 @@ def _queue(
         retention_period=Duration.days(keep_days),
         encryption=sqs.QueueEncryption.KMS,
         encryption_master_key=key,
-        data_key_reuse=Duration.seconds(limits.QUEUE_DATA_KEY_SECONDS),
+        data_key_reuse=Duration.seconds(QUEUE_DATA_KEY_SECONDS),
         enforce_ssl=True,
         dead_letter_queue=dead,
         redrive_allow_policy=allows,

@@ -212,7 +212,6 @@ class CircuitBreaker:
         # Failures of this outage must not count towards the next one.
         self._failed.clear()
         self._telemetry.add(Metric.CIRCUITS_CLOSED)
-        self._telemetry.gauge(Metric.CIRCUIT_OPEN, 0)
         self._telemetry.tell(LogEvent.CIRCUIT_CLOSED)
         self._ring_all()
         return True

@@ -6,7 +6,7 @@ is at hand, and not by deliveries: a function that delivers nothing reports noth
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from eventfabric import limits
@@ -27,10 +27,10 @@ _OF_FINDINGS: Final = tuple(dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALA
 
 @dataclass
 class _OfSubscription:
-    """The counts of one subscription."""
+    """The counts of one subscription. `retrying` has the time of the first failure of each key that is tried again."""
 
     oldest_ms: int | None = None
-    retrying: int = 0
+    retrying: list[int] = field(default_factory=list)
     dead: int = 0
 
 
@@ -71,7 +71,7 @@ class Vitals:
             if key.state is ParkedState.DEAD:
                 gauges.dead += 1
             else:
-                gauges.retrying += 1
+                gauges.retrying.append(key.failure.first_ms)
 
     def waits(self, subscription: str, since_ms: int) -> None:
         """Note that an event that has been here since then is not delivered yet."""
@@ -93,16 +93,15 @@ class Vitals:
             age_ms = 0 if gauges.oldest_ms is None else max(0, now_ms - gauges.oldest_ms)
             is_open = standings.get(name, Standing()).circuit.state is CircuitState.OPEN
             telemetry.gauge(Metric.OLDEST_UNDELIVERED, age_ms / 1000, of=name)
-            telemetry.gauge(Metric.KEYS_RETRYING, gauges.retrying, of=name)
+            failing = sum(first_ms <= now_ms - 1000 * limits.FAILING_SECONDS for first_ms in gauges.retrying)
+            telemetry.gauge(Metric.KEYS_FAILING, failing, of=name)
             telemetry.gauge(Metric.KEYS_DEAD, gauges.dead, of=name)
             telemetry.gauge(Metric.CIRCUIT_OPEN, int(is_open), of=name)
-        # Only if there is something to tell: a metric that is not reported costs nothing.
+        # Below these bounds there is nothing to tell, and a metric that is not reported costs nothing.
         if self._clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS:
             telemetry.gauge(Metric.CLOCK_AHEAD, self._clock_ahead_ms / 1000, of=self._stream.name)
         unverified_seconds = 0 if self._verified_ms is None else (now_ms - self._verified_ms) / 1000
         if unverified_seconds > limits.ROUND_SECONDS:
             telemetry.gauge(Metric.OLDEST_ROUND, unverified_seconds, of=self._stream.name)
-        # Also the counts that are 0: an alarm could not tell silence from a pass that never ran.
         for metric in _OF_FINDINGS:
             telemetry.gauge(metric, self._findings[metric], of=self._stream.name)
-        telemetry.add(Metric.PASSES_COMPLETED, of=self._stream.name)

@@ -120,7 +120,6 @@ def test_what_the_circuit_says_when_it_closes() -> None:
     )
     assert telemetry.calls == [
         (Metric.CIRCUITS_CLOSED, 1),
-        (Metric.CIRCUIT_OPEN, 0),
         (LogEvent.CIRCUIT_CLOSED, {}),
     ]
     assert len(fabric.queue) == 2

@@ -109,7 +109,6 @@ class TestEventsThatWait:
                 )
             )
         assert telemetry.added[Metric.FINDINGS_REPAIRED, STREAM] == 1
-        assert telemetry.added[Metric.PASSES_COMPLETED, STREAM] == 2
 
 
 class TestParkedKeys:
