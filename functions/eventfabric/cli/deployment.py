@@ -4,17 +4,17 @@ All arguments but --stage, --adopt and --dry-run are passed on, and the CDK's pr
 its exit code, its questions and its signals are the CDK's own.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eventfabric.cli.cdk_arguments import CdkArguments, parse
 from eventfabric.cli.output import complain, say
 from eventfabric.resources import ENVIRONMENT_STAGE
 
@@ -71,7 +71,7 @@ def deploy(
 
 
 def diff(context: typer.Context, stage: Stage = None) -> None:
-    """Show what a deployment would change.
+    """Show what a deployment would change, and what is deployed of subscriptions that the definition lacks.
 
     Arguments are those of `cdk diff`; `eventfabric diff -- --help` lists them. Runs what cdk.json names.
 
@@ -102,6 +102,11 @@ def bootstrap(context: typer.Context, stage: Stage = None) -> None:
 
 def _run(name: str, context: typer.Context, stage: str | None) -> None:
     """Replace this process by the CDK's command. Raises MissingExtraError, InstallError."""
+    if name in ("deploy", "diff"):
+        from eventfabric.cli.strays import warnings
+
+        for sentence in warnings(context.args, stage):
+            complain(sentence)
     _become([name, *context.args], stage)
 
 
@@ -119,40 +124,13 @@ def _environment(stage: str | None) -> dict[str, str]:
     return {**environment_of_apps(), **({} if stage is None else {ENVIRONMENT_STAGE: stage})}
 
 
-class _Arguments(NamedTuple):
-    """Arguments of a deployment, by the commands that need them: making the assembly, whatever calls AWS, the rest."""
-
-    app: str | None
-    output: str
-    context: list[str]
-    profile: str | None
-    access: list[str]
-    rest: list[str]
-
-
-def _arguments(given: Sequence[str]) -> _Arguments:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--app", "-a")
-    parser.add_argument("--output", "-o", default="cdk.out")
-    parser.add_argument("--context", "-c", action="append", default=[])
-    parser.add_argument("--profile")
-    parser.add_argument("--role-arn", "-r")
-    parser.add_argument("--toolkit-stack-name")
-    options, rest = parser.parse_known_args(list(given))
-    access: list[str] = []
-    for name in ("profile", "role_arn", "toolkit_stack_name"):
-        if (value := getattr(options, name)) is not None:
-            access += [f"--{name.replace('_', '-')}", value]
-    return _Arguments(options.app, options.output, options.context, options.profile, access, rest)
-
-
 def _adopt(context: typer.Context, stage: str | None, *, dry_run: bool) -> None:
     """Import what is retained, and deploy the same assembly. AdoptionRefusedError, MissingExtraError, InstallError."""
     from eventfabric.aws.clients import session_for
     from eventfabric.cdk.assembly import stacks_in
     from eventfabric.cli.adoption import adoptions, delete_failed
 
-    arguments = _arguments(context.args)
+    arguments = parse(context.args)
     assembly = _assembly(arguments, stage)
     session: Any = session_for(None, profile=arguments.profile)
 
@@ -185,7 +163,7 @@ def _described(planned: Sequence["Adoption"]) -> list[str]:
     ] or ["nothing to adopt"]
 
 
-def _assembly(arguments: _Arguments, stage: str | None) -> Path:
+def _assembly(arguments: CdkArguments, stage: str | None) -> Path:
     """Synthesise the app, unless it is an assembly already. Returns the assembly's folder."""
     if arguments.app is not None and Path(arguments.app).is_dir():
         return Path(arguments.app)

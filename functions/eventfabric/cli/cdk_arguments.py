@@ -1,0 +1,39 @@
+"""Arguments of the CDK's command line that commands of this one must know. All others are passed on unread."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CdkArguments:
+    """Arguments of a deployment, by what needs them. `access`: whatever calls AWS; `rest`: the deployment alone."""
+
+    app: str | None
+    output: str
+    context: list[str]
+    profile: str | None
+    access: list[str]
+    rest: list[str]
+
+    @property
+    def contexts(self) -> dict[str, str]:
+        """The context values by name."""
+        return {name: value for name, _, value in (text.partition("=") for text in self.context)}
+
+
+def parse(given: Sequence[str]) -> CdkArguments:
+    """Parse the arguments of a command of the CDK."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--app", "-a")
+    parser.add_argument("--output", "-o", default="cdk.out")
+    parser.add_argument("--context", "-c", action="append", default=[])
+    parser.add_argument("--profile")
+    parser.add_argument("--role-arn", "-r")
+    parser.add_argument("--toolkit-stack-name")
+    options, rest = parser.parse_known_args(list(given))
+    access: list[str] = []
+    for name in ("profile", "role_arn", "toolkit_stack_name"):
+        if (value := getattr(options, name)) is not None:
+            access += [f"--{name.replace('_', '-')}", value]
+    return CdkArguments(options.app, options.output, options.context, options.profile, access, rest)

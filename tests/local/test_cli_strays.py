@@ -1,0 +1,110 @@
+"""`eventfabric diff` and `deploy` say what is deployed of subscriptions that the definition lacks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from eventfabric.cdk import command_line
+from eventfabric.cli.strays import strays
+from eventfabric.definition.file import parse_definition
+from eventfabric.topology import Topology
+from tests.support.command_line import CommandLine
+
+DEFINITION = """
+[fabric]
+name = "shop"
+regions = ["us-east-1", "eu-west-1"]
+[streams.orders]
+[subscriptions.bill]
+stream = "orders"
+handler = "subscribers.billing:charge"
+"""
+
+
+class Stacks:
+    """CloudFormation, in as far as it lists stacks; those of each Region."""
+
+    def __init__(self, stacks: dict[str, list[str]]) -> None:
+        self._stacks = stacks
+
+    def __call__(self, region: str) -> "Stacks":
+        return Stacks({"": self._stacks.get(region, [])})
+
+    def get_paginator(self, operation: str) -> "Stacks":
+        assert operation == "describe_stacks"
+        return self
+
+    def paginate(self) -> Iterator[dict[str, Any]]:
+        for name in self._stacks[""]:
+            yield {"Stacks": [{"StackName": name}]}
+
+
+@pytest.mark.parametrize(
+    ("stage", "deployed", "named"),
+    [
+        (None, {"us-east-1": ["shop-Subscription-bill-us-east-1"]}, []),
+        (None, {"us-east-1": ["shop-Subscription-billing-us-east-1"]}, [("billing", "us-east-1")]),
+        (
+            None,
+            {"eu-west-1": ["shop-Subscription-old-eu-west-1", "shop-cell-eu-west-1"]},
+            [("old", "eu-west-1")],
+        ),
+        (
+            None,
+            {"us-east-1": ["shop-Subscription-old-us-east-1-dev", "book-shop-Subscription-old-us-east-1"]},
+            [],
+        ),
+        (None, {"us-east-1": ["shop-Watch-old-us-east-1", "shop-keys-us-east-1"]}, []),
+        ("dev", {"us-east-1": ["shop-Subscription-old-us-east-1-dev"]}, [("old", "us-east-1")]),
+        ("dev", {"us-east-1": ["shop-Subscription-old-us-east-1"]}, []),
+    ],
+)
+def test_a_deployed_subscription_that_the_definition_lacks_is_named(
+    stage: str | None, deployed: dict[str, list[str]], named: list[tuple[str, str]]
+) -> None:
+    text = DEFINITION if stage is None else DEFINITION.replace("regions", f'stage = "{stage}"\nregions')
+    sentences = list(strays(Topology(parse_definition(text)), Stacks(deployed)))
+    assert len(sentences) == len(named)
+    for sentence, (name, region) in zip(sentences, named, strict=True):
+        assert sentence.startswith(f"subscription {name} is deployed in {region} ")
+
+
+@pytest.fixture
+def passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """The commands that the CDK was given, in a project's folder."""
+    commands: list[list[str]] = []
+
+    def replaced(program: str, arguments: list[str], environment: dict[str, str]) -> None:
+        commands.append(arguments[2:])
+        raise SystemExit(0)
+
+    monkeypatch.setattr(command_line, "cdk_command", lambda: ["node", "cdk"])
+    monkeypatch.setattr("os.execve", replaced)
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra" / "fabric.toml").write_text(DEFINITION)
+    return commands
+
+
+@pytest.mark.parametrize("command", ["diff", "deploy"])
+def test_the_command_goes_on_if_aws_does_not_answer(
+    cli: CommandLine,
+    passed_on: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: str,
+) -> None:
+    class Session:
+        def __init__(self, *, profile_name: str | None) -> None:
+            assert profile_name == "mine"
+
+        def client(self, service: str, **options: Any) -> Any:
+            raise EndpointConnectionError(endpoint_url="https://cloudformation")
+
+    monkeypatch.setattr("boto3.Session", Session)
+    monkeypatch.chdir(tmp_path)
+    ran = cli.run(command, "--all", "--profile", "mine")
+    assert (ran.code, "is not known" in ran.err) == (0, True)
+    assert passed_on == [[command, "--all", "--profile", "mine"]]
