@@ -1,6 +1,7 @@
 """Settings of all tests, and what a process of tests does once instead of for each test."""
 
 import gc
+import os
 
 import botocore.session
 import pytest
@@ -15,6 +16,10 @@ settings.load_profile("shared")
 # Commands and fabrics make sessions of boto3 by the hundred, and each would read the same models from files. This is
 # where a session looks the function up.
 botocore.session.create_loader = shared_loader
+
+# The CDK's rules for CloudFormation only warn, and take more than half the time of a synthesis. The templates that
+# tests/infra shares are held to them; other syntheses go without.
+os.environ["CDK_VALIDATION"] = "false"
 
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 20_000
 

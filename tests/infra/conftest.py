@@ -108,7 +108,7 @@ def synthesised_once(definition: Definition, temporary: pytest.TempPathFactory, 
         flock(lock, LOCK_EX)
         if not folder.exists():
             made = Path(mkdtemp(dir=of_run))
-            synthesise(definition, made)
+            synthesise(definition, made, cloudformation_rules=True)
             made.rename(folder)
     return Synthesised(definition, folder / ASSEMBLY)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 PARTITION = "aws"
+REPORT = "validation-report.json"
+"""The report of all rules about an assembly, in its folder."""
 ASSEMBLY = "cdk.out"
 """The assembly's folder, in the folder of a synthesis."""
 
@@ -92,13 +94,20 @@ class Synthesised:
         return live
 
 
-def synthesise(definition: Definition, folder: Path, **more: str) -> Synthesised:
-    """The assembly, which the AwsSolutions rules let pass; RuntimeError where they do not. `more` is added context."""
+def synthesise(
+    definition: Definition, folder: Path, *, cloudformation_rules: bool = False, **more: str
+) -> Synthesised:
+    """The assembly, which the AwsSolutions rules let pass; RuntimeError where they do not. `more` is added context.
+
+    `cloudformation_rules`: the CDK's own rules judge the templates, too, and their report lies in the assembly.
+    """
     choose_node()
     import aws_cdk as cdk
 
     app = cdk.App(analytics_reporting=False, context={**context(), **more}, outdir=str(folder / ASSEMBLY))
     declare(app, definition, folder / "code")
+    if cloudformation_rules:
+        cdk.Validations.of(app).add_plugins(cdk.CloudFormationValidatePlugin())
     app.synth()
     return Synthesised(definition, folder / ASSEMBLY)
 

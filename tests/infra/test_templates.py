@@ -12,7 +12,7 @@ from eventfabric.resources import QueueTopology, TableTopology
 from eventfabric.topology import RECONCILE_MINUTES
 from infra.app import ROOT, context
 from tests.infra.grants import arn
-from tests.infra.synthesis import ASSEMBLY, Synthesised, declare
+from tests.infra.synthesis import ASSEMBLY, REPORT, Synthesised, declare
 
 QUEUE = "AWS::SQS::Queue"
 TABLE = "AWS::DynamoDB::GlobalTable"
@@ -28,6 +28,16 @@ def by_name(resources: list[dict[str, Any]], key: str) -> dict[str, dict[str, An
 
 def cell(synthesised: Synthesised, region: str) -> str:
     return f"{synthesised.topology.fabric}-cell-{region}"
+
+
+def test_no_template_breaks_a_rule_of_cloudformation(synthesised: Synthesised) -> None:
+    report = json.loads((synthesised.folder / REPORT).read_text())
+    broken = {
+        (plugin["pluginName"], violation["ruleName"])
+        for plugin in report["pluginReports"]
+        for violation in plugin["violations"]
+    }
+    assert broken == set()
 
 
 def test_every_table_of_the_topology_is_there_once_and_no_other(synthesised: Synthesised) -> None:

@@ -43,7 +43,8 @@ class Environment:
 
     def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the variables that its programs get: none that leads elsewhere."""
-        return {"PATH": os.environ["PATH"], "HOME": str(self.home), **(more or {})}
+        taken = {name: os.environ[name] for name in ("PATH", "CDK_VALIDATION")}
+        return {**taken, "HOME": str(self.home), **(more or {})}
 
     def run(
         self, program: str, *arguments: str, folder: Path, variables: Mapping[str, str] | None = None
