@@ -14,6 +14,8 @@ from infra.app import WHEELS
 from tests.packaging.closure import closure
 
 LIBRARY = "eventfabric-aws"
+_UNPACKED_CDK = Path(".cache", "aws", "jsii", "package-cache")
+"""The CDK's JavaScript, in a user's home."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Environment:
 def installed(wheel: Path, home: Path, requirements: Iterable[str]) -> Environment:
     """Make an environment with the wheel, and with those packages of this one that the requirements bring.
 
-    Its user has fetched the wheels of the functions' zip before.
+    Its user has fetched the wheels of the functions' zip before, and has used the CDK.
     """
     environment = Environment(home / "environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment.folder], check=True)
@@ -86,11 +88,16 @@ def installed(wheel: Path, home: Path, requirements: Iterable[str]) -> Environme
 
     for name in closure(requirements, find=find) - {LIBRARY}:
         _link(distribution(name), environment.packages)
-    WHEELS.mkdir(parents=True, exist_ok=True)
-    cache = home / ".cache" / "eventfabric"
-    cache.mkdir(parents=True)
-    (cache / "wheels").symlink_to(WHEELS)
+    _share(WHEELS, home / ".cache" / "eventfabric" / "wheels")
+    _share(Path.home() / _UNPACKED_CDK, home / _UNPACKED_CDK)
     return environment
+
+
+def _share(cache: Path, link: Path) -> None:
+    """Give a home a cache of ours."""
+    cache.mkdir(parents=True, exist_ok=True)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(cache)
 
 
 def _link(package: Distribution, packages: Path) -> None:
