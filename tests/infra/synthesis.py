@@ -133,16 +133,14 @@ def declare(
     import aws_cdk as cdk
     import cdk_nag
 
-    from eventfabric.cdk.checks import signing_configs
     from eventfabric.cdk.fabric_stacks import FabricStacks
 
     staged = FunctionsZip(
         code, stage(definition, functions=functions, target=code, wheels=None), size_bytes=0
     )
-    configs = signing_configs(app.node.try_get_context("code_signing_config"), definition)
     topology = Topology(definition)
     codes = dict.fromkeys(topology.architectures, staged)
-    stacks = FabricStacks(scope or app, topology, codes, signing_configs=configs)
+    stacks = FabricStacks(scope or app, topology, codes)
     if alone:
         cdk.Tags.of(app).add("eventfabric", definition.fabric.name)
         cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))

@@ -238,7 +238,7 @@ def test_requirements_that_cannot_be_met_are_refused(line: str, refusal: str, pr
     ("context", "message"),
     [
         ({"platform": "windows"}, "platform: found windows, allowed: lambda or host"),
-        ({"code_signing_config": "csc-1"}, "context: code_signing_config: found csc-1, allowed: one arn:"),
+        ({"code_signing_config": "csc-1"}, "context: code_signing_config: found csc-1, allowed: no value"),
         ({"definition": "nothing/here.toml"}, "nothing/here.toml: found no readable file"),
         ({"definition": 7}, "7: found no readable file"),
     ],

@@ -5,7 +5,6 @@ Context values:
     definition           path of another definition
     stage                stage, instead of the one that EVENTFABRIC_STAGE or the definition names
     account              AWS account to deploy to
-    code_signing_config  ARNs, one for each Region, separated by commas
     platform             platform of the wheels: `lambda`, or `host` for emulators that run functions on this machine
     streams_again        any new value makes the deployment look up the tables' DynamoDB streams again
 """
@@ -18,7 +17,7 @@ from typing import Any
 
 from eventfabric.cdk.extensions import extension_beside
 from eventfabric.cdk.node import choose_node
-from eventfabric.errors import EventFabricError
+from eventfabric.errors import DefinitionError, EventFabricError, Problem
 from eventfabric.extras import needing
 from eventfabric.settings import definition_path
 
@@ -65,6 +64,7 @@ def _synthesise(default: Path | str | None, context: dict[str, Any], cache: Path
     from eventfabric.cdk.fabric import EventFabric
 
     app = cdk.App(analytics_reporting=False, context=context)
+    _refuse_signing(app.node.try_get_context("code_signing_config"))
     definition = Path(str(app.node.try_get_context("definition") or default or definition_path()))
     fabric = EventFabric(
         app,
@@ -72,10 +72,16 @@ def _synthesise(default: Path | str | None, context: dict[str, Any], cache: Path
         stage=app.node.try_get_context("stage"),
         extension=extension_beside(definition),
         account=app.node.try_get_context("account"),
-        code_signing_configs=app.node.try_get_context("code_signing_config"),
         platform=app.node.try_get_context("platform") or "lambda",
         cache=cache,
     )
     cdk.Tags.of(app).add("eventfabric", fabric.topology.fabric)
     cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
     app.synth()
+
+
+def _refuse_signing(value: object) -> None:
+    """Refuse a setting that earlier versions took: nobody should believe that it has an effect. DefinitionError."""
+    if value is not None:
+        allowed = "no value: nothing here signs code; an extension can set such a config (docs/deploy.md)"
+        raise DefinitionError([Problem("code_signing_config", str(value), allowed)], where="context")

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from constructs import Construct
 
-from eventfabric.cdk.checks import check_regions, signing_configs
+from eventfabric.cdk.checks import check_regions
 from eventfabric.cdk.extensions import Extension, extension_in
 from eventfabric.cdk.fabric_stacks import FabricStacks
 from eventfabric.cdk.functions_zip import functions_zip
@@ -32,8 +32,6 @@ class EventFabric(FabricStacks):
             or beside its folder.
         extension: a function that declares further resources, or the file that has it (see extensions.py).
         account: AWS account to deploy to; by default that of the Stage, or of whoever deploys.
-        code_signing_configs: ARNs, one for each Region, in a list, or in a text with commas between them. The CDK signs
-            nothing, so their policy must be `Warn`.
         platform: platform of the wheels: `lambda`, or `host` for emulators that run functions on this machine.
         cache: folder for wheels that were fetched; by default one in the user's home.
     """
@@ -47,7 +45,6 @@ class EventFabric(FabricStacks):
         functions: Path | str | None = None,
         extension: Extension | Path | str | None = None,
         account: str | None = None,
-        code_signing_configs: object = None,
         platform: str = "lambda",
         cache: Path | str | None = None,
     ) -> None:
@@ -55,7 +52,6 @@ class EventFabric(FabricStacks):
         resolved = _resolved(definition, stage)
         where = "definition" if file is None else str(file)
         check_regions(resolved, where=where)
-        configs = signing_configs(code_signing_configs, resolved)
         extend = extension_in(Path(extension)) if isinstance(extension, Path | str) else extension
         folder = Path(functions) if functions is not None else file and handler_folder(file)
         # A temporary folder is enough: the CDK copies it into the assembly as soon as the first function is declared.
@@ -73,7 +69,7 @@ class EventFabric(FabricStacks):
                 )
                 for architecture in topology.architectures
             }
-            super().__init__(scope, topology, codes, account=account, signing_configs=configs)
+            super().__init__(scope, topology, codes, account=account)
         if extend is not None:
             extend(self)
 

@@ -37,10 +37,9 @@ class FabricStacks:
         codes: Mapping[str, FunctionsZip],
         *,
         account: str | None = None,
-        signing_configs: Mapping[str, str] | None = None,
     ) -> None:
         self.scope, self.topology, self._account = scope, topology, account
-        self._codes, self._signing_configs = codes, signing_configs or {}
+        self._codes = codes
         self._policies: dict[str, RolePolicies] = {}
         self.keys = {region: KeyStack(scope, topology, env=self.env(region)) for region in topology.regions}
         self.logs = {
@@ -89,7 +88,6 @@ class FabricStacks:
         return {
             "codes": {architecture: _asset(code) for architecture, code in self._codes.items()},
             "env": self.env(region),
-            "signing_config_arn": self._signing_configs.get(region),
         }
 
     def _each_subscription(self) -> Iterator[tuple[str, SubscriptionStack]]:

@@ -41,7 +41,6 @@ class FabricFunction(Construct):
         statements: Iterable[Statement],
         *,
         code: lambda_.Code,
-        signing: lambda_.ICodeSigningConfig | None = None,
         reserved: int = 0,
         retries: int | None = None,
         event_age_minutes: int | None = None,
@@ -87,7 +86,6 @@ class FabricFunction(Construct):
             else lambda_.RecursiveLoop.TERMINATE,
             retry_attempts=retries,
             max_event_age=None if event_age_minutes is None else Duration.minutes(event_age_minutes),
-            code_signing_config=signing,
         )
         if function.vpc is not None:
             resource = self.function.node.default_child
@@ -125,13 +123,6 @@ class FabricFunction(Construct):
         stack = Stack.of(self)
         self.role.add_to_policy(policy_statement(stack, statement))
         acknowledge(self.role, reasons(stack, [statement]))
-
-
-def signing_config(scope: Construct, arn: str | None) -> lambda_.ICodeSigningConfig | None:
-    """Name a stack's code signing config, if there is one."""
-    if arn is None:
-        return None
-    return lambda_.CodeSigningConfig.from_code_signing_config_arn(scope, "Signing", arn)
 
 
 def log_group_of(scope: Construct, function_name: str, *, days: int) -> logs.LogGroup:

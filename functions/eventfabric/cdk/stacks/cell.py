@@ -13,7 +13,7 @@ from constructs import Construct
 
 from eventfabric import limits
 from eventfabric.cdk.constructs.backfill import BackfillMachine
-from eventfabric.cdk.constructs.function import FabricFunction, signing_config
+from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.queue import FailureQueue
 from eventfabric.cdk.constructs.schedule import FunctionSchedule
 from eventfabric.cdk.constructs.start import StartCheck, Starter
@@ -38,12 +38,11 @@ class CellStack(FabricStack):
         *,
         codes: Mapping[str, lambda_.Code],
         env: cdk.Environment,
-        signing_config_arn: str | None = None,
     ) -> None:
         assert env.region is not None
         super().__init__(scope, "cell", topology, env=env, description=f"the cell of {env.region}.")
         self.topology, self._home = topology, env.region
-        self._codes, self._signing = codes, signing_config(self, signing_config_arn)
+        self._codes = codes
         self._key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
         self.functions: dict[str, FabricFunction] = {}
         starter = Starter(self, "Start", topology=topology, region=env.region)
@@ -70,7 +69,6 @@ class CellStack(FabricStack):
             function,
             of_function(self.topology, function),
             code=self._codes[function.settings.architecture],
-            signing=self._signing,
             reserved=reserved,
             retries=retries,
             event_age_minutes=event_age_minutes,

@@ -12,7 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from eventfabric import limits
-from eventfabric.cdk.constructs.function import FabricFunction, signing_config
+from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.policies import arn_of
 from eventfabric.cdk.constructs.queue import DoorbellQueue, map_queue
 from eventfabric.cdk.constructs.start import ALIAS, StartCheck
@@ -32,7 +32,6 @@ class SubscriptionStack(FabricStack):
         *,
         codes: Mapping[str, lambda_.Code],
         env: cdk.Environment,
-        signing_config_arn: str | None = None,
     ) -> None:
         assert env.region is not None
         self.subscription = name = subscription.name
@@ -55,7 +54,6 @@ class SubscriptionStack(FabricStack):
             declared,
             of_function(topology, declared),
             code=codes[declared.settings.architecture],
-            signing=signing_config(self, signing_config_arn),
             lists=subscription.definition.tables,
         )
         start = StartCheck(self, "Check", starter=self._arn(region, topology.start_name))
