@@ -19,6 +19,11 @@ ENVIRONMENT_CODE_VERSION: Final = "AWS_LAMBDA_FUNCTION_VERSION"
 ENVIRONMENT_CODE_FOLDER: Final = "LAMBDA_TASK_ROOT"
 """Folder into which Lambda has unpacked the zip."""
 
+FABRIC_TAG: Final = "eventfabric"
+"""Tag of all that a fabric has deployed, with the fabric's name. Policies recognise keys of KMS by it."""
+QUEUE_TAG: Final = "eventfabric-queue"
+"""Tag by which policies recognise a queue, such as `shop/orders/doorbells`: fabric, stream, and what it is for."""
+
 DEPLOYED_DEFINITION: Final = "definition.json"
 """Path of the resolved definition in the zip of the functions."""
 QUEUE_DATA_KEY_SECONDS: Final = 3600

@@ -64,6 +64,17 @@ class SubscriptionTopology:
         )
 
     @property
+    def queue_tags(self) -> dict[str, str]:
+        """Tags of the subscription's queues by their names; see QUEUE_TAG."""
+        of = f"{self.fabric}/{self.definition.stream}"
+        return {
+            self.queue.name: f"{of}/doorbells",
+            self.timers.name: f"{of}/timers",
+            self.queue.dead_letter_name: f"{of}/dead",
+            self.timers.dead_letter_name: f"{of}/dead",
+        }
+
+    @property
     def function_name(self) -> str:
         """Name of the subscription's deliver function."""
         return f"{self.fabric}-{self.name}"
@@ -319,6 +330,11 @@ class Topology:
     def relay_dead_name(self) -> str:
         """Queue that says for which stretch of a DynamoDB stream the relay gave up."""
         return f"{self.fabric}-relay-dead"
+
+    @property
+    def reconcile_dead_name(self) -> str:
+        """Queue that notes which pass of reconciliation could not be started."""
+        return f"{self.fabric}-reconcile-dead"
 
     @property
     def lookup_name(self) -> str:

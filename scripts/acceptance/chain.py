@@ -17,7 +17,7 @@ from eventfabric.topology import Topology
 from scripts.acceptance.differences import allow_batches
 from scripts.acceptance.fabric import wait_until
 from scripts.acceptance.installation import Commands, Installation
-from scripts.acceptance.leftovers import delete_retained, leftovers
+from scripts.acceptance.leftovers import delete_retained, leftovers, unprotect_stacks
 from scripts.acceptance.people import person, policies
 from scripts.acceptance.report import Report
 from scripts.acceptance.target import Person, Target
@@ -192,6 +192,7 @@ class Chain:
 
     def _destroy(self) -> None:
         with self._report.step("chain: destroy"):
+            unprotect_stacks(self._target, self._topology)
             self._this.destroy()
             delete_retained(self._target, self._topology, (self._region,))
             for table in OWN_TABLES:

@@ -28,6 +28,17 @@ def retained(fabric: DeployedFabric) -> set[str]:
     return tables | {f"{region} key alias {fabric.topology.key_alias}" for region in fabric.regions}
 
 
+def unprotect_stacks(target: Target, topology: Topology) -> None:
+    """Allow to delete the stacks that hold data, as whoever deletes everything does first."""
+    for region in topology.regions:
+        client = target.client("cloudformation", region)
+        for kind in ("keys", "log"):
+            with suppress(ClientError):  # not every Region has a stack of tables
+                client.update_termination_protection(
+                    StackName=topology.stack_name(kind, region), EnableTerminationProtection=False
+                )
+
+
 def delete_retained(target: Target, topology: Topology, regions: tuple[str, ...]) -> None:
     """Delete the tables with all replicas, and schedule the deletion of the keys after the shortest delay of KMS."""
     for table in topology.tables:

@@ -18,7 +18,7 @@ from scripts.acceptance.chain import Chain
 from scripts.acceptance.differences import add_replicas, allow_batches
 from scripts.acceptance.emulator import Emulator
 from scripts.acceptance.fabric import DeployedFabric, wait_until
-from scripts.acceptance.leftovers import delete_retained, leftovers, retained
+from scripts.acceptance.leftovers import delete_retained, leftovers, retained, unprotect_stacks
 from scripts.acceptance.people import assume, person, policies
 from scripts.acceptance.report import Report
 from scripts.acceptance.target import Person, Target
@@ -276,6 +276,14 @@ class Scenario:
 
     def _destroy(self) -> None:
         with self.report.step("destroy"):
+            home = self._target.client("cloudformation", self._fabric.home)
+            log = self._topology.stack_name("log", self._fabric.home)
+            answer = _answer(lambda: home.delete_stack(StackName=log))
+            self.report.check(
+                "nobody deletes the stack of the tables by mistake",
+                "" if answer == "ValidationError" else answer,
+            )
+            unprotect_stacks(self._target, self._topology)
             self._cdk.destroy()
             retained_resources, left = retained(self._fabric), self._left()
             self.report.check("what is destroyed leaves what is retained", _missing(retained_resources, left))

@@ -7,8 +7,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from eventfabric.cdk.stacks.log import owning_region
-from eventfabric.deployment.permissions import Resource, operator, publisher
+from eventfabric.deployment.people import operator, publisher
+from eventfabric.deployment.permissions import Resource, of_schedule
 from eventfabric.deployment.permissions import of_function as permissions_of
+from eventfabric.resources import FABRIC_TAG, QUEUE_TAG
 from tests.infra.grants import (
     MANAGED_POLICY,
     ROLE,
@@ -19,7 +21,7 @@ from tests.infra.grants import (
     policies,
     policies_of_role,
 )
-from tests.infra.synthesis import Synthesised
+from tests.infra.synthesis import ACCOUNT, Synthesised
 
 FUNCTION = "AWS::Lambda::Function"
 SCHEDULE = "AWS::Scheduler::Schedule"
@@ -62,6 +64,11 @@ def function_roles(synthesised: Synthesised, region: str) -> dict[str, tuple[str
     }
 
 
+def conditions(grant: Grant) -> dict[str, dict[str, list[str]]]:
+    written: dict[str, dict[str, list[str]]] = json.loads(grant.conditions)
+    return written
+
+
 def test_no_policy_allows_an_action_by_a_wildcard(synthesised: Synthesised) -> None:
     grants = list(policies(synthesised))
     assert grants
@@ -96,10 +103,15 @@ def test_only_what_has_no_name_of_its_own_is_named_by_a_wildcard(synthesised: Sy
                 is_version = grant.action == "lambda:InvokeFunction" and grant.resource.endswith(":*")
                 is_stack = grant.action == "cloudformation:DescribeStacks" and grant.resource.endswith("/*")
                 is_nameless = grant.action.startswith(nameless) or is_restored or is_version or is_stack
-                assert is_nameless, f"{permission.logical_id}: {grant}"
+                tags = conditions(grant).get("StringLike", {}).get("aws:ResourceTag/eventfabric-queue", [])
+                fabric = f"{synthesised.topology.fabric}/"
+                is_replica = grant.action == "dynamodb:Query" and ":dynamodb:*:" in grant.resource
+                is_tagged = grant.action.startswith("sqs:") and bool(tags)
+                assert all(tag.startswith(fabric) for tag in tags), grant
+                assert is_nameless or is_tagged or is_replica, f"{permission.logical_id}: {grant}"
             if grant.action.startswith("kms:"):
-                aliases = json.loads(grant.conditions)["ForAnyValue:StringEquals"]["kms:ResourceAliases"]
-                assert aliases == [synthesised.topology.key_alias]
+                of = conditions(grant)["StringEquals"]["aws:ResourceTag/eventfabric"]
+                assert of == [synthesised.topology.fabric]
 
 
 def test_each_function_may_do_what_permissions_declare_and_write_its_log_and_nothing_else(
@@ -149,22 +161,38 @@ def test_publishers_and_operators_may_do_what_permissions_declare_and_nothing_el
 ) -> None:
     topology = synthesised.topology
     names = Counter(property["ManagedPolicyName"] for property in synthesised.properties(MANAGED_POLICY))
-    assert set(names.values()) == {1}
-    placed = 0
+    people = {"publisher": publisher, "operator": operator}
+    tables = [stream.table.name for stream in topology.streams.values()]
+    assert names == Counter(f"{table}-{person}" for table in tables for person in people)
     for stream in topology.streams.values():
         stack = f"{topology.fabric}-log-{owning_region(topology, stream.table)}"
-        for person, statements in (("publisher", publisher), ("operator", operator)):
-            first = f"{stream.table.name}-{person}"
-            named = {
+        for person, statements in people.items():
+            [logical_id] = [
                 name.partition("/")[2]
                 for name, body in synthesised.resources(MANAGED_POLICY, stack=stack)
-                if body["Properties"]["ManagedPolicyName"].removeprefix(first).strip("-").isdecimal()
-                or body["Properties"]["ManagedPolicyName"] == first
-            }
-            placed += len(named)
-            parts = [grant.grants for grant in policies(synthesised) if grant.logical_id in named]
-            assert frozenset().union(*parts) == declared(statements(topology, stream)), first
-    assert placed == len(names), "a managed policy that is nobody's"
+                if body["Properties"]["ManagedPolicyName"] == f"{stream.table.name}-{person}"
+            ]
+            [made] = [own.grants for own in policies(synthesised) if own.logical_id == logical_id]
+            assert made == declared(statements(topology, stream)), logical_id
+
+
+def test_queues_have_the_tags_by_which_policies_recognise_them_and_keys_that_of_the_fabric(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    declared_tags: dict[str, str | None] = dict.fromkeys(
+        [topology.relay_dead_name, topology.reconcile_dead_name]
+    )
+    for subscription in topology.subscriptions.values():
+        declared_tags |= subscription.queue_tags
+    for queue in synthesised.properties("AWS::SQS::Queue"):
+        assert tags_of(queue).get(QUEUE_TAG) == declared_tags[queue["QueueName"]]
+    for key in synthesised.properties("AWS::KMS::Key"):
+        assert tags_of(key)[FABRIC_TAG] == topology.fabric
+
+
+def tags_of(properties: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
 
 
 def test_no_policy_of_one_stream_reaches_the_log_of_another_nor_its_state(synthesised: Synthesised) -> None:
@@ -206,6 +234,14 @@ def test_every_role_is_used_once_and_trusts_the_service_of_what_uses_it_alone(
         assert statement["Action"] == "sts:AssumeRole"
         assert statement["Effect"] == "Allow"
         assert statement["Principal"] == {"Service": TRUSTED[kind]}
+        if kind == FUNCTION:
+            assert "Condition" not in statement  # Lambda tells no source
+            continue
+        source = {"aws:SourceAccount": ACCOUNT}
+        if kind == SCHEDULE:
+            region = name.partition("/")[0].removeprefix(f"{synthesised.topology.fabric}-cell-")
+            source["aws:SourceArn"] = arn(Resource("scheduler", region, "schedule-group/default"))
+        assert statement["Condition"] == {"StringEquals": source}
 
 
 def test_the_schedule_and_the_state_machine_may_invoke_their_own_function_and_no_other(
@@ -226,6 +262,17 @@ def test_the_schedule_and_the_state_machine_may_invoke_their_own_function_and_no
             grants = policies_of_role(synthesised, stack, role_of(kind, body["Properties"]))
             invoked = {grant.resource for grant in grants if grant.action.startswith("lambda:")}
             assert invoked == {functions[function.name]}
+            if kind == SCHEDULE:
+                declared_besides = declared(of_schedule(topology, region))
+                assert grants - declared_besides == {Grant("lambda:InvokeFunction", functions[function.name])}
+                assert declared_besides <= grants
+                queue = body["Properties"]["Target"]["DeadLetterConfig"]["Arn"]
+                [named] = [
+                    made["Properties"]["QueueName"]
+                    for name, made in synthesised.resources("AWS::SQS::Queue", stack=stack)
+                    if f"<{name.partition('/')[2]}.Arn>" == queue
+                ]
+                assert named == topology.reconcile_dead_name
 
 
 def test_the_state_machine_starts_stops_and_logs_its_own_executions_and_nothing_else(

@@ -83,32 +83,6 @@ def test_every_replica_is_protected_recoverable_and_encrypted_with_its_own_regio
             assert key == f"arn:aws:kms:{replica['Region']}:123456789012:{synthesised.topology.key_alias}"
 
 
-def test_tables_and_keys_are_retained(synthesised: Synthesised) -> None:
-    for kind in (TABLE, "AWS::KMS::Key", "AWS::KMS::Alias"):
-        resources = list(synthesised.resources(kind))
-        assert resources
-        for name, body in resources:
-            assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
-
-
-def test_what_is_retained_can_be_adopted_as_the_page_says(synthesised: Synthesised) -> None:
-    """CloudFormation adopts what has a literal name; a key is named by whoever adopts it."""
-    named = {TABLE: "TableName", "AWS::KMS::Alias": "AliasName"}
-    for stack, template in synthesised.templates.items():
-        retained = [
-            body
-            for body in template["Resources"].values()
-            if body.get("DeletionPolicy") == "Retain" and not body["Type"].startswith("Custom::")
-        ]
-        for body in retained:
-            if body["Type"] != "AWS::KMS::Key":
-                assert isinstance(body["Properties"][named[body["Type"]]], str), stack
-        keys = [body["Type"] for body in retained if body["Type"].startswith("AWS::KMS::")]
-        assert sorted(keys) == (["AWS::KMS::Alias", "AWS::KMS::Key"] if "-keys-" in stack else []), stack
-        if keys:
-            assert len(template["Resources"]) == len(keys), "an import takes all that is in the stack"
-
-
 def test_every_region_has_a_key_that_is_rotated_under_the_alias(synthesised: Synthesised) -> None:
     topology = synthesised.topology
     for region in topology.regions:
@@ -127,7 +101,7 @@ def test_every_queue_of_the_topology_is_there_in_each_region_of_its_stream_and_n
     topology = synthesised.topology
     for region in topology.regions:
         made = by_name(synthesised.properties(QUEUE, stack=synthesised.running(region)), "QueueName")
-        declared = {topology.relay_dead_name}
+        declared = {topology.relay_dead_name, topology.reconcile_dead_name}
         for subscription in topology.subscriptions_in(region):
             for queue in (subscription.queue, subscription.timers):
                 declared |= {queue.name, queue.dead_letter_name}
@@ -155,7 +129,8 @@ def test_every_queue_has_a_dead_letter_queue_that_takes_from_it_alone(synthesise
                     "redrivePermission": "byQueue",
                     "sourceQueueArns": [source],
                 }
-        assert made[topology.relay_dead_name]["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
+        for name in (topology.relay_dead_name, topology.reconcile_dead_name):
+            assert made[name]["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
 
 
 def test_fifo_queues_are_high_throughput_as_topology_says_and_the_others_are_not_fifo(

@@ -10,7 +10,8 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
-from eventfabric.deployment.permissions import Statement, of_function, operator, publisher
+from eventfabric.deployment.people import operator, publisher
+from eventfabric.deployment.permissions import Statement, of_function
 from eventfabric.errors import RefusedError
 from eventfabric.model import LaneKey, Region, StreamName, SubscriptionName
 from eventfabric.testing.local.fabric import LocalFabric

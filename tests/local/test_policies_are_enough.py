@@ -15,7 +15,8 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.cli.main import app
 from eventfabric.definition.file import read_definition
-from eventfabric.deployment.permissions import Statement, operator, publisher
+from eventfabric.deployment.people import operator, publisher
+from eventfabric.deployment.permissions import Statement
 from eventfabric.errors import UnconfirmedAppendError
 from eventfabric.model import ANY_TAIL, Doorbell, SequenceNumber, StreamName
 from eventfabric.sdk.asynchronous import AsyncFabric

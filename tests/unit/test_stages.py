@@ -55,6 +55,7 @@ def names_of(topology: Topology) -> Iterator[tuple[str, str]]:
             yield "queue", queue.name
             yield "queue", queue.dead_letter_name
     yield "queue", topology.relay_dead_name
+    yield "queue", topology.reconcile_dead_name
     for region in topology.regions:
         for function in topology.functions(region):
             yield "function", function.name

@@ -19,6 +19,7 @@ from eventfabric.cdk.extensions import extension_beside
 from eventfabric.cdk.node import choose_node
 from eventfabric.errors import DefinitionError, EventFabricError, Problem
 from eventfabric.extras import needing
+from eventfabric.resources import FABRIC_TAG
 from eventfabric.settings import definition_path
 
 
@@ -75,7 +76,7 @@ def _synthesise(default: Path | str | None, context: dict[str, Any], cache: Path
         platform=app.node.try_get_context("platform") or "lambda",
         cache=cache,
     )
-    cdk.Tags.of(app).add("eventfabric", fabric.topology.fabric)
+    cdk.Tags.of(app).add(FABRIC_TAG, fabric.topology.fabric)
     cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
     app.synth()
 

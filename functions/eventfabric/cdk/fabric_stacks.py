@@ -19,7 +19,8 @@ from eventfabric.cdk.stacks.subscription import SubscriptionStack
 from eventfabric.cdk.stacks.watch import SubscriptionWatchStack, WatchStack
 from eventfabric.deployment.alarms import alarms_of_subscription
 from eventfabric.deployment.concurrency import shortages
-from eventfabric.deployment.permissions import Statement, operator, publisher
+from eventfabric.deployment.people import operator, publisher
+from eventfabric.deployment.permissions import Statement
 from eventfabric.topology import StreamTopology, Topology
 
 

@@ -1,19 +1,25 @@
-"""Permissions of each function and each kind of person: exact actions, on exact resources and partition keys.
+"""Permissions of each function: exact actions, on exact tables and partition keys, and on queues by their tags.
 
 The deployment renders them as IAM policies, the local fabric checks every call of a function against them, and tests
-compare both. They contain exactly what the adapters in `aws/` call.
+compare both. They contain exactly what the adapters in `aws/` call. Permissions of people are in `people`.
 
     log      partitions `<origin>/...` (records) and `once/<origin>/...` (notes of ids published once)
     ledger   partitions `<stream>/<subscription>`, `<stream>/<subscription>/...`, `<stream>/marks/...`, `backfill...`
+    queues   tags `<fabric>/<stream>/doorbells`, `.../timers` and `.../dead`
+
+Whatever serves many subscriptions names none of them, so its policies do not grow with their number.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 from eventfabric.resources import (
     ENVIRONMENT_REGION,
     ENVIRONMENT_SUBSCRIPTION,
+    FABRIC_TAG,
+    QUEUE_TAG,
     FunctionTopology,
     TableTopology,
 )
@@ -29,13 +35,21 @@ from eventfabric.topology import (
 )
 
 _READ_STREAM = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
-_TAKE = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
-_RING = ("GetQueueUrl", "SendMessage")
+_NOTE = ("Query", "GetItem", "PutItem")
+EVERYWHERE: Final = "*"
+"""Region of a resource that has the same name in each."""
+TAKE: Final = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+"""Actions on a queue from which messages are taken."""
+RING: Final = ("GetQueueUrl", "SendMessage")
+"""Actions on a queue into which doorbells are sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """An AWS resource of the account. `name` is the part of its ARN behind the account, and may end with `*`."""
+    """An AWS resource of the account. `name` is the part of its ARN behind the account, and may have a `*`.
+
+    `region` may be EVERYWHERE.
+    """
 
     service: str
     region: str
@@ -50,39 +64,47 @@ class Resource:
 class Statement:
     """Something that is allowed, and `why`.
 
-    With `leading_keys`, only items are allowed whose partition key matches one of them. With `alias`, only the KMS key
-    that has this alias is, and only on behalf of DynamoDB and SQS. `wildcard` says why a resource ends with `*`.
+    With `leading_keys`, only items are allowed whose partition key matches one of them. With `queue_tags`, only queues
+    are whose tag does. With `key_of`, only KMS keys with the tag of that fabric are, and only on behalf of DynamoDB and
+    SQS. `wildcard` says why a resource has a `*`.
     """
 
     why: str
     actions: tuple[str, ...]
     resources: tuple[Resource, ...]
     leading_keys: tuple[str, ...] = ()
-    alias: str | None = None
+    queue_tags: tuple[str, ...] = ()
+    key_of: str | None = None
     wildcard: str = ""
 
     @property
     def conditions(self) -> dict[str, dict[str, list[str]]]:
         """The statement's conditions in the form of IAM: operator, key, values."""
-        if self.alias is not None:
+        if self.key_of is not None:
             regions = sorted({resource.region for resource in self.resources})
             through = [
                 f"{service}.{region}.amazonaws.com" for region in regions for service in ("dynamodb", "sqs")
             ]
-            return {
-                "StringEquals": {"kms:ViaService": through},
-                "ForAnyValue:StringEquals": {"kms:ResourceAliases": [self.alias]},
-            }
+            tag = f"aws:ResourceTag/{FABRIC_TAG}"
+            return {"StringEquals": {"kms:ViaService": through, tag: [self.key_of]}}
+        if self.queue_tags:
+            return {"StringLike": {f"aws:ResourceTag/{QUEUE_TAG}": list(self.queue_tags)}}
         if self.leading_keys:
             return {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(self.leading_keys)}}
         return {}
 
-    def allows(self, action: str, resource: Resource, keys: Collection[str] = ()) -> bool:
-        """Tell if the statement allows a call. `keys`: partition keys of the items, for a call of DynamoDB."""
+    def allows(
+        self, action: str, resource: Resource, keys: Collection[str] = (), *, queue_tag: str = ""
+    ) -> bool:
+        """Tell if the statement allows a call.
+
+        `keys`: partition keys of the items, for a call of DynamoDB. `queue_tag`: tag of the queue, for one of SQS.
+        """
         return (
             action in self.actions
             and any(_matches(resource, allowed) for allowed in self.resources)
             and (not self.leading_keys or all(_is_like(key, self.leading_keys) for key in keys))
+            and (not self.queue_tags or _is_like(queue_tag, self.queue_tags))
         )
 
 
@@ -95,118 +117,43 @@ def of_function(topology: Topology, function: FunctionTopology) -> list[Statemen
         statements = _deliver(topology, subscription, region)
     else:
         statements = own[function.entry](topology, region)
-    return [*statements, _key(topology, _regions_of(statements) or [region])]
+    regions = regions_of(statements)
+    return [*statements, use_key(topology, topology.regions if EVERYWHERE in regions else regions)]
 
 
-def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
-    """Permissions of a producer: append in each Region, confirm there what another Region has, read the log, ring.
-
-    A confirmation (`acks=2`) writes a record of another Region's lane, as replication does. Notes of ids published once
-    belong to one Region each. Of the ledger, a producer may read only how far reconciliation has seen the lanes, for
-    cases of doubt that the log alone cannot resolve.
-    """
-    origins = stream.definition.regions
-    appends = [
-        Statement(
-            f"append what is published in {region}, and confirm there what other Regions have",
-            ("dynamodb:PutItem",),
-            (_table(stream.table, region),),
-            leading_keys=(*_lanes(stream), f"once/{region}/*"),
-        )
-        for region in origins
-    ]
-    looks = [_look_at_marks(topology, stream, region) for region in origins]
-    rings = [
-        _sqs(f"ring for what is published in {region}", _RING, queues, [region])
-        for region in origins
-        if stream.definition.express
-        and (
-            queues := [
-                subscription.queue.name
-                for subscription in stream.subscriptions
-                if subscription.delivers(region, region)
-            ]
-        )
-    ]
-    return [*appends, _read_log(stream, origins), *looks, *rings, _key(topology, origins)]
-
-
-def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
-    """Permissions of an operator: all that the command line does with a stream, from `show` to `failover`."""
-    regions, ledger = stream.definition.regions, topology.ledger_of(stream.name)
-    queues = [q for s in stream.subscriptions for q in (s.queue.name, s.timers.name)]
-    dead = [q for s in stream.subscriptions for q in (s.queue.dead_letter_name, s.timers.dead_letter_name)]
-    statements = [
-        _read_log(stream, regions),
-        _write_log(stream, regions, ("PutItem",)),
-        Statement(
-            f"set aside or restore records of the log of {stream.name}, on record",
-            _dynamodb("Query", "PutItem", "DeleteItem"),
-            tuple(_table(stream.table, region) for region in regions),
-            leading_keys=(*_lanes(stream), "aside/*"),
-        ),
-        Statement(
-            f"read a copy of the log of {stream.name} that was restored to a point in time",
-            _dynamodb("Query"),
-            tuple(Resource("dynamodb", region, f"table/{stream.table.name}-restored*") for region in regions),
-            leading_keys=_lanes(stream),
-            wildcard="Whoever restores a table names it; the name must begin with the table's own and '-restored'.",
-        ),
-        Statement(
-            "see and change the state of the stream's subscriptions",
-            _dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
-            tuple(_table(ledger, region) for region in regions),
-            leading_keys=(f"{stream.name}/*",),
-        ),
-        _backfills(topology, topology.regions),
-        Statement(
-            "start and watch backfills by state machine",
-            tuple(f"states:{name}" for name in ("StartExecution", "ListExecutions")),
-            tuple(Resource("states", r, f"stateMachine:{topology.backfill_machine_name}") for r in regions),
-        ),
-    ]
-    if queues:
-        statements += [
-            _sqs("ring, now or later", _RING, queues, regions),
-            _sqs(
-                "count and redrive doorbells that no function could answer",
-                ("GetQueueUrl", *_TAKE),
-                dead,
-                regions,
-            ),
-        ]
-    return [*statements, _key(topology, _regions_of(statements))]
+def of_schedule(topology: Topology, region: str) -> list[Statement]:
+    """Permissions of the schedule of reconciliation, beside that to invoke its function."""
+    dead = _queue("note what could not be invoked", ("SendMessage",), topology.reconcile_dead_name, region)
+    return [dead, use_key(topology, [region])]
 
 
 def is_allowed(
-    statements: Iterable[Statement], action: str, resource: Resource, keys: Collection[str] = ()
+    statements: Iterable[Statement],
+    action: str,
+    resource: Resource,
+    keys: Collection[str] = (),
+    *,
+    queue_tag: str = "",
 ) -> bool:
-    """Tell if any of the statements allows a call."""
-    return any(statement.allows(action, resource, keys) for statement in statements)
+    """Tell if any of the statements allows a call; see Statement.allows."""
+    return any(statement.allows(action, resource, keys, queue_tag=queue_tag) for statement in statements)
 
 
 def _relay(topology: Topology, region: str) -> list[Statement]:
     streams = topology.streams_in(region)
-    statements = [
+    return [
         Statement(
             "read the tables' streams",
-            _dynamodb(*_READ_STREAM),
+            dynamodb(*_READ_STREAM),
             tuple(Resource("dynamodb", region, f"table/{stream.table.name}/stream/*") for stream in streams),
             wildcard="A stream's name is the time at which it was switched on.",
         ),
-        Statement(
-            "report which part of a stream it gave up on",
-            ("sqs:SendMessage",),
-            (Resource("sqs", region, topology.relay_dead_name),),
+        _queue(
+            "report which part of a stream it gave up on", ("SendMessage",), topology.relay_dead_name, region
         ),
+        queues("ring, at once or later", RING, topology, [region], ["*/doorbells", "*/timers"]),
+        *_states("see who delivers", ("Query",), topology, streams, region),
     ]
-    names = [queue.name for own in topology.subscriptions_in(region) for queue in (own.queue, own.timers)]
-    if names:
-        statements.append(_sqs("ring, at once or later", _RING, names, [region]))
-    for stream in streams:
-        if stream.subscriptions:
-            statements.append(_read_standings(topology, stream, [region]))
-    return statements
 
 
 def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str) -> list[Statement]:
@@ -214,18 +161,18 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
     ledger = topology.ledger_of(stream.name)
     name = f"{stream.name}/{subscription.name}"
     statements = [
-        _sqs(
+        _queue(
             "receive its doorbells, and delay them",
-            (*_TAKE, "ChangeMessageVisibility", *_RING),
-            [subscription.queue.name],
-            [region],
+            (*TAKE, "ChangeMessageVisibility", *RING),
+            subscription.queue.name,
+            region,
         ),
-        _sqs("ring later", _RING, [subscription.timers.name], [region]),
-        _read_log(stream, [region]),
+        _queue("ring later", RING, subscription.timers.name, region),
+        read_log(stream, [region]),
         Statement(
             "keep the state of its lanes, and its steps",
-            _dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
-            (_table(ledger, region),),
+            dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
+            (table(ledger, region),),
             leading_keys=(name, f"{name}/*"),
         ),
     ]
@@ -237,8 +184,8 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
         statements.append(
             Statement(
                 "ask other Regions who delivers",
-                _dynamodb("Query"),
-                tuple(_table(ledger, other) for other in others),
+                dynamodb("Query"),
+                tuple(table(ledger, other) for other in others),
                 leading_keys=(name,),
             )
         )
@@ -250,11 +197,11 @@ def _publish_to(topology: Topology, target: StreamTopology, region: str) -> list
     return [
         Statement(
             f"append to {target.name} what the handler publishes, and find the end of its lanes",
-            _dynamodb("Query", "PutItem"),
-            (_table(target.table, region),),
+            dynamodb("Query", "PutItem"),
+            (table(target.table, region),),
             leading_keys=(f"{region}/*", f"once/{region}/*"),
         ),
-        _look_at_marks(topology, target, region),
+        look_at_marks(topology, target, region),
     ]
 
 
@@ -262,138 +209,161 @@ def _use(table: str, actions: Sequence[str], region: str) -> Statement:
     """Permission of a handler on a table of the user's own, with its indexes if it reads these."""
     ends = ("", "/index/*") if {"Query", "Scan"} & {*actions} else ("",)
     resources = tuple(Resource("dynamodb", region, f"table/{table}{end}") for end in ends)
-    return Statement(f"use {table}", _dynamodb(*actions), resources, wildcard="Its owner names its indexes.")
+    return Statement(f"use {table}", dynamodb(*actions), resources, wildcard="Its owner names its indexes.")
 
 
-def _look_at_marks(topology: Topology, stream: StreamTopology, region: str) -> Statement:
+def look_at_marks(topology: Topology, stream: StreamTopology, region: str) -> Statement:
+    """Allow to look up how far reconciliation has seen the lanes of a Region."""
     return Statement(
         f"look up how far the lanes of {stream.name} in {region} were seen",
-        _dynamodb("Query"),
-        (_table(topology.ledger_of(stream.name), region),),
+        dynamodb("Query"),
+        (table(topology.ledger_of(stream.name), region),),
         leading_keys=(f"{stream.name}/marks/{region}",),
     )
 
 
 def _timer(topology: Topology, region: str) -> list[Statement]:
-    subscriptions = topology.subscriptions_in(region)
-    if not subscriptions:
-        return []
+    receive = (*TAKE, "GetQueueUrl", "ChangeMessageVisibility")
     return [
-        _sqs(
-            "receive doorbells that are due, and delay them",
-            (*_TAKE, "GetQueueUrl", "ChangeMessageVisibility"),
-            [subscription.timers.name for subscription in subscriptions],
-            [region],
-        ),
-        _sqs("ring", _RING, [subscription.queue.name for subscription in subscriptions], [region]),
+        queues("receive doorbells that are due, and delay them", receive, topology, [region], ["*/timers"]),
+        queues("ring", RING, topology, [region], ["*/doorbells"]),
     ]
 
 
 def _reconcile(topology: Topology, region: str) -> list[Statement]:
-    statements: list[Statement] = []
-    for stream in topology.streams_in(region):
-        ledger = topology.ledger_of(stream.name)
-        statements += [
-            _read_log(stream, stream.definition.regions),
-            _write_log(stream, [region], ("PutItem",)),
-            Statement(
-                f"look at the state of {stream.name}'s subscriptions, note the pass",
-                _dynamodb("Query", "GetItem", "PutItem"),
-                (_table(ledger, region),),
-                leading_keys=(f"{stream.name}/*",),
-            ),
-        ]
-        others = [other for other in stream.definition.regions if other != region]
-        if others and stream.subscriptions:
-            statements.append(_read_standings(topology, stream, others))
-    names = [subscription.queue.name for subscription in topology.subscriptions_in(region)]
-    return [*statements, _sqs("ring again", _RING, names, [region])] if names else statements
+    streams = topology.streams_in(region)
+    return [
+        *_logs("read logs", ("Query",), streams, region=EVERYWHERE),
+        *_logs("copy what the Region's logs lack", ("PutItem",), streams, region=region),
+        *_states("see the states of subscriptions, note the pass", _NOTE, topology, streams, region),
+        *(
+            statement
+            for other in topology.regions
+            if other != region
+            for statement in _states(
+                "see who delivers",
+                ("Query",),
+                topology,
+                [stream for stream in streams if other in stream.definition.regions],
+                other,
+            )
+        ),
+        queues("ring again", RING, topology, [region], ["*/doorbells"]),
+    ]
 
 
 def _backfill(topology: Topology, region: str) -> list[Statement]:
-    statements: list[Statement] = [_backfills(topology, [region])]
-    for stream in topology.streams_in(region):
-        statements += [
-            _read_log(stream, stream.definition.regions),
-            _write_log(stream, [region], ("PutItem",)),
-        ]
-    return statements
+    streams = topology.streams_in(region)
+    return [
+        keep_backfills(topology, [region]),
+        *_logs("read logs", ("Query",), streams, region=EVERYWHERE),
+        *_logs("copy what the Region's logs lack", ("PutItem",), streams, region=region),
+    ]
 
 
-def _backfills(topology: Topology, regions: Sequence[str]) -> Statement:
+def keep_backfills(topology: Topology, regions: Sequence[str]) -> Statement:
+    """Allow to keep plans and resume points of backfills in these Regions."""
     return Statement(
         "keep plans and resume points of backfills",
-        _dynamodb("Query", "GetItem", "PutItem"),
-        tuple(_table(topology.ledger, region) for region in regions),
+        dynamodb(*_NOTE),
+        tuple(table(topology.ledger, region) for region in regions),
         leading_keys=("backfill", "backfill/*"),
     )
 
 
-def _read_standings(topology: Topology, stream: StreamTopology, regions: Sequence[str]) -> Statement:
+def _logs(
+    why: str, actions: Sequence[str], streams: Iterable[StreamTopology], *, region: str
+) -> Iterator[Statement]:
+    """Allow something on all lanes of these streams, in a Region or in `*`: a statement for each set of Regions."""
+    alike: dict[tuple[str, ...], list[StreamTopology]] = {}
+    for stream in streams:
+        alike.setdefault(lanes_of(stream), []).append(stream)
+    for lanes, group in alike.items():
+        tables = tuple(table(stream.table, region) for stream in group)
+        wildcard = "A table has the same name in each of its Regions." if region == EVERYWHERE else ""
+        yield Statement(why, dynamodb(*actions), tables, leading_keys=lanes, wildcard=wildcard)
+
+
+def _states(
+    why: str, actions: Sequence[str], topology: Topology, streams: Iterable[StreamTopology], region: str
+) -> Iterator[Statement]:
+    """Allow something on the state of all subscriptions of these streams, in a Region: a statement for each ledger."""
+    alike: dict[str, list[StreamTopology]] = {}
+    for stream in streams:
+        alike.setdefault(topology.ledger_of(stream.name).name, []).append(stream)
+    for group in alike.values():
+        ledger = table(topology.ledger_of(group[0].name), region)
+        yield Statement(
+            why, dynamodb(*actions), (ledger,), leading_keys=tuple(f"{stream.name}/*" for stream in group)
+        )
+
+
+def read_log(stream: StreamTopology, regions: Sequence[str]) -> Statement:
+    """Allow to read all lanes of a stream in these Regions."""
+    tables = tuple(table(stream.table, region) for region in regions)
     return Statement(
-        f"see who delivers {stream.name}",
-        _dynamodb("Query"),
-        tuple(_table(topology.ledger_of(stream.name), region) for region in regions),
-        leading_keys=tuple(f"{stream.name}/{subscription.name}" for subscription in stream.subscriptions),
+        f"read the log of {stream.name}", dynamodb("Query"), tables, leading_keys=lanes_of(stream)
     )
 
 
-def _read_log(stream: StreamTopology, regions: Sequence[str]) -> Statement:
-    return Statement(
-        f"read the log of {stream.name}",
-        _dynamodb("Query"),
-        tuple(_table(stream.table, region) for region in regions),
-        leading_keys=_lanes(stream),
-    )
-
-
-def _write_log(stream: StreamTopology, regions: Sequence[str], actions: Sequence[str]) -> Statement:
-    return Statement(
-        f"copy what the log of {stream.name} lacks",
-        _dynamodb(*actions),
-        tuple(_table(stream.table, region) for region in regions),
-        leading_keys=_lanes(stream),
-    )
-
-
-def _lanes(stream: StreamTopology) -> tuple[str, ...]:
+def lanes_of(stream: StreamTopology) -> tuple[str, ...]:
+    """Return patterns of the partition keys of a stream's lanes."""
     return tuple(f"{origin}/*" for origin in stream.definition.regions)
 
 
-def _key(topology: Topology, regions: Sequence[str]) -> Statement:
-    """Permission to use the fabric's KMS key, through the tables and queues that are encrypted with it."""
+def use_key(topology: Topology, regions: Sequence[str]) -> Statement:
+    """Allow to use the fabric's KMS keys, through the tables and queues that are encrypted with them.
+
+    They are recognised by a tag, because only the newest has the alias: what older ones encrypted stays readable.
+    """
     return Statement(
         "read and write what is encrypted",
         tuple(f"kms:{name}" for name in ("Decrypt", "DescribeKey", "GenerateDataKey")),
         tuple(Resource("kms", region, "key/*") for region in regions),
-        alias=topology.key_alias,
-        wildcard="No policy can name a key by its alias; the condition does.",
+        key_of=topology.fabric,
+        wildcard="KMS gives keys their ids; the condition names the fabric's.",
     )
 
 
-def _sqs(why: str, actions: Sequence[str], queues: Sequence[str], regions: Sequence[str]) -> Statement:
+def queues(
+    why: str, actions: Sequence[str], topology: Topology, regions: Sequence[str], tags: Iterable[str]
+) -> Statement:
+    """Allow something on all queues of the fabric in these Regions that have a tag such as `orders/doorbells`."""
     return Statement(
         why,
-        tuple(f"sqs:{name}" for name in dict.fromkeys(actions)),
-        tuple(Resource("sqs", region, queue) for region in regions for queue in queues),
+        _sqs(actions),
+        tuple(Resource("sqs", region, f"{topology.fabric}-*") for region in regions),
+        queue_tags=tuple(f"{topology.fabric}/{tag}" for tag in tags),
+        wildcard="Each subscription has queues of its own; the condition tells them from those of other fabrics.",
     )
 
 
-def _dynamodb(*actions: str) -> tuple[str, ...]:
+def _queue(why: str, actions: Sequence[str], name: str, region: str) -> Statement:
+    return Statement(why, _sqs(actions), (Resource("sqs", region, name),))
+
+
+def _sqs(actions: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"sqs:{name}" for name in dict.fromkeys(actions))
+
+
+def dynamodb(*actions: str) -> tuple[str, ...]:
+    """Name actions of DynamoDB as policies do."""
     return tuple(f"dynamodb:{action}" for action in actions)
 
 
-def _table(table: TableTopology, region: str) -> Resource:
-    return Resource("dynamodb", region, f"table/{table.name}")
+def table(of: TableTopology, region: str) -> Resource:
+    """Name a table in a Region."""
+    return Resource("dynamodb", region, f"table/{of.name}")
 
 
-def _regions_of(statements: Iterable[Statement]) -> list[str]:
+def regions_of(statements: Iterable[Statement]) -> list[str]:
+    """List the Regions of what the statements allow."""
     return sorted({resource.region for statement in statements for resource in statement.resources})
 
 
 def _matches(resource: Resource, allowed: Resource) -> bool:
-    same = (resource.service, resource.region) == (allowed.service, allowed.region)
-    return same and fnmatchcase(resource.name, allowed.name)
+    reaches = resource.service == allowed.service and allowed.region in (resource.region, EVERYWHERE)
+    return reaches and fnmatchcase(resource.name, allowed.name)
 
 
 def _is_like(key: str, patterns: Iterable[str]) -> bool:

@@ -9,7 +9,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from eventfabric.cdk.constructs.log_group import log_group
-from eventfabric.cdk.constructs.policies import arn_of, wildcard_rule
+from eventfabric.cdk.constructs.policies import arn_of, service_role, wildcard_rule
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource
 from eventfabric.deployment.state_machine import backfill_state_machine
@@ -37,7 +37,7 @@ class BackfillMachine(Construct):
         stack = Stack.of(self)
         runs = Resource("states", stack.region, f"execution:{name}:*")
         maps = Resource("states", stack.region, f"execution:{name}/*")
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        role = service_role(self, "states.amazonaws.com")
         policy = iam.Policy(
             self,
             "Policy",

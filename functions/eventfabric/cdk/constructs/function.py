@@ -148,7 +148,10 @@ def allow_interfaces(role: iam.Role, function_name: str) -> None:
 
 
 def logging_role(scope: Construct, function_name: str) -> iam.Role:
-    """Make a role for Lambda that may write the function's own log."""
+    """Make a role for Lambda that may write the function's own log.
+
+    Lambda tells no source when it assumes a role, but lets nobody name a role of another account.
+    """
     stack = Stack.of(scope)
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log = Resource("logs", stack.region, f"log-group:/aws/lambda/{function_name}:*")

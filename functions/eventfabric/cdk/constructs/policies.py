@@ -1,10 +1,11 @@
 """IAM policies, exactly as `eventfabric.deployment.permissions` declares them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from aws_cdk import Names, Stack, Token
 from aws_cdk import aws_iam as iam
+from constructs import Construct
 
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
@@ -31,13 +32,20 @@ def policy_statement(stack: Stack, statement: Statement) -> iam.PolicyStatement:
     )
 
 
+def service_role(scope: Construct, service: str, *, source: str | None = None) -> iam.Role:
+    """Make a role for a service, which assumes it for this account alone, and only for `source` if that is named."""
+    account = {"aws:SourceAccount": Stack.of(scope).account}
+    conditions = {"StringEquals": account if source is None else {**account, "aws:SourceArn": source}}
+    return iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal(service, conditions=conditions))
+
+
 def reasons(stack: Stack, statements: Iterable[Statement]) -> dict[str, str]:
     """Map each cdk-nag rule about a wildcard to the reason why the statements need that wildcard."""
     return {
         wildcard_rule(stack, resource): statement.wildcard
         for statement in statements
         for resource in statement.resources
-        if "*" in resource.name and statement.wildcard
+        if "*" in resource.region + resource.name and statement.wildcard
     }
 
 
@@ -45,18 +53,6 @@ def wildcard_rule(stack: Stack, resource: Resource) -> str:
     """Name the finding about a resource that ends with `*`, in cdk-nag's form."""
     account = "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account
     return f"IAM5[Resource::{resource.arn(partition='<AWS::Partition>', account=account)}]"
-
-
-def in_policies(statements: Iterable[Statement]) -> Iterator[list[Statement]]:
-    """Split the statements into groups, each of which fits into one managed policy."""
-    group: list[Statement] = []
-    for statement in statements:
-        if group and sum(map(_characters, group)) + _characters(statement) > _ROOM:
-            yield group
-            group = []
-        group.append(statement)
-    if group:
-        yield group
 
 
 class RolePolicies:

@@ -1,6 +1,8 @@
 """Queues, each with a dead-letter queue that accepts messages from it alone."""
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from collections.abc import Mapping
+
+from aws_cdk import Duration, RemovalPolicy, Stack, Tags
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
@@ -8,7 +10,7 @@ from constructs import Construct
 
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.definition.functions import Pollers
-from eventfabric.resources import QUEUE_DATA_KEY_SECONDS, QueueTopology, TimerQueueTopology
+from eventfabric.resources import QUEUE_DATA_KEY_SECONDS, QUEUE_TAG, QueueTopology, TimerQueueTopology
 
 DEAD_LETTER_DAYS = 14
 DOORBELL_DAYS = 4
@@ -18,8 +20,15 @@ class DoorbellQueue(Construct):
     """The queue of a subscription, or of its timers. It holds only doorbells, so losing it loses no event."""
 
     def __init__(
-        self, scope: Construct, id: str, queue: QueueTopology | TimerQueueTopology, *, key: kms.IKey
+        self,
+        scope: Construct,
+        id: str,
+        queue: QueueTopology | TimerQueueTopology,
+        *,
+        key: kms.IKey,
+        tags: Mapping[str, str],
     ) -> None:
+        """`tags`: tag of each queue by its name, by which policies recognise it."""
         super().__init__(scope, id)
         fifo = isinstance(queue, QueueTopology)
         stack = Stack.of(self)
@@ -48,6 +57,8 @@ class DoorbellQueue(Construct):
             visibility_seconds=queue.visibility_timeout_seconds,
             dead=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=queue.receive_count_max),
         )
+        Tags.of(self.queue).add(QUEUE_TAG, tags[queue.name])
+        Tags.of(self.dead).add(QUEUE_TAG, tags[queue.dead_letter_name])
 
 
 def map_queue(
@@ -79,7 +90,7 @@ def map_queue(
 
 
 class FailureQueue(Construct):
-    """A queue for records that Lambda gave up on. It serves an event source mapping, so it has no source queue."""
+    """A queue for what a mapping or a schedule gave up on. It serves no queue, so none may name it."""
 
     def __init__(self, scope: Construct, id: str, name: str, *, key: kms.IKey) -> None:
         super().__init__(scope, id)
@@ -93,7 +104,7 @@ class FailureQueue(Construct):
             visibility_seconds=30,
             allows=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
         )
-        acknowledge(self.queue, {"SQS3": "It is itself a dead-letter queue, of an event source mapping."})
+        acknowledge(self.queue, {"SQS3": "It is itself a dead-letter queue, of a mapping or a schedule."})
 
 
 def _queue(

@@ -4,7 +4,7 @@ from aws_cdk import CfnTag, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from eventfabric.resources import TableTopology
+from eventfabric.resources import FABRIC_TAG, TableTopology
 
 RECOVERY_DAYS = 35
 
@@ -47,6 +47,7 @@ class FabricTable(Construct):
                 attribute_name=table.expiry_attribute, enabled=True
             ),
         )
+        # Also if its creation is rolled back: a table that is protected from deletion would block that.
         self.resource.apply_removal_policy(RemovalPolicy.RETAIN)
 
 
@@ -69,5 +70,5 @@ def _replica(
         sse_specification=of.ReplicaSSESpecificationProperty(
             kms_master_key_id=f"arn:{stack.partition}:kms:{region}:{stack.account}:{key_alias}"
         ),
-        tags=[CfnTag(key="eventfabric", value=fabric)],
+        tags=[CfnTag(key=FABRIC_TAG, value=fabric)],
     )

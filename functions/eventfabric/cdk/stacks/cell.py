@@ -20,7 +20,7 @@ from eventfabric.cdk.constructs.start import StartCheck, Starter
 from eventfabric.cdk.constructs.stream_arn import StreamArns
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.concurrency import reserve_of
-from eventfabric.deployment.permissions import of_function
+from eventfabric.deployment.permissions import of_function, of_schedule
 from eventfabric.resources import FunctionTopology
 from eventfabric.topology import RECONCILE_MINUTES, RELAY_RECORD_AGE_SECONDS, Topology
 
@@ -129,6 +129,8 @@ class CellStack(FabricStack):
             name=self.topology.reconcile_schedule_name,
             function=reconcile.function,
             minutes=RECONCILE_MINUTES,
+            dead=FailureQueue(self, "ReconcileDead", self.topology.reconcile_dead_name, key=self._key).queue,
+            writes=of_schedule(self.topology, self._home),
         )
         backfill = self._function("Backfill", self.topology.backfill_function(self._home))
         BackfillMachine(

@@ -5,6 +5,7 @@ from typing import Final
 import aws_cdk as cdk
 from constructs import Construct
 
+from eventfabric.resources import FABRIC_TAG
 from eventfabric.topology import Topology
 
 RULES: Final = {
@@ -29,7 +30,9 @@ class FabricStack(cdk.Stack):
         env: cdk.Environment,
         description: str,
         subscription: str | None = None,
+        holds_data: bool = False,
     ) -> None:
+        """`holds_data`: nobody deletes the stack without first switching off its protection."""
         assert env.region is not None
         name = topology.stack_name(kind, env.region, subscription=subscription)
         super().__init__(
@@ -37,8 +40,9 @@ class FabricStack(cdk.Stack):
             name,
             stack_name=name,
             env=env,
+            termination_protection=holds_data,
             description=f"Event fabric {topology.fabric}: {description}",
         )
         for rule, value in RULES.items():
             self.node.set_context(rule, value)
-        cdk.Tags.of(self).add("eventfabric", topology.fabric)
+        cdk.Tags.of(self).add(FABRIC_TAG, topology.fabric)

@@ -45,8 +45,9 @@ class SubscriptionStack(FabricStack):
             subscription=name,
         )
         key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
-        doorbells = DoorbellQueue(self, f"Doorbells-{name}", subscription.queue, key=key)
-        timers = DoorbellQueue(self, f"Timers-{name}", subscription.timers, key=key)
+        tags = subscription.queue_tags
+        doorbells = DoorbellQueue(self, f"Doorbells-{name}", subscription.queue, key=key, tags=tags)
+        timers = DoorbellQueue(self, f"Timers-{name}", subscription.timers, key=key, tags=tags)
         declared = topology.deliver_function(name, region)
         self.function = FabricFunction(
             self,

@@ -67,7 +67,7 @@ class Guard:
 
     def __init__(self, topology: Topology) -> None:
         self._tables = {table.name: table for table in topology.tables}
-        self._queues = _queues_of(topology)
+        self._queue_tags = _queue_tags(topology)
         self._watched = WeakSet[BaseClient]()
         self.denied: dict[str, None] = {}
 
@@ -115,9 +115,10 @@ class Guard:
             # All Regions of a strongly consistent table share one table here.
             regions = table.regions if table is not None and table.is_quorum else (region,)
             resources = [Resource(service, home, name) for home in regions]
-            keys = [] if key is None else [key]
+            keys, tag = [] if key is None else [key], self._queue_tags.get(name, "")
             if not any(
-                is_allowed(rights.statements, f"{service}:{action}", resource, keys) for resource in resources
+                is_allowed(rights.statements, f"{service}:{action}", resource, keys, queue_tag=tag)
+                for resource in resources
             ):
                 denied = f"{service}:{action} on {name} in {region}" + (f", key {key}" if key else "")
                 if table is None and service == "dynamodb":
@@ -131,7 +132,7 @@ class Guard:
         """Yield action, resource and partition key of all that a call does to tables and queues that are known here."""
         if service == "sqs":
             name = params.get("QueueName") or str(params.get("QueueUrl")).rpartition("/")[2]
-            if name in self._queues:
+            if name in self._queue_tags:
                 yield _BATCHES.get(operation, operation), name, None
         elif service == "dynamodb":
             for action, request in _requests(operation, params):
@@ -161,10 +162,12 @@ def _partition_key(request: dict[str, Any]) -> str | None:
     return value.get("S") if value else None
 
 
-def _queues_of(topology: Topology) -> frozenset[str]:
-    queues = [queue for s in topology.subscriptions.values() for queue in (s.queue, s.timers)]
-    names = [name for queue in queues for name in (queue.name, queue.dead_letter_name)]
-    return frozenset([*names, topology.relay_dead_name])
+def _queue_tags(topology: Topology) -> dict[str, str]:
+    """Return all queues, each with the tag that the deployment gives it."""
+    tags = {topology.relay_dead_name: "", topology.reconcile_dead_name: ""}
+    for subscription in topology.subscriptions.values():
+        tags |= subscription.queue_tags
+    return tags
 
 
 def _refusal(denied: str, operation: str) -> ClientError:

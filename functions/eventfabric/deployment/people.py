@@ -1,0 +1,86 @@
+"""Permissions of people and of producers, which are managed policies that are attached to their roles.
+
+Each is one policy, complete in itself. It names no subscription, so it stays as it is when there is one more.
+"""
+
+from eventfabric.deployment.permissions import (
+    RING,
+    TAKE,
+    Resource,
+    Statement,
+    dynamodb,
+    keep_backfills,
+    lanes_of,
+    look_at_marks,
+    queues,
+    read_log,
+    regions_of,
+    table,
+    use_key,
+)
+from eventfabric.topology import StreamTopology, Topology
+
+
+def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
+    """Permissions of a producer: append in each Region, confirm there what another Region has, read the log, ring.
+
+    A confirmation (`acks=2`) writes a record of another Region's lane, as replication does. Notes of ids published once
+    belong to one Region each. Of the ledger, a producer may read only how far reconciliation has seen the lanes, for
+    cases of doubt that the log alone cannot resolve.
+    """
+    origins = stream.definition.regions
+    appends = [
+        Statement(
+            f"append what is published in {region}, and confirm there what other Regions have",
+            dynamodb("PutItem"),
+            (table(stream.table, region),),
+            leading_keys=(*lanes_of(stream), f"once/{region}/*"),
+        )
+        for region in origins
+    ]
+    looks = [look_at_marks(topology, stream, region) for region in origins]
+    rings = [queues("ring for what is published", RING, topology, origins, [f"{stream.name}/doorbells"])]
+    return [
+        *appends,
+        read_log(stream, origins),
+        *looks,
+        *(rings if stream.definition.express else ()),
+        use_key(topology, origins),
+    ]
+
+
+def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
+    """Permissions of an operator: all that the command line does with a stream, from `show` to `failover`."""
+    regions, ledger = stream.definition.regions, topology.ledger_of(stream.name)
+    count = ("GetQueueUrl", *TAKE)
+    dead, living = [f"{stream.name}/dead"], [f"{stream.name}/doorbells", f"{stream.name}/timers"]
+    statements = [
+        Statement(
+            f"read the log of {stream.name}, copy what it lacks, and set aside or restore records, on record",
+            dynamodb("Query", "PutItem", "DeleteItem"),
+            tuple(table(stream.table, region) for region in regions),
+            leading_keys=(*lanes_of(stream), "aside/*"),
+        ),
+        Statement(
+            f"read a copy of the log of {stream.name} that was restored to a point in time",
+            dynamodb("Query"),
+            tuple(Resource("dynamodb", region, f"table/{stream.table.name}-restored*") for region in regions),
+            leading_keys=lanes_of(stream),
+            wildcard="Whoever restores a table names it; the name must begin with the table's own and '-restored'.",
+        ),
+        Statement(
+            "see and change the state of the stream's subscriptions",
+            dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
+            tuple(table(ledger, region) for region in regions),
+            leading_keys=(f"{stream.name}/*",),
+        ),
+        keep_backfills(topology, topology.regions),
+        Statement(
+            "start and watch backfills by state machine",
+            tuple(f"states:{name}" for name in ("StartExecution", "ListExecutions")),
+            tuple(Resource("states", r, f"stateMachine:{topology.backfill_machine_name}") for r in regions),
+        ),
+        queues("ring, now or later", RING, topology, regions, living),
+        queues("count and redrive doorbells that no function could answer", count, topology, regions, dead),
+    ]
+    return [*statements, use_key(topology, regions_of(statements))]
