@@ -3,15 +3,22 @@
 Stateless: each schedule runs from the beginning by the choices that make it, and the last choice that has another
 option left is changed for the next. Bounded by how often an actor is stopped though it could go on, and by how many
 calls fail; most bugs of concurrency need very few of either (Musuvathi and Qadeer, PLDI 2007).
+
+A schedule ends where it comes to a state in which another had a choice: whatever may follow is explored from there.
 """
 
-from collections.abc import Callable, Sequence
+import pickle
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from eventfabric.errors import OutcomeUnknownError, PortError
+from eventfabric.ports import Clock, Ports
+from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash
 
 T = TypeVar("T")
@@ -20,19 +27,60 @@ _OF_READS = (Fault.LOST_REQUEST,)
 _OF_WRITES = (Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQUEST)
 
 
+class KnownStateError(Exception):
+    """Another schedule had a choice in the state to which this one has come."""
+
+
+class KnownStates:
+    """States in which schedules had a choice, of what the actors share, and of what each of them knows.
+
+    What they share follows from the steps that changed it, in their order. What an actor knows follows from its own
+    steps: from what it read in each, and from what it shared when it did anything else.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self._entered: set[Hashable] = set()
+
+    def number(self, past: Hashable) -> int:
+        """Return the number that stands for all that has led to a state."""
+        return self._numbers.setdefault(past, len(self._numbers))
+
+    def enter(self, state: Hashable) -> None:
+        """Note a choice in this state. Raises KnownStateError if there was one."""
+        if state in self._entered:
+            raise KnownStateError
+        self._entered.add(state)
+
+
 class Schedule:
     """One schedule: follows the choices that it was given, then takes the first option each time."""
 
-    def __init__(self, choices: list[int], *, preemptions_max: int, faults_max: int) -> None:
+    def __init__(
+        self, choices: list[int], *, preemptions_max: int, faults_max: int, known: KnownStates
+    ) -> None:
         self.choices = list(choices)
         self.widths: list[int] = []
+        self._given = len(choices)
         self._preemptions = preemptions_max
         self._faults = faults_max
+        self._known = known
         self._hub = getcurrent()
+        self._pasts: dict[greenlet, int] = {}
+        self._shared = known.number("nothing was done")
+        self._ready: list[greenlet] = []
+        self._step: tuple[Hashable, int] = (None, 0)
+        self._changes = False
+        self._read: Hashable = None
+        self._actors = 0
+        self._is_over = False
 
-    def choose(self, options: int) -> int:
-        """One of so many."""
+    def choose(self, options: int, *, of: Hashable) -> int:
+        """Choose one of so many. Raises KnownStateError where what may follow has been explored."""
         index = len(self.widths)
+        if index >= self._given and options > 1:
+            pasts = tuple(self._pasts.values())
+            self._known.enter((of, options, self._shared, pasts, self._preemptions, self._faults))
         self.widths.append(options)
         if index == len(self.choices):
             self.choices.append(0)
@@ -45,49 +93,91 @@ class Schedule:
                 return [*self.choices[:index], self.choices[index] + 1]
         return None
 
-    def run(self, *actors: Callable[[], object], alike: bool = False) -> None:
+    def run(self, *actors: Callable[[], object], clock: Clock, alike: bool = False) -> None:
         """Run the actors to their ends; one that crashes, or gives up, has ended.
 
-        `alike`: they do the same, so that it makes no difference which of them begins.
+        `clock`: they share it. `alike`: they do the same, so that it makes no difference which of them begins.
         """
-
-        def body(actor: Callable[[], object]) -> None:
-            with suppress(SimulatedCrash, PortError):
-                actor()
-
-        ready = [greenlet(lambda started=actor: body(started)) for actor in actors]
+        self._ready = [greenlet(partial(_act, actor)) for actor in actors]
+        self._pasts = {actor: self._known.number(number) for number, actor in enumerate(self._ready)}
         running: greenlet | None = None
-        while ready:
-            goes_on = running is not None and not running.dead
-            first = [running] if goes_on and running is not None else []
-            others = [actor for actor in ready if actor is not running]
-            if alike and running is None:
-                others = others[:1]
-            options = [*first, *(others if not goes_on or self._preemptions else [])]
-            chosen = options[self.choose(len(options))]
-            self._preemptions -= goes_on and chosen is not running
-            running = chosen
-            running.switch()
-            ready = [actor for actor in ready if not actor.dead]
+        try:
+            while self._ready:
+                running = self._chosen(running, alike=alike)
+                self._go_on(running, clock)
+        finally:
+            self._end()
+
+    def _chosen(self, running: greenlet | None, *, alike: bool) -> greenlet:
+        """Return the actor that runs next."""
+        goes_on = running in self._ready
+        others = [actor for actor in self._ready if actor is not running]
+        if alike and running is None:
+            others = others[:1]
+        options = [
+            *([running] if running and goes_on else []),
+            *(others if not goes_on or self._preemptions else []),
+        ]
+        index = list(self._pasts).index(running) if running else None
+        chosen = options[self.choose(len(options), of=(index, len(self._ready)))]
+        self._preemptions -= goes_on and chosen is not running
+        return chosen
+
+    def _go_on(self, actor: greenlet, clock: Clock) -> None:
+        """Run an actor to its next call, or to its end, and note what that changed."""
+        before_ms = clock.now_ms()
+        # What precedes its first call is no call, and may have read anything.
+        self._step, self._changes, self._read = (None, 0), not actor, self._shared
+        actor.switch()
+        if self._is_over:
+            raise KnownStateError
+        past = self._known.number((self._pasts[actor], *self._step, self._read, before_ms))
+        if self._changes or clock.now_ms() != before_ms:
+            self._shared = self._known.number((self._shared, past))
+        self._pasts[actor] = past
+        self._ready = [actor for actor in self._ready if not actor.dead]
+
+    def _end(self) -> None:
+        """End the actors that have not come to their ends."""
+        self._is_over = True
+        for actor in self._ready:
+            while actor:
+                actor.throw(GreenletExit)
 
     def faults(self) -> Faults:
         """Ports' calls that take turns, and fail as chosen."""
-        return _Turns(self)
+        self._actors += 1
+        return _Turns(self, SeededEntropy(self._actors))
 
     def turn(self) -> None:
         """Let others run, if somebody runs this as an actor."""
         if getcurrent() is not self._hub:
             self._hub.switch()
+            if self._is_over:
+                raise GreenletExit
 
-    def fault(self, faults: Sequence[Fault]) -> Fault | None:
+    def fault(self, name: str, faults: Sequence[Fault]) -> Fault | None:
         """Return one of these faults for the call that is being made, or None."""
-        if not self._faults or getcurrent() is self._hub:
+        if getcurrent() is self._hub:
             return None
-        chosen = self.choose(1 + len(faults))
+        chosen = 0
+        if self._faults:
+            try:
+                chosen = self.choose(1 + len(faults), of=(name, self._pasts[getcurrent()]))
+            except KnownStateError:
+                self._is_over = True
+                self._hub.switch()
+                raise GreenletExit from None
+        self._step, self._changes = (name, chosen), name not in _READS
         if not chosen:
             return None
         self._faults -= 1
         return faults[chosen - 1]
+
+    def read(self, reply: object) -> None:
+        """Note what a read found: then what its actor knows does not depend on anything else."""
+        if getcurrent() is not self._hub:
+            self._read = pickle.dumps(reply)
 
 
 class _Turns(Faults):
@@ -98,27 +188,41 @@ class _Turns(Faults):
     request, and who would die after it may die before it.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, entropy: SeededEntropy) -> None:
         super().__init__()
         self._schedule = schedule
+        self._entropy = entropy
         self._dies_before = True
+
+    def ports(self, ports: Ports) -> Ports:
+        """Wrap all that is called in a Region. An actor draws random numbers of its own, which concern nobody else."""
+        return replace(super().ports(ports), entropy=self._entropy)
 
     def call(self, name: str, effect: Callable[[], T]) -> T:
         self._schedule.turn()
         faults = _OF_READS if name in _READS else _OF_WRITES
-        fault = self._schedule.fault((Fault.CRASH_BEFORE, *faults) if self._dies_before else faults)
+        fault = self._schedule.fault(name, (Fault.CRASH_BEFORE, *faults) if self._dies_before else faults)
         self._dies_before = name == "handler.attempt"
         if fault is Fault.CRASH_BEFORE:
             raise SimulatedCrash(name)
         if fault is Fault.LOST_REQUEST:
             raise OutcomeUnknownError(name, "explored: the request was lost")
         if fault is None:
-            return effect()
+            reply = effect()
+            if name in _READS:
+                self._schedule.read(reply)
+            return reply
         with suppress(Exception):  # nobody hears of a refusal either
             effect()
         if fault is Fault.LOST_REPLY:
             raise OutcomeUnknownError(name, "explored: the reply was lost")
         raise SimulatedCrash(name)
+
+
+def _act(actor: Callable[[], object]) -> None:
+    """Run an actor, which may crash, or give up."""
+    with suppress(SimulatedCrash, PortError):
+        actor()
 
 
 def explore(
@@ -131,10 +235,13 @@ def explore(
     """Run the scenario in every schedule; how many there were. AssertionError names the choices that broke it."""
     choices: list[int] | None = []
     count = 0
+    known = KnownStates()
     while choices is not None:
-        schedule = Schedule(choices, preemptions_max=preemptions_max, faults_max=faults_max)
+        schedule = Schedule(choices, preemptions_max=preemptions_max, faults_max=faults_max, known=known)
         try:
             scenario(schedule)
+        except KnownStateError:
+            pass
         except AssertionError as error:
             raise AssertionError(f"schedule {schedule.choices}: {error}") from error
         count += 1

@@ -10,6 +10,7 @@ from eventfabric.errors import IndeterminateAppendError
 from eventfabric.model import EMPTY_TAIL, Owner, Region
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.publishing.append import Appender
+from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.wire.payload_codec import unpack
 from tests.simulation.explorer import Schedule, explore
 from tests.simulation.planted_bugs import BUGS
@@ -27,7 +28,7 @@ def appends(schedule: Schedule, producers: int = 2) -> None:
 
     def producer(number: int) -> Callable[[], None]:
         log = schedule.faults().log(fabric.origin_log)
-        appender = Appender(log, stream=STREAM, clock=fabric.clock, entropy=fabric.entropy)
+        appender = Appender(log, stream=STREAM, clock=fabric.clock, entropy=SeededEntropy(number))
         batch = batch_of([event(f"e{number}")], number.to_bytes(16, "big"))
 
         def run() -> None:
@@ -39,7 +40,7 @@ def appends(schedule: Schedule, producers: int = 2) -> None:
 
         return run
 
-    schedule.run(*(producer(number) for number in range(producers)), alike=True)
+    schedule.run(*(producer(number) for number in range(producers)), clock=fabric.clock, alike=True)
     chain, sequence, logged = EMPTY_TAIL.chain, 0, list[str]()
     for record in fabric.records():
         assert record.sequence == sequence
@@ -59,7 +60,8 @@ def deliveries(guarantee: str, failing: dict[str, int]) -> Callable[[Schedule], 
         fabric.put(event("a2", key="a"))
         recorder = Recorder(effects=guarantee == "exactly_once", before=Failing(dict(failing)))
         consumers = [fabric.deliverer(handler=recorder, faults=schedule.faults()) for _ in range(2)]
-        schedule.run(*(one_run(fabric, consumer) for consumer in consumers), alike=True)
+        runs = (one_run(fabric, consumer) for consumer in consumers)
+        schedule.run(*runs, clock=fabric.clock, alike=True)
         fabric.handler = recorder
         fabric.ring_all([LANE])
         fabric.deliver_all()
@@ -89,7 +91,7 @@ def handover(schedule: Schedule) -> None:
         away.ledger.hand_over(key.stream, key.subscription, None, Owner(HOME, AWAY, 1, AWAY))
         away.deliver(by=new)
 
-    schedule.run(one_run(memory_fabric, former), take_over)
+    schedule.run(one_run(memory_fabric, former), take_over, clock=memory_fabric.clock)
     for fabric in (away, memory_fabric):
         fabric.handler = recorder
         fabric.clock.advance(1000)
