@@ -87,6 +87,7 @@ architecture = "arm64"
 log_days = 365
 tracing = false
 reserved_concurrency = 90
+deployment = "linear10"
 
 [subscriptions.own.function.provisioned_pollers]
 minimum = 3

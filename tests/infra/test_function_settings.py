@@ -1,5 +1,6 @@
 """Settings of functions in the templates: defaults of the fabric, and a subscription's own values."""
 
+import re
 from typing import Any
 
 import pytest
@@ -201,5 +202,28 @@ def test_every_name_of_the_templates_carries_the_stage(tuned: Synthesised) -> No
         for key in body.get("Properties", {})
         if key.endswith("Name") and key not in ("FunctionName", "TableName", "MetricName")
     }
+    group = "AWS::CodeDeploy::DeploymentGroup"
     of_others = {("AWS::IAM::Policy", "PolicyName"), ("AWS::Lambda::Alias", "Name")}
+    of_others |= {(group, "ApplicationName"), (group, "DeploymentConfigName")}
     assert named - of_others <= {*keys.items()}
+
+
+def test_a_version_takes_over_gradually_where_its_subscription_says_so(tuned: Synthesised) -> None:
+    for region in tuned.topology.regions:
+        (group,) = tuned.properties("AWS::CodeDeploy::DeploymentGroup", stack=tuned.running(region))
+        assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaLinear10PercentEvery1Minute"
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        assert group["AlarmConfiguration"]["Enabled"]
+        aliases = dict(tuned.resources("AWS::Lambda::Alias", stack=tuned.running(region)))
+        shifted = [name for name, body in aliases.items() if "UpdatePolicy" in body]
+        assert ["-own-" in name for name in shifted] == [True]
+        (policy,) = [aliases[name]["UpdatePolicy"] for name in shifted]
+        assert set(policy) == {"CodeDeployLambdaAliasUpdate"}
+
+
+def test_a_deployment_goes_back_if_the_new_version_and_no_other_fails(tuned: Synthesised) -> None:
+    (alarm,) = tuned.properties("AWS::CloudWatch::Alarm", stack=tuned.running(HOME))
+    dimensions = {part["Name"]: part["Value"] for part in alarm["Dimensions"]}
+    assert (alarm["MetricName"], dimensions["Resource"]) == ("Errors", "shop_dev-own:live")
+    assert re.fullmatch(r"<.*CurrentVersion.*\.Version>", dimensions["ExecutedVersion"])
+    assert alarm["TreatMissingData"] == "notBreaching"

@@ -20,6 +20,7 @@ from eventfabric.definition.marks import (
 )
 
 Architecture: TypeAlias = Literal["arm64", "x86_64"]
+Deployment: TypeAlias = Literal["all_at_once", "canary10", "linear10"]
 _EXCLUSIVE: Final = {
     "maximum_concurrency": "provisioned_pollers",
     "provisioned_pollers": "maximum_concurrency",
@@ -131,6 +132,13 @@ class FunctionSettings(Table):
         Pollers | None,
         Doc("Pollers that Lambda keeps for the queue, paid by the hour.", default="pollers come and go"),
     ] = None
+    deployment: Annotated[
+        Deployment,
+        Doc(
+            "How a new version takes over: at once, with a tenth of the invocations for five minutes (`canary10`), or "
+            "with a tenth more each minute (`linear10`). The last two go back if it crashes or runs out of time."
+        ),
+    ] = "all_at_once"
 
     @property
     def invocations_max(self) -> int | None:

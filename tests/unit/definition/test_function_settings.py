@@ -98,6 +98,7 @@ def test_other_days_are_refused_with_those_there_are(days: int) -> None:
     ("line", "path"),
     [
         ('architecture = "arm"', "architecture"),
+        ('deployment = "linear5"', "deployment"),
         ('tracing = "true"', "tracing"),
         ("layers = 'x'", "layers"),
         ('layers = ["arn:aws:lambda:us-east-1:111122223333:layer:metrics"]', "layers[0]"),

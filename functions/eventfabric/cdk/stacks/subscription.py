@@ -13,6 +13,7 @@ from constructs import Construct
 
 from eventfabric import limits
 from eventfabric.cdk.constructs.function import FabricFunction
+from eventfabric.cdk.constructs.gradual import AliasDeployment
 from eventfabric.cdk.constructs.policies import arn_of
 from eventfabric.cdk.constructs.queue import DoorbellQueue, map_queue
 from eventfabric.cdk.constructs.start import ALIAS, StartCheck
@@ -58,9 +59,12 @@ class SubscriptionStack(FabricStack):
             lists=subscription.definition.tables,
         )
         start = StartCheck(self, "Check", starter=self._arn(region, topology.start_name))
+        live = start.live(self.function)
+        if (deployment := declared.settings.deployment) != "all_at_once":
+            AliasDeployment(self, "Deployment", function=declared.name, alias=live, deployment=deployment)
         map_queue(
             doorbells,
-            start.live(self.function).function_arn,
+            live.function_arn,
             batch_max=subscription.queue.batch_max,
             invocations_max=declared.settings.invocations_max,
             pollers=declared.settings.provisioned_pollers,
