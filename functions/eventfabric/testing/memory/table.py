@@ -283,8 +283,5 @@ def _is_same(old: Item | None, new: Item | None) -> bool:
 
 
 def _copy(item: Item) -> Item:
-    return {
-        name: {kind: list(content) if isinstance(content, list) else content}
-        for name, value in item.items()
-        for kind, content in value.items()
-    }
+    """Copy an item, but not the values of its attributes: everybody replaces them, and changes none in place."""
+    return dict(item)

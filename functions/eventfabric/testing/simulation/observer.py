@@ -53,7 +53,9 @@ class Observer:
         self.table = table
         self._kind = kind
         self._shared = shared
-        self._seen = 0
+        self.changes = table.stream.changes
+        self.seen = 0
+        """How many of the changes `news` has returned."""
         self._own: dict[tuple[Any, ...], Item] = {}
         """The fabric's last version of each item that somebody else has overwritten since."""
         self.is_foreign_news = False
@@ -61,11 +63,8 @@ class Observer:
 
     def news(self) -> list[News]:
         """Return the changes since the last call, parked keys before the cursor that was written with them."""
-        changes = self.table.stream.changes
         self.is_foreign_news = False
-        if len(changes) == self._seen:
-            return []
-        new, self._seen = changes[self._seen :], len(changes)
+        new, self.seen = self.changes[self.seen :], len(self.changes)
         news: list[News] = []
         for change in new:
             if is_foreign(change.old) or is_foreign(change.new):

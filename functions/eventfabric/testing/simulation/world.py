@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.model import Doorbell, Lane, StreamName, SubscriptionName
@@ -177,7 +177,8 @@ class World:
 
     def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
         """Add an entry to the history."""
-        entry = cast(history.AnyEntry, kind(at_ms=self.time.now_ms(), actor=actor, **cast(Any, about)))
+        make: Any = kind
+        entry: history.AnyEntry = make(at_ms=self.time.now_ms(), actor=actor, **about)
         self.entries.append(entry)
         if self._watch is not None:
             self._watch(entry)
@@ -185,6 +186,8 @@ class World:
     def look(self, actor: str) -> None:
         """Note what changed in the tables, and wake the actors that wait for it."""
         for observer in self._observers:
+            if observer.seen == len(observer.changes):
+                continue  # here, since this runs for every table at every call
             news = observer.news()
             for kind, about in news:
                 self.note(kind, actor, **about)
@@ -197,7 +200,7 @@ class World:
 
     def rate(self, fault: str) -> float:
         """Return how often a fault happens now."""
-        return 0.0 if self.healed or self.is_calm else self.plan.rate(fault)
+        return 0.0 if self.healed or self.is_calm else self.plan.rates.get(fault, 0.0)
 
     def skew_ms(self, region: str, random: Random) -> int:
         """Return how far a new machine's clock is off."""
