@@ -20,6 +20,7 @@ from rich.table import Table
 
 from scripts.acceptance.emulator import Emulator
 from scripts.acceptance.fabric import DeployedFabric
+from scripts.acceptance.many import SUBSCRIPTIONS, Many
 from scripts.acceptance.report import Report
 from scripts.acceptance.scenario import Scenario
 from scripts.acceptance.target import ENDPOINTS, AcceptanceError, Target
@@ -29,6 +30,7 @@ _EXAMPLE = """examples:
   scripts/e2e --account --regions eu-west-1,eu-central-1
                                               in the account of your AWS profile; costs a few cents
   scripts/e2e --endpoint http://127.0.0.1:4566
+  scripts/e2e --many                          40 subscriptions, one more, a failure in the middle, all adopted
 """
 
 
@@ -87,6 +89,14 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="SECONDS",
         help="time to wait for deliveries; default: 60, in an account 600",
     )
+    parser.add_argument(
+        "--many",
+        type=int,
+        nargs="?",
+        const=SUBSCRIPTIONS,
+        metavar="COUNT",
+        help="deploy so many subscriptions instead, fail in the middle, destroy and adopt; default: %(const)s",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     chosen = parser.parse_args(arguments)
     chosen.regions = tuple(chosen.regions.split(","))
@@ -112,7 +122,15 @@ def _run(
             elif line:
                 status.update(line.replace("[", "(")[:100])
 
-        scenario = Scenario(target, fabric, folder, tell, emulator=emulator, patience_seconds=chosen.patience)
+        scenario: Scenario | Many
+        if chosen.many:
+            scenario = Many(
+                target, fabric, folder, tell, patience_seconds=chosen.patience, subscriptions=chosen.many
+            )
+        else:
+            scenario = Scenario(
+                target, fabric, folder, tell, emulator=emulator, patience_seconds=chosen.patience
+            )
         try:
             scenario.run()
         except (AcceptanceError, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:

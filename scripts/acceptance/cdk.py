@@ -11,6 +11,12 @@ from scripts.acceptance.target import AcceptanceError, Target
 from scripts.cdk_cli import cdk
 from scripts.install import ROOT
 
+SHOWN = ("--progress", "events", "--no-color")
+
+
+class DeploymentFailedError(AcceptanceError):
+    """A command of the CDK ended with a failure."""
+
 
 class Cdk:
     """The pinned command line, on the Node that comes with the CDK's library, for one project and one target."""
@@ -28,10 +34,22 @@ class Cdk:
             ["bootstrap", *(f"aws://{self._target.account}/{region}" for region in regions), "--app", ""]
         )
 
-    def deploy(self, *stacks: str, synthesised: bool = False) -> None:
+    def deploy(self, *stacks: str, synthesised: bool = False, concurrency: int = 1) -> None:
         """Deploy the stacks that match the patterns, or all; `synthesised`: as they were synthesised last."""
         app = self._synthesised() if synthesised else self._app()
-        self._run(["deploy", *(stacks or ["--all"]), *app, "--require-approval", "never"])
+        several = ["--concurrency", str(concurrency)] if concurrency > 1 else []
+        self._run(["deploy", *(stacks or ["--all"]), *app, *several, "--require-approval", "never"])
+
+    def adopt(self, *stacks: str, concurrency: int) -> None:
+        """Adopt all that is retained, and deploy the stacks that match, by `eventfabric`'s own command."""
+        # It looks for the CDK's command line in the user's home.
+        cache = self._folder / ".cache" / "eventfabric"
+        cache.mkdir(parents=True, exist_ok=True)
+        for program in (ROOT / "build").glob("cdk-*"):
+            (cache / program.name).symlink_to(program)
+        options = ["--concurrency", str(concurrency), "--require-approval", "never", *SHOWN]
+        command = ["deploy", "--adopt", *stacks, *self._app(), *options]
+        self._start([sys.executable, "-m", "eventfabric.cli.main", *command], "eventfabric deploy --adopt")
 
     def destroy(self) -> None:
         """Delete all stacks that were synthesised last."""
@@ -52,6 +70,10 @@ class Cdk:
         return options
 
     def _run(self, arguments: list[str]) -> None:
+        shown = SHOWN if arguments[0] == "deploy" else ()
+        self._start([*self._program, *arguments, *shown], f"cdk {arguments[0]}")
+
+    def _start(self, command: list[str], name: str) -> None:
         environment = {
             **self._target.process_environment(),
             # The command line caches what it knows about accounts in this folder.
@@ -60,8 +82,8 @@ class Cdk:
             "NO_COLOR": "1",
             "AWS_REGION": self._target.environment.get("AWS_REGION", "us-east-1"),
         }
-        shown = ["--progress", "events", "--no-color"] if arguments[0] == "deploy" else []
-        command = [*self._program, *arguments, *shown]
+        if command[0] == sys.executable:
+            environment["HOME"] = str(self._folder)
         lines: list[str] = []
         with subprocess.Popen(
             command,
@@ -81,4 +103,4 @@ class Cdk:
                 process.kill()
                 raise
         if process.returncode != 0:
-            raise AcceptanceError(f"cdk {arguments[0]} failed:\n" + "\n".join(lines[-40:]))
+            raise DeploymentFailedError(f"{name} failed:\n" + "\n".join(lines[-40:]))

@@ -29,6 +29,17 @@ def add_replicas(target: Target, topology: Topology, home: str) -> list[str]:
     return done
 
 
+def add_tags(target: Target, topology: Topology, home: str) -> list[str]:
+    """Tag the global tables, whose tags are a part of their replicas in a template. Returns what was done."""
+    if not target.is_emulator:
+        return []
+    client = target.client("dynamodb", home)
+    for table in topology.tables:
+        arn = client.describe_table(TableName=table.name)["Table"]["TableArn"]
+        client.tag_resource(ResourceArn=arn, Tags=[{"Key": "eventfabric", "Value": topology.fabric}])
+    return [f"tags of {table.name}" for table in topology.tables]
+
+
 def _missing(client: Any, table: TableTopology, home: str) -> list[str]:
     replicas = client.describe_table(TableName=table.name)["Table"].get("Replicas", [])
     there = {home, *(replica["RegionName"] for replica in replicas)}

@@ -25,6 +25,7 @@ from scripts.acceptance.target import AcceptanceError, Target
 from scripts.install import ROOT, installed
 
 LOCK = ROOT / "scripts" / "locks" / "emulator.txt"
+PROGRAM = Path(__file__).with_name("start_emulator.py")
 ACCOUNT = "000000000000"
 ROOT_KEY = "test"
 START_SECONDS = 60
@@ -89,7 +90,7 @@ class Emulator:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._python), "-m", "ministack.app"],
+                [str(self._python), str(PROGRAM)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

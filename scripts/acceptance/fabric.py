@@ -37,7 +37,7 @@ class DeployedFabric:
         """Write the project into a folder."""
         shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
         words = {"NAME": name, "HOME": regions[0], "AWAY": regions[1]}
-        for path in [*folder.rglob("fabric.toml"), *folder.rglob("recorder.py")]:
+        for path in [*folder.rglob("*.toml"), *folder.rglob("recorder.py")]:
             text = path.read_text()
             for word, value in words.items():
                 text = text.replace(f'"{word}"', f'"{value}"')
@@ -62,6 +62,10 @@ class DeployedFabric:
     def add_subscription(self) -> None:
         """Add one more subscription to the definition."""
         self.definition.write_text(self.definition.read_text() + (self.definition.parent / ADDED).read_text())
+
+    def forget(self) -> None:
+        """Expect no event that was published before: what noted them is gone."""
+        self.placed.clear()
 
     def publish(
         self, publisher: Person, region: str, keys: list[str], count: int, *, type: str = "Placed"

@@ -54,7 +54,8 @@ def table(name: str, *, sort_key_type: str = "N") -> dict[str, Any]:
     }
 
 
-KEY = {"Type": "AWS::KMS::Key", "DeletionPolicy": "RetainExceptOnCreate", "Properties": {}}
+TAG = {"Key": "eventfabric", "Value": "shop"}
+KEY = {"Type": "AWS::KMS::Key", "DeletionPolicy": "RetainExceptOnCreate", "Properties": {"Tags": [TAG]}}
 KEYS: dict[str, Any] = {
     "Key": KEY,
     "Alias": {
@@ -168,8 +169,9 @@ def client(service: Any) -> Any:
     return boto3.client(service, region_name=REGION)
 
 
-def make_key(alias: str | None = ALIAS) -> str:
-    key_id: str = client("kms").create_key()["KeyMetadata"]["KeyId"]
+def make_key(alias: str | None = ALIAS, *, fabric: str = "shop") -> str:
+    tags = [{"TagKey": "eventfabric", "TagValue": fabric}]
+    key_id: str = client("kms").create_key(Tags=tags)["KeyMetadata"]["KeyId"]
     if alias is not None:
         client("kms").create_alias(AliasName=alias, TargetKeyId=key_id)
     return key_id
@@ -284,6 +286,10 @@ def another_key_in_the_stack(stacks: Stacks) -> None:
     stacks.create("shop-keys", {"Key": "another"})
 
 
+def key_of_another_fabric(stacks: Stacks) -> None:
+    make_key(fabric="shop-or")
+
+
 def another_fabric(stacks: Stacks) -> None:
     make_table(TABLES[0], fabric="shop-or")
 
@@ -314,6 +320,7 @@ def a_stack_on_its_way(stacks: Stacks) -> None:
         (without_alias, "aws kms create-alias"),
         (alias_of_another_key, "aws kms update-alias"),
         (another_key_in_the_stack, "in stack shop-keys already"),
+        (key_of_another_fabric, "aws kms tag-resource"),
         (another_fabric, "eventfabric=shop-or"),
         (no_fabric, "no tag eventfabric"),
         (another_key_schema, "'sk RANGE': 'S'"),

@@ -1,7 +1,7 @@
 """The assembly to which an app of the CDK was synthesised: its stacks, and what of each outlives its deletion."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -36,19 +36,18 @@ class RetainedTable:
     @property
     def fabric(self) -> str | None:
         """Return the fabric that its tags name, if they name one."""
-        tags = [*self.properties.get("Tags", [])]
-        for replica in self.properties.get("Replicas", []):
-            tags += replica.get("Tags", [])
-        return next((tag["Value"] for tag in tags if tag["Key"] == "eventfabric"), None)
+        replicas = self.properties.get("Replicas", [])
+        return _fabric_in([self.properties, *replicas])
 
 
 @dataclass(frozen=True)
 class RetainedKey:
-    """A key, which has no name, and the alias in the same stack by which it is found."""
+    """A key, which has no name, and the alias in the same stack by which it is found. `fabric`: that of its tag."""
 
     logical_id: str
     alias_logical_id: str
     alias: str
+    fabric: str | None
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,18 @@ class AssembledStack:
                 target.get("Ref") or target.get("Fn::GetAtt", [None])[0] if isinstance(target, dict) else None
             )
             if key in retained:
-                keys.append(RetainedKey(key, logical_id, body["Properties"]["AliasName"]))
+                fabric = _fabric_in([retained[key].get("Properties", {})])
+                keys.append(RetainedKey(key, logical_id, body["Properties"]["AliasName"], fabric))
         return keys
 
     def _retained(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         return (item for item in self.resources.items() if item[1].get("DeletionPolicy") in _RETAINED)
+
+
+def _fabric_in(tagged: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the fabric that the first of these tags names."""
+    tags = (tag for properties in tagged for tag in properties.get("Tags", []))
+    return next((tag["Value"] for tag in tags if tag["Key"] == "eventfabric"), None)
 
 
 def stacks_in(assembly: Path) -> list[AssembledStack]:

@@ -112,6 +112,13 @@ class _Account:
         answer = _unless_absent(lambda: self.client("kms", region).describe_key(KeyId=alias))
         return answer and dict(answer["KeyMetadata"])
 
+    def fabric_of_key(self, key_id: str, region: str) -> str | None:
+        """Return the fabric that a key's tags name."""
+        answer = self.client("kms", region).list_resource_tags(
+            KeyId=key_id
+        )  # it has at most 50 tags, in one page
+        return next((tag["TagValue"] for tag in answer["Tags"] if tag["TagKey"] == "eventfabric"), None)
+
 
 class _Survey:
     def __init__(self, account: _Account, states: Sequence[_State]) -> None:
@@ -165,6 +172,16 @@ class _Survey:
                 path,
                 f"key {there['KeyId']}, whose state is {there['KeyState']}",
                 f"an enabled key: {remedy.format(key=there['KeyId'], region=region)}".rstrip(": "),
+            )
+        elif (
+            key.fabric is not None
+            and (fabric := self._account.fabric_of_key(there["KeyId"], region)) != key.fabric
+        ):
+            self._problem(
+                path,
+                f"key {there['KeyId']} with the tag eventfabric={fabric}",
+                f"one with eventfabric={key.fabric}, by which policies recognise it: aws kms tag-resource --key-id "
+                f"{there['KeyId']} --tags TagKey=eventfabric,TagValue={key.fabric} --region {region}",
             )
         held = state.held.get(key.logical_id)
         if held not in (None, there["KeyId"]):

@@ -7,8 +7,6 @@ from eventfabric.cdk import EventFabric
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
 
-WRITERS = ("exact", "everywhere", "troubled", "nosy", "others", "added")
-
 
 def extend(fabric: EventFabric) -> None:
     """Create the table before the cell of each Region, and allow the handlers to write to it."""
@@ -24,7 +22,7 @@ def extend(fabric: EventFabric) -> None:
         )
         acknowledge(table, {"DDB3": "It is filled and looked at once, and then deleted."})
         cell.add_stack_dependency(own, "handlers write to a table that is there")
-        for subscription in WRITERS:
+        for subscription in fabric.topology.subscriptions:
             function = cell.functions.get(f"{name}-{subscription}")
             if function is not None:
                 function.grant(
