@@ -228,6 +228,9 @@ CLOCK_AHEAD_SECONDS: Final = 60
 """Time that a lane may be ahead of the clock of the Region that looks before that is a finding."""
 UNRUNG_SECONDS: Final = 300
 """Time that events may wait at a cursor that does not move, or a parked key past its due time, before they are rung."""
+RING_EVERY_EVENTS: Final = 4_096
+"""Events of a lane after which it is rung though nobody wants them: a cursor stays behind by a second of reading."""
+QUIET_SECONDS: Final = 3_600
 EXPIRES_SOON_SHARE: Final = 0.8
 """Share of a stream's retention after which undelivered records are reported."""
 DRAIN_SECONDS: Final = 300
@@ -354,9 +357,7 @@ assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS
 _RUN_SECONDS = CALL_SECONDS + LANE_PATIENCE_SECONDS + RING_PATIENCE_SECONDS + TIME_MARGIN_SECONDS
 assert _RUN_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MIN
 assert FUNCTION_TIMEOUT_SECONDS_MIN <= FUNCTION_TIMEOUT_SECONDS
-assert (
-    VISIBILITY_TIMEOUTS * FUNCTION_TIMEOUT_SECONDS_MAX <= 12 * 3600
-)  # the longest visibility time-out of SQS
+assert VISIBILITY_TIMEOUTS * FUNCTION_TIMEOUT_SECONDS_MAX <= 12 * 3600  # SQS allows no more
 # A doorbell is dead before it expires.
 assert RECEIVE_COUNT_MAX * VISIBILITY_TIMEOUTS * FUNCTION_TIMEOUT_SECONDS_MAX < 4 * 24 * 3600
 assert LOG_DAYS_DEFAULT in LOG_DAYS

@@ -45,8 +45,9 @@ def standings(
     """Yield, for every subscription and Region, the standing of each lane that is delivered there."""
     for subscription in stream.subscriptions:
         for region, of_region in tails_of.items():
-            ledger = fabric.ports(region).ledger
-            for standing in survey(subscription, of_region, ledger=ledger, standing=Standing()):
+            ports = fabric.ports(region)
+            log, ledger = ports.log_of(stream), ports.ledger
+            for standing in survey(subscription, of_region, log=log, ledger=ledger, standing=Standing()):
                 yield region, standing
 
 

@@ -75,6 +75,9 @@ class FabricProfile(Profile):
     clones: bool = False
     concurrency: tuple[int, ...] = (1,)
     keys: tuple[int, ...] = (1, 2, 4, 6)
+    wanted: tuple[str, ...] = ("placed",)
+    """Types that a subscription wants that does not want everything."""
+    wanted_share: float = 0.3
     bounds: tuple[dict[str, int], ...] = ()
     invoices: tuple[int, ...] = ()
     """Lanes of a second stream, into which handlers publish; none: there is no such stream."""
@@ -143,7 +146,7 @@ class FabricDraw(Draw):
             else "deliver",
             on_expired=random.choice(("halt", "skip")),
             start=random.choice(("earliest", "earliest", "earliest", "latest")),
-            types=("placed",) if random.random() < 0.3 else (),
+            types=self._profile.wanted if random.random() < self._profile.wanted_share else (),
             batch=random.choice((1, 1, 3)),
             immediate=random.choice((0, 0, 2)),
             attempts=random.choice((1, 3, 4)),

@@ -26,6 +26,7 @@ SEEDS = dict.fromkeys(PROFILES, 40) | {
     "anew": 20,
     "hours": 20,
     "spoilt": 20,
+    "unwanted": 20,
 }
 
 

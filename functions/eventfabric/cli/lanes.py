@@ -237,7 +237,8 @@ def _standings(
         def surveyed(pair: "tuple[SubscriptionTopology, dict[Lane, Tail]]") -> "list[LaneStanding]":
             topology, tails = pair
             known = standings[topology.name]
-            return list(survey(topology, tails, ledger=ports.ledger, standing=known, unreadable=unread))
+            ledger = ports.ledger
+            return list(survey(topology, tails, log=log, ledger=ledger, standing=known, unreadable=unread))
 
         every = [tails for tails in readers.map(tails_in, lanes_of(stream)) if tails]
         standings = {s.name: Standings.of(s, ports).read() for s in wanted}

@@ -6,10 +6,17 @@ event holds would change this module only.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from eventfabric.definition.schema import Subscription
 from eventfabric.model.event import Event
-from eventfabric.model.record import Record
+
+
+class Typed(Protocol):
+    """A record, or news of one. Its types are None if they are not known."""
+
+    @property
+    def types(self) -> frozenset[str] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +40,10 @@ class SubscriptionFilter:
         """Tell if every event is wanted, so that no event need be looked at."""
         return self._types is None
 
-    def may_want(self, record: Record) -> bool:
+    def may_want(self, record: Typed) -> bool:
         """Tell if a record may hold a wanted event. False: it holds none, and need not be unpacked."""
-        return self._types is None or not self._types.isdisjoint(record.types)
+        types = record.types
+        return self._types is None or types is None or not self._types.isdisjoint(types)
 
     def wants(self, event: Event) -> bool:
         """Tell if an event is wanted."""

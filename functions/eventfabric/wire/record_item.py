@@ -69,8 +69,8 @@ def _record(item: Item) -> Record:
         count=count,
         chain=fields.chain(item, "c"),
         batch_id=BatchId(fields.octets(item, "b", least=fields.BATCH_ID_BYTES, most=fields.BATCH_ID_BYTES)),
-        time=HybridTime(fields.whole(item, "h", most=limits.HYBRID_TIME_MAX)),
-        types=_types(item) if not is_skip else frozenset(),
+        time=time_of(item),
+        types=types_of(item) if not is_skip else frozenset(),
         payload=fields.octets(item, "d") if not is_skip else b"",
         expires_at=fields.whole(item, "x") if "x" in item else None,
         note=_note(item) if "m" in item else None,
@@ -78,7 +78,13 @@ def _record(item: Item) -> Record:
     )
 
 
-def _types(item: Item) -> frozenset[str]:
+def time_of(item: Item) -> HybridTime:
+    """Read the time of the append. UndecodableItemError."""
+    return HybridTime(fields.whole(item, "h", most=limits.HYBRID_TIME_MAX))
+
+
+def types_of(item: Item) -> frozenset[str]:
+    """Read the types of the events. UndecodableItemError."""
     return fields.texts(
         item, "t", count_max=limits.RECORD_TYPES_MAX, characters_max=limits.TYPE_CHARACTERS_MAX
     )

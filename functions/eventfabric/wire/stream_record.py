@@ -6,18 +6,25 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableMessageError
-from eventfabric.model import Lane, SequenceNumber
+from eventfabric.model import HybridTime, Lane, SequenceNumber
 from eventfabric.wire import fields
-from eventfabric.wire.keys import PK, SK, is_record
+from eventfabric.wire.keys import PK, SK, Item, is_record
+from eventfabric.wire.record_item import time_of, types_of
 
 
 @dataclass(frozen=True, slots=True)
 class RecordNews:
-    """News of a record in this Region's table: the lane has events up to `tail`. `position`: in the DynamoDB stream."""
+    """News of a record in this Region's table: the lane has events up to `tail`. `position`: in the DynamoDB stream.
+
+    What only tells if somebody wants the record is None where it cannot be read: then it may be wanted.
+    """
 
     position: str
     lane: Lane
     tail: SequenceNumber
+    sequence: SequenceNumber | None = None
+    types: frozenset[str] | None = None
+    time: HybridTime | None = None
 
 
 def from_stream_record(stream_record: Mapping[str, Any]) -> RecordNews | None:
@@ -42,6 +49,23 @@ def from_stream_record(stream_record: Mapping[str, Any]) -> RecordNews | None:
         sequence, count = fields.sequence(image, SK), fields.whole(image, "n", least=1)
         # A doorbell for it must be decodable, whatever stands in the table.
         tail = SequenceNumber(min(sequence + count, limits.SEQUENCE_MAX))
-        return RecordNews(str(change.get("SequenceNumber", "")), fields.lane(image, PK), tail)
+        lane, position = fields.lane(image, PK), str(change.get("SequenceNumber", ""))
+        return RecordNews(position, lane, tail, sequence, _types(image), _time(image))
     except UndecodableItemError as error:
         raise UndecodableMessageError(f"not a record of the log: {error}") from error
+
+
+def _types(image: Item) -> frozenset[str] | None:
+    """Return the types of the record's events; None if it has none that can be read, as a skip."""
+    try:
+        return types_of(image)
+    except UndecodableItemError:
+        return None
+
+
+def _time(image: Item) -> HybridTime | None:
+    """Return the time of the record's append, if it can be read."""
+    try:
+        return time_of(image)
+    except UndecodableItemError:
+        return None

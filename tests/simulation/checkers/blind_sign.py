@@ -1,5 +1,9 @@
-"""Blind sign: a pass reports an age of the oldest waiting event that is smaller than the true one."""
+"""Blind sign: a pass reports an age of the oldest waiting event that is not the true one.
 
+It must not be smaller; and where a Region has everything at once, none must be reported where nothing wanted waits.
+"""
+
+from dataclasses import dataclass
 from typing import Final
 
 from eventfabric.testing.simulation import history
@@ -10,6 +14,8 @@ from tests.simulation.checkers.facts import Facts
 NAME = "blind_sign"
 _RATES: Final = {"lag"}
 _HAPPENINGS: Final = {"passes", "producer_clock", "pause", "hole", "cut", "reconcile", "outage"}
+_WHOLE: Final = {"passes", "reconcile"}
+"""Happenings in which a Region has all that its cursors come to."""
 _SLACK_MS: Final = 60_000
 """Tolerance for the time that a pass and its reads take."""
 
@@ -25,24 +31,34 @@ def check(of: History) -> Verdict:
     ):
         return verdict(NAME, [], unknown=True)
     anomalies: list[Anomaly] = []
-    arrived: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    arrived: dict[tuple[str, str], list[_Arrival]] = {}
     cursors: dict[tuple[str, str, str], tuple[int, int]] = {}
+    is_whole = not plan.rates and {happening.what for happening in plan.happenings} <= _WHOLE
     passes: dict[tuple[str, str], list[int]] = {}
     for number, entry in enumerate(of.entries):
         match entry:
             case history.Appended():
                 end = entry.sequence + len(entry.ids)
-                arrived.setdefault((entry.region, entry.lane), []).append((end, entry.at_ms))
+                arrival = _Arrival(end, entry.at_ms, frozenset(entry.types))
+                arrived.setdefault((entry.region, entry.lane), []).append(arrival)
             case history.Removed():
                 gone = arrived.get((entry.region, entry.lane), [])
-                gone[:] = [gap for gap in gone if gap[0] != entry.sequence + entry.count]
+                gone[:] = [gap for gap in gone if gap.end != entry.sequence + entry.count]
             case history.CursorMoved(copied=False):
                 key = (entry.writer, entry.subscription, entry.lane)
                 _, began_ms = cursors.get(key, (0, entry.at_ms))
                 cursors[key] = (max(entry.after.sequence, entry.after.replay_until), began_ms)
             case history.Gauged(metric="OldestUndelivered"):
                 of_subscription = passes.setdefault((entry.region, entry.subscription), [])
-                oldest_ms = _oldest_ms(entry, arrived, cursors)
+                wanted = frozenset(facts.subscriptions[entry.subscription].types)
+                oldest_ms = _oldest_ms(entry, arrived, cursors, wanted)
+                if (
+                    is_whole
+                    and 1000 * entry.value > _SLACK_MS
+                    and not _waits(entry, arrived, cursors, wanted)
+                ):
+                    what = f"{entry.region} says that {entry.subscription} waits {entry.value:.0f} s, for nothing"
+                    anomalies.append(Anomaly(what, number))
                 seen_ms = next(
                     (time_ms for time_ms in of_subscription if time_ms > oldest_ms + _SLACK_MS), None
                 )
@@ -57,22 +73,51 @@ def check(of: History) -> Verdict:
     return verdict(NAME, anomalies)
 
 
+@dataclass(frozen=True)
+class _Arrival:
+    """A record that arrived in a Region, up to `end`."""
+
+    end: int
+    at_ms: int
+    types: frozenset[str]
+
+    def waits(self, stands: int, wanted: frozenset[str]) -> bool:
+        """Tell if it may hold a wanted event behind a cursor. `wanted`: types; empty for all."""
+        return self.end > stands and (not wanted or not wanted.isdisjoint(self.types))
+
+
 def _oldest_ms(
     entry: history.Gauged,
-    arrived: dict[tuple[str, str], list[tuple[int, int]]],
+    arrived: dict[tuple[str, str], list[_Arrival]],
     cursors: dict[tuple[str, str, str], tuple[int, int]],
+    wanted: frozenset[str],
 ) -> int:
-    """Return when the oldest event behind a cursor arrived in the Region; the time of the entry if there is none.
+    """Return when the oldest wanted event behind a cursor arrived in the Region; the entry's time if there is none.
 
     Cursors that began during the pass do not count: the pass did not know yet where their lane begins.
     """
     return min(
         (
-            at_ms
+            arrival.at_ms
             for (region, name, lane), (stands, began_ms) in cursors.items()
             if (region, name) == (entry.region, entry.subscription) and began_ms < entry.at_ms - _SLACK_MS
-            for end, at_ms in arrived.get((region, lane), [])
-            if end > stands
+            for arrival in arrived.get((region, lane), [])
+            if arrival.waits(stands, wanted)
         ),
         default=entry.at_ms,
+    )
+
+
+def _waits(
+    entry: history.Gauged,
+    arrived: dict[tuple[str, str], list[_Arrival]],
+    cursors: dict[tuple[str, str, str], tuple[int, int]],
+    wanted: frozenset[str],
+) -> bool:
+    """Tell if anything wanted may wait in a lane of the Region, whoever delivers it."""
+    return any(
+        arrival.waits(cursors.get((region, entry.subscription, lane), (0, 0))[0], wanted)
+        for (region, lane), arrivals in arrived.items()
+        if region == entry.region
+        for arrival in arrivals
     )

@@ -14,6 +14,7 @@ from tests.simulation.checkers import (
     escaped_error,
     false_alarm,
     false_proof,
+    far_behind,
     held_up_key,
     innocent_dead_letter,
     lost_event,
@@ -57,6 +58,7 @@ _MODULES: Final = (
     escaped_error,
     slow_recovery,
     blind_sign,
+    far_behind,
     wrong_skip,
     wrong_publish,
 )

@@ -22,12 +22,17 @@ _OF_CLOCKS: Final = ("clock", "producer_clock")
 
 
 def check(of: History) -> Verdict:
-    """Check that alarms about tampering need tampering, and alarms about expiry need a retention."""
+    """Check that alarms need a reason: of tampering, a change; of expiry, a retention; of waiting, a wanted event."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     touched = {entry.lane for entry in of.entries if isinstance(entry, history.Tampered)}
     for number, entry in enumerate(of.entries):
-        if not isinstance(entry, history.Found) or not entry.alarm or entry.lane in touched:
+        if not isinstance(entry, history.Found) or entry.lane in touched:
+            continue
+        if entry.finding == "unrung" and not _waits(facts, entry, number):
+            what = f"{entry.region} rang {entry.subscription} for {entry.lane}@{entry.sequence}, where nothing waits"
+            anomalies.append(Anomaly(what, number))
+        if not entry.alarm:
             continue
         if entry.finding == "stale_owner" and _went_on(of, number, entry):
             continue
@@ -48,6 +53,16 @@ def check(of: History) -> Verdict:
 def _clocks_are_right(facts: Facts) -> bool:
     return not facts.plan.rate("skew") and all(
         happening.what not in _OF_CLOCKS for happening in facts.plan.happenings
+    )
+
+
+def _waits(facts: Facts, finding: history.Found, number: int) -> bool:
+    """Tell if the lane has an event at the cursor or behind it that the subscription wants."""
+    return any(
+        event.sequence >= finding.sequence
+        and event.entry < number
+        and facts.wants(finding.subscription, event)
+        for event in facts.lanes.get(finding.lane, [])
     )
 
 

@@ -1,5 +1,6 @@
 """Stuck lane: nothing fails any more, everything that can move has moved, and events still wait."""
 
+from eventfabric import limits
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
@@ -9,7 +10,10 @@ NAME = "stuck_lane"
 
 
 def check(of: History) -> Verdict:
-    """Check that in the end every cursor is at the end of its lane, and only dead keys are parked."""
+    """Check that in the end every cursor is behind the last wanted event of its lane, and only dead keys are parked.
+
+    It stays before fewer others than those after which the lane is rung all the same.
+    """
     facts = Facts(of)
     if facts.end is None:
         return verdict(NAME, [], unknown=True)
@@ -36,12 +40,19 @@ def _of_lane(facts: Facts, delivering: Delivering, name: str, group: str, lane: 
         for region in regions
         if (stand := delivering.cursors.get((region, name, lane))) is not None
     }
-    if not stands:
-        return [] if facts.subscriptions[name].start == "latest" else [f"{name} never began with {lane}"]
-    owner = max(stands, key=lambda region: (stands[region].epoch, stands[region].sequence))
     end = facts.lanes[lane][-1].sequence + 1
+    wanted = [event.sequence + 1 for event in facts.lanes[lane] if facts.wants(name, event)]
+    every = facts.plan.bounds.get("RING_EVERY_EVENTS", limits.RING_EVERY_EVENTS)
+    least = max([*wanted, end - every + 1])
+    if not stands:
+        return (
+            []
+            if least <= 0 or facts.subscriptions[name].start == "latest"
+            else [f"{name} never began with {lane}"]
+        )
+    owner = max(stands, key=lambda region: (stands[region].epoch, stands[region].sequence))
     reasons = []
-    if stands[owner].sequence < end:
+    if stands[owner].sequence < least:
         reasons.append(f"{name} stands at {stands[owner].sequence} of {lane} in {owner}, which ends at {end}")
     for key, parked in delivering.parked[owner, name, lane].items():
         if not delivering.is_dead(owner, name, lane, key):

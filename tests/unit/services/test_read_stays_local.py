@@ -3,6 +3,7 @@
 import sys
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -232,9 +233,8 @@ class TestALedgerItem:
         fabric = spoiled_cursor()
         unread: list[LogError | UndecodableItemError] = []
         tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
-        standings = survey(
-            fabric.subscription, tails, ledger=fabric.ledger, standing=Standing(), unreadable=unread.append
-        )
+        surveyed = partial(survey, log=fabric.log, ledger=fabric.ledger, standing=Standing())
+        standings = surveyed(fabric.subscription, tails, unreadable=unread.append)
         assert [standing.lane for standing in standings] == [OTHER]
         assert len(unread) == 1
         plans = {plan.lane: plan for plan in replay_of(fabric).plan(AtSequence(SequenceNumber(0)))}

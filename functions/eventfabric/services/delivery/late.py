@@ -49,7 +49,8 @@ class Lateness:
         """
         if stretch.start.is_replaying:
             return True
-        if not (self._origins and stretch.events and self._is_old(stretch.records[0].time)):
+        oldest = stretch.oldest
+        if not self._origins or oldest is None or not self._is_old(oldest):
             self._context.handed_out.pop(self._key, None)  # the lane has caught up: free the memory
             self._looked_since = None
             return True

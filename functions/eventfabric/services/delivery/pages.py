@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError
-from eventfabric.model import CircuitState, Doorbell, Parked, RaceLost, SequenceNumber, next_count
+from eventfabric.model import CircuitState, Cursor, Doorbell, Parked, RaceLost, SequenceNumber, next_count
 from eventfabric.ports import Page
 from eventfabric.services.delivery.at_most_once import run_at_most_once
 from eventfabric.services.delivery.breaker import CircuitBreaker
@@ -54,6 +54,8 @@ class Pages:
         self._doorbell = doorbell
         self._ahead = ahead
         self._memory_bytes = memory_bytes
+        self._passed: Cursor | None = None
+        """The cursor after pages without a wanted event, which is committed with what follows."""
 
     def deliver(self) -> LaneResult | RaceLost:
         """Deliver what is due and what is new, until the lane's log ends, or something ends the run before."""
@@ -70,7 +72,7 @@ class Pages:
                 return result
             self._ahead = result.ahead
             if (ended_between := self._between_pages()) is not None:
-                return ended_between
+                return self._save_passed() or ended_between
 
     def _between_pages(self) -> LaneResult | None:
         """Return the result of a visit that ends between two pages; None: it goes on."""
@@ -106,7 +108,10 @@ class Pages:
                     return lost
                 stretch = self._stretch(page)
         except LogError as error:
-            return self._end(Stopped(error))
+            return self._save_passed() or self._end(Stopped(error))
+        if self._may_pass(stretch, page):
+            self._passed = stretch.cursor_at(stretch.end)
+            return NextPage(self._rest(stretch, page))
         if not visit.lateness.mark(stretch):
             return self._end(OutOfTime())
         ended = self._hand_out(stretch)
@@ -114,9 +119,29 @@ class Pages:
             ended = Stopped(stretch.stop)
         return self._behind(stretch, page) if ended is None else self._end(ended)
 
+    def _may_pass(self, stretch: Stretch, page: Page) -> bool:
+        """Tell if a stretch holds nothing wanted and the log goes on, so that its end need not be committed yet."""
+        goes_on = (stretch.cut or page.more) and not (stretch.hole or stretch.stop)
+        return goes_on and not stretch.events and not self._visit.careful
+
+    def _save_passed(self) -> RaceLost | None:
+        """Commit where the visit has come without a wanted event."""
+        passed, self._passed = self._passed, None
+        return None if passed is None else self._visit.move(passed)
+
+    @property
+    def _start(self) -> Cursor:
+        """The cursor as it stands after what was passed."""
+        return self._passed or self._visit.cursor
+
+    def _rest(self, stretch: Stretch, page: Page) -> ReadAhead | None:
+        """Return the rest of a page of which the stretch is a part."""
+        base = self._start.base
+        return ReadAhead(base, page.behind(base)) if stretch.cut else None
+
     def _page(self) -> Page:
         """Return the page that was read ahead, if the cursor is where it begins; else read it."""
-        base = self._visit.cursor.base
+        base = self._start.base
         if self._ahead is not None and self._ahead.base == base:
             return self._ahead.page
         return self._context.log.read(self._doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
@@ -124,7 +149,7 @@ class Pages:
     def _stretch(self, page: Page) -> Stretch:
         visit = self._visit
         return Stretch(
-            visit.cursor,
+            self._start,
             page.records,
             self._context.filter,
             visit.stepped_over,
@@ -137,7 +162,10 @@ class Pages:
         ended = visit.note() if stretch.events else None
         if ended is not None:
             return ended
-        assert visit.cursor.sequence == stretch.start.sequence, "a run begins where its lane stands"
+        assert visit.cursor.sequence <= stretch.start.sequence, (
+            "a run begins where its lane stands, or behind that"
+        )
+        self._passed = None  # the run commits it, or gives it up
         ended = run_at_most_once(visit, stretch) if visit.commits_first else Run(visit, stretch).run()
         assert visit.cursor.sequence <= stretch.end, "no run commits beyond its stretch"
         assert ended is not None or visit.cursor.sequence == stretch.end, (
@@ -156,10 +184,21 @@ class Pages:
                 return self._end(passed)
         if stretch.hole:
             self._context.telemetry.add(Metric.LANES_WAITING)
+            self._ring_after_hole()
             return self._end(LaneOutcome.HOLE)
-        if stretch.cut:
-            return NextPage(ReadAhead(visit.cursor.base, page.behind(visit.cursor.base)))
-        return NextPage() if page.more else self._end(LaneOutcome.DELIVERED)
+        if stretch.cut or page.more:
+            return NextPage(self._rest(stretch, page))
+        return self._end(LaneOutcome.DELIVERED)
+
+    def _ring_after_hole(self) -> None:
+        """Have the lane rung in a moment, if nobody may ring for the record that is missing because nobody wants it.
+
+        A read may show the second record of a transaction before the first. Once: what is lost is reconciliation's.
+        """
+        context, bell = self._context, self._doorbell
+        if bell.lane.origin == context.region and not bell.again and not context.filter.wants_all:
+            later = replace(bell, again=context.clock.now_ms(), ended=0, failing_ms=0)
+            context.doorbells.ring_later(context.subscription.name, later, limits.WAITING_AGAIN_SECONDS)
 
     def _end(self, end: Ended | LaneOutcome) -> LaneResult | RaceLost:
         """End the visit. A probe goes on with the keys that failed: new events were first, because they tell more."""

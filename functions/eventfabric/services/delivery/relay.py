@@ -15,6 +15,7 @@ from eventfabric.model import Doorbell, Lane, Region, SequenceNumber, StreamName
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.ringer import CALLS_SECONDS, Ringer, Rung
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
+from eventfabric.services.delivery.worth import Worth
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
@@ -43,31 +44,24 @@ class Relay:
         self._region = region
         self._telemetry = telemetry
         self._side_by_side = side_by_side
-        self._subscribed = [
-            _Subscribed(
-                subscription,
-                Standings.of(subscription, ports),
-                Ringer(subscription.name, ports.doorbells, ports.clock),
-                region,
-            )
-            for subscription in stream.subscriptions
-        ]
+        self._subscribed = [_Subscribed.of(own, region, ports) for own in stream.subscriptions]
 
     def ring(self, appended: Iterable[RecordNews]) -> str | None:
-        """Ring one doorbell a lane, for its highest tail, at each subscription for which this Region owns the origin.
+        """Ring each subscription once for each lane whose origin this Region owns, if a record there is worth a ring.
 
-        All subscriptions are rung at the same time. What a queue does not take is rung by a timer, or else left to
-        reconciliation. Return the position from which the stream must come again, because a subscription's queues take
-        nothing, and that began a moment ago; else None. It is harmless to ring again what was rung.
+        That is for the highest tail of these records. All subscriptions are rung at the same time. What a queue does
+        not take is rung by a timer, or else left to reconciliation. Return the position from which the stream must come
+        again, because a subscription's queues take nothing, and that began a moment ago; else None. It is harmless to
+        ring again what was rung.
 
         A replica may receive a record after those that continue it. By then the doorbell for the highest tail may have
         been rung and answered in vain. `again` tells the new doorbell from it, by the tails for which it stands.
         """
         changes = list(appended)
-        bells = _bells(changes, self._stream, self._region)
         outcomes: dict[str, Rung] = {}
 
         def ring(subscribed: _Subscribed) -> None:
+            bells = _bells(subscribed.worth.of(changes), self._stream, self._region)
             outcomes[subscribed.ringer.subscription] = subscribed.ring(bells)
 
         self._side_by_side([partial(ring, subscribed) for subscribed in self._subscribed])
@@ -98,7 +92,15 @@ class _Subscribed:
     subscription: SubscriptionTopology
     standings: Standings
     ringer: Ringer
+    worth: Worth
     region: Region
+
+    @classmethod
+    def of(cls, subscription: SubscriptionTopology, region: Region, ports: Ports) -> "_Subscribed":
+        standings = Standings.of(subscription, ports)
+        ringer = Ringer(subscription.name, ports.doorbells, ports.clock)
+        worth = Worth(subscription, standings, region=region, clock=ports.clock)
+        return cls(subscription, standings, ringer, worth, region)
 
     def ring(self, bells: Sequence[Doorbell]) -> Rung:
         """Ring for the lanes that this Region delivers."""

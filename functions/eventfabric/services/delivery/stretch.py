@@ -12,6 +12,7 @@ from eventfabric.model import (
     BatchId,
     Cursor,
     Event,
+    HybridTime,
     Place,
     Record,
     SequenceNumber,
@@ -209,9 +210,18 @@ class Stretch:
         )
 
     @property
+    def oldest(self) -> HybridTime | None:
+        """Time at which the first wanted event was appended; None if there is none.
+
+        What nobody wants may stand before it for long, and makes it neither late nor slow.
+        """
+        return self._holder(self.sequences[0]).time if self.sequences else None
+
+    @property
     def oldest_ms(self) -> int | None:
-        """Time at which the first record was appended, in milliseconds since 1970; None if latency means nothing."""
-        return to_ms(self.records[0].time) if self.records and not self.start.is_replaying else None
+        """That time in milliseconds since 1970; None if latency means nothing."""
+        oldest = self.oldest
+        return None if oldest is None or self.start.is_replaying else to_ms(oldest)
 
 
 def _end_of_marks(cursor: Cursor) -> SequenceNumber:

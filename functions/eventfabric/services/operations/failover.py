@@ -36,6 +36,7 @@ from eventfabric.model import (
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lanes.lane_end import believed_tail
 from eventfabric.services.lanes.standing import lanes_of, owner_of
+from eventfabric.services.lanes.unwanted import first_wanted
 from eventfabric.services.operations.published_ends import PublishedEnd, published_ends
 from eventfabric.topology import SubscriptionTopology, Topology
 
@@ -319,7 +320,7 @@ class Failover:
                 continue
             reached = _reached(state)
             ends[lane] = tail.sequence, reached
-            waiting += max(0, tail.sequence - reached)
+            waiting += max(0, tail.sequence - first_wanted(log, lane, state, subscription, tail))
             parked = state.parked.get(state.latest, {}).values() if state.latest else ()
             retrying += sum(parked_key.state is ParkedState.RETRYING for parked_key in parked)
             dead += sum(parked_key.state is ParkedState.DEAD for parked_key in parked)

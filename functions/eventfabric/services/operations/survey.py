@@ -12,12 +12,14 @@ from eventfabric.model import (
     SequenceNumber,
     Standing,
     StreamName,
+    SubscriptionFilter,
     SubscriptionName,
     Tail,
 )
-from eventfabric.ports import Doorbells, Ledger, insist
+from eventfabric.ports import Doorbells, Ledger, Log, insist
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of
 from eventfabric.services.lanes.tails import Unreadable
+from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.topology import SubscriptionTopology
 
 _MINUTE_MS = 60_000
@@ -25,32 +27,41 @@ _MINUTE_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class LaneStanding:
-    """One lane for one subscription: the log ends at `tail`, `cursor` is next to be delivered."""
+    """One lane for one subscription: the log ends at `tail`, and `cursor` is next to be delivered.
+
+    `ahead`: the cursor behind all records that hold nothing wanted.
+    """
 
     subscription: SubscriptionTopology
     lane: Lane
     tail: Tail
     cursor: Cursor
+    ahead: Cursor
 
     @property
     def lag(self) -> int:
-        """Number of events that are in the log and not yet delivered."""
-        return max(0, self.tail.sequence - self.cursor.sequence)
+        """Number of events that are in the log and not yet delivered, from the first one on that may be wanted."""
+        return max(0, self.tail.sequence - self.ahead.sequence)
 
 
 def survey(
     subscription: SubscriptionTopology,
     tails: Mapping[Lane, Tail],
     *,
+    log: Log,
     ledger: Ledger,
     standing: Standing,
     unreadable: Unreadable = insist,
 ) -> Iterator[LaneStanding]:
-    """Yield how lanes stand that the ledger's Region delivers for a subscription, by its standing. One read a lane.
+    """Yield how lanes stand that the ledger's Region delivers for a subscription, by its standing.
+
+    One read a lane, and where a cursor is behind, of a subscription that does not want everything, those of what it is
+    behind.
 
     `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
     """
     name = SubscriptionName(subscription.name)
+    subscription_filter = SubscriptionFilter.of(subscription.definition)
     for lane, tail in tails.items():
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key = LaneKey(StreamName(subscription.definition.stream), name, lane)
@@ -60,7 +71,8 @@ def survey(
             except UndecodableItemError as error:
                 unreadable(error)
                 continue
-            yield LaneStanding(subscription, lane, tail, cursor)
+            ahead = UnwantedRecords(log, lane).ahead(cursor, subscription_filter, until=tail.sequence)
+            yield LaneStanding(subscription, lane, tail, cursor, ahead)
 
 
 def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_ms: int) -> list[LaneStanding]:

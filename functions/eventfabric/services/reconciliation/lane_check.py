@@ -21,6 +21,7 @@ from eventfabric.model import (
     Sightings,
     Standing,
     StreamName,
+    SubscriptionFilter,
     SubscriptionName,
     Tail,
     to_ms,
@@ -29,6 +30,7 @@ from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
+from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.reconciliation.look import Look
 from eventfabric.services.reconciliation.replica import Replica
@@ -152,6 +154,7 @@ class LaneChecker:
 
     def _looks(self, lane: Lane, before: Mark, mark: Mark, tail: Tail) -> Iterator[Look | Finding]:
         """Yield a look for each subscription for which this Region delivers the lane, or why it is unreadable."""
+        records = UnwantedRecords(self._log, lane)
         for subscription in self._stream.subscriptions:
             standing = self._standings.get(subscription.name)
             if standing is None or not is_delivered_by(self._region, subscription, lane.origin, standing):
@@ -165,18 +168,21 @@ class LaneChecker:
                 continue
             owner = owner_of(subscription, lane.origin, standing)
             region = region_that_counts(subscription, state, owner, region=ledger.region)
+            cursor, end = state.cursor(region), min(mark.sequence, tail.sequence)
+            subscription_filter = SubscriptionFilter.of(subscription.definition)
             yield Look(
                 subscription,
                 lane,
                 replace(mark, cursors=before.cursors),
                 tail,
                 state,
-                state.cursor(region),
+                cursor,
                 owner,
                 self._runs(standing.circuit),
                 before.sightings,
                 region,
                 standing.seen_ms if subscription.name in before.cursors else 0,
+                records.ahead(cursor, subscription_filter, until=end),
             )
 
     def _runs(self, circuit: Circuit) -> bool:

@@ -37,15 +37,17 @@ class Look:
     """Region whose cursor and keys these are: the former owner's until this Region has taken the lane over."""
     seen_ms: int
     """Time of the pass before this one; 0 if that did not look at this lane for the subscription."""
+    ahead: Cursor
+    """The cursor behind all verified records that hold nothing wanted: what waits there, waits."""
 
     @property
     def news_from(self) -> SequenceNumber:
-        """The first sequence that was never handed out; if a replay is under way, it lies after that."""
-        return max(self.cursor.sequence, self.cursor.replay_until)
+        """The first wanted sequence that was never handed out; if a replay is under way, it lies after that."""
+        return max(self.ahead.sequence, self.cursor.replay_until)
 
     @property
     def lags(self) -> bool:
-        """Tell if there is an event that was never handed out, in the log here or missing from it."""
+        """Tell if there is an event that is to be handed out for the first time, in the log here or missing from it."""
         return self.news_from < self.tail.sequence
 
     def arrived_ms(self, waiting: Record | None, now_ms: int) -> int:

@@ -30,6 +30,7 @@ from eventfabric.services.lanes.locate import has_expired, kept_in
 from eventfabric.services.lanes.standing import ledger_of
 from eventfabric.services.reconciliation.forget import are_forgotten, forget
 from eventfabric.services.reconciliation.look import Look
+from eventfabric.services.reconciliation.quiet import move_quiet
 from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.topology import StreamTopology
@@ -84,8 +85,9 @@ class Watch:
             yield from self._parked_differs(look, bells, repair=repair)
             if repair:
                 self._forget_texts(look, parked)
+                self._move_quiet(look)
         yield from self._dead(look, parked)
-        if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
+        if oldest is not None and self._retention is not None and oldest.sequence > look.ahead.base:
             yield from self._expired(look, oldest, replica, bells, repair=repair)
             return
         yield from self._expiring(look, oldest, parked)
@@ -121,6 +123,11 @@ class Watch:
         if old:
             key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
             forget(key, look, old, ledger=ledger_of(self._ports.ledger, look.subscription, look.lane.origin))
+
+    def _move_quiet(self, look: Look) -> None:
+        """Move the cursor over what nobody wants."""
+        ledger = ledger_of(self._ports.ledger, look.subscription, look.lane.origin)
+        move_quiet(look, log=self._log, ledger=ledger, now_ms=self._now_ms)
 
     def _epoch_ahead(self, look: Look) -> Finding | None:
         """Report a lane that its owner must leave alone, because a later owner wrote it of which nobody knows."""
@@ -181,8 +188,8 @@ class Watch:
         return self._finding(FindingKind.PARKED_OVERDUE, look, overdue[0].first.sequence, detail)
 
     def _oldest_waiting(self, look: Look) -> Record | None:
-        """Return the first record that waits, as far as the log was verified."""
-        cursor = look.cursor
+        """Return the first record that waits and may be wanted, as far as the log was verified."""
+        cursor = look.ahead
         if cursor.sequence >= min(look.tail.sequence, look.mark.sequence):
             return None  # everything that can be delivered is
         return self._first(look.lane, cursor.base)
@@ -201,7 +208,7 @@ class Watch:
         The passes that saw the lane's tail bound that time: the record's own time, if it can be read, is what its
         producer says.
         """
-        cursor = look.cursor
+        cursor = look.ahead
         if not look.lags:
             return self._now_ms if oldest is None else to_ms(oldest.time)
         if oldest is None or cursor.is_replaying:
@@ -217,7 +224,7 @@ class Watch:
         waits_since_ms = max(look.cursor.written_ms, since_ms)
         if waits_since_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
             return None
-        behind = look.tail.sequence - look.cursor.sequence
+        behind = look.tail.sequence - look.ahead.sequence
         detail = f"{behind} events wait, the oldest {(self._now_ms - waits_since_ms) // 1000} s"
         return self._finding(FindingKind.UNRUNG, look, look.cursor.sequence, detail)
 
@@ -233,7 +240,7 @@ class Watch:
         if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
             hours = (1000 * self._retention - age_ms) / 3_600_000
             expiry = f"expires in {hours:.1f} hours" if hours > 0 else f"was to expire {-hours:.1f} hours ago"
-            behind = look.tail.sequence - look.cursor.sequence
+            behind = look.tail.sequence - look.ahead.sequence
             detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest {expiry}"
             yield self._finding(FindingKind.EXPIRES_SOON, look, look.cursor.sequence, detail)
 
@@ -246,13 +253,13 @@ class Watch:
         )
         assert kept_part is not None, "nothing expires without a retention"
         on_expired = look.subscription.definition.on_expired
-        if replica.kept_at_origin(look.lane, look.cursor.base, following.sequence) is not None:
+        if replica.kept_at_origin(look.lane, look.ahead.base, following.sequence) is not None:
             detail = (
                 f"nothing is there before {following.sequence}, and {look.lane.origin} still has some of it"
             )
             finding = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
-        elif has_expired(self._log, look.lane, look.cursor.base, following, kept_part):
-            detail = f"{following.sequence - look.cursor.sequence} events expired: on_expired is {on_expired}"
+        elif has_expired(self._log, look.lane, look.ahead.base, following, kept_part):
+            detail = f"{following.sequence - look.ahead.sequence} events expired: on_expired is {on_expired}"
             finding = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
         else:
             detail = f"nothing is there before {following.sequence}, and it cannot have expired yet"

@@ -89,8 +89,25 @@ def change_of(fabric: SubscribedStream) -> dict[str, Any]:
 
 
 def test_a_new_record_says_how_far_its_lane_goes() -> None:
-    change = change_of(SubscribedStream())
-    assert from_stream_record(change) == RecordNews("000000000000000000001", lane(0), SequenceNumber(2))
+    fabric = SubscribedStream()
+    change = change_of(fabric)
+    (record,) = fabric.log.read(lane(0), SequenceNumber(0), records_max=1).records
+    news = RecordNews(
+        "000000000000000000001", lane(0), SequenceNumber(2), SequenceNumber(0), record.types, record.time
+    )
+    assert from_stream_record(change) == news
+
+
+@pytest.mark.parametrize(("attribute", "field"), [("t", "types"), ("h", "time")])
+def test_what_only_tells_if_somebody_wants_a_record_may_be_missing_or_wrong(
+    attribute: str, field: str
+) -> None:
+    for wrong in ({"S": "x"}, {"BOOL": True}, None):
+        change = change_of(SubscribedStream())
+        change["dynamodb"]["NewImage"][attribute] = wrong
+        news = from_stream_record(change)
+        assert news is not None
+        assert (news.tail, getattr(news, field)) == (2, None)
 
 
 def test_a_removal_is_no_news() -> None:

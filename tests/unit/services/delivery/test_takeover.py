@@ -283,7 +283,7 @@ def surveyed(fabric: SubscribedStream) -> list[LaneStanding]:
     """The lanes that a Region delivers, as `eventfabric lanes` shows them."""
     tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
     standing = fabric.ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
-    return list(survey(fabric.subscription, tails, ledger=fabric.ledger, standing=standing))
+    return list(survey(fabric.subscription, tails, log=fabric.log, ledger=fabric.ledger, standing=standing))
 
 
 def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_on() -> None:

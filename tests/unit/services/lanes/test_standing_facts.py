@@ -188,10 +188,13 @@ class TestSurvey:
         fabric.put(event("d"), of=lane(1))
         tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
         assert tails == {other_lane: fabric.log.tail(other_lane) for other_lane in (LANE, lane(1))}
-        standings = list(survey(fabric.subscription, tails, ledger=fabric.ledger, standing=Standing()))
+        standings = list(
+            survey(fabric.subscription, tails, log=fabric.log, ledger=fabric.ledger, standing=Standing())
+        )
         assert standings == [
-            LaneStanding(fabric.subscription, other_lane, tails[other_lane], fabric.cursor(other_lane))
+            LaneStanding(fabric.subscription, other_lane, tails[other_lane], cursor, cursor)
             for other_lane in (LANE, lane(1))
+            for cursor in [fabric.cursor(other_lane)]
         ]
         assert [standing.lag for standing in standings] == [1, 1]
 
@@ -202,14 +205,18 @@ class TestSurvey:
             for other_lane in (LANE, lane(0, AWAY))
         }
         standing = Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
-        standings = survey(fabric.subscription, tails, ledger=fabric.ledger, standing=standing)
+        standings = survey(
+            fabric.subscription, tails, log=fabric.log, ledger=fabric.ledger, standing=standing
+        )
         assert [standing.lane for standing in standings] == [lane(0, AWAY)]
 
     def test_it_is_rung_for_the_tail_with_the_minute_as_its_number(self) -> None:
         fabric = SubscribedStream()
         fabric.put(event("a"), event("b"))
         tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
-        standings = list(survey(fabric.subscription, tails, ledger=fabric.ledger, standing=Standing()))
+        standings = list(
+            survey(fabric.subscription, tails, log=fabric.log, ledger=fabric.ledger, standing=Standing())
+        )
         doorbells = fabric.cloud.doorbells(HOME)
         assert ring_again(standings, doorbells=doorbells, now_ms=7 * 60_000 + 59_999) == standings
         bells = [from_body(body) for body in fabric.queue.bodies]

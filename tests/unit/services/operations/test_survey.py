@@ -13,7 +13,7 @@ from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 def standings(fabric: SubscribedStream) -> list[LaneStanding]:
     """All lanes that have events, for the one subscription, as its Region sees them."""
     tails = tails_of(fabric.log, lanes_of(fabric.stream), now_ms=fabric.clock.now_ms())
-    return list(survey(fabric.subscription, tails, ledger=fabric.ledger, standing=Standing()))
+    return list(survey(fabric.subscription, tails, log=fabric.log, ledger=fabric.ledger, standing=Standing()))
 
 
 def ring(fabric: SubscribedStream, standings: list[LaneStanding]) -> list[LaneStanding]:
@@ -62,7 +62,10 @@ def test_a_replica_that_is_behind_its_own_cursor_lags_by_nothing() -> None:
     fabric.put(event("a"))
     fabric.deliver()
     (standing,) = standings(fabric)
-    assert LaneStanding(standing.subscription, standing.lane, EMPTY_TAIL, standing.cursor).lag == 0
+    assert (
+        LaneStanding(standing.subscription, standing.lane, EMPTY_TAIL, standing.cursor, standing.cursor).lag
+        == 0
+    )
 
 
 def test_only_lanes_that_lag_are_rung() -> None:
