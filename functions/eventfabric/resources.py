@@ -1,7 +1,7 @@
 """Tables, queues and functions of AWS as values: names, keys, bounds, environment. Pure; `topology` makes them."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from eventfabric import limits
 from eventfabric.definition.functions import FunctionSettings, Vpc
@@ -77,6 +77,11 @@ class TimerQueueTopology:
     visibility_timeout_seconds: int = limits.VISIBILITY_TIMEOUT_SECONDS
     receive_count_max: int = limits.TIMER_RECEIVES_MAX
     batch_max: int = limits.DOORBELL_BATCH_MAX
+
+    @classmethod
+    def of(cls, fabric: str) -> Self:
+        """Return the queue of a fabric, which is equal in each of its Regions."""
+        return cls(f"{fabric}-timers", f"{fabric}-timers-dead")
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,13 @@ class SubscriptionTopology:
 
     @cached_property
     def timers(self) -> TimerQueueTopology:
-        """Queue of the subscription's timers, which are doorbells that come later."""
-        return TimerQueueTopology(
-            f"{self.fabric}-{self.name}-timers", f"{self.fabric}-{self.name}-timers-dead"
-        )
+        """Queue of timers, which are doorbells that come later. All subscriptions of a Region share it."""
+        return TimerQueueTopology.of(self.fabric)
+
+    @property
+    def former_timers_name(self) -> str:
+        """Queue of the subscription's timers in earlier versions, of which a deployment may leave some."""
+        return f"{self.fabric}-{self.name}-timers"
 
     @property
     def queue_tags(self) -> dict[str, str]:
@@ -69,9 +72,7 @@ class SubscriptionTopology:
         of = f"{self.fabric}/{self.definition.stream}"
         return {
             self.queue.name: f"{of}/doorbells",
-            self.timers.name: f"{of}/timers",
             self.queue.dead_letter_name: f"{of}/dead",
-            self.timers.dead_letter_name: f"{of}/dead",
         }
 
     @property
@@ -356,12 +357,10 @@ class Topology:
         """Schedule that starts reconciliation."""
         return f"{self.fabric}-reconcile"
 
-    def subscription_of_timers(self, queue: str) -> SubscriptionTopology:
-        """Return the subscription with that timer queue. UnknownNameError if there is none."""
-        for subscription in self.subscriptions.values():
-            if subscription.timers.name == queue:
-                return subscription
-        raise UnknownNameError("timer queue", queue, [s.timers.name for s in self.subscriptions.values()])
+    @property
+    def timers(self) -> TimerQueueTopology:
+        """Queue of a Region's timers."""
+        return TimerQueueTopology.of(self.fabric)
 
     def stream(self, name: str) -> StreamTopology:
         """Return the stream of that name. UnknownNameError if there is none."""

@@ -244,10 +244,13 @@ class Scenario:
     def _is_quiet(self) -> bool:
         """Wait until no queue contains a message; False if that takes too long."""
         queues = [
-            (self._target.client("sqs", region), queue.name)
+            (self._target.client("sqs", region), name)
             for region in self._fabric.regions
-            for subscription in self._topology.subscriptions_in(region)
-            for queue in (subscription.queue, subscription.timers)
+            for name in {
+                queue.name
+                for subscription in self._topology.subscriptions_in(region)
+                for queue in (subscription.queue, subscription.timers)
+            }
         ]
 
         def held() -> int:

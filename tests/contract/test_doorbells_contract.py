@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from eventfabric.limits import DEDUPLICATION_SECONDS, TIMER_DELAY_SECONDS_MAX
 from eventfabric.model import Doorbell, Generation, Lane, LaneIndex, SequenceNumber, StreamName
-from eventfabric.wire.doorbell import from_body
+from eventfabric.wire.doorbell import from_body, subscription_of
 from tests.support.backends import HOME, QUEUE, SUBSCRIPTION, Backend, Message
 
 
@@ -164,7 +164,8 @@ def test_a_doorbell_that_is_gone_is_nothing_to_hide_or_answer(backend: Backend) 
 def test_a_doorbell_for_later_comes_when_its_delay_is_over(backend: Backend) -> None:
     assert backend.doorbells.ring_later(SUBSCRIPTION, bell(0, 5, again=7), 29.2)
     assert backend.doorbells.ring_later(SUBSCRIPTION, bell(1, 5), 0)
-    assert [from_body(body).lane.index for body in backend.timers()] == [1]
+    (body,) = backend.timers()
+    assert (from_body(body).lane.index, subscription_of(body)) == (1, SUBSCRIPTION)
     backend.clock.advance(29)
     assert backend.timers() == []
     backend.clock.advance(1.1)

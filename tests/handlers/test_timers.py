@@ -4,11 +4,13 @@ from typing import Any
 
 import eventfabric.handlers.timer
 from eventfabric import limits
+from eventfabric.definition.file import parse_definition
 from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName
 from eventfabric.resources import TimerQueueTopology
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.queue import MemoryTimers
+from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body, to_body
 from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions
 
@@ -46,7 +48,7 @@ def failing(fault: Fault, *names: str, times: int = 10**9) -> Faults:
 
 def test_a_queue_that_is_busy_for_a_moment_is_rung_in_place() -> None:
     functions = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring", times=1))
-    began_ms, timers = functions.clock.now_ms(), timers_of(functions, to_body(bell(0, 1)))
+    began_ms, timers = functions.clock.now_ms(), timers_of(functions, to_body(bell(0, 1), timer_of="all"))
     ring(functions, timers)
     assert len(functions.queue) == 1
     assert len(timers) == 0
@@ -55,7 +57,7 @@ def test_a_queue_that_is_busy_for_a_moment_is_rung_in_place() -> None:
 
 def test_a_queue_that_is_busy_for_longer_has_the_timer_come_again_within_seconds() -> None:
     functions = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring"))
-    timers = timers_of(functions, to_body(bell(0, 1)))
+    timers = timers_of(functions, to_body(bell(0, 1), timer_of="all"))
     ring(functions, timers)
     due_ms = timers.next_due_ms()
     assert due_ms is not None
@@ -65,7 +67,7 @@ def test_a_queue_that_is_busy_for_longer_has_the_timer_come_again_within_seconds
 def test_timers_do_not_multiply_while_queues_take_all_and_answer_nothing_for_hours() -> None:
     silent = failing(Fault.LOST_REPLY, "doorbells.ring", "doorbells.ring_later", "doorbells.put_off")
     functions = InvokedFunctions(faults=silent)
-    timers = timers_of(functions, *(to_body(bell(lane, 1)) for lane in range(3)))
+    timers = timers_of(functions, *(to_body(bell(lane, 1), timer_of="all") for lane in range(3)))
     began_ms = functions.clock.now_ms()
     while functions.clock.now_ms() - began_ms < 6 * 3_600_000:
         ring(functions, timers)
@@ -80,7 +82,7 @@ def test_timers_do_not_multiply_while_queues_take_all_and_answer_nothing_for_hou
 
 def test_one_call_rings_all_that_came_together_and_those_it_refuses_come_again() -> None:
     functions = InvokedFunctions(faults=failing(Fault.LOST_REQUEST, "doorbells.ring"))
-    timers = timers_of(functions, *(to_body(bell(lane, 1)) for lane in range(4)))
+    timers = timers_of(functions, *(to_body(bell(lane, 1), timer_of="all") for lane in range(4)))
     began_ms = functions.clock.now_ms()
     ring(functions, timers)
     assert functions.clock.now_ms() - began_ms <= 1_000 * limits.LANE_PATIENCE_SECONDS
@@ -94,7 +96,7 @@ def test_one_call_rings_all_that_came_together_and_those_it_refuses_come_again()
 
 def test_what_is_no_doorbell_comes_again_soon_so_that_it_is_found_before_it_expires() -> None:
     functions = InvokedFunctions()
-    timers = timers_of(functions, "{}", to_body(bell(0, 1)))
+    timers = timers_of(functions, "{}", to_body(bell(0, 1), timer_of="all"))
     ring(functions, timers)
     assert len(timers) == 1
     due_ms = timers.next_due_ms()
@@ -104,7 +106,72 @@ def test_what_is_no_doorbell_comes_again_soon_so_that_it_is_found_before_it_expi
 
 def test_what_is_no_doorbell_and_what_cannot_be_rung_both_come_again() -> None:
     functions = InvokedFunctions(faults=failing(Fault.THROTTLED, "doorbells.ring"))
-    timers = timers_of(functions, "{}", to_body(bell(0, 1)), to_body(bell(1, 1)))
+    timers = timers_of(
+        functions, "{}", to_body(bell(0, 1), timer_of="all"), to_body(bell(1, 1), timer_of="all")
+    )
     ring(functions, timers)
     assert len(timers) == 3
     assert len(functions.queue) == 0
+
+
+TWO = Topology(
+    parse_definition(
+        '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\nlanes = 4\n'
+        '[subscriptions.all]\nstream = "orders"\nhandler = "subscribers.any:handle"\n'
+        '[subscriptions.few]\nstream = "orders"\nhandler = "subscribers.any:handle"\n'
+    )
+)
+
+
+def test_a_timer_rings_in_the_queue_of_the_subscription_that_it_names() -> None:
+    functions = InvokedFunctions(topology=TWO)
+    timers = timers_of(functions, to_body(bell(0, 1), timer_of="few"), to_body(bell(1, 1), timer_of="all"))
+    ring(functions, timers)
+    rung = {name: functions.cloud.queue(name, US).bodies for name in ("all", "few")}
+    assert {name: [from_body(body).lane.index for body in bodies] for name, bodies in rung.items()} == {
+        "all": [1],
+        "few": [0],
+    }
+    assert len(timers) == 0
+
+
+def test_a_timer_of_a_subscription_that_is_none_is_refused_and_no_other_one() -> None:
+    functions = InvokedFunctions(topology=TWO)
+    timers = timers_of(functions, to_body(bell(0, 1), timer_of="gone"), to_body(bell(1, 1), timer_of="all"))
+    ring(functions, timers)
+    assert len(functions.queue.bodies) == len(timers) == 1
+    due_ms = timers.next_due_ms()
+    assert due_ms == functions.clock.now_ms() + 1000 * limits.REFUSED_AGAIN_SECONDS
+
+
+def test_no_subscription_waits_for_the_queue_of_another() -> None:
+    rung_ms: list[int] = []
+
+    def few_is_away(called: str, overall: int, of_name: int) -> Fault | None:
+        if called != "doorbells.ring":
+            return None
+        rung_ms.append(functions.clock.now_ms())
+        return None if of_name == 2 else Fault.LOST_REQUEST
+
+    functions = InvokedFunctions(topology=TWO, faults=Faults(few_is_away))
+    began_ms = functions.clock.now_ms()
+    timers = timers_of(functions, to_body(bell(0, 1), timer_of="few"), to_body(bell(1, 1), timer_of="all"))
+    ring(functions, timers)
+    first_ms, second_ms, *later_ms = rung_ms
+    assert (first_ms, second_ms) == (began_ms, began_ms)
+    assert min(later_ms) > began_ms
+    assert (len(functions.queue.bodies), len(timers)) == (1, 1)
+
+
+def test_a_timer_of_an_earlier_version_is_known_by_its_queue() -> None:
+    functions = InvokedFunctions()
+    former = MemoryTimers(TOPOLOGY.subscription("all").former_timers_name, clock=functions.clock)
+    former.send(to_body(bell(2, 1)), delay_seconds=0)
+    message = former.receive()
+    assert message is not None
+    record = {**message.event(), "eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{former.name}"}
+    with using(functions.runtime(None)):
+        assert eventfabric.handlers.timer.handle({"Records": [record]}, Context()) == {
+            "batchItemFailures": []
+        }
+    assert [from_body(body).lane.index for body in functions.queue.bodies] == [2]

@@ -197,7 +197,7 @@ def test_the_timer_rings_at_its_time_and_sends_back_what_is_no_doorbell(
     behind: Behind, start: Callable[..., Started]
 ) -> None:
     function = start(TOPOLOGY.timer_function(HOME), url=behind.url)
-    event = sqs_event(BILLING.timers.name, UNDECODABLE, to_body(behind.doorbell))
+    event = sqs_event(BILLING.timers.name, UNDECODABLE, to_body(behind.doorbell, timer_of=BILLING.name))
     assert function.api.invoke(event) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert behind.waiting(BILLING.queue.name) == [to_body(behind.doorbell)]
 

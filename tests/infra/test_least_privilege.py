@@ -181,7 +181,10 @@ def test_queues_have_the_tags_by_which_policies_recognise_them_and_keys_that_of_
 ) -> None:
     topology = synthesised.topology
     declared_tags: dict[str, str | None] = dict.fromkeys(
-        [topology.relay_dead_name, topology.reconcile_dead_name]
+        [
+            *(topology.relay_dead_name, topology.reconcile_dead_name),
+            *(topology.timers.name, topology.timers.dead_letter_name),
+        ]
     )
     for subscription in topology.subscriptions.values():
         declared_tags |= subscription.queue_tags

@@ -103,7 +103,7 @@ def test_every_queue_of_the_topology_is_there_in_each_region_of_its_stream_and_n
         made = by_name(synthesised.properties(QUEUE, stack=synthesised.running(region)), "QueueName")
         declared = {topology.relay_dead_name, topology.reconcile_dead_name}
         for subscription in topology.subscriptions_in(region):
-            for queue in (subscription.queue, subscription.timers):
+            for queue in (subscription.queue, topology.timers):
                 declared |= {queue.name, queue.dead_letter_name}
         assert set(made) == declared
 
@@ -117,7 +117,7 @@ def test_every_queue_has_a_dead_letter_queue_that_takes_from_it_alone(synthesise
             body["Properties"]["QueueName"]: name for name, body in synthesised.resources(QUEUE, stack=stack)
         }
         for subscription in topology.subscriptions_in(region):
-            for queue in (subscription.queue, subscription.timers):
+            for queue in (subscription.queue, topology.timers):
                 redrive = made[queue.name]["RedrivePolicy"]
                 dead_id = ids[queue.dead_letter_name].partition("/")[2]
                 assert redrive == {

@@ -41,8 +41,8 @@ def rung(shop: CommandedFabric, subscription: str, region: str = US) -> list[Doo
     return [from_body(body) for body in taken(shop, f"shop-{subscription}.fifo", region)]
 
 
-def bell(shop: CommandedFabric, again: int = 0) -> str:
-    return to_body(Doorbell(shop.key.stream, LANE, ANY_TAIL, again=again))
+def bell(shop: CommandedFabric, again: int = 0, *, timer_of: str = "") -> str:
+    return to_body(Doorbell(shop.key.stream, LANE, ANY_TAIL, again=again), timer_of=timer_of)
 
 
 def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_until_it_is_resumed(
@@ -120,20 +120,27 @@ def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: CommandedFab
     rung(shop, "billing")
     for again in range(12):
         send(shop, "shop-billing-dead.fifo", bell(shop, again))
-    send(shop, "shop-billing-timers-dead", bell(shop))
+    send(shop, "shop-timers-dead", bell(shop, timer_of="billing"))
+    send(shop, "shop-timers-dead", bell(shop, timer_of="audit"))
     before = shop.everything()
     dry = shop.cli.run("queues", "redrive", "billing", "--dry-run", *shop.options)
-    assert (dry.code, dry.out) == (0, TextWith("billing", "13 doorbells"))
+    assert (dry.code, dry.out) == (
+        0,
+        TextWith("billing", "12 left", "timers of all subscriptions: 2 left"),
+    )
     report = shop.cli.run("queues", "redrive", "--dry-run", *shop.options, "--json").json
-    assert report == {"redriven": {}, "waiting": {"billing": 13, "audit": 0, "everywhere": 0}}
+    assert (report["redriven"], report["timers_waiting"]) == ({}, 2)
+    assert (report["waiting"]["billing"], report["waiting"]["everywhere"]) == (12, 0)
     assert shop.everything() == before
 
     done = shop.cli.run("queues", "redrive", "billing", *shop.options, "--json")
-    assert (done.code, done.json) == (0, {"redriven": {"billing": 13}, "waiting": {"billing": 0}})
+    report = {"redriven": {"billing": 13}, "waiting": {"billing": 0}, "timers_waiting": 1}
+    assert (done.code, done.json) == (0, report)
     assert {(doorbell.lane, doorbell.tail) for doorbell in rung(shop, "billing")} == {(LANE, ANY_TAIL)}
-    assert (taken(shop, "shop-billing-dead.fifo"), taken(shop, "shop-billing-timers-dead")) == ([], [])
+    assert taken(shop, "shop-billing-dead.fifo") == []
+    shop.server.clients[US].sqs.purge_queue(QueueUrl=queue_url(shop, "shop-timers-dead"))
     assert shop.cli.run("queues", "redrive", "billing", *shop.options).out == TextWith(
-        "billing", "0 doorbells", "0 left"
+        "billing", "0 doorbells", "timers of all subscriptions", "0 left"
     )
 
 
@@ -141,7 +148,7 @@ def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: CommandedFabri
     send(shop, "shop-audit-dead.fifo", "no doorbell at all")
     send(shop, "shop-audit-dead.fifo", bell(shop))
     assert shop.cli.run("queues", "redrive", "audit", *shop.options).out == TextWith(
-        "audit", "1 doorbells", "1 left"
+        "audit", "1 doorbells", "1 left", "timers of all subscriptions", "0 left"
     )
     assert [doorbell.lane for doorbell in rung(shop, "audit")] == [LANE]
     url = queue_url(shop, "shop-audit-dead.fifo")
@@ -156,5 +163,6 @@ def test_without_a_name_all_subscriptions_of_the_region_are_rung_for(shop: Comma
     rung(shop, "everywhere", EU)
     send(shop, "shop-everywhere-dead.fifo", bell(shop), EU)
     result = shop.cli.run("queues", "redrive", "--region", EU, *shop.options, "--json")
-    assert result.json == {"redriven": {"everywhere": 1}, "waiting": {"everywhere": 0}}
+    report = {"redriven": {"everywhere": 1}, "waiting": {"everywhere": 0}, "timers_waiting": 0}
+    assert result.json == report
     assert len(rung(shop, "everywhere", EU)) == 1

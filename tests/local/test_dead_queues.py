@@ -66,7 +66,7 @@ def test_all_doorbells_are_rung_though_the_first_answer_was_empty(fabric: LocalF
     client = Sampled(Clients(US).sqs)
     queues = DeadQueues(client, ports.doorbells, ports.clock)  # type: ignore[arg-type]  # what it uses of one
     assert queues.count(subscription) == 3
-    assert queues.redrive(subscription) == 3
+    assert queues.redrive([subscription]) == {"all": 3}
     assert (queues.count(subscription), min(client.waits)) == (0, 1)
     live = fabric.client("sqs", US)
     url = live.get_queue_url(QueueName="shop-all.fifo")["QueueUrl"]

@@ -202,7 +202,7 @@ def test_an_operator_does_what_the_runbook_says_with_the_policy(fabric: LocalFab
         operations.prove("all")
         ports = fabric.ports(US)
         DeadQueues(clients(fabric, US).sqs, ports.doorbells, ports.clock).redrive(
-            topology.subscription("all")
+            [topology.subscription("all")]
         )
         with pytest.raises(RefusedError, match="AccessDenied"):
             key = LaneKey(StreamName("other"), SubscriptionName("others"), letter.lane)

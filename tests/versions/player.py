@@ -29,6 +29,7 @@ from eventfabric.testing.local.invoke import LocalContext
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.queue import MemoryTimers
 from eventfabric.testing.memory.stream import StreamReader
 from eventfabric.topology import Topology
 
@@ -69,7 +70,10 @@ class Player:
             for timers, delayed in state["timers"].get(name, {}).items():
                 for body, due_ms in delayed:
                     seconds = max(0, (due_ms - self.clock.now_ms()) // 1000)
-                    region.timers[timers].send(body, delay_seconds=seconds)
+                    # Queues of an earlier version are there until the functions are new.
+                    region.timers.setdefault(timers, MemoryTimers(timers, clock=self.clock)).send(
+                        body, delay_seconds=seconds
+                    )
         self.cloud.replicate()
 
     def _readers_of_logs(self) -> dict[tuple[str, str], StreamReader]:
@@ -161,9 +165,9 @@ class Player:
                 for region in subscription.regions
             ]
             timed = [
-                self._time(region, subscription.name)
-                for subscription in self.topology.subscriptions.values()
-                for region in subscription.regions
+                self._time(name, timers)
+                for name, region in self.cloud.regions.items()
+                for timers in region.timers.values()
             ]
             if any(delivered) or any(timed):
                 continue
@@ -223,8 +227,7 @@ class Player:
             self.cloud.replicate()
         return len(messages)
 
-    def _time(self, region: str, subscription: str) -> bool:
-        timers = self.cloud.timers(subscription, region)
+    def _time(self, region: str, timers: MemoryTimers) -> bool:
         received = timers.receive()
         if received is None:
             return False

@@ -1,5 +1,6 @@
 """Versions of the library that take turns on the same stored state, each in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -44,6 +45,8 @@ class Version:
 
     def play(self, state: State, *commands: Command, seed: int) -> State:
         """Take a turn, and return what is stored after it."""
+        if not self._shares_timers:
+            state = {**state, "timers": {name: _of_former_queues(of) for name, of in state["timers"].items()}}
         turn = {"state": state, "commands": commands, "by": self.name, "seed": seed}
         ran = subprocess.run(
             [sys.executable, str(self.folder / PLAYER)],
@@ -57,6 +60,24 @@ class Version:
         after: State = decoded(ran.stdout)
         assert Path(after.pop("library")) == self.folder / "functions" / "eventfabric"
         return after
+
+    @property
+    def _shares_timers(self) -> bool:
+        """Tell if the subscriptions of a Region share a queue of timers, and still know the names of their own."""
+        return "former_timers_name" in (self.folder / "functions/eventfabric/topology.py").read_text()
+
+
+def _of_former_queues(timers: dict[str, Any]) -> dict[str, Any]:
+    """Return the timers of a Region in a queue for each subscription.
+
+    A way back deletes the queue of all, and reconciliation rings for keys that are due: to a player that is the same.
+    """
+    former: dict[str, Any] = {}
+    for queue, delayed in timers.items():
+        for body, due_ms in delayed:
+            owner = json.loads(body).get("subscription")
+            former.setdefault(f"shop-{owner}-timers" if owner else queue, []).append([body, due_ms])
+    return former
 
 
 THIS: Final = Version("this", ROOT)

@@ -1,5 +1,7 @@
-"""The dead-letter queues of subscriptions: they hold doorbells that were received too often, and no events."""
+"""The dead-letter queues of subscriptions and of timers: they hold doorbells that came too often, and no events."""
 
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from eventfabric import limits
@@ -7,8 +9,8 @@ from eventfabric.aws.clients import named_failures
 from eventfabric.errors import UndecodableMessageError
 from eventfabric.model import Doorbell
 from eventfabric.ports import Clock, Doorbells
-from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import from_body
+from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.wire.doorbell import from_body, subscription_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -26,20 +28,34 @@ class DeadQueues:
         self._clock = clock
 
     def count(self, subscription: SubscriptionTopology) -> int:
-        """Return about how many messages wait or are in somebody's hands, including timers."""
-        return sum(self._waiting(name) for name in _names(subscription))
+        """Return about how many messages of a subscription wait or are in somebody's hands, without timers."""
+        return self._waiting(subscription.queue.dead_letter_name)
 
-    def redrive(self, subscription: SubscriptionTopology) -> int:
-        """Ring each doorbell again, and then delete it. Return how many. What is not a doorbell stays where it is."""
-        return sum(self._redrive(subscription.name, name) for name in _names(subscription))
+    def count_timers(self, topology: Topology) -> int:
+        """Return about how many timers of all subscriptions wait or are in somebody's hands."""
+        return self._waiting(topology.timers.dead_letter_name)
+
+    def redrive(self, subscriptions: Sequence[SubscriptionTopology]) -> Counter[str]:
+        """Ring each doorbell of these subscriptions again, and then delete it. What is not a doorbell stays there.
+
+        Return how many, by subscription. Timers of other subscriptions come again after the queue's time.
+        """
+        rung = Counter[str]()
+        for subscription in subscriptions:
+            rung += self._redrive(subscription.queue.dead_letter_name, {subscription.name}, subscription.name)
+        names = {subscription.name for subscription in subscriptions}
+        for timers in dict.fromkeys(subscription.timers.dead_letter_name for subscription in subscriptions):
+            rung += self._redrive(timers, names)
+        return rung
 
     def _waiting(self, name: str) -> int:
         with named_failures("count dead doorbells"):
             answer = self._client.get_queue_attributes(QueueUrl=self._url(name), AttributeNames=list(_COUNTS))
         return sum(int(answer["Attributes"][name]) for name in _COUNTS)
 
-    def _redrive(self, subscription: str, name: str) -> int:
-        url, rung, empty = self._url(name), 0, 0
+    def _redrive(self, name: str, subscriptions: Collection[str], of: str | None = None) -> Counter[str]:
+        """Empty a queue of the messages of some subscriptions. `of`: whose they all are, if they do not say it."""
+        url, rung, empty = self._url(name), Counter[str](), 0
         while empty < limits.QUEUE_EMPTY_ANSWERS:
             with named_failures("receive dead doorbells"):
                 messages = self._client.receive_message(
@@ -50,20 +66,16 @@ class DeadQueues:
             empty = 0 if messages else empty + 1
             for message in messages:
                 try:
-                    dead = from_body(message["Body"])
+                    dead, subscription = from_body(message["Body"]), of or subscription_of(message["Body"])
                 except UndecodableMessageError:
                     continue  # not ours to throw away
                 again = Doorbell(dead.stream, dead.lane, dead.tail, again=self._clock.now_ms())
-                if not self._doorbells.ring(subscription, [again]):
+                if subscription in subscriptions and not self._doorbells.ring(subscription, [again]):
                     with named_failures("delete a dead doorbell"):
                         self._client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                    rung += 1
+                    rung[subscription] += 1
         return rung
 
     def _url(self, name: str) -> str:
         with named_failures("find a dead-letter queue"):
             return self._client.get_queue_url(QueueName=name)["QueueUrl"]
-
-
-def _names(subscription: SubscriptionTopology) -> tuple[str, str]:
-    return subscription.queue.dead_letter_name, subscription.timers.dead_letter_name

@@ -22,7 +22,7 @@ _logger = getLogger(__name__)
 
 
 class AwsDoorbells:
-    """ports.Doorbells on the queues of one Region. Two functions give the names of a subscription's queues."""
+    """ports.Doorbells on the queues of one Region. Two functions name a subscription's queue and its timers'."""
 
     def __init__(
         self, client: "SQSClient", queue_name: Callable[[str], str], timers_name: Callable[[str], str]
@@ -85,7 +85,7 @@ class AwsDoorbells:
         with _failures_logged("ring later", subscription):
             self._client.send_message(
                 QueueUrl=self._url(self._timers_name(subscription)),
-                MessageBody=to_body(doorbell),
+                MessageBody=to_body(doorbell, timer_of=subscription),
                 DelaySeconds=min(ceil(delay_seconds), limits.TIMER_DELAY_SECONDS_MAX),
             )
             sent = True

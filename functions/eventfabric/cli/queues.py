@@ -1,5 +1,6 @@
 """`eventfabric queues`: redrive doorbells that no function could answer."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -33,18 +34,24 @@ def redrive(
     """
     chosen = connection.subscriptions(subscription)
     queues = connection.dead_queues()
-    redriven = {} if dry_run else {subscription.name: queues.redrive(subscription) for subscription in chosen}
+    rung = {} if dry_run else queues.redrive(chosen)
+    redriven = {} if dry_run else {subscription.name: rung[subscription.name] for subscription in chosen}
     waiting = {subscription.name: queues.count(subscription) for subscription in chosen}
+    timers = queues.count_timers(connection.topology) if chosen else 0
     if json:
-        show_json({"redriven": redriven, "waiting": waiting})
-    elif dry_run:
-        for name, doorbells in waiting.items():
-            say(f"{name}: {doorbells:,} doorbells wait")
+        show_json({"redriven": redriven, "waiting": waiting, "timers_waiting": timers})
     else:
-        for name, left in waiting.items():
-            say(f"{name}: {redriven[name]:,} doorbells rung again, {left:,} left (approximately)")
-    if not dry_run and any(waiting.values()):
+        _show(redriven, waiting, timers)
+    if not dry_run and (timers or any(waiting.values())):
         complain(
             "messages are left that just arrived, or are not doorbells: run this again in 30 seconds, and look at what "
             "stays in the queue"
         )
+
+
+def _show(redriven: Mapping[str, int], waiting: Mapping[str, int], timers: int) -> None:
+    """Show what was rung again, if anything was to be, and what is left."""
+    for name, left in waiting.items():
+        rung = f"{redriven[name]:,} doorbells rung again, " if name in redriven else ""
+        say(f"{name}: {rung}{left:,} left (approximately)")
+    say(f"timers of all subscriptions: {timers:,} left (approximately)")

@@ -218,6 +218,14 @@ DOORBELLS_DEAD: Final = Rule(
     Missing.FINE,
     period_seconds=60,
 )
+TIMERS_DEAD: Final = Rule(
+    "timers-dead",
+    "Delay: a timer was received many times without success, because the timer function cannot ring a subscription's "
+    "queue, or the message is no timer. Reconciliation rings for parked keys that are overdue; no event is lost.",
+    "Messages in a dead-letter queue",
+    Missing.FINE,
+    period_seconds=60,
+)
 RELAY_DEAD: Final = Rule(
     "relay-dead",
     "The relay gave up on part of a table's DynamoDB stream after retrying for an hour. Reconciliation rings for the "

@@ -25,6 +25,7 @@ from eventfabric.deployment.alarm_rules import (
     RELAY_DEAD,
     RELAY_LATE,
     THROTTLED,
+    TIMERS_DEAD,
     Missing,
     Rule,
 )
@@ -181,6 +182,9 @@ def _of_the_region(topology: Topology, region: str) -> Iterator[Alarm]:
     yield Alarm(f"{topology.fabric}-{RELAY_LATE.ending}", of_function(relay, "IteratorAge"), RELAY_LATE)
     yield from _of_function(relay)
     yield from _of_function(timer)
+    if topology.subscriptions_in(region):
+        dead = of_queue(topology.timers.dead_letter_name, "ApproximateNumberOfMessagesVisible")
+        yield Alarm(topology.timers.dead_letter_name, dead, TIMERS_DEAD)
     completed = of_fabric(topology.fabric, Metric.PASSES_COMPLETED)
     yield Alarm(f"{topology.fabric}-{NOT_RECONCILED.ending}", completed, NOT_RECONCILED)
 

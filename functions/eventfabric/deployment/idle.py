@@ -117,9 +117,10 @@ def _lines(topology: Topology) -> Iterator[Line]:
 
 def _queues(topology: Topology) -> Iterator[Line]:
     mapped = sum(len(subscription.regions) for subscription in topology.subscriptions.values())
+    timed = sum(bool(topology.subscriptions_in(region)) for region in topology.regions)
     polls = QUEUE_POLLERS / QUEUE_POLL_SECONDS * LAMBDA_SECONDS_PER_MONTH
     yield Line("queues", f"polls of {mapped} doorbell queues", Prices.QUEUE_REQUEST, mapped * polls)
-    yield Line("queues", f"polls of {mapped} timer queues", Prices.STANDARD_QUEUE_REQUEST, mapped * polls)
+    yield Line("queues", f"polls of {timed} timer queues", Prices.STANDARD_QUEUE_REQUEST, timed * polls)
     tables = sum(len(stream.definition.regions) for stream in topology.streams.values())
     stream_polls = tables * STREAM_POLLS_PER_SECOND * LAMBDA_SECONDS_PER_MONTH
     yield Line("relay", f"polls of {tables} tables' streams", Prices.TRIGGER_POLL, stream_polls)
@@ -137,7 +138,7 @@ def _watch(topology: Topology) -> Iterator[Line]:
 
 def _keys(topology: Topology) -> Iterator[Line]:
     yield Line("keys", "keys", Prices.KEY, len(topology.regions))
-    queues = sum(2 * len(topology.subscriptions_in(region)) for region in topology.regions)
+    queues = sum(1 + len(own) for region in topology.regions if (own := topology.subscriptions_in(region)))
     data_keys = queues * LAMBDA_SECONDS_PER_MONTH / QUEUE_DATA_KEY_SECONDS
     yield Line(
         "keys", f"data keys of {queues} queues", Prices.KEY_REQUEST, data_keys * KEY_REQUESTS_PER_DATA_KEY

@@ -12,6 +12,7 @@ from eventfabric.deployment.permissions import (
     keep_backfills,
     lanes_of,
     look_at_marks,
+    queue,
     queues,
     read_log,
     regions_of,
@@ -53,7 +54,7 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
     """Permissions of an operator: all that the command line does with a stream, from `show` to `failover`."""
     regions, ledger = stream.definition.regions, topology.ledger_of(stream.name)
     count = ("GetQueueUrl", *TAKE)
-    dead, living = [f"{stream.name}/dead"], [f"{stream.name}/doorbells", f"{stream.name}/timers"]
+    dead, timers = [f"{stream.name}/dead"], topology.timers
     statements = [
         Statement(
             f"read the log of {stream.name}, copy what it lacks, and set aside or restore records, on record",
@@ -80,7 +81,9 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
             tuple(f"states:{name}" for name in ("StartExecution", "ListExecutions")),
             tuple(Resource("states", r, f"stateMachine:{topology.backfill_machine_name}") for r in regions),
         ),
-        queues("ring, now or later", RING, topology, regions, living),
+        queues("ring", RING, topology, regions, [f"{stream.name}/doorbells"]),
+        queue("ring later", RING, timers.name, *regions),
         queues("count and redrive doorbells that no function could answer", count, topology, regions, dead),
+        queue("count and redrive timers", count, timers.dead_letter_name, *regions),
     ]
     return [*statements, use_key(topology, regions_of(statements))]

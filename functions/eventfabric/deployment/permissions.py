@@ -5,7 +5,7 @@ compare both. They contain exactly what the adapters in `aws/` call. Permissions
 
     log      partitions `<origin>/...` (records) and `once/<origin>/...` (notes of ids published once)
     ledger   partitions `<stream>/<subscription>`, `<stream>/<subscription>/...`, `<stream>/marks/...`, `backfill...`
-    queues   tags `<fabric>/<stream>/doorbells`, `.../timers` and `.../dead`
+    queues   tags `<fabric>/<stream>/doorbells` and `.../dead`; that of timers by its name
 
 Whatever serves many subscriptions names none of them, so its policies do not grow with their number.
 """
@@ -123,7 +123,7 @@ def of_function(topology: Topology, function: FunctionTopology) -> list[Statemen
 
 def of_schedule(topology: Topology, region: str) -> list[Statement]:
     """Permissions of the schedule of reconciliation, beside that to invoke its function."""
-    dead = _queue("note what could not be invoked", ("SendMessage",), topology.reconcile_dead_name, region)
+    dead = queue("note what could not be invoked", ("SendMessage",), topology.reconcile_dead_name, region)
     return [dead, use_key(topology, [region])]
 
 
@@ -148,10 +148,11 @@ def _relay(topology: Topology, region: str) -> list[Statement]:
             tuple(Resource("dynamodb", region, f"table/{stream.table.name}/stream/*") for stream in streams),
             wildcard="A stream's name is the time at which it was switched on.",
         ),
-        _queue(
+        queue(
             "report which part of a stream it gave up on", ("SendMessage",), topology.relay_dead_name, region
         ),
-        queues("ring, at once or later", RING, topology, [region], ["*/doorbells", "*/timers"]),
+        queues("ring", RING, topology, [region], ["*/doorbells"]),
+        queue("ring later", RING, topology.timers.name, region),
         *_states("see who delivers", ("Query",), topology, streams, region),
     ]
 
@@ -161,13 +162,13 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
     ledger = topology.ledger_of(stream.name)
     name = f"{stream.name}/{subscription.name}"
     statements = [
-        _queue(
+        queue(
             "receive its doorbells, and delay them",
             (*TAKE, "ChangeMessageVisibility", *RING),
             subscription.queue.name,
             region,
         ),
-        _queue("ring later", RING, subscription.timers.name, region),
+        queue("ring later", RING, subscription.timers.name, region),
         read_log(stream, [region]),
         Statement(
             "keep the state of its lanes, and its steps",
@@ -225,7 +226,7 @@ def look_at_marks(topology: Topology, stream: StreamTopology, region: str) -> St
 def _timer(topology: Topology, region: str) -> list[Statement]:
     receive = (*TAKE, "GetQueueUrl", "ChangeMessageVisibility")
     return [
-        queues("receive doorbells that are due, and delay them", receive, topology, [region], ["*/timers"]),
+        queue("receive doorbells that are due, and delay them", receive, topology.timers.name, region),
         queues("ring", RING, topology, [region], ["*/doorbells"]),
     ]
 
@@ -338,8 +339,9 @@ def queues(
     )
 
 
-def _queue(why: str, actions: Sequence[str], name: str, region: str) -> Statement:
-    return Statement(why, _sqs(actions), (Resource("sqs", region, name),))
+def queue(why: str, actions: Sequence[str], name: str, *regions: str) -> Statement:
+    """Allow something on the queue of a name in these Regions."""
+    return Statement(why, _sqs(actions), tuple(Resource("sqs", region, name) for region in regions))
 
 
 def _sqs(actions: Iterable[str]) -> tuple[str, ...]:

@@ -1,21 +1,24 @@
 """The timer function: rings doorbells whose time has come in the queue of their subscription."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
+from eventfabric.errors import UnknownNameError
 from eventfabric.model import Doorbell
 from eventfabric.ports import Doorbells
 from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import current
 from eventfabric.services.delivery.patience import Patience
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.wire.doorbell import subscription_of as subscription_named
 
 _Timer: TypeAlias = tuple[Message, Doorbell]
+_Timers: TypeAlias = Sequence[_Timer]
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
@@ -26,42 +29,57 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     patience = Patience(runtime.ports.clock, runtime.ports.entropy, seconds=limits.LANE_PATIENCE_SECONDS)
 
     def subscription_of(message: Message) -> SubscriptionTopology:
-        return runtime.topology.subscription_of_timers(message.queue)
+        return _subscription_of(runtime.topology, message)
 
     def refuse(message: Message, subscription: SubscriptionTopology | None, error: Exception) -> None:
         runtime.message_refused(message.id, message.queue, error)
         failed.append(message.id)
-        if subscription is not None and message.receipt_handle:
-            doorbells.put_off(subscription.name, {message.receipt_handle: limits.REFUSED_AGAIN_SECONDS})
+        if message.queue == runtime.topology.timers.name and message.receipt_handle:
+            # All timers are in one queue, so the name of any subscription leads to it.
+            name = next(iter(runtime.topology.subscriptions))
+            doorbells.put_off(name, {message.receipt_handle: limits.REFUSED_AGAIN_SECONDS})
 
     timers = defaultdict[str, list[_Timer]](list)
     for message, subscription, doorbell in doorbells_of(runtime.topology, event, subscription_of, refuse):
         timers[subscription.name].append((message, doorbell))
-    for name, of_subscription in timers.items():
-        unrung = _ring(doorbells, name, of_subscription, patience)
-        if unrung:
-            doorbells.put_off(
-                name, {message.receipt_handle: _again_seconds(message) for message, _ in unrung}
-            )
-            failed += [message.id for message, _ in unrung]
+    for name, unrung in _ring(doorbells, timers, patience).items():
+        doorbells.put_off(name, {message.receipt_handle: _again_seconds(message) for message, _ in unrung})
+        failed += [message.id for message, _ in unrung]
     runtime.flush()
     return partial_batch_response(failed)
 
 
-def _ring(
-    doorbells: Doorbells, subscription: str, timers: Sequence[_Timer], patience: Patience
-) -> Sequence[_Timer]:
-    """Ring, and retry for a while. Return the timers that could not be rung.
+def _subscription_of(topology: Topology, message: Message) -> SubscriptionTopology:
+    """Return the subscription that a timer names, or in whose queue it is, as in earlier versions. UnknownNameError."""
+    if name := subscription_named(message.body):
+        return topology.subscription(name)
+    former = {own.former_timers_name: own for own in topology.subscriptions.values()}
+    if message.queue not in former:
+        raise UnknownNameError("timer queue", message.queue, [*former])
+    return former[message.queue]
+
+
+def _ring(doorbells: Doorbells, timers: Mapping[str, _Timers], patience: Patience) -> Mapping[str, _Timers]:
+    """Ring, and retry for a while. Return the timers that could not be rung, by subscription.
 
     A queue that is busy for a moment must not hold a key up for as long as a crash would. A timer that has come
-    again before has met trouble that lasts: it is tried only once.
+    again before has met trouble that lasts: it is tried only once. Nobody waits for another subscription's queue.
     """
     while True:
-        refused = set(doorbells.ring(subscription, [doorbell for _, doorbell in timers]))
-        timers = [timer for timer in timers if timer[1] in refused]
-        is_new = any(message.received == 1 for message, _ in timers)
+        timers = {
+            name: unrung
+            for name, of_subscription in timers.items()
+            if (unrung := _refused(doorbells, name, of_subscription))
+        }
+        is_new = any(message.received == 1 for unrung in timers.values() for message, _ in unrung)
         if not (is_new and patience.wait()):
             return timers
+
+
+def _refused(doorbells: Doorbells, subscription: str, timers: _Timers) -> _Timers:
+    """Ring for the timers of a subscription. Return those that its queue did not take."""
+    refused = set(doorbells.ring(subscription, [doorbell for _, doorbell in timers]))
+    return [timer for timer in timers if timer[1] in refused]
 
 
 def _again_seconds(message: Message) -> int:

@@ -38,7 +38,7 @@ backfill  table `<fabric>-ledger`; written by whoever begins, plans, cancels or 
           pk `backfill`, sk `<region>/<id>`.
 slice     table `<fabric>-ledger`; written when a backfill plans it, and about once a page by the worker that copies it;
           kept. pk `backfill/<id>/slices`, sk `<region>/<lane>/<start>`.
-timer     queue `<fabric>-<subscription>-timers`; sent when a key is parked; a doorbell that comes later.
+timer     queue `<fabric>-timers`, shared by all subscriptions; sent when a key is parked; a doorbell that comes later.
 doorbell  queue `<fabric>-<subscription>.fifo`; sent by the relay and by whoever rings again; never changed; 4 days.
           Group: the lane. Deduplication id: lane and tail.
 

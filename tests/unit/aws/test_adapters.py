@@ -135,20 +135,22 @@ def test_a_failure_names_the_call(call: str) -> None:
 def test_a_failure_of_dead_letter_queues_names_the_call() -> None:
     subscription = TOPOLOGY.subscription(ALL)
     url_of_queue = reply(b'{"QueueUrl":"http://127.0.0.1/q"}')
-    for call, operation in (
-        (DeadQueues.count, "count dead doorbells"),
-        (DeadQueues.redrive, "receive dead doorbells"),
-    ):
+    calls: tuple[tuple[Callable[[DeadQueues], object], str], ...] = (
+        (lambda queues: queues.count(subscription), "count dead doorbells"),
+        (lambda queues: queues.count_timers(TOPOLOGY), "count dead doorbells"),
+        (lambda queues: queues.redrive([subscription]), "receive dead doorbells"),
+    )
+    for call, operation in calls:
         with endpoint(url_of_queue, error("AccessDenied")) as url:
             clients = clients_at(url)
             ports = aws_ports(TOPOLOGY, clients)
             with pytest.raises(LastingError) as raised:
-                call(DeadQueues(clients.sqs, ports.doorbells, ports.clock), subscription)
+                call(DeadQueues(clients.sqs, ports.doorbells, ports.clock))
             assert raised.value.operation == operation
         with endpoint(error("AWS.SimpleQueueService.NonExistentQueue")) as url:
             clients = clients_at(url)
             with pytest.raises(LastingError) as raised:
-                call(DeadQueues(clients.sqs, ports.doorbells, ports.clock), subscription)
+                call(DeadQueues(clients.sqs, ports.doorbells, ports.clock))
             assert raised.value.operation == "find a dead-letter queue"
 
 
@@ -312,8 +314,8 @@ VERBS: Final[dict[str, tuple[str, str, Callable[[Doorbells], object]]]] = {
     "ring": ("shop-all.fifo", "ring", lambda bells: bells.ring(ALL, BELLS)),
     "answer": ("shop-all.fifo", "answer", lambda bells: bells.answer(ALL, ["a", "b"])),
     "hide": ("shop-all.fifo", "hide", lambda bells: bells.hide(ALL, ["a", "b"], 7)),
-    "ring_later": ("shop-all-timers", "ring later", lambda bells: bells.ring_later(ALL, BELLS[0], 7)),
-    "put_off": ("shop-all-timers", "put off", lambda bells: bells.put_off(ALL, {"a": 7, "b": 8})),
+    "ring_later": ("shop-timers", "ring later", lambda bells: bells.ring_later(ALL, BELLS[0], 7)),
+    "put_off": ("shop-timers", "put off", lambda bells: bells.put_off(ALL, {"a": 7, "b": 8})),
 }
 
 

@@ -175,7 +175,7 @@ def test_a_dead_doorbell_is_rung_anew_and_then_deleted_and_what_is_none_stays() 
         clients = clients_at(url)
         ports = aws_ports(TOPOLOGY, clients, clock=clock)
         dead_queues = DeadQueues(clients.sqs, ports.doorbells, clock)
-        assert dead_queues.redrive(TOPOLOGY.subscription("all")) == 1
+        assert dead_queues.redrive([TOPOLOGY.subscription("all")]) == {"all": 1}
     calls = [name for name, _ in requests]
     empty = ["ReceiveMessage"] * limits.QUEUE_EMPTY_ANSWERS
     ringing = ["GetQueueUrl", "SendMessageBatch", "DeleteMessage"]
@@ -201,22 +201,23 @@ def test_a_dead_doorbell_that_cannot_be_rung_stays() -> None:
         clients = clients_at(url)
         refuses = AwsDoorbells(clients_at("http://127.0.0.1:1").sqs, str, str)
         dead_queues = DeadQueues(clients.sqs, refuses, MemoryClock())
-        assert dead_queues.redrive(TOPOLOGY.subscription("all")) == 0
+        assert dead_queues.redrive([TOPOLOGY.subscription("all")]) == {}
     assert "DeleteMessage" not in [name for name, _ in requests]
 
 
-def test_messages_that_wait_and_those_in_hands_are_counted_in_both_dead_letter_queues() -> None:
+def test_messages_that_wait_and_those_in_hands_are_counted_in_a_dead_letter_queue() -> None:
     answer = {
         "Attributes": {"ApproximateNumberOfMessages": "3", "ApproximateNumberOfMessagesNotVisible": "4"}
     }
     requests: list[dict[str, Any]] = []
     with endpoint(asks(requests, URL, answer, URL, answer)) as url:
         clients = clients_at(url)
-        bells = AwsDoorbells(clients.sqs, str, str)
-        assert DeadQueues(clients.sqs, bells, MemoryClock()).count(TOPOLOGY.subscription("all")) == 14
+        dead_queues = DeadQueues(clients.sqs, AwsDoorbells(clients.sqs, str, str), MemoryClock())
+        assert dead_queues.count(TOPOLOGY.subscription("all")) == 7
+        assert dead_queues.count_timers(TOPOLOGY) == 7
     assert [ask["QueueName"] for ask in requests if "QueueName" in ask] == [
         "shop-all-dead.fifo",
-        "shop-all-timers-dead",
+        "shop-timers-dead",
     ]
     assert {tuple(sorted(ask["AttributeNames"])) for ask in requests if "AttributeNames" in ask} == {
         tuple(sorted(answer["Attributes"]))

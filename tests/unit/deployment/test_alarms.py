@@ -161,6 +161,7 @@ DAYS: dict[str, dict[str, Day]] = {
         "messages that lie there": Day(every(MINUTE, 1, BEGINS, ENDS), 3 * MINUTE, 6 * MINUTE),
         "nothing is told of an empty queue": Day([], None),
     },
+    "timers-dead": {"messages that lie there": Day(every(MINUTE, 1, BEGINS, ENDS), 3 * MINUTE, 6 * MINUTE)},
     "relay-dead": {"messages that lie there": Day(every(MINUTE, 1, BEGINS, ENDS), 3 * MINUTE, 6 * MINUTE)},
     "relay-late": {
         "behind for hours": Day(
@@ -333,7 +334,7 @@ def many(subscriptions: int, alarms: str, settings: str = "") -> Topology:
 
 @pytest.mark.parametrize(
     ("alarms", "subscriptions", "count"),
-    [("few", 0, 13), ("few", 1, 19), ("few", 100, 19), ("all", 1, 22), ("all", 10, 103), ("all", 100, 913)],
+    [("few", 0, 13), ("few", 1, 20), ("few", 100, 20), ("all", 1, 23), ("all", 10, 104), ("all", 100, 914)],
 )
 def test_what_is_watched_costs_no_more_than_it_is_worth(alarms: str, subscriptions: int, count: int) -> None:
     """Alarms of one Region: each costs ten cents a month."""

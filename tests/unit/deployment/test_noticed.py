@@ -168,6 +168,7 @@ FAILURES: dict[str, Callable[[FailingDay], None]] = {
         of_function(RELAY, "IteratorAge"), day.lasting(10, 2 * RELAY_LATE_MILLISECONDS)
     ),
     "the relay gives up": lambda day: day.dead("shop-relay-dead"),
+    "messages in `<fabric>-timers-dead`": lambda day: day.dead("shop-timers-dead"),
     "the relay's or the timer's function fails": lambda day: day.function("shop-timer", "Errors"),
     "timers do not ring": lambda day: day.gauge(Metric.FINDINGS_REPAIRED, after=limits.UNRUNG_SECONDS),
     "replication stands still": lambda day: day.gauge(Metric.LANES_STALLED, after=limits.STALL_SECONDS),

@@ -174,8 +174,8 @@ class _Page:
 
     def _dead(self, region: str) -> Iterator[Line]:
         subscriptions = self.topology.subscriptions_in(region)
-        queues = [queue for own in subscriptions for queue in (own.queue, own.timers)]
-        for name in [self.topology.relay_dead_name, *(queue.dead_letter_name for queue in queues)]:
+        dead = [own.queue.dead_letter_name for own in subscriptions]
+        for name in [self.topology.relay_dead_name, self.topology.timers.dead_letter_name, *dead]:
             series = of_queue(name, "ApproximateNumberOfMessagesVisible")
             yield _line(series, region, "Maximum", name)
 

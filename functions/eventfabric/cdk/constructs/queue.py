@@ -17,7 +17,7 @@ DOORBELL_DAYS = 4
 
 
 class DoorbellQueue(Construct):
-    """The queue of a subscription, or of its timers. It holds only doorbells, so losing it loses no event."""
+    """The queue of a subscription, or of timers. It holds only doorbells, so losing it loses no event."""
 
     def __init__(
         self,
@@ -26,9 +26,9 @@ class DoorbellQueue(Construct):
         queue: QueueTopology | TimerQueueTopology,
         *,
         key: kms.IKey,
-        tags: Mapping[str, str],
+        tags: Mapping[str, str] | None = None,
     ) -> None:
-        """`tags`: tag of each queue by its name, by which policies recognise it."""
+        """`tags`: tag of each queue by its name, by which policies recognise it, if they do not name it."""
         super().__init__(scope, id)
         fifo = isinstance(queue, QueueTopology)
         stack = Stack.of(self)
@@ -57,8 +57,9 @@ class DoorbellQueue(Construct):
             visibility_seconds=queue.visibility_timeout_seconds,
             dead=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=queue.receive_count_max),
         )
-        Tags.of(self.queue).add(QUEUE_TAG, tags[queue.name])
-        Tags.of(self.dead).add(QUEUE_TAG, tags[queue.dead_letter_name])
+        if tags is not None:
+            Tags.of(self.queue).add(QUEUE_TAG, tags[queue.name])
+            Tags.of(self.dead).add(QUEUE_TAG, tags[queue.dead_letter_name])
 
 
 def map_queue(

@@ -14,7 +14,7 @@ from constructs import Construct
 from eventfabric import limits
 from eventfabric.cdk.constructs.backfill import BackfillMachine
 from eventfabric.cdk.constructs.function import FabricFunction
-from eventfabric.cdk.constructs.queue import FailureQueue
+from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue, map_queue
 from eventfabric.cdk.constructs.schedule import FunctionSchedule
 from eventfabric.cdk.constructs.start import StartCheck, Starter
 from eventfabric.cdk.constructs.stream_arn import StreamArns
@@ -48,8 +48,7 @@ class CellStack(FabricStack):
         starter = Starter(self, "Start", topology=topology, region=env.region)
         self._start = StartCheck(self, "Check", starter=starter.arn)
         self._reserve = reserve_of(topology.definition, env.region)
-        timer = self._function("Timer", topology.timer_function(self._home), reserved=self._reserve.timer)
-        self._start.live(timer)
+        self._timers()
         self._relay()
         self._start.check()
         self._upkeep()
@@ -75,6 +74,19 @@ class CellStack(FabricStack):
         )
         self.functions[function.name] = made
         return made
+
+    def _timers(self) -> None:
+        """Connect the timers of all subscriptions to the timer function."""
+        declared = self.topology.timer_function(self._home)
+        timer = self._start.live(self._function("Timer", declared, reserved=self._reserve.timer))
+        if self.topology.subscriptions_in(self._home):
+            queue = self.topology.timers
+            map_queue(
+                DoorbellQueue(self, "Timers", queue, key=self._key),
+                timer.function_arn,
+                batch_max=queue.batch_max,
+                invocations_max=limits.TIMER_CONCURRENCY,
+            )
 
     def _relay(self) -> None:
         """Connect the DynamoDB stream of each stream's table to the relay."""

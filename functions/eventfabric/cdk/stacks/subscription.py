@@ -1,4 +1,4 @@
-"""The part of a Region that delivers for one subscription: its queues, its function, and what invokes it.
+"""The part of a Region that delivers for one subscription: its queue, its function, and what invokes it.
 
 It holds no data, and refers to the Region's cell by names alone. Each subscription has a stack of its own, so that none
 moves from one stack to another, nor fails to be deployed, because of another.
@@ -11,12 +11,11 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from eventfabric import limits
 from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.gradual import AliasDeployment
 from eventfabric.cdk.constructs.policies import arn_of
 from eventfabric.cdk.constructs.queue import DoorbellQueue, map_queue
-from eventfabric.cdk.constructs.start import ALIAS, StartCheck
+from eventfabric.cdk.constructs.start import StartCheck
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.permissions import Resource, of_function
 from eventfabric.topology import SubscriptionTopology, Topology
@@ -46,9 +45,9 @@ class SubscriptionStack(FabricStack):
             subscription=name,
         )
         key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
-        tags = subscription.queue_tags
-        doorbells = DoorbellQueue(self, f"Doorbells-{name}", subscription.queue, key=key, tags=tags)
-        timers = DoorbellQueue(self, f"Timers-{name}", subscription.timers, key=key, tags=tags)
+        doorbells = DoorbellQueue(
+            self, f"Doorbells-{name}", subscription.queue, key=key, tags=subscription.queue_tags
+        )
         declared = topology.deliver_function(name, region)
         self.function = FabricFunction(
             self,
@@ -70,13 +69,6 @@ class SubscriptionStack(FabricStack):
             pollers=declared.settings.provisioned_pollers,
         )
         start.check()
-        timer = self._arn(region, f"{topology.timer_function(region).name}:{ALIAS}")
-        map_queue(
-            timers,
-            timer,
-            batch_max=subscription.timers.batch_max,
-            invocations_max=limits.TIMER_CONCURRENCY,
-        )
 
     def _arn(self, region: str, function: str) -> str:
         """Name a function of the Region's cell."""

@@ -222,16 +222,17 @@ class LocalFabric:
         subscription, region = deliveries
         return self.operations(region).circuit(subscription).state
 
+    def _next_dues(self, settling: Settling) -> Iterator[float | None]:
+        """Yield when each pump and link has something to move, but for subscriptions that are probed in vain."""
+        in_vain = [key for key in self._queue_pumps if settling.is_in_vain(key)]
+        probed = [self._queue_pumps[key] for key in in_vain]
+        yield from (link.next_due() for link in self._links.values())
+        for region, pump in self._pumps:
+            if region not in self.faults.stopped and pump not in probed:
+                yield pump.next_due(but_of={name for name, probed_in in in_vain if probed_in == region})
+
     def _move_to_next_due(self, settling: Settling) -> bool:
-        probed_in_vain = {
-            pump for key, pumps in self._queue_pumps.items() if settling.is_in_vain(key) for pump in pumps
-        }
-        waiting = [
-            pump
-            for region, pump in self._pumps
-            if region not in self.faults.stopped and pump not in probed_in_vain
-        ]
-        dues = [due for mover in [*waiting, *self._links.values()] if (due := mover.next_due()) is not None]
+        dues = [due for due in self._next_dues(settling) if due is not None]
         if not dues:
             return False
         self.clock.advance(seconds=max(0.0, min(dues) - seconds_of(self.clock)) + 0.001)
@@ -255,23 +256,21 @@ class LocalFabric:
             if a != b
         }
         self.faults = RegionFaults(self.regions, self._links)
-        self._timer_pumps: dict[tuple[str, str], QueuePump] = {}
+        self._timer_pumps: dict[str, QueuePump] = {}
         self._ports = {region: self._ports_of(clients) for region, clients in self._clients.items()}
         self._fabrics = {region: self._producer(region) for region in self.regions}
         self._functions: list[LocalFunction] = []
         self._telemetry: dict[tuple[str, str], CountingTelemetry] = {}
         self._handled: dict[tuple[str, str], HandledLog] = {}
         self._pumps: list[tuple[str, Pump]] = []
-        self._queue_pumps: dict[Deliveries, tuple[Pump, Pump]] = {}
+        self._queue_pumps: dict[Deliveries, Pump] = {}
         self._feeds: list[tuple[str, TableFeed, StreamPump | None]] = []
         for region in self.regions:
             self._start_region(region)
 
     def _ports_of(self, clients: Clients) -> Ports:
         ports = aws_ports(self.topology, clients, clock=self.clock, entropy=self._entropy)
-        timers = NotedTimers(
-            ports.doorbells, self.clock, lambda name: self._timer_pumps.get((clients.region, name))
-        )
+        timers = NotedTimers(ports.doorbells, self.clock, lambda: self._timer_pumps.get(clients.region))
         return replace(
             ports, doorbells=timers, at=lambda region: reachable(self._ports[region], self.faults, region)
         )
@@ -310,17 +309,18 @@ class LocalFabric:
                 self._feeds.append((region, self._feed(ledger.name, region), None))
         timing = LocalFunction(topology.timer_function(region), self._runtime(region, None), timer.handle)
         self._functions.append(timing)
+        if topology.subscriptions_in(region):
+            self._timer_pumps[region] = QueuePump(timing, clients, topology.timers.name, self.clock)
+            self._pumps.append((region, self._timer_pumps[region]))
         for name, subscription in topology.subscriptions.items():
             if region in subscription.regions:
                 function = LocalFunction(
                     topology.deliver_function(name, region), self._runtime(region, name), deliver.handle
                 )
                 self._functions.append(function)
-                timers = QueuePump(timing, clients, subscription.timers.name, self.clock)
-                self._timer_pumps[region, name] = timers
                 doorbells = QueuePump(function, clients, subscription.queue.name, self.clock)
-                self._queue_pumps[name, region] = (doorbells, timers)
-                self._pumps += [(region, doorbells), (region, timers)]
+                self._queue_pumps[name, region] = doorbells
+                self._pumps.append((region, doorbells))
 
     def _runtime(self, region: str, subscription: str | None) -> Runtime:
         ports, observe, telemetry = self._ports[region], _unobserved, self.telemetry

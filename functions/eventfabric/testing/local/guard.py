@@ -165,6 +165,7 @@ def _partition_key(request: dict[str, Any]) -> str | None:
 def _queue_tags(topology: Topology) -> dict[str, str]:
     """Return all queues, each with the tag that the deployment gives it."""
     tags = {topology.relay_dead_name: "", topology.reconcile_dead_name: ""}
+    tags |= {topology.timers.name: "", topology.timers.dead_letter_name: ""}
     for subscription in topology.subscriptions.values():
         tags |= subscription.queue_tags
     return tags

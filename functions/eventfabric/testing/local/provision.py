@@ -27,7 +27,8 @@ def provision(topology: Topology, clients: Clients) -> None:
     for subscription in topology.subscriptions.values():
         if region in subscription.regions:
             _make_queue(clients, subscription.queue)
-            _make_timers(clients, subscription.timers)
+    if topology.subscriptions_in(region):
+        _make_timers(clients, topology.timers)
 
 
 def _make_table(clients: Clients, table: TableTopology) -> None:

@@ -5,7 +5,7 @@ counts and redrive (which the queue itself does).
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,8 +30,11 @@ class Pump(Protocol):
         """Move what can be moved now. Return True if anything was moved."""
         ...
 
-    def next_due(self) -> float | None:
-        """Return when something that waits can move, in seconds since 1970; None: nothing waits for time."""
+    def next_due(self, *, but_of: Collection[str] = ()) -> float | None:
+        """Return when something that waits can move, in seconds since 1970; None: nothing waits for time.
+
+        `but_of`: subscriptions whose timers do not count.
+        """
         ...
 
 
@@ -68,7 +71,7 @@ class StreamPump:
             self._waiting.popleft()
         return True
 
-    def next_due(self) -> float | None:
+    def next_due(self, *, but_of: Collection[str] = ()) -> float | None:
         """See Pump."""
         return self._retry_at_ms / 1000 if self._waiting else None
 
@@ -89,11 +92,11 @@ class QueuePump:
         self._visibility_seconds = int(attributes["VisibilityTimeout"])
         self._region = clients.region
         self._invisible_until_ms: dict[str, int] = {}
-        self._delayed_until_ms: list[int] = []
+        self._delayed_until_ms: list[tuple[int, str]] = []
 
-    def delayed(self, until_ms: int) -> None:
-        """Note that a message was sent that becomes visible at that time."""
-        self._delayed_until_ms.append(until_ms)
+    def delayed(self, until_ms: int, *, of: str) -> None:
+        """Note that a message of a subscription was sent that becomes visible at that time."""
+        self._delayed_until_ms.append((until_ms, of))
 
     def step(self) -> bool:
         """See Pump."""
@@ -134,14 +137,15 @@ class QueuePump:
         ):  # the poller only knows that the invocation failed: all comes again
             return {message["MessageId"] for message in messages}
 
-    def next_due(self) -> float | None:
+    def next_due(self, *, but_of: Collection[str] = ()) -> float | None:
         """See Pump."""
         now_ms = self._clock.now_ms()
         self._invisible_until_ms = {
             id_: due_ms for id_, due_ms in self._invisible_until_ms.items() if due_ms > now_ms
         }
-        self._delayed_until_ms = [due_ms for due_ms in self._delayed_until_ms if due_ms > now_ms]
-        dues = [*self._invisible_until_ms.values(), *self._delayed_until_ms]
+        self._delayed_until_ms = [delayed for delayed in self._delayed_until_ms if delayed[0] > now_ms]
+        delayed_ms = [due_ms for due_ms, name in self._delayed_until_ms if name not in but_of]
+        dues = [*self._invisible_until_ms.values(), *delayed_ms]
         return min(dues) / 1000 if dues else None
 
     def _as_lambda_gets_it(self, message: "MessageTypeDef") -> dict[str, Any]:
@@ -161,7 +165,7 @@ class QueuePump:
 class NotedTimers:
     """Doorbells that tell a pump when delayed messages are due, so that a clock can be advanced to that time."""
 
-    def __init__(self, inner: Doorbells, clock: Clock, pump: Callable[[str], QueuePump | None]) -> None:
+    def __init__(self, inner: Doorbells, clock: Clock, pump: Callable[[], QueuePump | None]) -> None:
         self._inner = inner
         self._clock = clock
         self._pump = pump
@@ -176,14 +180,14 @@ class NotedTimers:
         self._inner.hide(subscription, receipt_handles, seconds)
 
     def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
-        pump = self._pump(subscription)
+        pump = self._pump()
         if pump is not None:
             for seconds in seconds_of.values():
-                pump.delayed(self._clock.now_ms() + seconds * 1000)
+                pump.delayed(self._clock.now_ms() + seconds * 1000, of=subscription)
         self._inner.put_off(subscription, seconds_of)
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
-        pump = self._pump(subscription)
+        pump = self._pump()
         if pump is not None:
-            pump.delayed(self._clock.now_ms() + ceil(delay_seconds) * 1000)
+            pump.delayed(self._clock.now_ms() + ceil(delay_seconds) * 1000, of=subscription)
         return self._inner.ring_later(subscription, doorbell, delay_seconds)

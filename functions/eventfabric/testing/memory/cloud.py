@@ -61,7 +61,8 @@ class MemoryCloud:
         queue = subscription.queue
         dead = MemoryQueue(queue.dead_letter_name, clock=self.clock)
         region.queues[dead.name] = dead
-        region.timers[subscription.timers.name] = MemoryTimers(subscription.timers.name, clock=self.clock)
+        if subscription.timers.name not in region.timers:
+            region.timers[subscription.timers.name] = MemoryTimers(subscription.timers.name, clock=self.clock)
         region.queues[queue.name] = MemoryQueue(
             queue.name,
             clock=self.clock,
@@ -143,7 +144,7 @@ class MemoryCloud:
         return MemoryBackfills(self.regions[region], self.topology.ledger.name, requests=requests)
 
     def timers(self, subscription: str, region: str) -> MemoryTimers:
-        """Return a subscription's timer queue in a Region."""
+        """Return the timer queue of a Region, which a subscription shares with all others."""
         return self.regions[region].timers[self.topology.subscription(subscription).timers.name]
 
     def queue(self, subscription: str, region: str) -> MemoryQueue:

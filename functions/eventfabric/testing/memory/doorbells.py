@@ -46,7 +46,7 @@ class MemoryDoorbells:
         timers = self._region.timers.get(self._timers_name(subscription))
         if timers is None:
             return False
-        timers.send(to_body(doorbell), delay_seconds=ceil(delay_seconds))
+        timers.send(to_body(doorbell, timer_of=subscription), delay_seconds=ceil(delay_seconds))
         return True
 
     def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:

@@ -221,7 +221,7 @@ class QueuePoller(Poller):
 
 
 class TimerPoller(Poller):
-    """Polls a subscription's timers: in no order, and again if the function failed."""
+    """Polls the timers, as one of several: in no order, and again if the function failed. Its subscription wakes it."""
 
     def __init__(self, world: World, region: str, subscription: str) -> None:
         super().__init__(SimulatedFunction(world, f"timer {subscription} {region}", region, timer.handle))

@@ -310,7 +310,7 @@ class World:
     def waiting(self) -> int:
         """Return the number of messages in queues and timers."""
         return sum(
-            len(self.cloud.queue(name, region)) + len(self.cloud.timers(name, region))
+            len(self.cloud.queue(name, region))
             for name, subscription in self.topology.subscriptions.items()
             for region in subscription.regions
-        )
+        ) + sum(len(timers) for region in self.cloud.regions.values() for timers in region.timers.values())
