@@ -305,6 +305,7 @@ def test_a_definition_is_checked_and_each_problem_listed(cli: CommandLine, tmp_p
     assert "no readable file" in cli.refused("definition", "check", tmp_path / "none.toml", code=2)
     assert cli.run("definition", "check", "--json").json == {
         "problems": [],
+        "shortages": [],
         "circles": [],
         "published_by_each_region": [],
     }
