@@ -18,9 +18,9 @@ choose_node()
 import aws_cdk as cdk  # noqa: E402
 from aws_cdk import aws_iam as iam  # noqa: E402
 
-from eventfabric.cdk.constructs.policies import MANAGED_POLICY_CHARACTERS_MAX  # noqa: E402
 from eventfabric.cdk.fabric import EventFabric  # noqa: E402
 from eventfabric.cdk.fabric_stacks import FabricStacks  # noqa: E402
+from eventfabric.deployment.quotas import MANAGED_POLICY_CHARACTERS_MAX  # noqa: E402
 
 TWO_STREAMS = """
 [fabric]

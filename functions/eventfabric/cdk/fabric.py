@@ -12,6 +12,7 @@ from eventfabric.cdk.functions_zip import functions_zip
 from eventfabric.cdk.wheels import CACHE
 from eventfabric.definition.file import handler_folder
 from eventfabric.definition.schema import Definition
+from eventfabric.deployment.quotas import check_quotas
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.settings import definition_at
 from eventfabric.topology import Topology
@@ -52,6 +53,7 @@ class EventFabric(FabricStacks):
         resolved = _resolved(definition, stage)
         where = "definition" if file is None else str(file)
         check_regions(resolved, where=where)
+        check_quotas(resolved, where=where)
         extend = extension_in(Path(extension)) if isinstance(extension, Path | str) else extension
         folder = Path(functions) if functions is not None else file and handler_folder(file)
         # A temporary folder is enough: the CDK copies it into the assembly as soon as the first function is declared.

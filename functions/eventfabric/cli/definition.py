@@ -40,12 +40,14 @@ def check(
     from eventfabric.definition.schema import full_name
     from eventfabric.deployment.concurrency import shortages
     from eventfabric.deployment.handler_checks import check_before_deployment
+    from eventfabric.deployment.quotas import check_quotas, quotas_to_raise
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_at, definition_path
 
     try:
         path = path or definition_path()
         read = definition_at(path, check_handlers=handlers)
+        check_quotas(read, where=str(path))
         if handlers:
             check_before_deployment(path, read)
     except DefinitionError as error:
@@ -58,6 +60,7 @@ def check(
                 "circles": circles(read),
                 "published_by_each_region": by_each_region,
                 "shortages": list(shortages(read)),
+                "quotas": list(quotas_to_raise(read)),
             }
         )
     else:
@@ -74,7 +77,7 @@ def check(
             say(
                 f'{name} has deliver = "everywhere" and publishes: for each event, every Region publishes, under one id'
             )
-        for shortage in shortages(read):
+        for shortage in (*shortages(read), *quotas_to_raise(read)):
             say(shortage)
 
 

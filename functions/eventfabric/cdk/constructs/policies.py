@@ -1,6 +1,5 @@
 """IAM policies, exactly as `eventfabric.deployment.permissions` declares them."""
 
-import json
 from collections.abc import Iterable
 
 from aws_cdk import Names, Stack, Token
@@ -9,13 +8,15 @@ from constructs import Construct
 
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
+from eventfabric.deployment.quotas import (
+    MANAGED_POLICY_CHARACTERS_MAX,
+    POLICY_FRAME_CHARACTERS,
+    ROLE_POLICIES_MAX,
+    characters_of,
+)
 from eventfabric.errors import SettingError
 
-MANAGED_POLICY_CHARACTERS_MAX = 6_144
-"""IAM's limit for the text of a managed policy. _ROOM leaves enough for what the CDK adds around the statements."""
-_ROOM = MANAGED_POLICY_CHARACTERS_MAX - 200
-MANAGED_POLICIES_MAX = 10
-"""Most managed policies that IAM attaches to a role, unless the account's quota has been raised."""
+_ROOM = MANAGED_POLICY_CHARACTERS_MAX - POLICY_FRAME_CHARACTERS
 
 
 def arn_of(stack: Stack, resource: Resource) -> str:
@@ -75,7 +76,7 @@ class RolePolicies:
                 self._add(statement)
 
     def _add(self, statement: Statement) -> None:
-        stack, characters = Stack.of(self._role), _characters(statement)
+        stack, characters = Stack.of(self._role), characters_of([statement])
         if characters > self._room:
             self._policies.append(self._policy(stack, len(self._policies) + 1))
             self._room = _ROOM
@@ -84,23 +85,11 @@ class RolePolicies:
         acknowledge(self._policies[-1], reasons(stack, [statement]))
 
     def _policy(self, stack: Stack, number: int) -> iam.ManagedPolicy:
-        if number > MANAGED_POLICIES_MAX:
+        if number > ROLE_POLICIES_MAX:
             raise SettingError(
                 f"grants of role {self._role.node.path}",
                 f"{number} managed policies",
-                f"at most {MANAGED_POLICIES_MAX}, as many as IAM attaches: grant fewer streams to one role",
+                f"at most {ROLE_POLICIES_MAX}, as many as IAM attaches: grant fewer streams to one role",
             )
         id = f"{Names.unique_id(self._role)}-{self._fabric}-{number}"
         return iam.ManagedPolicy(stack, id, roles=[self._role])
-
-
-def _characters(statement: Statement) -> int:
-    written = {
-        "Effect": "Allow",
-        "Action": statement.actions,
-        "Resource": [
-            resource.arn(partition="aws-us-gov", account="123456789012") for resource in statement.resources
-        ],
-        "Condition": statement.conditions,
-    }
-    return len(json.dumps(written, separators=(",", ":"))) + 1

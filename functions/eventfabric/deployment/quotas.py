@@ -1,0 +1,125 @@
+"""Quotas: what a definition becomes in an account, held against what AWS takes, before anything is deployed.
+
+Bounds that AWS raises for nobody are problems of the definition. Others are told with the quota to ask for.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.definition.schema import Definition
+from eventfabric.deployment.alarms import alarms_of, alarms_of_region
+from eventfabric.deployment.people import operator, publisher
+from eventfabric.deployment.permissions import Statement, of_function
+from eventfabric.errors import DefinitionError, Problem
+from eventfabric.resources import ENVIRONMENT_SUBSCRIPTION
+from eventfabric.topology import Topology
+
+STACK_RESOURCES_MAX: Final = 500
+"""This, and what a policy's text may have, AWS raises for nobody (quotas of CloudFormation and IAM)."""
+STACK_NAME_CHARACTERS_MAX: Final = 128
+MANAGED_POLICY_CHARACTERS_MAX: Final = 6_144
+ROLE_CHARACTERS_MAX: Final = 10_240
+"""Most characters of all policies that are written within a role."""
+POLICY_FRAME_CHARACTERS: Final = 200
+"""Most characters of a policy around its statements."""
+ROLE_POLICIES_MAX: Final = 10
+"""Most managed policies of a role. This and those below AWS raises (quotas of IAM, CloudFormation, CloudWatch)."""
+ROLES_MAX: Final = 1_000
+REGION_STACKS_MAX: Final = 2_000
+REGION_ALARMS_MAX: Final = 5_000
+
+_NAMES = limits.FABRIC_CHARACTERS_MAX + limits.NAME_CHARACTERS_MAX + limits.REGION_CHARACTERS_MAX
+assert _NAMES + len("-Subscription---") <= STACK_NAME_CHARACTERS_MAX
+
+_ROLE_BESIDES_CHARACTERS: Final = 1_200
+"""Most characters of what a role has beside its declared statements: its log, traces, and interfaces in a VPC."""
+_CELL_RESOURCES: Final = 60
+"""Most resources of a cell without its streams. Each stream has a lookup and a mapping."""
+_LOOKUPS: Final = 2
+"""Functions of a Region that serve deployments. They have roles, as have the schedule and the state machine."""
+_SERVICES: Final = 2
+
+
+def check_quotas(definition: Definition, *, where: str) -> None:
+    """Raise DefinitionError for all that no account takes."""
+    problems = list(_problems(Topology(definition)))
+    if problems:
+        raise DefinitionError(problems, where=where)
+
+
+def quotas_to_raise(definition: Definition) -> Iterator[str]:
+    """Say which quotas of an account a definition exceeds, as long as nobody has asked AWS for more."""
+    topology = Topology(definition)
+    roles = sum(len(topology.functions(region)) + _LOOKUPS + _SERVICES for region in topology.regions)
+    policies = len(topology.streams)
+    quotas = [
+        ("roles in the account", roles, ROLES_MAX),
+        ("managed policies for a role that operates all streams", policies, ROLE_POLICIES_MAX),
+    ]
+    for region in topology.regions:
+        stacks = 3 + 2 * len(topology.subscriptions_in(region)) + (region == topology.home)
+        quotas += [
+            (f"stacks in {region}", stacks, REGION_STACKS_MAX),
+            (f"alarms in {region}", len(alarms_of(topology, region)), REGION_ALARMS_MAX),
+        ]
+    for what, count, most in quotas:
+        if count > most:
+            yield f"{count:,} {what}: the quota is {most:,}, unless AWS has raised it for the account"
+
+
+def characters_of(statements: Iterable[Statement]) -> int:
+    """Count what statements take in a policy, in the partition and account with the longest names."""
+    written = [
+        {
+            "Effect": "Allow",
+            "Action": statement.actions,
+            "Resource": [
+                resource.arn(partition="aws-us-gov", account="123456789012")
+                for resource in statement.resources
+            ],
+            "Condition": statement.conditions,
+        }
+        for statement in statements
+    ]
+    return sum(len(json.dumps(statement, separators=(",", ":"))) + 1 for statement in written)
+
+
+def _problems(topology: Topology) -> Iterator[Problem]:
+    yield from _long_policies(topology)
+    yield from _large_stacks(topology)
+
+
+def _long_policies(topology: Topology) -> Iterator[Problem]:
+    most, of_role = MANAGED_POLICY_CHARACTERS_MAX, ROLE_CHARACTERS_MAX
+    for name, stream in topology.streams.items():
+        for person, allowed in (("publisher", publisher), ("operator", operator)):
+            length = POLICY_FRAME_CHARACTERS + characters_of(allowed(topology, stream))
+            if length > most:
+                text = f"a policy {stream.table.name}-{person} of {length:,} characters"
+                yield Problem(
+                    f"streams.{name}.regions", text, f"at most {most:,}: fewer Regions, shorter names"
+                )
+    for region in topology.regions:
+        for function in topology.functions(region):
+            length = _ROLE_BESIDES_CHARACTERS + characters_of(of_function(topology, function))
+            if length > of_role:
+                own = function.environment.get(ENVIRONMENT_SUBSCRIPTION)
+                path = "streams" if own is None else f"subscriptions.{own}"
+                text = f"policies of up to {length:,} characters for {function.name} in {region}"
+                yield Problem(path, text, f"at most {of_role:,}: fewer of what it uses, shorter names")
+
+
+def _large_stacks(topology: Topology) -> Iterator[Problem]:
+    most = STACK_RESOURCES_MAX
+    for region in topology.regions:
+        streams = topology.streams_in(region)
+        for kind, count in (
+            ("cell", _CELL_RESOURCES + 2 * len(streams)),
+            ("log", 2 * len(topology.streams) + len(topology.tables)),
+            ("watch", 1 + len(alarms_of_region(topology, region))),
+        ):
+            if count > most:
+                text = f"{count} resources in {topology.stack_name(kind, region)}"
+                yield Problem("streams", text, f"at most {most}: fewer streams, or two fabrics")
