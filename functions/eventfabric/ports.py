@@ -27,6 +27,7 @@ from eventfabric.model import (
     Owner,
     Parked,
     ParkedChange,
+    PassProgress,
     Recent,
     Record,
     Region,
@@ -126,10 +127,7 @@ class Log(Protocol):
         ...
 
     def set_aside(self, intervention: Intervention) -> None:
-        """Move the item at that place out of the lane, and keep it with who did that, and why.
-
-        Does nothing if no item is there. After a PortError the item may be both kept and still in the lane.
-        """
+        """Move the item there, if any, out of the lane, and keep it with who did that. PortError: it may be in both."""
         ...
 
     def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
@@ -142,7 +140,6 @@ class Log(Protocol):
         """Return the records whose first sequence is `start` or later, consistent, in order; holes are not hidden.
 
         `before`: only records whose first sequence is smaller.
-
         UndecodableRecordError only if the first record of the page cannot be decoded; a later one ends the page.
         """
         ...
@@ -214,8 +211,8 @@ class Ledger(Protocol):
         """Pin the time with which the subscription's lanes begin in this Region, unless pinned. Return what stands."""
         ...
 
-    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
-        """Note that this Region asked the others who owns the subscription's lanes, and learned nothing new."""
+    def see(self, stream: StreamName, subscription: SubscriptionName, *, nothing: bool = False) -> None:
+        """Note that this Region asked the others who owns the lanes; `nothing`: that the next pass looks at all."""
         ...
 
     def marks(self, stream: StreamName, origin: Region, *, part: str = "") -> Marks:
@@ -226,10 +223,15 @@ class Ledger(Protocol):
         ...
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
-        """Replace the parts of the marks that differ from those `read`, each by its version, and the unreadable ones.
+        """Replace parts that are unreadable or differ from `read`, by version. False: another pass was faster."""
+        ...
 
-        Return False if another pass was faster with one of them.
-        """
+    def progress(self, stream: StreamName) -> PassProgress:
+        """Return how far this Region's unfinished pass over a stream has come (one consistent read)."""
+        ...
+
+    def note_pass(self, stream: StreamName, read: PassProgress, to: PassProgress) -> PassProgress | None:
+        """Replace the progress that was `read` (by version). Return the stored one, or None if the race was lost."""
         ...
 
     def acting_for(self, region: Region) -> "Ledger":

@@ -17,6 +17,7 @@ from scripts.benchmarks import (
     growth,
     imports,
     latency,
+    passes,
     publish,
     reconcile,
     throughput,
@@ -34,6 +35,7 @@ class Benchmark(StrEnum):
     IMPORTS = "imports"
     FAILURES = "failures"
     RECONCILE = "reconcile"
+    PASSES = "passes"
     BACKFILL = "backfill"
     CODEC = "codec"
     COST = "cost"
@@ -51,6 +53,7 @@ _BENCHES: dict[Benchmark, Callable[..., Section]] = {
     Benchmark.IMPORTS: imports.bench,
     Benchmark.FAILURES: failures.bench,
     Benchmark.RECONCILE: reconcile.bench,
+    Benchmark.PASSES: passes.bench,
     Benchmark.BACKFILL: backfill.bench,
     Benchmark.CODEC: codec.bench,
     Benchmark.COST: cost.bench,

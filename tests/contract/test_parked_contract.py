@@ -21,6 +21,8 @@ from eventfabric.model import (
     Parked,
     ParkedChange,
     ParkedState,
+    PassProgress,
+    PassTally,
     Place,
     RaceLost,
     Roster,
@@ -28,12 +30,15 @@ from eventfabric.model import (
     Settled,
     StreamName,
     SubscriptionName,
+    SubscriptionTally,
     after_changes,
     digest_of_id,
+    part_of,
 )
 from eventfabric.ports import Ledger
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key
+from eventfabric.wire.progress_item import to_item
 from tests.contract.test_ledger_contract import KEY, cursor_at, own, put
 from tests.support.backends import AWAY, HOME, LEDGER_TABLE, Backend
 
@@ -326,6 +331,45 @@ def test_a_part_of_the_marks_is_written_only_where_it_changed(backend: Backend) 
     assert after.lanes == {LaneIndex(0): mark, last: moved}
     changed = {part for part, version in after.versions.items() if version != stored.versions[part]}
     assert changed == {"0007/billing"}
+
+
+def test_one_part_of_the_marks_is_read_with_its_cursors(backend: Backend) -> None:
+    stream, last = CIRCUIT[0], LaneIndex(limits.LANES_MAX - 1)
+    mark = Mark(SequenceNumber(9), Chain(b"c" * 16), cursors={"audit": (1, 7), "billing": (1, 7)})
+    assert backend.ledger.mark(stream, AWAY, Marks(), Marks({LaneIndex(0): mark, last: mark}))
+    whole, part = backend.ledger.marks(stream, AWAY), backend.ledger.marks(stream, AWAY, part=part_of(last))
+    assert part.lanes == {last: mark}
+    assert part.versions == {name: version for name, version in whole.versions.items() if name[:4] == "0007"}
+    moved = replace(mark, sequence=SequenceNumber(10))
+    assert backend.ledger.mark(stream, AWAY, part, Marks({last: moved}))
+    assert backend.ledger.marks(stream, AWAY).lanes == {LaneIndex(0): mark, last: moved}
+
+
+def test_progress_of_a_pass_comes_back_and_the_slower_of_two_notes_nothing(backend: Backend) -> None:
+    stream, ledger = CIRCUIT[0], backend.ledger
+    assert ledger.progress(stream) == PassProgress()
+    tally = PassTally({"billing": SubscriptionTally(1_790_000_000_000, 1, 2)}, {"LanesBehind": 3}, 5, 7)
+    first = PassProgress(
+        "us-east-1/0003", is_full=True, began_ms=3, before_ms=1, until_ms=2, is_broken=True, tally=tally
+    )
+    noted = ledger.note_pass(stream, PassProgress(), first)
+    assert noted == replace(first, version=1) == ledger.progress(stream)
+    assert ledger.note_pass(stream, PassProgress(), PassProgress("eu-west-1/0000")) is None
+    backend.lose_replies(1)
+    assert ledger.note_pass(stream, noted, PassProgress()) == PassProgress(version=2)
+    assert ledger.progress(stream) == PassProgress(version=2)
+    assert ledger.marks(stream, HOME) == Marks(), "progress is no part of the marks"
+
+
+def test_progress_that_cannot_be_read_is_none_and_is_written_anew(backend: Backend) -> None:
+    stream, ledger = CIRCUIT[0], backend.ledger
+    noted = ledger.note_pass(stream, PassProgress(), PassProgress("us-east-1/0003"))
+    assert noted is not None
+    item = to_item(stream, HOME, noted)
+    backend.put(LEDGER_TABLE, {**item, "m": {"B": b"spoilt"}})
+    spoilt = ledger.progress(stream)
+    assert spoilt == PassProgress(version=None)
+    assert ledger.note_pass(stream, spoilt, noted) == replace(noted, version=1)
 
 
 def test_a_subscription_that_is_gone_from_the_marks_stays_away(backend: Backend) -> None:

@@ -360,9 +360,9 @@ def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> No
     lanes = len({fabric.fabric.publish("orders", key=key, type="Placed").lane for key in "abcd"})
     assert lanes > 1
     with using(fabric.runtime(None)):
-        assert eventfabric.handlers.reconcile.handle({}, Context()) == {"findings": {"orders": {}}}
+        assert eventfabric.handlers.reconcile.handle({}, Context(900_000)) == {"findings": {"orders": {}}}
         fabric.clock.advance(3_600)
-        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())
+        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context(900_000))
     assert answer == {"findings": {"orders": {"unrung": lanes}}}
     assert telemetry.sums[Metric.FINDINGS_REPAIRED] == lanes
     fabric.deliver()
@@ -374,11 +374,13 @@ def test_only_a_full_pass_reads_again_what_was_verified() -> None:
     receipt = functions.fabric.publish("orders", key="a", type="Placed")
     table = functions.cloud.log_table("orders", US)
     with using(functions.runtime(None)):
-        eventfabric.handlers.reconcile.handle({}, Context())
+        eventfabric.handlers.reconcile.handle({}, Context(900_000))
         (item,) = [item for item in table.items if item["pk"] == {"S": str(receipt.lane)} and "d" in item]
         table.write("Put", {"Item": {**item, "d": {"B": b"spoiled"}}})
         others: list[Any] = [{}, {"full": False}, {"full": "yes"}, []]
         for event in others:
-            assert eventfabric.handlers.reconcile.handle(event, Context()) == {"findings": {"orders": {}}}
-        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context())
+            assert eventfabric.handlers.reconcile.handle(event, Context(900_000)) == {
+                "findings": {"orders": {}}
+            }
+        answer = eventfabric.handlers.reconcile.handle({"full": True}, Context(900_000))
     assert answer == {"findings": {"orders": {"divergence": 1}}}

@@ -135,7 +135,7 @@ def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], k
         relayed = eventfabric.handlers.relay.handle({"Records": [nobody_s]}, Context())
         assert relayed == {"batchItemFailures": []}
         assert eventfabric.handlers.timer.handle({"Records": [message]}, Context())["batchItemFailures"]
-        answer = eventfabric.handlers.reconcile.handle({}, Context())
+        answer = eventfabric.handlers.reconcile.handle({}, Context(900_000))
     assert answer == {"findings": {"orders": {"unrung": 1}}}
 
 

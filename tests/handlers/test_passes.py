@@ -21,7 +21,7 @@ def test_a_pass_writes_what_is_not_as_it_should_be_and_that_it_has_ended(
     fabric.fabric.publish("orders", key="a", type="Placed")
     fabric.clock.advance(120)
     with using(fabric.runtime(None)):
-        eventfabric.handlers.reconcile.handle({}, Context())
+        eventfabric.handlers.reconcile.handle({}, Context(900_000))
     waits, ended = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (waits["subscription"], waits["OldestUndelivered"]) == ("all", [120.0])
     assert directives(waits) == {
@@ -44,7 +44,7 @@ def test_a_pass_with_nothing_to_report_writes_as_many_metrics_as_the_idle_month_
     fabric.deliver()
     capsys.readouterr()
     with using(fabric.runtime(None)):
-        eventfabric.handlers.reconcile.handle({}, Context())
+        eventfabric.handlers.reconcile.handle({}, Context(900_000))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     metrics = [name for line in lines for names in directives(line).values() for name in names]
     assert len(metrics) == METRICS_OF_PASS
@@ -56,5 +56,5 @@ def test_a_pass_that_fails_is_not_counted_as_completed(capsys: pytest.CaptureFix
         faults=Faults(nth(1, Fault.DENIED, name="ledger.standing")),
     )
     with using(fabric.runtime(None)), pytest.raises(PortError):
-        eventfabric.handlers.reconcile.handle({}, Context())
+        eventfabric.handlers.reconcile.handle({}, Context(900_000))
     assert "PassesCompleted" not in capsys.readouterr().out

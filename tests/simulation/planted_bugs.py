@@ -4,6 +4,7 @@ from tests.simulation.planted_bugs_beside import BESIDE_DELIVERY
 from tests.simulation.planted_bugs_of_chains import OF_CHAINS
 from tests.simulation.planted_bugs_of_items import OF_ITEMS
 from tests.simulation.planted_bugs_of_mends import OF_MENDS
+from tests.simulation.planted_bugs_of_passes import OF_PASSES
 from tests.simulation.planted_bugs_of_unwanted import OF_UNWANTED
 from tests.simulation.planting import Bug
 
@@ -309,6 +310,7 @@ BUGS = [
     *BESIDE_DELIVERY,
     *OF_ITEMS,
     *OF_MENDS,
+    *OF_PASSES,
     *OF_CHAINS,
     *OF_UNWANTED,
 ]

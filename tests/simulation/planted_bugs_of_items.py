@@ -16,7 +16,7 @@ OF_ITEMS = [
     Bug(
         "one lane ends a pass",
         "reconciliation of a whole Region ends at a record that it cannot read",
-        "eventfabric.services.reconciliation.lane_check:LaneChecker.check",
+        "eventfabric.services.reconciliation.lane_check:LaneChecker._checked",
         "checked.findings.append(unreadable(self._name, self._region, lane, error))",
         "raise error",
         by="escaped_error",

@@ -29,6 +29,11 @@ class Bug:
     seeds_max: int = 50
 
 
+def bug_in_a_condition(name: str, where: str, before: str, after: str) -> Bug:
+    """Return a bug that a named test finds, and no schedule has to."""
+    return Bug(name, name, where, before, after, by="", seed=0)
+
+
 @contextmanager
 def planted(bug: Bug) -> Iterator[None]:
     """The code with the bug. ValueError where the code is no more as the bug says."""

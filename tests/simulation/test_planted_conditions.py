@@ -18,7 +18,9 @@ from tests.handlers import test_lanes_at_once as lanes_at_once
 from tests.handlers import test_partial_answers as functions
 from tests.handlers import test_ringing_again as ringing_again
 from tests.simulation.checkers.every import failures
+from tests.simulation.planted_conditions_of_passes import OF_PASSES
 from tests.simulation.planting import Bug, planted
+from tests.simulation.planting import bug_in_a_condition as bug
 from tests.simulation.profiles import PROFILES
 from tests.support.backends import MemoryBackend
 from tests.support.memory_fabric import AWAY, HOME
@@ -36,10 +38,6 @@ from tests.unit.wire import test_marks_item as marks_item
 Check = Callable[[], None]
 _FAILOVER = "eventfabric.services.operations.failover:Failover"
 _DELIVER = "eventfabric.runtime.deliver"
-
-
-def bug(name: str, where: str, before: str, after: str) -> Bug:
-    return Bug(name, name, where, before, after, by="", seed=0)
 
 
 def _without_transactions() -> Ledger:
@@ -368,6 +366,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         ),
         lambda: place.test_records_that_are_lost_while_no_region_answers_are_copied_by_a_later_pass(7),
     ),
+    *OF_PASSES,
 ]
 
 

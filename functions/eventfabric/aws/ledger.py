@@ -23,6 +23,7 @@ from eventfabric.model import (
     Owner,
     Parked,
     ParkedChange,
+    PassProgress,
     RaceLost,
     Record,
     Region,
@@ -35,13 +36,22 @@ from eventfabric.model import (
     next_count,
 )
 from eventfabric.ports import Clock, Entropy
-from eventfabric.wire import circuit_item, marks_item, owner_item, parked_item, settled_item, start_item
+from eventfabric.wire import (
+    circuit_item,
+    marks_item,
+    owner_item,
+    parked_item,
+    progress_item,
+    settled_item,
+    start_item,
+)
 from eventfabric.wire.keys import (
     BEFORE_PARKED,
     Item,
     marks_of,
     marks_prefix,
     parked_key_by_digest,
+    progress_key,
     seen_item,
     settled_of,
     standing_key,
@@ -253,9 +263,9 @@ class AwsLedger:
                 return start_item.from_item(cast(dict[str, Any], error.response)["Item"])
         return time
 
-    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
+    def see(self, stream: StreamName, subscription: SubscriptionName, *, nothing: bool = False) -> None:
         """See ports.Ledger. One PutItem."""
-        item = seen_item(stream, subscription, self.region, self._clock.now_ms())
+        item = seen_item(stream, subscription, self.region, 0 if nothing else self._clock.now_ms())
         with named_failures("note a look"):
             self._client.put_item(TableName=self._table_of(stream), Item=item)
 
@@ -269,6 +279,22 @@ class AwsLedger:
         """See ports.Ledger. One PutItem for each part that changed."""
         changed = marks_item.changed_items(stream, origin, self.region, read, to)
         return all(self._replace(stream, "mark", item, version) for item, version in changed)
+
+    def progress(self, stream: StreamName) -> PassProgress:
+        """See ports.Ledger. One GetItem."""
+        with named_failures("read a pass's progress"):
+            answer = self._client.get_item(
+                TableName=self._table_of(stream),
+                Key=progress_key(stream, self.region),
+                ConsistentRead=True,
+            )
+        return progress_item.from_item(cast(Item | None, answer.get("Item")))
+
+    def note_pass(self, stream: StreamName, read: PassProgress, to: PassProgress) -> PassProgress | None:
+        """See ports.Ledger. One PutItem."""
+        stored = replace(to, version=next_count(read.version or 0))
+        item = progress_item.to_item(stream, self.region, stored)
+        return stored if self._replace(stream, "note a pass's progress", item, read.version) else None
 
     def _replace(self, stream: StreamName, operation: str, item: Item, read_version: int | None) -> bool:
         """Put an item if the stored one is at that version; None: whatever is stored."""

@@ -64,6 +64,7 @@ from eventfabric.model.parked import (
     after_changes,
     stands_behind_another,
 )
+from eventfabric.model.pass_progress import PassProgress, PassTally, SubscriptionTally
 from eventfabric.model.payload import (
     NO_DATA,
     Kind,
@@ -207,6 +208,9 @@ __all__ = [
     "Standing",
     # What reconciliation remembers.
     "Mark",
+    "PassProgress",
+    "PassTally",
+    "SubscriptionTally",
     "Marks",
     "part_of",
     "Sighting",

@@ -37,6 +37,11 @@ class Mark:
     whole_ms: int = field(default=0, compare=False)
     """End of the last of `rounds` rounds, or else of the first verification, in ms since 1970; 0: never verified."""
 
+    rests_ms: int = 0
+    """Time of the pass that last read all of its state, if nothing was left to do or wrong; 0: it is not at rest."""
+    rests_for: bytes = b""
+    """Digest of who delivered it at that time."""
+
     def up_to(self, verified: Tail) -> "Mark":
         """Return the mark after verification up to a tail."""
         return replace(self, sequence=verified.sequence, chain=verified.chain)

@@ -1,38 +1,72 @@
 """The reconcile function: a pass over every stream of its Region, on a schedule or on demand."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from eventfabric import limits
+from eventfabric.model.finding import Finding
 from eventfabric.runtime.wiring import Runtime, current
+from eventfabric.services.reconciliation import pass_bounds
+from eventfabric.services.reconciliation.noted_pass import NotedPass
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.topology import StreamTopology
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Reconcile and repair; `{"full": true}` verifies the whole log again. Return how often each finding was made."""
+    """Reconcile and repair; `{"full": true}` verifies the whole log again. Return how often each finding was made.
+
+    What the time does not suffice for is left to the next invocation, and named under `left`, by stream.
+    """
     runtime = current()
     full = isinstance(event, dict) and event.get("full") is True
-    findings: dict[str, Counter[str]] = {}
-    for stream in runtime.topology.streams.values():
-        if runtime.region in stream.definition.regions:
-            findings[stream.name] = _pass(runtime, stream.name, full=full)
-            runtime.flush()  # so that an error in the next stream's pass does not hide this one's metrics
-    runtime.telemetry.add(Metric.PASSES_COMPLETED)
-    runtime.flush()
-    return {"findings": {name: dict(counts) for name, counts in findings.items()}}
+    now_ms = runtime.ports.clock.now_ms()
+    until_ms = now_ms + context.get_remaining_time_in_millis() - 1000 * pass_bounds.PASS_MARGIN_SECONDS
+    answer: dict[str, Any] = {"findings": {}}
+    come_round = 0
+    for stream in _in_turn(runtime, now_ms):
+        if answer["findings"] and runtime.ports.clock.now_ms() >= until_ms:
+            break
+        noted = _noted(runtime, stream, until_ms=until_ms)
+        answer["findings"][stream.name] = dict(_told(runtime, stream.name, noted.run(full=full)))
+        if noted.left:
+            answer.setdefault("left", {})[stream.name] = noted.left
+            about = {"stream": stream.name, "part": noted.left}
+            runtime.logger.info("a pass goes on in the next invocation", extra=about)
+        come_round += noted.comes_round
+        runtime.flush()  # so that an error in the next stream's pass does not hide this one's metrics
+    if come_round == len(runtime.topology.streams_in(runtime.region)):
+        runtime.telemetry.add(Metric.PASSES_COMPLETED)
+        runtime.flush()
+    return answer
 
 
-def _pass(runtime: Runtime, stream: str, *, full: bool) -> Counter[str]:
+def _in_turn(runtime: Runtime, now_ms: int) -> list[StreamTopology]:
+    """List the streams of the Region. Another one comes first each time, so that none always finds the time used up."""
+    streams = runtime.topology.streams_in(runtime.region)
+    first = now_ms // (1000 * limits.UNRUNG_SECONDS) % max(1, len(streams))
+    return streams[first:] + streams[:first]
+
+
+def _noted(runtime: Runtime, stream: StreamTopology, *, until_ms: int) -> NotedPass:
     reconciler = Reconciler(
-        runtime.topology.stream(stream),
+        stream,
         region=runtime.region,
         ports=runtime.ports,
         telemetry=runtime.telemetry,
+        side_by_side=runtime.side_by_side_of(pass_bounds.PASS_THREADS),
     )
+    ledger, clock = runtime.ports.ledger, runtime.ports.clock
+    return NotedPass(stream, reconciler, ledger=ledger, clock=clock, until_ms=until_ms)
+
+
+def _told(runtime: Runtime, stream: str, findings: Iterable[Finding]) -> Counter[str]:
+    """Write each finding into the log. Return how many there are of each kind."""
     counts: Counter[str] = Counter()
-    for finding in reconciler.run(repair=True, full=full):
+    for finding in findings:
         counts[finding.kind.value] += 1
         runtime.telemetry.tell(
             LogEvent.FINDING,

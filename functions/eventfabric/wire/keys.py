@@ -25,6 +25,8 @@ owner     table `<fabric>-ledger`; written by the Region that hands lanes over, 
 marks     table `<fabric>-ledger`; written by a Region's reconciliation if they changed since its last pass; kept.
           pk `<stream>/marks/<origin>`, sk `<region>/marks/<slice of lanes>` for the log, with `/<subscription>` added
           for the cursors of a subscription.
+progress  table `<fabric>-ledger`; written by a Region's reconciliation if a pass takes several invocations; kept.
+          pk `<stream>/marks/<region>`, sk `<region>/pass`.
 start     table `<fabric>-ledger`; written by the first delivery of a subscription that begins with the latest; never
           changed; kept. pk `<stream>/<subscription>`, sk `<region>/start`.
 seen      table `<fabric>-ledger`; written by a Region's reconciliation, once a pass; kept.
@@ -79,6 +81,7 @@ _STEP: Final = "step"
 _START: Final = "start"
 _MARKS: Final = "marks"
 _SEEN: Final = "seen"
+_PASS: Final = "pass"
 _OWNER: Final = "owner/"
 _BACKFILL: Final = "backfill"
 _DIGEST_BYTES: Final = 16
@@ -178,6 +181,12 @@ def part_of_marks(item: Item) -> str:
     return str(item[SK]["S"]).partition(f"/{_MARKS}/")[2]
 
 
+def progress_key(stream: StreamName, region: Region) -> Item:
+    """Return the key of the progress of a Region's pass over a stream."""
+    # Not under the prefix of marks: a version that knows no progress reads everything there as marks.
+    return {PK: marks_of(stream, region), SK: {"S": f"{region}/{_PASS}"}}
+
+
 def settled_of(key: LaneKey) -> dict[str, Any]:
     """Return the partition key of all decisions about a lane's dead letters."""
     return {"S": f"{key}/settled"}
@@ -262,7 +271,7 @@ def is_cursor(kind: str) -> bool:
 
 
 def seen_item(stream: StreamName, subscription: SubscriptionName, region: Region, now_ms: int) -> Item:
-    """Return the note that a Region asked the others who owns what."""
+    """Return the note that a Region asked the others who owns what, at that time; 0: it is to ask and look anew."""
     return {PK: standing_key(stream, subscription), SK: {"S": f"{region}/{_SEEN}"}, "u": {"N": str(now_ms)}}
 
 

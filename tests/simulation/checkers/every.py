@@ -18,6 +18,7 @@ from tests.simulation.checkers import (
     held_up_key,
     innocent_dead_letter,
     lost_event,
+    neglected_lane,
     reordered_key,
     reordered_replay,
     repeated_step,
@@ -59,6 +60,7 @@ _MODULES: Final = (
     slow_recovery,
     blind_sign,
     far_behind,
+    neglected_lane,
     wrong_skip,
     wrong_publish,
 )

@@ -26,6 +26,7 @@ from eventfabric.model import (
     Mark,
     Marks,
     Owner,
+    PassProgress,
     Region,
     SameItemTwice,
     SequenceNumber,
@@ -87,6 +88,11 @@ CALLS: Final[dict[str, tuple[str, Callable[[Ports], object]]]] = {
     ),
     "pin": ("pin the start", lambda ports: ports.ledger.pin(ORDERS, ALL, HybridTime(5))),
     "see": ("note a look", lambda ports: ports.ledger.see(ORDERS, ALL)),
+    "progress": ("read a pass's progress", lambda ports: ports.ledger.progress(ORDERS)),
+    "note_pass": (
+        "note a pass's progress",
+        lambda ports: ports.ledger.note_pass(ORDERS, PassProgress(), PassProgress("us-east-1/0000")),
+    ),
     "marks": ("read the marks", lambda ports: ports.ledger.marks(ORDERS, US)),
     "mark": (
         "mark",

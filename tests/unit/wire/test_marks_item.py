@@ -1,5 +1,6 @@
 """Marks of reconciliation: no item outgrows its bound, whatever the numbers of lanes and subscriptions."""
 
+from dataclasses import fields
 from random import Random
 
 import msgspec
@@ -59,5 +60,10 @@ def test_the_largest_mark_of_a_lane_is_within_its_bound() -> None:
         largest,
         largest,
         largest,
+        largest,
+        b"d" * 16,
     )
     assert len(msgspec.msgpack.encode({LaneIndex(limits.LANES_MAX - 1): mark})) <= limits.MARK_BYTES_MAX
+    assert all(
+        getattr(mark, field.name) != field.default for field in fields(Mark) if field.name != "cursors"
+    )

@@ -10,6 +10,7 @@ before the cursor. Those that no longer do are dropped from the keys in that sam
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from eventfabric import limits
 from eventfabric.errors import (
     ContendedCommitError,
     LogError,
+    PortError,
     ReplayRefusedError,
     SettingError,
     UndecodableItemError,
@@ -152,8 +154,10 @@ class Replay:
             ledger = ledger_of(self._ledger, self.target, plan.lane.origin)
             outcome = ledger.commit(key, plan.read, plan.to, parked=plan.changes)
             if isinstance(outcome, Committed):
-                # The version tells this ring from earlier ones, as a
-                # repetition of which the queue would drop it.
+                # The lane may have been at rest, and this moves it without moving its tail.
+                with suppress(PortError):  # without that, a pass sees it an hour later at the latest
+                    self._ledger.see(key.stream, key.subscription, nothing=True)
+                # The version tells this ring from earlier ones, as a repetition of which the queue would drop it.
                 bell = Doorbell(key.stream, plan.lane, ANY_TAIL, again=outcome.cursor.version)
                 return LaneReplayed(plan, rung=not self._doorbells.ring(self.target.name, [bell]))
             # A delivery was faster, so the plan is of a state that is gone. The request still holds.

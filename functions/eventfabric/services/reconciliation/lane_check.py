@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
-from eventfabric.errors import LogError, UndecodableItemError
+from eventfabric.errors import LogError, PortError, UndecodableItemError
 from eventfabric.model import (
     EMPTY_TAIL,
     Circuit,
@@ -33,7 +33,9 @@ from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owne
 from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.reconciliation.look import Look
+from eventfabric.services.reconciliation.patience import PassPatience
 from eventfabric.services.reconciliation.replica import Replica
+from eventfabric.services.reconciliation.rest import digest_of_delivered, is_done, rests
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
 from eventfabric.topology import StreamTopology, SubscriptionTopology
@@ -68,10 +70,15 @@ class LaneChecker:
         replica: Replica,
         standings: Mapping[str, Standing],
         now_ms: int,
+        before_ms: int | None,
         repair: bool,
         full: bool,
+        patience: PassPatience,
     ) -> None:
-        """`standings`: those of the subscriptions that can be read, by name."""
+        """`standings`: those of the subscriptions that can be read, by name. `before_ms`: beginning of the last pass.
+
+        `before_ms` None: each standing says that.
+        """
         self._stream = stream
         self._name = StreamName(stream.name)
         self._region = region
@@ -80,11 +87,52 @@ class LaneChecker:
         self._replica = replica
         self._standings = standings
         self._now_ms = now_ms
+        self._before_ms = before_ms
         self._repair = repair
         self._full = full
+        self._patience = patience
+        self._delivered = {
+            Region(name): self._delivered_of(Region(name)) for name in stream.definition.regions
+        }
+        self._rests_for = {origin: self._digest_of(origin) for origin in self._delivered}
 
-    def check(self, lane: Lane, before: Mark) -> CheckedLane:
-        """Check one lane. `before`: its mark from the last pass."""
+    def _delivered_of(self, origin: Region) -> list[SubscriptionTopology]:
+        """List the subscriptions for which this Region delivers an origin's lanes, as far as that is known."""
+        return [
+            subscription
+            for subscription in self._stream.subscriptions
+            if subscription.name in self._standings
+            and is_delivered_by(self._region, subscription, origin, self._standings[subscription.name])
+        ]
+
+    def _digest_of(self, origin: Region) -> bytes:
+        """Return what tells apart who delivers an origin's lanes; empty if there is no reason for them to rest."""
+        delivered = {
+            subscription.name: self._standings[subscription.name] for subscription in self._delivered[origin]
+        }
+        if not delivered or any(not standing.seen_ms for standing in delivered.values()):
+            return b""
+        return digest_of_delivered(
+            {
+                subscription.name: owner_of(subscription, origin, delivered[subscription.name])
+                for subscription in self._delivered[origin]
+            }
+        )
+
+    def check(self, lane: Lane, before: Mark, *, may_rest: bool = False) -> CheckedLane:
+        """Check one lane. `before`: its mark from the last pass. `may_rest`: a lane at rest is left alone."""
+        if self._patience.is_exhausted:
+            return CheckedLane(lane, before, Vitals(self._stream))
+        if self._patience.is_over():
+            self._patience.leave()
+            return CheckedLane(lane, before, Vitals(self._stream))
+        try:
+            return self._checked(lane, before, may_rest=may_rest)
+        except PortError as error:
+            self._patience.fail(error)
+            return CheckedLane(lane, before, Vitals(self._stream))
+
+    def _checked(self, lane: Lane, before: Mark, *, may_rest: bool) -> CheckedLane:
         checked = CheckedLane(lane, before, Vitals(self._stream))
         try:
             examined = self._replica.examine(lane, before, full=self._full)
@@ -95,7 +143,11 @@ class LaneChecker:
         checked.moves, checked.is_silent = examined.moved_since(before), examined.is_silent
         checked.findings += self._clock_ahead(lane, examined.tail, checked.vitals)
         checked.mark = examined.mark
-        if examined.tail != EMPTY_TAIL:
+        if examined.is_cut_off:
+            self._patience.leave()
+        elif may_rest and not checked.findings and rests(before, examined.tail, self._rests_for[lane.origin]):
+            checked.mark = self._hold(lane, before, examined.mark, examined.tail)
+        elif examined.tail != EMPTY_TAIL:
             self._watch_all(checked, before, examined.tail)
         return checked
 
@@ -117,10 +169,12 @@ class LaneChecker:
         mark = replace(mark, sightings=sightings)
         cursors: dict[str, tuple[int, int]] = {}
         waiting: list[SequenceNumber] = []
+        is_done_by_all = tail.sequence == mark.sequence and not mark.since_ms
         for look in self._looks(lane, before, mark, tail):
             if isinstance(look, Finding):
                 checked.findings.append(look)
                 continue
+            is_done_by_all = is_done_by_all and self._is_own(look) and is_done(look)
             name, place = look.subscription.name, _compared(look, before)
             for finding in self._watch(look, checked):
                 if finding.kind in _WRONG_CURSORS:
@@ -134,7 +188,19 @@ class LaneChecker:
                 cursors[name] = place
             waiting += [look.news_from] if look.lags else []
         sightings = sightings.from_(min(waiting)) if waiting else Sightings()
-        checked.mark = replace(mark, cursors=cursors, sightings=sightings)
+        rests_for = self._rests_for[lane.origin]
+        is_at_rest = is_done_by_all and not checked.findings and bool(rests_for)
+        checked.mark = replace(
+            mark,
+            cursors=cursors,
+            sightings=sightings,
+            rests_ms=self._now_ms if is_at_rest else 0,
+            rests_for=rests_for if is_at_rest else b"",
+        )
+
+    def _is_own(self, look: Look) -> bool:
+        """Tell if this Region has taken the lane over, if another one delivered it before."""
+        return look.region == (look.subscription.home(look.lane.origin) or self._region)
 
     def _hold(self, lane: Lane, before: Mark, mark: Mark, tail: Tail) -> Mark:
         """Note the place of a lane whose newest record has lived for half of its time, before all its records expire.
@@ -155,10 +221,8 @@ class LaneChecker:
     def _looks(self, lane: Lane, before: Mark, mark: Mark, tail: Tail) -> Iterator[Look | Finding]:
         """Yield a look for each subscription for which this Region delivers the lane, or why it is unreadable."""
         records = UnwantedRecords(self._log, lane)
-        for subscription in self._stream.subscriptions:
-            standing = self._standings.get(subscription.name)
-            if standing is None or not is_delivered_by(self._region, subscription, lane.origin, standing):
-                continue
+        for subscription in self._delivered[lane.origin]:
+            standing = self._standings[subscription.name]
             ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
             try:
                 key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
@@ -181,9 +245,13 @@ class LaneChecker:
                 self._runs(standing.circuit),
                 before.sightings,
                 region,
-                standing.seen_ms if subscription.name in before.cursors else 0,
+                self._seen_ms(standing) if subscription.name in before.cursors else 0,
                 records.ahead(cursor, subscription_filter, until=end),
             )
+
+    def _seen_ms(self, standing: Standing) -> int:
+        """Return when the pass before this one began."""
+        return standing.seen_ms if self._before_ms is None else self._before_ms
 
     def _runs(self, circuit: Circuit) -> bool:
         """Tell if a circuit lets deliveries run, or should have been probed long ago."""

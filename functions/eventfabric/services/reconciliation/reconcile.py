@@ -8,12 +8,15 @@
 
 A pass goes through the lanes part by part, as their marks are stored, and checks the lanes of a part at the same time
 (lane_check.py). It reads the marks of the part, the tail of each lane, the records that are new, the state of each lane
-for each subscription, and if that lags, the first record that waits. Records that were verified are read again in
-rounds of a day or more, a bounded part of them at each pass (round.py), and all of them by a full pass. At its end, a
-pass reports how everything stands (vitals.py).
+for each subscription, and if that lags, the first record that waits. The states of a lane at rest are read once an hour
+(rest.py). Records that were verified are read again in rounds of a day or more, a bounded part of them at each pass
+(round.py), and all of them by a full pass. At its end, a pass reports how everything stands (vitals.py).
+
+A pass that runs out of time ends between two parts. What it has done is kept, and another goes on from there
+(noted_pass.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -27,6 +30,7 @@ from eventfabric.model import (
     Mark,
     Marks,
     Owner,
+    PassProgress,
     Region,
     Standing,
     StreamName,
@@ -38,7 +42,9 @@ from eventfabric.ports import Ports
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.reconciliation.lane_check import CheckedLane, LaneChecker, unreadable
+from eventfabric.services.reconciliation.patience import PassPatience
 from eventfabric.services.reconciliation.replica import Replica
+from eventfabric.services.reconciliation.rest import may_rest
 from eventfabric.services.reconciliation.round import Round
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
@@ -53,6 +59,24 @@ class PassPart:
     origin: Region
     name: str
     lanes: tuple[Lane, ...]
+
+    def __str__(self) -> str:
+        return f"{self.origin}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PassOrder:
+    """The kind of a pass. `repair`: repair what is safe to. `full`: verify everything, not only what is new.
+
+    `thorough`: read the states of lanes at rest as well. `resumed`: where to begin, with what was counted before that.
+    `until_ms`: time at which the pass is to end, in ms since 1970, whatever is left then; None: it has all the time.
+    """
+
+    repair: bool
+    full: bool = False
+    thorough: bool = True
+    resumed: PassProgress = field(default_factory=PassProgress)
+    until_ms: int | None = None
 
 
 @dataclass
@@ -70,6 +94,10 @@ class _OriginSeen:
         self.moves = self.moves or checked.moves
         if checked.is_silent:
             self.silent.setdefault(part, []).append(checked.lane.index)
+
+
+def _ignore(progress: PassProgress) -> None:
+    """Take notice of no progress."""
 
 
 class Reconciler:
@@ -92,44 +120,85 @@ class Reconciler:
         self._retention = stream.retention_seconds
         self._telemetry = telemetry
         self._side_by_side = side_by_side
-        self._begin()
+        self._begin(PassOrder(repair=False))
 
-    def _begin(self) -> None:
+    def _begin(self, order: PassOrder) -> None:
         """Begin a pass, which looks at everything as of one moment."""
         self._now_ms = self._ports.clock.now_ms()
-        self._vitals = Vitals(self._stream)
+        self._order = order
+        self._vitals = Vitals(self._stream, order.resumed.tally)
+        self._patience = PassPatience(self._ports.clock, order.until_ms)
+        self._began_before_ms = order.resumed.before_ms
+        self.progress = order.resumed
 
     def run(self, *, repair: bool, full: bool = False) -> Iterator[Finding]:
         """Yield the findings of one pass, part by part; `repair`: repair what is safe to. It may be interrupted."""
-        self._begin()
-        standings: dict[str, Standing] = {}
-        for name, standing in self._standings().items():
-            if isinstance(standing, Finding):
-                yield self._reported(standing)
-            else:
-                standings[name] = standing
-        for origin, parts in _by_origin(parts_of(self._stream)).items():
-            checker = self._checker(standings, repair=repair, full=full)
-            seen = _OriginSeen(len(parts), limits.ROUND_READ_UNITS)
-            for part in parts:
-                for finding in self._check(part, checker, seen, repair=repair):
-                    yield self._reported(finding)
-            self._release(origin, seen)
-        self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
+        return self.make(PassOrder(repair=repair, full=full))
 
-    def _reported(self, finding: Finding) -> Finding:
+    def make(self, order: PassOrder, *, noted: Callable[[PassProgress], None] = _ignore) -> Iterator[Finding]:
+        """Yield the findings of a pass, part by part. If the time ends first, `progress` says what is left.
+
+        `noted`: told after each part how far the pass has come. PortError at the end if lanes could not be checked.
+        """
+        self._begin(order)
+        standings = yield from self._read_standings()
+        if not order.resumed.part:
+            seen_ms = [standing.seen_ms for standing in standings.values() if standing.seen_ms]
+            self._began_before_ms = min(seen_ms, default=0)
+        parts = _parts_from(parts_of(self._stream), order.resumed.part)
+        checker, origins = self._checker(standings), dict[Region, _OriginSeen]()
+        for part in parts:
+            of_origin = sum(left.origin == part.origin for left in parts)
+            origins.setdefault(part.origin, _OriginSeen(of_origin, limits.ROUND_READ_UNITS))
+        for number, part in enumerate(parts):
+            self.progress = self._progress_at(part)
+            noted(self.progress)
+            yield from self._check(part, checker, origins[part.origin])
+            if self._patience.is_over():
+                left = parts[number if self._patience.has_left_lanes else number + 1 :]
+                if left:
+                    self.progress = self._progress_at(left[0])
+                    return
+        for origin, seen in origins.items():
+            self._release(origin, seen)
+        self.progress = PassProgress()
+        if self._patience.error is not None:
+            raise self._patience.error
+        if not order.resumed.is_broken:
+            self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
+
+    def _progress_at(self, part: PassPart) -> PassProgress:
+        """Return the progress of a pass that has done everything before a part."""
+        resumed = self._order.resumed
+        return replace(
+            resumed,
+            part=str(part),
+            is_full=self._order.full,
+            began_ms=resumed.began_ms or self._now_ms,
+            before_ms=self._began_before_ms,
+            until_ms=self._order.until_ms or 0,
+            is_broken=resumed.is_broken or self._patience.error is not None,
+            tally=self._vitals.tally,
+        )
+
+    def _reported(self, finding: Finding, vitals: Vitals) -> Finding:
         """Count a finding that is reported."""
         if finding.is_repaired:
             self._telemetry.add(Metric.FINDINGS_REPAIRED, of=self._stream.name)
-        self._vitals.count_finding(finding)
+        vitals.count_finding(finding)
         return finding
 
-    def _standings(self) -> dict[str, Standing | Finding]:
-        """Return the standing of each subscription, or why nobody knows who delivers it."""
+    def _read_standings(self) -> Generator[Finding, None, dict[str, Standing]]:
+        """Return the standings that can be read, by subscription. Yield why nobody knows who delivers the others."""
         subscriptions = self._stream.subscriptions
         calls = [partial(self._readable_standing, subscription) for subscription in subscriptions]
-        standings = results_of(calls, self._side_by_side)
-        return dict(zip((subscription.name for subscription in subscriptions), standings, strict=True))
+        standings: dict[str, Standing] = {}
+        for subscription, standing in zip(subscriptions, results_of(calls, self._side_by_side), strict=True):
+            if isinstance(standing, Standing):
+                standings[subscription.name] = standing
+            elif not self._order.resumed.part:  # else it was counted when the pass began
+                yield self._reported(standing, self._vitals)
+        return standings
 
     def _readable_standing(self, subscription: SubscriptionTopology) -> Standing | Finding:
         try:
@@ -153,11 +222,12 @@ class Reconciler:
                     all_answer = False
         known = {(owner.origin, owner.by): owner.epoch for owner in standing.owners}
         unknown = [owner for owner in elsewhere if owner.epoch > known.get((owner.origin, owner.by), -1)]
-        if not unknown and all_answer:
+        # A pass that goes on noted it when it began, and some lanes were checked since.
+        if not unknown and all_answer and not self._order.resumed.part:
             self._ports.ledger.see(self._name, name)
         return replace(standing, owners=(*standing.owners, *unknown))
 
-    def _checker(self, standings: dict[str, Standing], *, repair: bool, full: bool) -> LaneChecker:
+    def _checker(self, standings: dict[str, Standing]) -> LaneChecker:
         replica = Replica(
             self._name,
             self._region,
@@ -167,8 +237,9 @@ class Reconciler:
             expires=self._retention is not None,
             retention_seconds=self._retention,
             now_ms=self._now_ms,
-            repairs=repair,
+            repairs=self._order.repair,
             clock=self._ports.clock,
+            is_over=self._patience.is_over,
         )
         return LaneChecker(
             self._stream,
@@ -177,41 +248,47 @@ class Reconciler:
             replica=replica,
             standings=standings,
             now_ms=self._now_ms,
-            repair=repair,
-            full=full,
+            before_ms=self._order.resumed.before_ms if self._order.resumed.part else None,
+            repair=self._order.repair,
+            full=self._order.full,
+            patience=self._patience,
         )
 
-    def _check(
-        self, part: PassPart, checker: LaneChecker, seen: _OriginSeen, *, repair: bool
-    ) -> Iterator[Finding]:
+    def _check(self, part: PassPart, checker: LaneChecker, seen: _OriginSeen) -> Iterator[Finding]:
         """Yield the findings of one part's lanes, and remember what was seen of them."""
         marks = self._ports.ledger.marks(self._name, part.origin, part=part.name)
-        calls = [partial(checker.check, lane, marks.of(lane.index)) for lane in part.lanes]
-        bells, after = Bells(), dict[LaneIndex, Mark]()
+        is_light = not (self._order.thorough or self._order.full)
+        rests = is_light and may_rest(marks.lanes.values(), now_ms=self._now_ms)
+        calls = [partial(checker.check, lane, marks.of(lane.index), may_rest=rests) for lane in part.lanes]
+        vitals, bells, after = Vitals(self._stream), Bells(), dict[LaneIndex, Mark]()
+        findings: list[Finding] = []
         for checked in results_of(calls, self._side_by_side):
-            yield from checked.findings
-            self._vitals.add(checked.vitals)
+            findings += checked.findings
+            vitals.add(checked.vitals)
             bells.add_all(checked.bells)
             if checked.mark != Mark():
                 after[checked.lane.index] = checked.mark
             seen.note(part, checked)
-        yield from self._verify_again(part, after, seen)
-        yield from self._watch().ring(bells)
-        yield from self._remember(part, marks, after, repair=repair)
+        findings += self._verify_again(part, after, seen, vitals)
+        findings += self._watch().ring(bells)
+        findings += self._remember(part, marks, after)
+        yield from (self._reported(finding, vitals) for finding in findings)
+        if not self._patience.has_left_lanes:  # else the part is checked once more
+            self._vitals.add(vitals)
+        if self._patience.is_exhausted and self._patience.error is not None:
+            raise self._patience.error
 
     def _watch(self) -> Watch:
         return Watch(
             self._stream, region=self._region, ports=self._ports, vitals=self._vitals, now_ms=self._now_ms
         )
 
-    def _remember(
-        self, part: PassPart, marks: Marks, after: dict[LaneIndex, Mark], *, repair: bool
-    ) -> Iterator[Finding]:
+    def _remember(self, part: PassPart, marks: Marks, after: dict[LaneIndex, Mark]) -> Iterator[Finding]:
         """Note what the pass saw. If marks were unreadable, it verified all of their lanes anew.
 
         Only a repair writes unreadable marks anew. Otherwise they stay for whoever examines them.
         """
-        writes = not marks.unreadable or repair
+        writes = not marks.unreadable or self._order.repair
         written = writes and (after != marks.lanes or bool(marks.unreadable))
         is_noted = written and self._ports.ledger.mark(self._name, part.origin, marks, Marks(after))
         lane = Lane(part.origin, GENERATION_FIRST, LaneIndex(0))
@@ -231,7 +308,7 @@ class Reconciler:
             self._ports.ledger.mark(self._name, origin, marks, Marks(marks.lanes | released))
 
     def _verify_again(
-        self, part: PassPart, marks: dict[LaneIndex, Mark], seen: _OriginSeen
+        self, part: PassPart, marks: dict[LaneIndex, Mark], seen: _OriginSeen, vitals: Vitals
     ) -> Iterator[Finding]:
         """Go on with the rounds through what was verified before, beginning with those that are longest overdue."""
         # An even share of what is left for the origin, so that no part waits for another's rounds.
@@ -248,7 +325,7 @@ class Reconciler:
                 if broken is not None:
                     yield Finding(broken.kind, self._name, lane, self._region, broken.sequence, broken.detail)
         seen.parts_left, seen.units_left = seen.parts_left - 1, seen.units_left - (share - rounds.units_left)
-        self._vitals.verified(
+        vitals.verified(
             min((mark.whole_ms for mark in marks.values() if mark.sequence), default=self._now_ms)
         )
 
@@ -261,8 +338,14 @@ def parts_of(stream: StreamTopology) -> list[PassPart]:
     return [PassPart(origin, name, tuple(of_part)) for (origin, name), of_part in lanes.items()]
 
 
-def _by_origin(parts: list[PassPart]) -> dict[Region, list[PassPart]]:
-    origins: dict[Region, list[PassPart]] = {}
-    for part in parts:
-        origins.setdefault(part.origin, []).append(part)
-    return origins
+def _parts_from(parts: list[PassPart], first: str) -> list[PassPart]:
+    """Return the parts from one on. If there is none of that name, all of them are."""
+    names = [str(part) for part in parts]
+    return parts[names.index(first) :] if first in names else parts
+
+
+def part_after(stream: StreamTopology, part: str) -> str:
+    """Name the part after another; empty after the last."""
+    names = [str(of_stream) for of_stream in parts_of(stream)]
+    following = names[names.index(part) + 1 :] if part in names else []
+    return following[0] if following else ""

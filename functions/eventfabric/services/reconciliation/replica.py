@@ -25,18 +25,22 @@ from eventfabric.model import (
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.lane_end import LaneEnd, lane_end
+from eventfabric.services.reconciliation import pass_bounds
+from eventfabric.services.reconciliation.copying import copy_records
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
     """The result for a lane: its mark from now on, the end of its log, and the findings.
 
-    If the log has lost its end, `tail` is the end of what was verified; then it carries no expiry.
+    If the log has lost its end, `tail` is the end of what was verified; then it carries no expiry. `is_cut_off`: the
+    time was over before all that is new was verified, so that nothing is known yet.
     """
 
     mark: Mark
     tail: Tail
     findings: tuple[Finding, ...]
+    is_cut_off: bool = False
 
     @property
     def is_silent(self) -> bool:
@@ -64,7 +68,11 @@ class Replica:
         repairs: bool,
         clock: Clock,
         retention_seconds: int | None = None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_over`: tells if the time for verifying is over."""
+        self._is_over = is_over
+        self._unanswered: dict[Region, list[PortError]] = {}
         self._clock = clock
         self._pauses_left_seconds = limits.TORN_READ_PASS_SECONDS
         self._stream = stream
@@ -81,17 +89,29 @@ class Replica:
         """Verify what is new (`full`: everything), compare it with the origin, and copy what is missing if asked to."""
         end = self._end(self._log, lane, mark)
         findings = [self._far(lane, end)] if end.beyond else []
-        origin: Tail | None = None
-        try:
-            if lane.origin != self._region:
-                origin = self._end(self._elsewhere(lane.origin), lane, mark).tail
-        except PortError as error:
-            detail = f"{lane.origin}: {error}"
+        origin = None if lane.origin == self._region else self._at_origin(lane, mark)
+        if isinstance(origin, PortError):
+            detail = f"{lane.origin}: {origin}"
             findings.append(self._finding(FindingKind.UNREACHABLE, lane, end.tail.sequence, detail))
+            origin = None
         if end.place is not None:  # nothing is left before it with which the mark could be compared
             mark = replace(mark, sequence=end.tail.sequence, chain=end.tail.chain)
             full = False
         return self._examined(lane, mark, end.tail, origin, findings, full=full)
+
+    def _at_origin(self, lane: Lane, mark: Mark) -> Tail | PortError:
+        """Return the lane's end in its origin, or why that gives no answer. After a few failures it is not asked again.
+
+        Otherwise a pass would wait for a Region that is lost as many times as that has lanes.
+        """
+        errors = self._unanswered.setdefault(lane.origin, [])
+        if len(errors) >= pass_bounds.UNANSWERED_MAX:
+            return errors[-1]
+        try:
+            return self._end(self._elsewhere(lane.origin), lane, mark).tail
+        except PortError as error:
+            errors.append(error)
+            return error
 
     def _end(self, log: Log, lane: Lane, mark: Mark) -> LaneEnd:
         """Find where the lane ends in a log: after its newest record, or at its place if everything may have expired.
@@ -146,14 +166,18 @@ class Replica:
         """Verify a lane up to a tail, and compare it with its origin."""
         if tail.sequence < mark.sequence:
             return self._without_end(lane, mark, tail, origin, findings, full=full)
+        before = mark
         if full:
             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
         verified, wrong = self._verify_patiently(lane, mark, tail)
+        if wrong is None and verified.sequence < tail.sequence and self._is_over():
+            # Publishers go by the mark as well, so it does not fall behind what was verified before.
+            reached = before if verified.sequence < before.sequence else mark.up_to(verified)
+            return Examined(reached, tail, tuple(findings), is_cut_off=True)
         wrong = wrong or self._other_chain(lane, verified, tail)
         if wrong is not None:
             return Examined(mark.up_to(verified), tail, (*findings, wrong))
-        # Equal chains prove all records before them equal, by one comparison: no record of the origin is
-        # read.
+        # Equal chains prove all records before them equal, by one comparison: no record of the origin is read.
         if verified.sequence == tail.sequence and (origin is None or origin.is_of_same_log(verified)):
             return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
         missing = self._missing(lane, mark, verified, tail, origin)
@@ -237,7 +261,7 @@ class Replica:
         """
         verified, wrong = self._verify(lane, mark, tail)
         for pause_seconds in limits.TORN_READ_PAUSES_SECONDS if lane.origin == self._region else ():
-            if wrong is not None or verified.sequence >= tail.sequence:
+            if wrong is not None or verified.sequence >= tail.sequence or self._is_over():
                 break
             if self._pauses_left_seconds >= pause_seconds:
                 self._pauses_left_seconds -= pause_seconds
@@ -300,7 +324,7 @@ class Replica:
 
     def _records(self, lane: Lane, start: SequenceNumber, tail: Tail) -> Iterator[Record]:
         """Yield the records from a sequence on, up to a tail."""
-        while start < tail.sequence:
+        while start < tail.sequence and not self._is_over():
             page = self._log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
             yield from (record for record in page.records if record.sequence < tail.sequence)
             if not page.records or not page.more:
@@ -356,7 +380,7 @@ class Replica:
         sources = [finding.lane.origin, *self._other_regions]
         for source in dict.fromkeys(region for region in sources if region != self._region):
             try:
-                if self._copy(finding.lane, self._elsewhere(source), verified, end):
+                if copy_records(finding.lane, self._elsewhere(source), self._log, verified, end):
                     return replace(
                         finding, is_repaired=True, detail=f"{finding.detail}; copied from {source}"
                     )
@@ -365,27 +389,6 @@ class Replica:
         if finding.kind is not FindingKind.HOLE:
             return finding
         return replace(finding, detail=f"{finding.detail}; no Region gave it (eventfabric lanes restore)")
-
-    def _copy(self, lane: Lane, source: Log, verified: Tail, end: SequenceNumber) -> bool:
-        """Put identical records from `verified` up to `end`, as far as they extend the chain. Tell if all were put."""
-        sequence, chain = verified.sequence, verified.chain
-        while sequence < end:
-            page = source.read(lane, sequence, records_max=limits.PAGE_RECORDS_MAX)
-            for record in page.records:
-                # The source may itself be wrong: only what continues the
-                # records that were verified here is taken.
-                if record.sequence != sequence or not record.extends(chain):
-                    return False
-                # A conditional put: nothing that stands here is overwritten.
-                present = self._log.append(record)
-                if present is not None and present.chain != record.chain:
-                    return False
-                sequence, chain = record.tail.sequence, record.chain
-                if sequence >= end:
-                    return True
-            if not page.more:
-                return False
-        return True
 
     def _stuck_seconds(self, mark: Mark) -> float:
         """Return for how long the lane has stood where it stands."""

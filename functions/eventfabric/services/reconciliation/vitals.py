@@ -4,13 +4,11 @@ They cost no reads but one: if a lane lags, the first record that waits. They ar
 is at hand, and not by deliveries: a function that delivers nothing reports nothing, and that is when gauges matter.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.model import CircuitState, Parked, ParkedState, Standing
+from eventfabric.model import CircuitState, Parked, ParkedState, PassTally, Standing
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology
@@ -25,83 +23,68 @@ _OF_FINDINGS: Final = tuple(dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALA
 """Gauges that count findings."""
 
 
-@dataclass
-class _OfSubscription:
-    """The counts of one subscription. `retrying` has the time of the first failure of each key that is tried again."""
-
-    oldest_ms: int | None = None
-    retrying: list[int] = field(default_factory=list)
-    dead: int = 0
-
-
 class Vitals:
     """The gauges of one pass, or of one lane in it. They are 0 for a subscription that another Region delivers."""
 
-    def __init__(self, stream: StreamTopology) -> None:
+    def __init__(self, stream: StreamTopology, tally: PassTally | None = None) -> None:
+        """`tally`: what was counted before, by an earlier part of the pass."""
         self._stream = stream
-        self._subscriptions = defaultdict[str, _OfSubscription](_OfSubscription)
-        self._clock_ahead_ms = 0
-        self._verified_ms: int | None = None
-        self._findings = Counter[Metric]()
+        self.tally = PassTally()
+        if tally is not None:
+            self.tally.add(tally)
 
     def add(self, lane: "Vitals") -> None:
         """Add what was seen of one lane. Each lane has gauges of its own, since several are looked at at a time."""
-        for name, gauges in lane._subscriptions.items():
-            mine = self._subscriptions[name]
-            mine.retrying += gauges.retrying
-            mine.dead += gauges.dead
-            if gauges.oldest_ms is not None:
-                self.waits(name, gauges.oldest_ms)
-        self.clock_ahead(lane._clock_ahead_ms)
-        if lane._verified_ms is not None:
-            self.verified(lane._verified_ms)
-        self._findings += lane._findings
+        self.tally.add(lane.tally)
 
     def count_finding(self, finding: Finding) -> None:
         """Count a finding. A stall counts even if it was copied: replication did not do that."""
+        counts = self.tally.findings
         if finding.kind in _LANES:
-            self._findings[_LANES[finding.kind]] += 1
+            metric = _LANES[finding.kind].value
+            counts[metric] = counts.get(metric, 0) + 1
         if finding.is_alarm:
-            self._findings[Metric.FINDINGS_ALARMED] += 1
+            metric = Metric.FINDINGS_ALARMED.value
+            counts[metric] = counts.get(metric, 0) + 1
 
-    def parked(self, subscription: str, keys: Iterable[Parked]) -> None:
-        """Count a lane's parked keys."""
-        gauges = self._subscriptions[subscription]
+    def parked(self, subscription: str, keys: Iterable[Parked], *, now_ms: int) -> None:
+        """Count a lane's parked keys: dead ones, and those that have failed for long."""
+        failing_ms = now_ms - 1000 * limits.FAILING_SECONDS
+        counts = self.tally.of(subscription)
         for key in keys:
             if key.state is ParkedState.DEAD:
-                gauges.dead += 1
-            else:
-                gauges.retrying.append(key.failure.first_ms)
+                counts.dead += 1
+            elif key.failure.first_ms <= failing_ms:
+                counts.failing += 1
 
     def waits(self, subscription: str, since_ms: int) -> None:
         """Note that an event that has been here since then is not delivered yet."""
-        gauges = self._subscriptions[subscription]
-        gauges.oldest_ms = since_ms if gauges.oldest_ms is None else min(gauges.oldest_ms, since_ms)
+        self.tally.of(subscription).wait(since_ms)
 
     def clock_ahead(self, ahead_ms: int) -> None:
         """Note by how much a lane's time is ahead of this Region's clock. Below 0 it is not ahead."""
-        self._clock_ahead_ms = max(self._clock_ahead_ms, ahead_ms)
+        self.tally.clock_ahead_ms = max(self.tally.clock_ahead_ms, ahead_ms)
 
     def verified(self, whole_ms: int) -> None:
-        """Note since when all lanes of an origin have been verified as a whole."""
-        self._verified_ms = whole_ms if self._verified_ms is None else min(self._verified_ms, whole_ms)
+        """Note since when all of some lanes have been verified as a whole."""
+        self.tally.verify(whole_ms)
 
     def tell(self, telemetry: Telemetry, standings: dict[str, Standing], *, now_ms: int) -> None:
         """Report all gauges to the telemetry, at the end of the pass."""
         for name in (subscription.name for subscription in self._stream.subscriptions):
-            gauges = self._subscriptions[name]
+            gauges = self.tally.of(name)
             age_ms = 0 if gauges.oldest_ms is None else max(0, now_ms - gauges.oldest_ms)
             is_open = standings.get(name, Standing()).circuit.state is CircuitState.OPEN
             telemetry.gauge(Metric.OLDEST_UNDELIVERED, age_ms / 1000, of=name)
-            failing = sum(first_ms <= now_ms - 1000 * limits.FAILING_SECONDS for first_ms in gauges.retrying)
-            telemetry.gauge(Metric.KEYS_FAILING, failing, of=name)
+            telemetry.gauge(Metric.KEYS_FAILING, gauges.failing, of=name)
             telemetry.gauge(Metric.KEYS_DEAD, gauges.dead, of=name)
             telemetry.gauge(Metric.CIRCUIT_OPEN, int(is_open), of=name)
         # Below these bounds there is nothing to tell, and a metric that is not reported costs nothing.
-        if self._clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS:
-            telemetry.gauge(Metric.CLOCK_AHEAD, self._clock_ahead_ms / 1000, of=self._stream.name)
-        unverified_seconds = 0 if self._verified_ms is None else (now_ms - self._verified_ms) / 1000
+        if self.tally.clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS:
+            telemetry.gauge(Metric.CLOCK_AHEAD, self.tally.clock_ahead_ms / 1000, of=self._stream.name)
+        verified_ms = self.tally.verified_ms
+        unverified_seconds = 0 if verified_ms is None else (now_ms - verified_ms) / 1000
         if unverified_seconds > limits.ROUND_SECONDS:
             telemetry.gauge(Metric.OLDEST_ROUND, unverified_seconds, of=self._stream.name)
         for metric in _OF_FINDINGS:
-            telemetry.gauge(metric, self._findings[metric], of=self._stream.name)
+            telemetry.gauge(metric, self.tally.findings.get(metric.value, 0), of=self._stream.name)

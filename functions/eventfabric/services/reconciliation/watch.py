@@ -74,7 +74,7 @@ class Watch:
         """Yield what is wrong with a subscription's lane, and note what is to be rung. LogError."""
         yield from self._stale_owners(look)
         parked = list(look.state.parked.get(look.region, {}).values())
-        self._vitals.parked(look.subscription.name, parked)
+        self._vitals.parked(look.subscription.name, parked, now_ms=self._now_ms)
         oldest = self._oldest_waiting(look)
         since_ms = self._note_age(look, oldest)
         wrong = self._epoch_ahead(look) or self._cursor(look)

@@ -27,6 +27,7 @@ from eventfabric.model import (
     Occupied,
     Owner,
     Parked,
+    PassProgress,
     Recent,
     Record,
     Region,
@@ -252,14 +253,20 @@ class _Ledger:
     def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
         return self._faults.call("ledger.pin", lambda: self._ledger.pin(stream, subscription, time))
 
-    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
-        self._faults.call("ledger.see", lambda: self._ledger.see(stream, subscription))
+    def see(self, stream: StreamName, subscription: SubscriptionName, *, nothing: bool = False) -> None:
+        self._faults.call("ledger.see", lambda: self._ledger.see(stream, subscription, nothing=nothing))
 
     def marks(self, stream: StreamName, origin: Region, *, part: str = "") -> Marks:
         return self._faults.call("ledger.marks", lambda: self._ledger.marks(stream, origin, part=part))
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
         return self._faults.call("ledger.mark", lambda: self._ledger.mark(stream, origin, read, to))
+
+    def progress(self, stream: StreamName) -> PassProgress:
+        return self._faults.call("ledger.progress", lambda: self._ledger.progress(stream))
+
+    def note_pass(self, stream: StreamName, read: PassProgress, to: PassProgress) -> PassProgress | None:
+        return self._faults.call("ledger.note_pass", lambda: self._ledger.note_pass(stream, read, to))
 
     def acting_for(self, region: Region) -> Ledger:
         return _Ledger(self._ledger.acting_for(region), self._faults)

@@ -22,6 +22,7 @@ from eventfabric.model import (
     Owner,
     Parked,
     ParkedChange,
+    PassProgress,
     RaceLost,
     Record,
     Region,
@@ -38,13 +39,22 @@ from eventfabric.testing.memory.expressions import AttributeValue
 from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table import ConditionFailedError, MemoryTable
-from eventfabric.wire import circuit_item, marks_item, owner_item, parked_item, settled_item, start_item
+from eventfabric.wire import (
+    circuit_item,
+    marks_item,
+    owner_item,
+    parked_item,
+    progress_item,
+    settled_item,
+    start_item,
+)
 from eventfabric.wire.keys import (
     BEFORE_PARKED,
     Item,
     marks_of,
     marks_prefix,
     parked_key_by_digest,
+    progress_key,
     seen_item,
     settled_of,
     standing_key,
@@ -231,9 +241,9 @@ class MemoryLedger:
             return start_item.from_item(failed.item or {})
         return time
 
-    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
+    def see(self, stream: StreamName, subscription: SubscriptionName, *, nothing: bool = False) -> None:
         """See ports.Ledger. One put."""
-        item = seen_item(stream, subscription, self.region, self._region.clock.now_ms())
+        item = seen_item(stream, subscription, self.region, 0 if nothing else self._region.clock.now_ms())
         table = self._region.table(self._table_of(stream))
         self._requests.send("put", lambda: table.write("Put", {"Item": item}))
 
@@ -246,6 +256,17 @@ class MemoryLedger:
         """See ports.Ledger. One conditional put for each part that changed."""
         changed = marks_item.changed_items(stream, origin, self.region, read, to)
         return all(self._replace(stream, item, version) for item, version in changed)
+
+    def progress(self, stream: StreamName) -> PassProgress:
+        """See ports.Ledger. One get."""
+        table, key = self._region.table(self._table_of(stream)), progress_key(stream, self.region)
+        return progress_item.from_item(self._requests.send("get", lambda: table.get(key, consistent=True)))
+
+    def note_pass(self, stream: StreamName, read: PassProgress, to: PassProgress) -> PassProgress | None:
+        """See ports.Ledger. One conditional put."""
+        stored = replace(to, version=next_count(read.version or 0))
+        item = progress_item.to_item(stream, self.region, stored)
+        return stored if self._replace(stream, item, read.version) else None
 
     def _replace(self, stream: StreamName, item: Item, read_version: int | None) -> bool:
         """Put an item if the stored one is at that version; None: whatever is stored."""

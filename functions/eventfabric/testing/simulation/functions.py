@@ -47,8 +47,11 @@ class SimulatedFunction:
         self._runtime: Runtime | None = None
         self._code = world.code
 
-    def invoke(self, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Invoke the function and return its answer; None if it crashed, raised, or was cut off."""
+    def invoke(self, event: dict[str, Any], *, within_seconds: float | None = None) -> dict[str, Any] | None:
+        """Invoke the function and return its answer; None if it crashed, raised, or was cut off.
+
+        `within_seconds`: its time-out; default: as deployed.
+        """
         world = self.world
         if self._process is None or self._process.is_dead or self._code != world.code:
             self._start()
@@ -56,11 +59,13 @@ class SimulatedFunction:
         assert process is not None
         assert runtime is not None
         now_ms = process.clock.now_ms()
-        seconds = limits.FUNCTION_TIMEOUT_SECONDS
+        seconds = within_seconds or limits.FUNCTION_TIMEOUT_SECONDS
         if self._subscription is not None:
             seconds = runtime.own.definition.function.timeout_seconds
-        context = LocalContext(self.name, process.clock, now_ms + 1000 * seconds, f"{self.name}-{now_ms}")
-        process.until_us = world.schedule.now_us + 1_000_000 * seconds
+        context = LocalContext(
+            self.name, process.clock, now_ms + int(1000 * seconds), f"{self.name}-{now_ms}"
+        )
+        process.until_us = world.schedule.now_us + int(1_000_000 * seconds)
         process.is_stalled = False
         try:
             with using(runtime):
@@ -248,8 +253,10 @@ class TimerPoller(Poller):
             timers.delete(received.receipt_handle)
 
 
-def reconcile_in(world: World, region: str, *, full: bool = False) -> None:
-    """Run one pass of reconciliation in a Region."""
+def reconcile_in(
+    world: World, region: str, *, full: bool = False, within_seconds: float | None = None
+) -> None:
+    """Run one pass of reconciliation in a Region, or as much of it as an invocation has time for."""
     SimulatedFunction(world, f"reconcile {region} {world.schedule.steps}", region, reconcile.handle).invoke(
-        {"full": full}
+        {"full": full}, within_seconds=within_seconds
     )

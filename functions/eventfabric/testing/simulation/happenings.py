@@ -4,10 +4,12 @@ A happening's `what` is the name of a function here, in operators.py, spoiling.p
 """
 
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 from msgspec.structs import replace
 
+from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.testing.simulation.mending import lose_and_mend
 from eventfabric.testing.simulation.operators import OPERATORS, tell
@@ -114,6 +116,28 @@ def reconcile(world: World, happening: Happening) -> None:
         reconcile_in(world, happening.region, full=happening.number == 1)
 
 
+def cut_pass(world: World, happening: Happening) -> None:
+    """Run a pass in several invocations: the time of each is over in the middle of it."""
+    random = Random(f"{world.plan.seed} cut_pass {happening.after_seconds}")
+    for number in range(2 + happening.number):
+        if happening.region in world.lost or world.healed:
+            return
+        seconds = random.uniform(0.005, 0.3) * world.plan.slowness
+        reconcile_in(
+            world,
+            happening.region,
+            full=happening.number == 1 and number == 0,
+            within_seconds=pass_bounds.PASS_MARGIN_SECONDS + seconds,
+        )
+        world.schedule.pause(random.uniform(1, 30))
+
+
+def twin_passes(world: World, happening: Happening) -> None:
+    """Run two passes at once, as one does that takes longer than the time from one to the next."""
+    for number in range(2):
+        world.schedule.spawn(f"twin {number} {happening.after_seconds}", reconcile, world, happening)
+
+
 def settings(world: World, happening: Happening) -> None:
     """Deploy other settings of the subscriptions: immediate tries, attempts, and when a circuit opens."""
     plan, number = world.plan, happening.number
@@ -200,6 +224,8 @@ _ALL: Final = (
     producer_clock,
     split,
     reconcile,
+    cut_pass,
+    twin_passes,
     passes,
     expire,
     days_pass,

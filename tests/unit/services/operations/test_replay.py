@@ -189,7 +189,7 @@ def test_one_lane_alone() -> None:
     assert (fabric.cursor(LANE).sequence, fabric.cursor(lane(1)).sequence) == (2, 0)
 
 
-def test_one_commit_and_one_ring_a_lane() -> None:
+def test_one_commit_one_note_for_reconciliation_and_one_ring_a_lane() -> None:
     fabric = delivered(2, 2)
     replay = replay_of(fabric)
     (plan, other) = replay.plan(at_sequence(1))
@@ -198,9 +198,9 @@ def test_one_commit_and_one_ring_a_lane() -> None:
     carrying.plan(at_sequence(1))
     faults.calls.clear()
     carrying.carry_out(plan)
-    assert faults.calls == ["ledger.commit", "doorbells.ring"]
+    assert faults.calls == ["ledger.commit", "ledger.see", "doorbells.ring"]
     carrying.carry_out(other)
-    assert len(faults.calls) == 2
+    assert len(faults.calls) == 3
     (bell,) = fabric.receive()
     assert f'"again":{fabric.cursor().version}' in bell.body
 
