@@ -1,10 +1,12 @@
 """Tables, queues and functions of AWS as values: names, keys, bounds, environment. Pure; `topology` makes them."""
 
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from eventfabric import limits
 from eventfabric.definition.functions import FunctionSettings, Vpc
+from eventfabric.definition.schema import Stream
 
 ENVIRONMENT_DEFINITION: Final = "EVENTFABRIC_DEFINITION"
 """Path of the definition: the TOML file, or in a function its resolved form in JSON, which ships with the code."""
@@ -28,6 +30,10 @@ DEPLOYED_DEFINITION: Final = "definition.json"
 """Path of the resolved definition in the zip of the functions."""
 QUEUE_DATA_KEY_SECONDS: Final = 3600
 """Time for which SQS reuses a data key: a request to KMS for each hour and queue, instead of one for each message."""
+VCPU_MEGABYTES: Final = 1_769
+"""Memory with which a function has one whole processor."""
+PASS_READS_SMALL: Final = 20_000
+"""Reads of one pass of reconciliation up to which a third of a processor is enough for it."""
 LAMBDA_SETS: Final = frozenset({ENVIRONMENT_REGION})
 """Variables that Lambda sets itself, and lets nobody else set."""
 
@@ -114,3 +120,29 @@ class FunctionTopology:
         """Environment variables that the deployment sets; Lambda sets the rest."""
         own = {name: value for name, value in self.environment.items() if name not in LAMBDA_SETS}
         return {ENVIRONMENT_DEFINITION: DEPLOYED_DEFINITION, **own}
+
+
+class ReconciledStream(Protocol):
+    """A stream, as far as it says how much a pass of reconciliation over it reads."""
+
+    @property
+    def definition(self) -> Stream:
+        """Its lanes and Regions."""
+        ...
+
+    @property
+    def subscriptions(self) -> Sized:
+        """Its subscriptions."""
+        ...
+
+
+def megabytes_of_passes(streams: Iterable[ReconciledStream]) -> int:
+    """Return the memory of the function that makes passes over these streams.
+
+    A pass reads the tail of each lane, and its state for each subscription: that of a large fabric takes a processor.
+    """
+    reads = sum(
+        stream.definition.lanes * len(stream.definition.regions) * (1 + len(stream.subscriptions))
+        for stream in streams
+    )
+    return limits.FUNCTION_MEMORY_MEGABYTES if reads <= PASS_READS_SMALL else VCPU_MEGABYTES

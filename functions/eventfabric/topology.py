@@ -18,6 +18,7 @@ from eventfabric.resources import (
     QueueTopology,
     TableTopology,
     TimerQueueTopology,
+    megabytes_of_passes,
 )
 
 RELAY_ENTRY: Final = "eventfabric.handlers.relay.handle"
@@ -28,10 +29,6 @@ RECONCILE_ENTRY: Final = "eventfabric.handlers.reconcile.handle"
 
 LAMBDA_PYTHON: Final = "3.13"
 """Runtime of all functions; scripts/lock pins their wheels for it."""
-VCPU_MEGABYTES: Final = 1_769
-"""Memory with which a function has one whole processor."""
-RECONCILE_READS_SMALL: Final = 20_000
-"""Reads of one pass up to which a third of a processor is enough for it."""
 RECONCILE_MINUTES: Final = 5
 """Minutes from one pass of reconciliation to the next."""
 RELAY_RECORD_AGE_SECONDS: Final = 3600
@@ -273,21 +270,13 @@ class Topology:
         )
 
     def reconcile_function(self, region: str) -> FunctionTopology:
-        """Return the function that runs reconciliation over a Region's streams, on a schedule.
-
-        A pass reads the tail of each lane, and its state for each subscription: a large fabric's takes a processor.
-        """
-        reads = sum(
-            stream.definition.lanes * len(stream.definition.regions) * (1 + len(stream.subscriptions))
-            for stream in self.streams_in(region)
-        )
-        is_small = reads <= RECONCILE_READS_SMALL
+        """Return the function that runs reconciliation over a Region's streams, on a schedule."""
         return FunctionTopology(
             f"{self.fabric}-reconcile",
             RECONCILE_ENTRY,
             {ENVIRONMENT_REGION: region},
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
-            memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES if is_small else VCPU_MEGABYTES,
+            memory_megabytes=megabytes_of_passes(self.streams_in(region)),
             settings=self.own_settings,
         )
 

@@ -107,7 +107,7 @@ OF_ITEMS = [
     Bug(
         "a wrong cursor is told once",
         "a cursor that is not on its log's chain counts as looked at, and is reported no more",
-        "eventfabric.services.reconciliation.lane_check:LaneChecker._watch_all",
+        "eventfabric.services.reconciliation.lane_check:LaneChecker._watch_one",
         "finding.kind in _WRONG_CURSORS",
         "False",
         by="stuck_lane",

@@ -6,7 +6,7 @@ OF_PASSES = [
     Bug(
         "a part is skipped",
         "a pass that goes on leaves out the part that was next",
-        "eventfabric.services.reconciliation.reconcile:Reconciler.make",
+        "eventfabric.services.reconciliation.reconcile:Reconciler._go_through",
         "parts[number if self._patience.has_left_lanes else number + 1 :]",
         "parts[number + 2 :]",
         by="neglected_lane",

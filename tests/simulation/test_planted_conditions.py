@@ -37,6 +37,7 @@ from tests.unit.wire import test_marks_item as marks_item
 
 Check = Callable[[], None]
 _FAILOVER = "eventfabric.services.operations.failover:Failover"
+_ARRIVAL = "eventfabric.services.operations.arrival:Arrival"
 _DELIVER = "eventfabric.runtime.deliver"
 
 
@@ -86,7 +87,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "a handover that forgets the epochs of lanes",
             f"{_FAILOVER}._hand_over",
-            "*(state.epoch for state in self._states(self._ports, subscription, owner.origin)),",
+            ", self._epoch_of_lanes(subscription, owner.origin)",
             "",
         ),
         failover.TestHandOver().test_a_lanes_own_number_counts_where_the_item_of_the_handover_is_not_here,
@@ -94,7 +95,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "drained though the state is not here",
-            f"{_FAILOVER}._lagging",
+            f"{_ARRIVAL}._lagging",
             "if self._ports.ledger.state(key) != self._source_ports.ledger.state(key):",
             "if False:",
         ),
@@ -103,8 +104,8 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "drained though the log is not here",
-            f"{_FAILOVER}._lagging",
-            "if target_log.tail(lane) != source_log.tail(lane):",
+            f"{_ARRIVAL}._has_ended",
+            "if target_log.tail(key.lane) != source_log.tail(key.lane):",
             "if False:",
         ),
         lambda: failover.TestDrain().test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(False),
@@ -149,8 +150,8 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "only what the definition says is handed over",
             f"{_FAILOVER}.handed",
-            "standing = self._standing(subscription)",
-            "standing = Standing()",
+            "partial(self._standing, subscription)",
+            "partial(Standing)",
         ),
         failover.TestWhatIsHandedOver().test_those_that_were_handed_to_it_before,
     ),
@@ -158,8 +159,8 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "a handover that is not rung for again",
             f"{_FAILOVER}._ring",
-            "for lane in lanes:\n        later",
-            "for lane in ():\n        later",
+            "for bell in later]",
+            "for bell in ()]",
         ),
         failover.TestHandOver().test_the_target_owns_the_lanes_and_all_are_rung_twice,
     ),

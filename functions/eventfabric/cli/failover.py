@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventfabric.model import Owner
-    from eventfabric.services.operations.failover import Failover, Readiness
+    from eventfabric.services.operations.failover import Failover
+from eventfabric.services.operations.readiness import Readiness
 
 _COLUMNS = (
     "subscription",

@@ -31,7 +31,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         if answer["findings"] and runtime.ports.clock.now_ms() >= until_ms:
             break
         noted = _noted(runtime, stream, until_ms=until_ms)
-        answer["findings"][stream.name] = dict(_told(runtime, stream.name, noted.run(full=full)))
+        answer["findings"][stream.name] = dict(_logged(runtime, stream.name, noted.run(full=full)))
         if noted.left:
             answer.setdefault("left", {})[stream.name] = noted.left
             about = {"stream": stream.name, "part": noted.left}
@@ -63,7 +63,7 @@ def _noted(runtime: Runtime, stream: StreamTopology, *, until_ms: int) -> NotedP
     return NotedPass(stream, reconciler, ledger=ledger, clock=clock, until_ms=until_ms)
 
 
-def _told(runtime: Runtime, stream: str, findings: Iterable[Finding]) -> Counter[str]:
+def _logged(runtime: Runtime, stream: str, findings: Iterable[Finding]) -> Counter[str]:
     """Write each finding into the log. Return how many there are of each kind."""
     counts: Counter[str] = Counter()
     for finding in findings:

@@ -367,3 +367,23 @@ def test_each_architecture_that_a_function_has_gets_a_zip() -> None:
     assert both.architectures == ["arm64", "x86_64"]
     only = Topology(parse_definition(text_of('architecture = "x86_64"')))
     assert only.architectures == ["x86_64"]
+
+
+@pytest.mark.parametrize(("lanes", "megabytes"), [(1024, 512), (4096, 1_769)])
+def test_passes_over_many_lanes_get_a_whole_processor(lanes: int, megabytes: int) -> None:
+    topology = Topology(
+        parse_definition(f"""
+        [fabric]
+        name = "shop"
+        regions = ["us-east-1", "eu-west-1"]
+        [streams.orders]
+        lanes = {lanes}
+        [subscriptions.billing]
+        stream = "orders"
+        handler = "a:b"
+        [subscriptions.audit]
+        stream = "orders"
+        handler = "a:b"
+    """)
+    )
+    assert topology.reconcile_function("us-east-1").memory_megabytes == megabytes

@@ -9,11 +9,10 @@ The source stops as soon as it sees that item, and at each lane whose state has 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 
 from eventfabric import limits
-from eventfabric.errors import FailoverError, LogError, PortError, UndecodableItemError
+from eventfabric.errors import FailoverError, PortError, UndecodableItemError
 from eventfabric.model import (
     ANY_TAIL,
     Circuit,
@@ -21,47 +20,22 @@ from eventfabric.model import (
     Doorbell,
     Lane,
     LaneKey,
-    LaneState,
     Owner,
-    ParkedState,
     Region,
-    SequenceNumber,
-    Settled,
     Standing,
     StreamName,
     SubscriptionName,
-    Tail,
     operator_text,
 )
-from eventfabric.ports import Log, Ports
-from eventfabric.services.lanes.lane_end import believed_tail
+from eventfabric.ports import Ports
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
 from eventfabric.services.lanes.standing import lanes_of, owner_of
-from eventfabric.services.lanes.unwanted import first_wanted
+from eventfabric.services.operations.arrival import Advance, Arrival, ignore
 from eventfabric.services.operations.published_ends import PublishedEnd, published_ends
+from eventfabric.services.operations.readiness import Readiness, ReadinessReader
 from eventfabric.topology import SubscriptionTopology, Topology
 
 _PAUSED_BY = "failover to "
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """The state from which the target would go on, for one subscription and origin. None: the source does not answer.
-
-    `waiting`: events in the target's log that are not handled yet, as far as it knows. `behind`: events of the log that
-    the source has and the target has not. `repeated`: events that the target would handle again. `published`: events of
-    the streams into which its handlers publish that the source has and the target has not.
-    """
-
-    subscription: SubscriptionTopology
-    owner: Owner
-    waiting: int
-    retrying: int
-    dead: int
-    behind: int | None
-    repeated: int | None
-    published: int | None
-    unreadable: tuple[str, ...] = ()
-    """Reasons why lanes cannot be read. Each stops in the target, as it does now in the source."""
 
 
 class Failover:
@@ -75,8 +49,12 @@ class Failover:
         target: Region,
         ports: Ports,
         own_only: bool = False,
+        side_by_side: SideBySide = one_after_another,
     ) -> None:
-        """`ports`: the target's. FailoverError if the target can have no data of what the source delivers."""
+        """`ports`: the target's. `side_by_side`: reads several lanes at the same time.
+
+        FailoverError if the target can have no data of what the source delivers.
+        """
         self._topology = topology
         self._source = source
         self._target = target
@@ -84,6 +62,10 @@ class Failover:
         self._ports = ports
         self._check()
         self._source_ports = ports.at(source)
+        self._side_by_side = side_by_side
+        self._arrival = Arrival(
+            topology, ports=ports, source_ports=self._source_ports, side_by_side=side_by_side
+        )
         self._drained: list[SubscriptionTopology] = []
         """Subscriptions whose deliveries in the source were paused, and have ended."""
 
@@ -118,16 +100,34 @@ class Failover:
             for owner in [self._ports.ledger.standing(*_names(subscription)).owner(Region(origin))]
         )
 
-    def readiness(self) -> list[Readiness]:
-        """Tell what would be handed over, and how much of it is here. Two reads for each lane and Region."""
-        return [self._ready(subscription, owner) for subscription, owner in self.handed()]
+    def readiness(self, advance: Advance = ignore) -> list[Readiness]:
+        """Tell what would be handed over, and how much of it is here. Two reads for each lane and Region.
+
+        `advance`: told how many of its parts (a subscription and an origin) have been read, and how many there are.
+        """
+        reader = ReadinessReader(
+            self._topology,
+            self._source,
+            ports=self._ports,
+            source_ports=self._source_ports,
+            side_by_side=self._side_by_side,
+        )
+        handed, readiness = [*self.handed()], list[Readiness]()
+        for subscription, owner in handed:
+            readiness.append(reader.of(subscription, owner))
+            advance(len(readiness), len(handed))
+        return readiness
 
     def handed(self) -> Iterator[tuple[SubscriptionTopology, Owner]]:
         """Yield each subscription and origin whose lanes the source delivers, as far as both Regions know."""
-        for subscription in self._topology.subscriptions.values():
-            if self._target not in subscription.regions:
-                continue
-            standing = self._standing(subscription)
+        subscriptions = [
+            subscription
+            for subscription in self._topology.subscriptions.values()
+            if self._target in subscription.regions
+        ]
+        calls = [partial(self._standing, subscription) for subscription in subscriptions]
+        standings = results_of(calls, self._side_by_side)
+        for subscription, standing in zip(subscriptions, standings, strict=True):
             for origin in subscription.regions:
                 owner = owner_of(subscription, Region(origin), standing)
                 wanted = not self._own_only or subscription.owner(origin) == self._target
@@ -160,13 +160,7 @@ class Failover:
         before, latest = standing.written(owner.origin, self._target), standing.owner(owner.origin)
         # By the same read as `before`, because the lanes may have been handed over since they were listed.
         read_epoch = latest.epoch if latest is not None else 0
-        epoch = 1 + max(
-            [
-                owner.epoch,
-                read_epoch,
-                *(state.epoch for state in self._states(self._ports, subscription, owner.origin)),
-            ]
-        )
+        epoch = 1 + max(owner.epoch, read_epoch, self._epoch_of_lanes(subscription, owner.origin))
         if epoch > limits.SEQUENCE_MAX:
             raise FailoverError(
                 f"{name}, lanes of {owner.origin}: epoch {epoch - 1} leaves no room for another: nothing here "
@@ -181,11 +175,18 @@ class Failover:
         self._ring(subscription, owner.origin)
         return written
 
-    def drain(self, wait: Callable[[float], None], *, patience_seconds: float = limits.DRAIN_SECONDS) -> None:
+    def drain(
+        self,
+        wait: Callable[[float], None],
+        *,
+        patience_seconds: float = limits.DRAIN_SECONDS,
+        advance: Advance = ignore,
+    ) -> None:
         """Stop the source's deliveries, and wait until the target has all of their state. Then hand over.
 
-        After that comes `release`. FailoverError if the patience ends first: nothing is handed over, and the source
-        goes on.
+        `advance`: told how many lanes have arrived, and how many there are. After that comes `release`.
+
+        FailoverError if the patience ends first: nothing is handed over, and the source goes on.
         """
         paused: list[SubscriptionTopology] = []
         try:
@@ -199,9 +200,7 @@ class Failover:
             handed = [subscription for subscription, _ in self.handed()]
             # Read once: others may go on to publish into the same lanes.
             ends = [*published_ends(self._topology, handed, self._source_ports, self._source)]
-            # By content, and not by time: nothing tells how long
-            # replication takes, and items come in no order.
-            while lagging := self._lagging() or self._unpublished(ends):
+            while lagging := self._arrival.lagging(self.handed(), advance) or self._unpublished(ends):
                 if waited >= patience_seconds:
                     raise FailoverError(
                         f"after {waited:.0f} s {lagging} is not in {self._target} yet: nothing is done"
@@ -278,78 +277,10 @@ class Failover:
     def _circuit(self, subscription: SubscriptionTopology) -> Circuit:
         return self._source_ports.ledger.standing(*_names(subscription)).circuit
 
-    def _lagging(self) -> str:
-        """Name the first part of the source's state or log that the target has not. Empty if it has everything."""
-        for subscription, owner in self.handed():
-            stream = self._topology.stream(subscription.definition.stream)
-            target_log, source_log = self._ports.log_of(stream), self._source_ports.log_of(stream)
-            for lane in self._lanes(subscription, owner.origin):
-                key = LaneKey(*_names(subscription), lane)
-                with suppress(LogError, UndecodableItemError):  # such a lane stops in either Region
-                    if self._ports.ledger.state(key) != self._source_ports.ledger.state(key):
-                        return f"the state of {subscription.name} in lane {lane}"
-                    if target_log.tail(lane) != source_log.tail(lane):
-                        return f"the end of lane {lane} of {stream.name}"
-                    if self._decided(self._ports, key) != self._decided(self._source_ports, key):
-                        return f"a decision about a dead letter of {subscription.name} in lane {lane}"
-        return ""
-
     def _unpublished(self, ends: Iterable[PublishedEnd]) -> str:
         """Name the first lane of which the target lacks what handlers published. Empty if it has everything."""
         lagging = (end for end in ends if end.missing_from(self._ports))
         return next((f"the end of lane {end.lane} of {end.stream.name}" for end in lagging), "")
-
-    @staticmethod
-    def _decided(ports: Ports, key: LaneKey) -> list[Settled]:
-        """Return what people decided about a lane's dead letters. Without that, a proof here would not except them."""
-        return sorted(ports.ledger.settled(key), key=lambda settled: (settled.sequence, settled.at_ms))
-
-    def _ready(self, subscription: SubscriptionTopology, owner: Owner) -> Readiness:
-        """Tell from what state the target would go on with an origin's lanes."""
-        stream = self._topology.stream(subscription.definition.stream)
-        log = self._ports.log_of(stream)
-        waiting = retrying = dead = 0
-        unreadable: list[str] = []
-        ends: dict[Lane, tuple[int, int]] = {}
-        for lane in self._lanes(subscription, owner.origin):
-            try:
-                state = self._ports.ledger.state(LaneKey(*_names(subscription), lane))
-                tail = self._tail(log, lane, _reached(state))
-            except (LogError, UndecodableItemError) as error:
-                unreadable.append(str(error))
-                continue
-            reached = _reached(state)
-            ends[lane] = tail.sequence, reached
-            waiting += max(0, tail.sequence - first_wanted(log, lane, state, subscription, tail))
-            parked = state.parked.get(state.latest, {}).values() if state.latest else ()
-            retrying += sum(parked_key.state is ParkedState.RETRYING for parked_key in parked)
-            dead += sum(parked_key.state is ParkedState.DEAD for parked_key in parked)
-        missing = self._missing(subscription, ends)
-        return Readiness(subscription, owner, waiting, retrying, dead, *missing, tuple(unreadable))
-
-    def _missing(
-        self, subscription: SubscriptionTopology, ends: dict[Lane, tuple[int, int]]
-    ) -> tuple[int | None, int | None, int | None]:
-        """Count what the source has of the log, of cursors, and of what its handlers published, that is not here.
-
-        None if it does not answer.
-        """
-        behind = repeated = 0
-        log = self._source_ports.log_of(self._topology.stream(subscription.definition.stream))
-        try:
-            for lane, (tail, reached) in ends.items():
-                with suppress(LogError, UndecodableItemError):  # this lane is left out of the count
-                    behind += max(0, self._tail(log, lane, tail).sequence - tail)
-                    state = self._source_ports.ledger.state(LaneKey(*_names(subscription), lane))
-                    repeated += max(0, _reached(state) - reached)
-            published_to = published_ends(self._topology, [subscription], self._source_ports, self._source)
-            published = sum(end.missing_from(self._ports) for end in published_to)
-        except PortError:
-            return None, None, None
-        return behind, repeated, published
-
-    def _tail(self, log: Log, lane: Lane, past: int) -> Tail:
-        return believed_tail(log, lane, past=SequenceNumber(past), now_ms=self._ports.clock.now_ms())
 
     def _ring(self, subscription: SubscriptionTopology, origin: Region) -> None:
         """Ring every lane at once, and again when no function can still believe that this Region is not the owner."""
@@ -357,9 +288,11 @@ class Failover:
         lanes = self._lanes(subscription, origin)
         bells = [Doorbell(stream, lane, ANY_TAIL, again=now_ms) for lane in lanes]
         self._ports.doorbells.ring(subscription.name, bells)
-        for lane in lanes:
-            later = Doorbell(stream, lane, ANY_TAIL, again=now_ms + 1)
-            self._ports.doorbells.ring_later(subscription.name, later, 2 * limits.CIRCUIT_CACHE_SECONDS)
+        later = [Doorbell(stream, lane, ANY_TAIL, again=now_ms + 1) for lane in lanes]
+        seconds = 2 * limits.CIRCUIT_CACHE_SECONDS
+        ring_later = self._ports.doorbells.ring_later
+        calls = [partial(ring_later, subscription.name, bell, seconds) for bell in later]
+        results_of(calls, self._side_by_side)
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
         """Return what both Regions know of its owners; if the source does not answer, what the target knows.
@@ -375,23 +308,23 @@ class Failover:
             source_owners = ()
         return Standing(standing.circuit, (*standing.owners, *source_owners))
 
-    def _states(
-        self, ports: Ports, subscription: SubscriptionTopology, origin: Region
-    ) -> Iterator[LaneState]:
-        """Yield the state of each lane of an origin."""
-        for lane in self._lanes(subscription, origin):
-            try:
-                yield ports.ledger.state(LaneKey(*_names(subscription), lane))
-            except UndecodableItemError:
-                continue  # its epoch is unknown, but such a lane stops in any case
+    def _epoch_of_lanes(self, subscription: SubscriptionTopology, origin: Region) -> int:
+        """Return the highest epoch that the state of any of an origin's lanes has here."""
+        calls = [
+            partial(self._epoch_of, LaneKey(*_names(subscription), lane))
+            for lane in self._lanes(subscription, origin)
+        ]
+        return max(results_of(calls, self._side_by_side), default=0)
+
+    def _epoch_of(self, key: LaneKey) -> int:
+        try:
+            return self._ports.ledger.state(key).epoch
+        except UndecodableItemError:
+            return 0  # it is unknown, but such a lane stops in any case
 
     def _lanes(self, subscription: SubscriptionTopology, origin: Region) -> list[Lane]:
         stream = self._topology.stream(subscription.definition.stream)
         return [lane for lane in lanes_of(stream) if lane.origin == origin]
-
-
-def _reached(state: LaneState) -> int:
-    return state.cursors[state.latest].sequence if state.latest else 0
 
 
 def _names(subscription: SubscriptionTopology) -> tuple[StreamName, SubscriptionName]:

@@ -166,7 +166,7 @@ class LaneChecker:
         """Check the lane for each of its subscriptions, and note in its mark where their cursors stand."""
         lane, mark = checked.lane, self._hold(checked.lane, before, checked.mark, tail)
         sightings = before.sightings.with_tail(tail.sequence, self._now_ms)
-        mark = replace(mark, sightings=sightings)
+        checked.mark = mark = replace(mark, sightings=sightings)
         cursors: dict[str, tuple[int, int]] = {}
         waiting: list[SequenceNumber] = []
         is_done_by_all = tail.sequence == mark.sequence and not mark.since_ms
@@ -175,28 +175,32 @@ class LaneChecker:
                 checked.findings.append(look)
                 continue
             is_done_by_all = is_done_by_all and self._is_own(look) and is_done(look)
-            name, place = look.subscription.name, _compared(look, before)
-            for finding in self._watch(look, checked):
-                if finding.kind in _WRONG_CURSORS:
-                    # Compare it with the log again, as long as it is wrong.
-                    place = before.cursors.get(name)
-                if finding.kind is FindingKind.HOLE:
-                    # A hole in what was verified: the next pass verifies all of it anew.
-                    mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
-                checked.findings.append(finding)
-            if place is not None:
-                cursors[name] = place
+            place = self._watch_one(look, checked, before)
+            cursors |= {} if place is None else {look.subscription.name: place}
             waiting += [look.news_from] if look.lags else []
         sightings = sightings.from_(min(waiting)) if waiting else Sightings()
-        rests_for = self._rests_for[lane.origin]
-        is_at_rest = is_done_by_all and not checked.findings and bool(rests_for)
-        checked.mark = replace(
-            mark,
-            cursors=cursors,
-            sightings=sightings,
-            rests_ms=self._now_ms if is_at_rest else 0,
-            rests_for=rests_for if is_at_rest else b"",
-        )
+        checked.mark = replace(checked.mark, cursors=cursors, sightings=sightings)
+        self._note_rest(checked, is_done_by_all=is_done_by_all)
+
+    def _watch_one(self, look: Look, checked: CheckedLane, before: Mark) -> tuple[int, int] | None:
+        """Check the lane for one subscription. Return epoch and place of its cursor, as far as they are right."""
+        findings = [*self._watch(look, checked)]
+        checked.findings += findings
+        if any(finding.kind is FindingKind.HOLE for finding in findings):
+            # A hole in what was verified: the next pass verifies all of it anew.
+            checked.mark = replace(checked.mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
+        if any(finding.kind in _WRONG_CURSORS for finding in findings):
+            # Compare it with the log again, as long as it is wrong.
+            return before.cursors.get(look.subscription.name)
+        return _compared(look, before)
+
+    def _note_rest(self, checked: CheckedLane, *, is_done_by_all: bool) -> None:
+        """Note in its mark if the lane is at rest from now on."""
+        rests_for = self._rests_for[checked.lane.origin]
+        if is_done_by_all and rests_for and not checked.findings:
+            checked.mark = replace(checked.mark, rests_ms=self._now_ms, rests_for=rests_for)
+        else:
+            checked.mark = replace(checked.mark, rests_ms=0, rests_for=b"")
 
     def _is_own(self, look: Look) -> bool:
         """Tell if this Region has taken the lane over, if another one delivered it before."""

@@ -16,6 +16,7 @@ A pass that runs out of time ends between two parts. What it has done is kept, a
 (noted_pass.py).
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -146,10 +147,20 @@ class Reconciler:
             seen_ms = [standing.seen_ms for standing in standings.values() if standing.seen_ms]
             self._began_before_ms = min(seen_ms, default=0)
         parts = _parts_from(parts_of(self._stream), order.resumed.part)
-        checker, origins = self._checker(standings), dict[Region, _OriginSeen]()
-        for part in parts:
-            of_origin = sum(left.origin == part.origin for left in parts)
-            origins.setdefault(part.origin, _OriginSeen(of_origin, limits.ROUND_READ_UNITS))
+        yield from self._go_through(parts, self._checker(standings), noted)
+        if self.progress.part:
+            return
+        if self._patience.error is not None:
+            raise self._patience.error
+        if not order.resumed.is_broken:
+            self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
+
+    def _go_through(
+        self, parts: list[PassPart], checker: LaneChecker, noted: Callable[[PassProgress], None]
+    ) -> Iterator[Finding]:
+        """Yield the findings of these parts, until the time is over: then `progress` says what is left."""
+        counts = Counter(part.origin for part in parts)
+        origins = {origin: _OriginSeen(count, limits.ROUND_READ_UNITS) for origin, count in counts.items()}
         for number, part in enumerate(parts):
             self.progress = self._progress_at(part)
             noted(self.progress)
@@ -162,10 +173,6 @@ class Reconciler:
         for origin, seen in origins.items():
             self._release(origin, seen)
         self.progress = PassProgress()
-        if self._patience.error is not None:
-            raise self._patience.error
-        if not order.resumed.is_broken:
-            self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
 
     def _progress_at(self, part: PassPart) -> PassProgress:
         """Return the progress of a pass that has done everything before a part."""

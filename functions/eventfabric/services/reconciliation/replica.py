@@ -100,10 +100,7 @@ class Replica:
         return self._examined(lane, mark, end.tail, origin, findings, full=full)
 
     def _at_origin(self, lane: Lane, mark: Mark) -> Tail | PortError:
-        """Return the lane's end in its origin, or why that gives no answer. After a few failures it is not asked again.
-
-        Otherwise a pass would wait for a Region that is lost as many times as that has lanes.
-        """
+        """Return the lane's end in its origin, or why that does not answer; it is asked a few times at most."""
         errors = self._unanswered.setdefault(lane.origin, [])
         if len(errors) >= pass_bounds.UNANSWERED_MAX:
             return errors[-1]
@@ -166,14 +163,11 @@ class Replica:
         """Verify a lane up to a tail, and compare it with its origin."""
         if tail.sequence < mark.sequence:
             return self._without_end(lane, mark, tail, origin, findings, full=full)
-        before = mark
-        if full:
-            mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
-        verified, wrong = self._verify_patiently(lane, mark, tail)
+        begun = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain) if full else mark
+        verified, wrong = self._verify_patiently(lane, begun, tail)
         if wrong is None and verified.sequence < tail.sequence and self._is_over():
-            # Publishers go by the mark as well, so it does not fall behind what was verified before.
-            reached = before if verified.sequence < before.sequence else mark.up_to(verified)
-            return Examined(reached, tail, tuple(findings), is_cut_off=True)
+            return self._cut_off(mark, begun.up_to(verified), tail, findings)
+        mark = begun
         wrong = wrong or self._other_chain(lane, verified, tail)
         if wrong is not None:
             return Examined(mark.up_to(verified), tail, (*findings, wrong))
@@ -184,6 +178,12 @@ class Replica:
         if missing is None:
             return Examined(mark.up_to(verified), tail, tuple(findings))
         return self._stuck(missing, mark, verified, tail, origin, findings)
+
+    def _cut_off(self, mark: Mark, reached: Mark, tail: Tail, findings: list[Finding]) -> Examined:
+        """Return the result for a lane of which the time did not suffice to verify all."""
+        # Publishers go by the mark as well, so it does not fall behind what was verified before.
+        kept = max(mark, reached, key=lambda candidate: candidate.sequence)
+        return Examined(kept, tail, tuple(findings), is_cut_off=True)
 
     def _without_end(
         self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding], *, full: bool

@@ -21,7 +21,8 @@ from eventfabric.model import (
     SubscriptionName,
 )
 from eventfabric.services.delivery.lane_result import LaneOutcome
-from eventfabric.services.operations.failover import Failover, Readiness
+from eventfabric.services.operations.failover import Failover
+from eventfabric.services.operations.readiness import Readiness
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body
