@@ -37,7 +37,8 @@ from eventfabric.wire.payload_codec import pack, stored
 T = TypeVar("T")
 STREAM = StreamName("orders")
 HOME = Region("us-east-1")
-REGIONS = (HOME, Region("eu-west-1"), Region("ap-south-1"))
+AWAY = Region("eu-west-1")
+REGIONS = (HOME, AWAY, Region("ap-south-1"))
 LOCAL_SECONDS, REMOTE_SECONDS = 0.005, 0.080
 _STEPS_MAX = 50_000_000
 
@@ -84,10 +85,10 @@ class LargeStream:
         for lane in lanes_of(self.stream):
             self._fill(lane, delivers=deliver == "everywhere" or lane.origin == HOME)
 
-    def ports(self) -> Ports:
+    def ports(self, region: Region = HOME) -> Ports:
         """Return the ports of the Region that looks."""
         return replace(
-            self._local.ports(self._cloud.ports(HOME)),
+            self._local.ports(self._cloud.ports(region)),
             at=lambda region: self._remote.ports(self._cloud.ports(region)),
         )
 
@@ -125,7 +126,7 @@ class LargeStream:
 
     def _fill(self, lane: Lane, *, delivers: bool) -> None:
         record = _record(lane, now_ms=self.clock.now_ms())
-        for region in {HOME, lane.origin}:
+        for region in {HOME, AWAY, lane.origin}:
             self._cloud.log(STREAM, region).append(record)
         end = record.tail.sequence
         for subscription in self.stream.subscriptions if delivers else ():

@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_sqs.client import SQSClient
 
+CONNECTIONS: Final = 64
+"""Most connections that a client keeps. More calls at the same time would make, and throw away, one each."""
 CONFIG = Config(
     # botocore's own retries are safe: every write of ours is conditional and recognises itself.
     retries={"mode": "standard", "total_max_attempts": 3},
     connect_timeout=2,
     read_timeout=5,
-    max_pool_connections=2 * limits.PUBLISHER_PARALLEL_LANES,
+    max_pool_connections=CONNECTIONS,
     tcp_keepalive=True,
     # botocore puts its user agent together anew for each request, a tenth of a call: see docs/performance.md.
     user_agent=f"Boto3/{boto3.__version__} md/Botocore#{botocore.__version__} lang/python#{python_version()}",

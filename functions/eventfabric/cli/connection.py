@@ -109,9 +109,11 @@ class Connection:
 
     def operations(self) -> "Operations":
         """The operations of operators in the Region."""
+        from eventfabric.aws.clients import CONNECTIONS
+        from eventfabric.runtime.threads import Threads
         from eventfabric.sdk.operations import Operations
 
-        return Operations(self.topology, self.region, self.ports())
+        return Operations(self.topology, self.region, self.ports(), side_by_side=Threads(CONNECTIONS))
 
     def log_in_table(self, name: str) -> "Log":
         """A table of the Region, read as the log of a stream."""

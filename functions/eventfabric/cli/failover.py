@@ -12,6 +12,8 @@ from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.status import Status
+
     from eventfabric.model import Owner
     from eventfabric.services.operations.failover import Failover
 from eventfabric.services.operations.readiness import Readiness
@@ -93,8 +95,9 @@ class _Handover:
         """Hand the lanes over. `drains`: wait before that and after it for the source, if it answers."""
         if not drains or not self._source_answers:
             return self.failover.hand_over(reason)
-        with stderr.status("waiting until the source has finished and everything is replicated"):
-            self.failover.drain(_sleep())
+        waiting = "waiting until the source has finished and everything is replicated"
+        with stderr.status(waiting) as status:
+            self.failover.drain(_sleep(), advance=_shown(status, waiting, "lanes"))
         written = self.failover.hand_over(reason)
         with stderr.status("waiting until the source sees the handover"):
             self.failover.release(_sleep())
@@ -109,7 +112,10 @@ def _run(
     failovers: "list[Failover]", *, dry_run: bool, yes: bool, drains: bool, reason: str, as_json: bool
 ) -> None:
     """Report how ready the handovers are; unless `dry_run`, ask for confirmation, carry them out and report that."""
-    handovers = [_Handover(failover, failover.readiness()) for failover in failovers]
+    reading = "reading how ready the target is"
+    with stderr.status(reading) as status:
+        advance = _shown(status, reading, "subscriptions and origins")
+        handovers = [_Handover(failover, failover.readiness(advance)) for failover in failovers]
     readiness = [ready for handover in handovers for ready in handover.readiness]
     _show_readiness(readiness, as_json=as_json)
     if dry_run:
@@ -141,6 +147,11 @@ def _confirm(*, as_json: bool) -> None:
     if as_json:
         raise typer.BadParameter("--json needs --dry-run or --yes")
     typer.confirm("Hand these lanes over?", abort=True)
+
+
+def _shown(status: "Status", doing: str, what: str) -> "Callable[[int, int], None]":
+    """Return what shows in a status line how much is done."""
+    return lambda done, total: status.update(f"{doing}: {done:,} of {total:,} {what}")
 
 
 def _sleep() -> "Callable[[float], None]":

@@ -14,6 +14,11 @@ class Threads:
     def __call__(self, calls: Sequence[Callable[[], None]]) -> None:
         # Each call in a context of its own, copied from this one, so that traces go on in it.
         running = [self._pool.submit(copy_context().run, call) for call in calls]
-        wait(running)
+        try:
+            wait(running)
+        except BaseException:  # after an interruption, what has not begun is not wanted any more
+            for future in running:
+                future.cancel()
+            raise
         for future in running:
             future.result()

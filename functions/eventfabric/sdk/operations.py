@@ -5,7 +5,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Self
 
-from eventfabric.errors import InvalidEventError, NotUnknownError, SettingError, WrongRegionError
+from eventfabric.errors import NotUnknownError, SettingError, WrongRegionError
 from eventfabric.model import (
     Circuit,
     Lane,
@@ -15,23 +15,22 @@ from eventfabric.model import (
     StepState,
     StreamName,
     SubscriptionName,
-    check_event,
-    parse_place,
 )
 from eventfabric.model.backfill import Report
 from eventfabric.model.finding import Finding
 from eventfabric.model.proof import LaneProof
 from eventfabric.ports import Log, Ports, Steps, insist
 from eventfabric.sdk.backfill import run_backfill
-from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, result_text
+from eventfabric.sdk.step import left_by_others, result_text
+from eventfabric.sdk.step_keys import step_key_of
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest, ranges_of
 from eventfabric.services.delivery.breaker import CircuitBreaker
-from eventfabric.services.lanes.locate import event_at
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.operations.dead_letters import DeadLetters
-from eventfabric.services.operations.failover import Failover
+from eventfabric.services.operations.failover import Failover, regions_beside
 from eventfabric.services.operations.parked_keys import ParkedKey, parked_keys
 from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.services.operations.replay import Replay
@@ -50,10 +49,14 @@ if TYPE_CHECKING:
 class Operations:
     """A fabric in one Region, as its operators see it."""
 
-    def __init__(self, topology: Topology, region: str, ports: Ports) -> None:
+    def __init__(
+        self, topology: Topology, region: str, ports: Ports, *, side_by_side: SideBySide = one_after_another
+    ) -> None:
+        """`side_by_side`: makes calls for several lanes at the same time."""
         self.topology = topology
         self.region = Region(region)
         self._ports = ports
+        self._side_by_side = side_by_side
 
     @classmethod
     def from_definition(
@@ -118,9 +121,17 @@ class Operations:
 
         `repair`: repair what is safe to repair. `full`: verify the whole log, not only what is new since the last pass.
         """
-        topology = self._stream_here(stream)
-        reconciler = Reconciler(topology, region=self.region, ports=self._ports, telemetry=NoTelemetry())
-        return list(reconciler.run(repair=repair, full=full))
+        return list(self.reconciler(stream).run(repair=repair, full=full))
+
+    def reconciler(self, stream: str) -> Reconciler:
+        """Return what makes passes over a stream in this Region, part by part. UnknownNameError, WrongRegionError."""
+        return Reconciler(
+            self._stream_here(stream),
+            region=self.region,
+            ports=self._ports,
+            telemetry=NoTelemetry(),
+            side_by_side=self._side_by_side,
+        )
 
     def quarantine(self, stream: str) -> Quarantine:
         """Return the operation that sets aside what does not belong to a lane. UnknownNameError, WrongRegionError."""
@@ -249,24 +260,24 @@ class Operations:
 
     def failover(self, source: str) -> Failover:
         """Make a handover to this Region of all that another delivers. FailoverError if refused; nothing changes."""
-        return Failover(self.topology, source=Region(source), target=self.region, ports=self._ports)
+        return self._failover(Region(source))
 
     def failback(self) -> list[Failover]:
         """Make handovers to this Region of what is its own by the definition, from each Region that has some of it."""
-        others = [
-            Region(name)
-            for name in self.topology.regions
-            if name != self.region
-            and any(
-                {name, self.region} <= {*subscription.regions}
-                for subscription in self.topology.subscriptions.values()
-            )
-        ]
         failovers = [
-            Failover(self.topology, source=source, target=self.region, ports=self._ports, own_only=True)
-            for source in others
+            self._failover(source, own_only=True) for source in regions_beside(self.topology, self.region)
         ]
         return [failover for failover in failovers if next(failover.handed(), None)]
+
+    def _failover(self, source: Region, *, own_only: bool = False) -> Failover:
+        return Failover(
+            self.topology,
+            source=source,
+            target=self.region,
+            ports=self._ports,
+            own_only=own_only,
+            side_by_side=self._side_by_side,
+        )
 
     def step_key(self, subscription: str, event: str, name: str, *, source: str | None = None) -> StepKey:
         """Return the key of a step (see `Delivery.once`).
@@ -281,25 +292,10 @@ class Operations:
             UnknownNameError: there is no such subscription.
             SettingError: no step can have that name, or no event stands at that place (any more).
         """
-        if not is_step_name(name):
-            raise SettingError("step", name, STEP_NAMES)
         subscription_topology = self.topology.subscription(subscription)
         stream = self._stream(subscription_topology)
-        place = parse_place(event) if source is None else None
-        if place is not None:
-            there = event_at(self._ports.log_of(stream), *place)
-            if there is None:
-                raise SettingError("event", event, "a place where an event stands, or an id with its source")
-            event, source = there.id or "", there.source or ""
-        source = stream.source if source is None else source
-        try:
-            check_event(id=event, type="-", key="-", source=source, headers=None)
-            f"{event}{source}".encode()
-        except (InvalidEventError, UnicodeEncodeError) as error:
-            raise SettingError("event", f"{error}", "an id and a source that an event can have") from None
-        return StepKey(
-            StreamName(stream.name), SubscriptionName(subscription_topology.name), name, source, event
-        )
+        log = self._ports.log_of(stream)
+        return step_key_of(subscription_topology, stream, log, event=event, name=name, source=source)
 
     def step(
         self, subscription: str, event: str, name: str, *, source: str | None = None

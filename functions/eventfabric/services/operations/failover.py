@@ -329,3 +329,13 @@ class Failover:
 
 def _names(subscription: SubscriptionTopology) -> tuple[StreamName, SubscriptionName]:
     return StreamName(subscription.definition.stream), SubscriptionName(subscription.name)
+
+
+def regions_beside(topology: Topology, region: Region) -> list[Region]:
+    """List the other Regions in which a subscription of a Region is delivered as well."""
+    return [
+        Region(name)
+        for name in topology.regions
+        if name != region
+        and any({name, region} <= {*subscription.regions} for subscription in topology.subscriptions.values())
+    ]

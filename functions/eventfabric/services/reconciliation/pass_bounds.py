@@ -5,7 +5,7 @@ from typing import Final
 from eventfabric import limits
 
 PASS_THREADS: Final = 16
-"""Lanes that are checked at the same time: as many calls as a client has connections for."""
+"""Lanes that are checked at the same time. Most of a function's processor is busy with the calls of so many."""
 PASS_MARGIN_SECONDS: Final = 60
 """End of an invocation's time, in which a pass begins with no other lane: for calls under way, and for its notes."""
 PASS_NOTE_SECONDS: Final = 60
@@ -19,6 +19,5 @@ UNANSWERED_MAX: Final = 3
 REST_SECONDS: Final = 3_600
 """Time after which all state of a lane at rest is read again. Until then, a pass reads only where the lane ends."""
 
-assert PASS_THREADS <= 2 * limits.PUBLISHER_PARALLEL_LANES  # a client has so many connections
 assert limits.CALL_SECONDS < PASS_MARGIN_SECONDS < limits.FUNCTION_TIMEOUT_SECONDS
 assert PASS_NOTE_SECONDS < limits.UNRUNG_SECONDS  # so that the next invocation sees that a pass is under way
