@@ -61,7 +61,7 @@ def reconcile(
         except (KeyboardInterrupt, PortError) as error:  # what was found so far is reported first
             ended = error
             break
-    alarms = _show(connection.region, findings, as_json=json)
+    alarms = _show(connection.region, findings, as_json=json) if findings or ended is None else 0
     if ended is not None:
         if part := reconciler.progress.part:
             complain(f"not everything was looked at: go on with --stream {topology.name} --from {part}")
