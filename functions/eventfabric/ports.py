@@ -27,7 +27,6 @@ from eventfabric.model import (
     Owner,
     Parked,
     ParkedChange,
-    PassProgress,
     Recent,
     Record,
     Region,
@@ -47,6 +46,7 @@ from eventfabric.topology import StreamTopology
 
 if TYPE_CHECKING:  # only a few functions need these
     from eventfabric.model.backfill import Backfill, SliceProgress
+    from eventfabric.model.pass_progress import PassProgress
     from eventfabric.wire.published import Effect
 
 
@@ -185,10 +185,7 @@ class Ledger(Protocol):
         ...
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
-        """Yield people's decisions about the lane's dead letters, of one Region or of all, as far as known here.
-
-        Pages are read only as the caller asks for more; in no order.
-        """
+        """Yield people's decisions on the lane's dead letters, of one Region or of all, page by page, in no order."""
         ...
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
@@ -226,11 +223,13 @@ class Ledger(Protocol):
         """Replace parts that are unreadable or differ from `read`, by version. False: another pass was faster."""
         ...
 
-    def progress(self, stream: StreamName) -> PassProgress:
+    def progress(self, stream: StreamName) -> "PassProgress":
         """Return how far this Region's unfinished pass over a stream has come (one consistent read)."""
         ...
 
-    def note_pass(self, stream: StreamName, read: PassProgress, to: PassProgress) -> PassProgress | None:
+    def note_pass(
+        self, stream: StreamName, read: "PassProgress", to: "PassProgress"
+    ) -> "PassProgress | None":
         """Replace the progress that was `read` (by version). Return the stored one, or None if the race was lost."""
         ...
 

@@ -21,8 +21,6 @@ from eventfabric.model import (
     Parked,
     ParkedChange,
     ParkedState,
-    PassProgress,
-    PassTally,
     Place,
     RaceLost,
     Roster,
@@ -30,11 +28,11 @@ from eventfabric.model import (
     Settled,
     StreamName,
     SubscriptionName,
-    SubscriptionTally,
     after_changes,
     digest_of_id,
     part_of,
 )
+from eventfabric.model.pass_progress import PassProgress, PassTally, SubscriptionTally
 from eventfabric.ports import Ledger
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key

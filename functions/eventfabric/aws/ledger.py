@@ -23,7 +23,6 @@ from eventfabric.model import (
     Owner,
     Parked,
     ParkedChange,
-    PassProgress,
     RaceLost,
     Record,
     Region,
@@ -41,7 +40,6 @@ from eventfabric.wire import (
     marks_item,
     owner_item,
     parked_item,
-    progress_item,
     settled_item,
     start_item,
 )
@@ -62,6 +60,8 @@ from eventfabric.wire.transaction_bounds import Action
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+    from eventfabric.model.pass_progress import PassProgress
 
 
 class AwsLedger:
@@ -280,8 +280,10 @@ class AwsLedger:
         changed = marks_item.changed_items(stream, origin, self.region, read, to)
         return all(self._replace(stream, "mark", item, version) for item, version in changed)
 
-    def progress(self, stream: StreamName) -> PassProgress:
+    def progress(self, stream: StreamName) -> "PassProgress":
         """See ports.Ledger. One GetItem."""
+        from eventfabric.wire import progress_item  # other functions need none of it
+
         with named_failures("read a pass's progress"):
             answer = self._client.get_item(
                 TableName=self._table_of(stream),
@@ -290,8 +292,12 @@ class AwsLedger:
             )
         return progress_item.from_item(cast(Item | None, answer.get("Item")))
 
-    def note_pass(self, stream: StreamName, read: PassProgress, to: PassProgress) -> PassProgress | None:
+    def note_pass(
+        self, stream: StreamName, read: "PassProgress", to: "PassProgress"
+    ) -> "PassProgress | None":
         """See ports.Ledger. One PutItem."""
+        from eventfabric.wire import progress_item
+
         stored = replace(to, version=next_count(read.version or 0))
         item = progress_item.to_item(stream, self.region, stored)
         return stored if self._replace(stream, "note a pass's progress", item, read.version) else None

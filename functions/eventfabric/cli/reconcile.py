@@ -12,8 +12,8 @@ from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 from eventfabric.errors import PortError
 
 if TYPE_CHECKING:
-    from eventfabric.model import PassProgress
     from eventfabric.model.finding import Finding
+    from eventfabric.model.pass_progress import PassProgress
     from eventfabric.services.reconciliation.reconcile import Reconciler
     from eventfabric.topology import StreamTopology
 
@@ -100,7 +100,7 @@ def _pass(
     reconciler: "Reconciler", stream: "StreamTopology", first: str, *, repair: bool, full: bool
 ) -> "Iterator[Finding]":
     """Yield the findings of a pass, and show how far it has come."""
-    from eventfabric.model import PassProgress
+    from eventfabric.model.pass_progress import PassProgress
     from eventfabric.services.reconciliation.reconcile import PassOrder
 
     order = PassOrder(repair=repair, full=full, resumed=PassProgress(first))

@@ -64,7 +64,6 @@ from eventfabric.model.parked import (
     after_changes,
     stands_behind_another,
 )
-from eventfabric.model.pass_progress import PassProgress, PassTally, SubscriptionTally
 from eventfabric.model.payload import (
     NO_DATA,
     Kind,
@@ -208,9 +207,6 @@ __all__ = [
     "Standing",
     # What reconciliation remembers.
     "Mark",
-    "PassProgress",
-    "PassTally",
-    "SubscriptionTally",
     "Marks",
     "part_of",
     "Sighting",

@@ -5,7 +5,8 @@ from dataclasses import replace
 import msgspec
 
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model import PassProgress, Region, StreamName
+from eventfabric.model import Region, StreamName
+from eventfabric.model.pass_progress import PassProgress
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, progress_key
 

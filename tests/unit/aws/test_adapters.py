@@ -26,7 +26,6 @@ from eventfabric.model import (
     Mark,
     Marks,
     Owner,
-    PassProgress,
     Region,
     SameItemTwice,
     SequenceNumber,
@@ -34,6 +33,7 @@ from eventfabric.model import (
     StreamName,
     SubscriptionName,
 )
+from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.topology import Topology
 from eventfabric.version import VERSION

@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from eventfabric.errors import PortError
-from eventfabric.model import PassProgress, StreamName
+from eventfabric.model import StreamName
 from eventfabric.model.finding import Finding
+from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Clock, Ledger
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.services.reconciliation.reconcile import PassOrder, Reconciler, part_after

@@ -31,7 +31,6 @@ from eventfabric.model import (
     Mark,
     Marks,
     Owner,
-    PassProgress,
     Region,
     Standing,
     StreamName,
@@ -39,6 +38,7 @@ from eventfabric.model import (
     part_of,
 )
 from eventfabric.model.finding import Finding
+from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
 from eventfabric.services.lanes.standing import lanes_of

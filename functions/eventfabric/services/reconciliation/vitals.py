@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.model import CircuitState, Parked, ParkedState, PassTally, Standing
+from eventfabric.model import CircuitState, Parked, ParkedState, Standing
 from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.pass_progress import PassTally
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology
 

@@ -27,7 +27,6 @@ from eventfabric.model import (
     Occupied,
     Owner,
     Parked,
-    PassProgress,
     Recent,
     Record,
     Region,
@@ -44,6 +43,7 @@ from eventfabric.model import (
     WriteRefused,
 )
 from eventfabric.model.backfill import Backfill, SliceProgress
+from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import (
     Attempt,
     Backfills,

@@ -22,7 +22,6 @@ from eventfabric.model import (
     Owner,
     Parked,
     ParkedChange,
-    PassProgress,
     RaceLost,
     Record,
     Region,
@@ -34,6 +33,7 @@ from eventfabric.model import (
     Write,
     next_count,
 )
+from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Entropy
 from eventfabric.testing.memory.expressions import AttributeValue
 from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError

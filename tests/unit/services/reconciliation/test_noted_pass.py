@@ -8,8 +8,9 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
-from eventfabric.model import Lane, LaneIndex, PassProgress, Region, SequenceNumber, StreamName, Tail
+from eventfabric.model import Lane, LaneIndex, Region, SequenceNumber, StreamName, Tail
 from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Log, Ports
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.services.reconciliation.noted_pass import NotedPass
