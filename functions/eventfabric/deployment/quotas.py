@@ -22,8 +22,8 @@ STACK_NAME_CHARACTERS_MAX: Final = 128
 MANAGED_POLICY_CHARACTERS_MAX: Final = 6_144
 ROLE_CHARACTERS_MAX: Final = 10_240
 """Most characters of all policies that are written within a role."""
-POLICY_FRAME_CHARACTERS: Final = 200
-"""Most characters of a policy around its statements."""
+POLICY_FRAME_CHARACTERS: Final = 100
+"""More than a policy has around its statements, which are its version and their brackets."""
 ROLE_POLICIES_MAX: Final = 10
 """Most managed policies of a role. This and those below AWS raises (quotas of IAM, CloudFormation, CloudWatch)."""
 ROLES_MAX: Final = 1_000
