@@ -47,7 +47,7 @@ def counts_of(topology: Topology) -> dict[str, int]:
         "functions": functions,
         "queues": 2 * subscriptions + 4,
         "stacks": subscriptions + watches + 4,
-        "roles": sum(len(topology.functions(each)) + HELPERS + 2 for each in topology.regions),
+        "roles": sum(len(topology.functions(name)) + HELPERS + 2 for name in topology.regions),
         "policies": 2 * len(topology.streams),
         "reserved": reserve_of(topology.definition, region).total,
         "alarms": len(alarms_of(topology, region)),

@@ -34,8 +34,12 @@ STREAM_POLLS_PER_SECOND = 4
 """Lambda's polls of each shard of a table's stream: docs.aws.amazon.com/lambda/latest/dg/with-ddb.html."""
 METRICS_OF_PASS = 1
 """Metrics that a pass of reconciliation reports though there is nothing to report: that it has ended."""
+MARK_BYTES = 120
+"""Size of a lane's mark, beside those of its subscriptions' cursors."""
 READ_SECONDS, FAR_READ_SECONDS = 0.005, 0.080
 """Time of a read in a pass: in its own Region, and in another one."""
+PASSES_AT_REST = 12
+"""Passes of which one reads the state of lanes at rest: they rest for an hour."""
 PASS_LOG_BYTES = 2_000
 """Size of what a pass writes to its log: Lambda's lines about the invocation, and metrics."""
 SIGNALS_PER_PERIOD = 2
@@ -51,11 +55,11 @@ _READ_UNIT_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class PassWork:
-    """Calls of one pass over a stream in one Region. `writes` counts the write units of all Regions."""
+    """Calls of an average pass over a stream in one Region. `writes` counts the write units of all Regions."""
 
-    reads: int = 0
-    far_reads: int = 0
-    writes: int = 0
+    reads: float = 0
+    far_reads: float = 0
+    writes: float = 0
 
     @property
     def seconds(self) -> float:
@@ -89,22 +93,27 @@ def by_gigabyte(topology: Topology) -> list[Line]:
 
 
 def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWork:
-    """Count the calls of one pass that finds everything as it was, if every lane holds events.
+    """Count the calls of a pass that finds everything as it was, if every lane holds events.
 
-    Of each origin its marks; of each lane the tail, also the origin's; of each subscription its standing in every
-    Region, which this one then notes as seen, and the state of each lane that this Region delivers.
+    Its own progress; of each origin its marks; of each lane the tail, also the origin's; of each subscription its
+    standing in every Region, which this one then notes as seen. Once in PASSES_AT_REST, the state of each lane that
+    this Region delivers for a subscription, and then the marks are written.
     """
     origins, lanes, subscriptions = stream.definition.regions, stream.definition.lanes, stream.subscriptions
     others = len(origins) - 1
-    delivered = sum(
-        subscription.delivers(origin, region) for subscription in subscriptions for origin in origins
-    )
+    parts = ceil(lanes / limits.MARKS_ITEM_LANES)
+    delivered = [
+        sum(subscription.delivers(origin, region) for subscription in subscriptions) for origin in origins
+    ]
+    marked = sum(map(bool, delivered)) * ceil(lanes * MARK_BYTES / 1024)
+    replicas = len(topology.ledger_of(stream.name).regions)
     return PassWork(
-        reads=len(origins) * (ceil(lanes / limits.MARKS_ITEM_LANES) + lanes)
+        reads=1
+        + len(origins) * (parts + lanes)
         + len(subscriptions)
-        + delivered * lanes,
+        + sum(delivered) * lanes / PASSES_AT_REST,
         far_reads=others * (lanes + len(subscriptions)),
-        writes=len(subscriptions) * len(topology.ledger_of(stream.name).regions),
+        writes=(len(subscriptions) + marked / PASSES_AT_REST) * replicas,
     )
 
 

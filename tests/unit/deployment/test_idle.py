@@ -2,8 +2,18 @@
 
 import pytest
 
-from eventfabric.deployment.idle import PASSES_PER_MONTH, PassWork, by_gigabyte, idle_month, pass_work
+from eventfabric.deployment.idle import (
+    PASSES_AT_REST,
+    PASSES_PER_MONTH,
+    PassWork,
+    by_gigabyte,
+    idle_month,
+    pass_work,
+)
 from eventfabric.deployment.prices import Prices
+from eventfabric.services.reconciliation.pass_bounds import REST_SECONDS
+from eventfabric.topology import RECONCILE_MINUTES
+from tests.unit.deployment.test_alarms import many
 from tests.unit.deployment.test_cost import topology
 
 TWO = '"us-east-1", "eu-west-1"'
@@ -11,13 +21,20 @@ TWO = '"us-east-1", "eu-west-1"'
 
 def test_a_pass_reads_marks_tails_standings_and_states() -> None:
     alone = topology(stream="lanes = 8")
-    # Marks; tails; a standing; states.
-    assert pass_work(alone, alone.streams["orders"], "us-east-1") == PassWork(1 + 8 + 1 + 8, 0, 1)
+    # Progress; marks; tails; a standing; an hourly look at states, and marks written.
+    hourly = 1 / PASSES_AT_REST
+    assert pass_work(alone, alone.streams["orders"], "us-east-1") == PassWork(
+        1 + 1 + 8 + 1 + 8 * hourly, 0, 1 + hourly
+    )
     two = topology(regions=TWO, stream="lanes = 8")
     # Elsewhere: the standing, and the tails of the other origin.
-    assert pass_work(two, two.streams["orders"], "eu-west-1") == PassWork(2 + 16 + 1 + 8, 8 + 1, 2)
+    assert pass_work(two, two.streams["orders"], "eu-west-1") == PassWork(
+        1 + 2 + 16 + 1 + 8 * hourly, 8 + 1, 2 + 2 * hourly
+    )
     everywhere = topology(regions=TWO, stream="lanes = 8", subscription='deliver = "everywhere"')
-    assert pass_work(everywhere, everywhere.streams["orders"], "us-east-1").reads == 2 + 16 + 1 + 16
+    assert pass_work(everywhere, everywhere.streams["orders"], "us-east-1").reads == pytest.approx(
+        1 + 2 + 16 + 1 + 16 * hourly
+    )
 
 
 def test_the_time_of_a_pass_is_that_of_its_reads() -> None:
@@ -40,3 +57,15 @@ def test_lines_without_a_count_are_left_out_and_free_ones_are_shown() -> None:
 def test_logs_are_kept_for_the_days_of_the_definition() -> None:
     kept = {line.price: line.count for line in by_gigabyte(topology())}
     assert kept[Prices.LOG_GIGABYTE_MONTH] == pytest.approx(90 * 24 / 730)
+
+
+@pytest.mark.parametrize(("subscriptions", "dollars_max"), [(10, 20), (100, 120)])
+def test_an_idle_fabric_of_two_regions_costs_what_nobody_minds(
+    subscriptions: int, dollars_max: float
+) -> None:
+    lines = idle_month(many(subscriptions, "few"))
+    assert dollars_max / 2 < sum(line.dollars for line in lines) <= dollars_max
+
+
+def test_lanes_rest_for_as_many_passes_as_the_prediction_says() -> None:
+    assert PASSES_AT_REST * 60 * RECONCILE_MINUTES == REST_SECONDS
