@@ -31,6 +31,8 @@ BY_USE: Final = {
     "AWS::StepFunctions::StateMachine",  # by transitions
 }
 FREE: Final = {
+    "AWS::CodeDeploy::Application",  # deployments of functions cost nothing
+    "AWS::CodeDeploy::DeploymentGroup",
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::IAM::Role",

@@ -49,10 +49,10 @@ LANE = Lane(Region(US), GENERATION_FIRST, LaneIndex(0))
 
 @pytest.fixture
 def events(tmp_path: Path) -> Path:
-    """The first 80 of the sample's events."""
+    """The first 160 of the sample's events: enough for every kind of fault."""
     few = tmp_path / "events.jsonl"
     few.write_text(
-        "".join(SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)[:80]), encoding="utf-8"
+        "".join(SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)[:160]), encoding="utf-8"
     )
     return few
 

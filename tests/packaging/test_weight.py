@@ -46,8 +46,10 @@ def test_a_test_of_handlers_fits_into_what_a_laptop_downloads_in_a_moment() -> N
     assert 50 < megabytes(closure([*BASE, *here(EXTRAS["local"])])) < MEGABYTES_MAX["local"]
 
 
-# The project's own tests validate with jsonschema.
-@pytest.mark.parametrize(("lock", "own"), [("local", set()), ("dev", {"jsonschema"})])
+# The project's own tests validate with jsonschema, and templates with cfn-lint.
+@pytest.mark.parametrize(
+    ("lock", "own"), [("local", set()), ("dev", {"cfn-lint", "jsonschema", "networkx", "sympy"})]
+)
 def test_no_lock_brings_what_the_server_of_all_services_needs(lock: str, own: set[str]) -> None:
     text = (ROOT / "scripts" / "locks" / f"{lock}.txt").read_text(encoding="utf-8")
     locked = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}

@@ -39,7 +39,7 @@ class Mark:
 
     rests_ms: int = 0
     """Time of the pass that last read all of its state, if nothing was left to do or wrong; 0: it is not at rest."""
-    rests_for: bytes = b""
+    rests_for: bytes = field(default=b"", repr=False)
     """Digest of who delivered it at that time."""
 
     def up_to(self, verified: Tail) -> "Mark":

@@ -66,7 +66,7 @@ class PassProgress:
     not be checked, so the pass will not count as complete. `version` counts the writes; None: it cannot be read.
     """
 
-    part: str = ""
+    part: str = field(default="", repr=False)
     is_full: bool = False
     began_ms: int = 0
     before_ms: int = 0
