@@ -15,7 +15,7 @@ from tests.infra.synthesis import Synthesised, declare, new_app, resolved
 
 choose_node()
 
-import aws_cdk as cdk  # noqa: E402
+import aws_cdk as cdk  # noqa: E402  # all of these after the Node is chosen
 from aws_cdk import aws_iam as iam  # noqa: E402
 
 from eventfabric.cdk.fabric import EventFabric  # noqa: E402
