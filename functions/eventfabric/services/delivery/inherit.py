@@ -78,6 +78,7 @@ def inherited(
     latest = state.latest
     if latest is None:
         return Inherited(START, {})
+    # At rest: attempts that the former owner had noted are not known to have ended here, and blame nobody.
     cursor = state.cursors[latest].at_rest()
     parked_by_id = state.parked.get(latest, {})
     # No event waits beside the cursor, so no parked key can be missing.

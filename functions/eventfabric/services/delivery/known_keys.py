@@ -101,6 +101,7 @@ class KnownKeys:
                 if not roster.has_alone:
                     return []
                 self._read_whole()
+            # By number, because only the first of a key may be tried again: the others wait behind it.
             self._alone = defaultdict(list)
             for parked in sorted(self.stored.values(), key=lambda stored: stored.first.sequence):
                 if is_alone(parked.id):

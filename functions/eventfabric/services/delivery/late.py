@@ -86,6 +86,7 @@ class Lateness:
 
     def _look_since(self, time: HybridTime) -> bool:
         """Look at everything that was handed out after a time. Return False if there is no time left for all of it."""
+        # An older event needs all that was handed out since it: what is remembered begins too late.
         handed_out = self._context.handed_out.get(self._key)
         if handed_out is None or time < handed_out.since:
             handed_out = self._context.handed_out[self._key] = HandedOut(time)
@@ -176,6 +177,7 @@ class Lateness:
         """Return the later event; if its record is gone by now, only with what is remembered of it."""
         record = self._record
         try:
+            # Late events of one key come together, and after the same later one: its record is read once.
             if record is None or (record.lane, record.sequence) != (later.lane, later.base):
                 records = self._context.log.read(later.lane, later.base, records_max=1).records
                 record = self._record = records[0] if records else None

@@ -102,6 +102,7 @@ class Pages:
         try:
             page = self._page()
             stretch = self._stretch(page)
+            # Notes are decided first: they may say that some of these events are delivered in another lane.
             if noted := stretch.noted:
                 del stretch  # free it before the same page is unpacked again
                 if (lost := visit.settle(noted)) is not None:
@@ -142,6 +143,7 @@ class Pages:
     def _page(self) -> Page:
         """Return the page that was read ahead, if the cursor is where it begins; else read it."""
         base = self._start.base
+        # A page that was read ahead is of no use if somebody else moved the cursor meanwhile.
         if self._ahead is not None and self._ahead.base == base:
             return self._ahead.page
         return self._context.log.read(self._doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)

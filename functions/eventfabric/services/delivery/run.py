@@ -141,6 +141,7 @@ class Run:
         """Add what succeeded to the commit that is being prepared. `after`: the index after it."""
         if entry.effects:
             size = size_of_effects(entry.effects)
+            # Two small commits cost more than one, so a group grows until a transaction is full.
             if not self._has_room_for(entry, size) and (ended := self._flush(entry.index)) is not None:
                 return ended
             self._effects_size += size
@@ -190,6 +191,7 @@ class Run:
             return self._go_one_by_one(index, self._index)
         if not self._has_room(_ONE_KEY) and (ended := self._flush(index)) is not None:
             return ended
+        # Parked as the log has it: the handler may have changed the event before it failed.
         self._stretch.restore(index, index + 1)
         event, place = self._stretch.events[index], self._stretch.place(index)
         try:

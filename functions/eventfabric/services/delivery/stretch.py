@@ -68,6 +68,7 @@ class Stretch:
             self._cover(records, subscription_filter, stepped_over)
         except LogError as error:
             self.stop = error
+        # The record in which the marks end is verified as a whole, and handed out up to there only.
         if self.end > self._until:
             self.end, self.cut = self._until, True
         assert cursor.sequence <= self.end, "a stretch ends not before it begins"

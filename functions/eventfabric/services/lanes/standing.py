@@ -149,6 +149,7 @@ class Standings:
         # Asked anew, however lately that was: two Regions that both begin would hand everything out twice.
         self._asked_at = None
         self.ask(origin)
+        # The first note stands, whichever Region wrote it: a later handover alone replaces it.
         if self._known.owner(origin) is None:
             first = Owner(origin, self.region, 0, self.region, since_ms=self._clock.now_ms())
             noted = self._ledger.hand_over(self._stream, self._name, None, first)

@@ -74,6 +74,7 @@ class Arrival:
 
     def _has_ended(self, key: LaneKey) -> bool:
         """Tell if the target's log has come to where the source's ended when they were compared."""
+        # Many subscriptions read one lane: its end is compared once.
         if (key.stream, key.lane) in self._ended:
             return True
         stream = self._topology.stream(key.stream)

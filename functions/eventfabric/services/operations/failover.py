@@ -140,6 +140,7 @@ class Failover:
         After a FailoverError some may be written; then a source that was drained goes on with those that are left.
         """
         written: list[Owner] = []
+        # Listed before the first is written: each handover changes what `handed` yields.
         remaining, reason = list(self.handed()), operator_text("reason", reason)
         try:
             while remaining:
@@ -284,6 +285,7 @@ class Failover:
 
     def _ring(self, subscription: SubscriptionTopology, origin: Region) -> None:
         """Ring every lane at once, and again when no function can still believe that this Region is not the owner."""
+        # Rung without a tail: how far the log goes here is for the delivery to find out.
         now_ms, stream = self._ports.clock.now_ms(), StreamName(subscription.definition.stream)
         lanes = self._lanes(subscription, origin)
         bells = [Doorbell(stream, lane, ANY_TAIL, again=now_ms) for lane in lanes]

@@ -118,6 +118,7 @@ class ReadinessReader:
         try:
             state = self._ports.ledger.state(key)
             reached = _reached(state)
+            # An end before the cursor is not believed: something behind it is lost, or not replicated yet.
             tail = self._tail(stream, lane, reached, of_source=False)
             log = self._ports.log_of(stream)
         except (LogError, UndecodableItemError) as error:
@@ -160,6 +161,7 @@ class ReadinessReader:
     def _tail(self, stream: StreamTopology, lane: Lane, past: int, *, of_source: bool) -> Tail:
         """Return where a lane ends, as it is believed by whoever knows that it goes past a place."""
         known = self._tails.get((of_source, stream.name, lane))
+        # Read again for a cursor that is further on: it may know of records that the others did not.
         if known is not None and known.sequence >= past:
             return known
         ports = self._source_ports if of_source else self._ports

@@ -71,6 +71,7 @@ def survey(
             except UndecodableItemError as error:
                 unreadable(error)
                 continue
+            # What the subscription does not want is no lag, however many records that are.
             ahead = UnwantedRecords(log, lane).ahead(cursor, subscription_filter, until=tail.sequence)
             yield LaneStanding(subscription, lane, tail, cursor, ahead)
 
@@ -89,6 +90,7 @@ def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_m
                 SequenceNumber(standing.tail.sequence),
                 again=now_ms // _MINUTE_MS,
             )
+            # A queue that refuses is not asked again here: the next survey finds the lane as it is.
             if not doorbells.ring(standing.subscription.name, [doorbell]):
                 rung.append(standing)
     return rung

@@ -191,6 +191,7 @@ class Prover:
         # One record more binds a record in the middle of which a cursor stands.
         if any(claim.wants_successor for claim in claims):
             next(trail.walk(SequenceNumber(trail.position.sequence + 1)), None)
+        # A trail that stopped short of a cursor ended at a gap, or at the end of the lane: only the log can tell.
         return trail.position.sequence if trail.position.sequence >= end else self._log.tail(lane).sequence
 
     def _claim(
@@ -210,6 +211,7 @@ class Prover:
         cursor = state.cursor(region)
         if not (cursor.version or stood_at or self._begins_here(subscription, lane)):
             return None
+        # A lane that every Region delivers for itself has decisions of its own in each; else all of them count.
         alone = region if owner is None else None
         parked, settled = state.parked.get(region, {}).values(), ledger.settled(key, by=alone)
         claim = Claim(

@@ -79,6 +79,7 @@ class LaneEnds:
     def _known_further(self, lane: Lane, tail: Tail) -> UncertainTailError | None:
         """Return the doubt about a tail behind which the marks of reconciliation know of more."""
         mark = Mark() if self._known is None else self._known(lane)
+        # A cursor that was seen further on proves that records stood there, even if the lane itself was not marked.
         furthest = max([mark.sequence, *(sequence for _, sequence in mark.cursors.values())])
         if furthest <= tail.sequence:
             return None

@@ -31,6 +31,7 @@ class Targets:
     def __init__(self, streams: Iterable[StreamTopology], ports: Ports) -> None:
         self._ports = ports
         self._streams = {stream.name: self._target(stream) for stream in streams}
+        # One for all streams: the records of one commit may go into several.
         self._tails = PostedTails(ports.clock)
 
     def _target(self, stream: StreamTopology) -> _TargetStream:
