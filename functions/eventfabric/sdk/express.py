@@ -16,6 +16,7 @@ from eventfabric import limits
 from eventfabric.copies import when_forked
 from eventfabric.errors import NoThreadError, PortError
 from eventfabric.model import Doorbell, Lane, Record, Region, StreamName, SubscriptionFilter
+from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.sdk import exits
 from eventfabric.sdk.waiting import Flag
@@ -137,15 +138,15 @@ class _Ringer:
         self._lock = Lock()
         self._waiting: dict[Lane, Doorbell] = {}
         self._is_ringing = False
-        self._silent_until_ms: int | None = None
+        self._failed: Moment | None = None
 
     def take(self, bell: Doorbell) -> bool:
         """Take a doorbell. True if the caller must then call `ring_all`, since nobody is ringing."""
         with self._lock:
-            if self._silent_until_ms is not None:
-                if self._clock.steady_ms() < self._silent_until_ms:
+            if self._failed is not None:
+                if self._failed.is_within(limits.REGION_PAUSE_SECONDS, Moment.of(self._clock)):
                     return False
-                self._silent_until_ms = None
+                self._failed = None
             known = self._waiting.get(bell.lane)
             if known is None or known.tail < bell.tail:
                 self._waiting[bell.lane] = bell
@@ -183,6 +184,5 @@ class _Ringer:
                 raise
             if failed:
                 with self._lock:
-                    pause_ms = int(1000 * limits.REGION_PAUSE_SECONDS)
-                    self._silent_until_ms = self._clock.steady_ms() + pause_ms
+                    self._failed = Moment.of(self._clock)
                     self._waiting.clear()

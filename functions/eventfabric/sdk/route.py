@@ -22,6 +22,7 @@ from eventfabric.errors import (
     UnconfirmedAppendError,
 )
 from eventfabric.model import Batch, Lane, Note, Record, Region
+from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Log
 from eventfabric.services.publishing.append import Appender
 
@@ -35,7 +36,7 @@ class Health:
         self._clock = clock
         self._begin()
         when_forked(self._begin)
-        self._away_until_ms: dict[Region, int] = {}
+        self._away: dict[Region, Moment] = {}
 
     def _begin(self) -> None:
         self._lock = Lock()
@@ -43,39 +44,37 @@ class Health:
     @property
     def away(self) -> frozenset[Region]:
         """Regions that gave no reply when they were last tried."""
-        return frozenset(self._away_until_ms)
+        return frozenset(self._away)
 
     def in_order(self, regions: Sequence[Region]) -> list[Region]:
         """Return those that answer first, else as given. One that is due for another try counts as answering, once."""
-        if not self._away_until_ms:
+        if not self._away:
             return list(regions)
-        now_ms = self._clock.steady_ms()  # not the wall clock, which may be set back by hours
+        now = Moment.of(self._clock)
         with self._lock:
             for region in regions:
-                if self._away_until_ms.get(region, now_ms + 1) <= now_ms:
-                    self._away_until_ms[region] = now_ms + _PAUSE_MS
-                    away = self._away_until_ms.keys() - {region}
+                tried = self._away.get(region)
+                if tried is not None and not tried.is_within(limits.REGION_PAUSE_SECONDS, now):
+                    self._away[region] = now
+                    away = self._away.keys() - {region}
                     break
             else:
-                away = set(self._away_until_ms)
+                away = set(self._away)
             return sorted(regions, key=lambda region: region in away)
 
     def replied(self, region: Region) -> None:
         """Note that a batch was appended there."""
-        if region in self._away_until_ms:
+        if region in self._away:
             with self._lock:
-                if self._away_until_ms.pop(region, None) is not None:
+                if self._away.pop(region, None) is not None:
                     _log.warning("Region %s answers again", region)
 
     def silent(self, region: Region) -> None:
         """Note that a batch got no reply there in time."""
         with self._lock:
-            if region not in self._away_until_ms:
+            if region not in self._away:
                 _log.warning("Region %s gives no reply: others first, for a while", region)
-            self._away_until_ms[region] = self._clock.steady_ms() + _PAUSE_MS
-
-
-_PAUSE_MS = int(1000 * limits.REGION_PAUSE_SECONDS)
+            self._away[region] = Moment.of(self._clock)
 
 
 class Route:

@@ -259,3 +259,12 @@ def test_a_region_is_tried_again_in_time_though_the_clock_is_set_back() -> None:
     memory_fabric.clock.set_back(7200)
     memory_fabric.clock.advance(REGION_PAUSE_SECONDS + 1)
     assert publish(fabric, "2") == HOME
+
+
+def test_a_region_is_tried_again_in_time_though_the_process_was_frozen() -> None:
+    memory_fabric, faults = SubscribedStream(), {HOME: Faults(always(Fault.LOST_REQUEST))}
+    fabric = producer(memory_fabric, faults, failover=[AWAY])
+    assert publish(fabric, "1") == AWAY
+    faults[HOME].heal()
+    memory_fabric.clock.set_back(-REGION_PAUSE_SECONDS)  # the wall clock alone moves on
+    assert publish(fabric, "2") == HOME

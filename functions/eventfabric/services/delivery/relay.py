@@ -1,9 +1,9 @@
 """Relay: turn what a table's stream shows into doorbells. Trusts no order, carries no events, fails on no content."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from logging import getLogger
 from typing import Final
 from zlib import crc32
@@ -11,12 +11,12 @@ from zlib import crc32
 from eventfabric import limits
 from eventfabric.deadline import call_within
 from eventfabric.errors import PortError, UndecodableItemError
-from eventfabric.model import Doorbell, Lane, Region, SequenceNumber, StreamName
+from eventfabric.model import Doorbell, Lane, Region, SequenceNumber, Standing, StreamName
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.ringer import CALLS_SECONDS, Ringer, Rung
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.delivery.worth import Worth
-from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.standing import Standings, is_delivered_by
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.stream_record import RecordNews
@@ -61,8 +61,7 @@ class Relay:
         outcomes: dict[str, Rung] = {}
 
         def ring(subscribed: _Subscribed) -> None:
-            bells = _bells(subscribed.worth.of(changes), self._stream, self._region)
-            outcomes[subscribed.ringer.subscription] = subscribed.ring(bells)
+            outcomes[subscribed.ringer.subscription] = subscribed.ring(changes, self._stream)
 
         self._side_by_side([partial(ring, subscribed) for subscribed in self._subscribed])
         for name, outcome in outcomes.items():
@@ -99,25 +98,31 @@ class _Subscribed:
     def of(cls, subscription: SubscriptionTopology, region: Region, ports: Ports) -> "_Subscribed":
         standings = Standings.of(subscription, ports)
         ringer = Ringer(subscription.name, ports.doorbells, ports.clock)
-        worth = Worth(subscription, standings, region=region, clock=ports.clock)
+        worth = Worth(subscription, region=region, clock=ports.clock)
         return cls(subscription, standings, ringer, worth, region)
 
-    def ring(self, bells: Sequence[Doorbell]) -> Rung:
-        """Ring for the lanes that this Region delivers."""
-        return self.ringer.ring([bell for bell in bells if self._owns(bell.lane.origin)])
+    def ring(self, changes: Sequence[RecordNews], stream: StreamTopology) -> Rung:
+        """Ring for what is worth it, in the lanes that this Region delivers. The standing is read once at most."""
+        standing = cache(self._standing)
+        bells = _bells(self.worth.of(changes, standing), stream, self.region)
+        return self.ringer.ring([bell for bell in bells if self._owns(bell.lane.origin, standing)])
 
-    def _owns(self, origin: Region) -> bool:
+    def _owns(self, origin: Region, standing: Callable[[], Standing | None]) -> bool:
         """Tell if this Region must ring for an origin's lanes. It always rings for its own: their function knows."""
         if self.subscription.delivers(origin, self.region):
             return True
+        known = standing()
+        # A ring that was not needed costs a read; one that was needed and not sent costs more.
+        return known is None or is_delivered_by(self.region, self.subscription, origin, known)
+
+    def _standing(self) -> Standing | None:
+        """Return the subscription's standing; None if it cannot be read in time."""
         try:
-            return call_within(CALLS_SECONDS, self.standings.owns, origin)
+            return call_within(CALLS_SECONDS, self.standings.now)
         except (PortError, UndecodableItemError) as error:
-            # A ring that was not needed costs a read; one that was needed and not sent costs more.
-            _log.error(
-                "who owns lanes of %s is not known: they are rung: %s", self.ringer.subscription, error
-            )
-            return True
+            name = self.ringer.subscription
+            _log.error("the standing of %s is not known: all of its lanes are rung: %s", name, error)
+            return None
 
 
 def _bells(changes: Iterable[RecordNews], stream: StreamTopology, region: Region) -> list[Doorbell]:

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from eventfabric import limits
 from eventfabric.deadline import call_within
 from eventfabric.model import ANY_TAIL, Doorbell, Lane
+from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Doorbells
 
 T = TypeVar("T")
@@ -46,9 +47,9 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class _Cover:
-    """A timer that rings a lane after `until_ms`, by the steady clock, and so for everything that comes before."""
+    """A timer that rings a lane so many seconds after it was set, and so for everything that comes before."""
 
-    until_ms: int
+    set_at: Moment
     seconds: int
 
 
@@ -60,22 +61,21 @@ class _Endpoint:
     """
 
     clock: Clock
-    _silent_until_ms: int = field(default=0, init=False)
+    _failed: Moment | None = field(default=None, init=False)
     _pause_seconds: int = field(default=0, init=False)
 
     def call(self, send: Callable[[], T], has_failed: Callable[[T], object], otherwise: T) -> T:
         """Return what the queue answers; `otherwise` while it is left alone."""
-        began_ms = self.clock.steady_ms()
-        if self._pause_seconds and began_ms < self._silent_until_ms:
+        began = Moment.of(self.clock)
+        if self._failed is not None and self._failed.is_within(self._pause_seconds, began):
             return otherwise
         answer = call_within(CALLS_SECONDS, send)
-        ended_ms = self.clock.steady_ms()
-        if ended_ms - began_ms >= 1000 * SLOW_SECONDS and has_failed(answer):
+        ended = Moment.of(self.clock)
+        if ended.steady_ms - began.steady_ms >= 1000 * SLOW_SECONDS and has_failed(answer):
             longer = max(AGAIN_SECONDS, 2 * self._pause_seconds)
-            self._pause_seconds = min(longer, limits.REGION_PAUSE_SECONDS)
-            self._silent_until_ms = ended_ms + 1000 * self._pause_seconds
+            self._failed, self._pause_seconds = ended, min(longer, limits.REGION_PAUSE_SECONDS)
         else:
-            self._pause_seconds = 0
+            self._failed, self._pause_seconds = None, 0
         return answer
 
 
@@ -89,15 +89,13 @@ class Ringer:
         self._queue = _Endpoint(clock)
         self._timers = _Endpoint(clock)
         self._covered: dict[Lane, _Cover] = {}
-        self._failing_since_ms: int | None = None
+        self._failing_since: Moment | None = None
 
     @property
     def is_newly_failing(self) -> bool:
         """Tell if neither queue takes a doorbell, and that began a short time ago."""
-        since_ms = self._failing_since_ms
-        if since_ms is None:
-            return False
-        return self._clock.steady_ms() - since_ms < 1000 * HOLD_SECONDS
+        since = self._failing_since
+        return since is not None and since.is_within(HOLD_SECONDS, Moment.of(self._clock))
 
     def ring(self, bells: Sequence[Doorbell]) -> Rung:
         """Ring, and have timers ring later for what the queue does not take."""
@@ -110,9 +108,9 @@ class Ringer:
             self._covered.pop(bell.lane, None)
         left = self._timers.call(partial(self._put_off, refused), bool, refused) if refused else ()
         if not left:
-            self._failing_since_ms = None
-        elif self._failing_since_ms is None:
-            self._failing_since_ms = self._clock.steady_ms()
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = Moment.of(self._clock)
         return Rung(rung, [bell for bell in refused if bell not in left], left)
 
     def _put_off(self, refused: Sequence[Doorbell]) -> list[Doorbell]:
@@ -124,13 +122,13 @@ class Ringer:
 
         Each comes twice as late as the one before: while a queue is away, timers pile up, and none is ever dropped.
         """
-        now_ms, cover = self._clock.steady_ms(), self._covered.get(bell.lane)
-        if cover is not None and now_ms < cover.until_ms:
+        now, cover = Moment.of(self._clock), self._covered.get(bell.lane)
+        if cover is not None and cover.set_at.is_within(cover.seconds, now):
             return True
         longest = limits.UNRUNG_SECONDS  # after it, reconciliation rings
         seconds = AGAIN_SECONDS if cover is None else min(2 * cover.seconds, longest)
-        later = Doorbell(bell.stream, bell.lane, ANY_TAIL, again=self._clock.now_ms())
+        later = Doorbell(bell.stream, bell.lane, ANY_TAIL, again=now.wall_ms)
         if not self._doorbells.ring_later(self.subscription, later, seconds):
             return False
-        self._covered[bell.lane] = _Cover(now_ms + 1000 * seconds, seconds)
+        self._covered[bell.lane] = _Cover(now, seconds)
         return True

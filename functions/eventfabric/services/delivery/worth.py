@@ -7,14 +7,12 @@ any other, appended here a moment ago     no: the cursor may stay behind it, and
 ... before the start is pinned            yes: with the latest, a subscription begins with the first doorbell
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.errors import PortError, UndecodableItemError
-from eventfabric.model import Region, SubscriptionFilter, to_ms
+from eventfabric.model import Region, Standing, SubscriptionFilter, to_ms
 from eventfabric.ports import Clock
-from eventfabric.services.lanes.standing import Standings
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.stream_record import RecordNews
 
@@ -25,23 +23,26 @@ FRESH_SECONDS: Final = 60
 class Worth:
     """Chooser of the records for which one subscription is rung in one Region."""
 
-    def __init__(
-        self, subscription: SubscriptionTopology, standings: Standings, *, region: Region, clock: Clock
-    ) -> None:
+    def __init__(self, subscription: SubscriptionTopology, *, region: Region, clock: Clock) -> None:
         self._subscription = subscription
         self._filter = SubscriptionFilter.of(subscription.definition)
-        self._standings = standings
         self._region = region
         self._clock = clock
         self._has_begun = subscription.definition.start != "latest"
 
-    def of(self, changes: Sequence[RecordNews]) -> Sequence[RecordNews]:
-        """Return the records that are worth a ring."""
+    def of(
+        self, changes: Sequence[RecordNews], standing: Callable[[], Standing | None]
+    ) -> Sequence[RecordNews]:
+        """Return the records that are worth a ring. `standing`: called if it matters; None: nobody knows it."""
         if self._filter.wants_all:
             return changes
-        return [change for change in changes if self._filter.may_want(change) or not self._may_wait(change)]
+        return [
+            change
+            for change in changes
+            if self._filter.may_want(change) or not self._may_wait(change, standing)
+        ]
 
-    def _may_wait(self, change: RecordNews) -> bool:
+    def _may_wait(self, change: RecordNews, standing: Callable[[], Standing | None]) -> bool:
         """Tell if the cursor may stay before a record that holds nothing wanted, until something rings."""
         if change.lane.origin != self._region or change.sequence is None or change.time is None:
             return False
@@ -49,16 +50,15 @@ class Worth:
         if change.tail // every > change.sequence // every:
             return False
         is_fresh = self._clock.now_ms() - to_ms(change.time) <= 1000 * FRESH_SECONDS
-        return is_fresh and self._is_pinned(change.lane.origin)
+        return is_fresh and self._is_pinned(change.lane.origin, standing)
 
-    def _is_pinned(self, origin: Region) -> bool:
+    def _is_pinned(self, origin: Region, standing: Callable[[], Standing | None]) -> bool:
         """Tell if it is known with which time lanes begin. A pin stays."""
         if not self._has_begun:
-            try:
-                standing = self._standings.now()
-            except (PortError, UndecodableItemError):
+            known = standing()
+            if known is None:
                 return False
             default = self._subscription.owner(origin)
-            first = self._region if default is None else standing.first(origin, Region(default))
-            self._has_begun = not standing.starts.keys().isdisjoint({first, self._region})
+            first = self._region if default is None else known.first(origin, Region(default))
+            self._has_begun = not known.starts.keys().isdisjoint({first, self._region})
         return self._has_begun

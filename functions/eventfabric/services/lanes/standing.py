@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import ChangedDeliverError, PortError
@@ -18,26 +18,9 @@ from eventfabric.model import (
     StreamName,
     SubscriptionName,
 )
+from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Ledger, Ports
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A moment by both clocks: the wall clock may be set back, and the steady one stands still in a frozen function."""
-
-    wall_ms: int
-    steady_ms: int
-
-    @classmethod
-    def of(cls, clock: Clock) -> "_Moment":
-        return cls(clock.now_ms(), clock.steady_ms())
-
-    def is_within(self, seconds: float, now: "_Moment") -> bool:
-        """Tell if less than that time has gone by, by both clocks."""
-        most_ms = 1000 * seconds
-        # Less than 0: the wall clock was set back, and nobody knows how much time has gone by.
-        return 0 <= now.wall_ms - self.wall_ms < most_ms and now.steady_ms - self.steady_ms < most_ms
 
 
 class Standings:
@@ -58,10 +41,10 @@ class Standings:
         self._ledger = ledger
         self._clock = clock
         self._known = Standing()
-        self._read_at: _Moment | None = None
+        self._read_at: Moment | None = None
         self._elsewhere = elsewhere
         self._asked: dict[tuple[Region, Region], Owner] = {}
-        self._asked_at: _Moment | None = None
+        self._asked_at: Moment | None = None
 
     @classmethod
     def of(cls, subscription: SubscriptionTopology, ports: Ports) -> "Standings":
@@ -90,7 +73,7 @@ class Standings:
         its ring.
         """
         read_at, seconds = self._read_at, limits.CIRCUIT_CACHE_SECONDS
-        is_fresh = read_at is not None and read_at.is_within(seconds, _Moment.of(self._clock))
+        is_fresh = read_at is not None and read_at.is_within(seconds, Moment.of(self._clock))
         if is_fresh and self._known.circuit.state is CircuitState.CLOSED:
             return self._known
         return self.read()
@@ -100,7 +83,7 @@ class Standings:
         standing = self._ledger.standing(self._stream, self._name)
         # Handovers that other Regions told of may not have been replicated yet; they must not be forgotten.
         self._known = replace(standing, owners=(*standing.owners, *self._asked.values()))
-        self._read_at = _Moment.of(self._clock)
+        self._read_at = Moment.of(self._clock)
         return self._known
 
     def switch(self, read: Circuit, circuit: Circuit) -> bool:
@@ -110,7 +93,7 @@ class Standings:
             self.read()
             return False
         self._known = replace(self._known, circuit=switched)
-        self._read_at = _Moment.of(self._clock)
+        self._read_at = Moment.of(self._clock)
         return True
 
     def owner(self, origin: Region) -> Owner | None:
@@ -127,7 +110,7 @@ class Standings:
         For a Region that did nothing for long: it may have been lost, and handovers may not have been replicated to it
         yet.
         """
-        now, asked_at = _Moment.of(self._clock), self._asked_at
+        now, asked_at = Moment.of(self._clock), self._asked_at
         is_answered = asked_at is not None and asked_at.is_within(limits.OWNER_DOUBT_SECONDS, now)
         if self._elsewhere is not None and not is_answered:
             # Noted before the calls: Regions that do not answer are not to be waited for again in every lane.

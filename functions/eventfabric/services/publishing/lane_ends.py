@@ -10,6 +10,7 @@ from eventfabric import limits
 from eventfabric.deadline import seconds_left
 from eventfabric.errors import UncertainTailError
 from eventfabric.model import EMPTY_TAIL, Lane, Mark, Marks, Region, StreamName, Tail, is_pin
+from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.lanes.lane_end import LaneEnd, lane_end, may_have_expired
 
@@ -111,14 +112,15 @@ class KnownMarks:
         self._ledger = ledger
         self._stream = stream
         self._clock = clock
-        self._marks: dict[Region, tuple[int, Marks]] = {}
+        self._marks: dict[Region, tuple[Moment, Marks]] = {}
 
     def of(self, lane: Lane) -> Mark:
         """Return what is known of a lane of the ledger's own Region. UncertainTailError if part cannot be read."""
-        read_ms, marks = self._marks.get(lane.origin, (0, None))
-        if marks is None or self._clock.steady_ms() - read_ms > 1000 * limits.KNOWN_MARKS_SECONDS:
+        now = Moment.of(self._clock)
+        read_at, marks = self._marks.get(lane.origin, (now, None))
+        if marks is None or not read_at.is_within(limits.KNOWN_MARKS_SECONDS, now):
             marks = self._ledger.marks(self._stream, lane.origin)
-            self._marks[lane.origin] = (self._clock.steady_ms(), marks)
+            self._marks[lane.origin] = (Moment.of(self._clock), marks)
         mark, doubt = marks.of(lane.index), marks.doubt(lane.index)
         if doubt is not None:
             raise UncertainTailError(

@@ -4,12 +4,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import ceil
+from typing import cast
 
 import pytest
 
 from eventfabric import limits
+from eventfabric.deadline import seconds_left
 from eventfabric.definition.file import parse_definition
-from eventfabric.model import ANY_TAIL, Doorbell, Lane, Owner, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.errors import RefusedError
+from eventfabric.model import (
+    ANY_TAIL,
+    EMPTY_TAIL,
+    GENERATION_FIRST,
+    Doorbell,
+    Lane,
+    LaneIndex,
+    Owner,
+    Region,
+    SequenceNumber,
+    Standing,
+    StreamName,
+    SubscriptionName,
+    next_time,
+)
+from eventfabric.ports import Ledger
 from eventfabric.services.delivery.relay import PARALLEL_QUEUES, Relay
 from eventfabric.services.delivery.ringer import AGAIN_SECONDS, CALLS_SECONDS, HOLD_SECONDS
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
@@ -213,6 +231,84 @@ def test_what_both_queues_refuse_for_a_moment_comes_again_from_the_first_change_
     assert fabric.batch(1) is None
     fabric.queues.refused = frozenset({"audit"})
     assert fabric.batch(0, 1) == "p0"
+
+
+def freeze(fabric: Relayed, seconds: float) -> None:
+    """Freeze the relay's process for a while, of which its steady clock knows nothing."""
+    fabric.clock.set_back(-seconds)
+
+
+def test_a_process_that_is_frozen_between_batches_holds_a_shard_no_longer_than_one_that_runs() -> None:
+    fabric = Relayed("audit")
+    fabric.gone("audit")
+    assert fabric.batch(0) == "p0"
+    freeze(fabric, HOLD_SECONDS)
+    assert fabric.batch(0) is None
+
+
+def test_a_process_that_was_frozen_rings_a_queue_that_answers_again() -> None:
+    fabric = Relayed("audit")
+    fabric.queues.refused = fabric.queues.hanging = frozenset({"audit"})
+    fabric.batch(0)
+    fabric.queues.refused = fabric.queues.hanging = frozenset()
+    freeze(fabric, AGAIN_SECONDS)
+    fabric.batch(0)
+    assert fabric.rung("audit") == [(lane(0), 2)]
+
+
+def test_a_timer_that_rang_while_the_process_was_frozen_is_set_again() -> None:
+    fabric = Relayed("audit")
+    fabric.queues.refused = frozenset({"audit"})
+    fabric.batch(0)
+    freeze(fabric, AGAIN_SECONDS)
+    fabric.batch(0)
+    assert fabric.timers("audit") == 2
+
+
+class SilentLedger:
+    """A ledger whose standings do not come: each call for one takes all the time that it has."""
+
+    def __init__(self, fabric: Relayed) -> None:
+        self._fabric = fabric
+        self.calls = 0
+
+    def standing(self, *_: object) -> Standing:
+        self.calls += 1
+        self._fabric.clock.advance(seconds_left())
+        raise RefusedError("read the standing", "no answer")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._fabric.ports(HOME).ledger, name)
+
+
+@pytest.mark.parametrize(
+    ("origin", "settings"),
+    [(AWAY, ""), (HOME, 'types = ["Placed"]\nstart = "latest"')],
+    ids=["owner", "start"],
+)
+def test_a_ledger_that_gives_no_answer_is_asked_once_a_batch_and_everything_is_rung(
+    origin: Region, settings: str
+) -> None:
+    fabric = Relayed("audit", deliver=settings)
+    ledger = SilentLedger(fabric)
+    ports = replace(fabric.ports(HOME), doorbells=fabric.queues, ledger=cast(Ledger, ledger))
+    relay = Relay(fabric.stream, region=HOME, ports=ports, telemetry=fabric.noted)
+    began_ms = fabric.clock.now_ms()
+    news = [
+        RecordNews(
+            f"p{index}",
+            Lane(origin, GENERATION_FIRST, LaneIndex(index)),
+            SequenceNumber(1),
+            SequenceNumber(0),
+            frozenset({"Shipped"}),
+            next_time(EMPTY_TAIL.time, began_ms),
+        )
+        for index in range(8)
+    ]
+    assert relay.ring(news) is None
+    assert len(fabric.rung("audit")) == 8
+    assert ledger.calls == 1
+    assert fabric.clock.now_ms() - began_ms <= 1000 * CALLS_SECONDS
 
 
 @pytest.mark.parametrize(("deliver", "calls"), [("", 2), (f'deliver = "one"\nregion = "{AWAY}"', 3)])
