@@ -6,12 +6,16 @@ import pytest
 from aws_lambda_powertools import Logger
 
 import eventfabric.handlers.reconcile
+from eventfabric.definition.file import parse_definition
 from eventfabric.deployment.idle import METRICS_OF_PASS
 from eventfabric.errors import PortError
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from tests.handlers.test_functions import Context, InvokedFunctions, directives
+from eventfabric.topology import Topology
+from tests.handlers.test_functions import US, Context, InvokedFunctions, directives
+
+ALL = '[subscriptions.all]\nstream = "orders"\nhandler = "subscribers.any:handle"\n'
 
 
 def test_a_pass_writes_what_is_not_as_it_should_be_and_that_it_has_ended(
@@ -57,4 +61,21 @@ def test_a_pass_that_fails_is_not_counted_as_completed(capsys: pytest.CaptureFix
     )
     with using(fabric.runtime(None)), pytest.raises(PortError):
         eventfabric.handlers.reconcile.handle({}, Context(900_000))
+    assert "PassesCompleted" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_stream_whose_pass_fails_leaves_the_others_theirs(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    streams = "".join(f"[streams.{name}]\nlanes = 1\n" for name in ("orders", "returns"))
+    fabric = InvokedFunctions(
+        topology=Topology(parse_definition(f'[fabric]\nname = "shop"\nregions = ["{US}"]\n{streams}{ALL}')),
+        telemetry=EmfTelemetry(fabric="shop", logger=Logger(service="test")),
+        faults=Faults(nth(number, Fault.DENIED, name="ledger.progress")),
+    )
+    with using(fabric.runtime(None)), pytest.raises(PortError):
+        eventfabric.handlers.reconcile.handle({}, Context(900_000))
+    assert fabric.faults.count("ledger.progress") == 2
+    assert "log.tail" in fabric.faults.calls
     assert "PassesCompleted" not in capsys.readouterr().out

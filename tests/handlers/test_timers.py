@@ -1,13 +1,18 @@
 """Timers whose queues are busy, away or silent: they ring within seconds, and never multiply."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import eventfabric.handlers.timer
 from eventfabric import limits
+from eventfabric.deadline import seconds_left
 from eventfabric.definition.file import parse_definition
 from eventfabric.model import Doorbell, Lane, SequenceNumber, StreamName
 from eventfabric.resources import TimerQueueTopology
 from eventfabric.runtime.wiring import using
+from eventfabric.services.delivery.ringer import CALLS_SECONDS
+from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.queue import MemoryTimers
 from eventfabric.topology import Topology
@@ -161,6 +166,41 @@ def test_no_subscription_waits_for_the_queue_of_another() -> None:
     assert (first_ms, second_ms) == (began_ms, began_ms)
     assert min(later_ms) > began_ms
     assert (len(functions.queue.bodies), len(timers)) == (1, 1)
+
+
+def test_queues_of_several_subscriptions_are_rung_at_the_same_time_and_each_has_only_so_long() -> None:
+    at_once: list[int] = []
+    seconds: list[float] = []
+
+    def side_by_side(calls: Sequence[Callable[[], None]]) -> None:
+        at_once.append(len(calls))
+        one_after_another(calls)
+
+    def few_is_away(called: str, overall: int, of_name: int) -> Fault | None:
+        seconds.append(seconds_left())
+        return Fault.LOST_REQUEST if called == "doorbells.ring" else None
+
+    functions = InvokedFunctions(
+        topology=TWO, faults=Faults(few_is_away), side_by_side_of=lambda most: side_by_side
+    )
+    timers = timers_of(functions, to_body(bell(0, 1), timer_of="few"), to_body(bell(1, 1), timer_of="all"))
+    ring(functions, timers)
+    assert set(at_once) == {2}
+    assert max(seconds) <= CALLS_SECONDS
+    assert "doorbells.put_off" in functions.faults.calls
+
+
+def test_timers_of_a_fabric_without_subscriptions_are_refused_one_by_one() -> None:
+    none = Topology(parse_definition('[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\n'))
+    body, arn = to_body(bell(0, 1), timer_of="all"), f"arn:aws:sqs:us-east-1:123456789012:{QUEUE.name}"
+    records: list[dict[str, Any]] = [
+        {"messageId": name, "receiptHandle": name, "body": body, "attributes": {}, "eventSourceARN": arn}
+        for name in ("1", "2")
+    ]
+    runtime = replace(InvokedFunctions().runtime(None), topology=none)
+    with using(runtime):
+        answer = eventfabric.handlers.timer.handle({"Records": records}, Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}
 
 
 def test_a_timer_of_an_earlier_version_is_known_by_its_queue() -> None:

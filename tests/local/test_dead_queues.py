@@ -81,3 +81,21 @@ def test_what_is_in_somebodys_hands_is_counted_too(fabric: LocalFabric) -> None:
     client.receive_message(QueueUrl=url, MaxNumberOfMessages=2)
     queues = DeadQueues(Clients(US).sqs, ports.doorbells, ports.clock)
     assert queues.count(subscription) == 3
+
+
+def test_what_comes_again_because_it_is_left_in_the_queue_is_not_received_for_ever(
+    fabric: LocalFabric,
+) -> None:
+    ports, subscription = fabric.ports(US), fabric.topology.subscription("all")
+    left = {"MessageId": "left", "Body": "no doorbell", "ReceiptHandle": "none"}
+
+    class Again(Sampled):
+        """Queue that holds a message which is visible again at once."""
+
+        def receive_message(self, **request: Any) -> Any:
+            assert len(self.waits) < 30, "it would go on for ever"
+            answer = super().receive_message(**request)
+            return {"Messages": [left, *answer.get("Messages", [])]}
+
+    queues = DeadQueues(Again(Clients(US).sqs), ports.doorbells, ports.clock)  # type: ignore[arg-type]  # as above
+    assert queues.redrive([subscription]) == {"all": 3}

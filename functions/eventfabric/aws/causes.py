@@ -28,7 +28,7 @@ def tell_refusals(client: "BaseClient", listener: RefusalListener) -> None:
     def after_call(parsed: Mapping[str, Any], model: Any, **_: object) -> None:
         # The error of the call itself, and those of the single messages of a batch.
         errors = [parsed["Error"]] if parsed.get("Error") else []
-        for error in (*errors, *parsed.get("Failed", ())):
+        for error in filter(None, (*errors, *parsed.get("Failed", ()))):
             code = str(error.get("Code", ""))
             cause = cause_of(code, str(error.get("Message", "")))
             if cause is not None:

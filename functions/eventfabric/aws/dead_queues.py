@@ -55,7 +55,7 @@ class DeadQueues:
 
     def _redrive(self, name: str, subscriptions: Collection[str], of: str | None = None) -> Counter[str]:
         """Empty a queue of the messages of some subscriptions. `of`: whose they all are, if they do not say it."""
-        url, rung, empty = self._url(name), Counter[str](), 0
+        url, rung, empty, seen = self._url(name), Counter[str](), 0, set[str]()
         while empty < limits.QUEUE_EMPTY_ANSWERS:
             with named_failures("receive dead doorbells"):
                 messages = self._client.receive_message(
@@ -63,6 +63,9 @@ class DeadQueues:
                     MaxNumberOfMessages=limits.QUEUE_SEND_BATCH_MAX,
                     WaitTimeSeconds=limits.QUEUE_WAIT_SECONDS,
                 ).get("Messages", [])
+            # What stays in the queue comes again in time, and must not be received for ever.
+            messages = [message for message in messages if message["MessageId"] not in seen]
+            seen.update(message["MessageId"] for message in messages)
             empty = 0 if messages else empty + 1
             for message in messages:
                 try:

@@ -52,9 +52,9 @@ class AwsDoorbells:
                 if error_code(error) not in _OF_AN_ENTRY or len(doorbells) == 1:
                     raise
                 return self._send_singly(subscription, doorbells)
-            sent = {success["Id"] for success in answer.get("Successful", ())}
+            sent = {entry.get("Id") for entry in answer.get("Successful", ()) if entry}
             failed = [doorbell for index, doorbell in enumerate(doorbells) if str(index) not in sent]
-            codes = {failure["Code"] for failure in answer.get("Failed") or ()}
+            codes = {entry.get("Code", "no code") for entry in answer.get("Failed", ()) if entry}
             if codes:
                 _tell("ring", subscription, ", ".join(sorted(codes)))
         return failed

@@ -19,28 +19,35 @@ from eventfabric.topology import StreamTopology
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Reconcile and repair; `{"full": true}` verifies the whole log again. Return how often each finding was made.
 
-    What the time does not suffice for is left to the next invocation, and named under `left`, by stream.
+    What the time does not suffice for is left to the next invocation, and named under `left`, by stream. If the pass
+    of a stream fails, its error is raised after the others.
     """
     runtime = current()
     full = isinstance(event, dict) and event.get("full") is True
     now_ms = runtime.ports.clock.now_ms()
     until_ms = now_ms + context.get_remaining_time_in_millis() - 1000 * pass_bounds.PASS_MARGIN_SECONDS
     answer: dict[str, Any] = {"findings": {}}
-    come_round = 0
+    come_round, failures = 0, list[Exception]()
     for stream in _in_turn(runtime, now_ms):
-        if answer["findings"] and runtime.ports.clock.now_ms() >= until_ms:
+        if (answer["findings"] or failures) and runtime.ports.clock.now_ms() >= until_ms:
             break
         noted = _noted(runtime, stream, until_ms=until_ms)
-        answer["findings"][stream.name] = dict(_logged(runtime, stream.name, noted.run(full=full)))
+        try:
+            answer["findings"][stream.name] = dict(_logged(runtime, stream.name, noted.run(full=full)))
+        except Exception as error:  # whatever is wrong with one stream, the others have their pass
+            runtime.logger.exception("a pass failed", extra={"stream": stream.name})
+            failures.append(error)
         if noted.left:
             answer.setdefault("left", {})[stream.name] = noted.left
             about = {"stream": stream.name, "part": noted.left}
             runtime.logger.info("a pass goes on in the next invocation", extra=about)
         come_round += noted.comes_round
-        runtime.flush()  # so that an error in the next stream's pass does not hide this one's metrics
+        runtime.flush()  # of each by itself, for the case that the function is ended in the next one's pass
     if come_round == len(runtime.topology.streams_in(runtime.region)):
         runtime.telemetry.add(Metric.PASSES_COMPLETED)
         runtime.flush()
+    if failures:
+        raise failures[0]
     return answer
 
 

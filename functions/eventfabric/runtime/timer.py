@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
+from eventfabric.deadline import call_within
 from eventfabric.errors import UnknownNameError
 from eventfabric.model import Doorbell
 from eventfabric.ports import Doorbells
@@ -14,6 +16,8 @@ from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import current
 from eventfabric.services.delivery.patience import Patience
+from eventfabric.services.delivery.ringer import CALLS_SECONDS
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
 from eventfabric.topology import SubscriptionTopology, Topology
 from eventfabric.wire.doorbell import subscription_of as subscription_named
 
@@ -34,17 +38,19 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     def refuse(message: Message, subscription: SubscriptionTopology | None, error: Exception) -> None:
         runtime.message_refused(message.id, message.queue, error)
         failed.append(message.id)
-        if message.queue == runtime.topology.timers.name and message.receipt_handle:
-            # All timers are in one queue, so the name of any subscription leads to it.
-            name = next(iter(runtime.topology.subscriptions))
-            doorbells.put_off(name, {message.receipt_handle: limits.REFUSED_AGAIN_SECONDS})
+        # All timers are in one queue, so the name of any subscription leads to it.
+        name = next(iter(runtime.topology.subscriptions), None)
+        if name and message.queue == runtime.topology.timers.name and message.receipt_handle:
+            seconds_of = {message.receipt_handle: limits.REFUSED_AGAIN_SECONDS}
+            call_within(CALLS_SECONDS, doorbells.put_off, name, seconds_of)
 
     timers = defaultdict[str, list[_Timer]](list)
     for message, subscription, doorbell in doorbells_of(runtime.topology, event, subscription_of, refuse):
         timers[subscription.name].append((message, doorbell))
-    for name, unrung in _ring(doorbells, timers, patience).items():
-        doorbells.put_off(name, {message.receipt_handle: _again_seconds(message) for message, _ in unrung})
-        failed += [message.id for message, _ in unrung]
+    side_by_side = runtime.queues_side_by_side if len(timers) > 1 else one_after_another
+    left = _ring(doorbells, timers, patience, side_by_side)
+    side_by_side([partial(_put_off, doorbells, name, unrung) for name, unrung in left.items()])
+    failed += [message.id for unrung in left.values() for message, _ in unrung]
     runtime.flush()
     return partial_batch_response(failed)
 
@@ -59,18 +65,20 @@ def _subscription_of(topology: Topology, message: Message) -> SubscriptionTopolo
     return former[message.queue]
 
 
-def _ring(doorbells: Doorbells, timers: Mapping[str, _Timers], patience: Patience) -> Mapping[str, _Timers]:
+def _ring(
+    doorbells: Doorbells, timers: Mapping[str, _Timers], patience: Patience, side_by_side: SideBySide
+) -> Mapping[str, _Timers]:
     """Ring, and retry for a while. Return the timers that could not be rung, by subscription.
 
     A queue that is busy for a moment must not hold a key up for as long as a crash would. A timer that has come
     again before has met trouble that lasts: it is tried only once. Nobody waits for another subscription's queue.
     """
     while True:
-        timers = {
-            name: unrung
-            for name, of_subscription in timers.items()
-            if (unrung := _refused(doorbells, name, of_subscription))
-        }
+        calls = [
+            partial(call_within, CALLS_SECONDS, _refused, doorbells, *of_one) for of_one in timers.items()
+        ]
+        refused = zip(timers, results_of(calls, side_by_side), strict=True)
+        timers = {name: unrung for name, unrung in refused if unrung}
         is_new = any(message.received == 1 for unrung in timers.values() for message, _ in unrung)
         if not (is_new and patience.wait()):
             return timers
@@ -80,6 +88,12 @@ def _refused(doorbells: Doorbells, subscription: str, timers: _Timers) -> _Timer
     """Ring for the timers of a subscription. Return those that its queue did not take."""
     refused = set(doorbells.ring(subscription, [doorbell for _, doorbell in timers]))
     return [timer for timer in timers if timer[1] in refused]
+
+
+def _put_off(doorbells: Doorbells, subscription: str, timers: _Timers) -> None:
+    """Have timers that could not ring come again."""
+    seconds_of = {message.receipt_handle: _again_seconds(message) for message, _ in timers}
+    call_within(CALLS_SECONDS, doorbells.put_off, subscription, seconds_of)
 
 
 def _again_seconds(message: Message) -> int:

@@ -135,6 +135,11 @@ class Runtime:
         return self.side_by_side_of(self._lanes_at_once)
 
     @cached_property
+    def queues_side_by_side(self) -> SideBySide:
+        """Rings the queues of several subscriptions at the same time, as many as a batch of timers may be of."""
+        return self.side_by_side_of(limits.DOORBELL_BATCH_MAX)
+
+    @cached_property
     def concurrency(self) -> int:
         """Attempts at the same time, of all lanes together."""
         return self.own.definition.concurrency

@@ -141,6 +141,16 @@ def test_doorbells_are_rung_that_the_reply_names_as_sent_and_no_others() -> None
         assert doorbells.ring("all", bells) == [bells[0], bells[2]]
 
 
+def test_entries_of_a_reply_that_say_nothing_are_doorbells_that_were_not_sent() -> None:
+    bells = [Doorbell(StreamName("orders"), LANE, SequenceNumber(tail)) for tail in (1, 2)]
+    url_of_queue = reply(b'{"QueueUrl":"http://127.0.0.1/q"}')
+    sent = reply(b'{"Successful":[null,{},{"Id":"1"}],"Failed":[null,{},{"Id":"0"}]}')
+    with endpoint(url_of_queue, sent) as url:
+        client = clients(url).sqs
+        tell_refusals(client, print)
+        assert AwsDoorbells(client, str, str).ring("all", bells) == [bells[0]]
+
+
 def test_a_refusal_is_the_services_word() -> None:
     with endpoint(error("ConditionalCheckFailedException")) as url, pytest.raises(ClientError):
         clients(url).dynamodb.put_item(**PUT)  # type: ignore[arg-type]  # a plain dict

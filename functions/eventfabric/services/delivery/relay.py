@@ -61,7 +61,12 @@ class Relay:
         outcomes: dict[str, Rung] = {}
 
         def ring(subscribed: _Subscribed) -> None:
-            outcomes[subscribed.ringer.subscription] = subscribed.ring(changes, self._stream)
+            name = subscribed.ringer.subscription
+            try:
+                outcomes[name] = subscribed.ring(changes, self._stream)
+            except Exception:  # whatever it is, it must not hold up the shard of all other subscriptions
+                _log.exception("doorbells of %s are left to reconciliation", name)
+                outcomes[name] = Rung(left=_bells(changes, self._stream, self._region))
 
         self._side_by_side([partial(ring, subscribed) for subscribed in self._subscribed])
         for name, outcome in outcomes.items():

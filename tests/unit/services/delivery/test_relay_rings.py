@@ -74,6 +74,7 @@ class Queues(MemoryDoorbells):
     refused: frozenset[str | tuple[str, Lane]] = frozenset()
     without_timers: frozenset[str] = frozenset()
     hanging: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
     calls = 0
 
     def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
@@ -89,6 +90,8 @@ class Queues(MemoryDoorbells):
 
     def _call(self, subscription: str) -> None:
         self.calls += 1
+        if subscription in self.broken:
+            raise MemoryError
         seconds = CALLS_SECONDS if subscription in self.hanging else self.call_seconds
         self.clock.advance(seconds)
 
@@ -231,6 +234,17 @@ def test_what_both_queues_refuse_for_a_moment_comes_again_from_the_first_change_
     assert fabric.batch(1) is None
     fabric.queues.refused = frozenset({"audit"})
     assert fabric.batch(0, 1) == "p0"
+
+
+def test_what_nobody_foresaw_of_one_queue_is_told_and_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fabric = Relayed("audit", "billing")
+    fabric.queues.broken = frozenset({"audit"})
+    assert fabric.batch(0, 1) is None
+    assert len(fabric.rung("billing")) == 2
+    assert (Metric.DOORBELLS_FAILED, 2, STREAM) in fabric.noted.added
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [MemoryError]
 
 
 def freeze(fabric: Relayed, seconds: float) -> None:
