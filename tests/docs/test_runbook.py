@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from eventfabric.cli.deployment import PASSED_ON
 from eventfabric.cli.main import app
 from eventfabric.definition.file import parse_definition
-from eventfabric.deployment.alarms import alarms_of, anchor
+from eventfabric.deployment.alarms import alarm_of_new_version, alarms_of, anchor
 from eventfabric.model.finding import FindingKind
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.topology import Topology
@@ -108,7 +108,8 @@ def test_every_alarm_is_named_in_the_section_that_it_links_to() -> None:
         heading, _, text = part.partition("\n")
         sections[anchor(heading)] = text
     for topology in TOPOLOGIES:
-        for alarm in alarms_of(topology, topology.home):
+        of_new_version = alarm_of_new_version("shop-billing", "live", "7")
+        for alarm in (*alarms_of(topology, topology.home), of_new_version):
             assert alarm.rule.ending in sections[anchor(alarm.rule.section)], alarm.name
 
 

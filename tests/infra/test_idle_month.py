@@ -84,6 +84,10 @@ def test_every_kind_of_resource_is_priced_or_known_to_be_free(
     assert (PRICED | BY_USE | FREE) - kinds == set(), "a kind that no template has any more"
 
 
+def test_alarms_are_counted_in_whichever_stack_they_are(tuned: Synthesised) -> None:
+    assert counted(tuned)[Prices.ALARM] == len(tuned.properties("AWS::CloudWatch::Alarm"))
+
+
 def test_what_is_polled_watched_and_kept_is_counted_as_often_as_it_is_created(
     synthesised: Synthesised,
 ) -> None:

@@ -152,6 +152,11 @@ class FunctionSettings(Table):
         reserved = self.reserved_concurrency or limits.MAPPING_CONCURRENCY_DEFAULT
         return min(reserved, limits.MAPPING_CONCURRENCY_MAX)
 
+    @property
+    def is_gradual(self) -> bool:
+        """Tell if a new version takes over bit by bit."""
+        return self.deployment != "all_at_once"
+
     def layers_in(self, region: str) -> list[str]:
         """List the layers of one Region."""
         return [layer for layer in self.layers if layer.split(":")[3] == region]

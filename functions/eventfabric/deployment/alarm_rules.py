@@ -254,6 +254,14 @@ FAILS: Final = Rule(
     is_rung_again=True,
     datapoints=2,
 )
+NEW_VERSION_FAILS: Final = Rule(
+    "new-version-fails",
+    "A version that is being deployed fails, so CodeDeploy goes back to the one before.",
+    "A new version fails",
+    Missing.FINE,
+    statistic="Sum",
+    period_seconds=60,
+)
 THROTTLED: Final = Rule(
     "throttled",
     "Delay: Lambda refuses invocations of this function because no concurrency is left for it.",

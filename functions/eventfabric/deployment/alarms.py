@@ -16,6 +16,7 @@ from eventfabric.definition.schema import Slo
 from eventfabric.deployment.alarm_rules import (
     DOORBELLS_DEAD,
     FAILS,
+    NEW_VERSION_FAILS,
     NOT_RECONCILED,
     OF_REPLICAS,
     OF_STREAM,
@@ -91,7 +92,7 @@ class Objective:
 
 
 def alarms_of(topology: Topology, region: str) -> list[Alarm]:
-    """List every alarm of a Region."""
+    """List every alarm of a Region that tells somebody, which is all but those of `gradual_in`."""
     return [
         *alarms_of_region(topology, region),
         *(
@@ -118,6 +119,28 @@ def alarms_of_subscription(
     objective = objective_of(subscription, region)
     burning = [] if objective is None else [_burning(objective)]
     return [*(own if has_all(topology) else _of_unseen_losses(topology, subscription, region)), *burning]
+
+
+def gradual_in(topology: Topology, region: str) -> list[SubscriptionTopology]:
+    """List the subscriptions of a Region whose versions take over gradually.
+
+    Each has `alarm_of_new_version` and a role for CodeDeploy, in its own stack.
+    """
+    return [own for own in topology.subscriptions_in(region) if own.definition.function.is_gradual]
+
+
+def alarm_of_new_version(function: str, alias: str, version: str) -> Alarm:
+    """Make the alarm at which CodeDeploy moves the alias of a function back from a version to the one before."""
+    dimensions = (
+        ("FunctionName", function),
+        ("Resource", f"{function}:{alias}"),
+        ("ExecutedVersion", version),
+    )
+    return Alarm(
+        f"{function}-{NEW_VERSION_FAILS.ending}",
+        Series("AWS/Lambda", "Errors", dimensions),
+        NEW_VERSION_FAILS,
+    )
 
 
 def has_all(topology: Topology) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from eventfabric import limits
-from eventfabric.deployment.alarms import alarms_of, objectives_of
+from eventfabric.deployment.alarms import alarms_of, gradual_in, objectives_of
 from eventfabric.deployment.cost import Line
 from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.resources import QUEUE_DATA_KEY_SECONDS
@@ -141,6 +141,8 @@ def _watch(topology: Topology) -> Iterator[Line]:
     signals = objectives * SIGNALS_PER_PERIOD * LAMBDA_SECONDS_PER_MONTH / 60
     yield Line("metrics", "reported by each pass", Prices.METRIC, METRICS_OF_PASS * len(regions))
     yield Line("alarms", "alarms", Prices.ALARM, sum(len(alarms_of(topology, region)) for region in regions))
+    gradual = sum(len(gradual_in(topology, region)) for region in regions)
+    yield Line("alarms", "alarms of gradual deployments", Prices.ALARM, gradual)
     yield Line("alarms", "the dashboard", Prices.DASHBOARD, 1)
     yield Line("alarms", f"signals of {objectives} objectives", Prices.APPLICATION_SIGNAL, signals)
 

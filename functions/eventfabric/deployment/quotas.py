@@ -9,7 +9,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.definition.schema import Definition
-from eventfabric.deployment.alarms import alarms_of, alarms_of_region
+from eventfabric.deployment.alarms import alarms_of, alarms_of_region, gradual_in
 from eventfabric.deployment.people import operator, publisher
 from eventfabric.deployment.permissions import Statement, of_function
 from eventfabric.errors import DefinitionError, Problem
@@ -52,7 +52,11 @@ def check_quotas(definition: Definition, *, where: str) -> None:
 def quotas_to_raise(definition: Definition) -> Iterator[str]:
     """Say which quotas of an account a definition exceeds, as long as nobody has asked AWS for more."""
     topology = Topology(definition)
-    roles = sum(len(topology.functions(region)) + _LOOKUPS + _SERVICES for region in topology.regions)
+    gradual = {region: len(gradual_in(topology, region)) for region in topology.regions}
+    roles = sum(
+        len(topology.functions(region)) + _LOOKUPS + _SERVICES + gradual[region]
+        for region in topology.regions
+    )
     policies = len(topology.streams)
     quotas = [
         ("roles in the account", roles, ROLES_MAX),
@@ -62,7 +66,7 @@ def quotas_to_raise(definition: Definition) -> Iterator[str]:
         stacks = 3 + 2 * len(topology.subscriptions_in(region)) + (region == topology.home)
         quotas += [
             (f"stacks in {region}", stacks, REGION_STACKS_MAX),
-            (f"alarms in {region}", len(alarms_of(topology, region)), REGION_ALARMS_MAX),
+            (f"alarms in {region}", len(alarms_of(topology, region)) + gradual[region], REGION_ALARMS_MAX),
         ]
     for what, count, most in quotas:
         if count > most:

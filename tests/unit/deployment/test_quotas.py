@@ -1,5 +1,7 @@
 """Definitions that no account takes are refused, with the number that is too large. Quotas to raise are told."""
 
+from dataclasses import replace
+
 import pytest
 
 from eventfabric.definition.file import parse_definition
@@ -72,6 +74,17 @@ def test_a_quota_to_raise_is_told_beyond_it_and_not_at_it(
     [text] = quotas_to_raise(DEFINITION)
     assert said in text
     assert f"{reached - 1:,}" in text
+
+
+def test_a_gradual_deployment_takes_a_role_and_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    gradual = replace(DEFINITION.subscriptions["billing"].function, deployment="linear10")
+    subscription = replace(DEFINITION.subscriptions["billing"], function=gradual)
+    definition = replace(DEFINITION, subscriptions={"billing": subscription})
+    monkeypatch.setattr(quotas, "ROLES_MAX", 9)
+    monkeypatch.setattr(quotas, "REGION_ALARMS_MAX", len(alarms_of(TOPOLOGY, REGION)))
+    roles, alarms = quotas_to_raise(definition)
+    assert roles.startswith("10 roles")
+    assert alarms.startswith(f"{len(alarms_of(TOPOLOGY, REGION)) + 1} alarms")
 
 
 def test_so_many_streams_that_a_stack_cannot_hold_them_are_refused() -> None:

@@ -15,6 +15,7 @@ from constructs import Construct
 
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.definition.functions import Deployment
+from eventfabric.deployment.alarms import alarm_of_new_version
 
 _ROLE: Final = "service-role/AWSCodeDeployRoleForLambdaLimited"
 
@@ -30,35 +31,32 @@ class AliasDeployment(Construct):
             "canary10": codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES,
             "linear10": codedeploy.LambdaDeploymentConfig.LINEAR_10_PERCENT_EVERY_1_MINUTE,
         }
+        declared = alarm_of_new_version(function, alias.alias_name, alias.version.version)
+        series, rule = declared.series, declared.rule
         errors = cloudwatch.Metric(
-            namespace="AWS/Lambda",
-            metric_name="Errors",
-            dimensions_map={
-                "FunctionName": function,
-                "Resource": f"{function}:{alias.alias_name}",
-                "ExecutedVersion": alias.version.version,
-            },
-            statistic="Sum",
-            period=Duration.minutes(1),
+            namespace=series.namespace,
+            metric_name=series.name,
+            dimensions_map=dict(series.dimensions),
+            statistic=rule.statistic,
+            period=Duration.seconds(rule.period_seconds),
+        )
+        alarm = cloudwatch.Alarm(
+            self,
+            "Alarm",
+            alarm_name=declared.name,
+            alarm_description=declared.description,
+            metric=errors,
+            threshold=rule.threshold,
+            evaluation_periods=rule.periods,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         self.group = codedeploy.LambdaDeploymentGroup(
             self,
             "Group",
             alias=alias,
             deployment_config=shifts[deployment],
-            alarms=[
-                cloudwatch.Alarm(
-                    self,
-                    "Alarm",
-                    alarm_name=f"{function}-new-version-fails",
-                    alarm_description="A version that is being deployed fails: CodeDeploy goes back to the one before.",
-                    metric=errors,
-                    threshold=1,
-                    evaluation_periods=1,
-                    comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                    treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-                )
-            ],
+            alarms=[alarm],
             role=self._role(),
         )
 

@@ -59,8 +59,9 @@ class SubscriptionStack(FabricStack):
         )
         start = StartCheck(self, "Check", starter=self._arn(region, topology.start_name))
         live = start.live(self.function)
-        if (deployment := declared.settings.deployment) != "all_at_once":
-            AliasDeployment(self, "Deployment", function=declared.name, alias=live, deployment=deployment)
+        if declared.settings.is_gradual:
+            shift = declared.settings.deployment
+            AliasDeployment(self, "Deployment", function=declared.name, alias=live, deployment=shift)
         map_queue(
             doorbells,
             live.function_arn,
