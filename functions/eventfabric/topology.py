@@ -359,7 +359,7 @@ class Topology:
         """Schedule that starts reconciliation."""
         return f"{self.fabric}-reconcile"
 
-    @property
+    @cached_property
     def timers(self) -> TimerQueueTopology:
         """Queue of a Region's timers."""
         return TimerQueueTopology.of(self.fabric)

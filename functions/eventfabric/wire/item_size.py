@@ -11,7 +11,8 @@ def item_bytes(item: Item) -> int:
     """Return the bytes of an item's names and values. A malformed item has some size here; DynamoDB will refuse it."""
     size = 0
     for name, value in item.items():
-        size += _plain_bytes(name) + _value_bytes(value)
+        size += len(name) if name.isascii() else _plain_bytes(name)
+        size += _value_bytes(value)
     return size
 
 
@@ -28,13 +29,11 @@ def _value_bytes(value: object) -> int:
         return _plain_bytes(value)
     size = 0
     for kind, content in value.items():
-        size += _kind_bytes(kind, content)
+        size += _plain_bytes(content) if kind in ("S", "B") else _kind_bytes(kind, content)
     return size
 
 
 def _kind_bytes(kind: object, content: Any) -> int:
-    if kind in ("S", "B"):
-        return _plain_bytes(content)
     if kind == "N" and isinstance(content, str):
         # Two digits a byte, with some room for sign and exponent.
         return len(content) // 2 + 2

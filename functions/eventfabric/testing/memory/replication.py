@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from eventfabric.ports import Clock
-from eventfabric.testing.memory.stream import Chooser, first
+from eventfabric.testing.memory.stream import Change, Chooser, first
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.wire.keys import Item, ledger_region_and_kind, region_of_log_item
 
@@ -41,29 +41,23 @@ class TableLink:
         self.lag_ms = 0
         self._owner = owner
         self._clock = clock
-        self._reader = source.stream.reader()
+        self._reader = source.stream.reader(of=self._passes)
 
     @property
     def has_news(self) -> bool:
         """Tell if a change that the source itself made is waiting to pass."""
-        self._drop_foreign()
         return bool(self._reader.pending)
 
-    def _drop_foreign(self) -> None:
-        foreign = [
-            change
-            for change in self._reader.pending
-            if not change.by_expiry and self._owner(change.keys) != self.source.region
-        ]
-        self._reader.confirm(foreign)
+    def _passes(self, change: Change) -> bool:
+        return change.by_expiry or self._owner(change.keys) == self.source.region
 
     def pass_on(self, count: int = ALL_CHANGES, choose: Chooser = first) -> int:
         """Copy up to `count` changes, in an order that keeps each item's own order. Return how many passed."""
         if self.cut:
             return 0
-        self._drop_foreign()
-        now = self._clock.now_ms()
-        taken = self._reader.take(count, choose, only=lambda change: change.at_ms + self.lag_ms <= now)
+        until_ms = self._clock.now_ms() - self.lag_ms
+        only = (lambda change: change.at_ms <= until_ms) if self.lag_ms else None
+        taken = self._reader.take(count, choose, only=only)
         for change in taken:
             self.target.replicate(change)
         self._reader.confirm(taken)

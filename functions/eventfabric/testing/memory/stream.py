@@ -70,34 +70,41 @@ class MemoryStream:
     def __init__(self) -> None:
         self.changes: list[Change] = []
 
-    def reader(self) -> "StreamReader":
-        """Return a reader that starts at the beginning, like TRIM_HORIZON."""
-        return StreamReader(self)
+    def reader(self, *, of: Callable[[Change], bool] | None = None) -> "StreamReader":
+        """Return a reader that starts at the beginning, like TRIM_HORIZON. `of`: selects what it sees at all."""
+        return StreamReader(self, of)
 
 
 class StreamReader:
     """One reader of a stream. Invariant: an item's changes are shown in order, none before the earlier ones."""
 
-    def __init__(self, stream: MemoryStream) -> None:
+    def __init__(self, stream: MemoryStream, of: Callable[[Change], bool] | None = None) -> None:
         self._stream = stream
+        self._of = of
         self._seen = 0
         self._pending: list[Change] = []
 
     @property
     def pending(self) -> list[Change]:
         """Changes that are not confirmed yet."""
-        self._pending += self._stream.changes[self._seen :]
-        self._seen = len(self._stream.changes)
+        changes = self._stream.changes
+        if self._seen < len(changes):
+            new, self._seen = changes[self._seen :], len(changes)
+            self._pending += new if self._of is None else filter(self._of, new)
         return self._pending
 
     def take(
-        self, count: int, choose: Chooser = first, *, only: Callable[[Change], bool] = lambda _: True
+        self, count: int, choose: Chooser = first, *, only: Callable[[Change], bool] | None = None
     ) -> list[Change]:
         """Return up to `count` changes, pending until they are confirmed. The chooser may permute them across items."""
         of_item: dict[tuple[Any, ...], deque[Change]] = {}
         for change in self.pending:
-            if only(change):
-                of_item.setdefault(change.key, deque()).append(change)
+            if only is None or only(change):
+                queued = of_item.get(change.key)
+                if queued is None:
+                    of_item[change.key] = deque((change,))
+                else:
+                    queued.append(change)
         # The next change of each item, in the order of the stream.
         heads = [(changes[0].number, changes) for changes in of_item.values()]
         taken: list[Change] = []

@@ -164,9 +164,9 @@ class RelayPoller(Poller):
     def poll(self) -> None:
         """See Poller."""
         world, schedule = self.world, self.world.schedule
-        # Every shard's reader sees the whole stream, and drops what belongs to the other shards.
-        foreign = [change for change in self._reader.pending if not self._is_mine(change)]
-        self._reader.confirm(foreign)
+        if self._shard or world.shards[self.region] > 1:
+            # Every shard's reader sees the whole stream, and drops what belongs to the other shards.
+            self._reader.confirm([change for change in self._reader.pending if not self._is_mine(change)])
         if not self._reader.pending:
             schedule.wait(f"changes/{self.region}")
             return

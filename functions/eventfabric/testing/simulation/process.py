@@ -35,15 +35,21 @@ class Process(Machine):
 
     def __init__(self, world: World, name: str, region: str) -> None:
         super().__init__(world, name, region)
+        self._ports_of: dict[str, Ports] = {}
         self.ports = self._ports(region)
 
     def _ports(self, region: str) -> Ports:
+        if region not in self._ports_of:
+            self._ports_of[region] = self._made_ports(region)
+        return self._ports_of[region]
+
+    def _made_ports(self, region: str) -> Ports:
         requests = Requests(_Resent(self, region))
         without_faults = replace(
             self.world.cloud.ports(region, requests=requests),
             ledger=ObservedLedger(self, region, requests),
             clock=self.clock,
-            at=lambda region: self.ports if region == self.region else self._ports(region),
+            at=self._ports,
         )
         ports = ProcessCalls(self, region).ports(without_faults)
         return replace(ports, doorbells=SimulatedDoorbells(self, ports.doorbells, region))
@@ -90,6 +96,20 @@ class ProcessCalls(Faults):
 
     def _drawn(self, call: str) -> Fault | None:
         process = self._process
+        if process.world.may_fail:  # most calls are made while nothing does, and draw nothing
+            self._slow_down()
+        if self._region in process.world.silent:
+            return process.random.choice((Fault.LOST_REPLY, Fault.LOST_REQUEST))
+        if call.startswith("doorbells.") and process.world.trouble.is_away(self._region, "replies"):
+            return Fault.LOST_REPLY
+        if process.world.may_fail:
+            for name, kinds in _FAULTS:
+                if process.draws(name):
+                    return process.random.choice(kinds)
+        return None
+
+    def _slow_down(self) -> None:
+        process = self._process
         if process.draws("slow"):
             process.breathe(process.random.uniform(*_SLOW_SECONDS))
         if process.draws("stall"):
@@ -97,14 +117,6 @@ class ProcessCalls(Faults):
             process.is_stalled = True
             process.tell(history.Called, call="", fault="stall")
             process.breathe(process.random.uniform(*_STALL_SECONDS))
-        if self._region in process.world.silent:
-            return process.random.choice((Fault.LOST_REPLY, Fault.LOST_REQUEST))
-        if call.startswith("doorbells.") and process.world.trouble.is_away(self._region, "replies"):
-            return Fault.LOST_REPLY
-        for name, kinds in _FAULTS:
-            if process.draws(name):
-                return process.random.choice(kinds)
-        return None
 
 
 class _Resent(Faults):

@@ -45,12 +45,14 @@ class Schedule:
         self._waiting: defaultdict[str, dict[Actor, None]] = defaultdict(dict)
         self._actors: dict[greenlet, Actor] = {}
         self._hub = getcurrent()
+        self._running: Actor | None = None
         self._failure: BaseException | None = None
 
     @property
     def current(self) -> Actor:
         """The actor that is running."""
-        return self._actors[getcurrent()]
+        assert self._running is not None, "only actors pause and wait"
+        return self._running
 
     def spawn(self, name: str, run: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Actor:
         """Make a new actor, which begins as soon as possible. An exception in it ends the whole simulation."""
@@ -105,6 +107,7 @@ class Schedule:
                 raise StepsExceededError(f"{steps_max} steps, and {actor.name} is still to go on")
             self.now_us = max(self.now_us, at_us)
             self.steps += 1
+            self._running = actor
             actor.let.switch()
             if self._failure is not None:
                 raise self._failure
@@ -115,6 +118,7 @@ class Schedule:
         """End all actors where they are."""
         for actor in list(self._actors.values()):
             while not actor.let.dead:
+                self._running = actor
                 actor.let.throw(GreenletExit)
         self._actors.clear()
 

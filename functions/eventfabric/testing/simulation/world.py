@@ -198,6 +198,11 @@ class World:
         for name in self.plan.regions if self.plan.durability == "quorum" else (region,):
             self.schedule.wake(f"changes/{name}")
 
+    @property
+    def may_fail(self) -> bool:
+        """Tell if any fault may happen now."""
+        return not (self.healed or self.is_calm)
+
     def rate(self, fault: str) -> float:
         """Return how often a fault happens now."""
         return 0.0 if self.healed or self.is_calm else self.plan.rates.get(fault, 0.0)
@@ -219,7 +224,7 @@ class World:
 
     def answers(self, region: str, other: str) -> bool:
         """Tell if a call from a Region gets an answer from another. If not, replication may still go on."""
-        is_mute = not self.healed and frozenset((region, other)) in self._mute
+        is_mute = self._mute and not self.healed and frozenset((region, other)) in self._mute
         return self.reaches(region, other) and not is_mute
 
     def mute(self, region: str, others: Iterable[str]) -> None:
