@@ -203,6 +203,8 @@ OF_UPKEEP: Final = (
         days_apart_share=0,
         slowness=(1.0, 20.0),
         publishes=(8, 14),
+        # A message that is no doorbell comes so often in vain; with a thousand times, seeds would do little else.
+        bounds=({"TIMER_RECEIVES_MAX": 60},),
     ),
     FabricProfile(
         "mends",
