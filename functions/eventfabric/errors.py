@@ -490,7 +490,7 @@ class BackfillError(_ProblemsError):
 
 
 class AdoptionRefusedError(_ProblemsError):
-    """Retained tables or keys do not fit the stacks that declare them. Lists every problem; nothing is changed."""
+    """Retained tables or keys do not fit the stacks that declare them, or a stack is in the way. Lists all problems."""
 
 
 class FailoverError(EventFabricError):

@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 from moto import mock_aws
 
 from eventfabric.aws import clients
@@ -79,6 +79,7 @@ class Stacks:
     held: dict[str, dict[str, str]] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
     protected: set[str] = field(default_factory=set)
+    in_use: str = ""
 
     def client(self, service: str, *, region_name: str) -> Any:
         assert region_name == REGION
@@ -92,7 +93,8 @@ class Stacks:
         if StackName not in self.statuses:
             message = f"Stack with id {StackName} does not exist"
             raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
-        return {"Stacks": [{"StackName": StackName, "StackStatus": self.statuses[StackName]}]}
+        stack = {"StackName": StackName, "StackStatus": self.statuses[StackName]}
+        return {"Stacks": [{**stack, "StackStatusReason": self.in_use}]}
 
     def get_paginator(self, operation: str) -> "Stacks":
         assert operation == "list_stack_resources"
@@ -110,14 +112,17 @@ class Stacks:
 
     def delete_stack(self, *, StackName: str) -> None:
         assert StackName not in self.protected
-        del self.statuses[StackName]
+        self.statuses.pop(StackName)
+        if self.in_use:
+            self.statuses[StackName] = "DELETE_FAILED"
 
     def get_waiter(self, name: str) -> "Stacks":
         assert name == "stack_delete_complete"
         return self
 
     def wait(self, *, StackName: str) -> None:
-        assert StackName not in self.statuses
+        if StackName in self.statuses:
+            raise WaiterError("StackDeleteComplete", "a terminal failure state", {})
 
 
 @pytest.fixture(autouse=True)
@@ -248,19 +253,28 @@ def test_nothing_is_adopted_where_nothing_is(cli: CommandLine) -> None:
 def test_a_stack_that_could_not_be_created_makes_room(cli: CommandLine, stacks: Stacks) -> None:
     make_key()
     stacks.create("shop-keys", {}, status="ROLLBACK_COMPLETE")
-    assert cli.run(*DEPLOY, "--dry-run").code == 0
-    assert "shop-keys" in stacks.statuses
-    assert cli.run(*DEPLOY).code == 0
-    assert "shop-keys" not in stacks.statuses
+    assert (cli.run(*DEPLOY, "--dry-run").code, "shop-keys" in stacks.statuses) == (0, True)
+    assert (cli.run(*DEPLOY).code, "shop-keys" in stacks.statuses) == (0, False)
     assert [words[:2] for words in called()] == [["import", "shop-keys"], ["deploy", "--all"]]
 
 
-def test_an_import_that_fails_ends_the_command(cli: CommandLine) -> None:
+def test_a_stack_that_can_neither_be_created_nor_deleted_is_named(cli: CommandLine, stacks: Stacks) -> None:
+    make_key()
+    stacks.create("shop-keys", {}, status="ROLLBACK_FAILED")
+    stacks.in_use = "a policy is attached to a role"
+    result = cli.run(*DEPLOY)
+    assert all(part in result.err for part in ("shop-keys", "DELETE_FAILED", stacks.in_use))
+    assert (result.code, called()) == (exit_codes.BAD_INPUT, [])
+
+
+@pytest.mark.parametrize(("app", "failed"), [("cdk.out", "import"), ("a.py", "synth")])
+def test_a_command_of_the_cdk_that_fails_ends_all(cli: CommandLine, app: str, failed: str) -> None:
     make_all()
     Path("exit.txt").write_text("3")
-    result = cli.run(*DEPLOY)
-    assert (result.code, len(called())) == (3, 1)
-    assert "cdk import failed" in result.err
+    result = cli.run("deploy", "--adopt", "--app", app)
+    assert (result.code, [words[0] for words in called()]) == (3, [failed])
+    assert f"cdk {failed} failed; " in result.err
+    assert ("nothing was adopted" in result.err) == (failed == "synth")
 
 
 def delete_later(stacks: Stacks) -> None:
@@ -307,9 +321,9 @@ def a_lost_table(stacks: Stacks) -> None:
     put_item(TABLES[1])
 
 
-def a_stack_on_its_way(stacks: Stacks) -> None:
+def a_stack_half_updated(stacks: Stacks, status: str = "UPDATE_ROLLBACK_FAILED") -> None:
     make_table(TABLES[0])
-    stacks.create("shop-log", {}, status="UPDATE_ROLLBACK_FAILED")
+    stacks.create("shop-log", {}, status=status)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +339,8 @@ def a_stack_on_its_way(stacks: Stacks) -> None:
         (no_fabric, "no tag eventfabric"),
         (another_key_schema, "'sk RANGE': 'S'"),
         (a_lost_table, "no such table, while shop-ledger has items"),
-        (a_stack_on_its_way, "UPDATE_ROLLBACK_FAILED"),
+        (a_stack_half_updated, "aws cloudformation continue-update-rollback"),
+        (lambda stacks: a_stack_half_updated(stacks, "DELETE_FAILED"), "cloudformation delete-stack"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_done(

@@ -1,4 +1,4 @@
-"""`eventfabric diff` and `deploy` say what is deployed of subscriptions that the definition lacks."""
+"""`eventfabric diff`, `deploy` and `destroy` say what is deployed of subscriptions that the definition lacks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from eventfabric.cdk import command_line
+from eventfabric.cli import exit_codes
 from eventfabric.cli.strays import strays
 from eventfabric.definition.file import parse_definition
 from eventfabric.topology import Topology
@@ -57,7 +58,7 @@ class Stacks:
             {"us-east-1": ["shop-Subscription-old-us-east-1-dev", "book-shop-Subscription-old-us-east-1"]},
             [],
         ),
-        (None, {"us-east-1": ["shop-Watch-old-us-east-1", "shop-keys-us-east-1"]}, []),
+        (None, {"us-east-1": ["shop-keys-us-east-1", "shop-watch-us-east-1"]}, []),
         ("dev", {"us-east-1": ["shop-Subscription-old-us-east-1-dev"]}, [("old", "us-east-1")]),
         ("dev", {"us-east-1": ["shop-Subscription-old-us-east-1"]}, []),
     ],
@@ -70,6 +71,27 @@ def test_a_deployed_subscription_that_the_definition_lacks_is_named(
     assert len(sentences) == len(named)
     for sentence, (name, region) in zip(sentences, named, strict=True):
         assert sentence.startswith(f"subscription {name} is deployed in {region} ")
+
+
+def test_a_subscription_is_named_where_its_stream_is_no_more() -> None:
+    text = DEFINITION.replace(
+        "[streams.orders]", '[streams.other]\n[streams.orders]\nregions = ["us-east-1"]'
+    )
+    deployed = {region: [f"shop-Subscription-bill-{region}"] for region in ("us-east-1", "eu-west-1")}
+    [sentence] = strays(Topology(parse_definition(text)), Stacks(deployed))
+    assert sentence.startswith("subscription bill is deployed in eu-west-1 ")
+
+
+@pytest.mark.parametrize(
+    ("alarms", "named"),
+    [("few", ["bill", "old"]), ("all", ["old"])],
+)
+def test_alarms_that_nothing_declares_are_named(alarms: str, named: list[str]) -> None:
+    text = DEFINITION.replace("regions", f'alarms = "{alarms}"\nregions')
+    deployed = {"us-east-1": ["shop-Watch-bill-us-east-1", "shop-Watch-old-us-east-1"]}
+    sentences = list(strays(Topology(parse_definition(text)), Stacks(deployed)))
+    assert [sentence.split()[3] for sentence in sentences] == named
+    assert all("delete-stack --region us-east-1 --stack-name shop-Watch-" in s for s in sentences)
 
 
 @pytest.fixture
@@ -88,7 +110,7 @@ def passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]
     return commands
 
 
-@pytest.mark.parametrize("command", ["diff", "deploy"])
+@pytest.mark.parametrize("command", ["diff", "deploy", "destroy"])
 def test_the_command_goes_on_if_aws_does_not_answer(
     cli: CommandLine,
     passed_on: list[list[str]],
@@ -108,3 +130,32 @@ def test_the_command_goes_on_if_aws_does_not_answer(
     ran = cli.run(command, "--all", "--profile", "mine")
     assert (ran.code, "is not known" in ran.err) == (0, True)
     assert passed_on == [[command, "--all", "--profile", "mine"]]
+
+
+@pytest.mark.parametrize("command", [["destroy", "--all"], ["deploy", "--adopt"]])
+def test_a_profile_that_is_missing_is_named_before_anything_is_synthesised(
+    cli: CommandLine,
+    passed_on: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "nobody" in cli.refused(*command, "--profile", "nobody", code=exit_codes.BAD_INPUT)
+    assert passed_on == []
+
+
+@pytest.mark.parametrize("command", [["destroy", "--all"], ["deploy", "--adopt"]])
+def test_an_option_without_its_value_is_named(
+    cli: CommandLine, passed_on: list[list[str]], command: list[str]
+) -> None:
+    refused = cli.refused(*command, "--profile", code=exit_codes.BAD_INPUT)
+    assert ("--profile" in refused, "main.py" in refused, passed_on) == (True, False, [])
+
+
+def test_help_asks_nobody(
+    cli: CommandLine, passed_on: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = cli.run("deploy", "--", "--help", "--profile", "nobody")
+    assert (ran.err, passed_on) == ("", [["deploy", "--help", "--profile", "nobody"]])

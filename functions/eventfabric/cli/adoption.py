@@ -21,6 +21,8 @@ _FAILED_CREATION: Final = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 _READY: Final = ("CREATE_COMPLETE", "IMPORT_COMPLETE", "REVIEW_IN_PROGRESS", "UPDATE_COMPLETE")
 _ROLLED_BACK: Final = ("IMPORT_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 _NOT_HELD: Final = ("CREATE_FAILED", "DELETE_COMPLETE", "DELETE_SKIPPED")
+_ENDS: Final = {"DELETE_FAILED": "delete-stack", "UPDATE_ROLLBACK_FAILED": "continue-update-rollback"}
+"""Commands that bring to an end what failed, by the status of the stack."""
 _KEY_REMEDIES: Final = {
     "PendingDeletion": "aws kms cancel-key-deletion --key-id {key} --region {region}, then aws kms enable-key",
     "Disabled": "aws kms enable-key --key-id {key} --region {region}",
@@ -48,12 +50,24 @@ def adoptions(stacks: Sequence["AssembledStack"], client: Client) -> list[Adopti
 
 
 def delete_failed(adoption: Adoption, client: Client) -> None:
-    """Delete a stack that could not be created. Its tables and keys stay, as their policies say."""
+    """Delete a stack that could not be created. Its tables and keys stay, as their policies say.
+
+    Raises AdoptionRefusedError if it cannot be deleted.
+    """
+    from botocore.exceptions import WaiterError
+
     cloudformation = client("cloudformation", adoption.stack.region)
     name = adoption.stack.name
     cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=False)
     cloudformation.delete_stack(StackName=name)
-    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name)
+    try:
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=name)
+    except WaiterError as error:
+        [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        actual = f"{stack['StackStatus']}: {stack.get('StackStatusReason', error)}"
+        path = f"stack {name} in {adoption.stack.region}, which could not be created"
+        allowed = "one that can be deleted: take away what keeps it, and run the same command again"
+        raise AdoptionRefusedError([Problem(path, actual, allowed)]) from error
 
 
 @dataclass(frozen=True)
@@ -146,7 +160,9 @@ class _Survey:
             self._problem(
                 f"stack {stack.name} in {stack.region}",
                 status,
-                "a stack in which nothing is going on, and whose last update or deletion was brought to an end",
+                "a stack in which nothing is going on, and whose last update or deletion was brought to an end: "
+                f"aws cloudformation {_ENDS.get(status, 'describe-stacks')} --region {stack.region} --stack-name "
+                f"{stack.name}",
             )
         return Adoption(stack, identifiers, failed)
 

@@ -3,6 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
+
+import typer
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,14 @@ class CdkArguments:
         return {name: value for name, _, value in (text.partition("=") for text in self.context)}
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise typer.BadParameter(message)
+
+
 def parse(given: Sequence[str]) -> CdkArguments:
-    """Parse the arguments of a command of the CDK."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    """Parse the arguments of a command of the CDK. Raises BadParameter if an option lacks its value."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--app", "-a")
     parser.add_argument("--output", "-o", default="cdk.out")
     parser.add_argument("--context", "-c", action="append", default=[])

@@ -81,7 +81,7 @@ def diff(context: typer.Context, stage: Stage = None) -> None:
 
 
 def destroy(context: typer.Context, stage: Stage = None) -> None:
-    """Delete the project's stacks. Tables and keys are retained.
+    """Delete the project's stacks. Tables and keys are retained. Names what stays of subscriptions that were removed.
 
     Arguments are those of `cdk destroy`; `eventfabric destroy -- --help` lists them. Runs what cdk.json names.
 
@@ -101,8 +101,8 @@ def bootstrap(context: typer.Context, stage: Stage = None) -> None:
 
 
 def _run(name: str, context: typer.Context, stage: str | None) -> None:
-    """Replace this process by the CDK's command. Raises MissingExtraError, InstallError."""
-    if name in ("deploy", "diff"):
+    """Replace this process by the CDK's command. Raises MissingExtraError, InstallError, ProfileNotFound."""
+    if name in ("deploy", "diff", "destroy") and not {"--help", "-h"} & {*context.args}:
         from eventfabric.cli.strays import warnings
 
         for sentence in warnings(context.args, stage):
@@ -125,14 +125,17 @@ def _environment(stage: str | None) -> dict[str, str]:
 
 
 def _adopt(context: typer.Context, stage: str | None, *, dry_run: bool) -> None:
-    """Import what is retained, and deploy the same assembly. AdoptionRefusedError, MissingExtraError, InstallError."""
+    """Import what is retained, and deploy the same assembly.
+
+    Raises AdoptionRefusedError, MissingExtraError, InstallError, ProfileNotFound.
+    """
     from eventfabric.aws.clients import session_for
     from eventfabric.cdk.assembly import stacks_in
     from eventfabric.cli.adoption import adoptions, delete_failed
 
     arguments = parse(context.args)
-    assembly = _assembly(arguments, stage)
     session: Any = session_for(None, profile=arguments.profile)
+    assembly = _assembly(arguments, stage)
 
     def client(service: str, region: str) -> Any:
         return session.client(service, region_name=region)
@@ -179,7 +182,8 @@ def _cdk(arguments: Sequence[str], stage: str | None) -> None:
 
     ran = subprocess.run([*cdk_command(), *arguments], env=_environment(stage), check=False)
     if ran.returncode != 0:
+        adopted = "what was adopted so far stays so, and the same command goes on from there"
         complain(
-            f"cdk {arguments[0]} failed; what was adopted so far stays so, and the same command goes on from there"
+            f"cdk {arguments[0]} failed; {adopted if arguments[0] == 'import' else 'nothing was adopted'}"
         )
         raise typer.Exit(ran.returncode)

@@ -1,4 +1,4 @@
-"""Subscriptions that are deployed, and no longer in the definition: removed, or renamed, which begins a new one."""
+"""Stacks of subscriptions that are deployed, and no longer declared: the CDK does not know them, so it leaves them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,12 @@ if TYPE_CHECKING:
 def warnings(arguments: Sequence[str], stage: str | None) -> list[str]:
     """Say what is deployed of the definition that a command of the CDK is about, and is not in it any more.
 
-    Says why if that cannot be found out. A definition that is missing or wrong is left to the CDK's own message.
+    Says why if that cannot be found out. A definition that is missing or wrong is left to the CDK's own message, a
+    profile that is missing is not: the CDK would synthesise first, and then name no profile. Raises ProfileNotFound.
     """
     from boto3 import Session
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
     from eventfabric.cli.cdk_arguments import parse
     from eventfabric.errors import DefinitionError
@@ -35,21 +36,44 @@ def warnings(arguments: Sequence[str], stage: str | None) -> list[str]:
                 topology, lambda region: session.client("cloudformation", region_name=region, config=config)
             )
         )
+    except ProfileNotFound:
+        raise
     except (BotoCoreError, ClientError) as error:
         return [f"whether subscriptions are deployed that the definition lacks is not known: {error}"]
 
 
 def strays(topology: "Topology", client: Callable[[str], Any]) -> Iterator[str]:
-    """Yield a sentence for each subscription that has a stack in a Region, and is not in the definition."""
+    """Yield a sentence for each stack of a subscription that the definition does not declare in its Region."""
+    from eventfabric.deployment.alarms import alarms_of_subscription
+
     for region in topology.regions:
-        before, _, behind = topology.stack_name("subscription", region, subscription="*").partition("*")
-        for page in client(region).get_paginator("describe_stacks").paginate():
-            for stack in page["Stacks"]:
-                name = stack["StackName"]
-                subscription = name.removeprefix(before).removesuffix(behind)
-                if name == before + subscription + behind and subscription not in topology.subscriptions:
-                    yield (
-                        f"subscription {subscription} is deployed in {region} as stack {name}, and not in the "
-                        "definition: nobody rings for it any more. Its state is kept under its name; if it was "
-                        "renamed, the new one begins anew (docs/deploy.md, Another name for a subscription)"
-                    )
+        declared = {s.name: s for s in topology.subscriptions.values() if region in s.regions}
+        watched = {s.name for s in declared.values() if alarms_of_subscription(topology, s, region)}
+        deployed = _deployed(client(region))
+        for subscription, stack in _named(topology, "subscription", region, deployed):
+            if subscription not in declared:
+                yield (
+                    f"subscription {subscription} is deployed in {region} as stack {stack}, and not in the "
+                    "definition: nobody rings for it any more. Its state is kept under its name; if it was "
+                    "renamed, the new one begins anew (docs/deploy.md, Another name for a subscription)"
+                )
+        for subscription, stack in _named(topology, "watch", region, deployed):
+            if subscription not in watched:
+                yield (
+                    f"alarms of subscription {subscription} are deployed in {region} as stack {stack}, and not in the "
+                    f"definition: aws cloudformation delete-stack --region {region} --stack-name {stack}"
+                )
+
+
+def _deployed(client: Any) -> list[str]:
+    pages = client.get_paginator("describe_stacks").paginate()
+    return [stack["StackName"] for page in pages for stack in page["Stacks"]]
+
+
+def _named(topology: "Topology", kind: str, region: str, stacks: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the subscription of each stack that is of this kind in the Region, and the stack's name."""
+    before, _, behind = topology.stack_name(kind, region, subscription="*").partition("*")
+    for stack in stacks:
+        subscription = stack.removeprefix(before).removesuffix(behind)
+        if stack == before + subscription + behind:
+            yield subscription, stack
