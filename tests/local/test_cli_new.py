@@ -14,8 +14,9 @@ from eventfabric.cdk import command_line, wheels
 from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cli import exit_codes
 from eventfabric.cli.project import TEMPLATES, rendered
-from eventfabric.definition.file import read_definition
+from eventfabric.definition.file import parse_definition, read_definition
 from eventfabric.resources import ENVIRONMENT_STAGE
+from eventfabric.testing.idempotency.trials import SAMPLE
 from eventfabric.topology import LAMBDA_PYTHON
 from infra.app import WHEELS
 from scripts.install import ROOT
@@ -40,6 +41,16 @@ def test_every_template_is_a_file_of_the_project(cli: CommandLine, tmp_path: Pat
     assert {".gitignore", ".github/workflows/test.yml", "infra/fabric.toml"} < files
     text = "".join((Path("shop") / name).read_text(encoding="utf-8") for name in files)
     assert "$" not in text.replace("${{", "")
+
+
+def test_its_sample_has_events_for_each_subscription() -> None:
+    files = {path.as_posix(): text for path, text in rendered("shop", REGIONS).items()}
+    events = [json.loads(line) for line in files[f"infra/{SAMPLE}"].splitlines()]
+    subscriptions = parse_definition(files["infra/fabric.toml"]).subscriptions.values()
+    assert [
+        own.name for own in subscriptions if not {event["type"] for event in events} & {*(own.types or ())}
+    ] == []
+    assert all(event["partitionkey"] for event in events)
 
 
 @pytest.mark.parametrize(("regions", "durability"), [(REGIONS[:1], "regional"), (REGIONS, "replicated")])

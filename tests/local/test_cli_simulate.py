@@ -247,6 +247,7 @@ def test_a_subscription_of_which_nothing_was_judged_is_not_passed_over(project: 
         (("--seeds", "5.."), "has no end, allowed: with --minutes"),
         (("--events", "nowhere.jsonl"), "found no file nowhere.jsonl"),
         (("--events", "README.md"), "README.md:1"),
+        (("--definition", "examples/embedded/fabric.toml"), "sample/events.jsonl, which is the default"),
         (("--setup", "nowhere:make"), "setup 'nowhere:make'"),
         (("--subscription", "nobody"), "nobody"),
         (("--definition", "nowhere.toml"), "nowhere.toml"),

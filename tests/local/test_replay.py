@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -157,6 +158,10 @@ def test_one_key_and_what_fails_of_it(fabric: LocalFabric, handlers: Handlers) -
     (letter,) = fabric.subscription("billing").dead_letters(US)
     assert (letter.parked.key, len(letter.parked.waiting)) == ("k3", 3)
     handlers.fails.clear()
+    a_letter_for_a_key: Any = letter
+    for decide in (fabric.subscription("billing").redrive, fabric.subscription("billing").discard):
+        with pytest.raises(SettingError, match="key: found 'DeadLetter', allowed: the key"):
+            decide(a_letter_for_a_key)
     fabric.subscription("billing").redrive("k3")
     fabric.settle(timers=True)
     of_us = [handled for handled in handlers.handled["billing"] if handled[0].startswith(US)]

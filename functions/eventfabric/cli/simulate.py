@@ -167,9 +167,10 @@ def _as_given(
 def _sample(events: Path | None, definition: Path) -> Path:
     from eventfabric.testing.idempotency.trials import SAMPLE
 
-    path = events or definition.parent / SAMPLE
+    path, whose = (events, "") if events else (definition.parent / SAMPLE, ", which is the default")
     if not path.is_file():
-        raise typer.BadParameter(f"--events: found no file {path}, allowed: CloudEvents in JSON, a line each")
+        allowed = "allowed: CloudEvents in JSON, a line each"
+        raise typer.BadParameter(f"--events: found no file {path}{whose}; {allowed}")
     return path
 
 

@@ -62,20 +62,23 @@ class LocalSubscription:
     def redrive(self, key: str | None = None) -> int:
         """Redrive its dead letters in all Regions, those of one key or all. Return how many. Then call `settle`.
 
-        UnsettledStepError: a step of one is in doubt; those before it are redriven.
+        UnsettledStepError: a step of one is in doubt; those before it are redriven. SettingError.
         """
-        redriven = 0
+        redriven, filter = 0, _of_key(key)
         for letters in self._letters(None):
-            for letter in letters.find(DeadLetterFilter(key=key)):
+            for letter in letters.find(filter):
                 letters.redrive(letter)
                 redriven += 1
         return redriven
 
     def discard(self, key: str | None = None) -> int:
-        """Discard its dead letters in all Regions, those of one key or all. Return how many. Then call `settle`."""
-        dropped = 0
+        """Discard its dead letters in all Regions, those of one key or all. Return how many. Then call `settle`.
+
+        SettingError.
+        """
+        dropped, filter = 0, _of_key(key)
         for letters in self._letters(None):
-            for letter in letters.find(DeadLetterFilter(key=key)):
+            for letter in letters.find(filter):
                 letters.discard(letter)
                 dropped += 1
         return dropped
@@ -142,5 +145,12 @@ class LocalSubscription:
         return region
 
     def counted(self, metric: Metric, region: str) -> float:
-        """Return the sum of a metric of its function in one Region."""
-        return self._telemetry[region].sums[metric]
+        """Return the sum of a metric of its function in one Region. WrongRegionError."""
+        return self._telemetry[self._check(region)].sums[metric]
+
+
+def _of_key(key: object) -> DeadLetterFilter:
+    """Select the dead letters of a key, or all. SettingError: it is no key, as if a dead letter itself were given."""
+    if key is None or isinstance(key, str):
+        return DeadLetterFilter(key=key)
+    raise SettingError("key", type(key).__name__, "the key of an event, as text; without one, all are meant")
