@@ -45,6 +45,7 @@ TUNED = """
 [fabric]
 name = "shop"
 stage = "dev"
+log_key = "fabric"
 regions = ["us-east-1", "eu-west-1"]
 
 [functions]

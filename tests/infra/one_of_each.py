@@ -17,7 +17,8 @@ REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-2", "us-west-2")
 def definition_of(subscriptions: int, *, regions: int = 1, streams: int = 1) -> Definition:
     """Make a definition of so many of each, all names as long as they may be."""
     fabric = "f" * (FABRIC_CHARACTERS_MAX - 1 - STAGE_CHARACTERS_MAX)
-    text = f'[fabric]\nname = "{fabric}"\nstage = "{"s" * STAGE_CHARACTERS_MAX}"\nalarms = "all"\n'
+    text = f'[fabric]\nname = "{fabric}"\nstage = "{"s" * STAGE_CHARACTERS_MAX}"\n'
+    text += 'alarms = "all"\nlog_key = "fabric"\n'
     text += f"regions = {list(REGIONS[:regions])}\n".replace("'", '"')
     text += "".join(f"[streams.{longest('stream', number)}]\n" for number in range(streams))
     for number in range(subscriptions):

@@ -25,7 +25,9 @@ def lookups(folder: Path, **given: str) -> list[dict[str, Any]]:
     app = cdk.App(analytics_reporting=False, context={**context(), **given}, outdir=str(folder))
     stack = cdk.Stack(app, "stack", env=cdk.Environment(region="us-east-1"))
     tables = [stream.table for stream in topology.streams.values()]
-    arns = StreamArns(stack, "Arns", name="shop-lookup", tables=tables, settings=topology.own_settings)
+    arns = StreamArns(
+        stack, "Arns", name="shop-lookup", tables=tables, settings=topology.own_settings, log_key=None
+    )
     for table in tables:
         arns.of(table)
     app.synth()

@@ -18,9 +18,7 @@ from moto import mock_aws
 
 from eventfabric.aws import clients
 from eventfabric.cdk import command_line
-from eventfabric.cdk.assembly import RetainedTable
 from eventfabric.cli import exit_codes
-from eventfabric.cli.adoption import differences
 from tests.support.command_line import CommandLine
 
 REGION, ACCOUNT, ALIAS = "us-east-1", "123456789012", "alias/shop"
@@ -55,7 +53,13 @@ def table(name: str, *, sort_key_type: str = "N") -> dict[str, Any]:
 
 
 TAG = {"Key": "eventfabric", "Value": "shop"}
-KEY = {"Type": "AWS::KMS::Key", "DeletionPolicy": "RetainExceptOnCreate", "Properties": {"Tags": [TAG]}}
+LOGS = {"Service": f"logs.{REGION}.amazonaws.com"}
+POLICY = {"Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": "*", "Principal": LOGS}]}
+KEY = {
+    "Type": "AWS::KMS::Key",
+    "DeletionPolicy": "RetainExceptOnCreate",
+    "Properties": {"Tags": [TAG], "KeyPolicy": POLICY},
+}
 KEYS: dict[str, Any] = {
     "Key": KEY,
     "Alias": {
@@ -176,7 +180,8 @@ def client(service: Any) -> Any:
 
 def make_key(alias: str | None = ALIAS, *, fabric: str = "shop") -> str:
     tags = [{"TagKey": "eventfabric", "TagValue": fabric}]
-    key_id: str = client("kms").create_key(Tags=tags)["KeyMetadata"]["KeyId"]
+    made = client("kms").create_key(Tags=tags, Policy=json.dumps(POLICY))
+    key_id: str = made["KeyMetadata"]["KeyId"]
     if alias is not None:
         client("kms").create_alias(AliasName=alias, TargetKeyId=key_id)
     return key_id
@@ -304,6 +309,10 @@ def key_of_another_fabric(stacks: Stacks) -> None:
     make_key(fabric="shop-or")
 
 
+def key_without_a_policy_of_its_own(stacks: Stacks) -> None:
+    client("kms").put_key_policy(KeyId=make_key(), PolicyName="default", Policy='{"Statement": []}')
+
+
 def another_fabric(stacks: Stacks) -> None:
     make_table(TABLES[0], fabric="shop-or")
 
@@ -335,6 +344,7 @@ def a_stack_half_updated(stacks: Stacks, status: str = "UPDATE_ROLLBACK_FAILED")
         (alias_of_another_key, "aws kms update-alias"),
         (another_key_in_the_stack, "in stack shop-keys already"),
         (key_of_another_fabric, "aws kms tag-resource"),
+        (key_without_a_policy_of_its_own, "aws kms put-key-policy"),
         (another_fabric, "eventfabric=shop-or"),
         (no_fabric, "no tag eventfabric"),
         (another_key_schema, "'sk RANGE': 'S'"),
@@ -360,40 +370,3 @@ def test_another_account_is_not_asked_what_it_has(cli: CommandLine, tmp_path: Pa
     write_assembly(tmp_path / "elsewhere", STACKS, account="999999999999")
     complaint = cli.refused("deploy", "--adopt", "--app", "elsewhere", code=exit_codes.BAD_INPUT)
     assert "999999999999" in complaint
-
-
-def global_table(*regions: str, consistency: str | None = None) -> RetainedTable:
-    body = dict(table("shop-orders")["Properties"], Replicas=[{"Region": region} for region in regions])
-    if consistency is not None:
-        body["MultiRegionConsistency"] = consistency
-    return RetainedTable("Orders", "shop-orders", body)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "there", "actual"),
-    [
-        (global_table(REGION, "eu-west-1"), {"eu-west-1": "ACTIVE"}, []),
-        (global_table(REGION, "eu-west-1"), {}, ["replicas in us-east-1"]),
-        (global_table(REGION), {"eu-west-1": "ACTIVE"}, ["replicas in eu-west-1, us-east-1"]),
-        (
-            global_table(REGION, "eu-west-1"),
-            {"eu-west-1": "CREATING"},
-            ["a replica in eu-west-1 that is CREATING"],
-        ),
-        (
-            global_table(REGION, "us-east-2", consistency="STRONG"),
-            {"us-east-2": "ACTIVE"},
-            ["EVENTUAL consistency"],
-        ),
-    ],
-)
-def test_replicas_must_be_those_of_the_template(
-    wanted: RetainedTable, there: dict[str, str], actual: list[str]
-) -> None:
-    description = {
-        **{name: wanted.properties[name] for name in ("AttributeDefinitions", "KeySchema")},
-        "TableStatus": "ACTIVE",
-        "TableArn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/shop-orders",
-        "Replicas": [{"RegionName": region, "ReplicaStatus": status} for region, status in there.items()],
-    }
-    assert [difference for difference, _ in differences(wanted, description)] == actual

@@ -42,12 +42,16 @@ class RetainedTable:
 
 @dataclass(frozen=True)
 class RetainedKey:
-    """A key, which has no name, and the alias in the same stack by which it is found. `fabric`: that of its tag."""
+    """A key, which has no name, and the alias in the same stack by which it is found.
+
+    `fabric`: that of its tag. `services`: those that its policy allows to use it.
+    """
 
     logical_id: str
     alias_logical_id: str
     alias: str
     fabric: str | None
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,10 @@ class AssembledStack:
                 target.get("Ref") or target.get("Fn::GetAtt", [None])[0] if isinstance(target, dict) else None
             )
             if key in retained:
-                fabric = _fabric_in([retained[key].get("Properties", {})])
-                keys.append(RetainedKey(key, logical_id, body["Properties"]["AliasName"], fabric))
+                properties = retained[key].get("Properties", {})
+                alias = body["Properties"]["AliasName"]
+                services = tuple(_services_in(properties.get("KeyPolicy", {})))
+                keys.append(RetainedKey(key, logical_id, alias, _fabric_in([properties]), services))
         return keys
 
     def _retained(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -94,6 +100,15 @@ def _fabric_in(tagged: Iterable[Mapping[str, Any]]) -> str | None:
     """Return the fabric that the first of these tags names."""
     tags = (tag for properties in tagged for tag in properties.get("Tags", []))
     return next((tag["Value"] for tag in tags if tag["Key"] == "eventfabric"), None)
+
+
+def _services_in(policy: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the services that the statements of a policy are about."""
+    for statement in policy.get("Statement", []):
+        principal = statement.get("Principal")
+        service = principal.get("Service") if isinstance(principal, dict) else None
+        if isinstance(service, str):
+            yield service
 
 
 def stacks_in(assembly: Path) -> list[AssembledStack]:

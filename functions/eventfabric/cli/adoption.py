@@ -133,6 +133,11 @@ class _Account:
         )  # it has at most 50 tags, in one page
         return next((tag["TagValue"] for tag in answer["Tags"] if tag["TagKey"] == "eventfabric"), None)
 
+    def policy_of_key(self, key_id: str, region: str) -> str:
+        """Return the JSON text of a key's policy; a key has no other than this one."""
+        answer = self.client("kms", region).get_key_policy(KeyId=key_id, PolicyName="default")
+        return str(answer["Policy"])
+
 
 class _Survey:
     def __init__(self, account: _Account, states: Sequence[_State]) -> None:
@@ -189,21 +194,32 @@ class _Survey:
                 f"key {there['KeyId']}, whose state is {there['KeyState']}",
                 f"an enabled key: {remedy.format(key=there['KeyId'], region=region)}".rstrip(": "),
             )
-        elif (
-            key.fabric is not None
-            and (fabric := self._account.fabric_of_key(there["KeyId"], region)) != key.fabric
-        ):
-            self._problem(
-                path,
-                f"key {there['KeyId']} with the tag eventfabric={fabric}",
-                f"one with eventfabric={key.fabric}, by which policies recognise it: aws kms tag-resource --key-id "
-                f"{there['KeyId']} --tags TagKey=eventfabric,TagValue={key.fabric} --region {region}",
-            )
+        else:
+            self._check_use(key, there["KeyId"], path=path, region=region)
         held = state.held.get(key.logical_id)
         if held not in (None, there["KeyId"]):
             self._problem(
                 path, f"key {there['KeyId']}", f"{held}, which is in stack {state.stack.name} already"
             )
+
+    def _check_use(self, key: "RetainedKey", key_id: str, *, path: str, region: str) -> None:
+        """See that the fabric's functions and services may use the key."""
+        if key.fabric is not None and (fabric := self._account.fabric_of_key(key_id, region)) != key.fabric:
+            self._problem(
+                path,
+                f"key {key_id} with the tag eventfabric={fabric}",
+                f"one with eventfabric={key.fabric}, by which policies recognise it: aws kms tag-resource --key-id "
+                f"{key_id} --tags TagKey=eventfabric,TagValue={key.fabric} --region {region}",
+            )
+        policy = self._account.policy_of_key(key_id, region) if key.services else ""
+        for service in key.services:
+            if f'"{service}"' not in policy:
+                self._problem(
+                    path,
+                    f"key {key_id}, whose policy has nothing about {service}",
+                    f"one with the policy that the template has for {key.logical_id}: aws kms put-key-policy "
+                    f"--key-id {key_id} --policy file://policy.json --region {region}",
+                )
 
     def _tables_of(self, state: _State) -> dict[str, dict[str, str]]:
         region = state.stack.region

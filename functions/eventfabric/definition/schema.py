@@ -83,6 +83,7 @@ Order: TypeAlias = Literal["key", "none"]
 OnLate: TypeAlias = Literal["deliver", "reconcile", "dead_letter"]
 OnExpired: TypeAlias = Literal["halt", "skip"]
 Alarms: TypeAlias = Literal["few", "all"]
+LogKey: TypeAlias = Literal["aws", "fabric"]
 TableAction: TypeAlias = Literal[
     "GetItem",
     "BatchGetItem",
@@ -139,6 +140,13 @@ class FabricSection(Table):
             "one of a kind for each subscription and stream, and some that go off earlier."
         ),
     ] = "few"
+    log_key: Annotated[
+        LogKey,
+        Doc(
+            'Key with which log groups are encrypted: one of AWS ("aws"), or that of the fabric in their Region '
+            '("fabric").'
+        ),
+    ] = "aws"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,6 +154,9 @@ def _keys(topology: Topology) -> Iterator[Line]:
     yield Line(
         "keys", f"data keys of {queues} queues", Prices.KEY_REQUEST, data_keys * KEY_REQUESTS_PER_DATA_KEY
     )
+    if topology.definition.fabric.log_key == "fabric":
+        written = PASSES_PER_MONTH * len(topology.regions)
+        yield Line("keys", "data keys of logs", Prices.KEY_REQUEST, written)
     # DynamoDB keeps a caller's table key for five minutes, the time from pass to pass; every Region reads each replica.
     callers = sum(len(table.regions) ** 2 for table in topology.tables)
     yield Line("keys", "keys of tables", Prices.KEY_REQUEST, callers * PASSES_PER_MONTH)

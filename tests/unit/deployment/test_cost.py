@@ -13,13 +13,16 @@ ALONE = Load(1.0, 400.0, handler_seconds=0.0)
 """Records that come one by one, of one event each."""
 
 
-def topology(*, regions: str = '"us-east-1"', stream: str = "", subscription: str = "") -> Topology:
+def topology(
+    *, regions: str = '"us-east-1"', fabric: str = "", stream: str = "", subscription: str = ""
+) -> Topology:
     durability = "replicated" if "," in regions else "regional"
     return Topology(
         parse_definition(f"""
             [fabric]
             name = "shop"
             regions = [{regions}]
+            {fabric}
             [streams.orders]
             durability = "{durability}"
             {stream}

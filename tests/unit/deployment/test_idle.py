@@ -47,6 +47,14 @@ def test_there_are_twelve_passes_an_hour_in_each_region() -> None:
     assert scheduled == 2 * PASSES_PER_MONTH
 
 
+def test_log_groups_under_the_fabrics_key_cost_a_request_a_pass() -> None:
+    def requests(**fabric: str) -> float:
+        lines = idle_month(topology(regions=TWO, **fabric))
+        return sum(line.count for line in lines if line.price is Prices.KEY_REQUEST)
+
+    assert requests(fabric='log_key = "fabric"') - requests() == 2 * PASSES_PER_MONTH
+
+
 def test_lines_without_a_count_are_left_out_and_free_ones_are_shown() -> None:
     lines = idle_month(topology())
     assert all(line.count for line in lines)

@@ -5,10 +5,11 @@ import json
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from eventfabric.cdk.constructs.log_group import log_group
+from eventfabric.cdk.constructs.log_group import MACHINE_LOGS, log_group
 from eventfabric.cdk.constructs.policies import arn_of, service_role, wildcard_rule
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource
@@ -31,8 +32,16 @@ class BackfillMachine(Construct):
     """The state machine of `eventfabric.deployment.state_machine`, for the backfill function of the stack's Region."""
 
     def __init__(
-        self, scope: Construct, id: str, *, name: str, function: lambda_.IFunction, log_days: int
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        name: str,
+        function: lambda_.IFunction,
+        log_days: int,
+        log_key: str | None,
     ) -> None:
+        """`log_key`: alias of the key for its log group."""
         super().__init__(scope, id)
         stack = Stack.of(self)
         runs = Resource("states", stack.region, f"execution:{name}:*")
@@ -60,7 +69,7 @@ class BackfillMachine(Construct):
                 _allow([f"xray:{action}" for action in _TRACE], "*"),
             ],
         )
-        log = log_group(self, f"/aws/vendedlogs/states/{name}", days=log_days)
+        log = log_group(self, f"{MACHINE_LOGS}{name}", days=log_days, key=log_key)
         self.machine = sfn.CfnStateMachine(
             self,
             "Machine",
@@ -70,17 +79,7 @@ class BackfillMachine(Construct):
             definition_string=json.dumps(
                 backfill_state_machine(function.function_arn, partition=stack.partition)
             ),
-            logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(
-                destinations=[
-                    sfn.CfnStateMachine.LogDestinationProperty(
-                        cloud_watch_logs_log_group=sfn.CfnStateMachine.CloudWatchLogsLogGroupProperty(
-                            log_group_arn=log.log_group_arn
-                        )
-                    )
-                ],
-                include_execution_data=False,
-                level="ALL",
-            ),
+            logging_configuration=_all_into(log),
             tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True),
         )
         self.machine.node.add_dependency(policy)
@@ -96,6 +95,16 @@ class BackfillMachine(Construct):
                 },
             },
         )
+
+
+def _all_into(log: logs.ILogGroup) -> sfn.CfnStateMachine.LoggingConfigurationProperty:
+    """Log every step, without what it is about."""
+    of = sfn.CfnStateMachine
+    group = of.CloudWatchLogsLogGroupProperty(log_group_arn=log.log_group_arn)
+    destination = of.LogDestinationProperty(cloud_watch_logs_log_group=group)
+    return of.LoggingConfigurationProperty(
+        destinations=[destination], include_execution_data=False, level="ALL"
+    )
 
 
 def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:

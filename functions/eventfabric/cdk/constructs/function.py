@@ -8,9 +8,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from eventfabric.cdk.constructs.log_group import log_group
+from eventfabric.cdk.constructs.log_group import FUNCTION_LOGS, log_group
 from eventfabric.cdk.constructs.policies import arn_of, policy_statement, reasons, wildcard_rule
 from eventfabric.cdk.nag import acknowledge
+from eventfabric.definition.functions import Vpc
 from eventfabric.deployment.permissions import Resource, Statement
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.resources import FunctionTopology
@@ -41,6 +42,7 @@ class FabricFunction(Construct):
         statements: Iterable[Statement],
         *,
         code: lambda_.Code,
+        log_key: str | None,
         reserved: int = 0,
         retries: int | None = None,
         event_age_minutes: int | None = None,
@@ -48,7 +50,8 @@ class FabricFunction(Construct):
     ) -> None:
         """Declare the function and its role.
 
-        `reserved`: invocations that are set aside for it, unless its settings say. `lists`: the handler's own
+        `log_key`: alias of the key for its log group. `reserved`: invocations that are set aside for it, unless its
+        settings say. `lists`: the handler's own
         tables, if its subscription lists them.
         """
         super().__init__(scope, id)
@@ -73,7 +76,7 @@ class FabricFunction(Construct):
             environment=function.deployed_environment,
             timeout=Duration.seconds(function.timeout_seconds),
             memory_size=function.memory_megabytes,
-            log_group=log_group_of(self, function.name, days=settings.log_days),
+            log_group=log_group_of(self, function.name, days=settings.log_days, key=log_key),
             layers=[
                 lambda_.LayerVersion.from_layer_version_arn(self, f"Layer{number}", arn)
                 for number, arn in enumerate(function.layers)
@@ -88,16 +91,18 @@ class FabricFunction(Construct):
             max_event_age=None if event_age_minutes is None else Duration.minutes(event_age_minutes),
         )
         if function.vpc is not None:
-            resource = self.function.node.default_child
-            assert isinstance(resource, lambda_.CfnFunction)
-            # The CDK's construct would look the VPC up in the account, and attach a policy of AWS.
-            resource.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
-                subnet_ids=list(function.vpc.subnet_ids),
-                security_group_ids=list(function.vpc.security_group_ids),
-            )
+            self._connect(function.vpc)
         acknowledge(
             self.function,
             {"L1": "Python 3.13 is the newest runtime for which every wheel in the zip is tested."},
+        )
+
+    def _connect(self, vpc: Vpc) -> None:
+        """Have the function run in a VPC. The CDK would look it up in the account, and attach a policy of AWS."""
+        resource = self.function.node.default_child
+        assert isinstance(resource, lambda_.CfnFunction)
+        resource.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+            subnet_ids=list(vpc.subnet_ids), security_group_ids=list(vpc.security_group_ids)
         )
 
     def grant(self, statement: Statement) -> None:
@@ -125,9 +130,9 @@ class FabricFunction(Construct):
         acknowledge(self.role, reasons(stack, [statement]))
 
 
-def log_group_of(scope: Construct, function_name: str, *, days: int) -> logs.LogGroup:
-    """Make the log group that Lambda writes to."""
-    return log_group(scope, f"/aws/lambda/{function_name}", days=days)
+def log_group_of(scope: Construct, function_name: str, *, days: int, key: str | None) -> logs.LogGroup:
+    """Make the log group that Lambda writes to. `key`: as for `log_group`."""
+    return log_group(scope, f"{FUNCTION_LOGS}{function_name}", days=days, key=key)
 
 
 def allow_interfaces(role: iam.Role, function_name: str) -> None:
@@ -154,7 +159,7 @@ def logging_role(scope: Construct, function_name: str) -> iam.Role:
     """
     stack = Stack.of(scope)
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    log = Resource("logs", stack.region, f"log-group:/aws/lambda/{function_name}:*")
+    log = Resource("logs", stack.region, f"log-group:{FUNCTION_LOGS}{function_name}:*")
     role.add_to_policy(
         iam.PolicyStatement(
             actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[arn_of(stack, log)]

@@ -31,7 +31,9 @@ class InlineFunction(Construct):
         *,
         name: str,
         settings: FunctionSettings,
+        log_key: str | None,
     ) -> None:
+        """`log_key`: alias of the key for its log group."""
         super().__init__(scope, id)
         self.role = logging_role(self, name)
         for statement in statements:
@@ -47,7 +49,7 @@ class InlineFunction(Construct):
             role=self.role,
             timeout=Duration.minutes(_TIMEOUT_MINUTES),
             memory_size=256,
-            log_group=log_group_of(self, name, days=settings.log_days),
+            log_group=log_group_of(self, name, days=settings.log_days, key=log_key),
         )
         acknowledge(function, {"L1": "The runtime of all functions of the fabric."})
         self.arn = function.function_arn

@@ -14,6 +14,7 @@ from constructs import Construct
 
 from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.inline_function import ANSWERED_IN, InlineFunction
+from eventfabric.cdk.constructs.log_group import log_key_of
 from eventfabric.cdk.constructs.policies import arn_of, wildcard_rule
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource
@@ -43,7 +44,13 @@ class Starter(InlineFunction):
             ),
         ]
         super().__init__(
-            scope, id, "start.py", statements, name=topology.start_name, settings=topology.own_settings
+            scope,
+            id,
+            "start.py",
+            statements,
+            name=topology.start_name,
+            settings=topology.own_settings,
+            log_key=log_key_of(topology),
         )
         reason = "Lambda numbers the versions of a function, and each subscription has a function of its own."
         acknowledge(self.role, {wildcard_rule(stack, versions): reason})

@@ -19,14 +19,23 @@ class StreamArns(InlineFunction):
     """A custom resource that looks up the stream ARNs of these tables; `of` gives that of one table."""
 
     def __init__(
-        self, scope: Construct, id: str, *, name: str, tables: list[TableTopology], settings: FunctionSettings
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        name: str,
+        tables: list[TableTopology],
+        settings: FunctionSettings,
+        log_key: str | None,
     ) -> None:
         stack = Stack.of(scope)
         described = [
             arn_of(stack, Resource("dynamodb", stack.region, f"table/{table.name}")) for table in tables
         ]
         statement = iam.PolicyStatement(actions=["dynamodb:DescribeTable"], resources=described)
-        super().__init__(scope, id, "stream_arn.py", [statement], name=name, settings=settings)
+        super().__init__(
+            scope, id, "stream_arn.py", [statement], name=name, settings=settings, log_key=log_key
+        )
 
     def of(self, table: TableTopology) -> str:
         """Look up the ARN of a table's stream; returns a token.

@@ -14,6 +14,7 @@ from constructs import Construct
 from eventfabric import limits
 from eventfabric.cdk.constructs.backfill import BackfillMachine
 from eventfabric.cdk.constructs.function import FabricFunction
+from eventfabric.cdk.constructs.log_group import log_key_of
 from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue, map_queue
 from eventfabric.cdk.constructs.schedule import FunctionSchedule
 from eventfabric.cdk.constructs.start import StartCheck, Starter
@@ -42,7 +43,7 @@ class CellStack(FabricStack):
         assert env.region is not None
         super().__init__(scope, "cell", topology, env=env, description=f"the cell of {env.region}.")
         self.topology, self._home = topology, env.region
-        self._codes = codes
+        self._codes, self._log_key = codes, log_key_of(topology)
         self._key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
         self.functions: dict[str, FabricFunction] = {}
         starter = Starter(self, "Start", topology=topology, region=env.region)
@@ -68,6 +69,7 @@ class CellStack(FabricStack):
             function,
             of_function(self.topology, function),
             code=self._codes[function.settings.architecture],
+            log_key=self._log_key,
             reserved=reserved,
             retries=retries,
             event_age_minutes=event_age_minutes,
@@ -100,6 +102,7 @@ class CellStack(FabricStack):
             name=self.topology.lookup_name,
             tables=tables,
             settings=self.topology.own_settings,
+            log_key=self._log_key,
         )
         mappings = Construct(self, "RelayMappings")
         for table in tables:
@@ -151,4 +154,5 @@ class CellStack(FabricStack):
             name=self.topology.backfill_machine_name,
             function=backfill.function,
             log_days=self.topology.own_settings.log_days,
+            log_key=self._log_key,
         )

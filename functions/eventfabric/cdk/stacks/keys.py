@@ -7,6 +7,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from eventfabric.cdk.constructs.log_group import use_for_logs
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.topology import Topology
 
@@ -28,5 +29,7 @@ class KeyStack(FabricStack):
             pending_window=cdk.Duration.days(30),
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
+        # Also if no log group uses it now: one that did is read with it for as long as its newest logs are kept.
+        key.add_to_resource_policy(use_for_logs(self, topology.fabric))
         alias = kms.CfnAlias(self, "Alias", alias_name=topology.key_alias, target_key_id=key.key_arn)
         alias.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

@@ -13,6 +13,7 @@ from constructs import Construct
 
 from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.gradual import AliasDeployment
+from eventfabric.cdk.constructs.log_group import log_key_of
 from eventfabric.cdk.constructs.policies import arn_of
 from eventfabric.cdk.constructs.queue import DoorbellQueue, map_queue
 from eventfabric.cdk.constructs.start import StartCheck
@@ -55,6 +56,7 @@ class SubscriptionStack(FabricStack):
             declared,
             of_function(topology, declared),
             code=codes[declared.settings.architecture],
+            log_key=log_key_of(topology),
             lists=subscription.definition.tables,
         )
         start = StartCheck(self, "Check", starter=self._arn(region, topology.start_name))
