@@ -22,6 +22,7 @@ from eventfabric.model import (
     HybridTime,
     LaneKey,
     Region,
+    Standing,
     StreamName,
     SubscriptionName,
     next_time,
@@ -30,7 +31,7 @@ from eventfabric.model import (
 from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.lanes.lane_end import tail_to_begin_at
 from eventfabric.services.lanes.locate import kept_in, locate
-from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.standing import Standings, is_pinned
 from eventfabric.topology import SubscriptionTopology
 
 
@@ -152,3 +153,14 @@ class Beginnings:
 def has_begun(cursors: dict[Region, Cursor], region: Region, epoch: int) -> bool:
     """Tell if a Region has a cursor, or goes on from another Region's."""
     return region in cursors or (epoch > 0 and bool(cursors))
+
+
+def begins_by_now(
+    subscription: SubscriptionTopology, origin: Region, standing: Standing, *, region: Region, now_ms: int
+) -> bool:
+    """Tell if it is known that a lane begins with what is appended from now on, or before that."""
+    start = subscription.definition.start
+    if start == "latest":
+        return is_pinned(subscription, origin, standing, region=region)
+    ms = parse_time_ms(start)
+    return ms is None or ms <= now_ms

@@ -13,6 +13,7 @@ from typing import Final
 from eventfabric import limits
 from eventfabric.model import Region, Standing, SubscriptionFilter, to_ms
 from eventfabric.ports import Clock
+from eventfabric.services.lanes.standing import is_pinned
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.stream_record import RecordNews
 
@@ -58,7 +59,5 @@ class Worth:
             known = standing()
             if known is None:
                 return False
-            default = self._subscription.owner(origin)
-            first = self._region if default is None else known.first(origin, Region(default))
-            self._has_begun = not known.starts.keys().isdisjoint({first, self._region})
+            self._has_begun = is_pinned(self._subscription, origin, known, region=self._region)
         return self._has_begun

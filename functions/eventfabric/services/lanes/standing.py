@@ -181,6 +181,15 @@ def is_delivered_by(
     return region in subscription.regions if owner is None else owner.region == region
 
 
+def is_pinned(
+    subscription: SubscriptionTopology, origin: Region, standing: Standing, *, region: Region
+) -> bool:
+    """Tell if a Region knows with which time an origin's lanes begin, if they begin with the latest. A pin stays."""
+    default = subscription.owner(origin)
+    first = region if default is None else standing.first(origin, Region(default))
+    return not standing.starts.keys().isdisjoint({first, region})
+
+
 def owner_of(subscription: SubscriptionTopology, origin: Region, standing: Standing) -> Owner | None:
     """Return who delivers an origin's lanes; None if every Region does.
 

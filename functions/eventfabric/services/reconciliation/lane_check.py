@@ -28,6 +28,7 @@ from eventfabric.model import (
 )
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Ports
+from eventfabric.services.delivery.begin import begins_by_now
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.unwanted import UnwantedRecords
@@ -251,6 +252,7 @@ class LaneChecker:
                 region,
                 self._seen_ms(standing) if subscription.name in before.cursors else 0,
                 records.ahead(cursor, subscription_filter, until=end),
+                begins_by_now(subscription, lane.origin, standing, region=self._region, now_ms=self._now_ms),
             )
 
     def _seen_ms(self, standing: Standing) -> int:

@@ -39,6 +39,8 @@ class Look:
     """Time of the pass before this one; 0 if that did not look at this lane for the subscription."""
     ahead: Cursor
     """The cursor behind all verified records that hold nothing wanted: what waits there, waits."""
+    begins: bool
+    """True if a lane without a cursor is known to begin at its end or before."""
 
     @property
     def news_from(self) -> SequenceNumber:

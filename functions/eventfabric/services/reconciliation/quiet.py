@@ -1,8 +1,8 @@
 """Quiet: move cursors over what their subscriptions do not want, where nothing has moved them for QUIET_SECONDS.
 
-A cursor that stays behind unwanted records lacks nothing, but these expire, and are read again at the next wanted
-event. No doorbell is rung and no function invoked for that: one write of the cursor, on the condition that nobody moved
-it meanwhile.
+A cursor that stays behind unwanted records lacks nothing, but these expire, and are read again by each pass and at the
+next wanted event. No doorbell is rung and no function invoked for that: one write of the cursor, on the condition that
+nobody moved it meanwhile. A lane that never began gets its cursor in this way, too.
 """
 
 from dataclasses import replace
@@ -24,6 +24,8 @@ def move_quiet(look: Look, *, log: Log, ledger: Ledger, now_ms: int) -> bool:
     stream = StreamName(look.subscription.definition.stream)
     key = LaneKey(stream, SubscriptionName(look.subscription.name), look.lane)
     moved = replace(cursor, sequence=ahead.sequence, base=ahead.base, chain=ahead.chain)
+    if not cursor.version and look.subscription.definition.start != "earliest":
+        moved = replace(moved, began=ahead.sequence)
     return isinstance(ledger.commit(key, cursor, moved), Committed)
 
 
@@ -36,12 +38,16 @@ def _is_due(look: Look, now_ms: int) -> bool:
 
 
 def _rests(look: Look, now_ms: int) -> bool:
-    """Tell if no run can be under way in the lane, and the Region has begun to deliver it.
+    """Tell if no run can be under way in the lane, and it is known where this Region begins or goes on with it.
 
     A key that retries has runs of its own, which move the cursor.
     """
     cursor, epoch = look.cursor, look.owner.epoch if look.owner is not None else 0
-    if not cursor.version or cursor.epoch != epoch or cursor != cursor.at_rest() or cursor.crashes:
+    # Where one Region delivers for all, another one's cursor means that this one may have to go on from there.
+    is_new = look.begins and not (look.owner is not None and look.state.cursors)
+    if not (cursor.version or is_new):
+        return False
+    if cursor.epoch != epoch or cursor != cursor.at_rest() or cursor.crashes:
         return False
     parked = look.state.parked.get(look.region, {}).values()
     retries = any(key.state is ParkedState.RETRYING for key in parked)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model import Committed, Cursor, SequenceNumber, Standing
+from eventfabric.model import START, Committed, Cursor, Standing, StreamName, SubscriptionName
 from eventfabric.model.finding import FindingKind
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.standing import lanes_of
@@ -18,7 +18,7 @@ from eventfabric.testing.memory.faults import Faults
 from tests.support import failing_handlers
 from tests.support.expiry import DAY_SECONDS, expire
 from tests.support.failing_handlers import Failing, retry
-from tests.support.memory_fabric import LANE, event
+from tests.support.memory_fabric import AWAY, LANE, STREAM, event
 from tests.support.reconciliations import kinds, reconcile
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
@@ -169,14 +169,45 @@ def test_what_expires_unwanted_halts_no_lane() -> None:
     assert len(fabric.recorder.ids()) == 2
 
 
-def test_a_lane_that_never_began_is_no_lag_and_gets_no_cursor() -> None:
-    fabric = SubscribedStream(types=["paid"])
-    put(fabric, "placed")
-    reconcile(fabric, repair=True)
-    fabric.clock.advance(LONG_SECONDS)
+EARLIER, LATER = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("start", "began"), [("earliest", 0), (EARLIER, 2), ("latest", 2), (LATER, None)], ids=str
+)
+def test_a_lane_that_never_began_gets_its_cursor_once_it_is_known_where_it_begins(
+    start: str, began: int | None
+) -> None:
+    """Else each pass would read all that stands there again, and no other subscription's lane came to rest."""
+    fabric = SubscribedStream(types=["paid"], start=start)
+    put(fabric, "placed", "placed")
     assert kinds(fabric, repair=True) == []
     assert lag(fabric) == 0
-    assert fabric.cursor() == Cursor(SequenceNumber(0), SequenceNumber(0), fabric.cursor().chain)
+    if start == "latest":
+        assert not fabric.cursor().version, "nothing has pinned a time yet"
+        fabric.ledger.pin(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), fabric.log.tail(LANE).time)
+        assert kinds(fabric, repair=True) == []
+    cursor = fabric.cursor()
+    assert (cursor.version > 0) == (began is not None)
+    if began is not None:
+        assert (cursor.sequence, cursor.chain, cursor.began) == (2, fabric.log.tail(LANE).chain, began)
+    put(fabric, "paid")
+    fabric.relay_all()
+    fabric.deliver_all()
+    assert len(fabric.recorder.ids()) == (began is not None)
+
+
+@pytest.mark.parametrize(("deliver", "moved_to"), [("origin", 0), ("everywhere", 1)])
+def test_a_lane_that_may_have_to_be_taken_over_gets_none(deliver: str, moved_to: int) -> None:
+    fabric = SubscribedStream(types=["paid"], deliver=deliver)
+    put(fabric, "placed")
+    reconcile(fabric)
+    theirs = fabric.ledger.acting_for(AWAY)
+    tail = fabric.log.tail(LANE)
+    there = Cursor(tail.sequence, tail.sequence, tail.chain)
+    assert isinstance(theirs.commit(fabric.key_of(LANE), START, there), Committed)
+    reconcile(fabric, repair=True)
+    assert fabric.cursor().sequence == moved_to
 
 
 def test_a_changed_record_is_not_taken_for_an_unwanted_one() -> None:
