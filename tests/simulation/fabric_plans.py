@@ -70,6 +70,8 @@ class FabricProfile(Profile):
     subscriptions: tuple[int, ...] = (1, 1, 2)
     publishes: tuple[int, ...] = (2, 4, 8, 14)
     torn_share: float = 0.0
+    together: tuple[float, ...] = (0.0,)
+    """Share of the producers' calls that come at the moment of the one before."""
     failover_share: float = 0.5
     express: bool = False
     clones: bool = False
@@ -99,6 +101,7 @@ class FabricDraw(Draw):
         of, random = self._profile, self._random
         self._steps = Random(f"{seed} steps")
         self._chain = Random(f"{seed} chain")
+        self._together = Random(f"{seed} together")
         self._regions = REGIONS[: random.choice(of.regions)]
         self._durability = "replicated"
         if len(self._regions) == 1:
@@ -166,6 +169,7 @@ class FabricDraw(Draw):
         hows = ["many", "many", "one"]
         hows += ["acks2"] if self._durability == "replicated" else []
         hows += ["once", "transaction"] if self._durability != "quorum" else []
+        together = self._together.choice(self._profile.together)
         made, number = list[Publish](), 0
         for _ in range(random.choice(self._profile.publishes)):
             events: list[PlannedEvent] = []
@@ -175,6 +179,8 @@ class FabricDraw(Draw):
                 type_ = random.choice(("placed", "placed", "paid"))
                 events.append(PlannedEvent(f"e{number}", random.choice(keys), type_, conduct))
             after_seconds = round(random.uniform(0, self._seconds), 3)
+            if made and self._together.random() < together:
+                after_seconds = made[-1].after_seconds
             made.append(
                 Publish(after_seconds, random.randrange(producers), tuple(events), random.choice(hows))
             )

@@ -54,6 +54,7 @@ OF_UPKEEP: Final = (
         anywhere=("reconcile",),
         between=(),
         copied=(),
+        together=(0.0, 0.0, 0.5),
         tamper_share=0,
         slowness=(0.5, 1.0),
         bounds=({"RING_EVERY_EVENTS": 4, "QUIET_SECONDS": 400}, {"QUIET_SECONDS": 400}),

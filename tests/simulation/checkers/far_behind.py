@@ -49,7 +49,10 @@ def _missed(facts: Facts, began: history.CursorMoved) -> list[str]:
     own = [
         entry.at_ms
         for entry in facts.entries
-        if isinstance(entry, history.Appended) and not entry.copied and entry.region == began.region
+        if isinstance(entry, history.Appended)
+        and not entry.copied
+        # The lane's origin: of a log that Regions share, the history may name any of them.
+        and entry.lane.startswith(f"{began.region}/")
     ]
     if (subscription.start, subscription.deliver) != ("latest", "origin") or not own:
         return []
