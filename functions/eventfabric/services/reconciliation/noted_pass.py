@@ -74,7 +74,8 @@ class NotedPass:
     def _note_now_and_then(self, progress: PassProgress) -> None:
         """Note the progress at most once a minute, for the case that the invocation is cut off."""
         if self._clock.now_ms() - self._noted_ms >= 1000 * pass_bounds.PASS_NOTE_SECONDS:
-            self._note(progress)
+            with suppress(PortError):  # the pass can do without the note
+                self._note(progress)
 
     def _end(self, *, has_failed: bool = False) -> None:
         """Note what is left, if anything is; else that nothing is, if a note says otherwise."""

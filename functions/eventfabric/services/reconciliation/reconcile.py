@@ -203,16 +203,25 @@ class Reconciler:
         for subscription, standing in zip(subscriptions, results_of(calls, self._side_by_side), strict=True):
             if isinstance(standing, Standing):
                 standings[subscription.name] = standing
-            elif not self._order.resumed.part:  # else it was counted when the pass began
+            elif standing and not self._order.resumed.part:  # else it was counted when the pass began
                 yield self._reported(standing, self._vitals)
+        self._give_up_if_exhausted()
         return standings
 
-    def _readable_standing(self, subscription: SubscriptionTopology) -> Standing | Finding:
+    def _readable_standing(self, subscription: SubscriptionTopology) -> Standing | Finding | None:
         try:
             return self._standing(subscription)
         except UndecodableItemError as error:
             lane = Lane(self._region, GENERATION_FIRST, LaneIndex(0))
             return unreadable(self._name, self._region, lane, error, subscription)
+        except PortError as error:
+            self._patience.fail(error)
+            return None
+
+    def _give_up_if_exhausted(self) -> None:
+        """Raise the pass's first failure, if so many calls failed that a service must be away."""
+        if self._patience.is_exhausted and self._patience.error is not None:
+            raise self._patience.error
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
         """Return what all Regions that answer know of a subscription. Note it if this Region knew all of it."""
@@ -262,8 +271,13 @@ class Reconciler:
         )
 
     def _check(self, part: PassPart, checker: LaneChecker, seen: _OriginSeen) -> Iterator[Finding]:
-        """Yield the findings of one part's lanes, and remember what was seen of them."""
-        marks = self._ports.ledger.marks(self._name, part.origin, part=part.name)
+        """Yield the findings of one part's lanes, and remember what was seen of them. A call that fails ends no pass."""
+        try:
+            marks = self._ports.ledger.marks(self._name, part.origin, part=part.name)
+        except PortError as error:
+            self._patience.fail(error)
+            self._give_up_if_exhausted()
+            return
         is_light = not (self._order.thorough or self._order.full)
         rests = is_light and may_rest(marks.lanes.values(), now_ms=self._now_ms)
         calls = [partial(checker.check, lane, marks.of(lane.index), may_rest=rests) for lane in part.lanes]
@@ -282,8 +296,7 @@ class Reconciler:
         yield from (self._reported(finding, vitals) for finding in findings)
         if not self._patience.has_left_lanes:  # else the part is checked once more
             self._vitals.add(vitals)
-        if self._patience.is_exhausted and self._patience.error is not None:
-            raise self._patience.error
+        self._give_up_if_exhausted()
 
     def _watch(self) -> Watch:
         return Watch(
@@ -297,11 +310,19 @@ class Reconciler:
         """
         writes = not marks.unreadable or self._order.repair
         written = writes and (after != marks.lanes or bool(marks.unreadable))
-        is_noted = written and self._ports.ledger.mark(self._name, part.origin, marks, Marks(after))
+        is_noted = written and self._mark(part, marks, after)
         lane = Lane(part.origin, GENERATION_FIRST, LaneIndex(0))
         for error in marks.unreadable.values():
             finding = unreadable(self._name, self._region, lane, error)
             yield replace(finding, is_repaired=is_noted)
+
+    def _mark(self, part: PassPart, marks: Marks, after: dict[LaneIndex, Mark]) -> bool:
+        """Write a part's marks. Tell if that was done: another pass may have been faster, or the call may fail."""
+        try:
+            return self._ports.ledger.mark(self._name, part.origin, marks, Marks(after))
+        except PortError as error:
+            self._patience.fail(error)
+            return False
 
     def _release(self, origin: Region, seen: _OriginSeen) -> None:
         """Note that silent lanes lack nothing, if replication from their origin moves again, in whatever lane."""
@@ -328,7 +349,11 @@ class Reconciler:
         for index in sorted(marks, key=lambda lane_index: marks[lane_index].whole_ms):
             if rounds.units_left > 0 and rounds.is_due(marks[index]):
                 lane = Lane(part.origin, GENERATION_FIRST, index)
-                marks[index], broken = rounds.go_on(lane, marks[index])
+                try:
+                    marks[index], broken = rounds.go_on(lane, marks[index])
+                except PortError as error:
+                    self._patience.fail(error)
+                    continue
                 if broken is not None:
                     yield Finding(broken.kind, self._name, lane, self._region, broken.sequence, broken.detail)
         seen.parts_left, seen.units_left = seen.parts_left - 1, seen.units_left - (share - rounds.units_left)

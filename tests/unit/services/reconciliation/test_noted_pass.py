@@ -236,6 +236,54 @@ def test_a_lane_that_fails_leaves_no_other_out_and_the_pass_does_not_count() -> 
     assert invocations.completed == 1
 
 
+@pytest.mark.parametrize(
+    ("call", "seen"), [("ledger.marks", OWN[1:]), ("ledger.mark", OWN), ("log.read", OWN)], ids=str
+)
+def test_a_call_for_a_part_that_fails_leaves_no_other_part_out(call: str, seen: list[str]) -> None:
+    """`log.read`: the verified records of its round, which are all that there is to read."""
+    invocations = Invocations(tail_seconds=0)
+    invocations.fabric.clock.advance(limits.ROUND_SECONDS + 1)
+    calls = Faults(lambda name, overall, of_name: Fault.THROTTLED if (name, of_name) == (call, 1) else None)
+    invocations.ports = calls.ports(invocations.ports)
+    findings = []
+    with pytest.raises(ThrottledError):
+        for finding in invocations.noted(seconds=1e6).run():
+            findings.append(finding)
+    assert [str(finding.lane) for finding in findings] == seen
+    assert invocations.invoke()[0] != []
+    assert invocations.completed == 1
+
+
+def test_a_subscription_of_which_nothing_can_be_read_leaves_no_other_out() -> None:
+    others = f"""
+        [subscriptions.audit]
+        stream = "{STREAM}"
+        handler = "subscribers.billing:charge"
+    """
+    fabric = SubscribedStream(others=others)
+    fabric.put(*named("a"))
+    fabric.clock.advance(limits.UNRUNG_SECONDS + 1)
+    calls = Faults(
+        lambda name, overall, of_name: Fault.THROTTLED if (name, of_name) == ("ledger.standing", 1) else None
+    )
+    ports = calls.ports(fabric.ports())
+    reconciler = Reconciler(fabric.stream, region=HOME, ports=ports, telemetry=fabric.telemetry)
+    findings = []
+    with pytest.raises(ThrottledError):
+        for finding in reconciler.run(repair=True):
+            findings.append((finding.kind, finding.subscription))
+    assert findings == [(FindingKind.UNRUNG, fabric.stream.subscriptions[1].name)]
+
+
+def test_a_note_that_cannot_be_written_ends_no_pass() -> None:
+    invocations = Invocations(tail_seconds=100)
+    calls = Faults(lambda name, overall, of_name: Fault.THROTTLED if name == "ledger.note_pass" else None)
+    invocations.ports = replace(invocations.ports, ledger=calls.ports(invocations.ports).ledger)
+    findings, left = invocations.invoke()
+    assert (len(findings), left, invocations.completed) == (LANES, "", 1)
+    assert calls.count("ledger.note_pass") > 1
+
+
 def test_a_service_that_is_away_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pass_bounds, "PASS_FAILURES_MAX", 2)
     invocations = Invocations(tail_seconds=0)
