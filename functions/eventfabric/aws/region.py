@@ -1,6 +1,7 @@
 """All ports of one Region over AWS, or over whatever answers at the clients' endpoint."""
 
-from functools import cache
+from collections.abc import Callable
+from threading import Lock
 from typing import Any, cast
 
 from eventfabric.aws.clients import Clients
@@ -9,6 +10,7 @@ from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.copies import when_forked
 from eventfabric.model import Region
 from eventfabric.ports import Backfills, Clock, Entropy, Ports, Steps
 from eventfabric.topology import StreamTopology, Topology
@@ -27,6 +29,30 @@ class _LateBackfills:
         return getattr(AwsBackfills(clients.dynamodb, table, region), name)
 
 
+class _PortsElsewhere:
+    """The ports of each Region, made once, whatever threads ask for them at the same time.
+
+    boto3 does not promise that several threads can make clients of one session at the same time, and each
+    client takes time and memory.
+    """
+
+    def __init__(self, make: Callable[[Region], Ports]) -> None:
+        self._make = make
+        self._made: dict[Region, Ports] = {}
+        self._lock = Lock()
+        when_forked(self._renew)
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+
+    def __call__(self, region: Region) -> Ports:
+        """Return the ports of a Region."""
+        with self._lock:
+            if region not in self._made:
+                self._made[region] = self._make(region)
+            return self._made[region]
+
+
 def aws_ports(
     topology: Topology, clients: Clients, *, clock: Clock | None = None, entropy: Entropy | None = None
 ) -> Ports:
@@ -34,12 +60,6 @@ def aws_ports(
     clock = clock or SystemClock()
     entropy = entropy or SystemEntropy()
     region = Region(clients.region)
-
-    @cache
-    def ports_in(other: Region) -> Ports:
-        if other == region:
-            return ports
-        return aws_ports(topology, clients.of(other), clock=clock, entropy=entropy)
 
     def steps_of(stream: StreamTopology) -> Steps:
         from eventfabric.aws.steps import (
@@ -70,7 +90,13 @@ def aws_ports(
         outbox=AwsOutbox(clients.dynamodb),
         steps_of=steps_of,
         backfills=cast(Backfills, _LateBackfills(clients, topology.ledger.name, region)),
-        at=ports_in,
+        at=_PortsElsewhere(
+            lambda other: (
+                ports
+                if other == region
+                else aws_ports(topology, clients.of(other), clock=clock, entropy=entropy)
+            )
+        ),
         doorbells=AwsDoorbells(
             clients.sqs,
             lambda name: topology.subscription(name).queue.name,

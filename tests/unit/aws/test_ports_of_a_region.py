@@ -3,7 +3,8 @@
 import json
 from dataclasses import replace
 from socket import socket
-from threading import Lock
+from threading import Barrier, Lock
+from time import sleep
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.aws.client import ForkProofClient
+from eventfabric.aws.clients import Clients
 from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.region import aws_ports
@@ -18,6 +20,7 @@ from eventfabric.aws.system import SystemEntropy
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model import START, CommitOutcome, Doorbell, ParkedChange, RaceLost, SequenceNumber
+from eventfabric.runtime.threads import Threads
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
@@ -51,6 +54,30 @@ def test_the_ports_of_another_region_ask_there_and_ones_own_are_the_same() -> No
     assert there.backfills._region == EU
     assert ports.ledger.acting_for(EU).region == EU
     assert ports.ledger.region == US
+
+
+def test_threads_that_ask_for_another_region_at_the_same_time_share_its_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[object] = []
+    all_ask = Barrier(4)
+
+    def slowly(clients: Clients, region: str) -> Clients:
+        made.append(region)
+        sleep(0.05)  # as long as that takes, another thread must not begin
+        return clients
+
+    monkeypatch.setattr(Clients, "of", slowly)
+    ports = aws_ports(TOPOLOGY, clients_at("http://127.0.0.1:1"))
+    asked: list[object] = []
+
+    def ask() -> None:
+        all_ask.wait(5)
+        asked.append(ports.at(EU))
+
+    Threads(4)([ask] * 4)
+    assert made == [EU]
+    assert len({id(given) for given in asked}) == 1
 
 
 QUORUM: Final = Topology(

@@ -4,7 +4,7 @@ Lanes are checked apart from each other, so that several can be checked at the s
 for each lane, and the pass adds them up.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
@@ -70,15 +70,15 @@ class LaneChecker:
         ports: Ports,
         replica: Replica,
         standings: Mapping[str, Standing],
+        unsure: Collection[str],
         now_ms: int,
         before_ms: int | None,
         repair: bool,
         full: bool,
         patience: PassPatience,
     ) -> None:
-        """`standings`: those of the subscriptions that can be read, by name. `before_ms`: beginning of the last pass.
-
-        `before_ms` None: each standing says that.
+        """`standings`: those of the subscriptions that can be read, by name. `unsure`: those of which some Region may
+        know more. `before_ms`: beginning of the last pass; None: each standing says that.
         """
         self._stream = stream
         self._name = StreamName(stream.name)
@@ -87,6 +87,7 @@ class LaneChecker:
         self._log = ports.log_of(stream)
         self._replica = replica
         self._standings = standings
+        self._unsure = unsure
         self._now_ms = now_ms
         self._before_ms = before_ms
         self._repair = repair
@@ -253,6 +254,7 @@ class LaneChecker:
                 self._seen_ms(standing) if subscription.name in before.cursors else 0,
                 records.ahead(cursor, subscription_filter, until=end),
                 begins_by_now(subscription, lane.origin, standing, region=self._region, now_ms=self._now_ms),
+                owner is None or subscription.name not in self._unsure,
             )
 
     def _seen_ms(self, standing: Standing) -> int:

@@ -41,6 +41,8 @@ class Look:
     """The cursor behind all verified records that hold nothing wanted: what waits there, waits."""
     begins: bool
     """True if a lane without a cursor is known to begin at its end or before."""
+    is_sure: bool
+    """True if no Region may know of another owner: each has answered this pass, or every Region delivers for itself."""
 
     @property
     def news_from(self) -> SequenceNumber:

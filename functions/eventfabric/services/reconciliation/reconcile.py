@@ -130,6 +130,7 @@ class Reconciler:
         self._vitals = Vitals(self._stream, order.resumed.tally)
         self._patience = PassPatience(self._ports.clock, order.until_ms)
         self._began_before_ms = order.resumed.before_ms
+        self._unsure: set[str] = set()
         self.progress = order.resumed
 
     def run(self, *, repair: bool, full: bool = False) -> Iterator[Finding]:
@@ -236,6 +237,7 @@ class Reconciler:
                     elsewhere += self._ports.at(Region(region)).ledger.standing(self._name, name).owners
                 except (PortError, UndecodableItemError):  # this Region may be the one that knows more
                     all_answer = False
+                    self._unsure.add(subscription.name)
         known = {(owner.origin, owner.by): owner.epoch for owner in standing.owners}
         unknown = [owner for owner in elsewhere if owner.epoch > known.get((owner.origin, owner.by), -1)]
         # A pass that goes on noted it when it began, and some lanes were checked since.
@@ -263,6 +265,7 @@ class Reconciler:
             ports=self._ports,
             replica=replica,
             standings=standings,
+            unsure=self._unsure,
             now_ms=self._now_ms,
             before_ms=self._order.resumed.before_ms if self._order.resumed.part else None,
             repair=self._order.repair,
@@ -271,7 +274,7 @@ class Reconciler:
         )
 
     def _check(self, part: PassPart, checker: LaneChecker, seen: _OriginSeen) -> Iterator[Finding]:
-        """Yield the findings of one part's lanes, and remember what was seen of them. A call that fails ends no pass."""
+        """Yield the findings of one part's lanes, and remember what was seen. A call that fails ends no pass."""
         try:
             marks = self._ports.ledger.marks(self._name, part.origin, part=part.name)
         except PortError as error:

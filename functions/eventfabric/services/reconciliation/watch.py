@@ -82,8 +82,10 @@ class Watch:
             yield wrong
             return
         if look.region == self._home(look):
-            yield from self._parked_differs(look, bells, repair=repair)
-            if repair:
+            # A write makes a lane's state new, and whoever delivers it next would have no doubt about the owner.
+            may_write = repair and look.is_sure
+            yield from self._parked_differs(look, bells, repair=may_write)
+            if may_write:
                 self._forget_texts(look, parked)
                 self._move_quiet(look)
         yield from self._dead(look, parked)
@@ -279,7 +281,9 @@ class Watch:
             return self._finding(FindingKind.CURSOR_BACK, look, cursor.sequence, detail)
         if cursor.sequence > look.tail.sequence:
             tail = self._log.tail(look.lane)  # the lane may have grown since the look
-            if cursor.sequence > tail.sequence and cursor.epoch == 0:
+            # A former owner's cursor may be replicated before the records that it stands behind.
+            is_own = look.region == self._home(look) and cursor.epoch == 0
+            if cursor.sequence > tail.sequence and is_own:
                 detail = f"the lane ends at {tail.sequence}: replay it from 0 if it was made anew"
                 return self._finding(FindingKind.CURSOR_AHEAD, look, cursor.sequence, detail)
             return None

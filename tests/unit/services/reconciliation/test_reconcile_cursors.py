@@ -9,7 +9,9 @@ import pytest
 from eventfabric.model import Chain, Owner, SequenceNumber
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Fault
 from tests.support.failing_handlers import Failing, drained, fabric_of, named, retry
+from tests.support.failovers import failover
 from tests.support.memory_fabric import AWAY, HOME, LANE
 from tests.support.messages import TextWith
 from tests.support.reconciliations import healthy, kinds, put_cursor, reconcile, remove
@@ -148,3 +150,18 @@ def test_where_all_regions_share_one_state_whoever_delivers_counts_its_parked_ke
         (FindingKind.DEAD, AWAY, TextWith("1 dead letters", "0 events"))
     ]
     assert kinds(fabric) == []
+
+
+def test_a_former_owners_cursor_may_come_before_the_records_that_it_stands_behind() -> None:
+    fabric = SubscribedStream()
+    fabric.put(*named("a0"))
+    fabric.put(*named("a1"))
+    fabric.relay_all()
+    fabric.deliver_all()
+    fabric.cloud.replicate()
+    away = fabric.in_region(AWAY)
+    remove(away, -1)  # as if it had not come yet
+    failover(fabric, lambda *_: Fault.LOST_REQUEST).hand_over()
+    assert FindingKind.CURSOR_AHEAD not in kinds(away)
+    away.deliver()
+    assert FindingKind.CURSOR_AHEAD not in kinds(away)

@@ -29,7 +29,7 @@ def passed(fabric: SubscribedStream, ports: Ports) -> list[Finding]:
 def delivered(fabric: SubscribedStream, *names: str) -> None:
     """A record of each event, delivered and replicated."""
     for name in names:
-        fabric.put(event(name))
+        fabric.put(event(name, type="paid"))
     fabric.relay_all()
     fabric.deliver_all()
     fabric.cloud.replicate()
@@ -63,6 +63,28 @@ def test_a_region_that_was_lost_does_not_learn_from_a_pass_without_an_answer_tha
     passed(fabric, replace(fabric.ports(), at=ports_in))
     assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
     assert fabric.recorder.ids() == ["a0"]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_cursor_that_is_moved_over_unwanted_records_hides_no_doubt_about_the_owner(begun: bool) -> None:
+    fabric = SubscribedStream(types=["paid"])
+    if begun:
+        delivered(fabric, "a0")
+    fabric.put(event("u0", type="placed"))
+    fabric.cloud.replicate()
+    reconcile(fabric)
+    failover(fabric, lambda *_: Fault.LOST_REQUEST).hand_over()
+    fabric.clock.advance(7200)  # HOME is back, and nothing of AWAY has come to it yet
+    silent = Faults(lambda *_: Fault.LOST_REQUEST)
+
+    def ports_in(region: Region) -> Ports:
+        return replace(fabric.ports(region), ledger=silent.ledger(fabric.ports(region).ledger))
+
+    passed(fabric, replace(fabric.ports(), at=ports_in))
+    fabric.put(event("a1", type="paid"))
+    assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
+    passed(fabric, fabric.ports())
+    assert fabric.deliver().outcome is LaneOutcome.NOT_OWNER
 
 
 def with_old_records() -> SubscribedStream:
