@@ -47,9 +47,9 @@ class UnwantedRecords:
     ) -> Cursor:
         """Return the cursor behind all records, up to `until`, that hold nothing wanted and continue the lane.
 
-        The cursor itself if its subscription wants everything, or is replayed.
+        The cursor itself if its subscription wants everything. A replay that such records end is over behind them.
         """
-        if subscription_filter.wants_all or cursor.is_replaying:
+        if subscription_filter.wants_all:
             return cursor
         self._pages_left = 2 + 2 * limits.RING_EVERY_EVENTS // limits.PAGE_RECORDS_MAX
         base, chain = cursor.base, cursor.chain
@@ -57,7 +57,17 @@ class UnwantedRecords:
             if subscription_filter.may_want(seen.record):
                 break
             base, chain = seen.record.tail.sequence, seen.record.chain
-        return cursor if base <= cursor.sequence else replace(cursor, sequence=base, base=base, chain=chain)
+        if base <= cursor.sequence:
+            return cursor
+        replay_from, replay_until = cursor.replay_left(base)
+        return replace(
+            cursor,
+            sequence=base,
+            base=base,
+            chain=chain,
+            replay_from=replay_from,
+            replay_until=replay_until,
+        )
 
     def _record_at(self, base: SequenceNumber, chain: Chain, until: SequenceNumber) -> _Seen | None:
         """Return the record that begins at `base` and extends `chain`; None if there is none, as far as is read."""

@@ -15,17 +15,16 @@ from eventfabric.services.reconciliation.look import Look
 
 def move_quiet(look: Look, *, log: Log, ledger: Ledger, now_ms: int) -> bool:
     """Move the cursor of a lane in which nothing wanted waits. Tell if it was moved."""
-    cursor, ahead = look.cursor, look.ahead
+    cursor, moved = look.cursor, look.ahead
     if not (_is_due(look, now_ms) and _rests(look, now_ms)):
         return False
     # What was appended since the look may be with its handler by now, whose commit this write would refuse.
-    if log.tail(look.lane).sequence != ahead.sequence:
+    if log.tail(look.lane).sequence != moved.sequence:
         return False
     stream = StreamName(look.subscription.definition.stream)
     key = LaneKey(stream, SubscriptionName(look.subscription.name), look.lane)
-    moved = replace(cursor, sequence=ahead.sequence, base=ahead.base, chain=ahead.chain)
     if not cursor.version and look.subscription.definition.start != "earliest":
-        moved = replace(moved, began=ahead.sequence)
+        moved = replace(moved, began=moved.sequence)
     return isinstance(ledger.commit(key, cursor, moved), Committed)
 
 

@@ -20,6 +20,7 @@ from tests.support.expiry import DAY_SECONDS, expire
 from tests.support.failing_handlers import Failing, retry
 from tests.support.memory_fabric import AWAY, LANE, STREAM, event
 from tests.support.reconciliations import kinds, reconcile
+from tests.support.replays import at_sequence, replay_of
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 LONG_SECONDS = limits.QUIET_SECONDS + 1
@@ -167,6 +168,22 @@ def test_what_expires_unwanted_halts_no_lane() -> None:
     put(fabric, "paid")
     assert fabric.deliver().outcome is LaneOutcome.DELIVERED
     assert len(fabric.recorder.ids()) == 2
+
+
+def test_a_replay_of_nothing_wanted_is_no_lag_and_is_over_once_the_cursor_is_moved() -> None:
+    fabric = fabric_of()
+    put(fabric, "placed", "placed")
+    reconcile(fabric, repair=True)
+    replay = replay_of(fabric)
+    for plan in replay.plan(at_sequence(1)):
+        replay.carry_out(plan)
+    assert fabric.cursor().is_replaying
+    fabric.clock.advance(limits.UNRUNG_SECONDS + 1)  # its ring was lost
+    assert kinds(fabric, repair=True) == []
+    assert lag(fabric) == 0
+    fabric.clock.advance(LONG_SECONDS)
+    assert kinds(fabric, repair=True) == []
+    assert (fabric.cursor().sequence, fabric.cursor().replay_until) == (3, 0)
 
 
 EARLIER, LATER = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
