@@ -1,10 +1,10 @@
 """The ports of a Region: whose clients they have, and how they write where a table has no transactions."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from socket import socket
-from threading import Barrier, Lock
-from time import sleep
+from threading import Barrier, BrokenBarrierError, Lock
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -60,11 +60,12 @@ def test_threads_that_ask_for_another_region_at_the_same_time_share_its_clients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[object] = []
-    all_ask = Barrier(4)
+    all_ask, another = Barrier(4), Barrier(2)
 
     def slowly(clients: Clients, region: str) -> Clients:
         made.append(region)
-        sleep(0.05)  # as long as that takes, another thread must not begin
+        with suppress(BrokenBarrierError):
+            another.wait(0.05)  # until another thread does the same, which none must
         return clients
 
     monkeypatch.setattr(Clients, "of", slowly)

@@ -297,9 +297,9 @@ class Reconciler:
         findings += self._watch().ring(bells)
         findings += self._remember(part, marks, after)
         yield from (self._reported(finding, vitals) for finding in findings)
-        if not self._patience.has_left_lanes:  # else the part is checked once more
-            self._vitals.add(vitals)
         self._give_up_if_exhausted()
+        if not self._patience.has_left_lanes:  # else, as after giving up, the part is checked once more
+            self._vitals.add(vitals)
 
     def _watch(self) -> Watch:
         return Watch(

@@ -294,6 +294,23 @@ def test_a_service_that_is_away_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -
     assert calls.count("ledger.state") == 2
 
 
+def test_a_part_that_is_given_up_and_checked_again_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MARKS_ITEM_LANES", 2)
+    monkeypatch.setattr(pass_bounds, "PASS_FAILURES_MAX", 1)
+    invocations = Invocations(tail_seconds=10)
+    right = invocations.ports
+    assert invocations.invoke(seconds=15)[1] == f"{HOME}/0001"
+    calls = Faults(
+        lambda name, overall, of_name: Fault.THROTTLED if (name, of_name) == ("ledger.state", 2) else None
+    )
+    invocations.ports = replace(right, ledger=calls.ports(right).ledger)
+    with pytest.raises(ThrottledError):
+        invocations.invoke()
+    invocations.ports = right
+    assert len(invocations.invoke()[0]) == 2
+    assert (invocations.completed, invocations.dead) == (1, 4)
+
+
 def test_a_region_that_does_not_answer_is_asked_a_few_times() -> None:
     fabric = SubscribedStream(lanes=16)
     asked: list[str] = []
