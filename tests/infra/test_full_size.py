@@ -22,10 +22,6 @@ from tests.infra.synthesis import Synthesised, resolved
 
 FULL = definition_of(100, regions=4, streams=10)
 EXPLAINED = {
-    (
-        "RESOURCE_MISMATCH",
-        "dynamodb:ListStreams",
-    ): "AWS's own template for readers of streams names the stream, too.",
     ("RESOURCE_MISMATCH", "states:DescribeExecution"): "Its list has executions of express machines only.",
     ("RESOURCE_MISMATCH", "states:ListExecutions"): "Its list has executions of a map only.",
     (

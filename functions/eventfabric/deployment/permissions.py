@@ -34,7 +34,7 @@ from eventfabric.topology import (
     Topology,
 )
 
-_READ_STREAM = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+_READ_STREAM = ("DescribeStream", "GetRecords", "GetShardIterator")
 _NOTE = ("Query", "GetItem", "PutItem")
 EVERYWHERE: Final = "*"
 """Region of a resource that has the same name in each."""
@@ -48,7 +48,7 @@ RING: Final = ("GetQueueUrl", "SendMessage")
 class Resource:
     """An AWS resource of the account. `name` is the part of its ARN behind the account, and may have a `*`.
 
-    `region` may be EVERYWHERE.
+    `region` may be EVERYWHERE. `service` is `*` for actions that know no resources: IAM takes nothing else for them.
     """
 
     service: str
@@ -57,6 +57,8 @@ class Resource:
 
     def arn(self, *, partition: str, account: str) -> str:
         """Make the resource's ARN in an account."""
+        if self.service == EVERYWHERE:
+            return EVERYWHERE
         return f"arn:{partition}:{self.service}:{self.region}:{account}:{self.name}"
 
 
@@ -147,6 +149,12 @@ def _relay(topology: Topology, region: str) -> list[Statement]:
             dynamodb(*_READ_STREAM),
             tuple(Resource("dynamodb", region, f"table/{stream.table.name}/stream/*") for stream in streams),
             wildcard="A stream's name is the time at which it was switched on.",
+        ),
+        Statement(
+            "list the streams of the account, as Lambda asks of whoever reads one",
+            dynamodb("ListStreams"),
+            (Resource(EVERYWHERE, region, EVERYWHERE),),
+            wildcard="ListStreams knows no resources.",
         ),
         queue(
             "report which part of a stream it gave up on", ("SendMessage",), topology.relay_dead_name, region
