@@ -307,5 +307,6 @@ def test_the_state_machine_starts_stops_and_logs_its_own_executions_and_nothing_
 
 def test_a_key_is_used_by_whom_policies_of_its_own_account_allow_it(synthesised: Synthesised) -> None:
     for key in synthesised.properties("AWS::KMS::Key"):
-        [statement] = key["KeyPolicy"]["Statement"]
+        [statement, of_logs] = key["KeyPolicy"]["Statement"]
+        assert "AWS" not in of_logs["Principal"]
         assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
