@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from eventfabric.cdk.constructs.dashboard import METRICS_MAX, body_of, metrics_of
 from eventfabric.definition.file import parse_definition
 from eventfabric.deployment.alarm_rules import Missing
 from eventfabric.deployment.alarms import RUNBOOK, Alarm, Series, alarms_of, anchor, objectives_of
+from eventfabric.deployment.dashboard import METRICS_MAX, body_of, metrics_of
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.telemetry import NAMESPACE, Dimension, Metric
 from eventfabric.topology import Topology

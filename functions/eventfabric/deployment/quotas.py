@@ -10,6 +10,7 @@ from typing import Final
 from eventfabric import limits
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.alarms import alarms_of, alarms_of_region, gradual_in
+from eventfabric.deployment.dashboard import too_many_metrics
 from eventfabric.deployment.people import operator, publisher
 from eventfabric.deployment.permissions import Statement, of_function
 from eventfabric.errors import DefinitionError, Problem
@@ -50,7 +51,10 @@ def check_quotas(definition: Definition, *, where: str) -> None:
 
 
 def quotas_to_raise(definition: Definition) -> Iterator[str]:
-    """Say which quotas of an account a definition exceeds, as long as nobody has asked AWS for more."""
+    """Say which quotas of an account a definition exceeds, as long as nobody has asked AWS for more.
+
+    And, though nobody can ask for more of them, if the dashboard has too many metrics: that keeps nothing from working.
+    """
     topology = Topology(definition)
     gradual = {region: len(gradual_in(topology, region)) for region in topology.regions}
     roles = sum(
@@ -71,6 +75,8 @@ def quotas_to_raise(definition: Definition) -> Iterator[str]:
     for what, count, most in quotas:
         if count > most:
             yield f"{count:,} {what}: the quota is {most:,}, unless AWS has raised it for the account"
+    if (shown := too_many_metrics(topology)) is not None:
+        yield shown
 
 
 def characters_of(statements: Iterable[Statement]) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
-from eventfabric.deployment import quotas
+from eventfabric.deployment import dashboard, quotas
 from eventfabric.deployment.alarms import alarms_of, alarms_of_region
 from eventfabric.deployment.people import operator
 from eventfabric.deployment.permissions import of_function
@@ -94,3 +94,13 @@ def test_so_many_streams_that_a_stack_cannot_hold_them_are_refused() -> None:
     assert any(f"{3 * 167 + 1} resources in shop-log-us-east-1" in text for text in texts)
     alarms = len(alarms_of_region(Topology(definition), REGION))
     assert (alarms >= quotas.STACK_RESOURCES_MAX) == any("shop-watch" in text for text in texts)
+
+
+def test_a_dashboard_of_too_many_metrics_is_told_and_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = sum(dashboard.metrics_of(TOPOLOGY, dashboard.body_of(TOPOLOGY)))
+    monkeypatch.setattr(dashboard, "METRICS_MAX", count)
+    assert list(quotas_to_raise(DEFINITION)) == []
+    monkeypatch.setattr(dashboard, "METRICS_MAX", count - 1)
+    [text] = quotas_to_raise(DEFINITION)
+    assert f"{count:,} metrics on the dashboard shop" in text
+    assert problems(DEFINITION) == []
