@@ -40,7 +40,10 @@ def check(of: History) -> Verdict:
             case history.Appended():
                 end = entry.sequence + len(entry.ids)
                 arrival = _Arrival(end, entry.at_ms, frozenset(entry.types))
-                arrived.setdefault((entry.region, entry.lane), []).append(arrival)
+                # The history names one of the Regions that share a log, and all of them have the record.
+                regions = plan.regions if plan.durability == "quorum" else (entry.region,)
+                for region in regions:
+                    arrived.setdefault((region, entry.lane), []).append(arrival)
             case history.Removed():
                 gone = arrived.get((entry.region, entry.lane), [])
                 gone[:] = [gap for gap in gone if gap.end != entry.sequence + entry.count]

@@ -40,10 +40,6 @@ def rests(before: Mark, tail: Tail, delivered: bytes) -> bool:
 def is_done(look: Look) -> bool:
     """Tell if a subscription has nothing to do in a lane until something is appended to it."""
     cursor = look.cursor
-    return (
-        cursor.version > 0
-        and cursor.sequence == look.tail.sequence >= cursor.replay_until
-        and cursor.low is None
-        and not cursor.roster.count
-        and not look.state.parked.get(look.region)
-    )
+    is_at_end = cursor.version > 0 and cursor.sequence == look.tail.sequence >= cursor.replay_until
+    # The roster counts keys that were read beside the cursor, and those that it names.
+    return is_at_end and not cursor.roster.count

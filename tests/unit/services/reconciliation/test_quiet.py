@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model import START, Committed, Cursor, Standing, StreamName, SubscriptionName
+from eventfabric.model import START, Committed, Cursor, Owner, Standing, StreamName, SubscriptionName
 from eventfabric.model.finding import FindingKind
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.standing import lanes_of
@@ -18,7 +18,7 @@ from eventfabric.testing.memory.faults import Faults
 from tests.support import failing_handlers
 from tests.support.expiry import DAY_SECONDS, expire
 from tests.support.failing_handlers import Failing, retry
-from tests.support.memory_fabric import AWAY, LANE, STREAM, event
+from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
 from tests.support.reconciliations import kinds, reconcile
 from tests.support.replays import at_sequence, replay_of
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
@@ -184,6 +184,22 @@ def test_a_replay_of_nothing_wanted_is_no_lag_and_is_over_once_the_cursor_is_mov
     fabric.clock.advance(LONG_SECONDS)
     assert kinds(fabric, repair=True) == []
     assert (fabric.cursor().sequence, fabric.cursor().replay_until) == (3, 0)
+
+
+@pytest.mark.parametrize(("epoch", "moved_to"), [(0, 2), (1, 1)])
+def test_in_a_lane_that_came_back_it_is_not_moved_before_the_lane_is_taken_over(
+    epoch: int, moved_to: int
+) -> None:
+    """The other Region may have delivered it meanwhile, and its cursor may still come."""
+    fabric = fabric_of()
+    put(fabric, "placed")
+    name = SubscriptionName(SUBSCRIPTION)
+    before = fabric.ledger.standing(StreamName(STREAM), name).written(HOME, HOME)
+    if epoch:
+        owner = Owner(HOME, HOME, epoch, HOME, since_ms=fabric.clock.now_ms())
+        assert fabric.ledger.hand_over(StreamName(STREAM), name, before, owner)
+    reconcile(fabric, repair=True)
+    assert fabric.cursor().sequence == moved_to
 
 
 EARLIER, LATER = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
