@@ -84,7 +84,7 @@ class UnwantedRecords:
         except LogError:
             return  # whoever comes to that record reports it
         for record in page.records:
-            if record.sequence != base or record.tail.sequence > until or not record.extends(chain):
+            if record.sequence != base or not record.extends(chain):
                 return
             self._seen[base] = _Seen(replace(record, payload=b""), chain)
             base, chain = record.tail.sequence, record.chain

