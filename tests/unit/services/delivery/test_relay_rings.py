@@ -204,6 +204,13 @@ def test_a_queue_that_gives_no_answer_is_left_alone_longer_each_time_and_its_tim
     fabric.clock.advance(limits.REGION_PAUSE_SECONDS)
     fabric.batch(0)
     assert fabric.rung("audit") == [(lane(0), 61)]
+    # The next trouble is a new one.
+    fabric.queues.refused = fabric.queues.hanging = frozenset({"audit"})
+    fabric.batch(0)
+    fabric.clock.advance(AGAIN_SECONDS)
+    began_ms = fabric.clock.now_ms()
+    fabric.batch(0)
+    assert fabric.clock.now_ms() - began_ms == 1000 * CALLS_SECONDS, "it was tried again"
 
 
 def test_a_subscription_without_queues_holds_the_shard_for_a_moment_once_and_is_then_left_to_reconciliation() -> (

@@ -8,6 +8,7 @@ import pytest
 
 from eventfabric.errors import FailoverError
 from eventfabric.ports import Ports
+from eventfabric.services.operations import arrival
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.testing.memory.faults import Fault, Faults, Rule
@@ -83,7 +84,11 @@ def test_a_drain_compares_what_has_arrived_no_more() -> None:
     assert own["ledger.state"] == STATES - SUBSCRIPTIONS + SUBSCRIPTIONS * 4
 
 
-def test_a_drain_that_gives_up_names_what_has_not_arrived() -> None:
+@pytest.mark.parametrize("at_once", [256, 1], ids=["all at once", "one by one"])
+def test_a_drain_that_gives_up_names_what_has_not_arrived(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival, "_AT_ONCE", at_once)
     fabric = ManySubscriptions(LANES, SUBSCRIPTIONS)
     record = fabric.record(fabric.cloud.log("orders", HOME).tail(lane(3)), event("late"), of=lane(3))
     fabric.cloud.log("orders", HOME).append(record)

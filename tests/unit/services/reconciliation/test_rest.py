@@ -20,8 +20,9 @@ from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.services.reconciliation.reconcile import PassOrder, Reconciler
 from eventfabric.services.reconciliation.rest import digest_of_delivered, rests
 from eventfabric.telemetry import Metric
-from eventfabric.testing.memory.faults import Faults
+from eventfabric.testing.memory.faults import Fault, Faults
 from tests.support.failing_handlers import Failing, fabric_of, named, retry
+from tests.support.failovers import failover
 from tests.support.memory_fabric import AWAY, HOME, STREAM, lane
 from tests.support.reconciliations import healthy, put_cursor, remove
 from tests.support.replays import at_sequence, replay_of
@@ -76,6 +77,14 @@ def test_a_lane_with_parked_keys_is_looked_at_by_every_pass() -> None:
         assert fabric.telemetry.gauges[Metric.KEYS_DEAD, SUBSCRIPTION] == 1
 
 
+def test_a_lane_with_a_key_that_retries_is_looked_at_by_every_pass() -> None:
+    late = retry(immediate=0, attempts=20, backoff_seconds=900, backoff_max_seconds=900)
+    fabric = fabric_of(Failing({"a": 99}), *named("a"), **late)
+    fabric.relay_all()
+    fabric.answer(fabric.receive())
+    assert [light(fabric) for _ in range(3)] == [([], 1)] * 3
+
+
 def test_a_replay_of_a_lane_at_rest_is_seen_by_the_next_pass() -> None:
     fabric = at_rest()
     replay = replay_of(fabric)
@@ -101,12 +110,35 @@ def test_a_handover_makes_its_lanes_be_looked_at(back_to: Region) -> None:
     assert light(fabric)[1] == (1 if back_to == HOME else 0)
 
 
+def test_a_lane_that_was_handed_over_does_not_rest_before_it_is_taken_over() -> None:
+    """More of the former owner's state may still come."""
+    away = at_rest().in_region(AWAY)
+    failover(away, lambda *_: Fault.LOST_REQUEST).hand_over()
+    assert [light(away)[1] for _ in range(3)] == [1, 1, 1]
+    away.deliver()
+    light(away)
+    assert light(away)[1] == 0
+
+
 def test_a_cursor_that_somebody_moved_is_found_within_the_hour() -> None:
     fabric = at_rest()
     put_cursor(fabric, sequence=2, base=2)
     passes = pass_bounds.REST_SECONDS // PASS_SECONDS
     findings = [finding.kind for _ in range(passes) for finding in light(fabric)[0]]
     assert findings[0] is FindingKind.CURSOR_BACK
+
+
+def test_a_lane_rests_for_an_hour_and_no_longer_however_late_its_neighbour_came_to_rest() -> None:
+    fabric = at_rest()
+    put_cursor(fabric, sequence=2, base=2)
+    findings: list[Finding] = []
+    for number in range(pass_bounds.REST_SECONDS // PASS_SECONDS):
+        if number % 3 == 0:
+            fabric.put(*named(f"n{number}"), of=lane(1))
+            fabric.relay_all()
+            fabric.deliver_all()
+        findings += [finding for finding in light(fabric)[0] if finding.lane == lane(0)]
+    assert findings[0].kind is FindingKind.CURSOR_BACK
 
 
 def test_a_lost_end_is_found_at_once() -> None:
