@@ -166,6 +166,7 @@ _OF_STREAMS: Final = frozenset(
 )
 _SUMMED: Final = frozenset(
     {
+        Metric.DOORBELLS_FAILED,
         Metric.MESSAGES_REFUSED,
         Metric.EVENTS_HANDLED,
         Metric.EVENTS_FAILED,

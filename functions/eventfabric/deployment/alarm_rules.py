@@ -192,7 +192,18 @@ NOT_RECONCILED: Final = Rule(
     datapoints=_SILENT_PERIODS,
     is_below=True,
 )
+_DOORBELLS_FAILED: Final = Rule(
+    "doorbells-failed",
+    "Delay: a subscription's queue, or the timers, did not take doorbells, again and again. Timers or reconciliation "
+    "ring later for the events, which are in the log.",
+    "A queue does not take doorbells",
+    Missing.FINE,
+    statistic="Sum",
+    periods=_HOUR_PERIODS,
+    datapoints=3,  # a single call without an answer is nothing unusual
+)
 OF_STREAM: Final = (
+    (Metric.DOORBELLS_FAILED, _DOORBELLS_FAILED),
     (Metric.FINDINGS_ALARMED, _FINDINGS),
     (Metric.FINDINGS_REPAIRED, _REPAIRS),
     (Metric.OLDEST_ROUND, _UNVERIFIED),

@@ -153,6 +153,11 @@ DAYS: dict[str, dict[str, Day]] = {
         "for hours": Day(gauge(4), 12 * MINUTE, HELD),
         "in one pass": Day(burst(), None),
     },
+    "doorbells-failed": {
+        "a queue that is gone, and little happens": Day(counted(SELDOM), 32 * MINUTE, 75 * MINUTE),
+        "a queue that is gone": Day(counted(5), 17 * MINUTE, 75 * MINUTE),
+        "two calls without an answer": Day([(BEGINS, 1), (BEGINS + 7 * MINUTE, 1)], None),
+    },
     "refused": {
         "one that comes again": Day(counted(limits.REFUSED_AGAIN_SECONDS), 12 * MINUTE, 45 * MINUTE),
         "one time": Day([(BEGINS, 1)], None),
@@ -334,7 +339,7 @@ def many(subscriptions: int, alarms: str, settings: str = "") -> Topology:
 
 @pytest.mark.parametrize(
     ("alarms", "subscriptions", "count"),
-    [("few", 0, 13), ("few", 1, 20), ("few", 100, 20), ("all", 1, 23), ("all", 10, 104), ("all", 100, 914)],
+    [("few", 0, 14), ("few", 1, 21), ("few", 100, 21), ("all", 1, 24), ("all", 10, 105), ("all", 100, 915)],
 )
 def test_what_is_watched_costs_no_more_than_it_is_worth(alarms: str, subscriptions: int, count: int) -> None:
     """Alarms of one Region: each costs ten cents a month."""

@@ -138,6 +138,12 @@ def refused(day: FailingDay) -> None:
     day.dead("shop-billing-dead.fifo", after=limits.REFUSED_AGAIN_SECONDS * limits.RECEIVE_COUNT_MAX)
 
 
+def cannot_ring(day: FailingDay) -> None:
+    """Little is published at first, which is noticed last; and much in the end, which is over last."""
+    day.metric(Metric.DOORBELLS_FAILED, day.lasting(SELDOM))
+    day.metric(Metric.DOORBELLS_FAILED, every(MINUTE, 1, ENDS - HOUR, ENDS))
+
+
 def clock_is_ahead(day: FailingDay) -> None:
     day.gauge(Metric.CLOCK_AHEAD, 90)
     day.gauge(Metric.FINDINGS_ALARMED)
@@ -164,6 +170,7 @@ FAILURES: dict[str, Callable[[FailingDay], None]] = {
     "Lambda drops invocations": dropped,
     "messages in `<fabric>-<subscription>-dead.fifo`": doorbells_die,
     "messages that are no doorbells": refused,
+    "a queue does not take doorbells": cannot_ring,
     "the relay is late": lambda day: day.add(
         of_function(RELAY, "IteratorAge"), day.lasting(10, 2 * RELAY_LATE_MILLISECONDS)
     ),
