@@ -126,12 +126,15 @@ class TestTheCommand:
         idle = result.json["idle"]
         parts = sum(line["dollars_per_month"] for line in idle["lines"])
         assert price["dollars_per_month"] > idle["dollars_per_month"] == pytest.approx(parts, abs=0.01)
+        assert {line["part"] for line in result.json["busy_metrics"]} == {"metrics"}
         assert {line["part"] for line in result.json["gigabytes"]} == {"tables", "reconcile", "logs"}
 
     def test_for_people_it_is_a_table_and_a_sentence(self, cli: CommandLine) -> None:
         out = cli.run("cost", "--stream", "orders").out
         assert out.index("for an idle month") < out.index("records put")
-        assert "a month at 10 events/s" in out.splitlines()[-1]
+        *_, sentence, not_counted = out.splitlines()
+        assert "a month at 10 events/s" in sentence
+        assert "provisioned_pollers" in not_counted
 
     def test_a_sample_is_packed_in_place_of_a_guess(self, cli: CommandLine) -> None:
         (first,), (many,) = (

@@ -6,9 +6,10 @@ from random import Random
 import pytest
 
 from eventfabric.definition.file import parse_definition
+from eventfabric.deployment.idle import METRICS_OF_DELIVERIES, METRICS_OF_RELAY
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.relay import Relay
-from eventfabric.telemetry import Metric
+from eventfabric.telemetry import Metric, Unit
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.stream_record import from_stream_record
@@ -85,3 +86,9 @@ def test_of_twenty_subscriptions_none_is_woken_for_what_it_does_not_want(express
     assert sum(len(handler.events) for handler in fabric.handlers.values()) == EVENTS
     assert fabric.wakes == {True: EVENTS}
     assert fabric.telemetry.totals[Metric.DOORBELLS_RUNG] == EVENTS
+    reported = {
+        metric
+        for metric, total in fabric.telemetry.totals.items()
+        if (total or metric.unit is Unit.MILLISECONDS) and not metric.is_only_logged
+    }
+    assert reported == {*METRICS_OF_DELIVERIES, *METRICS_OF_RELAY}, "paid for in a busy month"

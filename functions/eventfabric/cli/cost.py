@@ -54,15 +54,15 @@ def cost(
 ) -> None:
     """Predict the cost of an idle month, and of a million events, part by part, in US dollars. Makes no calls to AWS.
 
-    Prices are in eventfabric/deployment/prices.py, with their date and sources. What is stored is priced by the GB.
-    Transfer between Regions, logs of handlers, traces, and pollers that are kept are not included.
+    Prices are in eventfabric/deployment/prices.py, with their date and sources. What is stored is priced by the GB. The
+    last line says what is not counted.
 
     Example: eventfabric cost --events-per-second 500 --batch 100
 
     Example: eventfabric cost --stream orders --sample infra/sample/events.jsonl --json
     """
     from eventfabric.deployment.cost import Load, predict
-    from eventfabric.deployment.idle import by_gigabyte, idle_month
+    from eventfabric.deployment.idle import NOT_COUNTED, busy_metrics, by_gigabyte, idle_month
     from eventfabric.settings import definition_at, definition_path
     from eventfabric.topology import Topology
     from eventfabric.wire.payload_codec import SMALL_BYTES
@@ -88,13 +88,14 @@ def cost(
         )
         for stream_topology in streams
     ]
-    idle, kept = idle_month(topology), by_gigabyte(topology)
+    idle, busy, kept = idle_month(topology), busy_metrics(topology), by_gigabyte(topology)
     if json:
-        show_json(_json(idle, kept, predictions))
+        show_json({**_json(idle, busy, kept, predictions), "not_counted": NOT_COUNTED})
         return
-    _show_idle(topology.fabric, idle, kept)
+    _show_idle(topology.fabric, idle, busy, kept)
     for prediction in predictions:
         _show(prediction)
+    say(f"Not counted: {NOT_COUNTED}.")
 
 
 def _measured(path: Path, batch: int) -> float:
@@ -119,7 +120,9 @@ def _measured(path: Path, batch: int) -> float:
     return sum(len(pack(record)) for batch_rows in batches for record in split_rows(batch_rows)) / len(rows)
 
 
-def _json(idle: "list[Line]", kept: "list[Line]", predictions: "list[Prediction]") -> dict[str, Any]:
+def _json(
+    idle: "list[Line]", busy: "list[Line]", kept: "list[Line]", predictions: "list[Prediction]"
+) -> dict[str, Any]:
     from eventfabric.deployment.prices import PRICES_DATE
 
     return {
@@ -128,6 +131,7 @@ def _json(idle: "list[Line]", kept: "list[Line]", predictions: "list[Prediction]
             "dollars_per_month": round(sum(line.dollars for line in idle), 2),
             "lines": [_json_line(line, "month") for line in idle],
         },
+        "busy_metrics": [_json_line(line, "month") for line in busy],
         "gigabytes": [_json_line(line, "month") for line in kept],
         "streams": [_json_stream(prediction) for prediction in predictions],
     }
@@ -154,12 +158,15 @@ def _json_line(line: "Line", per: str) -> dict[str, Any]:
     }
 
 
-def _show_idle(fabric: str, idle: "list[Line]", kept: "list[Line]") -> None:
+def _show_idle(fabric: str, idle: "list[Line]", busy: "list[Line]", kept: "list[Line]") -> None:
     from eventfabric.deployment.prices import PRICES_DATE
 
     _show_lines(f"{fabric}, a month in which nothing is published", idle, digits=2)
     total = sum(line.dollars for line in idle)
     say(f"{fabric}: ${total:,.2f} for an idle month; prices of {PRICES_DATE}, us-east-1")
+    _show_lines(
+        "Beside that, in a month in each hour of which every subscription handles events", busy, digits=2
+    )
     _show_lines("Beside that, for each GB and month", kept, digits=2)
 
 

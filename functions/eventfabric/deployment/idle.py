@@ -10,7 +10,7 @@ Every lane holds events, all of them are delivered, and nothing fails. These par
     reconcile    passes: their schedule, invocations, time, reads and writes
     logs         what the passes write
 
-Beside that, what is kept costs by its size: `by_gigabyte`.
+Beside that, what is kept costs by its size: `by_gigabyte`, and what deliveries report by the hours: `busy_metrics`.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from eventfabric.deployment.alarms import alarms_of, gradual_in, objectives_of
 from eventfabric.deployment.cost import Line
 from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.resources import QUEUE_DATA_KEY_SECONDS
+from eventfabric.telemetry import Metric
 from eventfabric.topology import RECONCILE_MINUTES, StreamTopology, Topology
 
 QUEUE_POLLERS = 5
@@ -34,6 +35,19 @@ STREAM_POLLS_PER_SECOND = 4
 """Lambda's polls of each shard of a table's stream: docs.aws.amazon.com/lambda/latest/dg/with-ddb.html."""
 METRICS_OF_PASS = 1
 """Metrics that a pass of reconciliation reports though there is nothing to report: that it has ended."""
+METRICS_OF_DELIVERIES = (Metric.DELIVERY_LATENCY, Metric.EVENTS_HANDLED)
+"""Metrics that a subscription's function reports when it has handled something and nothing failed. Each is also kept
+for all subscriptions of the Region together.
+"""
+METRICS_OF_RELAY = (Metric.DOORBELLS_RUNG,)
+"""Metrics that the relay reports of a stream when it has rung."""
+assert all(metric.is_summed for metric in METRICS_OF_DELIVERIES)
+assert not any(metric.is_summed for metric in METRICS_OF_RELAY)
+NOT_COUNTED = (
+    "pollers that are kept (provisioned_pollers), logs of invocations and handlers, traces, transfer between Regions, "
+    "what handlers call, and what goes wrong: retries, dead letters, repairs, and the metrics of these"
+)
+"""Costs of a fabric that no line of a prediction has. Wake-ups are counted, as invocations."""
 MARK_BYTES = 120
 """Size of a lane's mark, beside those of its subscriptions' cursors."""
 READ_SECONDS, FAR_READ_SECONDS = 0.005, 0.080
@@ -90,6 +104,24 @@ def by_gigabyte(topology: Topology) -> list[Line]:
             days * 24 * 3600 / LAMBDA_SECONDS_PER_MONTH,
         ),
     ]
+
+
+def busy_metrics(topology: Topology) -> list[Line]:
+    """List the metrics of a month in each hour of which every subscription handles something, and nothing fails."""
+    delivering = [
+        region
+        for own in topology.subscriptions.values()
+        for region in own.regions
+        if any(own.delivers(origin, region) for origin in own.regions)
+    ]
+    together = len(METRICS_OF_DELIVERIES) * len({*delivering})
+    rung = sum(len(stream.definition.regions) for stream in topology.streams.values() if stream.subscriptions)
+    lines = [
+        Line("metrics", "of deliveries", Prices.METRIC, len(METRICS_OF_DELIVERIES) * len(delivering)),
+        Line("metrics", "of deliveries, all together", Prices.METRIC, together),
+        Line("metrics", "of relays", Prices.METRIC, len(METRICS_OF_RELAY) * rung),
+    ]
+    return [line for line in lines if line.count]
 
 
 def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWork:

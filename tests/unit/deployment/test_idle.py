@@ -6,6 +6,7 @@ from eventfabric.deployment.idle import (
     PASSES_AT_REST,
     PASSES_PER_MONTH,
     PassWork,
+    busy_metrics,
     by_gigabyte,
     idle_month,
     pass_work,
@@ -53,6 +54,13 @@ def test_log_groups_under_the_fabrics_key_cost_a_request_a_pass() -> None:
         return sum(line.count for line in lines if line.price is Prices.KEY_REQUEST)
 
     assert requests(fabric='log_key = "fabric"') - requests() == 2 * PASSES_PER_MONTH
+
+
+def test_a_busy_month_has_two_metrics_for_each_subscription_and_region_that_delivers() -> None:
+    counts = [line.count for line in busy_metrics(many(10, "few"))]
+    assert counts == [2 * 10 * 2, 2 * 2, 1 * 2]
+    elsewhere = topology(regions=TWO, subscription='deliver = "one"\nregion = "eu-west-1"')
+    assert [line.count for line in busy_metrics(elsewhere)] == [2, 2, 2]
 
 
 def test_lines_without_a_count_are_left_out_and_free_ones_are_shown() -> None:
