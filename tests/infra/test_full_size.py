@@ -65,6 +65,13 @@ def test_no_stack_has_too_many_resources_nor_too_long_a_name(full: Synthesised) 
         assert len(name) <= quotas.STACK_NAME_CHARACTERS_MAX
 
 
+def test_no_template_is_too_large_nor_larger_than_estimated(full: Synthesised) -> None:
+    sizes = {path.name: path.stat().st_size for path in full.folder.glob("*.template.json")}
+    assert max(sizes.values()) <= quotas.TEMPLATE_BYTES_MAX
+    log = sizes[f"{full.topology.stack_name('log', full.topology.home)}.template.json"]
+    assert log <= quotas.bytes_of_log(full.topology) <= 1.5 * log
+
+
 def test_no_policy_is_too_long(full: Synthesised) -> None:
     managed = documents(full, MANAGED_POLICY)
     assert len(managed) == 2 * len(FULL.streams)

@@ -20,6 +20,7 @@ from eventfabric.topology import Topology
 STACK_RESOURCES_MAX: Final = 500
 """This, and what a policy's text may have, AWS raises for nobody (quotas of CloudFormation and IAM)."""
 STACK_NAME_CHARACTERS_MAX: Final = 128
+TEMPLATE_BYTES_MAX: Final = 1_000_000
 MANAGED_POLICY_CHARACTERS_MAX: Final = 6_144
 ROLE_CHARACTERS_MAX: Final = 10_240
 """Most characters of all policies that are written within a role."""
@@ -36,6 +37,10 @@ assert _NAMES + len("-Subscription---") <= STACK_NAME_CHARACTERS_MAX
 
 _ROLE_BESIDES_CHARACTERS: Final = 1_200
 """Most characters of what a role has beside its declared statements: its log, traces, and interfaces in a VPC."""
+_REFERENCE_BYTES: Final = 100
+"""Most bytes by which an ARN in a template, which refers to partition and account, is longer than in its policy."""
+_TABLE_BYTES, _REPLICA_BYTES, _POLICY_BYTES = 1_000, 500, 600
+"""Most bytes of a table in a template, of a replica of it, and of what a policy has beside its statements."""
 _CELL_RESOURCES: Final = 60
 """Most resources of a cell without its streams. Each stream has a lookup and a mapping."""
 _LOOKUPS: Final = 2
@@ -121,7 +126,30 @@ def _long_policies(topology: Topology) -> Iterator[Problem]:
                 yield Problem(path, text, f"at most {of_role:,}: fewer of what it uses, shorter names")
 
 
+def bytes_of_log(topology: Topology) -> int:
+    """Estimate the size of a template with all tables and policies of the fabric."""
+    policies = [
+        statements
+        for stream in topology.streams.values()
+        for statements in (publisher(topology, stream), operator(topology, stream))
+    ]
+    references = sum(len(statement.resources) for statements in policies for statement in statements)
+    replicas = sum(len(table.regions) for table in topology.tables)
+    return (
+        sum(map(characters_of, policies))
+        + _REFERENCE_BYTES * references
+        + _POLICY_BYTES * len(policies)
+        + _TABLE_BYTES * len(topology.tables)
+        + _REPLICA_BYTES * replicas
+    )
+
+
 def _large_stacks(topology: Topology) -> Iterator[Problem]:
+    if (size := bytes_of_log(topology)) > TEMPLATE_BYTES_MAX:
+        text = f"a template of up to {size:,} bytes for {topology.stack_name('log', topology.home)}"
+        yield Problem(
+            "streams", text, f"at most {TEMPLATE_BYTES_MAX:,}: fewer streams or Regions, or two fabrics"
+        )
     most = STACK_RESOURCES_MAX
     for region in topology.regions:
         streams = topology.streams_in(region)

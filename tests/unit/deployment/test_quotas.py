@@ -10,7 +10,7 @@ from eventfabric.deployment import dashboard, quotas
 from eventfabric.deployment.alarms import alarms_of, alarms_of_region
 from eventfabric.deployment.people import operator
 from eventfabric.deployment.permissions import of_function
-from eventfabric.deployment.quotas import characters_of, check_quotas, quotas_to_raise
+from eventfabric.deployment.quotas import bytes_of_log, characters_of, check_quotas, quotas_to_raise
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.topology import Topology
 
@@ -44,6 +44,7 @@ LONGEST_ROLE = max(
     [
         ("MANAGED_POLICY_CHARACTERS_MAX", OPERATOR, "streams.s0.regions", f"{OPERATOR:,} characters"),
         ("ROLE_CHARACTERS_MAX", LONGEST_ROLE, "streams", f"{LONGEST_ROLE:,} characters"),
+        ("TEMPLATE_BYTES_MAX", bytes_of_log(TOPOLOGY), "streams", f"{bytes_of_log(TOPOLOGY):,} bytes"),
         ("STACK_RESOURCES_MAX", 64, "streams", "64 resources in shop-cell-us-east-1"),
     ],
 )

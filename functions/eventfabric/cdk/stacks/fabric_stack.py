@@ -41,6 +41,7 @@ class FabricStack(cdk.Stack):
             stack_name=name,
             env=env,
             termination_protection=holds_data,
+            suppress_template_indentation=True,  # half of a large template, of which CloudFormation takes 1 MB
             description=f"Event fabric {topology.fabric}: {description}",
         )
         for rule, value in RULES.items():
