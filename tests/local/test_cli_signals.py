@@ -41,10 +41,11 @@ def start(folder: Path, *, before: str = "") -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_child_processes_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path)
+    # As the CDK's library does, whose child process has ended by then.
+    process = start(tmp_path, before="import atexit; atexit.register(lambda: [][0])")
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)  # returns once nobody holds the child's output open
-    assert (process.returncode, "Traceback" in errors) == (INTERRUPTED, False)
+    assert (process.returncode, errors) == (INTERRUPTED, "")
     assert list(tmp_path.iterdir()) == []
 
 

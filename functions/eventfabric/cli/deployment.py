@@ -103,8 +103,10 @@ def bootstrap(context: typer.Context, stage: Stage = None) -> None:
 def _run(name: str, context: typer.Context, stage: str | None) -> None:
     """Replace this process by the CDK's command. Raises MissingExtraError, InstallError, ProfileNotFound."""
     if name in ("deploy", "diff", "destroy") and not {"--help", "-h"} & {*context.args}:
+        from eventfabric.cdk.command_line import cdk_command
         from eventfabric.cli.strays import warnings
 
+        cdk_command()  # without it, there is nothing to warn of
         for sentence in warnings(context.args, stage):
             complain(sentence)
     _become([name, *context.args], stage)

@@ -102,14 +102,24 @@ def main() -> None:
         with _interruptible():
             app()
     except SystemExit as ended:
-        sys.exit(_closed_by_reader() or ended.code)
+        _exit(_closed_by_reader() or ended.code)
     except ClosedPipeError:
         let_go_of_output()
         sys.exit(CLOSED_PIPE)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        _exit(INTERRUPTED)
     except Exception as error:  # the last place where an error can be reported
         _end(error)
+
+
+def _exit(code: str | int | None) -> NoReturn:
+    """Exit. After an interruption, nothing is said of what fails on the way out.
+
+    Ctrl-C reaches child processes, too: what would end them at exit, such as the CDK's Node, finds them gone.
+    """
+    if code == INTERRUPTED:
+        sys.unraisablehook = lambda _: None
+    sys.exit(code)
 
 
 @contextmanager

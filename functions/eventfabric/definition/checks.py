@@ -293,7 +293,7 @@ def broken_references(facts: Facts, search_path: Sequence[str]) -> Iterator[Brok
                 yield BrokenRule(path, f"{quoted(exception)}, but {lack}", "an exception type that exists")
 
 
-def one_of(name: str, names: Sequence[str]) -> str:
-    """List the names that are allowed, preceded by the one that was probably meant."""
-    close = get_close_matches(name, names, n=1)
-    return (f"did you mean {close[0]}? " if close else "") + (listed(names) or "there are none")
+def one_of(name: str, names: Sequence[str], *, tables: Sequence[str] = ()) -> str:
+    """List the names that are allowed, preceded by what was probably meant: one of them, or a key of those tables."""
+    meant = [*get_close_matches(name, names, n=1), *(f"{name} in [{table}]" for table in tables)]
+    return (f"did you mean {' or '.join(meant)}? " if meant else "") + (listed(names) or "there are none")

@@ -16,7 +16,7 @@ from eventfabric.definition import checks
 from eventfabric.definition.annotations import KeyPath
 from eventfabric.definition.facts import BrokenRule, Facts
 from eventfabric.definition.marks import TABLE_PLACE
-from eventfabric.definition.reference import allowed, annotation_at, keys, kind_of, shown
+from eventfabric.definition.reference import allowed, annotation_at, keys, kind_of, shown, tables_with
 from eventfabric.definition.schema import Definition, TableAction, full_name
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 from eventfabric.errors import DefinitionError, Problem
@@ -198,7 +198,9 @@ def _broken_keys(raw: Mapping[str, object], faulty: Sequence[FaultyKey]) -> Iter
         match fault:
             case KeyFault.UNKNOWN:
                 known = [key.name for key in keys(annotation_at(path[:-1]))]
-                yield BrokenRule(path, "an unknown key", checks.one_of(str(path[-1]), known))
+                yield BrokenRule(
+                    path, "an unknown key", checks.one_of(str(path[-1]), known, tables=tables_with(path))
+                )
             case KeyFault.MISSING:
                 yield BrokenRule(path, "nothing", allowed(annotation_at(path)))
             case KeyFault.WRONG:

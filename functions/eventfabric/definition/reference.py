@@ -29,6 +29,8 @@ from eventfabric.definition.schema import (
 from eventfabric.extras import needing
 from eventfabric.limits import ENVIRONMENT_BYTES_MAX, FABRIC_CHARACTERS_MAX, UNRESERVED_CONCURRENCY_MIN
 
+_NAME: Final = "NAME"
+_AND: Final = "]` and `["
 _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("fabric", FabricSection),
     ("streams.NAME", Stream),
@@ -36,9 +38,9 @@ _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("subscriptions.NAME.retry", Retry),
     ("subscriptions.NAME.breaker", Breaker),
     ("subscriptions.NAME.slo", Slo),
-    ("functions]` and `[subscriptions.NAME.function", FunctionSettings),
-    ("functions.vpc.REGION]` and `[subscriptions.NAME.function.vpc.REGION", Vpc),
-    ("functions.provisioned_pollers]` and `[subscriptions.NAME.function.provisioned_pollers", Pollers),
+    (f"functions{_AND}subscriptions.NAME.function", FunctionSettings),
+    (f"functions.vpc.REGION{_AND}subscriptions.NAME.function.vpc.REGION", Vpc),
+    (f"functions.provisioned_pollers{_AND}subscriptions.NAME.function.provisioned_pollers", Pollers),
 )
 _FOUND_CHARACTERS_MAX: Final = 80
 _PLAIN: Final[Mapping[object, str]] = {bool: "true or false", str: "text"}
@@ -83,6 +85,19 @@ def annotation_at(path: KeyPath) -> object:
         elif key != "[key]":
             annotation = next((known.annotation for known in keys(kind) if known.name == key), object)
     return annotation
+
+
+def tables_with(path: KeyPath) -> list[str]:
+    """List the tables of the file that have a key of the path's name, at first those of the path's own subscription."""
+    key, own = path[-1], f"{path[0]}.{_NAME}"
+    tables = [
+        table
+        for heading, kind in _TABLES
+        for table in heading.split(_AND)
+        if any(known.name == key for known in keys(kind))
+    ]
+    inside = [table.replace(own, f"{path[0]}.{path[1]}") for table in tables if table.startswith(own)]
+    return (len(path) > 2 and inside) or tables
 
 
 def allowed(annotation: object) -> str:

@@ -73,7 +73,9 @@ class Health:
         """Note that a batch got no reply there in time."""
         with self._lock:
             if region not in self._away:
-                _log.warning("Region %s gives no reply: others first, for a while", region)
+                _log.warning(
+                    "Region %s gives no reply: Regions for failover, if any, come first for a while", region
+                )
             self._away[region] = Moment.of(self._clock)
 
 

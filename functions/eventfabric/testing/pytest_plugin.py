@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from eventfabric.testing.local.fabric import LocalFabric
 
 
-def pytest_configure(config: pytest.Config) -> None:
+# Names of pytest are in quotation marks: older versions lack some, and load this wherever the package is installed.
+def pytest_configure(config: "pytest.Config") -> None:
     """Declare the markers, so that projects with strict markers can use them."""
     config.addinivalue_line(
         "markers", "eventfabric(definition=..., handlers=..., ...): arguments of the fixture local_fabric"
@@ -29,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def local_fabric(request: pytest.FixtureRequest) -> "Iterator[LocalFabric]":
+def local_fabric(request: "pytest.FixtureRequest") -> "Iterator[LocalFabric]":
     """Provide a local fabric of the project's definition. `@pytest.mark.eventfabric(...)` gives its arguments."""
     # Importing moto takes a second: only tests that use it pay for that.
     with needing("local", "the fixture local_fabric"):
@@ -41,7 +42,7 @@ def local_fabric(request: pytest.FixtureRequest) -> "Iterator[LocalFabric]":
 
 
 @pytest.fixture
-def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callable[..., HandlersReport]":
+def simulate_handlers(request: "pytest.FixtureRequest", tmp_path: Path) -> "Callable[..., HandlersReport]":
     """Provide a function that runs the project's own handlers under faults, in this process.
 
     Call it like this: `simulate_handlers(range(100)).check()`. `@pytest.mark.eventfabric_simulation(...)` gives
@@ -63,7 +64,7 @@ def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callab
 
 
 def _arguments(
-    request: pytest.FixtureRequest, marker_name: str, taken_by: Callable[..., object]
+    request: "pytest.FixtureRequest", marker_name: str, taken_by: Callable[..., object]
 ) -> tuple[Any, dict[str, Any]]:
     """Return the definition, and the other arguments of a marker. SettingError for those that `taken_by` lacks."""
     marker = request.node.get_closest_marker(marker_name)
@@ -84,6 +85,6 @@ def _arguments(
     return definition or _definition_of(request), arguments
 
 
-def _definition_of(request: pytest.FixtureRequest) -> Path:
+def _definition_of(request: "pytest.FixtureRequest") -> Path:
     """Return the path of the project's definition."""
     return definition_path(folder=request.config.rootpath)

@@ -82,6 +82,18 @@ QUORUM = STREAM + 'durability = "quorum"\n'
     [
         # unknown and missing keys
         (FABRIC + STREAM + "lane = 64", "streams.orders.lane", UNKNOWN, ["lanes?", STREAM_KEYS]),
+        (
+            FABRIC + STREAM + SUBSCRIPTION + "deployment = 'linear10'",
+            "subscriptions.billing.deployment",
+            UNKNOWN,
+            ["did you mean deployment in [subscriptions.billing.function]? stream,"],
+        ),
+        (
+            FABRIC + STREAM + "[functions]\naccount_concurrency = 1000",
+            "functions.account_concurrency",
+            UNKNOWN,
+            ["or account_concurrency in [fabric]? memory_megabytes"],
+        ),
         (FABRIC + STREAM + "zzz = 64", "streams.orders.zzz", UNKNOWN, [STREAM_KEYS]),
         (
             FABRIC + STREAM + "[subscription.billing]",
