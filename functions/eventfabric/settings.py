@@ -131,6 +131,11 @@ def _configured(file: Path) -> str | None:
     named = own.get("definition") if isinstance(own, dict) else own
     if named is not None and not isinstance(named, str):
         raise DefinitionError([Problem(f"{file}: tool.eventfabric.definition", repr(named), "a file's name")])
+    unknown = sorted(own.keys() - {"definition"}) if isinstance(own, dict) else []
+    if unknown:
+        raise DefinitionError(
+            [Problem(f"{file}: tool.eventfabric.{unknown[0]}", "an unknown key", "definition")]
+        )
     return named
 
 

@@ -228,3 +228,12 @@ def test_functions_are_known_by_name_and_region(tmp_path: Path) -> None:
         region: cdk.Stack.of(function).region for region, function in fabric.functions["theirs-count"].items()
     }
     assert region_by_function == {region: region for region in fabric.topology.regions}
+
+
+def test_a_folder_of_handlers_that_is_not_there_is_refused_before_any_stack_is_declared(
+    tmp_path: Path,
+) -> None:
+    app = new_app(tmp_path / "cdk.out")
+    with pytest.raises(SettingError, match=r"functions: found 'nowhere', allowed: a folder"):
+        EventFabric(app, definition=parse_definition(TWO_STREAMS), functions="nowhere")
+    assert app.node.children == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.cdk.extensions import ExtensionError, extension_beside
+from eventfabric.cdk.extensions import ExtensionError, extension_beside, extension_in
 from eventfabric.cdk.node import choose_node
 from eventfabric.cli.project import rendered
 from eventfabric.definition.file import read_definition
@@ -135,3 +135,10 @@ def test_an_extension_without_the_function_is_refused_by_name(tmp_path: Path, te
     (tmp_path / "extension.py").write_text(text)
     with pytest.raises(ExtensionError, match=r"extension\.py: found no function extend, allowed: def extend"):
         synthesised(tmp_path / "out", tmp_path / "fabric.toml")
+
+
+@pytest.mark.parametrize("name", ["missing.py", "extension.txt"])
+def test_a_file_that_is_no_extension_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "extension.txt").touch()
+    with pytest.raises(ExtensionError, match=rf"{name}, allowed: a file of Python"):
+        extension_in(tmp_path / name)

@@ -280,6 +280,13 @@ def test_all_arguments_are_passed_on_to_the_cdk(
     assert cli.run(*given).code == 7
 
 
+@pytest.mark.parametrize("option", ["--definition=b.toml", "--region", "--endpoint-url"])
+@pytest.mark.parametrize("command", ["synth", "deploy", "deploy --adopt", "diff", "destroy", "bootstrap"])
+def test_an_option_that_the_cdk_would_ignore_is_refused(cli: CommandLine, command: str, option: str) -> None:
+    complaint = cli.refused(*command.split(), "--all", option, "x", code=exit_codes.BAD_INPUT)
+    assert f"{option.partition('=')[0]}: the CDK does not know it" in complaint
+
+
 @pytest.mark.parametrize("command", ["synth", "deploy", "diff", "destroy"])
 def test_a_stage_is_told_to_whatever_the_cdk_runs(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch, command: str

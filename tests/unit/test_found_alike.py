@@ -113,6 +113,10 @@ def test_a_project_says_where_its_definition_is_once_for_everything(
     ("content", "facts"),
     [
         ("[tool", "a syntax error"),
+        (
+            '[tool.eventfabric]\ndefinitoin = "a.toml"\n',
+            "tool.eventfabric.definitoin: found an unknown key, allowed: definition",
+        ),
         ("[tool.eventfabric]\ndefinition = 1\n", "tool.eventfabric.definition: found 1"),
     ],
 )

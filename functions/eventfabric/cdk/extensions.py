@@ -34,8 +34,8 @@ def extension_in(path: Path) -> Extension:
     Raises ExtensionError. Exceptions of the extension itself are not caught, so that they keep their traceback.
     """
     spec = spec_from_file_location("eventfabric_extension", path)
-    assert spec is not None
-    assert spec.loader is not None
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ExtensionError(f"extension: found {path}, allowed: a file of Python, whose name ends in .py")
     module = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

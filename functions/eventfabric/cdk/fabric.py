@@ -13,7 +13,7 @@ from eventfabric.cdk.wheels import CACHE
 from eventfabric.definition.file import handler_folder
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.quotas import check_quotas
-from eventfabric.errors import DefinitionError, Problem
+from eventfabric.errors import DefinitionError, Problem, SettingError
 from eventfabric.settings import definition_at
 from eventfabric.topology import Topology
 
@@ -55,7 +55,7 @@ class EventFabric(FabricStacks):
         check_regions(resolved, where=where)
         check_quotas(resolved, where=where)
         extend = extension_in(Path(extension)) if isinstance(extension, Path | str) else extension
-        folder = Path(functions) if functions is not None else file and handler_folder(file)
+        folder = _folder(functions) if functions is not None else file and handler_folder(file)
         # A temporary folder is enough: the CDK copies it into the assembly as soon as the first function is declared.
         with TemporaryDirectory(prefix="eventfabric-functions-") as staged:
             topology = Topology(resolved)
@@ -74,6 +74,13 @@ class EventFabric(FabricStacks):
             super().__init__(scope, topology, codes, account=account)
         if extend is not None:
             extend(self)
+
+
+def _folder(functions: Path | str) -> Path:
+    """Return the folder of handlers. SettingError: it is none."""
+    if not Path(functions).is_dir():
+        raise SettingError("functions", str(functions), "a folder, that of the handlers")
+    return Path(functions)
 
 
 def _resolved(definition: Definition | Path | str, stage: str | None) -> Definition:

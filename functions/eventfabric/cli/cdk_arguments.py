@@ -30,6 +30,22 @@ class _Parser(argparse.ArgumentParser):
         raise typer.BadParameter(message)
 
 
+_OURS = {
+    "--definition": "--context definition=PATH, or EVENTFABRIC_DEFINITION",
+    "--region": "names of stacks, such as 'shop-*-REGION'",
+    "--endpoint-url": "the environment's AWS_ENDPOINT_URL",
+}
+"""Options of other commands, and what does the same here. The CDK ignores what it does not know."""
+
+
+def refuse_ours(given: Sequence[str]) -> None:
+    """Raise BadParameter for an option of other commands, without which something else would be deployed."""
+    for word in given:
+        name = word.partition("=")[0]
+        if name in _OURS:
+            raise typer.BadParameter(f"{name}: the CDK does not know it; allowed: {_OURS[name]}")
+
+
 def parse(given: Sequence[str]) -> CdkArguments:
     """Parse the arguments of a command of the CDK. Raises BadParameter if an option lacks its value."""
     parser = _Parser(add_help=False, allow_abbrev=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.cdk_arguments import CdkArguments, parse
+from eventfabric.cli.cdk_arguments import CdkArguments, parse, refuse_ours
 from eventfabric.cli.output import complain, say
 from eventfabric.resources import ENVIRONMENT_STAGE
 
@@ -102,6 +102,7 @@ def bootstrap(context: typer.Context, stage: Stage = None) -> None:
 
 def _run(name: str, context: typer.Context, stage: str | None) -> None:
     """Replace this process by the CDK's command. Raises MissingExtraError, InstallError, ProfileNotFound."""
+    refuse_ours(context.args)
     if name in ("deploy", "diff", "destroy") and not {"--help", "-h"} & {*context.args}:
         from eventfabric.cdk.command_line import cdk_command
         from eventfabric.cli.strays import warnings
@@ -135,6 +136,7 @@ def _adopt(context: typer.Context, stage: str | None, *, dry_run: bool) -> None:
     from eventfabric.cdk.assembly import stacks_in
     from eventfabric.cli.adoption import adoptions, delete_failed
 
+    refuse_ours(context.args)
     arguments = parse(context.args)
     session: Any = session_for(None, profile=arguments.profile)
     assembly = _assembly(arguments, stage)
