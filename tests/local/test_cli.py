@@ -289,6 +289,12 @@ def test_a_definition_is_checked_and_each_problem_listed(cli: CommandLine, tmp_p
     good = cli.run("definition", "check", ROOT / "infra/fabric.toml")
     assert (good.code, good.err) == (0, "")
     assert missing_from(good.out, "1 streams", "3 subscriptions", "nothing wrong") == []
+    tight = tmp_path / "tight.toml"
+    tight.write_text(
+        '[fabric]\nname = "s"\nregions = ["us-east-1"]\naccount_concurrency = 10\n[streams.orders]\n'
+    )
+    warned = cli.run("definition", "check", tight)
+    assert (warned.code, missing_from(warned.out, "with warnings", "nothing is reserved")) == (0, [])
     bad = tmp_path / "bad.toml"
     bad.write_text(
         '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\nlanes = 63\nlane = 1\n'

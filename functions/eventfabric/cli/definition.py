@@ -11,6 +11,7 @@ from eventfabric.cli.exit_codes import BAD_INPUT
 from eventfabric.cli.output import complain, say, show_json
 
 if TYPE_CHECKING:
+    from eventfabric.definition.schema import Definition
     from eventfabric.errors import DefinitionError
 
 app = typer.Typer(no_args_is_help=True, help="Check a definition, or print its JSON Schema.")
@@ -64,21 +65,34 @@ def check(
             }
         )
     else:
+        warnings = _warnings(read)
         say(
             f"{path}: fabric {full_name(read.fabric)}, {len(read.streams)} streams, "
-            f"{len(read.subscriptions)} subscriptions, nothing wrong",
+            f"{len(read.subscriptions)} subscriptions, {'with warnings' if warnings else 'nothing wrong'}"
         )
-        for circle in circles(read):
-            say(
-                f"subscriptions publish in a circle: {', '.join((*circle, circle[0]))}; "
-                f"an event goes round until hop {limits.HOPS_MAX}"
-            )
-        for name in published_by_each_region(read):
-            say(
-                f'{name} has deliver = "everywhere" and publishes: for each event, every Region publishes, under one id'
-            )
-        for shortage in (*shortages(read), *quotas_to_raise(read)):
-            say(shortage)
+        for warning in warnings:
+            say(warning)
+
+
+def _warnings(definition: "Definition") -> list[str]:
+    """Say what is allowed, and may surprise."""
+    from eventfabric.definition.circles import circles, published_by_each_region
+    from eventfabric.deployment.concurrency import shortages
+    from eventfabric.deployment.quotas import quotas_to_raise
+
+    return [
+        *(
+            f"subscriptions publish in a circle: {', '.join((*circle, circle[0]))}; "
+            f"an event goes round until hop {limits.HOPS_MAX}"
+            for circle in circles(definition)
+        ),
+        *(
+            f'{name} has deliver = "everywhere" and publishes: for each event, every Region publishes, under one id'
+            for name in published_by_each_region(definition)
+        ),
+        *shortages(definition),
+        *quotas_to_raise(definition),
+    ]
 
 
 def refuse(error: "DefinitionError", *, json: bool) -> NoReturn:
