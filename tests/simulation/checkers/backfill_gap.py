@@ -3,14 +3,14 @@
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import facts_of
 
 NAME = "backfill_gap"
 
 
 def check(of: History) -> Verdict:
     """Check that after each completed backfill, the target has what the source had when it began."""
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     held: dict[str, set[tuple[str, int]]] = {region: set() for region in of.plan.regions}
     began: dict[str, set[tuple[str, int]]] = {}

@@ -9,7 +9,7 @@ from typing import Final
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import facts_of
 
 NAME = "blind_sign"
 _RATES: Final = {"lag"}
@@ -22,7 +22,7 @@ _SLACK_MS: Final = 60_000
 
 def check(of: History) -> Verdict:
     """Compare each reported age with the events that earlier passes could see behind the Region's cursors."""
-    facts = Facts(of)
+    facts = facts_of(of)
     plan = facts.plan
     if (
         plan.rates.keys() - _RATES

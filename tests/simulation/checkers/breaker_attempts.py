@@ -8,7 +8,7 @@ from eventfabric import limits
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "breaker_attempts"
 _PROBE_MS = 1000 * limits.CIRCUIT_PROBE_SECONDS
@@ -47,7 +47,7 @@ class _Known:
 
 def check(of: History) -> Verdict:
     """Check that no process attempts what it knows to be paused, or fails more attempts than probes when it is open."""
-    facts = Facts(of)
+    facts = facts_of(of)
     circuits: dict[tuple[str, str], _Circuit] = {}
     known = _Known()
     anomalies: list[Anomaly] = []

@@ -3,7 +3,7 @@
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import CursorStand, History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "cursor_regression"
 Known = dict[tuple[str, str, str], dict[str, CursorStand]]
@@ -11,7 +11,7 @@ Known = dict[tuple[str, str, str], dict[str, CursorStand]]
 
 def check(of: History) -> Verdict:
     """Check each write of each Region's cursors, and where handovers begin."""
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     known: Known = {}
     read: Known = {}

@@ -10,14 +10,14 @@ from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "duplicate_effect"
 
 
 def check(of: History) -> Verdict:
     """Check that no effect is repeated, nothing behind a known cursor is attempted, and nothing is appended twice."""
-    facts = Facts(of)
+    facts = facts_of(of)
     return verdict(NAME, [*_effects(facts), *_attempts(facts), *_appends(facts)])
 
 

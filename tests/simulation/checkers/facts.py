@@ -4,6 +4,7 @@ from collections import defaultdict
 from functools import cached_property
 
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import FabricLog, Logged
 
 
@@ -165,12 +166,36 @@ class Facts(FabricLog):
         last = self.entries[-1] if self.entries else None
         return last if isinstance(last, history.Ended) else None
 
+    @cached_property
+    def _replays(self) -> list[tuple[int, str]]:
+        """Replays that began: number of the entry, and of what."""
+        return [
+            (number, entry.about)
+            for number, entry in enumerate(self.entries)
+            if isinstance(entry, history.Happened) and entry.what == "replay_begins"
+        ]
+
     def replays(self, subscription: str, group: str, *, before: int | None = None) -> int:
         """Count the replays that somebody began for it."""
         return sum(
-            isinstance(entry, history.Happened)
-            and entry.what == "replay_begins"
-            and entry.about.endswith(f" {subscription}")
-            and (not group or entry.about.startswith(f"{group} "))
-            for entry in self.entries[:before]
+            about.endswith(f" {subscription}") and (not group or about.startswith(f"{group} "))
+            for number, about in self._replays
+            if before is None or number < before
         )
+
+
+class _Latest:
+    """The facts of the history that was checked last."""
+
+    facts: Facts | None = None
+    entries_count = 0
+
+
+def facts_of(of: History) -> Facts:
+    """Return the facts of a history. Checkers ask one after another, and share what they have in common."""
+    facts = _Latest.facts
+    is_same = facts is not None and facts.plan is of.plan and facts.entries is of.entries
+    if facts is None or not is_same or _Latest.entries_count != len(of.entries):
+        facts = _Latest.facts = Facts(of)
+        _Latest.entries_count = len(of.entries)
+    return facts

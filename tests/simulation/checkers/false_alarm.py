@@ -5,7 +5,7 @@ from typing import Final
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "false_alarm"
 _NEVER: Final = (
@@ -23,7 +23,7 @@ _OF_CLOCKS: Final = ("clock", "producer_clock")
 
 def check(of: History) -> Verdict:
     """Check that alarms need a reason: of tampering, a change; of expiry, a retention; of waiting, a wanted event."""
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     touched = {entry.lane for entry in of.entries if isinstance(entry, history.Tampered)}
     for number, entry in enumerate(of.entries):

@@ -5,14 +5,14 @@ from collections import defaultdict
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import facts_of
 
 NAME = "false_proof"
 
 
 def check(of: History) -> Verdict:
     """Check the results of proofs against who changed what, and against what had been replicated by then."""
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     tampered: set[tuple[str, str]] = set()
     ends: dict[tuple[str, str], int] = {}

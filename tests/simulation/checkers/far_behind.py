@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "far_behind"
 _PASSES: Final = frozenset({"passes", "reconcile"})
@@ -19,7 +19,7 @@ _PINNED_MS: Final = 60_000
 
 def check(of: History) -> Verdict:
     """Check that if nothing fails, a delivery begins at most two intervals of rings before what is wanted."""
-    facts = Facts(of)
+    facts = facts_of(of)
     plan = facts.plan
     if plan.rates or plan.slowness > 1 or any(entry.what not in _PASSES for entry in plan.happenings):
         return verdict(NAME, [], unknown=True)

@@ -5,7 +5,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "held_up_key"
 _SOON_MS = 120_000
@@ -26,7 +26,7 @@ _LOCAL = frozenset(
 
 def check(of: History) -> Verdict:
     """Check that only events of its key wait in a parked key; and that other keys go on soon if nothing else failed."""
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     for number, entry in enumerate(of.entries):
         if isinstance(entry, history.KeyChanged) and entry.after is not None:

@@ -8,7 +8,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "innocent_dead_letter"
 
@@ -37,7 +37,7 @@ class _Blame:
 
 def check(of: History) -> Verdict:
     """Check every key that becomes dead, by the attempts at its first event."""
-    facts = Facts(of)
+    facts = facts_of(of)
     delivering, blame = Delivering(facts), _Blame()
     anomalies: list[Anomaly] = []
     for number, entry in enumerate(of.entries):

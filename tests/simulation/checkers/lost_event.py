@@ -5,14 +5,14 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "lost_event"
 
 
 def check(of: History) -> Verdict:
     """Check that every receipt names its event's place, and that in the end every event's fate is known."""
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies = _receipts(facts)
     if facts.end is None or not facts.end.quiet:
         return verdict(NAME, anomalies, unknown=True)

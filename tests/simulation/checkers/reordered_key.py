@@ -7,14 +7,14 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "reordered_key"
 
 
 def check(of: History) -> Verdict:
     """Check that before each first attempt at an event, all earlier ones of its key are over; replays do not count."""
-    facts = Facts(of)
+    facts = facts_of(of)
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
     of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)

@@ -9,7 +9,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import dropped_of_rest
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "reordered_replay"
 _TORN_MS: Final = 5_000
@@ -32,7 +32,7 @@ def check(of: History) -> Verdict:
     A process that read the lane before another replay began goes on with the replay that it read, until it loses the
     race.
     """
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     eras: dict[tuple[str, str, str], _Era] = {}
     read: dict[tuple[str, str], _Era | None] = {}

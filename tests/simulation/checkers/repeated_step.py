@@ -6,7 +6,7 @@ from eventfabric import limits
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "repeated_step"
 
@@ -18,7 +18,7 @@ def check(of: History) -> Verdict:
     0015); it is still one event and one step. If a process freezes in a step until its doorbell comes again, only the
     service that it calls can prevent a repetition, since it knows the step by its key.
     """
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     counts: Counter[tuple[str, str]] = Counter()
     keys: dict[tuple[str, str], str] = {}

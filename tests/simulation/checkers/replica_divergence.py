@@ -5,14 +5,14 @@ from collections import defaultdict
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History, LaneStand
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "replica_divergence"
 
 
 def check(of: History) -> Verdict:
     """Check that all chains are equal. Lanes that somebody changed behind the fabric's back are ignored."""
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     chains: dict[tuple[str, int], str] = {}
     for number, entry in enumerate(of.entries):

@@ -4,14 +4,14 @@ from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import facts_of
 
 NAME = "skipped_sequence"
 
 
 def check(of: History) -> Verdict:
     """Check every event that a cursor passes, at each of its moves."""
-    facts = Facts(of)
+    facts = facts_of(of)
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
     for number, entry in enumerate(of.entries):

@@ -7,7 +7,7 @@ from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 from tests.simulation.profiles import HICCUPS
 
 NAME = "slow_recovery"
@@ -31,7 +31,7 @@ _SLOWNESS_MAX: Final = 20.0
 
 def check(of: History) -> Verdict:
     """Check that everything is handled soon after the last of the services' long refusals has ended."""
-    facts = Facts(of)
+    facts = facts_of(of)
     if not _is_of_refusals(facts):
         return verdict(NAME, [], unknown=True)
     delivering = Delivering(facts)

@@ -4,7 +4,7 @@ from eventfabric import limits
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "stuck_lane"
 
@@ -14,7 +14,7 @@ def check(of: History) -> Verdict:
 
     It stays before fewer others than those after which the lane is rung all the same.
     """
-    facts = Facts(of)
+    facts = facts_of(of)
     if facts.end is None:
         return verdict(NAME, [], unknown=True)
     last = len(of.entries) - 1

@@ -3,7 +3,7 @@
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "undone_decision"
 
@@ -16,7 +16,7 @@ def check(of: History) -> Verdict:
     had taken over when the decision was made is bound by it. A Region that had not heard that its lanes were handed
     over decides nothing for the new owner, and may hand out what the new owner has decided.
     """
-    facts = Facts(of)
+    facts = facts_of(of)
     decided: dict[tuple[str, str, str, int], tuple[history.Decided, int]] = {}
     owners: dict[tuple[str, str], str] = {}
     anomalies: list[Anomaly] = []

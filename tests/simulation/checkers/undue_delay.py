@@ -8,7 +8,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 from tests.simulation.profiles import HICCUPS
 
 NAME = "undue_delay"
@@ -21,7 +21,7 @@ _SLOWNESS_MAX: Final = 1.0
 
 def check(of: History) -> Verdict:
     """Check that if calls fail only briefly and nothing else does, events are handled as soon as that allows."""
-    facts = Facts(of)
+    facts = facts_of(of)
     if not _is_of_hiccups(facts):
         return verdict(NAME, [], unknown=True)
     faults_ms = [entry.at_ms for entry in of.entries if isinstance(entry, history.Called)]

@@ -9,7 +9,7 @@ from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts, places_of
+from tests.simulation.checkers.facts import Facts, facts_of, places_of
 
 NAME = "unflagged_late"
 _SKEW_MS: Final = 100_000
@@ -18,7 +18,7 @@ _SKEW_MS: Final = 100_000
 
 def check(of: History) -> Verdict:
     """Check that an old event says that it is late if its delivering Region has committed a later one of its key."""
-    facts = Facts(of)
+    facts = facts_of(of)
     if any(happening.what == "made_anew" for happening in facts.plan.happenings):
         return verdict(
             NAME, [], unknown=True

@@ -3,14 +3,14 @@
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts, places_of
+from tests.simulation.checkers.facts import facts_of, places_of
 
 NAME = "unreported_finding"
 
 
 def check(of: History) -> Verdict:
     """Check that each changed or lost record was reported, or put right again by replication."""
-    facts = Facts(of)
+    facts = facts_of(of)
     tampered = [
         (number, entry)
         for number, entry in enumerate(of.entries)

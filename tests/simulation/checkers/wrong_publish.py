@@ -12,7 +12,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from eventfabric.wire.published import published_id
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import Facts, facts_of
 
 NAME = "wrong_publish"
 _Key = tuple[str, str, str]
@@ -61,7 +61,7 @@ class _Chain:
 
 def check(of: History) -> Verdict:
     """Check what was published for each event: how often, under which id, and in which order."""
-    facts = Facts(of)
+    facts = facts_of(of)
     if not of.plan.invoices:
         return verdict(NAME, [])
     chain = _Chain(facts)

@@ -4,7 +4,7 @@ from eventfabric import limits
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
-from tests.simulation.checkers.facts import Facts
+from tests.simulation.checkers.facts import facts_of
 
 NAME = "zombie_commit"
 _BELIEF_MS = 1000 * (limits.CIRCUIT_CACHE_SECONDS + 10)
@@ -13,7 +13,7 @@ _BELIEF_MS = 1000 * (limits.CIRCUIT_CACHE_SECONDS + 10)
 
 def check(of: History) -> Verdict:
     """Check that versions are consecutive, former owners stop once told, and no standing is relied on too long."""
-    facts = Facts(of)
+    facts = facts_of(of)
     anomalies: list[Anomaly] = []
     handed: dict[tuple[str, str, str], list[tuple[int, history.HandedOver]]] = {}
     standings: dict[tuple[str, str], tuple[int, int]] = {}
