@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
+from typing import Any
 
 import pytest
 
 from eventfabric import Delivery, Event
+from eventfabric.aws.ledger import AwsLedger
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
-from eventfabric.errors import FailoverError
+from eventfabric.errors import FailoverError, OutcomeUnknownError
 from eventfabric.model import EMPTY_TAIL, LaneKey, Parked, Region, StreamName, SubscriptionName
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
@@ -251,21 +254,57 @@ def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
     cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *options)
     report = cli.run("failover", *there, "--dry-run", *options, "--json").json
     billing = next(r for r in report["readiness"] if r["subscription"] == "billing")
-    assert (billing["origin"], billing["owner"], billing["epoch"]) == (US, US, 0)
+    assert (billing["origin"], billing["owner"]) == (US, US)
+    epoch = billing["epoch"] + 1
     assert billing["waiting"] + billing["not_replicated"] == 1
     assert billing["handled_again"] == 0
     done = cli.run("failover", *there, "--no-drain", "--yes", "--reason", "a drill", *options, "--json").json
-    assert {"origin": US, "owner": EU, "epoch": 1} in done["handed_over"]
+    assert {"origin": US, "owner": EU, "epoch": epoch} in done["handed_over"]
     assert "nothing to hand over" in cli.refused("failover", *there, "--dry-run", *options, code=1)
     listed = cli.run("subscriptions", "list", "--region", EU, *options, "--json").json["billing"]["owners"][
         US
     ]
-    assert (listed["region"], listed["epoch"], listed["reason"]) == (EU, 1, "a drill")
+    assert (listed["region"], listed["epoch"], listed["reason"]) == (EU, epoch, "a drill")
     assert listed["since_ms"] > 0
     output = cli.run("subscriptions", "list", "--region", EU, *options).out
     assert missing_from(output, "billing", f"events of {US}", f"delivered by {EU}") == []
     back = cli.run("failback", US, "--no-drain", "--yes", *options)
     assert (back.code, "handovers written" in back.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(OutcomeUnknownError("hand over", "no reply"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_what_was_handed_over_before_an_error_is_reported(
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    hand_over, calls = AwsLedger.hand_over, count(1)
+
+    def second_fails(*arguments: Any) -> Any:
+        if next(calls) == 2:
+            raise error
+        return hand_over(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AwsLedger, "hand_over", second_fails)
+        ended = cli.run(
+            *(
+                "failover",
+                "--from",
+                US,
+                "--to",
+                EU,
+                "--no-drain",
+                "--yes",
+                "--json",
+                "--endpoint-url",
+                endpoint,
+            )
+        )
+    assert ended.code == code
+    assert [owner["owner"] for owner in ended.json["handed_over"]] == [EU]
+    assert f"1 of {len(ended.json['readiness'])} handovers were written" in ended.err
+    assert cli.run("failback", US, "--no-drain", "--yes", "--endpoint-url", endpoint).code == 0
 
 
 @pytest.mark.parametrize(

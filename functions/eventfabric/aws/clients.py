@@ -20,7 +20,14 @@ from botocore.exceptions import (
 
 from eventfabric import limits
 from eventfabric.aws.client import ForkProofClient
-from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, RefusedError, ThrottledError
+from eventfabric.errors import (
+    LastingError,
+    OutcomeUnknownError,
+    PortError,
+    RefusedError,
+    SettingError,
+    ThrottledError,
+)
 from eventfabric.version import VERSION
 from eventfabric.wire.service_errors import Meaning, Refusal, meaning_of
 
@@ -74,9 +81,15 @@ class Clients:
         session, endpoint_url, _ = self._made_of
 
         def make() -> object:
-            return session.client(  # type: ignore[call-overload]  # any service
-                service, region_name=self.region, endpoint_url=endpoint_url, config=config
-            )
+            try:
+                client: Any = session.client(  # type: ignore[call-overload]  # any service
+                    service, region_name=self.region, endpoint_url=endpoint_url, config=config
+                )
+                urlsplit(client.meta.endpoint_url).port  # noqa: B018  # botocore reads it at the first request
+            except ValueError as error:  # botocore's answer to an address that is none
+                allowed = "http://host:port, as AWS_ENDPOINT_URL or in a profile"
+                raise SettingError("the address of a service", str(error), allowed) from error
+            return client
 
         return ForkProofClient(make, session=session, seconds_max=self._call_seconds_max)
 

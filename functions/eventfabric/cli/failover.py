@@ -1,13 +1,15 @@
 """`eventfabric failover` and `failback`: change which Region delivers the lanes of another."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from eventfabric.cli.connection import Access, Json
+from eventfabric.cli.exit_codes import NOT_SO
 from eventfabric.cli.options import Reason, grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
+from eventfabric.errors import EventFabricError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,17 +93,17 @@ class _Handover:
     failover: "Failover"
     readiness: "list[Readiness]"
 
-    def carry_out(self, reason: str, *, drains: bool) -> "list[Owner]":
+    def carry_out(self, reason: str, *, drains: bool) -> None:
         """Hand the lanes over. `drains`: wait before that and after it for the source, if it answers."""
         if not drains or not self._source_answers:
-            return self.failover.hand_over(reason)
+            self.failover.hand_over(reason)
+            return
         waiting = "waiting until the source has finished and everything is replicated"
         with stderr.status(waiting) as status:
             self.failover.drain(_sleep(), advance=_shown(status, waiting, "lanes"))
-        written = self.failover.hand_over(reason)
+        self.failover.hand_over(reason)
         with stderr.status("waiting until the source sees the handover"):
             self.failover.release(_sleep())
-        return written
 
     @property
     def _source_answers(self) -> bool:
@@ -124,11 +126,34 @@ def _run(
         return
     if not yes:
         _confirm(as_json=as_json)
-    written = [owner for handover in handovers for owner in handover.carry_out(reason, drains=drains)]
+    try:
+        for handover in handovers:
+            handover.carry_out(reason, drains=drains)
+    except (EventFabricError, KeyboardInterrupt) as error:
+        _end_early(handovers, error, as_json=as_json)
+    written = _show_written(handovers, as_json=as_json)
+    if not as_json:
+        say(f"{written} handovers written; every lane was rung")
+
+
+def _end_early(handovers: "list[_Handover]", error: BaseException, *, as_json: bool) -> NoReturn:
+    """Report what was handed over before an error, if anything was, and end the command."""
+    if not any(handover.failover.written for handover in handovers):
+        raise error
+    written = _show_written(handovers, as_json=as_json)
+    complain(f"{written} of {sum(len(handover.readiness) for handover in handovers)} handovers were written")
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    complain(str(error))
+    raise typer.Exit(NOT_SO)
+
+
+def _show_written(handovers: "list[_Handover]", *, as_json: bool) -> int:
+    """Print as JSON, if that is wanted, what was handed over. Return how many handovers that is."""
+    written = [owner for handover in handovers for owner in handover.failover.written]
     if as_json:
-        show_json(_as_json(readiness, written))
-    else:
-        say(f"{len(written)} handovers written; every lane was rung")
+        show_json(_as_json([ready for handover in handovers for ready in handover.readiness], written))
+    return len(written)
 
 
 def _show_readiness(readiness: "list[Readiness]", *, as_json: bool) -> None:

@@ -68,6 +68,8 @@ class Failover:
         )
         self._drained: list[SubscriptionTopology] = []
         """Subscriptions whose deliveries in the source were paused, and have ended."""
+        self.written: list[Owner] = []
+        """Handovers that were written, also if an error ended the rest."""
 
     def _check(self) -> None:
         """Refuse a handover that makes no sense by the definition."""
@@ -135,16 +137,15 @@ class Failover:
                     yield subscription, owner
 
     def hand_over(self, reason: str = "") -> list[Owner]:
-        """Write the handovers and ring every lane. Return what was written.
+        """Write the handovers and ring every lane. Return what was written, as `written` does.
 
         After a FailoverError some may be written; then a source that was drained goes on with those that are left.
         """
-        written: list[Owner] = []
         # Listed before the first is written: each handover changes what `handed` yields.
         remaining, reason = list(self.handed()), operator_text("reason", reason)
         try:
             while remaining:
-                written.append(self._hand_over(*remaining[0], reason))
+                self._hand_over(*remaining[0], reason)
                 del remaining[0]
         except BaseException as error:  # after an interruption too, the rest must not stay paused
             names = {subscription.name for subscription, _ in remaining}
@@ -152,9 +153,9 @@ class Failover:
                 [subscription for subscription in self._drained if subscription.name in names], error
             )
             raise
-        return written
+        return self.written
 
-    def _hand_over(self, subscription: SubscriptionTopology, owner: Owner, reason: str) -> Owner:
+    def _hand_over(self, subscription: SubscriptionTopology, owner: Owner, reason: str) -> None:
         """Write one handover, and ring its lanes."""
         stream, name = _names(subscription)
         standing = self._ports.ledger.standing(stream, name)
@@ -173,8 +174,8 @@ class Failover:
         if written is None:
             raise FailoverError(f"{name}, lanes of {owner.origin}: somebody else hands them over: look again")
         # The handover stands. A ring that is lost costs time only: reconciliation rings, too.
+        self.written.append(written)
         self._ring(subscription, owner.origin)
-        return written
 
     def drain(
         self,

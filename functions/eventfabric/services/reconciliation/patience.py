@@ -12,12 +12,17 @@ class PassPatience:
         self._clock = clock
         self._until_ms = until_ms
         self._errors: list[PortError] = []
+        self._has_ended = False
         self.has_left_lanes = False
         """True if the time was over before a lane was checked to its end."""
 
     def is_over(self) -> bool:
         """Tell if the time is over."""
-        return self._until_ms is not None and self._clock.now_ms() >= self._until_ms
+        return self._has_ended or (self._until_ms is not None and self._clock.now_ms() >= self._until_ms)
+
+    def end(self) -> None:
+        """Have lanes that are being checked end soon: nobody waits for their outcome any more."""
+        self._has_ended = True
 
     def leave(self) -> None:
         """Note that a lane was left, or not checked to its end, because the time is over."""

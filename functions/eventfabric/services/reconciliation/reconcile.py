@@ -286,7 +286,12 @@ class Reconciler:
         calls = [partial(checker.check, lane, marks.of(lane.index), may_rest=rests) for lane in part.lanes]
         vitals, bells, after = Vitals(self._stream), Bells(), dict[LaneIndex, Mark]()
         findings: list[Finding] = []
-        for checked in results_of(calls, self._side_by_side):
+        try:
+            lanes = results_of(calls, self._side_by_side)
+        except BaseException:  # an interruption too: the process waits for the threads that check lanes
+            self._patience.end()
+            raise
+        for checked in lanes:
             findings += checked.findings
             vitals.add(checked.vitals)
             bells.add_all(checked.bells)

@@ -1,6 +1,6 @@
 """Passes in several invocations: each lane is checked, what was counted is added up, and nobody waits for ever."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -360,3 +360,29 @@ def test_a_lane_too_long_for_one_invocation_keeps_what_was_verified(
     assert marks == sorted(marks)
     assert (marks[0], marks[-1]) == (20, 45)
     assert noted.comes_round
+
+
+def test_lanes_of_which_threads_are_left_after_an_interruption_are_not_read_to_their_end() -> None:
+    fabric, left = SubscribedStream(lanes=2), list[Callable[[], None]]()
+
+    def interrupted(calls: Sequence[Callable[[], None]]) -> None:
+        if len(calls) > 1 or left:
+            left.extend(calls)
+            raise KeyboardInterrupt
+        calls[0]()
+
+    faults = Faults()
+    reconciler = Reconciler(
+        fabric.stream,
+        region=HOME,
+        ports=faults.ports(fabric.ports()),
+        telemetry=fabric.telemetry,
+        side_by_side=interrupted,
+    )
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(limits, "MARKS_ITEM_LANES", 2)
+        list(reconciler.run(repair=False))
+    calls = len(faults.calls)
+    for call in left:
+        call()
+    assert (len(left), len(faults.calls)) == (2, calls)
