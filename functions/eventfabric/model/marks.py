@@ -42,6 +42,14 @@ class Mark:
     rests_for: bytes = field(default=b"", repr=False)
     """Digest of who delivered it at that time."""
 
+    def believed(self, now_ms: int) -> "Mark":
+        """Return the mark without times that no pass can have noted yet: they would hide how long something lasts."""
+        noted_ms = (self.since_ms, self.whole_ms, *(sighting.at_ms for sighting in self.sightings.seen))
+        if max(noted_ms) <= now_ms + 1000 * limits.UNRUNG_SECONDS:
+            return self
+        # 1: so long ago that the next round is due, which replaces it.
+        return replace(self, since_ms=0, whole_ms=min(self.whole_ms, 1), sightings=Sightings())
+
     def up_to(self, verified: Tail) -> "Mark":
         """Return the mark after verification up to a tail."""
         return replace(self, sequence=verified.sequence, chain=verified.chain)

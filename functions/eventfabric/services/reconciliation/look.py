@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from eventfabric import limits
 from eventfabric.model import (
     Cursor,
     Lane,
@@ -16,6 +17,11 @@ from eventfabric.model import (
     to_ms,
 )
 from eventfabric.topology import SubscriptionTopology
+
+
+def believed_ms(written_ms: int, now_ms: int) -> int:
+    """Return when something was written; 0 if that is too far ahead of this Region's clock to be believed."""
+    return written_ms if written_ms <= now_ms + 1000 * limits.UNRUNG_SECONDS else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,8 @@ class NotedPass:
         )
 
     def _is_young(self, progress: PassProgress) -> bool:
-        return self._clock.now_ms() - progress.began_ms <= 1000 * pass_bounds.PASS_LATE_SECONDS
+        # A time ahead of this clock was noted by something else, and tells nothing.
+        return abs(self._clock.now_ms() - progress.began_ms) <= 1000 * pass_bounds.PASS_LATE_SECONDS
 
     def _note_now_and_then(self, progress: PassProgress) -> None:
         """Note the progress at most once a minute, for the case that the invocation is cut off."""

@@ -283,7 +283,10 @@ class Reconciler:
             return
         is_light = not (self._order.thorough or self._order.full)
         rests = is_light and may_rest(marks.lanes.values(), now_ms=self._now_ms)
-        calls = [partial(checker.check, lane, marks.of(lane.index), may_rest=rests) for lane in part.lanes]
+        calls = [
+            partial(checker.check, lane, marks.of(lane.index).believed(self._now_ms), may_rest=rests)
+            for lane in part.lanes
+        ]
         vitals, bells, after = Vitals(self._stream), Bells(), dict[LaneIndex, Mark]()
         findings: list[Finding] = []
         try:

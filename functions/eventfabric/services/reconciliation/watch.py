@@ -29,7 +29,7 @@ from eventfabric.ports import Ports
 from eventfabric.services.lanes.locate import has_expired, kept_in
 from eventfabric.services.lanes.standing import ledger_of
 from eventfabric.services.reconciliation.forget import are_forgotten, forget
-from eventfabric.services.reconciliation.look import Look
+from eventfabric.services.reconciliation.look import Look, believed_ms
 from eventfabric.services.reconciliation.quiet import move_quiet
 from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.vitals import Vitals
@@ -138,7 +138,7 @@ class Watch:
         if region is None or look.state.epoch <= known:
             return None
         cursor = look.state.cursors[region]
-        if cursor.written_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
+        if believed_ms(cursor.written_ms, self._now_ms) > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
             return None  # its handover may still be under way here
         detail = (
             f"{region} wrote epoch {cursor.epoch}, and the latest handover that is known has epoch {known}"
@@ -223,7 +223,7 @@ class Watch:
 
     def _unrung(self, look: Look, since_ms: int) -> Finding | None:
         """Report a lane in which events have waited so long that no doorbell can be on its way."""
-        waits_since_ms = max(look.cursor.written_ms, since_ms)
+        waits_since_ms = max(believed_ms(look.cursor.written_ms, self._now_ms), since_ms)
         if waits_since_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
             return None
         behind = look.tail.sequence - look.ahead.sequence

@@ -160,6 +160,18 @@ def test_a_pass_that_never_comes_round_is_told() -> None:
     assert (noted.comes_round, bool(noted.left)) == (False, True)
 
 
+def test_a_pass_that_began_at_a_time_to_come_does_not_count_as_young() -> None:
+    invocations = Invocations()
+    noted = invocations.noted(seconds=50)
+    list(noted.run())
+    ledger = invocations.fabric.ledger
+    stored = ledger.progress(NAME)
+    ledger.note_pass(NAME, stored, replace(stored, began_ms=2 * stored.began_ms))
+    noted = invocations.noted(seconds=50)
+    list(noted.run())
+    assert (noted.comes_round, bool(noted.left)) == (False, True)
+
+
 def test_after_a_pass_in_parts_comes_a_whole_one() -> None:
     invocations = Invocations()
     invocations.invoke(seconds=150)

@@ -1,6 +1,7 @@
 """Marks that cannot be read: they stop who needs them and nobody else, say what mends that, and a repair does."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from eventfabric import limits
 from eventfabric.errors import UncertainTailError, UndecodableItemError
 from eventfabric.model import LaneIndex, Mark, Marks, Region, SequenceNumber, StreamName
 from eventfabric.model.finding import FindingKind
+from eventfabric.model.sightings import Sighting, Sightings
 from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.publishing.lane_ends import KnownMarks
 from eventfabric.services.reconciliation.reconcile import Reconciler
@@ -117,3 +119,31 @@ def test_another_regions_marks_are_another_matter() -> None:
     fabric = with_marks()
     spoil(fabric, MAIN, SPOILED[0])
     assert fabric.ledger.marks(ORDERS, Region("eu-west-1")).unreadable == {}
+
+
+def test_times_in_a_mark_that_lie_ahead_of_the_clock_hold_up_no_round_and_hide_no_age() -> None:
+    fabric, index = with_marks(), LaneIndex(0)
+    read = fabric.ledger.marks(ORDERS, HOME)
+    ahead_ms = fabric.clock.now_ms() + 10 * 365 * 86_400_000
+    seen = Sightings((Sighting(SequenceNumber(1), ahead_ms),))
+    mark = replace(read.of(index), since_ms=ahead_ms, whole_ms=ahead_ms, sightings=seen)
+    fabric.ledger.mark(ORDERS, HOME, read, Marks({**read.lanes, index: mark}))
+    assert findings_in(fabric) == []
+    after = fabric.ledger.marks(ORDERS, HOME).of(index)
+    assert (after.rounds, after.since_ms) == (1, 0)
+    assert after.whole_ms <= fabric.clock.now_ms()
+    assert all(sighting.at_ms <= fabric.clock.now_ms() for sighting in after.sightings.seen)
+
+
+def test_a_cursor_that_a_clock_ahead_has_dated_is_rung_for_all_the_same() -> None:
+    fabric = with_marks()
+    fabric.put(event("b"), of=lane(0))
+    table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
+    written_ms = str(fabric.clock.now_ms() + 86_400_000)
+    for item in table.items:
+        if item["sk"]["S"].startswith(f"{HOME}/cursor"):
+            table.write("Put", {"Item": {**item, "u": {"N": written_ms}}})
+    fabric.clock.advance(limits.UNRUNG_SECONDS + 1)
+    findings_in(fabric)  # sees the event
+    fabric.clock.advance(limits.UNRUNG_SECONDS + 1)
+    assert (FindingKind.UNRUNG, True) in findings_in(fabric)
