@@ -73,4 +73,5 @@ def _ignore(runtime: Runtime, table: str) -> None:
 
 
 def _table_of(stream_record: dict[str, Any]) -> str:
-    return str(stream_record.get("eventSourceARN", "")).partition(":table/")[2].partition("/")[0]
+    arn = stream_record.get("eventSourceARN")
+    return arn.partition(":table/")[2].partition("/")[0] if isinstance(arn, str) else ""

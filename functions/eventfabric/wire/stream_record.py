@@ -49,8 +49,9 @@ def from_stream_record(stream_record: Mapping[str, Any]) -> RecordNews | None:
         sequence, count = fields.sequence(image, SK), fields.whole(image, "n", least=1)
         # A doorbell for it must be decodable, whatever stands in the table.
         tail = SequenceNumber(min(sequence + count, limits.SEQUENCE_MAX))
-        lane, position = fields.lane(image, PK), str(change.get("SequenceNumber", ""))
-        return RecordNews(position, lane, tail, sequence, _types(image), _time(image))
+        lane, position = fields.lane(image, PK), change.get("SequenceNumber")
+        known = position if isinstance(position, str) else ""
+        return RecordNews(known, lane, tail, sequence, _types(image), _time(image))
     except UndecodableItemError as error:
         raise UndecodableMessageError(f"not a record of the log: {error}") from error
 
