@@ -18,7 +18,9 @@ from moto import mock_aws
 
 from eventfabric.aws import clients
 from eventfabric.cdk import command_line
+from eventfabric.cdk.assembly import stacks_in
 from eventfabric.cli import exit_codes
+from eventfabric.cli.adoption import adoptions, delete_failed
 from tests.support.command_line import CommandLine
 
 REGION, ACCOUNT, ALIAS = "us-east-1", "123456789012", "alias/shop"
@@ -83,6 +85,7 @@ class Stacks:
     held: dict[str, dict[str, str]] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
     protected: set[str] = field(default_factory=set)
+    ids: dict[str, str] = field(default_factory=dict)
     in_use: str = ""
 
     def client(self, service: str, *, region_name: str) -> Any:
@@ -92,12 +95,18 @@ class Stacks:
     def create(self, name: str, held: dict[str, str], *, status: str = "CREATE_COMPLETE") -> None:
         self.held[name], self.statuses[name] = held, status
         self.protected.add(name)
+        self.ids[name] = f"{self.ids.get(name, name)}-"
+
+    def _named(self, name_or_id: str) -> str:
+        for name in self.statuses:
+            if name_or_id in (name, self.ids[name]):
+                return name
+        message = f"Stack with id {name_or_id} does not exist"
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "any operation")
 
     def describe_stacks(self, *, StackName: str) -> dict[str, Any]:
-        if StackName not in self.statuses:
-            message = f"Stack with id {StackName} does not exist"
-            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
-        stack = {"StackName": StackName, "StackStatus": self.statuses[StackName]}
+        name = self._named(StackName)
+        stack = {"StackName": name, "StackId": self.ids[name], "StackStatus": self.statuses[name]}
         return {"Stacks": [{**stack, "StackStatusReason": self.in_use}]}
 
     def get_paginator(self, operation: str) -> "Stacks":
@@ -112,20 +121,22 @@ class Stacks:
 
     def update_termination_protection(self, *, StackName: str, EnableTerminationProtection: bool) -> None:
         assert not EnableTerminationProtection
-        self.protected.discard(StackName)
+        self.protected.discard(self._named(StackName))
 
     def delete_stack(self, *, StackName: str) -> None:
-        assert StackName not in self.protected
-        self.statuses.pop(StackName)
+        name = self._named(StackName)
+        assert name not in self.protected
         if self.in_use:
-            self.statuses[StackName] = "DELETE_FAILED"
+            self.statuses[name] = "DELETE_FAILED"
+        else:
+            del self.statuses[name]
 
     def get_waiter(self, name: str) -> "Stacks":
         assert name == "stack_delete_complete"
         return self
 
     def wait(self, *, StackName: str) -> None:
-        if StackName in self.statuses:
+        if StackName in [self.ids[name] for name in self.statuses]:
             raise WaiterError("StackDeleteComplete", "a terminal failure state", {})
 
 
@@ -261,6 +272,23 @@ def test_a_stack_that_could_not_be_created_makes_room(cli: CommandLine, stacks: 
     assert (cli.run(*DEPLOY, "--dry-run").code, "shop-keys" in stacks.statuses) == (0, True)
     assert (cli.run(*DEPLOY).code, "shop-keys" in stacks.statuses) == (0, False)
     assert [words[:2] for words in called()] == [["import", "shop-keys"], ["deploy", "--all"]]
+
+
+def test_a_stack_that_somebody_made_after_the_failed_one_was_seen_is_not_deleted(
+    stacks: Stacks, tmp_path: Path
+) -> None:
+    make_key()
+    stacks.create("shop-keys", {}, status="ROLLBACK_COMPLETE")
+    write_assembly(tmp_path / "made", STACKS)
+
+    def client_of(service: str, region: str) -> Any:
+        return stacks.client(service, region_name=region)
+
+    [adoption] = adoptions(stacks_in(tmp_path / "made"), client_of)
+    stacks.create("shop-keys", {})
+    with pytest.raises(ClientError):
+        delete_failed(adoption, client_of)
+    assert stacks.statuses["shop-keys"] == "CREATE_COMPLETE"
 
 
 def test_a_stack_that_can_neither_be_created_nor_deleted_is_named(cli: CommandLine, stacks: Stacks) -> None:

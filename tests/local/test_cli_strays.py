@@ -1,7 +1,10 @@
 """`eventfabric diff`, `deploy` and `destroy` say what is deployed of subscriptions that the definition lacks."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from socket import socket
+from threading import Event as Flag
 from typing import Any
 
 import pytest
@@ -9,10 +12,12 @@ from botocore.exceptions import EndpointConnectionError
 
 from eventfabric.cdk import command_line
 from eventfabric.cli import exit_codes
+from eventfabric.cli import strays as strays_of_cli
 from eventfabric.cli.strays import strays
 from eventfabric.definition.file import parse_definition
 from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine
+from tests.support.socket_server import endpoint, request
 
 DEFINITION = """
 [fabric]
@@ -159,3 +164,28 @@ def test_help_asks_nobody(
     monkeypatch.chdir(tmp_path)
     ran = cli.run("deploy", "--", "--help", "--profile", "nobody")
     assert (ran.err, passed_on) == ("", [["deploy", "--help", "--profile", "nobody"]])
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_the_command_goes_on_though_the_address_is_none_or_answers_byte_by_byte(
+    cli: CommandLine,
+    passed_on: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    slow: bool,
+) -> None:
+    def drips(connection: socket) -> None:
+        request(connection)
+        with suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n<")
+            while True:
+                connection.sendall(b" ")
+                Flag().wait(0.1)
+
+    monkeypatch.setattr(strays_of_cli, "_SECONDS_MAX", 0.5)
+    monkeypatch.chdir(tmp_path)
+    with endpoint(drips) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url if slow else "nowhere")
+        ran = cli.run("diff", "--all")
+    assert (ran.code, "is not known" in ran.err) == (0, True)
+    assert passed_on == [["diff", "--all"]]

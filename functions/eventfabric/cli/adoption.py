@@ -35,8 +35,8 @@ class Adoption:
 
     stack: "AssembledStack"
     identifiers: Mapping[str, Mapping[str, str]]
-    failed_creation: bool
-    """True if the stack could not be created. It is deleted first, since nothing can be imported into it."""
+    failed_id: str | None
+    """Id of the stack if it could not be created. It is deleted first, since nothing can be imported into it."""
 
 
 def adoptions(stacks: Sequence["AssembledStack"], client: Client) -> list[Adoption]:
@@ -57,25 +57,27 @@ def delete_failed(adoption: Adoption, client: Client) -> None:
     from botocore.exceptions import WaiterError
 
     cloudformation = client("cloudformation", adoption.stack.region)
-    name = adoption.stack.name
-    cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=False)
-    cloudformation.delete_stack(StackName=name)
+    # By its id, since somebody may have made another one of that name after this was planned.
+    stack_id = adoption.failed_id
+    cloudformation.update_termination_protection(StackName=stack_id, EnableTerminationProtection=False)
+    cloudformation.delete_stack(StackName=stack_id)
     try:
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName=name)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack_id)
     except WaiterError as error:
-        [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        [stack] = cloudformation.describe_stacks(StackName=stack_id)["Stacks"]
         actual = f"{stack['StackStatus']}: {stack.get('StackStatusReason', error)}"
-        path = f"stack {name} in {adoption.stack.region}, which could not be created"
+        path = f"stack {adoption.stack.name} in {adoption.stack.region}, which could not be created"
         allowed = "one that can be deleted: take away what keeps it, and run the same command again"
         raise AdoptionRefusedError([Problem(path, actual, allowed)]) from error
 
 
 @dataclass(frozen=True)
 class _State:
-    """A stack as it is deployed. `status` is None if it does not exist; `held`: physical ids, by logical id."""
+    """A stack as it is deployed; without id and status it is not. `held`: physical ids, by logical id."""
 
     stack: "AssembledStack"
-    status: str | None
+    id: str | None = None
+    status: str | None = None
     held: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -88,11 +90,11 @@ class _Account:
     def number(self, region: str) -> str:
         return str(self.client("sts", region).get_caller_identity()["Account"])
 
-    def stack_status(self, stack: "AssembledStack") -> str | None:
+    def deployed(self, stack: "AssembledStack") -> dict[str, Any] | None:
         answer = _unless_absent(
             lambda: self.client("cloudformation", stack.region).describe_stacks(StackName=stack.name)
         )
-        return answer and str(answer["Stacks"][0]["StackStatus"])
+        return answer and dict(answer["Stacks"][0])
 
     def held(self, stack: "AssembledStack") -> dict[str, str]:
         pages = self.client("cloudformation", stack.region).get_paginator("list_stack_resources")
@@ -169,7 +171,7 @@ class _Survey:
                 f"aws cloudformation {_ENDS.get(status, 'describe-stacks')} --region {stack.region} --stack-name "
                 f"{stack.name}",
             )
-        return Adoption(stack, identifiers, failed)
+        return Adoption(stack, identifiers, state.id if failed else None)
 
     def _keys_of(self, state: _State) -> dict[str, dict[str, str]]:
         identifiers: dict[str, dict[str, str]] = {}
@@ -277,10 +279,12 @@ class _Survey:
 
 
 def _state_of(account: _Account, stack: "AssembledStack") -> _State:
-    status = account.stack_status(stack)
-    if status is None or status in (*_FAILED_CREATION, "REVIEW_IN_PROGRESS"):
-        return _State(stack, status)
-    return _State(stack, status, account.held(stack))
+    deployed = account.deployed(stack)
+    if deployed is None:
+        return _State(stack)
+    status = deployed["StackStatus"]
+    held = {} if status in (*_FAILED_CREATION, "REVIEW_IN_PROGRESS") else account.held(stack)
+    return _State(stack, deployed["StackId"], status, held)
 
 
 def differences(table: "RetainedTable", there: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

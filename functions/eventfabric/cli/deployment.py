@@ -150,7 +150,7 @@ def _adopt(context: typer.Context, stage: str | None, *, dry_run: bool) -> None:
     if dry_run:
         return
     for adoption in planned:
-        if adoption.failed_creation:
+        if adoption.failed_id is not None:
             delete_failed(adoption, client)
         _cdk(
             [

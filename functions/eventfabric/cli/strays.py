@@ -1,10 +1,13 @@
 """Stacks of subscriptions that are deployed, and no longer declared: the CDK does not know them, so it leaves them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from eventfabric.topology import Topology
+
+_SECONDS_MAX: Final = 30
+"""Time to ask all Regions for their stacks. A deployment must not wait for what is only a warning."""
 
 
 def warnings(arguments: Sequence[str], stage: str | None) -> list[str]:
@@ -17,6 +20,7 @@ def warnings(arguments: Sequence[str], stage: str | None) -> list[str]:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
+    from eventfabric.aws import bounded_http
     from eventfabric.cli.cdk_arguments import parse
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_at, definition_path
@@ -29,16 +33,21 @@ def warnings(arguments: Sequence[str], stage: str | None) -> list[str]:
     except (DefinitionError, OSError):
         return []
     config = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
+
+    def client(region: str) -> Any:
+        made = session.client("cloudformation", region_name=region, config=config)
+        bounded_http.bound(made)
+        return made
+
     try:
         session: Any = Session(profile_name=given.profile)
-        return list(
-            strays(
-                topology, lambda region: session.client("cloudformation", region_name=region, config=config)
-            )
-        )
+        bounded_http.end_call_within(
+            _SECONDS_MAX
+        )  # all of them: a read's time-out begins anew with each byte
+        return list(strays(topology, client))
     except ProfileNotFound:
         raise
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: an address that is none
         return [f"whether subscriptions are deployed that the definition lacks is not known: {error}"]
 
 

@@ -34,7 +34,6 @@ from eventfabric.errors import (
     LastingError,
     OutcomeUnknownError,
     RefusedError,
-    SettingError,
     ThrottledError,
 )
 from eventfabric.model import EMPTY_TAIL, Doorbell, Lane, SequenceNumber, StreamName
@@ -150,15 +149,6 @@ def test_entries_of_a_reply_that_say_nothing_are_doorbells_that_were_not_sent() 
         client = clients(url).sqs
         tell_refusals(client, print)
         assert AwsDoorbells(client, str, str).ring("all", bells) == [bells[0]]
-
-
-@pytest.mark.parametrize("address", ["nowhere", "http://[::1", "http://localhost:99999"])
-def test_an_address_in_the_environment_that_is_none_is_named(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-    with pytest.raises(SettingError, match="AWS_ENDPOINT_URL"):
-        Clients(REGION, session=SESSION)
 
 
 def test_a_refusal_is_the_services_word() -> None:

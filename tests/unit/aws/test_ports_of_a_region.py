@@ -18,7 +18,7 @@ from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.region import aws_ports
 from eventfabric.aws.system import SystemEntropy
 from eventfabric.definition.file import parse_definition
-from eventfabric.errors import UndecodableItemError
+from eventfabric.errors import SettingError, UndecodableItemError
 from eventfabric.model import START, CommitOutcome, Doorbell, ParkedChange, RaceLost, SequenceNumber
 from eventfabric.runtime.threads import Threads
 from eventfabric.testing.memory.clock import MemoryClock
@@ -279,3 +279,12 @@ def test_what_a_forked_child_asks_of_a_client_makes_it_another_once_with_locks_o
     session.credentials = object()
     client._forget()
     assert client.meta is made[2].meta
+
+
+@pytest.mark.parametrize("address", ["nowhere", "http://[::1", "http://localhost:99999"])
+def test_an_address_in_the_environment_that_is_none_is_named(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    with pytest.raises(SettingError, match="AWS_ENDPOINT_URL"):
+        Clients(US, session=SESSION)
