@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import boto3
 import pytest
 
 from eventfabric import Delivery, Event
@@ -16,6 +17,7 @@ from eventfabric.model import EMPTY_TAIL, LaneKey, Parked, Region, StreamName, S
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.replicator import Replication
+from eventfabric.wire.keys import circuit_key
 from tests.support.command_line import CommandLine
 from tests.support.messages import missing_from
 
@@ -305,6 +307,23 @@ def test_what_was_handed_over_before_an_error_is_reported(
     assert [owner["owner"] for owner in ended.json["handed_over"]] == [EU]
     assert f"1 of {len(ended.json['readiness'])} handovers were written" in ended.err
     assert cli.run("failback", US, "--no-drain", "--yes", "--endpoint-url", endpoint).code == 0
+
+
+def test_what_is_left_out_because_it_cannot_be_read_is_named_and_the_rest_is_handed_over(
+    cli: CommandLine, endpoint: str
+) -> None:
+    there = ("--no-drain", "--yes", "--json", "--endpoint-url", endpoint)
+    key = circuit_key(StreamName("orders"), SubscriptionName("billing"), Region(EU))
+    client: Any = boto3.client(
+        "dynamodb", EU, endpoint_url=endpoint, aws_access_key_id="local", aws_secret_access_key="local"
+    )
+    client.put_item(TableName="shop-ledger", Item={**key, "f": {"S": "{]"}, "v": {"N": "1"}})
+    ended = cli.run("failover", "--from", US, "--to", EU, *there)
+    client.delete_item(TableName="shop-ledger", Key=key)
+    assert (ended.code, missing_from(ended.err, "billing", "left out")) == (1, [])
+    names = [ready["subscription"] for ready in ended.json["readiness"]]
+    assert (len(ended.json["handed_over"]), "billing" in names) == (len(names), False)
+    assert cli.run("failback", US, *there).code == 0
 
 
 @pytest.mark.parametrize(

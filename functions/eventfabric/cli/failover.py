@@ -119,6 +119,9 @@ def _run(
         advance = _shown(status, reading, "subscriptions and origins")
         handovers = [_Handover(failover, failover.readiness(advance)) for failover in failovers]
     readiness = [ready for handover in handovers for ready in handover.readiness]
+    left_out = {name: error for handover in failovers for name, error in handover.unreadable.items()}
+    for name, error in left_out.items():
+        complain(f"{name} is left out, because its state cannot be read: {error}")
     _show_readiness(readiness, as_json=as_json)
     if dry_run:
         if as_json:
@@ -126,6 +129,13 @@ def _run(
         return
     if not yes:
         _confirm(as_json=as_json)
+    _carry_out(handovers, reason, drains=drains, as_json=as_json)
+    if left_out:
+        raise typer.Exit(NOT_SO)
+
+
+def _carry_out(handovers: "list[_Handover]", reason: str, *, drains: bool, as_json: bool) -> None:
+    """Hand over, and report what was handed over, also if an error or an interruption ends it early."""
     try:
         for handover in handovers:
             handover.carry_out(reason, drains=drains)

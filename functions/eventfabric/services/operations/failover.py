@@ -70,6 +70,8 @@ class Failover:
         """Subscriptions whose deliveries in the source were paused, and have ended."""
         self.written: list[Owner] = []
         """Handovers that were written, also if an error ended the rest."""
+        self.unreadable: dict[str, UndecodableItemError] = {}
+        """Subscriptions that are left out, because the target cannot read their state, nor deliver them."""
 
     def _check(self) -> None:
         """Refuse a handover that makes no sense by the definition."""
@@ -130,6 +132,9 @@ class Failover:
         calls = [partial(self._standing, subscription) for subscription in subscriptions]
         standings = results_of(calls, self._side_by_side)
         for subscription, standing in zip(subscriptions, standings, strict=True):
+            if isinstance(standing, UndecodableItemError):
+                self.unreadable[subscription.name] = standing
+                continue
             for origin in subscription.regions:
                 owner = owner_of(subscription, Region(origin), standing)
                 wanted = not self._own_only or subscription.owner(origin) == self._target
@@ -241,7 +246,7 @@ class Failover:
         for subscription in {subscription.name: subscription for subscription, _ in self.handed()}.values():
             circuit = self._circuit(subscription)
             # An operator's own pause stays, and is not taken back afterwards.
-            if circuit.state is CircuitState.PAUSED:
+            if circuit is None or circuit.state is CircuitState.PAUSED:
                 continue
             pause = Circuit(CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}", self._ports.clock.now_ms())
             paused.append(subscription)  # before the write, because its reply may be lost
@@ -251,10 +256,11 @@ class Failover:
 
     def _paused(self) -> Iterator[tuple[SubscriptionTopology, Circuit]]:
         """Yield the subscriptions that an earlier drain to this target has paused in the source."""
+        paused = CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}"
         for subscription in self._topology.subscriptions.values():
             if self._source in subscription.regions:
                 circuit = self._circuit(subscription)
-                if circuit.state is CircuitState.PAUSED and circuit.reason == f"{_PAUSED_BY}{self._target}":
+                if circuit and (circuit.state, circuit.reason) == paused:
                     yield subscription, circuit
 
     def _give_up(self, paused: list[SubscriptionTopology], error: BaseException) -> None:
@@ -272,12 +278,16 @@ class Failover:
         """Close the circuits that a failover has paused in the source."""
         for subscription in paused:
             circuit = self._circuit(subscription)
-            if circuit.state is CircuitState.PAUSED and circuit.reason.startswith(_PAUSED_BY):
+            if circuit and circuit.state is CircuitState.PAUSED and circuit.reason.startswith(_PAUSED_BY):
                 closed = Circuit(since_ms=self._ports.clock.now_ms(), rings_owed=True)
                 self._source_ports.ledger.switch(*_names(subscription), circuit, closed)
 
-    def _circuit(self, subscription: SubscriptionTopology) -> Circuit:
-        return self._source_ports.ledger.standing(*_names(subscription)).circuit
+    def _circuit(self, subscription: SubscriptionTopology) -> Circuit | None:
+        """Return the source's circuit; None if it cannot be read: then the source's functions do nothing either."""
+        try:
+            return self._source_ports.ledger.standing(*_names(subscription)).circuit
+        except UndecodableItemError:
+            return None
 
     def _unpublished(self, ends: Iterable[PublishedEnd]) -> str:
         """Name the first lane of which the target lacks what handlers published. Empty if it has everything."""
@@ -297,17 +307,20 @@ class Failover:
         calls = [partial(ring_later, subscription.name, bell, seconds) for bell in later]
         results_of(calls, self._side_by_side)
 
-    def _standing(self, subscription: SubscriptionTopology) -> Standing:
-        """Return what both Regions know of its owners; if the source does not answer, what the target knows.
+    def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
+        """Return what both Regions know of its owners; if the source does not say it, what the target knows.
 
         A source that does not have the stream is not asked: it knows nothing of it, and no role may look there.
         """
-        standing = self._ports.ledger.standing(*_names(subscription))
+        try:
+            standing = self._ports.ledger.standing(*_names(subscription))
+        except UndecodableItemError as error:
+            return error
         if self._source not in subscription.regions:
             return standing
         try:
             source_owners = self._source_ports.ledger.standing(*_names(subscription)).owners
-        except PortError:
+        except (PortError, UndecodableItemError):
             source_owners = ()
         return Standing(standing.circuit, (*standing.owners, *source_owners))
 

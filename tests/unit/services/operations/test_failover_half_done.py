@@ -10,6 +10,7 @@ from eventfabric.model import CircuitState, Owner, Region, StreamName, Subscript
 from eventfabric.sdk.operations import Operations
 from eventfabric.testing.memory.faults import Fault
 from eventfabric.topology import Topology
+from eventfabric.wire.keys import circuit_key
 from tests.support.failovers import Waiting, failover
 from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, MemoryFabric
 from tests.support.messages import raises_with
@@ -114,3 +115,28 @@ def test_a_failback_asks_no_region_that_shares_nothing_with_this_one() -> None:
     fabric.cloud.replicate()
     (back,) = Operations(fabric.topology, HOME, fabric.ports(HOME)).failback()
     assert [owner.region for owner in back.hand_over()] == [Region(HOME)]
+
+
+@pytest.mark.parametrize("region", [HOME, AWAY])
+def test_a_subscription_whose_state_cannot_be_read_keeps_no_other_one_where_it_is(region: Region) -> None:
+    fabric = MemoryFabric(Topology(parse_definition(TWO)))
+    table = fabric.cloud.regions[region].table(fabric.topology.ledger.name)
+    key = circuit_key(StreamName(STREAM), SubscriptionName(OTHER), region)
+    table.write("Put", {"Item": {**key, "f": {"S": "{]"}, "v": {"N": "1"}}})
+
+    def wait(seconds: float) -> None:
+        fabric.clock.advance(seconds)
+        fabric.cloud.replicate()
+
+    known_failover = Operations(fabric.topology, AWAY, fabric.ports(AWAY)).failover(HOME)
+    # Where the source cannot read it, its functions do nothing, and the target may go on.
+    handed = {SUBSCRIPTION} if region == AWAY else {SUBSCRIPTION, OTHER}
+    assert {ready.subscription.name for ready in known_failover.readiness()} == handed
+    assert {*known_failover.unreadable} == {SUBSCRIPTION, OTHER} - handed
+    known_failover.drain(wait)
+    known_failover.hand_over()
+    known_failover.release(wait)
+    assert len(known_failover.written) == len(handed)
+    standing = fabric.cloud.ledger(HOME).standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
+    assert standing.circuit.state is CircuitState.CLOSED
+    assert [owner.region for owner in standing.owners] == [AWAY]
