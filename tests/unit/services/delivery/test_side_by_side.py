@@ -17,6 +17,7 @@ from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.failing_handlers import FEW, Failing, breaker, drained, fabric_of, named, waiting
+from tests.support.forks import in_a_fork
 from tests.support.memory_fabric import LANE
 from tests.support.subscribed_stream import SubscribedStream
 from tests.unit.services.delivery.test_circuit import breaker_of
@@ -245,3 +246,9 @@ class TestThreads:
         for _ in range(3):
             threads([lambda: None] * 5)
         assert active_count() - before <= 2
+
+
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    threads, calls = Threads(2), [lambda: None] * 2
+    threads(calls)
+    assert in_a_fork(lambda: threads(calls)) == 0
