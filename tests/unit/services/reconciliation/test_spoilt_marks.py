@@ -7,9 +7,17 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import UncertainTailError, UndecodableItemError
-from eventfabric.model import LaneIndex, Mark, Marks, Region, SequenceNumber, StreamName
+from eventfabric.model import (
+    LaneIndex,
+    Mark,
+    Marks,
+    Region,
+    SequenceNumber,
+    Sighting,
+    Sightings,
+    StreamName,
+)
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.sightings import Sighting, Sightings
 from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.publishing.lane_ends import KnownMarks
 from eventfabric.services.reconciliation.reconcile import Reconciler
