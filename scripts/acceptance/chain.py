@@ -14,7 +14,6 @@ from typing import Self
 
 from eventfabric.definition.file import read_definition
 from eventfabric.topology import Topology
-from scripts.acceptance.differences import allow_batches
 from scripts.acceptance.fabric import wait_until
 from scripts.acceptance.installation import Commands, Installation
 from scripts.acceptance.leftovers import delete_retained, leftovers, unprotect_stacks
@@ -104,7 +103,6 @@ class Chain:
             operator = people.enter_context(
                 person(self._target, self._region, f"{self._name}-person", rights)
             )
-            allow_batches(self._target, self._region, self._name)
             self._kill(publisher)
             if self._before is not None:
                 self._mix(publisher, self._before)

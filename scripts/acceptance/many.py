@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.acceptance.cdk import Cdk, DeploymentFailedError
-from scripts.acceptance.differences import add_replicas, add_tags, allow_batches
+from scripts.acceptance.differences import add_replicas, add_tags
 from scripts.acceptance.fabric import PROJECT, DeployedFabric, wait_until
 from scripts.acceptance.leftovers import delete_retained, leftovers, retained, unprotect_stacks
 from scripts.acceptance.people import person, policies
@@ -66,7 +66,6 @@ class Many:
             publisher = people.enter_context(person(self._target, home, f"{fabric.name}-producer", attached))
             attached = policies(self._target, home, f"{fabric.name}-orders-operator")
             operator = people.enter_context(person(self._target, home, f"{fabric.name}-person", attached))
-            allow_batches(self._target, home, fabric.name)
             self._use(f"{self._subscriptions} subscriptions", publisher, operator)
             self._add(f"s{self._subscriptions:02}")
             with self.report.step("deploy one more"):
@@ -99,7 +98,6 @@ class Many:
         home, away = (f"{self._fabric.name}-*-{region}" for region in self._fabric.regions)
         self._cdk.deploy(home, synthesised=synthesised, concurrency=self._concurrency)
         self._cdk.deploy(away, synthesised=True, concurrency=self._concurrency)
-        allow_batches(self._target, self._fabric.home, self._fabric.name)
 
     def _use(self, when: str, publisher: Person, operator: Person) -> None:
         """Publish in the home Region, and see that all is delivered and proven."""
@@ -137,7 +135,6 @@ class Many:
                 f"{self._breaks} moved" if self._breaks in moved else "" if moved else "no other was deployed"
             )
             self.report.check("that function stays at its version, and others have moved", problem)
-        allow_batches(self._target, self._fabric.home, self._fabric.name)
         self._use("after the failure", publisher, operator)
         self._handlers.write_text(text)
         self._breaking.unlink()
@@ -179,7 +176,6 @@ class Many:
             publisher = people.enter_context(person(self._target, home, f"{name}-producer", attached))
             attached = policies(self._target, home, f"{name}-orders-operator")
             operator = people.enter_context(person(self._target, home, f"{name}-person", attached))
-            allow_batches(self._target, home, name)
             self._use("after all was destroyed and adopted", publisher, operator)
             noted: Any = fabric.noted(home)
             again = [id for id, numbers in noted.items() if len(numbers) != 2]

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from eventfabric.topology import Topology
 from scripts.acceptance.cdk import Cdk
 from scripts.acceptance.chain import Chain
-from scripts.acceptance.differences import add_replicas, allow_batches
+from scripts.acceptance.differences import add_replicas
 from scripts.acceptance.emulator import Emulator
 from scripts.acceptance.fabric import DeployedFabric, wait_until
 from scripts.acceptance.leftovers import delete_retained, leftovers, retained, unprotect_stacks
@@ -81,7 +81,6 @@ class Scenario:
                         policies(self._target, home, f"{orders}-operator", f"{second_stream}-operator"),
                     )
                 )
-                allow_batches(self._target, home, name)
             self._publish(publisher)
             self._deliveries()
             self._privileges(publisher)
@@ -104,7 +103,6 @@ class Scenario:
             self.report.made_up_for += add_replicas(self._target, self._topology, self._fabric.home)
         with self.report.step("deploy all"):
             self._cdk.deploy(synthesised=True)
-            allow_batches(self._target, self._fabric.home, name)
 
     def _publish(self, publisher: Person) -> None:
         with self.report.step("publish"), ThreadPoolExecutor() as processes:
@@ -269,7 +267,6 @@ class Scenario:
         with self.report.step("deploy one more subscription"):
             self._fabric.add_subscription()
             self._cdk.deploy()
-            allow_batches(self._target, self._fabric.home, self._fabric.name)
             for region in self._fabric.regions:
                 self._fabric.publish(publisher, region, self._keys(region), 2)
             self._delivered(
