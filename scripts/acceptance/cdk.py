@@ -37,23 +37,26 @@ class Cdk:
     def deploy(self, *stacks: str, synthesised: bool = False, concurrency: int = 1) -> None:
         """Deploy the stacks that match the patterns, or all; `synthesised`: as they were synthesised last."""
         app = self._synthesised() if synthesised else self._app()
-        several = ["--concurrency", str(concurrency)] if concurrency > 1 else []
-        self._run(["deploy", *(stacks or ["--all"]), *app, *several, "--require-approval", "never"])
+        options = [*app, *_several(concurrency), "--require-approval", "never"]
+        self._run(["deploy", *(stacks or ["--all"]), *options])
 
     def adopt(self, *stacks: str, concurrency: int) -> None:
-        """Adopt all that is retained, and deploy the stacks that match, by `eventfabric`'s own command."""
+        """Adopt all that is retained, and deploy the stacks that match, as they were synthesised last.
+
+        Runs `eventfabric`'s own command.
+        """
         # It looks for the CDK's command line in the user's home.
         cache = self._folder / ".cache" / "eventfabric"
         cache.mkdir(parents=True, exist_ok=True)
         for program in (ROOT / "build").glob("cdk-*"):
             (cache / program.name).symlink_to(program)
-        options = ["--concurrency", str(concurrency), "--require-approval", "never", *SHOWN]
-        command = ["deploy", "--adopt", *stacks, *self._app(), *options]
+        options = [*_several(concurrency), "--require-approval", "never", *SHOWN]
+        command = ["deploy", "--adopt", *stacks, *self._synthesised(), *options]
         self._start([sys.executable, "-m", "eventfabric.cli.main", *command], "eventfabric deploy --adopt")
 
-    def destroy(self) -> None:
+    def destroy(self, *, concurrency: int = 1) -> None:
         """Delete all stacks that were synthesised last."""
-        self._run(["destroy", "--all", "--force", *self._synthesised()])
+        self._run(["destroy", "--all", "--force", *self._synthesised(), *_several(concurrency)])
 
     def _synthesised(self) -> list[str]:
         return ["--app", str(self._folder / "cdk.out")]
@@ -104,3 +107,7 @@ class Cdk:
                 raise
         if process.returncode != 0:
             raise DeploymentFailedError(f"{name} failed:\n" + "\n".join(lines[-40:]))
+
+
+def _several(concurrency: int) -> list[str]:
+    return ["--concurrency", str(concurrency)] if concurrency > 1 else []

@@ -1,13 +1,15 @@
 """`scripts/e2e --many`: many subscriptions, one more, a deployment that fails in the middle, all destroyed and adopted.
 
-Events are published throughout. Each subscription has to get each once and in order, and the people who had the
-policies attached before keep all that these allowed.
+Events are published after each deployment and, unless it is the first, in the middle of it. Each subscription has to
+get each once and in order, and the people who had the policies attached before keep all that these allowed.
 """
 
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from scripts.acceptance.cdk import Cdk, DeploymentFailedError
@@ -20,7 +22,11 @@ from scripts.acceptance.target import Person, Target
 
 SUBSCRIPTIONS = 40
 CONCURRENCY = 8
-"""Stacks that are deployed at the same time. The emulator's functions disturb each other when they start together."""
+"""Stacks that are deployed at the same time, as docs/deploy.md advises."""
+PAUSE_SECONDS = 30
+"""Time between two events that are published while a deployment is going on."""
+PATIENT_FOR = 10
+"""Number of subscriptions for which the patience for all deliveries is meant. More have more to do on the emulator."""
 SUBSCRIPTION = """
 [subscriptions.{name}]
 stream = "orders"
@@ -28,6 +34,7 @@ types = ["Placed"]
 handler = "subscribers.recorder:write"
 """
 BREAK = "from subscribers import breaking as breaking\n"
+MENDED = "# It was imported here for a time.\n"
 
 
 class Many:
@@ -48,13 +55,12 @@ class Many:
         self._breaking = self._handlers.with_name("breaking.py")
         self._breaking.unlink()
         self._breaks, self._subscriptions = f"s{subscriptions // 2:02}", subscriptions
-        self._concurrency = 1 if target.is_emulator else CONCURRENCY
         shutil.copy(fabric.folder / "infra" / "many.toml", fabric.definition)
         self._names: tuple[str, ...] = ()
         for number in range(subscriptions):
             self._add(f"s{number:02}")
         self._cdk = Cdk(target, fabric.definition, folder, tell)
-        self._patience_seconds = patience_seconds
+        self._patience_seconds = patience_seconds * max(1, subscriptions / PATIENT_FOR)
         self.report = Report(tell)
 
     def run(self) -> None:
@@ -68,10 +74,13 @@ class Many:
             operator = people.enter_context(person(self._target, home, f"{fabric.name}-person", attached))
             self._use(f"{self._subscriptions} subscriptions", publisher, operator)
             self._add(f"s{self._subscriptions:02}")
-            with self.report.step("deploy one more"):
+            with self.report.step("deploy one more"), self._publishing(publisher):
                 self._deploy_all()
             self._use("one more subscription", publisher, operator)
-            self._fail(publisher, operator)
+            self._fail(publisher)
+            self._use("after the failure", publisher, operator)
+            self._mend(publisher)
+            self._use("after the deployment that mends it", publisher, operator)
         self._destroy()
         self._adopt()
         self._clean_up()
@@ -94,10 +103,10 @@ class Many:
             self._deploy_all(synthesised=True)
 
     def _deploy_all(self, *, synthesised: bool = False) -> None:
-        """Deploy one Region after the other, as deploy.md says. The emulator would end functions of the same name."""
+        """Deploy one Region after the other, as deploy.md says."""
         home, away = (f"{self._fabric.name}-*-{region}" for region in self._fabric.regions)
-        self._cdk.deploy(home, synthesised=synthesised, concurrency=self._concurrency)
-        self._cdk.deploy(away, synthesised=True, concurrency=self._concurrency)
+        self._cdk.deploy(home, synthesised=synthesised, concurrency=CONCURRENCY)
+        self._cdk.deploy(away, synthesised=True, concurrency=CONCURRENCY)
 
     def _use(self, when: str, publisher: Person, operator: Person) -> None:
         """Publish in the home Region, and see that all is delivered and proven."""
@@ -116,13 +125,30 @@ class Many:
                 f"{when}: an operator sees each lane, and none is behind", ", ".join(behind[:5])
             )
 
-    def _fail(self, publisher: Person, operator: Person) -> None:
+    @contextmanager
+    def _publishing(self, publisher: Person) -> Iterator[None]:
+        """Publish an event every now and then."""
+        fabric, home, over = self._fabric, self._fabric.home, Event()
+
+        def publish() -> None:
+            while not over.wait(PAUSE_SECONDS):
+                fabric.publish(publisher, home, [f"{home}-0"], 1)
+
+        with ThreadPoolExecutor(1) as thread:
+            publishing = thread.submit(publish)
+            try:
+                yield
+            finally:
+                over.set()
+            publishing.result()
+
+    def _fail(self, publisher: Person) -> None:
         """Deploy handlers with which one function cannot start. What was there before goes on."""
         before, text = self._versions(), self._handlers.read_text()
         breaking = (PROJECT / "functions" / "subscribers" / "breaking.py").read_text()
         self._breaking.write_text(breaking.replace("BREAKING", self._breaks))
         self._handlers.write_text(text + BREAK)
-        with self.report.step("a deployment that fails in the middle"):
+        with self.report.step("a deployment that fails in the middle"), self._publishing(publisher):
             try:
                 self._deploy_all()
                 problem = "it did not fail"
@@ -135,9 +161,17 @@ class Many:
                 f"{self._breaks} moved" if self._breaks in moved else "" if moved else "no other was deployed"
             )
             self.report.check("that function stays at its version, and others have moved", problem)
-        self._use("after the failure", publisher, operator)
-        self._handlers.write_text(text)
+
+    def _mend(self, publisher: Person) -> None:
+        """Take back what could not start, and deploy again: the function that had to stay moves, and so do all."""
+        self._handlers.write_text(self._handlers.read_text().replace(BREAK, MENDED))
         self._breaking.unlink()
+        before = self._versions()
+        with self.report.step("a deployment that mends it"), self._publishing(publisher):
+            self._deploy_all()
+            after = self._versions()
+            stayed = [name for name in after if after[name] == before[name]]
+            self.report.check("the next deployment moves every function", ", ".join(stayed[:5]))
 
     def _versions(self) -> dict[str, str]:
         """Return the version of each subscription's function that is invoked in the home Region."""
@@ -153,7 +187,7 @@ class Many:
     def _destroy(self) -> None:
         with self.report.step("destroy"):
             unprotect_stacks(self._target, self._fabric.topology)
-            self._cdk.destroy()
+            self._cdk.destroy(concurrency=CONCURRENCY)
             kept, left = (
                 retained(self._fabric),
                 leftovers(self._target, self._fabric.regions, self._fabric.name),
@@ -168,8 +202,8 @@ class Many:
         fabric.forget()
         with self.report.step("adopt"):
             home_stacks, away_stacks = (f"{fabric.name}-*-{region}" for region in fabric.regions)
-            self._cdk.adopt(home_stacks, concurrency=self._concurrency)
-            self._cdk.deploy(away_stacks, synthesised=True, concurrency=self._concurrency)
+            self._cdk.adopt(home_stacks, concurrency=CONCURRENCY)
+            self._cdk.deploy(away_stacks, synthesised=True, concurrency=CONCURRENCY)
         with ExitStack() as people:
             name = fabric.name
             attached = policies(self._target, home, f"{name}-orders-publisher")
@@ -184,7 +218,7 @@ class Many:
     def _clean_up(self) -> None:
         with self.report.step("clean up"):
             unprotect_stacks(self._target, self._fabric.topology)
-            self._cdk.destroy()
+            self._cdk.destroy(concurrency=CONCURRENCY)
             delete_retained(self._target, self._fabric.topology, self._fabric.regions)
             left = leftovers(self._target, self._fabric.regions, self._fabric.name)
             self.report.check("nothing is left", ", ".join(sorted(left)[:5]))

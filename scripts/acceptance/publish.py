@@ -8,6 +8,7 @@ import json
 import sys
 
 from eventfabric import Fabric
+from eventfabric.errors import IndeterminateAppendError
 
 
 def main() -> None:
@@ -21,7 +22,10 @@ def main() -> None:
             cents = 100 * 10**number
             order = {"order": f"{key}-{number}", "customer": key, "cents": cents, "total_cents": cents}
             data = {"number": str(number), **order}
-            receipt = fabric.publish("orders", key=key, type=type_, data=data)
+            try:
+                receipt = fabric.publish("orders", key=key, type=type_, data=data)
+            except IndeterminateAppendError as error:
+                [receipt] = fabric.publish_again(error)
             print(
                 json.dumps(
                     {"key": key, "number": number, "lane": str(receipt.lane), "sequence": receipt.sequence}
