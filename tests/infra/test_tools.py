@@ -10,6 +10,7 @@ import pytest
 
 from eventfabric.cdk import command_line
 from eventfabric.cdk.command_line import environment_of_apps
+from eventfabric.cdk.node import choose_node
 from eventfabric.cdk.tools import InstallError, installed
 
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1], 'tool').write_text('here')"
@@ -63,3 +64,14 @@ def test_apps_find_the_python_that_runs_this_first_and_a_node() -> None:
     assert Path(environment["JSII_NODE"]).is_file()
     assert environment["LANG"] == "C"
     assert environment_of_apps({"JSII_NODE": "/own/node"})["JSII_NODE"] == "/own/node"
+
+
+@pytest.mark.parametrize(("home", "cache"), [("home", None), ("not-made-yet", None), ("file", "disabled")])
+def test_the_cdks_library_keeps_no_packages_where_a_user_has_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str, cache: str | None
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path / home)})
+    choose_node()
+    assert os.environ.get("JSII_RUNTIME_PACKAGE_CACHE") == cache

@@ -3,6 +3,10 @@
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
+
+_PACKAGES: Final = "~/.cache/aws/jsii/package-cache"
+"""Folder in which the CDK's library keeps its packages, unpacked."""
 
 
 def folder_of_node() -> Path | None:
@@ -19,3 +23,12 @@ def choose_node() -> None:
     folder = folder_of_node()
     if folder is not None:
         os.environ.setdefault("JSII_NODE", str(folder / "bin" / "node"))
+    if not _is_writable(_PACKAGES):
+        os.environ.setdefault("JSII_RUNTIME_PACKAGE_CACHE", "disabled")  # else the library ends the process
+
+
+def _is_writable(folder: str) -> bool:
+    """Tell if a folder can be written to, or made: in a container, a user may have no home."""
+    path = Path(os.path.expanduser(folder))
+    nearest = next((place for place in (path, *path.parents) if place.exists()), Path())
+    return nearest.is_dir() and os.access(nearest, os.W_OK)
