@@ -261,6 +261,7 @@ def test_what_runs_the_cdk_names_the_extra_that_is_missing(
         (("deploy", "--all", "-c", "a=b", "--outputs-file", "x y"), None),
         (("diff", "shop-cell-us-east-1", "--fail"), None),
         (("destroy", "--all", "--force"), None),
+        (("synth", "--no-staging", "--staging", "--region", "eu-west-1"), None),
         (("bootstrap", "aws://111122223333/us-east-1"), None),
         (("deploy", "--", "--help"), ["deploy", "--help"]),
     ],
@@ -280,7 +281,7 @@ def test_all_arguments_are_passed_on_to_the_cdk(
     assert cli.run(*given).code == 7
 
 
-@pytest.mark.parametrize("option", ["--definition=b.toml", "--region", "--endpoint-url"])
+@pytest.mark.parametrize("option", ["--definition=b.toml", "--endpoint-url", "--stag", "--adpot"])
 @pytest.mark.parametrize("command", ["synth", "deploy", "deploy --adopt", "diff", "destroy", "bootstrap"])
 def test_an_option_that_the_cdk_would_ignore_is_refused(cli: CommandLine, command: str, option: str) -> None:
     complaint = cli.refused(*command.split(), "--all", option, "x", code=exit_codes.BAD_INPUT)

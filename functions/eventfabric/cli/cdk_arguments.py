@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import NoReturn
 
 import typer
@@ -30,20 +31,25 @@ class _Parser(argparse.ArgumentParser):
         raise typer.BadParameter(message)
 
 
+_OWN = "--stage NAME; of deploy also --adopt, --dry-run"
 _OURS = {
+    "--stage": _OWN,
+    "--adopt": _OWN,
+    "--dry-run": _OWN,
     "--definition": "--context definition=PATH, or EVENTFABRIC_DEFINITION",
-    "--region": "names of stacks, such as 'shop-*-REGION'",
     "--endpoint-url": "the environment's AWS_ENDPOINT_URL",
 }
-"""Options of other commands, and what does the same here. The CDK ignores what it does not know."""
+"""Options that are not the CDK's, and what is allowed instead. The CDK ignores what it does not know."""
+_ALIKE = 0.85
+"""Likeness from which on an option is one of these, misspelt. That of the CDK's own `--staging` is 0.75."""
 
 
 def refuse_ours(given: Sequence[str]) -> None:
-    """Raise BadParameter for an option of other commands, without which something else would be deployed."""
+    """Raise BadParameter for an option of this command line, or one misspelt: it would have no effect."""
     for word in given:
         name = word.partition("=")[0]
-        if name in _OURS:
-            raise typer.BadParameter(f"{name}: the CDK does not know it; allowed: {_OURS[name]}")
+        for meant in get_close_matches(name, _OURS, n=1, cutoff=_ALIKE):
+            raise typer.BadParameter(f"{name}: the CDK does not know it; allowed: {_OURS[meant]}")
 
 
 def parse(given: Sequence[str]) -> CdkArguments:
