@@ -33,7 +33,7 @@ BESIDE_DELIVERY = [
         "owner = owner_of(self._subscription, origin, self.now())\n"
         "    return owner and replace(owner, region=self.region)",
         by="duplicate_effect",
-        seed=106,
+        seed=351,
         profile="handovers",
         seeds_max=400,
     ),
