@@ -318,3 +318,10 @@ def test_what_was_refused_is_the_same_whatever_stands_there() -> None:
     refusal = WriteRefused(1, "ConditionalCheckFailed", "no")
     assert refusal == WriteRefused(1, "ConditionalCheckFailed", "no", {"id": {"S": "x"}})
     assert (refusal.item, refusal == WriteRefused(2, "ConditionalCheckFailed", "no")) == (None, False)
+
+
+def test_the_region_that_delivered_first_is_that_of_the_lowest_epoch_unless_the_default_ever_did() -> None:
+    owners = tuple(Owner(HOME, region, epoch, region) for region, epoch in ((AWAY, 0), (FAR, 2), (HOME, 3)))
+    assert Standing(owners=owners[:2]).first(HOME, HOME) == AWAY
+    assert Standing(owners=owners).first(HOME, HOME) == HOME
+    assert Standing(owners=owners).first(AWAY, AWAY) == AWAY

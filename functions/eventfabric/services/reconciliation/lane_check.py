@@ -171,7 +171,7 @@ class LaneChecker:
         checked.mark = mark = replace(mark, sightings=sightings)
         cursors: dict[str, tuple[int, int]] = {}
         waiting: list[SequenceNumber] = []
-        is_done_by_all = tail.sequence == mark.sequence and not mark.since_ms
+        is_done_by_all = tail.sequence == mark.sequence
         for look in self._looks(lane, before, mark, tail):
             if isinstance(look, Finding):
                 checked.findings.append(look)

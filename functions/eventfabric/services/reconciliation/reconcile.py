@@ -162,18 +162,17 @@ class Reconciler:
         """Yield the findings of these parts, until the time is over: then `progress` says what is left."""
         counts = Counter(part.origin for part in parts)
         origins = {origin: _OriginSeen(count, limits.ROUND_READ_UNITS) for origin, count in counts.items()}
+        left: list[PassPart] = []
         for number, part in enumerate(parts):
             self.progress = self._progress_at(part)
             noted(self.progress)
             yield from self._check(part, checker, origins[part.origin])
             if self._patience.is_over():
                 left = parts[number if self._patience.has_left_lanes else number + 1 :]
-                if left:
-                    self.progress = self._progress_at(left[0])
-                    return
+                break
         for origin, seen in origins.items():
             self._release(origin, seen)
-        self.progress = PassProgress()
+        self.progress = self._progress_at(left[0]) if left else PassProgress()
 
     def _progress_at(self, part: PassPart) -> PassProgress:
         """Return the progress of a pass that has done everything before a part."""

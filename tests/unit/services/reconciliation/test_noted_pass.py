@@ -244,6 +244,7 @@ def test_a_lane_that_fails_leaves_no_other_out_and_the_pass_does_not_count() -> 
             findings.append(finding)
     assert [str(finding.lane) for finding in findings] == OWN[1:]
     assert (len(invocations.tails), invocations.completed) == (2 * LANES, 0)
+    assert invocations.fabric.ledger.marks(NAME, HOME).of(LaneIndex(0)).sequence == 1
     assert len(invocations.invoke()[0]) == 4
     assert invocations.completed == 1
 
@@ -304,23 +305,6 @@ def test_a_service_that_is_away_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ThrottledError):
         list(invocations.noted(seconds=1e6).run())
     assert calls.count("ledger.state") == 2
-
-
-def test_a_part_that_is_given_up_and_checked_again_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MARKS_ITEM_LANES", 2)
-    monkeypatch.setattr(pass_bounds, "PASS_FAILURES_MAX", 1)
-    invocations = Invocations(tail_seconds=10)
-    right = invocations.ports
-    assert invocations.invoke(seconds=15)[1] == f"{HOME}/0001"
-    calls = Faults(
-        lambda name, overall, of_name: Fault.THROTTLED if (name, of_name) == ("ledger.state", 2) else None
-    )
-    invocations.ports = replace(right, ledger=calls.ports(right).ledger)
-    with pytest.raises(ThrottledError):
-        invocations.invoke()
-    invocations.ports = right
-    assert len(invocations.invoke()[0]) == 2
-    assert (invocations.completed, invocations.dead) == (1, 4)
 
 
 def test_a_region_that_does_not_answer_is_asked_a_few_times() -> None:

@@ -141,6 +141,15 @@ def test_a_lane_rests_for_an_hour_and_no_longer_however_late_its_neighbour_came_
     assert findings[0].kind is FindingKind.CURSOR_BACK
 
 
+def test_a_lane_of_which_something_is_wrong_does_not_rest() -> None:
+    fabric = at_rest()
+    fabric.put(*named("x"))
+    end = fabric.log.tail(lane(0)).sequence
+    put_cursor(fabric, sequence=end, base=end, chain=Chain(b"x" * 16))
+    for _ in range(3):
+        assert [finding.kind for finding in light(fabric)[0]] == [FindingKind.CURSOR_BROKEN]
+
+
 def test_a_lost_end_is_found_at_once() -> None:
     fabric = at_rest()
     remove(fabric, -1)

@@ -12,7 +12,7 @@ from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from tests.support.expiry import DAY_SECONDS, DAYS, expire, reconciled
 from tests.support.log_items import delete, fabric_with
-from tests.support.memory_fabric import AWAY, LANE, STREAM, event
+from tests.support.memory_fabric import AWAY, LANE, STREAM, event, lane
 from tests.support.recorded_reads import RecordingLog
 from tests.support.subscribed_stream import SubscribedStream
 
@@ -78,6 +78,23 @@ def test_a_pass_reads_a_bounded_part_and_the_next_goes_on_there() -> None:
     done, broken = again.go_on(LANE, part)
     assert (broken, done.again, len(log.reads), done.rounds) == (None, 0, 4, 1)
     assert done.whole_ms == fabric.clock.now_ms()
+
+
+def test_what_a_part_does_not_use_of_its_share_is_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MARKS_ITEM_LANES", 1)
+    monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 2)
+    fabric = SubscribedStream(lanes=2)
+    for number in range(12):
+        fabric.put(event(f"a{number}"), of=lane(1))
+    fabric.relay_all()
+    fabric.deliver_all()
+    fabric.cloud.replicate()
+    assert reconciled(fabric) == []
+    fabric.clock.advance(limits.ROUND_SECONDS + 1)
+    monkeypatch.setattr(limits, "ROUND_READ_UNITS", 8)
+    assert reconciled(fabric) == []
+    mark = fabric.ledger.marks(fabric.bell().stream, LANE.origin).of(lane(1).index)
+    assert mark.again == 6, "three pages of two records, for 3 units each"
 
 
 def test_its_age_is_measured_while_a_round_is_due_and_ends_with_it() -> None:
