@@ -89,7 +89,7 @@ class Watch:
                 self._forget_texts(look, parked)
                 self._move_quiet(look)
         yield from self._dead(look, parked)
-        if oldest is not None and self._retention is not None and oldest.sequence > look.ahead.base:
+        if oldest is not None and self._lacks_records(look, before=oldest):
             yield from self._expired(look, oldest, replica, bells, repair=repair)
             return
         yield from self._expiring(look, oldest, parked)
@@ -99,6 +99,12 @@ class Watch:
                 bells.add(look, finding)
             else:
                 yield finding
+
+    def _lacks_records(self, look: Look, *, before: Record) -> bool:
+        """Tell if records between the cursor and the first one that waits may have expired."""
+        # Where a lane begins that has not yet, is not known here, unless that is its first event.
+        begins_here = look.cursor.version > 0 or look.subscription.definition.start == "earliest"
+        return self._retention is not None and before.sequence > look.ahead.base and begins_here
 
     def _dead(self, look: Look, parked: list[Parked]) -> Iterator[Finding]:
         """Report dead letters, and how many events wait behind them."""
@@ -261,12 +267,14 @@ class Watch:
             )
             finding = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
         elif has_expired(self._log, look.lane, look.ahead.base, following, kept_part):
-            detail = f"{following.sequence - look.ahead.sequence} events expired: on_expired is {on_expired}"
+            why = f"on_expired is {on_expired}" if look.cursor.version else "the lane begins behind them"
+            detail = f"{following.sequence - look.ahead.sequence} events expired: {why}"
             finding = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
         else:
             detail = f"nothing is there before {following.sequence}, and it cannot have expired yet"
             finding = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
-        skips = repair and finding.kind is FindingKind.EXPIRED_UNREAD and on_expired == "skip"
+        may_skip = on_expired == "skip" or not look.cursor.version
+        skips = repair and finding.kind is FindingKind.EXPIRED_UNREAD and may_skip
         if skips:
             bells.add(look)  # its next delivery goes on after them
         yield replace(finding, is_repaired=skips)

@@ -308,6 +308,29 @@ class TestExpiry:
         bell = Doorbell(StreamName(STREAM), LANE, ANY_TAIL, again=minute)
         assert rung(fabric)[before:] == ([bell] if skips else [])
 
+    @pytest.mark.parametrize(
+        ("start", "expected"),
+        [("earliest", [FindingKind.EXPIRED_UNREAD]), ("2030-01-01T00:00:00Z", [])],
+        ids=["earliest", "later"],
+    )
+    def test_a_lane_that_never_began_begins_behind_what_expired_and_is_rung_for_the_rest(
+        self, start: str, expected: list[FindingKind]
+    ) -> None:
+        """A new subscription on a stream that is older than its retention."""
+        fabric = SubscribedStream(retention_days=1, start=start)
+        for name in ("a1", "b1"):
+            fabric.put(*named(name))
+            fabric.clock.advance(0.7 * DAY_SECONDS)
+        expire(fabric)
+        fabric.put(*named("c1"))
+        findings = reconcile(fabric, repair=True)
+        of_expiry = [finding.kind for finding in findings if finding.kind is FindingKind.EXPIRED_UNREAD]
+        assert of_expiry == expected
+        assert not any(finding.is_alarm for finding in findings if finding.kind in of_expiry)
+        if expected:
+            fabric.deliver_all()
+            assert fabric.recorder.ids() == ["b1", "c1"]
+
     def test_what_cannot_have_expired_yet_is_a_hole_and_the_next_pass_verifies_all_anew(self) -> None:
         fabric = fabric_of(Failing({}), *named("a1"), retention_days=DAYS, on_expired="skip")
         fabric.deliver()
