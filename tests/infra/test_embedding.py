@@ -10,6 +10,7 @@ import pytest
 from eventfabric.cdk.node import choose_node
 from eventfabric.definition.file import parse_definition, read_definition
 from eventfabric.errors import DefinitionError, SettingError, UnknownNameError
+from eventfabric.topology import Topology
 from infra.app import ROOT
 from tests.infra.synthesis import Synthesised, declare, new_app, resolved
 
@@ -237,3 +238,14 @@ def test_a_folder_of_handlers_that_is_not_there_is_refused_before_any_stack_is_d
     with pytest.raises(SettingError, match=r"functions: found 'nowhere', allowed: a folder"):
         EventFabric(app, definition=parse_definition(TWO_STREAMS), functions="nowhere")
     assert app.node.children == []
+
+
+def test_a_scope_that_takes_no_fabric_is_refused_before_any_code_is_staged(tmp_path: Path) -> None:
+    app, definition, nowhere = new_app(tmp_path / "cdk.out"), parse_definition(TWO_STREAMS), tmp_path / "none"
+    nothing: Any = None
+    with pytest.raises(SettingError, match=r"scope: found 'NoneType', allowed: an App or a Stage"):
+        EventFabric(nothing, definition=definition, cache=nowhere)
+    cdk.Stack(app, Topology(definition).stack_name("keys", "eu-west-1"))
+    with pytest.raises(SettingError, match=r"scope: found 'fabric theirs, declared before', allowed: one"):
+        EventFabric(app, definition=definition, cache=nowhere)
+    assert not nowhere.exists()

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -210,6 +210,13 @@ def test_what_cannot_be_done_is_refused_and_nothing_comes_again(fabric: LocalFab
         (lambda: billing.replay(US, 10_000), ReplayRefusedError, "sequence 10000 is beyond the tail"),
         (lambda: billing.replay(US, "2999-01-01T00:00:00Z"), ReplayRefusedError, "is in the future"),
         (lambda: billing.replay(US, "yesterday"), SettingError, "found 'yesterday'"),
+        (lambda: billing.replay(US, 0, key=cast(Any, 7)), SettingError, "key: found 'int'"),
+        (
+            lambda: billing.replay(US, 0, lane="0.1"),
+            SettingError,
+            "lane: found '0.1', allowed: a lane as it is",
+        ),
+        (lambda: billing.replay(US, 0, lane=f"{US}/0.9"), SettingError, f"found '{US}/0.9'"),
         (lambda: billing.replay(US, 0, key="nobody"), ReplayRefusedError, "has no delivered events"),
         (lambda: billing.replay(US, 0, into="billing"), ReplayRefusedError, "cannot be fed from itself"),
         (lambda: billing.replay(US, 0, into="elsewhere"), ReplayRefusedError, "is of stream other"),

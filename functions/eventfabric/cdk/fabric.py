@@ -56,9 +56,10 @@ class EventFabric(FabricStacks):
         check_quotas(resolved, where=where)
         extend = extension_in(Path(extension)) if isinstance(extension, Path | str) else extension
         folder = _folder(functions) if functions is not None else file and handler_folder(file)
+        topology = Topology(resolved)
+        _check_scope(scope, topology)
         # A temporary folder is enough: the CDK copies it into the assembly as soon as the first function is declared.
         with TemporaryDirectory(prefix="eventfabric-functions-") as staged:
-            topology = Topology(resolved)
             codes = {
                 architecture: functions_zip(
                     resolved,
@@ -74,6 +75,16 @@ class EventFabric(FabricStacks):
             super().__init__(scope, topology, codes, account=account)
         if extend is not None:
             extend(self)
+
+
+def _check_scope(scope: object, topology: Topology) -> None:
+    """Refuse what stacks cannot be declared in, or what has this fabric already. SettingError."""
+    if not isinstance(scope, Construct):
+        raise SettingError("scope", type(scope).__name__, "an App or a Stage")
+    if scope.node.try_find_child(topology.stack_name("keys", topology.home)) is not None:
+        raise SettingError(
+            "scope", f"fabric {topology.fabric}, declared before", "one EventFabric of a fabric"
+        )
 
 
 def _folder(functions: Path | str) -> Path:

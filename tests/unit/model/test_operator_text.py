@@ -32,6 +32,8 @@ def test_a_text_at_the_bound_is_kept_and_one_beyond_it_is_refused_by_its_name() 
     assert operator_text("reason", LONG[1:]) == LONG[1:]
     with pytest.raises(SettingError, match=r"^reason: found '1,001 characters', allowed: at most 1,000 char"):
         operator_text("reason", LONG)
+    with pytest.raises(SettingError, match=r"^reason: found 'int', allowed: text"):
+        operator_text("reason", 5)
 
 
 @pytest.mark.parametrize("name", ["by", "reason"])

@@ -87,4 +87,5 @@ class Arrival:
     @staticmethod
     def _decided(ports: Ports, key: LaneKey) -> list[Settled]:
         """Return what people decided about a lane's dead letters. Without that, a proof here would not except them."""
+        # In an order of its own: two Regions may list the same decisions in different ones.
         return sorted(ports.ledger.settled(key), key=lambda settled: (settled.sequence, settled.at_ms))

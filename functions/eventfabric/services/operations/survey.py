@@ -83,6 +83,7 @@ def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_m
     """
     rung: list[LaneStanding] = []
     for standing in standings:
+        # A lane that is handled to its end is not rung: the ring would start a function for nothing.
         if standing.lag:
             doorbell = Doorbell(
                 StreamName(standing.subscription.definition.stream),

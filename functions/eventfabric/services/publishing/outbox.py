@@ -180,6 +180,7 @@ class OutboxAppend:
 
 
 def _is_mine(outcome: Occupied | WriteRefused | SameItemTwice, records: Sequence[Record]) -> bool:
+    # An earlier try, of which the reply was lost, wrote the record, and with it the whole transaction.
     return isinstance(outcome, Occupied) and outcome.record.holds(records[outcome.index])
 
 

@@ -90,19 +90,20 @@ class LocalSubscription:
         *,
         key: str | None = None,
         into: str | None = None,
-        lane: Lane | None = None,
+        lane: Lane | str | None = None,
         publish: bool = False,
     ) -> int:
         """Replay its past events in a Region, from a sequence or an RFC 3339 time on. Return how many events.
 
-        `into`: hand them to that subscription instead. `publish`: publish for them, though that was done before. Then
-        call `settle`. ReplayRefusedError, SettingError.
+        `into`: hand them to that subscription instead. `lane`: of that lane only, as a Lane or as its text.
+        `publish`: publish for them, though that was done before. Then call `settle`. ReplayRefusedError, SettingError.
         """
         place = parse_start(str(start))
         if place is None:
             raise SettingError("start", start, "a sequence, or an RFC 3339 time")
         replay = self._operations[self._check(region)].replay(self.name, into=into, publish=publish)
-        return sum(replay.carry_out(plan).plan.events for plan in replay.plan(place, key=key, lane=lane))
+        plans = replay.plan(place, key=_of_key(key).key, lane=_lane(lane))
+        return sum(replay.carry_out(plan).plan.events for plan in plans)
 
     def prove(self, region: str | None = None) -> list[LaneProof]:
         """Prove that it handled exactly the log, apart from the exceptions, lane by lane, in one Region or in all."""
@@ -154,3 +155,13 @@ def _of_key(key: object) -> DeadLetterFilter:
     if key is None or isinstance(key, str):
         return DeadLetterFilter(key=key)
     raise SettingError("key", type(key).__name__, "the key of an event, as text; without one, all are meant")
+
+
+def _lane(lane: Lane | str | None) -> Lane | None:
+    """Return a lane that may be given as text. SettingError: that is none."""
+    if not isinstance(lane, str):
+        return lane
+    try:
+        return Lane.parse(lane)
+    except ValueError as error:
+        raise SettingError("lane", lane, "a lane as it is printed, such as us-east-1/0.3") from error
