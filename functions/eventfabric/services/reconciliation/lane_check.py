@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
-from eventfabric.errors import LogError, PortError, UndecodableItemError
+from eventfabric.errors import LogError, UndecodableItemError
 from eventfabric.model import (
     EMPTY_TAIL,
     Circuit,
@@ -130,7 +130,7 @@ class LaneChecker:
             return CheckedLane(lane, before, Vitals(self._stream))
         try:
             return self._checked(lane, before, may_rest=may_rest)
-        except PortError as error:
+        except Exception as error:  # whatever is wrong with one lane, the others are checked
             self._patience.fail(error)
             return CheckedLane(lane, before, Vitals(self._stream))
 

@@ -41,7 +41,7 @@ class NotedPass:
         """The part with which this invocation begins, and the next one goes on; empty: the first, and none."""
 
     def run(self, *, full: bool = False) -> Iterator[Finding]:
-        """Yield the findings of the pass, from where it was left. PortError if lanes could not be checked."""
+        """Yield the findings of the pass, from where it was left. At its end comes the first error of a lane."""
         self._began_ms = self._noted_ms = self._clock.now_ms()
         self._stored = self._ledger.progress(self._name)
         if self._stored.is_under_way(self._noted_ms) and not full:

@@ -11,7 +11,7 @@ class PassPatience:
     def __init__(self, clock: Clock, until_ms: int | None = None) -> None:
         self._clock = clock
         self._until_ms = until_ms
-        self._errors: list[PortError] = []
+        self._errors: list[Exception] = []
         self._has_ended = False
         self.has_left_lanes = False
         """True if the time was over before a lane was checked to its end."""
@@ -28,16 +28,18 @@ class PassPatience:
         """Note that a lane was left, or not checked to its end, because the time is over."""
         self.has_left_lanes = True
 
-    def fail(self, error: PortError) -> None:
-        """Note that a lane could not be checked. The others are, as long as few fail."""
+    def fail(self, error: Exception) -> None:
+        """Note that a lane could not be checked. The others are, as long as few calls fail."""
         self._errors.append(error)
 
     @property
     def is_exhausted(self) -> bool:
-        """True if so many lanes failed that a service must be away."""
-        return len(self._errors) >= pass_bounds.PASS_FAILURES_MAX
+        """True if so many calls failed that a service must be away."""
+        # Any other error is of its lane alone, and costs no waiting.
+        failed_calls = sum(isinstance(error, PortError) for error in self._errors)
+        return failed_calls >= pass_bounds.PASS_FAILURES_MAX
 
     @property
-    def error(self) -> PortError | None:
+    def error(self) -> Exception | None:
         """The first failure of a lane; None: all that were tried were checked."""
         return self._errors[0] if self._errors else None

@@ -140,7 +140,7 @@ class Reconciler:
     def make(self, order: PassOrder, *, noted: Callable[[PassProgress], None] = _ignore) -> Iterator[Finding]:
         """Yield the findings of a pass, part by part. If the time ends first, `progress` says what is left.
 
-        `noted`: told after each part how far the pass has come. PortError at the end if lanes could not be checked.
+        `noted`: told after each part how far the pass has come. At the end comes the first error of a lane.
         """
         self._begin(order)
         standings = yield from self._read_standings()
@@ -337,13 +337,17 @@ class Reconciler:
     def _release(self, origin: Region, seen: _OriginSeen) -> None:
         """Note that silent lanes lack nothing, if replication from their origin moves again, in whatever lane."""
         for part, indexes in seen.silent.items() if seen.moves else ():
-            marks = self._ports.ledger.marks(self._name, origin, part=part.name)
+            try:
+                marks = self._ports.ledger.marks(self._name, origin, part=part.name)
+            except PortError as error:
+                self._patience.fail(error)
+                continue
             if marks.unreadable:
                 continue
             released = {
                 index: replace(marks.of(index), end=EMPTY_TAIL.sequence, since_ms=0) for index in indexes
             }
-            self._ports.ledger.mark(self._name, origin, marks, Marks(marks.lanes | released))
+            self._mark(part, marks, marks.lanes | released)
 
     def _verify_again(
         self, part: PassPart, marks: dict[LaneIndex, Mark], seen: _OriginSeen, vitals: Vitals

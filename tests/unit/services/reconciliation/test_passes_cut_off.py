@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ThrottledError
-from eventfabric.model import LaneIndex, SubscriptionName
+from eventfabric.model import Lane, LaneIndex, SubscriptionName
 from eventfabric.model.finding import FindingKind
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.services.reconciliation.reconcile import PassOrder, Reconciler
@@ -16,7 +16,7 @@ from tests.support.failing_handlers import named
 from tests.support.memory_fabric import AWAY, HOME, lane
 from tests.support.reconciliations import reconcile
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
-from tests.unit.services.reconciliation.test_noted_pass import NAME, Invocations, SlowLog
+from tests.unit.services.reconciliation.test_noted_pass import NAME, OWN, Invocations, SlowLog
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +122,19 @@ def test_lanes_are_silent_no_more_once_replication_moves_in_another_lane_of_the_
     assert [finding.kind for finding in reconciler.make(order)] == [FindingKind.REPLICATION_SILENT]
     assert reconciler.progress.part == (f"{HOME}/0003" if seconds < 1e6 else "")
     assert away.ledger.marks(NAME, HOME).of(LaneIndex(0)).since_ms == 0
+
+
+def test_a_defect_that_one_lane_shows_keeps_no_other_from_being_checked_at_any_pass() -> None:
+    invocations = Invocations(tail_seconds=0)
+
+    def tick(of: Lane) -> None:
+        if of == lane(0):
+            raise KeyError("nobody foresaw it")
+
+    ports = invocations.fabric.ports()
+    invocations.ports = replace(ports, log_of=lambda stream: SlowLog(ports.log_of(stream), tick))
+    for _ in range(2):
+        lanes: list[str] = []
+        with pytest.raises(KeyError, match="nobody foresaw it"):
+            lanes.extend(str(finding.lane) for finding in invocations.noted(seconds=1e6).run())
+        assert lanes == OWN[1:]
