@@ -1,10 +1,11 @@
-"""Deadlines of calls to services: the time that a verb has left bounds each call that it makes."""
+"""Time: how much of it a verb has left, which bounds each call to a service that it makes; and how much has gone by."""
 
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 _until: ContextVar[float] = ContextVar("eventfabric_calls_end", default=inf)
 _P = ParamSpec("_P")
@@ -31,3 +32,30 @@ def seconds_left() -> float:
     """Return the seconds that a request may still take by the innermost bound; infinity without one."""
     until = _until.get()
     return until if until == inf else until - monotonic()
+
+
+class _Clocks(Protocol):
+    """The clocks of a process, as ports.Clock has them."""
+
+    def now_ms(self) -> int: ...
+
+    def steady_ms(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment by both clocks: the wall clock may be set back, and the steady one stands still in a frozen function."""
+
+    wall_ms: int
+    steady_ms: int
+
+    @classmethod
+    def of(cls, clock: _Clocks) -> "Moment":
+        """Return this moment."""
+        return cls(clock.now_ms(), clock.steady_ms())
+
+    def is_within(self, seconds: float, now: "Moment") -> bool:
+        """Tell if less than that time has gone by, by both clocks."""
+        most_ms = 1000 * seconds
+        # Less than 0: the wall clock was set back, and nobody knows how much time has gone by.
+        return 0 <= now.wall_ms - self.wall_ms < most_ms and now.steady_ms - self.steady_ms < most_ms

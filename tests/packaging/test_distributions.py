@@ -38,6 +38,7 @@ TEMPLATES = {
     "infra/app.py",
     "infra/extension.py",
     "infra/fabric.toml",
+    "infra/sample/events.jsonl",
     "pyproject.toml",
     "tests/test_orders.py",
 }

@@ -14,9 +14,9 @@ from time import monotonic
 
 from eventfabric import limits
 from eventfabric.copies import when_forked
+from eventfabric.deadline import Moment
 from eventfabric.errors import NoThreadError, PortError
 from eventfabric.model import Doorbell, Lane, Record, Region, StreamName, SubscriptionFilter
-from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.sdk import exits
 from eventfabric.sdk.waiting import Flag

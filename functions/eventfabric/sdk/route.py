@@ -12,6 +12,7 @@ from threading import Lock
 
 from eventfabric import limits
 from eventfabric.copies import when_forked
+from eventfabric.deadline import Moment
 from eventfabric.errors import (
     AppendError,
     ContendedAppendError,
@@ -22,7 +23,6 @@ from eventfabric.errors import (
     UnconfirmedAppendError,
 )
 from eventfabric.model import Batch, Lane, Note, Record, Region
-from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Log
 from eventfabric.services.publishing.append import Appender
 

@@ -11,8 +11,7 @@ def item_bytes(item: Item) -> int:
     """Return the bytes of an item's names and values. A malformed item has some size here; DynamoDB will refuse it."""
     size = 0
     for name, value in item.items():
-        size += len(name) if name.isascii() else _plain_bytes(name)
-        size += _value_bytes(value)
+        size += _plain_bytes(name) + _value_bytes(value)
     return size
 
 

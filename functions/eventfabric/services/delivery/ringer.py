@@ -13,9 +13,8 @@ from functools import partial
 from typing import Final, TypeVar
 
 from eventfabric import limits
-from eventfabric.deadline import call_within
+from eventfabric.deadline import Moment, call_within
 from eventfabric.model import ANY_TAIL, Doorbell, Lane
-from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Doorbells
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from eventfabric import limits
+from eventfabric.deadline import Moment
 from eventfabric.errors import ChangedDeliverError, PortError
 from eventfabric.model import (
     GENERATION_FIRST,
@@ -18,7 +19,6 @@ from eventfabric.model import (
     StreamName,
     SubscriptionName,
 )
-from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Ledger, Ports
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 

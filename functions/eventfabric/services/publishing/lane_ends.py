@@ -7,10 +7,9 @@ delivered already.
 from collections.abc import Callable
 
 from eventfabric import limits
-from eventfabric.deadline import seconds_left
+from eventfabric.deadline import Moment, seconds_left
 from eventfabric.errors import UncertainTailError
 from eventfabric.model import EMPTY_TAIL, Lane, Mark, Marks, Region, StreamName, Tail, is_pin
-from eventfabric.moment import Moment
 from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.lanes.lane_end import LaneEnd, lane_end, may_have_expired
 
