@@ -48,7 +48,7 @@ def delete_retained(target: Target, topology: Topology, regions: tuple[str, ...]
         for region in table.regions[1:]:
             with suppress(ClientError):
                 home.update_table(TableName=table.name, ReplicaUpdates=[{"Delete": {"RegionName": region}}])
-            wait_until(lambda home=home, name=table.name: not _replicas(home, name), REPLICA_SECONDS)  # type: ignore[misc]
+            wait_until(lambda home=home, name=table.name: not _replicas(home, name), REPLICA_SECONDS)  # type: ignore[misc]  # bound in the loop
         for region in table.regions:
             with suppress(ClientError):
                 target.client("dynamodb", region).delete_table(TableName=table.name)

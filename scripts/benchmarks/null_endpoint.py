@@ -38,7 +38,7 @@ class NullEndpoint:
 
     def client(self, service: str, answer: bytes | Callable[[bytes], bytes]) -> Any:
         """Make a client of a service. `answer` is the body of every reply, or makes it from the request's body."""
-        client = session().client(service)  # type: ignore[call-overload]
+        client = session().client(service)  # type: ignore[call-overload]  # any service
         self.attach(client, answer)
         return client
 

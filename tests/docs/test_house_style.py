@@ -54,6 +54,7 @@ REGISTRY_HOST = re.compile(
     + r")\.(?:org|com|io)\b"
 )
 BROAD_EXCEPT = re.compile(r"^\s*except\b[^#]*\b(?:Base)?Exception\b[^#]*:\s*$")
+UNEXPLAINED_IGNORE = re.compile(r"#\s*type:\s*ignore(\[[^\]]*\])?\s*$")
 
 
 @cache
@@ -274,3 +275,8 @@ def test_no_test_sleeps() -> None:
 def test_every_broad_except_says_why_on_its_line() -> None:
     offences = lines_where(python_files(), BROAD_EXCEPT.match)
     assert_none(offences, "Name the exceptions, or say in a comment on the line why all of them are meant:")
+
+
+def test_every_ignored_type_says_why_on_its_line() -> None:
+    offences = lines_where(python_files(), UNEXPLAINED_IGNORE.search)
+    assert_none(offences, "Say in a comment behind `type: ignore[...]` why the type checker does not see it:")

@@ -46,7 +46,7 @@ class Aws:
 
     def queue(self, name: str = "q.fifo", **attributes: str) -> str:
         fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
-        made = self.sqs.create_queue(QueueName=name, Attributes={**fifo, **attributes})  # type: ignore[dict-item]
+        made = self.sqs.create_queue(QueueName=name, Attributes={**fifo, **attributes})  # type: ignore[dict-item]  # a plain dict
         return made["QueueUrl"]
 
     def send(self, url: str, body: str, *, group: str = "g", once: str | None = None) -> str:

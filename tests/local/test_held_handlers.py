@@ -113,7 +113,7 @@ def test_what_tests_and_producers_import_is_theirs(tmp_path: Path) -> None:
     producer = "def place(fabric):\n    import moto\n    fabric.publish('orders', key='a', type='Placed')\n"
     definition = project(tmp_path, handling("..."), **{"warehouse/checkout.py": producer})
     with LocalFabric(definition) as fabric:
-        from warehouse.checkout import place  # type: ignore[import-not-found]
+        from warehouse.checkout import place  # type: ignore[import-not-found]  # of a project that is written here
 
         fabric.settle()
         place(fabric.region(REGION))

@@ -113,7 +113,7 @@ ODD: dict[str, Callable[[Delivery], None]] = {
     "condition": lambda d: d.transaction.put("rows", {"pk": "a"}, condition=5),
     "names": lambda d: d.transaction.put("rows", {"pk": "a"}, condition="#a = #a", names={"#a": 5}),
     "table": lambda d: d.transaction.put("no_such_table", {"pk": "a"}),
-    "table's name": lambda d: d.transaction.put(5, {"pk": "a"}),  # type: ignore[arg-type]
+    "table's name": lambda d: d.transaction.put(5, {"pk": "a"}),  # type: ignore[arg-type]  # no name
     "expression": lambda d: d.transaction.update("rows", {"pk": "a"}, "SOT a = :b", values={":b": 1}),
 }
 

@@ -53,7 +53,7 @@ def test_a_failed_condition_returns_the_old_item(operation: str) -> None:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **what,
             )
-        assert raised.value.response["Item"] == item(1, "old")  # type: ignore[typeddict-item]
+        assert raised.value.response["Item"] == item(1, "old")  # type: ignore[typeddict-item]  # only of failed conditions
 
 
 # -- streams --------------------------------------------------------------------------------------------------

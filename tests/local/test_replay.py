@@ -74,7 +74,7 @@ def fabric(handlers: Handlers) -> Iterator[LocalFabric]:
     """Twenty events of each Region, handled by all but one subscription, which is paused."""
     names = (*SUBSCRIPTIONS, "late", "elsewhere")
     of: dict[str, object] = {name: handlers.of(name) for name in names}
-    with LocalFabric(definition(), handlers=of) as fabric:  # type: ignore[arg-type]
+    with LocalFabric(definition(), handlers=of) as fabric:  # type: ignore[arg-type]  # made by name
         for region in (US, EU):
             fabric.subscription("late").pause(region)
         publish(fabric, range(20))

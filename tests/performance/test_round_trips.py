@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_lane_run_costs_three_round_trips_and_one_write_however_many_events(
     records: int, handler: object
 ) -> None:
-    run = LaneRun(records, handler)  # type: ignore[arg-type]
+    run = LaneRun(records, handler)  # type: ignore[arg-type]  # of either form
     assert run.run(1) == 100 * records
     assert run.endpoint.calls == {"Query": 3, "PutItem": 1}
     # The subscription's standing is read by the first invocation, and then again every few seconds.

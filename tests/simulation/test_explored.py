@@ -35,7 +35,7 @@ def appends(schedule: Schedule, producers: int = 2) -> None:
             try:
                 appender.append(LANE, batch)
             except IndeterminateAppendError as error:
-                appender.append(LANE, batch, unsettled=error.record)  # type: ignore[arg-type]
+                appender.append(LANE, batch, unsettled=error.record)  # type: ignore[arg-type]  # a Record here
             acknowledged.append(f"e{number}")
 
         return run

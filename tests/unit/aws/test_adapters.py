@@ -215,13 +215,13 @@ def test_the_clients_of_another_region_are_less_patient_and_otherwise_the_same()
         config: Any = client.meta.config
         assert config.retries == {"mode": "standard", "total_max_attempts": 2}
         assert (config.connect_timeout, config.read_timeout) == (1, 2.5)
-        assert config.user_agent.startswith(CONFIG.user_agent)  # type: ignore[attr-defined]
+        assert config.user_agent.startswith(CONFIG.user_agent)  # type: ignore[attr-defined]  # botocore sets it from its options
         assert config.user_agent_extra == "mine"
-    assert CONFIG.user_agent_extra == f"eventfabric/{VERSION}"  # type: ignore[attr-defined]
-    assert here.dynamodb.meta.config.read_timeout == 60  # type: ignore[attr-defined]
+    assert CONFIG.user_agent_extra == f"eventfabric/{VERSION}"  # type: ignore[attr-defined]  # botocore sets it from its options
+    assert here.dynamodb.meta.config.read_timeout == 60  # type: ignore[attr-defined]  # botocore sets it from its options
     assert there._call_seconds_max == limits.CALL_AWAY_SECONDS < limits.CALL_SECONDS == here._call_seconds_max
     plain = Clients(US, session=session, endpoint_url="http://127.0.0.1:1").of(EU).dynamodb.meta.config
-    assert (plain.connect_timeout, plain.read_timeout) == (1, 2.5)  # type: ignore[attr-defined]
+    assert (plain.connect_timeout, plain.read_timeout) == (1, 2.5)  # type: ignore[attr-defined]  # botocore sets it from its options
 
 
 def test_a_cancelled_transaction_says_why_each_action_was_refused() -> None:
@@ -237,7 +237,7 @@ def test_a_cancelled_transaction_says_why_each_action_was_refused() -> None:
         Refusal("None", "", None),
     ]
     for other in ({"Error": {"Code": "ValidationException"}}, {}):
-        assert cancellation(ClientError(other, "TransactWriteItems")) is None  # type: ignore[arg-type]
+        assert cancellation(ClientError(other, "TransactWriteItems")) is None  # type: ignore[arg-type]  # a plain dict
 
 
 def asks(into: list[dict[str, Any]], *answers: dict[str, Any]) -> Answer:

@@ -37,7 +37,7 @@ URL = "http://127.0.0.1:9"
 
 def client_error(code: str, status: int) -> botocore.ClientError:
     response = {"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return botocore.ClientError(response, "PutItem")  # type: ignore[arg-type]
+    return botocore.ClientError(response, "PutItem")  # type: ignore[arg-type]  # a plain dict
 
 
 def mine() -> Batch:

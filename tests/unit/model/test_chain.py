@@ -57,7 +57,7 @@ def test_every_field_but_the_expiry_is_bound_by_the_chain() -> None:
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_record_with_any_field_changed_does_not_extend_the_chain(name: str) -> None:
-    changed: Record = replace(written(), **{name: CHANGED[name]})  # type: ignore[arg-type]
+    changed: Record = replace(written(), **{name: CHANGED[name]})  # type: ignore[arg-type]  # by name
     assert written().extends(EMPTY_TAIL.chain)
     assert not changed.extends(EMPTY_TAIL.chain)
 
@@ -84,7 +84,7 @@ def test_every_part_of_a_note_is_bound_by_the_chain(name: str) -> None:
     )
     assert noted_record.note is not None
     assert noted_record.extends(EMPTY_TAIL.chain)
-    changed = replace(noted_record.note, **{name: CHANGED[name]})  # type: ignore[arg-type]
+    changed = replace(noted_record.note, **{name: CHANGED[name]})  # type: ignore[arg-type]  # by name
     assert not replace(noted_record, note=changed).extends(EMPTY_TAIL.chain)
     assert not replace(noted_record, note=None).extends(EMPTY_TAIL.chain)
 

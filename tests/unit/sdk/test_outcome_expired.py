@@ -32,7 +32,7 @@ def unanswered(fabric: SubscribedStream, is_cut: list[bool]) -> IndeterminateApp
     for name in ("second", "third"):
         other.publish(STREAM, key="k", type="placed", id=name)
     fabric.deliver()
-    return pickle.loads(pickle.dumps(raised.value))  # type: ignore[no-any-return]
+    return pickle.loads(pickle.dumps(raised.value))  # type: ignore[no-any-return]  # what was pickled
 
 
 def days_pass(fabric: SubscribedStream) -> None:
@@ -93,14 +93,14 @@ def test_a_process_that_stood_still_for_days_puts_nothing_where_others_have_been
     tail = slow._ends.tail
 
     def stand_still(lane: object) -> object:
-        slow._ends.tail = tail  # type: ignore[method-assign]
+        slow._ends.tail = tail  # type: ignore[method-assign]  # as it was
         read_tail = tail(LANE)
         appender.append(LANE, batch_of([event("second")], b"second".ljust(16)))
         fabric.deliver()
         days_pass(fabric)
         return read_tail
 
-    slow._ends.tail = stand_still  # type: ignore[method-assign,assignment]
+    slow._ends.tail = stand_still  # type: ignore[method-assign,assignment]  # between two calls
     landed = slow.append(LANE, batch_of([event("third")], b"third".ljust(16)))
     assert landed.sequence == 2
     fabric.deliver()

@@ -23,7 +23,7 @@ from tests.support.subscribed_stream import SubscribedStream
 
 
 def publish(fabric: Fabric, name: str, **options: int) -> Region:
-    return fabric.publish(STREAM, key="k", type="placed", id=name, data={}, **options).origin  # type: ignore[arg-type]
+    return fabric.publish(STREAM, key="k", type="placed", id=name, data={}, **options).origin  # type: ignore[arg-type]  # by name
 
 
 def ids(fabric: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[str]:

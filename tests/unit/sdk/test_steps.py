@@ -138,7 +138,7 @@ def test_verify_that_raises_is_asked_again_and_one_that_shrugs_is_named() -> Non
         outcome = asked.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome  # type: ignore[no-any-return]
+        return outcome  # type: ignore[no-any-return]  # no bool, on purpose
 
     shop = ChargingHandler(faults=Faults(nth(1, Fault.LOST_REPLY, name="steps.begin")), verify=answer)
     for expected in (OutcomeUnknownError, HandlerError, PermissionError):

@@ -81,7 +81,7 @@ class ChaoticDoorbells:
             if chaos.happens(chaos.rates.drop, "dropped"):
                 continue
             if chaos.happens(chaos.rates.delay, "delayed"):
-                chaos.hold(lambda late=doorbell: self._inner.ring(subscription, [late]))  # type: ignore[misc]
+                chaos.hold(lambda late=doorbell: self._inner.ring(subscription, [late]))  # type: ignore[misc]  # bound in the loop
                 continue
             sent.append(doorbell)
             if chaos.happens(chaos.rates.repeat, "repeated"):

@@ -155,7 +155,7 @@ class LocalFabric:
         self._check_region(region)
         return local_session().client(
             service, region_name=region, endpoint_url=self._endpoint_url, config=moto_fixes.client_config()
-        )  # type: ignore[call-overload]
+        )  # type: ignore[call-overload]  # any service
 
     def step(self) -> bool:
         """Move all that can move by one step. Return True if anything did. First: HandlerError, DefinitionError."""

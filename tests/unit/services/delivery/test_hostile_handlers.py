@@ -185,7 +185,7 @@ class TestWhatAHandlerDoesToItsEvent:
 
     @staticmethod
     def make_nonsense_of_it(event: Event) -> None:
-        event.key = event.id = event.headers = None  # type: ignore[assignment]
+        event.key = event.id = event.headers = None  # type: ignore[assignment]  # as a handler may
 
     @pytest.mark.parametrize("concurrency", [1, 2])
     @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ DAY_SECONDS = 24 * 3600
 
 def bill_once(*args: object) -> None:
     event, delivery = args
-    delivery.publish(INVOICES, key=event.key, type="Billed", data={"of": event.id}, once=True)  # type: ignore[attr-defined]
+    delivery.publish(INVOICES, key=event.key, type="Billed", data={"of": event.id}, once=True)  # type: ignore[attr-defined]  # a Delivery
 
 
 @pytest.mark.parametrize("once", [False, True])

@@ -25,7 +25,7 @@ from tests.support.subscribed_stream import SubscribedStream
 
 def audit(fabric: SubscribedStream, **changes: object) -> SubscriptionTopology:
     """A second subscription of the fabric's stream, with the queue of the first."""
-    definition = replace(fabric.subscription.definition, name="audit", **changes)  # type: ignore[arg-type]
+    definition = replace(fabric.subscription.definition, name="audit", **changes)  # type: ignore[arg-type]  # by name
     return replace(fabric.subscription, name="audit", definition=definition)
 
 
@@ -57,7 +57,7 @@ class Rings:
 
 def feed(fabric: SubscribedStream, start: Start | None, of: Lane | None = None) -> list[LaneReplayed]:
     replay = replay_of(fabric, into=audit(fabric))
-    replay._doorbells = rings = Rings()  # type: ignore[assignment]
+    replay._doorbells = rings = Rings()  # type: ignore[assignment]  # it only rings
     done = [replay.carry_out(plan) for plan in replay.plan(start, lane=of)]
     assert rings.rung == ["audit"] * sum(result.plan.changes_anything for result in done)
     return done

@@ -157,7 +157,7 @@ class TestNothingElsePasses:
         lose(gap, 2)
         skip_of(gap).skip(LANE, SequenceNumber(2), by="ana", reason="-")
         made = next(record for record in gap.records() if record.is_skip)
-        return replace(made, **changes)  # type: ignore[arg-type]
+        return replace(made, **changes)  # type: ignore[arg-type]  # by name
 
     def test_a_skip_behind_another_record_is_a_divergence(self) -> None:
         fabric = fabric_with(6)

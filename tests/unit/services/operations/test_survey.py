@@ -127,4 +127,4 @@ def test_a_lane_whose_doorbell_could_not_be_sent_does_not_count_as_rung() -> Non
         def release(self, subscription: str, receipt_handle: str) -> None:
             raise AssertionError
 
-    assert ring_again(standings(fabric), doorbells=Silent(), now_ms=0) == []  # type: ignore[arg-type]
+    assert ring_again(standings(fabric), doorbells=Silent(), now_ms=0) == []  # type: ignore[arg-type]  # it only rings

@@ -251,7 +251,7 @@ class TailOnly:
 class TestDivergence:
     def forged(self, made: Record, chain: Chain, **changes: object) -> Record:
         """Another record at its place that extends a chain."""
-        changed = replace(made, **changes)  # type: ignore[arg-type]
+        changed = replace(made, **changes)  # type: ignore[arg-type]  # by name
         return replace(changed, chain=chain_of(chain, changed))
 
     def test_a_record_that_was_changed(self) -> None:

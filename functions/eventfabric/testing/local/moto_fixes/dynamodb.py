@@ -131,11 +131,11 @@ def _has_key(table: Table, attributes: dict[str, Any]) -> bool:
 @contextmanager
 def _tables_not_copied() -> Iterator[None]:
     """Keep moto from copying the whole table for each item of a transaction; `_Writes` undoes changes instead."""
-    Table.__deepcopy__ = lambda table, memo: table  # type: ignore[attr-defined]
+    Table.__deepcopy__ = lambda table, memo: table  # type: ignore[attr-defined]  # moto has none
     try:
         yield
     finally:
-        del Table.__deepcopy__  # type: ignore[attr-defined]
+        del Table.__deepcopy__  # type: ignore[attr-defined]  # moto has none
 
 
 def _one_record_an_item(changes: list[_Change]) -> list[_Change]:
@@ -153,7 +153,7 @@ def _record(shard: StreamShard, old: Item | None, new: Item | None) -> None:
     if old is not None and new is not None and old.attrs == new.attrs:
         return  # a write that changes nothing has no stream record
     kind = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"
-    view = shard.table.stream_specification["StreamViewType"]  # type: ignore[index]
+    view = shard.table.stream_specification["StreamViewType"]  # type: ignore[index]  # of a table with a stream
     sequence = shard.starting_sequence_number + len(shard.items)
     record = StreamRecord(shard.table, view, kind, old, new, sequence)
     record.record["awsRegion"] = shard.table.region_name  # moto says us-east-1 everywhere

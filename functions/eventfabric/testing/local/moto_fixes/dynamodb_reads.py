@@ -55,7 +55,7 @@ def _install_ordered_partitions(patches: ExitStack) -> None:
                     limit=None if filters else limit,
                     forward=scan_index_forward,
                 )
-                table.items = {hash_key: chosen}  # type: ignore[assignment]
+                table.items = {hash_key: chosen}  # type: ignore[assignment]  # a plain dict
             try:
                 return plain_query(
                     table,

@@ -50,7 +50,7 @@ class LocalMessage(moto_sqs.Message):
 
     order = -1
     due_millis: int | None = None
-    sent_timestamp: int = 0  # type: ignore[assignment]
+    sent_timestamp: int = 0  # type: ignore[assignment]  # moto has None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class LocalQueue(moto_sqs.Queue):
         message.sent_timestamp = now
         if self.fifo_queue and message.deduplication_id is not None:
             self._forget_old_sends(now)
-            scope = message.group_id if self.deduplication_scope == "messageGroup" else None  # type: ignore[attr-defined]
+            scope = message.group_id if self.deduplication_scope == "messageGroup" else None  # type: ignore[attr-defined]  # moto sets it by name
             earlier = self._sent_once.get((scope, message.deduplication_id))
             if earlier is not None:
                 message.id, message.sequence_number = earlier.message_id, earlier.sequence_number
@@ -218,7 +218,7 @@ class LocalQueue(moto_sqs.Queue):
             message = self._stored.get(order)
             if message is not None and message.due_millis == due:
                 self._release(message)
-        retention_millis = self.message_retention_period * 1000  # type: ignore[attr-defined]
+        retention_millis = self.message_retention_period * 1000  # type: ignore[attr-defined]  # moto sets it by name
         while self._stored and _head(self._stored).sent_timestamp + retention_millis <= now:
             self._remove(_head(self._stored))
 

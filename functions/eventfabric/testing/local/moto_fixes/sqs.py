@@ -64,7 +64,7 @@ def _validate_message(
     if queue.fifo_queue:
         if not group_id:
             raise MissingParameter("MessageGroupId")
-        if not deduplication_id and not queue.content_based_deduplication:  # type: ignore[attr-defined]
+        if not deduplication_id and not queue.content_based_deduplication:  # type: ignore[attr-defined]  # moto sets it by name
             raise InvalidParameterValue(
                 "The queue should either have ContentBasedDeduplication enabled or "
                 "MessageDeduplicationId provided explicitly"
@@ -79,7 +79,7 @@ def _validate_message(
             f"Value {delay_seconds} for parameter DelaySeconds is invalid. "
             "Reason: DelaySeconds must be >= 0 and <= 900."
         )
-    limit = queue.maximum_message_size  # type: ignore[attr-defined]
+    limit = queue.maximum_message_size  # type: ignore[attr-defined]  # moto sets it by name
     if len(message_body.encode()) > limit:
         raise InvalidParameterValue(
             f"One or more parameters are invalid. Reason: Message must be shorter than {limit} bytes."
@@ -106,7 +106,7 @@ def _send_message(
         message.deduplication_id = deduplication_id
         if queue.fifo_queue and not deduplication_id:
             message.deduplication_id = hashlib.sha256(message_body.encode()).hexdigest()
-        default_delay = int(queue.delay_seconds)  # type: ignore[attr-defined]
+        default_delay = int(queue.delay_seconds)  # type: ignore[attr-defined]  # moto sets it by name
         queue.send(message, delay_seconds=default_delay if delay_seconds is None else int(delay_seconds))
         ARRIVALS.notify_all()
         return message
