@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -48,7 +49,7 @@ def delete_retained(target: Target, topology: Topology, regions: tuple[str, ...]
         for region in table.regions[1:]:
             with suppress(ClientError):
                 home.update_table(TableName=table.name, ReplicaUpdates=[{"Delete": {"RegionName": region}}])
-            wait_until(lambda home=home, name=table.name: not _replicas(home, name), REPLICA_SECONDS)  # type: ignore[misc]  # bound in the loop
+            wait_until(partial(_has_no_replicas, home, table.name), REPLICA_SECONDS)
         for region in table.regions:
             with suppress(ClientError):
                 target.client("dynamodb", region).delete_table(TableName=table.name)
@@ -63,6 +64,10 @@ def _delete_protection(client: Any, table: str) -> None:
     with suppress(ClientError):
         client.update_table(TableName=table, DeletionProtectionEnabled=False)
         wait_until(lambda: client.describe_table(TableName=table)["Table"]["TableStatus"] == "ACTIVE", 60)
+
+
+def _has_no_replicas(client: Any, table: str) -> bool:
+    return not _replicas(client, table)
 
 
 def _replicas(client: Any, table: str) -> list[Any]:

@@ -53,7 +53,8 @@ def test_a_failed_condition_returns_the_old_item(operation: str) -> None:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **what,
             )
-        assert raised.value.response["Item"] == item(1, "old")  # type: ignore[typeddict-item]  # only of failed conditions
+        response: Any = raised.value.response
+        assert response["Item"] == item(1, "old")
 
 
 # -- streams --------------------------------------------------------------------------------------------------
@@ -155,7 +156,8 @@ def test_any_client_made_under_the_fixes_reads_streams() -> None:
     with mended_moto() as aws:
         aws.table()
         arn = aws.dynamodb.describe_table(TableName="t")["Table"]["LatestStreamArn"]
-        boto3.client("dynamodbstreams", region_name=REGION).describe_stream(StreamArn=arn)
+        described = boto3.client("dynamodbstreams", region_name=REGION).describe_stream(StreamArn=arn)
+        assert described["StreamDescription"]["StreamArn"] == arn
 
 
 # -- queries ----------------------------------------------------------------------------------------------------

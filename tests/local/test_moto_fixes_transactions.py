@@ -61,7 +61,8 @@ def records_seen_by_an_iterator_held_over_a_cancelled_transaction(aws: Aws) -> l
         }
     }
     with pytest.raises(aws.dynamodb.exceptions.TransactionCanceledException):
-        aws.dynamodb.transact_write_items(TransactItems=[put(0, "phantom"), refused])  # type: ignore[list-item]  # a plain dict
+        writes: Any = [put(0, "phantom"), refused]
+        aws.dynamodb.transact_write_items(TransactItems=writes)
     aws.dynamodb.put_item(TableName="t", Item=item(1, "real"))
     return [record["dynamodb"]["NewImage"]["v"]["S"] for record in aws.records(iterator)]
 

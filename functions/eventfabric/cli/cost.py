@@ -90,7 +90,7 @@ def cost(
     ]
     idle, busy, kept = idle_month(topology), busy_metrics(topology), by_gigabyte(topology)
     if json:
-        show_json({**_json(idle, busy, kept, predictions), "not_counted": NOT_COUNTED})
+        show_json(_json(idle, busy, kept, predictions))
         return
     _show_idle(topology.fabric, idle, busy, kept)
     for prediction in predictions:
@@ -123,6 +123,7 @@ def _measured(path: Path, batch: int) -> float:
 def _json(
     idle: "list[Line]", busy: "list[Line]", kept: "list[Line]", predictions: "list[Prediction]"
 ) -> dict[str, Any]:
+    from eventfabric.deployment.idle import NOT_COUNTED
     from eventfabric.deployment.prices import PRICES_DATE
 
     return {
@@ -134,6 +135,7 @@ def _json(
         "busy_metrics": [_json_line(line, "month") for line in busy],
         "gigabytes": [_json_line(line, "month") for line in kept],
         "streams": [_json_stream(prediction) for prediction in predictions],
+        "not_counted": NOT_COUNTED,
     }
 
 

@@ -1,7 +1,7 @@
 """`eventfabric definition`: check a definition, and print the JSON Schema that editors use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -11,7 +11,6 @@ from eventfabric.cli.exit_codes import BAD_INPUT
 from eventfabric.cli.output import complain, say, show_json
 
 if TYPE_CHECKING:
-    from eventfabric.definition.schema import Definition
     from eventfabric.errors import DefinitionError
 
 app = typer.Typer(no_args_is_help=True, help="Check a definition, or print its JSON Schema.")
@@ -53,19 +52,16 @@ def check(
             check_before_deployment(path, read)
     except DefinitionError as error:
         refuse(error, json=json)
+    facts: dict[str, Any] = {
+        "circles": circles(read),
+        "published_by_each_region": published_by_each_region(read),
+        "shortages": list(shortages(read)),
+        "quotas": list(quotas_to_raise(read)),
+    }
     if json:
-        by_each_region = published_by_each_region(read)
-        show_json(
-            {
-                "problems": [],
-                "circles": circles(read),
-                "published_by_each_region": by_each_region,
-                "shortages": list(shortages(read)),
-                "quotas": list(quotas_to_raise(read)),
-            }
-        )
+        show_json({"problems": [], **facts})
     else:
-        warnings = _warnings(read)
+        warnings = _warnings(**facts)
         say(
             f"{path}: fabric {full_name(read.fabric)}, {len(read.streams)} streams, "
             f"{len(read.subscriptions)} subscriptions, {'with warnings' if warnings else 'nothing wrong'}"
@@ -74,24 +70,25 @@ def check(
             say(warning)
 
 
-def _warnings(definition: "Definition") -> list[str]:
+def _warnings(
+    circles: list[tuple[str, ...]],
+    published_by_each_region: list[str],
+    shortages: list[str],
+    quotas: list[str],
+) -> list[str]:
     """Say what is allowed, and may surprise."""
-    from eventfabric.definition.circles import circles, published_by_each_region
-    from eventfabric.deployment.concurrency import shortages
-    from eventfabric.deployment.quotas import quotas_to_raise
-
     return [
         *(
             f"subscriptions publish in a circle: {', '.join((*circle, circle[0]))}; "
             f"an event goes round until hop {limits.HOPS_MAX}"
-            for circle in circles(definition)
+            for circle in circles
         ),
         *(
             f'{name} has deliver = "everywhere" and publishes: for each event, every Region publishes, under one id'
-            for name in published_by_each_region(definition)
+            for name in published_by_each_region
         ),
-        *shortages(definition),
-        *quotas_to_raise(definition),
+        *shortages,
+        *quotas,
     ]
 
 

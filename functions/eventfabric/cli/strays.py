@@ -41,9 +41,8 @@ def warnings(arguments: Sequence[str], stage: str | None) -> list[str]:
 
     try:
         session: Any = Session(profile_name=given.profile)
-        bounded_http.end_call_within(
-            _SECONDS_MAX
-        )  # all of them: a read's time-out begins anew with each byte
+        # All calls together: the time-out of a read begins anew with each byte.
+        bounded_http.end_call_within(_SECONDS_MAX)
         return list(strays(topology, client))
     except ProfileNotFound:
         raise
@@ -56,11 +55,12 @@ def strays(topology: "Topology", client: Callable[[str], Any]) -> Iterator[str]:
     from eventfabric.deployment.alarms import alarms_of_subscription
 
     for region in topology.regions:
-        declared = {s.name: s for s in topology.subscriptions.values() if region in s.regions}
-        watched = {s.name for s in declared.values() if alarms_of_subscription(topology, s, region)}
+        declared = topology.subscriptions_in(region)
+        names = {own.name for own in declared}
+        watched = {own.name for own in declared if alarms_of_subscription(topology, own, region)}
         deployed = _deployed(client(region))
         for subscription, stack in _named(topology, "subscription", region, deployed):
-            if subscription not in declared:
+            if subscription not in names:
                 yield (
                     f"subscription {subscription} is deployed in {region} as stack {stack}, and not in the "
                     "definition: nobody rings for it any more. Its state is kept under its name; if it was "

@@ -58,7 +58,7 @@ def check_quotas(definition: Definition, *, where: str) -> None:
 def quotas_to_raise(definition: Definition) -> Iterator[str]:
     """Say which quotas of an account a definition exceeds, as long as nobody has asked AWS for more.
 
-    And, though nobody can ask for more of them, if the dashboard has too many metrics: that keeps nothing from working.
+    A dashboard with too many metrics is told, too: no quota can be raised for it, and everything else works.
     """
     topology = Topology(definition)
     gradual = {region: len(gradual_in(topology, region)) for region in topology.regions}

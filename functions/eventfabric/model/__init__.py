@@ -49,7 +49,7 @@ from eventfabric.model.identity import (
     uuid7_prefix,
     uuid7_suffixes,
 )
-from eventfabric.model.marks import Mark, Marks, part_of
+from eventfabric.model.marks import Mark, Marks, is_ahead, part_of
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import (
     REPLAYED,
@@ -208,6 +208,7 @@ __all__ = [
     # What reconciliation remembers.
     "Mark",
     "Marks",
+    "is_ahead",
     "part_of",
     "Sighting",
     "Sightings",

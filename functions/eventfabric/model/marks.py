@@ -10,6 +10,11 @@ from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.sightings import Sightings
 
 
+def is_ahead(noted_ms: int, now_ms: int) -> bool:
+    """Tell if a time that was noted lies too far ahead of this Region's clock to be believed."""
+    return noted_ms > now_ms + 1000 * limits.UNRUNG_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """Mark of one lane of one Region's log: every record before `sequence` was verified, the last with chain `chain`.
@@ -45,7 +50,7 @@ class Mark:
     def believed(self, now_ms: int) -> "Mark":
         """Return the mark without times that no pass can have noted yet: they would hide how long something lasts."""
         noted_ms = (self.since_ms, self.whole_ms, *(sighting.at_ms for sighting in self.sightings.seen))
-        if max(noted_ms) <= now_ms + 1000 * limits.UNRUNG_SECONDS:
+        if not is_ahead(max(noted_ms), now_ms):
             return self
         # 1: so long ago that the next round is due, which replaces it.
         return replace(self, since_ms=0, whole_ms=min(self.whole_ms, 1), sightings=Sightings())

@@ -4,7 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from socket import socket
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import boto3
 import pytest
@@ -205,7 +205,7 @@ def test_a_list_is_read_to_its_end(call: str) -> None:
 
 
 def test_the_clients_of_another_region_are_less_patient_and_otherwise_the_same() -> None:
-    given = Config(user_agent_extra="mine", read_timeout=60)
+    given, ours = Config(user_agent_extra="mine", read_timeout=60), cast(Any, CONFIG)
     session = boto3.Session("local", "local")
     here = Clients(US, session=session, endpoint_url="http://127.0.0.1:1", config=given)
     there = here.of(EU)
@@ -215,13 +215,13 @@ def test_the_clients_of_another_region_are_less_patient_and_otherwise_the_same()
         config: Any = client.meta.config
         assert config.retries == {"mode": "standard", "total_max_attempts": 2}
         assert (config.connect_timeout, config.read_timeout) == (1, 2.5)
-        assert config.user_agent.startswith(CONFIG.user_agent)  # type: ignore[attr-defined]  # botocore sets it from its options
+        assert config.user_agent.startswith(ours.user_agent)
         assert config.user_agent_extra == "mine"
-    assert CONFIG.user_agent_extra == f"eventfabric/{VERSION}"  # type: ignore[attr-defined]  # botocore sets it from its options
-    assert here.dynamodb.meta.config.read_timeout == 60  # type: ignore[attr-defined]  # botocore sets it from its options
+    assert ours.user_agent_extra == f"eventfabric/{VERSION}"
+    assert cast(Any, here.dynamodb.meta.config).read_timeout == 60
     assert there._call_seconds_max == limits.CALL_AWAY_SECONDS < limits.CALL_SECONDS == here._call_seconds_max
-    plain = Clients(US, session=session, endpoint_url="http://127.0.0.1:1").of(EU).dynamodb.meta.config
-    assert (plain.connect_timeout, plain.read_timeout) == (1, 2.5)  # type: ignore[attr-defined]  # botocore sets it from its options
+    plain: Any = Clients(US, session=session, endpoint_url="http://127.0.0.1:1").of(EU).dynamodb.meta.config
+    assert (plain.connect_timeout, plain.read_timeout) == (1, 2.5)
 
 
 def test_a_cancelled_transaction_says_why_each_action_was_refused() -> None:

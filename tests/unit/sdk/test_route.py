@@ -1,6 +1,7 @@
 """Publishing where a Region may be lost: which Region takes an event, what is certain then, and who delivers it."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ from tests.support.producers import always, events, producer, records
 from tests.support.subscribed_stream import SubscribedStream
 
 
-def publish(fabric: Fabric, name: str, **options: int) -> Region:
-    return fabric.publish(STREAM, key="k", type="placed", id=name, data={}, **options).origin  # type: ignore[arg-type]  # by name
+def publish(fabric: Fabric, name: str, **options: Any) -> Region:
+    return fabric.publish(STREAM, key="k", type="placed", id=name, data={}, **options).origin
 
 
 def ids(fabric: SubscribedStream, origin: Region, *, seen_in: Region | None = None) -> list[str]:

@@ -51,8 +51,7 @@ class FabricFunction(Construct):
         """Declare the function and its role.
 
         `log_key`: alias of the key for its log group. `reserved`: invocations that are set aside for it, unless its
-        settings say. `lists`: the handler's own
-        tables, if its subscription lists them.
+        settings say. `lists`: the handler's own tables, if its subscription lists them.
         """
         super().__init__(scope, id)
         settings, self.name = function.settings, function.name

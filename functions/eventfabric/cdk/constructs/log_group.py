@@ -37,17 +37,12 @@ def log_key_of(topology: Topology) -> str | None:
     return topology.key_alias if topology.definition.fabric.log_key == "fabric" else None
 
 
-def log_service(region: str) -> str:
-    """Name CloudWatch Logs in a Region, as the principal of a policy."""
-    return f"logs.{region}.amazonaws.com"
-
-
 def use_for_logs(stack: Stack, fabric: str) -> iam.PolicyStatement:
     """Allow CloudWatch Logs to use a key of the stack's Region, for log groups with the fabric's names alone."""
     groups = [f"log-group:{folder}{fabric}-*" for folder in (FUNCTION_LOGS, MACHINE_LOGS)]
     arns = [arn_of(stack, Resource("logs", stack.region, group)) for group in groups]
     return iam.PolicyStatement(
-        principals=[iam.ServicePrincipal(log_service(stack.region))],
+        principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
         actions=[f"kms:{action}" for action in _USE_KEY],
         resources=["*"],
         conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": arns}},

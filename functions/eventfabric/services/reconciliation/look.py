@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from eventfabric import limits
 from eventfabric.model import (
     Cursor,
     Lane,
@@ -14,6 +13,7 @@ from eventfabric.model import (
     SequenceNumber,
     Sightings,
     Tail,
+    is_ahead,
     to_ms,
 )
 from eventfabric.topology import SubscriptionTopology
@@ -21,7 +21,7 @@ from eventfabric.topology import SubscriptionTopology
 
 def believed_ms(written_ms: int, now_ms: int) -> int:
     """Return when something was written; 0 if that is too far ahead of this Region's clock to be believed."""
-    return written_ms if written_ms <= now_ms + 1000 * limits.UNRUNG_SECONDS else 0
+    return 0 if is_ahead(written_ms, now_ms) else written_ms
 
 
 @dataclass(frozen=True, slots=True)

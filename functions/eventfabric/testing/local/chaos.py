@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 from eventfabric.model import Doorbell
@@ -81,7 +82,7 @@ class ChaoticDoorbells:
             if chaos.happens(chaos.rates.drop, "dropped"):
                 continue
             if chaos.happens(chaos.rates.delay, "delayed"):
-                chaos.hold(lambda late=doorbell: self._inner.ring(subscription, [late]))  # type: ignore[misc]  # bound in the loop
+                chaos.hold(partial(self._inner.ring, subscription, [doorbell]))
                 continue
             sent.append(doorbell)
             if chaos.happens(chaos.rates.repeat, "repeated"):

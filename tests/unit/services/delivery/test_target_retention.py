@@ -1,5 +1,7 @@
 """A target stream with a retention: its records expire, and a lane of which nothing is left is not begun anew."""
 
+from typing import Any
+
 import pytest
 
 from eventfabric.errors import PortError
@@ -11,9 +13,9 @@ from tests.support.publishing_stream import INVOICES, PublishingStream, bill
 DAY_SECONDS = 24 * 3600
 
 
-def bill_once(*args: object) -> None:
+def bill_once(*args: Any) -> None:
     event, delivery = args
-    delivery.publish(INVOICES, key=event.key, type="Billed", data={"of": event.id}, once=True)  # type: ignore[attr-defined]  # a Delivery
+    delivery.publish(INVOICES, key=event.key, type="Billed", data={"of": event.id}, once=True)
 
 
 @pytest.mark.parametrize("once", [False, True])

@@ -1,6 +1,7 @@
 """Two writers with the same random bytes, as copied processes had: neither takes the other's writes for its own."""
 
 from dataclasses import replace
+from typing import Any
 
 from eventfabric.errors import ThrottledError
 from eventfabric.model import (
@@ -60,10 +61,10 @@ class MasksALostReply:
 
 def test_a_throttled_record_is_put_again_as_it_was_so_that_a_try_which_landed_is_known() -> None:
     fabric = SubscribedStream()
-    log = MasksALostReply(fabric.origin_log)
-    log.recent, log.place = fabric.origin_log.recent, fabric.origin_log.place  # type: ignore[attr-defined]  # as they are
-    log.tail, log.read = fabric.origin_log.tail, fabric.origin_log.read  # type: ignore[attr-defined]  # as they are
-    appender = Appender(log, stream=STREAM, clock=fabric.clock, entropy=SeededEntropy(3))  # type: ignore[arg-type]  # all that it calls
+    log: Any = MasksALostReply(fabric.origin_log)
+    log.recent, log.place = fabric.origin_log.recent, fabric.origin_log.place
+    log.tail, log.read = fabric.origin_log.tail, fabric.origin_log.read
+    appender = Appender(log, stream=STREAM, clock=fabric.clock, entropy=SeededEntropy(3))
     appender.append(LANE, batch_of([event("once")], SAME_ID))
     assert names(fabric) == ["once"]
     assert log.put[0] == log.put[1]

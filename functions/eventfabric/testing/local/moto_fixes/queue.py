@@ -96,7 +96,8 @@ class LocalQueue(moto_sqs.Queue):
         message.sent_timestamp = now
         if self.fifo_queue and message.deduplication_id is not None:
             self._forget_old_sends(now)
-            scope = message.group_id if self.deduplication_scope == "messageGroup" else None  # type: ignore[attr-defined]  # moto sets it by name
+            is_of_group = self.deduplication_scope == "messageGroup"  # type: ignore[attr-defined]  # moto sets it by name
+            scope = message.group_id if is_of_group else None
             earlier = self._sent_once.get((scope, message.deduplication_id))
             if earlier is not None:
                 message.id, message.sequence_number = earlier.message_id, earlier.sequence_number

@@ -64,7 +64,8 @@ def _validate_message(
     if queue.fifo_queue:
         if not group_id:
             raise MissingParameter("MessageGroupId")
-        if not deduplication_id and not queue.content_based_deduplication:  # type: ignore[attr-defined]  # moto sets it by name
+        by_content = queue.content_based_deduplication  # type: ignore[attr-defined]  # moto sets it by name
+        if not (deduplication_id or by_content):
             raise InvalidParameterValue(
                 "The queue should either have ContentBasedDeduplication enabled or "
                 "MessageDeduplicationId provided explicitly"
