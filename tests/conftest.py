@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import botocore.session
@@ -45,3 +46,18 @@ def signals_of_a_terminal() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    """Fail a test that leaves the process other than it was, since any test may run after it."""
+    before = _process_now()
+    yield
+    after = _process_now()
+    assert after == before
+
+
+def _process_now() -> dict[str, object]:
+    """Return what tests share: the environment without pytest's own variable, the folder, and where modules are found."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return {"environment": variables, "folder": os.getcwd(), "path": list(sys.path)}

@@ -1,5 +1,6 @@
 """Handlers in simulations are held to what they will find as they are deployed: modules, tables, environment."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,3 +92,20 @@ def test_a_module_finds_its_functions_environment_when_it_is_imported(
     trials(
         f"assert CURRENCY == 'EUR'; {COUNT}", top="import os\nCURRENCY = os.environ['CURRENCY']", more=more
     ).check()
+
+
+def test_a_handler_finds_its_own_functions_environment_alone(trials: Callable[..., HandlerTrials]) -> None:
+    call = (
+        "boto3.client('dynamodb').update_item(TableName=f'{delivery.fabric}-counts', Key={'id': {'S': event.id}},"
+        " UpdateExpression='SET seen = :yes', ExpressionAttributeValues={':yes': {'BOOL': True}})"
+    )
+    check = "assert os.environ.get('CURRENCY') == CURRENCIES[delivery.subscription]"
+    top = "import boto3, os\nCURRENCIES = {'bill': 'EUR', 'ship': 'USD', 'tell': None}\n"
+    others = "".join(
+        f'[subscriptions.{name}]\nstream = "orders"\nhandler = "depot.stock:count"\n{LISTED}{more}'
+        for name, more in (("ship", 'function = { environment = { CURRENCY = "USD" } }\n'), ("tell", ""))
+    )
+    more = f'{LISTED}function = {{ environment = {{ CURRENCY = "EUR" }} }}\n{others}'
+    before = dict(os.environ)
+    trials(f"{check}; {call}; {check}", top=top, more=more).check()
+    assert dict(os.environ) == before

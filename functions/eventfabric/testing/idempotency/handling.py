@@ -80,8 +80,6 @@ class Handling:
 
     def handler_for(self, process: Process, name: str, target: Callable[..., Any]) -> Subscriber[..., Any]:
         """Return the handler for one machine. Batches hold one event, so that each effect belongs to a known event."""
-        function = self.world.topology.deliver_function(name, process.region)
-        process.environment = {**function.environment, "AWS_DEFAULT_REGION": process.region}
         wanted = copy.copy(target) if isinstance(target, Subscriber) else Subscriber(target)
         wanted.when_late = copy.copy(wanted.when_late)
         for subscriber in (wanted, wanted.when_late):
@@ -99,6 +97,7 @@ class Handling:
         topology = self.world.topology
         deployed = topology.deliver_function(name, process.region)
         rights, has_layers = Rights.of(topology, deployed), bool(deployed.layers)
+        variables = {**deployed.environment, "AWS_DEFAULT_REGION": process.region}
 
         @wraps(function)
         def handle(given: Any, delivery: Delivery) -> Any:
@@ -108,6 +107,7 @@ class Handling:
                     attempt.running(),
                     acting_as(rights.statements, lists=rights.lists),
                     in_function(has_layers=has_layers),
+                    process.own_code(variables),
                 ):
                     returned = function(given, delivery)
                 self._check_transaction(process, name, delivery, rights)

@@ -18,12 +18,13 @@ from moto.core.models import botocore_stubber
 from eventfabric.aws.clients import cancellation, error_code
 from eventfabric.errors import HandlersFailError, OutcomeUnknownError, RefusedError, ThrottledError, said_by
 from eventfabric.resources import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
+from eventfabric.testing.environment import environment
 from eventfabric.testing.idempotency.calls import is_read, named, places, tokens
 from eventfabric.testing.idempotency.effects import Items, Store, item_text
 from eventfabric.testing.idempotency.handling import HandlerAttempt
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.guard import Guard
-from eventfabric.testing.local.invoke import environment, no_account
+from eventfabric.testing.local.invoke import no_account
 from eventfabric.testing.local.sessions import shared_models
 from eventfabric.testing.memory.region import Actions, Reason, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.simulation.acting import acting

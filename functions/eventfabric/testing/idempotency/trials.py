@@ -19,6 +19,7 @@ from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber, load_handler
 from eventfabric.settings import definition_at
+from eventfabric.testing.environment import environment
 from eventfabric.testing.idempotency.effects import Comparison, Difference, Left, compared
 from eventfabric.testing.idempotency.handling import Handling, RaisedMessage
 from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outside
@@ -26,7 +27,7 @@ from eventfabric.testing.idempotency.published import SERVICE, add_published
 from eventfabric.testing.idempotency.unresolved import unresolved_in
 from eventfabric.testing.idempotency.workload import NAME, Workload, calm_plans, profile_of
 from eventfabric.testing.local.held import HeldHandlers
-from eventfabric.testing.local.invoke import environment, no_account
+from eventfabric.testing.local.invoke import no_account
 from eventfabric.testing.local.zip_guard import in_function
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.drawing import Profile

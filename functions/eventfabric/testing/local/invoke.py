@@ -1,14 +1,15 @@
 """Invokes a function as Lambda does: with its environment and context; if it crashes, its whole batch fails."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from eventfabric.ports import Clock
 from eventfabric.resources import ENVIRONMENT_ENDPOINT, FunctionTopology
 from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.testing.environment import environment
 from eventfabric.testing.local.guard import Rights, acting
 from eventfabric.testing.local.zip_guard import in_function
 
@@ -93,22 +94,3 @@ def no_account(endpoint_url: str | None) -> AbstractContextManager[None]:
         name: None for name in os.environ if name.startswith(ENVIRONMENT_ENDPOINT)
     }
     return environment({**_CREDENTIALS, **endpoints, ENVIRONMENT_ENDPOINT: endpoint_url})
-
-
-@contextmanager
-def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables for a while; None: absent."""
-    before = {name: os.environ.get(name) for name in variables}
-    _set(variables)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value

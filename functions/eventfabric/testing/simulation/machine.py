@@ -1,10 +1,11 @@
 """A simulated machine: it lives until it dies, others run while it waits, and it has its own clock."""
 
 import asyncio
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from random import Random
 
+from eventfabric.testing.environment import environment, variables_now
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.schedule import ProcessClock
@@ -14,10 +15,7 @@ _BASE_LATENCY_SECONDS = 0.004
 
 
 class Machine:
-    """One machine of a Region. `is_dead`: it has no effect any more, whatever its code still tries.
-
-    `environment`: variables that its code must find, if it runs more than the fabric's own code.
-    """
+    """One machine of a Region. `is_dead`: it has no effect any more, whatever its code still tries."""
 
     def __init__(self, world: World, name: str, region: str) -> None:
         self.world = world
@@ -29,7 +27,8 @@ class Machine:
         self.is_dead = False
         self.is_stalled = False
         self.until_us: int | None = None
-        self.environment: Mapping[str, str] = {}
+        self._outside: Mapping[str, str | None] | None = None
+        """While the project's code runs: the values, for all others, of the variables that it finds."""
         world.processes.append(self)
 
     def tell(self, kind: type[history.Entry], **about: object) -> None:
@@ -45,8 +44,8 @@ class Machine:
 
     def breathe(self, seconds: float) -> None:
         """Let others run for `seconds`. SimulatedCrash if the process did not survive that."""
-        if not self.is_dead and self.environment:
-            self._pause_own_code(seconds)
+        if not self.is_dead and self._outside is not None:
+            self._pause_own_code(seconds, self._outside)
         elif not self.is_dead:
             self.world.schedule.pause(seconds)
         if self.is_dead:
@@ -54,15 +53,25 @@ class Machine:
         if self.until_us is not None and self.world.schedule.now_us > self.until_us and not self.is_stalled:
             self.die("its time was up")
 
-    def _pause_own_code(self, seconds: float) -> None:
+    @contextmanager
+    def own_code(self, variables: Mapping[str, str]) -> Iterator[None]:
+        """Run the project's code with its function's variables; what runs while it pauses does not find them."""
+        self._outside = variables_now(variables)
+        try:
+            with environment(variables):
+                yield
+        finally:
+            self._outside = None
+
+    def _pause_own_code(self, seconds: float, outside: Mapping[str, str | None]) -> None:
         """Pause while others run in this thread, and restore the event loop and environment of the project's code."""
         loop = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         try:
-            self.world.schedule.pause(seconds)
+            with environment(outside):
+                self.world.schedule.pause(seconds)
         finally:
             asyncio._set_running_loop(loop)
-            os.environ.update(self.environment)
 
     def draws(self, fault: str) -> bool:
         """Tell if a fault happens now."""
