@@ -54,10 +54,18 @@ def leaves_nothing_behind() -> Iterator[None]:
     before = _process_now()
     yield
     after = _process_now()
-    assert after == before
+    changed = {name for name, _ in before.items() ^ after.items()}
+    assert {name: (before.get(name), after.get(name)) for name in changed} == {}
 
 
 def _process_now() -> dict[str, object]:
-    """Return what tests share: the environment without pytest's own variable, the folder, and where modules are found."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    return {"environment": variables, "folder": os.getcwd(), "path": list(sys.path)}
+    """Return what tests share: environment, folder, and where modules are found.
+
+    Without the variables of pytest, and of the CDK, for which Node is chosen once in a process.
+    """
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTEST_CURRENT_TEST" and not name.startswith("JSII_")
+    }
+    return {**variables, "the folder": os.getcwd(), "the path": tuple(sys.path)}

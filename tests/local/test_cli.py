@@ -41,7 +41,7 @@ def test_an_event_is_published_listed_rung_for_and_shown(cli: CommandLine, endpo
 
     lanes = cli.run("lanes", "--lagging", "--stream", "orders", *endpoint_options, "--json").json
     standing = next(
-        s for s in lanes["lanes"] if (s["lane"], s["subscription"]) == (receipt["lane"], "billing")
+        s for s in lanes["lanes"] if (s["lane"], s["subscription"]) == (receipt["lane"], "analytics")
     )
     assert standing["tail"] - standing["cursor"] == standing["lag"] > 0
     assert cli.run("lanes", "--ring", *endpoint_options, "--json").json["rung"] == len(

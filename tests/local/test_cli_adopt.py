@@ -144,7 +144,7 @@ class Stacks:
 def stacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stacks]:
     stacks = Stacks()
     monkeypatch.setattr(clients, "session_for", lambda endpoint_url, *, profile: stacks)
-    with mock_aws():
+    with mock_aws(config={"core": {"mock_credentials": False}}):
         yield stacks
 
 

@@ -74,6 +74,7 @@ class CommandLine:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.delenv("AWS_REGION", raising=False)
         patch.setattr(typer.main, "get_command", _command_of)
+        patch.setattr(sys, "path", list(sys.path))  # commands find handlers there, until their process ends
         patch.chdir(ROOT)
 
     def run(self, *arguments: str | Path) -> Ran:
@@ -94,7 +95,7 @@ class CommandLine:
     def refused(self, *arguments: str | Path, code: int) -> str:
         """Run what must fail with this code and print nothing but one complaint; returns it."""
         result = self.run(*arguments)
-        assert (result.code, result.out) == (code, "")
+        assert (result.code, result.out) == (code, ""), result
         assert result.err.startswith(("eventfabric: ", "Usage: "))
         return result.err
 
