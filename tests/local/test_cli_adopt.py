@@ -274,17 +274,15 @@ def test_a_stack_that_could_not_be_created_makes_room(cli: CommandLine, stacks: 
     assert [words[:2] for words in called()] == [["import", "shop-keys"], ["deploy", "--all"]]
 
 
-def test_a_stack_that_somebody_made_after_the_failed_one_was_seen_is_not_deleted(
-    stacks: Stacks, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("cli")
+def test_a_stack_that_somebody_made_after_the_failed_one_was_seen_is_not_deleted(stacks: Stacks) -> None:
     make_key()
     stacks.create("shop-keys", {}, status="ROLLBACK_COMPLETE")
-    write_assembly(tmp_path / "made", STACKS)
 
     def client_of(service: str, region: str) -> Any:
         return stacks.client(service, region_name=region)
 
-    [adoption] = adoptions(stacks_in(tmp_path / "made"), client_of)
+    [adoption] = adoptions(stacks_in(Path("cdk.out")), client_of)
     stacks.create("shop-keys", {})
     with pytest.raises(ClientError):
         delete_failed(adoption, client_of)
