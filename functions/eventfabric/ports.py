@@ -45,7 +45,7 @@ from eventfabric.model import (
 from eventfabric.topology import StreamTopology
 
 if TYPE_CHECKING:  # only a few functions need these
-    from eventfabric.model.backfill import Backfill, SliceProgress
+    from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
     from eventfabric.model.pass_progress import PassProgress
     from eventfabric.wire.published import Effect
 
@@ -84,6 +84,11 @@ class Page:
 
     records: tuple[Record, ...]
     more: bool
+
+    @property
+    def first(self) -> Record | None:
+        """The first record, if there is any."""
+        return self.records[0] if self.records else None
 
     def behind(self, sequence: SequenceNumber) -> "Page":
         """Return the part of the page that begins at `sequence` or later."""
@@ -291,12 +296,7 @@ class Backfills(Protocol):
         ...
 
     def slices(
-        self,
-        backfill_id: str,
-        *,
-        after: tuple[Lane, SequenceNumber] | None,
-        count: int,
-        unreadable: UnreadableItem = insist,
+        self, backfill_id: str, *, after: "SliceStart | None", count: int, unreadable: UnreadableItem = insist
     ) -> "tuple[list[SliceProgress], bool]":
         """Return up to `count` slices after the one of that lane and start, lane by lane; and if more may follow.
 

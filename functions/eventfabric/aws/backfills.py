@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from eventfabric.aws.clients import error_code, named_failures
+from eventfabric.aws.clients import condition_may_fail, item_in_the_way, named_failures
 from eventfabric.model import Lane, Region, SequenceNumber, next_count
-from eventfabric.model.backfill import Backfill, SliceProgress
+from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
 from eventfabric.ports import UnreadableItem, insist
 from eventfabric.wire import backfill_item
 from eventfabric.wire.keys import Item, backfill_key, backfills_key, slice_key, slices_key
@@ -57,10 +57,8 @@ class AwsBackfills:
             try:
                 self._client.put_item(TableName=self._table, Item=item, **unchanged(version))
             except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
                 # After a lost reply: the item there is exactly what this very call wrote.
-                return stored if cast(dict[str, Any], error.response).get("Item") == item else None
+                return stored if item_in_the_way(error) == item else None
         return stored
 
     def add(self, backfill_id: str, slices: Sequence[SliceProgress]) -> None:
@@ -78,12 +76,7 @@ class AwsBackfills:
         return None if item is None else backfill_item.slice_from_item(item)
 
     def slices(
-        self,
-        backfill_id: str,
-        *,
-        after: tuple[Lane, SequenceNumber] | None,
-        count: int,
-        unreadable: UnreadableItem = insist,
+        self, backfill_id: str, *, after: SliceStart | None, count: int, unreadable: UnreadableItem = insist
     ) -> tuple[list[SliceProgress], bool]:
         """See ports.Backfills. One Query, of at most 1 MB."""
         with named_failures("list slices"):
@@ -108,10 +101,6 @@ class AwsBackfills:
         return cast("Item | None", answer.get("Item"))
 
     def _put(self, operation: str, request: dict[str, Any]) -> None:
-        with named_failures(operation):
-            try:
-                self._client.put_item(TableName=self._table, **request)
-            except ClientError as error:
-                # The item there is further, or the same after a lost reply.
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
+        # If the condition fails, the item there is further, or the same after a lost reply.
+        with named_failures(operation), condition_may_fail():
+            self._client.put_item(TableName=self._table, **request)

@@ -159,6 +159,22 @@ def error_code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
+def item_in_the_way(error: ClientError) -> dict[str, Any] | None:
+    """Return the item for which the condition of a write failed. Any other error is raised."""
+    if error_code(error) != "ConditionalCheckFailedException":
+        raise error
+    return cast(dict[str, Any], error.response).get("Item")
+
+
+@contextmanager
+def condition_may_fail() -> Iterator[None]:
+    """Suppress the refusal of a write whose condition does not hold."""
+    try:
+        yield
+    except ClientError as error:
+        item_in_the_way(error)
+
+
 def cancellation(error: ClientError) -> list[Refusal] | None:
     """Return why each action of a transaction was refused, if that is what the error says."""
     if error_code(error) != "TransactionCanceledException":

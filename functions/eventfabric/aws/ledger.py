@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from botocore.exceptions import ClientError
 
 from eventfabric import limits
-from eventfabric.aws.clients import cancellation, error_code, named_failures
+from eventfabric.aws.clients import (
+    cancellation,
+    condition_may_fail,
+    error_code,
+    item_in_the_way,
+    named_failures,
+)
 from eventfabric.model import (
     Circuit,
     CommitOutcome,
@@ -203,7 +209,7 @@ class AwsLedger:
             try:
                 self._client.put_item(**item) if action == "Put" else self._client.delete_item(**item)
             except ClientError as error:
-                there = _in_the_way(error)
+                there = item_in_the_way(error)
                 if wrote(item, there):
                     continue
                 if item is announcement:
@@ -213,15 +219,13 @@ class AwsLedger:
         try:
             self._client.put_item(**request.cursor)
         except ClientError as error:
-            return request.outcome_of_item(_in_the_way(error), is_beside_written=True)
+            return request.outcome_of_item(item_in_the_way(error), is_beside_written=True)
         return Committed(request.stored)
 
     def _undo(self, request: CommitRequest) -> None:
         for delete in request.undo:
-            try:
+            with condition_may_fail():  # somebody else may have decided since
                 self._client.delete_item(**delete)
-            except ClientError as error:
-                _in_the_way(error)  # somebody else has decided since
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One Query."""
@@ -254,14 +258,8 @@ class AwsLedger:
     def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
         """See ports.Ledger. One PutItem."""
         item = start_item.to_item(stream, subscription, self.region, time)
-        with named_failures("pin the start"):
-            try:
-                self._client.put_item(TableName=self._table_of(stream), Item=item, **unchanged(0))
-            except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
-                return start_item.from_item(cast(dict[str, Any], error.response)["Item"])
-        return time
+        there = self._put(stream, "pin the start", item, unchanged(0))
+        return time if there is None else start_item.from_item(there)
 
     def see(self, stream: StreamName, subscription: SubscriptionName, *, nothing: bool = False) -> None:
         """See ports.Ledger. One PutItem."""
@@ -305,22 +303,17 @@ class AwsLedger:
     def _replace(self, stream: StreamName, operation: str, item: Item, read_version: int | None) -> bool:
         """Put an item if the stored one is at that version; None: whatever is stored."""
         condition = {} if read_version is None else unchanged(read_version)
+        # After a lost reply: the item there is exactly what this very call wrote.
+        return self._put(stream, operation, item, condition) in (None, item)
+
+    def _put(self, stream: StreamName, operation: str, item: Item, condition: dict[str, Any]) -> Item | None:
+        """Put an item under a condition. Return the item that is in the way; None: the item is stored."""
         with named_failures(operation):
             try:
                 self._client.put_item(TableName=self._table_of(stream), Item=item, **condition)
             except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
-                # After a lost reply: the item there is exactly what this very call wrote.
-                return cast(dict[str, Any], error.response).get("Item") == item
-        return True
-
-
-def _in_the_way(error: ClientError) -> Item | None:
-    """Return the item for which a condition failed. Any other error is raised."""
-    if error_code(error) != "ConditionalCheckFailedException":
-        raise error
-    return cast(dict[str, Any], error.response).get("Item")
+                return item_in_the_way(error) or {}
+        return None
 
 
 def _refused(error: ClientError, request: CommitRequest) -> CommitOutcome:

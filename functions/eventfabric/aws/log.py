@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from eventfabric.aws.clients import error_code, named_failures
+from eventfabric.aws.clients import condition_may_fail, item_in_the_way, named_failures
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model import EMPTY_TAIL, Intervention, Lane, Recent, Record, SequenceNumber, Tail
 from eventfabric.ports import Page
@@ -51,12 +51,8 @@ class AwsLog:
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         """See ports.Log. One PutItem."""
-        with named_failures("hold a lane's place"):
-            try:
-                self._client.put_item(TableName=self._table, **cast(Any, place_item.put(lane, tail)))
-            except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
+        with named_failures("hold a lane's place"), condition_may_fail():
+            self._client.put_item(TableName=self._table, **cast(Any, place_item.put(lane, tail)))
 
     def note(self, intervention: Intervention) -> None:
         """See ports.Log. One PutItem."""
@@ -124,9 +120,7 @@ class AwsLog:
             try:
                 self._client.put_item(TableName=self._table, **record_item.conditional_put(record))
             except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
-                return record_item.from_item(cast(dict[str, Any], error.response)["Item"])
+                return record_item.from_item(item_in_the_way(error) or {})
         return None
 
     def read(

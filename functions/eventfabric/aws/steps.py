@@ -81,9 +81,7 @@ class AwsSteps(DynamoDBPersistenceLayer):
     def release(self, key: StepKey) -> None:
         """See ports.Steps. One PutItem."""
         expires_seconds = step_item.expires_seconds(self._clock.now_ms(), self._retention_seconds)
-        item = step_item.begun(
-            str(key), self._region, owner=step_item.RELEASED, expires_seconds=expires_seconds
-        )
+        item = step_item.released(str(key), self._region, expires_seconds=expires_seconds)
         with named_failures("release a step"):
             self.client.put_item(TableName=self.table_name, Item=item)
 

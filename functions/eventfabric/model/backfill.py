@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Tail
+
+SliceStart: TypeAlias = tuple[Lane, SequenceNumber]
+"""Lane and first sequence of a slice, which name it within its backfill."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model import Lane, Region, SequenceNumber
-from eventfabric.model.backfill import Backfill, SliceProgress
+from eventfabric.model import Region
+from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, Item, backfill_key, slice_key
 
@@ -26,10 +26,7 @@ _decode_slice = msgspec.json.Decoder(SliceProgress).decode
 
 def to_item(backfill: Backfill) -> Item:
     """Encode a backfill."""
-    item = backfill_key(backfill.id, backfill.target)
-    item["f"] = {"S": msgspec.json.encode(backfill).decode()}
-    item["v"] = {"N": str(backfill.version)}
-    return item
+    return fields.with_version(backfill_key(backfill.id, backfill.target), backfill)
 
 
 def from_item(item: Item) -> Backfill:
@@ -43,10 +40,8 @@ def from_item(item: Item) -> Backfill:
 def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
     """Encode a slice and its progress."""
     of = progress.slice
-    item = slice_key(backfill_id, of.target, of.lane, of.start.sequence)
-    item["f"] = {"S": msgspec.json.encode(progress).decode()}
-    item["at"] = {"N": str(progress.at.sequence)}
-    return item
+    key = slice_key(backfill_id, of.target, of.lane, of.start.sequence)
+    return {**key, "f": fields.as_json(progress), "at": {"N": str(progress.at.sequence)}}
 
 
 def slice_from_item(item: Item) -> SliceProgress:
@@ -86,9 +81,7 @@ def saved_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:
     }
 
 
-def sort_key_after(
-    backfill_id: str, region: Region, place: tuple[Lane, SequenceNumber] | None
-) -> dict[str, Any]:
+def sort_key_after(backfill_id: str, region: Region, place: SliceStart | None) -> dict[str, Any]:
     """Return the sort key at which a Region's slices go on: after a place, or with the first one."""
     if place is None:
         return {"S": f"{region}/"}

@@ -13,11 +13,7 @@ _decode = msgspec.json.Decoder(Circuit).decode
 
 def to_item(stream: StreamName, subscription: SubscriptionName, region: Region, circuit: Circuit) -> Item:
     """Encode the circuit of a subscription in a Region."""
-    item = circuit_key(stream, subscription, region)
-    item["f"] = {"S": msgspec.json.encode(circuit).decode()}
-    # Outside the JSON as well, where the condition of a write can compare it.
-    item["v"] = {"N": str(circuit.version)}
-    return item
+    return fields.with_version(circuit_key(stream, subscription, region), circuit)
 
 
 def from_item(item: Item) -> Circuit:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache
 from math import isfinite
-from typing import Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -27,6 +27,15 @@ _BYTES: Final = (bytes, bytearray)
 _MISSING: Final = (KeyError, TypeError, IndexError)
 _lane_of = lru_cache(limits.LANES_MAX)(Lane.parse)
 """Lanes by their text. Cached, since all records of a page name one lane."""
+
+
+class Versioned(Protocol):
+    """Value that counts its writes."""
+
+    @property
+    def version(self) -> int:
+        """Number of the last write."""
+        ...
 
 
 def key_text(item: Item) -> str:
@@ -151,6 +160,16 @@ def flag(item: Item, name: str) -> bool:
     if not isinstance(value, bool):
         refuse(item, name, type(value).__name__, "true or false")
     return value
+
+
+def as_json(value: object) -> dict[str, Any]:
+    """Encode a dataclass as JSON text, which `json` reads."""
+    return {"S": msgspec.json.encode(value).decode()}
+
+
+def with_version(key: Item, value: Versioned) -> Item:
+    """Encode a dataclass, with its version outside the JSON as well: a write's condition can compare nothing in it."""
+    return {**key, "f": as_json(value), "v": {"N": str(value.version)}}
 
 
 def json(item: Item, name: str, decode: Callable[[str], T]) -> T:

@@ -21,11 +21,7 @@ _decode = msgspec.json.Decoder(Owner).decode
 
 def to_item(stream: StreamName, subscription: SubscriptionName, owner: Owner) -> Item:
     """Encode a handover, which the Region `owner.by` writes."""
-    item = owner_key(stream, subscription, owner.by, owner.origin)
-    item["f"] = {"S": msgspec.json.encode(owner).decode()}
-    # Outside the JSON as well, because a condition can compare nothing within it.
-    item["v"] = {"N": str(owner.version)}
-    return item
+    return fields.with_version(owner_key(stream, subscription, owner.by, owner.origin), owner)
 
 
 def from_item(item: Item) -> Owner:

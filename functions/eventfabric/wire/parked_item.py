@@ -46,7 +46,7 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
     item["m"] = {"S": parked.state.value}
     item["q"] = {"B": msgspec.msgpack.encode(places)}
     item["d"] = {"N": str(parked.due_ms)}
-    item["f"] = {"S": msgspec.json.encode(parked.failure).decode()}
+    item["f"] = fields.as_json(parked.failure)
     item["v"] = {"N": str(parked.version)}
     item["w"] = {"B": token}
     # Written only if there are replays: most keys have none.

@@ -25,7 +25,7 @@ def to_item(key: LaneKey, region: Region, settled: Settled) -> Item:
     """Encode a decision."""
     item = settled_key(key, region, settled.sequence)
     item["c"] = {"S": settled.action}
-    item["f"] = {"S": msgspec.json.encode(settled.failure).decode()}
+    item["f"] = fields.as_json(settled.failure)
     item["u"] = {"N": str(settled.at_ms)}
     item["o"] = {"S": settled.by}
     if settled.replacement is not None:

@@ -53,6 +53,11 @@ def begun(key: str, region: Region, *, owner: int, expires_seconds: int) -> Item
     }
 
 
+def released(key: str, region: Region, *, expires_seconds: int) -> Item:
+    """Encode a step that an operator has released: it is about to happen, and belongs to nobody."""
+    return begun(key, region, owner=RELEASED, expires_seconds=expires_seconds)
+
+
 def from_item(item: Item) -> StepState:
     """Decode the state of a step. UndecodableItemError if the item is not a step's."""
     status = fields.text(item, STATUS, characters_max=len(IN_PROGRESS))

@@ -25,6 +25,7 @@ from eventfabric.model.backfill import (
     Planned,
     Report,
     SliceProgress,
+    SliceStart,
 )
 from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.backfill.copy_slice import SliceCopier
@@ -205,7 +206,7 @@ class Backfiller:
     def report(self, id: str) -> Report:
         """Return how far a backfill is. A slice that cannot be read is named; then the backfill is not complete."""
         backfill, lanes = self.find(id), dict[Lane, LaneReport]()
-        after: tuple[Lane, SequenceNumber] | None = None
+        after: SliceStart | None = None
         unreadable: list[UndecodableItemError] = []
         more = True
         while more:
@@ -218,11 +219,7 @@ class Backfiller:
         return Report(backfill, dict(sorted(lanes.items())), reasons)
 
     def _slices(
-        self,
-        id: str,
-        after: tuple[Lane, SequenceNumber] | None,
-        count: int,
-        unreadable: list[UndecodableItemError],
+        self, id: str, after: SliceStart | None, count: int, unreadable: list[UndecodableItemError]
     ) -> tuple[list[SliceProgress], bool]:
         """Return a page of slices, without those that cannot be read, which are added to `unreadable`."""
         page, more = self._ports.backfills.slices(id, after=after, count=count, unreadable=unreadable.append)

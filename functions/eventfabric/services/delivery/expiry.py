@@ -42,7 +42,7 @@ def pass_expired(
     )
     following = next((record for record in records if record.sequence > cursor.base), None)
     # A lane that never began (version 0) may begin after the expired records; see begin.py.
-    if kept_part is None or following is None or not cursor.version:
+    if following is None or not cursor.version:
         return None
     if not has_expired(context.log, lane, cursor.base, following, kept_part):
         return None

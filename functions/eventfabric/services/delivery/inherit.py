@@ -313,7 +313,7 @@ class _Heir:
     def _expired_up_to(self, base: SequenceNumber, records: Iterable[Record]) -> Record | None:
         """Return the first record after those that expired from `base` on. None if they did not, or may still come."""
         following = next((record for record in records if record.sequence > base), None)
-        if self._kept_part is None or following is None:
+        if following is None:
             return None
         return following if has_expired(self._log, self._lane, base, following, self._kept_part) else None
 

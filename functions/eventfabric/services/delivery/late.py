@@ -179,8 +179,7 @@ class Lateness:
         try:
             # Late events of one key come together, and after the same later one: its record is read once.
             if record is None or (record.lane, record.sequence) != (later.lane, later.base):
-                records = self._context.log.read(later.lane, later.base, records_max=1).records
-                record = self._record = records[0] if records else None
+                record = self._record = self._context.log.read(later.lane, later.base, records_max=1).first
             if record is not None and record.sequence == later.base:
                 return unpack_at(record, later.sequence)
         except UndecodableRecordError:

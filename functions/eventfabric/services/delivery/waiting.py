@@ -93,8 +93,7 @@ class WaitingEvents:
     def _read(self, base: SequenceNumber) -> Record | Absent:
         """Read the record that begins at a sequence, or find out why it is not there."""
         context, lane = self._context, self._lane
-        page = context.log.read(lane, base, records_max=1)
-        record = page.records[0] if page.records else None
+        record = context.log.read(lane, base, records_max=1).first
         if record is not None and record.sequence == base and not record.is_skip:
             return record
         if lane.origin == context.region:
@@ -106,7 +105,7 @@ class WaitingEvents:
         kept_part = kept_in(
             lane, context.region, retention_seconds=retention_seconds, now_ms=context.clock.now_ms()
         )
-        if kept_part is None or record is None or not has_expired(context.log, lane, base, record, kept_part):
+        if record is None or not has_expired(context.log, lane, base, record, kept_part):
             return Absent.NOT_HERE
         return Absent.EXPIRED
 

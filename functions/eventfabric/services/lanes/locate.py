@@ -73,14 +73,17 @@ def locate(
     return _at_sequence(log, lane, start.sequence, end)
 
 
-def has_expired(log: Log, lane: Lane, base: SequenceNumber, following: Record, kept_part: KeptPart) -> bool:
+def has_expired(
+    log: Log, lane: Lane, base: SequenceNumber, following: Record, kept_part: KeptPart | None
+) -> bool:
     """Tell if the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
 
     They were appended between the record before them and the following one. If the record before is gone too, nothing
     shows that they are younger than the retention. One read, and more if the following record is far away: an item
-    beyond the lane's end has no expired records before it, because no records ever led up to it.
+    beyond the lane's end has no expired records before it, because no records ever led up to it. None as `kept_part`:
+    everything is kept, and nothing expires.
     """
-    if to_ms(following.time) > kept_part.settled_ms:
+    if kept_part is None or to_ms(following.time) > kept_part.settled_ms:
         return False
     if following.sequence - base > limits.FAR_EVENTS:
         end = lane_end(log, lane, now_ms=kept_part.now_ms)

@@ -147,10 +147,10 @@ class DeadLetters:
         place = letter.parked.first
         if letter.parked.replacement is not None:
             return unpack_one(letter.parked.replacement, letter.lane, place.sequence)
-        page = self._log.read(letter.lane, place.base, records_max=1)
-        if not page.records or page.records[0].sequence != place.base or page.records[0].is_skip:
+        record = self._log.read(letter.lane, place.base, records_max=1).first
+        if record is None or record.sequence != place.base or record.is_skip:
             return None
-        return unpack_at(page.records[0], place.sequence)
+        return unpack_at(record, place.sequence)
 
     def redrive(
         self, letter: DeadLetter, *, replacement: Event | None = None, by: str = "", unsettled: bool = False

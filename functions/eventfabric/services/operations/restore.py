@@ -153,15 +153,13 @@ class Restore:
     def _present(self, lane: Lane, sequence: SequenceNumber) -> Record | str | None:
         """Return the record that stands there, or why it cannot be read."""
         try:
-            page = self._log.read(lane, sequence, records_max=1, before=SequenceNumber(sequence + 1))
+            return self._log.read(lane, sequence, records_max=1, before=SequenceNumber(sequence + 1)).first
         except LogError as error:
             return error.reason
-        return page.records[0] if page.records else None
 
     def _following(self, lane: Lane, sequence: SequenceNumber) -> Record | None:
         """Return the record that stands next in the log, unless that is far away."""
-        page = self._log.read(lane, SequenceNumber(sequence + 1), records_max=1)
-        record = page.records[0] if page.records else None
+        record = self._log.read(lane, SequenceNumber(sequence + 1), records_max=1).first
         # A far item continues no lane, so it proves nothing of what stands before it.
         is_far = record is not None and record.sequence - sequence > limits.FAR_EVENTS
         return None if is_far else record

@@ -115,8 +115,7 @@ class Skip:
     def _gap(self, lane: Lane, sequence: SequenceNumber) -> Gap:
         """Find the lost part of a lane that begins at a sequence."""
         start = self._log.tail(lane, before=sequence)
-        page = self._log.read(lane, sequence, records_max=1)
-        behind = page.records[0] if page.records else None
+        behind = self._log.read(lane, sequence, records_max=1).first
         if start.sequence != sequence or (behind is not None and behind.sequence == sequence):
             raise SkipRefusedError(
                 lane,
@@ -143,7 +142,7 @@ class Skip:
         kept_part = kept_in(
             lane, self._region, retention_seconds=self._retention_seconds, now_ms=self._clock.now_ms()
         )
-        return kept_part is not None and has_expired(self._log, lane, sequence, behind, kept_part)
+        return has_expired(self._log, lane, sequence, behind, kept_part)
 
     def _chain_before(self, behind: Record) -> Chain:
         """Return the chain with which a lane goes on: the lost one if it is known, else a pin of the next record."""
@@ -188,8 +187,8 @@ class Skip:
             raise SkipRefusedError(
                 lane, start, f"{region} does not answer, and may have it: {error}"
             ) from error
-        if page.records:
-            sequence = page.records[0].sequence
+        if page.first is not None:
+            sequence = page.first.sequence
             raise SkipRefusedError(
                 lane, start, f"{region} has {sequence}: copy it from there (eventfabric reconcile --repair)"
             )

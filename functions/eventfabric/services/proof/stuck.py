@@ -49,7 +49,8 @@ def ahead_of(
     if cursor.sequence >= tail:
         return Ahead(tail)
     record, wrong = _next(log, key, cursor, wanted)
-    if record is not None and _has_expired(log, key, cursor, record, kept_part):
+    is_behind = record is not None and record.sequence > cursor.base
+    if record is not None and is_behind and has_expired(log, key.lane, cursor.base, record, kept_part):
         detail = f"what is before {record.sequence} expired before it was delivered"
         wrong = None if skips_expired else (FindingKind.EXPIRED_UNREAD, detail)
     # By the passes that saw the lane: the time in the record is what its producer's clock said.
@@ -73,23 +74,13 @@ def _tail(log: Log, key: LaneKey) -> SequenceNumber:
         return SequenceNumber(error.sequence + 1)
 
 
-def _has_expired(
-    log: Log, key: LaneKey, cursor: Cursor, following: Record, kept_part: KeptPart | None
-) -> bool:
-    """Tell if records are missing between the cursor and the one that follows, and have expired."""
-    if kept_part is None or following.sequence <= cursor.base:
-        return False
-    return has_expired(log, key.lane, cursor.base, following, kept_part)
-
-
 def _next(
     log: Log, key: LaneKey, cursor: Cursor, wanted: SubscriptionFilter
 ) -> tuple[Record | None, tuple[FindingKind, str] | None]:
     """Return the record at the cursor, or else the first after it, and why that cannot be delivered from there."""
     record = None
     try:
-        page = log.read(key.lane, cursor.base, records_max=1)
-        record = page.records[0] if page.records else None
+        record = log.read(key.lane, cursor.base, records_max=1).first
         if record is not None and wanted.may_want(record):  # delivery passes over any other without a look
             unpack(record)
     except LogError as error:

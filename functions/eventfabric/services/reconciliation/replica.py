@@ -310,10 +310,9 @@ class Replica:
         if lane.origin == self._region:
             return None
         try:
-            page = self._elsewhere(lane.origin).read(lane, start, records_max=1, before=before)
+            head = self._elsewhere(lane.origin).read(lane, start, records_max=1, before=before).first
         except (PortError, LogError):
             return None
-        head = page.records[0] if page.records else None
         expires_ms = 0 if head is None else 1000 * (head.expires_at or 0)
         return head if expires_ms > self._now_ms else None
 

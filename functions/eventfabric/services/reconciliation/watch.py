@@ -205,10 +205,9 @@ class Watch:
     def _first(self, lane: Lane, start: SequenceNumber) -> Record | None:
         """Return the first record from a sequence on, if it can be read."""
         try:
-            page = self._log.read(lane, start, records_max=1)
+            return self._log.read(lane, start, records_max=1).first
         except LogError:
             return None  # the pass reports it when it verifies the lane
-        return page.records[0] if page.records else None
 
     def _note_age(self, look: Look, oldest: Record | None) -> int:
         """Note and return since when the oldest event waits that was never handed out, even if it cannot be delivered.

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from eventfabric.model import Lane, Region, SequenceNumber, next_count
-from eventfabric.model.backfill import Backfill, SliceProgress
+from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
 from eventfabric.ports import UnreadableItem, insist
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.requests import Requests
@@ -71,12 +71,7 @@ class MemoryBackfills:
         return backfill_item.slice_from_item(item) if item else None
 
     def slices(
-        self,
-        backfill_id: str,
-        *,
-        after: tuple[Lane, SequenceNumber] | None,
-        count: int,
-        unreadable: UnreadableItem = insist,
+        self, backfill_id: str, *, after: SliceStart | None, count: int, unreadable: UnreadableItem = insist
     ) -> tuple[list[SliceProgress], bool]:
         """See ports.Backfills. One query."""
         page, more = self._requests.send(

@@ -42,7 +42,7 @@ from eventfabric.model import (
     Write,
     WriteRefused,
 )
-from eventfabric.model.backfill import Backfill, SliceProgress
+from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
 from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import (
     Attempt,
@@ -361,7 +361,7 @@ class _Backfills:
         return self._faults.call("backfills.slice", lambda: self._backfills.slice(backfill_id, lane, start))
 
     def slices(
-        self, backfill_id: str, *, after: tuple[Lane, SequenceNumber] | None, count: int, **options: Any
+        self, backfill_id: str, *, after: SliceStart | None, count: int, **options: Any
     ) -> tuple[list[SliceProgress], bool]:
         return self._faults.call(
             "backfills.slices",

@@ -87,6 +87,9 @@ class MemoryLedger:
         self._entropy = entropy
         self._requests = requests or Requests()
 
+    def _table(self, stream: StreamName) -> MemoryTable:
+        return self._region.table(self._table_of(stream))
+
     def acting_for(self, region: Region) -> Self:
         """See ports.Ledger."""
         acting = copy(self)
@@ -101,7 +104,7 @@ class MemoryLedger:
 
     def look_up(self, key: LaneKey, digests: Sequence[bytes]) -> list[Parked]:
         """See ports.Ledger. One get for each key."""
-        table = self._region.table(self._table_of(key.stream))
+        table = self._table(key.stream)
         keys = [parked_key_by_digest(key, self.region, digest) for digest in digests]
         items = [
             self._requests.send("get", partial(table.get, parked_key, consistent=True)) for parked_key in keys
@@ -117,7 +120,7 @@ class MemoryLedger:
         self, stream: StreamName, partition: AttributeValue, *, prefix: str = "", end: str = ""
     ) -> Iterator[list[Item]]:
         """Yield page by page the items of a partition whose sort keys begin with `prefix`, or are before `end`."""
-        table, last, more = self._region.table(self._table_of(stream)), None, True
+        table, last, more = self._table(stream), None, True
         first = {"S": prefix} if prefix else None
         before = f"{prefix}{_LAST_CHARACTER}" if prefix else end
         last_key = {"S": before} if before else None
@@ -167,8 +170,7 @@ class MemoryLedger:
                 once = self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex()
                 self._requests.send("transact", lambda: self._region.transact(actions, token=once))
             else:
-                table = self._region.table(self._table_of(key.stream))
-                self._requests.send("put", lambda: table.write("Put", request.cursor))
+                self._requests.send("put", partial(self._table(key.stream).write, "Put", request.cursor))
         except ConditionFailedError as failed:
             return request.outcome_of_item(failed.item)
         except SameItemTwiceError:
@@ -184,7 +186,7 @@ class MemoryLedger:
 
         If it stops before the cursor, keys wait for events that will come again; none is lost.
         """
-        table = self._region.table(self._table_of(stream))
+        table = self._table(stream)
         for action, item in [("Put", announcement), *request.others]:
             try:
                 self._requests.send("put", partial(table.write, action, item))
@@ -208,10 +210,8 @@ class MemoryLedger:
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One query."""
-        key = standing_key(stream, subscription)
-        items, _ = self._requests.send(
-            "query", lambda: self._region.table(self._table_of(stream)).query(key, consistent=True)
-        )
+        query = partial(self._table(stream).query, standing_key(stream, subscription), consistent=True)
+        items, _ = self._requests.send("query", query)
         return owner_item.standing_of(items, self.region)
 
     def switch(
@@ -234,18 +234,13 @@ class MemoryLedger:
     def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
         """See ports.Ledger. One conditional put."""
         item = start_item.to_item(stream, subscription, self.region, time)
-        put = {"TableName": self._table_of(stream), "Item": item, **unchanged(0)}
-        try:
-            self._requests.send("put", lambda: self._region.table(self._table_of(stream)).write("Put", put))
-        except ConditionFailedError as failed:
-            return start_item.from_item(failed.item or {})
-        return time
+        there = self._put(stream, item, unchanged(0))
+        return time if there is None else start_item.from_item(there)
 
     def see(self, stream: StreamName, subscription: SubscriptionName, *, nothing: bool = False) -> None:
         """See ports.Ledger. One put."""
         item = seen_item(stream, subscription, self.region, 0 if nothing else self._region.clock.now_ms())
-        table = self._region.table(self._table_of(stream))
-        self._requests.send("put", lambda: table.write("Put", {"Item": item}))
+        self._requests.send("put", partial(self._table(stream).write, "Put", {"Item": item}))
 
     def marks(self, stream: StreamName, origin: Region, *, part: str = "") -> Marks:
         """See ports.Ledger. One query for each page of marks."""
@@ -259,8 +254,8 @@ class MemoryLedger:
 
     def progress(self, stream: StreamName) -> PassProgress:
         """See ports.Ledger. One get."""
-        table, key = self._region.table(self._table_of(stream)), progress_key(stream, self.region)
-        return progress_item.from_item(self._requests.send("get", lambda: table.get(key, consistent=True)))
+        get = partial(self._table(stream).get, progress_key(stream, self.region), consistent=True)
+        return progress_item.from_item(self._requests.send("get", get))
 
     def note_pass(self, stream: StreamName, read: PassProgress, to: PassProgress) -> PassProgress | None:
         """See ports.Ledger. One conditional put."""
@@ -271,12 +266,16 @@ class MemoryLedger:
     def _replace(self, stream: StreamName, item: Item, read_version: int | None) -> bool:
         """Put an item if the stored one is at that version; None: whatever is stored."""
         condition = {} if read_version is None else unchanged(read_version)
+        return self._put(stream, item, condition) in (None, item)
+
+    def _put(self, stream: StreamName, item: Item, condition: dict[str, Any]) -> Item | None:
+        """Put an item under a condition. Return the item that is in the way; None: the item is stored."""
         put = {"TableName": self._table_of(stream), "Item": item, **condition}
         try:
-            self._requests.send("put", lambda: self._region.table(self._table_of(stream)).write("Put", put))
+            self._requests.send("put", partial(self._table(stream).write, "Put", put))
         except ConditionFailedError as failed:
-            return failed.item == item
-        return True
+            return failed.item or {}
+        return None
 
 
 def _refused(cancelled: TransactionCancelledError, request: CommitRequest) -> CommitOutcome:

@@ -78,10 +78,7 @@ class MemorySteps:
 
     def release(self, key: StepKey) -> None:
         """See ports.Steps. One put."""
-        expires_seconds = self._expires_seconds()
-        item = step_item.begun(
-            str(key), self._region, owner=step_item.RELEASED, expires_seconds=expires_seconds
-        )
+        item = step_item.released(str(key), self._region, expires_seconds=self._expires_seconds())
         self._requests.send("put", partial(self._table.write, "Put", {"Item": item}))
 
     def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:

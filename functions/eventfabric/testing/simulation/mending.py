@@ -79,8 +79,8 @@ def _mend(world: World, happening: Happening, backup: "Backup", record: Record) 
 def _stands(world: World, happening: Happening, record: Record) -> bool:
     """Tell if something is there again: the restored record, the skip, or what reconciliation found elsewhere."""
     log = world.cloud.log(world.plan.stream, happening.region)
-    page = log.read(record.lane, record.sequence, records_max=1)
-    return bool(page.records) and page.records[0].sequence == record.sequence
+    first = log.read(record.lane, record.sequence, records_max=1).first
+    return first is not None and first.sequence == record.sequence
 
 
 class Backup:
