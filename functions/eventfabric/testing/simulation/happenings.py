@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.testing.simulation.mending import lose_and_mend
-from eventfabric.testing.simulation.operators import OPERATORS, tell
+from eventfabric.testing.simulation.operators import OPERATORS, tell, telling
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.spoiling import SPOILERS
 from eventfabric.testing.simulation.tampering import TAMPERERS
@@ -49,20 +49,18 @@ def region_loss(world: World, happening: Happening) -> None:
 
 def silence(world: World, happening: Happening) -> None:
     """Let a Region's services give no reply for a while, whether they do what they are asked or not."""
-    tell(world, happening)
-    world.silent.add(happening.region)
-    world.schedule.pause(happening.seconds)
-    world.silent.discard(happening.region)
-    tell(world, happening, what="silence_end")
+    with telling(world, happening, end="silence_end"):
+        world.silent.add(happening.region)
+        world.schedule.pause(happening.seconds)
+        world.silent.discard(happening.region)
 
 
 def cut(world: World, happening: Happening) -> None:
     """Cut two Regions off from each other for a while."""
-    tell(world, happening)
-    world.cut(happening.region, happening.other)
-    world.schedule.pause(happening.seconds)
-    world.join(happening.region, happening.other)
-    tell(world, happening, what="join")
+    with telling(world, happening, end="join"):
+        world.cut(happening.region, happening.other)
+        world.schedule.pause(happening.seconds)
+        world.join(happening.region, happening.other)
 
 
 def clock(world: World, happening: Happening) -> None:
@@ -183,11 +181,10 @@ def expire(world: World, happening: Happening) -> None:
 
 def days_apart(world: World, happening: Happening) -> None:
     """Cut a Region off from another for days in which nobody publishes."""
-    tell(world, happening)
-    world.cut(happening.region, happening.other)
-    days_pass(world, happening)
-    world.join(happening.region, happening.other)
-    tell(world, happening, what="join")
+    with telling(world, happening, end="join"):
+        world.cut(happening.region, happening.other)
+        days_pass(world, happening)
+        world.join(happening.region, happening.other)
 
 
 def days_pass(world: World, happening: Happening) -> None:

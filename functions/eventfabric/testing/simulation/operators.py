@@ -33,6 +33,14 @@ def tell(world: World, happening: Happening, outcome: str = "done", *, what: str
 
 
 @contextmanager
+def telling(world: World, happening: Happening, outcome: str = "done", *, end: str) -> Iterator[None]:
+    """Note that the happening begins and, by another name, that it ends."""
+    tell(world, happening, outcome)
+    yield
+    tell(world, happening, what=end)
+
+
+@contextmanager
 def operator(world: World, happening: Happening) -> Iterator[tuple[Process, Operations]]:
     """Provide a process and the operations for an operator in a Region. An error ends the operator's work only."""
     process = Process(world, f"{happening.what} {happening.region} {world.schedule.steps}", happening.region)
@@ -55,22 +63,20 @@ def redrive(world: World, happening: Happening) -> None:
 
 def discard(world: World, happening: Happening) -> None:
     """Discard a subscription's first dead letter."""
-    with operator(world, happening) as (process, operations):
-        dead = operations.dead_letters(_name(world, happening))
-        letter = next(dead.find(), None)
-        if letter is not None:
-            dead.discard(letter)
-            _decided(process, letter, "discarded")
-            tell(world, happening, letter.place)
+    _discard(world, happening)
 
 
 def discard_all(world: World, happening: Happening) -> None:
     """Discard a subscription's first dead letter together with everything that waits behind it."""
+    _discard(world, happening, all_waiting=True)
+
+
+def _discard(world: World, happening: Happening, *, all_waiting: bool = False) -> None:
     with operator(world, happening) as (process, operations):
         dead = operations.dead_letters(_name(world, happening))
         letter = next(dead.find(), None)
         if letter is not None:
-            dead.discard(letter, all_waiting=True)
+            dead.discard(letter, all_waiting=all_waiting)
             _decided(process, letter, "discarded")
             tell(world, happening, letter.place)
 

@@ -28,10 +28,7 @@ def lose_copy(world: World, happening: Happening) -> None:
     """Delete a record of a Region's copy of another Region's lane."""
     copied = _a_copy(world, happening)
     if copied is not None:
-        table, item = copied
-        _tampered(world, "copy lost", happening.region, item)
-        table.apply(table.plan("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}}))
-        world.look("tamperer")
+        _lose(world, *copied)
 
 
 def change_copy(world: World, happening: Happening) -> None:
@@ -62,6 +59,12 @@ def _copies(world: World, region: str) -> list[Item]:
     ]
 
 
+def _lose(world: World, table: MemoryTable, item: Item) -> None:
+    _tampered(world, "copy lost", table.region, item)
+    table.apply(table.plan("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}}))
+    world.look("tamperer")
+
+
 def _tampered(world: World, what: str, region: str, item: Item) -> None:
     lane, sequence = str(item["pk"]["S"]), int(item["sk"]["N"])
     world.note(history.Tampered, "tamperer", what=what, region=region, lane=lane, sequence=sequence)
@@ -75,9 +78,7 @@ def hole(world: World, happening: Happening) -> None:
         if world.healed:
             return
     table, item = world.cloud.regions[region].table(world.log_table), _copies(world, region)[-1]
-    _tampered(world, "copy lost", region, item)
-    table.apply(table.plan("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}}))
-    world.look("tamperer")
+    _lose(world, table, item)
     tell(world, happening)
     for silent in ([name for name in world.plan.regions if name != region], [_origin_of(item)]):
         world.mute(region, silent)

@@ -1,10 +1,10 @@
 """Refusals of services: occasional conflicts, tables and partitions throttled for hours, unreachable queues."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from eventfabric.testing.memory.refusals import CONFLICT, DENIED, KEY_DENIED, THROTTLE, Refuser
 from eventfabric.testing.memory.table import MemoryTable
@@ -13,6 +13,7 @@ from eventfabric.testing.simulation.plan import Plan
 
 _READS: Final = ("GetItem", "Query")
 _FAULTS: Final = {CONFLICT: "conflict", THROTTLE: "no capacity", DENIED: "denied", KEY_DENIED: "key denied"}
+T = TypeVar("T")
 THROTTLED_SHARE: Final = 0.7
 """Share of the calls to a throttled table or partition that are refused."""
 
@@ -88,34 +89,27 @@ class Trouble:
         region, name, partition = throttled
         return (table.region, table.name) == (region, name) and partition in ("", key[0])
 
-    @contextmanager
-    def throttling(self, table: MemoryTable, partition: str) -> Iterator[None]:
+    def throttling(self, table: MemoryTable, partition: str) -> AbstractContextManager[None]:
         """Throttle a table, or one partition of it (empty: all)."""
-        throttled = (table.region, table.name, partition)
-        self._throttled.append(throttled)
-        try:
-            yield
-        finally:
-            self._throttled.remove(throttled)
+        return _listed(self._throttled, (table.region, table.name, partition))
 
-    @contextmanager
-    def denying(self, denial: Denial) -> Iterator[None]:
+    def denying(self, denial: Denial) -> AbstractContextManager[None]:
         """Deny calls. To the caller, a denial looks permanent."""
-        self._denied.append(denial)
-        try:
-            yield
-        finally:
-            self._denied.remove(denial)
+        return _listed(self._denied, denial)
 
-    @contextmanager
-    def away(self, region: str, queue: str) -> Iterator[None]:
+    def away(self, region: str, queue: str) -> AbstractContextManager[None]:
         """Make a Region's `doorbells` or `timers` queues unreachable, or lose the `replies` of both."""
-        self._away.append((region, queue))
-        try:
-            yield
-        finally:
-            self._away.remove((region, queue))
+        return _listed(self._away, (region, queue))
 
     def is_away(self, region: str, queue: str) -> bool:
         """Tell if a Region's `doorbells` or `timers` queues are unreachable, or the `replies` of both are lost."""
         return not self._world.healed and (region, queue) in self._away
+
+
+@contextmanager
+def _listed(trouble: list[T], entry: T) -> Iterator[None]:
+    trouble.append(entry)
+    try:
+        yield
+    finally:
+        trouble.remove(entry)

@@ -4,15 +4,18 @@ A happening's `what` is the name of a function here.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
 from eventfabric.resources import TableTopology
 from eventfabric.testing.memory.refusals import KEY_DENIED
 from eventfabric.testing.simulation.observer import INVOICES
-from eventfabric.testing.simulation.operators import tell
+from eventfabric.testing.simulation.operators import telling
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.trouble import Denial
 from eventfabric.testing.simulation.world import World
+
+TroubledTime = AbstractContextManager[None]
 
 
 def throttled(world: World, happening: Happening) -> None:
@@ -28,10 +31,9 @@ def throttled(world: World, happening: Happening) -> None:
             f"{stream.name}/{world.plan.subscriptions[0].name}/{lane}",
         ),
     ][number]
-    tell(world, happening, f"{name} {partition}".rstrip())
-    with world.trouble.throttling(world.cloud.regions[happening.region].table(name), partition):
-        world.schedule.pause(happening.seconds)
-    tell(world, happening, what="throttled_end")
+    table = world.cloud.regions[happening.region].table(name)
+    outcome = f"{name} {partition}".rstrip()
+    _trouble(world, happening, world.trouble.throttling(table, partition), outcome)
 
 
 def denied(world: World, happening: Happening) -> None:
@@ -47,10 +49,8 @@ def denied(world: World, happening: Happening) -> None:
         Denial(happening.region, frozenset({ledger}), part="/step/"),
         Denial(happening.region, every, code=KEY_DENIED),
     ][number]
-    tell(world, happening, f"{denial.code} {'writes' if denial.writes_only else denial.part}".rstrip())
-    with world.trouble.denying(denial):
-        world.schedule.pause(happening.seconds)
-    tell(world, happening, what="denied_end")
+    outcome = f"{denial.code} {'writes' if denial.writes_only else denial.part}".rstrip()
+    _trouble(world, happening, world.trouble.denying(denial), outcome)
 
 
 def bad_target(world: World, happening: Happening) -> None:
@@ -65,10 +65,7 @@ def bad_target(world: World, happening: Happening) -> None:
         world.trouble.denying(Denial(region, target, writes_only=True)),
         world.trouble.denying(Denial(region, target, code=KEY_DENIED)),
     ][happening.number]
-    tell(world, happening, name)
-    with trouble:
-        world.schedule.pause(happening.seconds)
-    tell(world, happening, what="bad_target_end")
+    _trouble(world, happening, trouble, name)
 
 
 def _tables(world: World) -> list[TableTopology]:
@@ -91,10 +88,14 @@ def silent_queues(world: World, happening: Happening) -> None:
 
 
 def _no_queues(world: World, happening: Happening, queues: str) -> None:
-    tell(world, happening)
-    with world.trouble.away(happening.region, queues):
+    _trouble(world, happening, world.trouble.away(happening.region, queues), end=f"{queues}_back")
+
+
+def _trouble(
+    world: World, happening: Happening, trouble: TroubledTime, outcome: str = "done", end: str = ""
+) -> None:
+    with telling(world, happening, outcome, end=end or f"{happening.what}_end"), trouble:
         world.schedule.pause(happening.seconds)
-    tell(world, happening, what=f"{queues}_back")
 
 
 _ALL: Final = (throttled, denied, bad_target, no_timers, no_doorbells, silent_queues)
