@@ -18,6 +18,7 @@ from eventfabric.errors import said_by
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber
 from eventfabric.services.delivery.retry import is_declared_permanent
+from eventfabric.testing.contexts import setting
 from eventfabric.testing.idempotency.effects import Call, Left
 from eventfabric.testing.idempotency.published import SERVICE, PublishedFor
 from eventfabric.testing.local.guard import Guard, Rights
@@ -170,11 +171,8 @@ class HandlerAttempt:
         """Count the calls made in this context as calls of this attempt."""
         if self._subscription in self._handling.world.down:
             raise DownstreamDown
-        token = acting.set(self)
-        try:
+        with setting(acting, self):
             yield
-        finally:
-            acting.reset(token)
 
     def end(self) -> None:
         """Do what goes wrong once the handler has returned."""

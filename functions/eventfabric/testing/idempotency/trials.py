@@ -19,6 +19,7 @@ from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber, load_handler
 from eventfabric.settings import definition_at
+from eventfabric.testing.contexts import setting
 from eventfabric.testing.environment import environment
 from eventfabric.testing.idempotency.effects import Comparison, Difference, Left, compared
 from eventfabric.testing.idempotency.handling import Handling, RaisedMessage
@@ -259,11 +260,8 @@ def _saying(wanted: Subscriber[..., Any], name: str) -> Subscriber[..., Any]:
         def handle(given: Any, delivery: Delivery) -> Any:
             event = delivery.event
             text = f"subscription {name} has event {event.id} (type {event.type}, key {event.key!r}) in hand"
-            token = doing.set(text)
-            try:
+            with setting(doing, text):
                 return function(given, delivery)
-            finally:
-                doing.reset(token)
 
         return handle
 

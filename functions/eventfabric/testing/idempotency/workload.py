@@ -204,11 +204,8 @@ def calm_plans(of: History) -> list[Plan]:
 
 def _published(of: History) -> set[str]:
     """Return the ids of all events that are in the log."""
-    published: set[str] = set()
-    for entry in of.entries:
-        if isinstance(entry, history.Appended) and not entry.copied:
-            published.update(entry.ids)
-    return published
+    own = [entry for entry in of.entries if isinstance(entry, history.Appended) and not entry.copied]
+    return {id for entry in own for id in entry.ids}
 
 
 def _keys_backwards(publishes: Sequence[Publish]) -> tuple[Publish, ...]:

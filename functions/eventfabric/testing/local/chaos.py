@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
+from typing import Final
 
 from eventfabric.model import Doorbell
 from eventfabric.ports import Doorbells
@@ -23,6 +24,7 @@ class Rates:
 
 CHAOS = Rates(drop=0.15, repeat=0.2, delay=0.2, crash=0.04, lose_reply=0.05)
 """Rates at which every kind of fault hits a run of a hundred records many times."""
+_FAULTS: Final = ("dropped", "repeated", "delayed", "crashed", "reply lost")
 
 
 class Chaos:
@@ -31,9 +33,7 @@ class Chaos:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.rates = Rates()
-        self.count: dict[str, int] = dict.fromkeys(
-            ("dropped", "repeated", "delayed", "crashed", "reply lost"), 0
-        )
+        self.count = dict.fromkeys(_FAULTS, 0)
         self._held: list[Callable[[], object]] = []
 
     def happens(self, share: float, name: str) -> bool:

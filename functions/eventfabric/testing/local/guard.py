@@ -5,7 +5,7 @@ tables that a subscription lists. Where a subscription lists none, other tables 
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from eventfabric.deployment.permissions import Resource, Statement, is_allowed, of_function
 from eventfabric.resources import ENVIRONMENT_SUBSCRIPTION, FunctionTopology
+from eventfabric.testing.contexts import setting
 from eventfabric.topology import Topology
 
 _BATCHES = {
@@ -49,17 +50,12 @@ class Rights:
 _acting: ContextVar[Rights | None] = ContextVar("eventfabric_acting", default=None)
 
 
-@contextmanager
-def acting(statements: Iterable[Statement], *, lists: str | None = None) -> Iterator[None]:
+def acting(statements: Iterable[Statement], *, lists: str | None = None) -> AbstractContextManager[None]:
     """Allow AWS calls in this context only what the statements allow. Outside such a context, anything is allowed.
 
     `lists`: see Rights.
     """
-    token = _acting.set(Rights(tuple(statements), lists))
-    try:
-        yield
-    finally:
-        _acting.reset(token)
+    return setting(_acting, Rights(tuple(statements), lists))
 
 
 class Guard:

@@ -1,7 +1,7 @@
 """Handlers of a local fabric, held to what they will find as they are deployed."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 
@@ -36,14 +36,9 @@ class HeldHandlers:
         self._without = without
         self._refused: dict[str, None] = {}
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Look at imports meanwhile."""
-        if self._guard is None:
-            yield
-            return
-        with self._guard.watching():
-            yield
+        return nullcontext() if self._guard is None else self._guard.watching()
 
     def check_before(self) -> None:
         """Check all handlers before they are loaded. DefinitionError."""

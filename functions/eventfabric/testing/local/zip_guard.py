@@ -8,7 +8,7 @@ import builtins
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ from typing import Any, Final
 from eventfabric.deployment.shipped import PACKAGE, is_left_out
 from eventfabric.deployment.zip_imports import ZipImports
 from eventfabric.deployment.zip_modules import ExpectedModules
+from eventfabric.testing.contexts import setting
 
 _ON_BEHALF: Final = "eventfabric.sdk.wants"
 """The module of ours that imports pydantic if a payload needs it."""
@@ -28,14 +29,9 @@ class NotInZipError(ModuleNotFoundError):
     """A handler imports a module that the functions' zip will not hold. As deployed, it is a ModuleNotFoundError."""
 
 
-@contextmanager
-def in_function(*, has_layers: bool) -> Iterator[None]:
+def in_function(*, has_layers: bool) -> AbstractContextManager[None]:
     """Hold what is imported in this context to the zip, unless layers may bring it."""
-    token = _in_function.set(not has_layers)
-    try:
-        yield
-    finally:
-        _in_function.reset(token)
+    return setting(_in_function, not has_layers)
 
 
 class ZipGuard:
