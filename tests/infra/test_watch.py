@@ -11,8 +11,9 @@ from aws_lambda_powertools import Logger
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.deployment.alarm_rules import Missing
-from eventfabric.deployment.alarms import RUNBOOK, Alarm, Series, alarms_of, anchor, objectives_of
+from eventfabric.deployment.alarms import RUNBOOK, Alarm, alarms_of, anchor, objectives_of
 from eventfabric.deployment.dashboard import METRICS_MAX, body_of, metrics_of
+from eventfabric.deployment.series import Series
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.telemetry import NAMESPACE, Dimension, Metric
 from eventfabric.topology import Topology

@@ -30,23 +30,15 @@ from eventfabric.deployment.alarm_rules import (
     Missing,
     Rule,
 )
+from eventfabric.deployment.series import Series, of_fabric, of_function, of_metric, of_queue
 from eventfabric.resources import FunctionTopology
-from eventfabric.telemetry import FABRIC, NAMESPACE, Dimension, Metric
+from eventfabric.telemetry import NAMESPACE, Metric
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
 RUNBOOK: Final = "docs/runbook.md"
 BURN_WINDOW_MINUTES: Final = 60
 BURN_SHARE: Final = 0.02
 """Share of an objective's whole error budget that raises an alarm if it burns within BURN_WINDOW_MINUTES."""
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One metric as CloudWatch keeps it in a Region."""
-
-    namespace: str
-    name: str
-    dimensions: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,27 +162,6 @@ def objective_of(subscription: SubscriptionTopology, region: str) -> Objective |
 def topics_in(topology: Topology, region: str) -> list[str]:
     """List the SNS topics that the alarms of a Region notify."""
     return [arn for arn in topology.definition.fabric.alarm_actions if arn.split(":")[3] == region]
-
-
-def of_metric(fabric: str, metric: Metric, of: str) -> Series:
-    """One of the fabric's own metrics, for the stream or subscription named `of`."""
-    return Series(NAMESPACE, metric, ((FABRIC, fabric), (metric.dimension, of)))
-
-
-def of_fabric(fabric: str, metric: Metric) -> Series:
-    """One of the fabric's own metrics, for all streams or subscriptions together."""
-    assert metric.is_summed or metric.dimension is Dimension.NONE, f"nothing reports {metric} as a whole"
-    return Series(NAMESPACE, metric, ((FABRIC, fabric),))
-
-
-def of_function(function: FunctionTopology, name: str) -> Series:
-    """A metric that Lambda keeps of a function."""
-    return Series("AWS/Lambda", name, (("FunctionName", function.name),))
-
-
-def of_queue(queue: str, name: str) -> Series:
-    """A metric that SQS keeps of a queue."""
-    return Series("AWS/SQS", name, (("QueueName", queue),))
 
 
 def anchor(heading: str) -> str:

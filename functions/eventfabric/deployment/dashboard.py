@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eventfabric.deployment.alarms import RUNBOOK, Series, of_fabric, of_function, of_metric, of_queue
+from eventfabric.deployment.alarms import RUNBOOK
+from eventfabric.deployment.series import Series, of_fabric, of_function, of_metric, of_queue
 from eventfabric.resources import TableTopology
 from eventfabric.telemetry import FABRIC, NAMESPACE, Metric
 from eventfabric.topology import Topology

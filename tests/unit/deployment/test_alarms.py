@@ -19,7 +19,8 @@ from eventfabric.deployment.alarm_rules import (
     Missing,
     Rule,
 )
-from eventfabric.deployment.alarms import Alarm, Series, alarms_of
+from eventfabric.deployment.alarms import Alarm, alarms_of
+from eventfabric.deployment.series import Series
 from eventfabric.topology import Topology
 from tests.unit.deployment.cloudwatch import Points, State, evaluate, states
 

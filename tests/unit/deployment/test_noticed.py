@@ -17,17 +17,8 @@ import pytest
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.deployment.alarm_rules import RELAY_LATE_MILLISECONDS
-from eventfabric.deployment.alarms import (
-    BURN_WINDOW_MINUTES,
-    Alarm,
-    Series,
-    alarms_of,
-    objectives_of,
-    of_fabric,
-    of_function,
-    of_metric,
-    of_queue,
-)
+from eventfabric.deployment.alarms import BURN_WINDOW_MINUTES, Alarm, alarms_of, objectives_of
+from eventfabric.deployment.series import Series, of_fabric, of_function, of_metric, of_queue
 from eventfabric.telemetry import Dimension, Metric
 from eventfabric.topology import Topology
 from tests.unit.deployment.cloudwatch import Points, State, states
