@@ -1,6 +1,6 @@
 """Doorbells on SQS FIFO queues."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging import getLogger
 from math import ceil
@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from eventfabric import limits
 from eventfabric.aws.clients import error_code
 from eventfabric.model import Doorbell
+from eventfabric.model.doorbell import QueueName
 from eventfabric.wire.doorbell import to_body
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ _logger = getLogger(__name__)
 class AwsDoorbells:
     """ports.Doorbells on the queues of one Region. Two functions name a subscription's queue and its timers'."""
 
-    def __init__(
-        self, client: "SQSClient", queue_name: Callable[[str], str], timers_name: Callable[[str], str]
-    ) -> None:
+    def __init__(self, client: "SQSClient", queue_name: QueueName, timers_name: QueueName) -> None:
         self._client = client
         self._queue_name = queue_name
         self._timers_name = timers_name

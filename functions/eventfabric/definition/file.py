@@ -17,7 +17,7 @@ from eventfabric.definition.annotations import KeyPath
 from eventfabric.definition.facts import BrokenRule, Facts
 from eventfabric.definition.marks import TABLE_PLACE
 from eventfabric.definition.reference import allowed, annotation_at, keys, kind_of, shown, tables_with
-from eventfabric.definition.schema import Definition, TableAction, full_name
+from eventfabric.definition.schema import Definition, TableActions, full_name
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 from eventfabric.errors import DefinitionError, Problem
 
@@ -181,9 +181,7 @@ def _resolved(definition: Definition, facts: Facts) -> Definition:
     return replace(definition, streams=streams, subscriptions=subscriptions)
 
 
-def _full_names(
-    tables: Mapping[str, tuple[TableAction, ...]], definition: Definition
-) -> dict[str, tuple[TableAction, ...]]:
+def _full_names(tables: Mapping[str, TableActions], definition: Definition) -> dict[str, TableActions]:
     """Put the fabric's name with its stage where names of tables have a place for it."""
     return {
         name.replace(TABLE_PLACE, full_name(definition.fabric)): actions for name, actions in tables.items()

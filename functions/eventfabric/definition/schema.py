@@ -95,6 +95,7 @@ TableAction: TypeAlias = Literal[
     "BatchWriteItem",
     "ConditionCheckItem",
 ]
+TableActions: TypeAlias = tuple[TableAction, ...]
 Deliver: TypeAlias = Literal["origin", "everywhere", "one"]
 
 
@@ -270,7 +271,7 @@ class Subscription(Table):
         Doc("Streams into which the handler publishes, with `delivery.publish`.", default="none"),
     ] = ()
     tables: Annotated[
-        dict[TableName, Annotated[tuple[TableAction, ...], Len(1)]] | None,
+        dict[TableName, Annotated[TableActions, Len(1)]] | None,
         Doc(
             "Tables of your own that the handler uses, in the Region that delivers, each with what it does there. Its "
             "role gets these rights, and tests hold it to them: what is not listed is refused.",

@@ -188,13 +188,8 @@ class LaneState:
         """Return the batches that are stepped over by the decisions of one Region; None: of all Regions."""
         counted = [decision for decision in self.decisions if region in (None, decision.region)]
         kept_batches = {decision.batch_id for decision in counted if not decision.noted_wins}
-        # Two Regions that disagree did not know of each other. Then the copy here is delivered, at most
-        # twice.
-        return frozenset(
-            decision.batch_id
-            for decision in counted
-            if decision.noted_wins and decision.batch_id not in kept_batches
-        )
+        # Two Regions that disagree did not know of each other. Then the copy here is delivered, at most twice.
+        return frozenset(decision.batch_id for decision in counted if decision.noted_wins) - kept_batches
 
     def is_decided(self, batch_id: BatchId, region: Region | None) -> bool:
         """Tell if that Region (None: any Region) decided about a batch."""

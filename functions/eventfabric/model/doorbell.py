@@ -1,13 +1,17 @@
 """The doorbell: "this lane has events up to this tail". It carries no events."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from eventfabric import limits
 from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 
 ANY_TAIL: Final = SequenceNumber(limits.SEQUENCE_MAX)
 """Larger than every tail: look at the lane, whatever is known of it."""
+
+QueueName: TypeAlias = Callable[[str], str]
+"""Returns the name of a subscription's queue."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,11 +75,9 @@ class _EventFacts:
     @classmethod
     def known(cls, parked: Parked | None) -> Self:
         """Return the facts that a parked key has of its first event, whose record is gone."""
-        return (
-            cls()
-            if parked is None
-            else cls(parked.failure.trace_id, parked.failure.event_id, parked.failure.event_type)
-        )
+        if parked is None:
+            return cls()
+        return cls(parked.failure.trace_id, parked.failure.event_id, parked.failure.event_type)
 
 
 def parking_id(definition: Subscription, key: str, place: Place) -> str:

@@ -42,6 +42,8 @@ from eventfabric.services.proof.trail import Trail
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 Watch = Callable[[int], None]
+ReadStanding = Standing | UndecodableItemError
+"""A subscription's standing, or why it cannot be read."""
 
 
 class Prover:
@@ -69,7 +71,7 @@ class Prover:
             origin: ports.ledger.marks(self._name, origin)
             for origin in {candidate.origin for candidate in lanes}
         }
-        self._standings: list[tuple[SubscriptionTopology, Standing | UndecodableItemError]] = [
+        self._standings: list[tuple[SubscriptionTopology, ReadStanding]] = [
             (subscription, self._standing(subscription)) for subscription in subscriptions
         ]
         self.lanes = [
@@ -82,16 +84,14 @@ class Prover:
             )
         ]
 
-    def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
+    def _standing(self, subscription: SubscriptionTopology) -> ReadStanding:
         """Return a subscription's standing, or why it cannot be read."""
         try:
             return Standings.of(subscription, self._ports).read()
         except UndecodableItemError as error:
             return error
 
-    def _delivers(
-        self, subscription: SubscriptionTopology, lane: Lane, standing: Standing | UndecodableItemError
-    ) -> bool:
+    def _delivers(self, subscription: SubscriptionTopology, lane: Lane, standing: ReadStanding) -> bool:
         """Tell if this Region delivers the lane. True if that cannot be read: it is not proven that it does not."""
         if isinstance(standing, UndecodableItemError):
             return True
@@ -194,9 +194,7 @@ class Prover:
         # A trail that stopped short of a cursor ended at a gap, or at the end of the lane: only the log can tell.
         return trail.position.sequence if trail.position.sequence >= end else self._log.tail(lane).sequence
 
-    def _claim(
-        self, subscription: SubscriptionTopology, standing: Standing | UndecodableItemError, lane: Lane
-    ) -> Claim | None:
+    def _claim(self, subscription: SubscriptionTopology, standing: ReadStanding, lane: Lane) -> Claim | None:
         """Return what a subscription claims of a lane. None if it handled nothing of it here. UndecodableItemError."""
         if isinstance(standing, UndecodableItemError):
             raise standing

@@ -1,11 +1,12 @@
 """Doorbells on queues in memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import ceil
 
 from eventfabric.errors import RefusedError
 from eventfabric.model import Doorbell
+from eventfabric.model.doorbell import QueueName
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.wire.doorbell import to_body
 
@@ -13,9 +14,7 @@ from eventfabric.wire.doorbell import to_body
 class MemoryDoorbells:
     """ports.Doorbells on the queues of one Region. Two functions give the names of a subscription's queues."""
 
-    def __init__(
-        self, region: MemoryRegion, queue_name: Callable[[str], str], timers_name: Callable[[str], str]
-    ) -> None:
+    def __init__(self, region: MemoryRegion, queue_name: QueueName, timers_name: QueueName) -> None:
         self._region = region
         self._queue_name = queue_name
         self._timers_name = timers_name

@@ -6,6 +6,8 @@ Takes requests in DynamoDB's own format. Transactions are in region.py, replicat
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from eventfabric import limits
@@ -20,15 +22,13 @@ from eventfabric.testing.memory.expressions import (
     holds,
     updated,
 )
-from eventfabric.testing.memory.refusals import (
-    Refuser,
-    refusal,
-    refuse_nothing,
-)
+from eventfabric.testing.memory.refusals import Refuser, refusal, refuse_nothing
 from eventfabric.testing.memory.stream import Change, MemoryStream
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
 
+Key = tuple[Any, ...]
+"""Key of an item in sortable form."""
 _PAGE_BYTES_MAX = 1024 * 1024
 
 
@@ -44,7 +44,7 @@ class ConditionFailedError(Exception):
 class PlannedWrite:
     """Effect that one write would have: the key, the item before and after, or the code of its refusal."""
 
-    key: tuple[Any, ...]
+    key: Key
     old: Item | None
     new: Item | None
     refused: str | None = None
@@ -72,12 +72,12 @@ class MemoryTable:
         self.refuser: Refuser = refuse_nothing
         self.stale_ms = 0
         self.has_transactions = True
-        self.hidden: dict[tuple[Any, ...], Item | None] = {}
+        self.hidden: dict[Key, Item | None] = {}
         self._clock = clock
         self._key_names = key_names
-        self._items: dict[tuple[Any, ...], Item] = {}
-        self._order: dict[Any, list[tuple[Any, ...]]] = {}
-        self._sizes: dict[tuple[Any, ...], tuple[Item, int]] = {}
+        self._items: dict[Key, Item] = {}
+        self._order: dict[Any, list[Key]] = {}
+        self._sizes: dict[Key, tuple[Item, int]] = {}
 
     @property
     def items(self) -> list[Item]:
@@ -115,22 +115,17 @@ class MemoryTable:
         in_order = ((key, items[key]) for key in (reversed(keys) if newest_first else keys))
         return self._page(in_order, limit)
 
-    def _items_of(
-        self, hash_key: Any, *, consistent: bool
-    ) -> tuple[Mapping[tuple[Any, ...], Item], list[tuple[Any, ...]]]:
+    def _items_of(self, hash_key: Any, *, consistent: bool) -> tuple[Mapping[Key, Item], list[Key]]:
         """Return what a read sees of a partition: items by key (and maybe others), and its keys in sort order."""
         keys = self._order.get(hash_key, [])
         differing = {key for key in self.hidden if key[0] == hash_key}
-        if not consistent and self.stale_ms:
-            differing |= {change.key for change in self._recent() if change.key[0] == hash_key}
+        differing |= {change.key for change in self._unseen(consistent) if change.key[0] == hash_key}
         if not differing:
             return self._items, keys
         items = self._read({*keys, *differing}, consistent=consistent)
         return items, sorted(items)
 
-    def _page(
-        self, items: Iterable[tuple[tuple[Any, ...], Item]], limit: int | None
-    ) -> tuple[list[Item], bool]:
+    def _page(self, items: Iterable[tuple[Key, Item]], limit: int | None) -> tuple[list[Item], bool]:
         """Return copies of the items that fit into one reply, at least one, and if more may follow."""
         page: list[Item] = []
         size = 0
@@ -141,7 +136,7 @@ class MemoryTable:
             page.append(_copy(item))
         return page, len(page) == limit
 
-    def _size_of(self, key: tuple[Any, ...], item: Item) -> int:
+    def _size_of(self, key: Key, item: Item) -> int:
         """Return the size of an item, which is read far more often than written."""
         known = self._sizes.get(key)
         if known is None or known[0] is not item:
@@ -168,20 +163,17 @@ class MemoryTable:
         check_names(request)
         key = self.key_of(request["Item"] if action == "Put" else request["Key"])
         old = self._items.get(key)
+        refused = partial(PlannedWrite, key, old, old)
         if not holds(request, old or {}):
             wanted = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
             returned = _copy(old) if wanted and old else None
-            return PlannedWrite(
-                key, old, old, "ConditionalCheckFailed", "The conditional request failed", returned
-            )
+            return refused("ConditionalCheckFailed", "The conditional request failed", returned)
         try:
             new = self._after(action, request, old)
         except InvalidUpdateError as error:
-            return PlannedWrite(key, old, old, "ValidationError", str(error))
+            return refused("ValidationError", str(error))
         if new is not None and item_bytes(new) > limits.ITEM_BYTES_MAX:
-            return PlannedWrite(
-                key, old, old, "ValidationError", "Item size has exceeded the maximum allowed size"
-            )
+            return refused("ValidationError", "Item size has exceeded the maximum allowed size")
         return PlannedWrite(key, old, new)
 
     def apply(self, plan: PlannedWrite, *, by_expiry: bool = False) -> None:
@@ -198,7 +190,7 @@ class MemoryTable:
             Change(number, now_ms, plan.key, keys, old, new and _copy(new), self.name, self.region, by_expiry)
         )
 
-    def _store(self, key: tuple[Any, ...], item: Item | None) -> None:
+    def _store(self, key: Key, item: Item | None) -> None:
         order = self._order.setdefault(key[0], [])
         if item is None:
             order.remove(key)
@@ -225,27 +217,22 @@ class MemoryTable:
         """Apply another Region's change of an item, whatever is stored here: the last writer wins."""
         self.apply(PlannedWrite(change.key, self._items.get(change.key), change.new))
 
-    def _let_through(self, action: str, key: tuple[Any, ...]) -> None:
+    def _let_through(self, action: str, key: Key) -> None:
         code = self.refuser(action, key)
         if code is not None:
             raise refusal(code, action, self.name)
 
-    def _recent(self) -> list[Change]:
-        """Return the changes that an eventually consistent read does not see yet, newest first."""
+    def _unseen(self, is_consistent: bool) -> list[Change]:
+        """Return the changes that a read does not see yet, newest first."""
+        if is_consistent or not self.stale_ms:
+            return []
         since_ms = self._clock.now_ms() - self.stale_ms
-        recent: list[Change] = []
-        for change in reversed(self.stream.changes):
-            if change.at_ms <= since_ms:
-                break
-            recent.append(change)
-        return recent
+        return list(takewhile(lambda change: change.at_ms > since_ms, reversed(self.stream.changes)))
 
-    def _read(self, keys: set[tuple[Any, ...]], *, consistent: bool) -> dict[tuple[Any, ...], Item]:
+    def _read(self, keys: set[Key], *, consistent: bool) -> dict[Key, Item]:
         """Return the items of these keys, as they are; if not `consistent`, as they were `stale_ms` ago."""
         items = {key: self._items[key] for key in keys if key in self._items}
-        older = (
-            [] if consistent or not self.stale_ms else [(change.key, change.old) for change in self._recent()]
-        )
+        older = [(change.key, change.old) for change in self._unseen(consistent)]
         for key, old in [*self.hidden.items(), *older]:
             if key in keys:
                 items.pop(key, None)
@@ -253,7 +240,7 @@ class MemoryTable:
                     items[key] = old
         return items
 
-    def key_of(self, item: Item) -> tuple[Any, ...]:
+    def key_of(self, item: Item) -> Key:
         """Return an item's key in sortable form. RefusedError if a key attribute is missing or empty."""
         try:
             key = tuple(comparable(item[name]) for name in self._key_names)
