@@ -1,6 +1,7 @@
 """Wheels of the user's own: a change of any file that asks for them is shipped, and none takes another's place."""
 
 import os
+import shutil
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -40,10 +41,11 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def unpacked(functions: Path) -> Path:
-    """Unpack wheels beside one that the fabric itself brings."""
-    own = wheel(functions.parent / "own", "shelves", "1", {"shelves.py": "OWN = 1\n"})
+    """Unpack wheels beside one that the fabric itself brings, which is made once."""
     lock = functions.parent / "lock.txt"
-    lock.write_text(f"shelves @ file://{own} --hash=sha256:{sha256(own.read_bytes()).hexdigest()}\n")
+    if not lock.exists():
+        own = wheel(functions.parent / "own", "shelves", "1", {"shelves.py": "OWN = 1\n"})
+        lock.write_text(f"shelves @ file://{own} --hash=sha256:{sha256(own.read_bytes()).hexdigest()}\n")
     return unpacked_wheels(functions, cache=functions.parent / "cache", platform=HOST, lock=lock)
 
 
@@ -51,7 +53,11 @@ def test_a_version_that_changes_in_an_included_file_is_the_one_that_ships(functi
     (functions / "requirements.txt").write_text("-r ../shared.txt\n")
     for version in ("1", "2"):
         (functions.parent / "shared.txt").write_text(f"rows=={version}\n")
-        assert (unpacked(functions) / "rows.py").read_text() == f"VERSION = {version}\n"
+        folder = unpacked(functions)
+        assert (folder / "rows.py").read_text() == f"VERSION = {version}\n"
+        assert (folder / "shelves.py").read_text() == "OWN = 1\n"
+        # What the fabric brings is not fetched again.
+        shutil.rmtree(functions.parent / "own", ignore_errors=True)
 
 
 def test_what_would_be_built_is_refused_before_anything_is_fetched(functions: Path) -> None:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from errno import EXDEV
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def test_its_definition_reads_back_equal(deployed: Path) -> None:
 def test_its_hash_is_the_same_in_another_place_at_another_time(deployed: Path, tmp_path: Path) -> None:
     again = tmp_path / "another" / "place"
     assert stage_sample(again, LAMBDA) == hash_of(deployed)
-    for path in again.rglob("*"):
+    for path in (again / "eventfabric").rglob("*"):  # the wheels' files are those of the cache
         os.utime(path, (0, 0))
     assert hash_of(again) == hash_of(deployed)
 
@@ -172,6 +173,22 @@ def staged(folder: Path, *, wheels: dict[str, str] | None = None) -> Path:
     unpacked, target = folder / "wheels" if wheels else None, folder / "zip"
     stage(read_definition(DEFINITION), functions=folder / "functions", target=target, wheels=unpacked)
     return target
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_wheels_are_in_it_if_files_can_have_two_names_or_not(
+    linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: str, copy: str) -> None:
+        raise OSError(EXDEV, "another file system", source, None, copy)
+
+    if not linked:
+        monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "functions" / "common").mkdir(parents=True)
+    (tmp_path / "functions" / "common" / "ours.py").write_text("")
+    shipped = staged(tmp_path, wheels={"common/a.py": "x = 1\n"}) / "common" / "a.py"
+    assert shipped.read_text() == "x = 1\n"
+    assert shipped.samefile(tmp_path / "wheels" / "common" / "a.py") == linked
 
 
 def test_all_that_lies_beside_handlers_ships_but_what_is_hidden_or_read_by_pip(tmp_path: Path) -> None:

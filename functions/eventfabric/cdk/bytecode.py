@@ -7,6 +7,7 @@ where there is none, the zip has no bytecode, which the deployment says in a war
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from os.path import expanduser
 from pathlib import Path
 from shutil import which
@@ -39,12 +40,18 @@ class Compiler:
 def compiler_for(python: str) -> Compiler | None:
     """Find a Python of a version such as `3.13`: the one that runs this, one on PATH, or one of pyenv's or uv's."""
     for candidate in _candidates(python):
-        command = [candidate, "-I", "-S", "-c", _SAYS_VERSION]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        implementation, _, version = ran.stdout.strip().partition(" ")
-        if ran.returncode == 0 and implementation == "CPython" and version.startswith(f"{python}."):
+        if (version := _version_of(candidate)).startswith(f"{python}."):
             return Compiler(candidate, version)
     return None
+
+
+@cache  # a shim of pyenv's takes its time, above all to say that it finds nothing
+def _version_of(candidate: str) -> str:
+    """Ask a program for the version of CPython that it is; empty if it is none."""
+    command = [candidate, "-I", "-S", "-c", _SAYS_VERSION]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    implementation, _, version = ran.stdout.strip().partition(" ")
+    return version if ran.returncode == 0 and implementation == "CPython" else ""
 
 
 def _candidates(python: str) -> list[str]:

@@ -10,10 +10,11 @@ CDK zips them with their modes, and Lambda runs functions as another user. The h
 so that the same input makes the same asset on any machine.
 """
 
+import os
 import shutil
 from hashlib import sha256
 from pathlib import Path
-from stat import S_IMODE, S_IXUSR
+from stat import S_IMODE, S_ISDIR, S_IXUSR
 from typing import Final
 
 from eventfabric.cdk.bytecode import Compiler
@@ -52,7 +53,7 @@ def stage(
         shutil.rmtree(target)
     target.mkdir(parents=True)
     if wheels is not None:
-        shutil.copytree(wheels, target, dirs_exist_ok=True)
+        copy_wheels(wheels, target)
         _refuse_names_of_ours(target)
     for path, content in shipped_files(installation(), imported_package()):
         copy = target / path
@@ -71,6 +72,18 @@ def stage(
         compiler.compile(target)
     _open_to_all(target)
     return hash_of(target)
+
+
+def copy_wheels(wheels: Path, target: Path) -> None:
+    """Copy unpacked wheels into a folder. Since nothing changes their files, they only get another name if they can."""
+    shutil.copytree(wheels, target, dirs_exist_ok=True, copy_function=_link)
+
+
+def _link(source: str, copy: str) -> None:
+    try:
+        os.link(source, copy)
+    except OSError:  # another file system, or one without links
+        shutil.copy(source, copy)
 
 
 def _refuse_names_of_ours(wheels: Path) -> None:
@@ -102,7 +115,10 @@ def _add(source: Path, copy: Path, *, taken: bool) -> None:
 def _open_to_all(folder: Path) -> None:
     """Let everybody read a folder and all that is in it, and run what its owner may run."""
     for path in (folder, *folder.rglob("*")):
-        path.chmod(_MODE_OF_PROGRAMS if path.is_dir() or path.stat().st_mode & S_IXUSR else _MODE_OF_FILES)
+        mode = path.stat().st_mode
+        wanted = _MODE_OF_PROGRAMS if S_ISDIR(mode) or mode & S_IXUSR else _MODE_OF_FILES
+        if S_IMODE(mode) != wanted:
+            path.chmod(wanted)
 
 
 def hash_of(folder: Path) -> str:

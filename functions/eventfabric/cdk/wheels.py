@@ -9,6 +9,7 @@ handlers or in one of them, may have hashes, and must not ask for other versions
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from filecmp import cmp
@@ -18,6 +19,7 @@ from platform import machine
 from tempfile import mkdtemp
 
 from eventfabric.cdk.bytecode import Compiler
+from eventfabric.cdk.staging import copy_wheels
 from eventfabric.cdk.tools import clear
 from eventfabric.deployment.requirements import read_requirements, requirements_in
 from eventfabric.deployment.shipped import LOCK, pins_of
@@ -104,21 +106,14 @@ def unpacked_wheels(
     clear(cache, "fetching-*")
     work = Path(mkdtemp(prefix="fetching-", dir=cache))
     try:
-        _fetch(work / "own", [*platform.options, "--require-hashes", "--no-deps", "--requirement", str(lock)])
         if users:
-            pins = work / "pins.txt"
-            pins.write_text(pins_of(lock.read_text()))
-            named = [word for user in users for word in ("--requirement", str(user))]
-            wanted = [*platform.options, *named, "--constraint", str(pins)]
-            try:
-                _fetch(work / "user", wanted)
-                _add(work / "user", work / "own")
-            except WheelsError as error:
-                ours = " ".join(pins.read_text().split())
-                raise WheelsError(
-                    f"{', '.join(map(str, users))}: found {error}; allowed: packages with wheels for {platform.title}, "
-                    f"and of what the fabric brings only its versions: {ours}"
-                ) from error
+            # A user's requirements change more often than the lock, which is fetched only once.
+            own = unpacked_wheels(None, cache=cache, platform=platform, lock=lock, compiler=compiler)
+            copy_wheels(own, work / "own")
+            _add_users(users, work, platform, lock)
+        else:
+            wanted = ("--require-hashes", "--no-deps", "--requirement", str(lock))
+            _fetch(work / "own", [*platform.options, *wanted])
         if compiler is not None:
             compiler.compile(work / "own")
         # Only a complete folder gets this name. Another process may have made the same folder first.
@@ -129,6 +124,22 @@ def unpacked_wheels(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def _add_users(users: Sequence[Path], work: Path, platform: Platform, lock: Path) -> None:
+    """Fetch what a user's files of requirements ask for, and add it to the wheels in `work`. Raises WheelsError."""
+    pins = work / "pins.txt"
+    pins.write_text(pins_of(lock.read_text()))
+    named = [word for user in users for word in ("--requirement", str(user))]
+    try:
+        _fetch(work / "user", [*platform.options, *named, "--constraint", str(pins)])
+        _add(work / "user", work / "own")
+    except WheelsError as error:
+        ours = " ".join(pins.read_text().split())
+        raise WheelsError(
+            f"{', '.join(map(str, users))}: found {error}; allowed: packages with wheels for {platform.title}, "
+            f"and of what the fabric brings only its versions: {ours}"
+        ) from error
 
 
 def _fetch(target: Path, wanted: list[str]) -> None:
