@@ -135,7 +135,7 @@ class _Denying(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def denied() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Denying) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

@@ -27,6 +27,8 @@ from eventfabric.testing.local.loopback import Loopback
 _log = logging.getLogger("eventfabric")
 _HOST = "127.0.0.1"
 _IDLE_SECONDS = 0.1
+_END_CHECK_SECONDS = 0.05
+"""Interval at which the server looks if it is to end."""
 
 
 class PortInUseError(EventFabricError):
@@ -101,7 +103,7 @@ class _Server(ThreadedMotoServer):
             self._ip_address, self._port, app, threaded=True, request_handler=MotoRequestHandler
         )
         self._server_ready_event.set()
-        self._server.serve_forever()
+        self._server.serve_forever(poll_interval=_END_CHECK_SECONDS)
 
 
 def _check_free(port: int) -> None:
