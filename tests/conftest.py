@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 import botocore.session
@@ -59,7 +60,7 @@ def leaves_nothing_behind() -> Iterator[None]:
 
 
 def _process_now() -> dict[str, object]:
-    """Return what tests share: environment, folder, and where modules are found.
+    """Return what tests share: environment, folder, where modules are found, and what is called when something happens.
 
     Without the variables of pytest, and of the CDK, for which Node is chosen once in a process.
     """
@@ -68,4 +69,12 @@ def _process_now() -> dict[str, object]:
         for name, value in os.environ.items()
         if name != "PYTEST_CURRENT_TEST" and not name.startswith("JSII_")
     }
-    return {**variables, "the folder": os.getcwd(), "the path": tuple(sys.path)}
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD)
+    return {
+        **variables,
+        **{number.name: signal.getsignal(number) for number in signals},
+        "folder": os.getcwd(),
+        "path": tuple(sys.path),
+        "hooks": (sys.unraisablehook, threading.excepthook),
+        "tracing": (sys.gettrace(), sys.getprofile()),
+    }

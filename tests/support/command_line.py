@@ -74,7 +74,9 @@ class CommandLine:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.delenv("AWS_REGION", raising=False)
         patch.setattr(typer.main, "get_command", _command_of)
-        patch.setattr(sys, "path", list(sys.path))  # commands find handlers there, until their process ends
+        # A command leaves these otherwise: usually, its process ends with it.
+        patch.setattr(sys, "path", list(sys.path))
+        patch.setattr(sys, "unraisablehook", sys.unraisablehook)
         patch.chdir(ROOT)
 
     def run(self, *arguments: str | Path) -> Ran:

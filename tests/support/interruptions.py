@@ -33,12 +33,12 @@ class _AtLine:
 
 def interrupted(number: int, call: Callable[[], object], modules: Collection[ModuleType]) -> bool:
     """Tell if the call got as far as line `number` of the modules, where it was interrupted."""
-    tracer = _AtLine(number, modules)
+    tracer, before = _AtLine(number, modules), sys.gettrace()
     sys.settrace(tracer)
     try:
         call()
     except Interrupted:
         pass
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return tracer.left <= 0

@@ -248,10 +248,11 @@ def test_no_python_runs_where_what_is_renewed_is_collected() -> None:
         if event == "call" and Path(frame.f_code.co_filename).name in ("copies.py", "weakref.py"):
             calls.append(frame.f_code.co_name)
 
+    profiler = sys.getprofile()
     sys.setprofile(note)
     try:
         del renewed
     finally:
-        sys.setprofile(None)
+        sys.setprofile(profiler)
     assert calls == []
     assert len(copies._forked) <= before
