@@ -227,8 +227,8 @@ def test_a_port_that_is_taken_is_named(cli: CommandLine, endpoint: str) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--definition", "none.toml"], 2, "none.toml: found no readable file"),
-        (["--definition", "LICENSE"], 2, "LICENSE:1"),
+        (["--port", "0", "--definition", "none.toml"], 2, "none.toml: found no readable file"),
+        (["--port", "0", "--definition", "LICENSE"], 2, "LICENSE:1"),
         (["--setup", "nowhere:at_all"], 2, "No module named 'nowhere'"),
         (
             ["--setup", "garbage"],

@@ -81,7 +81,7 @@ READS_A_FILE: dict[str, tuple[str, ...]] = {
     "simulate --definition": ("simulate", "--definition"),
     "simulate --events": ("simulate", "--seeds", "0..0", "--events"),
     "simulate --plan": ("simulate", "--plan"),
-    "local up": ("local", "up", "--definition"),
+    "local up": ("local", "up", "--port", "0", "--definition"),
 }
 HOSTILE: dict[str, bytes] = {
     "deep JSON": b"[" * 100_000,
