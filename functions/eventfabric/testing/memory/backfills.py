@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from eventfabric.model import Lane, Region, SequenceNumber, next_count
@@ -12,6 +11,7 @@ from eventfabric.ports import UnreadableItem, insist
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table import ConditionFailedError
+from eventfabric.testing.memory.table_client import TableClient
 from eventfabric.wire import backfill_item
 from eventfabric.wire.keys import Item, backfill_key, backfills_key, slice_key, slices_key
 from eventfabric.wire.ledger_commit import unchanged
@@ -21,26 +21,21 @@ class MemoryBackfills:
     """ports.Backfills on the ledger of one Region."""
 
     def __init__(self, region: MemoryRegion, table: str, *, requests: Requests | None = None) -> None:
-        self._table = region.table(table)
+        self._table = TableClient(region.table(table), requests or Requests())
         self._region = Region(region.name)
-        self._requests = requests or Requests()
 
     def all(self, *, unreadable: UnreadableItem = insist) -> list[Backfill]:
         """See ports.Backfills. One query for each page."""
         items, more = list[Item](), True
         while more:
             start = items[-1]["sk"] if items else None
-            page, more = self._requests.send(
-                "query", partial(self._table.query, backfills_key(), consistent=True, start=start)
-            )
+            page, more = self._table.query(backfills_key(), start=start)
             items += page[1:] if items else page
         return backfill_item.backfills_of(items, unreadable)
 
     def find(self, backfill_id: str) -> Backfill | None:
         """See ports.Backfills. One get."""
-        item = self._requests.send(
-            "get", lambda: self._table.get(backfill_key(backfill_id, self._region), consistent=True)
-        )
+        item = self._table.get(backfill_key(backfill_id, self._region))
         return backfill_item.from_item(item) if item else None
 
     def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
@@ -48,12 +43,7 @@ class MemoryBackfills:
         version = read.version if read else 0
         stored = replace(to, version=next_count(version))
         item = backfill_item.to_item(stored)
-        put = {"Item": item, **unchanged(version)}
-        try:
-            self._requests.send("put", lambda: self._table.write("Put", put))
-        except ConditionFailedError as failed:
-            return stored if failed.item == item else None
-        return stored
+        return stored if self._table.put(item, unchanged(version)) in (None, item) else None
 
     def add(self, backfill_id: str, slices: Sequence[SliceProgress]) -> None:
         """See ports.Backfills. One conditional put for each slice."""
@@ -66,26 +56,18 @@ class MemoryBackfills:
 
     def slice(self, backfill_id: str, lane: Lane, start: SequenceNumber) -> SliceProgress | None:
         """See ports.Backfills. One get."""
-        key = slice_key(backfill_id, self._region, lane, start)
-        item = self._requests.send("get", lambda: self._table.get(key, consistent=True))
+        item = self._table.get(slice_key(backfill_id, self._region, lane, start))
         return backfill_item.slice_from_item(item) if item else None
 
     def slices(
         self, backfill_id: str, *, after: SliceStart | None, count: int, unreadable: UnreadableItem = insist
     ) -> tuple[list[SliceProgress], bool]:
         """See ports.Backfills. One query."""
-        page, more = self._requests.send(
-            "query",
-            lambda: self._table.query(
-                slices_key(backfill_id),
-                consistent=True,
-                start=backfill_item.sort_key_after(backfill_id, self._region, after),
-                end=backfill_item.sort_key_end(self._region),
-                limit=count,
-            ),
-        )
+        start = backfill_item.sort_key_after(backfill_id, self._region, after)
+        end = backfill_item.sort_key_end(self._region)
+        page, more = self._table.query(slices_key(backfill_id), start=start, end=end, limit=count)
         return backfill_item.slices_of(page, unreadable), more
 
     def _put(self, request: dict[str, Any]) -> None:
         with suppress(ConditionFailedError):  # the item there is further, or the same after a lost reply
-            self._requests.send("put", lambda: self._table.write("Put", request))
+            self._table.write("Put", request)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from typing import Any, Self
 
@@ -38,7 +37,8 @@ from eventfabric.ports import Entropy
 from eventfabric.testing.memory.expressions import AttributeValue
 from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.memory.requests import Requests
-from eventfabric.testing.memory.table import ConditionFailedError, MemoryTable
+from eventfabric.testing.memory.table import ConditionFailedError
+from eventfabric.testing.memory.table_client import TableClient
 from eventfabric.wire import (
     circuit_item,
     marks_item,
@@ -87,8 +87,8 @@ class MemoryLedger:
         self._entropy = entropy
         self._requests = requests or Requests()
 
-    def _table(self, stream: StreamName) -> MemoryTable:
-        return self._region.table(self._table_of(stream))
+    def _table(self, stream: StreamName) -> TableClient:
+        return TableClient(self._region.table(self._table_of(stream)), self._requests)
 
     def acting_for(self, region: Region) -> Self:
         """See ports.Ledger."""
@@ -106,9 +106,7 @@ class MemoryLedger:
         """See ports.Ledger. One get for each key."""
         table = self._table(key.stream)
         keys = [parked_key_by_digest(key, self.region, digest) for digest in digests]
-        items = [
-            self._requests.send("get", partial(table.get, parked_key, consistent=True)) for parked_key in keys
-        ]
+        items = [table.get(parked_key) for parked_key in keys]
         return [parked_item.from_item(item) for item in items if item is not None]
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
@@ -127,8 +125,7 @@ class MemoryLedger:
         while more:
             # The next page starts with the last item of this one, which is then dropped.
             start = last["sk"] if last else first
-            query = partial(table.query, partition, consistent=True, start=start, end=last_key)
-            items, more = self._requests.send("query", query)
+            items, more = table.query(partition, start=start, end=last_key)
             page = items[1:] if last else items
             last = items[-1] if items else None
             yield page
@@ -170,7 +167,7 @@ class MemoryLedger:
                 once = self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex()
                 self._requests.send("transact", lambda: self._region.transact(actions, token=once))
             else:
-                self._requests.send("put", partial(self._table(key.stream).write, "Put", request.cursor))
+                self._table(key.stream).write("Put", request.cursor)
         except ConditionFailedError as failed:
             return request.outcome_of_item(failed.item)
         except SameItemTwiceError:
@@ -189,7 +186,7 @@ class MemoryLedger:
         table = self._table(stream)
         for action, item in [("Put", announcement), *request.others]:
             try:
-                self._requests.send("put", partial(table.write, action, item))
+                table.write(action, item)
             except ConditionFailedError as failed:
                 if wrote(item, failed.item):
                     continue
@@ -198,20 +195,19 @@ class MemoryLedger:
                 self._undo(request, table)
                 return RaceLost()
         try:
-            self._requests.send("put", lambda: table.write("Put", request.cursor))
+            table.write("Put", request.cursor)
         except ConditionFailedError as failed:
             return request.outcome_of_item(failed.item, is_beside_written=True)
         return Committed(request.stored)
 
-    def _undo(self, request: CommitRequest, table: MemoryTable) -> None:
+    def _undo(self, request: CommitRequest, table: TableClient) -> None:
         for delete in request.undo:
             with suppress(ConditionFailedError):  # somebody else has decided since
-                self._requests.send("put", partial(table.write, "Delete", delete))
+                table.write("Delete", delete)
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One query."""
-        query = partial(self._table(stream).query, standing_key(stream, subscription), consistent=True)
-        items, _ = self._requests.send("query", query)
+        items, _ = self._table(stream).query(standing_key(stream, subscription))
         return owner_item.standing_of(items, self.region)
 
     def switch(
@@ -234,13 +230,13 @@ class MemoryLedger:
     def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
         """See ports.Ledger. One conditional put."""
         item = start_item.to_item(stream, subscription, self.region, time)
-        there = self._put(stream, item, unchanged(0))
+        there = self._table(stream).put(item, unchanged(0))
         return time if there is None else start_item.from_item(there)
 
     def see(self, stream: StreamName, subscription: SubscriptionName, *, nothing: bool = False) -> None:
         """See ports.Ledger. One put."""
-        item = seen_item(stream, subscription, self.region, 0 if nothing else self._region.clock.now_ms())
-        self._requests.send("put", partial(self._table(stream).write, "Put", {"Item": item}))
+        seen_ms = 0 if nothing else self._region.clock.now_ms()
+        self._table(stream).put(seen_item(stream, subscription, self.region, seen_ms))
 
     def marks(self, stream: StreamName, origin: Region, *, part: str = "") -> Marks:
         """See ports.Ledger. One query for each page of marks."""
@@ -254,8 +250,7 @@ class MemoryLedger:
 
     def progress(self, stream: StreamName) -> PassProgress:
         """See ports.Ledger. One get."""
-        get = partial(self._table(stream).get, progress_key(stream, self.region), consistent=True)
-        return progress_item.from_item(self._requests.send("get", get))
+        return progress_item.from_item(self._table(stream).get(progress_key(stream, self.region)))
 
     def note_pass(self, stream: StreamName, read: PassProgress, to: PassProgress) -> PassProgress | None:
         """See ports.Ledger. One conditional put."""
@@ -266,16 +261,7 @@ class MemoryLedger:
     def _replace(self, stream: StreamName, item: Item, read_version: int | None) -> bool:
         """Put an item if the stored one is at that version; None: whatever is stored."""
         condition = {} if read_version is None else unchanged(read_version)
-        return self._put(stream, item, condition) in (None, item)
-
-    def _put(self, stream: StreamName, item: Item, condition: dict[str, Any]) -> Item | None:
-        """Put an item under a condition. Return the item that is in the way; None: the item is stored."""
-        put = {"TableName": self._table_of(stream), "Item": item, **condition}
-        try:
-            self._requests.send("put", partial(self._table(stream).write, "Put", put))
-        except ConditionFailedError as failed:
-            return failed.item or {}
-        return None
+        return self._table(stream).put(item, condition) in (None, item)
 
 
 def _refused(cancelled: TransactionCancelledError, request: CommitRequest) -> CommitOutcome:

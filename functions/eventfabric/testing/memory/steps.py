@@ -1,12 +1,11 @@
 """Steps on a table in memory, with the items and conditions that are used on AWS."""
 
-from functools import partial
-
 from eventfabric.model import Region, StepKey, StepState
 from eventfabric.ports import Entropy
 from eventfabric.testing.memory.region import MemoryRegion
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table import ConditionFailedError
+from eventfabric.testing.memory.table_client import TableClient
 from eventfabric.wire import step_item
 from eventfabric.wire.keys import EXPIRY, PK, step_key
 
@@ -23,12 +22,11 @@ class MemorySteps:
         entropy: Entropy,
         requests: Requests | None = None,
     ) -> None:
-        self._table = region.table(table)
+        self._table = TableClient(region.table(table), requests or Requests())
         self._region = Region(region.name)
         self._clock = region.clock
         self._retention_seconds = retention_seconds
         self._entropy = entropy
-        self._requests = requests or Requests()
 
     def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
         """See ports.Steps. One conditional put."""
@@ -47,7 +45,7 @@ class MemorySteps:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         try:
-            self._requests.send("put", partial(self._table.write, "Put", put))
+            self._table.write("Put", put)
         except ConditionFailedError as failed:
             standing = failed.item or {}
             # The expiry does not count: it is computed anew at each try.
@@ -69,23 +67,20 @@ class MemorySteps:
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": values,
         }
-        self._requests.send("update", partial(self._table.write, "Update", update))
+        self._table.write("Update", update, name="update")
 
     def forget(self, key: StepKey) -> None:
         """See ports.Steps. One delete."""
-        delete = {"Key": step_key(str(key), self._region)}
-        self._requests.send("delete", partial(self._table.write, "Delete", delete))
+        self._table.write("Delete", {"Key": step_key(str(key), self._region)}, name="delete")
 
     def release(self, key: StepKey) -> None:
         """See ports.Steps. One put."""
         item = step_item.released(str(key), self._region, expires_seconds=self._expires_seconds())
-        self._requests.send("put", partial(self._table.write, "Put", {"Item": item}))
+        self._table.put(item)
 
     def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
         """See ports.Steps. One get."""
-        item = self._requests.send(
-            "get", lambda: self._table.get(step_key(str(key), region or self._region), consistent=True)
-        )
+        item = self._table.get(step_key(str(key), region or self._region))
         return step_item.from_item(item) if item else None
 
     def _expires_seconds(self) -> int:
