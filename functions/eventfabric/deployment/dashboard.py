@@ -2,11 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, Final
 
 from eventfabric.deployment.alarms import RUNBOOK
-from eventfabric.deployment.series import Series, of_fabric, of_function, of_metric, of_queue
-from eventfabric.resources import TableTopology
+from eventfabric.deployment.series import (
+    Series,
+    of_fabric,
+    of_function,
+    of_metric,
+    of_queue,
+    of_replication,
+    of_table,
+)
 from eventfabric.telemetry import FABRIC, NAMESPACE, Metric
 from eventfabric.topology import Topology
 
@@ -176,17 +184,11 @@ class _Page:
 
     def _replication(self) -> Iterator[Line]:
         for table in self.topology.tables:
-            for here in table.regions:
-                for there in table.regions:
-                    if here != there:
-                        dimensions = (("TableName", table.name), ("ReceivingRegion", there))
-                        series = Series("AWS/DynamoDB", "ReplicationLatency", dimensions)
-                        yield _line(series, here, "Average", f"{table.name} {here} to {there}")
+            for here, there in permutations(table.regions, 2):
+                series = of_replication(table.name, there)
+                yield _line(series, here, "Average", f"{table.name} {here} to {there}")
 
     def _units(self, name: str) -> Iterator[Line]:
-        def of(table: TableTopology) -> Series:
-            return Series("AWS/DynamoDB", name, (("TableName", table.name),))
-
         for table in self.topology.tables:
             for region in table.regions:
-                yield _line(of(table), region, "Sum", f"{table.name} {region}")
+                yield _line(of_table(table.name, name), region, "Sum", f"{table.name} {region}")

@@ -34,3 +34,13 @@ def of_function(function: FunctionTopology, name: str) -> Series:
 def of_queue(queue: str, name: str) -> Series:
     """A metric that SQS keeps of a queue."""
     return Series("AWS/SQS", name, (("QueueName", queue),))
+
+
+def of_table(table: str, name: str) -> Series:
+    """A metric that DynamoDB keeps of a table."""
+    return Series("AWS/DynamoDB", name, (("TableName", table),))
+
+
+def of_replication(table: str, to: str) -> Series:
+    """The time that changes of a table take to another Region."""
+    return Series("AWS/DynamoDB", "ReplicationLatency", (("TableName", table), ("ReceivingRegion", to)))
