@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from eventfabric import limits
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
 
+_QUEUES_AT_ONCE: Final = 16
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 
 
@@ -40,13 +42,16 @@ class DeadQueues:
 
         Return how many, by subscription. Timers of other subscriptions come again after the queue's time.
         """
-        rung = Counter[str]()
-        for subscription in subscriptions:
-            rung += self._redrive(subscription.queue.dead_letter_name, {subscription.name}, subscription.name)
+        # A queue is waited for until it says twice that it is empty.
+        with ThreadPoolExecutor(_QUEUES_AT_ONCE) as pool:
+            rung = sum(pool.map(self._redrive_own, subscriptions), Counter[str]())
         names = {subscription.name for subscription in subscriptions}
         for timers in dict.fromkeys(subscription.timers.dead_letter_name for subscription in subscriptions):
             rung += self._redrive(timers, names)
         return rung
+
+    def _redrive_own(self, subscription: SubscriptionTopology) -> Counter[str]:
+        return self._redrive(subscription.queue.dead_letter_name, {subscription.name}, subscription.name)
 
     def _waiting(self, name: str) -> int:
         with named_failures("count dead doorbells"):
