@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
@@ -34,6 +36,7 @@ handler = "subscribers.audit:note"
 deliver = "everywhere"
 """
 PLAYER: Final = "tests/versions/player.py"
+_HOST: Final = Path(__file__).with_name("player_host.py")
 
 
 @dataclass(frozen=True)
@@ -43,28 +46,49 @@ class Version:
     name: str
     folder: Path
 
-    def play(self, state: State, *commands: Command, seed: int) -> State:
-        """Take a turn, and return what is stored after it."""
-        if not self._shares_timers:
-            state = {**state, "timers": {name: _of_former_queues(of) for name, of in state["timers"].items()}}
-        turn = {"state": state, "commands": commands, "by": self.name, "seed": seed}
-        ran = subprocess.run(
-            [sys.executable, str(self.folder / PLAYER)],
-            input=encoded(turn),
-            env={**os.environ, "PYTHONPATH": str(self.folder / "functions")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stderr[-3000:]
-        after: State = decoded(ran.stdout)
-        assert Path(after.pop("library")) == self.folder / "functions" / "eventfabric"
-        return after
+    @contextmanager
+    def hosted(self) -> Iterator["Host"]:
+        """Start a process that its turns are copies of, until the block ends."""
+        with (
+            TemporaryDirectory() as folder,
+            subprocess.Popen(
+                [sys.executable, str(_HOST), str(self.folder / PLAYER)],
+                env={**os.environ, "PYTHONPATH": str(self.folder / "functions")},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as process,
+        ):
+            yield Host(self, process, Path(folder))
 
     @property
-    def _shares_timers(self) -> bool:
+    def shares_timers(self) -> bool:
         """Tell if the subscriptions of a Region share a queue of timers, and still know the names of their own."""
         return "former_timers_name" in (self.folder / "functions/eventfabric/topology.py").read_text()
+
+
+@dataclass(frozen=True)
+class Host:
+    """A process of a version, and the folder of its turns' input and output."""
+
+    version: Version
+    process: "subprocess.Popen[str]"
+    folder: Path
+
+    def play(self, state: State, *commands: Command, seed: int) -> State:
+        """Take a turn in a process of its own, and return what is stored after it."""
+        if not self.version.shares_timers:
+            state = {**state, "timers": {name: _of_former_queues(of) for name, of in state["timers"].items()}}
+        files = [self.folder / f"{seed}.{name}" for name in ("in", "out", "err")]
+        turn = {"state": state, "commands": commands, "by": self.version.name, "seed": seed}
+        files[0].write_text(encoded(turn))
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps(list(map(str, files))), file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "0\n", files[2].read_text()[-3000:]
+        after: State = decoded(files[1].read_text())
+        assert Path(after.pop("library")) == self.version.folder / "functions" / "eventfabric"
+        return after
 
 
 def _of_former_queues(timers: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +116,11 @@ def beginning() -> State:
 def play(turns: Sequence[tuple[Version, Sequence[Command]]]) -> State:
     """Let versions take turns from the beginning, and return the state at the end."""
     state = beginning()
-    for number, (version, commands) in enumerate(turns):
-        state = version.play(state, *commands, seed=number)
+    with ExitStack() as stack:
+        versions = dict.fromkeys(version for version, _ in turns)
+        hosts = {version: stack.enter_context(version.hosted()) for version in versions}
+        for number, (version, commands) in enumerate(turns):
+            state = hosts[version].play(state, *commands, seed=number)
     return state
 
 
