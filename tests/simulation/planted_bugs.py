@@ -132,7 +132,7 @@ BUGS = [
         "| unchanged(read_version)",
         "",
         by="zombie_commit",
-        seed=1,
+        seed=6,
         profile="races",
     ),
     Bug(

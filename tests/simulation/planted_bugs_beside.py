@@ -95,7 +95,7 @@ BESIDE_DELIVERY = [
         "verified, last_read = Tail(mark.sequence, mark.chain, tail.time), None",
         "verified, last_read = Tail(mark.sequence, mark.chain, tail.time), None\n    return tail, None",
         by="replica_divergence",
-        seed=1,
+        seed=4,
         profile="upkeep",
     ),
     Bug(
@@ -105,7 +105,7 @@ BESIDE_DELIVERY = [
         "if not self._repairs or finding.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):",
         "if True:",
         by="replica_divergence",
-        seed=1,
+        seed=4,
         profile="upkeep",
     ),
     Bug(

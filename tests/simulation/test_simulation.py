@@ -21,6 +21,7 @@ SEEDS = dict.fromkeys(PROFILES, 40) | {
     "regions": 160,
     "handovers": 120,
     "failures": 80,
+    "torn": 60,
     "beginnings": 120,
     "decisions": 160,
     "anew": 20,
