@@ -158,10 +158,10 @@ def test_a_handler_that_hangs_without_faults_is_reported_with_its_event(project:
     handlers.write_text(
         HANDLER.replace("    dynamodb.update_item(", "    while True: pass\n    dynamodb.update_item(")
     )
-    result = simulate("--setup", "subscribers.mailer:make", "--seed-seconds", "8", cwd=project)
+    result = simulate("--setup", "subscribers.mailer:make", "--seed-seconds", "6", cwd=project)
     assert result.code == 2
     last = result.err.splitlines()[-1]
-    facts = "without faults", "within 8 s", "subscription mailer", "event e1", "type placed", "key 'k1'"
+    facts = "without faults", "within 6 s", "subscription mailer", "event e1", "type placed", "key 'k1'"
     assert missing_from(last, *facts) == []
 
 
@@ -180,11 +180,11 @@ def test_a_handler_that_hangs_under_a_fault_only_is_reported_and_its_plan_replay
             ") -> None:\n", f") -> None:{seen}"
         )
     )
-    options = ("--setup", "subscribers.mailer:make", "--seed-seconds", "10")
+    options = ("--setup", "subscribers.mailer:make", "--seed-seconds", "6")
     result = simulate(*options, "--seeds", "4..7", cwd=project)  # about half of all seeds repeat an attempt
     assert result.code == 1, result.err
-    assert missing_from(result.out, "within 10 s", "subscription mailer", "event") == []
-    again = simulate(*replay_of(result)[2:], "--seed-seconds", "10", "--json", cwd=project)
+    assert missing_from(result.out, "within 6 s", "subscription mailer", "event") == []
+    again = simulate(*replay_of(result)[2:], "--seed-seconds", "6", "--json", cwd=project)
     assert (again.code, again.json["found"]) == (1, ["no end"])
 
 
