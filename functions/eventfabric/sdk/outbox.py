@@ -1,7 +1,6 @@
 """Transactions of a producer: what it writes and publishes together happens once, all of it, or not at all."""
 
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Self, Unpack
 
 from eventfabric.errors import (
@@ -116,9 +115,7 @@ class OutboxTransaction(Transaction):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.ended = True
         if error is None:
             self.commit()

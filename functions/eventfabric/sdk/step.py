@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from re import compile as regex
-from types import TracebackType
 from typing import Any, Final, Self, TypeGuard
 
 import msgspec
@@ -73,9 +72,7 @@ class Step:
                 self._finish()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             if not self._done:
                 self._finish()

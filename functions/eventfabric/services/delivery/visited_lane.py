@@ -279,7 +279,6 @@ def settle_notes(
 
 def _is_here(context: VisitContext, note: Note, record: Record) -> bool:
     """Tell if this Region has the first copy: at the noted sequence or nowhere, since its put was tried at no other."""
-    records = context.log.read(
-        note.lane, note.sequence, records_max=1, before=SequenceNumber(note.sequence + 1)
-    ).records
-    return bool(records) and records[0].sequence == note.sequence and records[0].is_copy_of(record)
+    end = SequenceNumber(note.sequence + 1)
+    first = context.log.read(note.lane, note.sequence, records_max=1, before=end).first
+    return first is not None and first.sequence == note.sequence and first.is_copy_of(record)

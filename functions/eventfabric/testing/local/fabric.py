@@ -8,7 +8,6 @@ from io import StringIO
 from itertools import count
 from os import PathLike
 from random import Random
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 from aws_lambda_powertools import Logger
@@ -115,9 +114,7 @@ class LocalFabric:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._open.close()
         if error is None and self.guard.denied:
             raise PermissionError(f"denied, here as in an account: {'; '.join(self.guard.denied)}")

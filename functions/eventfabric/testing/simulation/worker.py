@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
 from typing import Any, Final, TypeVar
 
 R = TypeVar("R")
@@ -104,9 +103,7 @@ class Aside:
     def __enter__(self) -> "Aside":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._end()
 
     def do(self, task: Callable[[], R], *, seconds_max: float) -> R:
