@@ -19,6 +19,7 @@ from tests.handlers import test_partial_answers as functions
 from tests.handlers import test_ringing_again as ringing_again
 from tests.simulation.checkers.every import failures
 from tests.simulation.planted_conditions_of_passes import OF_PASSES
+from tests.simulation.planted_reads import READS
 from tests.simulation.planting import Bug, planted
 from tests.simulation.planting import bug_in_a_condition as bug
 from tests.simulation.profiles import PROFILES
@@ -378,14 +379,7 @@ def test_a_wrong_condition_makes_its_test_fail(wrong: Bug, check: Check) -> None
         check()
 
 
-@pytest.mark.parametrize(
-    ("where", "profile"),
-    [
-        ("eventfabric.testing.memory.ledger:MemoryLedger._pages", "default"),
-        ("eventfabric.testing.memory.log:MemoryLog.read", "hiccups"),
-    ],
-)
-def test_a_read_without_consistency_is_found_by_the_simulation(where: str, profile: str) -> None:
-    wrong = bug("inconsistent", where, "consistent=True", "consistent=False")
+@pytest.mark.parametrize(("wrong", "profile"), READS, ids=lambda part: str(getattr(part, "name", part)))
+def test_a_read_without_consistency_is_found_by_the_simulation(wrong: Bug, profile: str) -> None:
     with planted(wrong), silence():
         assert any(failures(simulate(PROFILES[profile].plan(seed))) for seed in range(60))
