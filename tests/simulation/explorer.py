@@ -4,7 +4,8 @@ Stateless: each schedule runs from the beginning by the choices that make it, an
 option left is changed for the next. Bounded by how often an actor is stopped though it could go on, and by how many
 calls fail; most bugs of concurrency need very few of either (Musuvathi and Qadeer, PLDI 2007).
 
-A schedule ends where it comes to a state in which another had a choice: whatever may follow is explored from there.
+A schedule ends where it comes to a state to which another came with as much left of what is bounded: whatever may
+follow is explored from there.
 """
 
 import pickle
@@ -28,29 +29,32 @@ _OF_WRITES = (Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQUEST)
 
 
 class KnownStateError(Exception):
-    """Another schedule had a choice in the state to which this one has come."""
+    """Another schedule has come to the state to which this one has come."""
 
 
 class KnownStates:
-    """States in which schedules had a choice, of what the actors share, and of what each of them knows.
+    """States in which schedules had a choice or ended: what is stored, and what each actor knows that goes on.
 
-    What they share follows from the steps that changed it, in their order. What an actor knows follows from its own
-    steps: from what it read in each, and from what it shared when it did anything else.
+    What an actor knows follows from its own steps: from the reply to each, and from what was stored before its first.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
-        self._entered: set[Hashable] = set()
+        self._entered: dict[Hashable, list[tuple[int, int]]] = {}
 
     def number(self, past: Hashable) -> int:
         """Return the number that stands for all that has led to a state."""
         return self._numbers.setdefault(past, len(self._numbers))
 
-    def enter(self, state: Hashable) -> None:
-        """Note a choice in this state. Raises KnownStateError if there was one."""
-        if state in self._entered:
+    def enter(self, state: Hashable, preemptions: int, faults: int) -> None:
+        """Note a state, with what is left. KnownStateError if another schedule came to it with no less."""
+        before = self._entered.setdefault(state, [])
+        if any(
+            preemptions <= preemptions_left and faults <= faults_left
+            for preemptions_left, faults_left in before
+        ):
             raise KnownStateError
-        self._entered.add(state)
+        before.append((preemptions, faults))
 
 
 class Schedule:
@@ -67,11 +71,12 @@ class Schedule:
         self._known = known
         self._hub = getcurrent()
         self._pasts: dict[greenlet, int] = {}
-        self._shared = known.number("nothing was done")
+        self._stored: Callable[[], Hashable] = lambda: None
+        self._shared: int | None = None
         self._ready: list[greenlet] = []
         self._step: tuple[Hashable, int] = (None, 0)
         self._changes = False
-        self._read: Hashable = None
+        self._reply: Hashable = None
         self._actors = 0
         self._is_over = False
 
@@ -79,8 +84,7 @@ class Schedule:
         """Choose one of so many. Raises KnownStateError where what may follow has been explored."""
         index = len(self.widths)
         if index >= self._given and options > 1:
-            pasts = tuple(self._pasts.values())
-            self._known.enter((of, options, self._shared, pasts, self._preemptions, self._faults))
+            self._enter(of)
         self.widths.append(options)
         if index == len(self.choices):
             self.choices.append(0)
@@ -93,18 +97,38 @@ class Schedule:
                 return [*self.choices[:index], self.choices[index] + 1]
         return None
 
-    def run(self, *actors: Callable[[], object], clock: Clock, alike: bool = False) -> None:
+    def _enter(self, of: Hashable) -> None:
+        """Note the state, in which there is a choice of this or an end. KnownStateError if another came to it."""
+        pasts = tuple(past if actor in self._ready else None for actor, past in self._pasts.items())
+        preemptions = self._preemptions if len(self._ready) > 1 else 0
+        self._known.enter((of, self._what_is_stored(), pasts), preemptions, self._faults)
+
+    def _what_is_stored(self) -> int:
+        if self._shared is None:
+            self._shared = self._known.number(self._stored())
+        return self._shared
+
+    def run(
+        self,
+        *actors: Callable[[], object],
+        clock: Clock,
+        stored: Callable[[], Hashable],
+        alike: bool = False,
+    ) -> None:
         """Run the actors to their ends; one that crashes, or gives up, has ended.
 
-        `clock`: they share it. `alike`: they do the same, so that it makes no difference which of them begins.
+        `clock`: they share it. `stored`: returns everything else that they share, and that is looked at in the end.
+        `alike`: they do the same, so that it makes no difference which of them begins.
         """
         self._ready = [greenlet(partial(_act, actor)) for actor in actors]
         self._pasts = {actor: self._known.number(number) for number, actor in enumerate(self._ready)}
         running: greenlet | None = None
+        self._stored = lambda: (clock.now_ms(), stored())
         try:
             while self._ready:
                 running = self._chosen(running, alike=alike)
                 self._go_on(running, clock)
+            self._enter("the end")
         finally:
             self._end()
 
@@ -118,23 +142,23 @@ class Schedule:
             *([running] if running and goes_on else []),
             *(others if not goes_on or self._preemptions else []),
         ]
-        index = list(self._pasts).index(running) if running else None
-        chosen = options[self.choose(len(options), of=(index, len(self._ready)))]
+        index = list(self._pasts).index(running) if running and goes_on else None
+        chosen = options[self.choose(len(options), of=index)]
         self._preemptions -= goes_on and chosen is not running
         return chosen
 
     def _go_on(self, actor: greenlet, clock: Clock) -> None:
         """Run an actor to its next call, or to its end, and note what that changed."""
         before_ms = clock.now_ms()
-        # What precedes its first call is no call, and may have read anything.
-        self._step, self._changes, self._read = (None, 0), not actor, self._shared
+        self._step, self._changes, self._reply = (None, 0), False, None
+        if not actor:  # what precedes its first call is no call, and may have read anything
+            self._reply = self._what_is_stored()
         actor.switch()
         if self._is_over:
             raise KnownStateError
-        past = self._known.number((self._pasts[actor], *self._step, self._read, before_ms))
+        self._pasts[actor] = self._known.number((self._pasts[actor], *self._step, self._reply, before_ms))
         if self._changes or clock.now_ms() != before_ms:
-            self._shared = self._known.number((self._shared, past))
-        self._pasts[actor] = past
+            self._shared = None
         self._ready = [actor for actor in self._ready if not actor.dead]
 
     def _end(self) -> None:
@@ -174,10 +198,10 @@ class Schedule:
         self._faults -= 1
         return faults[chosen - 1]
 
-    def read(self, reply: object) -> None:
-        """Note what a read found: then what its actor knows does not depend on anything else."""
+    def heard(self, reply: object) -> None:
+        """Note the reply to a call: what its actor knows depends on nothing else."""
         if getcurrent() is not self._hub:
-            self._read = pickle.dumps(reply)
+            self._reply = pickle.dumps(reply)
 
 
 class _Turns(Faults):
@@ -208,9 +232,12 @@ class _Turns(Faults):
         if fault is Fault.LOST_REQUEST:
             raise OutcomeUnknownError(name, "explored: the request was lost")
         if fault is None:
-            reply = effect()
-            if name in _READS:
-                self._schedule.read(reply)
+            try:
+                reply = effect()
+            except Exception as error:  # a refusal of a port, or the handler's own error: the actor hears it
+                self._schedule.heard((type(error).__name__, str(error)))
+                raise
+            self._schedule.heard(reply)
             return reply
         with suppress(Exception):  # nobody hears of a refusal either
             effect()

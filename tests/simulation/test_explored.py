@@ -21,6 +21,16 @@ from tests.support.recording_handler import Recorder
 from tests.support.subscribed_stream import SubscribedStream
 
 
+def stored(fabric: SubscribedStream, *others: object) -> str:
+    """All that deliveries change: items, messages, and `others`, such as what a handler remembers."""
+    regions = fabric.cloud.regions.values()
+    tables = {id(table): table for region in regions for table in region.tables.values()}
+    items = [sorted(map(repr, table.items)) for table in tables.values()]
+    queues = [(queue._messages, queue._sent) for region in regions for queue in region.queues.values()]
+    timers = [queue._timers for region in regions for queue in region.timers.values()]
+    return repr((items, queues, timers, others))
+
+
 def appends(schedule: Schedule, producers: int = 2) -> None:
     """Producers append to one lane: what was acknowledged stands there once, in an unbroken chain."""
     fabric = SubscribedStream()
@@ -40,7 +50,12 @@ def appends(schedule: Schedule, producers: int = 2) -> None:
 
         return run
 
-    schedule.run(*(producer(number) for number in range(producers)), clock=fabric.clock, alike=True)
+    schedule.run(
+        *(producer(number) for number in range(producers)),
+        clock=fabric.clock,
+        stored=lambda: stored(fabric, acknowledged),
+        alike=True,
+    )
     chain, sequence, logged = EMPTY_TAIL.chain, 0, list[str]()
     for record in fabric.records():
         assert record.sequence == sequence
@@ -58,10 +73,16 @@ def deliveries(guarantee: str, failing: dict[str, int]) -> Callable[[Schedule], 
         fabric = SubscribedStream(guarantee=guarantee, **FEW)
         fabric.put(event("a1", key="a"), event("b1", key="b"))
         fabric.put(event("a2", key="a"))
-        recorder = Recorder(effects=guarantee == "exactly_once", before=Failing(dict(failing)))
+        fails = Failing(dict(failing))
+        recorder = Recorder(effects=guarantee == "exactly_once", before=fails)
         consumers = [fabric.deliverer(handler=recorder, faults=schedule.faults()) for _ in range(2)]
         runs = (one_run(fabric, consumer) for consumer in consumers)
-        schedule.run(*runs, clock=fabric.clock, alike=True)
+        schedule.run(
+            *runs,
+            clock=fabric.clock,
+            stored=lambda: stored(fabric, recorder.handled(), fails.times),
+            alike=True,
+        )
         fabric.handler = recorder
         fabric.ring_all([LANE])
         fabric.deliver_all()
@@ -81,7 +102,8 @@ def handover(schedule: Schedule) -> None:
     memory_fabric = SubscribedStream(durability="quorum", **FEW)
     memory_fabric.put(event("a1", key="a"), event("b1", key="b"))
     memory_fabric.put(event("a2", key="a"))
-    recorder = Recorder(before=Failing({"a1": 1}))
+    fails = Failing({"a1": 1})
+    recorder = Recorder(before=fails)
     away = memory_fabric.in_region(AWAY, handler=recorder)
     former = memory_fabric.deliverer(handler=recorder, faults=schedule.faults())
     new = away.deliverer(handler=recorder, faults=schedule.faults())
@@ -91,7 +113,12 @@ def handover(schedule: Schedule) -> None:
         away.ledger.hand_over(key.stream, key.subscription, None, Owner(HOME, AWAY, 1, AWAY))
         away.deliver(by=new)
 
-    schedule.run(one_run(memory_fabric, former), take_over, clock=memory_fabric.clock)
+    schedule.run(
+        one_run(memory_fabric, former),
+        take_over,
+        clock=memory_fabric.clock,
+        stored=lambda: stored(memory_fabric, recorder.handled(), fails.times),
+    )
     for fabric in (away, memory_fabric):
         fabric.handler = recorder
         fabric.clock.advance(1000)
