@@ -43,17 +43,22 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return staged
 
 
+def zipped(path: Path, library: Path) -> Path:
+    """Make the zip of a definition, without wheels, as a folder beside its own."""
+    target = path.parents[1] / "zip"
+    copy_wheels(library, target)
+    shutil.copytree(path.parents[1] / "functions", target, dirs_exist_ok=True)
+    (target / DEPLOYED_DEFINITION).write_bytes(to_json(read_definition(path)))
+    return target
+
+
 @pytest.fixture
 def checked(library: Path) -> Checked:
-    """Return a function that returns the warning about the handlers of a definition, zipped without wheels."""
+    """Return a function that returns the warning about the handlers of a definition."""
 
     def warning(path: Path) -> str:
-        definition, functions = read_definition(path), path.parents[1] / "functions"
-        target = path.parents[1] / "zip"
-        copy_wheels(library, target)
-        shutil.copytree(functions, target, dirs_exist_ok=True)
-        (target / DEPLOYED_DEFINITION).write_bytes(to_json(definition))
-        return check_twin(definition, target, functions=functions, cache=WHEELS, where=str(path))
+        target, functions = zipped(path, library), path.parents[1] / "functions"
+        return check_twin(read_definition(path), target, functions=functions, cache=WHEELS, where=str(path))
 
     return warning
 
@@ -139,10 +144,11 @@ def test_a_module_that_starts_a_process_keeps_nobody_waiting_and_reads_nothing(i
 
 
 @pytest.mark.parametrize("name", ["relay", "timer", "reconcile", "backfill"])
-def test_a_zip_whose_library_lacks_an_entry_point_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_zip_whose_library_lacks_an_entry_point_is_refused(
+    name: str, tmp_path: Path, library: Path
+) -> None:
     path = make_project(tmp_path, {"warehouse/stock.py": HANDLING}, handler=HANDLER)
-    staged = tmp_path / "staged"
-    stage(read_definition(path), functions=tmp_path / "functions", target=staged, wheels=None)
+    staged = zipped(path, library)
     (staged / "eventfabric" / "handlers" / f"{name}.py").unlink()
     with pytest.raises(LibraryError, match=rf"handlers\.{name}"):
         check_twin(read_definition(path), staged, functions=None, cache=WHEELS, where=str(path))
