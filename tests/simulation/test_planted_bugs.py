@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from eventfabric.testing.simulation import run
 from eventfabric.testing.simulation.run import simulate
 from eventfabric.testing.simulation.verdict import Result
 from tests.simulation.checkers.every import CHECKERS, failures
@@ -17,13 +18,18 @@ RARE = 200
 """From this seed on, a bug is too rare for the seeds that are tried without one to be so many."""
 
 
+DRAIN_STEPS_MAX = 24_000
+"""Turns in which a run must drain here, so that it is known sooner if a bug keeps it from that."""
+
+
 def is_found(bug: Bug, seed: int) -> bool:
     """Tell if the bug's checker finds it in one seed."""
     return CHECKERS[bug.by](simulate(PROFILES[bug.profile].plan(seed))).result is Result.INVALID
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_a_planted_bug_is_found(bug: Bug) -> None:
+def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "DRAIN_STEPS_MAX", DRAIN_STEPS_MAX)
     if bug.seed >= SEEDS[bug.profile]:  # others are tried without a bug in any case
         assert failures(simulate(PROFILES[bug.profile].plan(bug.seed))) == []
     with planted(bug):

@@ -21,8 +21,8 @@ from eventfabric.testing.simulation.world import World
 
 STEPS_MAX: Final = 240_000
 """Most turns of the phase with faults."""
-DRAIN_STEPS_MAX: Final = 24_000
-"""Most turns in which everything must drain once nothing fails any more. Seeds of tests take up to 4,100."""
+DRAIN_STEPS_MAX: Final = 120_000
+"""Most turns in which everything must drain once nothing fails any more. Few seeds take a tenth of them."""
 _ROUND_SECONDS: Final = limits.UNRUNG_SECONDS + 100
 _ROUNDS_MIN: Final = 2
 _ROUNDS_MAX: Final = 12
