@@ -1,6 +1,9 @@
 """Redriving dead-letter queues: one empty answer of a queue does not say that it is empty."""
 
+import signal
 from collections.abc import Iterator
+from itertools import count
+from threading import main_thread
 from typing import Any
 
 import pytest
@@ -99,3 +102,26 @@ def test_what_comes_again_because_it_is_left_in_the_queue_is_not_received_for_ev
 
     queues = DeadQueues(Again(Clients(US).sqs), ports.doorbells, ports.clock)  # type: ignore[arg-type]  # as above
     assert queues.redrive([subscription]) == {"all": 3}
+
+
+class Endless:
+    """A client of queues that never become empty, of which the fifth answer comes with Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def get_queue_url(self, **request: Any) -> Any:
+        return {"QueueUrl": request["QueueName"]}
+
+    def receive_message(self, **request: Any) -> Any:
+        number = next(self._numbers)
+        if number == 5:
+            signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)
+        return {"Messages": [{"MessageId": str(number), "Body": "no doorbell", "ReceiptHandle": "none"}]}
+
+
+def test_ctrl_c_ends_what_empties_queues_side_by_side(fabric: LocalFabric) -> None:
+    ports, subscription = fabric.ports(US), fabric.topology.subscription("all")
+    queues = DeadQueues(Endless(), ports.doorbells, ports.clock)  # type: ignore[arg-type]  # what it uses of one
+    with pytest.raises(KeyboardInterrupt):
+        queues.redrive([subscription, subscription])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from eventfabric import limits
@@ -42,26 +43,35 @@ class DeadQueues:
 
         Return how many, by subscription. Timers of other subscriptions come again after the queue's time.
         """
-        # A queue is waited for until it says twice that it is empty.
+        is_interrupted = Event()
+
+        def redrive_own(subscription: SubscriptionTopology) -> Counter[str]:
+            queue, name = subscription.queue.dead_letter_name, subscription.name
+            return self._redrive(queue, {name}, is_interrupted, of=name)
+
+        # Each queue is waited for until it says twice that it is empty.
         with ThreadPoolExecutor(_QUEUES_AT_ONCE) as pool:
-            rung = sum(pool.map(self._redrive_own, subscriptions), Counter[str]())
+            try:
+                rung = sum(pool.map(redrive_own, subscriptions), Counter[str]())
+            except BaseException:  # also after Ctrl-C, no thread goes on until its queue is empty
+                is_interrupted.set()
+                raise
         names = {subscription.name for subscription in subscriptions}
         for timers in dict.fromkeys(subscription.timers.dead_letter_name for subscription in subscriptions):
-            rung += self._redrive(timers, names)
+            rung += self._redrive(timers, names, is_interrupted)
         return rung
-
-    def _redrive_own(self, subscription: SubscriptionTopology) -> Counter[str]:
-        return self._redrive(subscription.queue.dead_letter_name, {subscription.name}, subscription.name)
 
     def _waiting(self, name: str) -> int:
         with named_failures("count dead doorbells"):
             answer = self._client.get_queue_attributes(QueueUrl=self._url(name), AttributeNames=list(_COUNTS))
         return sum(int(answer["Attributes"][name]) for name in _COUNTS)
 
-    def _redrive(self, name: str, subscriptions: Collection[str], of: str | None = None) -> Counter[str]:
+    def _redrive(
+        self, name: str, subscriptions: Collection[str], is_interrupted: Event, *, of: str | None = None
+    ) -> Counter[str]:
         """Empty a queue of the messages of some subscriptions. `of`: whose they all are, if they do not say it."""
         url, rung, empty, seen = self._url(name), Counter[str](), 0, set[str]()
-        while empty < limits.QUEUE_EMPTY_ANSWERS:
+        while empty < limits.QUEUE_EMPTY_ANSWERS and not is_interrupted.is_set():
             with named_failures("receive dead doorbells"):
                 messages = self._client.receive_message(
                     QueueUrl=url,

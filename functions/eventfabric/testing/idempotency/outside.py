@@ -18,7 +18,7 @@ from moto.core.models import botocore_stubber
 from eventfabric.aws.clients import cancellation, error_code
 from eventfabric.errors import HandlersFailError, OutcomeUnknownError, RefusedError, ThrottledError, said_by
 from eventfabric.resources import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
-from eventfabric.testing.environment import environment
+from eventfabric.testing.contexts import environment
 from eventfabric.testing.idempotency.calls import is_read, named, places, tokens
 from eventfabric.testing.idempotency.effects import Items, Store, item_text
 from eventfabric.testing.idempotency.handling import HandlerAttempt

@@ -19,8 +19,7 @@ from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber, load_handler
 from eventfabric.settings import definition_at
-from eventfabric.testing.contexts import setting
-from eventfabric.testing.environment import environment
+from eventfabric.testing.contexts import environment, setting
 from eventfabric.testing.idempotency.effects import Comparison, Difference, Left, compared
 from eventfabric.testing.idempotency.handling import Handling, RaisedMessage
 from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outside

@@ -9,7 +9,7 @@ from typing import Any
 from eventfabric.ports import Clock
 from eventfabric.resources import ENVIRONMENT_ENDPOINT, FunctionTopology
 from eventfabric.runtime.wiring import Runtime, using
-from eventfabric.testing.environment import environment
+from eventfabric.testing.contexts import environment
 from eventfabric.testing.local.guard import Rights, acting
 from eventfabric.testing.local.zip_guard import in_function
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from random import Random
 
-from eventfabric.testing.environment import environment, variables_now
+from eventfabric.testing.contexts import environment, variables_now
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.schedule import ProcessClock
