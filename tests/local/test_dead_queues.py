@@ -1,9 +1,9 @@
 """Redriving dead-letter queues: one empty answer of a queue does not say that it is empty."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from itertools import count
-from threading import main_thread
 from typing import Any
 
 import pytest
@@ -116,12 +116,16 @@ class Endless:
     def receive_message(self, **request: Any) -> Any:
         number = next(self._numbers)
         if number == 5:
-            signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         return {"Messages": [{"MessageId": str(number), "Body": "no doorbell", "ReceiptHandle": "none"}]}
 
 
 def test_ctrl_c_ends_what_empties_queues_side_by_side(fabric: LocalFabric) -> None:
     ports, subscription = fabric.ports(US), fabric.topology.subscription("all")
     queues = DeadQueues(Endless(), ports.doorbells, ports.clock)  # type: ignore[arg-type]  # what it uses of one
+    before = threading.enumerate()
     with pytest.raises(KeyboardInterrupt):
         queues.redrive([subscription, subscription])
+    for thread in set(threading.enumerate()).difference(before):
+        thread.join(5)
+        assert not thread.is_alive()
