@@ -3,23 +3,24 @@
 Infrastructure, local fabric, adapters and tests all read it, so they cannot drift apart. Pure; holds no client.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from eventfabric import limits
 from eventfabric.definition.functions import FunctionSettings
-from eventfabric.definition.schema import Definition, Stream, Subscription, full_name
-from eventfabric.errors import NoTransactionsError, UnknownNameError, WrongRegionError
+from eventfabric.definition.schema import Definition, full_name
+from eventfabric.errors import UnknownNameError
 from eventfabric.resources import (
     ENVIRONMENT_REGION,
     ENVIRONMENT_SUBSCRIPTION,
     FunctionTopology,
-    QueueTopology,
     TableTopology,
     TimerQueueTopology,
     megabytes_of_passes,
 )
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology, retention_seconds
+
+__all__ = ["StreamTopology", "SubscriptionTopology", "Topology"]
 
 RELAY_ENTRY: Final = "eventfabric.handlers.relay.handle"
 DELIVER_ENTRY: Final = "eventfabric.handlers.deliver.handle"
@@ -33,124 +34,6 @@ RECONCILE_MINUTES: Final = 5
 """Minutes from one pass of reconciliation to the next."""
 RELAY_RECORD_AGE_SECONDS: Final = 3600
 """Age up to which the relay gets a record again for which it could not ring; reconciliation rings for older ones."""
-
-
-@dataclass(frozen=True)
-class SubscriptionTopology:
-    """A subscription's queue and function, and the lanes that each Region delivers for it."""
-
-    fabric: str
-    name: str
-    definition: Subscription
-    regions: tuple[str, ...]
-    retention_seconds: int | None = None
-    """Time for which the stream keeps its records; None: for ever."""
-    shares_state: bool = False
-    """All Regions see one state at once, as for a stream whose durability is quorum."""
-
-    @cached_property
-    def queue(self) -> QueueTopology:
-        """Queue of the subscription's doorbells, equal in every Region that delivers for it."""
-        return QueueTopology(
-            f"{self.fabric}-{self.name}.fifo",
-            f"{self.fabric}-{self.name}-dead.fifo",
-            visibility_timeout_seconds=limits.VISIBILITY_TIMEOUTS * self.definition.function.timeout_seconds,
-        )
-
-    @cached_property
-    def timers(self) -> TimerQueueTopology:
-        """Queue of timers, which are doorbells that come later. All subscriptions of a Region share it."""
-        return TimerQueueTopology.of(self.fabric)
-
-    @property
-    def former_timers_name(self) -> str:
-        """Queue of the subscription's timers in earlier versions, of which a deployment may leave some."""
-        return f"{self.fabric}-{self.name}-timers"
-
-    @property
-    def queue_tags(self) -> dict[str, str]:
-        """Tags of the subscription's queues by their names; see QUEUE_TAG."""
-        of = f"{self.fabric}/{self.definition.stream}"
-        return {
-            self.queue.name: f"{of}/doorbells",
-            self.queue.dead_letter_name: f"{of}/dead",
-        }
-
-    @property
-    def function_name(self) -> str:
-        """Name of the subscription's deliver function."""
-        return f"{self.fabric}-{self.name}"
-
-    def owner(self, origin: str) -> str | None:
-        """Return the Region that delivers the lanes appended in `origin`, by the definition; None: every Region."""
-        match self.definition.deliver:
-            case "everywhere":
-                return None
-            case "one":
-                return self.definition.region
-            case _:
-                return origin
-
-    def home(self, origin: str) -> str | None:
-        """Return the Region under which an origin's lanes keep their state, whoever delivers; None: each its own."""
-        return origin if self.shares_state and self.owner(origin) is not None else None
-
-    def delivers(self, origin: str, region: str) -> bool:
-        """Tell if `region` delivers the lanes appended in `origin`, by the definition."""
-        return self.owner(origin) in (None, region) and region in self.regions
-
-
-@dataclass(frozen=True)
-class StreamTopology:
-    """A stream's table and its subscriptions."""
-
-    fabric: str
-    name: str
-    definition: Stream
-    subscriptions: tuple[SubscriptionTopology, ...]
-
-    def has_lane(self, origin: str, generation: int, index: int) -> bool:
-        """Tell if the stream can have that lane, by its definition."""
-        return origin in self.definition.regions and generation == 0 and 0 <= index < self.definition.lanes
-
-    @cached_property
-    def table(self) -> TableTopology:
-        """Table of the log, with one replica in each of the stream's Regions."""
-        return TableTopology(
-            name=f"{self.fabric}-{self.name}",
-            regions=self.definition.regions,
-            sort_key_type="N",
-            expiry_attribute=None if self.definition.retention_days is None else "x",
-            is_quorum=self.definition.durability == "quorum",
-        )
-
-    @cached_property
-    def own_ledger(self) -> TableTopology | None:
-        """Table with the state of a quorum stream's subscriptions, as consistent as its log; None for other streams."""
-        if not self.table.is_quorum:
-            return None
-        return TableTopology(f"{self.table.name}-ledger", self.table.regions, "S", is_quorum=True)
-
-    @property
-    def retention_seconds(self) -> int | None:
-        """Time for which records are kept; None: for ever."""
-        return _retention_seconds(self.definition)
-
-    @property
-    def source(self) -> str:
-        """CloudEvents source of events whose producer names none."""
-        return f"/{self.fabric}/{self.name}"
-
-    def check_region(self, region: str | None) -> str:
-        """Return `region` if the stream is in it, else raise WrongRegionError."""
-        if region not in self.definition.regions:
-            raise WrongRegionError(f"stream {self.name}", region, self.definition.regions)
-        return region
-
-    def check_transactions(self, asked: str) -> None:
-        """Raise NoTransactionsError if the log can have no part in a transaction. `asked`: what would need one."""
-        if self.table.is_quorum:
-            raise NoTransactionsError(self.name, asked)
 
 
 class Topology:
@@ -183,7 +66,7 @@ class Topology:
                 name,
                 subscription,
                 tuple(self.definition.streams[subscription.stream].regions),
-                retention_seconds=_retention_seconds(self.definition.streams[subscription.stream]),
+                retention_seconds=retention_seconds(self.definition.streams[subscription.stream]),
                 shares_state=subscription.stream in self.streams_without_transactions,
             )
             for name, subscription in self.definition.subscriptions.items()
@@ -393,7 +276,3 @@ class Topology:
             if stream.table.name == table:
                 return stream
         raise UnknownNameError("stream table", table, [s.table.name for s in self.streams.values()])
-
-
-def _retention_seconds(stream: Stream) -> int | None:
-    return None if stream.retention_days is None else stream.retention_days * 86_400

@@ -64,7 +64,10 @@ class Version:
     @property
     def shares_timers(self) -> bool:
         """Tell if the subscriptions of a Region share a queue of timers, and still know the names of their own."""
-        return "former_timers_name" in (self.folder / "functions/eventfabric/topology.py").read_text()
+        return any(
+            "former_timers_name" in file.read_text()
+            for file in self.folder.glob("functions/eventfabric/*topology.py")
+        )
 
 
 @dataclass(frozen=True)

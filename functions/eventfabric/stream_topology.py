@@ -1,0 +1,132 @@
+"""A stream and a subscription as values: the table, queues and function of each, their names, and who delivers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from eventfabric import limits
+from eventfabric.definition.schema import Stream, Subscription
+from eventfabric.errors import NoTransactionsError, WrongRegionError
+from eventfabric.resources import QueueTopology, TableTopology, TimerQueueTopology
+
+
+@dataclass(frozen=True)
+class SubscriptionTopology:
+    """A subscription's queue and function, and the lanes that each Region delivers for it."""
+
+    fabric: str
+    name: str
+    definition: Subscription
+    regions: tuple[str, ...]
+    retention_seconds: int | None = None
+    """Time for which the stream keeps its records; None: for ever."""
+    shares_state: bool = False
+    """All Regions see one state at once, as for a stream whose durability is quorum."""
+
+    @cached_property
+    def queue(self) -> QueueTopology:
+        """Queue of the subscription's doorbells, equal in every Region that delivers for it."""
+        return QueueTopology(
+            f"{self.fabric}-{self.name}.fifo",
+            f"{self.fabric}-{self.name}-dead.fifo",
+            visibility_timeout_seconds=limits.VISIBILITY_TIMEOUTS * self.definition.function.timeout_seconds,
+        )
+
+    @cached_property
+    def timers(self) -> TimerQueueTopology:
+        """Queue of timers, which are doorbells that come later. All subscriptions of a Region share it."""
+        return TimerQueueTopology.of(self.fabric)
+
+    @property
+    def former_timers_name(self) -> str:
+        """Queue of the subscription's timers in earlier versions, of which a deployment may leave some."""
+        return f"{self.fabric}-{self.name}-timers"
+
+    @property
+    def queue_tags(self) -> dict[str, str]:
+        """Tags of the subscription's queues by their names; see QUEUE_TAG."""
+        of = f"{self.fabric}/{self.definition.stream}"
+        return {
+            self.queue.name: f"{of}/doorbells",
+            self.queue.dead_letter_name: f"{of}/dead",
+        }
+
+    @property
+    def function_name(self) -> str:
+        """Name of the subscription's deliver function."""
+        return f"{self.fabric}-{self.name}"
+
+    def owner(self, origin: str) -> str | None:
+        """Return the Region that delivers the lanes appended in `origin`, by the definition; None: every Region."""
+        match self.definition.deliver:
+            case "everywhere":
+                return None
+            case "one":
+                return self.definition.region
+            case _:
+                return origin
+
+    def home(self, origin: str) -> str | None:
+        """Return the Region under which an origin's lanes keep their state, whoever delivers; None: each its own."""
+        return origin if self.shares_state and self.owner(origin) is not None else None
+
+    def delivers(self, origin: str, region: str) -> bool:
+        """Tell if `region` delivers the lanes appended in `origin`, by the definition."""
+        return self.owner(origin) in (None, region) and region in self.regions
+
+
+@dataclass(frozen=True)
+class StreamTopology:
+    """A stream's table and its subscriptions."""
+
+    fabric: str
+    name: str
+    definition: Stream
+    subscriptions: tuple[SubscriptionTopology, ...]
+
+    def has_lane(self, origin: str, generation: int, index: int) -> bool:
+        """Tell if the stream can have that lane, by its definition."""
+        return origin in self.definition.regions and generation == 0 and 0 <= index < self.definition.lanes
+
+    @cached_property
+    def table(self) -> TableTopology:
+        """Table of the log, with one replica in each of the stream's Regions."""
+        return TableTopology(
+            name=f"{self.fabric}-{self.name}",
+            regions=self.definition.regions,
+            sort_key_type="N",
+            expiry_attribute=None if self.definition.retention_days is None else "x",
+            is_quorum=self.definition.durability == "quorum",
+        )
+
+    @cached_property
+    def own_ledger(self) -> TableTopology | None:
+        """Table with the state of a quorum stream's subscriptions, as consistent as its log; None for other streams."""
+        if not self.table.is_quorum:
+            return None
+        return TableTopology(f"{self.table.name}-ledger", self.table.regions, "S", is_quorum=True)
+
+    @property
+    def retention_seconds(self) -> int | None:
+        """Time for which records are kept; None: for ever."""
+        return retention_seconds(self.definition)
+
+    @property
+    def source(self) -> str:
+        """CloudEvents source of events whose producer names none."""
+        return f"/{self.fabric}/{self.name}"
+
+    def check_region(self, region: str | None) -> str:
+        """Return `region` if the stream is in it, else raise WrongRegionError."""
+        if region not in self.definition.regions:
+            raise WrongRegionError(f"stream {self.name}", region, self.definition.regions)
+        return region
+
+    def check_transactions(self, asked: str) -> None:
+        """Raise NoTransactionsError if the log can have no part in a transaction. `asked`: what would need one."""
+        if self.table.is_quorum:
+            raise NoTransactionsError(self.name, asked)
+
+
+def retention_seconds(stream: Stream) -> int | None:
+    """Return for how long a stream keeps its records; None: for ever."""
+    return None if stream.retention_days is None else stream.retention_days * 86_400
