@@ -10,6 +10,10 @@
     ├── NoTransactionsError          a transaction was asked of a stream whose table has none; nothing was written
     ├── UnknownNameError             no stream, subscription or lane has that name
     ├── WrongRegionError             the stream does not exist in that Region
+    ├── NotDeclaredError             nothing is declared of a stream, so nobody knows its lanes
+    ├── DeclarationRefusedError      a deployment would lose something; lists all problems; nothing was changed
+    ├── OlderCatalogueError          a table lacks what was declared there before: it was restored from a backup
+    ├── FormatError                  another version of this library is needed to read or write a stream
     ├── AppendError
     │   ├── ContendedAppendError     certainly not written in time; `__cause__` has the service's last answer, if any
     │   └── IndeterminateAppendError may or may not be written; publish_again() settles it
@@ -182,6 +186,42 @@ class WrongRegionError(EventFabricError):
         self.subject, self.region, self.allowed = subject, region, tuple(allowed)
         super().__init__(
             f"{subject} is not in Region {region or '(none given)'}; it is in: {', '.join(allowed)}"
+        )
+
+
+class NotDeclaredError(EventFabricError):
+    """Nothing is declared of a stream in a Region, so nobody knows its lanes: it was never deployed there."""
+
+    def __init__(self, stream: str, region: str) -> None:
+        self.stream, self.region = stream, region
+        super().__init__(
+            f"stream {stream} is not declared in {region}: deploy it there first, with this version or a later one"
+        )
+
+
+class DeclarationRefusedError(_ProblemsError):
+    """A deployment would lose something. Lists every problem; nothing was changed."""
+
+
+class OlderCatalogueError(EventFabricError):
+    """A table lacks what was declared there when this function was deployed: it was restored from a backup."""
+
+    def __init__(self, lane: object, found: object, deployed: object) -> None:
+        self.lane = lane
+        super().__init__(
+            f"lane {lane} was at {deployed} when this function was deployed, and is at {found} now: the table was "
+            "restored from a backup; deploy again once it is known what that lost"
+        )
+
+
+class FormatError(EventFabricError):
+    """A stream is read or written in a format that this version does not know."""
+
+    def __init__(self, stream: str, verb: str, required: int, known: int) -> None:
+        self.stream, self.required, self.known = stream, required, known
+        super().__init__(
+            f"stream {stream} is {verb} in format {required}, and this version knows formats up to {known}: "
+            "install a later version"
         )
 
 

@@ -42,7 +42,7 @@ from eventfabric.model import (
     Write,
     WriteRefused,
 )
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 
 if TYPE_CHECKING:  # only a few functions need these
     from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart

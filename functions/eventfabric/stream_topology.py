@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from eventfabric import limits
 from eventfabric.definition.schema import Stream, Subscription
 from eventfabric.errors import NoTransactionsError, WrongRegionError
 from eventfabric.resources import QueueTopology, TableTopology, TimerQueueTopology
+
+INCARNATION: Final = "#"
+"""Separates a subscription's name from its incarnation. No name has it."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,13 @@ class SubscriptionTopology:
     """Time for which the stream keeps its records; None: for ever."""
     shares_state: bool = False
     """All Regions see one state at once, as for a stream whose durability is quorum."""
+    incarnation: int = 0
+    """Number of times that another subscription of this name was retired."""
+
+    @property
+    def state_name(self) -> str:
+        """Name under which the subscription's state is kept: that of its first incarnation is the subscription's."""
+        return f"{self.name}{INCARNATION}{self.incarnation}" if self.incarnation else self.name
 
     @cached_property
     def queue(self) -> QueueTopology:

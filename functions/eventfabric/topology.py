@@ -20,8 +20,6 @@ from eventfabric.resources import (
 )
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology, retention_seconds
 
-__all__ = ["StreamTopology", "SubscriptionTopology", "Topology"]
-
 RELAY_ENTRY: Final = "eventfabric.handlers.relay.handle"
 DELIVER_ENTRY: Final = "eventfabric.handlers.deliver.handle"
 TIMER_ENTRY: Final = "eventfabric.handlers.timer.handle"

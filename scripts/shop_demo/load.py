@@ -10,9 +10,9 @@ from eventfabric.errors import MalformedCloudEventError
 from eventfabric.model import Event
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.cloudevents_file import read_cloudevents
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.local.chaos import Rates
 from eventfabric.testing.local.fabric import LocalFabric
-from eventfabric.topology import StreamTopology
 from eventfabric.wire.cloudevent import KeyRule
 
 CHUNK_EVENTS = 50

@@ -7,10 +7,10 @@ from eventfabric import limits
 from eventfabric.model import Event, Lane, SequenceNumber, Standing, SubscriptionFilter, Tail, to_ms
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import Metric
 from eventfabric.testing.local.chaos import Rates
 from eventfabric.testing.local.fabric import LocalFabric
-from eventfabric.topology import StreamTopology, SubscriptionTopology
 from scripts.shop_demo.verdict import Decided, LogPlace, Published, Row, row_of
 from subscribers import tables
 

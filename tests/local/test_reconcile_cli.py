@@ -11,7 +11,7 @@ from eventfabric.cli.reconcile import reconcile
 from eventfabric.model import Lane, Region, SequenceNumber, Tail
 from eventfabric.ports import Log, Ports
 from eventfabric.sdk.operations import Operations
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 from tests.local.commanded_fabric import CommandedFabric
 from tests.support.failing_handlers import Failing, fabric_of, named, retry
 from tests.support.memory_fabric import HOME, STREAM, lane

@@ -10,7 +10,7 @@ from eventfabric.model import Region, SequenceNumber, Tail
 from eventfabric.ports import Log, Page
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.subscribed_stream import SubscribedStream
 

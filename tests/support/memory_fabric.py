@@ -21,11 +21,12 @@ from eventfabric.model import (
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
-from eventfabric.topology import StreamTopology, Topology
+from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import pack, stored, unpack
 
 HOME, AWAY, FAR = Region("us-east-1"), Region("eu-west-1"), Region("ap-south-1")

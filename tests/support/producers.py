@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from eventfabric import Event, Fabric
 from eventfabric.model import Record, Region, SequenceNumber
 from eventfabric.ports import Log
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.memory.faults import Fault, Faults, Rule
-from eventfabric.topology import StreamTopology
 from eventfabric.wire.payload_codec import unpack
 from tests.support.memory_fabric import HOME, STREAM, lane
 from tests.support.subscribed_stream import SubscribedStream

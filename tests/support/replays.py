@@ -3,8 +3,8 @@
 from eventfabric.model import AtSequence, Lane, SequenceNumber, Start
 from eventfabric.services.operations.replay import Replay
 from eventfabric.services.operations.replay_plan import LanePlan, LaneReplayed
+from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.testing.memory.faults import Faults
-from eventfabric.topology import SubscriptionTopology
 from tests.support.memory_fabric import HOME
 from tests.support.subscribed_stream import SubscribedStream
 

@@ -12,6 +12,7 @@ from eventfabric.model import (
     Circuit,
     Decided,
     Decision,
+    DeclarationLane,
     Dropped,
     Failure,
     Generation,
@@ -41,10 +42,12 @@ from eventfabric.model import (
     skip_at,
 )
 from eventfabric.model.backfill import Backfill, LaneRange, Seam, Slice, SliceProgress
+from eventfabric.model.catalogue import Change, Declaration, State, StreamFacts, SubscriptionFacts
 from eventfabric.wire import (
     backfill_item,
     circuit_item,
     cursor_item,
+    declaration,
     intervention_item,
     marks_item,
     once_item,
@@ -75,6 +78,22 @@ RECORD: Final = record_at(
     Batch(BatchId(b"b" * 16), 1, frozenset({"Placed"}), pack([ROW]), Note(LANE, SequenceNumber(3))),
     now_ms=2**40,
     retention_seconds=86_400,
+)
+DECLARATION: Final = Declaration(
+    stream=StreamFacts(name=STREAM, regions=(US,), lanes=4, owner="shop", closing=(), retention_days=9),
+    subscriptions={
+        BILLING: SubscriptionFacts(
+            name=BILLING, state=State.RETIRED, incarnation=1, highest=2, types=("Placed",)
+        )
+    },
+    change=Change(kind="retired", of=BILLING, by="me", request_id="q1", version="0.1.0", at_ms=5),
+)
+DECLARED: Final = record_at(
+    EMPTY_TAIL,
+    DeclarationLane.of(US, STREAM),
+    declaration.batch_of(DECLARATION, BatchId(b"b" * 16), source="/shop/orders"),
+    now_ms=2**40,
+    retention_seconds=None,
 )
 SEAM: Final = Seam(SequenceNumber(4), EMPTY_TAIL.chain)
 SLICE: Final = SliceProgress(Slice(STREAM, LANE, Seam.of(EMPTY_TAIL), SEAM, US, Region("eu-west-1")), SEAM, 4)
@@ -122,6 +141,10 @@ def items() -> dict[str, tuple[Item, Decode]]:
         "place": (place_item.put(LANE, RECORD.tail)["Item"], place_item.from_item),
         "recent": (record_item.to_item(RECORD), lambda item: place_item.recent([item], more=False)),
         "record": (record_item.to_item(RECORD), record_item.from_item),
+        "declared": (
+            record_item.to_item(DECLARED),
+            lambda item: declaration.declaration_of(record_item.from_item(item)),
+        ),
         "skip": (record_item.to_item(SKIP), record_item.from_item),
         "cursor": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.from_item),
         "cursor with a roster": (

@@ -29,10 +29,11 @@ from eventfabric.services.delivery.lane_result import LaneResult
 from eventfabric.services.delivery.relay import Relay
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.publishing.append import Appender
+from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.queue import Received
 from eventfabric.testing.memory.stream import Chooser, StreamReader, first
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.stream_record import from_stream_record
 from tests.support.memory_fabric import AWAY, FAR, HOME, LANE, STREAM, Counting, MemoryFabric

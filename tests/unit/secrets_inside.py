@@ -19,11 +19,12 @@ from eventfabric.services.delivery.target_streams import TargetStreams, TargetWr
 SECRET = "4111-1111"
 CONTENT = SECRET.encode()
 _NAMES = """
-    action alias backfill batch_id by called chain code code_version detail durability edit elsewhere error_type
-    event_id event_type expiry_attribute fabric failure failures function guarantee handler hint id kind
-    lane lanes layers more name on_expired on_late operation order origin owner path permanent pointer position
-    proof publishes reason region regions replaces said security_group_ids sort_key_type source start state step stops
-    stream stream_view subnet_ids subscription table target token trace_id type types unreachable unreadable why
+    action alias backfill batch_id by called chain closing code code_version contact deliver detail durability edit
+    elsewhere error_type event_id event_type expiry_attribute fabric failure failures former_regions function guarantee
+    handler hint id kind lane lanes layers more name of on_expired on_late operation order origin owner path permanent
+    pointer position proof publishes reason region regions replaces request_id said security_group_ids sort_key_type
+    source start state step stops stream stream_view subnet_ids subscription table target token trace_id type types
+    unreachable unreadable version why
 """
 NAMES = frozenset(_NAMES.split())
 """Names of texts and bytes that name things, and hold nothing of an event."""

@@ -11,7 +11,8 @@ from eventfabric.aws.clients import named_failures
 from eventfabric.errors import UndecodableMessageError
 from eventfabric.model import Doorbell
 from eventfabric.ports import Clock, Doorbells
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body, subscription_of
 
 if TYPE_CHECKING:

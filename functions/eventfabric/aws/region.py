@@ -13,7 +13,8 @@ from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.copies import when_forked
 from eventfabric.model import Region
 from eventfabric.ports import Backfills, Clock, Entropy, Ports, Steps
-from eventfabric.topology import StreamTopology, Topology
+from eventfabric.stream_topology import StreamTopology
+from eventfabric.topology import Topology
 
 
 class _LateBackfills:

@@ -21,7 +21,8 @@ from eventfabric.deployment.alarms import alarms_of_subscription
 from eventfabric.deployment.concurrency import shortages
 from eventfabric.deployment.people import operator, publisher
 from eventfabric.deployment.permissions import Statement
-from eventfabric.topology import StreamTopology, Topology
+from eventfabric.stream_topology import StreamTopology
+from eventfabric.topology import Topology
 
 
 class FabricStacks:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from eventfabric.ports import Log, Ports
     from eventfabric.sdk.fabric import Fabric
     from eventfabric.sdk.operations import Operations
-    from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
+    from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+    from eventfabric.topology import Topology
 
 Definition = Annotated[
     Path | None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eventfabric.ports import Ports
     from eventfabric.services.operations.restore import Copy
     from eventfabric.services.operations.survey import LaneStanding
-    from eventfabric.topology import StreamTopology, SubscriptionTopology
+    from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 _READERS = 16
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eventfabric.model.finding import Finding
     from eventfabric.model.pass_progress import PassProgress
     from eventfabric.services.reconciliation.reconcile import Reconciler
-    from eventfabric.topology import StreamTopology
+    from eventfabric.stream_topology import StreamTopology
 
 _COLUMNS = ("finding", "stream", "lane", "subscription", "sequence", "what", "repaired")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from eventfabric.model import Event, Lane, Record
     from eventfabric.ports import Log
-    from eventfabric.topology import StreamTopology
+    from eventfabric.stream_topology import StreamTopology
 
 _SEQUENCE_END = 2**63
 

@@ -15,7 +15,7 @@ from eventfabric.cli.user import user_name
 
 if TYPE_CHECKING:
     from eventfabric.model import Owner, Standing
-    from eventfabric.topology import SubscriptionTopology
+    from eventfabric.stream_topology import SubscriptionTopology
 
 app = typer.Typer(no_args_is_help=True, help="Show subscriptions; pause, resume and replay them.")
 app.command()(replay)

@@ -45,6 +45,7 @@ def broken_rules(facts: Facts) -> Iterator[BrokenRule]:
 def _fabric(facts: Facts) -> Iterator[BrokenRule]:
     regions = facts.texts("fabric", "regions")
     yield from duplicates(("fabric", "regions"), regions)
+    yield from _closing(facts, regions)
     yield from _alarm_actions(facts, regions)
     yield from _stage(facts)
     used = [facts.regions(stream) for stream in facts.names("streams")]
@@ -56,6 +57,28 @@ def _fabric(facts: Facts) -> Iterator[BrokenRule]:
             yield BrokenRule(
                 ("fabric", "regions", place), quoted(region), "a Region that at least one stream has"
             )
+
+
+def _closing(facts: Facts, regions: Sequence[str] | None) -> Iterator[BrokenRule]:
+    """Check that what is closing is there, and that no stream's table is deployed from it."""
+    path: KeyPath = ("fabric", "closing")
+    closing = facts.texts("fabric", "closing") or ()
+    yield from duplicates(path, closing)
+    needed = {home: stream for stream in facts.names("streams") if (home := _table_home(facts, stream))}
+    for place, region in enumerate(closing):
+        if regions is not None and region not in regions:
+            yield BrokenRule((*path, place), quoted(region), f"a Region of the fabric: {listed(regions)}")
+        elif region in needed:
+            allowed = f"a Region from which no table is deployed, as that of stream {needed[region]} is from this one"
+            yield BrokenRule((*path, place), quoted(region), allowed)
+
+
+def _table_home(facts: Facts, stream: str) -> str | None:
+    """Return the Region from which a stream's table is deployed: the fabric's first, if the stream is there."""
+    of_fabric, of_stream = facts.texts("fabric", "regions"), facts.regions(stream)
+    if not of_fabric or not of_stream:
+        return None
+    return of_fabric[0] if of_fabric[0] in of_stream else of_stream[0]
 
 
 def _stage(facts: Facts) -> Iterator[BrokenRule]:

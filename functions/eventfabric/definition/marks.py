@@ -3,8 +3,10 @@
 pydantic and JSON Schema read the marks by duck typing.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar, Final, TypeAlias
 
 from annotated_types import Predicate
@@ -88,6 +90,36 @@ Stage: TypeAlias = Annotated[
         rf"^[a-z][a-z0-9]{{0,{STAGE_CHARACTERS_MAX - 1}}}$",
         f"1 to {STAGE_CHARACTERS_MAX} lower-case letters and digits, a letter first",
     ),
+]
+Contact: TypeAlias = Annotated[
+    str, Pattern(r"^[ -~]{1,128}$", "1 to 128 printable ASCII characters, such as an address")
+]
+_RFC_3339: Final = r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_time_ms(text: str) -> int | None:
+    """Convert an RFC 3339 time to milliseconds since 1970, rounded up; None if the text is not such a time."""
+    if not re.fullmatch(_RFC_3339, text, re.ASCII):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)  # fails if UTC has no such date
+        return -((_EPOCH - moment) // timedelta(milliseconds=1))
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_start(text: str) -> bool:
+    """Tell if a text is a valid `start` of a subscription."""
+    return text in ("earliest", "latest") or parse_time_ms(text) is not None
+
+
+BeginsAt: TypeAlias = Annotated[
+    str,
+    Pattern(
+        rf"^(earliest|latest|{_RFC_3339})$", '"earliest", "latest" or an RFC 3339 time with a zone, in quotes'
+    ),
+    Predicate(is_start),
 ]
 RegionName: TypeAlias = Annotated[
     str, Pattern(r"^[a-z]{2,4}(-[a-z]+){1,2}-[1-9]$", "the name of an AWS Region, such as us-east-1")

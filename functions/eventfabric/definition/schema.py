@@ -4,9 +4,7 @@ It ships to Lambda, so it must import quickly and does without pydantic. `defini
 which it documents and bounds its keys. `definition.file` reads, and `definition.checks` checks a definition.
 """
 
-import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, TypeAlias
 
 from annotated_types import Interval, Len, Predicate
@@ -14,12 +12,13 @@ from annotated_types import Interval, Len, Predicate
 from eventfabric.definition.functions import FunctionSettings
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.marks import (
+    BeginsAt,
+    Contact,
     Doc,
     EventType,
     FromKey,
     HandlerReference,
     Name,
-    Pattern,
     PowersOfTwo,
     Reference,
     RegionName,
@@ -49,33 +48,6 @@ def is_power_of_two(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0
 
 
-_RFC_3339: Final = r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def parse_time_ms(text: str) -> int | None:
-    """Convert an RFC 3339 time to milliseconds since 1970, rounded up; None if the text is not such a time."""
-    if not re.fullmatch(_RFC_3339, text, re.ASCII):
-        return None
-    try:
-        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)  # fails if UTC has no such date
-        return -((_EPOCH - moment) // timedelta(milliseconds=1))
-    except (ValueError, OverflowError):
-        return None
-
-
-def is_start(text: str) -> bool:
-    """Tell if a text is a valid `start` of a subscription."""
-    return text in ("earliest", "latest") or parse_time_ms(text) is not None
-
-
-BeginsAt: TypeAlias = Annotated[
-    str,
-    Pattern(
-        rf"^(earliest|latest|{_RFC_3339})$", '"earliest", "latest" or an RFC 3339 time with a zone, in quotes'
-    ),
-    Predicate(is_start),
-]
 Regions: TypeAlias = Annotated[tuple[RegionName, ...], Len(1)]
 
 Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
@@ -118,6 +90,21 @@ class FabricSection(Table):
             "Regions of the fabric. The first is the home Region, from which tables that span Regions are deployed."
         ),
     ]
+    closing: Annotated[
+        tuple[RegionName, ...],
+        Doc(
+            "Regions that will be taken out of `regions`. Nothing is published there any more, and what is there is "
+            "still delivered.",
+            default="none",
+        ),
+    ] = ()
+    owner: Annotated[
+        Contact | None,
+        Doc(
+            "Who deploys the fabric, such as the address of a repository. A deployment by another owner is refused.",
+            default="nobody: whoever may deploy to the account",
+        ),
+    ] = None
     alarm_actions: Annotated[
         tuple[TopicArn, ...],
         Doc(
@@ -295,6 +282,9 @@ class Subscription(Table):
     region: Annotated[
         RegionName | None,
         Doc('The Region that delivers; only with deliver = "one".', default="the stream's first Region"),
+    ] = None
+    contact: Annotated[
+        Contact | None, Doc("Whom to ask about the subscription, such as a team's channel.", default="nobody")
     ] = None
     concurrency: Annotated[
         Annotated[int, Interval(ge=1, le=64)],

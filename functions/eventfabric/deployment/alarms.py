@@ -32,8 +32,9 @@ from eventfabric.deployment.alarm_rules import (
 )
 from eventfabric.deployment.series import Series, of_fabric, of_function, of_metric, of_queue
 from eventfabric.resources import FunctionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import NAMESPACE, Metric
-from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
+from eventfabric.topology import Topology
 
 RUNBOOK: Final = "docs/runbook.md"
 BURN_WINDOW_MINUTES: Final = 60

@@ -18,7 +18,8 @@ from math import ceil, exp
 
 from eventfabric import limits
 from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
-from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+from eventfabric.topology import Topology
 
 STREAM_POLLS_PER_SECOND = 4.0
 """Lambda's polls of each shard of a table's stream: docs.aws.amazon.com/lambda/latest/dg/with-ddb.html."""

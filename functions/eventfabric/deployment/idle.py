@@ -22,8 +22,9 @@ from eventfabric.deployment.alarms import alarms_of, gradual_in, objectives_of
 from eventfabric.deployment.cost import Line
 from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.resources import QUEUE_DATA_KEY_SECONDS
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.telemetry import Metric
-from eventfabric.topology import RECONCILE_MINUTES, StreamTopology, Topology
+from eventfabric.topology import RECONCILE_MINUTES, Topology
 
 QUEUE_POLLERS = 5
 """Pollers of a mapping whose queue is empty. Lambda's guide begins with five, and keeps silent about fewer; accounts

@@ -19,7 +19,8 @@ from eventfabric.deployment.permissions import (
     table,
     use_key,
 )
-from eventfabric.topology import StreamTopology, Topology
+from eventfabric.stream_topology import StreamTopology
+from eventfabric.topology import Topology
 
 
 def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:

@@ -23,14 +23,13 @@ from eventfabric.resources import (
     FunctionTopology,
     TableTopology,
 )
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import (
     BACKFILL_ENTRY,
     DELIVER_ENTRY,
     RECONCILE_ENTRY,
     RELAY_ENTRY,
     TIMER_ENTRY,
-    StreamTopology,
-    SubscriptionTopology,
     Topology,
 )
 

@@ -2,7 +2,7 @@
 
 Outside this package the names below are imported from here; only its own modules import each other. `__all__` lists
 them by what they are about. What few functions need is left out, so that the others start without it, and is imported
-from its module: `finding`, `proof`, `backfill`.
+from its module: `catalogue`, `finding`, `proof`, `backfill`.
 """
 
 from eventfabric.model.bounds import operator_text
@@ -25,9 +25,11 @@ from eventfabric.model.cursor import (
 from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.event import HOPS, Event, EventFields, HeaderValue, check_event, exact, stored_time
 from eventfabric.model.identity import (
+    DECLARES,
     GENERATION_FIRST,
     BatchId,
     Chain,
+    DeclarationLane,
     Generation,
     HybridTime,
     Lane,
@@ -43,6 +45,7 @@ from eventfabric.model.identity import (
     lane_index,
     next_count,
     next_time,
+    parse_log_lane,
     parse_place,
     sequences_from,
     to_ms,
@@ -108,7 +111,10 @@ __all__ = [
     "GENERATION_FIRST",
     "LaneIndex",
     "Lane",
+    "DeclarationLane",
+    "DECLARES",
     "SequenceNumber",
+    "parse_log_lane",
     "parse_place",
     "lane_index",
     "sequences_from",

@@ -27,6 +27,11 @@ _LANE: Final = regex(
     rf"([a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}})/(0|[1-9][0-9]{{0,8}})\.(0|[1-9][0-9]{{0,3}})"
 )
 """Lanes fit for the id of a queue's message group. No other digits than those written, so that a lane has one text."""
+DECLARES: Final = "@"
+"""Beginning of the text of a lane of declarations. No Region and no stream has it in its name."""
+_DECLARATIONS: Final = regex(
+    rf"{DECLARES}([a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}})/([a-z0-9-]{{1,{limits.NAME_CHARACTERS_MAX}}})"
+)
 _SEQUENCE_DIGITS_MAX = 18
 _COUNTER_BITS = 16
 _ALONE: Final = "s/"
@@ -55,6 +60,31 @@ class Lane:
         if match is None or int(match[3]) >= limits.LANES_MAX:
             raise ValueError(f"not a lane: {text!r:.80}, allowed: <origin>/<generation>.<index>")
         return cls(Region(match[1]), Generation(int(match[2])), LaneIndex(int(match[3])))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DeclarationLane(Lane):
+    """The lane in which a Region declares what is deployed of a stream there. `str(lane)` is `@us-east-1/orders`.
+
+    It is in the stream's log, and its records are chained, copied and proven like all others. But it is no part of the
+    stream: no publisher writes there, nothing in it is delivered, and nothing expires. `Lane.parse` does not take it.
+    """
+
+    stream: StreamName
+
+    def __str__(self) -> str:
+        return f"{DECLARES}{self.origin}/{self.stream}"
+
+    @classmethod
+    def of(cls, region: Region, stream: StreamName) -> "DeclarationLane":
+        """Return the lane of a Region's declarations about a stream."""
+        return cls(region, GENERATION_FIRST, LaneIndex(0), stream)
+
+
+def parse_log_lane(text: str) -> Lane:
+    """Parse the text of any lane of a log: one of the stream, or one of declarations. ValueError for anything else."""
+    match = _DECLARATIONS.fullmatch(text)
+    return Lane.parse(text) if match is None else DeclarationLane.of(Region(match[1]), StreamName(match[2]))
 
 
 def parse_place(text: str) -> tuple[Lane, SequenceNumber] | None:

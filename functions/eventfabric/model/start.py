@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from eventfabric.definition.schema import parse_time_ms
+from eventfabric.definition.marks import parse_time_ms
 from eventfabric.model.identity import SequenceNumber
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -23,8 +23,8 @@ from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.delivery.patience import Patience
+from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.telemetry import Metric
-from eventfabric.topology import SubscriptionTopology
 
 _Rung: TypeAlias = tuple[Doorbell, list[Message]]
 """Highest doorbell of a lane, and all messages that rang for the lane."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
 from eventfabric.model import Doorbell
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import from_body
 
 

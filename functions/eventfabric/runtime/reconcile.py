@@ -12,8 +12,8 @@ from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.services.reconciliation.noted_pass import NotedPass
 from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.telemetry import LogEvent, Metric
-from eventfabric.topology import StreamTopology
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

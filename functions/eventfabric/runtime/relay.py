@@ -8,8 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.telemetry import Metric
-from eventfabric.topology import StreamTopology
 from eventfabric.wire.stream_record import RecordNews, from_stream_record
 
 

@@ -18,7 +18,8 @@ from eventfabric.runtime.wiring import current
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.ringer import CALLS_SECONDS
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import subscription_of as subscription_named
 
 _Timer: TypeAlias = tuple[Message, Doorbell]

@@ -21,8 +21,9 @@ from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import KeptStreams, OutputHandler
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.settings import Settings
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
-from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
+from eventfabric.topology import Topology
 from eventfabric.version import VERSION
 from eventfabric.wire.service_errors import Meaning
 

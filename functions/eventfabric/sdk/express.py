@@ -21,7 +21,7 @@ from eventfabric.ports import Clock, Doorbells
 from eventfabric.sdk import exits
 from eventfabric.sdk.waiting import Flag
 from eventfabric.sdk.workers import Workers
-from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 _log = getLogger("eventfabric")
 

@@ -26,7 +26,8 @@ from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
 from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
 from eventfabric.services.publishing.posted_tails import Posting
-from eventfabric.topology import StreamTopology, Topology
+from eventfabric.stream_topology import StreamTopology
+from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
 
 if TYPE_CHECKING:

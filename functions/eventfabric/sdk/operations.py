@@ -39,8 +39,9 @@ from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.operations.skip import Skip
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import NoTelemetry
-from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
+from eventfabric.topology import Topology
 
 if TYPE_CHECKING:
     from boto3.session import Session

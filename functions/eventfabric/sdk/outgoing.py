@@ -37,7 +37,7 @@ from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.services.publishing.append import Appended
 from eventfabric.services.publishing.lane_ends import Known
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, row_bytes
 from eventfabric.wire.payload_codec import Attributes, Row, encode_event
 

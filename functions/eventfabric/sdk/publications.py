@@ -31,7 +31,7 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk import tracing
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.batch import row_bytes
 from eventfabric.wire.payload_codec import Row
 from eventfabric.wire.published import Published, published_id

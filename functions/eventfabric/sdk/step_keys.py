@@ -5,7 +5,7 @@ from eventfabric.model import StepKey, StreamName, SubscriptionName, check_event
 from eventfabric.ports import Log
 from eventfabric.sdk.step import STEP_NAMES, is_step_name
 from eventfabric.services.lanes.locate import event_at
-from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 
 def step_key_of(

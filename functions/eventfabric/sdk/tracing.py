@@ -18,7 +18,7 @@ from eventfabric.errors import said_by
 from eventfabric.model import Event, HeaderValue
 from eventfabric.ports import Attempt, Handler
 from eventfabric.services.delivery.raised import raised_by
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -15,7 +15,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model import CHAIN_BYTES, PIN_BYTES, Chain, Lane, Region, SequenceNumber
+from eventfabric.model import CHAIN_BYTES, PIN_BYTES, Chain, Lane, Region, SequenceNumber, parse_log_lane
 from eventfabric.wire.keys import PK, SK, Item, ledger_region_and_kind
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ _SETS: Final = (list, set, frozenset, tuple)
 _BYTES: Final = (bytes, bytearray)
 _MISSING: Final = (KeyError, TypeError, IndexError)
 _lane_of = lru_cache(limits.LANES_MAX)(Lane.parse)
+_log_lane_of = lru_cache(limits.LANES_MAX)(parse_log_lane)
 """Lanes by their text. Cached, since all records of a page name one lane."""
 
 
@@ -97,10 +98,19 @@ def sequences(item: Item, name: str, *, count: int) -> list[SequenceNumber]:
 
 
 def lane(item: Item, name: str) -> Lane:
-    """Read a lane."""
+    """Read a lane of a stream."""
+    return _lane(item, name, _lane_of)
+
+
+def log_lane(item: Item, name: str) -> Lane:
+    """Read a lane of a log: one of the stream, or one of declarations."""
+    return _lane(item, name, _log_lane_of)
+
+
+def _lane(item: Item, name: str, parse: Callable[[str], Lane]) -> Lane:
     value = text(item, name, characters_max=limits.NOTE_CHARACTERS_MAX)
     try:
-        return _lane_of(value)
+        return parse(value)
     except ValueError:
         refuse(item, name, f"{value!r:.80}", "<origin>/<generation>.<index>")
 

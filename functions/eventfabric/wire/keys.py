@@ -4,6 +4,8 @@ record    table `<fabric>-<stream>`; written by the origin's publishers, and by 
           changed; kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
 skip      table `<fabric>-<stream>`; written by an operator in the lane's origin in place of records that are lost for
           good, so that the lane goes on past them; never changed; kept as long as the next record. pk, sk as a record.
+declared  table `<fabric>-<stream>`; a record, written by deployments of a Region and by operators, of what is deployed
+          there; never changed; kept. pk `@<region>/<stream>`, sk as a record.
 place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane's newest record has lived for
           half of its time: sequence, chain, time and expiry with which it goes on; kept. pk the lane's, sk -1.
 aside     table `<fabric>-<stream>`; written by an operator who sets aside, restores or skips, in the lane's origin;
@@ -51,6 +53,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from eventfabric.model import (
+    DECLARES,
     BatchId,
     Generation,
     Lane,
@@ -238,12 +241,18 @@ def is_once(item: Item) -> bool:
 
 def region_of_log_item(item: Item) -> Region:
     """Return the Region that writes an item of a log."""
-    return Region(item[PK]["S"].removeprefix(_ONCE).removeprefix(_ASIDE).partition("/")[0])
+    lane = item[PK]["S"].removeprefix(_ONCE).removeprefix(_ASIDE).removeprefix(DECLARES)
+    return Region(lane.partition("/")[0])
+
+
+def is_declaration(item: Item) -> bool:
+    """Tell if an item of a log's table is in a lane of declarations."""
+    return str(item[PK]["S"]).startswith(DECLARES)
 
 
 def is_record(item: Item) -> bool:
-    """Tell if an item of a log's table is a record, and nothing else."""
-    return not (is_once(item) or is_intervention(item) or is_place(item))
+    """Tell if an item of a log's table is a record of the stream's events, and nothing else."""
+    return not (is_once(item) or is_intervention(item) or is_place(item) or is_declaration(item))
 
 
 def lane_key_of(item: Item) -> LaneKey:

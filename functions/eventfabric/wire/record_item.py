@@ -64,7 +64,7 @@ def _record(item: Item) -> Record:
     if sequence + count > limits.SEQUENCE_MAX:
         fields.refuse(item, SK, str(sequence), f"a tail of at most {limits.SEQUENCE_MAX}")
     return Record(
-        lane=fields.lane(item, PK),
+        lane=fields.log_lane(item, PK),
         sequence=sequence,
         count=count,
         chain=fields.chain(item, "c"),

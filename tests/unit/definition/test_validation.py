@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from eventfabric import limits
 from eventfabric.definition.annotations import bare, marks_of
-from eventfabric.definition.marks import Listed, Name, Pattern, PowersOfTwo, is_free_variable
-from eventfabric.definition.schema import Definition, is_power_of_two, is_start
+from eventfabric.definition.marks import Listed, Name, Pattern, PowersOfTwo, is_free_variable, is_start
+from eventfabric.definition.schema import Definition, is_power_of_two
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 
 BY_PYDANTIC = TypeAdapter(Definition)

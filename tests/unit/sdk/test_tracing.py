@@ -160,7 +160,7 @@ import sys
 import eventfabric.runtime.wiring, eventfabric.sdk.fabric
 from eventfabric.ports import Attempt
 from eventfabric.sdk.tracing import TracedHandler
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 class Handler:
     batch_events_max = 1
     def attempt(self, events, attempt): return ("written",)

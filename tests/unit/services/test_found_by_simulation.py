@@ -24,8 +24,8 @@ from eventfabric.ports import Log, Ports
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.memory.faults import Fault, Faults, at_random
-from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import Item
 from tests.support.failing_handlers import Failing, fabric_of, named

@@ -19,7 +19,8 @@ from eventfabric.cdk.constructs.queue import DoorbellQueue, map_queue
 from eventfabric.cdk.constructs.start import StartCheck
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.permissions import Resource, of_function
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.topology import Topology
 
 
 class SubscriptionStack(FabricStack):

@@ -16,7 +16,8 @@ from eventfabric.deployment.alarms import (
     objective_of,
     topics_in,
 )
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.topology import Topology
 
 
 class WatchStack(FabricStack):

@@ -32,7 +32,8 @@ from eventfabric.services.backfill.copy_slice import SliceCopier
 from eventfabric.services.backfill.plan import Planner
 from eventfabric.services.backfill.request import BackfillRequest, problems_of
 from eventfabric.services.lanes.standing import lanes_of
-from eventfabric.topology import StreamTopology, Topology
+from eventfabric.stream_topology import StreamTopology
+from eventfabric.topology import Topology
 
 _ID_BYTES = 2
 _STORED, _PLAN = "stored", "plan"

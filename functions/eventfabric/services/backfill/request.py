@@ -9,7 +9,7 @@ from eventfabric.model import EMPTY_TAIL, Lane, Region
 from eventfabric.model.backfill import LaneRange
 from eventfabric.ports import Log
 from eventfabric.services.lanes.standing import lanes_of
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 
 
 @dataclass(frozen=True, slots=True)

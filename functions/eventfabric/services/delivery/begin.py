@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import Enum
 
 from eventfabric import limits
-from eventfabric.definition.schema import parse_time_ms
+from eventfabric.definition.marks import parse_time_ms
 from eventfabric.model import (
     EMPTY_TAIL,
     START,
@@ -32,7 +32,7 @@ from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.lanes.lane_end import tail_to_begin_at
 from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings, is_pinned
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 
 
 class Beginning(Enum):

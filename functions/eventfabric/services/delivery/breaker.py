@@ -29,8 +29,8 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Ports
 from eventfabric.services.lanes.standing import Standings, lanes_of
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
-from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 _COUNTED_TOGETHER_MS = 1_000
 # All waiting lanes are rung for the same probe. Rung together, they would all meet at one item of the ledger.

@@ -13,8 +13,8 @@ from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide
+from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.telemetry import Metric, Telemetry
-from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.published import Published
 
 if TYPE_CHECKING:

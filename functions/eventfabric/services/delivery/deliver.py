@@ -44,8 +44,8 @@ from eventfabric.services.delivery.takeover import take_over
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.lanes.standing import Standings, ledger_of
 from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import Metric, Telemetry
-from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 if TYPE_CHECKING:
     from eventfabric.services.delivery.target_streams import TargetStreams

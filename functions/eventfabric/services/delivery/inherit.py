@@ -47,7 +47,7 @@ from eventfabric.ports import Log
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.lanes.locate import KeptPart, has_expired, kept_in
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 
 TAKEN_OVER = "TakenOver"
 _NOT_REPLICATED = "it waited in another Region, and why was not replicated from there"

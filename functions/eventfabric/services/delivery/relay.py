@@ -17,8 +17,8 @@ from eventfabric.services.delivery.ringer import CALLS_SECONDS, Ringer, Rung
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.delivery.worth import Worth
 from eventfabric.services.lanes.standing import Standings, is_delivered_by
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
-from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.stream_record import RecordNews
 
 _log = getLogger(__name__)

@@ -22,7 +22,7 @@ from eventfabric.model import (
 from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.delivery.inherit import inherited
 from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.wire.commit_size import in_commits
 
 

@@ -14,7 +14,7 @@ from eventfabric import limits
 from eventfabric.model import Region, Standing, SubscriptionFilter, to_ms
 from eventfabric.ports import Clock
 from eventfabric.services.lanes.standing import is_pinned
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.wire.stream_record import RecordNews
 
 FRESH_SECONDS: Final = 60

@@ -20,7 +20,7 @@ from eventfabric.model import (
     SubscriptionName,
 )
 from eventfabric.ports import Clock, Ledger, Ports
-from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 
 class Standings:

@@ -22,7 +22,7 @@ from eventfabric.model import (
     Tail,
 )
 from eventfabric.ports import Log
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 
 
 @dataclass(frozen=True, slots=True)

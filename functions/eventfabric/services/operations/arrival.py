@@ -14,7 +14,8 @@ from eventfabric.model import Lane, LaneKey, Owner, Settled, StreamName, Subscri
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.services.lanes.standing import lanes_of
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.topology import Topology
 
 _AT_ONCE = 256
 """Lanes that are compared before a look at what that said: the first that lags ends the comparison."""

@@ -46,7 +46,7 @@ from eventfabric.services.delivery.takeover import is_taken_over, taken_over
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of
 from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.operations.parked_keys import parked_keys
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpack_one
 
 

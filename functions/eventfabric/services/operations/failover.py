@@ -33,7 +33,8 @@ from eventfabric.services.lanes.standing import lanes_of, owner_of
 from eventfabric.services.operations.arrival import Advance, Arrival, ignore
 from eventfabric.services.operations.published_ends import PublishedEnd, published_ends
 from eventfabric.services.operations.readiness import Readiness, ReadinessReader
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.topology import Topology
 
 _PAUSED_BY = "failover to "
 

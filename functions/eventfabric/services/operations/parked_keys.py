@@ -10,7 +10,7 @@ from eventfabric.services.delivery.takeover import parked_for
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 
 
 @dataclass(frozen=True, slots=True)

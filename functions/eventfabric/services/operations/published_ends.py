@@ -8,7 +8,8 @@ from eventfabric.errors import LogError, UndecodableItemError
 from eventfabric.model import Lane, Region, SequenceNumber
 from eventfabric.ports import Ports
 from eventfabric.services.lanes.standing import lanes_of
-from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+from eventfabric.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from eventfabric.services.lanes.lane_end import believed_tail
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.lanes.unwanted import first_wanted
 from eventfabric.services.operations.published_ends import published_ends
-from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+from eventfabric.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)

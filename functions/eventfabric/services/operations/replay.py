@@ -68,7 +68,7 @@ from eventfabric.services.operations.replay_plan import (
     check_target,
 )
 from eventfabric.services.operations.replayed_key import waiting_again
-from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 MapLanes = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """`map`, or a pool's: the calls for many lanes may be made at the same time."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from eventfabric.errors import ReplayRefusedError
 from eventfabric.model import AtSequence, Cursor, Lane, Parked, ParkedChange, SequenceNumber, Start, Tail
-from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.commit_size import in_commits
 
 

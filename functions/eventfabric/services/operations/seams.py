@@ -3,7 +3,7 @@
 from eventfabric.model import Lane, LaneKey, StreamName, SubscriptionName
 from eventfabric.model.backfill import Seam
 from eventfabric.ports import Ledger
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 
 
 def known_seams(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Seam]:

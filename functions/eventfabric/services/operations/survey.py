@@ -20,7 +20,7 @@ from eventfabric.ports import Doorbells, Ledger, Log, insist
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of
 from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.lanes.unwanted import UnwantedRecords
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 
 _MINUTE_MS = 60_000
 

@@ -39,7 +39,7 @@ from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.proof.claim import Claim, exceptions_of
 from eventfabric.services.proof.stuck import ahead_of
 from eventfabric.services.proof.trail import Trail
-from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 Watch = Callable[[int], None]
 ReadStanding = Standing | UndecodableItemError

@@ -12,7 +12,7 @@ from eventfabric.services.publishing.once import append_once
 from eventfabric.services.publishing.outbox import OutboxAppend
 from eventfabric.services.publishing.posted_tails import PostedTails, Posting, SideBySide
 from eventfabric.services.publishing.target_append import TargetAppend, TargetWrite, writes_for
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.batch import Part, batch_of_rows
 from eventfabric.wire.published import Parts, Published
 

@@ -39,7 +39,7 @@ from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.rest import digest_of_delivered, is_done, rests
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
-from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 _WRONG_CURSORS = (FindingKind.CURSOR_BROKEN, FindingKind.CURSOR_AHEAD)
 

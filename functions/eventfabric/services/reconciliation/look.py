@@ -16,7 +16,7 @@ from eventfabric.model import (
     is_ahead,
     to_ms,
 )
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 
 
 def believed_ms(written_ms: int, now_ms: int) -> int:

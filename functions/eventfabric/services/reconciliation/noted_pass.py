@@ -18,7 +18,7 @@ from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Clock, Ledger
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.services.reconciliation.reconcile import PassOrder, Reconciler, part_after
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 
 
 class NotedPass:

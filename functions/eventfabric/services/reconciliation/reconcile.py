@@ -49,8 +49,8 @@ from eventfabric.services.reconciliation.rest import may_rest
 from eventfabric.services.reconciliation.round import Round
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import Metric, Telemetry
-from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 
 @dataclass(frozen=True, slots=True)

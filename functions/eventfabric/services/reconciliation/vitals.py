@@ -11,8 +11,8 @@ from eventfabric import limits
 from eventfabric.model import CircuitState, Parked, ParkedState, Standing
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.pass_progress import PassTally
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.telemetry import Metric, Telemetry
-from eventfabric.topology import StreamTopology
 
 _LANES = {
     FindingKind.REPLICATION_DELAY: Metric.LANES_BEHIND,

@@ -33,7 +33,7 @@ from eventfabric.services.reconciliation.look import Look, believed_ms
 from eventfabric.services.reconciliation.quiet import move_quiet
 from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.vitals import Vitals
-from eventfabric.topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology
 
 _MINUTE_MS = 60_000
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from eventfabric import limits
 from eventfabric.definition.schema import Subscription
 from eventfabric.model import Event, SubscriptionFilter
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.drawing import Draw, Profile
 from eventfabric.testing.simulation.history import History
@@ -37,7 +38,6 @@ from eventfabric.testing.simulation.plan import (
     Publish,
 )
 from eventfabric.testing.simulation.schedule import START_MS
-from eventfabric.topology import StreamTopology
 
 NAME: Final = "handlers"
 LANES_MAX: Final = 4

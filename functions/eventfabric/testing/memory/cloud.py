@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from eventfabric.ports import Clock, Entropy, Ports
 from eventfabric.resources import TableTopology
+from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.testing.memory.backfills import MemoryBackfills
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
 from eventfabric.testing.memory.ledger import MemoryLedger
@@ -21,7 +22,7 @@ from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.steps import MemorySteps
 from eventfabric.testing.memory.stream import Chooser, first
 from eventfabric.testing.memory.table import MemoryTable
-from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.topology import Topology
 from eventfabric.wire.keys import Item
 
 

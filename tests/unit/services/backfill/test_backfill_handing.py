@@ -10,8 +10,8 @@ from eventfabric.model import SequenceNumber, StreamName
 from eventfabric.model.backfill import Backfill, BackfillState, LaneRange, LaneReport, Planned, SliceProgress
 from eventfabric.ports import Log
 from eventfabric.services.backfill.lifecycle import Backfiller, Handed
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.memory.faults import Fault
-from eventfabric.topology import StreamTopology
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import STREAM, lane
 

@@ -16,7 +16,7 @@ from eventfabric.model import (
     SubscriptionName,
 )
 from eventfabric.services.operations.replay_plan import LaneReplayed
-from eventfabric.topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology
 from tests.support.memory_fabric import HOME, LANE, STREAM, event, lane
 from tests.support.messages import raises_with
 from tests.support.replays import at_sequence, replay_of

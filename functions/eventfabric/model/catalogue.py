@@ -1,0 +1,279 @@
+"""Catalogue: what is deployed of a stream in each of its Regions, as it was declared there.
+
+A Region declares in a lane of its own. Each declaration is whole: it says all that is declared in the Region by then.
+So the newest one is enough to read, and those before it are the history. Nothing that was declared is left out of a
+later one: a subscription that has gone stays in it as retired or undeployed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from eventfabric.definition.schema import Deliver, Durability
+from eventfabric.model.identity import Chain, Region, SequenceNumber
+from eventfabric.model.record import Tail
+
+FORMAT_READ_MAX: Final = 1
+"""Newest format of records and state that this version reads; it reads all earlier ones, too."""
+FORMAT_WRITTEN: Final = 1
+"""Format in which this version writes."""
+
+
+class State(StrEnum):
+    """A subscription's state in one Region. Its value is how a declaration has it."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    """It is being retired: what was published before is still delivered."""
+    RETIRED = "retired"
+    """An operator has ended it. Nothing is delivered, and a subscription that takes the name begins anew."""
+    UNDEPLOYED = "undeployed"
+    """Its stack was deleted, and nobody has retired it. If it is deployed again, it goes on where it was."""
+
+    @property
+    def is_rung(self) -> bool:
+        """Doorbells are rung for it."""
+        return self in (State.ACTIVE, State.DRAINING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFacts:
+    """A stream, as it is deployed in a Region. Times are in milliseconds since 1970."""
+
+    name: str
+    regions: tuple[str, ...]
+    lanes: int
+    durability: Durability = "replicated"
+    retention_days: int | None = None
+    express: bool = True
+    closing: tuple[str, ...] = ()
+    """Regions in which nothing is published any more, because they will be taken out."""
+    closing_since_ms: int = 0
+    """Time since which exactly these Regions are closing."""
+    former_regions: tuple[str, ...] = ()
+    """Regions that the stream was in once, and is no more."""
+    owner: str = ""
+    """Who may deploy the fabric; empty: nobody has said so."""
+    reads_required: int = 1
+    """Format that everything that reads the stream must be able to read."""
+    writes_required: int = 1
+    """Format in which everything that writes must write."""
+    is_deployed: bool = True
+    unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """Further members, of a later version; they stay as they are."""
+
+    @property
+    def open_regions(self) -> tuple[str, ...]:
+        """Regions in which events can be published."""
+        return tuple(region for region in self.regions if region not in self.closing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionFacts:
+    """A subscription, as it is deployed in a Region. Times are in milliseconds since 1970."""
+
+    name: str
+    state: State = State.ACTIVE
+    incarnation: int = 0
+    """Number of times that the name was taken anew. It is in the keys of the subscription's state."""
+    highest: int = 0
+    """Highest incarnation that the name ever had in this Region, so that none is used again."""
+    since_ms: int = 0
+    """Time at which this incarnation was declared first."""
+    owner: str = ""
+    contact: str = ""
+    handler: str = ""
+    guarantee: str = "at_least_once"
+    types: tuple[str, ...] | None = None
+    deliver: Deliver = "origin"
+    region: str | None = None
+    start: str = "earliest"
+    publishes: tuple[str, ...] = ()
+    reads_max: int = 1
+    """Newest format that its function reads."""
+    writes: int = 1
+    """Format in which its function writes."""
+    version: str = ""
+    """Version of this library that its function runs."""
+    unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """Further members, of a later version; they stay as they are."""
+
+    def standing_as(self, other: "SubscriptionFacts") -> "SubscriptionFacts":
+        """Return what this says of the subscription, with the state, incarnation and time that another says."""
+        return replace(
+            self,
+            state=other.state,
+            incarnation=other.incarnation,
+            highest=other.highest,
+            since_ms=other.since_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of what is declared: who made which, when, and with which version of this library."""
+
+    kind: str
+    of: str = ""
+    """Name of the subscription that was changed; empty: the stream."""
+    by: str
+    """Whoever made it: the ARN of a stack or of a principal."""
+    request_id: str
+    """Id of the request. A request that comes again changes nothing more."""
+    version: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """All that is declared of a stream in one Region, and the change that made it so."""
+
+    stream: StreamFacts
+    subscriptions: Mapping[str, SubscriptionFacts] = field(default_factory=dict)
+    change: Change
+    unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """Further members, of a later version; they stay as they are."""
+
+    def with_subscription(self, facts: SubscriptionFacts, change: Change) -> "Declaration":
+        """Return the declaration with another content for one subscription."""
+        return replace(self, subscriptions={**self.subscriptions, facts.name: facts}, change=change)
+
+    def with_stream(self, facts: StreamFacts, change: Change) -> "Declaration":
+        """Return the declaration with another content for the stream."""
+        return replace(self, stream=facts, change=change)
+
+    def rung(self) -> Iterator[SubscriptionFacts]:
+        """Yield the subscriptions for which doorbells are rung."""
+        return (facts for facts in self.subscriptions.values() if facts.state.is_rung)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueVersion:
+    """The place up to which a lane of declarations was read. `str(version)` is its form in an environment."""
+
+    sequence: SequenceNumber
+    chain: Chain
+
+    def __str__(self) -> str:
+        return f"{self.sequence}.{self.chain.hex()}"
+
+    @classmethod
+    def parse(cls, text: str) -> "CatalogueVersion":
+        """Parse the text that `str(version)` wrote. ValueError for anything else."""
+        sequence, _, chain = text.partition(".")
+        return cls(SequenceNumber(int(sequence)), Chain(bytes.fromhex(chain)))
+
+    def is_after(self, tail: Tail) -> bool:
+        """Tell if a lane that ends at `tail` cannot be the one that was read: it lacks a part, or has another one."""
+        return tail.sequence < self.sequence or (tail.sequence == self.sequence and tail.chain != self.chain)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The newest declaration of a Region, and the tail of its lane."""
+
+    declaration: Declaration
+    tail: Tail
+
+    @property
+    def version(self) -> CatalogueVersion:
+        """The place up to which the lane was read."""
+        return CatalogueVersion(self.tail.sequence, self.tail.chain)
+
+
+Catalogue = Mapping[Region, Declaration]
+"""The newest declarations of a stream's Regions. Each is about its own Region, so their order does not matter."""
+
+
+def facts_of(catalogue: Catalogue, name: str) -> dict[Region, SubscriptionFacts]:
+    """Return what each Region declares of a subscription, of those that know it."""
+    return {
+        region: declaration.subscriptions[name]
+        for region, declaration in catalogue.items()
+        if name in declaration.subscriptions
+    }
+
+
+def incarnation_to_deploy(catalogue: Catalogue, region: Region, name: str) -> int:
+    """Return the incarnation with which a subscription is deployed in a Region.
+
+    A subscription keeps its incarnation until it is retired. The next one is the same in all Regions, though they are
+    deployed one after the other: whoever comes later takes that of those before.
+    """
+    known = facts_of(catalogue, name)
+    kept = [facts.incarnation for facts in known.values() if facts.state is not State.RETIRED]
+    newest = max(kept, default=-1)
+    own = known.get(region)
+    if own is not None and own.state is not State.RETIRED:
+        return max(own.incarnation, newest)
+    if newest > (-1 if own is None else own.incarnation):
+        return newest
+    return max((facts.highest for facts in known.values()), default=-1) + 1
+
+
+def deployed(
+    read: Declaration, catalogue: Catalogue, region: Region, facts: SubscriptionFacts, change: Change
+) -> Declaration:
+    """Return the declaration after a subscription was deployed. `facts`: without incarnation, time and state."""
+    own = read.subscriptions.get(facts.name)
+    incarnation = incarnation_to_deploy({**catalogue, region: read}, region, facts.name)
+    is_new = own is None or own.incarnation != incarnation
+    return read.with_subscription(
+        replace(
+            facts,
+            state=State.ACTIVE,
+            incarnation=incarnation,
+            highest=max(incarnation, own.highest if own else 0),
+            since_ms=change.at_ms if is_new or own is None else own.since_ms,
+        ),
+        change,
+    )
+
+
+def redeployed(
+    read: Declaration, history: Iterator[Declaration], facts: SubscriptionFacts, change: Change
+) -> Declaration:
+    """Return the declaration after a rollback: the state in which these facts were declared last, before all others.
+
+    `history`: declarations of the Region, newest first. The highest incarnation stays, so that none is used again.
+    """
+    own = read.subscriptions.get(facts.name)
+    for earlier in history:
+        before = earlier.subscriptions.get(facts.name)
+        if before is not None and before == facts.standing_as(before):
+            highest = max(before.highest, own.highest if own else 0)
+            return read.with_subscription(replace(before, highest=highest), change)
+    return read.with_subscription(facts.standing_as(own) if own else facts, change)
+
+
+def stream_deployed(read: Declaration | None, facts: StreamFacts, change: Change) -> Declaration:
+    """Return the declaration after a stream was deployed. `facts`: without what only earlier declarations know."""
+    if read is None:
+        since_ms = change.at_ms if facts.closing else 0
+        return Declaration(stream=replace(facts, closing_since_ms=since_ms), change=change)
+    before = read.stream
+    is_as_before = set(facts.closing) <= set(before.closing)
+    left = dict.fromkeys([*before.former_regions, *before.regions])
+    return read.with_stream(
+        replace(
+            facts,
+            closing_since_ms=before.closing_since_ms if is_as_before else change.at_ms,
+            former_regions=tuple(region for region in left if region not in facts.regions),
+            reads_required=max(before.reads_required, facts.reads_required),
+            writes_required=max(before.writes_required, facts.writes_required),
+            unknown={**before.unknown, **facts.unknown},
+        ),
+        change,
+    )
+
+
+def in_state(read: Declaration, name: str, state: State, change: Change) -> Declaration | None:
+    """Return the declaration with a subscription in another state; None: nothing changes.
+
+    A retired subscription stays retired: its stack is deleted afterwards.
+    """
+    own = read.subscriptions.get(name)
+    if own is None or own.state in (state, State.RETIRED):
+        return None
+    return read.with_subscription(replace(own, state=state), change)

@@ -1,0 +1,69 @@
+"""Declaring: one whole declaration after another, put at the tail of a Region's lane if nobody else has.
+
+Two stacks of one Region declare at the same time, each something of its own. Whoever loses the place reads what the
+other has declared, and declares on top of it. If the reply to a put is lost, the next read shows if it landed.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from eventfabric.errors import ContendedAppendError, OutcomeUnknownError, ThrottledError
+from eventfabric.model import EMPTY_TAIL, BatchId, DeclarationLane, record_at
+from eventfabric.model.catalogue import Declaration, Declared
+from eventfabric.ports import Clock, Entropy, Log
+from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.publishing.tries import Tries
+from eventfabric.wire.declaration import batch_of
+
+DECLARE_SECONDS: Final = 20.0
+"""Time after which a declaration that meets others, or throttling, each time is given up."""
+
+Update = Callable[[Declaration | None], Declaration | None]
+"""Returns what is to be declared after a declaration; None: nothing has to be. It may be called several times."""
+
+
+def declare(
+    log: Log, lane: DeclarationLane, update: Update, *, clock: Clock, entropy: Entropy, source: str
+) -> Declared | None:
+    """Declare what `update` returns, and return the lane's newest declaration; None: there is none.
+
+    Raises:
+        ContendedAppendError: not declared; others, or throttling, were in the way until the time was up.
+        OutcomeUnknownError: no reply in time; it may be declared. Doing it again is harmless.
+        UndecodableRecordError: the newest declaration cannot be read by this version; nothing is declared.
+    """
+    until_ms = clock.steady_ms() + int(1000 * DECLARE_SECONDS)
+    tries = Tries(clock, entropy, until_ms=until_ms)
+    while True:
+        error: Exception | None = None
+        try:
+            read = newest(log, lane)
+            declaration = update(None if read is None else read.declaration)
+            if declaration is None or _is_done(read, declaration):
+                return read
+            batch = batch_of(declaration, BatchId(entropy.bytes(16)), source=source)
+            tail = EMPTY_TAIL if read is None else read.tail
+            record = record_at(tail, lane, batch, now_ms=clock.now_ms(), retention_seconds=None)
+            if log.append(record) is None:
+                return Declared(declaration, record.tail)
+        except (ThrottledError, OutcomeUnknownError) as failed:
+            error = failed
+        if tries.are_over:
+            if isinstance(error, OutcomeUnknownError):
+                raise error
+            reason = error or "others declared first, each time"
+            raise ContendedAppendError(
+                f"nothing was declared in {lane}: {reason}", lane=lane, batch=None
+            ) from error
+        tries.back_off()
+
+
+def _is_done(read: Declared | None, declaration: Declaration) -> bool:
+    """Tell if the newest declaration is of this very request, or says all that is to be declared."""
+    if read is None:
+        return False
+    before, after = read.declaration, declaration
+    if (before.stream, before.subscriptions) == (after.stream, after.subscriptions):
+        return True
+    own, last = after.change, before.change
+    return (own.request_id, own.kind, own.of) == (last.request_id, last.kind, last.of)

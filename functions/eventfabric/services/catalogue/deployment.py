@@ -1,0 +1,114 @@
+"""Deployments of one Region, as they are declared: streams, and a subscription that comes, goes, or is rolled back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from eventfabric.errors import NotDeclaredError
+from eventfabric.model import DeclarationLane, Region, StreamName
+from eventfabric.model.catalogue import (
+    Catalogue,
+    Change,
+    Declaration,
+    Declared,
+    State,
+    deployed,
+    in_state,
+    redeployed,
+    stream_deployed,
+)
+from eventfabric.ports import Ports
+from eventfabric.services.catalogue.declare import Update, declare
+from eventfabric.services.catalogue.facts import stream_facts, subscription_facts
+from eventfabric.services.catalogue.lane import catalogue_of, history
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+from eventfabric.topology import Topology
+from eventfabric.version import VERSION
+
+
+@dataclass(frozen=True)
+class Deployer:
+    """A deployment of a definition in one Region: by whom, and the id of its request."""
+
+    topology: Topology
+    region: Region
+    ports: Ports
+    by: str
+    request_id: str
+
+    def declare_stream(self, stream: StreamTopology) -> Declared | None:
+        """Declare a stream as it is deployed here. Errors as `declare`."""
+        facts = stream_facts(self.topology, stream)
+        change = self.change("stream deployed")
+        return self._declare(stream, lambda read: stream_deployed(read, facts, change))
+
+    def declare_stream_gone(self, stream: StreamTopology) -> Declared | None:
+        """Declare that nothing is deployed of a stream here any more."""
+        change = self.change("stream undeployed")
+
+        def gone(read: Declaration | None) -> Declaration | None:
+            return read and read.with_stream(replace(read.stream, is_deployed=False), change)
+
+        return self._declare(stream, gone)
+
+    def declare_subscription(
+        self, subscription: SubscriptionTopology, *, rolls_back: bool = False
+    ) -> Declared | None:
+        """Declare a subscription as it is deployed here; `rolls_back`: as it was before. Errors as `declare`.
+
+        NotDeclaredError: its stream has to be declared first.
+        """
+        stream = self.topology.stream(subscription.definition.stream)
+        facts = subscription_facts(self.topology, subscription)
+        change = self.change("rolled back" if rolls_back else "deployed", subscription.name)
+
+        def update(read: Declaration | None) -> Declaration:
+            if read is None:
+                raise NotDeclaredError(stream.name, self.region)
+            if rolls_back:
+                return redeployed(read, self._history(stream), facts, change)
+            return deployed(read, self.catalogue(stream), self.region, facts, change)
+
+        return self._declare(stream, update)
+
+    def declare_gone(self, subscription: SubscriptionTopology) -> Declared | None:
+        """Declare that a subscription is not deployed here any more. It is not retired by that."""
+        stream = self.topology.stream(subscription.definition.stream)
+        change = self.change("undeployed", subscription.name)
+        return self._declare(
+            stream, lambda read: read and in_state(read, subscription.name, State.UNDEPLOYED, change)
+        )
+
+    def catalogue(self, stream: StreamTopology) -> Catalogue:
+        """Return what all Regions have declared of a stream, as far as it has come here."""
+        regions = [Region(name) for name in stream.definition.regions]
+        return catalogue_of(self.ports.log_of(stream), StreamName(stream.name), regions)
+
+    def change(self, kind: str, of: str = "") -> Change:
+        """Describe a change that this deployment makes."""
+        now_ms = self.ports.clock.now_ms()
+        return Change(kind=kind, of=of, by=self.by, request_id=self.request_id, version=VERSION, at_ms=now_ms)
+
+    def _history(self, stream: StreamTopology) -> Iterator[Declaration]:
+        return history(self.ports.log_of(stream), self._lane(stream))
+
+    def _lane(self, stream: StreamTopology) -> DeclarationLane:
+        return DeclarationLane.of(self.region, StreamName(stream.name))
+
+    def _declare(self, stream: StreamTopology, update: Update) -> Declared | None:
+        return declare(
+            self.ports.log_of(stream),
+            self._lane(stream),
+            update,
+            clock=self.ports.clock,
+            entropy=self.ports.entropy,
+            source=stream.source,
+        )
+
+
+def declare_all(deployer: Deployer) -> None:
+    """Declare everything that a definition deploys in a Region, as its stacks do one after the other."""
+    topology, region = deployer.topology, deployer.region
+    for stream in topology.streams_in(region):
+        deployer.declare_stream(stream)
+    for subscription in topology.subscriptions_in(region):
+        deployer.declare_subscription(subscription)

@@ -1,0 +1,65 @@
+"""The newest declaration of a Region as one process knows it: read once, and again after a minute, not by event."""
+
+from logging import getLogger
+from threading import Lock
+from typing import Final
+
+from eventfabric.copies import when_forked
+from eventfabric.deadline import Moment, call_within
+from eventfabric.errors import PortError, UndecodableRecordError
+from eventfabric.model import DeclarationLane
+from eventfabric.model.catalogue import Declared
+from eventfabric.ports import Clock, Log
+from eventfabric.services.catalogue.lane import newest
+
+CATALOGUE_SECONDS: Final = 60.0
+"""Time for which a process may go by what it has read of the catalogue."""
+READ_SECONDS: Final = 3.0
+"""Time after which reading anew is given up; what is known holds for as long again."""
+_log = getLogger("eventfabric")
+
+
+class KnownDeclaration:
+    """The newest declaration of one lane. Threads may share it: one of them reads anew, the others go on."""
+
+    def __init__(self, log: Log, lane: DeclarationLane, clock: Clock) -> None:
+        self._log, self._lane, self._clock = log, lane, clock
+        self._known: Declared | None = None
+        self._read: Moment | None = None
+        self._begin()
+        when_forked(self._begin)
+
+    def _begin(self) -> None:
+        self._lock = Lock()
+
+    def now(self) -> Declared | None:
+        """Return the newest declaration, at most a minute old; None: there is none.
+
+        Raises PortError or UndecodableRecordError the first time. Later, what is known holds if none can be read anew.
+        """
+        if self._read is None:
+            with self._lock:
+                if self._read is None:
+                    self._known = newest(self._log, self._lane)
+                    self._read = Moment.of(self._clock)
+        elif not self._read.is_within(CATALOGUE_SECONDS, Moment.of(self._clock)):
+            self._read_anew()
+        return self._known
+
+    def forget(self) -> None:
+        """Have the next caller read anew, because what is known seems to be out of date."""
+        if self._read is not None:
+            self._read = Moment(0, 0)
+
+    def _read_anew(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._known = call_within(READ_SECONDS, newest, self._log, self._lane)
+        except (PortError, UndecodableRecordError) as error:
+            _log.warning(
+                "what is declared in %s cannot be read anew, and holds for longer: %s", self._lane, error
+            )
+        finally:
+            self._read = Moment.of(self._clock)
+            self._lock.release()

@@ -1,0 +1,242 @@
+"""Declaring in a Region's lane: beside others, without replies, after rollbacks, and beside a later version."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.errors import (
+    ContendedAppendError,
+    NotDeclaredError,
+    OutcomeUnknownError,
+    UndecodableRecordError,
+)
+from eventfabric.model import (
+    EMPTY_TAIL,
+    BatchId,
+    DeclarationLane,
+    Lane,
+    StreamName,
+    parse_log_lane,
+    record_at,
+)
+from eventfabric.model.catalogue import Declaration, State
+from eventfabric.ports import Log
+from eventfabric.services.catalogue.declare import declare
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.facts import declared_stream, subscription_facts
+from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
+from eventfabric.services.catalogue.lane import history, newest
+from eventfabric.testing.memory.faults import Fault, Faults, at_random, nth
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.memory.table_client import TableClient
+from eventfabric.wire import record_item
+from eventfabric.wire.declaration import batch_of, declaration_of
+from eventfabric.wire.payload_codec import unpack
+from tests.support.appends import mine
+from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric
+from tests.support.subscribed_stream import SubscribedStream
+
+OWN = DeclarationLane.of(HOME, StreamName(STREAM))
+
+
+@pytest.fixture
+def fabric() -> MemoryFabric:
+    return SubscribedStream()
+
+
+def deployer(fabric: MemoryFabric, request: str = "r1", log: Log | None = None) -> Deployer:
+    ports = fabric.ports()
+    if log is not None:
+        ports = replace(ports, log_of=lambda stream: log)
+    return Deployer(fabric.topology, HOME, ports, by="stack", request_id=request)
+
+
+def declared(fabric: MemoryFabric) -> Declaration:
+    known = newest(fabric.ports().log_of(fabric.stream), OWN)
+    assert known is not None
+    return known.declaration
+
+
+def test_a_lane_of_declarations_is_known_by_its_text_and_is_no_lane_of_the_stream() -> None:
+    assert str(OWN) == "@us-east-1/orders"
+    assert parse_log_lane(str(OWN)) == OWN
+    assert parse_log_lane("us-east-1/0.1") == Lane.parse("us-east-1/0.1")
+    with pytest.raises(ValueError, match="not a lane"):
+        Lane.parse(str(OWN))
+    for text in ("@us-east-1/", "@/orders", "@us-east-1/orders/2", "@us-east-1/Orders"):
+        with pytest.raises(ValueError, match="not a lane"):
+            parse_log_lane(text)
+
+
+def test_what_a_definition_deploys_is_declared_and_read_as_it_was(fabric: MemoryFabric) -> None:
+    declare_all(deployer(fabric))
+    read = declared(fabric)
+    back = declared_stream(fabric.topology.fabric, read)
+    assert back.definition == fabric.stream.definition
+    for own, known in zip(fabric.stream.subscriptions, back.subscriptions, strict=True):
+        assert (known.name, known.regions, known.queue) == (own.name, own.regions, own.queue)
+        assert (
+            subscription_facts(fabric.topology, own).standing_as(read.subscriptions[own.name])
+            == (read.subscriptions[own.name])
+        )
+    changes = [known.change.kind for known in history(fabric.ports().log_of(fabric.stream), OWN)]
+    assert changes == ["deployed"] * len(back.subscriptions) + ["stream deployed"]
+
+
+def test_a_deployment_that_changes_nothing_declares_nothing(fabric: MemoryFabric) -> None:
+    declare_all(deployer(fabric))
+    before = newest(fabric.ports().log_of(fabric.stream), OWN)
+    fabric.clock.advance(seconds=100)
+    declare_all(deployer(fabric, "r2"))
+    assert newest(fabric.ports().log_of(fabric.stream), OWN) == before
+
+
+def test_a_subscription_is_declared_only_after_its_stream(fabric: MemoryFabric) -> None:
+    with pytest.raises(NotDeclaredError, match="stream orders is not declared in us-east-1"):
+        deployer(fabric).declare_subscription(fabric.stream.subscriptions[0])
+
+
+def test_a_subscription_that_goes_is_undeployed_and_comes_back_as_it_was(fabric: MemoryFabric) -> None:
+    declare_all(deployer(fabric))
+    own = fabric.stream.subscriptions[0]
+    deployer(fabric, "r2").declare_gone(own)
+    assert declared(fabric).subscriptions[own.name].state is State.UNDEPLOYED
+    assert not list(declared(fabric).rung())
+    deployer(fabric, "r3").declare_subscription(own)
+    assert declared(fabric).subscriptions[own.name].state is State.ACTIVE
+    assert declared(fabric).subscriptions[own.name].incarnation == 0
+    deployer(fabric, "r4").declare_subscription(own, rolls_back=True)
+    deployer(fabric, "r5").declare_stream_gone(fabric.stream)
+    assert not declared(fabric).stream.is_deployed
+
+
+def test_nothing_is_declared_gone_that_was_never_declared(fabric: MemoryFabric) -> None:
+    assert deployer(fabric).declare_gone(fabric.stream.subscriptions[0]) is None
+    assert deployer(fabric).declare_stream_gone(fabric.stream) is None
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED])
+def test_a_declaration_whose_reply_is_lost_stands_once(fabric: MemoryFabric, fault: Fault) -> None:
+    log = Faults(nth(1, fault, name="log.append")).log(fabric.ports().log_of(fabric.stream))
+    deployer(fabric, log=log).declare_stream(fabric.stream)
+    assert len(list(history(fabric.ports().log_of(fabric.stream), OWN))) == 1
+
+
+def test_a_declaration_that_gets_no_reply_for_long_says_so(fabric: MemoryFabric) -> None:
+    silent = Faults(at_random(1, [Fault.LOST_REQUEST], seed=1)).log(fabric.ports().log_of(fabric.stream))
+    with pytest.raises(OutcomeUnknownError):
+        deployer(fabric, log=silent).declare_stream(fabric.stream)
+    busy = Faults(at_random(1, [Fault.THROTTLED], seed=1)).log(fabric.ports().log_of(fabric.stream))
+    with pytest.raises(ContendedAppendError, match="nothing was declared in @us-east-1/orders"):
+        deployer(fabric, log=busy).declare_stream(fabric.stream)
+
+
+def test_two_stacks_that_declare_at_once_both_stand(fabric: MemoryFabric) -> None:
+    declare_all(deployer(fabric))
+    own, log = fabric.stream.subscriptions[0], fabric.ports().log_of(fabric.stream)
+    calls = 0
+
+    def beside(read: Declaration | None) -> Declaration | None:
+        nonlocal calls
+        assert read is not None
+        if not calls:  # another stack is faster
+            deployer(fabric, "r2").declare_gone(own)
+        calls += 1
+        change = deployer(fabric, "r3").change("stream deployed")
+        return read.with_stream(replace(read.stream, express=False), change)
+
+    declare(log, OWN, beside, clock=fabric.clock, entropy=fabric.entropy, source="/shop/orders")
+    assert calls == 2
+    assert declared(fabric).subscriptions[own.name].state is State.UNDEPLOYED
+    assert not declared(fabric).stream.express
+
+
+def test_what_a_later_version_declared_is_kept_by_an_earlier_one(fabric: MemoryFabric) -> None:
+    declare_all(deployer(fabric))
+    log, own = fabric.ports().log_of(fabric.stream), fabric.stream.subscriptions[0]
+    known = newest(log, OWN)
+    assert known is not None
+    read = known.declaration
+    later = replace(
+        read,
+        stream=replace(read.stream, unknown={"splits": [1, 2]}),
+        subscriptions={"other": replace(read.subscriptions[own.name], name="other", unknown={"weight": 3})},
+        unknown={"schemas": {"a": "b"}},
+    )
+    batch = batch_of(later, BatchId(bytes(16)), source="/shop/orders")
+    record = record_at(known.tail, OWN, batch, now_ms=1, retention_seconds=None)
+    assert log.append(record) is None
+    assert declaration_of(record_item.from_item(record_item.to_item(record))) == later
+    declare_all(deployer(fabric, "r2"))
+    kept = declared(fabric)
+    assert (kept.stream.unknown, kept.unknown) == ({"splits": [1, 2]}, {"schemas": {"a": "b"}})
+    assert kept.subscriptions["other"].unknown == {"weight": 3}
+
+
+def test_what_is_no_declaration_is_refused_with_its_place(fabric: MemoryFabric) -> None:
+    log = fabric.ports().log_of(fabric.stream)
+    record = record_at(EMPTY_TAIL, OWN, mine(), now_ms=1, retention_seconds=None)
+    assert log.append(record) is None
+    for read in (lambda: newest(log, OWN), lambda: list(history(log, OWN)), lambda: declaration_of(record)):
+        with pytest.raises(UndecodableRecordError, match="@us-east-1/orders"):
+            read()
+
+
+def test_an_item_that_cannot_be_read_is_refused_with_its_place(fabric: MemoryFabric) -> None:
+    table = TableClient(fabric.cloud.log_table(STREAM, HOME), Requests())
+    table.put({"pk": {"S": str(OWN)}, "sk": {"N": "0"}, "n": {"S": "x"}})
+    log = fabric.ports().log_of(fabric.stream)
+    for read in (lambda: newest(log, OWN), lambda: list(history(log, OWN))):
+        with pytest.raises(UndecodableRecordError, match="@us-east-1/orders"):
+            read()
+
+
+class TestKnownDeclaration:
+    """What one process knows of a lane."""
+
+    def test_it_is_read_once_and_again_after_a_minute(self, fabric: MemoryFabric) -> None:
+        faults = Faults()
+        known = KnownDeclaration(faults.log(fabric.ports().log_of(fabric.stream)), OWN, fabric.clock)
+        assert known.now() is None
+        declare_all(deployer(fabric))
+        fabric.clock.advance(seconds=CATALOGUE_SECONDS - 1)
+        assert known.now() is None
+        assert faults.count("log.tail") == 1
+        fabric.clock.advance(seconds=1)
+        first = known.now()
+        assert first is not None
+        assert (first.declaration, faults.count("log.tail")) == (declared(fabric), 2)
+
+    def test_it_is_read_at_once_where_it_seems_out_of_date(self, fabric: MemoryFabric) -> None:
+        known = KnownDeclaration(fabric.ports().log_of(fabric.stream), OWN, fabric.clock)
+        known.forget()
+        assert known.now() is None
+        declare_all(deployer(fabric))
+        known.forget()
+        assert known.now() is not None
+
+    def test_what_is_known_holds_while_it_cannot_be_read_anew(self, fabric: MemoryFabric) -> None:
+        declare_all(deployer(fabric))
+        faults = Faults(lambda name, number, of_name: Fault.LOST_REQUEST if of_name > 1 else None)
+        known = KnownDeclaration(faults.log(fabric.ports().log_of(fabric.stream)), OWN, fabric.clock)
+        first = known.now()
+        for _ in range(3):
+            fabric.clock.advance(seconds=CATALOGUE_SECONDS)
+            assert known.now() == first
+        assert faults.count("log.tail") == 4
+
+    def test_the_first_read_must_succeed(self, fabric: MemoryFabric) -> None:
+        faults = Faults(nth(1, Fault.LOST_REQUEST))
+        known = KnownDeclaration(faults.log(fabric.ports().log_of(fabric.stream)), OWN, fabric.clock)
+        with pytest.raises(OutcomeUnknownError):
+            known.now()
+        assert known.now() is None
+
+
+def test_a_declaration_is_an_event_that_says_which_request_made_it(fabric: MemoryFabric) -> None:
+    declare_all(deployer(fabric, "the-request"))
+    page = fabric.ports().log_of(fabric.stream).read(OWN, EMPTY_TAIL.sequence, records_max=9)
+    assert [event.id for record in page.records for event in unpack(record)] == ["the-request"] * len(
+        page.records
+    )
+    assert AWAY not in {record.lane.origin for record in page.records}
