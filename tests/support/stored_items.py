@@ -42,7 +42,7 @@ from eventfabric.model import (
     skip_at,
 )
 from eventfabric.model.backfill import Backfill, LaneRange, Seam, Slice, SliceProgress
-from eventfabric.model.catalogue import Change, Declaration, State, StreamFacts, SubscriptionFacts
+from eventfabric.model.catalogue import Declaration, DeclaredChange, State, StreamFacts, SubscriptionFacts
 from eventfabric.wire import (
     backfill_item,
     circuit_item,
@@ -86,7 +86,7 @@ DECLARATION: Final = Declaration(
             name=BILLING, state=State.RETIRED, incarnation=1, highest=2, types=("Placed",)
         )
     },
-    change=Change(kind="retired", of=BILLING, by="me", request_id="q1", version="0.1.0", at_ms=5),
+    change=DeclaredChange(kind="retired", of=BILLING, by="me", request_id="q1", version="0.1.0", at_ms=5),
 )
 DECLARED: Final = record_at(
     EMPTY_TAIL,

@@ -111,7 +111,7 @@ class SubscriptionFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class DeclaredChange:
     """A change of what is declared: who made which, when, and with which version of this library."""
 
     kind: str
@@ -131,15 +131,15 @@ class Declaration:
 
     stream: StreamFacts
     subscriptions: Mapping[str, SubscriptionFacts] = field(default_factory=dict)
-    change: Change
+    change: DeclaredChange
     unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Further members, of a later version; they stay as they are."""
 
-    def with_subscription(self, facts: SubscriptionFacts, change: Change) -> "Declaration":
+    def with_subscription(self, facts: SubscriptionFacts, change: DeclaredChange) -> "Declaration":
         """Return the declaration with another content for one subscription."""
         return replace(self, subscriptions={**self.subscriptions, facts.name: facts}, change=change)
 
-    def with_stream(self, facts: StreamFacts, change: Change) -> "Declaration":
+    def with_stream(self, facts: StreamFacts, change: DeclaredChange) -> "Declaration":
         """Return the declaration with another content for the stream."""
         return replace(self, stream=facts, change=change)
 
@@ -213,7 +213,7 @@ def incarnation_to_deploy(catalogue: Catalogue, region: Region, name: str) -> in
 
 
 def deployed(
-    read: Declaration, catalogue: Catalogue, region: Region, facts: SubscriptionFacts, change: Change
+    read: Declaration, catalogue: Catalogue, region: Region, facts: SubscriptionFacts, change: DeclaredChange
 ) -> Declaration:
     """Return the declaration after a subscription was deployed. `facts`: without incarnation, time and state."""
     own = read.subscriptions.get(facts.name)
@@ -232,7 +232,7 @@ def deployed(
 
 
 def redeployed(
-    read: Declaration, history: Iterator[Declaration], facts: SubscriptionFacts, change: Change
+    read: Declaration, history: Iterator[Declaration], facts: SubscriptionFacts, change: DeclaredChange
 ) -> Declaration:
     """Return the declaration after a rollback: the state in which these facts were declared last, before all others.
 
@@ -247,7 +247,7 @@ def redeployed(
     return read.with_subscription(facts.standing_as(own) if own else facts, change)
 
 
-def stream_deployed(read: Declaration | None, facts: StreamFacts, change: Change) -> Declaration:
+def stream_deployed(read: Declaration | None, facts: StreamFacts, change: DeclaredChange) -> Declaration:
     """Return the declaration after a stream was deployed. `facts`: without what only earlier declarations know."""
     if read is None:
         since_ms = change.at_ms if facts.closing else 0
@@ -268,7 +268,7 @@ def stream_deployed(read: Declaration | None, facts: StreamFacts, change: Change
     )
 
 
-def in_state(read: Declaration, name: str, state: State, change: Change) -> Declaration | None:
+def in_state(read: Declaration, name: str, state: State, change: DeclaredChange) -> Declaration | None:
     """Return the declaration with a subscription in another state; None: nothing changes.
 
     A retired subscription stays retired: its stack is deleted afterwards.

@@ -12,7 +12,7 @@ import msgspec
 
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model import Batch, BatchId, Record
-from eventfabric.model.catalogue import Change, Declaration, StreamFacts, SubscriptionFacts
+from eventfabric.model.catalogue import Declaration, DeclaredChange, StreamFacts, SubscriptionFacts
 from eventfabric.wire.batch import batch_of_rows
 from eventfabric.wire.payload_codec import unpack
 
@@ -21,7 +21,7 @@ TYPE: Final = "eventfabric.declared"
 _JSON: Final = 1
 _UNKNOWN: Final = "unknown"
 
-Facts = TypeVar("Facts", StreamFacts, SubscriptionFacts, Change)
+Facts = TypeVar("Facts", StreamFacts, SubscriptionFacts, DeclaredChange)
 
 
 def batch_of(declaration: Declaration, batch_id: BatchId, *, source: str) -> Batch:
@@ -45,7 +45,7 @@ def declaration_of(record: Record) -> Declaration:
             subscriptions={
                 name: _facts(SubscriptionFacts, {**own, "name": name}) for name, own in subscriptions.items()
             },
-            change=_facts(Change, members.pop("change")),
+            change=_facts(DeclaredChange, members.pop("change")),
             unknown=members,
         )
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
@@ -65,7 +65,7 @@ def _members(declaration: Declaration) -> dict[str, object]:
     }
 
 
-def _given(facts: StreamFacts | SubscriptionFacts | Change) -> dict[str, object]:
+def _given(facts: StreamFacts | SubscriptionFacts | DeclaredChange) -> dict[str, object]:
     """Return the members that differ from their default, and those that this version does not know."""
     unknown: Mapping[str, object] = getattr(facts, _UNKNOWN, {})
     known = {own.name: getattr(facts, own.name) for own in fields(facts) if own.name != _UNKNOWN}
@@ -82,4 +82,4 @@ def _facts(kind: type[Facts], members: object) -> Facts:
     names = {own.name for own in fields(kind)} - {_UNKNOWN}
     facts = msgspec.convert({name: value for name, value in given.items() if name in names}, kind)
     others = {name: value for name, value in given.items() if name not in names}
-    return replace(facts, unknown=others) if others and not isinstance(facts, Change) else facts
+    return replace(facts, unknown=others) if others and not isinstance(facts, DeclaredChange) else facts

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from eventfabric.model import EMPTY_TAIL, Chain, Region, SequenceNumber
 from eventfabric.model.catalogue import (
     CatalogueVersion,
-    Change,
     Declaration,
+    DeclaredChange,
     State,
     StreamFacts,
     SubscriptionFacts,
@@ -27,8 +27,10 @@ STREAM = StreamFacts(name="orders", regions=(HOME, AWAY), lanes=4)
 BILLING = SubscriptionFacts(name="billing", handler="shop:bill")
 
 
-def change(at_ms: int = 1_000, kind: str = "deployed") -> Change:
-    return Change(kind=kind, of="billing", by="stack", request_id=f"r{at_ms}", version="1", at_ms=at_ms)
+def change(at_ms: int = 1_000, kind: str = "deployed") -> DeclaredChange:
+    return DeclaredChange(
+        kind=kind, of="billing", by="stack", request_id=f"r{at_ms}", version="1", at_ms=at_ms
+    )
 
 
 def declaration(**facts: SubscriptionFacts) -> Declaration:

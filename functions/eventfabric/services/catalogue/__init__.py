@@ -1,1 +1,1 @@
-"""What is deployed, as a fact in the log: reading it, declaring it, and refusing what would lose something."""
+"""Catalogue: reading what is deployed from the log, and declaring it there."""

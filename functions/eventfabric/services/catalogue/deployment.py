@@ -7,9 +7,9 @@ from eventfabric.errors import NotDeclaredError
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import (
     Catalogue,
-    Change,
     Declaration,
     Declared,
+    DeclaredChange,
     State,
     deployed,
     in_state,
@@ -83,10 +83,12 @@ class Deployer:
         regions = [Region(name) for name in stream.definition.regions]
         return catalogue_of(self.ports.log_of(stream), StreamName(stream.name), regions)
 
-    def change(self, kind: str, of: str = "") -> Change:
+    def change(self, kind: str, of: str = "") -> DeclaredChange:
         """Describe a change that this deployment makes."""
         now_ms = self.ports.clock.now_ms()
-        return Change(kind=kind, of=of, by=self.by, request_id=self.request_id, version=VERSION, at_ms=now_ms)
+        return DeclaredChange(
+            kind=kind, of=of, by=self.by, request_id=self.request_id, version=VERSION, at_ms=now_ms
+        )
 
     def _history(self, stream: StreamTopology) -> Iterator[Declaration]:
         return history(self.ports.log_of(stream), self._lane(stream))

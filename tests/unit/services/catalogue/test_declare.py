@@ -192,7 +192,7 @@ def test_an_item_that_cannot_be_read_is_refused_with_its_place(fabric: MemoryFab
 
 
 class TestKnownDeclaration:
-    """What one process knows of a lane."""
+    """A lane as one process knows it."""
 
     def test_it_is_read_once_and_again_after_a_minute(self, fabric: MemoryFabric) -> None:
         faults = Faults()
