@@ -104,6 +104,8 @@ def test_a_project_says_where_its_definition_is_once_for_everything(
     (tmp_path / folder / "test_fixture.py").write_text(
         "def test_fabric(local_fabric): assert local_fabric.topology.fabric == 'found'\n"
     )
+    # The project's own run loads the plugin by itself, whatever the run around it was told.
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", raising=False)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_fixture.py"]
     ran = subprocess.run(command, cwd=tmp_path / folder, capture_output=True, text=True, check=False)
     assert "1 passed" in ran.stdout, ran.stdout
