@@ -31,6 +31,11 @@ class Wire:
         signal.setitimer(signal.ITIMER_PROF, max(CPU_SECONDS_MIN, CPU_FACTOR * seconds))
         os.write(self._pipe, f"{test}\n".encode())
 
+    def handed_on(self) -> int:
+        """Return the pipe, which a program that replaces this process may go on with."""
+        os.set_inheritable(self._pipe, True)
+        return self._pipe
+
     def passed(self) -> None:
         """Report that all tests passed."""
         os.write(self._pipe, b"passed\n")
@@ -108,10 +113,12 @@ def _ended(pipe: int, child: _Child[Job]) -> Ended:
     os.close(pipe)
     _, status = os.waitpid(child.process, 0)
     lines = child.text.decode().split("\n")[:-1]
-    if lines and lines[-1] == "passed":
+    if not lines:
+        raise RuntimeError("a trial ended before it began: that says nothing about its mutant")
+    if lines[-1] == "passed":
         return Ended(Fate.SURVIVED, "")
     fate = Fate.KILLED
     if os.WIFSIGNALED(status):
         fates = {signal.SIGPROF: Fate.LOOPED, signal.SIGKILL: Fate.STUCK}
         fate = fates.get(signal.Signals(os.WTERMSIG(status)), Fate.KILLED)
-    return Ended(fate, lines[-1] if lines else "import")
+    return Ended(fate, lines[-1])

@@ -1,27 +1,23 @@
 """Trials of mutants: each in its own process, by the tests that run its lines, until one fails.
 
 Most mutants are inside a function. For those, tests are collected once, and each fork only replaces the code of the
-existing functions. Mutants outside of functions (defaults, constants, fields) take effect at import: for those, a
-process imports everything again.
+existing functions. Mutants outside of functions (defaults, constants, fields) take effect at import: each of those has
+a new process (imported.py).
 """
 
 import gc
-import importlib.abc
-import importlib.machinery
-import importlib.util
+import json
 import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from types import CodeType, FunctionType, ModuleType
+from dataclasses import asdict, dataclass
+from types import CodeType, FunctionType
 
 from scripts.install import ROOT
 from scripts.mutation.forks import Ended, Wire, run_forked
-from scripts.mutation.mutants import FOLDERS, Fate, Mutant, Verdict
+from scripts.mutation.mutants import FOLDERS, KEPT, Fate, Mutant, Verdict
 from scripts.mutation.suite import SUITES, Baseline, Suite, session
-
-IMPORT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Judge:
         left: list[Mutant] = [mutant for mutant in mutants if not mutant.function]
         if in_functions:
             session(SUITES, lambda suite: left.extend(self._try_within(in_functions, suite)))
-        for trial, ended in run_forked(self._trials(left), self._in_a_new_import, self._workers):
+        for trial, ended in run_forked(self._trials(left), self._in_a_new_process, self._workers):
             self._note(trial, ended)
 
     def _try_within(self, mutants: Sequence[Mutant], suite: Suite) -> list[Mutant]:
@@ -85,12 +81,14 @@ class Judge:
             self._note(trial, ended)
         return not_found
 
-    def _in_a_new_import(self, trial: _Trial, wire: Wire) -> None:
-        _silence()
-        _import_mutated(trial.mutant)
-        files = sorted({test.partition("::")[0] for test in trial.tests})
-        wire.begin("import", IMPORT_SECONDS)
-        session(files, lambda suite: suite.run_until_failure(trial.tests, self._baseline.seconds, wire))
+    def _in_a_new_process(self, trial: _Trial, wire: Wire) -> None:
+        """Replace this process by one that has imported nothing yet: this one has the modules as they are."""
+        seconds = {test: self._baseline.seconds[test] for test in trial.tests}
+        given = {"mutant": asdict(trial.mutant), "tests": trial.tests, "seconds": seconds}
+        file = KEPT / f"trial-{os.getpid()}.json"
+        file.write_text(json.dumps(given), encoding="utf-8")
+        command = [sys.executable, "-m", "scripts.mutation.imported", str(file), str(wire.handed_on())]
+        os.execv(sys.executable, command)
 
     def _trials(self, mutants: Sequence[Mutant]) -> Iterator[_Trial]:
         for mutant in mutants:
@@ -126,6 +124,7 @@ class Functions:
 
     def __init__(self) -> None:
         folders = tuple(str(ROOT / folder) for folder in FOLDERS)
+        gc.unfreeze()  # the tests' conftest freezes what is imported, and frozen objects are not listed
         self._known: defaultdict[tuple[str, str, int], list[FunctionType]] = defaultdict(list)
         for candidate in gc.get_objects():
             if isinstance(candidate, FunctionType) and candidate.__code__.co_filename.startswith(folders):
@@ -152,37 +151,3 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
         if isinstance(constant, CodeType):
             yield constant
             yield from _codes_in(constant)
-
-
-class _Mutated(importlib.machinery.SourceFileLoader):
-    """Loads a module from mutated source."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        super().__init__(mutant.module, str(ROOT / mutant.path))
-        self._source = mutant.source()
-
-    def get_code(self, fullname: str) -> CodeType:
-        return compile(self._source, self.path, "exec", dont_inherit=True)
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
-
-    def find_spec(
-        self, fullname: str, path: object, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self._mutant.module:
-            return None
-        return importlib.util.spec_from_loader(fullname, _Mutated(self._mutant))
-
-
-def _import_mutated(mutant: Mutant) -> None:
-    assert mutant.module not in sys.modules
-    sys.meta_path.insert(0, _Finder(mutant))
-
-
-def _silence() -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)

@@ -125,10 +125,11 @@ class Verdicts:
 
 def parsed(lines: str) -> list[Mutant]:
     """Parse the mutants that the generator printed."""
-    return [_mutant(json.loads(line)) for line in lines.splitlines()]
+    return [mutant_of(json.loads(line)) for line in lines.splitlines()]
 
 
-def _mutant(fields: dict[str, Any]) -> Mutant:
+def mutant_of(fields: dict[str, Any]) -> Mutant:
+    """Make a mutant of its fields, as JSON has them."""
     return Mutant(**{**fields, "unit": tuple(fields["unit"])})
 
 
