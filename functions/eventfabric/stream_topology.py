@@ -13,6 +13,11 @@ INCARNATION: Final = "#"
 """Separates a subscription's name from its incarnation. No name has it."""
 
 
+def name_of_state(state_name: str) -> str:
+    """Return the name of the subscription that keeps its state under `state_name`: what people and metrics call it."""
+    return state_name.partition(INCARNATION)[0]
+
+
 @dataclass(frozen=True)
 class SubscriptionTopology:
     """A subscription's queue and function, and the lanes that each Region delivers for it."""

@@ -3,7 +3,9 @@
 Infrastructure, local fabric, adapters and tests all read it, so they cannot drift apart. Pure; holds no client.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final
 
 from eventfabric import limits
@@ -26,6 +28,8 @@ TIMER_ENTRY: Final = "eventfabric.handlers.timer.handle"
 BACKFILL_ENTRY: Final = "eventfabric.handlers.backfill.handle"
 RECONCILE_ENTRY: Final = "eventfabric.handlers.reconcile.handle"
 
+NO_INCARNATIONS: Final[Mapping[str, int]] = MappingProxyType({})
+
 LAMBDA_PYTHON: Final = "3.13"
 """Runtime of all functions; scripts/lock pins their wheels for it."""
 RECONCILE_MINUTES: Final = 5
@@ -37,8 +41,10 @@ RELAY_RECORD_AGE_SECONDS: Final = 3600
 class Topology:
     """Everything that a definition becomes."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, incarnations: Mapping[str, int] = NO_INCARNATIONS) -> None:
+        """`incarnations`: those of subscriptions that took a retired name, by name, as the catalogue has them."""
         self.definition = definition
+        self.incarnations = incarnations
         self.fabric = full_name(definition.fabric)
         self.regions = tuple(definition.fabric.regions)
 
@@ -66,6 +72,7 @@ class Topology:
                 tuple(self.definition.streams[subscription.stream].regions),
                 retention_seconds=retention_seconds(self.definition.streams[subscription.stream]),
                 shares_state=subscription.stream in self.streams_without_transactions,
+                incarnation=self.incarnations.get(name, 0),
             )
             for name, subscription in self.definition.subscriptions.items()
         }

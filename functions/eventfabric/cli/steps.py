@@ -10,6 +10,7 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json
 from eventfabric.errors import InvalidEventError
+from eventfabric.stream_topology import name_of_state
 
 if TYPE_CHECKING:
     from eventfabric.model import StepKey, StepState
@@ -117,7 +118,7 @@ def _word(state: "StepState | None") -> str:
 
 def _named(key: "StepKey") -> dict[str, object]:
     return {
-        "subscription": key.subscription,
+        "subscription": name_of_state(key.subscription),
         "event": key.event_id,
         "source": key.source,
         "step": key.name,

@@ -23,7 +23,7 @@ from eventfabric.resources import (
     FunctionTopology,
     TableTopology,
 )
-from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import INCARNATION, StreamTopology, SubscriptionTopology
 from eventfabric.topology import (
     BACKFILL_ENTRY,
     DELIVER_ENTRY,
@@ -181,7 +181,7 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
             "keep the state of its lanes, and its steps",
             dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
             (table(ledger, region),),
-            leading_keys=(name, f"{name}/*"),
+            leading_keys=(name, f"{name}/*", f"{name}{INCARNATION}*"),
         ),
     ]
     for target in subscription.definition.publishes:
@@ -194,7 +194,7 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
                 "ask other Regions who delivers",
                 dynamodb("Query"),
                 tuple(table(ledger, other) for other in others),
-                leading_keys=(name,),
+                leading_keys=(name, f"{name}{INCARNATION}*"),
             )
         )
     return statements

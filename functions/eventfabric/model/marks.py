@@ -21,7 +21,7 @@ class Mark:
 
     `end`: where the log ended at the last pass that saw it behind, or with a hole. `since_ms`: time of the first pass
     that saw this; 0: the log was whole. After a stall, `end` is the place up to which it was copied. `cursors`: epoch
-    and sequence of each subscription's cursor, by the name of the subscription.
+    and sequence of each subscription's cursor, by the name of its state.
     """
 
     sequence: SequenceNumber = EMPTY_TAIL.sequence

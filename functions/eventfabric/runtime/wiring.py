@@ -185,7 +185,7 @@ class Runtime:
 
         steps = StepMaker(
             StreamName(stream.name),
-            SubscriptionName(subscription.name),
+            SubscriptionName(subscription.state_name),
             open_steps,
             tuple(Region(name) for name in subscription.regions if name != self.region),
         )
@@ -217,7 +217,7 @@ class Runtime:
 
         definition = self.own.definition
         return Publications(
-            self.own.name,
+            self.own.state_name,
             StreamName(definition.stream),
             self._published_to,
             region=self.region,

@@ -39,7 +39,7 @@ from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.operations.skip import Skip
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology, name_of_state
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import Topology
 
@@ -115,7 +115,7 @@ class Operations:
         """Return this Region's view of a subscription: its circuit, and who owns its lanes. UnknownNameError."""
         subscription_topology = self.topology.subscription(subscription)
         stream = StreamName(subscription_topology.definition.stream)
-        return self._ports.ledger.standing(stream, SubscriptionName(subscription_topology.name))
+        return self._ports.ledger.standing(stream, SubscriptionName(subscription_topology.state_name))
 
     def reconcile(self, stream: str, *, repair: bool = False, full: bool = False) -> list[Finding]:
         """Run one pass over a stream in this Region, and return its findings. UnknownNameError, WrongRegionError.
@@ -357,8 +357,9 @@ class Operations:
 
     def _known_step(self, key: StepKey) -> StepState | None:
         """Return the state of a step as a handler would see it."""
-        steps = self._steps(key.subscription)
-        return left_by_others(steps, key, self._former_owners(key.subscription)) or steps.look(key)
+        subscription = name_of_state(key.subscription)
+        steps = self._steps(subscription)
+        return left_by_others(steps, key, self._former_owners(subscription)) or steps.look(key)
 
     def _former_owners(self, subscription: str) -> list[Region]:
         """Return the other Regions that may have delivered before this one."""

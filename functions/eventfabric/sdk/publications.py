@@ -31,7 +31,7 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk import tracing
-from eventfabric.stream_topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology, name_of_state
 from eventfabric.wire.batch import row_bytes
 from eventfabric.wire.payload_codec import Row
 from eventfabric.wire.published import Published, published_id
@@ -52,7 +52,10 @@ class Publications:
         clock: Clock,
         may_repeat: bool,
     ) -> None:
-        """`stream`: of the subscription. `may_repeat`: its events may be handled again, so that `once` counts."""
+        """`subscription`: name of the subscription's state. `stream`: that which it subscribes to.
+
+        `may_repeat`: its events may be handled again, so that `once` counts.
+        """
         self.subscription = subscription
         self.stream = stream
         self.targets = {target.name: target for target in targets}
@@ -85,7 +88,9 @@ class DeliveryPublications:
         publications = self._made_by
         target = publications.targets.get(stream)
         if target is None:
-            raise UnlistedStreamError(publications.subscription, stream, sorted(publications.targets))
+            raise UnlistedStreamError(
+                name_of_state(publications.subscription), stream, sorted(publications.targets)
+            )
         if once and not publications.may_repeat and fields.get("id") is not None:
             # An id that the fabric makes comes once as it is. Of another, nothing is noted here.
             raise HandlerError(
@@ -96,7 +101,7 @@ class DeliveryPublications:
             target.check_transactions("once=True")
         hops = _hops(source) + 1
         if hops >= limits.HOPS_MAX:
-            raise TooManyHopsError(publications.subscription, hops)
+            raise TooManyHopsError(name_of_state(publications.subscription), hops)
         id_ = self._id(source, name)
         row = self._row(target, Event(**fields), id_, hops)
         index = lane_index(row[2], target.definition.lanes)

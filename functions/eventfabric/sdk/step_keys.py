@@ -35,4 +35,4 @@ def step_key_of(
         f"{event}{source}".encode()
     except (InvalidEventError, UnicodeEncodeError) as error:
         raise SettingError("event", f"{error}", "an id and a source that an event can have") from None
-    return StepKey(StreamName(stream.name), SubscriptionName(subscription.name), name, source, event)
+    return StepKey(StreamName(stream.name), SubscriptionName(subscription.state_name), name, source, event)

@@ -46,7 +46,8 @@ timer     queue `<fabric>-timers`, shared by all subscriptions; sent when a key 
 doorbell  queue `<fabric>-<subscription>.fifo`; sent by the relay and by whoever rings again; never changed; 4 days.
           Group: the lane. Deduplication id: lane and tail.
 
-No item is ever written by two Regions: the Region that writes it is part of its key.
+No item is ever written by two Regions: the Region that writes it is part of its key. `<subscription>` in keys of the
+ledger is the name of the subscription's state: its own name, and behind that its incarnation, as `billing#2`.
 """
 
 from hashlib import blake2b

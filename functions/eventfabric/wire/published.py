@@ -70,7 +70,7 @@ def published_id(
     """Return the id of an event that a handler publishes: equal at each attempt, in each Region, after a redrive.
 
     Args:
-        subscription: name of the subscription; one that is declared anew under a former name begins with its ids again.
+        subscription: name of the subscription's state, so that one that takes a retired name has ids of its own.
         stream: stream of the source event.
         lane: lane of the source event.
         sequence: sequence of the source event.

@@ -137,7 +137,7 @@ class Beginnings:
         tail = self._log.tail(doorbell.lane, before=doorbell.tail)
         if tail == EMPTY_TAIL:
             return None
-        stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.name)
+        stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.state_name)
         # This lane's time may be ahead of all others', where events published from now on would be missed.
         now = HybridTime(next_time(HybridTime(0), self._clock.now_ms()))
         self._own_pin = self._ledger.pin(stream, name, min(tail.time, now))

@@ -52,7 +52,7 @@ class CircuitBreaker:
         """`standings`: of the subscription, if others in this process read them, too."""
         self._definition = subscription.definition.breaker
         self._stream = StreamName(subscription.definition.stream)
-        self._name = SubscriptionName(subscription.name)
+        self._name = SubscriptionName(subscription.state_name)
         self._lanes = lanes_of(stream)
         self._standings = standings or Standings.of(subscription, ports)
         self._doorbells = ports.doorbells

@@ -178,7 +178,7 @@ class Deliverer:
         ended_at = {doorbell.ended, self._ended_at.get(lane, 0)} - {0}
         run = _LaneRun(
             doorbell,
-            LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane),
+            LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.state_name), lane),
             self._context_of(lane),
             ownership,
             deadline_ms,

@@ -110,11 +110,11 @@ def taken_over(
             key, state, owner.epoch, subscription=subscription, ledger=ledger, log=log, now_ms=now_ms
         ):
             raise NotTakenOverError(
-                f"lane {key.lane} of {key.subscription} was handed over to {owner.region}, and the records that it "
+                f"lane {key.lane} of {subscription.name} was handed over to {owner.region}, and the records that it "
                 "goes on from have not come there yet: find out with `eventfabric lanes`, and backfill them where "
                 "their Region is lost"
             )
-    raise ContendedCommitError(f"lane {key.lane} of {key.subscription} is busy: try again")
+    raise ContendedCommitError(f"lane {key.lane} of {subscription.name} is busy: try again")
 
 
 def parked_for(

@@ -37,7 +37,7 @@ class Standings:
         """`elsewhere`: returns the ledger of another Region, which may settle a doubt."""
         self._subscription = subscription
         self._stream = StreamName(subscription.definition.stream)
-        self._name = SubscriptionName(subscription.name)
+        self._name = SubscriptionName(subscription.state_name)
         self._ledger = ledger
         self._clock = clock
         self._known = Standing()

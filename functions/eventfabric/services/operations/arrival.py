@@ -14,7 +14,7 @@ from eventfabric.model import Lane, LaneKey, Owner, Settled, StreamName, Subscri
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.services.lanes.standing import lanes_of
-from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.stream_topology import SubscriptionTopology, name_of_state
 from eventfabric.topology import Topology
 
 _AT_ONCE = 256
@@ -60,17 +60,19 @@ class Arrival:
             stream = self._topology.stream(subscription.definition.stream)
             for lane in lanes_of(stream):
                 if lane.origin == owner.origin:
-                    yield LaneKey(StreamName(stream.name), SubscriptionName(subscription.name), lane)
+                    yield LaneKey(StreamName(stream.name), SubscriptionName(subscription.state_name), lane)
 
     def _lagging(self, key: LaneKey) -> str:
         """Name what of a subscription's lane the target has not."""
         with suppress(LogError, UndecodableItemError):  # such a lane stops in either Region
             if self._ports.ledger.state(key) != self._source_ports.ledger.state(key):
-                return f"the state of {key.subscription} in lane {key.lane}"
+                return f"the state of {name_of_state(key.subscription)} in lane {key.lane}"
             if not self._has_ended(key):
                 return f"the end of lane {key.lane} of {key.stream}"
             if self._decided(self._ports, key) != self._decided(self._source_ports, key):
-                return f"a decision about a dead letter of {key.subscription} in lane {key.lane}"
+                return (
+                    f"a decision about a dead letter of {name_of_state(key.subscription)} in lane {key.lane}"
+                )
         return ""
 
     def _has_ended(self, key: LaneKey) -> bool:

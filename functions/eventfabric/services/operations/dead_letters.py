@@ -62,7 +62,7 @@ class DeadLetter:
     def key(self) -> LaneKey:
         """Key of the lane's state in which it stands."""
         stream = StreamName(self.subscription.definition.stream)
-        return LaneKey(stream, SubscriptionName(self.subscription.name), self.lane)
+        return LaneKey(stream, SubscriptionName(self.subscription.state_name), self.lane)
 
     @property
     def place(self) -> str:

@@ -345,7 +345,7 @@ class Failover:
 
 
 def _names(subscription: SubscriptionTopology) -> tuple[StreamName, SubscriptionName]:
-    return StreamName(subscription.definition.stream), SubscriptionName(subscription.name)
+    return StreamName(subscription.definition.stream), SubscriptionName(subscription.state_name)
 
 
 def regions_beside(topology: Topology, region: Region) -> list[Region]:

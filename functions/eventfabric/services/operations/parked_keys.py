@@ -41,7 +41,7 @@ def parked_keys(
     If a lane was handed over and not taken over yet, these are the keys with which this Region will go on.
     `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
     """
-    stream, name = StreamName(subscription.definition.stream), SubscriptionName(subscription.name)
+    stream, name = StreamName(subscription.definition.stream), SubscriptionName(subscription.state_name)
     for lane in lanes:
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key, lane_ledger = LaneKey(stream, name, lane), ledger_of(ledger, subscription, lane.origin)

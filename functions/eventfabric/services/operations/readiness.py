@@ -115,7 +115,7 @@ class ReadinessReader:
         return replace(ready, behind=None, repeated=None, published=None) if self._source_is_away else ready
 
     def _of_lane(self, subscription: SubscriptionTopology, stream: StreamTopology, lane: Lane) -> _ReadyLane:
-        key = LaneKey(StreamName(stream.name), SubscriptionName(subscription.name), lane)
+        key = LaneKey(StreamName(stream.name), SubscriptionName(subscription.state_name), lane)
         try:
             state = self._ports.ledger.state(key)
             reached = _reached(state)

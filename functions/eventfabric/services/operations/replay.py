@@ -397,4 +397,4 @@ class Replay:
         return tail_to_begin_at(self._log, lane, now_ms=self._clock.now_ms())
 
     def _key(self, subscription: SubscriptionTopology, lane: Lane) -> LaneKey:
-        return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)
+        return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.state_name), lane)

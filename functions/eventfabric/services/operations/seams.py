@@ -19,6 +19,6 @@ def known_seams(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Se
         raise doubt
     seams = {Seam(mark.sequence, mark.chain)}
     for subscription in stream.subscriptions:
-        state = ledger.state(LaneKey(name, SubscriptionName(subscription.name), lane))
+        state = ledger.state(LaneKey(name, SubscriptionName(subscription.state_name), lane))
         seams |= {Seam(cursor.base, cursor.chain) for cursor in state.cursors.values()}
     return {seam for seam in seams if seam.sequence and seam.chain}

@@ -60,7 +60,7 @@ def survey(
 
     `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
     """
-    name = SubscriptionName(subscription.name)
+    name = SubscriptionName(subscription.state_name)
     subscription_filter = SubscriptionFilter.of(subscription.definition)
     for lane, tail in tails.items():
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):

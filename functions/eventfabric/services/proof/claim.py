@@ -26,12 +26,14 @@ from eventfabric.model import (
     Settled,
     SkippedBy,
     SubscriptionFilter,
+    SubscriptionName,
     is_pin,
 )
 from eventfabric.model.backfill import Seam
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.proof import ExceptionKind, Exempt, ExemptRange, LaneProof
 from eventfabric.services.proof.trail import Trail
+from eventfabric.stream_topology import name_of_state
 from eventfabric.wire.payload_codec import unpack
 
 _KINDS = {"discarded": ExceptionKind.DISCARDED, "edited": ExceptionKind.EDITED}
@@ -135,7 +137,7 @@ class Claim:
         first = cursor.sequence if self._first is None else min(self._first, cursor.sequence)
         return LaneProof(
             self._key.stream,
-            self._key.subscription,
+            SubscriptionName(name_of_state(self._key.subscription)),
             self._key.lane,
             self._region,
             cursor,
@@ -278,10 +280,8 @@ class Claim:
     def _contradict(self, kind: FindingKind, sequence: SequenceNumber, detail: str) -> None:
         """Keep the first contradiction: later ones may follow from it."""
         if self.wrong is None:
-            key = self._key
-            self.wrong = Finding(
-                kind, key.stream, key.lane, self._sees_from, sequence, detail, key.subscription
-            )
+            key, name = self._key, SubscriptionName(name_of_state(self._key.subscription))
+            self.wrong = Finding(kind, key.stream, key.lane, self._sees_from, sequence, detail, name)
 
 
 def exceptions_of(

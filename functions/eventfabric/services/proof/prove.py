@@ -136,15 +136,12 @@ class Prover:
 
     def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
         """Add what stands in the log ahead of the cursor."""
-        definition = next(
-            subscription.definition
-            for subscription, _ in self._standings
-            if subscription.name == proof.subscription
-        )
+        subscription = next(own for own, _ in self._standings if own.name == proof.subscription)
+        definition = subscription.definition
         lane, now_ms = proof.lane, self._ports.clock.now_ms()
         marks = self._marks[lane.origin]
         ahead = ahead_of(
-            LaneKey(proof.stream, proof.subscription, lane),
+            LaneKey(proof.stream, SubscriptionName(subscription.state_name), lane),
             proof.cursor,
             marks.of(lane.index),
             wanted=SubscriptionFilter.of(definition),
@@ -201,7 +198,7 @@ class Prover:
         if not is_delivered_by(self._region, subscription, lane.origin, standing):
             return None
         ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
-        key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
+        key = LaneKey(self._name, SubscriptionName(subscription.state_name), lane)
         state = whole_state(ledger, key, clock=self._ports.clock)
         owner = owner_of(subscription, lane.origin, standing)
         region = region_that_counts(subscription, state, owner, region=ledger.region)
@@ -237,10 +234,10 @@ class Prover:
     def _stood_at(self, subscription: SubscriptionTopology, lane: Lane, cursor: Cursor) -> int:
         """Return where reconciliation saw this Region's cursor, if that is further on, without a replay; else 0."""
         marks = self._marks[lane.origin]
-        doubt = marks.doubt(lane.index, [subscription.name])
+        doubt = marks.doubt(lane.index, [subscription.state_name])
         if doubt is not None:
             raise doubt
-        marked = marks.of(lane.index).cursors.get(subscription.name)
+        marked = marks.of(lane.index).cursors.get(subscription.state_name)
         if marked is None or cursor.replay_until or marked[0] != cursor.epoch:
             return 0
         if cursor.sequence >= marked[1]:

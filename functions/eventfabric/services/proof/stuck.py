@@ -12,11 +12,13 @@ from eventfabric.model import (
     Region,
     SequenceNumber,
     SubscriptionFilter,
+    SubscriptionName,
     to_ms,
 )
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Log
 from eventfabric.services.lanes.locate import KeptPart, has_expired, skip_over
+from eventfabric.stream_topology import name_of_state
 from eventfabric.wire.payload_codec import unpack
 
 
@@ -61,7 +63,8 @@ def ahead_of(
     if wrong is None:
         return Ahead(tail, since_ms)
     kind, detail = wrong
-    stuck = Finding(kind, key.stream, key.lane, region, cursor.sequence, detail, key.subscription)
+    name = SubscriptionName(name_of_state(key.subscription))
+    stuck = Finding(kind, key.stream, key.lane, region, cursor.sequence, detail, name)
     return Ahead(tail, since_ms, stuck)
 
 

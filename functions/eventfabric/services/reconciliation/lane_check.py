@@ -116,7 +116,7 @@ class LaneChecker:
             return b""
         return digest_of_delivered(
             {
-                subscription.name: owner_of(subscription, origin, delivered[subscription.name])
+                subscription.state_name: owner_of(subscription, origin, delivered[subscription.name])
                 for subscription in self._delivered[origin]
             }
         )
@@ -178,7 +178,7 @@ class LaneChecker:
                 continue
             is_done_by_all = is_done_by_all and self._is_own(look) and is_done(look)
             place = self._watch_one(look, checked, before)
-            cursors |= {} if place is None else {look.subscription.name: place}
+            cursors |= {} if place is None else {look.subscription.state_name: place}
             waiting += [look.news_from] if look.lags else []
         sightings = sightings.from_(min(waiting)) if waiting else Sightings()
         checked.mark = replace(checked.mark, cursors=cursors, sightings=sightings)
@@ -193,7 +193,7 @@ class LaneChecker:
             checked.mark = replace(checked.mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
         if any(finding.kind in _WRONG_CURSORS for finding in findings):
             # Compare it with the log again, as long as it is wrong.
-            return before.cursors.get(look.subscription.name)
+            return before.cursors.get(look.subscription.state_name)
         return _compared(look, before)
 
     def _note_rest(self, checked: CheckedLane, *, is_done_by_all: bool) -> None:
@@ -231,7 +231,7 @@ class LaneChecker:
             standing = self._standings[subscription.name]
             ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
             try:
-                key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
+                key = LaneKey(self._name, SubscriptionName(subscription.state_name), lane)
                 state = whole_state(ledger, key, clock=self._ports.clock)
             except UndecodableItemError as error:
                 yield unreadable(self._name, self._region, lane, error, subscription)
@@ -251,7 +251,7 @@ class LaneChecker:
                 self._runs(standing.circuit),
                 before.sightings,
                 region,
-                self._seen_ms(standing) if subscription.name in before.cursors else 0,
+                self._seen_ms(standing) if subscription.state_name in before.cursors else 0,
                 records.ahead(cursor, subscription_filter, until=end),
                 begins_by_now(subscription, lane.origin, standing, region=self._region, now_ms=self._now_ms),
                 owner is None or subscription.name not in self._unsure,
@@ -298,5 +298,5 @@ def unreadable(
 def _compared(look: Look, before: Mark) -> tuple[int, int] | None:
     """Return the epoch and place of a cursor that this pass compares with the log; else those of an earlier pass."""
     if look.cursor.sequence > look.tail.sequence:  # this pass has nothing to compare it with
-        return before.cursors.get(look.subscription.name)
+        return before.cursors.get(look.subscription.state_name)
     return look.cursor.epoch, look.cursor.sequence

@@ -22,7 +22,7 @@ def move_quiet(look: Look, *, log: Log, ledger: Ledger, now_ms: int) -> bool:
     if log.tail(look.lane).sequence != moved.sequence:
         return False
     stream = StreamName(look.subscription.definition.stream)
-    key = LaneKey(stream, SubscriptionName(look.subscription.name), look.lane)
+    key = LaneKey(stream, SubscriptionName(look.subscription.state_name), look.lane)
     if not cursor.version and look.subscription.definition.start != "earliest":
         moved = replace(moved, began=moved.sequence)
     return isinstance(ledger.commit(key, cursor, moved), Committed)

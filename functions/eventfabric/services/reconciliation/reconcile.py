@@ -225,7 +225,7 @@ class Reconciler:
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
         """Return what all Regions that answer know of a subscription. Note it if this Region knew all of it."""
-        name = SubscriptionName(subscription.name)
+        name = SubscriptionName(subscription.state_name)
         standing = self._ports.ledger.standing(self._name, name)
         # A Region that was lost and is back may not have been told yet that its lanes were handed over.
         elsewhere: list[Owner] = []

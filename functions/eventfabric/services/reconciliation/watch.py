@@ -129,7 +129,7 @@ class Watch:
             return
         old = are_forgotten(parked, retention_seconds=self._retention, now_ms=self._now_ms)
         if old:
-            key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
+            key = LaneKey(self._name, SubscriptionName(look.subscription.state_name), look.lane)
             forget(key, look, old, ledger=ledger_of(self._ports.ledger, look.subscription, look.lane.origin))
 
     def _move_quiet(self, look: Look) -> None:
@@ -164,7 +164,7 @@ class Watch:
         says_digest, says_roster = stored == right, stored.roster == right.roster
         if says_digest and says_roster:
             return
-        key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
+        key = LaneKey(self._name, SubscriptionName(look.subscription.state_name), look.lane)
         ledger = ledger_of(self._ports.ledger, look.subscription, look.lane.origin)
         if ledger.state(key) != look.state:
             return  # it was written while it was being read
@@ -280,7 +280,7 @@ class Watch:
 
     def _cursor(self, look: Look) -> Finding | None:
         """Say what is wrong with the place of the cursor."""
-        cursor, marked = look.cursor, look.mark.cursors.get(look.subscription.name)
+        cursor, marked = look.cursor, look.mark.cursors.get(look.subscription.state_name)
         if cursor.version == 0:
             return None
         if marked is not None and _has_gone_back(look, marked):
