@@ -1,9 +1,11 @@
 """The record, which is the log's item, and the chain that binds it to the record before."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import blake2b
 from struct import pack
+from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableRecordError
@@ -87,6 +89,8 @@ class Record:
     """Other place at which its batch may stand; only one of the two is delivered."""
     skipped: SkippedBy | None = None
     """Set for a skip, but None if only the header was read."""
+    unknown: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """Attributes of a later version, as they are stored, so that a copy has them, too. No chain covers them."""
 
     @property
     def is_skip(self) -> bool:

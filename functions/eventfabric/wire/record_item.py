@@ -10,13 +10,15 @@ from eventfabric.wire.keys import PK, SK, Item, record_key
 
 HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t", "x")
 """All attributes but the payload and the note."""
+_KNOWN = frozenset((*HEADER_ATTRIBUTES, "d", "m", "qb", "qw", "qt"))
+"""All attributes that this version knows."""
 _NO_PAYLOAD: dict[str, Any] = {"B": b""}
 """Payload with which a header is decoded."""
 
 
 def to_item(record: Record) -> Item:
     """Encode a record."""
-    item = record_key(record.lane, record.sequence)
+    item = {**(record.unknown or {}), **record_key(record.lane, record.sequence)}
     item["n"] = {"N": str(record.count)}
     item["c"] = {"B": record.chain}
     item["b"] = {"B": record.batch_id}
@@ -75,7 +77,15 @@ def _record(item: Item) -> Record:
         expires_at=fields.whole(item, "x") if "x" in item else None,
         note=_note(item) if "m" in item else None,
         skipped=_skipped(item) if is_skip and "qb" in item else None,
+        unknown=_unknown(item),
     )
+
+
+def _unknown(item: Item) -> Item | None:
+    """Return the attributes that this version does not know; None for most records, which have none."""
+    if _KNOWN.issuperset(item):
+        return None
+    return {name: value for name, value in item.items() if name not in _KNOWN}
 
 
 def time_of(item: Item) -> HybridTime:

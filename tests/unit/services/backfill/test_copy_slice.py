@@ -1,6 +1,7 @@
 """One worker of a backfill: how long it waits for a service, what it reads, and what it never writes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -198,3 +199,13 @@ class TestWhereASliceIs:
         copied = fabric.backfiller().copier(id).copy(failed.progress)
         assert (copied.ending, copied.progress.failure) == (Ending.DONE, "")
         assert fabric.backfiller().finish(id).backfill.state is BackfillState.DONE
+
+
+def test_a_copy_has_what_only_a_later_version_knows_of_a_record() -> None:
+    fabric = BackfillRegions()
+    for record in fabric.fill(3):
+        fabric.overwrite(replace(record, unknown={"zz": {"S": "later"}}), region=SOURCE)
+    id, progress = one_slice(fabric)
+    assert fabric.backfiller().copier(id).copy(progress).ending is Ending.DONE
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
+    assert all(item["zz"] == {"S": "later"} for item in fabric.items(TARGET))

@@ -95,6 +95,16 @@ def test_a_changed_record_is_set_aside_and_the_right_one_stands_in_its_place() -
     assert fabric.recorder.ids() == ["a0", "a1", "a2", "a3"]
 
 
+def test_a_record_comes_back_with_what_only_a_later_version_knows_of_it() -> None:
+    fabric = fabric_with(3)
+    later = replace(fabric.records()[1], unknown={"zz": {"N": "5"}})
+    put(fabric, later)
+    copy = copy_of(fabric)
+    delete(fabric, later)
+    restore_of(fabric, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
+    assert fabric.records()[1].unknown == {"zz": {"N": "5"}}
+
+
 def test_so_is_one_that_cannot_be_decoded() -> None:
     fabric = fabric_with(3)
     records, copy = fabric.records(), copy_of(fabric)
