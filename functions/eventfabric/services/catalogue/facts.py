@@ -60,11 +60,12 @@ def declared_stream(fabric: str, declaration: Declaration) -> StreamTopology:
         retention_days=facts.retention_days,
         express=facts.express,
     )
-    subscriptions = (_declared_subscription(fabric, stream, own) for own in declaration.rung())
+    subscriptions = (declared_subscription(fabric, stream, own) for own in declaration.rung())
     return StreamTopology(fabric, facts.name, stream, tuple(subscriptions))
 
 
-def _declared_subscription(fabric: str, stream: Stream, facts: SubscriptionFacts) -> SubscriptionTopology:
+def declared_subscription(fabric: str, stream: Stream, facts: SubscriptionFacts) -> SubscriptionTopology:
+    """Return a subscription of a stream, in whatever state it is."""
     definition = Subscription(
         name=facts.name,
         stream=stream.name,

@@ -1,0 +1,218 @@
+"""Check: what a deployment would lose, or take from somebody, by what is declared. It has no effect.
+
+Whoever deploys hears all of it at once, before anything is changed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from eventfabric.errors import LastingError, Problem
+from eventfabric.model import EMPTY_TAIL, DeclarationLane, Lane, Region, StreamName
+from eventfabric.model.catalogue import (
+    FORMAT_READ_MAX,
+    FORMAT_WRITTEN,
+    Catalogue,
+    Declaration,
+    Declared,
+    State,
+    StreamFacts,
+    SubscriptionFacts,
+)
+from eventfabric.ports import Log, Ports
+from eventfabric.services.catalogue.facts import declared_stream, stream_facts
+from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.delivery.side_by_side import SideBySide, results_of
+from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.stream_topology import StreamTopology
+from eventfabric.topology import Topology
+
+CLOSING_SECONDS: Final = 120
+"""Time for which a Region is closing before it may be taken out: a cache's minute, and what is in flight by then."""
+
+Leftovers = Callable[[StreamTopology, Sequence[SubscriptionFacts], Region], Iterable[Problem]]
+"""Yields what is left of a stream, for these subscriptions, that a Region published or has to deliver."""
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Check of what a definition would deploy in one Region. `leftovers` is asked where a Region is taken out."""
+
+    topology: Topology
+    region: Region
+    ports: Ports
+    leftovers: Leftovers
+    side_by_side: SideBySide
+
+    def of_stream(self, stream: StreamTopology) -> Iterator[Problem]:
+        """Yield what is wrong with a stream, if nobody looks at its subscriptions or at the Regions that it leaves."""
+        home = self._home(stream)
+        catalogue = self.catalogue(stream, dict.fromkeys([self.region, home]))
+        facts = stream_facts(self.topology, stream)
+        yield from of_owner(catalogue, facts, self.topology.fabric)
+        yield from of_formats(read.stream for read in catalogue.values())
+        own = catalogue.get(self.region)
+        if own is not None:
+            yield from self._of_lanes(stream, own, facts)
+        if self.region != home and home in catalogue:
+            yield from of_home(catalogue[home].stream, facts, home)
+
+    def of_regions(self, stream: StreamTopology) -> Iterator[Problem]:
+        """Yield why the Regions that the definition lacks cannot be taken out of a stream yet."""
+        own = self._declared(stream, self.region)
+        if own is None:
+            return
+        was = declared_stream(self.topology.fabric, own.declaration)
+        catalogue, now_ms = self.catalogue(stream, was.definition.regions), self.ports.clock.now_ms()
+        for leaving in map(Region, was.definition.regions):
+            if leaving not in stream.definition.regions:
+                early = list(of_closing(catalogue, was, leaving, now_ms))
+                # Whatever is left now, more may be by then.
+                yield from early or self.leftovers(was, list(_not_retired(catalogue)), leaving)
+
+    def of_subscriptions(self, stream: StreamTopology, names: Iterable[str]) -> Iterator[Problem]:
+        """Yield which subscriptions are declared in the Region, are not among `names`, and were not retired."""
+        own, deployed = self._declared(stream, self.region), set(names)
+        for facts in _not_retired({} if own is None else {self.region: own.declaration}):
+            if facts.name not in deployed:
+                yield Problem(
+                    f"subscriptions.{facts.name}",
+                    f"no such subscription, where stream {stream.name} has it as {facts.state} in {self.region}",
+                    _retired_before(facts),
+                )
+
+    def of_stream_gone(self, stream: StreamTopology) -> Iterator[Problem]:
+        """Yield why a stream that the definition lacks cannot go yet."""
+        for region, read in self.catalogue(stream, stream.definition.regions).items():
+            for facts in _not_retired({region: read}):
+                yield Problem(
+                    f"streams.{stream.name}",
+                    f"no such stream, where it has subscription {facts.name} as {facts.state} in {region}",
+                    _retired_before(facts),
+                )
+
+    def catalogue(self, stream: StreamTopology, regions: Iterable[str]) -> Catalogue:
+        """Return what these Regions have declared of a stream, as far as it has come here."""
+        names = [Region(name) for name in regions]
+        calls = [partial(self._declared, stream, region) for region in names]
+        known = dict(zip(names, results_of(calls, self.side_by_side), strict=True))
+        return {region: read.declaration for region, read in known.items() if read is not None}
+
+    def version(self, stream: StreamTopology) -> str:
+        """Return up to where the Region's lane was read, as functions are told; empty if nothing is declared."""
+        own = self._declared(stream, self.region)
+        return "" if own is None else str(own.version)
+
+    def _declared(self, stream: StreamTopology, region: Region) -> Declared | None:
+        try:
+            return newest(self.ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name)))
+        except LastingError as error:
+            if error.cause != "missing":
+                raise
+            return None  # its table is about to be created
+
+    def _home(self, stream: StreamTopology) -> Region:
+        regions = stream.definition.regions
+        return Region(self.topology.home if self.topology.home in regions else regions[0])
+
+    def _of_lanes(self, stream: StreamTopology, own: Declaration, facts: StreamFacts) -> Iterator[Problem]:
+        """Yield which of the settings that decide where events are differ, if the stream has any event."""
+        different = list(_different(own.stream, facts))
+        used = self._used(declared_stream(self.topology.fabric, own)) if different else None
+        for key, before, after in different if used is not None else ():
+            yield Problem(
+                f"streams.{stream.name}.{key}",
+                f"{after}, where {before} is declared in {self.region} and lane {used} has events",
+                f"{before}, or a stream of another name",
+            )
+
+    def _used(self, was: StreamTopology) -> Lane | None:
+        """Return a lane of a stream in which something was published."""
+        log, lanes = self.ports.log_of(was), lanes_of(was)
+        used = results_of([partial(_is_used, log, lane) for lane in lanes], self.side_by_side)
+        return next((lane for lane, is_used in zip(lanes, used, strict=True) if is_used), None)
+
+
+def of_owner(catalogue: Catalogue, facts: StreamFacts, fabric: str) -> Iterator[Problem]:
+    """Yield that somebody else deploys the fabric."""
+    owners = {read.stream.owner: region for region, read in catalogue.items() if read.stream.owner}
+    for owner, region in owners.items():
+        if owner != facts.owner:
+            yield Problem(
+                "fabric.owner",
+                f"{facts.owner!r}, where {owner!r} has declared stream {facts.name} in {region}",
+                f"{owner!r}, if you deploy fabric {fabric} for them; or a fabric of another name",
+            )
+
+
+def of_formats(streams: Iterable[StreamFacts]) -> Iterator[Problem]:
+    """Yield which formats this version does not know."""
+    for read in streams:
+        for verb, required, known in (
+            ("reads", read.reads_required, FORMAT_READ_MAX),
+            ("writes", read.writes_required, FORMAT_WRITTEN),
+        ):
+            if required > known:
+                needed = f"format {required}, where this version {verb} formats up to {known}"
+                yield Problem(f"streams.{read.name}", needed, "a later version of eventfabric-aws")
+                return
+
+
+def of_home(home: StreamFacts, facts: StreamFacts, region: Region) -> Iterator[Problem]:
+    """Yield what the stream's home has declared otherwise, and what must be the same in all its Regions."""
+    for key, before, after in _different(home, facts):
+        yield Problem(
+            f"streams.{facts.name}.{key}",
+            f"{after}, where {before} is declared in {region}, from which the stream is deployed",
+            f"{before}; or deploy {region} before",
+        )
+
+
+def of_closing(
+    catalogue: Catalogue, stream: StreamTopology, leaving: Region, now_ms: int
+) -> Iterator[Problem]:
+    """Yield where a Region is not closing for long enough, so that something may still be published in it.
+
+    That counts in the Region itself, too: its own lane is what its producers go by.
+    """
+    open_in = []
+    for region in map(Region, stream.definition.regions):
+        read = catalogue.get(region)
+        if read is None or leaving not in read.stream.closing:
+            open_in.append(f"not declared as closing in {region}")
+        elif now_ms < read.stream.closing_since_ms + 1000 * CLOSING_SECONDS:
+            seconds = max(0, now_ms - read.stream.closing_since_ms) // 1000
+            open_in.append(f"closing in {region} for only {seconds} s")
+    if open_in:
+        yield Problem(
+            f"streams.{stream.name}.regions",
+            f"{leaving} taken out, where it is {', and '.join(open_in)}",
+            f"it in `regions` and in `[fabric] closing`, deployed in all Regions {CLOSING_SECONDS} s before",
+        )
+
+
+def _different(before: StreamFacts, after: StreamFacts) -> Iterator[tuple[str, object, object]]:
+    if before.lanes != after.lanes:
+        yield "lanes", before.lanes, after.lanes
+    if before.durability != after.durability:
+        yield "durability", before.durability, after.durability
+
+
+def _not_retired(catalogue: Catalogue) -> Iterator[SubscriptionFacts]:
+    """Yield the subscriptions of all Regions that somebody may still wait for, each incarnation once."""
+    known = {
+        (facts.name, facts.incarnation): facts
+        for read in catalogue.values()
+        for facts in read.subscriptions.values()
+        if facts.state is not State.RETIRED
+    }
+    return iter(known.values())
+
+
+def _retired_before(facts: SubscriptionFacts) -> str:
+    return f"as before, or after `eventfabric subscriptions retire {facts.name}`"
+
+
+def _is_used(log: Log, lane: Lane) -> bool:
+    return log.tail(lane) != EMPTY_TAIL or log.place(lane) is not None

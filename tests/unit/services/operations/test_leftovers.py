@@ -1,0 +1,118 @@
+"""Leftovers of a Region that is taken out: events, parked keys and dead letters, and lanes that it delivers."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric.model import Region
+from eventfabric.services.catalogue.facts import subscription_facts
+from eventfabric.services.delivery.side_by_side import one_after_another
+from eventfabric.services.operations.leftovers import LeftoversReader
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.memory.table_client import TableClient
+from eventfabric.wire.keys import cursor_key
+from tests.support.dead_letters import mended_fabric
+from tests.support.handovers import hand_over
+from tests.support.memory_fabric import AWAY, HOME, event, lane
+from tests.support.messages import missing_from
+from tests.support.subscribed_stream import SubscribedStream
+
+
+def left(
+    fabric: SubscribedStream, leaving: Region = HOME, *, seen_from: Region = AWAY, since_ms: int = 0
+) -> list[str]:
+    """Return the sentences, once everything was replicated."""
+    fabric.cloud.replicate()
+    facts = replace(subscription_facts(fabric.topology, fabric.subscription), since_ms=since_ms)
+    reader = LeftoversReader(fabric.ports(seen_from), one_after_another)
+    return [str(problem) for problem in reader(fabric.stream, [facts], leaving)]
+
+
+def delivered(*names: str, **settings: Any) -> SubscribedStream:
+    fabric = SubscribedStream(**settings)
+    for name in names:
+        fabric.put(event(name))
+    fabric.relay_all()
+    fabric.deliver_all()
+    return fabric
+
+
+def test_nothing_is_left_of_what_is_delivered_or_was_never_there() -> None:
+    assert left(SubscribedStream()) == []
+    assert left(delivered("a", "b")) == []
+
+
+def test_events_that_wait_are_left() -> None:
+    fabric = delivered("a")
+    fabric.put(event("b"), event("c"))
+    fabric.put(event("d"), of=lane(1))
+    [said] = left(fabric)
+    words = (
+        "streams.orders.regions",
+        "us-east-1 taken out",
+        "billing has 3 events that wait",
+        "retire billing",
+    )
+    assert missing_from(said, *words) == []
+    assert left(fabric, AWAY) == []
+
+
+def test_events_that_nobody_wants_are_not_left() -> None:
+    fabric = SubscribedStream(types=["shipped"])
+    fabric.put(event("a"))
+    assert left(fabric) == []
+
+
+def test_three_dead_letters_are_left() -> None:
+    [said] = left(mended_fabric("a", "b", "c"))
+    assert "billing has 3 dead letters left of it" in said
+    assert "events" not in said
+
+
+def test_where_every_region_delivers_each_is_to_have_delivered_what_the_region_published() -> None:
+    fabric = delivered("a", deliver="everywhere")
+    [said] = left(fabric)
+    assert "1 events that wait" in said
+    assert "1 events that wait" in left(fabric, AWAY)[0]
+    fabric.cloud.replicate()
+    away = fabric.in_region(AWAY)
+    away.deliver()
+    assert left(fabric) == []
+    assert left(fabric, AWAY) == []
+
+
+def test_lanes_that_were_handed_to_the_region_are_handed_on_first() -> None:
+    fabric = delivered("a").in_region(AWAY)
+    fabric.cloud.replicate()
+    hand_over(fabric, to=AWAY)
+    [said] = left(fabric, AWAY, seen_from=HOME)
+    assert missing_from(said, "it delivers lanes of us-east-1 to subscription billing", "failover") == []
+    fabric.put(event("b"))
+    assert "billing has 1 events that wait" in left(fabric, AWAY, seen_from=HOME)[1]
+
+
+@pytest.mark.parametrize(
+    ("start", "before", "after"),
+    [("latest", 0, 1), ("2100-01-01T00:00:00Z", 0, 0), ("2020-01-01T00:00:00Z", 1, 2)],
+)
+def test_what_was_published_before_the_beginning_is_not_left(start: str, before: int, after: int) -> None:
+    fabric = SubscribedStream(start=start)
+    fabric.put(event("a"))
+    fabric.clock.advance(seconds=1)
+    since_ms = fabric.clock.now_ms()
+    assert waiting(left(fabric, since_ms=since_ms)) == before
+    fabric.put(event("b"))
+    assert waiting(left(fabric, since_ms=since_ms)) == after
+
+
+def waiting(said: list[str]) -> int:
+    return sum(int(text.split(" has ")[1].split(" ")[0]) for text in said)
+
+
+def test_a_lane_that_cannot_be_read_is_said() -> None:
+    fabric = delivered("a")
+    table = TableClient(fabric.cloud.regions[HOME].table(fabric.topology.ledger.name), Requests())
+    table.put({**cursor_key(fabric.key_of(lane()), HOME), "n": {"S": "x"}})
+    [said] = left(fabric, seen_from=HOME)
+    assert missing_from(said, "billing has", "us-east-1/0.0") == []
