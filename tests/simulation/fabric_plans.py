@@ -83,6 +83,7 @@ class FabricProfile(Profile):
     bounds: tuple[dict[str, int], ...] = ()
     invoices: tuple[int, ...] = ()
     """Lanes of a second stream, into which handlers publish; none: there is no such stream."""
+    declared: bool = False
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
@@ -132,6 +133,7 @@ class FabricDraw(Draw):
             bounds=random.choice(of.bounds) if of.bounds else {},
             invoices=self._chain.choice(of.invoices) if of.invoices else 0,
             rivals=self._chain.choice((0, 1, 2)) if of.invoices else 0,
+            declared=of.declared,
         )
 
     def _subscription(self, name: str) -> PlannedSubscription:

@@ -6,6 +6,26 @@ from tests.simulation.fabric_plans import FabricProfile
 
 OF_UPKEEP: Final = (
     FabricProfile(
+        "deployments",
+        "stacks declare at once, fail and roll back; names are retired and come back; Regions are lost meanwhile",
+        declared=True,
+        retention_share=0,
+        bad=(0.0,),
+        publishes=(2, 4),
+        lanes=(1, 2),
+        seconds=(120.0, 900.0),
+        happenings=(6, 12, 20),
+        faults=("crash", "lost_reply", "lost_request", "throttle", "slow", "stale", "lag"),
+        anywhere=(
+            *("deploy_stack", "deploy_stack", "failed_stack", "failed_stack", "both_stacks", "delete_stack"),
+            *("retire", "retire"),
+        ),
+        between=("region_loss", "cut"),
+        copied=(),
+        tamper_share=0,
+        slowness=(1.0, 1.0, 20.0),
+    ),
+    FabricProfile(
         "upkeep",
         "records and doorbells lost or changed; reconciliation and backfill put it right, or say so",
         regions=(2, 3),

@@ -236,15 +236,19 @@ def redeployed(
 ) -> Declaration:
     """Return the declaration after a rollback: the state in which these facts were declared last, before all others.
 
-    `history`: declarations of the Region, newest first. The highest incarnation stays, so that none is used again.
+    What was retired meanwhile stays retired, and the highest incarnation stays, so that none is used again.
+    `history`: declarations of the Region, newest first.
     """
     own = read.subscriptions.get(facts.name)
-    for earlier in history:
-        before = earlier.subscriptions.get(facts.name)
-        if before is not None and before == facts.standing_as(before):
-            highest = max(before.highest, own.highest if own else 0)
-            return read.with_subscription(replace(before, highest=highest), change)
-    return read.with_subscription(facts.standing_as(own) if own else facts, change)
+    earlier = (known.subscriptions.get(facts.name) for known in history)
+    before = next((known for known in earlier if known and known == facts.standing_as(known)), own)
+    if own is None or before is None:
+        return read.with_subscription(facts, change)
+    is_retired = own.state is State.RETIRED and before.incarnation <= own.incarnation
+    standing = replace(before, highest=max(before.highest, own.highest))
+    if is_retired:
+        standing = replace(standing, state=State.RETIRED)
+    return read.with_subscription(facts.standing_as(standing), change)
 
 
 def stream_deployed(read: Declaration | None, facts: StreamFacts, change: DeclaredChange) -> Declaration:

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
+from eventfabric.testing.simulation.history_entry import Entry
+from eventfabric.testing.simulation.history_of_deployments import (
+    CatalogueListed,
+    CatalogueRead,
+    Retired,
+    StackEnded,
+)
 from eventfabric.testing.simulation.plan import Plan
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
-    """One thing that happened: when, by simulated time, and by whom."""
-
-    at_ms: int
-    actor: str
 
 
 class _OfLane(Entry, frozen=True, kw_only=True):
@@ -375,7 +375,8 @@ _OfRuns = (
     LaneRead | StandingRead | AttemptBegan | AttemptEnded | RunEnded | CircuitSwitched | Crashed | Called
 )
 _OfOperators = Decided | ProofBegan | Proved | Happened | Tampered | Backfilled | Found | Gauged
-AnyEntry = _Outside | _OfTables | _OfRuns | _OfOperators | Healed | Ended
+_OfDeployments = StackEnded | Retired | CatalogueRead | CatalogueListed
+AnyEntry = _Outside | _OfDeployments | _OfTables | _OfRuns | _OfOperators | Healed | Ended
 
 
 class History(msgspec.Struct):

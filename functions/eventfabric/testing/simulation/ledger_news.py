@@ -5,6 +5,7 @@ from typing import Any
 from eventfabric.model import Cursor, Parked
 from eventfabric.testing.memory.stream import Change
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.wire import circuit_item, cursor_item, owner_item, parked_item, settled_item, won_item
 from eventfabric.wire.keys import (
     Item,
@@ -17,7 +18,7 @@ from eventfabric.wire.keys import (
     ledger_region_and_kind,
 )
 
-News = tuple[type[history.Entry], dict[str, Any]]
+News = tuple[type[Entry], dict[str, Any]]
 """Kind and fields of an entry."""
 
 

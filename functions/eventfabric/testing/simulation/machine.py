@@ -8,6 +8,7 @@ from random import Random
 from eventfabric.testing.contexts import environment, variables_now
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.schedule import ProcessClock
 from eventfabric.testing.simulation.world import World
 
@@ -31,7 +32,7 @@ class Machine:
         """While the project's code runs: the values, for all others, of the variables that it finds."""
         world.processes.append(self)
 
-    def tell(self, kind: type[history.Entry], **about: object) -> None:
+    def tell(self, kind: type[Entry], **about: object) -> None:
         """Note in the history what happened here."""
         self.world.note(kind, self.name, **about)
 

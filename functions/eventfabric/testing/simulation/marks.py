@@ -6,6 +6,7 @@ import msgspec
 
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import AnyEntry
+from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.schedule import START_MS
 
 
@@ -70,7 +71,7 @@ _ALL: Final = (
     Symbol("other", "something else", "M-2,-2H2V2H-2Z", "quiet"),
 )
 SYMBOLS: Final = {symbol.name: symbol for symbol in _ALL}
-_PLAIN: Final[dict[type[history.Entry], str]] = {
+_PLAIN: Final[dict[type[Entry], str]] = {
     history.Asked: "asked",
     history.Acknowledged: "acknowledged",
     history.Unacknowledged: "unacknowledged",
@@ -97,7 +98,7 @@ _PLAIN: Final[dict[type[history.Entry], str]] = {
 }
 
 
-_BY_FIELD: Final[dict[type[history.Entry], tuple[str, str, str]]] = {
+_BY_FIELD: Final[dict[type[Entry], tuple[str, str, str]]] = {
     history.Appended: ("copied", "copied", "appended"),
     history.CursorMoved: ("copied", "commit_copied", "commit"),
     history.HandedOver: ("copied", "handover_copied", "handover"),
@@ -105,7 +106,7 @@ _BY_FIELD: Final[dict[type[history.Entry], tuple[str, str, str]]] = {
     history.RunEnded: ("failed", "run_failed", "run"),
 }
 """Entries with two symbols: a field, the symbol if that is true or not empty, and the symbol otherwise."""
-_LABELS: Final[dict[type[history.Entry], str]] = {
+_LABELS: Final[dict[type[Entry], str]] = {
     history.KeyChanged: "key",
     history.Tampered: "what",
     history.Found: "finding",

@@ -8,7 +8,7 @@ from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.ledger_news import News, of_ledger
 from eventfabric.wire import record_item
-from eventfabric.wire.keys import Item, is_record, region_of_log_item
+from eventfabric.wire.keys import Item, is_declaration, is_record, region_of_log_item
 from eventfabric.wire.payload_codec import unpack
 
 INVOICES = "invoices"
@@ -39,7 +39,7 @@ class Observer:
         self._own: dict[tuple[Any, ...], Item] = {}
         """The fabric's last version of each item that somebody else has overwritten since."""
         self.is_foreign_news = False
-        """Set by `news`: somebody else changed something, which is not reported."""
+        """Set by `news`: something changed that is not reported, by somebody else or by a deployment."""
 
     def news(self) -> list[News]:
         """Return the changes since the last call, parked keys before the cursor that was written with them."""
@@ -74,6 +74,9 @@ class Observer:
         return None if before == change.new else replace(change, old=before)
 
     def _of_log(self, change: Change) -> list[News]:
+        if is_declaration(change.keys):
+            self.is_foreign_news = True
+            return []
         if not is_record(change.keys):
             return []
         where = {"region": change.region, "lane": str(change.keys["pk"]["S"])}

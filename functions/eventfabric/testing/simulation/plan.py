@@ -106,7 +106,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `clones`: all processes of a Region's producers are copies of one process, and draw the same random numbers.
     `bounds`: values of limits.py that are smaller than usual, so that a few events reach them. `invoices`: lanes of the
-    second stream, into which handlers publish; 0: there is none. `rivals`: other publishers to it.
+    second stream, into which handlers publish; 0: there is none. `rivals`: other publishers to it. `declared`: what
+    is deployed is declared.
     """
 
     seed: int
@@ -129,6 +130,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     bounds: dict[str, int] = {}
     invoices: int = 0
     rivals: int = 0
+    declared: bool = False
 
     def rate(self, fault: str) -> float:
         """Return how often a fault happens, as a share of the calls that it can hit."""

@@ -8,7 +8,7 @@ from eventfabric import limits
 from eventfabric.errors import EventFabricError
 from eventfabric.sdk import exits
 from eventfabric.sdk.operations import Operations
-from eventfabric.testing.simulation import happenings, history, operators, spoiling
+from eventfabric.testing.simulation import deploying, happenings, history, operators, spoiling
 from eventfabric.testing.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.network import Courier
@@ -96,6 +96,7 @@ def _run(world: World) -> tuple[bool, str]:
             until_us=START_MS * 1000 + int(last_seconds * 1_000_000) + 30_000_000, steps_max=STEPS_MAX
         )
         _heal(world)
+        world.schedule.spawn("read out", deploying.read_out, world)
         world.schedule.run(steps_max=DRAIN_STEPS_MAX)
         if world.redrives:
             _redrive(world)
@@ -153,6 +154,7 @@ def _start(world: World) -> None:
         Producer(world, number).start()
     for number in range(plan.rivals):
         Rival(world, number).start()
+    deploying.start(world)
     for number, happening in enumerate(plan.happenings):
         happenings.begin(world, happening, number)
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 from eventfabric.testing.memory.refusals import CONFLICT, DENIED, KEY_DENIED, THROTTLE, Refuser
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.plan import Plan
 
 _READS: Final = ("GetItem", "Query")
@@ -49,7 +50,7 @@ class TroubledFabric(Protocol):
         """Return how often a fault happens now."""
         ...
 
-    def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
+    def note(self, kind: type[Entry], actor: str, **about: object) -> None:
         """Add an entry to the history."""
         ...
 

@@ -1,6 +1,7 @@
 """The simulated fabric: its cloud, which Regions reach each other, the rates of faults, and the resulting history."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.observer import EFFECTS, INVOICES, Observer, is_foreign
 from eventfabric.testing.simulation.plan import Plan, PlannedSubscription
 from eventfabric.testing.simulation.schedule import ProcessClock, Schedule, SimulatedTime
@@ -80,6 +82,15 @@ def _subscription(subscription: PlannedSubscription, plan: Plan) -> str:
     """
 
 
+@dataclass
+class Stack:
+    """A subscription's stack in a Region. `content`: what it has deployed; empty: there is no such stack."""
+
+    content: str = ""
+    is_busy: bool = False
+    requests: int = 0
+
+
 class Running(Protocol):
     """The part of a machine that is affected by what happens to its Region; see machine.Machine."""
 
@@ -140,6 +151,13 @@ class World:
         """Number of times that each step took effect, by the step's key."""
         self.spoilt: list[tuple[MemoryTable, Item]] = []
         """Items of state as they were before somebody made them unreadable."""
+        self.stacks: dict[tuple[str, str], Stack] = {}
+        """Stacks by Region and subscription; see deploying.py."""
+        self.stack_contents = 0
+        self.deployments = 0
+        """Number of operations on stacks, and of retirements, that are under way."""
+        self.is_read_out = False
+        """Nobody reads the catalogue any more."""
         self.trouble = Trouble(self)
         self._cuts: set[frozenset[str]] = set()
         self._mute: set[frozenset[str]] = set()
@@ -175,7 +193,7 @@ class World:
         """Deploy other settings for functions that start from now on. Tables, queues and names stay."""
         self.topology = self.cloud.topology = Topology(parse_definition(definition_of(plan)))
 
-    def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
+    def note(self, kind: type[Entry], actor: str, **about: object) -> None:
         """Add an entry to the history."""
         make: Any = kind
         entry: history.AnyEntry = make(at_ms=self.time.now_ms(), actor=actor, **about)

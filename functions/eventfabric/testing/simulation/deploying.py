@@ -1,0 +1,276 @@
+"""Deployments in the simulation: stacks that declare, fail and roll back, operators who retire, and who reads of it.
+
+A stack does what CloudFormation has its custom resources do: a request is tried again as long as its function dies or
+gets no answer, and what a failed deployment declared is declared again as it was before. The subscriptions that come
+and go here have names of their own, and nothing is delivered for them: what is checked is what is declared.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from eventfabric.errors import EventFabricError
+from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
+from eventfabric.model.catalogue import Declared, State, in_state
+from eventfabric.services.catalogue.declare import declare
+from eventfabric.services.catalogue.deployment import Deployer
+from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
+from eventfabric.stream_topology import SubscriptionTopology
+from eventfabric.testing.memory.faults import SimulatedCrash
+from eventfabric.testing.simulation import history_of_deployments as history
+from eventfabric.testing.simulation.plan import Happening
+from eventfabric.testing.simulation.process import Process
+from eventfabric.testing.simulation.world import Stack, World
+from eventfabric.topology import Topology
+from eventfabric.wire.declaration import declaration_of
+
+NAMES: Final = ("comes", "goes")
+_TRIES: Final = 3
+"""Number of times that a request of a deployment is tried before the deployment fails."""
+_AGAIN_SECONDS: Final = 20.0
+_READ_SECONDS: Final = 25.0
+
+
+def start(world: World) -> None:
+    """Declare what the plan's fabric is deployed with, and let somebody in each Region read it from now on."""
+    if world.plan.declared:
+        for region in world.plan.regions:
+            deployer = Deployer(world.topology, Region(region), world.cloud.ports(region), "world", "first")
+            for stream in world.topology.streams.values():
+                deployer.declare_stream(stream)
+            world.schedule.spawn(f"reader {region}", _read, world, region)
+
+
+def deploy_stack(world: World, happening: Happening) -> None:
+    """Deploy a subscription's stack with another content than before."""
+    _deploy(world, happening, fails=False)
+
+
+def failed_stack(world: World, happening: Happening) -> None:
+    """Deploy a subscription's stack; something else in it fails once it has declared, and all of it goes back."""
+    _deploy(world, happening, fails=True)
+
+
+def both_stacks(world: World, happening: Happening) -> None:
+    """Deploy the stacks of two subscriptions of a Region at the same time."""
+    for number in range(len(NAMES)):
+        own = Happening(0.0, happening.what, happening.region, number=number)
+        world.schedule.spawn(f"stack {number} {world.schedule.steps}", deploy_stack, world, own)
+
+
+def delete_stack(world: World, happening: Happening) -> None:
+    """Delete a subscription's stack."""
+    with _operation(world, happening) as stack:
+        if stack is not None and stack.content:
+            _delete(world, happening, stack)
+
+
+def retire(world: World, happening: Happening) -> None:
+    """Retire a subscription in all Regions, as an operator does: again where a Region gave no answer."""
+    world.deployments += 1
+    for region in world.plan.regions:
+        while not _is_retired(world, happening, region):
+            world.schedule.pause(_AGAIN_SECONDS)
+    world.deployments -= 1
+
+
+def _is_retired(world: World, happening: Happening, region: str) -> bool:
+    """Try to retire a subscription in one Region. Return True once the Region has answered."""
+    process = Process(world, f"retire {world.schedule.steps}", happening.region)
+    name, there = _name(happening), process.ports.at(Region(region))
+    deployer = Deployer(world.topology, Region(region), there, "operator", process.name)
+    stream, change = world.topology.stream(world.plan.stream), deployer.change("retired", name)
+    try:
+        declared = declare(
+            there.log_of(stream),
+            DeclarationLane.of(Region(region), StreamName(stream.name)),
+            lambda read: read and in_state(read, name, State.RETIRED, change),
+            clock=process.clock,
+            entropy=world.entropy,
+            source=stream.source,
+        )
+    except (EventFabricError, SimulatedCrash):
+        return False
+    if declared is not None and name in declared.declaration.subscriptions:
+        world.note(history.Retired, "operator", region=region, subscription=name)
+    return True
+
+
+def _deploy(world: World, happening: Happening, *, fails: bool) -> None:
+    with _operation(world, happening) as stack:
+        if stack is None:
+            return
+        world.stack_contents += 1
+        content = f"content {world.stack_contents}"
+        own = _subscription(world, happening, content)
+        declared = _request(world, happening, stack, lambda by: by.declare_subscription(own), tries=_TRIES)
+        if declared is not None and not fails:
+            stack.content = content
+            _tell(world, happening, stack, State.ACTIVE)
+        elif not stack.content:
+            _delete(world, happening, stack)
+        else:
+            failed = _request_id(happening, stack)
+            before = _subscription(world, happening, stack.content)
+            _request(world, happening, stack, lambda by: by.declare_subscription(before, rolls_back=True))
+            _tell(world, happening, stack, None, request=failed)
+
+
+def _delete(world: World, happening: Happening, stack: Stack) -> None:
+    own = _subscription(world, happening, stack.content)
+    _request(world, happening, stack, lambda by: by.declare_gone(own))
+    stack.content = ""
+    _tell(world, happening, stack, State.UNDEPLOYED)
+
+
+@contextmanager
+def _operation(world: World, happening: Happening) -> Iterator[Stack | None]:
+    """Provide the stack for one operation; None if another is going on, which CloudFormation refuses."""
+    stack = world.stacks.setdefault((happening.region, _name(happening)), Stack())
+    if stack.is_busy:
+        yield None
+        return
+    stack.is_busy = True
+    world.deployments += 1
+    yield stack
+    world.deployments -= 1
+    stack.is_busy = False
+
+
+def _request(
+    world: World,
+    happening: Happening,
+    stack: Stack,
+    call: Callable[[Deployer], Declared | None],
+    *,
+    tries: int | None = None,
+) -> Declared | None:
+    """Have a custom resource's function do something, by one request. None: all tries failed, or there is nothing.
+
+    `tries`: number of times that it is tried; None: until it succeeds, as operators go on with a rollback.
+    """
+    stack.requests += 1
+    request = _request_id(happening, stack)
+    number = 0
+    while tries is None or number < tries:
+        number += 1
+        while happening.region in world.lost:
+            world.schedule.wait(f"region/{happening.region}")
+        process = Process(world, f"{request} {number}", happening.region)
+        topology = _with_names(world.topology)
+        deployer = Deployer(topology, Region(happening.region), process.ports, "stack", request)
+        try:
+            return call(deployer)
+        except (EventFabricError, SimulatedCrash):
+            world.schedule.pause(_AGAIN_SECONDS)
+    return None
+
+
+def _read(world: World, region: str) -> None:
+    """Read the catalogue as a producer does, which keeps what it knows for a minute."""
+    stream = world.topology.stream(world.plan.stream)
+    lane = DeclarationLane.of(Region(region), StreamName(stream.name))
+    process: Process | None = None
+    while not world.is_read_out:
+        world.schedule.pause(_READ_SECONDS)
+        while region in world.lost:
+            world.schedule.wait(f"region/{region}")
+        if process is None or process.is_dead:
+            process = Process(world, f"reader {region} {world.schedule.steps}", region)
+            known = KnownDeclaration(process.ports.log_of(stream), lane, process.clock)
+        try:
+            declared = known.now()
+        except (EventFabricError, SimulatedCrash):
+            process = None
+            continue
+        if declared is not None:
+            world.note(
+                history.CatalogueRead, process.name, region=region, sequence=int(declared.tail.sequence)
+            )
+
+
+def read_out(world: World) -> None:
+    """Let all readers read once more, now that nothing fails, and note what each Region has of all declarations."""
+    if not world.plan.declared:
+        return
+    while world.deployments or any(link.has_news for link in world.cloud.links):
+        for region in world.plan.regions:
+            world.schedule.wake(f"changes/{region}")
+        world.schedule.pause(CATALOGUE_SECONDS)
+    world.schedule.pause(2 * CATALOGUE_SECONDS)
+    world.is_read_out = True
+    for table_region in world.plan.regions:
+        for region in world.plan.regions:
+            world.note(
+                history.CatalogueListed,
+                "world",
+                region=table_region,
+                lane=region,
+                changes=tuple(_listed(world, table_region, region)),
+            )
+
+
+def _listed(world: World, table_region: str, region: str) -> Iterator[history.ListedChange]:
+    log = world.cloud.log(world.plan.stream, table_region)
+    tail = EMPTY_TAIL
+    lane = DeclarationLane.of(Region(region), StreamName(world.plan.stream))
+    while page := log.read(lane, tail.sequence, records_max=100).records:
+        for record in page:
+            declaration = declaration_of(record)
+            is_next = record.sequence == tail.sequence and record.extends(tail.chain)
+            tail = record.tail
+            yield history.ListedChange(
+                kind=declaration.change.kind,
+                of=declaration.change.of,
+                request=declaration.change.request_id,
+                is_next=is_next,
+                subscriptions={
+                    name: history.ListedSubscription(
+                        facts.state.value, facts.incarnation, facts.highest, facts.contact
+                    )
+                    for name, facts in declaration.subscriptions.items()
+                },
+            )
+
+
+def _name(happening: Happening) -> str:
+    return NAMES[happening.number % len(NAMES)]
+
+
+def _with_names(topology: Topology) -> Topology:
+    """Return the topology with the subscriptions that come and go here."""
+    definition = topology.definition
+    some = next(iter(definition.subscriptions.values()))
+    extra = {name: replace(some, name=name) for name in NAMES}
+    return Topology(replace(definition, subscriptions={**definition.subscriptions, **extra}))
+
+
+def _subscription(world: World, happening: Happening, content: str) -> SubscriptionTopology:
+    own = _with_names(world.topology).subscription(_name(happening))
+    return replace(own, definition=replace(own.definition, contact=content))
+
+
+def _request_id(happening: Happening, stack: Stack) -> str:
+    return f"{happening.region} {_name(happening)} {stack.requests}"
+
+
+def _tell(
+    world: World, happening: Happening, stack: Stack, state: State | None, *, request: str = ""
+) -> None:
+    """Note how a stack's operation ended. `state`: in which the subscription is now; None: as before `request`."""
+    world.note(
+        history.StackEnded,
+        f"stack {_name(happening)} {happening.region}",
+        region=happening.region,
+        subscription=_name(happening),
+        content=stack.content,
+        state="" if state is None else state.value,
+        request=request,
+    )
+
+
+DEPLOYS: Final[dict[str, Callable[[World, Happening], None]]] = {
+    function.__name__: function
+    for function in (deploy_stack, failed_stack, both_stacks, delete_stack, retire)
+}

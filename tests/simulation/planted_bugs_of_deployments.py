@@ -1,0 +1,67 @@
+"""The planted bugs of deployments, of what they declare, and of those who read it."""
+
+from tests.simulation.planting import Bug
+
+OF_DEPLOYMENTS = [
+    Bug(
+        "a rollback is forgotten",
+        "what a failed deployment declared stays declared",
+        "eventfabric.model.catalogue:redeployed",
+        "return read.with_subscription(facts.standing_as(standing), change)",
+        "return read",
+        by="wrong_declaration",
+        seed=0,
+        profile="deployments",
+    ),
+    Bug(
+        "two write one lane",
+        "whoever loses the place takes its declaration to be there",
+        "eventfabric.services.catalogue.declare:declare",
+        "if log.append(record) is None:",
+        "if log.append(record) is None or True:",
+        by="wrong_declaration",
+        seed=1,
+        profile="deployments",
+    ),
+    Bug(
+        "an old catalogue for ever",
+        "what was read of the catalogue once is never read again",
+        "eventfabric.services.catalogue.known:KnownDeclaration.now",
+        "elif not self._read",
+        "elif False and not self._read",
+        by="stale_catalogue",
+        seed=0,
+        profile="deployments",
+    ),
+    Bug(
+        "an incarnation again",
+        "a name that comes back has the incarnation in which it was retired",
+        "eventfabric.model.catalogue:incarnation_to_deploy",
+        ", default=-1) + 1",
+        ", default=0)",
+        by="reused_incarnation",
+        seed=1,
+        profile="deployments",
+    ),
+    Bug(
+        "the retired are dropped",
+        "a declaration leaves out what is retired, to be smaller",
+        "eventfabric.model.catalogue:Declaration.with_subscription",
+        "{**self.subscriptions, facts.name: facts}",
+        "{n: f for n, f in {**self.subscriptions, facts.name: facts}.items() if f.state is not State.RETIRED}",
+        by="wrong_declaration",
+        seed=1,
+        profile="deployments",
+    ),
+    Bug(
+        "retired, and rolled back to life",
+        "a rollback declares a subscription as it was, though it was retired meanwhile",
+        "eventfabric.model.catalogue:redeployed",
+        "if is_retired:",
+        "if False:",
+        by="reused_incarnation",
+        seed=136,
+        profile="deployments",
+        seeds_max=400,
+    ),
+]
