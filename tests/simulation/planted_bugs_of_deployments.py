@@ -60,7 +60,7 @@ OF_DEPLOYMENTS = [
         "if is_retired:",
         "if False:",
         by="reused_incarnation",
-        seed=136,
+        seed=280,
         profile="deployments",
         seeds_max=400,
     ),
