@@ -27,9 +27,12 @@ DELIVER_ENTRY: Final = "eventfabric.handlers.deliver.handle"
 TIMER_ENTRY: Final = "eventfabric.handlers.timer.handle"
 BACKFILL_ENTRY: Final = "eventfabric.handlers.backfill.handle"
 RECONCILE_ENTRY: Final = "eventfabric.handlers.reconcile.handle"
+CATALOGUE_ENTRY: Final = "eventfabric.handlers.catalogue.handle"
 
 NO_INCARNATIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
+CATALOGUE_SECONDS_MAX: Final = 300
+"""Time that a check or a declaration of a deployment may take."""
 LAMBDA_PYTHON: Final = "3.13"
 """Runtime of all functions; scripts/lock pins their wheels for it."""
 RECONCILE_MINUTES: Final = 5
@@ -166,6 +169,17 @@ class Topology:
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
             memory_megabytes=megabytes_of_passes(self.streams_in(region)),
             settings=self.own_settings,
+        )
+
+    def catalogue_function(self, region: str, *, of_log: bool = False) -> FunctionTopology:
+        """Return the function that checks and declares for a deployment: that of a cell, or of the stack of tables."""
+        own = self.own_settings
+        return FunctionTopology(
+            f"{self.fabric}-log-catalogue-lookup" if of_log else f"{self.fabric}-catalogue-lookup",
+            CATALOGUE_ENTRY,
+            {ENVIRONMENT_REGION: region},
+            timeout_seconds=CATALOGUE_SECONDS_MAX,
+            settings=FunctionSettings(architecture=own.architecture, log_days=own.log_days),
         )
 
     def functions(self, region: str) -> list[FunctionTopology]:

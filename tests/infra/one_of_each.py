@@ -49,10 +49,10 @@ def one_of_each(definition: Definition, folder: Path) -> Synthesised:
     stage(definition, functions=ROOT / "functions", target=code, wheels=None)
     app = cdk.App(analytics_reporting=False, context=context(), outdir=str(folder / ASSEMBLY))
     env = cdk.Environment(region=topology.home)
-    assets = [{"arm64": lambda_.Code.from_asset(str(code))} for _ in range(2)]
+    assets = [{"arm64": lambda_.Code.from_asset(str(code))} for _ in range(3)]
     first = next(iter(topology.subscriptions.values()))
     KeyStack(app, topology, env=env)
-    LogStack(app, topology, tables=topology.tables, env=env)
+    LogStack(app, topology, tables=topology.tables, codes=assets[2], env=env)
     CellStack(app, topology, codes=assets[0], env=env)
     SubscriptionStack(app, topology, first, codes=assets[1], env=env)
     WatchStack(app, topology, env=env)

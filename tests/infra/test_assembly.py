@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eventfabric.cdk.assembly import AssembledStack, stacks_in
+from eventfabric.cdk.assembly import AssembledStack, copy_to_import, stacks_in
 from tests.infra.synthesis import Synthesised
 
 
@@ -23,6 +23,18 @@ def test_every_retained_resource_can_be_adopted(synthesised: Synthesised) -> Non
             if "Retain" in body.get("DeletionPolicy", "") and not body["Type"].startswith("Custom::")
         }
         assert retained_resources(stack) == retained, stack.name
+
+
+def test_what_is_imported_waits_for_nothing(shop: Synthesised, tmp_path: Path) -> None:
+    copy_to_import(shop.folder, tmp_path / "copy")
+    tables = [table for stack in stacks_in(shop.folder) for table in stack.tables]
+    copied = {name: body for stack in stacks_in(tmp_path / "copy") for name, body in stack.resources.items()}
+    written = {name: body for stack in stacks_in(shop.folder) for name, body in stack.resources.items()}
+    for table in tables:
+        assert "DependsOn" in written[table.logical_id]
+        assert copied[table.logical_id] == {
+            key: value for key, value in written[table.logical_id].items() if key != "DependsOn"
+        }
 
 
 def test_tables_and_keys_are_those_of_the_topology(synthesised: Synthesised) -> None:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from eventfabric.cdk.stacks.log import owning_region
+from eventfabric.deployment.declarations import of_catalogue, of_log_catalogue
 from eventfabric.deployment.people import operator, publisher
 from eventfabric.deployment.permissions import Resource, of_schedule
 from eventfabric.deployment.permissions import of_function as permissions_of
@@ -105,9 +106,13 @@ def test_only_what_has_no_name_of_its_own_is_named_by_a_wildcard(synthesised: Sy
                 tags = conditions(grant).get("StringLike", {}).get("aws:ResourceTag/eventfabric-queue", [])
                 fabric = f"{synthesised.topology.fabric}/"
                 is_replica = grant.action == "dynamodb:Query" and ":dynamodb:*:" in grant.resource
+                keys = conditions(grant).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
+                is_declaration = bool(keys) and all(key.startswith("@") for key in keys)
                 is_tagged = grant.action.startswith("sqs:") and bool(tags)
                 assert all(tag.startswith(fabric) for tag in tags), grant
-                assert is_nameless or is_tagged or is_replica, f"{permission.logical_id}: {grant}"
+                assert is_nameless or is_tagged or is_replica or is_declaration, (
+                    f"{permission.logical_id}: {grant}"
+                )
                 if grant.action == lists:  # it knows no resources, so nothing else would allow it
                     assert grant.resource == "*"
             if grant.action.startswith("kms:"):
@@ -155,6 +160,42 @@ def test_the_trial_may_invoke_versions_of_the_fabric_and_look_at_its_stacks_and_
         for stack in synthesised.running(region):
             own = arn(Resource("cloudformation", region, f"stack/{stack}/id"))
             assert any(fnmatchcase(own, pattern) for pattern in stacks)
+
+
+def test_the_catalogue_may_read_declarations_and_write_those_of_its_region_and_nothing_else(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        function = topology.catalogue_function(region)
+        made = policies_of_role(synthesised, *function_roles(synthesised, region)[function.name])
+        assert made == declared(of_catalogue(topology, region)) | logging(region, function.name)
+        written = [grant for grant in made if grant.action == "dynamodb:PutItem"]
+        assert [conditions(grant)["ForAllValues:StringLike"] for grant in written] == [
+            {"dynamodb:LeadingKeys": [f"@{region}/*"]}
+        ]
+        assert {grant.action for grant in made if grant.action.startswith("dynamodb:")} == {
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+        }
+
+
+def test_the_catalogue_of_the_tables_may_read_and_nothing_else(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        tables = [table for table in topology.tables if owning_region(topology, table) == region]
+        name = topology.catalogue_function(region, of_log=True).name
+        stack = topology.stack_name("log", region)
+        roles = {
+            body["Properties"]["FunctionName"]: role_of(FUNCTION, body["Properties"])
+            for _, body in synthesised.resources(FUNCTION, stack=stack)
+        }
+        assert set(roles) == ({name} if tables else set())
+        if tables:
+            made = policies_of_role(synthesised, stack, roles[name])
+            assert made == declared(of_log_catalogue(topology, tables, region)) | logging(region, name)
+            reading = ("dynamodb:Query", "cloudformation:DescribeStacks", "kms:", "logs:")
+            assert [grant for grant in made if not grant.action.startswith(reading)] == []
 
 
 def test_publishers_and_operators_may_do_what_permissions_declare_and_nothing_else(

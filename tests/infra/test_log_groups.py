@@ -11,7 +11,9 @@ GROUP = "AWS::Logs::LogGroup"
 def test_every_log_group_is_under_the_key_of_its_region(tuned: Synthesised) -> None:
     for region in tuned.topology.regions:
         groups = tuned.properties(GROUP, stack=tuned.running(region))
-        assert len(groups) == len(tuned.topology.functions(region)) + 3  # two lookups, and the state machine
+        assert (
+            len(groups) == len(tuned.topology.functions(region)) + 4
+        )  # three lookups, and the state machine
         key = f"arn:{PARTITION}:kms:{region}:{ACCOUNT}:{tuned.topology.key_alias}"
         assert {group.get("KmsKeyId") for group in groups} == {key}
 

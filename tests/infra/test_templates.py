@@ -8,8 +8,8 @@ from eventfabric import limits
 from eventfabric.cdk.stacks.log import owning_region
 from eventfabric.deployment.permissions import Resource
 from eventfabric.deployment.state_machine import backfill_state_machine
-from eventfabric.resources import QueueTopology, TableTopology
-from eventfabric.topology import RECONCILE_MINUTES
+from eventfabric.resources import CHECKED_VERSION, ENVIRONMENT_CATALOGUE, QueueTopology, TableTopology
+from eventfabric.topology import DELIVER_ENTRY, RECONCILE_MINUTES
 from infra.app import ROOT, context
 from tests.infra.grants import arn
 from tests.infra.synthesis import ASSEMBLY, REPORT, Synthesised, declare
@@ -196,11 +196,15 @@ def test_every_function_of_the_topology_is_there_and_no_other_but_the_lookups(
         made = by_name(synthesised.properties(FUNCTION, stack=synthesised.running(region)), "FunctionName")
         for name in (topology.lookup_name, topology.start_name):
             assert len(made.pop(name)["Code"]["ZipFile"].encode()) < 4096
-        assert set(made) == {function.name for function in topology.functions(region)}
-        for function in topology.functions(region):
+        functions = [*topology.functions(region), topology.catalogue_function(region)]
+        assert set(made) == {function.name for function in functions}
+        for function in functions:
             properties = made[function.name]
             assert properties["Handler"] == function.entry
-            assert properties["Environment"]["Variables"] == function.deployed_environment
+            environment = properties["Environment"]["Variables"]
+            checked = environment.pop(ENVIRONMENT_CATALOGUE, None)
+            assert checked == (f"<Allowed.{CHECKED_VERSION}>" if function.entry == DELIVER_ENTRY else None)
+            assert environment == function.deployed_environment
             assert properties["Timeout"] == function.timeout_seconds
             assert properties["MemorySize"] == function.memory_megabytes
             assert properties["RecursiveLoop"] == ("Allow" if function.may_recur else "Terminate")

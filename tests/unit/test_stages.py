@@ -69,6 +69,8 @@ def names_of(topology: Topology) -> Iterator[tuple[str, str]]:
             for kind in ("subscription", "watch"):
                 yield "stack", topology.stack_name(kind, region, subscription=name)
     yield "function", topology.lookup_name
+    for of_log in (False, True):
+        yield "function", topology.catalogue_function(topology.home, of_log=of_log).name
     yield "alias", topology.key_alias
     yield "machine", topology.backfill_machine_name
     yield "schedule", topology.reconcile_schedule_name

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from typing import Any, Final
 
 _TABLES: Final = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table")
@@ -109,6 +110,20 @@ def _services_in(policy: Mapping[str, Any]) -> Iterator[str]:
         service = principal.get("Service") if isinstance(principal, dict) else None
         if isinstance(service, str):
             yield service
+
+
+def copy_to_import(assembly: Path, target: Path) -> None:
+    """Copy an assembly to a new folder, in whose templates what is retained waits for nothing.
+
+    CloudFormation imports it alone, and refuses a template in which it depends on what is not there yet.
+    """
+    copytree(assembly, target, ignore=ignore_patterns("asset.*"))  # imports publish none
+    for path in target.rglob("*.template.json"):
+        template = json.loads(path.read_text(encoding="utf-8"))
+        for body in template.get("Resources", {}).values():
+            if body.get("DeletionPolicy") in _RETAINED:
+                body.pop("DependsOn", None)
+        path.write_text(json.dumps(template), encoding="utf-8")
 
 
 def stacks_in(assembly: Path) -> list[AssembledStack]:

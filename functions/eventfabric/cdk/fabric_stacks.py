@@ -45,7 +45,7 @@ class FabricStacks:
         self._policies: dict[str, RolePolicies] = {}
         self.keys = {region: KeyStack(scope, topology, env=self.env(region)) for region in topology.regions}
         self.logs = {
-            region: LogStack(scope, topology, tables=tables, env=self.env(region))
+            region: LogStack(scope, topology, tables=tables, **self._of_functions(region))
             for region in topology.regions
             if (tables := [table for table in topology.tables if owning_region(topology, table) == region])
         }
@@ -102,6 +102,10 @@ class FabricStacks:
             log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
         for cell, log in product(self.cells.values(), self.logs.values()):
             cell.add_stack_dependency(log, "a cell looks up its Region's streams")
+        home = self.cells[self.topology.home]
+        for cell in self.cells.values():
+            if cell is not home:
+                cell.add_stack_dependency(home, "what is deployed is compared with what home has declared")
         for region, stack in self._each_subscription():
             stack.add_stack_dependency(self.cells[region], "the cell's functions start it, and ring later")
             watch = self.subscription_watches[stack.subscription].get(region)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -133,7 +134,7 @@ def _adopt(context: typer.Context, stage: str | None, *, dry_run: bool) -> None:
     Raises AdoptionRefusedError, MissingExtraError, InstallError, ProfileNotFound.
     """
     from eventfabric.aws.clients import session_for
-    from eventfabric.cdk.assembly import stacks_in
+    from eventfabric.cdk.assembly import copy_to_import, stacks_in
     from eventfabric.cli.adoption import adoptions, delete_failed
 
     refuse_ours(context.args)
@@ -149,16 +150,20 @@ def _adopt(context: typer.Context, stage: str | None, *, dry_run: bool) -> None:
         say(line)
     if dry_run:
         return
-    for adoption in planned:
-        if adoption.failed_id is not None:
-            delete_failed(adoption, client)
-        _cdk(
-            [
-                *("import", adoption.stack.id, "--force", "--app", str(assembly), *arguments.access),
-                *("--resource-mapping-inline", json.dumps(adoption.identifiers)),
-            ],
-            stage,
-        )
+    with TemporaryDirectory(prefix="eventfabric-import-") as folder:
+        imported = Path(folder, "cdk.out")
+        if planned:
+            copy_to_import(assembly, imported)
+        for adoption in planned:
+            if adoption.failed_id is not None:
+                delete_failed(adoption, client)
+            _cdk(
+                [
+                    *("import", adoption.stack.id, "--force", "--app", str(imported), *arguments.access),
+                    *("--resource-mapping-inline", json.dumps(adoption.identifiers)),
+                ],
+                stage,
+            )
     _become(["deploy", *arguments.rest, "--app", str(assembly), *arguments.access], stage)
 
 

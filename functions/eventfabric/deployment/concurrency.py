@@ -18,14 +18,16 @@ class Reserve:
     relay: int
     timer: int = limits.TIMER_CONCURRENCY
     reconcile: int = limits.RECONCILE_CONCURRENCY
+    catalogue: int = 1
+    """Declarations come one after the other, so that none has to be tried again because of another."""
 
     @property
     def total(self) -> int:
         """Invocations of all of them."""
-        return self.relay + self.timer + self.reconcile
+        return self.relay + self.timer + self.reconcile + self.catalogue
 
 
-NOTHING = Reserve(0, 0, 0)
+NOTHING = Reserve(0, 0, 0, 0)
 
 
 def reserve_of(definition: Definition, region: str) -> Reserve:

@@ -11,6 +11,7 @@ from eventfabric import limits
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.alarms import alarms_of, alarms_of_region, gradual_in
 from eventfabric.deployment.dashboard import too_many_metrics
+from eventfabric.deployment.declarations import of_catalogue, of_log_catalogue
 from eventfabric.deployment.people import operator, publisher
 from eventfabric.deployment.permissions import Statement, of_function
 from eventfabric.errors import DefinitionError, Problem
@@ -41,10 +42,12 @@ _REFERENCE_BYTES: Final = 100
 """Most bytes by which an ARN in a template, which refers to partition and account, is longer than in its policy."""
 _TABLE_BYTES, _REPLICA_BYTES, _POLICY_BYTES = 1_000, 500, 600
 """Most bytes of a table in a template, of a replica of it, and of what a policy has beside its statements."""
-_CELL_RESOURCES: Final = 60
+_CHECK_BYTES, _CHECK_RESOURCES = 10_000, 6
+"""Most that the check of a stack takes, with its function."""
+_CELL_RESOURCES: Final = 70
 """Most resources of a cell without its streams. Each stream has a lookup and a mapping."""
-_LOOKUPS: Final = 2
-"""Functions of a Region that serve deployments. They have roles, as have the schedule and the state machine."""
+_LOOKUPS: Final = 4
+"""Most functions of a Region that serve deployments. They have roles, as have the schedule and the state machine."""
 _SERVICES: Final = 2
 
 
@@ -117,8 +120,10 @@ def _long_policies(topology: Topology) -> Iterator[Problem]:
                     f"streams.{name}.regions", text, f"at most {most:,}: fewer Regions, shorter names"
                 )
     for region in topology.regions:
-        for function in topology.functions(region):
-            length = _ROLE_BESIDES_CHARACTERS + characters_of(of_function(topology, function))
+        allowed_to = [(own, of_function(topology, own)) for own in topology.functions(region)]
+        allowed_to.append((topology.catalogue_function(region), of_catalogue(topology, region)))
+        for function, statements in allowed_to:
+            length = _ROLE_BESIDES_CHARACTERS + characters_of(statements)
             if length > of_role:
                 own = function.environment.get(ENVIRONMENT_SUBSCRIPTION)
                 path = "streams" if own is None else f"subscriptions.{own}"
@@ -139,6 +144,8 @@ def bytes_of_log(topology: Topology) -> int:
         sum(map(characters_of, policies))
         + _REFERENCE_BYTES * references
         + _POLICY_BYTES * len(policies)
+        + _CHECK_BYTES
+        + characters_of(of_log_catalogue(topology, topology.tables, topology.home))
         + _TABLE_BYTES * len(topology.tables)
         + _REPLICA_BYTES * replicas
     )
@@ -155,7 +162,7 @@ def _large_stacks(topology: Topology) -> Iterator[Problem]:
         streams = topology.streams_in(region)
         for kind, count in (
             ("cell", _CELL_RESOURCES + 2 * len(streams)),
-            ("log", 2 * len(topology.streams) + len(topology.tables)),
+            ("log", _CHECK_RESOURCES + 2 * len(topology.streams) + len(topology.tables)),
             ("watch", 1 + len(alarms_of_region(topology, region))),
         ):
             if count > most:

@@ -9,7 +9,7 @@ from eventfabric.deployment.concurrency import NOTHING, Reserve, reserve_of, sho
 from tests.support.refused_definitions import refusal
 
 HOME, OTHER = "us-east-1", "eu-west-1"
-OWN = limits.RELAY_CONCURRENCY + limits.TIMER_CONCURRENCY + limits.RECONCILE_CONCURRENCY
+OWN = Reserve(limits.RELAY_CONCURRENCY).total
 
 
 def text_of(*functions: str, account: int | None = None, lanes: int = 64, defaults: str = "") -> str:

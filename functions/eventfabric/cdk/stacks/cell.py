@@ -13,6 +13,12 @@ from constructs import Construct
 
 from eventfabric import limits
 from eventfabric.cdk.constructs.backfill import BackfillMachine
+from eventfabric.cdk.constructs.catalogue import (
+    CatalogueFunction,
+    DeploymentCheck,
+    again_of,
+    declare_last,
+)
 from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.log_group import log_key_of
 from eventfabric.cdk.constructs.queue import DoorbellQueue, FailureQueue, map_queue
@@ -21,6 +27,7 @@ from eventfabric.cdk.constructs.start import StartCheck, Starter
 from eventfabric.cdk.constructs.stream_arn import StreamArns
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
 from eventfabric.deployment.concurrency import reserve_of
+from eventfabric.deployment.declarations import asked_of_cell, of_catalogue
 from eventfabric.deployment.permissions import of_function, of_schedule
 from eventfabric.resources import FunctionTopology
 from eventfabric.topology import RECONCILE_MINUTES, RELAY_RECORD_AGE_SECONDS, Topology
@@ -46,13 +53,26 @@ class CellStack(FabricStack):
         self._codes, self._log_key = codes, log_key_of(topology)
         self._key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
         self.functions: dict[str, FabricFunction] = {}
+        self._reserve = reserve_of(topology.definition, env.region)
+        declared = topology.catalogue_function(env.region)
+        catalogue = CatalogueFunction(
+            self,
+            "Catalogue",
+            declared,
+            of_catalogue(topology, env.region),
+            code=codes[declared.settings.architecture],
+            log_key=self._log_key,
+            reserved=self._reserve.catalogue,
+        ).arn
+        asked = asked_of_cell(topology, env.region, again=again_of(self))
+        self._allowed = DeploymentCheck(self, "Allowed", catalogue=catalogue, asked=asked)
         starter = Starter(self, "Start", topology=topology, region=env.region)
         self._start = StartCheck(self, "Check", starter=starter.arn)
-        self._reserve = reserve_of(topology.definition, env.region)
         self._timers()
         self._relay()
         self._start.check()
         self._upkeep()
+        declare_last(self, catalogue=catalogue, asked=asked)
 
     def _function(
         self,
@@ -74,6 +94,7 @@ class CellStack(FabricStack):
             retries=retries,
             event_age_minutes=event_age_minutes,
         )
+        made.function.node.add_dependency(self._allowed)
         self.functions[function.name] = made
         return made
 

@@ -1,13 +1,19 @@
 """The tables: the logs of all streams, and the ledgers. All data of a fabric is in this stack and that of the keys."""
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from eventfabric.cdk.constructs.catalogue import CatalogueFunction, DeploymentCheck, again_of
+from eventfabric.cdk.constructs.log_group import log_key_of
 from eventfabric.cdk.constructs.policies import policy_statement, reasons
 from eventfabric.cdk.constructs.table import FabricTable
 from eventfabric.cdk.nag import acknowledge
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
+from eventfabric.deployment.declarations import asked_of_log, of_log_catalogue
 from eventfabric.deployment.people import operator, publisher
 from eventfabric.deployment.permissions import Statement
 from eventfabric.resources import TableTopology
@@ -26,17 +32,36 @@ class LogStack(FabricStack):
         topology: Topology,
         *,
         tables: list[TableTopology],
+        codes: Mapping[str, lambda_.Code],
         env: cdk.Environment,
     ) -> None:
         description = f"logs and ledgers, from {env.region}."
         super().__init__(scope, "log", topology, env=env, description=description, holds_data=True)
+        allowed = self._check(topology, tables, codes)
         for table in tables:
-            FabricTable(self, table.name, table, fabric=topology.fabric, key_alias=topology.key_alias)
+            made = FabricTable(self, table.name, table, fabric=topology.fabric, key_alias=topology.key_alias)
+            made.node.add_dependency(allowed)
         for stream in topology.streams.values():
             if stream.table in tables:
                 name = stream.table.name
                 self._policy(f"{name}-publisher", publisher(topology, stream))
                 self._policy(f"{name}-operator", operator(topology, stream))
+
+    def _check(
+        self, topology: Topology, tables: list[TableTopology], codes: Mapping[str, lambda_.Code]
+    ) -> DeploymentCheck:
+        """Have a change of the tables checked first."""
+        function = topology.catalogue_function(self.region, of_log=True)
+        catalogue = CatalogueFunction(
+            self,
+            "Catalogue",
+            function,
+            of_log_catalogue(topology, tables, self.region),
+            code=codes[function.settings.architecture],
+            log_key=log_key_of(topology),
+        )
+        asked = asked_of_log(topology, tables, again=again_of(self))
+        return DeploymentCheck(self, "Allowed", catalogue=catalogue.arn, asked=asked)
 
     def _policy(self, name: str, statements: list[Statement]) -> None:
         """Make the managed policy that users attach to their roles."""

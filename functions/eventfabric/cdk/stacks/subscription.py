@@ -11,6 +11,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from eventfabric.cdk.constructs.catalogue import DeploymentCheck, again_of, declare_last
 from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.gradual import AliasDeployment
 from eventfabric.cdk.constructs.log_group import log_key_of
@@ -18,7 +19,9 @@ from eventfabric.cdk.constructs.policies import arn_of
 from eventfabric.cdk.constructs.queue import DoorbellQueue, map_queue
 from eventfabric.cdk.constructs.start import StartCheck
 from eventfabric.cdk.stacks.fabric_stack import FabricStack
+from eventfabric.deployment.declarations import asked_of_subscription
 from eventfabric.deployment.permissions import Resource, of_function
+from eventfabric.resources import ENVIRONMENT_CATALOGUE
 from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.topology import Topology
 
@@ -46,6 +49,9 @@ class SubscriptionStack(FabricStack):
             description=f"subscription {name} in {region}.",
             subscription=name,
         )
+        catalogue = self._arn(region, topology.catalogue_function(region).name)
+        asked = asked_of_subscription(topology, subscription, again=again_of(self))
+        check = DeploymentCheck(self, "Allowed", catalogue=catalogue, asked=asked)
         key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
         doorbells = DoorbellQueue(
             self, f"Doorbells-{name}", subscription.queue, key=key, tags=subscription.queue_tags
@@ -60,6 +66,9 @@ class SubscriptionStack(FabricStack):
             log_key=log_key_of(topology),
             lists=subscription.definition.tables,
         )
+        self.function.function.add_environment(ENVIRONMENT_CATALOGUE, check.version)
+        # What a check answers is in no template, so another question has to make another version of the function.
+        self.function.function.invalidate_version_based_on(asked)
         start = StartCheck(self, "Check", starter=self._arn(region, topology.start_name))
         live = start.live(self.function)
         if declared.settings.is_gradual:
@@ -73,6 +82,7 @@ class SubscriptionStack(FabricStack):
             pollers=declared.settings.provisioned_pollers,
         )
         start.check()
+        declare_last(self, catalogue=catalogue, asked=asked)
 
     def _arn(self, region: str, function: str) -> str:
         """Name a function of the Region's cell."""

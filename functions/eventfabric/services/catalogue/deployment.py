@@ -34,6 +34,8 @@ class Deployer:
     ports: Ports
     by: str
     request_id: str
+    version: str = VERSION
+    """Version of this library that is deployed."""
 
     def declare_stream(self, stream: StreamTopology) -> Declared | None:
         """Declare a stream as it is deployed here. Errors as `declare`."""
@@ -58,7 +60,7 @@ class Deployer:
         NotDeclaredError: its stream has to be declared first.
         """
         stream = self.topology.stream(subscription.definition.stream)
-        facts = subscription_facts(self.topology, subscription)
+        facts = subscription_facts(self.topology, subscription, version=self.version)
         change = self.change("rolled back" if rolls_back else "deployed", subscription.name)
 
         def update(read: Declaration | None) -> Declaration:
@@ -87,7 +89,7 @@ class Deployer:
         """Describe a change that this deployment makes."""
         now_ms = self.ports.clock.now_ms()
         return DeclaredChange(
-            kind=kind, of=of, by=self.by, request_id=self.request_id, version=VERSION, at_ms=now_ms
+            kind=kind, of=of, by=self.by, request_id=self.request_id, version=self.version, at_ms=now_ms
         )
 
     def _history(self, stream: StreamTopology) -> Iterator[Declaration]:

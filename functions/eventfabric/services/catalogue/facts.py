@@ -29,8 +29,10 @@ def stream_facts(topology: Topology, stream: StreamTopology) -> StreamFacts:
     )
 
 
-def subscription_facts(topology: Topology, subscription: SubscriptionTopology) -> SubscriptionFacts:
-    """Return what a definition says of a subscription, whose function runs this version."""
+def subscription_facts(
+    topology: Topology, subscription: SubscriptionTopology, *, version: str = VERSION
+) -> SubscriptionFacts:
+    """Return what a definition says of a subscription, whose function runs that version of this library."""
     definition = subscription.definition
     return SubscriptionFacts(
         name=subscription.name,
@@ -45,7 +47,7 @@ def subscription_facts(topology: Topology, subscription: SubscriptionTopology) -
         publishes=definition.publishes,
         reads_max=FORMAT_READ_MAX,
         writes=FORMAT_WRITTEN,
-        version=VERSION,
+        version=version,
     )
 
 

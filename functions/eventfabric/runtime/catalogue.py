@@ -1,0 +1,259 @@
+"""The catalogue's function: checks for a stack what it would lose, and declares for it what it has deployed.
+
+CloudFormation asks with two kinds of custom resources. A check comes first in a stack and has no effect. A declaration
+comes last. Both get an answer in any case: without one, the stack waits until its time-out.
+"""
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from logging import getLogger
+from typing import Any, Final
+
+import msgspec
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from eventfabric.aws import stacks
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.aws.system import SystemClock
+from eventfabric.definition.schema import Definition
+from eventfabric.errors import DeclarationRefusedError, LastingError, PortError, Problem
+from eventfabric.model import Region
+from eventfabric.ports import Clock, Ports
+from eventfabric.resources import (
+    ASKED,
+    CHECK,
+    CHECKED_VERSION,
+    OF_CELL,
+    OF_LOG,
+    OF_SUBSCRIPTION,
+)
+from eventfabric.runtime.threads import Threads
+from eventfabric.services.catalogue.check import Checker
+from eventfabric.services.catalogue.deployment import Deployer
+from eventfabric.services.delivery.side_by_side import SideBySide
+from eventfabric.services.operations.leftovers import LeftoversReader
+from eventfabric.settings import Settings
+from eventfabric.stream_topology import StreamTopology
+from eventfabric.topology import Topology
+
+THREAD: Final = "eventfabric-catalogue"
+"""Name of the thread that does what is asked, while another one looks at the time."""
+PARALLEL_READS: Final = 32
+NEW_RIGHTS_SECONDS: Final = 45
+"""Time that a new right takes to be known everywhere, at most: a role is used as soon as it is made."""
+_NEW_RIGHTS_STEP_SECONDS: Final = 3
+_MARGIN_SECONDS: Final = 20
+"""Part of an invocation's time that is kept for the answer."""
+_REASON_CHARACTERS_MAX: Final = 1_000
+"""CloudFormation takes an answer of 4,096 bytes."""
+_log = getLogger("eventfabric")
+
+
+class Asked(msgspec.Struct):
+    """Question of a stack; see deployment/declarations.py."""
+
+    of: str
+    definition: Definition
+    subscriptions: list[str]
+    version: str
+
+    @classmethod
+    def in_properties(cls, properties: dict[str, Any]) -> "Asked":
+        """Return what a custom resource asks by its properties."""
+        return msgspec.json.decode(properties[ASKED], type=cls)
+
+
+@dataclass(frozen=True)
+class CatalogueRequest:
+    """One request of CloudFormation. `status_of` returns the status of a stack by its id."""
+
+    event: dict[str, Any]
+    region: Region
+    ports_of: Callable[[Topology], Ports]
+    clock: Clock
+    side_by_side: SideBySide
+    status_of: Callable[[str], str]
+
+    def answer(self) -> dict[str, Any]:
+        """Do what is asked, and return what is to be answered, beside the request's own ids."""
+        try:
+            if self._is_deletion:
+                self._forget()
+                return answered()
+            return answered(self._patiently(self._check if self._is_check else self._declare))
+        except Exception as error:  # CloudFormation must hear of any error
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> dict[str, Any]:
+        """Answer after an error. It keeps nobody from deleting a stack or from returning to what was there before."""
+        _log.warning("a stack's request was refused, or failed: %s", error, exc_info=error)
+        try:
+            if self._is_deletion or self._rolls_back:
+                return answered()
+        except PortError as unknown:
+            _log.warning("the stack's status is not known: %s", unknown)
+        return failed(str(error))
+
+    @property
+    def _is_deletion(self) -> bool:
+        return bool(self.event["RequestType"] == "Delete")
+
+    @property
+    def _is_check(self) -> bool:
+        return bool(self.event["ResourceType"] == CHECK)
+
+    @property
+    def _rolls_back(self) -> bool:
+        return "ROLLBACK" in self.status_of(self.event["StackId"])
+
+    @cached_property
+    def _asked(self) -> Asked:
+        return Asked.in_properties(self.event["ResourceProperties"])
+
+    @cached_property
+    def _topology(self) -> Topology:
+        return Topology(self._asked.definition)
+
+    def _patiently(self, call: Callable[[], str]) -> str:
+        """Do something with rights that may be new."""
+        until_ms = self.clock.steady_ms() + 1000 * NEW_RIGHTS_SECONDS
+        while True:
+            try:
+                return call()
+            except LastingError as error:
+                if error.cause not in ("denied", "key_unusable") or self.clock.steady_ms() >= until_ms:
+                    raise
+            self.clock.sleep(_NEW_RIGHTS_STEP_SECONDS)
+
+    def _check(self) -> str:
+        """Refuse what would lose something. Return up to where a subscription's stream is declared."""
+        self._refuse()
+        streams = self._topology.streams.values() if self._asked.of == OF_SUBSCRIPTION else ()
+        return "".join(self._checker(self._topology).version(stream) for stream in streams)
+
+    def _checker(self, topology: Topology) -> Checker:
+        ports = self.ports_of(topology)
+        left = LeftoversReader(ports, self.side_by_side)
+        return Checker(topology, self.region, ports, left, self.side_by_side)
+
+    def _refuse(self) -> None:
+        """Raise DeclarationRefusedError with all that is wrong, unless the stack rolls back."""
+        problems = list(dict.fromkeys(self._problems()))
+        if problems and not self._rolls_back:
+            raise DeclarationRefusedError(problems)
+
+    def _problems(self) -> Iterator[Problem]:
+        check, of = self._checker(self._topology), self._asked.of
+        for stream in self._topology.streams.values():
+            yield from check.of_stream(stream)
+            if of == OF_LOG:
+                yield from check.of_regions(stream)
+            if of == OF_CELL:
+                yield from check.of_subscriptions(stream, self._asked.subscriptions)
+        for topology, stream in self._gone():
+            yield from self._checker(topology).of_stream_gone(stream)
+
+    def _gone(self) -> Iterator[tuple[Topology, StreamTopology]]:
+        """Yield the streams that the stack had, and has no more, each with the fabric as it was."""
+        if "OldResourceProperties" not in self.event or self._asked.of == OF_SUBSCRIPTION:
+            return
+        was = Topology(Asked.in_properties(self.event["OldResourceProperties"]).definition)
+        for name, stream in was.streams.items():
+            if name not in self._topology.streams:
+                yield was, stream
+
+    def _declare(self) -> str:
+        self._refuse()
+        deployer = self._deployer(self._topology)
+        if self._asked.of == OF_SUBSCRIPTION:
+            rolls_back = self._rolls_back
+            for subscription in self._topology.subscriptions.values():
+                deployer.declare_subscription(subscription, rolls_back=rolls_back)
+            return ""
+        for stream in self._topology.streams.values():
+            deployer.declare_stream(stream)
+        for was, stream in self._gone():
+            self._deployer(was).declare_stream_gone(stream)
+        return ""
+
+    def _forget(self) -> None:
+        """Declare that a stack has gone. Nothing is retired by that.
+
+        A stack that is updated to a version without this resource, or returns to one, has not gone.
+        """
+        if self._is_check or self.status_of(self.event["StackId"]).startswith("UPDATE"):
+            return
+        deployer = self._deployer(self._topology)
+        for subscription in self._topology.subscriptions.values():
+            deployer.declare_gone(subscription)
+        for stream in self._topology.streams.values() if self._asked.of == OF_CELL else ():
+            deployer.declare_stream_gone(stream)
+
+    def _deployer(self, topology: Topology) -> Deployer:
+        return Deployer(
+            topology,
+            self.region,
+            self.ports_of(topology),
+            by=self.event["StackId"],
+            request_id=self.event["RequestId"],
+            version=self._asked.version,
+        )
+
+
+def answered(version: str = "") -> dict[str, Any]:
+    """Return the answer that something is done. It has all attributes, which a stack may need also if it rolls back."""
+    return {"Status": "SUCCESS", "Data": {CHECKED_VERSION: version}}
+
+
+def failed(reason: str) -> dict[str, Any]:
+    """Return the answer that something is refused, or failed."""
+    return {"Status": "FAILED", "Reason": reason[:_REASON_CHARACTERS_MAX]}
+
+
+def handle(event: dict[str, Any], context: LambdaContext) -> None:
+    """Answer a request of CloudFormation in any case, also if there is no time left for what it asks."""
+    seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
+    pool = ThreadPoolExecutor(1, THREAD)
+    try:
+        answer = pool.submit(partial(_answer, event)).result(seconds)
+    except TimeoutError:
+        is_deleted = event["RequestType"] == "Delete"
+        answer = answered() if is_deleted else failed(f"no result within {seconds:.0f} s; deploy again")
+    except Exception as error:  # CloudFormation must hear of any error
+        answer = failed(f"{type(error).__name__}: {error}")
+    pool.shutdown(wait=False, cancel_futures=True)
+    respond(event, answer)
+
+
+def _answer(event: dict[str, Any]) -> dict[str, Any]:
+    settings = Settings.from_environment()
+    clients = Clients(settings.region, endpoint_url=settings.endpoint_url)
+    return CatalogueRequest(
+        event,
+        Region(settings.region),
+        lambda topology: aws_ports(topology, clients),
+        SystemClock(),
+        _reads(),
+        partial(stacks.status_of, region=settings.region, endpoint_url=settings.endpoint_url),
+    ).answer()
+
+
+@cache
+def _reads() -> SideBySide:
+    return Threads(PARALLEL_READS)
+
+
+def respond(event: dict[str, Any], answer: dict[str, Any]) -> None:
+    """Send the answer to where CloudFormation waits for it. A resource is the same for ever."""
+    ids = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
+    body = json.dumps({**answer, **ids, "PhysicalResourceId": "catalogue"}).encode()
+    request = urllib.request.Request(
+        event["ResponseURL"], data=body, method="PUT", headers={"Content-Type": ""}
+    )
+    with urllib.request.urlopen(request, timeout=_MARGIN_SECONDS / 2):
+        pass
