@@ -34,10 +34,21 @@ class Cdk:
             ["bootstrap", *(f"aws://{self._target.account}/{region}" for region in regions), "--app", ""]
         )
 
-    def deploy(self, *stacks: str, synthesised: bool = False, concurrency: int = 1) -> None:
-        """Deploy the stacks that match the patterns, or all; `synthesised`: as they were synthesised last."""
+    def deploy(
+        self, *stacks: str, synthesised: bool = False, concurrency: int = 1, exclusively: bool = False
+    ) -> None:
+        """Deploy the stacks that match the patterns, or all; `synthesised`: as they were synthesised last.
+
+        `exclusively`: without those that they need.
+        """
         app = self._synthesised() if synthesised else self._app()
-        options = [*app, *_several(concurrency), "--require-approval", "never"]
+        options = [
+            *app,
+            *(["--exclusively"] if exclusively else []),
+            *_several(concurrency),
+            "--require-approval",
+            "never",
+        ]
         self._run(["deploy", *(stacks or ["--all"]), *options])
 
     def adopt(self, *stacks: str, concurrency: int) -> None:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,26 @@ class DeployedFabric:
     def add_subscription(self) -> None:
         """Add one more subscription to the definition."""
         self.definition.write_text(self.definition.read_text() + (self.definition.parent / ADDED).read_text())
+
+    @contextmanager
+    def edited(self, edit: Callable[[str], str]) -> Iterator[None]:
+        """Have the definition's file edited for a while."""
+        text = self.definition.read_text()
+        self.definition.write_text(edit(text))
+        try:
+            yield
+        finally:
+            self.definition.write_text(text)
+
+    @contextmanager
+    def failing(self, subscription: str) -> Iterator[None]:
+        """Have the stacks of a subscription fail at their end for a while; see the project's extension."""
+        marker = self.definition.with_name("fails")
+        marker.write_text(subscription)
+        try:
+            yield
+        finally:
+            marker.unlink()
 
     def forget(self) -> None:
         """Expect no event that was published before: what noted them is gone."""

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from eventfabric.topology import Topology
 from scripts.acceptance.cdk import Cdk
 from scripts.acceptance.chain import Chain
+from scripts.acceptance.declarations import Declarations
 from scripts.acceptance.differences import add_replicas
 from scripts.acceptance.emulator import Emulator
 from scripts.acceptance.fabric import DeployedFabric, wait_until
@@ -50,6 +51,7 @@ class Scenario:
         self._cdk = Cdk(target, fabric.definition, folder, tell)
         self._patience_seconds = patience_seconds
         self.report = Report(tell)
+        self._declarations = Declarations(target, fabric, self._cdk, self.report)
         self._chain = Chain(
             target,
             folder,
@@ -91,6 +93,7 @@ class Scenario:
             if self._emulator is not None:
                 self._restart(self._emulator, publisher)
             self._redeploy(publisher)
+            self._fail()
         self._destroy()
 
     def _deploy(self) -> None:
@@ -103,6 +106,7 @@ class Scenario:
             self.report.made_up_for += add_replicas(self._target, self._topology, self._fabric.home)
         with self.report.step("deploy all"):
             self._cdk.deploy(synthesised=True)
+            self._declarations.check_first()
 
     def _publish(self, publisher: Person) -> None:
         with self.report.step("publish"), ThreadPoolExecutor() as processes:
@@ -266,6 +270,7 @@ class Scenario:
     def _redeploy(self, publisher: Person) -> None:
         with self.report.step("deploy one more subscription"):
             self._fabric.add_subscription()
+            self._declarations.fail_to_create()
             self._cdk.deploy()
             for region in self._fabric.regions:
                 self._fabric.publish(publisher, region, self._keys(region), 2)
@@ -273,6 +278,11 @@ class Scenario:
                 "a subscription that is added gets everything from the earliest on, and others go on",
                 (*SUBSCRIPTIONS, "added"),
             )
+
+    def _fail(self) -> None:
+        with self.report.step("deployments that fail, or are refused"):
+            self._declarations.fail_to_update()
+            self._declarations.refuse_second_owner()
 
     def _destroy(self) -> None:
         with self.report.step("destroy"):

@@ -1,4 +1,9 @@
-"""The table that the acceptance test's handlers write, one in each Region. It is deleted with the stacks."""
+"""The table that the acceptance test's handlers write, one in each Region. It is deleted with the stacks.
+
+While a file `fails` beside this one names a subscription, its stacks fail at their end.
+"""
+
+from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -8,9 +13,22 @@ from eventfabric.cdk.nag import acknowledge
 from eventfabric.deployment.permissions import Resource, Statement
 
 
+def fail_last(fabric: EventFabric, subscription: str) -> None:
+    """Put something into the stacks of a subscription that cannot be made, and comes after all else."""
+    for region, stack in fabric.subscriptions[subscription].items():
+        missing = f"arn:aws:lambda:{region}:{stack.account}:function:{fabric.topology.fabric}-missing"
+        fails = cdk.CustomResource(
+            stack, "Fails", service_token=missing, removal_policy=cdk.RemovalPolicy.RETAIN
+        )
+        fails.node.add_dependency(stack.node.find_child("Declared"))
+
+
 def extend(fabric: EventFabric) -> None:
     """Create the table before the cell of each Region, and allow the handlers to write to it."""
     name = fabric.topology.fabric
+    marker = Path(__file__).with_name("fails")
+    if marker.exists():
+        fail_last(fabric, marker.read_text())
     for region, cell in fabric.cells.items():
         own = cdk.Stack(fabric.scope, f"{name}-seen-{region}", env=fabric.env(region))
         table = dynamodb.TableV2(
