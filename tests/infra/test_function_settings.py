@@ -19,7 +19,7 @@ INTERFACES = {
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 }
-OWN = {"EVENTFABRIC_DEFINITION", "EVENTFABRIC_SUBSCRIPTION"}
+OWN = {"EVENTFABRIC_CATALOGUE", "EVENTFABRIC_DEFINITION", "EVENTFABRIC_SUBSCRIPTION"}
 
 
 def function(synthesis: Synthesised, name: str, region: str = HOME) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_logs_are_kept_as_long_as_the_function_says(tuned: Synthesised) -> None:
         for group in tuned.properties("AWS::Logs::LogGroup", stack=tuned.running(HOME))
     }
     assert days.pop("/aws/lambda/shop_dev-own") == 365
-    assert len(days) == 9  # functions, the two that serve the deployment, the state machine
+    assert len(days) == 10  # functions, the three that serve the deployment, the state machine
     assert set(days.values()) == {30}
 
 
