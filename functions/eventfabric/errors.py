@@ -9,7 +9,10 @@
     ├── OnceConflictError            an event of that source and id was published before, with other content
     ├── NoTransactionsError          a transaction was asked of a stream whose table has none; nothing was written
     ├── UnknownNameError             no stream, subscription or lane has that name
+    │   └── UnknownStreamError       the fabric has no such stream in a Region, or there is no such fabric
     ├── WrongRegionError             the stream does not exist in that Region
+    │   └── ClosingRegionError       nothing is published in that Region any more
+    ├── StreamChangedError           a stream was deployed with other lanes while a publisher was open
     ├── NotDeclaredError             nothing is declared of a stream, so nobody knows its lanes
     ├── DeclarationRefusedError      a deployment would lose something; lists all problems; nothing was changed
     ├── OlderCatalogueError          a table lacks what was declared there before: it was restored from a backup
@@ -179,6 +182,17 @@ class UnknownNameError(EventFabricError):
         super().__init__(f"no {kind} is named {name!r}; there are: {', '.join(known) or 'none'}")
 
 
+class UnknownStreamError(UnknownNameError):
+    """A fabric has no such stream in a Region, or there is no such fabric."""
+
+    def __init__(self, fabric: str, stream: str, region: str) -> None:
+        super().__init__("stream", stream, ())
+        self.args = (
+            f"no stream is named {stream!r:.80}: Region {region} has no table {fabric}-{stream:.80} that this account "
+            "can see; check the fabric's name, its stage and the Region",
+        )
+
+
 class WrongRegionError(EventFabricError):
     """The stream does not exist in that Region."""
 
@@ -186,6 +200,25 @@ class WrongRegionError(EventFabricError):
         self.subject, self.region, self.allowed = subject, region, tuple(allowed)
         super().__init__(
             f"{subject} is not in Region {region or '(none given)'}; it is in: {', '.join(allowed)}"
+        )
+
+
+class ClosingRegionError(WrongRegionError):
+    """Nothing is published in that Region any more, because it will be taken out."""
+
+    def __init__(self, subject: str, region: str, allowed: Sequence[str]) -> None:
+        super().__init__(subject, region, allowed)
+        self.args = (
+            f"{subject} is closing in Region {region}; events are published in: {', '.join(allowed)}",
+        )
+
+
+class StreamChangedError(EventFabricError):
+    """A stream was deployed with another number of lanes since a publisher was made. Nothing was written."""
+
+    def __init__(self, stream: str, before: int, lanes: int) -> None:
+        super().__init__(
+            f"stream {stream} has {lanes} lanes, and {before} when this publisher was made: make another one"
         )
 
 

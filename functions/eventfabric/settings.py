@@ -1,12 +1,14 @@
 """Settings of functions. This is the only module that reads the environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, environ
 from pathlib import Path
 
-from eventfabric.definition.schema import Definition, from_json
-from eventfabric.errors import DefinitionError, Problem
+from eventfabric.definition.schema import Definition, from_json, name_in_stage
+from eventfabric.errors import DefinitionError, Problem, SettingError
+from eventfabric.limits import NAME_CHARACTERS_MAX, STAGE_CHARACTERS_MAX
 from eventfabric.resources import (
     ENVIRONMENT_CODE_FOLDER,
     ENVIRONMENT_CODE_VERSION,
@@ -20,6 +22,7 @@ from eventfabric.resources import (
 
 _PLACES = ("infra/fabric.toml", "fabric.toml")
 _PROJECT = "pyproject.toml"
+_FABRIC = rf"[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}(_[a-z][a-z0-9]{{0,{STAGE_CHARACTERS_MAX - 1}}})?"
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,20 @@ def _configured(file: Path) -> str | None:
             [Problem(f"{file}: tool.eventfabric.{unknown[0]}", "an unknown key", "definition")]
         )
     return named
+
+
+def fabric_named(name: str, environment: Mapping[str, str] = environ) -> str:
+    """Return a fabric's name with its stage: that in the name, such as shop_dev, else that of EVENTFABRIC_STAGE.
+
+    SettingError if a fabric or a stage cannot have such a name.
+    """
+    stage = environment.get(ENVIRONMENT_STAGE) or None
+    full = name if "_" in name else name_in_stage(name, stage)
+    if not re.fullmatch(_FABRIC, full):
+        raise SettingError(
+            "fabric", full, "a fabric's name, such as shop, or one with its stage, such as shop_dev"
+        )
+    return full
 
 
 def region_named(environment: Mapping[str, str] = environ) -> str | None:

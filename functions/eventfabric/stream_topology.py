@@ -6,7 +6,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.definition.schema import Stream, Subscription
-from eventfabric.errors import NoTransactionsError, WrongRegionError
+from eventfabric.errors import ClosingRegionError, NoTransactionsError, WrongRegionError
 from eventfabric.resources import QueueTopology, TableTopology, TimerQueueTopology
 
 INCARNATION: Final = "#"
@@ -42,7 +42,7 @@ class SubscriptionTopology:
     def queue(self) -> QueueTopology:
         """Queue of the subscription's doorbells, equal in every Region that delivers for it."""
         return QueueTopology(
-            f"{self.fabric}-{self.name}.fifo",
+            doorbell_queue(self.fabric, self.name),
             f"{self.fabric}-{self.name}-dead.fifo",
             visibility_timeout_seconds=limits.VISIBILITY_TIMEOUTS * self.definition.function.timeout_seconds,
         )
@@ -98,6 +98,8 @@ class StreamTopology:
     name: str
     definition: Stream
     subscriptions: tuple[SubscriptionTopology, ...]
+    closing: tuple[str, ...] = ()
+    """Regions in which nothing is published any more, because they will be taken out."""
 
     def has_lane(self, origin: str, generation: int, index: int) -> bool:
         """Tell if the stream can have that lane, by its definition."""
@@ -137,10 +139,30 @@ class StreamTopology:
             raise WrongRegionError(f"stream {self.name}", region, self.definition.regions)
         return region
 
+    def check_open(self, region: str) -> str:
+        """Return `region` if events may be published to the stream in it, else raise WrongRegionError."""
+        self.check_region(region)
+        if region in self.closing:
+            left = [name for name in self.definition.regions if name not in self.closing]
+            raise ClosingRegionError(f"stream {self.name}", region, left)
+        return region
+
     def check_transactions(self, asked: str) -> None:
         """Raise NoTransactionsError if the log can have no part in a transaction. `asked`: what would need one."""
         if self.table.is_quorum:
             raise NoTransactionsError(self.name, asked)
+
+
+def ledger_table(fabric: str, regions: tuple[str, ...]) -> TableTopology:
+    """Return the table with the state of a fabric's subscriptions. Only steps and decisions expire."""
+    return TableTopology(
+        f"{fabric}-ledger", regions=regions, sort_key_type="S", expiry_attribute="expiration"
+    )
+
+
+def doorbell_queue(fabric: str, subscription: str) -> str:
+    """Name the queue of a subscription's doorbells, which is equal in each Region."""
+    return f"{fabric}-{subscription}.fifo"
 
 
 def retention_seconds(stream: Stream) -> int | None:

@@ -20,7 +20,7 @@ from eventfabric.resources import (
     TimerQueueTopology,
     megabytes_of_passes,
 )
-from eventfabric.stream_topology import StreamTopology, SubscriptionTopology, retention_seconds
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology, ledger_table, retention_seconds
 
 RELAY_ENTRY: Final = "eventfabric.handlers.relay.handle"
 DELIVER_ENTRY: Final = "eventfabric.handlers.deliver.handle"
@@ -60,6 +60,7 @@ class Topology:
                 name,
                 stream,
                 tuple(s for s in self.subscriptions.values() if s.definition.stream == name),
+                tuple(region for region in self.definition.fabric.closing if region in stream.regions),
             )
             for name, stream in self.definition.streams.items()
         }
@@ -83,9 +84,7 @@ class Topology:
     @cached_property
     def ledger(self) -> TableTopology:
         """Table with the state of all subscriptions but those of quorum streams. Only steps and decisions expire."""
-        return TableTopology(
-            f"{self.fabric}-ledger", regions=self.regions, sort_key_type="S", expiry_attribute="expiration"
-        )
+        return ledger_table(self.fabric, self.regions)
 
     def ledger_of(self, stream: str) -> TableTopology:
         """Return the table with the state of a stream's subscriptions. A quorum stream has its own, as consistent."""

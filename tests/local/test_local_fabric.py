@@ -246,7 +246,7 @@ def test_a_stopped_region_takes_no_events_and_delivers_what_it_has_after_it_heal
 
 def test_unknown_names_are_refused_with_what_there_is() -> None:
     with LocalFabric(definition(), handlers={"all": ignore}) as fabric:
-        with pytest.raises(UnknownNameError, match="there are: orders"):
+        with pytest.raises(UnknownNameError, match="Region us-east-1 has no table shop-order "):
             fabric.region(US).publish("order", key="a", type="Placed")
         with pytest.raises(WrongRegionError, match="us-east-1, eu-west-1"):
             fabric.region("ap-south-1")

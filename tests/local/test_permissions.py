@@ -16,6 +16,7 @@ from eventfabric.errors import RefusedError
 from eventfabric.model import LaneKey, Region, StreamName, SubscriptionName
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.guard import acting
+from eventfabric.wire.keys import is_record
 
 US, EU = Region("us-east-1"), Region("eu-west-1")
 ORDERS = StreamName("orders")
@@ -124,6 +125,20 @@ def test_a_producer_reads_no_ledger_reaches_no_other_stream_and_notes_no_other_r
     assert not is_denied(fabric, allowed, client.query, TableName="shop-orders", **query)
 
 
+def test_a_producer_reads_what_is_declared_and_only_operators_declare(fabric: LocalFabric) -> None:
+    topology, client = fabric.topology, clients(fabric, US).dynamodb
+    stream = topology.stream(ORDERS)
+    values = {":pk": {"S": f"@{US}/orders"}}
+    query = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": values}
+    item = {"pk": {"S": f"@{US}/orders"}, "sk": {"N": "99"}}
+    for allowed, may_declare in ((publisher(topology, stream), False), (operator(topology, stream), True)):
+        assert not is_denied(fabric, allowed, client.query, TableName="shop-orders", **query)
+        assert (
+            is_denied(fabric, allowed, client.put_item, TableName="shop-orders", Item=item) is not may_declare
+        )
+        assert is_denied(fabric, allowed, client.delete_item, TableName="shop-orders", Key=item)
+
+
 def test_the_function_of_a_subscription_reaches_nothing_of_another(fabric: LocalFabric) -> None:
     topology = fabric.topology
     allowed = of_function(topology, topology.deliver_function("all", US))
@@ -156,7 +171,7 @@ def test_reconciliation_repairs_with_the_role_of_its_function(fabric: LocalFabri
         fabric.region(US).publish("orders", key=f"k{number}", type="Placed")
     fabric.settle()
     client = fabric.client("dynamodb", EU)
-    lost = client.scan(TableName="shop-orders")["Items"][0]
+    lost = next(item for item in client.scan(TableName="shop-orders")["Items"] if is_record(item))
     client.delete_item(TableName="shop-orders", Key={"pk": lost["pk"], "sk": lost["sk"]})
     answers = []
     for _ in range(3):

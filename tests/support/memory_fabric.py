@@ -19,6 +19,8 @@ from eventfabric.model import (
     record_at,
 )
 from eventfabric.ports import Log, Ports
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.stream_topology import StreamTopology
@@ -76,7 +78,7 @@ class MemoryFabric:
         self.clock = MemoryClock()
         self.entropy = SeededEntropy(seed)
         self.cloud = MemoryCloud(topology, clock=self.clock, entropy=self.entropy)
-        self._batches = 0
+        self._batches = self._deployments = 0
 
     @property
     def stream(self) -> StreamTopology:
@@ -91,9 +93,13 @@ class MemoryFabric:
         region: str = HOME,
         *,
         log_of: Callable[[StreamTopology, Region], Log] | None = None,
+        streams: DeclaredStreams | None = None,
         **settings: Any,
     ) -> Fabric:
-        """Return a producer that appends in the caller's thread, unless `settings` of the Fabric say otherwise."""
+        """Return a producer that appends in the caller's thread, unless `settings` of the Fabric say otherwise.
+
+        `streams`: where it takes the streams from; default: the topology.
+        """
         defaults = {
             "clock": self.clock,
             "entropy": self.entropy,
@@ -101,7 +107,15 @@ class MemoryFabric:
             "parallel_lanes": 0,
         }
         log_of = log_of or (lambda stream, region: self.cloud.log(stream.name, region))
-        return Fabric(self.topology, region, log_of=log_of, **{**defaults, **settings})
+        return Fabric(streams or self.topology, region, log_of=log_of, **{**defaults, **settings})
+
+    def declare(self, topology: Topology | None = None, region: str = HOME) -> None:
+        """Declare in a Region what a topology deploys there; default: the fabric's own."""
+        deployed = topology or self.topology
+        self._deployments += 1
+        request = f"request-{self._deployments}"
+        ports = self.ports(Region(region))
+        declare_all(Deployer(deployed, Region(region), ports, by="test", request_id=request))
 
     def record(self, tail: Tail, *events: Event, of: Lane = LANE) -> Record:
         """The record that puts these events at a tail; not written."""

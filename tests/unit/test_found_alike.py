@@ -98,7 +98,7 @@ def test_a_project_says_where_its_definition_is_once_for_everything(
     monkeypatch.chdir(tmp_path / folder)
     wanted = tmp_path / "deploy" / "shop.toml"
     assert definition_path().resolve() == wanted
-    assert Fabric.connect(region="eu-west-1", endpoint_url="http://127.0.0.1:9").topology.fabric == "found"
+    assert Fabric.connect(region="eu-west-1", endpoint_url="http://127.0.0.1:9").name == "found"
     ended = CliRunner().invoke(app, ["definition", "check"])
     assert (ended.exit_code, "fabric found" in ended.output) == (0, True), ended.output
     (tmp_path / folder / "test_fixture.py").write_text(
@@ -138,7 +138,7 @@ def test_a_stage_of_the_environment_takes_the_place_of_the_files_own_for_everyth
     assert definition_at(file, stage="x1", environment={"EVENTFABRIC_STAGE": "dev"}).fabric.stage == "x1"
     monkeypatch.setenv("EVENTFABRIC_STAGE", "dev")
     fabric = Fabric.from_definition(file, region="us-east-1", endpoint_url="http://127.0.0.1:9")
-    assert fabric.topology.fabric == "shop_dev"
+    assert fabric.name == "shop_dev"
     assert "fabric shop_dev" in CliRunner().invoke(app, ["definition", "check", str(file)]).output
     with LocalFabric(file) as local:
         assert local.name == "shop_dev"

@@ -19,11 +19,15 @@ import eventfabric
 from eventfabric import Delivery, Event, Fabric
 from eventfabric.definition.file import parse_definition
 from eventfabric.model import Region
+from eventfabric.ports import Log
 from eventfabric.runtime import deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.failover import Failover
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.testing.local.invoke import LocalContext
 from eventfabric.testing.memory.clock import MemoryClock
@@ -135,10 +139,18 @@ class Player:
 
     def publish(self, region: str, events: list[list[str]], once: bool = False) -> None:
         """Publish events, each an id, a key and a type, one by one; `once` takes the first of those with an id."""
+        ports = self.cloud.ports(region)
+        declare_all(
+            Deployer(self.topology, Region(region), ports, by=self.by, request_id=f"{self.by} in {region}")
+        )
+
+        def log_of(stream: StreamTopology, name: Region) -> Log:
+            return self.cloud.log(stream.name, name)
+
         fabric = Fabric(
-            self.topology,
+            DeclaredStreams(self.topology.fabric, [Region(region)], log_of=log_of, clock=self.clock),
             region,
-            log_of=lambda stream, name: self.cloud.log(stream.name, name),
+            log_of=log_of,
             clock=self.clock,
             entropy=self.entropy,
             outbox=self.cloud.outbox(region),

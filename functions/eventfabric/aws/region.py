@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
@@ -13,8 +13,31 @@ from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.copies import when_forked
 from eventfabric.model import Region
 from eventfabric.ports import Backfills, Clock, Entropy, Ports, Steps
-from eventfabric.stream_topology import StreamTopology
-from eventfabric.topology import Topology
+from eventfabric.resources import TableTopology, TimerQueueTopology
+from eventfabric.stream_topology import StreamTopology, doorbell_queue
+
+
+class Names(Protocol):
+    """Names of a fabric's tables, as its definition or its catalogue has them."""
+
+    @property
+    def fabric(self) -> str:
+        """The fabric's name with its stage."""
+        ...
+
+    @property
+    def ledger(self) -> TableTopology:
+        """Table of all state that belongs to no quorum stream."""
+        ...
+
+    @property
+    def streams_without_transactions(self) -> frozenset[str]:
+        """Streams whose state is kept without transactions."""
+        ...
+
+    def ledger_of(self, stream: str) -> TableTopology:
+        """Return the table with the state of a stream's subscriptions."""
+        ...
 
 
 class _LateBackfills:
@@ -55,7 +78,7 @@ class _PortsElsewhere:
 
 
 def aws_ports(
-    topology: Topology, clients: Clients, *, clock: Clock | None = None, entropy: Entropy | None = None
+    names: Names, clients: Clients, *, clock: Clock | None = None, entropy: Entropy | None = None
 ) -> Ports:
     """Return the ports over AWS, or over whatever answers at the clients' endpoint."""
     clock = clock or SystemClock()
@@ -69,7 +92,7 @@ def aws_ports(
 
         return AwsSteps(
             clients.dynamodb,
-            topology.ledger_of(stream.name).name,
+            names.ledger_of(stream.name).name,
             region,
             retention_seconds=stream.retention_seconds,
             clock=clock,
@@ -82,26 +105,26 @@ def aws_ports(
         log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
         ledger=AwsLedger(
             clients.dynamodb,
-            lambda name: topology.ledger_of(name).name,
+            lambda name: names.ledger_of(name).name,
             region,
             clock=clock,
             entropy=entropy,
-            in_order=topology.streams_without_transactions,
+            in_order=names.streams_without_transactions,
         ),
         outbox=AwsOutbox(clients.dynamodb),
         steps_of=steps_of,
-        backfills=cast(Backfills, _LateBackfills(clients, topology.ledger.name, region)),
+        backfills=cast(Backfills, _LateBackfills(clients, names.ledger.name, region)),
         at=_PortsElsewhere(
             lambda other: (
                 ports
                 if other == region
-                else aws_ports(topology, clients.of(other), clock=clock, entropy=entropy)
+                else aws_ports(names, clients.of(other), clock=clock, entropy=entropy)
             )
         ),
         doorbells=AwsDoorbells(
             clients.sqs,
-            lambda name: topology.subscription(name).queue.name,
-            lambda name: topology.subscription(name).timers.name,
+            lambda name: doorbell_queue(names.fabric, name),
+            lambda name: TimerQueueTopology.of(names.fabric).name,
         ),
     )
     return ports

@@ -1,5 +1,7 @@
 """The options by which a command finds its fabric, and the connection that they give."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +103,17 @@ class Connection:
         return Fabric.from_definition(
             self.path, region=self.region, session=self._session, endpoint_url=self.endpoint_url
         )
+
+    @contextmanager
+    def naming_streams(self, stream: str) -> Iterator[None]:
+        """Name the streams that there are, where the definition does not know the one that a Region lacks."""
+        from eventfabric.errors import UnknownStreamError
+
+        try:
+            yield
+        except UnknownStreamError:
+            self.topology.stream(stream)
+            raise
 
     def ports(self) -> "Ports":
         """The ports of the Region."""

@@ -78,14 +78,18 @@ def publish(
         from eventfabric.wire.cloudevent import KeyRule
 
         key_rule = None if key_from is None else KeyRule.parse(key_from)
-        _publish_file(connection.fabric(), stream, events, key_rule=key_rule, strict=strict, as_json=json)
+        with connection.naming_streams(stream):
+            _publish_file(connection.fabric(), stream, events, key_rule=key_rule, strict=strict, as_json=json)
         return
     if strict or key_from is not None:
         raise typer.BadParameter("--strict and --key-from need --events")
     if key is None or type is None:
         raise typer.BadParameter("give --key and --type, or --events")
     payload, headers = _payload(data, data_file), _headers(header)
-    receipt = connection.fabric().publish(stream, key=key, type=type, data=payload, id=id, headers=headers)
+    with connection.naming_streams(stream):
+        receipt = connection.fabric().publish(
+            stream, key=key, type=type, data=payload, id=id, headers=headers
+        )
     if json:
         show_json(_receipt_json(receipt))
     else:

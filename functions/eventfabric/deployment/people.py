@@ -4,6 +4,7 @@ Each is one policy, complete in itself. It names no subscription, so it stays as
 """
 
 from eventfabric.deployment.permissions import (
+    DECLARATIONS,
     RING,
     TAKE,
     Resource,
@@ -28,7 +29,7 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
 
     A confirmation (`acks=2`) writes a record of another Region's lane, as replication does. Notes of ids published once
     belong to one Region each. Of the ledger, a producer may read only how far reconciliation has seen the lanes, for
-    cases of doubt that the log alone cannot resolve.
+    cases of doubt that the log alone cannot resolve. It reads what is declared of the stream, and declares nothing.
     """
     origins = stream.definition.regions
     appends = [
@@ -69,6 +70,12 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
             tuple(Resource("dynamodb", region, f"table/{stream.table.name}-restored*") for region in regions),
             leading_keys=lanes_of(stream),
             wildcard="Whoever restores a table names it; the name must begin with the table's own and '-restored'.",
+        ),
+        Statement(
+            f"declare what becomes of {stream.name}, such as that a subscription is retired",
+            dynamodb("Query", "PutItem"),
+            tuple(table(stream.table, region) for region in regions),
+            leading_keys=(DECLARATIONS,),
         ),
         Statement(
             "see and change the state of the stream's subscriptions",

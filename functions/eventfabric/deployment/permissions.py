@@ -3,7 +3,8 @@
 The deployment renders them as IAM policies, the local fabric checks every call of a function against them, and tests
 compare both. They contain exactly what the adapters in `aws/` call. Permissions of people are in `people`.
 
-    log      partitions `<origin>/...` (records) and `once/<origin>/...` (notes of ids published once)
+    log      partitions `<origin>/...` (records), `once/<origin>/...` (notes of ids published once) and
+             `@<origin>/<stream>` (declarations)
     ledger   partitions `<stream>/<subscription>`, `<stream>/<subscription>/...`, `<stream>/marks/...`, `backfill...`
     queues   tags `<fabric>/<stream>/doorbells` and `.../dead`; that of timers by its name
 
@@ -35,6 +36,8 @@ from eventfabric.topology import (
 
 _READ_STREAM = ("DescribeStream", "GetRecords", "GetShardIterator")
 _NOTE = ("Query", "GetItem", "PutItem")
+DECLARATIONS: Final = "@*"
+"""Pattern of the partition keys of the lanes in which is declared what is deployed."""
 EVERYWHERE: Final = "*"
 """Region of a resource that has the same name in each."""
 TAKE: Final = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
@@ -307,11 +310,10 @@ def _states(
 
 
 def read_log(stream: StreamTopology, regions: Sequence[str]) -> Statement:
-    """Allow to read all lanes of a stream in these Regions."""
+    """Allow to read all lanes of a stream in these Regions, and what is declared of it."""
     tables = tuple(table(stream.table, region) for region in regions)
-    return Statement(
-        f"read the log of {stream.name}", dynamodb("Query"), tables, leading_keys=lanes_of(stream)
-    )
+    keys = (*lanes_of(stream), DECLARATIONS)
+    return Statement(f"read the log of {stream.name}", dynamodb("Query"), tables, leading_keys=keys)
 
 
 def lanes_of(stream: StreamTopology) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The fabric for asyncio: the same protocol, run in threads, so that none of it blocks the event loop.
 
-    fabric = AsyncFabric(Fabric.connect())
+    fabric = AsyncFabric(Fabric.connect("shop"))
     receipt = await fabric.publish("orders", key="customer-17", type="OrderPlaced", data={"order": "A-1"})
 
     async with fabric.publisher("orders", linger_ms=20) as publisher:
@@ -10,7 +10,7 @@
 A task that is cancelled stops waiting; what it had begun to publish may still be published.
 """
 
-from asyncio import Future, get_running_loop
+from asyncio import Future, Lock, get_running_loop
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from contextvars import copy_context
@@ -72,7 +72,8 @@ class AsyncFabric:
     ) -> "AsyncPublisher":
         """Make a publisher like Fabric.publisher: an asynchronous context manager. While full, `publish` is awaited."""
         self._threads.check()
-        publisher = self.fabric.publisher(
+        make = partial(
+            self.fabric.publisher,
             stream,
             linger_ms=linger_ms,
             events_max=events_max,
@@ -80,7 +81,7 @@ class AsyncFabric:
             acks=acks,
             when_full="raise",
         )
-        return AsyncPublisher(publisher, self._run)
+        return AsyncPublisher(make, self._run)
 
     async def flush(self, timeout_seconds: float = limits.EXPRESS_FLUSH_SECONDS) -> bool:
         """Call Fabric.flush."""
@@ -152,39 +153,53 @@ class AsyncReceipt:
 class AsyncPublisher:
     """Publisher for asyncio: an asynchronous context manager that flushes on exit."""
 
-    def __init__(self, publisher: Publisher, run: _Run) -> None:
-        self._publisher = publisher
+    def __init__(self, make: Callable[[], Publisher], run: _Run) -> None:
+        """`make`: makes the publisher when it is first needed, since that may read what is declared of the stream."""
+        self._make = make
         self._run = run
+        self._made: Publisher | None = None
+        self._making = Lock()
 
     async def publish(self, **event: Unpack[EventFields]) -> AsyncReceipt:
         """Take an event as soon as there is room. The receipt is to be awaited. InvalidEventError.
 
         Arguments as `Event`.
         """
-        return await self._take(self._publisher.outgoing.encode(event))
+        publisher = self._made or await self._publisher()
+        return await self._take(publisher, publisher.outgoing.encode(event))
 
     async def publish_event(self, event: Event) -> AsyncReceipt:
         """Take an Event, like `publish`."""
-        return await self._take(self._publisher.outgoing.encode_event(event))
+        publisher = self._made or await self._publisher()
+        return await self._take(publisher, publisher.outgoing.encode_event(event))
 
     async def flush(self) -> None:
         """Append all that was taken, and wait for it."""
-        await self._run(self._publisher.flush)
+        if self._made is not None:
+            await self._run(self._made.flush)
 
     async def close(self) -> None:
         """Close like Publisher.close: raise the failures that nobody has seen, as one PublishFailedError."""
-        await _apart(self._publisher.close)
+        await _apart((await self._publisher()).close)
 
     async def __aenter__(self) -> Self:
+        await self._publisher()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await _apart(partial(self._publisher.__exit__, kind, error, trace))
+        assert self._made is not None, "entered"
+        await _apart(partial(self._made.__exit__, kind, error, trace))
 
-    async def _take(self, event: Encoded) -> AsyncReceipt:
+    async def _publisher(self) -> Publisher:
+        async with self._making:
+            if self._made is None:
+                self._made = await self._run(self._make)
+            return self._made
+
+    async def _take(self, publisher: Publisher, event: Encoded) -> AsyncReceipt:
         try:
-            return AsyncReceipt(self._publisher.take(event, waits=False))
+            return AsyncReceipt(publisher.take(event, waits=False))
         except BufferFullError:
-            return AsyncReceipt(await self._run(partial(self._publisher.take, event, waits=True)))
+            return AsyncReceipt(await self._run(partial(publisher.take, event, waits=True)))

@@ -30,13 +30,22 @@ class Express:
     """Ringer for what one process appends. Holds one doorbell a lane and subscription at most, whatever is appended."""
 
     def __init__(
-        self, doorbells_of: Callable[[Region], Doorbells], *, clock: Clock, has_threads: bool = True
+        self,
+        doorbells_of: Callable[[Region], Doorbells],
+        *,
+        clock: Clock,
+        has_threads: bool = True,
+        refused: Callable[[StreamName], None] = lambda stream: None,
     ) -> None:
-        """Without `has_threads`, doorbells are rung in the caller's thread."""
+        """Without `has_threads`, doorbells are rung in the caller's thread.
+
+        `refused`: told of a stream one of whose queues does not take them: it may not be there any more.
+        """
         self._doorbells_of = doorbells_of
         self._clock = clock
         self._has_threads = has_threads
-        self._filters: dict[str, SubscriptionFilter] = {}
+        self._refused = refused
+        self._filters: dict[str, tuple[SubscriptionTopology, SubscriptionFilter]] = {}
         self._begin()
         when_forked(self._begin)
 
@@ -62,9 +71,12 @@ class Express:
 
     def _filter(self, subscription: SubscriptionTopology) -> SubscriptionFilter:
         known = self._filters.get(subscription.name)
-        if known is None:
-            known = self._filters[subscription.name] = SubscriptionFilter.of(subscription.definition)
-        return known
+        if known is None or known[0] is not subscription:  # it may have been deployed anew
+            known = self._filters[subscription.name] = (
+                subscription,
+                SubscriptionFilter.of(subscription.definition),
+            )
+        return known[1]
 
     def hurry(self) -> None:
         """Do nothing: no doorbell waits to be sent with others."""
@@ -87,7 +99,7 @@ class Express:
 
     def _add(self, region: Region, subscription: str) -> "_Ringer":
         with self._lock:
-            made = _Ringer(self._doorbells_of, region, subscription, self._clock)
+            made = _Ringer(self._doorbells_of, region, subscription, self._clock, self._refused)
             return self._ringers.setdefault((region, subscription), made)
 
     def _run(self, ringer: "_Ringer") -> bool:
@@ -129,12 +141,18 @@ class _Ringer:
     """Doorbells of one queue that wait to be sent: the newest of each lane."""
 
     def __init__(
-        self, doorbells_of: Callable[[Region], Doorbells], region: Region, subscription: str, clock: Clock
+        self,
+        doorbells_of: Callable[[Region], Doorbells],
+        region: Region,
+        subscription: str,
+        clock: Clock,
+        refused: Callable[[StreamName], None],
     ) -> None:
         self._doorbells_of = doorbells_of
         self._region = region
         self._subscription = subscription
         self._clock = clock
+        self._refused = refused
         self._lock = Lock()
         self._waiting: dict[Lane, Doorbell] = {}
         self._is_ringing = False
@@ -186,3 +204,4 @@ class _Ringer:
                 with self._lock:
                     self._failed = Moment.of(self._clock)
                     self._waiting.clear()
+                self._refused(bells[0].stream)

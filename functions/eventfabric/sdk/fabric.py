@@ -1,7 +1,7 @@
 """The fabric as a producer sees it: connect, publish, and know where an event stands."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, NoReturn, Unpack
 
@@ -17,11 +17,13 @@ from eventfabric.errors import (
 from eventfabric.model import Batch, Event, EventFields, Record, Region, StreamName
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log, Outbox
 from eventfabric.sdk.bundle import Receipt, receipt
+from eventfabric.sdk.connecting import connected
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
 from eventfabric.sdk.outgoing import Encoded, Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.route import Health, Route
+from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
 from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
@@ -42,7 +44,7 @@ class Fabric:
 
     def __init__(
         self,
-        topology: Topology,
+        streams: Topology | DeclaredStreams,
         region: str,
         *,
         log_of: Callable[[StreamTopology, Region], Log],
@@ -56,9 +58,9 @@ class Fabric:
         parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
         append_timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
     ) -> None:
-        self.topology = topology
         self.region = Region(region)
-        self._failover = _checked_failover(topology, self.region, failover)
+        self._streams = streams
+        self._failover = _checked_failover(streams, self.region, failover)
         self._health = Health(clock)
         self._log_of = log_of
         self._clock = clock
@@ -71,13 +73,14 @@ class Fabric:
         self._express = (
             None
             if doorbells_of is None
-            else Express(doorbells_of, clock=clock, has_threads=bool(parallel_lanes))
+            else Express(doorbells_of, clock=clock, has_threads=bool(parallel_lanes), refused=self._read_anew)
         )
         self._outgoing: dict[str, Outgoing] = {}
 
     @classmethod
     def connect(
         cls,
+        fabric: str | None = None,
         *,
         region: str | None = None,
         failover: Sequence[str] = (),
@@ -85,20 +88,34 @@ class Fabric:
         endpoint_url: str | None = None,
         source: str | None = None,
     ) -> "Fabric":
-        """Make the fabric of the project's definition, which is looked for as `settings.definition_path` says.
+        """Make a fabric by its name. All else is read from its tables, once for each stream and again every minute.
 
-        Arguments and errors as `from_definition`.
+        Args:
+            fabric: its name, such as shop, or with its stage, such as shop_dev; the stage may also be that of
+                EVENTFABRIC_STAGE. Without it: that of the project's definition file, which is looked for as
+                `settings.definition_path` says, as if its path were given to `from_definition`.
+            region: the Region to publish in; default: the session's, or the environment's AWS_REGION.
+            failover: as in `from_definition`.
+            session: as in `from_definition`.
+            endpoint_url: as in `from_definition`.
+            source: as in `from_definition`.
+
+        Raises:
+            SettingError: no fabric can have that name, a Region is listed twice, or no Region is named anywhere.
+            DefinitionError, WrongRegionError: without `fabric`, as `from_definition`.
         """
-        from eventfabric.settings import definition_path
+        from eventfabric.settings import definition_path, fabric_named
 
-        return cls.from_definition(
-            definition_path(),
-            region=region,
-            failover=failover,
-            session=session,
-            endpoint_url=endpoint_url,
-            source=source,
-        )
+        if fabric is None:
+            return cls.from_definition(
+                definition_path(),
+                region=region,
+                failover=failover,
+                session=session,
+                endpoint_url=endpoint_url,
+                source=source,
+            )
+        return cls._connected(fabric_named(fabric), (), region, failover, session, endpoint_url, source)
 
     @classmethod
     def from_definition(
@@ -111,7 +128,7 @@ class Fabric:
         endpoint_url: str | None = None,
         source: str | None = None,
     ) -> "Fabric":
-        """Make the fabric of a definition file.
+        """Make the fabric of a definition file. Only its name and Regions are taken from there; see `connect`.
 
         Args:
             path: the definition, such as infra/fabric.toml.
@@ -128,19 +145,30 @@ class Fabric:
             WrongRegionError: the fabric is not in one of the Regions.
             SettingError: a Region is listed twice.
         """
-        from eventfabric.aws.clients import Clients
-        from eventfabric.aws.region import aws_ports
-        from eventfabric.settings import definition_at, region_named
+        from eventfabric.settings import definition_at
 
         topology = Topology(definition_at(path))
-        region = region or (session.region_name if session else None) or region_named()
-        if region not in topology.regions:
-            raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
-        clients = Clients(region, session=session, endpoint_url=endpoint_url)
-        # A client that may turn to another Region need not wait for long.
-        ports = aws_ports(topology, clients.of(region) if failover else clients)
+        return cls._connected(
+            topology.fabric, topology.regions, region, failover, session, endpoint_url, source
+        )
+
+    @classmethod
+    def _connected(
+        cls,
+        fabric: str,
+        regions: Sequence[str],
+        region: str | None,
+        failover: Sequence[str],
+        session: "Session | None",
+        endpoint_url: str | None,
+        source: str | None,
+    ) -> "Fabric":
+        """Make a fabric by its full name. `regions`: all that it has; empty: not known."""
+        region, streams, ports = connected(
+            fabric, region, regions=regions, failover=failover, session=session, endpoint_url=endpoint_url
+        )
         return cls(
-            topology,
+            streams,
             region,
             failover=failover,
             log_of=lambda stream, region: ports.at(region).log_of(stream),
@@ -151,6 +179,11 @@ class Fabric:
             doorbells_of=lambda region: ports.at(region).doorbells,
             source=source,
         )
+
+    @property
+    def name(self) -> str:
+        """The fabric's name with its stage, such as shop_dev."""
+        return self._streams.fabric
 
     def publish(
         self,
@@ -179,6 +212,7 @@ class Fabric:
 
         Raises:
             UnknownNameError, WrongRegionError, InvalidEventError, EventTooLargeError: nothing was written.
+            NotDeclaredError, FormatError: the stream was never deployed, or by a later version; nothing was written.
             NoTransactionsError: with `once`, the stream's durability is "quorum"; nothing was written.
             ContendedAppendError: nothing was written; try again later. With `once`, ContendedTransactionError.
             OnceConflictError: with `once`, another event of this source and id was published; nothing was written.
@@ -297,14 +331,14 @@ class Fabric:
         raise TypeError("a Fabric cannot be handed to another process: make one there, with Fabric.connect")
 
     def _stream(self, name: str) -> Outgoing:
+        stream = self._open_stream(name)
         outgoing = self._outgoing.get(name)
-        if outgoing is None:
-            stream = self.topology.stream(name)
-            stream.check_region(self.region)
+        if outgoing is None or not outgoing.goes_by(stream):
             outgoing = self._outgoing[name] = Outgoing(
                 stream,
                 self.region,
-                self._route(stream),
+                current=partial(self._open_stream, name),
+                route_of=self._route,
                 clock=self._clock,
                 entropy=self._entropy,
                 source=self._source or stream.source,
@@ -312,6 +346,16 @@ class Fabric:
                 known=self._known(stream, self.region),
             )
         return outgoing
+
+    def _open_stream(self, name: str) -> StreamTopology:
+        """Return a stream as it is deployed now, if events may be published here. No call, but once a minute."""
+        stream = self._streams.stream(name)
+        stream.check_open(self.region)
+        return stream
+
+    def _read_anew(self, stream: StreamName) -> None:
+        if isinstance(self._streams, DeclaredStreams):
+            self._streams.forget(stream)
 
     def _known(self, stream: StreamTopology, region: Region) -> Known | None:
         if self._ledger_of is None:
@@ -333,6 +377,7 @@ class Fabric:
 
         regions = [Region(region) for region in stream.definition.regions]
         to = [region for region in (self.region, *self._failover) if region in regions]
+        to = [region for region in to if region not in stream.closing]
         return Route(
             stream.name,
             to,
@@ -343,11 +388,13 @@ class Fabric:
         )
 
 
-def _checked_failover(topology: Topology, home: Region, failover: Sequence[str]) -> tuple[Region, ...]:
+def _checked_failover(
+    fabric: Topology | DeclaredStreams, home: Region, failover: Sequence[str]
+) -> tuple[Region, ...]:
     """Return the Regions to publish in after `home`, once they are checked. WrongRegionError, SettingError."""
     for number, region in enumerate(failover):
-        if region not in topology.regions:
-            raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
+        if fabric.regions and region not in fabric.regions:
+            raise WrongRegionError(f"fabric {fabric.fabric}", region, fabric.regions)
         if region == home or region in failover[:number]:
             raise SettingError(f"failover[{number}]", region, f"each other Region than {home} once")
     return tuple(Region(region) for region in failover)

@@ -10,7 +10,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.copies import when_copied
-from eventfabric.errors import InvalidEventError, Problem, SettingError
+from eventfabric.errors import InvalidEventError, Problem, SettingError, StreamChangedError
 from eventfabric.model import (
     GENERATION_FIRST,
     Batch,
@@ -124,20 +124,25 @@ class Outgoing:
         self,
         stream: StreamTopology,
         region: Region,
-        route: Route,
         *,
+        current: Callable[[], StreamTopology],
+        route_of: Callable[[StreamTopology], Route],
         clock: Clock,
         entropy: Entropy,
         source: str,
         express: Express | None = None,
         known: Known | None = None,
     ) -> None:
-        """`known`: what reconciliation remembers of a lane; None: nothing."""
+        """`known`: what reconciliation remembers of a lane; None: nothing.
+
+        `current`: the stream as it is deployed by now, or why nothing can be published to it. `route_of`: its route.
+        """
         self.stream = stream
         self.known = known
-        self._express = express if stream.definition.express else None
-        self._region = region
-        self._route = route
+        self._express = express
+        self._current = current
+        self._route_of = route_of
+        self._route = route_of(stream)
         self._clock = clock
         self._entropy = entropy
         self._source = exact(source)
@@ -287,6 +292,16 @@ class Outgoing:
         self._types[type_] = (type_, len(type_.encode()) + self._around_bytes)
         return place
 
+    def goes_by(self, stream: StreamTopology) -> bool:
+        """Go by the stream as it is deployed now. False: it has another number of lanes, and so keys other places."""
+        if stream is not self.stream:
+            if stream.definition.lanes != len(self._lanes):
+                return False
+            if (stream.definition, stream.closing) != (self.stream.definition, self.stream.closing):
+                self._route = self._route_of(stream)
+            self.stream = stream
+        return True
+
     def lane(self, index: LaneIndex) -> Lane:
         """Return the lane of that index."""
         return self._lanes[index]
@@ -315,12 +330,15 @@ class Outgoing:
         return 1 if definition.durability == "quorum" else acks
 
     def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None, acks: int = 1) -> Appended:
-        """Append a batch; see sdk.route."""
+        """Append a batch; see sdk.route. Raises as `current` before anything is written, and StreamChangedError."""
+        stream = self._current()
+        if not self.goes_by(stream):
+            raise StreamChangedError(stream.name, len(self._lanes), stream.definition.lanes)
         return self.appended(self._route.append(lane, batch, unsettled=unsettled, acks=acks))
 
     def appended(self, record: Record) -> Appended:
         """Return the place of a record that was just appended, and ring its doorbells."""
-        if self._express is not None:
+        if self._express is not None and self.stream.definition.express:
             self._express.ring(self.stream, record)
         return Appended(record.lane, record.sequence)
 

@@ -43,6 +43,20 @@ class Deployer:
         change = self.change("stream deployed")
         return self._declare(stream, lambda read: stream_deployed(read, facts, change))
 
+    def declare_together(self, stream: StreamTopology) -> Declared | None:
+        """Declare a stream and all its subscriptions as they are deployed here. Errors as `declare`."""
+        change = self.change("all deployed")
+
+        def update(read: Declaration | None) -> Declaration:
+            declaration = stream_deployed(read, stream_facts(self.topology, stream), change)
+            catalogue = self.catalogue(stream) if stream.subscriptions else {}
+            for own in stream.subscriptions:
+                facts = subscription_facts(self.topology, own)
+                declaration = deployed(declaration, catalogue, self.region, facts, change)
+            return declaration
+
+        return self._declare(stream, update)
+
     def declare_stream_gone(self, stream: StreamTopology) -> Declared | None:
         """Declare that nothing is deployed of a stream here any more."""
         change = self.change("stream undeployed")
@@ -110,9 +124,6 @@ class Deployer:
 
 
 def declare_all(deployer: Deployer) -> None:
-    """Declare everything that a definition deploys in a Region, as its stacks do one after the other."""
-    topology, region = deployer.topology, deployer.region
-    for stream in topology.streams_in(region):
-        deployer.declare_stream(stream)
-    for subscription in topology.subscriptions_in(region):
-        deployer.declare_subscription(subscription)
+    """Declare everything that a definition deploys in a Region, each stream with its subscriptions at once."""
+    for stream in deployer.topology.streams_in(deployer.region):
+        deployer.declare_together(stream)

@@ -20,7 +20,7 @@ def stream_facts(topology: Topology, stream: StreamTopology) -> StreamFacts:
     return StreamFacts(
         name=stream.name,
         regions=definition.regions,
-        closing=tuple(region for region in fabric.closing if region in definition.regions),
+        closing=stream.closing,
         lanes=definition.lanes,
         durability=definition.durability,
         retention_days=definition.retention_days,
@@ -63,7 +63,7 @@ def declared_stream(fabric: str, declaration: Declaration) -> StreamTopology:
         express=facts.express,
     )
     subscriptions = (declared_subscription(fabric, stream, own) for own in declaration.rung())
-    return StreamTopology(fabric, facts.name, stream, tuple(subscriptions))
+    return StreamTopology(fabric, facts.name, stream, tuple(subscriptions), facts.closing)
 
 
 def declared_subscription(fabric: str, stream: Stream, facts: SubscriptionFacts) -> SubscriptionTopology:

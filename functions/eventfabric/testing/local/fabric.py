@@ -31,13 +31,14 @@ from eventfabric.testing.local.chaos import Chaos, ChaoticDoorbells
 from eventfabric.testing.local.chosen_regions import narrowed
 from eventfabric.testing.local.clock import LocalClock, MovableClock, seconds_of
 from eventfabric.testing.local.faults import RegionFaults, reachable
-from eventfabric.testing.local.feed import TableFeed
+from eventfabric.testing.local.feed import TableFeed, let_declarations_arrive
 from eventfabric.testing.local.guard import Guard
 from eventfabric.testing.local.handled import HandledLog
 from eventfabric.testing.local.held import HeldHandlers
 from eventfabric.testing.local.invoke import LocalFunction, no_account
 from eventfabric.testing.local.meter import Meter
-from eventfabric.testing.local.provision import clients_of, provision
+from eventfabric.testing.local.producer import producer
+from eventfabric.testing.local.provision import clients_of, declare_deployed, provision
 from eventfabric.testing.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
 from eventfabric.testing.local.replicator import Link, Replication
 from eventfabric.testing.local.sessions import local_session
@@ -238,14 +239,7 @@ class LocalFabric:
     def _start(self) -> None:
         session = local_session()
         self._clients = {r: clients_of(r, session, self._endpoint_url) for r in self.regions}
-        # Before routing: every Region creates a table of that name, of which only one is used.
-        for clients in self._clients.values():
-            provision(self.topology, clients)
-            for client in (clients.dynamodb, clients.sqs):
-                self.meter.watch(client)
-                self.guard.watch(client)
-        self._strict = strict_tables(self.topology, self.regions)
-        route(self._clients, self.topology)
+        self._deploy()
         self._links = {
             (a, b): Link(self._clients[b], self._replication, self.clock, self._entropy)
             for a in self.regions
@@ -264,6 +258,26 @@ class LocalFabric:
         self._feeds: list[tuple[str, TableFeed, StreamPump | None]] = []
         for region in self.regions:
             self._start_region(region)
+        let_declarations_arrive(
+            [(region, feed) for region, feed, pump in self._feeds if pump is not None],
+            lambda feed, region: () if feed.table in self._strict else self._replicas(feed.table, region),
+            self._clients,
+        )
+        self.meter.calls.clear()
+        self.meter.units.clear()
+
+    def _deploy(self) -> None:
+        # Before routing: every Region creates a table of that name, of which only one is used.
+        for clients in self._clients.values():
+            provision(self.topology, clients)
+        made = [client for own in self._clients.values() for client in (own.dynamodb, own.sqs)]
+        self._strict = strict_tables(self.topology, self.regions)
+        route(self._clients, self.topology)
+        for clients in self._clients.values():
+            declare_deployed(self.topology, clients, clock=self.clock)
+        for client in made:
+            self.meter.watch(client)
+            self.guard.watch(client)
 
     def _ports_of(self, clients: Clients) -> Ports:
         ports = aws_ports(self.topology, clients, clock=self.clock, entropy=self._entropy)
@@ -274,17 +288,14 @@ class LocalFabric:
 
     def _producer(self, region: str, failover: Sequence[str] = ()) -> Fabric:
         ports, losses = reachable(self._ports[region], self.faults, region), Faults(self.chaos.lose_reply)
-        return Fabric(
+        return producer(
             self.topology,
             region,
-            failover=failover,
-            log_of=lambda stream, region: losses.log(ports.at(region).log_of(stream)),
+            ports,
             clock=self.clock,
             entropy=self._entropy,
-            outbox=ports.outbox,
-            ledger_of=lambda region: ports.at(region).ledger,
-            doorbells_of=lambda region: ports.at(region).doorbells,
-            parallel_lanes=0,
+            failover=failover,
+            losses=losses,
         )
 
     def _feed(self, table: str, region: str) -> TableFeed:

@@ -1,7 +1,7 @@
 """Reads a table's DynamoDB stream from its beginning, once, in the form in which Lambda passes it to functions."""
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -78,6 +78,23 @@ class TableFeed:
             "dynamodb": change,
             "eventSourceARN": self.arn,
         }
+
+
+def let_declarations_arrive(
+    logs: Sequence[tuple[str, TableFeed]],
+    replicas: Callable[[TableFeed, str], Iterable[str]],
+    clients: Mapping[str, Clients],
+) -> None:
+    """Bring what stands in logs to all Regions, as if the deployment were long ago. Its news is nobody's any more.
+
+    `logs`: each Region with its feed of a log. `replicas`: the other Regions of one.
+    """
+    declared = [(region, feed, change.image) for region, feed in logs for change in feed.take()]
+    for region, feed, image in declared:
+        for target in replicas(feed, region):
+            clients[target].dynamodb.put_item(TableName=feed.table, Item=image or {})
+    for _, feed in logs:
+        list(feed.take())
 
 
 def _json(value: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,11 @@ from boto3 import Session
 from botocore.config import Config
 
 from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.model import Region
+from eventfabric.ports import Clock
 from eventfabric.resources import QueueTopology, TableTopology, TimerQueueTopology
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.strict import tables_of
 from eventfabric.topology import Topology
@@ -29,6 +33,12 @@ def provision(topology: Topology, clients: Clients) -> None:
             _make_queue(clients, subscription.queue)
     if topology.subscriptions_in(region):
         _make_timers(clients, topology.timers)
+
+
+def declare_deployed(topology: Topology, clients: Clients, *, clock: Clock | None = None) -> None:
+    """Declare what `provision` has created in the clients' Region, without which nobody can publish."""
+    ports = aws_ports(topology, clients, clock=clock)
+    declare_all(Deployer(topology, Region(clients.region), ports, by="local", request_id="local"))
 
 
 def _make_table(clients: Clients, table: TableTopology) -> None:

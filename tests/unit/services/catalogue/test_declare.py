@@ -80,7 +80,7 @@ def test_what_a_definition_deploys_is_declared_and_read_as_it_was(fabric: Memory
             == (read.subscriptions[own.name])
         )
     changes = [known.change.kind for known in history(fabric.ports().log_of(fabric.stream), OWN)]
-    assert changes == ["deployed"] * len(back.subscriptions) + ["stream deployed"]
+    assert changes == ["all deployed"]
 
 
 def test_a_deployment_that_changes_nothing_declares_nothing(fabric: MemoryFabric) -> None:

@@ -1,0 +1,143 @@
+"""Streams of a fabric as they are declared: all that a producer must know of them, without the definition.
+
+A stream is read once, with one read of one item, and again every minute, whatever is published meanwhile.
+"""
+
+from collections.abc import Callable, Sequence
+from re import fullmatch
+from typing import Final
+
+from eventfabric.definition.schema import Stream
+from eventfabric.errors import (
+    FormatError,
+    LastingError,
+    NotDeclaredError,
+    OutcomeUnknownError,
+    ThrottledError,
+    UnknownStreamError,
+)
+from eventfabric.limits import NAME_CHARACTERS_MAX
+from eventfabric.model import DeclarationLane, Region, StreamName
+from eventfabric.model.catalogue import FORMAT_READ_MAX, FORMAT_WRITTEN, Declaration, Declared
+from eventfabric.ports import Clock, Log
+from eventfabric.resources import TableTopology
+from eventfabric.services.catalogue.facts import declared_stream
+from eventfabric.services.catalogue.known import KnownDeclaration
+from eventfabric.stream_topology import StreamTopology, ledger_table
+
+_NAME: Final = rf"[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}"
+
+LogOf = Callable[[StreamTopology, Region], Log]
+
+
+class DeclaredStreams:
+    """Streams of a fabric, as one of its Regions declares them. Threads may share it."""
+
+    streams_without_transactions: Final = frozenset[str]()
+    """Not known, and of no use to somebody who commits no delivery."""
+
+    def __init__(
+        self,
+        fabric: str,
+        read_in: Sequence[Region],
+        *,
+        log_of: LogOf,
+        clock: Clock,
+        regions: Sequence[str] = (),
+    ) -> None:
+        """`fabric`: its name with its stage. `regions`: the fabric's, if they are known.
+
+        `read_in`: Regions whose declarations are read, each only if those before it have given no reply at first.
+        """
+        self.fabric = fabric
+        self.regions = tuple(regions)
+        self.ledger = ledger_table(fabric, self.regions)
+        self._read_in = tuple(read_in)
+        self._log_of = log_of
+        self._clock = clock
+        self._known: dict[str, _KnownStream] = {}
+
+    def stream(self, name: str) -> StreamTopology:
+        """Return a stream by its newest declaration, which is at most a minute old.
+
+        Raises:
+            UnknownStreamError: the Region has no table of that name.
+            NotDeclaredError: the table is there, but nothing is declared in it, or the stream is not deployed any more.
+            FormatError: this version cannot read or write the stream.
+            PortError, UndecodableRecordError: as of KnownDeclaration.
+        """
+        return self._of(name).now()
+
+    def forget(self, name: str) -> None:
+        """Have a stream read anew at the next call, because what is known of it seems to be out of date."""
+        self._of(name).forget()
+
+    def ledger_of(self, name: str) -> TableTopology:
+        """Return the table with the state of a stream's subscriptions. Errors as `stream`."""
+        return self.stream(name).own_ledger or self.ledger
+
+    def _of(self, name: str) -> "_KnownStream":
+        known = self._known.get(name)
+        if known is None:
+            if not isinstance(name, str) or not fullmatch(_NAME, name):
+                raise UnknownStreamError(self.fabric, name, self._read_in[0])
+            made = _KnownStream(self.fabric, name, self._read_in, self._log_of, self._clock)
+            known = self._known.setdefault(name, made)
+        return known
+
+
+class _KnownStream:
+    """One stream, as the first of these Regions that answers declares it."""
+
+    def __init__(
+        self, fabric: str, name: str, read_in: Sequence[Region], log_of: LogOf, clock: Clock
+    ) -> None:
+        bare = StreamTopology(fabric, name, Stream(name=name), ())  # enough to find its table
+        self._fabric, self._name, self._read_in = fabric, name, read_in
+        self._lanes = [
+            KnownDeclaration(log_of(bare, region), DeclarationLane.of(region, StreamName(name)), clock)
+            for region in read_in
+        ]
+        self._answering = 0
+        self._made: tuple[Declared, StreamTopology] | None = None
+
+    def now(self) -> StreamTopology:
+        declared = self._declared()
+        made = self._made
+        if made is None or made[0] is not declared:
+            region = self._read_in[self._answering]
+            if declared is None or not declared.declaration.stream.is_deployed:
+                self.forget()  # it may be declared at any time
+                raise NotDeclaredError(self._name, region)
+            _check_formats(declared.declaration)
+            made = self._made = (declared, declared_stream(self._fabric, declared.declaration))
+        return made[1]
+
+    def forget(self) -> None:
+        self._lanes[self._answering].forget()
+
+    def _declared(self) -> Declared | None:
+        """Return the declaration of the Region that answered first, for good; its lane says the same as the others."""
+        last = len(self._lanes) - 1
+        for index in range(self._answering, last + 1):
+            try:
+                declared = self._lanes[index].now()
+            except (OutcomeUnknownError, ThrottledError):
+                if index == last:
+                    raise
+                continue
+            except LastingError as error:
+                if error.cause != "missing":
+                    raise
+                raise UnknownStreamError(self._fabric, self._name, self._read_in[index]) from error
+            self._answering = index
+            return declared
+        raise AssertionError("a fabric is read in a Region at least")
+
+
+def _check_formats(declaration: Declaration) -> None:
+    facts = declaration.stream
+    if facts.reads_required > FORMAT_READ_MAX:
+        raise FormatError(facts.name, "read", facts.reads_required, FORMAT_READ_MAX)
+    if facts.writes_required > FORMAT_WRITTEN:
+        raise FormatError(facts.name, "written", facts.writes_required, FORMAT_WRITTEN)
