@@ -10,6 +10,7 @@ from eventfabric.definition.schema import Definition, from_json, name_in_stage
 from eventfabric.errors import DefinitionError, Problem, SettingError
 from eventfabric.limits import NAME_CHARACTERS_MAX, STAGE_CHARACTERS_MAX
 from eventfabric.resources import (
+    ENVIRONMENT_CATALOGUE,
     ENVIRONMENT_CODE_FOLDER,
     ENVIRONMENT_CODE_VERSION,
     ENVIRONMENT_DEFINITION,
@@ -36,6 +37,8 @@ class Settings:
     code_version: str = ""
     function: str = ""
     """Name of the function."""
+    catalogue: str = ""
+    """Where the declarations of its stream ended when it was deployed; empty: nobody says so."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = environ) -> "Settings":
@@ -50,6 +53,7 @@ class Settings:
             endpoint_url=environment.get(ENVIRONMENT_ENDPOINT),
             code_version=environment.get(ENVIRONMENT_CODE_VERSION, ""),
             function=environment.get(ENVIRONMENT_FUNCTION, ""),
+            catalogue=environment.get(ENVIRONMENT_CATALOGUE, ""),
         )
 
 

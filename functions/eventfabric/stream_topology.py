@@ -19,6 +19,19 @@ def name_of_state(state_name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Incarnation:
+    """A subscription's life under its name, from its declaration until it is retired."""
+
+    number: int = 0
+    """Number of times that another subscription of this name was retired."""
+    since_ms: int = 0
+    """Time at which it was declared first, in milliseconds since 1970; 0: it was not, or not as far as is known."""
+
+
+FIRST_INCARNATION: Final = Incarnation()
+
+
+@dataclass(frozen=True)
 class SubscriptionTopology:
     """A subscription's queue and function, and the lanes that each Region delivers for it."""
 
@@ -30,13 +43,13 @@ class SubscriptionTopology:
     """Time for which the stream keeps its records; None: for ever."""
     shares_state: bool = False
     """All Regions see one state at once, as for a stream whose durability is quorum."""
-    incarnation: int = 0
-    """Number of times that another subscription of this name was retired."""
+    incarnation: Incarnation = FIRST_INCARNATION
 
     @property
     def state_name(self) -> str:
         """Name under which the subscription's state is kept: that of its first incarnation is the subscription's."""
-        return f"{self.name}{INCARNATION}{self.incarnation}" if self.incarnation else self.name
+        number = self.incarnation.number
+        return f"{self.name}{INCARNATION}{number}" if number else self.name
 
     @cached_property
     def queue(self) -> QueueTopology:

@@ -20,7 +20,14 @@ from eventfabric.resources import (
     TimerQueueTopology,
     megabytes_of_passes,
 )
-from eventfabric.stream_topology import StreamTopology, SubscriptionTopology, ledger_table, retention_seconds
+from eventfabric.stream_topology import (
+    FIRST_INCARNATION,
+    Incarnation,
+    StreamTopology,
+    SubscriptionTopology,
+    ledger_table,
+    retention_seconds,
+)
 
 RELAY_ENTRY: Final = "eventfabric.handlers.relay.handle"
 DELIVER_ENTRY: Final = "eventfabric.handlers.deliver.handle"
@@ -29,7 +36,7 @@ BACKFILL_ENTRY: Final = "eventfabric.handlers.backfill.handle"
 RECONCILE_ENTRY: Final = "eventfabric.handlers.reconcile.handle"
 CATALOGUE_ENTRY: Final = "eventfabric.handlers.catalogue.handle"
 
-NO_INCARNATIONS: Final[Mapping[str, int]] = MappingProxyType({})
+NO_INCARNATIONS: Final[Mapping[str, Incarnation]] = MappingProxyType({})
 
 CATALOGUE_SECONDS_MAX: Final = 300
 """Time that a check or a declaration of a deployment may take."""
@@ -44,8 +51,10 @@ RELAY_RECORD_AGE_SECONDS: Final = 3600
 class Topology:
     """Everything that a definition becomes."""
 
-    def __init__(self, definition: Definition, incarnations: Mapping[str, int] = NO_INCARNATIONS) -> None:
-        """`incarnations`: those of subscriptions that took a retired name, by name, as the catalogue has them."""
+    def __init__(
+        self, definition: Definition, incarnations: Mapping[str, Incarnation] = NO_INCARNATIONS
+    ) -> None:
+        """`incarnations`: those of subscriptions, by name, as the catalogue has them."""
         self.definition = definition
         self.incarnations = incarnations
         self.fabric = full_name(definition.fabric)
@@ -76,7 +85,7 @@ class Topology:
                 tuple(self.definition.streams[subscription.stream].regions),
                 retention_seconds=retention_seconds(self.definition.streams[subscription.stream]),
                 shares_state=subscription.stream in self.streams_without_transactions,
-                incarnation=self.incarnations.get(name, 0),
+                incarnation=self.incarnations.get(name, FIRST_INCARNATION),
             )
             for name, subscription in self.definition.subscriptions.items()
         }

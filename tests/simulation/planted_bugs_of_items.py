@@ -47,7 +47,7 @@ OF_ITEMS = [
         "rung again as after a crash",
         "a lane whose calls are refused waits for as long as one whose process died",
         "eventfabric.runtime.deliver:_deliver",
-        "return _ring_again(runtime, ended, messages, deadline_ms, is_passing=error.retryable, waits=waits)",
+        "return _ring_after(runtime, deadline_ms, error, ended, messages)",
         "return False",
         by="slow_recovery",
         seed=11,

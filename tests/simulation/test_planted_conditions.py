@@ -60,7 +60,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "of several messages of a lane, only the first is failed",
-            f"{_DELIVER}:handle",
+            f"{_DELIVER}:_deliver_all",
             "failed.extend(message.id for message in messages)",
             "failed.append(messages[0].id)",
         ),

@@ -164,6 +164,7 @@ def _relay(topology: Topology, region: str) -> list[Statement]:
         queues("ring", RING, topology, [region], ["*/doorbells"]),
         queue("ring later", RING, topology.timers.name, region),
         *_states("see who delivers", ("Query",), topology, streams, region),
+        _declared(streams, region),
     ]
 
 
@@ -260,7 +261,14 @@ def _reconcile(topology: Topology, region: str) -> list[Statement]:
             )
         ),
         queues("ring again", RING, topology, [region], ["*/doorbells"]),
+        _declared(streams, region),
     ]
+
+
+def _declared(streams: Iterable[StreamTopology], region: str) -> Statement:
+    """Allow to read what is declared of these streams."""
+    tables = tuple(table(stream.table, region) for stream in streams)
+    return Statement("see what is deployed", dynamodb("Query"), tables, leading_keys=(DECLARATIONS,))
 
 
 def _backfill(topology: Topology, region: str) -> list[Statement]:

@@ -1,7 +1,7 @@
 """The deliver function of a subscription: doorbells in, lane by lane delivered, partial batch response back."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -19,9 +19,11 @@ import eventfabric.services.delivery.patient_steps  # noqa: F401
 from eventfabric import limits
 from eventfabric.errors import PortError, ProbeUnrungError
 from eventfabric.model import ANY_TAIL, Doorbell, Lane, next_count
+from eventfabric.runtime.declared import UNREADABLE
 from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
+from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.telemetry import Metric
@@ -40,6 +42,44 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     )
     failed: list[str] = []
     lanes = _by_lane(runtime, event, failed)
+    try:
+        declared = _declared(runtime, deadline_ms)
+    except PortError as error:
+        failed += _undelivered(lanes, partial(_ring_after, runtime, deadline_ms, error))
+    except UNREADABLE as error:
+        failed += _undelivered(lanes, partial(_stop, runtime, LaneResult(LaneOutcome.STOPPED, error)))
+    else:
+        if declared is not None:
+            failed += _deliver_all(declared, lanes, deadline_ms, context)
+    runtime.flush()
+    return partial_batch_response(failed)
+
+
+def _declared(runtime: Runtime, deadline_ms: int) -> Runtime | None:
+    """Return the runtime for the incarnation that is declared; None: it is retired, and its doorbells have served."""
+    patience = Patience(runtime.ports.clock, runtime.ports.entropy, seconds=limits.LANE_PATIENCE_SECONDS)
+    while True:
+        try:
+            declared = runtime.as_declared()
+            break
+        except PortError as error:
+            if not (error.retryable and runtime.ports.clock.now_ms() < deadline_ms and patience.wait()):
+                raise
+    if declared is None and runtime.declared is not None and runtime.declared.is_to_be_logged():
+        runtime.logger.warning("the subscription is retired", extra={"subscription": runtime.subscription})
+    return declared
+
+
+def _undelivered(lanes: list[_Rung], left: Callable[[Doorbell, list[Message]], bool]) -> list[str]:
+    """Leave lanes that nobody can deliver now. Return the ids of messages that must come again."""
+    return [
+        message.id for doorbell, messages in lanes if not left(doorbell, messages) for message in messages
+    ]
+
+
+def _deliver_all(runtime: Runtime, lanes: list[_Rung], deadline_ms: int, context: LambdaContext) -> list[str]:
+    """Deliver all lanes that were rung for. Return the ids of messages that must come again."""
+    failed: list[str] = []
     crashed = any(_received(messages) > 1 for _, messages in lanes)
     if crashed and len(lanes) > 1:
         lanes = _spare_the_innocent(runtime, lanes, context)
@@ -60,8 +100,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
         calls[0]()
     elif calls:
         runtime.lanes_side_by_side(calls)
-    runtime.flush()
-    return partial_batch_response(failed)
+    return failed
 
 
 def deliverer_of(runtime: Runtime, doorbell: Doorbell) -> int:
@@ -117,7 +156,6 @@ def _deliver(
     Calls that fail for a moment are retried here. What lasts is left to a doorbell of its own, later: the same
     doorbell, if it only came again, would count as one after a crash, and keep its group waiting for as long.
     """
-    about = {"subscription": runtime.subscription, "lane": str(doorbell.lane), "tail": doorbell.tail}
     deliverer = runtime.deliverers[deliverer_of(runtime, doorbell)]
     patience = Patience(runtime.ports.clock, runtime.ports.entropy, seconds=limits.LANE_PATIENCE_SECONDS)
     while True:
@@ -132,28 +170,49 @@ def _deliver(
         except PortError as error:
             if error.retryable and runtime.ports.clock.now_ms() < deadline_ms and patience.wait():
                 continue
-            runtime.logger.warning("a lane is rung again", extra={**about, "reason": str(error)})
             ended = doorbell.with_end(deliverer.ended_at(doorbell.lane))
-            waits = isinstance(error, ProbeUnrungError)
-            return _ring_again(runtime, ended, messages, deadline_ms, is_passing=error.retryable, waits=waits)
+            return _ring_after(runtime, deadline_ms, error, ended, messages)
     if result.done:
         return True
+    if result.cause is not None:
+        return _stop(runtime, result, doorbell, messages)
+    _tell_stopped(runtime, result, doorbell)
+    return _ring_again(runtime, doorbell, messages, deadline_ms, is_passing=True)
+
+
+def _ring_after(
+    runtime: Runtime, deadline_ms: int, error: PortError, doorbell: Doorbell, messages: list[Message]
+) -> bool:
+    """Have a lane rung again after a call that failed. Return True if its doorbells have served."""
+    extra = {**_about(runtime, doorbell), "reason": str(error)}
+    runtime.logger.warning("a lane is rung again", extra=extra)
+    waits = isinstance(error, ProbeUnrungError)
+    return _ring_again(runtime, doorbell, messages, deadline_ms, is_passing=error.retryable, waits=waits)
+
+
+def _stop(runtime: Runtime, result: LaneResult, doorbell: Doorbell, messages: list[Message]) -> bool:
+    """Leave a lane alone for a while that somebody has to look at. Return False: its doorbells come again."""
+    runtime.telemetry.add(Metric.DELIVERIES_BLOCKED)
+    _tell_stopped(runtime, result, doorbell)
+    _hide(runtime, messages, limits.LANE_AGAIN_SECONDS_MAX)
+    return False
+
+
+def _tell_stopped(runtime: Runtime, result: LaneResult, doorbell: Doorbell) -> None:
     cause = result.cause
-    if cause is not None:
-        runtime.telemetry.add(Metric.DELIVERIES_BLOCKED)
     runtime.logger.warning(
         "a lane stopped",
         extra={
-            **about,
+            **_about(runtime, doorbell),
             "outcome": result.outcome.value,
             "error_type": type(cause).__name__ if cause else None,
         },
         exc_info=cause,
     )
-    if result.cause is None:
-        return _ring_again(runtime, doorbell, messages, deadline_ms, is_passing=True)
-    _hide(runtime, messages, limits.LANE_AGAIN_SECONDS_MAX)
-    return False
+
+
+def _about(runtime: Runtime, doorbell: Doorbell) -> dict[str, object]:
+    return {"subscription": runtime.subscription, "lane": str(doorbell.lane), "tail": doorbell.tail}
 
 
 def _ring_again(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, wraps
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
@@ -17,8 +17,10 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.model import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
+from eventfabric.runtime.declared import DeclaredHere, is_retired
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import KeptStreams, OutputHandler
+from eventfabric.services.catalogue.facts import incarnation_of
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.settings import Settings
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
@@ -68,6 +70,8 @@ class Runtime:
     """Makes the means to run up to `most` lanes, reads or attempts at the same time."""
     owns_process: bool = False
     """True if nobody else runs threads in this process, or sits at its keyboard, as on Lambda."""
+    declared: DeclaredHere | None = None
+    """Catalogue of the Region; None: nobody asks it, and the definition holds."""
     streams: KeptStreams | None = None
     """Standard output and error, to be restored if a handler left them closed."""
 
@@ -99,6 +103,35 @@ class Runtime:
         if self.subscription is not None:
             assert self.deliverers
 
+    def as_declared(self) -> "Runtime | None":
+        """Return the runtime for the incarnation of its subscription that is declared; None: it is retired.
+
+        Raises:
+            HandlerError: the handler cannot be loaded.
+            PortError, LogError, FormatError, OlderCatalogueError: as DeclaredHere.of.
+        """
+        if self.declared is None:
+            return self
+        own, stream = self.own, self.topology.stream(self.own.definition.stream)
+        if self.owns_process:
+            self.declared.read_ahead(stream)
+        assert callable(self._target)  # loaded meanwhile by a new process
+        facts = self.declared.facts_of(stream, own.name)
+        if is_retired(facts):
+            return None
+        incarnation = incarnation_of(facts)
+        if incarnation == own.incarnation:
+            return self
+        if self._incarnation is None or self._incarnation.own.incarnation != incarnation:
+            topology = Topology(self.topology.definition, {own.name: incarnation})
+            self.__dict__["_incarnation"] = replace(self, topology=topology)
+        return self._incarnation
+
+    @cached_property
+    def _incarnation(self) -> "Runtime | None":
+        """The runtime of the incarnation that was declared last, with deliverers of its own."""
+        return None
+
     def relay_of(self, stream: StreamTopology) -> "Relay":
         """Return the relay of a stream, which remembers between batches what its queues answer."""
         from eventfabric.services.delivery.relay import PARALLEL_QUEUES, Relay
@@ -113,6 +146,7 @@ class Runtime:
                 ports=self.ports,
                 telemetry=self.telemetry,
                 side_by_side=self.side_by_side_of(parallel) if parallel > 1 else one_after_another,
+                catalogue=self.declared,
             )
         return relay
 
@@ -168,15 +202,22 @@ class Runtime:
         return int(share) // self._lanes_at_once
 
     @cached_property
+    def _target(self) -> Callable[..., Any]:
+        """The function that the handler names."""
+        from eventfabric.sdk.subscriber import load_handler
+
+        own = self.own
+        return self.handlers.get(own.name) or load_handler(own.definition.handler)
+
+    @cached_property
     def _handler(self) -> Handler:
         from eventfabric.sdk.step import StepMaker
-        from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
+        from eventfabric.sdk.subscriber import SubscriberHandler
         from eventfabric.sdk.tracing import TracedHandler
         from eventfabric.services.delivery.patient_steps import PatientSteps
 
         subscription = self.own
         definition, ports = subscription.definition, self.ports
-        target = self.handlers.get(subscription.name) or load_handler(definition.handler)
         stream = self.topology.stream(definition.stream)
 
         @cache
@@ -191,7 +232,7 @@ class Runtime:
         )
         return TracedHandler(
             SubscriberHandler(
-                target,
+                self._target,
                 clock=ports.clock,
                 transactional=definition.guarantee.transactional,
                 reconciles_late=definition.on_late == "reconcile",
@@ -298,12 +339,15 @@ def deployed(settings: Settings) -> Runtime:
     getLogger("eventfabric").addHandler(handler)
     for name in (service, "eventfabric"):  # other handlers, such as Lambda's own, fail if they cannot write
         getLogger(name).propagate = False
-    clients = Clients(settings.region, endpoint_url=settings.endpoint_url)
+    clients, region = Clients(settings.region, endpoint_url=settings.endpoint_url), Region(settings.region)
+    ports = aws_ports(topology, clients)
+    declared = DeclaredHere(region, ports, deployed_at=settings.catalogue)
     runtime = Runtime(
         topology=topology,
-        region=Region(settings.region),
+        region=region,
         subscription=settings.subscription,
-        ports=aws_ports(topology, clients),
+        ports=ports,
+        declared=declared,
         telemetry=EmfTelemetry(
             fabric=topology.fabric, subscription=settings.subscription, logger=logger, output=streams.output
         ),

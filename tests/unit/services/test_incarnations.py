@@ -3,6 +3,7 @@
 from eventfabric.deployment.permissions import Statement, of_function
 from eventfabric.model import LaneKey, Mark, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.services.proof.prove import Prover
+from eventfabric.stream_topology import Incarnation
 from eventfabric.topology import Topology
 from eventfabric.wire.keys import Item, lane_key_of
 from eventfabric.wire.published import published_id
@@ -15,7 +16,7 @@ FIRST, THIRD = SUBSCRIPTION, f"{SUBSCRIPTION}#2"
 
 
 def in_incarnation(number: int) -> Topology:
-    return Topology(topology().definition, {SUBSCRIPTION: number})
+    return Topology(topology().definition, {SUBSCRIPTION: Incarnation(number)})
 
 
 def states(fabric: SubscribedStream, name: str) -> list[Item]:

@@ -1,5 +1,7 @@
 """Facts of the catalogue from a definition, and back: what somebody without the definition knows of a stream."""
 
+from dataclasses import replace
+
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.schema import Stream, Subscription
 from eventfabric.model.catalogue import (
@@ -9,7 +11,13 @@ from eventfabric.model.catalogue import (
     StreamFacts,
     SubscriptionFacts,
 )
-from eventfabric.stream_topology import StreamTopology, SubscriptionTopology, retention_seconds
+from eventfabric.stream_topology import (
+    FIRST_INCARNATION,
+    Incarnation,
+    StreamTopology,
+    SubscriptionTopology,
+    retention_seconds,
+)
 from eventfabric.topology import Topology
 from eventfabric.version import VERSION
 
@@ -66,6 +74,30 @@ def declared_stream(fabric: str, declaration: Declaration) -> StreamTopology:
     return StreamTopology(fabric, facts.name, stream, tuple(subscriptions), facts.closing)
 
 
+def rung_subscriptions(
+    stream: StreamTopology, declaration: Declaration | None
+) -> tuple[SubscriptionTopology, ...]:
+    """Return the subscriptions of a stream for which doorbells are rung in a Region, by what is declared there.
+
+    Those of the definition are, unless they are declared to be gone: a deployment declares a subscription after it has
+    been created. So are others that are declared there.
+    """
+    known = declaration.subscriptions if declaration is not None else {}
+    own = [
+        replace(subscription, incarnation=incarnation_of(known.get(subscription.name)))
+        for subscription in stream.subscriptions
+        if subscription.name not in known or known[subscription.name].state.is_rung
+    ]
+    names = {subscription.name for subscription in stream.subscriptions}
+    others = [facts for facts in known.values() if facts.name not in names and facts.state.is_rung]
+    return (*own, *(declared_subscription(stream.fabric, stream.definition, facts) for facts in others))
+
+
+def incarnation_of(facts: SubscriptionFacts | None) -> Incarnation:
+    """Return the incarnation that is declared; the first, if none is."""
+    return FIRST_INCARNATION if facts is None else Incarnation(facts.incarnation, facts.since_ms)
+
+
 def declared_subscription(fabric: str, stream: Stream, facts: SubscriptionFacts) -> SubscriptionTopology:
     """Return a subscription of a stream, in whatever state it is."""
     definition = Subscription(
@@ -87,5 +119,5 @@ def declared_subscription(fabric: str, stream: Stream, facts: SubscriptionFacts)
         stream.regions,
         retention_seconds=retention_seconds(stream),
         shares_state=stream.durability == "quorum",
-        incarnation=facts.incarnation,
+        incarnation=incarnation_of(facts),
     )

@@ -1,16 +1,16 @@
 """Relay: turn what a table's stream shows into doorbells. Trusts no order, carries no events, fails on no content."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from logging import getLogger
-from typing import Final
+from typing import Final, Protocol
 from zlib import crc32
 
 from eventfabric import limits
 from eventfabric.deadline import call_within
-from eventfabric.errors import PortError, UndecodableItemError
+from eventfabric.errors import EventFabricError, PortError, UndecodableItemError
 from eventfabric.model import Doorbell, Lane, Region, SequenceNumber, Standing, StreamName
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.ringer import CALLS_SECONDS, Ringer, Rung
@@ -27,6 +27,18 @@ PARALLEL_QUEUES: Final = 2 * limits.PUBLISHER_PARALLEL_LANES
 """Queues that are rung at the same time: as many as a client has connections."""
 
 
+class Rings(Protocol):
+    """The catalogue, as far as it says for which subscriptions doorbells are rung."""
+
+    def rung(self, stream: StreamTopology) -> Sequence[SubscriptionTopology]:
+        """Return the subscriptions for which doorbells are rung. PortError, EventFabricError if it cannot be read."""
+        ...
+
+    def forget(self, stream: StreamTopology) -> None:
+        """Have it read anew, because it seems to be out of date."""
+        ...
+
+
 class Relay:
     """Relay of one stream in one Region, with what one process remembers of the subscriptions' queues."""
 
@@ -38,13 +50,16 @@ class Relay:
         ports: Ports,
         telemetry: Telemetry,
         side_by_side: SideBySide = one_after_another,
+        catalogue: Rings | None = None,
     ) -> None:
-        """`side_by_side`: rings several queues at the same time."""
+        """`side_by_side`: rings several queues at the same time. `catalogue`: None: the definition's are rung."""
         self._stream = stream
         self._region = region
+        self._ports = ports
         self._telemetry = telemetry
         self._side_by_side = side_by_side
-        self._subscribed = [_Subscribed.of(own, region, ports) for own in stream.subscriptions]
+        self._catalogue = catalogue
+        self._subscribed = self._subscribe({}, stream.subscriptions)
 
     def ring(self, appended: Iterable[RecordNews]) -> str | None:
         """Ring each subscription once for each lane whose origin this Region owns, if a record there is worth a ring.
@@ -58,6 +73,7 @@ class Relay:
         been rung and answered in vain. `again` tells the new doorbell from it, by the tails for which it stands.
         """
         changes = list(appended)
+        self._subscribed = self._subscribe(self._subscribed, self._rung())
         outcomes: dict[str, Rung] = {}
 
         def ring(subscribed: _Subscribed) -> None:
@@ -68,16 +84,40 @@ class Relay:
                 _log.exception("doorbells of %s are left to reconciliation", name)
                 outcomes[name] = Rung(left=_bells(changes, self._stream, self._region))
 
-        self._side_by_side([partial(ring, subscribed) for subscribed in self._subscribed])
+        self._side_by_side([partial(ring, subscribed) for subscribed in self._subscribed.values()])
         for name, outcome in outcomes.items():
             self._tell(name, outcome)
         # That holds up the shard, so it must not go on for long.
-        held = [own.ringer.subscription for own in self._subscribed if own.ringer.is_newly_failing]
+        held = [name for name, own in self._subscribed.items() if own.ringer.is_newly_failing]
         left = {bell.lane for name in held for bell in outcomes[name].left}
         return next((change.position for change in changes if change.lane in left), None)
 
+    def _subscribe(
+        self, known: Mapping[str, "_Subscribed"], rung: Iterable[SubscriptionTopology]
+    ) -> "dict[str, _Subscribed]":
+        """Return what is known of these subscriptions, by name; nothing yet, of those that are new or have changed."""
+        names = {own.name for own in self._stream.subscriptions}
+        return {
+            own.name: known[own.name]
+            if own.name in known and known[own.name].subscription == own
+            else _Subscribed.of(own, self._region, self._ports, drops=own.name not in names)
+            for own in rung
+        }
+
+    def _rung(self) -> Sequence[SubscriptionTopology]:
+        """Return the subscriptions that are rung for: by the definition, as long as the catalogue cannot be read."""
+        if self._catalogue is None:
+            return self._stream.subscriptions
+        try:
+            return call_within(CALLS_SECONDS, self._catalogue.rung, self._stream)
+        except EventFabricError as error:
+            _log.error("what is declared of %s cannot be read: %s", self._stream.name, error)
+            return self._stream.subscriptions
+
     def _tell(self, name: str, outcome: Rung) -> None:
         """Report what became of a subscription's doorbells."""
+        if self._catalogue is not None and outcome.left and self._subscribed[name].ringer.drops:
+            self._catalogue.forget(self._stream)  # its queue may be gone
         self._telemetry.add(Metric.DOORBELLS_RUNG, len(outcome.rung), of=self._stream.name)
         self._telemetry.add(Metric.DOORBELLS_FAILED, outcome.refused, of=self._stream.name)
         if outcome.refused:
@@ -100,9 +140,11 @@ class _Subscribed:
     region: Region
 
     @classmethod
-    def of(cls, subscription: SubscriptionTopology, region: Region, ports: Ports) -> "_Subscribed":
+    def of(
+        cls, subscription: SubscriptionTopology, region: Region, ports: Ports, *, drops: bool
+    ) -> "_Subscribed":
         standings = Standings.of(subscription, ports)
-        ringer = Ringer(subscription.name, ports.doorbells, ports.clock)
+        ringer = Ringer(subscription.name, ports.doorbells, ports.clock, drops=drops)
         worth = Worth(subscription, region=region, clock=ports.clock)
         return cls(subscription, standings, ringer, worth, region)
 

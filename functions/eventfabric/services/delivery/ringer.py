@@ -81,8 +81,10 @@ class _Endpoint:
 class Ringer:
     """Ringer of one subscription's queue."""
 
-    def __init__(self, subscription: str, doorbells: Doorbells, clock: Clock) -> None:
+    def __init__(self, subscription: str, doorbells: Doorbells, clock: Clock, *, drops: bool = False) -> None:
+        """`drops`: what its queue does not take is left to reconciliation. No timer here knows the subscription."""
         self.subscription = subscription
+        self.drops = drops
         self._doorbells = doorbells
         self._clock = clock
         self._queue = _Endpoint(clock)
@@ -105,6 +107,8 @@ class Ringer:
         rung = [bell for bell in bells if bell not in refused] if refused else bells
         for bell in rung:
             self._covered.pop(bell.lane, None)
+        if self.drops:
+            return Rung(rung, left=refused)
         left = self._timers.call(partial(self._put_off, refused), bool, refused) if refused else ()
         if not left:
             self._failing_since = None

@@ -122,8 +122,8 @@ class MemoryCloud:
         """Return the queues of the subscriptions in a Region."""
         return MemoryDoorbells(
             self.regions[region],
-            lambda name: self.topology.subscription(name).queue.name,
-            lambda name: self.topology.subscription(name).timers.name,
+            lambda name: f"{self.topology.fabric}-{name}.fifo",
+            lambda name: self.topology.timers.name,
         )
 
     def outbox(self, region: str, *, requests: Requests | None = None) -> MemoryOutbox:
