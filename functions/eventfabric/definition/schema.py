@@ -297,7 +297,7 @@ class Subscription(Table):
         BeginsAt,
         Doc(
             'Where a new subscription begins. "earliest": with the oldest event that is kept. "latest": with events '
-            "published from its first doorbell in a Region on. A time: with events published then or later."
+            "published since 5 s before its declaration in a Region. A time: with events published then or later."
         ),
     ] = "earliest"
     on_late: Annotated[

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -31,17 +32,18 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for stream in _in_turn(runtime, now_ms):
         if (answer["findings"] or failures) and runtime.ports.clock.now_ms() >= until_ms:
             break
-        noted = _noted(runtime, stream, until_ms=until_ms)
+        noted: NotedPass | None = None
         try:
+            noted = _noted(runtime, stream, until_ms=until_ms)
             answer["findings"][stream.name] = dict(_logged(runtime, stream.name, noted.run(full=full)))
         except Exception as error:  # whatever is wrong with one stream, the others have their pass
             runtime.logger.exception("a pass failed", extra={"stream": stream.name})
             failures.append(error)
-        if noted.left:
+        if noted is not None and noted.left:
             answer.setdefault("left", {})[stream.name] = noted.left
             about = {"stream": stream.name, "part": noted.left}
             runtime.logger.info("a pass goes on in the next invocation", extra=about)
-        come_round += noted.comes_round
+        come_round += noted is not None and noted.comes_round
         runtime.flush()  # of each by itself, for the case that the function is ended in the next one's pass
     if come_round == len(runtime.topology.streams_in(runtime.region)):
         runtime.telemetry.add(Metric.PASSES_COMPLETED)
@@ -59,6 +61,9 @@ def _in_turn(runtime: Runtime, now_ms: int) -> list[StreamTopology]:
 
 
 def _noted(runtime: Runtime, stream: StreamTopology, *, until_ms: int) -> NotedPass:
+    """Return the pass over a stream, with the subscriptions that are declared here. Errors as DeclaredHere.of."""
+    if runtime.declared is not None:
+        stream = replace(stream, subscriptions=tuple(runtime.declared.rung(stream)))
     reconciler = Reconciler(
         stream,
         region=runtime.region,

@@ -2,14 +2,16 @@
 
     earliest    the first event: nothing is read or written, unless that has expired
     a time      the first record that was appended then or later
-    latest      also by a time, which is pinned once for the subscription and Region: that of the record whose doorbell
-                came first; so events published after it are missed in no lane
+    latest      also by a time, which is pinned once for the subscription and Region: that of its declaration, less
+                what clocks may differ by; if nobody declared it, that of the record whose doorbell came first.
+                Events published after it are missed in no lane
 
 None of this concerns a lane that has begun.
 """
 
 from dataclasses import replace
 from enum import Enum
+from typing import Final
 
 from eventfabric import limits
 from eventfabric.definition.marks import parse_time_ms
@@ -33,6 +35,10 @@ from eventfabric.services.lanes.lane_end import tail_to_begin_at
 from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings, is_pinned
 from eventfabric.stream_topology import SubscriptionTopology
+
+DECLARED_SKEW_SECONDS: Final = 5
+"""Time before its declaration with which a subscription begins that wants the latest: clocks differ by less."""
+assert limits.CLOCK_TOLERANCE_MILLISECONDS < 1000 * DECLARED_SKEW_SECONDS < 1000 * limits.CLOCK_AHEAD_SECONDS
 
 
 class Beginning(Enum):
@@ -133,11 +139,16 @@ class Beginnings:
         known = starts.get(first, starts.get(self._ledger.region, self._own_pin))
         if known is not None:
             return known
+        stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.state_name)
+        since_ms = self._subscription.incarnation.since_ms
+        if since_ms:
+            declared_ms = max(0, since_ms - 1000 * DECLARED_SKEW_SECONDS)
+            self._own_pin = self._ledger.pin(stream, name, HybridTime(next_time(HybridTime(0), declared_ms)))
+            return self._own_pin
         # The record that rang, and not the lane's newest: what came since is already after the beginning.
         tail = self._log.tail(doorbell.lane, before=doorbell.tail)
         if tail == EMPTY_TAIL:
             return None
-        stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.state_name)
         # This lane's time may be ahead of all others', where events published from now on would be missed.
         now = HybridTime(next_time(HybridTime(0), self._clock.now_ms()))
         self._own_pin = self._ledger.pin(stream, name, min(tail.time, now))

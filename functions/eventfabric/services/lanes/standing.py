@@ -184,7 +184,12 @@ def is_delivered_by(
 def is_pinned(
     subscription: SubscriptionTopology, origin: Region, standing: Standing, *, region: Region
 ) -> bool:
-    """Tell if a Region knows with which time an origin's lanes begin, if they begin with the latest. A pin stays."""
+    """Tell if a Region knows with which time an origin's lanes begin, if they begin with the latest. A pin stays.
+
+    The time of its declaration is one, as well: the first delivery pins that.
+    """
+    if subscription.incarnation.since_ms:
+        return True
     default = subscription.owner(origin)
     first = region if default is None else standing.first(origin, Region(default))
     return not standing.starts.keys().isdisjoint({first, region})
