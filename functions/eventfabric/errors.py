@@ -56,6 +56,7 @@
     ├── RestoreRefusedError          a record must not be put back, or is not proven to belong there; nothing is changed
     ├── SettingError                 an argument that configures something is out of its bounds
     ├── MissingExtraError            a package that an extra of this library brings is not installed
+    ├── DrainError                   a subscription is not retired, because waiting longer would not drain it
     ├── FailoverError                lanes cannot be handed over as requested
     ├── ChangedDeliverError          a lane stops: `deliver` became "everywhere" where one Region delivers for all
     ├── BackfillError                a backfill cannot be done as requested; lists all problems
@@ -564,6 +565,14 @@ class BackfillError(_ProblemsError):
 
 class AdoptionRefusedError(_ProblemsError):
     """Retained tables or keys do not fit the stacks that declare them, or a stack is in the way. Lists all problems."""
+
+
+class DrainError(EventFabricError):
+    """A subscription is not retired, because waiting longer would not drain it. It stays declared as draining."""
+
+    def __init__(self, subscription: str, reason: str) -> None:
+        self.subscription, self.reason = subscription, reason
+        super().__init__(f"{subscription} is draining, and not retired: {reason}, and retire it again")
 
 
 class FailoverError(EventFabricError):

@@ -43,6 +43,7 @@ ASKING: dict[str, tuple[str, ...]] = {
     "subscriptions list": (),
     "subscriptions pause": ("billing",),
     "subscriptions resume": ("billing",),
+    "subscriptions retire": ("billing", "--discard", "--yes"),
     "dead-letters list": ("billing",),
     "dead-letters show": ("billing", PLACE),
     "dead-letters redrive": ("billing",),
@@ -230,7 +231,7 @@ PRINTS = [
     )
     and command
     not in (
-        *("dead-letters export", "dead-letters discard", "failback"),
+        *("dead-letters export", "dead-letters discard", "failback", "subscriptions retire"),
         *("lanes quarantine", "lanes restore", "lanes skip"),
     )
 ]

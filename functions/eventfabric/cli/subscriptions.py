@@ -1,4 +1,4 @@
-"""`eventfabric subscriptions`: show whether deliveries run and where; pause, resume and replay."""
+"""`eventfabric subscriptions`: show whether deliveries run and where; pause, resume, replay and retire."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,14 +11,16 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import Subscription, grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
 from eventfabric.cli.replay import replay
+from eventfabric.cli.retire import retire
 from eventfabric.cli.user import user_name
 
 if TYPE_CHECKING:
     from eventfabric.model import Owner, Standing
     from eventfabric.stream_topology import SubscriptionTopology
 
-app = typer.Typer(no_args_is_help=True, help="Show subscriptions; pause, resume and replay them.")
+app = typer.Typer(no_args_is_help=True, help="Show subscriptions; pause, resume, replay and retire them.")
 app.command()(replay)
+app.command()(retire)
 
 
 @app.command("list")
