@@ -1,0 +1,58 @@
+"""Questions of stacks, and the rights of the function that answers them."""
+
+import json
+
+import pytest
+
+from eventfabric.deployment.declarations import (
+    asked_of_cell,
+    asked_of_log,
+    asked_of_subscription,
+    of_catalogue,
+    of_log_catalogue,
+)
+from eventfabric.deployment.permissions import Resource, is_allowed
+from tests.support.memory_fabric import AWAY, HOME
+from tests.support.subscribed_stream import topology
+
+SHOP = topology(others='[streams.other]\nregions = ["us-east-1"]\n')
+
+
+@pytest.mark.parametrize(
+    ("action", "table", "key", "may_cell", "may_log"),
+    [
+        ("PutItem", "shop-orders", f"@{HOME}/orders", True, False),
+        ("PutItem", "shop-gone", f"@{HOME}/gone", True, False),
+        ("PutItem", "shop-orders", f"@{AWAY}/orders", False, False),
+        ("PutItem", "shop-orders", f"{HOME}/0.0", False, False),
+        ("PutItem", "shop-ledger", "orders/billing", False, False),
+        ("DeleteItem", "shop-orders", f"@{HOME}/orders", False, False),
+        ("Query", "shop-gone", f"@{AWAY}/gone", True, True),
+        ("Query", "shop-gone", f"{AWAY}/0.0", False, False),
+        ("Query", "shop-orders", f"{AWAY}/0.0", True, True),
+        ("Query", "shop-ledger", "orders/billing/us-east-1/0.0", False, True),
+        ("Query", "shop-ledger", "backfill", False, False),
+    ],
+)
+def test_declarations_are_written_in_the_region_alone(
+    action: str, table: str, key: str, may_cell: bool, may_log: bool
+) -> None:
+    resource = Resource("dynamodb", HOME, f"table/{table}")
+    log = of_log_catalogue(SHOP, SHOP.tables, HOME)
+    for statements, may in ((of_catalogue(SHOP, HOME), may_cell), (log, may_log)):
+        assert is_allowed(statements, f"dynamodb:{action}", resource, [key]) is may
+
+
+def test_a_stack_asks_about_what_it_deploys_and_nothing_else() -> None:
+    log = json.loads(asked_of_log(SHOP, [SHOP.stream("other").table]))
+    assert (log["of"], [*log["definition"]["streams"]]) == ("log", ["other"])
+    cell = json.loads(asked_of_cell(SHOP, AWAY))
+    assert ([*cell["definition"]["streams"]], cell["subscriptions"]) == (["orders"], ["billing"])
+    own = json.loads(asked_of_subscription(SHOP, SHOP.subscription("billing")))
+    assert [*own["definition"]["subscriptions"]] == ["billing"]
+
+
+def test_a_stack_asks_again_only_if_something_is_different_or_somebody_says_so() -> None:
+    assert asked_of_cell(SHOP, HOME) == asked_of_cell(SHOP, HOME)
+    assert asked_of_cell(SHOP, HOME) != asked_of_cell(SHOP, HOME, again="1")
+    assert asked_of_cell(SHOP, HOME) != asked_of_cell(topology(lanes=4), HOME)
