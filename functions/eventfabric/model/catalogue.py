@@ -244,7 +244,10 @@ def redeployed(
     before = next((known for known in earlier if known and known == facts.standing_as(known)), own)
     if own is None or before is None:
         return read.with_subscription(facts, change)
-    is_retired = own.state is State.RETIRED and before.incarnation <= own.incarnation
+    # The incarnation went up because the one before was retired, whatever stands in its last declaration.
+    is_retired = before.incarnation < own.incarnation or (
+        before.incarnation == own.incarnation and own.state is State.RETIRED
+    )
     standing = replace(before, highest=max(before.highest, own.highest))
     if is_retired:
         standing = replace(standing, state=State.RETIRED)

@@ -5,18 +5,21 @@ other has declared, and declares on top of it. If the reply to a put is lost, th
 """
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from eventfabric.errors import ContendedAppendError, OutcomeUnknownError, ThrottledError
 from eventfabric.model import EMPTY_TAIL, BatchId, DeclarationLane, record_at
 from eventfabric.model.catalogue import Declaration, Declared
 from eventfabric.ports import Clock, Entropy, Log
-from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.catalogue.lane import history, newest
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.wire.declaration import batch_of
 
 DECLARE_SECONDS: Final = 20.0
 """Time after which a declaration that meets others, or throttling, each time is given up."""
+REQUESTS_MAX: Final = 20
+"""Newest declarations among which a request that comes again is looked for: it comes within minutes."""
 
 Update = Callable[[Declaration | None], Declaration | None]
 """Returns what is to be declared after a declaration; None: nothing has to be. It may be called several times."""
@@ -39,7 +42,7 @@ def declare(
         try:
             read = newest(log, lane)
             declaration = update(None if read is None else read.declaration)
-            if declaration is None or _is_done(read, declaration):
+            if declaration is None or _is_done(log, lane, read, declaration):
                 return read
             batch = batch_of(declaration, BatchId(entropy.bytes(16)), source=source)
             tail = EMPTY_TAIL if read is None else read.tail
@@ -58,12 +61,18 @@ def declare(
         tries.back_off()
 
 
-def _is_done(read: Declared | None, declaration: Declaration) -> bool:
-    """Tell if the newest declaration is of this very request, or says all that is to be declared."""
+def _is_done(log: Log, lane: DeclarationLane, read: Declared | None, declaration: Declaration) -> bool:
+    """Tell if the newest declaration says all that is to be declared, or if this very request declared before.
+
+    Others may have declared since, such as an operator who retired what the request had deployed.
+    """
     if read is None:
         return False
-    before, after = read.declaration, declaration
-    if (before.stream, before.subscriptions) == (after.stream, after.subscriptions):
+    before = read.declaration
+    if (before.stream, before.subscriptions) == (declaration.stream, declaration.subscriptions):
         return True
-    own, last = after.change, before.change
-    return (own.request_id, own.kind, own.of) == (last.request_id, last.kind, last.of)
+    own = declaration.change
+    lately = islice(history(log, lane), REQUESTS_MAX)
+    return any(
+        (own.request_id, own.kind, own.of) == (c.request_id, c.kind, c.of) for c in (k.change for k in lately)
+    )

@@ -19,7 +19,7 @@ from eventfabric.model import (
     parse_log_lane,
     record_at,
 )
-from eventfabric.model.catalogue import Declaration, State
+from eventfabric.model.catalogue import Declaration, State, in_state
 from eventfabric.ports import Log
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
@@ -149,6 +149,23 @@ def test_two_stacks_that_declare_at_once_both_stand(fabric: MemoryFabric) -> Non
     assert calls == 2
     assert declared(fabric).subscriptions[own.name].state is State.UNDEPLOYED
     assert not declared(fabric).stream.express
+
+
+def test_a_request_that_comes_again_undoes_nothing_that_was_declared_since(fabric: MemoryFabric) -> None:
+    declare_all(deployer(fabric))
+    own, log = fabric.stream.subscriptions[0], fabric.ports().log_of(fabric.stream)
+    deployer(fabric, "r2").declare_gone(own)
+    deployer(fabric, "r3").declare_subscription(own)
+    change = deployer(fabric, "retire").change("retired", own.name)
+
+    def retired(read: Declaration | None) -> Declaration | None:
+        return read and in_state(read, own.name, State.RETIRED, change)
+
+    declare(log, OWN, retired, clock=fabric.clock, entropy=fabric.entropy, source="/shop/orders")
+    deployer(fabric, "r3").declare_subscription(own)  # the reply to the first time was lost
+    assert declared(fabric).subscriptions[own.name].state is State.RETIRED
+    deployer(fabric, "r4").declare_subscription(own)
+    assert declared(fabric).subscriptions[own.name].incarnation == 1
 
 
 def test_what_a_later_version_declared_is_kept_by_an_earlier_one(fabric: MemoryFabric) -> None:
