@@ -124,10 +124,14 @@ class Connection:
     def operations(self) -> "Operations":
         """The operations of operators in the Region."""
         from eventfabric.aws.clients import CONNECTIONS
+        from eventfabric.model import Region
         from eventfabric.runtime.threads import Threads
         from eventfabric.sdk.operations import Operations
+        from eventfabric.services.catalogue.incarnations import as_declared
 
-        return Operations(self.topology, self.region, self.ports(), side_by_side=Threads(CONNECTIONS))
+        ports = self.ports()
+        topology = as_declared(self.topology, Region(self.region), ports)
+        return Operations(topology, self.region, ports, side_by_side=Threads(CONNECTIONS))
 
     def log_in_table(self, name: str) -> "Log":
         """A table of the Region, read as the log of a stream."""

@@ -1,0 +1,73 @@
+"""Operators see the state of the incarnation that is declared."""
+
+import pytest
+
+from eventfabric.errors import OutcomeUnknownError
+from eventfabric.model import DeclarationLane, Region, StreamName
+from eventfabric.model.catalogue import Declaration, State, in_state
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.catalogue.declare import declare
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.incarnations import as_declared
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from tests.support.memory_fabric import HOME, STREAM
+from tests.support.subscribed_stream import SubscribedStream
+
+
+def deployer(fabric: SubscribedStream, request: str) -> Deployer:
+    return Deployer(fabric.topology, HOME, fabric.ports(), by="stack", request_id=request)
+
+
+def retire_and_deploy(fabric: SubscribedStream, name: str) -> None:
+    change = deployer(fabric, "retire").change("retired", name)
+
+    def retired(read: Declaration | None) -> Declaration | None:
+        return read and in_state(read, name, State.RETIRED, change)
+
+    lane = DeclarationLane.of(HOME, StreamName(STREAM))
+    log = fabric.ports().log_of(fabric.stream)
+    declare(log, lane, retired, clock=fabric.clock, entropy=fabric.entropy, source="/shop/orders")
+    deployer(fabric, "again").declare_subscription(fabric.topology.subscription(name))
+
+
+def test_the_incarnations_are_those_that_the_region_declares() -> None:
+    fabric = SubscribedStream()
+    name = fabric.stream.subscriptions[0].name
+    assert as_declared(fabric.topology, HOME, fabric.ports()).subscription(name).state_name == name
+    declare_all(deployer(fabric, "first"))
+    assert as_declared(fabric.topology, HOME, fabric.ports()).subscription(name).state_name == name
+    retire_and_deploy(fabric, name)
+    declared = as_declared(fabric.topology, HOME, fabric.ports())
+    assert declared.subscription(name).state_name == f"{name}#1"
+    assert len(declared.incarnations) == len(fabric.topology.subscriptions)
+
+
+def test_they_are_read_once_and_only_when_somebody_asks() -> None:
+    fabric = SubscribedStream()
+    declare_all(deployer(fabric, "first"))
+    faults = Faults()
+    declared = as_declared(fabric.topology, HOME, faults.ports(fabric.ports()))
+    assert faults.count("log.tail") == 0
+    for _ in range(3):
+        assert declared.subscriptions
+    assert faults.count("log.tail") == 1
+
+
+def test_what_cannot_be_read_is_no_first_incarnation() -> None:
+    fabric = SubscribedStream()
+    faults = Faults(nth(1, Fault.LOST_REQUEST))
+    declared = as_declared(fabric.topology, HOME, faults.ports(fabric.ports()))
+    with pytest.raises(OutcomeUnknownError):
+        declared.subscription(fabric.stream.subscriptions[0].name)
+
+
+def test_an_operator_pauses_the_subscription_that_is_deployed() -> None:
+    fabric = SubscribedStream()
+    name = fabric.stream.subscriptions[0].name
+    declare_all(deployer(fabric, "first"))
+    before = Operations(as_declared(fabric.topology, HOME, fabric.ports()), HOME, fabric.ports())
+    before.pause(name, "before")
+    retire_and_deploy(fabric, name)
+    after = Operations(as_declared(fabric.topology, Region(HOME), fabric.ports()), HOME, fabric.ports())
+    assert after.circuit(name).state.value == "closed"
+    assert before.circuit(name).state.value == "paused"
