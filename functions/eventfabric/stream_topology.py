@@ -1,6 +1,7 @@
 """A stream and a subscription as values: the table, queues and function of each, their names, and who delivers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -43,7 +44,13 @@ class SubscriptionTopology:
     """Time for which the stream keeps its records; None: for ever."""
     shares_state: bool = False
     """All Regions see one state at once, as for a stream whose durability is quorum."""
-    incarnation: Incarnation = FIRST_INCARNATION
+    incarnations: Mapping[str, Incarnation] = field(default_factory=dict)
+    """Incarnations by name, as far as they are known; of this subscription, it is looked up when it is needed."""
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """Present life of the subscription. Raises what looking it up raises."""
+        return self.incarnations.get(self.name, FIRST_INCARNATION)
 
     @property
     def state_name(self) -> str:

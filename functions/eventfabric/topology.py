@@ -21,7 +21,6 @@ from eventfabric.resources import (
     megabytes_of_passes,
 )
 from eventfabric.stream_topology import (
-    FIRST_INCARNATION,
     Incarnation,
     StreamTopology,
     SubscriptionTopology,
@@ -29,14 +28,13 @@ from eventfabric.stream_topology import (
     retention_seconds,
 )
 
+NO_INCARNATIONS: Final[Mapping[str, Incarnation]] = MappingProxyType({})
 RELAY_ENTRY: Final = "eventfabric.handlers.relay.handle"
 DELIVER_ENTRY: Final = "eventfabric.handlers.deliver.handle"
 TIMER_ENTRY: Final = "eventfabric.handlers.timer.handle"
 BACKFILL_ENTRY: Final = "eventfabric.handlers.backfill.handle"
 RECONCILE_ENTRY: Final = "eventfabric.handlers.reconcile.handle"
 CATALOGUE_ENTRY: Final = "eventfabric.handlers.catalogue.handle"
-
-NO_INCARNATIONS: Final[Mapping[str, Incarnation]] = MappingProxyType({})
 
 CATALOGUE_SECONDS_MAX: Final = 300
 """Time that a check or a declaration of a deployment may take."""
@@ -85,7 +83,7 @@ class Topology:
                 tuple(self.definition.streams[subscription.stream].regions),
                 retention_seconds=retention_seconds(self.definition.streams[subscription.stream]),
                 shares_state=subscription.stream in self.streams_without_transactions,
-                incarnation=self.incarnations.get(name, FIRST_INCARNATION),
+                incarnations=self.incarnations,
             )
             for name, subscription in self.definition.subscriptions.items()
         }

@@ -288,6 +288,7 @@ def rule_subscriptions(guarded: Guarded, does: Operator) -> None:
     kill_doorbell(fabric)
     does("queues", "redrive", "billing", "--dry-run", "--region", US)
     does("queues", "redrive", "billing", "--region", US)
+    does("subscriptions", "retire", "audit", "--discard", "--yes", "--region", US)
 
 
 def test_who_may_operate_every_stream_drains_a_region_and_hands_it_over_and_back(guarded: Guarded) -> None:

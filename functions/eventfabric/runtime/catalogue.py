@@ -8,7 +8,7 @@ import json
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from logging import getLogger
 from typing import Any, Final
@@ -62,6 +62,9 @@ class Asked(msgspec.Struct):
     subscriptions: list[str]
     version: str
 
+    def __repr__(self) -> str:
+        return f"Asked({self.of}, version {self.version})"
+
     @classmethod
     def in_properties(cls, properties: dict[str, Any]) -> "Asked":
         """Return what a custom resource asks by its properties."""
@@ -72,7 +75,7 @@ class Asked(msgspec.Struct):
 class CatalogueRequest:
     """One request of CloudFormation. `status_of` returns the status of a stack by its id."""
 
-    event: dict[str, Any]
+    event: dict[str, Any] = field(repr=False)
     region: Region
     ports_of: Callable[[Topology], Ports]
     clock: Clock

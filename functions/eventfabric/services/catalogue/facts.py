@@ -84,7 +84,7 @@ def rung_subscriptions(
     """
     known = declaration.subscriptions if declaration is not None else {}
     own = [
-        replace(subscription, incarnation=incarnation_of(known.get(subscription.name)))
+        replace(subscription, incarnations={subscription.name: incarnation_of(known.get(subscription.name))})
         for subscription in stream.subscriptions
         if subscription.name not in known or known[subscription.name].state.is_rung
     ]
@@ -119,5 +119,5 @@ def declared_subscription(fabric: str, stream: Stream, facts: SubscriptionFacts)
         stream.regions,
         retention_seconds=retention_seconds(stream),
         shares_state=stream.durability == "quorum",
-        incarnation=incarnation_of(facts),
+        incarnations={facts.name: incarnation_of(facts)},
     )

@@ -75,7 +75,7 @@ class RegionLeft:
     region: Region
     state: State | None = None
     lanes: tuple[LaneLeft, ...] = ()
-    error: str = ""
+    error: str = field(default="", repr=False)
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Retirement:
     ports: Ports
     by: str
     request_id: str
-    unanswered: dict[Region, str] = field(default_factory=dict)
+    unanswered: dict[Region, str] = field(default_factory=dict, repr=False)
     """Regions that did not answer the last step, and why."""
 
     @classmethod
