@@ -23,12 +23,12 @@ def declare(shop: CommandedFabric, request: str) -> None:
 
 def replicate(shop: CommandedFabric) -> None:
     """Bring what one Region has declared to the other, which the server does not do."""
-    stream = shop.topology.stream("orders")
+    stream = shop.topology.stream(shop.topology.subscription(NAME).definition.stream)
     logs = {
         region: aws_ports(shop.topology, shop.server.clients[region]).log_of(stream) for region in (US, EU)
     }
     for source, target in ((US, EU), (EU, US)):
-        lane = DeclarationLane.of(Region(source), StreamName("orders"))
+        lane = DeclarationLane.of(Region(source), StreamName(stream.name))
         for record in logs[source].read(lane, EMPTY_TAIL.sequence, records_max=100).records:
             logs[target].append(record)
 
