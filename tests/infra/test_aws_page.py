@@ -14,8 +14,10 @@ from tests.infra.synthesis import Synthesised
 SIZES: Final = {"small": (1, 10, 2), "medium": (3, 33, 2), "large": (10, 100, 4)}
 """Streams, subscriptions and Regions of a fabric."""
 REGIONS: Final = ("us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1")
-HELPERS: Final = 2
+HELPERS: Final = 3
 """Functions of a Region that serve deployments alone."""
+OF_LOGS: Final = 1
+"""Function that serves deployments of the tables, which are deployed from the home Region here."""
 
 
 def topology_of(streams: int, subscriptions: int, regions: int, *, alarms: str = "few") -> Topology:
@@ -36,7 +38,7 @@ def counts_of(topology: Topology) -> dict[str, int]:
     """Count what the home Region has. Roles and policies are of the account, so of all Regions together."""
     region = topology.home
     functions, subscriptions = (
-        len(topology.functions(region)) + HELPERS,
+        len(topology.functions(region)) + HELPERS + OF_LOGS,
         len(topology.subscriptions_in(region)),
     )
     watches = sum(
@@ -47,7 +49,7 @@ def counts_of(topology: Topology) -> dict[str, int]:
         "functions": functions,
         "queues": 2 * subscriptions + 4,
         "stacks": subscriptions + watches + 4,
-        "roles": sum(len(topology.functions(name)) + HELPERS + 2 for name in topology.regions),
+        "roles": sum(len(topology.functions(name)) + HELPERS + 2 for name in topology.regions) + OF_LOGS,
         "policies": 2 * len(topology.streams),
         "reserved": reserve_of(topology.definition, region).total,
         "alarms": len(alarms_of(topology, region)),

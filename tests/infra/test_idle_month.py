@@ -41,6 +41,8 @@ FREE: Final = {
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Version",
     "AWS::SQS::QueuePolicy",
+    "Custom::EventFabricCheck",
+    "Custom::EventFabricDeclare",
     "Custom::EventFabricStart",
     "Custom::EventFabricStreamArn",
 }

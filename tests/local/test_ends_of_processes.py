@@ -110,12 +110,18 @@ def test_a_process_of_a_pool_that_never_closes_its_publisher_loses_nothing(
     assert len(ids(url)) == EACH
 
 
-def script(body: str, folder: Path, url: str) -> "subprocess.Popen[str]":
+def script(body: str, folder: Path, url: str, *, knows_its_streams: bool = False) -> "subprocess.Popen[str]":
+    """Start a script. `knows_its_streams`: it read what is declared before the endpoint died."""
     head = (
         "import sys, boto3\nfrom eventfabric import Fabric\n"
         f"fabric = Fabric.from_definition({str(folder / 'fabric.toml')!r}, region={US!r}, "
         f"session=boto3.Session('local', 'local'), endpoint_url={url!r})\n"
     )
+    if knows_its_streams:
+        head += (
+            "from eventfabric.settings import definition_at\nfrom eventfabric.topology import Topology\n"
+            f"fabric._streams = Topology(definition_at({str(folder / 'fabric.toml')!r}))\n"
+        )
     return subprocess.Popen(
         [sys.executable, "-c", head + body], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -139,7 +145,7 @@ def test_behind_a_dead_endpoint_a_script_ends_soon_and_says_how_many_events_are_
     tmp_path: Path, dead_url: str
 ) -> None:
     body = f'publisher = fabric.publisher("orders")\n{PUBLISHES}'
-    with script(body, tmp_path, dead_url) as process:
+    with script(body, tmp_path, dead_url, knows_its_streams=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         began = monotonic()
@@ -164,7 +170,7 @@ def test_behind_a_dead_endpoint_a_script_ends_soon_and_says_how_many_events_are_
 def test_an_interruption_ends_a_script_within_seconds_though_the_endpoint_is_dead(
     tmp_path: Path, dead_url: str, body: str
 ) -> None:
-    with script(body, tmp_path, dead_url) as process:
+    with script(body, tmp_path, dead_url, knows_its_streams=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)

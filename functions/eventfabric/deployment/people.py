@@ -3,8 +3,11 @@
 Each is one policy, complete in itself. It names no subscription, so it stays as it is when there is one more.
 """
 
+from typing import Final
+
 from eventfabric.deployment.permissions import (
     DECLARATIONS,
+    EVERYWHERE,
     RING,
     TAKE,
     Resource,
@@ -16,12 +19,13 @@ from eventfabric.deployment.permissions import (
     queue,
     queues,
     read_log,
-    regions_of,
     table,
     use_key,
 )
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
+
+_SAME_NAME: Final = "A table has the same name in each of its Regions."
 
 
 def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
@@ -61,8 +65,9 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
         Statement(
             f"read the log of {stream.name}, copy what it lacks, and set aside or restore records, on record",
             dynamodb("Query", "PutItem", "DeleteItem"),
-            tuple(table(stream.table, region) for region in regions),
+            (table(stream.table, EVERYWHERE),),
             leading_keys=(*lanes_of(stream), "aside/*"),
+            wildcard=_SAME_NAME,
         ),
         Statement(
             f"read a copy of the log of {stream.name} that was restored to a point in time",
@@ -74,14 +79,16 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
         Statement(
             f"declare what becomes of {stream.name}, such as that a subscription is retired",
             dynamodb("Query", "PutItem"),
-            tuple(table(stream.table, region) for region in regions),
+            (table(stream.table, EVERYWHERE),),
             leading_keys=(DECLARATIONS,),
+            wildcard=_SAME_NAME,
         ),
         Statement(
             "see and change the state of the stream's subscriptions",
             dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
-            tuple(table(ledger, region) for region in regions),
+            (table(ledger, EVERYWHERE),),
             leading_keys=(f"{stream.name}/*",),
+            wildcard=_SAME_NAME,
         ),
         keep_backfills(topology, topology.regions),
         Statement(
@@ -94,4 +101,4 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
         queues("count and redrive doorbells that no function could answer", count, topology, regions, dead),
         queue("count and redrive timers", count, timers.dead_letter_name, *regions),
     ]
-    return [*statements, use_key(topology, regions_of(statements))]
+    return [*statements, use_key(topology, topology.regions)]

@@ -175,8 +175,8 @@ class AsyncPublisher:
 
     async def flush(self) -> None:
         """Append all that was taken, and wait for it."""
-        if self._made is not None:
-            await self._run(self._made.flush)
+        made = self._made
+        await self._run(_nothing if made is None else made.flush)
 
     async def close(self) -> None:
         """Close like Publisher.close: raise the failures that nobody has seen, as one PublishFailedError."""
@@ -203,3 +203,7 @@ class AsyncPublisher:
             return AsyncReceipt(publisher.take(event, waits=False))
         except BufferFullError:
             return AsyncReceipt(await self._run(partial(publisher.take, event, waits=True)))
+
+
+def _nothing() -> None:
+    """Do nothing: of a publisher that was never made, nothing was taken."""

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation import history, history_of_deployments
 from eventfabric.testing.simulation.history import AnyEntry
 from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.schedule import START_MS
@@ -95,6 +95,10 @@ _PLAIN: Final[dict[type[Entry], str]] = {
     history.Healed: "healed",
     history.Ended: "ended",
     history.Gauged: "read",
+    history_of_deployments.StackEnded: "happened",
+    history_of_deployments.Retired: "happened",
+    history_of_deployments.CatalogueRead: "read",
+    history_of_deployments.CatalogueListed: "read",
 }
 
 
