@@ -22,14 +22,15 @@ from eventfabric.model.catalogue import (
 )
 from eventfabric.ports import Log, Ports
 from eventfabric.services.catalogue.facts import declared_stream, stream_facts
+from eventfabric.services.catalogue.known import STALE_SECONDS_MAX
 from eventfabric.services.catalogue.lane import newest
 from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 
-CLOSING_SECONDS: Final = 120
-"""Time for which a Region is closing before it may be taken out: a cache's minute, and what is in flight by then."""
+CLOSING_SECONDS: Final = int(STALE_SECONDS_MAX) + 60
+"""Time for which a Region is closing before it may be taken out: until no producer goes by what it knew before."""
 
 Leftovers = Callable[[StreamTopology, Sequence[SubscriptionFacts], Region], Iterable[Problem]]
 """Yields what is left of a stream, for these subscriptions, that a Region published or has to deliver."""

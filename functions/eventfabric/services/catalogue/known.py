@@ -1,6 +1,7 @@
 """The newest declaration of a Region as one process knows it: read once, and again after a minute, not by event."""
 
 from logging import getLogger
+from math import inf
 from threading import Lock
 from typing import Final
 
@@ -15,16 +16,23 @@ from eventfabric.services.catalogue.lane import newest
 CATALOGUE_SECONDS: Final = 60.0
 """Time for which a process may go by what it has read of the catalogue."""
 READ_SECONDS: Final = 3.0
-"""Time after which reading anew is given up; what is known holds for as long again."""
+"""Time after which reading anew is given up; what is known holds for a minute more."""
+STALE_SECONDS_MAX: Final = 180.0
+"""Time for which a producer goes by what it knows, if it can never read anew: a Region that closes counts on that."""
 _log = getLogger("eventfabric")
 
 
 class KnownDeclaration:
     """The newest declaration of one lane. Threads may share it: one of them reads anew, the others go on."""
 
-    def __init__(self, log: Log, lane: DeclarationLane, clock: Clock) -> None:
+    def __init__(
+        self, log: Log, lane: DeclarationLane, clock: Clock, *, stale_seconds_max: float = inf
+    ) -> None:
+        """`stale_seconds_max`: time after which what is known holds no more if it cannot be read anew."""
         self._log, self._lane, self._clock = log, lane, clock
+        self._stale_seconds_max = stale_seconds_max
         self._known: Declared | None = None
+        self._known_since: Moment | None = None
         self._read: Moment | None = None
         self._begin()
         when_forked(self._begin)
@@ -35,13 +43,13 @@ class KnownDeclaration:
     def now(self) -> Declared | None:
         """Return the newest declaration, at most a minute old; None: there is none.
 
-        Raises PortError or UndecodableRecordError the first time. Later, what is known holds if none can be read anew.
+        Raises PortError or UndecodableRecordError the first time. Later, what is known holds if none can be read anew,
+        but no longer than `stale_seconds_max`.
         """
         if self._read is None:
             with self._lock:
                 if self._read is None:
-                    self._known = newest(self._log, self._lane)
-                    self._read = Moment.of(self._clock)
+                    self._note(newest(self._log, self._lane))
         elif not self._read.is_within(CATALOGUE_SECONDS, Moment.of(self._clock)):
             self._read_anew()
         return self._known
@@ -55,11 +63,21 @@ class KnownDeclaration:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._known = call_within(READ_SECONDS, newest, self._log, self._lane)
+            self._note(call_within(READ_SECONDS, newest, self._log, self._lane))
         except (PortError, UndecodableRecordError) as error:
+            if self._is_stale():
+                raise
             _log.warning(
                 "what is declared in %s cannot be read anew, and holds for longer: %s", self._lane, error
             )
-        finally:
             self._read = Moment.of(self._clock)
+        finally:
             self._lock.release()
+
+    def _note(self, declared: Declared | None) -> None:
+        self._known = declared
+        self._read = self._known_since = Moment.of(self._clock)
+
+    def _is_stale(self) -> bool:
+        since, now = self._known_since, Moment.of(self._clock)
+        return since is None or not since.is_within(self._stale_seconds_max, now)

@@ -170,7 +170,7 @@ class TestRegionsThatAreTakenOut:
             "eu-west-1 taken out",
             "not declared as closing in us-east-1",
             "in eu-west-1",
-            "120 s before",
+            f"{CLOSING_SECONDS} s before",
         )
         assert missing_from(said, *words) == []
 
@@ -187,7 +187,7 @@ class TestRegionsThatAreTakenOut:
         deploy(fabric, CLOSING)
         fabric.clock.advance(seconds=CLOSING_SECONDS - 1)
         said = sentence(checker(fabric, WITHOUT).of_regions(WITHOUT.stream(STREAM)))
-        assert missing_from(said, "closing in us-east-1 for only 119 s") == []
+        assert missing_from(said, f"closing in us-east-1 for only {CLOSING_SECONDS - 1} s") == []
         fabric.clock.advance(seconds=1)
         assert not list(checker(fabric, WITHOUT).of_regions(WITHOUT.stream(STREAM)))
 

@@ -24,7 +24,7 @@ from eventfabric.ports import Log
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.facts import declared_stream, subscription_facts
-from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
+from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.services.catalogue.lane import history, newest
 from eventfabric.testing.memory.faults import Fault, Faults, at_random, nth
 from eventfabric.testing.memory.requests import Requests
@@ -241,6 +241,20 @@ class TestKnownDeclaration:
             fabric.clock.advance(seconds=CATALOGUE_SECONDS)
             assert known.now() == first
         assert faults.count("log.tail") == 4
+
+    def test_what_is_known_holds_no_longer_than_it_may(self, fabric: MemoryFabric) -> None:
+        declare_all(deployer(fabric))
+        faults = Faults(lambda name, number, of_name: Fault.LOST_REQUEST if 1 < of_name < 5 else None)
+        log = faults.log(fabric.ports().log_of(fabric.stream))
+        known = KnownDeclaration(log, OWN, fabric.clock, stale_seconds_max=STALE_SECONDS_MAX)
+        first = known.now()
+        for _ in range(2):
+            fabric.clock.advance(seconds=CATALOGUE_SECONDS)
+            assert known.now() == first
+        fabric.clock.advance(seconds=CATALOGUE_SECONDS)
+        with pytest.raises(OutcomeUnknownError):
+            known.now()
+        assert known.now() == first  # it was read anew
 
     def test_the_first_read_must_succeed(self, fabric: MemoryFabric) -> None:
         faults = Faults(nth(1, Fault.LOST_REQUEST))
