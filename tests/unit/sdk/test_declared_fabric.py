@@ -119,6 +119,22 @@ def test_a_stream_is_read_once_and_again_every_minute_and_not_by_event() -> None
     assert shop.reads.count(READS) == 2
 
 
+def test_a_producer_that_cannot_read_anew_goes_by_what_it_knows_for_three_minutes_and_no_longer() -> None:
+    silent = Faults(
+        lambda name, number, of_name: Fault.LOST_REQUEST if name == READS and of_name > 1 else None
+    )
+    shop = Shop(topology("billing"), faults=silent)
+    shop.publish()
+    for _ in range(2):
+        shop.pass_a_minute()
+        shop.publish()
+    shop.pass_a_minute()
+    with pytest.raises(OutcomeUnknownError):
+        shop.publish()
+    silent.heal()
+    shop.publish()
+
+
 def test_a_stream_that_nobody_declared_is_no_guess_and_known_as_soon_as_it_is_declared() -> None:
     shop = Shop(None)
     with pytest.raises(NotDeclaredError, match="stream orders is not declared in us-east-1"):

@@ -22,7 +22,7 @@ from eventfabric.model.catalogue import FORMAT_READ_MAX, FORMAT_WRITTEN, Declara
 from eventfabric.ports import Clock, Log
 from eventfabric.resources import TableTopology
 from eventfabric.services.catalogue.facts import declared_stream
-from eventfabric.services.catalogue.known import KnownDeclaration
+from eventfabric.services.catalogue.known import STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.stream_topology import StreamTopology, ledger_table
 
 _NAME: Final = rf"[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}"
@@ -95,7 +95,12 @@ class _KnownStream:
         bare = StreamTopology(fabric, name, Stream(name=name), ())  # enough to find its table
         self._fabric, self._name, self._read_in = fabric, name, read_in
         self._lanes = [
-            KnownDeclaration(log_of(bare, region), DeclarationLane.of(region, StreamName(name)), clock)
+            KnownDeclaration(
+                log_of(bare, region),
+                DeclarationLane.of(region, StreamName(name)),
+                clock,
+                stale_seconds_max=STALE_SECONDS_MAX,
+            )
             for region in read_in
         ]
         self._answering = 0
