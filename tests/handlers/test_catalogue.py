@@ -10,6 +10,7 @@ from eventfabric.errors import LastingError, OutcomeUnknownError
 from eventfabric.model.catalogue import CatalogueVersion, State
 from eventfabric.ports import Log
 from eventfabric.resources import CHECK, DECLARE
+from eventfabric.services.catalogue.check import CLOSING_SECONDS
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 from tests.support.dead_letters import mended_fabric
@@ -155,7 +156,7 @@ def test_a_region_with_dead_letters_is_not_taken_out() -> None:
     without_home = changed(home_last, fabric={"regions": (AWAY,), "closing": ()}, regions=(AWAY,))
     asked = declarations.asked_of_log(without_home, without_home.tables)
     assert "for only 0 s" in away.ask(CHECK, "log", asked)["Reason"]
-    fabric.clock.advance(seconds=120)
+    fabric.clock.advance(seconds=CLOSING_SECONDS)
     said = away.ask(CHECK, "log", asked)["Reason"]
     assert missing_from(said, "us-east-1 taken out", "billing has 3 dead letters left of it") == []
 
