@@ -50,7 +50,7 @@ class StreamFacts:
     closing: tuple[str, ...] = ()
     """Regions in which nothing is published any more, because they will be taken out."""
     closing_since_ms: int = 0
-    """Time since which exactly these Regions are closing."""
+    """Time since which no further Region is closing."""
     former_regions: tuple[str, ...] = ()
     """Regions that the stream was in once, and is no more."""
     owner: str = ""
@@ -62,11 +62,6 @@ class StreamFacts:
     is_deployed: bool = True
     unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Further members, of a later version; they stay as they are."""
-
-    @property
-    def open_regions(self) -> tuple[str, ...]:
-        """Regions in which events can be published."""
-        return tuple(region for region in self.regions if region not in self.closing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

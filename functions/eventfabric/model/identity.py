@@ -66,7 +66,7 @@ class Lane:
 class DeclarationLane(Lane):
     """The lane in which a Region declares what is deployed of a stream there. `str(lane)` is `@us-east-1/orders`.
 
-    It is in the stream's log, and its records are chained, copied and proven like all others. But it is no part of the
+    It is in the stream's log, and its records are chained and replicated like all others. But it is no part of the
     stream: no publisher writes there, nothing in it is delivered, and nothing expires. `Lane.parse` does not take it.
     """
 

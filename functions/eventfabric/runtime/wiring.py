@@ -23,7 +23,7 @@ from eventfabric.runtime.output import KeptStreams, OutputHandler
 from eventfabric.services.catalogue.facts import incarnation_of
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.settings import Settings
-from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+from eventfabric.stream_topology import Incarnation, StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import Topology
 from eventfabric.version import VERSION
@@ -122,15 +122,16 @@ class Runtime:
         incarnation = incarnation_of(facts)
         if incarnation == own.incarnation:
             return self
-        if self._incarnation is None or self._incarnation.own.incarnation != incarnation:
+        if incarnation not in self._of_incarnation:
             topology = Topology(self.topology.definition, {own.name: incarnation})
-            self.__dict__["_incarnation"] = replace(self, topology=topology)
-        return self._incarnation
+            self._of_incarnation.clear()  # the former one delivers nothing any more
+            self._of_incarnation[incarnation] = replace(self, topology=topology)
+        return self._of_incarnation[incarnation]
 
     @cached_property
-    def _incarnation(self) -> "Runtime | None":
+    def _of_incarnation(self) -> "dict[Incarnation, Runtime]":
         """The runtime of the incarnation that was declared last, with deliverers of its own."""
-        return None
+        return {}
 
     def relay_of(self, stream: StreamTopology) -> "Relay":
         """Return the relay of a stream, which remembers between batches what its queues answer."""

@@ -127,7 +127,7 @@ def test_what_is_retired_stays_retired_and_is_never_forgotten() -> None:
 def test_a_stream_remembers_its_former_regions_and_since_when_others_are_closing() -> None:
     first = stream_deployed(None, STREAM, change(1))
     closing = stream_deployed(first, replace(STREAM, closing=(AWAY,)), change(2))
-    assert (closing.stream.closing_since_ms, closing.stream.open_regions) == (2, (HOME,))
+    assert (closing.stream.closing_since_ms, closing.stream.closing) == (2, (AWAY,))
     again = stream_deployed(closing, replace(STREAM, closing=(AWAY,), express=False), change(3))
     assert again.stream.closing_since_ms == 2
     out = stream_deployed(again, replace(STREAM, regions=(HOME,)), change(4))

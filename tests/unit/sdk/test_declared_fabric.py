@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -20,9 +21,11 @@ from eventfabric.errors import (
 )
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import FORMAT_READ_MAX, FORMAT_WRITTEN, Declaration
+from eventfabric.ports import Log
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
 from eventfabric.services.catalogue.streams import DeclaredStreams
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
@@ -272,6 +275,11 @@ def test_a_thousand_cold_producers_read_four_kibibytes_each_at_most() -> None:
     assert item_bytes(item) <= 4096
     for _ in range(1000):
         reads = Faults()
-        log_of = lambda stream, region: reads.log(shop.fabric.cloud.log(stream.name, region))  # noqa: B023, E731
-        DeclaredStreams("shop", [HOME], log_of=log_of, clock=shop.fabric.clock).stream(STREAM)
+        log = reads.log(shop.fabric.cloud.log(STREAM, HOME))
+        cold = DeclaredStreams("shop", [HOME], log_of=partial(_the_log, log), clock=shop.fabric.clock)
+        cold.stream(STREAM)
         assert reads.count(READS) == 1
+
+
+def _the_log(log: Log, stream: StreamTopology, region: Region) -> Log:
+    return log

@@ -5,36 +5,13 @@ what is deployed. It goes with its stack, which then is declared as undeployed. 
 that it serves: a Region's subscriptions are deleted before the cell, whose function it is.
 """
 
-from collections.abc import Iterable
-
 from aws_cdk import CustomResource, Duration, RemovalPolicy
-from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from eventfabric.cdk.constructs.function import FabricFunction
-from eventfabric.deployment.permissions import Statement
-from eventfabric.resources import ASKED, CHECK, CHECKED_VERSION, DECLARE, FunctionTopology
+from eventfabric.resources import ASKED, CHECK, CHECKED_VERSION, DECLARE
 from eventfabric.topology import CATALOGUE_SECONDS_MAX
 
 _ANSWERED_IN = Duration.seconds(CATALOGUE_SECONDS_MAX + 60)
-
-
-class CatalogueFunction(FabricFunction):
-    """The function that checks and declares for stacks of its Region."""
-
-    def __init__(
-        self,
-        scope: Construct,
-        id: str,
-        function: FunctionTopology,
-        statements: Iterable[Statement],
-        *,
-        code: lambda_.Code,
-        log_key: str | None,
-        reserved: int = 0,
-    ) -> None:
-        super().__init__(scope, id, function, statements, code=code, log_key=log_key, reserved=reserved)
-        self.arn = self.function.function_arn
 
 
 class DeploymentCheck(CustomResource):

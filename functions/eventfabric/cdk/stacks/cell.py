@@ -14,7 +14,6 @@ from constructs import Construct
 from eventfabric import limits
 from eventfabric.cdk.constructs.backfill import BackfillMachine
 from eventfabric.cdk.constructs.catalogue import (
-    CatalogueFunction,
     DeploymentCheck,
     again_of,
     declare_last,
@@ -55,7 +54,7 @@ class CellStack(FabricStack):
         self.functions: dict[str, FabricFunction] = {}
         self._reserve = reserve_of(topology.definition, env.region)
         declared = topology.catalogue_function(env.region)
-        catalogue = CatalogueFunction(
+        catalogue = FabricFunction(
             self,
             "Catalogue",
             declared,
@@ -63,7 +62,7 @@ class CellStack(FabricStack):
             code=codes[declared.settings.architecture],
             log_key=self._log_key,
             reserved=self._reserve.catalogue,
-        ).arn
+        ).function.function_arn
         asked = asked_of_cell(topology, env.region, again=again_of(self))
         self._allowed = DeploymentCheck(self, "Allowed", catalogue=catalogue, asked=asked)
         starter = Starter(self, "Start", topology=topology, region=env.region)

@@ -7,7 +7,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from eventfabric.cdk.constructs.catalogue import CatalogueFunction, DeploymentCheck, again_of
+from eventfabric.cdk.constructs.catalogue import DeploymentCheck, again_of
+from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.log_group import log_key_of
 from eventfabric.cdk.constructs.policies import policy_statement, reasons
 from eventfabric.cdk.constructs.table import FabricTable
@@ -52,7 +53,7 @@ class LogStack(FabricStack):
     ) -> DeploymentCheck:
         """Have a change of the tables checked first."""
         function = topology.catalogue_function(self.region, of_log=True)
-        catalogue = CatalogueFunction(
+        catalogue = FabricFunction(
             self,
             "Catalogue",
             function,
@@ -61,7 +62,7 @@ class LogStack(FabricStack):
             log_key=log_key_of(topology),
         )
         asked = asked_of_log(topology, tables, again=again_of(self))
-        return DeploymentCheck(self, "Allowed", catalogue=catalogue.arn, asked=asked)
+        return DeploymentCheck(self, "Allowed", catalogue=catalogue.function.function_arn, asked=asked)
 
     def _policy(self, name: str, statements: list[Statement]) -> None:
         """Make the managed policy that users attach to their roles."""

@@ -89,10 +89,12 @@ class Deployer:
     def declare_gone(self, subscription: SubscriptionTopology) -> Declared | None:
         """Declare that a subscription is not deployed here any more. It is not retired by that."""
         stream = self.topology.stream(subscription.definition.stream)
-        change = self.change("undeployed", subscription.name)
-        return self._declare(
-            stream, lambda read: read and in_state(read, subscription.name, State.UNDEPLOYED, change)
-        )
+        return self.declare_state(stream, subscription.name, State.UNDEPLOYED)
+
+    def declare_state(self, stream: StreamTopology, name: str, state: State) -> Declared | None:
+        """Declare that a subscription is in another state here. One that is retired stays so. Errors as `declare`."""
+        change = self.change(state.value, name)
+        return self._declare(stream, lambda read: read and in_state(read, name, state, change))
 
     def catalogue(self, stream: StreamTopology) -> Catalogue:
         """Return what all Regions have declared of a stream, as far as it has come here."""

@@ -21,15 +21,9 @@ from eventfabric.model import (
     StreamName,
     SubscriptionName,
 )
-from eventfabric.model.catalogue import (
-    DeclaredChange,
-    State,
-    SubscriptionFacts,
-    facts_of,
-    in_state,
-)
+from eventfabric.model.catalogue import State, SubscriptionFacts, facts_of
 from eventfabric.ports import Ports
-from eventfabric.services.catalogue.declare import declare
+from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.services.catalogue.facts import declared_subscription
 from eventfabric.services.catalogue.lane import catalogue_of, newest
 from eventfabric.services.lanes.standing import lanes_of
@@ -38,7 +32,6 @@ from eventfabric.services.operations.parked_keys import parked_keys
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
-from eventfabric.version import VERSION
 
 WAIT_SECONDS = 5.0
 """Time between two looks at what is left, while a subscription drains."""
@@ -82,6 +75,7 @@ class RegionLeft:
 class Retirement:
     """Retirement of one subscription. `by`: who ends it. `request_id`: tells this change from others."""
 
+    topology: Topology
     stream: StreamTopology
     name: str
     ports: Ports
@@ -105,7 +99,7 @@ class Retirement:
             if known and all(facts.state is State.RETIRED for facts in known):
                 raise SettingError("subscription", f"{name}, which is retired", "one that is not")
             if known:
-                return cls(stream, name, ports, by, ports.entropy.bytes(8).hex())
+                return cls(topology, stream, name, ports, by, ports.entropy.bytes(8).hex())
         raise UnknownNameError("subscription", name, sorted(names))
 
     @property
@@ -180,30 +174,13 @@ class Retirement:
             try:
                 facts = self._facts(region)
                 if facts is not None and facts.state in before:
-                    self._declare_in(region, state)
+                    ports = self.ports.at(region)
+                    deployer = Deployer(self.topology, region, ports, self.by, self.request_id)
+                    deployer.declare_state(self.stream, self.name, state)
                     done.append(region)
             except EventFabricError as error:  # what is declared elsewhere stays, and this can be repeated
                 self.unanswered[region] = str(error)
         return done
-
-    def _declare_in(self, region: Region, state: State) -> None:
-        ports = self.ports.at(region)
-        change = DeclaredChange(
-            kind=state.value,
-            of=self.name,
-            by=self.by,
-            request_id=self.request_id,
-            version=VERSION,
-            at_ms=ports.clock.now_ms(),
-        )
-        declare(
-            ports.log_of(self.stream),
-            DeclarationLane.of(region, StreamName(self.stream.name)),
-            lambda read: read and in_state(read, self.name, state, change),
-            clock=ports.clock,
-            entropy=ports.entropy,
-            source=self.stream.source,
-        )
 
 
 def _left(look: RegionLeft, until: dict[tuple[Region, Lane], SequenceNumber]) -> RegionLeft:

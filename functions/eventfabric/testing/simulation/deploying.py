@@ -12,8 +12,7 @@ from typing import Final
 
 from eventfabric.errors import EventFabricError
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
-from eventfabric.model.catalogue import Declared, State, in_state
-from eventfabric.services.catalogue.declare import declare
+from eventfabric.model.catalogue import Declared, State
 from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
 from eventfabric.stream_topology import SubscriptionTopology
@@ -80,16 +79,9 @@ def _is_retired(world: World, happening: Happening, region: str) -> bool:
     process = Process(world, f"retire {world.schedule.steps}", happening.region)
     name, there = _name(happening), process.ports.at(Region(region))
     deployer = Deployer(world.topology, Region(region), there, "operator", process.name)
-    stream, change = world.topology.stream(world.plan.stream), deployer.change("retired", name)
+    stream = world.topology.stream(world.plan.stream)
     try:
-        declared = declare(
-            there.log_of(stream),
-            DeclarationLane.of(Region(region), StreamName(stream.name)),
-            lambda read: read and in_state(read, name, State.RETIRED, change),
-            clock=process.clock,
-            entropy=world.entropy,
-            source=stream.source,
-        )
+        declared = deployer.declare_state(stream, name, State.RETIRED)
     except (EventFabricError, SimulatedCrash):
         return False
     if declared is not None and name in declared.declaration.subscriptions:
