@@ -33,6 +33,8 @@ ASKING: dict[str, tuple[str, ...]] = {
     "show": (PLACE, "--stream", "orders"),
     "reconcile": (),
     "prove": (),
+    "declared": (),
+    "declared --history": (),
     "failover": (*MOVE, "--yes"),
     "failback": ("us-east-1", "--yes"),
     "backfill": ("--stream", "orders", *MOVE),

@@ -54,6 +54,8 @@ def test_no_command_passes_on_what_a_producer_or_a_handler_put_into_its_text(
         ("prove", "billing"),
         ("prove", "billing", "--json"),
         ("lanes",),
+        ("declared",),
+        ("declared", HOSTILE),
         ("lanes", "--json"),
         ("reconcile", "--stream", "orders"),
         ("subscriptions", "list"),

@@ -277,6 +277,8 @@ def rule_subscriptions(guarded: Guarded, does: Operator) -> None:
     fabric = guarded.fabric
     guarded.operate(("orders", "near"))
     does("subscriptions", "list", "--region", US)
+    does("declared", "--region", US)
+    does("declared", "near", "--history", "--region", US)
     guarded.operate()
     does("subscriptions", "pause", "billing", "--region", US)
     does("subscriptions", "resume", "billing", "--region", US)

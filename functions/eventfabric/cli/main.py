@@ -25,6 +25,7 @@ from eventfabric.cli import (
 )
 from eventfabric.cli.check import check
 from eventfabric.cli.cost import cost
+from eventfabric.cli.declared import declared
 from eventfabric.cli.exit_codes import (
     BAD_INPUT,
     CLOSED_PIPE,
@@ -62,6 +63,7 @@ app.command(context_settings=deployment.PASSED_ON)(deployment.destroy)
 app.command(context_settings=deployment.PASSED_ON)(deployment.bootstrap)
 app.command()(publish)
 app.command()(show)
+app.command()(declared)
 app.command()(reconcile)
 app.command()(prove)
 app.command()(failover)

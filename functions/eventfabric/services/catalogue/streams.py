@@ -25,7 +25,8 @@ from eventfabric.services.catalogue.facts import declared_stream
 from eventfabric.services.catalogue.known import STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.stream_topology import StreamTopology, ledger_table
 
-_NAME: Final = rf"[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}"
+STREAM_NAME: Final = rf"[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}"
+"""Pattern of the names that a stream can have."""
 
 LogOf = Callable[[StreamTopology, Region], Log]
 
@@ -79,7 +80,7 @@ class DeclaredStreams:
     def _of(self, name: str) -> "_KnownStream":
         known = self._known.get(name)
         if known is None:
-            if not isinstance(name, str) or not fullmatch(_NAME, name):
+            if not isinstance(name, str) or not fullmatch(STREAM_NAME, name):
                 raise UnknownStreamError(self.fabric, name, self._read_in[0])
             made = _KnownStream(self.fabric, name, self._read_in, self._log_of, self._clock)
             known = self._known.setdefault(name, made)

@@ -1,0 +1,231 @@
+"""Differences of declarations from the definition and from what is there, each with what to do about it."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.errors import (
+    LastingError,
+    NotDeclaredError,
+    OutcomeUnknownError,
+    PortError,
+    UnknownStreamError,
+)
+from eventfabric.model import Region
+from eventfabric.model.catalogue import State
+from eventfabric.ports import Ports
+from eventfabric.services.catalogue.deployment import Deployer
+from eventfabric.services.delivery.side_by_side import one_after_another
+from eventfabric.services.operations.declared import (
+    DeclaredReader,
+    Presence,
+    RegionDeclared,
+    presence_of_queue,
+)
+from eventfabric.services.operations.differences import differences, queues_to_look_at
+from eventfabric.stream_topology import StreamTopology
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.topology import Topology
+from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric
+from tests.support.subscribed_stream import SUBSCRIPTION, topology
+
+PLAIN = topology()
+
+
+def declared(state: State | None = None) -> MemoryFabric:
+    """The stream, declared in both Regions, and its subscription in another state in the first one."""
+    fabric = MemoryFabric(PLAIN)
+    for region in (HOME, AWAY):
+        fabric.declare(region=region)
+    if state is not None:
+        deployer = Deployer(PLAIN, HOME, fabric.ports(), by="ann", request_id="r")
+        deployer.declare_state(fabric.stream, SUBSCRIPTION, state)
+    fabric.cloud.replicate()
+    return fabric
+
+
+def read_from(fabric: MemoryFabric, ports: Ports | None = None) -> list[RegionDeclared]:
+    stream = fabric.stream
+    return DeclaredReader(ports or fabric.ports(), one_after_another).read(stream, stream.definition.regions)
+
+
+def texts(
+    fabric: MemoryFabric,
+    wanted: Topology | None = PLAIN,
+    queue: Presence = Presence.THERE,
+    read: list[RegionDeclared] | None = None,
+) -> list[str]:
+    """The differences, where all queues of the first Region are alike and those of others are there."""
+    read = read_from(fabric) if read is None else read
+    queues = {
+        own: queue if own[0] == HOME else Presence.THERE for own in queues_to_look_at(read, wanted, STREAM)
+    }
+    return [str(difference) for difference in differences(STREAM, read, wanted, queues)]
+
+
+def edited(**stream: object) -> Topology:
+    definition = PLAIN.definition
+    orders = replace(definition.streams[STREAM], **stream)  # type: ignore[arg-type]  # by their names
+    return Topology(replace(definition, streams={**definition.streams, STREAM: orders}))
+
+
+def without(**kept: object) -> Topology:
+    """The definition without its subscription, or without all of the stream."""
+    return Topology(replace(PLAIN.definition, subscriptions={}, **kept))  # type: ignore[arg-type]  # by their names
+
+
+def test_what_is_deployed_as_it_is_defined_does_not_differ() -> None:
+    assert texts(declared()) == texts(declared(), None) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "what", "do"),
+    [
+        (edited(lanes=4), "stream orders: lanes is 2, and 4 in the definition", "2 in the definition"),
+        (edited(retention_days=7), "retention_days is None, and 7 in the definition", "deploy --all"),
+        (
+            edited(regions=(HOME,)),
+            "regions is us-east-1, eu-west-1, and us-east-1 in the definition",
+            "deploy",
+        ),
+        (topology(contact="ann"), "subscription billing: contact is '', and 'ann'", "deploy --all"),
+        (
+            without(),
+            "subscription billing: it is declared as active, and not in",
+            "subscriptions retire billing",
+        ),
+        (without(streams={}), "stream orders: it is declared, and the definition has no such", "put it back"),
+        (
+            topology(
+                others='[subscriptions.audit]\nstream = "orders"\nhandler = "subscribers.billing:charge"'
+            ),
+            "subscription audit: it is in the definition, and nothing is declared of it",
+            "deploy --all",
+        ),
+    ],
+)
+def test_a_definition_that_was_edited_differs(wanted: Topology, what: str, do: str) -> None:
+    mine = [text for text in texts(declared(), wanted) if text.startswith(HOME)]
+    assert what in mine[0]
+    assert do in mine[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "queue", "expected"),
+    [
+        (State.RETIRED, PLAIN, Presence.THERE, "it is retired, and still in the definition: take it out"),
+        (State.RETIRED, without(), Presence.MISSING, ""),
+        (
+            State.RETIRED,
+            without(),
+            Presence.THERE,
+            "its queue is still there: delete stack shop-Subscription-",
+        ),
+        (
+            State.UNDEPLOYED,
+            PLAIN,
+            Presence.MISSING,
+            "it is declared as undeployed: `eventfabric deploy --all`",
+        ),
+        (
+            State.UNDEPLOYED,
+            None,
+            Presence.MISSING,
+            "it is declared as undeployed: `eventfabric deploy --all`",
+        ),
+        (State.DRAINING, PLAIN, Presence.THERE, "it is declared as draining: `eventfabric deploy --all`, or"),
+        (None, PLAIN, Presence.MISSING, "its queue is not there: docs/runbook.md"),
+        (None, None, Presence.DENIED, "its queue is not there, or has lost its tag: docs/runbook.md"),
+        (None, PLAIN, Presence.UNKNOWN, ""),
+    ],
+)
+def test_each_state_of_a_subscription_has_its_remedy(
+    state: State | None, wanted: Topology | None, queue: Presence, expected: str
+) -> None:
+    mine = [text for text in texts(declared(state), wanted, queue) if text.startswith(HOME)]
+    assert len(mine) == bool(expected)
+    assert expected in "".join(mine)
+
+
+def test_regions_are_compared_with_the_first_where_no_definition_is_at_hand() -> None:
+    fabric = declared()
+    fabric.declare(edited(express=False), AWAY)
+    (text,) = texts(fabric, None)
+    assert text.startswith(
+        "eu-west-1: stream orders: express is False, and True in the stream's first Region"
+    )
+
+
+def test_a_region_in_which_nothing_is_declared_is_to_be_deployed() -> None:
+    fabric = MemoryFabric(PLAIN)
+    with pytest.raises(NotDeclaredError):
+        DeclaredReader(fabric.ports(), one_after_another).read(fabric.stream)
+    fabric.declare()
+    assert "eu-west-1: stream orders: nothing is declared: `eventfabric deploy --all`" in texts(fabric)
+
+
+def test_a_stream_that_is_undeployed_is_to_be_deployed() -> None:
+    fabric = declared()
+    Deployer(PLAIN, HOME, fabric.ports(), by="stack", request_id="gone").declare_stream_gone(fabric.stream)
+    assert texts(fabric) == [
+        "us-east-1: stream orders: it is declared to be undeployed: `eventfabric deploy --all`"
+    ]
+
+
+def test_a_region_that_does_not_answer_is_as_far_known_as_it_has_come_here() -> None:
+    fabric = declared()
+    faults = Faults(lambda called, overall, of_name: _raise(OutcomeUnknownError("Query", "no reply")))
+
+    def away_from(region: Region) -> Ports:
+        return faults.ports(fabric.ports(region))
+
+    here, away = read_from(fabric, replace(fabric.ports(), at=away_from))
+    assert (here.error, away.error) == ("", "Query: no reply")
+    assert away.declaration is not None
+    assert queues_to_look_at([here, away], PLAIN, STREAM) == [(HOME, SUBSCRIPTION)]
+    assert texts(fabric, read=[here, away]) == []
+
+
+def _raise(error: PortError) -> None:
+    raise error
+
+
+def test_a_region_that_the_stream_has_left_is_shown_and_differs_from_nothing() -> None:
+    fabric = declared()
+    fabric.declare(edited(regions=(HOME,)))
+    read = DeclaredReader(fabric.ports(), one_after_another).read(fabric.stream)
+    assert [(own.region, own.is_former) for own in read] == [(HOME, False), (AWAY, True)]
+    assert read[1].declaration is not None
+    assert texts(fabric, edited(regions=(HOME,)), read=read) == []
+
+
+def test_tables_that_are_gone_are_told_from_those_that_may_not_be_read() -> None:
+    fabric, cause = declared(), "missing"
+
+    def no_such_table(stream: StreamTopology) -> object:
+        raise LastingError("Query", "no such table", cause)
+
+    ports = replace(fabric.ports(), log_of=no_such_table)  # type: ignore[arg-type]  # it never returns
+    read = read_from(fabric, ports)
+    assert read[0] == RegionDeclared(HOME, None, log=Presence.MISSING)
+    assert "us-east-1: stream orders: its table is not there" in texts(fabric, read=read)[0]
+    with pytest.raises(UnknownStreamError):
+        DeclaredReader(ports, one_after_another).read(fabric.stream)
+    cause = "denied"
+    with pytest.raises(LastingError):
+        read_from(fabric, ports)
+    lost = [replace(own, ledger=Presence.MISSING) for own in read_from(fabric)]
+    assert "the table with its subscriptions' state is not there" in texts(fabric, read=lost)[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (LastingError("GetQueueUrl", "no such queue", "missing"), Presence.MISSING),
+        (LastingError("GetQueueUrl", "not allowed", "denied"), Presence.DENIED),
+        (LastingError("GetQueueUrl", "no key", "key_unusable"), Presence.UNKNOWN),
+        (OutcomeUnknownError("GetQueueUrl", "no reply"), Presence.UNKNOWN),
+    ],
+)
+def test_a_queue_that_cannot_be_found_may_be_missing(error: PortError, expected: Presence) -> None:
+    assert presence_of_queue(lambda: _raise(error)) is expected
