@@ -82,6 +82,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from eventfabric import portable
+from eventfabric.version import VERSION
 
 
 class EventFabricError(portable.PortableError):
@@ -251,12 +252,18 @@ class OlderCatalogueError(EventFabricError):
 class FormatError(EventFabricError):
     """A stream is read or written in a format that this version does not know."""
 
-    def __init__(self, stream: str, verb: str, required: int, known: int) -> None:
+    def __init__(self, stream: str, verb: str, required: int, known: int, raised_with: str = "") -> None:
+        """`verb`: `read` or `written`. `raised_with`: the version with which that format was raised; empty: unknown."""
         self.stream, self.required, self.known = stream, required, known
         super().__init__(
-            f"stream {stream} is {verb} in format {required}, and this version knows formats up to {known}: "
-            "install a later version"
+            f"stream {stream} is {verb} in format {required}, and this version, {VERSION}, knows formats up to "
+            f"{known}: install {version_needed(raised_with)}"
         )
+
+
+def version_needed(raised_with: str) -> str:
+    """Name the version that knows a stream's formats, by the one with which they were raised; empty: unknown."""
+    return f"eventfabric-aws {raised_with} or later" if raised_with else "a later version of eventfabric-aws"
 
 
 class UnsettledRecord(Protocol):

@@ -1,5 +1,6 @@
 """Stacks that check and declare: what each deployment of a definition is refused, and what it leaves in the log."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from eventfabric.deployment import declarations
 from eventfabric.errors import LastingError, OutcomeUnknownError
+from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model.catalogue import CatalogueVersion, State
 from eventfabric.ports import Log
 from eventfabric.resources import CHECK, DECLARE
@@ -15,6 +17,7 @@ from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 from tests.support.dead_letters import mended_fabric
 from tests.support.declaring_stacks import Stacks, stacks_of
+from tests.support.formats import LATER, require
 from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric, event, lane
 from tests.support.messages import missing_from
 from tests.support.subscribed_stream import topology
@@ -248,6 +251,40 @@ def test_rights_that_are_new_are_waited_for(stacks: Stacks) -> None:
     assert stacks.ask(CHECK, "cell", asked["cell"])["Status"] == "SUCCESS"
     calls = -1000
     assert "not authorized" in stacks.ask(CHECK, "cell", asked["cell"], kind="Update")["Reason"]
+
+
+def with_formats(wanted: Topology, formats: Formats) -> list[tuple[str, str]]:
+    """Return what stacks ask that deploy a version that knows these formats."""
+    own = {"reads_max": formats.reads, "writes": formats.writes, "version": f"of {formats.reads}"}
+    return [(stack, json.dumps({**json.loads(asked), **own})) for stack, asked in stacks_of(wanted, HOME)]
+
+
+def test_what_counts_are_the_formats_of_what_is_deployed_not_those_of_the_function_that_looks(
+    stacks: Stacks,
+) -> None:
+    stacks.deploy(PLAIN)
+    require(stacks.fabric, Formats(reads=LATER.reads))
+    for stack, asked in with_formats(PLAIN, LATER):
+        assert stacks.ask(CHECK, stack, asked)["Status"] == "SUCCESS"
+        assert stack == "log" or stacks.ask(DECLARE, stack, asked)["Status"] == "SUCCESS"
+    assert stacks.facts().formats == stacks.declared().declaration.stream.formats == LATER
+    for stack, asked in stacks_of(PLAIN, HOME):
+        answer = stacks.ask(CHECK, stack, asked)
+        assert missing_from(answer["Reason"], "format 2", "up to 1", "eventfabric-aws 9.0 or later") == []
+
+
+def test_a_stack_that_returns_to_an_earlier_version_is_declared_with_what_that_one_knows(
+    stacks: Stacks,
+) -> None:
+    stacks.deploy(PLAIN)
+    before, asked = stacks.facts(), dict(with_formats(PLAIN, LATER))["billing"]
+    was = dict(stacks.asked)
+    assert stacks.ask(DECLARE, "billing", asked)["Status"] == "SUCCESS"
+    require(stacks.fabric, Formats(reads=LATER.reads))
+    stacks.roll_back(was, "billing")
+    assert stacks.facts() == before
+    assert stacks.facts().formats == OWN_FORMATS
+    assert stacks.declared().declaration.stream.required.reads == LATER.reads
 
 
 def test_a_table_restored_from_yesterday_is_declared_anew_where_somebody_says_so() -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model import Chain, DeclarationLane, Region, SequenceNumber, StreamName
 from eventfabric.model.catalogue import (
-    FORMAT_READ_MAX,
     CatalogueVersion,
     Declaration,
     Declared,
@@ -26,7 +26,9 @@ from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.testing.memory.queue import MemoryQueue
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table_client import TableClient
-from tests.handlers.test_functions import US, InvokedFunctions
+from eventfabric.topology import Topology
+from tests.handlers.test_functions import TOPOLOGY, US, InvokedFunctions
+from tests.support.formats import LATER, require
 from tests.support.memory_fabric import Counting
 
 HERE = Region(US)
@@ -37,9 +39,11 @@ LANE = DeclarationLane.of(HERE, StreamName("orders"))
 class DeclaredFunctions(InvokedFunctions):
     """Functions of which each kind is one process that stays, and reads what is declared."""
 
-    def __init__(self, *, deployed_at: str = "", faults: Faults | None = None) -> None:
+    def __init__(
+        self, *, deployed_at: str = "", faults: Faults | None = None, topology: Topology = TOPOLOGY
+    ) -> None:
         self.counted = Counting()
-        super().__init__(telemetry=self.counted, faults=faults)
+        super().__init__(telemetry=self.counted, faults=faults, topology=topology)
         self._deployed_at = deployed_at
         self._runtimes: dict[str | None, Runtime] = {}
 
@@ -174,14 +178,13 @@ class TestStopped:
         functions.retire()
         assert functions.deliver(bodies=(BELL,)) == []
 
-    def test_a_format_that_is_to_come_stops_a_function_that_cannot_read_it(self) -> None:
+    @pytest.mark.parametrize("formats", [Formats(reads=LATER.reads), Formats(writes=LATER.writes)])
+    def test_a_format_that_is_to_come_stops_a_function_that_does_not_know_it(self, formats: Formats) -> None:
         functions = DeclaredFunctions()
         declare_all(functions.deployer())
-        change = functions.deployer("r2").change("format raised")
-        raised = FORMAT_READ_MAX + 1
-        functions.change(lambda read: read.with_stream(replace(read.stream, reads_required=raised), change))
+        require(functions, formats)
         assert self.stops(functions)
-        assert f"knows formats up to {FORMAT_READ_MAX}" in functions.logs.getvalue()
+        assert f"knows formats up to {OWN_FORMATS.reads}" in functions.logs.getvalue()
 
     def test_what_is_no_declaration_stops_it(self) -> None:
         functions = DeclaredFunctions()
@@ -253,6 +256,22 @@ class TestRelay:
         )
         functions.publish("1")
         assert len(functions.queue.bodies) == 1
+
+    def test_one_that_is_too_old_for_the_stream_rings_for_every_record(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        picky = replace(TOPOLOGY.definition.subscriptions["all"], types=("Shipped",))
+        topology = Topology(replace(TOPOLOGY.definition, subscriptions={"all": picky}))
+        functions = DeclaredFunctions(topology=topology)
+        declare_all(functions.deployer())
+        rung = []
+        for id in ("1", "2"):
+            functions.publish(id)
+            rung.append(len(functions.queue.bodies))
+            require(functions, Formats(reads=LATER.reads))
+            functions.clock.advance(CATALOGUE_SECONDS)
+        assert rung == [0, 1]
+        assert "stream orders is read in format 2" in caplog.text
 
     def test_declarations_are_no_news(self) -> None:
         functions = DeclaredFunctions()

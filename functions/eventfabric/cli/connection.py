@@ -116,7 +116,13 @@ class Connection:
             raise
 
     def ports(self) -> "Ports":
-        """The ports of the Region."""
+        """The ports of the Region. Its logs raise FormatError where this version is too old for a stream."""
+        from eventfabric.services.catalogue.formats import format_checked
+
+        return format_checked(self.unchecked_ports())
+
+    def unchecked_ports(self) -> "Ports":
+        """The ports of the Region, for whoever only says what is declared."""
         from eventfabric.aws.region import aws_ports
 
         return aws_ports(self.topology, self._clients)

@@ -12,6 +12,7 @@ from typing import Final
 from eventfabric.definition.functions import FunctionSettings
 from eventfabric.definition.schema import Breaker, Definition, Retry, Stream, Subscription, to_json
 from eventfabric.deployment.permissions import Resource, Statement, dynamodb, table, use_key
+from eventfabric.formats import OWN_FORMATS
 from eventfabric.resources import OF_CELL, OF_LOG, OF_SUBSCRIPTION, TableTopology
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
@@ -133,6 +134,8 @@ def _asked(of: str, part: Definition, *, names: Iterable[str] = (), again: str) 
         "definition": json.loads(to_json(part)),
         "subscriptions": list(names),
         "version": VERSION,
+        "reads_max": OWN_FORMATS.reads,
+        "writes": OWN_FORMATS.writes,
         "again": again,
     }
     return json.dumps(asked, sort_keys=True, separators=(",", ":"))

@@ -277,6 +277,7 @@ def _backfill(topology: Topology, region: str) -> list[Statement]:
         keep_backfills(topology, [region]),
         *_logs("read logs", ("Query",), streams, region=EVERYWHERE),
         *_logs("copy what the Region's logs lack", ("PutItem",), streams, region=region),
+        _declared(streams, region),
     ]
 
 

@@ -8,16 +8,11 @@ later one: a subscription that has gone stays in it as retired or undeployed.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
 
 from eventfabric.definition.schema import Deliver, Durability
+from eventfabric.formats import Formats
 from eventfabric.model.identity import Chain, Region, SequenceNumber
 from eventfabric.model.record import Tail
-
-FORMAT_READ_MAX: Final = 1
-"""Newest format of records and state that this version reads; it reads all earlier ones, too."""
-FORMAT_WRITTEN: Final = 1
-"""Format in which this version writes."""
 
 
 class State(StrEnum):
@@ -59,9 +54,25 @@ class StreamFacts:
     """Format that everything that reads the stream must be able to read."""
     writes_required: int = 1
     """Format in which everything that writes must write."""
+    raised_with: str = ""
+    """Version of this library with which these were raised last."""
+    reads_max: int = 1
+    """Newest format that the Region's own functions read, such as that of reconciliation."""
+    writes: int = 1
+    """Newest format that they write."""
     is_deployed: bool = True
     unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Further members, of a later version; they stay as they are."""
+
+    @property
+    def required(self) -> Formats:
+        """The formats that are required of whoever reads and writes the stream."""
+        return Formats(self.reads_required, self.writes_required)
+
+    @property
+    def formats(self) -> Formats:
+        """The newest formats that the Region's own functions know."""
+        return Formats(self.reads_max, self.writes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +99,16 @@ class SubscriptionFacts:
     reads_max: int = 1
     """Newest format that its function reads."""
     writes: int = 1
-    """Format in which its function writes."""
+    """Newest format that its function writes."""
     version: str = ""
     """Version of this library that its function runs."""
     unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Further members, of a later version; they stay as they are."""
+
+    @property
+    def formats(self) -> Formats:
+        """The newest formats that its function knows."""
+        return Formats(self.reads_max, self.writes)
 
     def standing_as(self, other: "SubscriptionFacts") -> "SubscriptionFacts":
         """Return what this says of the subscription, with the state, incarnation and time that another says."""
@@ -264,9 +280,22 @@ def stream_deployed(read: Declaration | None, facts: StreamFacts, change: Declar
             former_regions=tuple(region for region in left if region not in facts.regions),
             reads_required=max(before.reads_required, facts.reads_required),
             writes_required=max(before.writes_required, facts.writes_required),
+            raised_with=facts.raised_with or before.raised_with,
             unknown={**before.unknown, **facts.unknown},
         ),
         change,
+    )
+
+
+def required_as_elsewhere(catalogue: Catalogue, facts: StreamFacts) -> StreamFacts:
+    """Return a stream's facts for a Region that joins others, with the formats that are required in these."""
+    streams = [declaration.stream for declaration in catalogue.values()]
+    newest = max([facts, *streams], key=lambda own: (own.reads_required, own.writes_required))
+    return replace(
+        facts,
+        reads_required=newest.reads_required,
+        writes_required=newest.writes_required,
+        raised_with=newest.raised_with,
     )
 
 

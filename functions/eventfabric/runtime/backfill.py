@@ -13,6 +13,7 @@ from eventfabric.runtime.wiring import current
 from eventfabric.services.backfill.copy_slice import Ending
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest, ranges_of
+from eventfabric.services.catalogue.formats import format_checked
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,7 +54,8 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     A repeated request does no harm. A copy ends in time, and says if it must be requested again.
     """
     runtime = current()
-    backfiller = Backfiller(runtime.topology, runtime.ports)
+    ports = runtime.ports if runtime.declared is None else format_checked(runtime.ports)
+    backfiller = Backfiller(runtime.topology, ports)
     margin_ms = limits.TIME_MARGIN_SECONDS * 1000
     deadline_ms = int(runtime.ports.clock.now_ms() + context.get_remaining_time_in_millis() - margin_ms)
     try:

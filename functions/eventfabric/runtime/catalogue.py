@@ -22,6 +22,7 @@ from eventfabric.aws.region import aws_ports
 from eventfabric.aws.system import SystemClock
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import DeclarationRefusedError, LastingError, PortError, Problem
+from eventfabric.formats import Formats
 from eventfabric.model import Region
 from eventfabric.ports import Clock, Ports
 from eventfabric.resources import (
@@ -61,6 +62,13 @@ class Asked(msgspec.Struct):
     definition: Definition
     subscriptions: list[str]
     version: str
+    reads_max: int = 1
+    writes: int = 1
+
+    @property
+    def formats(self) -> Formats:
+        """The newest formats that the version knows which is deployed: the function may run another one."""
+        return Formats(self.reads_max, self.writes)
 
     def __repr__(self) -> str:
         return f"Asked({self.of}, version {self.version})"
@@ -142,7 +150,7 @@ class CatalogueRequest:
     def _checker(self, topology: Topology) -> Checker:
         ports = self.ports_of(topology)
         left = LeftoversReader(ports, self.side_by_side)
-        return Checker(topology, self.region, ports, left, self.side_by_side)
+        return Checker(topology, self.region, ports, left, self.side_by_side, self._asked.formats)
 
     def _refuse(self) -> None:
         """Raise DeclarationRefusedError with all that is wrong, unless the stack rolls back."""
@@ -205,6 +213,7 @@ class CatalogueRequest:
             by=self.event["StackId"],
             request_id=self.event["RequestId"],
             version=self._asked.version,
+            formats=self._asked.formats,
         )
 
 

@@ -13,7 +13,6 @@ from eventfabric.errors import (
 )
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import (
-    FORMAT_READ_MAX,
     CatalogueVersion,
     Declaration,
     State,
@@ -21,6 +20,7 @@ from eventfabric.model.catalogue import (
 )
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import rung_subscriptions
+from eventfabric.services.catalogue.formats import check_formats
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
@@ -55,9 +55,7 @@ class DeclaredHere:
             raise OlderCatalogueError(lane, ends_at, self._deployed_at)
         if declared is None:
             return None
-        required = declared.declaration.stream.reads_required
-        if required > FORMAT_READ_MAX:
-            raise FormatError(stream.name, "read", required, FORMAT_READ_MAX)
+        check_formats(declared.declaration.stream)
         return declared.declaration
 
     def facts_of(self, stream: StreamTopology, name: str) -> SubscriptionFacts | None:

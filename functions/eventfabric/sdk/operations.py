@@ -25,6 +25,7 @@ from eventfabric.sdk.step import left_by_others, result_text
 from eventfabric.sdk.step_keys import step_key_of
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest, ranges_of
+from eventfabric.services.catalogue.formats import format_checked
 from eventfabric.services.catalogue.incarnations import as_declared
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
@@ -78,7 +79,7 @@ class Operations:
         if region not in topology.regions:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
         clients = Clients(region, session=session, endpoint_url=endpoint_url)
-        ports = aws_ports(topology, clients)
+        ports = format_checked(aws_ports(topology, clients))
         return cls(as_declared(topology, Region(region), ports), region, ports)
 
     def dead_letters(self, subscription: str) -> DeadLetters:

@@ -19,8 +19,9 @@ from eventfabric.errors import (
     UnknownNameError,
     WrongRegionError,
 )
+from eventfabric.formats import OWN_FORMATS
 from eventfabric.model import DeclarationLane, Region, StreamName
-from eventfabric.model.catalogue import FORMAT_READ_MAX, FORMAT_WRITTEN, Declaration
+from eventfabric.model.catalogue import Declaration
 from eventfabric.ports import Log
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
@@ -252,8 +253,8 @@ def test_an_open_publisher_puts_nothing_into_lanes_that_are_no_more() -> None:
 @pytest.mark.parametrize(
     ("formats", "said"),
     [
-        ({"writes_required": FORMAT_WRITTEN + 1}, f"written in format {FORMAT_WRITTEN + 1}"),
-        ({"reads_required": FORMAT_READ_MAX + 1}, f"read in format {FORMAT_READ_MAX + 1}"),
+        ({"writes_required": OWN_FORMATS.writes + 1}, f"written in format {OWN_FORMATS.writes + 1}"),
+        ({"reads_required": OWN_FORMATS.reads + 1}, f"read in format {OWN_FORMATS.reads + 1}"),
     ],
 )
 def test_a_format_of_a_later_version_is_refused_at_once(formats: dict[str, int], said: str) -> None:

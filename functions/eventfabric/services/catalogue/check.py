@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from eventfabric.errors import LastingError, Problem
+from eventfabric.errors import LastingError, Problem, version_needed
+from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Lane, Region, StreamName
 from eventfabric.model.catalogue import (
-    FORMAT_READ_MAX,
-    FORMAT_WRITTEN,
     Catalogue,
     Declaration,
     Declared,
@@ -45,6 +44,8 @@ class Checker:
     ports: Ports
     leftovers: Leftovers
     side_by_side: SideBySide
+    formats: Formats = OWN_FORMATS
+    """The newest formats that the version knows which would be deployed."""
 
     def of_stream(self, stream: StreamTopology) -> Iterator[Problem]:
         """Yield what is wrong with a stream, if nobody looks at its subscriptions or at the Regions that it leaves."""
@@ -52,7 +53,7 @@ class Checker:
         catalogue = self.catalogue(stream, dict.fromkeys([self.region, home]))
         facts = stream_facts(self.topology, stream)
         yield from of_owner(catalogue, facts, self.topology.fabric)
-        yield from of_formats(read.stream for read in catalogue.values())
+        yield from of_formats((read.stream for read in catalogue.values()), self.formats)
         own = catalogue.get(self.region)
         if own is not None:
             yield from self._of_lanes(stream, own, facts)
@@ -147,16 +148,16 @@ def of_owner(catalogue: Catalogue, facts: StreamFacts, fabric: str) -> Iterator[
             )
 
 
-def of_formats(streams: Iterable[StreamFacts]) -> Iterator[Problem]:
-    """Yield which formats this version does not know."""
+def of_formats(streams: Iterable[StreamFacts], formats: Formats) -> Iterator[Problem]:
+    """Yield that the version that would be deployed does not know the formats that a stream requires."""
     for read in streams:
         for verb, required, known in (
-            ("reads", read.reads_required, FORMAT_READ_MAX),
-            ("writes", read.writes_required, FORMAT_WRITTEN),
+            ("reads", read.reads_required, formats.reads),
+            ("writes", read.writes_required, formats.writes),
         ):
             if required > known:
-                needed = f"format {required}, where this version {verb} formats up to {known}"
-                yield Problem(f"streams.{read.name}", needed, "a later version of eventfabric-aws")
+                conflict = f"format {required}, where the version that would be deployed {verb} formats up to {known}"
+                yield Problem(f"streams.{read.name}", conflict, version_needed(read.raised_with))
                 return
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from eventfabric.errors import NotDeclaredError
+from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import (
     Catalogue,
@@ -11,9 +12,11 @@ from eventfabric.model.catalogue import (
     Declared,
     DeclaredChange,
     State,
+    SubscriptionFacts,
     deployed,
     in_state,
     redeployed,
+    required_as_elsewhere,
     stream_deployed,
 )
 from eventfabric.ports import Ports
@@ -36,23 +39,23 @@ class Deployer:
     request_id: str
     version: str = VERSION
     """Version of this library that is deployed."""
+    formats: Formats = OWN_FORMATS
+    """The newest formats that this version knows."""
 
     def declare_stream(self, stream: StreamTopology) -> Declared | None:
         """Declare a stream as it is deployed here. Errors as `declare`."""
-        facts = stream_facts(self.topology, stream)
         change = self.change("stream deployed")
-        return self._declare(stream, lambda read: stream_deployed(read, facts, change))
+        return self._declare(stream, lambda read: self._stream_deployed(stream, read, change))
 
     def declare_together(self, stream: StreamTopology) -> Declared | None:
         """Declare a stream and all its subscriptions as they are deployed here. Errors as `declare`."""
         change = self.change("all deployed")
 
         def update(read: Declaration | None) -> Declaration:
-            declaration = stream_deployed(read, stream_facts(self.topology, stream), change)
+            declaration = self._stream_deployed(stream, read, change)
             catalogue = self.catalogue(stream) if stream.subscriptions else {}
             for own in stream.subscriptions:
-                facts = subscription_facts(self.topology, own)
-                declaration = deployed(declaration, catalogue, self.region, facts, change)
+                declaration = deployed(declaration, catalogue, self.region, self._facts(own), change)
             return declaration
 
         return self._declare(stream, update)
@@ -74,7 +77,7 @@ class Deployer:
         NotDeclaredError: its stream has to be declared first.
         """
         stream = self.topology.stream(subscription.definition.stream)
-        facts = subscription_facts(self.topology, subscription, version=self.version)
+        facts = self._facts(subscription)
         change = self.change("rolled back" if rolls_back else "deployed", subscription.name)
 
         def update(read: Declaration | None) -> Declaration:
@@ -107,6 +110,17 @@ class Deployer:
         return DeclaredChange(
             kind=kind, of=of, by=self.by, request_id=self.request_id, version=self.version, at_ms=now_ms
         )
+
+    def _stream_deployed(
+        self, stream: StreamTopology, read: Declaration | None, change: DeclaredChange
+    ) -> Declaration:
+        facts = stream_facts(self.topology, stream, self.formats)
+        if read is None or not read.stream.is_deployed:
+            facts = required_as_elsewhere(self.catalogue(stream), facts)
+        return stream_deployed(read, facts, change)
+
+    def _facts(self, subscription: SubscriptionTopology) -> SubscriptionFacts:
+        return subscription_facts(self.topology, subscription, version=self.version, formats=self.formats)
 
     def _history(self, stream: StreamTopology) -> Iterator[Declaration]:
         return history(self.ports.log_of(stream), self._lane(stream))

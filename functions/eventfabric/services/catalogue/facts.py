@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.schema import Stream, Subscription
+from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model.catalogue import (
-    FORMAT_READ_MAX,
-    FORMAT_WRITTEN,
     Declaration,
     StreamFacts,
     SubscriptionFacts,
@@ -22,8 +21,8 @@ from eventfabric.topology import Topology
 from eventfabric.version import VERSION
 
 
-def stream_facts(topology: Topology, stream: StreamTopology) -> StreamFacts:
-    """Return what a definition says of a stream."""
+def stream_facts(topology: Topology, stream: StreamTopology, formats: Formats = OWN_FORMATS) -> StreamFacts:
+    """Return what a definition says of a stream, for which a Region's functions know these formats."""
     definition, fabric = stream.definition, topology.definition.fabric
     return StreamFacts(
         name=stream.name,
@@ -34,13 +33,19 @@ def stream_facts(topology: Topology, stream: StreamTopology) -> StreamFacts:
         retention_days=definition.retention_days,
         express=definition.express,
         owner=fabric.owner or "",
+        reads_max=formats.reads,
+        writes=formats.writes,
     )
 
 
 def subscription_facts(
-    topology: Topology, subscription: SubscriptionTopology, *, version: str = VERSION
+    topology: Topology,
+    subscription: SubscriptionTopology,
+    *,
+    version: str = VERSION,
+    formats: Formats = OWN_FORMATS,
 ) -> SubscriptionFacts:
-    """Return what a definition says of a subscription, whose function runs that version of this library."""
+    """Return what a definition says of a subscription, whose function runs a version that knows these formats."""
     definition = subscription.definition
     return SubscriptionFacts(
         name=subscription.name,
@@ -53,8 +58,8 @@ def subscription_facts(
         region=definition.region,
         start=definition.start,
         publishes=definition.publishes,
-        reads_max=FORMAT_READ_MAX,
-        writes=FORMAT_WRITTEN,
+        reads_max=formats.reads,
+        writes=formats.writes,
         version=version,
     )
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from eventfabric.definition.schema import Stream
 from eventfabric.errors import (
-    FormatError,
     LastingError,
     NotDeclaredError,
     OutcomeUnknownError,
@@ -18,10 +17,11 @@ from eventfabric.errors import (
 )
 from eventfabric.limits import NAME_CHARACTERS_MAX
 from eventfabric.model import DeclarationLane, Region, StreamName
-from eventfabric.model.catalogue import FORMAT_READ_MAX, FORMAT_WRITTEN, Declaration, Declared
+from eventfabric.model.catalogue import Declared
 from eventfabric.ports import Clock, Log
 from eventfabric.resources import TableTopology
 from eventfabric.services.catalogue.facts import declared_stream
+from eventfabric.services.catalogue.formats import check_formats
 from eventfabric.services.catalogue.known import STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.stream_topology import StreamTopology, ledger_table
 
@@ -115,7 +115,7 @@ class _KnownStream:
             if declared is None or not declared.declaration.stream.is_deployed:
                 self.forget()  # it may be declared at any time
                 raise NotDeclaredError(self._name, region)
-            _check_formats(declared.declaration)
+            check_formats(declared.declaration.stream)
             made = self._made = (declared, declared_stream(self._fabric, declared.declaration))
         return made[1]
 
@@ -139,11 +139,3 @@ class _KnownStream:
             self._answering = index
             return declared
         raise AssertionError("a fabric is read in a Region at least")
-
-
-def _check_formats(declaration: Declaration) -> None:
-    facts = declaration.stream
-    if facts.reads_required > FORMAT_READ_MAX:
-        raise FormatError(facts.name, "read", facts.reads_required, FORMAT_READ_MAX)
-    if facts.writes_required > FORMAT_WRITTEN:
-        raise FormatError(facts.name, "written", facts.writes_required, FORMAT_WRITTEN)

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from eventfabric import limits
 from eventfabric.deadline import call_within
-from eventfabric.errors import EventFabricError, PortError, UndecodableItemError
+from eventfabric.errors import EventFabricError, FormatError, PortError, UndecodableItemError
 from eventfabric.model import Doorbell, Lane, Region, SequenceNumber, Standing, StreamName
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.ringer import CALLS_SECONDS, Ringer, Rung
@@ -59,6 +59,7 @@ class Relay:
         self._telemetry = telemetry
         self._side_by_side = side_by_side
         self._catalogue = catalogue
+        self._is_outdated = False
         self._subscribed = self._subscribe({}, stream.subscriptions)
 
     def ring(self, appended: Iterable[RecordNews]) -> str | None:
@@ -79,7 +80,7 @@ class Relay:
         def ring(subscribed: _Subscribed) -> None:
             name = subscribed.ringer.subscription
             try:
-                outcomes[name] = subscribed.ring(changes, self._stream)
+                outcomes[name] = subscribed.ring(changes, self._stream, chooses=not self._is_outdated)
             except Exception:  # whatever it is, it must not hold up the shard of all other subscriptions
                 _log.exception("doorbells of %s are left to reconciliation", name)
                 outcomes[name] = Rung(left=_bells(changes, self._stream, self._region))
@@ -105,12 +106,17 @@ class Relay:
         }
 
     def _rung(self) -> Sequence[SubscriptionTopology]:
-        """Return the subscriptions that are rung for: by the definition, as long as the catalogue cannot be read."""
+        """Return the subscriptions that are rung for: by the definition, as long as the catalogue cannot be read.
+
+        A relay of an earlier version than the stream requires cannot tell who wants a record, so it rings for each.
+        """
+        self._is_outdated = False
         if self._catalogue is None:
             return self._stream.subscriptions
         try:
             return call_within(CALLS_SECONDS, self._catalogue.rung, self._stream)
         except EventFabricError as error:
+            self._is_outdated = isinstance(error, FormatError)
             _log.error("what is declared of %s cannot be read: %s", self._stream.name, error)
             return self._stream.subscriptions
 
@@ -148,10 +154,14 @@ class _Subscribed:
         worth = Worth(subscription, region=region, clock=ports.clock)
         return cls(subscription, standings, ringer, worth, region)
 
-    def ring(self, changes: Sequence[RecordNews], stream: StreamTopology) -> Rung:
-        """Ring for what is worth it, in the lanes that this Region delivers. The standing is read once at most."""
+    def ring(self, changes: Sequence[RecordNews], stream: StreamTopology, *, chooses: bool) -> Rung:
+        """Ring for what is worth it, in the lanes that this Region delivers. The standing is read once at most.
+
+        `chooses`: False if nobody can tell here what is worth it.
+        """
         standing = cache(self._standing)
-        bells = _bells(self.worth.of(changes, standing), stream, self.region)
+        worth = self.worth.of(changes, standing) if chooses else changes
+        bells = _bells(worth, stream, self.region)
         return self.ringer.ring([bell for bell in bells if self._owns(bell.lane.origin, standing)])
 
     def _owns(self, origin: Region, standing: Callable[[], Standing | None]) -> bool:

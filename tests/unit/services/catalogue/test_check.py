@@ -158,7 +158,14 @@ def test_a_format_of_a_later_version_is_refused(required: str, verb: str) -> Non
         source="/shop/orders",
     )
     said = sentence(checker(fabric).of_stream(fabric.stream))
-    assert missing_from(said, f"format 2, where this version {verb} formats up to 1", "a later version") == []
+    assert (
+        missing_from(
+            said,
+            f"format 2, where the version that would be deployed {verb} formats up to 1",
+            "a later version",
+        )
+        == []
+    )
 
 
 class TestRegionsThatAreTakenOut:
