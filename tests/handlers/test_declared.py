@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,15 @@ class DeclaredFunctions(InvokedFunctions):
     def publish(self, id: str) -> None:
         self.fabric.publish("orders", key="a", type="Placed", id=id)
         self.relay()
+
+
+def test_the_relay_passes_over_declarations_which_are_no_fault() -> None:
+    functions = DeclaredFunctions()
+    declare_all(functions.deployer())
+    handed: list[dict[str, Any]] = []
+    assert functions.relay(handed.append) == {"batchItemFailures": []}
+    assert (len(handed), functions.queue.bodies) == (1, [])
+    assert Metric.STREAM_RECORDS_IGNORED not in functions.counted.totals
 
 
 def test_what_is_not_declared_runs_as_the_definition_says() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tests.simulation.planting import Bug
 from tests.simulation.planting import bug_in_a_condition as bug
+from tests.unit.services.reconciliation import test_declarations as declarations
 from tests.unit.services.reconciliation import test_noted_pass as noted_pass
 from tests.unit.services.reconciliation import test_rest as rest
 
@@ -14,8 +15,8 @@ OF_PASSES: list[tuple[Bug, Callable[[], None]]] = [
         bug(
             "the marks of one part are written over those of the others",
             f"{_RECONCILE}.reconcile:Reconciler._check",
-            "marks(self._name, part.origin, part=part.name)",
-            "marks(self._name, part.origin)",
+            "marks(self._name, part.marked_as, part=part.marks_name)",
+            "marks(self._name, part.marked_as)",
         ),
         lambda: noted_pass.in_parts(noted_pass.test_the_marks_of_each_part_stay),
     ),
@@ -47,5 +48,41 @@ OF_PASSES: list[tuple[Bug, Callable[[], None]]] = [
             "nothing=False",
         ),
         rest.test_a_replay_of_a_lane_at_rest_is_seen_by_the_next_pass,
+    ),
+    (
+        bug(
+            "declarations count as expired, as events do",
+            f"{_RECONCILE}.reconcile:Reconciler._checker",
+            "declarations=replica_of(expires=False)",
+            "declarations=replica_of(expires=True)",
+        ),
+        declarations.test_no_declaration_expires_though_events_do,
+    ),
+    (
+        bug(
+            "a lane of declarations is read at each pass",
+            f"{_RECONCILE}.lane_check:LaneChecker._checked_declarations",
+            "if may_rest and before.rests_ms:",
+            "if False:",
+        ),
+        declarations.test_an_idle_pass_reads_one_item_more_for_each_region_and_none_of_the_log,
+    ),
+    (
+        bug(
+            "a lane of declarations rests while something is wrong with it",
+            f"{_RECONCILE}.lane_check:LaneChecker._checked_declarations",
+            "if is_whole else 0",
+            "if True else 0",
+        ),
+        declarations.test_a_lane_that_lacks_a_declaration_does_not_rest,
+    ),
+    (
+        bug(
+            "a lane of declarations whose round was broken rests",
+            f"{_RECONCILE}.round:_Reached.end_of",
+            "chain=chain, rests_ms=0",
+            "chain=chain",
+        ),
+        declarations.test_a_lane_whose_round_was_broken_does_not_rest,
     ),
 ]

@@ -202,12 +202,13 @@ def mended(
 
     Example: eventfabric lanes mended orders
     """
-    from eventfabric.services.lanes.standing import lanes_of
+    from eventfabric.services.lanes.standing import declaration_lanes_of, lanes_of
 
     topology = connection.stream(stream)
+    lanes = [*lanes_of(topology), *declaration_lanes_of(topology)]
     log = connection.ports().log_of(topology)
     with ThreadPoolExecutor(_READERS) as readers:
-        every = list(chain.from_iterable(readers.map(log.interventions, lanes_of(topology))))
+        every = list(chain.from_iterable(readers.map(log.interventions, lanes)))
     columns = ("place", "what", "by", "why")
     rows = [(f"{done.lane}@{done.sequence}", done.kind.value, done.by, done.reason) for done in every]
     if json:

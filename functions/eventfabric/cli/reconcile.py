@@ -85,7 +85,7 @@ def _show(region: str, findings: "list[Finding]", *, as_json: bool) -> int:
 
 def _check_first(first: str, streams: "list[StreamTopology]") -> None:
     """Refuse a part that the stream does not have, or that could be of several."""
-    from eventfabric.services.reconciliation.reconcile import parts_of
+    from eventfabric.services.reconciliation.parts import parts_of
 
     if not first:
         return
@@ -113,7 +113,7 @@ def _progress(stream: "StreamTopology") -> "Iterator[Callable[[PassProgress], No
     """Show progress on a terminal. Yields what is to be told how far the pass has come."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from eventfabric.services.reconciliation.reconcile import parts_of
+    from eventfabric.services.reconciliation.parts import parts_of
 
     names = [str(part) for part in parts_of(stream)]
     columns = (

@@ -63,25 +63,18 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
     dead, timers = [f"{stream.name}/dead"], topology.timers
     statements = [
         Statement(
-            f"read the log of {stream.name}, copy what it lacks, and set aside or restore records, on record",
+            f"read the log of {stream.name}, copy what it lacks, set aside or restore records, and declare",
             dynamodb("Query", "PutItem", "DeleteItem"),
             (table(stream.table, EVERYWHERE),),
-            leading_keys=(*lanes_of(stream), "aside/*"),
+            leading_keys=(*lanes_of(stream), DECLARATIONS, "aside/*"),
             wildcard=_SAME_NAME,
         ),
         Statement(
             f"read a copy of the log of {stream.name} that was restored to a point in time",
             dynamodb("Query"),
             tuple(Resource("dynamodb", region, f"table/{stream.table.name}-restored*") for region in regions),
-            leading_keys=lanes_of(stream),
+            leading_keys=(*lanes_of(stream), DECLARATIONS),
             wildcard="Whoever restores a table names it; the name must begin with the table's own and '-restored'.",
-        ),
-        Statement(
-            f"declare what becomes of {stream.name}, such as that a subscription is retired",
-            dynamodb("Query", "PutItem"),
-            (table(stream.table, EVERYWHERE),),
-            leading_keys=(DECLARATIONS,),
-            wildcard=_SAME_NAME,
         ),
         Statement(
             "see and change the state of the stream's subscriptions",

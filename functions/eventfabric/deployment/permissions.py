@@ -36,7 +36,8 @@ from eventfabric.topology import (
 
 _READ_STREAM = ("DescribeStream", "GetRecords", "GetShardIterator")
 _NOTE = ("Query", "GetItem", "PutItem")
-DECLARATIONS: Final = "@*"
+_DECLARES: Final = "@"
+DECLARATIONS: Final = f"{_DECLARES}*"
 """Pattern of the partition keys of the lanes in which is declared what is deployed."""
 EVERYWHERE: Final = "*"
 """Region of a resource that has the same name in each."""
@@ -261,7 +262,6 @@ def _reconcile(topology: Topology, region: str) -> list[Statement]:
             )
         ),
         queues("ring again", RING, topology, [region], ["*/doorbells"]),
-        _declared(streams, region),
     ]
 
 
@@ -294,14 +294,18 @@ def keep_backfills(topology: Topology, regions: Sequence[str]) -> Statement:
 def _logs(
     why: str, actions: Sequence[str], streams: Iterable[StreamTopology], *, region: str
 ) -> Iterator[Statement]:
-    """Allow something on all lanes of these streams, in a Region or in `*`: a statement for each set of Regions."""
+    """Allow something on all lanes of these streams, with those of declarations: a statement for each set of Regions.
+
+    `region`: that of the tables, or `*`.
+    """
     alike: dict[tuple[str, ...], list[StreamTopology]] = {}
     for stream in streams:
         alike.setdefault(lanes_of(stream), []).append(stream)
     for lanes, group in alike.items():
         tables = tuple(table(stream.table, region) for stream in group)
         wildcard = "A table has the same name in each of its Regions." if region == EVERYWHERE else ""
-        yield Statement(why, dynamodb(*actions), tables, leading_keys=lanes, wildcard=wildcard)
+        keys = (*lanes, *(f"{_DECLARES}{lane}" for lane in lanes))
+        yield Statement(why, dynamodb(*actions), tables, leading_keys=keys, wildcard=wildcard)
 
 
 def _states(

@@ -52,7 +52,7 @@ from eventfabric.model.identity import (
     uuid7_prefix,
     uuid7_suffixes,
 )
-from eventfabric.model.marks import Mark, Marks, is_ahead, part_of
+from eventfabric.model.marks import Mark, Marks, is_ahead, marked_as, part_of
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import (
     REPLAYED,
@@ -215,6 +215,7 @@ __all__ = [
     "Mark",
     "Marks",
     "is_ahead",
+    "marked_as",
     "part_of",
     "Sighting",
     "Sightings",

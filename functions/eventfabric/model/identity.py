@@ -88,12 +88,12 @@ def parse_log_lane(text: str) -> Lane:
 
 
 def parse_place(text: str) -> tuple[Lane, SequenceNumber] | None:
-    """Parse the place of an event, `<lane>@<sequence>`. None for anything else."""
+    """Parse a place in a log, `<lane>@<sequence>`. None for anything else."""
     lane, _, sequence = text.rpartition("@")
     if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= _SEQUENCE_DIGITS_MAX):
         return None
     try:
-        return Lane.parse(lane), SequenceNumber(int(sequence))
+        return parse_log_lane(lane), SequenceNumber(int(sequence))
     except ValueError:
         return None
 

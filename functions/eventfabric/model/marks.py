@@ -5,7 +5,15 @@ from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.identity import Chain, LaneIndex, SequenceNumber
+from eventfabric.model.identity import (
+    DECLARES,
+    Chain,
+    DeclarationLane,
+    Lane,
+    LaneIndex,
+    Region,
+    SequenceNumber,
+)
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.sightings import Sightings
 
@@ -89,6 +97,11 @@ class Marks:
         asked = None if of is None else {f"{part}/{subscription}" for subscription in of}
         of_cursors = (name for name in self.unreadable if name.startswith(f"{part}/"))
         return next((self.unreadable[name] for name in of_cursors if asked is None or name in asked), None)
+
+
+def marked_as(lane: Lane) -> Region:
+    """Return the origin by which a lane is marked. Earlier versions do not look where declarations are."""
+    return Region(f"{DECLARES}{lane.origin}") if isinstance(lane, DeclarationLane) else lane.origin
 
 
 def part_of(index: LaneIndex) -> str:

@@ -30,10 +30,9 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
         except (UndecodableMessageError, UnknownNameError) as error:
             # Never fails on content: a record that is not ours would block its shard for a day.
             runtime.logger.error("a stream record is not the log's", extra={"reason": str(error)})
-            appended = None
-        if appended is None:
             _ignore(runtime, table)
-        else:
+            continue
+        if appended is not None:  # else it is a note, a place or a declaration, for which nothing rings
             by_stream.setdefault(stream.name, []).append(appended)
     failed = [
         position

@@ -84,7 +84,7 @@ def test_66_of_the_random_bits_reach_the_uuid(bit: int) -> None:
     assert uuid7_suffixes(bytes(10)) != uuid7_suffixes((1 << used).to_bytes(10, "big"))
 
 
-@pytest.mark.parametrize("text", ["us-east-1/0.17@42", "eu-west-1/0.0@0"])
+@pytest.mark.parametrize("text", ["us-east-1/0.17@42", "eu-west-1/0.0@0", "@us-east-1/orders@3"])
 def test_a_place_is_read_as_it_is_written(text: str) -> None:
     place = parse_place(text)
     assert place is not None

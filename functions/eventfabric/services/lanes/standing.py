@@ -11,6 +11,7 @@ from eventfabric.model import (
     GENERATION_FIRST,
     Circuit,
     CircuitState,
+    DeclarationLane,
     Lane,
     LaneIndex,
     Owner,
@@ -207,8 +208,13 @@ def owner_of(subscription: SubscriptionTopology, origin: Region, standing: Stand
     return standing.owner(origin) or Owner(origin, Region(default), 0, Region(default))
 
 
+def declaration_lanes_of(stream: StreamTopology) -> list[DeclarationLane]:
+    """List the lanes in which the Regions of a stream declare what is deployed of it."""
+    return [DeclarationLane.of(Region(name), StreamName(stream.name)) for name in stream.definition.regions]
+
+
 def lanes_of(stream: StreamTopology) -> list[Lane]:
-    """List every lane that a stream can have, origin by origin."""
+    """List every lane that a stream can have, origin by origin. Those of declarations are none of them."""
     return [
         Lane(Region(origin), GENERATION_FIRST, LaneIndex(index))
         for origin in stream.definition.regions

@@ -15,6 +15,7 @@ from eventfabric import limits
 from eventfabric.errors import LogError, PortError, SkipRefusedError
 from eventfabric.model import (
     Chain,
+    DeclarationLane,
     Intervention,
     InterventionKind,
     Lane,
@@ -80,6 +81,10 @@ class Skip:
         """
         if lane.origin != self._region:
             raise SkipRefusedError(lane, sequence, f"lane {lane} is written in {lane.origin}: say --region")
+        if isinstance(lane, DeclarationLane):
+            raise SkipRefusedError(
+                lane, sequence, "nobody waits for declarations: put it back (lanes restore)"
+            )
         try:
             gap = self._gap(lane, sequence)
         except LogError as error:

@@ -13,6 +13,7 @@ from eventfabric.model import (
     EMPTY_TAIL,
     Circuit,
     CircuitState,
+    DeclarationLane,
     Lane,
     LaneKey,
     Mark,
@@ -35,7 +36,7 @@ from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.reconciliation.look import Look
 from eventfabric.services.reconciliation.patience import PassPatience
-from eventfabric.services.reconciliation.replica import Replica
+from eventfabric.services.reconciliation.replica import Examined, Replica
 from eventfabric.services.reconciliation.rest import digest_of_delivered, is_done, rests
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
@@ -69,6 +70,7 @@ class LaneChecker:
         region: Region,
         ports: Ports,
         replica: Replica,
+        declarations: Replica,
         standings: Mapping[str, Standing],
         unsure: Collection[str],
         now_ms: int,
@@ -77,7 +79,9 @@ class LaneChecker:
         full: bool,
         patience: PassPatience,
     ) -> None:
-        """`standings`: those of the subscriptions that can be read, by name. `unsure`: those of which some Region may
+        """`replica`, `declarations`: compare the stream's lanes, and those of declarations.
+
+        `standings`: those of the subscriptions that can be read, by name. `unsure`: those of which some Region may
         know more. `before_ms`: beginning of the last pass; None: each standing says that.
         """
         self._stream = stream
@@ -86,6 +90,7 @@ class LaneChecker:
         self._ports = ports
         self._log = ports.log_of(stream)
         self._replica = replica
+        self._declarations = declarations
         self._standings = standings
         self._unsure = unsure
         self._now_ms = now_ms
@@ -128,26 +133,48 @@ class LaneChecker:
         if self._patience.is_over():
             self._patience.leave()
             return CheckedLane(lane, before, Vitals(self._stream))
+        checked_of = self._checked_declarations if isinstance(lane, DeclarationLane) else self._checked
         try:
-            return self._checked(lane, before, may_rest=may_rest)
+            return checked_of(lane, before, may_rest=may_rest)
         except Exception as error:  # whatever is wrong with one lane, the others are checked
             self._patience.fail(error)
             return CheckedLane(lane, before, Vitals(self._stream))
 
-    def _checked(self, lane: Lane, before: Mark, *, may_rest: bool) -> CheckedLane:
+    def _checked_declarations(self, lane: Lane, before: Mark, *, may_rest: bool) -> CheckedLane:
+        """Check a lane that only deployments write, and that nobody delivers: it rests while nothing is wrong."""
         checked = CheckedLane(lane, before, Vitals(self._stream))
+        if may_rest and before.rests_ms:
+            return checked
+        examined = self._examine(checked, self._declarations)
+        if examined is not None:
+            is_whole = not (examined.findings or examined.is_cut_off)
+            checked.mark = replace(examined.mark, rests_ms=self._now_ms if is_whole else 0)
+        return checked
+
+    def _examine(self, checked: CheckedLane, replica: Replica) -> Examined | None:
+        """Compare a lane with its origin, and note what that shows; None: it cannot be read."""
+        lane, before = checked.lane, checked.mark
         try:
-            examined = self._replica.examine(lane, before, full=self._full)
+            examined = replica.examine(lane, before, full=self._full)
         except LogError as error:
             checked.findings.append(unreadable(self._name, self._region, lane, error))
-            return checked
+            return None
         checked.findings += examined.findings
         checked.moves, checked.is_silent = examined.moved_since(before), examined.is_silent
-        checked.findings += self._clock_ahead(lane, examined.tail, checked.vitals)
         checked.mark = examined.mark
         if examined.is_cut_off:
             self._patience.leave()
-        elif may_rest and not checked.findings and rests(before, examined.tail, self._rests_for[lane.origin]):
+        return examined
+
+    def _checked(self, lane: Lane, before: Mark, *, may_rest: bool) -> CheckedLane:
+        checked = CheckedLane(lane, before, Vitals(self._stream))
+        examined = self._examine(checked, self._replica)
+        if examined is None:
+            return checked
+        checked.findings += self._clock_ahead(lane, examined.tail, checked.vitals)
+        if examined.is_cut_off:
+            return checked
+        if may_rest and not checked.findings and rests(before, examined.tail, self._rests_for[lane.origin]):
             checked.mark = self._hold(lane, before, examined.mark, examined.tail)
         elif examined.tail != EMPTY_TAIL:
             self._watch_all(checked, before, examined.tail)

@@ -17,7 +17,8 @@ from eventfabric.model.finding import Finding
 from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Clock, Ledger
 from eventfabric.services.reconciliation import pass_bounds
-from eventfabric.services.reconciliation.reconcile import PassOrder, Reconciler, part_after
+from eventfabric.services.reconciliation.parts import part_after
+from eventfabric.services.reconciliation.reconcile import PassOrder, Reconciler
 from eventfabric.stream_topology import StreamTopology
 
 

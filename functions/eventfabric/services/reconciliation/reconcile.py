@@ -1,6 +1,7 @@
 """Reconcile: one pass over a stream in one Region, for what no doorbell tells; repairs what is safe to repair.
 
     each origin's lanes    the log: unbroken, verified, equal to the origin's             replica.py
+    ... of declarations    the same; nobody delivers them, and they rest while nothing is wrong
     each subscription that this Region delivers
                            cursor within the log and on its chain, moving where events wait
                            parked keys tried when they should, dead ones counted
@@ -35,14 +36,13 @@ from eventfabric.model import (
     Standing,
     StreamName,
     SubscriptionName,
-    part_of,
 )
 from eventfabric.model.finding import Finding
 from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
-from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.reconciliation.lane_check import CheckedLane, LaneChecker, unreadable
+from eventfabric.services.reconciliation.parts import PassPart, parts_from, parts_of
 from eventfabric.services.reconciliation.patience import PassPatience
 from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.rest import may_rest
@@ -51,18 +51,6 @@ from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import Metric, Telemetry
-
-
-@dataclass(frozen=True, slots=True)
-class PassPart:
-    """Lanes of one origin whose marks are stored together. `name`: that of the part in the marks."""
-
-    origin: Region
-    name: str
-    lanes: tuple[Lane, ...]
-
-    def __str__(self) -> str:
-        return f"{self.origin}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +135,7 @@ class Reconciler:
         if not order.resumed.part:
             seen_ms = [standing.seen_ms for standing in standings.values() if standing.seen_ms]
             self._began_before_ms = min(seen_ms, default=0)
-        parts = _parts_from(parts_of(self._stream), order.resumed.part)
+        parts = parts_from(parts_of(self._stream), order.resumed.part)
         yield from self._go_through(parts, self._checker(standings), noted)
         if self.progress.part:
             return
@@ -170,8 +158,8 @@ class Reconciler:
             if self._patience.is_over():
                 left = parts[number if self._patience.has_left_lanes else number + 1 :]
                 break
-        for origin, seen in origins.items():
-            self._release(origin, seen)
+        for seen in origins.values():
+            self._release(seen)
         self.progress = self._progress_at(left[0]) if left else PassProgress()
 
     def _progress_at(self, part: PassPart) -> PassProgress:
@@ -245,14 +233,13 @@ class Reconciler:
         return replace(standing, owners=(*standing.owners, *unknown))
 
     def _checker(self, standings: dict[str, Standing]) -> LaneChecker:
-        replica = Replica(
+        replica_of = partial(
+            Replica,
             self._name,
             self._region,
             log=self._log,
             elsewhere=lambda region: self._ports.at(region).log_of(self._stream),
             regions=[Region(name) for name in self._stream.definition.regions],
-            expires=self._retention is not None,
-            retention_seconds=self._retention,
             now_ms=self._now_ms,
             repairs=self._order.repair,
             clock=self._ports.clock,
@@ -262,7 +249,8 @@ class Reconciler:
             self._stream,
             region=self._region,
             ports=self._ports,
-            replica=replica,
+            replica=replica_of(expires=self._retention is not None, retention_seconds=self._retention),
+            declarations=replica_of(expires=False),
             standings=standings,
             unsure=self._unsure,
             now_ms=self._now_ms,
@@ -275,7 +263,7 @@ class Reconciler:
     def _check(self, part: PassPart, checker: LaneChecker, seen: _OriginSeen) -> Iterator[Finding]:
         """Yield the findings of one part's lanes, and remember what was seen. A call that fails ends no pass."""
         try:
-            marks = self._ports.ledger.marks(self._name, part.origin, part=part.name)
+            marks = self._ports.ledger.marks(self._name, part.marked_as, part=part.marks_name)
         except PortError as error:
             self._patience.fail(error)
             self._give_up_if_exhausted()
@@ -321,24 +309,23 @@ class Reconciler:
         writes = not marks.unreadable or self._order.repair
         written = writes and (after != marks.lanes or bool(marks.unreadable))
         is_noted = written and self._mark(part, marks, after)
-        lane = Lane(part.origin, GENERATION_FIRST, LaneIndex(0))
         for error in marks.unreadable.values():
-            finding = unreadable(self._name, self._region, lane, error)
+            finding = unreadable(self._name, self._region, part.lanes[0], error)
             yield replace(finding, is_repaired=is_noted)
 
     def _mark(self, part: PassPart, marks: Marks, after: dict[LaneIndex, Mark]) -> bool:
         """Write a part's marks. Tell if that was done: another pass may have been faster, or the call may fail."""
         try:
-            return self._ports.ledger.mark(self._name, part.origin, marks, Marks(after))
+            return self._ports.ledger.mark(self._name, part.marked_as, marks, Marks(after))
         except PortError as error:
             self._patience.fail(error)
             return False
 
-    def _release(self, origin: Region, seen: _OriginSeen) -> None:
+    def _release(self, seen: _OriginSeen) -> None:
         """Note that silent lanes lack nothing, if replication from their origin moves again, in whatever lane."""
         for part, indexes in seen.silent.items() if seen.moves else ():
             try:
-                marks = self._ports.ledger.marks(self._name, origin, part=part.name)
+                marks = self._ports.ledger.marks(self._name, part.marked_as, part=part.marks_name)
             except PortError as error:
                 self._patience.fail(error)
                 continue
@@ -349,20 +336,25 @@ class Reconciler:
             }
             self._mark(part, marks, marks.lanes | released)
 
+    def _count_first_rounds(self, marks: dict[LaneIndex, Mark]) -> None:
+        """Count a lane's first verification as its first round."""
+        for index, mark in marks.items():
+            if mark.sequence and not mark.whole_ms:
+                marks[index] = replace(mark, whole_ms=self._now_ms)
+
     def _verify_again(
         self, part: PassPart, marks: dict[LaneIndex, Mark], seen: _OriginSeen, vitals: Vitals
     ) -> Iterator[Finding]:
         """Go on with the rounds through what was verified before, beginning with those that are longest overdue."""
         # An even share of what is left for the origin, so that no part waits for another's rounds.
         share = seen.units_left // max(1, seen.parts_left)
-        rounds = Round(self._log, expires=self._retention is not None, now_ms=self._now_ms, units=share)
-        for index, mark in marks.items():
-            # A lane's first verification counts as its first round.
-            if mark.sequence and not mark.whole_ms:
-                marks[index] = replace(mark, whole_ms=self._now_ms)
+        expires = self._retention is not None and not part.is_declared
+        rounds = Round(self._log, expires=expires, now_ms=self._now_ms, units=share)
+        lanes = {lane.index: lane for lane in part.lanes}
+        self._count_first_rounds(marks)
         for index in sorted(marks, key=lambda lane_index: marks[lane_index].whole_ms):
             if rounds.units_left > 0 and rounds.is_due(marks[index]):
-                lane = Lane(part.origin, GENERATION_FIRST, index)
+                lane = lanes[index]
                 try:
                     marks[index], broken = rounds.go_on(lane, marks[index])
                 except PortError as error:
@@ -374,24 +366,3 @@ class Reconciler:
         vitals.verified(
             min((mark.whole_ms for mark in marks.values() if mark.sequence), default=self._now_ms)
         )
-
-
-def parts_of(stream: StreamTopology) -> list[PassPart]:
-    """List the parts of a stream's lanes, in the order in which a pass goes through them."""
-    lanes: dict[tuple[Region, str], list[Lane]] = {}
-    for lane in lanes_of(stream):
-        lanes.setdefault((lane.origin, part_of(lane.index)), []).append(lane)
-    return [PassPart(origin, name, tuple(of_part)) for (origin, name), of_part in lanes.items()]
-
-
-def _parts_from(parts: list[PassPart], first: str) -> list[PassPart]:
-    """Return the parts from one on. If there is none of that name, all of them are."""
-    names = [str(part) for part in parts]
-    return parts[names.index(first) :] if first in names else parts
-
-
-def part_after(stream: StreamTopology, part: str) -> str:
-    """Name the part after another; empty after the last."""
-    names = [str(of_stream) for of_stream in parts_of(stream)]
-    following = names[names.index(part) + 1 :] if part in names else []
-    return following[0] if following else ""

@@ -127,7 +127,7 @@ class _Reached:
     def end_of(self, mark: Mark) -> Mark:
         """Return the mark up to here, where the log is not what was verified. The next pass verifies and mends it."""
         chain = self.chain if self.sequence else EMPTY_TAIL.chain
-        return _in_no_round(replace(mark, sequence=self.sequence, chain=chain))
+        return _in_no_round(replace(mark, sequence=self.sequence, chain=chain, rests_ms=0))
 
 
 _FIRST: Final = _Reached(EMPTY_TAIL.sequence, EMPTY_TAIL.chain)

@@ -5,7 +5,6 @@ from typing import Any
 
 from eventfabric.model import (
     Event,
-    Lane,
     LaneKey,
     LaneState,
     Region,
@@ -13,6 +12,7 @@ from eventfabric.model import (
     Standing,
     StreamName,
     SubscriptionName,
+    parse_log_lane,
 )
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Attempt, Handler
@@ -113,7 +113,7 @@ class HistoryTelemetry:
         kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
         sequence = SequenceNumber(int(str(about["sequence"])))
         stream, region = StreamName(self._process.world.plan.stream), Region(self._process.region)
-        finding = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
+        finding = Finding(kind, stream, parse_log_lane(lane), region, sequence, "", is_repaired=repaired)
         self._process.tell(
             history.Found,
             region=self._process.region,

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from eventfabric.errors import EventFabricError, QuarantineRefusedError
-from eventfabric.model import AtSequence, Event, Lane, SequenceNumber
+from eventfabric.model import AtSequence, Event, SequenceNumber, parse_log_lane
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.operations.dead_letters import DeadLetter
 from eventfabric.testing.memory.faults import SimulatedCrash
@@ -229,7 +229,7 @@ def quarantine(world: World, happening: Happening) -> None:
         for lane, sequence in reported:
             with suppress(QuarantineRefusedError):
                 way.set_aside(
-                    Lane.parse(lane), SequenceNumber(sequence), by="simulated", reason="as reported"
+                    parse_log_lane(lane), SequenceNumber(sequence), by="simulated", reason="as reported"
                 )
                 tell(world, happening, f"{lane}@{sequence}")
 

@@ -51,7 +51,7 @@ def findings_in(fabric: SubscribedStream, *, repair: bool = True) -> list[tuple[
 def spoil(fabric: SubscribedStream, part: str, change: Item) -> None:
     table = fabric.cloud.regions[HOME].table(fabric.topology.ledger.name)
     for item in table.items:
-        if item["sk"]["S"] == f"{HOME}/marks/{part}" and item["pk"]["S"].endswith(HOME):
+        if item["sk"]["S"] == f"{HOME}/marks/{part}" and item["pk"]["S"].endswith(f"/{HOME}"):
             table.write("Put", {"Item": {**item, **change}})
 
 
