@@ -16,6 +16,7 @@
     ├── NotDeclaredError             nothing is declared of a stream, so nobody knows its lanes
     ├── DeclarationRefusedError      a deployment would lose something; lists all problems; nothing was changed
     ├── OlderCatalogueError          a table lacks what was declared there before: it was restored from a backup
+    ├── FormatsRefusedError          formats cannot be raised; lists all problems; nothing was changed
     ├── FormatError                  another version of this library is needed to read or write a stream
     ├── AppendError
     │   ├── ContendedAppendError     certainly not written in time; `__cause__` has the service's last answer, if any
@@ -236,6 +237,10 @@ class NotDeclaredError(EventFabricError):
 
 class DeclarationRefusedError(_ProblemsError):
     """A deployment would lose something. Lists every problem; nothing was changed."""
+
+
+class FormatsRefusedError(_ProblemsError):
+    """The formats that a stream requires cannot be raised. Lists every problem; nothing was changed."""
 
 
 class OlderCatalogueError(EventFabricError):

@@ -14,6 +14,14 @@ class Formats:
     reads: int = 1
     writes: int = 1
 
+    def suffices_for(self, required: "Formats") -> bool:
+        """Tell if these are as new as others, or newer."""
+        return self.reads >= required.reads and self.writes >= required.writes
+
+    def joined(self, other: "Formats") -> "Formats":
+        """Return the newer ones of both."""
+        return Formats(max(self.reads, other.reads), max(self.writes, other.writes))
+
 
 OWN_FORMATS: Final = Formats(reads=1, writes=1)
 """The newest formats that this version reads and writes."""

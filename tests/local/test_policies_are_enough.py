@@ -279,7 +279,11 @@ def rule_subscriptions(guarded: Guarded, does: Operator) -> None:
     does("subscriptions", "list", "--region", US)
     does("declared", "--region", US)
     does("declared", "near", "--history", "--region", US)
+    does("formats", "list", "--region", US)
     guarded.operate()
+    does(
+        "formats", "raise", "orders", "--reads", "2", "--yes", "--region", US, code=1
+    )  # this version knows none
     does("subscriptions", "pause", "billing", "--region", US)
     does("subscriptions", "resume", "billing", "--region", US)
     fabric.settle()

@@ -16,6 +16,7 @@ from eventfabric.cli import (
     dead_letters,
     definition,
     deployment,
+    formats,
     lanes,
     local,
     parked,
@@ -77,6 +78,7 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(steps.app, name="steps")
 app.add_typer(queues.app, name="queues")
+app.add_typer(formats.app, name="formats")
 app.add_typer(definition.app, name="definition")
 app.add_typer(local.app, name="local")
 

@@ -74,6 +74,12 @@ class StreamFacts:
         """The newest formats that the Region's own functions know."""
         return Formats(self.reads_max, self.writes)
 
+    def requiring(self, formats: Formats, *, raised_with: str) -> "StreamFacts":
+        """Return these facts with other formats that are required."""
+        return replace(
+            self, reads_required=formats.reads, writes_required=formats.writes, raised_with=raised_with
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionFacts:
@@ -273,14 +279,12 @@ def stream_deployed(read: Declaration | None, facts: StreamFacts, change: Declar
     before = read.stream
     is_as_before = set(facts.closing) <= set(before.closing)
     left = dict.fromkeys([*before.former_regions, *before.regions])
+    joined = before.required.joined(facts.required)
     return read.with_stream(
         replace(
-            facts,
+            facts.requiring(joined, raised_with=facts.raised_with or before.raised_with),
             closing_since_ms=before.closing_since_ms if is_as_before else change.at_ms,
             former_regions=tuple(region for region in left if region not in facts.regions),
-            reads_required=max(before.reads_required, facts.reads_required),
-            writes_required=max(before.writes_required, facts.writes_required),
-            raised_with=facts.raised_with or before.raised_with,
             unknown={**before.unknown, **facts.unknown},
         ),
         change,
@@ -289,14 +293,19 @@ def stream_deployed(read: Declaration | None, facts: StreamFacts, change: Declar
 
 def required_as_elsewhere(catalogue: Catalogue, facts: StreamFacts) -> StreamFacts:
     """Return a stream's facts for a Region that joins others, with the formats that are required in these."""
-    streams = [declaration.stream for declaration in catalogue.values()]
-    newest = max([facts, *streams], key=lambda own: (own.reads_required, own.writes_required))
-    return replace(
-        facts,
-        reads_required=newest.reads_required,
-        writes_required=newest.writes_required,
-        raised_with=newest.raised_with,
-    )
+    for read in catalogue.values():
+        if not facts.required.suffices_for(read.stream.required):
+            joined = facts.required.joined(read.stream.required)
+            facts = facts.requiring(joined, raised_with=read.stream.raised_with)
+    return facts
+
+
+def formats_raised(read: Declaration, formats: Formats, change: DeclaredChange) -> Declaration:
+    """Return the declaration that requires these formats of whoever reads and writes. None is ever lowered."""
+    if read.stream.required.suffices_for(formats):
+        return read
+    joined = read.stream.required.joined(formats)
+    return read.with_stream(read.stream.requiring(joined, raised_with=change.version), change)
 
 
 def in_state(read: Declaration, name: str, state: State, change: DeclaredChange) -> Declaration | None:

@@ -21,14 +21,14 @@ from eventfabric.model.catalogue import (
 )
 from eventfabric.ports import Log, Ports
 from eventfabric.services.catalogue.facts import declared_stream, stream_facts
-from eventfabric.services.catalogue.known import STALE_SECONDS_MAX
+from eventfabric.services.catalogue.known import FORGOTTEN_SECONDS
 from eventfabric.services.catalogue.lane import newest
 from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 
-CLOSING_SECONDS: Final = int(STALE_SECONDS_MAX) + 60
+CLOSING_SECONDS: Final = FORGOTTEN_SECONDS
 """Time for which a Region is closing before it may be taken out: until no producer goes by what it knew before."""
 
 Leftovers = Callable[[StreamTopology, Sequence[SubscriptionFacts], Region], Iterable[Problem]]

@@ -1,6 +1,6 @@
 """Deployments of one Region, as they are declared: streams, and a subscription that comes, goes, or is rolled back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from eventfabric.errors import NotDeclaredError
@@ -14,6 +14,7 @@ from eventfabric.model.catalogue import (
     State,
     SubscriptionFacts,
     deployed,
+    formats_raised,
     in_state,
     redeployed,
     required_as_elsewhere,
@@ -98,6 +99,24 @@ class Deployer:
         """Declare that a subscription is in another state here. One that is retired stays so. Errors as `declare`."""
         change = self.change(state.value, name)
         return self._declare(stream, lambda read: read and in_state(read, name, state, change))
+
+    def declare_formats(
+        self, stream: StreamTopology, formats: Formats, check: Callable[[Declaration], None]
+    ) -> Declared | None:
+        """Declare that whoever reads and writes a stream must know these formats. Errors as `declare`.
+
+        `check`: called with what is declared so far, perhaps several times; what it raises keeps it from being changed.
+        NotDeclaredError: the stream has to be declared first.
+        """
+        change = self.change("formats raised")
+
+        def update(read: Declaration | None) -> Declaration:
+            if read is None:
+                raise NotDeclaredError(stream.name, self.region)
+            check(read)
+            return formats_raised(read, formats, change)
+
+        return self._declare(stream, update)
 
     def catalogue(self, stream: StreamTopology) -> Catalogue:
         """Return what all Regions have declared of a stream, as far as it has come here."""

@@ -19,6 +19,8 @@ READ_SECONDS: Final = 3.0
 """Time after which reading anew is given up; what is known holds for a minute more."""
 STALE_SECONDS_MAX: Final = 180.0
 """Time for which a producer goes by what it knows, if it can never read anew: a Region that closes counts on that."""
+FORGOTTEN_SECONDS: Final = int(STALE_SECONDS_MAX) + 60
+"""Time after which no producer goes by what was declared before, however its clock differs."""
 _log = getLogger("eventfabric")
 
 
