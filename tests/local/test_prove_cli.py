@@ -144,7 +144,8 @@ def test_all_is_proven_lane_by_lane_with_what_is_excepted(cli: CommandLine, serv
 def test_in_words(cli: CommandLine, server: tuple[str, ...]) -> None:
     result = cli.run("prove", "billing", *server)
     assert result.code == 0
-    *_, exception, total = result.out.splitlines()
+    *_, exception, total, declared = result.out.splitlines()
+    assert declared == TextWith("@us-east-1/orders", "1 declarations proven")
     assert missing_from(total, "2 of 2 lanes", "12 events", "exceptions: 1") == []
     assert exception == TextWith(
         "billing us-east-1/0.0@2",
@@ -191,9 +192,26 @@ def test_a_tampered_log_is_not_proven_and_the_others_are(cli: CommandLine, serve
     assert cli.run("prove", *server).code == 0
 
 
+def test_what_is_declared_is_proven_as_well(cli: CommandLine, server: tuple[str, ...]) -> None:
+    result = cli.run("prove", *server, "--json")
+    shown = [(lane["lane"], lane["proven"], lane["up_to"]) for lane in result.json["declarations"]]
+    assert shown == [("@us-east-1/orders", True, 1), ("@us-east-1/other", True, 1)]
+    with tampered(server, "@us-east-1/orders", 0, t={"SS": ["Other"]}):
+        result = cli.run("prove", *server, "--json")
+        of_a_lane = cli.run("prove", "--lane", "us-east-1/0.1", *server, "--json")
+    assert (result.code, result.json["proven"]) == (1, False)
+    assert [lane["wrong"] and lane["wrong"]["kind"] for lane in result.json["declarations"]] == [
+        "divergence",
+        None,
+    ]
+    assert (of_a_lane.code, of_a_lane.json["declarations"]) == (0, [])
+
+
 def test_from_python(cli: CommandLine, server: tuple[str, ...]) -> None:
     operations = Operations.from_definition(server[1], region=REGION, endpoint_url=server[-1])
     assert [proof.is_proven for proof in operations.prove()] == [True, True, True]
+    provers = operations.provers("audit")
+    assert [proof.end for prover in provers for proof in prover.declarations()] == [1]
     (proof,) = operations.prove("audit", lane="us-east-1/0.1")
     assert (proof.events, proof.exceptions) == (6, ())
 

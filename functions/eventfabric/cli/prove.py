@@ -18,7 +18,7 @@ from eventfabric.cli.output import say, show_json, show_table, stderr
 if TYPE_CHECKING:
     from eventfabric.model import Intervention
     from eventfabric.model.finding import Finding
-    from eventfabric.model.proof import Exempt, LaneProof
+    from eventfabric.model.proof import DeclarationsProof, Exempt, LaneProof
     from eventfabric.services.proof.prove import Prover, Watch
 
 _READERS = 8
@@ -39,7 +39,8 @@ def prove(
     """Prove, lane by lane, that a subscription handled exactly the log up to its cursor, except the events listed.
 
     Reads the whole log up to the cursors and computes every link of the chain again, so it finds any record that was
-    changed, removed or inserted before a cursor. If the oldest records have expired, it proves what is kept.
+    changed, removed or inserted before a cursor. If the oldest records have expired, it proves what is kept. Without
+    --lane, it also proves that what was declared of the streams is unbroken, and the same in each Region that answers.
 
     Exit codes: 0 everything is proven; 1 something is not proven; 2 wrong arguments; 3 a service gave no answer or
     denied one, so nothing is known; 4 everything is proven, but a lane is stuck: its next event cannot be delivered;
@@ -51,19 +52,27 @@ def prove(
     """
     provers = connection.operations().provers(subscription, stream=stream, lane=lane)
     proofs = [proof for prover in provers for proof in _proofs(prover)]
+    declarations = [proof for prover in provers if lane is None for proof in prover.declarations()]
     interventions = [intervention for prover in provers for intervention in prover.interventions()]
     if json:
-        show_json({"region": connection.region, **_as_json(proofs, interventions)})
+        shown = _as_json(proofs, declarations, interventions)
+        show_json({"region": connection.region, **shown})
     else:
         _show(connection.region, proofs)
+        for proof in declarations:
+            say(_declarations_sentence(proof))
         for intervention in interventions:
             say(_intervention_sentence(intervention))
-    if code := _exit_code(proofs):
+    if code := _exit_code(proofs, declarations):
         raise typer.Exit(code)
 
 
-def _exit_code(proofs: "list[LaneProof]") -> int:
-    if not all(proof.is_proven for proof in proofs):
+def _is_proven(proofs: "list[LaneProof]", declarations: "list[DeclarationsProof]") -> bool:
+    return all(proof.is_proven for proof in proofs) and all(proof.is_proven for proof in declarations)
+
+
+def _exit_code(proofs: "list[LaneProof]", declarations: "list[DeclarationsProof]") -> int:
+    if not _is_proven(proofs, declarations):
         return NOT_SO
     if any(proof.stuck for proof in proofs):
         return STUCK
@@ -197,12 +206,26 @@ def _exception_sentence(proof: "LaneProof", exempt: "Exempt") -> str:
     return f"except {place}: {exempt.kind.value}, {exempt.why}{when}{by}; {event}"
 
 
-def _as_json(proofs: "list[LaneProof]", interventions: "list[Intervention]") -> dict[str, object]:
+def _declarations_sentence(proof: "DeclarationsProof") -> str:
+    copies = [
+        f"{region} {'gives no answer' if end is None else f'has {end:,}'}"
+        for region, end in proof.copies.items()
+    ]
+    verdict = "proven" if proof.wrong is None else f"not proven, {_finding(proof.wrong)}"
+    return ", ".join([f"{proof.lane}: {proof.end:,} declarations {verdict}", *copies])
+
+
+def _as_json(
+    proofs: "list[LaneProof]",
+    declarations: "list[DeclarationsProof]",
+    interventions: "list[Intervention]",
+) -> dict[str, object]:
     return {
-        "proven": all(proof.is_proven for proof in proofs),
+        "proven": _is_proven(proofs, declarations),
         "stuck": sum(proof.stuck is not None for proof in proofs),
         "skipped": sum(proof.skipped for proof in proofs),
         "lanes": [_proof_json(proof) for proof in proofs],
+        "declarations": [_declarations_json(proof) for proof in declarations],
         "mended": [_intervention_json(intervention) for intervention in interventions],
     }
 
@@ -228,6 +251,17 @@ def _proof_json(proof: "LaneProof") -> dict[str, object]:
         "wrong": proof.wrong and _finding_json(proof.wrong),
         "stuck": proof.stuck and _finding_json(proof.stuck),
         "exceptions": [_exception_json(exempt) for exempt in proof.exceptions],
+    }
+
+
+def _declarations_json(proof: "DeclarationsProof") -> dict[str, object]:
+    return {
+        "stream": proof.stream,
+        "lane": str(proof.lane),
+        "proven": proof.is_proven,
+        "up_to": proof.end,
+        "copies": dict(proof.copies),
+        "wrong": proof.wrong and _finding_json(proof.wrong),
     }
 
 

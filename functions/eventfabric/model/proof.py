@@ -1,12 +1,20 @@
 """Proofs: from where to where in a lane the log is what was handled, and with which exceptions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.finding import Finding
-from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model.identity import (
+    DeclarationLane,
+    Lane,
+    Region,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+)
 
 _NONE: Final = SequenceNumber(0)
 
@@ -125,3 +133,24 @@ class LaneProof:
         return sum(
             exception.events for exception in self.exceptions if exception.kind is ExceptionKind.SKIPPED
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DeclarationsProof:
+    """Proof that a lane of declarations is unbroken in one Region, and the same as its copies in other Regions.
+
+    `end`: number of its declarations there. `copies`: the number in each other Region, as far as they were compared;
+    None: the Region gave no answer. `wrong`: why it is not what was declared.
+    """
+
+    stream: StreamName
+    lane: DeclarationLane
+    region: Region
+    end: SequenceNumber
+    copies: Mapping[Region, SequenceNumber | None]
+    wrong: Finding | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        """Tell if the lane is what was declared, as far as it has come here."""
+        return self.wrong is None

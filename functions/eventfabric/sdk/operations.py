@@ -200,8 +200,7 @@ class Operations:
         provers: list[Prover] = []
         for topology in self._streams(stream):
             wanted = [chosen for chosen in topology.subscriptions if subscription in (None, chosen.name)]
-            if wanted:
-                provers.append(Prover(topology, wanted, self._ports, lane=only))
+            provers.append(Prover(topology, wanted, self._ports, lane=only))
         return provers
 
     def _stream_name_of(self, subscription: str, stream: str | None) -> str:

@@ -29,14 +29,22 @@ from eventfabric.model import (
     SubscriptionName,
 )
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.proof import LaneProof
+from eventfabric.model.proof import DeclarationsProof, LaneProof
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.batch_copies import BatchCopies
 from eventfabric.services.lanes.locate import KeptPart, kept_in
-from eventfabric.services.lanes.standing import Standings, is_delivered_by, lanes_of, ledger_of, owner_of
+from eventfabric.services.lanes.standing import (
+    Standings,
+    declaration_lanes_of,
+    is_delivered_by,
+    lanes_of,
+    ledger_of,
+    owner_of,
+)
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.proof.claim import Claim, exceptions_of
+from eventfabric.services.proof.declarations import DeclarationsProver
 from eventfabric.services.proof.stuck import ahead_of
 from eventfabric.services.proof.trail import Trail
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
@@ -153,9 +161,14 @@ class Prover:
         )
         return replace(proof, tail=ahead.tail, waits_since_ms=ahead.since_ms, stuck=ahead.stuck)
 
+    def declarations(self) -> list[DeclarationsProof]:
+        """Return a proof of what was declared of the stream, for each Region that has declared something."""
+        return DeclarationsProver(self.stream, self._ports).prove()
+
     def interventions(self) -> list[Intervention]:
-        """Return what operators did to the lanes. One read for each lane."""
-        return [intervention for lane in self.lanes for intervention in self._log.interventions(lane)]
+        """Return what operators did to the lanes, and to those of declarations. One read for each lane."""
+        lanes = [*self.lanes, *declaration_lanes_of(self.stream)]
+        return [intervention for lane in lanes for intervention in self._log.interventions(lane)]
 
     def _unread(
         self, subscription: SubscriptionTopology, lane: Lane, error: UndecodableItemError
