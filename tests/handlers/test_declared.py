@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+import eventfabric.handlers.reconcile
+from eventfabric import limits
 from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model import Chain, DeclarationLane, Region, SequenceNumber, StreamName
 from eventfabric.model.catalogue import (
@@ -17,7 +19,7 @@ from eventfabric.model.catalogue import (
     in_state,
 )
 from eventfabric.runtime.declared import DeclaredHere
-from eventfabric.runtime.wiring import Runtime
+from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
@@ -28,7 +30,7 @@ from eventfabric.testing.memory.queue import MemoryQueue
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table_client import TableClient
 from eventfabric.topology import Topology
-from tests.handlers.test_functions import TOPOLOGY, US, InvokedFunctions
+from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions
 from tests.support.formats import LATER, require
 from tests.support.memory_fabric import Counting
 
@@ -156,6 +158,19 @@ def test_what_was_published_is_delivered_until_the_subscription_is_retired(state
     functions.change(lambda read: in_state(read, "all", state, change))
     assert functions.deliver() == []
     assert functions.seen == ["1"]
+
+
+def test_passes_tell_of_what_waits_for_a_subscription_that_is_not_deployed_any_more() -> None:
+    functions = DeclaredFunctions()
+    declare_all(functions.deployer())
+    functions.fabric.publish("orders", key="a", type="Placed", id="1")
+    change = functions.deployer("gone").change(State.UNDEPLOYED.value, "all")
+    functions.change(lambda read: in_state(read, "all", State.UNDEPLOYED, change))
+    functions.clock.advance(limits.UNRUNG_SECONDS)
+    with using(functions.runtime(None)):
+        answer = eventfabric.handlers.reconcile.handle({}, Context(900_000))
+    assert answer == {"findings": {"orders": {"abandoned": 1}}}
+    assert functions.counted.gauges[Metric.FINDINGS_ALARMED, "orders"] == 1
 
 
 class TestStopped:

@@ -49,6 +49,8 @@ class FindingKind(StrEnum):
     """Records that nobody has handled yet are about to expire."""
     EXPIRED_UNREAD = "expired_unread"
     """Records expired before they were handled. The lane halts, or they are skipped as a repair: see `on_expired`."""
+    ABANDONED = "abandoned"
+    """A subscription has something left where it is not deployed any more, and nobody has retired it."""
 
 
 _METRICS = frozenset(

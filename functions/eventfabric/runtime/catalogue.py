@@ -36,8 +36,8 @@ from eventfabric.resources import (
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.catalogue.check import Checker
 from eventfabric.services.catalogue.deployment import Deployer
+from eventfabric.services.catalogue.leftovers import LeftoversReader
 from eventfabric.services.delivery.side_by_side import SideBySide
-from eventfabric.services.operations.leftovers import LeftoversReader
 from eventfabric.settings import Settings
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -62,14 +63,17 @@ def _in_turn(runtime: Runtime, now_ms: int) -> list[StreamTopology]:
 
 def _noted(runtime: Runtime, stream: StreamTopology, *, until_ms: int) -> NotedPass:
     """Return the pass over a stream, with the subscriptions that are declared here. Errors as DeclaredHere.of."""
+    declared = None
     if runtime.declared is not None:
         stream = replace(stream, subscriptions=tuple(runtime.declared.rung(stream)))
+        declared = runtime.declared.of(stream)
     reconciler = Reconciler(
         stream,
         region=runtime.region,
         ports=runtime.ports,
         telemetry=runtime.telemetry,
         side_by_side=runtime.side_by_side_of(pass_bounds.PASS_THREADS),
+        beside=partial(runtime.abandoned.findings, stream, declared),
     )
     ledger, clock = runtime.ports.ledger, runtime.ports.clock
     return NotedPass(stream, reconciler, ledger=ledger, clock=clock, until_ms=until_ms)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from eventfabric.services.delivery.deliver import Deliverer
     from eventfabric.services.delivery.relay import Relay
     from eventfabric.services.publishing.targets import Targets
+    from eventfabric.services.reconciliation.abandoned import AbandonedReader
 
 _METRICS = {
     Meaning.DENIED: Metric.CALLS_DENIED,
@@ -150,6 +151,14 @@ class Runtime:
                 catalogue=self.declared,
             )
         return relay
+
+    @cached_property
+    def abandoned(self) -> "AbandonedReader":
+        """Finder of what is left of subscriptions that nobody delivers any more, kept from pass to pass."""
+        from eventfabric.services.reconciliation import pass_bounds
+        from eventfabric.services.reconciliation.abandoned import AbandonedReader
+
+        return AbandonedReader(self.region, self.ports, self.side_by_side_of(pass_bounds.PASS_THREADS))
 
     @cached_property
     def _relays(self) -> "dict[str, Relay]":

@@ -21,6 +21,7 @@ from eventfabric.model.finding import Finding
 from eventfabric.model.proof import LaneProof
 from eventfabric.ports import Log, Ports, Steps, insist
 from eventfabric.sdk.backfill import run_backfill
+from eventfabric.sdk.passes import reconciler_of
 from eventfabric.sdk.step import left_by_others, result_text
 from eventfabric.sdk.step_keys import step_key_of
 from eventfabric.services.backfill.lifecycle import Backfiller
@@ -129,13 +130,7 @@ class Operations:
 
     def reconciler(self, stream: str) -> Reconciler:
         """Return what makes passes over a stream in this Region, part by part. UnknownNameError, WrongRegionError."""
-        return Reconciler(
-            self._stream_here(stream),
-            region=self.region,
-            ports=self._ports,
-            telemetry=NoTelemetry(),
-            side_by_side=self._side_by_side,
-        )
+        return reconciler_of(self._stream_here(stream), self.region, self._ports, self._side_by_side)
 
     def quarantine(self, stream: str) -> Quarantine:
         """Return the operation that sets aside what does not belong to a lane. UnknownNameError, WrongRegionError."""

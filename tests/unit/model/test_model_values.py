@@ -124,6 +124,7 @@ class TestFinding:
             "stale_owner",
             "expires_soon",
             "expired_unread",
+            "abandoned",
         ]
 
     @pytest.mark.parametrize("kind", FindingKind)

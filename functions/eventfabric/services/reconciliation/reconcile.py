@@ -89,6 +89,11 @@ def _ignore(progress: PassProgress) -> None:
     """Take notice of no progress."""
 
 
+def _find_nothing() -> Iterator[Finding]:
+    """Find nothing beside the lanes."""
+    return iter(())
+
+
 class Reconciler:
     """Reconciler of one stream in one Region. `side_by_side`: checks several lanes at the same time."""
 
@@ -100,7 +105,9 @@ class Reconciler:
         ports: Ports,
         telemetry: Telemetry,
         side_by_side: SideBySide = one_after_another,
+        beside: Callable[[], Iterator[Finding]] = _find_nothing,
     ) -> None:
+        """`beside`: finds what is not of any subscription's lanes, at the end of a pass."""
         self._stream = stream
         self._name = StreamName(stream.name)
         self._region = region
@@ -109,6 +116,7 @@ class Reconciler:
         self._retention = stream.retention_seconds
         self._telemetry = telemetry
         self._side_by_side = side_by_side
+        self._beside = beside
         self._begin(PassOrder(repair=False))
 
     def _begin(self, order: PassOrder) -> None:
@@ -139,10 +147,18 @@ class Reconciler:
         yield from self._go_through(parts, self._checker(standings), noted)
         if self.progress.part:
             return
+        yield from self._find_beside()
         if self._patience.error is not None:
             raise self._patience.error
         if not order.resumed.is_broken:
             self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
+
+    def _find_beside(self) -> Iterator[Finding]:
+        try:
+            for finding in self._beside():
+                yield self._reported(finding, self._vitals)
+        except PortError as error:
+            self._patience.fail(error)
 
     def _go_through(
         self, parts: list[PassPart], checker: LaneChecker, noted: Callable[[PassProgress], None]

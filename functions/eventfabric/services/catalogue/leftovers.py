@@ -3,8 +3,8 @@
 These are events that it published, and those that it has to deliver: waiting, in parked keys, or dead letters.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from eventfabric.definition.marks import parse_time_ms
@@ -38,7 +38,7 @@ from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 
 @dataclass(slots=True)
-class _Left:
+class LeftCounts:
     """Counts of a subscription's lanes, and why some cannot be counted."""
 
     events: int = 0
@@ -46,7 +46,7 @@ class _Left:
     dead: int = 0
     unreadable: str = ""
 
-    def add(self, other: "_Left") -> None:
+    def add(self, other: "LeftCounts") -> None:
         """Add the counts of more lanes."""
         self.events += other.events
         self.retrying += other.retrying
@@ -78,12 +78,9 @@ class LeftoversReader:
         calls = [partial(self._tail, stream, lane) for lane in lanes]
         tails = dict(zip(lanes, results_of(calls, self.side_by_side), strict=True))
         for facts in subscriptions:
-            reader = _OfSubscription.of(facts, stream, leaving, self.ports)
-            yield from reader.handed_over()
-            counts = results_of(
-                [partial(reader.count, lane, tails[lane]) for lane in lanes], self.side_by_side
-            )
-            if str(left := _total(counts)):
+            reader = LeftReader.of(facts, stream, self.ports)
+            yield from self._handed_over(reader, leaving)
+            if str(left := reader.left_by(leaving, tails, self.side_by_side)):
                 yield Problem(
                     f"streams.{stream.name}.regions",
                     f"{leaving} taken out, where subscription {facts.name} has {left} left of it",
@@ -98,86 +95,128 @@ class LeftoversReader:
         except LogError as error:
             return error
 
+    def _handed_over(self, reader: "LeftReader", leaving: Region) -> Iterator[Problem]:
+        """Yield which other Regions' lanes the Region delivers, which nobody would deliver any more."""
+        stream = reader.stream
+        for origin in map(Region, stream.definition.regions):
+            if origin != leaving and reader.owner(origin) == leaving:
+                yield Problem(
+                    f"streams.{stream.name}.regions",
+                    f"{leaving} taken out, where it delivers lanes of {origin} to subscription {reader.facts.name}",
+                    f"lanes of {origin} delivered elsewhere: `eventfabric failover` before",
+                )
+
 
 @dataclass(frozen=True)
-class _OfSubscription:
-    """One subscription, by its standing as the Region of `ports` knows it."""
+class LeftReader:
+    """Counts what is left of one subscription, by its standing as the Region of `ports` knows it."""
 
     subscription: SubscriptionTopology
     stream: StreamTopology
     facts: SubscriptionFacts
-    leaving: Region
     ports: Ports
     standing: Standing
 
     @classmethod
-    def of(
-        cls, facts: SubscriptionFacts, stream: StreamTopology, leaving: Region, ports: Ports
-    ) -> "_OfSubscription":
+    def of(cls, facts: SubscriptionFacts, stream: StreamTopology, ports: Ports) -> "LeftReader":
+        """Read the standing of the subscription. PortError, UndecodableItemError."""
         subscription = declared_subscription(stream.fabric, stream.definition, facts)
         name = SubscriptionName(subscription.state_name)
         standing = ports.ledger.standing(StreamName(stream.name), name)
-        return cls(subscription, stream, facts, leaving, ports, standing)
+        return cls(subscription, stream, facts, ports, standing)
 
-    def handed_over(self) -> Iterator[Problem]:
-        """Yield which other Regions' lanes the Region delivers, which nobody would deliver any more."""
-        for origin in map(Region, self.stream.definition.regions):
-            if origin != self.leaving and self._owner(origin) == self.leaving:
-                yield Problem(
-                    f"streams.{self.stream.name}.regions",
-                    f"{self.leaving} taken out, where it delivers lanes of {origin} to subscription {self.facts.name}",
-                    f"lanes of {origin} delivered elsewhere: `eventfabric failover` before",
-                )
+    def left_by(
+        self,
+        leaving: Region,
+        tails: Mapping[Lane, Tail | LogError],
+        side_by_side: SideBySide,
+        *,
+        with_its_own: bool = True,
+        log_regions: Collection[str] | None = None,
+    ) -> LeftCounts:
+        """Count what a Region has to deliver, and of its own lanes also what others have.
 
-    def count(self, lane: Lane, tail: Tail | LogError) -> _Left:
-        """Count what is left in a lane, for each Region that delivers it."""
-        owner = self._owner(lane.origin)
+        Args:
+            leaving: the Region.
+            tails: where the lanes end that count, or why one cannot be read.
+            side_by_side: makes the calls, one for each lane that the Region has something of.
+            with_its_own: False: only what the Region itself has to deliver.
+            log_regions: Regions whose lanes may be read in the log; None: all. Of others, events that nobody wants
+                may be among those that wait.
+        """
+        calls = [
+            partial(self._count, lane, tail, regions, log_regions is None or lane.origin in log_regions)
+            for lane, tail in tails.items()
+            if (regions := self._delivering(lane, leaving, with_its_own=with_its_own))
+        ]
+        return _total(results_of(calls, side_by_side))
+
+    def owner(self, origin: Region) -> Region | None:
+        """Return who delivers an origin's lanes; None: every Region does."""
+        owner = owner_of(self.subscription, origin, self.standing)
+        return None if owner is None else owner.region
+
+    def _delivering(self, lane: Lane, leaving: Region, *, with_its_own: bool) -> list[Region]:
+        """Return the Regions that deliver a lane and whose state counts."""
+        owner = self.owner(lane.origin)
         regions = [Region(name) for name in self.stream.definition.regions] if owner is None else [owner]
-        if lane.origin != self.leaving:
-            regions = [region for region in regions if region == self.leaving]
-        if not regions:
-            return _Left()
+        if with_its_own and lane.origin == leaving:
+            return regions
+        return [region for region in regions if region == leaving]
+
+    def _count(
+        self, lane: Lane, tail: Tail | LogError, regions: Sequence[Region], reads_log: bool
+    ) -> LeftCounts:
+        """Count what is left in a lane, for each Region that delivers it."""
         if isinstance(tail, LogError):
-            return _Left(unreadable=str(tail))
+            return LeftCounts(unreadable=str(tail))
         key = LaneKey(StreamName(self.stream.name), SubscriptionName(self.subscription.state_name), lane)
+        is_owned = self.owner(lane.origin) is not None
         try:
             state = ledger_of(self.ports.ledger, self.subscription, lane.origin).state(key)
             return _total(
-                [self._of_state(state, state.latest if owner else region, lane, tail) for region in regions]
+                [
+                    self._of_state(state, state.latest if is_owned else region, lane, tail, reads_log)
+                    for region in regions
+                ]
             )
         except (LogError, UndecodableItemError) as error:
-            return _Left(unreadable=str(error))
+            return LeftCounts(unreadable=str(error))
 
-    def _of_state(self, state: LaneState, region: Region | None, lane: Lane, tail: Tail) -> _Left:
+    def _of_state(
+        self, state: LaneState, region: Region | None, lane: Lane, tail: Tail, reads_log: bool
+    ) -> LeftCounts:
         """Count what a Region's state leaves; None: no Region has begun."""
         parked = [] if region is None else [*state.parked.get(region, {}).values()]
         cursor = state.cursors.get(region) if region is not None else None
         if cursor is None:
-            cursor = self._begin(lane, tail)
-        wanted = SubscriptionFilter.of(self.subscription.definition)
-        log = self.ports.log_of(self.stream)
-        ahead = UnwantedRecords(log, lane).ahead(cursor, wanted, until=tail.sequence)
+            cursor = self._begin(lane, tail, reads_log)
+        if reads_log:
+            wanted = SubscriptionFilter.of(self.subscription.definition)
+            unwanted = UnwantedRecords(self.ports.log_of(self.stream), lane)
+            cursor = unwanted.ahead(cursor, wanted, until=tail.sequence)
         dead = sum(own.state is ParkedState.DEAD for own in parked)
-        return _Left(max(0, tail.sequence - ahead.sequence), len(parked) - dead, dead)
+        return LeftCounts(max(0, tail.sequence - cursor.sequence), len(parked) - dead, dead)
 
-    def _begin(self, lane: Lane, tail: Tail) -> Cursor:
-        """Return where a lane begins that was never delivered; if that is not known, with its first event."""
+    def _begin(self, lane: Lane, tail: Tail, reads_log: bool) -> Cursor:
+        """Return where a lane begins that was never delivered; if that is not known, with its first event.
+
+        At its end, if only the log could tell and may not be read: then nobody may ever have waited for it.
+        """
         start = self.facts.start
         if start == "earliest" or tail == EMPTY_TAIL:
             return START
+        if not reads_log:
+            return replace(START, sequence=tail.sequence, base=tail.sequence)
         since_ms = parse_time_ms(start)
         if since_ms is None:
             since_ms = min([self.facts.since_ms, *map(to_ms, self.standing.starts.values())])
         log = self.ports.log_of(self.stream)
         return locate(log, lane, AtTime(since_ms), end=tail) or START
 
-    def _owner(self, origin: Region) -> Region | None:
-        owner = owner_of(self.subscription, origin, self.standing)
-        return None if owner is None else owner.region
 
-
-def _total(counts: Sequence[_Left]) -> _Left:
-    total = _Left()
+def _total(counts: Sequence[LeftCounts]) -> LeftCounts:
+    total = LeftCounts()
     for count in counts:
         total.add(count)
     return total

@@ -7,8 +7,8 @@ import pytest
 
 from eventfabric.model import Region
 from eventfabric.services.catalogue.facts import subscription_facts
+from eventfabric.services.catalogue.leftovers import LeftoversReader
 from eventfabric.services.delivery.side_by_side import one_after_another
-from eventfabric.services.operations.leftovers import LeftoversReader
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table_client import TableClient
 from eventfabric.wire.keys import cursor_key

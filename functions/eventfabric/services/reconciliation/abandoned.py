@@ -1,0 +1,209 @@
+"""Abandoned: what is left of subscriptions that nobody delivers any more and nobody has retired.
+
+    here      its stack was deleted: declared as undeployed                              each Region, of its own
+    there     all of a Region was deleted, or the stream has left it                     the stream's first Region
+
+Nobody rings for these, and a pass looks at no lane for them. So what is declared is looked through at the end of each
+pass. It is counted what waits where something is declared so, and anew only where the lanes have grown, or once an
+hour; and at each pass for as long as something is left.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.deadline import Moment
+from eventfabric.errors import LogError, UndecodableItemError
+from eventfabric.model import (
+    EMPTY_TAIL,
+    GENERATION_FIRST,
+    DeclarationLane,
+    Lane,
+    LaneIndex,
+    Region,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+    Tail,
+)
+from eventfabric.model.catalogue import Declaration, State, SubscriptionFacts
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.ports import Ports
+from eventfabric.services.catalogue.facts import declared_stream
+from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.catalogue.leftovers import LeftCounts, LeftReader
+from eventfabric.services.delivery.side_by_side import SideBySide, results_of
+from eventfabric.services.reconciliation import pass_bounds
+from eventfabric.services.reconciliation.lane_check import unreadable
+from eventfabric.services.reconciliation.parts import PassPart, parts_of
+from eventfabric.stream_topology import StreamTopology
+
+_DEPLOYS_SECONDS: Final = limits.UNRUNG_SECONDS
+"""Time after a declaration in which a deployment may still be under way, such as one that deploys a stack again."""
+
+_Key = tuple[str, str, int, bool]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A subscription that nobody delivers in a Region. `has_left`: the stream is not in that Region any more."""
+
+    region: Region
+    facts: SubscriptionFacts
+    was: StreamTopology
+    """The stream, as the Region has declared it."""
+    has_left: bool
+
+    @property
+    def key(self) -> _Key:
+        """Return what tells it from others, and from itself in another state."""
+        return self.region, self.facts.name, self.facts.incarnation, self.has_left
+
+    def describe(self, left: LeftCounts) -> str:
+        """Say why nobody delivers it, and what it has left."""
+        why = "the stream has left" if self.has_left else "it is not deployed any more in"
+        return f"{why} {self.region}, where it has {left}"
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """Memory that nothing was left, of which subscriptions, and how far the lanes went then."""
+
+    keys: tuple[_Key, ...]
+    sequences: Mapping[Lane, SequenceNumber]
+    since: Moment
+
+    def holds(self, keys: tuple[_Key, ...], sequences: Mapping[Lane, SequenceNumber], now: Moment) -> bool:
+        """Tell if nothing can have changed since, other than what is looked for once an hour."""
+        is_same = (self.keys, self.sequences) == (keys, sequences)
+        return is_same and self.since.is_within(pass_bounds.REST_SECONDS, now)
+
+
+class AbandonedReader:
+    """Finds what is abandoned of a fabric's streams, as one Region sees it. It remembers where nothing was left."""
+
+    def __init__(self, region: Region, ports: Ports, side_by_side: SideBySide) -> None:
+        self._region = region
+        self._ports = ports
+        self._side_by_side = side_by_side
+        self._nothing: dict[str, _Nothing] = {}
+
+    def findings(self, stream: StreamTopology, own: Declaration | None) -> Iterator[Finding]:
+        """Yield a finding for each subscription of a stream with something left. `own`: the Region's declaration.
+
+        PortError: not all of it is known. One read for each other Region, by the first one; no other where all is
+        deployed.
+        """
+        if own is None:
+            return
+        candidates = list(self._here(stream, own))
+        for region in self._elsewhere(own):
+            try:
+                candidates += self._there(stream, own, region)
+            except LogError as error:
+                lane = DeclarationLane.of(region, StreamName(stream.name))
+                yield unreadable(StreamName(stream.name), self._region, lane, error)
+        if candidates:
+            yield from self._counted(stream, candidates)
+
+    def _here(self, stream: StreamTopology, own: Declaration) -> Iterator[_Candidate]:
+        if self._may_be_deploying(own):
+            return
+        was = declared_stream(stream.fabric, own)
+        for facts in own.subscriptions.values():
+            if facts.state is State.UNDEPLOYED:
+                yield _Candidate(self._region, facts, was, has_left=False)
+
+    def _elsewhere(self, own: Declaration) -> list[Region]:
+        """Return the Regions that this one looks at, because they may have no function that does."""
+        regions = own.stream.regions
+        if not regions or regions[0] != self._region:
+            return []
+        others = dict.fromkeys([*regions, *own.stream.former_regions])
+        return [Region(name) for name in others if name != self._region]
+
+    def _there(self, stream: StreamTopology, own: Declaration, region: Region) -> Iterator[_Candidate]:
+        known = newest(self._ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name)))
+        if known is None or self._may_be_deploying(known.declaration):
+            return
+        declaration = known.declaration
+        has_left = region not in own.stream.regions
+        if not has_left and declaration.stream.is_deployed:
+            return  # it looks at its own
+        was = declared_stream(stream.fabric, declaration)
+        for facts in declaration.subscriptions.values():
+            if facts.state is not State.RETIRED and not _is_decided(own.subscriptions.get(facts.name), facts):
+                yield _Candidate(region, facts, was, has_left)
+
+    def _may_be_deploying(self, declaration: Declaration) -> bool:
+        since_ms = self._ports.clock.now_ms() - declaration.change.at_ms
+        return 0 <= since_ms < 1000 * _DEPLOYS_SECONDS
+
+    def _counted(self, stream: StreamTopology, candidates: list[_Candidate]) -> Iterator[Finding]:
+        """Yield a finding for each candidate with something left, unless nothing can have changed since none had."""
+        parts = {part for own in candidates for part in parts_of(own.was) if not part.is_declared}
+        tails = self._tails(parts, stream)
+        now = Moment.of(self._ports.clock)
+        keys = tuple(own.key for own in candidates)
+        sequences = {lane: tail.sequence for lane, tail in tails.items()}
+        before = self._nothing.pop(stream.name, None)
+        if before is not None and before.holds(keys, sequences, now):
+            self._nothing[stream.name] = before
+            return
+        has_any = False
+        for own in candidates:
+            if text := self._left(stream, own, tails):
+                has_any = True
+                yield _finding(stream, self._region, own, text)
+        if not has_any:
+            self._nothing[stream.name] = _Nothing(keys, sequences, now)
+
+    def _left(self, stream: StreamTopology, own: _Candidate, tails: Mapping[Lane, Tail]) -> str:
+        """Return what is left of a candidate, as text; empty: nothing."""
+        try:
+            reader = LeftReader.of(own.facts, own.was, self._ports)
+        except UndecodableItemError as error:
+            return own.describe(LeftCounts(unreadable=str(error)))
+        left = reader.left_by(
+            own.region,
+            tails,
+            self._side_by_side,
+            with_its_own=own.has_left,
+            log_regions=stream.definition.regions,  # a function may read no others
+        )
+        return own.describe(left) if str(left) else ""
+
+    def _tails(self, parts: set[PassPart], stream: StreamTopology) -> dict[Lane, Tail]:
+        """Return how far passes of this Region have verified lanes: one read for each part."""
+        ordered = sorted(parts, key=str)
+        name, ledger = StreamName(stream.name), self._ports.ledger
+        calls = [partial(ledger.marks, name, part.marked_as, part=part.marks_name) for part in ordered]
+        tails: dict[Lane, Tail] = {}
+        for part, marks in zip(ordered, results_of(calls, self._side_by_side), strict=True):
+            for lane in part.lanes:
+                mark = marks.of(lane.index)
+                tails[lane] = Tail(mark.sequence, mark.chain, EMPTY_TAIL.time)
+        return tails
+
+
+def _is_decided(own: SubscriptionFacts | None, facts: SubscriptionFacts) -> bool:
+    """Tell if an operator has retired a subscription, by what another Region declares of it."""
+    if own is None:
+        return False
+    return own.incarnation > facts.incarnation or (
+        own.state is State.RETIRED and own.incarnation == facts.incarnation
+    )
+
+
+def _finding(stream: StreamTopology, region: Region, own: _Candidate, text: str) -> Finding:
+    return Finding(
+        FindingKind.ABANDONED,
+        StreamName(stream.name),
+        Lane(own.region, GENERATION_FIRST, LaneIndex(0)),
+        region,
+        EMPTY_TAIL.sequence,
+        text,
+        SubscriptionName(own.facts.name),
+    )
