@@ -7,26 +7,35 @@ of its commit is run. Between players goes only what AWS would keep: items of ta
 import json
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
-from logging import CRITICAL
+from logging import WARNING, StreamHandler, getLogger
+from os import getpid
 from pathlib import Path
+from re import search
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
 import eventfabric
-from eventfabric import Delivery, Event, Fabric
+from eventfabric import Delivery, Event, Fabric, Operations
 from eventfabric.definition.file import parse_definition
-from eventfabric.model import Region
+from eventfabric.errors import EventFabricError
+from eventfabric.formats import OWN_FORMATS, Formats
+from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.ports import Log
 from eventfabric.runtime import deliver, reconcile, relay, timer
+from eventfabric.runtime.declared import DeclaredHere
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.formats import format_checked
+from eventfabric.services.catalogue.lane import newest
 from eventfabric.services.catalogue.streams import DeclaredStreams
+from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.failover import Failover
+from eventfabric.services.operations.formats import FormatRaise
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.testing.local.invoke import LocalContext
@@ -34,14 +43,16 @@ from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.queue import MemoryTimers
-from eventfabric.testing.memory.stream import StreamReader
+from eventfabric.testing.memory.stream import Change, StreamReader
 from eventfabric.topology import Topology
 
 State = dict[str, Any]
 Command = list[Any]
 EFFECTS: Final = "effects"
 _BYTES: Final = "$bytes"
-_LOGGER: Final = Logger(service="player", stream=StringIO(), level=CRITICAL, serialize_stacktrace=False)
+_SAID: Final = StringIO()
+# One that is kept, by its name, writes where it first wrote: in the process that this one is a copy of.
+_LOGGER: Final = Logger(service=f"player {getpid()}", stream=_SAID, level=WARNING, serialize_stacktrace=False)
 _ROUNDS_MAX: Final = 1_000
 _ROUND_SECONDS: Final = 30
 
@@ -122,16 +133,11 @@ class Player:
     def play(self, command: Command) -> None:
         """Carry out a command: the name of a method of this class, and its arguments."""
         name, *arguments = command
-        actions: dict[str, Callable[..., None]] = {
-            "breaks": self.breaks,
-            "deliver": self.deliver,
-            "fail_over": self.fail_over,
-            "publish": self.publish,
-            "reconcile": self.reconcile,
-            "redrive": self.redrive,
-            "settle": self.settle,
-        }
-        actions[name](*arguments)
+        getattr(self, name)(*arguments)
+
+    def wait(self, seconds: int) -> None:
+        """Let time go by."""
+        self.clock.advance(seconds)
 
     def breaks(self, *types: str) -> None:
         """Let handlers fail for events of these types, in this turn."""
@@ -139,10 +145,9 @@ class Player:
 
     def publish(self, region: str, events: list[list[str]], once: bool = False) -> None:
         """Publish events, each an id, a key and a type, one by one; `once` takes the first of those with an id."""
-        ports = self.cloud.ports(region)
-        declare_all(
-            Deployer(self.topology, Region(region), ports, by=self.by, request_id=f"{self.by} in {region}")
-        )
+        lane = DeclarationLane.of(Region(region), StreamName("orders"))
+        if newest(self.cloud.log("orders", region), lane) is None:
+            self.deploy(region)
 
         def log_of(stream: StreamTopology, name: Region) -> Log:
             return self.cloud.log(stream.name, name)
@@ -161,6 +166,58 @@ class Player:
             receipt = fabric.publish("orders", key=key, type=type_, id=identifier, data=data, once=once)
             self.reports.append(["published", identifier, str(receipt.lane), int(receipt.sequence)])
         self._relay()
+
+    def deploy(self, region: str) -> None:
+        """Declare all that is deployed in a Region, as of this version."""
+        ports, request = self.cloud.ports(region), f"{self.by} in {region}"
+        declare_all(Deployer(self.topology, Region(region), ports, by=self.by, request_id=request))
+        self.cloud.replicate()
+
+    def raise_formats(self, reads: int, writes: int) -> None:
+        """Raise what is required of readers and writers."""
+        ports, stream = self.cloud.ports(self.topology.home), self.topology.stream("orders")
+        request = f"{reads}/{writes} by {self.by}"
+        own = FormatRaise(self.topology, stream, ports, self.by, request, one_after_another, OWN_FORMATS)
+        looks, wanted = own.look(), Formats(reads, writes)
+        own.check(looks, wanted)
+        self.reports.append(["raised", own.carry_out(looks, wanted)])
+
+    def tries(self, part: str, command: Command) -> None:
+        """Note what a command does: how many records, doorbells and handled events there are more, and its refusal."""
+        before, raised = self._counts(), ""
+        _SAID.seek(0)
+        _SAID.truncate()
+        try:
+            self.play(command)
+        except EventFabricError as error:
+            raised = str(error)
+        done = {name: count - before[name] for name, count in self._counts().items()}
+        said = search(r"stream orders is [^\n]+ or later", raised or _SAID.getvalue())
+        self.reports.append(["tried", part, done, raised if said is None else said[0]])
+
+    def _counts(self) -> dict[str, int]:
+        regions = self.cloud.regions
+        logs = [self.cloud.log_table("orders", name).items for name in regions]
+        queues = [len(queue) for region in regions.values() for queue in region.queues.values()]
+        return {"records": sum(map(len, logs)), "doorbells": sum(queues), "handled": len(self.handled)}
+
+    def relay(self, region: str) -> None:
+        """Relay all that was ever written in a Region."""
+        for stream in self.topology.streams.values():
+            self._relay_all(region, self.cloud.log_table(stream.name, region).stream.reader().pending)
+
+    def lose(self, region: str, origin: str) -> None:
+        """Lose all records of an origin in a Region."""
+        table = self.cloud.log_table("orders", region)
+        for item in table.items:
+            if item["pk"]["S"].startswith(f"{origin}/"):
+                key = {name: item[name] for name in ("pk", "sk")}
+                table.write("Delete", {"TableName": table.name, "Key": key})
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy what a Region lacks from another."""
+        ports = format_checked(self.cloud.ports(target))
+        Operations(self.topology, target, ports).backfill("orders", source=source)
 
     def deliver(self, region: str, subscription: str, batches: int) -> None:
         """Let the subscription's function take so many batches, of one doorbell each."""
@@ -220,11 +277,12 @@ class Player:
         self.cloud.replicate()
         for (region, _), reader in self._readers.items():
             while batch := reader.take(100):
-                answer = self._invoke(
-                    relay.handle, {"Records": [change.event() for change in batch]}, region, None
-                )
-                assert answer == {"batchItemFailures": []}
+                self._relay_all(region, batch)
                 reader.confirm(batch)
+
+    def _relay_all(self, region: str, changes: Sequence[Change]) -> None:
+        event = {"Records": [change.event() for change in changes]}
+        assert self._invoke(relay.handle, event, region, None) == {"batchItemFailures": []}
 
     def _deliver(self, region: str, subscription: str, count: int) -> int:
         queue = self.cloud.queue(subscription, region)
@@ -261,11 +319,13 @@ class Player:
         self, entry: Callable[[Any, Any], Any], event: dict[str, Any], region: str, subscription: str | None
     ) -> Any:
         """Invoke a function of a process that has just started."""
+        ports = self.cloud.ports(region)
         runtime = Runtime(
             topology=self.topology,
             region=Region(region),
             subscription=subscription,
-            ports=self.cloud.ports(region),
+            ports=ports,
+            declared=DeclaredHere(Region(region), ports),
             telemetry=NoTelemetry(),
             logger=_LOGGER,
             handlers={} if subscription is None else {subscription: self._handler(subscription, region)},
@@ -323,6 +383,7 @@ def _decode(value: dict[str, Any]) -> object:
 
 def main() -> None:
     """Play the turn that stands in standard input."""
+    getLogger("eventfabric").addHandler(StreamHandler(_SAID))
     turn = decoded(sys.stdin.read())
     player = Player(turn["state"], by=turn["by"], seed=turn["seed"])
     for command in turn["commands"]:

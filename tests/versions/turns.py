@@ -10,11 +10,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
 
+from eventfabric.formats import OWN_FORMATS, Formats
+from eventfabric.version import VERSION
 from scripts.install import ROOT
 from tests.versions.player import Command, State, decoded, encoded
 
@@ -35,6 +38,7 @@ stream = "orders"
 handler = "subscribers.audit:note"
 deliver = "everywhere"
 """
+LATER_VERSION: Final = "9.0.0"
 PLAYER: Final = "tests/versions/player.py"
 _HOST: Final = Path(__file__).with_name("player_host.py")
 
@@ -60,6 +64,11 @@ class Version:
             ) as process,
         ):
             yield Host(self, process, Path(folder))
+
+    @property
+    def declares(self) -> bool:
+        """Tell if it knows that deployments are declared."""
+        return (self.folder / "functions/eventfabric/formats.py").exists()
 
     @property
     def shares_timers(self) -> bool:
@@ -132,6 +141,21 @@ def version_of_commit(commit: str, folder: Path) -> Version:
     if reason := unpack(commit, folder, "functions/eventfabric", PLAYER):
         pytest.skip(reason)
     return Version("earlier", folder)
+
+
+def later_version(name: str, formats: Formats, folder: Path) -> Version:
+    """Make a version that comes later, and knows these formats, out of this one's files."""
+    for part in ("functions/eventfabric", "tests/versions"):
+        copytree(ROOT / part, folder / part, ignore=ignore_patterns("__pycache__"))
+    for name, before, after in (
+        ("formats.py", repr(OWN_FORMATS), repr(formats)),
+        ("version.py", f'"{VERSION}"', f'"{LATER_VERSION}"'),
+    ):
+        file = folder / "functions/eventfabric" / name
+        text = file.read_text()
+        assert text.count(before) == 1, name
+        file.write_text(text.replace(before, after))
+    return Version(name, folder)
 
 
 def unpack(commit: str, folder: Path, *paths: str) -> str:
