@@ -433,6 +433,11 @@ class LastingError(RefusedError):
         self.cause = cause
         super().__init__(operation, reason)
 
+    @property
+    def is_of_rights(self) -> bool:
+        """Tell if a right is missing. One that is new may not be known everywhere yet."""
+        return self.cause in ("denied", "key_unusable")
+
 
 class StateRefusedError(RefusedError):
     """The service refused what the fabric itself writes in a commit: a lane's state, or records. No write of a handler

@@ -84,6 +84,7 @@ class FabricProfile(Profile):
     invoices: tuple[int, ...] = ()
     """Lanes of a second stream, into which handlers publish; none: there is no such stream."""
     declared: bool = False
+    by_catalogue: bool = False
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
@@ -134,6 +135,7 @@ class FabricDraw(Draw):
             invoices=self._chain.choice(of.invoices) if of.invoices else 0,
             rivals=self._chain.choice((0, 1, 2)) if of.invoices else 0,
             declared=of.declared,
+            by_catalogue=of.by_catalogue,
         )
 
     def _subscription(self, name: str) -> PlannedSubscription:

@@ -24,6 +24,7 @@ SEEDS = dict.fromkeys(PROFILES, 40) | {
     "torn": 60,
     "beginnings": 120,
     "decisions": 160,
+    "closing": 100,
     "anew": 20,
     "hours": 20,
     "spoilt": 20,

@@ -46,6 +46,7 @@ def _fabric(facts: Facts) -> Iterator[BrokenRule]:
     regions = facts.texts("fabric", "regions")
     yield from duplicates(("fabric", "regions"), regions)
     yield from _closing(facts, regions)
+    yield from _lost(facts, regions)
     yield from _alarm_actions(facts, regions)
     yield from _stage(facts)
     used = [facts.regions(stream) for stream in facts.names("streams")]
@@ -71,6 +72,16 @@ def _closing(facts: Facts, regions: Sequence[str] | None) -> Iterator[BrokenRule
         elif region in needed:
             allowed = f"a Region from which no table is deployed, as that of stream {needed[region]} is from this one"
             yield BrokenRule((*path, place), quoted(region), allowed)
+
+
+def _lost(facts: Facts, regions: Sequence[str] | None) -> Iterator[BrokenRule]:
+    """Check that nothing is deployed to a Region that is gone."""
+    path: KeyPath = ("fabric", "lost")
+    lost = facts.texts("fabric", "lost") or ()
+    yield from duplicates(path, lost)
+    for place, region in enumerate(lost):
+        if region in (regions or ()):
+            yield BrokenRule((*path, place), quoted(region), "a Region that is not in `regions` any more")
 
 
 def _table_home(facts: Facts, stream: str) -> str | None:

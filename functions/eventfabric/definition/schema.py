@@ -98,6 +98,14 @@ class FabricSection(Table):
             default="none",
         ),
     ] = ()
+    lost: Annotated[
+        tuple[RegionName, ...],
+        Doc(
+            "Regions that are gone for good, and no longer in `regions`. Nothing in them is asked when they are taken "
+            "out: events that had not been replicated from there are lost.",
+            default="none",
+        ),
+    ] = ()
     owner: Annotated[
         Contact | None,
         Doc(

@@ -11,7 +11,7 @@ from typing import Final
 
 from eventfabric.definition.functions import FunctionSettings
 from eventfabric.definition.schema import Breaker, Definition, Retry, Stream, Subscription, to_json
-from eventfabric.deployment.permissions import Resource, Statement, dynamodb, table, use_key
+from eventfabric.deployment.permissions import EVERYWHERE, Resource, Statement, dynamodb, table, use_key
 from eventfabric.formats import OWN_FORMATS
 from eventfabric.resources import OF_CELL, OF_LOG, OF_SUBSCRIPTION, TableTopology
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
@@ -59,12 +59,16 @@ def of_catalogue(topology: Topology, region: str) -> list[Statement]:
         leading_keys=(f"@{region}/*",),
         wildcard=_GONE,
     )
-    checked = _of_check(topology, topology.streams_in(region), region, stacks)
-    return [*checked, declare, use_key(topology, [region])]
+    tables_here = tuple(table(stream.table, region) for stream in topology.streams_in(region))
+    lanes = Statement("see which lanes are in use", dynamodb("Query"), tables_here)
+    return [*_of_check(topology, region, stacks), lanes, declare, use_key(topology, [region])]
 
 
 def of_log_catalogue(topology: Topology, tables: Iterable[TableTopology], region: str) -> list[Statement]:
-    """Permissions of the function of a stack of tables, which looks at all that a Region that goes leaves behind."""
+    """Permissions of the function of a stack of tables, which looks at all that a Region that goes leaves behind.
+
+    It does that in all Regions, because the Region that goes is not in the definition any more.
+    """
     names = {own.name for own in tables}
     streams = [stream for stream in topology.streams.values() if stream.table.name in names]
     alike: dict[str, list[str]] = {}
@@ -74,23 +78,30 @@ def of_log_catalogue(topology: Topology, tables: Iterable[TableTopology], region
         Statement(
             "see what is left for subscriptions",
             dynamodb("Query"),
-            (Resource("dynamodb", region, f"table/{ledger}"),),
+            (Resource("dynamodb", EVERYWHERE, f"table/{ledger}"),),
             leading_keys=tuple(keys),
+            wildcard=_GOES,
         )
         for ledger, keys in alike.items()
     ]
-    checked = _of_check(topology, streams, region, [topology.stack_name("log", region)])
-    return [*checked, *left, use_key(topology, [region])]
+    tables_of = tuple(table(stream.table, EVERYWHERE) for stream in streams)
+    lanes = Statement(
+        "see which lanes are in use, also those of Regions that go",
+        dynamodb("Query"),
+        tables_of,
+        wildcard=_GOES,
+    )
+    checked = _of_check(topology, region, [topology.stack_name("log", region)])
+    return [*checked, lanes, *left, use_key(topology, [EVERYWHERE])]
 
 
+_GOES: Final = "A Region that goes is not in the definition any more, and is asked what is left in it."
 _GONE: Final = (
     "A stream that has left the definition is named nowhere, and what is declared of it is looked at."
 )
 
 
-def _of_check(
-    topology: Topology, streams: Iterable[StreamTopology], region: str, stacks: Iterable[str]
-) -> list[Statement]:
+def _of_check(topology: Topology, region: str, stacks: Iterable[str]) -> list[Statement]:
     return [
         Statement(
             "read what is declared",
@@ -98,11 +109,6 @@ def _of_check(
             (_logs(topology, region),),
             leading_keys=("@*",),
             wildcard=_GONE,
-        ),
-        Statement(
-            "see which lanes are in use, also those of Regions that go",
-            dynamodb("Query"),
-            tuple(table(stream.table, region) for stream in streams),
         ),
         Statement(
             "see if a stack rolls back",

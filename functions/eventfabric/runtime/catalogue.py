@@ -137,7 +137,7 @@ class CatalogueRequest:
             try:
                 return call()
             except LastingError as error:
-                if error.cause not in ("denied", "key_unusable") or self.clock.steady_ms() >= until_ms:
+                if not error.is_of_rights or self.clock.steady_ms() >= until_ms:
                     raise
             self.clock.sleep(_NEW_RIGHTS_STEP_SECONDS)
 
@@ -149,7 +149,7 @@ class CatalogueRequest:
 
     def _checker(self, topology: Topology) -> Checker:
         ports = self.ports_of(topology)
-        left = LeftoversReader(ports, self.side_by_side)
+        left = LeftoversReader(ports, self.side_by_side, topology.definition.fabric.lost)
         return Checker(topology, self.region, ports, left, self.side_by_side, self._asked.formats)
 
     def _refuse(self) -> None:

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Final
 
-from eventfabric.testing.simulation.history import History
+from msgspec.structs import replace
+
+from eventfabric.testing.simulation.history import Happened, History
+from eventfabric.testing.simulation.history_of_deployments import Retired
 from eventfabric.testing.simulation.verdict import Result, Verdict
 from tests.simulation.checkers import (
     backfill_gap,
+    beyond_its_end,
     blind_sign,
     breaker_attempts,
     cursor_regression,
@@ -67,12 +71,41 @@ _MODULES: Final = (
     neglected_lane,
     wrong_skip,
     wrong_publish,
+)
+_OF_DEPLOYMENTS: Final = (
     forked_catalogue,
     stale_catalogue,
     reused_incarnation,
     wrong_declaration,
+    beyond_its_end,
 )
-CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {module.NAME: module.check for module in _MODULES}
+
+
+def _of_what_stays(check: Callable[[History], Verdict]) -> Callable[[History], Verdict]:
+    """Return a check of the subscriptions that nobody has retired. No promise holds for the others any more."""
+
+    def checked(history: History) -> Verdict:
+        retired = {entry.subscription for entry in history.entries if isinstance(entry, Retired)}
+        plan = history.plan
+        if retired.isdisjoint(own.name for own in plan.subscriptions):
+            return check(history)
+        staying = tuple(own for own in plan.subscriptions if own.name not in retired)
+        # Something else takes the place of their entries, so that an anomaly's number is that of its entry.
+        entries = [
+            Happened(at_ms=entry.at_ms, actor=entry.actor, what="of a retired subscription")
+            if getattr(entry, "subscription", "") in retired
+            else entry
+            for entry in history.entries
+        ]
+        return check(History(replace(plan, subscriptions=staying), entries))
+
+    return checked
+
+
+CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {
+    **{module.NAME: _of_what_stays(module.check) for module in _MODULES},
+    **{module.NAME: module.check for module in _OF_DEPLOYMENTS},
+}
 
 
 def verdicts(history: History) -> list[Verdict]:

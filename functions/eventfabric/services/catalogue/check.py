@@ -3,7 +3,7 @@
 Whoever deploys hears all of it at once, before anything is changed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -69,7 +69,8 @@ class Checker:
         catalogue, now_ms = self.catalogue(stream, was.definition.regions), self.ports.clock.now_ms()
         for leaving in map(Region, was.definition.regions):
             if leaving not in stream.definition.regions:
-                early = list(of_closing(catalogue, was, leaving, now_ms))
+                lost = self.topology.definition.fabric.lost
+                early = list(of_closing(catalogue, was, leaving, now_ms, lost=lost))
                 # Whatever is left now, more may be by then.
                 yield from early or self.leftovers(was, list(_not_retired(catalogue)), leaving)
 
@@ -172,14 +173,17 @@ def of_home(home: StreamFacts, facts: StreamFacts, region: Region) -> Iterator[P
 
 
 def of_closing(
-    catalogue: Catalogue, stream: StreamTopology, leaving: Region, now_ms: int
+    catalogue: Catalogue, stream: StreamTopology, leaving: Region, now_ms: int, *, lost: Collection[str] = ()
 ) -> Iterator[Problem]:
     """Yield where a Region is not closing for long enough, so that something may still be published in it.
 
-    That counts in the Region itself, too: its own lane is what its producers go by.
+    That counts in the Region itself, too: its own lane is what its producers go by. `lost`: Regions that are gone for
+    good, in which nobody declares anything.
     """
     open_in = []
     for region in map(Region, stream.definition.regions):
+        if region in lost:
+            continue
         read = catalogue.get(region)
         if read is None or leaving not in read.stream.closing:
             open_in.append(f"not declared as closing in {region}")

@@ -3,12 +3,12 @@
 These are events that it published, and those that it has to deliver: waiting, in parked keys, or dead letters.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from eventfabric.definition.marks import parse_time_ms
-from eventfabric.errors import LogError, Problem, UndecodableItemError
+from eventfabric.errors import LastingError, LogError, PortError, Problem, UndecodableItemError
 from eventfabric.model import (
     EMPTY_TAIL,
     START,
@@ -27,7 +27,7 @@ from eventfabric.model import (
     to_ms,
 )
 from eventfabric.model.catalogue import SubscriptionFacts
-from eventfabric.ports import Ports
+from eventfabric.ports import Log, Ports
 from eventfabric.services.catalogue.facts import declared_subscription
 from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.services.lanes.lane_end import believed_tail
@@ -65,20 +65,40 @@ class LeftCounts:
 
 @dataclass(frozen=True)
 class LeftoversReader:
-    """Reads what a Region leaves behind, as far as it has come to the Region of `ports`."""
+    """Reads what a Region leaves behind: its lanes there, and the state of each Region that delivers in that Region.
+
+    What has been replicated is not enough: events may be on their way, and a cursor may have come before the parked
+    keys that were written with it. `lost`: Regions that are gone for good. Nothing else is known of them.
+    """
 
     ports: Ports
     side_by_side: SideBySide
+    lost: Collection[str] = ()
 
     def __call__(
         self, stream: StreamTopology, subscriptions: Sequence[SubscriptionFacts], leaving: Region
     ) -> Iterator[Problem]:
-        """Yield what is left for each of the subscriptions."""
+        """Yield what is left for each of the subscriptions, or that a Region gives no answer about that."""
+        try:
+            yield from self._left(stream, subscriptions, leaving)
+        except PortError as error:
+            if isinstance(error, LastingError) and error.is_of_rights:
+                raise  # a right of the function that asks may be new
+            yield Problem(
+                f"streams.{stream.name}.regions",
+                f"{leaving} taken out, where it is not known if something is left of it: {error}",
+                f"{leaving} and the Regions that deliver its events able to answer; or a Region that is gone for good "
+                "in `[fabric] lost`",
+            )
+
+    def _left(
+        self, stream: StreamTopology, subscriptions: Sequence[SubscriptionFacts], leaving: Region
+    ) -> Iterator[Problem]:
         lanes = lanes_of(stream)
-        calls = [partial(self._tail, stream, lane) for lane in lanes]
+        calls = [partial(self._tail, stream, lane, leaving) for lane in lanes]
         tails = dict(zip(lanes, results_of(calls, self.side_by_side), strict=True))
         for facts in subscriptions:
-            reader = LeftReader.of(facts, stream, self.ports)
+            reader = replace(LeftReader.of(facts, stream, self.ports), read_in=self._ports_in)
             yield from self._handed_over(reader, leaving)
             if str(left := reader.left_by(leaving, tails, self.side_by_side)):
                 yield Problem(
@@ -88,10 +108,14 @@ class LeftoversReader:
                     f"{facts.name}`",
                 )
 
-    def _tail(self, stream: StreamTopology, lane: Lane) -> Tail | LogError:
+    def _ports_in(self, region: Region) -> Ports:
+        return self.ports if region in self.lost else self.ports.at(region)
+
+    def _tail(self, stream: StreamTopology, lane: Lane, leaving: Region) -> Tail | LogError:
+        ports = self._ports_in(leaving) if lane.origin == leaving else self.ports
         try:
-            now_ms = self.ports.clock.now_ms()
-            return believed_tail(self.ports.log_of(stream), lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+            now_ms = ports.clock.now_ms()
+            return believed_tail(ports.log_of(stream), lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
         except LogError as error:
             return error
 
@@ -116,6 +140,9 @@ class LeftReader:
     facts: SubscriptionFacts
     ports: Ports
     standing: Standing
+    read_in: Callable[[Region], Ports] | None = None
+    """Returns the ports with which a Region's lanes and state are read there; None: all are read with `ports`, as far
+    as they have come to that Region."""
 
     @classmethod
     def of(cls, facts: SubscriptionFacts, stream: StreamTopology, ports: Ports) -> "LeftReader":
@@ -173,15 +200,25 @@ class LeftReader:
         key = LaneKey(StreamName(self.stream.name), SubscriptionName(self.subscription.state_name), lane)
         is_owned = self.owner(lane.origin) is not None
         try:
-            state = ledger_of(self.ports.ledger, self.subscription, lane.origin).state(key)
             return _total(
                 [
-                    self._of_state(state, state.latest if is_owned else region, lane, tail, reads_log)
+                    self._in_region(region, key, tail, is_owned=is_owned, reads_log=reads_log)
                     for region in regions
                 ]
             )
         except (LogError, UndecodableItemError) as error:
             return LeftCounts(unreadable=str(error))
+
+    def _in_region(
+        self, region: Region, key: LaneKey, tail: Tail, *, is_owned: bool, reads_log: bool
+    ) -> LeftCounts:
+        """Count what a Region that delivers a lane leaves, by the state that it has itself."""
+        ledger = self._ports_in(region).ledger
+        state = ledger_of(ledger, self.subscription, key.lane.origin).state(key)
+        return self._of_state(state, state.latest if is_owned else region, key.lane, tail, reads_log)
+
+    def _ports_in(self, region: Region) -> Ports:
+        return self.ports if self.read_in is None else self.read_in(region)
 
     def _of_state(
         self, state: LaneState, region: Region | None, lane: Lane, tail: Tail, reads_log: bool
@@ -193,7 +230,7 @@ class LeftReader:
             cursor = self._begin(lane, tail, reads_log)
         if reads_log:
             wanted = SubscriptionFilter.of(self.subscription.definition)
-            unwanted = UnwantedRecords(self.ports.log_of(self.stream), lane)
+            unwanted = UnwantedRecords(self._log_of(lane), lane)
             cursor = unwanted.ahead(cursor, wanted, until=tail.sequence)
         dead = sum(own.state is ParkedState.DEAD for own in parked)
         return LeftCounts(max(0, tail.sequence - cursor.sequence), len(parked) - dead, dead)
@@ -211,8 +248,10 @@ class LeftReader:
         since_ms = parse_time_ms(start)
         if since_ms is None:
             since_ms = min([self.facts.since_ms, *map(to_ms, self.standing.starts.values())])
-        log = self.ports.log_of(self.stream)
-        return locate(log, lane, AtTime(since_ms), end=tail) or START
+        return locate(self._log_of(lane), lane, AtTime(since_ms), end=tail) or START
+
+    def _log_of(self, lane: Lane) -> Log:
+        return self._ports_in(lane.origin).log_of(self.stream)
 
 
 def _total(counts: Sequence[LeftCounts]) -> LeftCounts:

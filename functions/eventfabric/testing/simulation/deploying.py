@@ -13,7 +13,7 @@ from typing import Final
 from eventfabric.errors import EventFabricError
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declared, State
-from eventfabric.services.catalogue.deployment import Deployer
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
 from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.testing.memory.faults import SimulatedCrash
@@ -36,8 +36,11 @@ def start(world: World) -> None:
     if world.plan.declared:
         for region in world.plan.regions:
             deployer = Deployer(world.topology, Region(region), world.cloud.ports(region), "world", "first")
-            for stream in world.topology.streams.values():
-                deployer.declare_stream(stream)
+            if world.plan.by_catalogue:
+                declare_all(deployer)
+            else:
+                for stream in world.topology.streams.values():
+                    deployer.declare_stream(stream)
             world.schedule.spawn(f"reader {region}", _read, world, region)
 
 

@@ -14,6 +14,7 @@ from eventfabric import limits
 from eventfabric.errors import RefusedError
 from eventfabric.model import Region
 from eventfabric.runtime import deliver, reconcile, relay, timer
+from eventfabric.runtime.declared import DeclaredHere
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.testing.local.invoke import LocalContext
@@ -97,6 +98,7 @@ class SimulatedFunction:
             handlers={} if name is None else {name: world.handler_for(process, name)},
             observe=lambda handler: ObservedHandler(handler, process),
             code_version=str(world.code),
+            declared=DeclaredHere(Region(self.region), process.ports) if world.plan.by_catalogue else None,
             side_by_side_of=lambda most: self._side_by_side if world.plan.express else one_after_another,
         )
 

@@ -1,7 +1,7 @@
 """Happenings: Regions and links lost, clocks moved, code deployed, while a fabric works.
 
-A happening's `what` is the name of a function here, in deploying.py, operators.py, spoiling.py, tampering.py or
-troubling.py.
+A happening's `what` is the name of a function here, in closing.py, deploying.py, operators.py, spoiling.py,
+tampering.py or troubling.py.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from eventfabric.services.reconciliation import pass_bounds
+from eventfabric.testing.simulation.closing import CLOSES
 from eventfabric.testing.simulation.deploying import DEPLOYS
 from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.testing.simulation.mending import lose_and_mend
@@ -233,6 +234,7 @@ _ALL: Final = (
 )
 HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **{function.__name__: function for function in _ALL},
+    **CLOSES,
     **DEPLOYS,
     **OPERATORS,
     **SPOILERS,

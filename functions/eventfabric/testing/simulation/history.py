@@ -8,12 +8,7 @@ from typing import Any
 import msgspec
 
 from eventfabric.testing.simulation.history_entry import Entry
-from eventfabric.testing.simulation.history_of_deployments import (
-    CatalogueListed,
-    CatalogueRead,
-    Retired,
-    StackEnded,
-)
+from eventfabric.testing.simulation.history_of_deployments import OfDeployments
 from eventfabric.testing.simulation.plan import Plan
 
 
@@ -375,8 +370,7 @@ _OfRuns = (
     LaneRead | StandingRead | AttemptBegan | AttemptEnded | RunEnded | CircuitSwitched | Crashed | Called
 )
 _OfOperators = Decided | ProofBegan | Proved | Happened | Tampered | Backfilled | Found | Gauged
-_OfDeployments = StackEnded | Retired | CatalogueRead | CatalogueListed
-AnyEntry = _Outside | _OfDeployments | _OfTables | _OfRuns | _OfOperators | Healed | Ended
+AnyEntry = _Outside | OfDeployments | _OfTables | _OfRuns | _OfOperators | Healed | Ended
 
 
 class History(msgspec.Struct):

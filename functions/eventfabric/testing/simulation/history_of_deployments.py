@@ -25,6 +25,12 @@ class Retired(Entry, frozen=True, kw_only=True):
     subscription: str
 
 
+class RegionTakenOut(Entry, frozen=True, kw_only=True):
+    """A deployment was let take a Region out of the fabric. From now on, nobody may publish there any more."""
+
+    region: str
+
+
 class CatalogueRead(Entry, frozen=True, kw_only=True):
     """A producer used what it knew of what is declared in its Region: the lane up to a sequence."""
 
@@ -57,3 +63,6 @@ class CatalogueListed(Entry, frozen=True, kw_only=True):
     region: str
     lane: str
     changes: tuple[ListedChange, ...]
+
+
+OfDeployments = StackEnded | Retired | RegionTakenOut | CatalogueRead | CatalogueListed

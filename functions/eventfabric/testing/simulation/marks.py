@@ -97,6 +97,7 @@ _PLAIN: Final[dict[type[Entry], str]] = {
     history.Gauged: "read",
     history_of_deployments.StackEnded: "happened",
     history_of_deployments.Retired: "happened",
+    history_of_deployments.RegionTakenOut: "happened",
     history_of_deployments.CatalogueRead: "read",
     history_of_deployments.CatalogueListed: "read",
 }

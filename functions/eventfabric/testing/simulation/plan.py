@@ -107,7 +107,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     `clones`: all processes of a Region's producers are copies of one process, and draw the same random numbers.
     `bounds`: values of limits.py that are smaller than usual, so that a few events reach them. `invoices`: lanes of the
     second stream, into which handlers publish; 0: there is none. `rivals`: other publishers to it. `declared`: what
-    is deployed is declared.
+    is deployed is declared. `by_catalogue`: producers and functions go by what is declared, too.
     """
 
     seed: int
@@ -131,6 +131,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     invoices: int = 0
     rivals: int = 0
     declared: bool = False
+    by_catalogue: bool = False
 
     def rate(self, fault: str) -> float:
         """Return how often a fault happens, as a share of the calls that it can hit."""

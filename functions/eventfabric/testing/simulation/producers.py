@@ -1,6 +1,6 @@
 """Producers in the simulation: they publish through the SDK, and note what they were told about each event."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from zlib import crc32
@@ -10,8 +10,10 @@ from eventfabric.errors import (
     IndeterminateAppendError,
     IndeterminateTransactionError,
 )
+from eventfabric.model import Region
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.sdk.fabric import Fabric
+from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.testing.simulation import history
@@ -20,6 +22,7 @@ from eventfabric.testing.simulation.plan import PlannedEvent, Publish
 from eventfabric.testing.simulation.process import Process
 from eventfabric.testing.simulation.schedule import START_MS
 from eventfabric.testing.simulation.world import World
+from eventfabric.topology import Topology
 
 _SETTLE_TRIES = 3
 _TIMEOUT_SECONDS = 20.0
@@ -100,7 +103,7 @@ class Producer:
         process = Process(world, f"{self._name}#{next(self._numbers)}", self._region)
         others = [name for name in world.plan.regions if name != self._region] if world.plan.failover else []
         return process, Fabric(
-            world.topology,
+            self._streams(process, others),
             self._region,
             log_of=lambda stream, region: process.ports.at(region).log_of(stream),
             clock=process.clock,
@@ -111,6 +114,18 @@ class Producer:
             failover=others,
             parallel_lanes=0,
             append_timeout_seconds=_TIMEOUT_SECONDS,
+        )
+
+    def _streams(self, process: Process, others: Sequence[str]) -> Topology | DeclaredStreams:
+        """Return the streams as the producer knows them: by the catalogue of its Region, or by the definition."""
+        if not self._world.plan.by_catalogue:
+            return self._world.topology
+        return DeclaredStreams(
+            self._world.topology.fabric,
+            [Region(name) for name in (self._region, *others)],
+            log_of=lambda stream, region: process.ports.at(region).log_of(stream),
+            clock=process.clock,
+            regions=self._world.plan.regions,
         )
 
     def _publish(self, process: Process, fabric: Fabric, call: Publish) -> None:

@@ -156,6 +156,8 @@ class World:
         self.stack_contents = 0
         self.deployments = 0
         """Number of operations on stacks, and of retirements, that are under way."""
+        self.closing = ""
+        """Region that is being taken out of the fabric, or was."""
         self.is_read_out = False
         """Nobody reads the catalogue any more."""
         self.trouble = Trouble(self)

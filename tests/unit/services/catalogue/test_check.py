@@ -198,6 +198,13 @@ class TestRegionsThatAreTakenOut:
         fabric.clock.advance(seconds=1)
         assert not list(checker(fabric, WITHOUT).of_regions(WITHOUT.stream(STREAM)))
 
+    def test_a_region_that_is_gone_for_good_declares_nothing_any_more(self) -> None:
+        fabric = declared(PLAIN)
+        deploy(fabric, CLOSING, HOME)
+        fabric.clock.advance(seconds=CLOSING_SECONDS)
+        gone = changed(WITHOUT, fabric={"lost": (AWAY,)})
+        assert not list(checker(fabric, gone).of_regions(gone.stream(STREAM)))
+
     def test_what_is_left_of_it_is_looked_for_once_it_is_closed(self) -> None:
         asked = list[tuple[str, list[str], Region]]()
 

@@ -5,15 +5,18 @@ from typing import Any
 
 import pytest
 
+from eventfabric.errors import LastingError
 from eventfabric.model import Region
+from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import subscription_facts
 from eventfabric.services.catalogue.leftovers import LeftoversReader
 from eventfabric.services.delivery.side_by_side import one_after_another
+from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table_client import TableClient
 from eventfabric.wire.keys import cursor_key
 from tests.support.dead_letters import mended_fabric
-from tests.support.handovers import hand_over
+from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.messages import missing_from
 from tests.support.subscribed_stream import SubscribedStream
@@ -24,9 +27,26 @@ def left(
 ) -> list[str]:
     """Return the sentences, once everything was replicated."""
     fabric.cloud.replicate()
+    return left_now(fabric, fabric.ports(seen_from), leaving, since_ms=since_ms)
+
+
+def left_now(
+    fabric: SubscribedStream,
+    ports: Ports,
+    leaving: Region = HOME,
+    *,
+    since_ms: int = 0,
+    lost: tuple[str, ...] = (),
+) -> list[str]:
     facts = replace(subscription_facts(fabric.topology, fabric.subscription), since_ms=since_ms)
-    reader = LeftoversReader(fabric.ports(seen_from), one_after_another)
+    reader = LeftoversReader(ports, one_after_another, lost)
     return [str(problem) for problem in reader(fabric.stream, [facts], leaving)]
+
+
+def failing_elsewhere(fabric: SubscribedStream, fault: Fault) -> Ports:
+    """Return the ports of AWAY, from which every call to another Region fails."""
+    ports, faults = fabric.ports(AWAY), Faults(lambda *_: fault)
+    return replace(ports, at=lambda region: faults.ports(fabric.ports(region)))
 
 
 def delivered(*names: str, **settings: Any) -> SubscribedStream:
@@ -116,3 +136,47 @@ def test_a_lane_that_cannot_be_read_is_said() -> None:
     table.put({**cursor_key(fabric.key_of(lane()), HOME), "n": {"S": "x"}})
     [said] = left(fabric, seen_from=HOME)
     assert missing_from(said, "billing has", "us-east-1/0.0") == []
+
+
+def test_what_has_not_been_replicated_yet_is_left() -> None:
+    fabric = delivered("a")
+    fabric.cloud.replicate()
+    fabric.put(event("b"))
+    [said] = left_now(fabric, fabric.ports(AWAY))
+    assert "billing has 1 events that wait" in said
+
+
+def test_a_parked_key_that_comes_after_its_cursor_is_left() -> None:
+    fabric = mended_fabric("a", "b", "c")
+    fabric.cloud.replicate()
+    without_parked(fabric)
+    [said] = left_now(fabric, fabric.ports(AWAY))
+    assert "billing has 3 dead letters left of it" in said
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_REQUEST, Fault.THROTTLED])
+def test_a_region_that_gives_no_answer_may_have_something_left(fault: Fault) -> None:
+    fabric = delivered("a")
+    fabric.cloud.replicate()
+    [said] = left_now(fabric, failing_elsewhere(fabric, fault))
+    words = (
+        "streams.orders.regions",
+        "not known if something is left of it",
+        "us-east-1 and",
+        "`[fabric] lost`",
+    )
+    assert missing_from(said, *words) == []
+
+
+def test_a_right_that_may_be_new_is_waited_for_by_whoever_asks() -> None:
+    with pytest.raises(LastingError, match="simulated"):
+        left_now(delivered("a"), failing_elsewhere(delivered("a"), Fault.DENIED))
+
+
+def test_a_region_that_is_gone_for_good_is_not_asked() -> None:
+    fabric = delivered("a")
+    fabric.put(event("b"))
+    fabric.cloud.replicate()
+    fabric.put(event("c"))
+    [said] = left_now(fabric, failing_elsewhere(fabric, Fault.LOST_REQUEST), lost=(HOME,))
+    assert "billing has 1 events that wait" in said
