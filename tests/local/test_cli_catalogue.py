@@ -116,3 +116,21 @@ def test_the_history_says_who_changed_what_newest_first(shop: CommandedFabric) -
     shown = shop.cli.run("declared", "orders", "--history", *shop.options)
     assert "state draining -> retired" in shown.out
     assert "audit: state " in shown.out
+
+
+def test_operators_see_a_subscription_that_is_declared_and_not_defined(
+    shop: CommandedFabric, tmp_path: Path
+) -> None:
+    declare(shop, "beside")
+    shop.publish("a1")
+    other = tmp_path / "other.toml"
+    other.write_text(DEFINITION.replace("subscriptions.audit", "subscriptions.checks"))
+    options = ("--definition", str(other), *shop.options[2:])
+    listed = shop.cli.run("subscriptions", "list", "--json", *options).json
+    assert {"audit", "checks"} <= set(listed)
+    lags = {
+        own["subscription"]: own["lag"] for own in shop.cli.run("lanes", "--json", *options).json["lanes"]
+    }
+    assert lags["audit"] == lags["checks"] >= 1
+    for command in ("parked", "dead-letters"):
+        assert shop.cli.run(command, "list", "audit", "--json", *options).json == []

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eventfabric.ports import Log, Ports
     from eventfabric.sdk.fabric import Fabric
     from eventfabric.sdk.operations import Operations
+    from eventfabric.services.catalogue.incarnations import DeclaredTopology
     from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
     from eventfabric.topology import Topology
 
@@ -130,14 +131,18 @@ class Connection:
     def operations(self) -> "Operations":
         """The operations of operators in the Region."""
         from eventfabric.aws.clients import CONNECTIONS
-        from eventfabric.model import Region
         from eventfabric.runtime.threads import Threads
         from eventfabric.sdk.operations import Operations
+
+        return Operations(self.declared, self.region, self.ports(), side_by_side=Threads(CONNECTIONS))
+
+    @cached_property
+    def declared(self) -> "DeclaredTopology":
+        """The fabric as the Region declares it, which is read when it is needed."""
+        from eventfabric.model import Region
         from eventfabric.services.catalogue.incarnations import as_declared
 
-        ports = self.ports()
-        topology = as_declared(self.topology, Region(self.region), ports)
-        return Operations(topology, self.region, ports, side_by_side=Threads(CONNECTIONS))
+        return as_declared(self.topology, Region(self.region), self.ports())
 
     def log_in_table(self, name: str) -> "Log":
         """A table of the Region, read as the log of a stream."""
@@ -182,6 +187,13 @@ class Connection:
         if only is not None:
             return [self.stream(only)]
         return self.topology.streams_in(self.region)
+
+    def streams_as_declared(self, only: str | None) -> "list[StreamTopology]":
+        """Return streams as `streams` does, also with subscriptions that are declared beside the definition."""
+        return [
+            replace(stream, subscriptions=self.declared.subscriptions_of(stream))
+            for stream in self.streams(only)
+        ]
 
     def subscriptions(self, only: str | None = None) -> "list[SubscriptionTopology]":
         """Return that subscription, or all of the Region if None. Raises UnknownNameError, WrongRegionError."""

@@ -48,11 +48,11 @@ def lanes(
     from eventfabric.services.operations.survey import ring_again
 
     if subscription is not None:
-        stream = connection.topology.subscription(subscription).definition.stream
+        stream = connection.declared.subscription(subscription).definition.stream
     ports = connection.ports()
     unreadable: list[str] = []
     standings: list[LaneStanding] = []
-    for topology in connection.streams(stream):
+    for topology in connection.streams_as_declared(stream):
         standings += _standings(ports, topology, subscription, unreadable)
     if lagging:
         standings = [standing for standing in standings if standing.lag]

@@ -36,7 +36,9 @@ def list_(
     """
     operations = connection.operations()
     standings = [
-        (subscription, operations.standing(subscription.name)) for subscription in connection.subscriptions()
+        (subscription, operations.standing(subscription.name))
+        for stream in connection.streams_as_declared(None)
+        for subscription in stream.subscriptions
     ]
     if json:
         show_json(

@@ -1,13 +1,13 @@
-"""Incarnations of a definition's subscriptions, read from the catalogue when somebody first asks for one."""
+"""Subscriptions as a Region declares them: their incarnations, and those that a definition lacks, read when needed."""
 
 from collections.abc import Iterator, Mapping
 
 from eventfabric.model import DeclarationLane, Region, StreamName
-from eventfabric.model.catalogue import SubscriptionFacts
+from eventfabric.model.catalogue import State, SubscriptionFacts
 from eventfabric.ports import Ports
-from eventfabric.services.catalogue.facts import incarnation_of
+from eventfabric.services.catalogue.facts import declared_subscription, incarnation_of
 from eventfabric.services.catalogue.lane import newest
-from eventfabric.stream_topology import Incarnation
+from eventfabric.stream_topology import Incarnation, StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
 
 
@@ -23,10 +23,7 @@ class DeclaredIncarnations(Mapping[str, Incarnation]):
         self._facts: dict[str, Mapping[str, SubscriptionFacts]] = {}
 
     def __getitem__(self, name: str) -> Incarnation:
-        stream = self._topology.definition.subscriptions[name].stream
-        if stream not in self._facts:
-            self._facts[stream] = self._declared(stream)
-        return incarnation_of(self._facts[stream].get(name))
+        return incarnation_of(self.facts_in(self._topology.definition.subscriptions[name].stream).get(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._topology.definition.subscriptions)
@@ -39,6 +36,12 @@ class DeclaredIncarnations(Mapping[str, Incarnation]):
 
     __hash__ = object.__hash__
 
+    def facts_in(self, stream: str) -> Mapping[str, SubscriptionFacts]:
+        """Return all that is declared of a stream's subscriptions. Errors as a look-up."""
+        if stream not in self._facts:
+            self._facts[stream] = self._declared(stream)
+        return self._facts[stream]
+
     def _declared(self, name: str) -> Mapping[str, SubscriptionFacts]:
         stream = self._topology.stream(name)
         if self._region not in stream.definition.regions:
@@ -48,6 +51,36 @@ class DeclaredIncarnations(Mapping[str, Incarnation]):
         return {} if declared is None else declared.declaration.subscriptions
 
 
-def as_declared(topology: Topology, region: Region, ports: Ports) -> Topology:
-    """Return the topology with the incarnations that a Region declares, which are read when they are needed."""
-    return Topology(topology.definition, DeclaredIncarnations(topology, region, ports))
+class DeclaredTopology(Topology):
+    """Topology of a definition, with all that a Region declares beside it: incarnations, and further subscriptions.
+
+    That is read when somebody first needs it. Errors as DeclaredIncarnations.
+    """
+
+    def __init__(self, topology: Topology, region: Region, ports: Ports) -> None:
+        self._declared = DeclaredIncarnations(topology, region, ports)
+        self._region = region
+        super().__init__(topology.definition, self._declared)
+
+    def subscription(self, name: str) -> SubscriptionTopology:
+        """Return the subscription of that name, in whatever state it is declared. UnknownNameError if there is none."""
+        if name not in self.subscriptions:
+            for stream in self.streams_in(self._region):
+                facts = self._declared.facts_in(stream.name).get(name)
+                if facts is not None:
+                    return declared_subscription(self.fabric, stream.definition, facts)
+        return super().subscription(name)
+
+    def subscriptions_of(self, stream: StreamTopology) -> tuple[SubscriptionTopology, ...]:
+        """Return the definition's subscriptions of a stream, and what else is declared there and was not retired."""
+        others = (
+            declared_subscription(self.fabric, stream.definition, facts)
+            for name, facts in self._declared.facts_in(stream.name).items()
+            if name not in self.subscriptions and facts.state is not State.RETIRED
+        )
+        return (*self.stream(stream.name).subscriptions, *others)
+
+
+def as_declared(topology: Topology, region: Region, ports: Ports) -> DeclaredTopology:
+    """Return the topology with what a Region declares, which is read when it is needed."""
+    return DeclaredTopology(topology, region, ports)

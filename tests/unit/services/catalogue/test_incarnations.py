@@ -1,17 +1,20 @@
 """Operators see the state of the incarnation that is declared."""
 
+from dataclasses import replace
+
 import pytest
 
-from eventfabric.errors import OutcomeUnknownError
+from eventfabric.errors import OutcomeUnknownError, UnknownNameError
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declaration, State, in_state
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
-from eventfabric.services.catalogue.incarnations import as_declared
+from eventfabric.services.catalogue.incarnations import DeclaredTopology, as_declared
 from eventfabric.testing.memory.faults import Fault, Faults, nth
+from eventfabric.topology import Topology
 from tests.support.memory_fabric import HOME, STREAM
-from tests.support.subscribed_stream import SubscribedStream
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 
 def deployer(fabric: SubscribedStream, request: str) -> Deployer:
@@ -74,3 +77,37 @@ def test_an_operator_pauses_the_subscription_that_is_deployed() -> None:
     after = Operations(as_declared(fabric.topology, Region(HOME), fabric.ports()), HOME, fabric.ports())
     assert after.circuit(name).state.value == "closed"
     assert before.circuit(name).state.value == "paused"
+
+
+def without_subscriptions(fabric: SubscribedStream) -> DeclaredTopology:
+    """The fabric by a definition that names no subscription."""
+    definition = replace(fabric.topology.definition, subscriptions={})
+    return as_declared(Topology(definition), HOME, fabric.ports())
+
+
+def test_a_subscription_that_the_definition_lacks_is_found_as_it_is_declared() -> None:
+    fabric = SubscribedStream()
+    declare_all(deployer(fabric, "first"))
+    retire_and_deploy(fabric, SUBSCRIPTION)
+    topology = without_subscriptions(fabric)
+    assert topology.subscription(SUBSCRIPTION).state_name == f"{SUBSCRIPTION}#1"
+    assert [own.state_name for own in topology.subscriptions_of(fabric.stream)] == [f"{SUBSCRIPTION}#1"]
+    with pytest.raises(UnknownNameError):
+        topology.subscription("another")
+
+
+@pytest.mark.parametrize(("state", "is_listed"), [(State.UNDEPLOYED, True), (State.RETIRED, False)])
+def test_what_was_retired_is_found_by_its_name_and_listed_nowhere(state: State, is_listed: bool) -> None:
+    fabric = SubscribedStream()
+    declare_all(deployer(fabric, "first"))
+    deployer(fabric, "then").declare_state(fabric.stream, SUBSCRIPTION, state)
+    topology = without_subscriptions(fabric)
+    assert topology.subscription(SUBSCRIPTION).definition.handler == fabric.subscription.definition.handler
+    assert bool(topology.subscriptions_of(fabric.stream)) is is_listed
+
+
+def test_a_subscription_of_both_is_listed_once() -> None:
+    fabric = SubscribedStream()
+    declare_all(deployer(fabric, "first"))
+    topology = as_declared(fabric.topology, HOME, fabric.ports())
+    assert [own.name for own in topology.subscriptions_of(fabric.stream)] == [SUBSCRIPTION]
