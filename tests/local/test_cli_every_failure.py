@@ -35,6 +35,8 @@ ASKING: dict[str, tuple[str, ...]] = {
     "prove": (),
     "declared": (),
     "declared --history": (),
+    "formats list": (),
+    "formats raise": ("orders", "--reads", "2", "--yes"),
     "failover": (*MOVE, "--yes"),
     "failback": ("us-east-1", "--yes"),
     "backfill": ("--stream", "orders", *MOVE),
@@ -233,7 +235,7 @@ PRINTS = [
     )
     and command
     not in (
-        *("dead-letters export", "dead-letters discard", "failback", "subscriptions retire"),
+        *("dead-letters export", "dead-letters discard", "failback", "formats raise", "subscriptions retire"),
         *("lanes quarantine", "lanes restore", "lanes skip"),
     )
 ]
