@@ -1,5 +1,6 @@
 """Producers that know the fabric's name: whatever a file says, they publish as it is deployed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from eventfabric import Delivery, Event, Fabric
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import SettingError, UnknownStreamError
 from eventfabric.local import LocalFabric
+from eventfabric.model import Region
+from eventfabric.model.catalogue import State
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
 from eventfabric.settings import fabric_named
 
 US, EU = "us-east-1", "eu-west-1"
@@ -99,3 +104,27 @@ def test_a_stage_in_the_name_counts_more_than_that_of_the_environment() -> None:
     assert fabric_named("shop", {}) == "shop"
     assert fabric_named("shop", {"EVENTFABRIC_STAGE": "dev"}) == "shop_dev"
     assert fabric_named("shop_prod", {"EVENTFABRIC_STAGE": "dev"}) == "shop_prod"
+
+
+def test_what_is_retired_is_delivered_no_more_and_begins_anew_under_its_name() -> None:
+    with LocalFabric(parse_definition(definition(4)), handlers={"billing": ignore}) as local:
+        producer = local.region(US)
+        deployers = [
+            Deployer(local.topology, Region(name), local.ports(name), "test", "one") for name in (US, EU)
+        ]
+
+        def publish(name: str) -> list[str]:
+            producer.publish("orders", key="a", type="Placed", id=name)
+            local.settle()
+            return [str(entry.event.id) for entry in local.subscription("billing").handled()]
+
+        assert publish("before") == ["before"]
+        for deployer in deployers:
+            deployer.declare_state(local.topology.stream("orders"), "billing", State.RETIRED)
+        local.run_for(CATALOGUE_SECONDS + 1)
+        assert publish("after") == ["before"]
+        for deployer in deployers:
+            declare_all(replace(deployer, request_id="two"))
+        local.run_for(CATALOGUE_SECONDS + 1)
+        # The new life of the name has no cursor yet, and begins with the first event.
+        assert publish("again") == ["before", "before", "after", "again"]

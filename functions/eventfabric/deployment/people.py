@@ -63,10 +63,17 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
     dead, timers = [f"{stream.name}/dead"], topology.timers
     statements = [
         Statement(
-            f"read the log of {stream.name}, copy what it lacks, set aside or restore records, and declare",
-            dynamodb("Query", "PutItem", "DeleteItem"),
+            f"read the log of {stream.name}, copy what it lacks, restore records, and declare",
+            dynamodb("Query", "PutItem"),
             (table(stream.table, EVERYWHERE),),
             leading_keys=(*lanes_of(stream), DECLARATIONS, "aside/*"),
+            wildcard=_SAME_NAME,
+        ),
+        Statement(
+            "set records aside",
+            dynamodb("DeleteItem"),
+            (table(stream.table, EVERYWHERE),),
+            leading_keys=lanes_of(stream),
             wildcard=_SAME_NAME,
         ),
         Statement(

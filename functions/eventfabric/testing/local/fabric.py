@@ -21,6 +21,7 @@ from eventfabric.model import CircuitState, Region
 from eventfabric.ports import Handler, Ports
 from eventfabric.resources import ENVIRONMENT_REGION, FunctionTopology
 from eventfabric.runtime import backfill, deliver, reconcile, relay, timer
+from eventfabric.runtime.declared import DeclaredHere
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
@@ -31,7 +32,7 @@ from eventfabric.testing.local.chaos import Chaos, ChaoticDoorbells
 from eventfabric.testing.local.chosen_regions import narrowed
 from eventfabric.testing.local.clock import LocalClock, MovableClock, seconds_of
 from eventfabric.testing.local.faults import RegionFaults, reachable
-from eventfabric.testing.local.feed import TableFeed, let_declarations_arrive
+from eventfabric.testing.local.feed import TableFeed, let_declarations_arrive, writer_of
 from eventfabric.testing.local.guard import Guard
 from eventfabric.testing.local.handled import HandledLog
 from eventfabric.testing.local.held import HeldHandlers
@@ -48,7 +49,6 @@ from eventfabric.testing.local.subscription import CountingTelemetry, LocalSubsc
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import BACKFILL_ENTRY, RECONCILE_ENTRY, Topology
-from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
 
 _numbers = count(1)
 
@@ -357,6 +357,7 @@ class LocalFabric:
             logger=self._logger,
             handlers=self._handlers,
             observe=observe,
+            declared=DeclaredHere(Region(region), ports),
         )
 
     def _read_feeds(self) -> bool:
@@ -370,7 +371,7 @@ class LocalFabric:
                     pump.offer(change.for_lambda)
                 if feed.table in self._strict:
                     continue  # all Regions have it already
-                if _writer(change.keys, is_ledger=pump is None) == region:
+                if writer_of(change.keys, is_ledger=pump is None) == region:
                     for target in self._replicas(feed.table, region):
                         self._links[region, target].offer(feed.table, change)
         return moved
@@ -392,8 +393,3 @@ class LocalFabric:
 
 def _unobserved(handler: Handler) -> Handler:
     return handler
-
-
-def _writer(keys: dict[str, Any], *, is_ledger: bool) -> str:
-    """Return the Region that writes an item, by its key."""
-    return ledger_region_and_kind(keys)[0] if is_ledger else region_of_log_item(keys)

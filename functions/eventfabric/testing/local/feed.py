@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from eventfabric.aws.clients import Clients
 from eventfabric.testing.local.moto_fixes.unread import Progress, progress_of
+from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
@@ -101,3 +102,8 @@ def _json(value: dict[str, Any]) -> dict[str, Any]:
     """Return a value as Lambda passes it: binary content as Base64 text."""
     kind, content = next(iter(value.items()))
     return {kind: b64encode(content).decode()} if kind == "B" else value
+
+
+def writer_of(keys: dict[str, Any], *, is_ledger: bool) -> str:
+    """Return the Region that writes an item, by its key."""
+    return ledger_region_and_kind(keys)[0] if is_ledger else region_of_log_item(keys)
