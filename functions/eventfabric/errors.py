@@ -250,7 +250,8 @@ class OlderCatalogueError(EventFabricError):
         self.lane = lane
         super().__init__(
             f"lane {lane} was at {deployed} when this function was deployed, and is at {found} now: the table was "
-            "restored from a backup; deploy again once it is known what that lost"
+            "restored from a backup; before you deploy again, see if another Region has what is missing "
+            "(eventfabric prove)"
         )
 
 

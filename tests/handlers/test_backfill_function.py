@@ -18,6 +18,7 @@ from eventfabric.model import SequenceNumber
 from eventfabric.model.backfill import BackfillState
 from eventfabric.runtime import backfill as module
 from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.testing.memory.faults import Fault, at_random
 from eventfabric.topology import BACKFILL_ENTRY
@@ -81,6 +82,16 @@ def filled() -> BackfillRegions:
     for number in range(3):
         fabric.fill(20, of=lane(number))
     return fabric
+
+
+def test_the_state_machine_copies_what_is_declared() -> None:
+    fabric = filled()
+    deployer = Deployer(fabric.topology, SOURCE, fabric.ports(SOURCE), by="stack", request_id="r1")
+    deployer.declare_stream(fabric.stream)
+    function = Function(fabric)
+    function.run(ASKED)
+    assert fabric.items(TARGET) == fabric.items(SOURCE)
+    assert f"@{SOURCE}/{STREAM}" in {event.get("lane") for event in function.events}
 
 
 def test_the_state_machine_copies_every_slice_and_says_what_was_done() -> None:

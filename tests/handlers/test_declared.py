@@ -57,6 +57,11 @@ class DeclaredFunctions(InvokedFunctions):
             self._runtimes[subscription] = replace(runtime, declared=declared)
         return self._runtimes[subscription]
 
+    def deploy(self, version: str) -> None:
+        """Replace the functions by others, which are deployed when the lane ends at that version."""
+        self._deployed_at = version
+        self._runtimes.clear()
+
     def deployer(self, request: str = "r1") -> Deployer:
         return Deployer(self.topology, HERE, self.ports(), by="stack", request_id=request)
 

@@ -2,17 +2,18 @@
 
 import signal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import boto3
 import pytest
 
-from eventfabric.wire.keys import Item, is_declaration
+from eventfabric.wire.keys import is_declaration
 from tests.support.command_line import CommandLine, local_up
 from tests.support.commands import ROOT, start
 from tests.support.messages import missing_from
 
 US, EU = "us-east-1", "eu-west-1"
+DECLARED = f"@{US}/orders"
 
 
 def publish(cli: CommandLine, endpoint: str, tmp_path: Path, count: int) -> None:
@@ -22,15 +23,14 @@ def publish(cli: CommandLine, endpoint: str, tmp_path: Path, count: int) -> None
     assert cli.run("publish", "orders", "--events", events, "--endpoint-url", endpoint).code == 0
 
 
-def items(endpoint: str, region: str) -> list[dict[str, Any]]:
+def tables(endpoint: str, region: str) -> Any:
     session = boto3.Session("local", "local", region_name=region)
-    pages = (
-        session.client("dynamodb", endpoint_url=endpoint)
-        .get_paginator("scan")
-        .paginate(TableName="shop-orders")
-    )
-    # Each of these fabrics has declared for itself what it is.
-    stored = [item for page in pages for item in page["Items"] if not is_declaration(cast(Item, item))]
+    return session.client("dynamodb", endpoint_url=endpoint)
+
+
+def items(endpoint: str, region: str) -> list[dict[str, Any]]:
+    pages = tables(endpoint, region).get_paginator("scan").paginate(TableName="shop-orders")
+    stored = [item for page in pages for item in page["Items"]]
     return sorted(stored, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
 
 
@@ -38,12 +38,14 @@ def test_what_is_missing_is_reported_copied_and_shown(
     cli: CommandLine, endpoint: str, tmp_path: Path
 ) -> None:
     publish(cli, endpoint, tmp_path, 50)
+    tables(endpoint, EU).delete_item(TableName="shop-orders", Key={"pk": {"S": DECLARED}, "sk": {"N": "0"}})
     endpoint_options = ("--endpoint-url", endpoint)
     arguments = ("backfill", "--stream", "orders", "--from", US, "--to", EU, *endpoint_options)
     before = items(endpoint, EU)
     dry = cli.run(*arguments, "--dry-run", "--json").json
     assert dry["missing"] == sum(lane["missing"] for lane in dry["lanes"]) > 0
     assert items(endpoint, EU) == before
+    assert DECLARED in [lane["lane"] for lane in dry["lanes"]]
     result = cli.run(*arguments, "--workers", "2", "--json")
     assert (result.code, result.json["state"], result.json["copied_events"]) == (0, "done", dry["missing"])
     assert items(endpoint, EU) == items(endpoint, US)
@@ -88,10 +90,17 @@ def test_tables_that_are_not_replicated_are_joined(
 ) -> None:
     with local_up(tmp_path_factory.mktemp("other"), "--no-deliver") as elsewhere:
         publish(cli, endpoint, tmp_path, 30)
+        declared = items(elsewhere, US)
         arguments = ("backfill", "--from", US, "--to", US, "--endpoint-url", elsewhere)
         joined = cli.run(*arguments, "--from-endpoint-url", endpoint, "--workers", "1", "--json")
         assert (joined.code, joined.json["elsewhere"]) == (0, f"endpoint {endpoint}")
-        assert items(elsewhere, US) == items(endpoint, US)
+        ours, theirs = items(elsewhere, US), items(endpoint, US)
+        assert [item for item in ours if not is_declaration(item)] == [
+            item for item in theirs if not is_declaration(item)
+        ]
+        # Each of these two fabrics has declared for itself what it is.
+        assert [item["pk"]["S"] for item in ours] == [item["pk"]["S"] for item in theirs]
+        assert [item for item in ours if is_declaration(item)] == declared
         refused = cli.run("backfill", "resume", joined.json["backfill"], "--endpoint-url", elsewhere)
         assert refused.code == 1
         assert f"allowed: endpoint {endpoint}" in refused.err

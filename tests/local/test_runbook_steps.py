@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event, Fabric
-from eventfabric.model import AtTime, Lane, Region
+from eventfabric.model import AtTime, DeclarationLane, Lane, Region, StreamName
 from eventfabric.model.finding import FindingKind
+from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.fabric import LocalFabric
@@ -37,8 +38,8 @@ handler = "subscribers.billing:charge"
 def blocks(heading: str) -> list[list[str]]:
     """The commands that the page prints under a heading, block by block."""
     (section,) = re.findall(rf"^### {heading}\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
-    code_blocks = re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    return [[line for line in block.splitlines() if line] for block in code_blocks]
+    code_blocks = re.findall(r"^ *```\n(.*?)^ *```", section, re.MULTILINE | re.DOTALL)
+    return [[line.strip() for line in block.splitlines() if line] for block in code_blocks]
 
 
 class RunbookFabric:
@@ -231,6 +232,41 @@ def test_a_record_removed_behind_the_cursor_is_found_and_restored(shop: RunbookF
     run, restored, looked, proven = shop.run(blocks("A record was removed behind the cursor")[0])
     assert (run.code, restored.code, looked.code, proven.code) == (1, 0, 0, 0)
     assert Region(US) == shop.lane.origin
+
+
+def declare(shop: RunbookFabric) -> DeclarationLane:
+    """Declare three times in the first Region, and return the lane."""
+    topology, ports = shop.fabric.topology, shop.fabric.ports(US)
+    deployer = Deployer(topology, Region(US), ports, by="stack", request_id="again")
+    deployer.declare_gone(topology.subscription("billing"))
+    deployer.declare_subscription(topology.subscription("billing"))
+    shop.fabric.run_for(5)
+    assert shop.findings() == []
+    return DeclarationLane.of(Region(US), StreamName("orders"))
+
+
+def test_declarations_that_a_table_lacks_are_copied_from_another_region(shop: RunbookFabric) -> None:
+    lane = declare(shop)
+    key = {"pk": {"S": str(lane)}, "sk": {"N": str(LOST)}}
+    kept = shop.client(EU).get_item(TableName=TABLE, Key=key)["Item"]
+    shop.client(US).delete_item(TableName=TABLE, Key=key)
+    shop.fabric.run_for(5)
+    shop.client(EU).put_item(TableName=TABLE, Item=kept)
+    before, mended, after = shop.run(blocks("Declarations are missing")[0])
+    ends = [(proof.json["declarations"][0]["up_to"], proof.code) for proof in (before, after)]
+    assert (ends, mended.code) == ([(LOST, 0), (LOST + 1, 0)], 0)
+    assert shop.findings() == []
+
+
+def test_declarations_that_no_region_has_are_put_back_from_a_copy(shop: RunbookFabric) -> None:
+    lane = declare(shop)
+    shop.copy_table()
+    for region in (US, EU):
+        key = {"pk": {"S": str(lane)}, "sk": {"N": str(LOST)}}
+        shop.client(region).delete_item(TableName=TABLE, Key=key)
+    assert shop.findings() == [(FindingKind.HOLE, LOST)]
+    assert codes(shop.run(blocks("Declarations are missing")[1])) == [0]
+    assert shop.findings() == []
 
 
 def wrong(proof: Ran) -> tuple[str, int]:

@@ -69,7 +69,7 @@ def test_a_pass_reads_64_tails_a_region_and_the_new_records_however_long_the_log
     fabric.cloud.replicate()
     assert a_pass(fabric) == {
         f"tails in {AWAY}": 64 + 2,
-        f"tails in {HOME}": 32 + 1,
+        f"tails in {HOME}": 32 + 2,
         f"records in {AWAY}": NEW_RECORDS,
     }
-    assert a_pass(fabric) == {f"tails in {AWAY}": 64 + 2, f"tails in {HOME}": 32 + 1}
+    assert a_pass(fabric) == {f"tails in {AWAY}": 64 + 2, f"tails in {HOME}": 32 + 2}

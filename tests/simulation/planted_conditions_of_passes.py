@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tests.simulation.planting import Bug
 from tests.simulation.planting import bug_in_a_condition as bug
+from tests.unit.services.backfill import test_backfill_declarations as backfilled
 from tests.unit.services.reconciliation import test_declarations as declarations
 from tests.unit.services.reconciliation import test_noted_pass as noted_pass
 from tests.unit.services.reconciliation import test_rest as rest
@@ -75,6 +76,24 @@ OF_PASSES: list[tuple[Bug, Callable[[], None]]] = [
             "if True else 0",
         ),
         declarations.test_a_lane_that_lacks_a_declaration_does_not_rest,
+    ),
+    (
+        bug(
+            "what a Region lost of its own declarations is not looked for in others",
+            f"{_RECONCILE}.own_declarations:lost_here",
+            "if end <= tail.sequence:",
+            "if True:",
+        ),
+        lambda: declarations.test_what_no_pass_ever_saw_of_its_own_comes_back_from_a_region_that_has_it(1),
+    ),
+    (
+        bug(
+            "a slice of declarations is taken for one of the first lane",
+            "eventfabric.wire.backfill_item:slice_from_item",
+            "of = replace(of, lane=declarations)",
+            "pass",
+        ),
+        backfilled.test_a_region_that_is_filled_knows_what_is_declared,
     ),
     (
         bug(

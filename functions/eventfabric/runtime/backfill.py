@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
-from eventfabric.model import Lane, SequenceNumber
+from eventfabric.model import SequenceNumber, parse_log_lane
 from eventfabric.runtime.wiring import current
 from eventfabric.services.backfill.copy_slice import Ending
 from eventfabric.services.backfill.lifecycle import Backfiller
@@ -105,7 +105,7 @@ def _plan(backfiller: Backfiller, step: _Plan, deadline_ms: int) -> dict[str, An
 
 def _copy(backfiller: Backfiller, step: _Copy, deadline_ms: int) -> dict[str, Any]:
     try:
-        lane = Lane.parse(step.lane)
+        lane = parse_log_lane(step.lane)
     except ValueError as error:
         raise BackfillError(
             [Problem("event.lane", repr(step.lane)[:80], "<origin>/<generation>.<index>")]

@@ -16,7 +16,15 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem, UndecodableItemError, UnknownNameError
-from eventfabric.model import Lane, Region, SequenceNumber, StreamName, operator_text, parse_place
+from eventfabric.model import (
+    DeclarationLane,
+    Lane,
+    Region,
+    SequenceNumber,
+    StreamName,
+    operator_text,
+    parse_place,
+)
 from eventfabric.model.backfill import (
     Backfill,
     BackfillState,
@@ -24,6 +32,7 @@ from eventfabric.model.backfill import (
     LaneReport,
     Planned,
     Report,
+    Seam,
     SliceProgress,
     SliceStart,
 )
@@ -31,7 +40,7 @@ from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.backfill.copy_slice import SliceCopier
 from eventfabric.services.backfill.plan import Planner
 from eventfabric.services.backfill.request import BackfillRequest, problems_of
-from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.lanes.standing import declaration_lanes_of, lanes_of
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 
@@ -103,8 +112,10 @@ class Backfiller:
         self._check(wanted)
         stream = self._topology.stream(wanted.stream)
         planner = self._planner(stream, Region(wanted.source), wanted.slice_events, looks_at_source=True)
+        if not wanted.ranges:
+            yield from self._of_declarations(stream, planner)
         for range_ in _ranges(stream, wanted.ranges):
-            yield from (planned for planned in planner.plan(range_) if isinstance(planned, SliceProgress))
+            yield from _slices_in(planner.plan(range_))
 
     def hand_out(
         self,
@@ -217,7 +228,7 @@ class Backfiller:
                 lanes.setdefault(progress.slice.lane, LaneReport()).add(progress)
         # Each reason once, however many slices it concerns.
         reasons = tuple(dict.fromkeys(map(str, unreadable)))
-        return Report(backfill, dict(sorted(lanes.items())), reasons)
+        return Report(backfill, dict(sorted(lanes.items(), key=_in_order)), reasons)
 
     def _slices(
         self, id: str, after: SliceStart | None, count: int, unreadable: list[UndecodableItemError]
@@ -235,6 +246,8 @@ class Backfiller:
         stream, clock = self._topology.stream(backfill.stream), self._ports.clock
         planner = self._planner(stream, backfill.source, backfill.slice_events)
         slices: list[SliceProgress] = []
+        if planned is None and not backfill.ranges:
+            slices += self._of_declarations(stream, planner)
         looked = False  # a call that is late must still look at something, or planning would never go on
 
         def is_enough() -> bool:
@@ -253,6 +266,17 @@ class Backfiller:
                     return self._handed(backfill, slices, Planned(range_.lane, seam.sequence))
             looked = True
         return self._handed(backfill, slices, None)
+
+    def _of_declarations(self, stream: StreamTopology, planner: Planner) -> Iterator[SliceProgress]:
+        """Yield the slices that the target lacks of what is declared. They are few, so they are planned together.
+
+        A source elsewhere may be a fabric of its own, which has declared what is deployed there. Its declarations are
+        left out where the target has others.
+        """
+        for lane in declaration_lanes_of(stream):
+            slices = list(_slices_in(planner.plan(LaneRange(lane))))
+            if self._source_log is None or not any(progress.failure for progress in slices):
+                yield from slices
 
     def _handed(self, backfill: Backfill, slices: list[SliceProgress], planned: Planned | None) -> Handed:
         """Note the slices first, and then that they are planned. Slices that are planned twice are noted once."""
@@ -339,6 +363,16 @@ def _ranges(
             yield range_
         elif range_.lane == planned.lane and (range_.end is None or range_.end > planned.sequence):
             yield replace(range_, start=max(range_.start, planned.sequence))
+
+
+def _slices_in(planned: Iterable[SliceProgress | Seam]) -> Iterator[SliceProgress]:
+    return (part for part in planned if isinstance(part, SliceProgress))
+
+
+def _in_order(row: tuple[Lane, LaneReport]) -> tuple[bool, Lane]:
+    """Return by what the lanes of a report are sorted: those of declarations come first."""
+    lane, _ = row
+    return not isinstance(lane, DeclarationLane), Lane(lane.origin, lane.generation, lane.index)
 
 
 def spread(slices: list[SliceProgress]) -> list[SliceProgress]:

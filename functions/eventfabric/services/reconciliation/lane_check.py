@@ -6,6 +6,7 @@ for each lane, and the pass adds them up.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from eventfabric import limits
 from eventfabric.errors import LogError, UndecodableItemError
@@ -28,13 +29,14 @@ from eventfabric.model import (
     to_ms,
 )
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.ports import Ports
+from eventfabric.ports import Log, Ports
 from eventfabric.services.delivery.begin import begins_by_now
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.reconciliation.look import Look
+from eventfabric.services.reconciliation.own_declarations import lost_here
 from eventfabric.services.reconciliation.patience import PassPatience
 from eventfabric.services.reconciliation.replica import Examined, Replica
 from eventfabric.services.reconciliation.rest import digest_of_delivered, is_done, rests
@@ -146,10 +148,21 @@ class LaneChecker:
         if may_rest and before.rests_ms:
             return checked
         examined = self._examine(checked, self._declarations)
-        if examined is not None:
-            is_whole = not (examined.findings or examined.is_cut_off)
-            checked.mark = replace(examined.mark, rests_ms=self._now_ms if is_whole else 0)
+        if examined is None:
+            return checked
+        if isinstance(lane, DeclarationLane) and lane.origin == self._region and not examined.findings:
+            copies = {
+                Region(name): partial(self._log_in, Region(name))
+                for name in self._stream.definition.regions
+                if name != self._region
+            }
+            checked.findings += lost_here(lane, examined.tail, self._log, copies, repair=self._repair)
+        is_whole = not (checked.findings or examined.is_cut_off)
+        checked.mark = replace(examined.mark, rests_ms=self._now_ms if is_whole else 0)
         return checked
+
+    def _log_in(self, region: Region) -> Log:
+        return self._ports.at(region).log_of(self._stream)
 
     def _examine(self, checked: CheckedLane, replica: Replica) -> Examined | None:
         """Compare a lane with its origin, and note what that shows; None: it cannot be read."""

@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.model import DeclarationLane, Region, StreamName
+from eventfabric.model import DeclarationLane, Marks, Region, StreamName
 from eventfabric.model.catalogue import State
 from eventfabric.model.finding import FindingKind
 from eventfabric.services.catalogue.deployment import Deployer
@@ -95,6 +95,21 @@ def test_a_region_whose_table_lost_all_declarations_gets_them_back() -> None:
         OF_HOME,
         OF_AWAY,
     }
+    assert declared(fabric) == ["again", "gone", "deployed"]
+    assert kinds(fabric) == []
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_what_no_pass_ever_saw_of_its_own_comes_back_from_a_region_that_has_it(kept: int) -> None:
+    fabric = deployed()
+    for sequence in range(kept, 3):
+        lose(fabric, sequence)
+    marks = Region(f"@{HOME}")
+    fabric.ledger.mark(StreamName(STREAM), marks, fabric.ledger.marks(StreamName(STREAM), marks), Marks())
+    for repair in (False, True):
+        findings = [finding for finding in reconcile(fabric, repair=repair) if finding.lane == OF_HOME]
+        shown = [(finding.kind, finding.sequence, finding.is_repaired) for finding in findings]
+        assert shown == [(FindingKind.HOLE, kept, repair)]
     assert declared(fabric) == ["again", "gone", "deployed"]
     assert kinds(fabric) == []
 
