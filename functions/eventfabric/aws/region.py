@@ -1,6 +1,7 @@
 """All ports of one Region over AWS, or over whatever answers at the clients' endpoint."""
 
 from collections.abc import Callable
+from functools import cache
 from threading import Lock
 from typing import Any, Protocol, cast
 
@@ -8,11 +9,10 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
-from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.copies import when_forked
 from eventfabric.model import Region
-from eventfabric.ports import Backfills, Clock, Entropy, Ports, Steps
+from eventfabric.ports import Backfills, Clock, Entropy, Outbox, Ports, Steps
 from eventfabric.resources import TableTopology, TimerQueueTopology
 from eventfabric.stream_topology import StreamTopology, doorbell_queue
 
@@ -40,17 +40,14 @@ class Names(Protocol):
         ...
 
 
-class _LateBackfills:
-    """Backfills of a Region. Their adapter is imported with the first call, since few functions need it."""
+class _Late:
+    """A port whose adapter is imported and made with the first call, since few functions need it."""
 
-    def __init__(self, clients: Clients, table: str, region: Region) -> None:
-        self._made_of = clients, table, region
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = cache(make)
 
     def __getattr__(self, name: str) -> Any:
-        from eventfabric.aws.backfills import AwsBackfills
-
-        clients, table, region = self._made_of
-        return getattr(AwsBackfills(clients.dynamodb, table, region), name)
+        return getattr(self._make(), name)
 
 
 class _PortsElsewhere:
@@ -99,6 +96,16 @@ def aws_ports(
             entropy=entropy,
         )
 
+    def make_outbox() -> Outbox:
+        from eventfabric.aws.outbox import AwsOutbox
+
+        return AwsOutbox(clients.dynamodb)
+
+    def make_backfills() -> Backfills:
+        from eventfabric.aws.backfills import AwsBackfills
+
+        return AwsBackfills(clients.dynamodb, names.ledger.name, region)
+
     ports = Ports(
         clock=clock,
         entropy=entropy,
@@ -111,9 +118,9 @@ def aws_ports(
             entropy=entropy,
             in_order=names.streams_without_transactions,
         ),
-        outbox=AwsOutbox(clients.dynamodb),
+        outbox=cast(Outbox, _Late(make_outbox)),
         steps_of=steps_of,
-        backfills=cast(Backfills, _LateBackfills(clients, names.ledger.name, region)),
+        backfills=cast(Backfills, _Late(make_backfills)),
         at=_PortsElsewhere(
             lambda other: (
                 ports

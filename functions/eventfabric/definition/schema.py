@@ -113,6 +113,13 @@ class FabricSection(Table):
             default="nobody: whoever may deploy to the account",
         ),
     ] = None
+    former_owner: Annotated[
+        Contact | None,
+        Doc(
+            "Who deployed the fabric before `owner`, and hands it over. Once that is deployed, they are refused.",
+            default="nobody",
+        ),
+    ] = None
     alarm_actions: Annotated[
         tuple[TopicArn, ...],
         Doc(

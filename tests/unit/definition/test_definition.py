@@ -102,7 +102,12 @@ QUORUM = STREAM + 'durability = "quorum"\n'
             ["subscriptions?", "fabric, functions, streams, subscriptions"],
         ),
         (FABRIC + STREAM + 'name = "orders"', "streams.orders.name", '"orders"', ["no such key", "table"]),
-        (STREAM, "fabric", NOTHING, ["table", "name, stage, regions, closing, lost, owner, alarm_actions"]),
+        (
+            STREAM,
+            "fabric",
+            NOTHING,
+            ["table", "name, stage, regions, closing, lost, owner, former_owner, alarm_actions"],
+        ),
         (FABRIC, "streams", NOTHING, ["tables", "at least one"]),
         (FABRIC + "[streams]", "streams", TextWith("empty table"), ["tables", "at least one"]),
         (

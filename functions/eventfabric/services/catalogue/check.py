@@ -52,7 +52,7 @@ class Checker:
         home = self._home(stream)
         catalogue = self.catalogue(stream, dict.fromkeys([self.region, home]))
         facts = stream_facts(self.topology, stream)
-        yield from of_owner(catalogue, facts, self.topology.fabric)
+        yield from of_owner(catalogue, facts, self.topology)
         yield from of_formats((read.stream for read in catalogue.values()), self.formats)
         own = catalogue.get(self.region)
         if own is not None:
@@ -137,15 +137,16 @@ class Checker:
         return next((lane for lane, is_used in zip(lanes, used, strict=True) if is_used), None)
 
 
-def of_owner(catalogue: Catalogue, facts: StreamFacts, fabric: str) -> Iterator[Problem]:
-    """Yield that somebody else deploys the fabric."""
+def of_owner(catalogue: Catalogue, facts: StreamFacts, topology: Topology) -> Iterator[Problem]:
+    """Yield that somebody else deploys the fabric, who is not named as its former owner."""
     owners = {read.stream.owner: region for region, read in catalogue.items() if read.stream.owner}
     for owner, region in owners.items():
-        if owner != facts.owner:
+        if owner not in (facts.owner, topology.definition.fabric.former_owner):
             yield Problem(
                 "fabric.owner",
                 f"{facts.owner!r}, where {owner!r} has declared stream {facts.name} in {region}",
-                f"{owner!r}, if you deploy fabric {fabric} for them; or a fabric of another name",
+                f"{owner!r}, if you deploy fabric {topology.fabric} for them, or as `former_owner`, if they hand it to "
+                "you; or a fabric of another name",
             )
 
 

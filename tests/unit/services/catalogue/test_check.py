@@ -99,6 +99,17 @@ def test_a_second_owner_is_refused_by_the_name_of_the_first() -> None:
     assert "fabric.owner: found ''" in sentence(checker(fabric, PLAIN).of_stream(fabric.stream))
 
 
+def test_a_fabric_is_handed_over_by_the_name_of_its_former_owner() -> None:
+    fabric = declared(changed(PLAIN, fabric={"owner": "git/shop"}))
+    handed = changed(PLAIN, fabric={"owner": "git/other", "former_owner": "git/shop"})
+    assert not list(checker(fabric, handed).of_stream(handed.stream(STREAM)))
+    deploy(fabric, handed)
+    said = sentence(checker(fabric, changed(PLAIN, fabric={"owner": "git/shop"})).of_stream(fabric.stream))
+    assert missing_from(said, "'git/shop', where 'git/other' has declared", "`former_owner`") == []
+    stranger = changed(PLAIN, fabric={"owner": "git/third", "former_owner": "git/shop"})
+    assert "'git/other' has declared" in sentence(checker(fabric, stranger).of_stream(fabric.stream))
+
+
 def test_whoever_says_first_who_owns_a_fabric_may() -> None:
     owned = changed(PLAIN, fabric={"owner": "git/shop"})
     assert not list(checker(declared(PLAIN), owned).of_stream(owned.stream(STREAM)))
