@@ -14,6 +14,7 @@ from eventfabric.ports import Log
 from eventfabric.resources import CHECK, DECLARE
 from eventfabric.services.catalogue.check import CLOSING_SECONDS
 from eventfabric.stream_topology import StreamTopology
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import Topology
 from tests.support.dead_letters import mended_fabric
 from tests.support.declaring_stacks import Stacks, stacks_of
@@ -271,6 +272,26 @@ def test_what_counts_are_the_formats_of_what_is_deployed_not_those_of_the_functi
     for stack, asked in stacks_of(PLAIN, HOME):
         answer = stacks.ask(CHECK, stack, asked)
         assert missing_from(answer["Reason"], "format 2", "up to 1", "eventfabric-aws 9.0 or later") == []
+
+
+@pytest.mark.parametrize("stack", ["billing", "cell"])
+def test_formats_that_are_raised_while_a_stack_is_deployed_refuse_its_declaration(
+    stacks: Stacks, stack: str
+) -> None:
+    stacks.deploy(PLAIN)
+    asked = dict(with_formats(PLAIN, Formats(1, 2)))[stack]
+
+    def raised(called: str, overall: int, of_name: int) -> None:
+        if called == "log.append" and of_name == 1:
+            require(stacks.fabric, LATER)
+
+    faults = Faults(raised)
+    stacks.log_of = lambda stream: faults.log(stacks.fabric.ports().log_of(stream))
+    assert stacks.ask(CHECK, stack, asked)["Status"] == "SUCCESS"
+    reason = stacks.ask(DECLARE, stack, asked)["Reason"]
+    assert missing_from(reason, "format 2", "up to 1", "eventfabric-aws 9.0 or later") == []
+    assert faults.count("log.append") == 1
+    assert stacks.facts().formats == stacks.declared().declaration.stream.formats == OWN_FORMATS
 
 
 def test_a_stack_that_returns_to_an_earlier_version_is_declared_with_what_that_one_knows(

@@ -8,7 +8,7 @@ import json
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from logging import getLogger
 from typing import Any, Final
@@ -24,6 +24,7 @@ from eventfabric.definition.schema import Definition
 from eventfabric.errors import DeclarationRefusedError, LastingError, PortError, Problem
 from eventfabric.formats import Formats
 from eventfabric.model import Region
+from eventfabric.model.catalogue import Declaration
 from eventfabric.ports import Clock, Ports
 from eventfabric.resources import (
     ASKED,
@@ -34,7 +35,7 @@ from eventfabric.resources import (
     OF_SUBSCRIPTION,
 )
 from eventfabric.runtime.threads import Threads
-from eventfabric.services.catalogue.check import Checker
+from eventfabric.services.catalogue.check import Checker, of_formats
 from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.services.catalogue.leftovers import LeftoversReader
 from eventfabric.services.delivery.side_by_side import SideBySide
@@ -180,7 +181,7 @@ class CatalogueRequest:
 
     def _declare(self) -> str:
         self._refuse()
-        deployer = self._deployer(self._topology)
+        deployer = replace(self._deployer(self._topology), refuse=self._refuse_formats)
         if self._asked.of == OF_SUBSCRIPTION:
             rolls_back = self._rolls_back
             for subscription in self._topology.subscriptions.values():
@@ -191,6 +192,12 @@ class CatalogueRequest:
         for was, stream in self._gone():
             self._deployer(was).declare_stream_gone(stream)
         return ""
+
+    def _refuse_formats(self, read: Declaration) -> None:
+        """Raise DeclarationRefusedError if formats were raised since the stack was checked, unless it rolls back."""
+        problems = list(of_formats([read.stream], self._asked.formats))
+        if problems and not self._rolls_back:
+            raise DeclarationRefusedError(problems)
 
     def _forget(self) -> None:
         """Declare that a stack has gone. Nothing is retired by that.

@@ -42,6 +42,8 @@ class Deployer:
     """Version of this library that is deployed."""
     formats: Formats = OWN_FORMATS
     """The newest formats that this version knows."""
+    refuse: Callable[[Declaration], None] = lambda read: None
+    """Called with what the next declaration follows, perhaps several times. What it raises keeps it from being made."""
 
     def declare_stream(self, stream: StreamTopology) -> Declared | None:
         """Declare a stream as it is deployed here. Errors as `declare`."""
@@ -100,12 +102,9 @@ class Deployer:
         change = self.change(state.value, name)
         return self._declare(stream, lambda read: read and in_state(read, name, state, change))
 
-    def declare_formats(
-        self, stream: StreamTopology, formats: Formats, check: Callable[[Declaration], None]
-    ) -> Declared | None:
+    def declare_formats(self, stream: StreamTopology, formats: Formats) -> Declared | None:
         """Declare that whoever reads and writes a stream must know these formats. Errors as `declare`.
 
-        `check`: called with what is declared so far, perhaps several times; what it raises keeps it from being changed.
         NotDeclaredError: the stream has to be declared first.
         """
         change = self.change("formats raised")
@@ -113,7 +112,6 @@ class Deployer:
         def update(read: Declaration | None) -> Declaration:
             if read is None:
                 raise NotDeclaredError(stream.name, self.region)
-            check(read)
             return formats_raised(read, formats, change)
 
         return self._declare(stream, update)
@@ -148,10 +146,15 @@ class Deployer:
         return DeclarationLane.of(self.region, StreamName(stream.name))
 
     def _declare(self, stream: StreamTopology, update: Update) -> Declared | None:
+        def checked(read: Declaration | None) -> Declaration | None:
+            if read is not None:
+                self.refuse(read)
+            return update(read)
+
         return declare(
             self.ports.log_of(stream),
             self._lane(stream),
-            update,
+            checked,
             clock=self.ports.clock,
             entropy=self.ports.entropy,
             source=stream.source,

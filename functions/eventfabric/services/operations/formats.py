@@ -65,9 +65,10 @@ class FormatRaise:
         self.unanswered = {}
         done: list[Region] = []
         for region in (own.region for own in looks if not _requires(own.declaration, wanted)):
-            deployer = Deployer(self.topology, region, self.ports.at(region), self.by, self.request_id)
+            refuse, ports = partial(self._again, region, wanted), self.ports.at(region)
+            deployer = Deployer(self.topology, region, ports, self.by, self.request_id, refuse=refuse)
             try:
-                deployer.declare_formats(self.stream, wanted, partial(self._again, region, wanted))
+                deployer.declare_formats(self.stream, wanted)
                 done.append(region)
             except EventFabricError as error:  # what is declared elsewhere stays, and this can be repeated
                 self.unanswered[region] = str(error)
