@@ -20,6 +20,7 @@ from scripts.install import ROOT, installed
 from scripts.mutation.mutants import DEAD, KEPT, Fate, Mutant, Verdict, Verdicts, files_under, parsed
 from scripts.mutation.report import figures, page, survivors
 from scripts.mutation.suite import SuiteError, baseline
+from scripts.mutation.typed import ill_typed
 
 LOCK = ROOT / "scripts" / "locks" / "mutation.txt"
 SHARE_MIN = 0.9
@@ -34,6 +35,9 @@ def main(
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Try survivors again, with all tests.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Try nothing; print known verdicts.")] = False,
+    types: Annotated[
+        bool, typer.Option("--types", help="With --report: ask the type checker about survivors first.")
+    ] = False,
     write: Annotated[Path | None, typer.Option(help="Also write a page of survivors to this file.")] = None,
 ) -> None:
     """Mutate the protocol, its stored formats, adapters and handlers, and list the mutants that no test kills.
@@ -48,6 +52,8 @@ def main(
         verdicts = Verdicts(KEPT / "verdicts.jsonl")
         if not report:
             _try(mutants, verdicts, workers=workers, fresh=fresh, again=again)
+        if types or not report:
+            _check_types(mutants, verdicts)
     except (InstallError, SuiteError, ValueError) as error:
         raise SystemExit(f"scripts/mutate: {error}") from error
     known = [(mutant, verdict) for mutant in mutants if (verdict := verdicts.of(mutant))]
@@ -97,7 +103,8 @@ def _try(mutants: Sequence[Mutant], verdicts: Verdicts, *, workers: int, fresh: 
         verdicts.add(verdict)
         progress.step(verdict)
 
-    left = [mutant for mutant in mutants if (known := verdicts.of(mutant)) is None or known.fate not in DEAD]
+    done = DEAD | {Fate.ILL_TYPED}
+    left = [mutant for mutant in mutants if (known := verdicts.of(mutant)) is None or known.fate not in done]
     # In random order, so that the known verdicts are a fair sample whenever somebody stops the run.
     Random(len(mutants)).shuffle(left)
     left.sort(
@@ -105,6 +112,15 @@ def _try(mutants: Sequence[Mutant], verdicts: Verdicts, *, workers: int, fresh: 
     )  # what survived first: were tests written for it?
     progress.say(f"{len(mutants)} mutants, {len(left)} of them to try")
     Judge(measured, known=verdicts.of, tell=tell, workers=workers).run(left)
+
+
+def _check_types(mutants: Sequence[Mutant], verdicts: Verdicts) -> None:
+    """Ask the type checker about the mutants that no test killed."""
+    survived = (Fate.SURVIVED, Fate.UNTESTED)
+    for mutant in ill_typed(
+        [mutant for mutant in mutants if (known := verdicts.of(mutant)) and known.fate in survived]
+    ):
+        verdicts.add(Verdict(mutant.id, Fate.ILL_TYPED))
 
 
 class _Progress:

@@ -28,6 +28,8 @@ class Fate(StrEnum):
     SURVIVED = "survived"
     UNTESTED = "untested"
     """No test runs the mutated line."""
+    ILL_TYPED = "ill-typed"
+    """No test kills it, but the type checker refuses it, which comes before all tests. It is told apart."""
 
 
 DEAD = frozenset({Fate.KILLED, Fate.LOOPED, Fate.STUCK})

@@ -48,7 +48,7 @@ def survivors(known: Known) -> str:
     groups: defaultdict[str, list[str]] = defaultdict(list)
     written = reasons()
     for mutant, verdict in known:
-        if verdict.fate not in DEAD:
+        if verdict.fate in (Fate.SURVIVED, Fate.UNTESTED):
             before, after = mutant.change()
             why = next((reason.why for reason in written if reason.holds(mutant, before, after)), _NONE)
             untested = "" if verdict.fate is Fate.SURVIVED else " (untested)"
@@ -72,8 +72,8 @@ def _cut(text: str, other: str, most: int = 100) -> str:
 
 def figures(known: Known) -> str:
     """Make a table with the number of mutants of each fate, for each package."""
-    rows = ["| package | mutants | killed | looped or stuck | survived | untested | share killed |"]
-    rows.append("|---|---:|---:|---:|---:|---:|---:|")
+    names = ("killed", "looped or stuck", "ill-typed", "survived", "untested", "share killed", "or ill-typed")
+    rows = [f"| package | mutants | {' | '.join(names)} |", f"|---|---:|{'---:|' * len(names)}"]
     packages = [*FOLDERS, ""]
     for package in packages:
         fates = Counter(verdict.fate for mutant, verdict in known if mutant.path.startswith(package))
@@ -82,8 +82,10 @@ def figures(known: Known) -> str:
         name = package.rpartition("/")[2] or "all"
         dead = sum(fates[fate] for fate in DEAD)
         hung = fates[Fate.LOOPED] + fates[Fate.STUCK]
-        cells = [name, fates.total(), fates[Fate.KILLED], hung, fates[Fate.SURVIVED], fates[Fate.UNTESTED]]
-        rows.append(f"| {' | '.join(str(cell) for cell in cells)} | {dead / fates.total():.1%} |")
+        counts = [fates[fate] for fate in (Fate.ILL_TYPED, Fate.SURVIVED, Fate.UNTESTED)]
+        cells = [name, fates.total(), fates[Fate.KILLED], hung, *counts]
+        shares = f"{dead / fates.total():.1%} | {(dead + fates[Fate.ILL_TYPED]) / fates.total():.1%}"
+        rows.append(f"| {' | '.join(str(cell) for cell in cells)} | {shares} |")
     return "\n".join(rows)
 
 
@@ -97,6 +99,7 @@ _HEAD = """# Mutants
 
 Written by `scripts/mutate --write scripts/mutation/survivors.md`. mutmut's operators change the packages below, one
 place at a time; the tests of `tests/unit`, `contract`, `handlers` and `simulation` that run the changed line are to
-fail.
+fail. Those that no test kills go to the type checker, which refuses the ill-typed ones: `scripts/check` runs it
+before any test. The last column has both shares together.
 `scripts/mutate --help` says how to go on with a run; `scripts/mutation/reasons.toml` holds the reasons below.
 """

@@ -10,6 +10,7 @@ from eventfabric.model import Lane
 from scripts.mutation.forks import Ended, Wire, run_forked
 from scripts.mutation.judge import Functions
 from scripts.mutation.mutants import Fate, Mutant, source_of
+from scripts.mutation.typed import ill_typed
 
 LANE = "functions/eventfabric/model/identity.py"
 
@@ -50,3 +51,18 @@ def test_functions_are_found_though_the_garbage_collector_does_not_list_them() -
         gc.unfreeze()
     assert function is Lane.__str__
     assert code != function.__code__
+
+
+def test_the_type_checker_refuses_what_no_type_allows_and_nothing_else() -> None:
+    wrong, fine = changed("self.index}", "self.index + None}"), changed("{self.generation}.", "{self.index}.")
+    assert list(ill_typed([wrong, fine])) == [wrong]
+
+
+def changed(before: str, after: str) -> Mutant:
+    """Return a mutant of how lanes are written."""
+    source = source_of(LANE).decode()
+    begin = source.index("def __str__", source.index("class Lane"))
+    start = source.index(before, begin)
+    line = source[:start].count("\n") + 1
+    span = (begin, start + len(before))
+    return Mutant(LANE, "text", "Lane.__str__", span, start, span[1], after, line, line, line)
