@@ -18,6 +18,7 @@ from tests.handlers import test_lanes_at_once as lanes_at_once
 from tests.handlers import test_partial_answers as functions
 from tests.handlers import test_ringing_again as ringing_again
 from tests.simulation.checkers.every import failures
+from tests.simulation.planted_conditions_of_declarations import OF_DECLARATIONS
 from tests.simulation.planted_conditions_of_passes import OF_PASSES
 from tests.simulation.planted_reads import READS
 from tests.simulation.planting import Bug, planted
@@ -369,6 +370,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         lambda: place.test_records_that_are_lost_while_no_region_answers_are_copied_by_a_later_pass(7),
     ),
     *OF_PASSES,
+    *OF_DECLARATIONS,
 ]
 
 

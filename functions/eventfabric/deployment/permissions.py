@@ -214,6 +214,12 @@ def _publish_to(topology: Topology, target: StreamTopology, region: str) -> list
             (table(target.table, region),),
             leading_keys=(f"{region}/*", f"once/{region}/*"),
         ),
+        Statement(
+            f"see how {target.name} is deployed",
+            dynamodb("Query"),
+            (table(target.table, region),),
+            leading_keys=(f"{_DECLARES}{region}/{target.name}",),
+        ),
         look_at_marks(topology, target, region),
     ]
 

@@ -1,4 +1,7 @@
-"""Declared: what the catalogue says of a function's streams in its Region, as one process knows it."""
+"""Declared: what the catalogue says of a function's streams in its Region, as one process knows it.
+
+A function goes by it for the stream that it reads, and as a producer does for those into which its handler publishes.
+"""
 
 from collections.abc import Sequence
 from threading import Thread
@@ -9,22 +12,25 @@ from eventfabric.errors import (
     EventFabricError,
     FormatError,
     LogError,
+    NotDeclaredError,
     OlderCatalogueError,
+    WrongRegionError,
 )
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import (
     CatalogueVersion,
     Declaration,
+    Declared,
     State,
     SubscriptionFacts,
 )
 from eventfabric.ports import Ports
-from eventfabric.services.catalogue.facts import rung_subscriptions
+from eventfabric.services.catalogue.facts import declared_stream, rung_subscriptions
 from eventfabric.services.catalogue.formats import check_formats
-from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
+from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
-UNREADABLE: Final = (LogError, FormatError, OlderCatalogueError)
+UNREADABLE: Final = (LogError, FormatError, OlderCatalogueError, NotDeclaredError, WrongRegionError)
 """Errors of a declaration that last until somebody does something about them."""
 
 
@@ -38,6 +44,7 @@ class DeclaredHere:
         self._deployed_at = CatalogueVersion.parse(deployed_at) if deployed_at else None
         self._known: dict[str, KnownDeclaration] = {}
         self._rung: dict[str, tuple[Declaration | None, Sequence[SubscriptionTopology]]] = {}
+        self._targets: dict[str, _Target] = {}
         self._noted: Moment | None = None
 
     def of(self, stream: StreamTopology) -> Declaration | None:
@@ -70,22 +77,33 @@ class DeclaredHere:
             known = self._rung[stream.name] = (declaration, rung_subscriptions(stream, declaration))
         return known[1]
 
+    def target(self, stream: StreamTopology) -> StreamTopology:
+        """Return a stream into which a handler publishes as it is declared; as it is given, if nothing is declared.
+
+        Raises:
+            PortError: it cannot be read, or not anew for `STALE_SECONDS_MAX`.
+            UndecodableRecordError, FormatError: this function cannot go by what is there.
+            NotDeclaredError, ClosingRegionError: nothing is to be published to it, or not in this Region any more.
+        """
+        return self._target_of(stream).now(self._region)
+
+    def known_target(self, stream: StreamTopology) -> StreamTopology:
+        """Return what `target` returned last, without a call."""
+        return self._target_of(stream).known
+
     def forget(self, stream: StreamTopology) -> None:
         """Have the next caller read anew, because what is known seems to be out of date."""
         self._lane_of(stream).forget()
 
     def read_ahead(self, stream: StreamTopology) -> None:
         """Begin a first read in a thread, while the process loads what else it needs. `of` waits for that read."""
-        if stream.name in self._known:
-            return
-        self._lane_of(stream)
-        Thread(target=self._read, args=(stream,), daemon=True, name="eventfabric-catalogue").start()
+        if stream.name not in self._known:
+            _read_ahead(self._lane_of(stream))
 
-    def _read(self, stream: StreamTopology) -> None:
-        try:
-            self._lane_of(stream).now()
-        except EventFabricError:  # the caller of `of` meets it again
-            return
+    def read_target_ahead(self, stream: StreamTopology) -> None:
+        """Begin a first read of a stream into which a handler publishes, as `read_ahead`. `target` waits for it."""
+        if stream.name not in self._targets:
+            _read_ahead(self._target_of(stream).lane)
 
     def is_to_be_logged(self) -> bool:
         """Tell if nothing was logged of what is declared within the last minute, and note that it is now."""
@@ -102,6 +120,49 @@ class DeclaredHere:
             made = KnownDeclaration(self._ports.log_of(stream), lane, self._ports.clock)
             known = self._known.setdefault(stream.name, made)
         return known
+
+    def _target_of(self, stream: StreamTopology) -> "_Target":
+        target = self._targets.get(stream.name)
+        if target is None:
+            lane = DeclarationLane.of(self._region, StreamName(stream.name))
+            log, clock = self._ports.log_of(stream), self._ports.clock
+            made = _Target(stream, KnownDeclaration(log, lane, clock, stale_seconds_max=STALE_SECONDS_MAX))
+            target = self._targets.setdefault(stream.name, made)
+        return target
+
+
+class _Target:
+    """A stream into which a handler publishes. `known`: as it is, by the definition or its newest declaration."""
+
+    def __init__(self, defined: StreamTopology, lane: KnownDeclaration) -> None:
+        self.known = defined
+        self.lane = lane
+        self._declared: Declared | None = None
+
+    def now(self, region: Region) -> StreamTopology:
+        declared = self.lane.now()
+        if declared is None:
+            return self.known  # a fabric of an earlier version, which declares nothing
+        if declared is not self._declared:
+            check_formats(declared.declaration.stream)
+            if not declared.declaration.stream.is_deployed:
+                raise NotDeclaredError(self.known.name, region)
+            self.known = declared_stream(self.known.fabric, declared.declaration)
+            self._declared = declared
+        self.known.check_open(region)
+        return self.known
+
+
+def _read_ahead(lane: KnownDeclaration) -> None:
+    """Read a lane in a thread."""
+
+    def read() -> None:
+        try:
+            lane.now()
+        except EventFabricError:  # whoever needs it meets it again
+            return
+
+    Thread(target=read, daemon=True, name="eventfabric-catalogue").start()
 
 
 def is_retired(facts: SubscriptionFacts | None) -> bool:

@@ -110,16 +110,21 @@ class Runtime:
         Raises:
             HandlerError: the handler cannot be loaded.
             PortError, LogError, FormatError, OlderCatalogueError: as DeclaredHere.of.
+            NotDeclaredError, WrongRegionError: a stream into which the handler publishes takes nothing here.
         """
         if self.declared is None:
             return self
         own, stream = self.own, self.topology.stream(self.own.definition.stream)
         if self.owns_process:
             self.declared.read_ahead(stream)
+            for target in self._published_to:
+                self.declared.read_target_ahead(target)
         assert callable(self._target)  # loaded meanwhile by a new process
         facts = self.declared.facts_of(stream, own.name)
         if is_retired(facts):
             return None
+        for target in self._published_to:
+            self.declared.target(target)  # before a handler is called whose events nobody would take
         incarnation = incarnation_of(facts)
         if incarnation == own.incarnation:
             return self
@@ -274,6 +279,7 @@ class Runtime:
             region=self.region,
             clock=self.ports.clock,
             may_repeat=definition.guarantee.may_repeat,
+            as_known=lambda target: target if self.declared is None else self.declared.known_target(target),
         )
 
     @cached_property
@@ -283,7 +289,11 @@ class Runtime:
             return None
         from eventfabric.services.publishing.targets import Targets
 
-        return Targets(self._published_to, self.ports)
+        return Targets(
+            self._published_to,
+            self.ports,
+            as_declared=lambda target: target if self.declared is None else self.declared.target(target),
+        )
 
     def _deliverer(self, handler: Handler) -> "Deliverer":
         # Other functions deliver nothing, and each import is paid for at their cold start.

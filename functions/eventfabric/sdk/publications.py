@@ -1,7 +1,7 @@
 """Publications: what a handler publishes into other streams, with ids that are equal at each attempt."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from os import getpid
 from sys import modules
 from threading import Lock
@@ -51,10 +51,12 @@ class Publications:
         region: Region,
         clock: Clock,
         may_repeat: bool,
+        as_known: Callable[[StreamTopology], StreamTopology] = lambda target: target,
     ) -> None:
         """`subscription`: name of the subscription's state. `stream`: that which it subscribes to.
 
-        `may_repeat`: its events may be handled again, so that `once` counts.
+        `may_repeat`: its events may be handled again, so that `once` counts. `as_known`: returns a target as it is by
+        what the process knows, without a call.
         """
         self.subscription = subscription
         self.stream = stream
@@ -62,6 +64,7 @@ class Publications:
         self.region = region
         self.clock = clock
         self.may_repeat = may_repeat
+        self.as_known = as_known
 
     def of(self, attempt: Attempt) -> "DeliveryPublications":
         """Return the publications of one attempt."""
@@ -91,6 +94,7 @@ class DeliveryPublications:
             raise UnlistedStreamError(
                 name_of_state(publications.subscription), stream, sorted(publications.targets)
             )
+        target = publications.as_known(target)
         if once and not publications.may_repeat and fields.get("id") is not None:
             # An id that the fabric makes comes once as it is. Of another, nothing is noted here.
             raise HandlerError(

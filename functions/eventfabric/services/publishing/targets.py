@@ -1,9 +1,10 @@
 """Targets: the streams into which a subscription's handler publishes, as its function appends to them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from eventfabric.errors import FormatError, NotDeclaredError, StateRefusedError, WrongRegionError
 from eventfabric.model import Batch, BatchId, Lane, Occupied, Record, StreamName
 from eventfabric.ports import Log, Ports
 from eventfabric.services.publishing.append import Appender
@@ -16,9 +17,13 @@ from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.batch import Part, batch_of_rows
 from eventfabric.wire.published import Parts, Published
 
+AsDeclared = Callable[[StreamTopology], StreamTopology]
+"""Returns a stream as it is declared by now. Raises an error if nothing is to be published to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _TargetStream:
+    defined: StreamTopology
     stream: StreamTopology
     log: Log
     known: Known
@@ -28,13 +33,32 @@ class _TargetStream:
 class Targets:
     """The streams that a subscription may publish into, in the Region of these ports. Nobody rings but the relay."""
 
-    def __init__(self, streams: Iterable[StreamTopology], ports: Ports) -> None:
+    def __init__(
+        self,
+        streams: Iterable[StreamTopology],
+        ports: Ports,
+        *,
+        as_declared: AsDeclared = lambda stream: stream,
+    ) -> None:
+        """`as_declared`: asked before each write. It may make a call now and then, not each time."""
         self._ports = ports
-        self._streams = {stream.name: self._target(stream) for stream in streams}
+        self._as_declared = as_declared
+        self._streams = {stream.name: self._target(stream, stream) for stream in streams}
         # One for all streams: the records of one commit may go into several.
         self._tails = PostedTails(ports.clock)
 
-    def _target(self, stream: StreamTopology) -> _TargetStream:
+    def _open(self, name: str) -> _TargetStream:
+        """Return a stream to which something is about to be written. StateRefusedError: it takes nothing here."""
+        target = self._streams[name]
+        try:
+            stream = self._as_declared(target.defined)
+        except (NotDeclaredError, WrongRegionError, FormatError) as error:
+            raise StateRefusedError("publish", str(error)) from error
+        if stream is not target.stream:
+            target = self._streams[name] = self._target(target.defined, stream)
+        return target
+
+    def _target(self, defined: StreamTopology, stream: StreamTopology) -> _TargetStream:
         ports, log = self._ports, self._ports.log_of(stream)
         known = KnownMarks(ports.ledger, StreamName(stream.name), clock=ports.clock).of
         appender = Appender(
@@ -45,14 +69,14 @@ class Targets:
             retention_seconds=stream.retention_seconds,
             known=known,
         )
-        return _TargetStream(stream, log, known, appender)
+        return _TargetStream(defined, stream, log, known, appender)
 
     def append_of(self, published: Sequence[Published]) -> TargetAppend:
         """See services.delivery.target_streams."""
         return TargetAppend(
             writes_for(published),
             clock=self._ports.clock,
-            appender_of=lambda stream: self._streams[stream].appender,
+            appender_of=lambda stream: self._open(stream).appender,
             batch_of=self._batch,
             append_once=self._append_once,
         )
@@ -67,16 +91,22 @@ class Targets:
             entropy=ports.entropy,
             timeout_seconds=seconds,
         )
+        self._open(write.target[0])
         append_once(self._posting(*write.target, write.part), write.events[0].row, make)
 
     def prepare(self, published: Sequence[Published]) -> "PreparedRecords":
         """See services.delivery.target_streams."""
+        lanes = Parts(published).of
         postings = [
-            self._posting(stream, lane, part)
-            for (stream, lane), parts in Parts(published).of.items()
-            for part in parts
+            self._posting(stream, lane, part) for (stream, lane), parts in lanes.items() for part in parts
         ]
-        return PreparedRecords(postings, self._tails)
+        names = {stream for stream, _ in lanes}
+
+        def check() -> None:
+            for name in names:
+                self._open(name)
+
+        return PreparedRecords(postings, self._tails, check)
 
     def _posting(self, stream: str, lane: Lane, part: Part) -> Posting:
         target = self._streams[stream]
@@ -90,13 +120,16 @@ class Targets:
 class PreparedRecords:
     """Records of one commit: batches on their way to their lanes."""
 
-    def __init__(self, postings: Sequence[Posting], tails: PostedTails) -> None:
+    def __init__(self, postings: Sequence[Posting], tails: PostedTails, check: Callable[[], None]) -> None:
+        """`check`: raises an error if one of the streams takes nothing."""
         self._postings = postings
         self._tails = tails
+        self._check = check
         self.count = sum(posting.batch.count for posting in postings)
 
     def made(self, side_by_side: SideBySide) -> list[tuple[str, Record]]:
         """See services.delivery.target_streams."""
+        self._check()
         records = self._tails.records(self._postings, side_by_side)
         return [(posting.table, record) for posting, record in zip(self._postings, records, strict=True)]
 
