@@ -69,7 +69,7 @@ def test_an_interrupted_pass_reports_what_it_found_and_where_to_go_on(
 
     def interrupt(of: Lane) -> None:
         read.append(of)
-        if of == lane(2) and len(read) < LANES:
+        if of == lane(2) and read.count(of) == 1:
             raise KeyboardInterrupt
 
     log_of = fabric.ports().log_of
@@ -90,5 +90,5 @@ def test_parts_that_there_are_not_are_refused(shop: CommandedFabric) -> None:
     assert (
         shop.cli.run("reconcile", "--stream", "orders", "--from", "us-east-1/0000", *shop.options).code == 0
     )
-    assert "allowed: us-east-1/0000" in shop.refused("reconcile", "--stream", "orders", "--from", "x", code=2)
+    assert "to us-east-1/0000" in shop.refused("reconcile", "--stream", "orders", "--from", "x", code=2)
     assert "--from needs --stream" in shop.refused("reconcile", "--from", "us-east-1/0000", code=2)
