@@ -9,7 +9,7 @@ the Regions that are left.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from eventfabric.errors import EventFabricError, FormatsRefusedError, Problem
@@ -141,14 +141,14 @@ class FormatRaise:
                 yield self._problem(region, f"subscription {own.name}, which is not declared", allowed)
 
     def _publishing(self, region: Region, needed: Formats) -> Iterator[Problem]:
-        """Yield which subscriptions of other streams publish into this one, and do not know its writers' format."""
+        """Yield which subscriptions of other streams publish into this one, and do not know these formats."""
         ports = self.ports.at(region)
         for other in self.topology.streams_in(region):
             lane = DeclarationLane.of(region, StreamName(other.name))
             known = newest(ports.log_of(other), lane) if other.name != self.stream.name else None
             for facts in known_formats(known.declaration) if known is not None else ():
                 if self.stream.name in facts.publishes:
-                    yield from self._of_subscription(region, facts, replace(needed, reads=1))
+                    yield from self._of_subscription(region, facts, needed)
 
     def _too_early(self, own: RegionDeclared, read: Declaration, wanted: Formats) -> Iterator[Problem]:
         """Yield that writers would come before readers: before these are required, or known to be."""

@@ -159,13 +159,16 @@ def test_a_subscription_that_an_earlier_version_has_deployed_declares_nothing_an
     assert "a deployment of it with" in str(said.value)
 
 
-def test_a_subscription_of_another_stream_that_publishes_into_it_is_a_writer() -> None:
+def test_a_subscription_of_another_stream_that_publishes_into_it_counts() -> None:
     raised = Raised(FEEDING)
+    raised.deploy(AWAY, Formats(1, 2), "feeder")
+    assert "found subscription feeder, active" in raised.refused(READS)  # it reads the lanes' ends
+    raised.deploy(AWAY, LATER, "feeder")
     raised.to(READS)
     raised.fabric.clock.advance(seconds=FORGOTTEN_SECONDS)
-    raised.deploy(HOME, Formats(1, 1), "feeder")
+    raised.deploy(HOME, Formats(2, 1), "feeder")
     assert "found subscription feeder, active" in raised.refused(WRITES)
-    raised.deploy(HOME, Formats(1, 2), "feeder")
+    raised.deploy(HOME, LATER, "feeder")
     assert raised.to(WRITES) == [HOME, AWAY]
 
 
