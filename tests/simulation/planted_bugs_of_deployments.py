@@ -4,6 +4,36 @@ from tests.simulation.planting import Bug
 
 OF_DEPLOYMENTS = [
     Bug(
+        "undeployed, and forgotten",
+        "passes look at no subscription that is not deployed",
+        "eventfabric.services.reconciliation.abandoned:AbandonedReader._here",
+        "if facts.state is State.UNDEPLOYED:",
+        "if False:",
+        by="forgotten_subscription",
+        seed=2,
+        profile="deployments",
+    ),
+    Bug(
+        "retired, and yet told of",
+        "passes tell of what waits for a subscription that was retired",
+        "eventfabric.services.reconciliation.abandoned:AbandonedReader._here",
+        "if facts.state is State.UNDEPLOYED:",
+        "if facts.state in (State.UNDEPLOYED, State.RETIRED):",
+        by="forgotten_subscription",
+        seed=1,
+        profile="deployments",
+    ),
+    Bug(
+        "told of what others deliver",
+        "what waits for a subscription in another Region counts",
+        "eventfabric.services.catalogue.leftovers:LeftReader._delivering",
+        "if region == leaving]",
+        "if region]",
+        by="forgotten_subscription",
+        seed=0,
+        profile="deployments",
+    ),
+    Bug(
         "a rollback is forgotten",
         "what a failed deployment declared stays declared",
         "eventfabric.model.catalogue:redeployed",

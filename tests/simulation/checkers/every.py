@@ -19,6 +19,7 @@ from tests.simulation.checkers import (
     false_alarm,
     false_proof,
     far_behind,
+    forgotten_subscription,
     forked_catalogue,
     held_up_key,
     innocent_dead_letter,
@@ -77,6 +78,7 @@ _OF_DEPLOYMENTS: Final = (
     stale_catalogue,
     reused_incarnation,
     wrong_declaration,
+    forgotten_subscription,
     beyond_its_end,
 )
 

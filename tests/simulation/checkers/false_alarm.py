@@ -22,7 +22,10 @@ _OF_CLOCKS: Final = ("clock", "producer_clock")
 
 
 def check(of: History) -> Verdict:
-    """Check that alarms need a reason: of tampering, a change; of expiry, a retention; of waiting, a wanted event."""
+    """Check that alarms need a reason: of tampering, a change; of expiry, a retention; of waiting, a wanted event.
+
+    Of what is abandoned, a deletion.
+    """
     facts = facts_of(of)
     anomalies: list[Anomaly] = []
     touched = {entry.lane for entry in of.entries if isinstance(entry, history.Tampered)}
@@ -41,6 +44,7 @@ def check(of: History) -> Verdict:
             or (entry.finding in _EXPIRY and not facts.plan.retention_days)
             or (entry.finding in _OF_ITEMS and not touched)
             or (entry.finding == "clock_ahead" and _clocks_are_right(facts))
+            or (entry.finding == "abandoned" and facts.plan.by_catalogue)  # no stack is deleted there
         )
         if wrong:
             what = (

@@ -168,7 +168,7 @@ class AbandonedReader:
             return own.describe(LeftCounts(unreadable=str(error)))
         left = reader.left_by(
             own.region,
-            tails,
+            {lane: tail for lane, tail in tails.items() if _counts(lane, own, reader)},
             self._side_by_side,
             with_its_own=own.has_left,
             log_regions=stream.definition.regions,  # a function may read no others
@@ -186,6 +186,14 @@ class AbandonedReader:
                 mark = marks.of(lane.index)
                 tails[lane] = Tail(mark.sequence, mark.chain, EMPTY_TAIL.time)
         return tails
+
+
+def _counts(lane: Lane, own: _Candidate, reader: LeftReader) -> bool:
+    """Tell if a Region that the stream may have left has anything to do with a lane.
+
+    Where every Region delivers for itself, nobody waits any more for what others publish to be delivered in that one.
+    """
+    return not own.has_left or lane.origin == own.region or reader.owner(lane.origin) is not None
 
 
 def _is_decided(own: SubscriptionFacts | None, facts: SubscriptionFacts) -> bool:

@@ -15,9 +15,13 @@ from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declared, State
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
+from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.delivery.side_by_side import one_after_another
+from eventfabric.services.reconciliation.abandoned import AbandonedReader
 from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.testing.simulation import history_of_deployments as history
+from eventfabric.testing.simulation.history import Found
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.process import Process
 from eventfabric.testing.simulation.world import Stack, World
@@ -203,6 +207,27 @@ def read_out(world: World) -> None:
                 region=table_region,
                 lane=region,
                 changes=tuple(_listed(world, table_region, region)),
+            )
+
+
+def tell_abandoned(world: World) -> None:
+    """Note what passes find of the subscriptions that come and go here, which only the catalogue knows."""
+    if not world.plan.declared or world.plan.by_catalogue:  # else functions make these passes
+        return
+    stream = world.topology.stream(world.plan.stream)
+    for name in world.plan.regions:
+        region, ports = Region(name), world.cloud.ports(name)
+        own = newest(ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name)))
+        reader = AbandonedReader(region, ports, one_after_another)
+        for finding in reader.findings(stream, None if own is None else own.declaration):
+            world.note(
+                Found,
+                f"reconcile {name}",
+                region=name,
+                lane=str(finding.lane),
+                finding=finding.kind.value,
+                subscription=finding.subscription or "",
+                alarm=finding.is_alarm,
             )
 
 

@@ -112,6 +112,7 @@ def _run(world: World) -> tuple[bool, str]:
                 world.schedule.run(steps_max=DRAIN_STEPS_MAX)
             if number + 1 >= _ROUNDS_MIN and not _is_mending(world.entries[before:]):
                 break
+        deploying.tell_abandoned(world)
     except StepsExceededError as error:
         return False, str(error)
     return True, ""
@@ -119,7 +120,7 @@ def _run(world: World) -> tuple[bool, str]:
 
 def _is_mending(entries: Iterable[history.AnyEntry]) -> bool:
     """Tell if a pass repaired something, or found something that a later one repairs."""
-    lasting = ("dead", "divergence", "expires_soon", "expired_unread", "stale_owner")
+    lasting = ("dead", "divergence", "expires_soon", "expired_unread", "stale_owner", "abandoned")
     return any(isinstance(entry, history.Found) and entry.finding not in lasting for entry in entries)
 
 

@@ -169,10 +169,11 @@ def test_the_first_region_looks_at_one_whose_functions_are_gone() -> None:
 
 
 class TestRegionsThatTheStreamHasLeft:
-    def left(self) -> SubscribedStream:
+    def left(self, *, is_empty: bool = False, **settings: Any) -> SubscribedStream:
         """A stream that was in another Region, with an event there."""
-        fabric = declared(SubscribedStream())
-        fabric.producer(AWAY).publish(STREAM, key="a", type="placed")
+        fabric = declared(SubscribedStream(**settings))
+        if not is_empty:
+            fabric.producer(AWAY).publish(STREAM, key="a", type="placed")
         fabric.cloud.replicate()
         Passes(fabric).make()  # it has seen the lane
         fabric.declare(without_away(fabric))
@@ -187,6 +188,14 @@ class TestRegionsThatTheStreamHasLeft:
         passes = self.stayed(self.left())
         (text,) = passes.texts()
         assert text == "billing: the stream has left eu-west-1, where it has 1 events that wait"
+
+    def test_what_others_publish_since_is_not_awaited_there(self) -> None:
+        fabric = self.left(is_empty=True, deliver="everywhere")
+        fabric.put(event("later"))
+        assert self.stayed(fabric).texts() == []
+
+    def test_where_no_beginning_is_known_and_the_log_may_not_be_read_nothing_waits(self) -> None:
+        assert self.stayed(self.left(start="latest")).texts() == []
 
     def test_what_is_retired_since_is_decided(self) -> None:
         fabric = self.left()
