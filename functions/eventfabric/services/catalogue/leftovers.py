@@ -100,6 +100,7 @@ class LeftoversReader:
         for facts in subscriptions:
             reader = replace(LeftReader.of(facts, stream, self.ports), read_in=self._ports_in)
             yield from self._handed_over(reader, leaving)
+            yield from self._known_otherwise(reader, leaving)
             if str(left := reader.left_by(leaving, tails, self.side_by_side)):
                 yield Problem(
                     f"streams.{stream.name}.regions",
@@ -118,6 +119,18 @@ class LeftoversReader:
             return believed_tail(ports.log_of(stream), lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
         except LogError as error:
             return error
+
+    def _known_otherwise(self, reader: "LeftReader", leaving: Region) -> Iterator[Problem]:
+        """Yield whose lanes were handed over, as only one of both Regions knows: the one that leaves, or this one."""
+        there = LeftReader.of(reader.facts, reader.stream, self._ports_in(leaving))
+        for origin in map(Region, reader.stream.definition.regions):
+            if there.owner(origin) != reader.owner(origin):
+                yield Problem(
+                    f"streams.{reader.stream.name}.regions",
+                    f"{leaving} taken out, where it is known otherwise than here who delivers lanes of {origin} to "
+                    f"subscription {reader.facts.name}",
+                    "a handover that has come to both Regions",
+                )
 
     def _handed_over(self, reader: "LeftReader", leaving: Region) -> Iterator[Problem]:
         """Yield which other Regions' lanes the Region delivers, which nobody would deliver any more."""

@@ -180,3 +180,16 @@ def test_a_region_that_is_gone_for_good_is_not_asked() -> None:
     fabric.put(event("c"))
     [said] = left_now(fabric, failing_elsewhere(fabric, Fault.LOST_REQUEST), lost=(HOME,))
     assert "billing has 1 events that wait" in said
+
+
+def test_a_handover_that_has_not_been_replicated_is_waited_for() -> None:
+    fabric = delivered("a").in_region(AWAY)
+    fabric.cloud.replicate()
+    hand_over(fabric, to=AWAY)
+    [said] = left_now(fabric, fabric.ports(HOME), AWAY)
+    words = (
+        "known otherwise than here who delivers lanes of us-east-1",
+        "billing",
+        "a handover that has come to both",
+    )
+    assert missing_from(said, *words) == []
