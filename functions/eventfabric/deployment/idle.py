@@ -131,6 +131,9 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
     Its own progress; of each origin its marks; of each lane the tail, also the origin's; of each subscription its
     standing in every Region, which this one then notes as seen. Once in PASSES_AT_REST, the state of each lane that
     this Region delivers for a subscription, and then the marks are written.
+
+    Of declarations the Region's own, and in the first Region also the others'; of each Region's lane the mark. Once in
+    PASSES_AT_REST, its tail, that of its origin, and those of all copies of the Region's own; then the mark is written.
     """
     origins, lanes, subscriptions = stream.definition.regions, stream.definition.lanes, stream.subscriptions
     others = len(origins) - 1
@@ -140,13 +143,16 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
     ]
     marked = sum(map(bool, delivered)) * ceil(lanes * MARK_BYTES / 1024)
     replicas = len(topology.ledger_of(stream.name).regions)
+    declared = 1 + (others if region == origins[0] else 0)
     return PassWork(
         reads=1
+        + declared
+        + len(origins) * (1 + 1 / PASSES_AT_REST)
         + len(origins) * (parts + lanes)
         + len(subscriptions)
         + sum(delivered) * lanes / PASSES_AT_REST,
-        far_reads=others * (lanes + len(subscriptions)),
-        writes=(len(subscriptions) + marked / PASSES_AT_REST) * replicas,
+        far_reads=others * (lanes + len(subscriptions) + 2 / PASSES_AT_REST),
+        writes=(len(subscriptions) + (marked + len(origins)) / PASSES_AT_REST) * replicas,
     )
 
 
