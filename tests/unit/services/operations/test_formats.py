@@ -87,6 +87,9 @@ class Raised:
 
 def test_readers_come_first_and_writers_once_no_producer_goes_by_what_it_knew() -> None:
     raised = Raised()
+    raised.fabric.clock.advance(
+        seconds=FORGOTTEN_SECONDS
+    )  # what was declared before tells nothing of readers
     assert raised.to(READS) == [HOME, AWAY]
     assert raised.required == [READS, READS]
     assert stream_of(raised.fabric).raised_with == VERSION
@@ -102,6 +105,14 @@ def test_readers_come_first_and_writers_once_no_producer_goes_by_what_it_knew() 
     assert raised.to(WRITES) == [HOME, AWAY]
     assert raised.required == [LATER, LATER]
     assert raised.to(WRITES) == raised.to(READS) == []
+
+
+def test_a_function_that_went_back_behind_what_is_required_keeps_writers_from_being_raised() -> None:
+    raised = Raised()
+    raised.to(READS)
+    raised.fabric.clock.advance(seconds=FORGOTTEN_SECONDS)
+    raised.deploy(HOME, Formats(1, 2))
+    assert "subscription billing, active" in raised.refused(WRITES)
 
 
 def test_both_at_once_are_refused_since_writers_would_not_wait() -> None:
