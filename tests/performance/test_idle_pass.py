@@ -20,7 +20,7 @@ def test_a_pass_over_lanes_at_rest_reads_their_tails_and_no_state(subscriptions:
         "ledger.standing": subscriptions,
         "remote ledger.standing": subscriptions,
         "ledger.see": subscriptions,
-        "ledger.marks": 2,
+        "ledger.marks": 2 + 2,  # of two origins, and of what is declared in each
         "log.tail": 2 * LANES,
         "remote log.tail": LANES,
     }
@@ -28,7 +28,13 @@ def test_a_pass_over_lanes_at_rest_reads_their_tails_and_no_state(subscriptions:
     assert first == second == idle
     # Every pass was like this one: what a person asks for is still read in full.
     (thorough,) = calls_of_passes(fabric, [THOROUGH])
-    assert thorough == {**idle, "ledger.state": LANES * subscriptions, "ledger.mark": 1}
+    declarations = {"log.tail": 2 * LANES + 2, "remote log.tail": LANES + 2}
+    assert thorough == {
+        **idle,
+        **declarations,
+        "ledger.state": LANES * subscriptions,
+        "ledger.mark": 1 + 2,
+    }
 
 
 def test_states_of_lanes_at_rest_are_read_once_an_hour() -> None:
