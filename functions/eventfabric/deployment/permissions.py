@@ -3,8 +3,7 @@
 The deployment renders them as IAM policies, the local fabric checks every call of a function against them, and tests
 compare both. They contain exactly what the adapters in `aws/` call. Permissions of people are in `people`.
 
-    log      partitions `<origin>/...` (records), `once/<origin>/...` (notes of ids published once) and
-             `@<origin>/<stream>` (declarations)
+    log      partitions `<origin>/...`: records; `once/<origin>/...`: published ids; `@<origin>/<stream>`: declarations
     ledger   partitions `<stream>/<subscription>`, `<stream>/<subscription>/...`, `<stream>/marks/...`, `backfill...`
     queues   tags `<fabric>/<stream>/doorbells` and `.../dead`; that of timers by its name
 
@@ -268,11 +267,12 @@ def _reconcile(topology: Topology, region: str) -> list[Statement]:
             )
         ),
         queues("ring again", RING, topology, [region], ["*/doorbells"]),
+        _declared(streams, region),
     ]
 
 
 def _declared(streams: Iterable[StreamTopology], region: str) -> Statement:
-    """Allow to read what is declared of these streams."""
+    """Allow to read what is declared of these streams, also in Regions that they have left."""
     tables = tuple(table(stream.table, region) for stream in streams)
     return Statement("see what is deployed", dynamodb("Query"), tables, leading_keys=(DECLARATIONS,))
 
