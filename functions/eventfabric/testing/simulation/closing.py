@@ -4,7 +4,8 @@ An operator goes on until a Region has answered, as one does who deploys again. 
 that the history shows whether somebody goes on using it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
 from typing import Final
@@ -37,6 +38,11 @@ def close_region(world: World, happening: Happening) -> None:
     if world.closing or len(world.plan.regions) == 1:
         return
     world.closing = closing
+    with _under_way(world):
+        _close(world, happening, closing)
+
+
+def _close(world: World, happening: Happening, closing: str) -> None:
     stream = world.topology.stream(world.plan.stream)
     topology, closed = _closing(world.topology, closing), replace(stream, closing=(closing,))
     for region in world.plan.regions:
@@ -61,9 +67,20 @@ def end_subscription(world: World, happening: Happening) -> None:
     """Retire a subscription of the plan in all Regions. Whatever it has not delivered by then, it never does."""
     name = world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
     stream = world.topology.stream(world.plan.stream)
-    for region in world.plan.regions:
-        _until_done(world, region, lambda by: by.declare_state(stream, name, State.RETIRED), world.topology)
-        world.note(history.Retired, "operator", region=region, subscription=name)
+    with _under_way(world):
+        for region in world.plan.regions:
+            _until_done(
+                world, region, lambda by: by.declare_state(stream, name, State.RETIRED), world.topology
+            )
+            world.note(history.Retired, "operator", region=region, subscription=name)
+
+
+@contextmanager
+def _under_way(world: World) -> Iterator[None]:
+    """Have whoever reads all out in the end wait for this."""
+    world.deployments += 1
+    yield
+    world.deployments -= 1
 
 
 def _cut_off(world: World, happening: Happening) -> None:
@@ -76,7 +93,6 @@ def _cut_off(world: World, happening: Happening) -> None:
 
 def _until_done(world: World, region: str, call: Callable[[Deployer], object], topology: Topology) -> None:
     """Deploy something in a Region, again and again until it succeeds."""
-    world.deployments += 1
     request = f"operator {world.schedule.steps}"
     while True:
         while region in world.lost:
@@ -87,7 +103,6 @@ def _until_done(world: World, region: str, call: Callable[[Deployer], object], t
         except (EventFabricError, SimulatedCrash):
             world.schedule.pause(_AGAIN_SECONDS)
         else:
-            world.deployments -= 1
             return
 
 
