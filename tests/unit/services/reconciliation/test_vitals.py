@@ -8,9 +8,11 @@ from eventfabric import limits
 from eventfabric.model import Circuit, CircuitState, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.finding import FindingKind
 from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from tests.support.failing_handlers import FEW, Failing, fabric_of, named, retry
+from tests.support.findings import finding
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, Counting, lane
 from tests.support.reconciliations import healthy, kinds, put_cursor
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
@@ -174,3 +176,22 @@ def test_where_nothing_lags_no_record_is_read_for_it() -> None:
     ports = replace(fabric.ports(), log_of=lambda stream: faults.log(fabric.log))
     list(Reconciler(fabric.stream, region=HOME, ports=ports, telemetry=Counting()).run(repair=False))
     assert faults.calls.count("log.read") == 0
+
+
+def test_a_round_that_takes_too_long_is_told_in_seconds() -> None:
+    fabric = healthy()
+    vitals, begin_ms = Vitals(fabric.stream), 1_000_000
+    vitals.verified(begin_ms)
+    fabric.telemetry.gauges.clear()
+    vitals.tell(fabric.telemetry, {}, now_ms=begin_ms + 1000 * limits.ROUND_SECONDS)
+    assert (Metric.OLDEST_ROUND, STREAM) not in fabric.telemetry.gauges
+    vitals.tell(fabric.telemetry, {}, now_ms=begin_ms + 1000 * limits.ROUND_SECONDS + 2500)
+    assert value_of(fabric, Metric.OLDEST_ROUND) == limits.ROUND_SECONDS + 2.5
+
+
+def test_each_finding_counts_once_for_its_kind_and_once_for_the_alarm() -> None:
+    vitals = Vitals(healthy().stream)
+    for _ in range(3):
+        vitals.count_finding(finding(FindingKind.HOLE, 1))
+    assert vitals.tally.findings[Metric.FINDINGS_ALARMED.value] == 3
+    assert set(vitals.tally.findings.values()) == {3}
