@@ -20,20 +20,22 @@ SECRET = "4111-1111"
 CONTENT = SECRET.encode()
 _NAMES = """
     action alias backfill batch_id by called chain closing code code_version contact deliver detail durability edit
-    elsewhere error_type event_id event_type expiry_attribute fabric failure failures former_regions function guarantee
-    handler hint id kind lane lanes layers more name of on_expired on_late operation order origin owner path permanent
-    pointer position proof publishes reason region regions replaces request_id said security_group_ids sort_key_type
-    source start state step stops stream stream_view subnet_ids subscription table target token trace_id type types
-    unreachable unreadable version why
+    elsewhere error_type event_id event_type expiry_attribute fabric failure failures former_regions function
+    guarantee handler hint id kind lane lanes layers lost member more name of on_expired on_late operation order
+    origin owner path permanent pointer position proof publishes raised_with reason region regions replaces
+    request_id said security_group_ids sort_key_type source start state step stops stream stream_view subnet_ids
+    subscription table target token trace_id type types unreachable unreadable version why
 """
 NAMES = frozenset(_NAMES.split())
 """Names of texts and bytes that name things, and hold nothing of an event."""
 _SHOWN = """
-    Cursor.parked DeadLetterFilter.error HandlerInput.payload_type KeyRule.attribute Pattern.regex Pattern.says
-    Problem.allowed Problem.found Refusal.message Roster.dead Roster.retrying WriteRefused.message
+    Cursor.parked DeadLetterFilter.error DeclaredDifference.do DeclaredDifference.what HandlerInput.payload_type
+    KeyRule.attribute MemberChange.after MemberChange.before Pattern.regex Pattern.says Problem.allowed
+    Problem.found Refusal.message RegionDeclared.error Roster.dead Roster.retrying WriteRefused.message
+    _Nothing.keys
 """
 SHOWN = frozenset(_SHOWN.split())
-"""Fields whose names do not say so: digests, settings, and what a service or a check says."""
+"""Fields whose names do not say so: digests, settings, what is declared, and what a service or a check says."""
 TYPED_ONLY = {"TargetStreams": TargetStreams, "TargetWrites": TargetWrites}
 """Types that modules of the package import for typing alone."""
 HOLDERS = ("aws", "errors", "model", "ports", "runtime", "sdk", "services", "wire")

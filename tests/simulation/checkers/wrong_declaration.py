@@ -16,6 +16,8 @@ from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 
 NAME = "wrong_declaration"
 _Stacks = dict[str, StackEnded]
+_Decided = frozenset[tuple[str, int]]
+"""Names that operators have retired in any Region, each with its incarnation."""
 
 
 def check(of: History) -> Verdict:
@@ -23,6 +25,7 @@ def check(of: History) -> Verdict:
     anomalies: list[Anomaly] = []
     stacks: defaultdict[str, _Stacks] = defaultdict(dict)
     retired: defaultdict[str, set[str]] = defaultdict(set)
+    decided = _decided(of)
     for number, entry in enumerate(of.entries):
         match entry:
             case StackEnded():
@@ -30,11 +33,11 @@ def check(of: History) -> Verdict:
             case Retired():
                 retired[entry.region].add(entry.subscription)
             case CatalogueListed() if entry.region == entry.lane:
-                about = [*_forgotten(entry), *_not_as_deployed(entry, stacks[entry.region])]
+                about = [*_forgotten(entry), *_not_as_deployed(entry, stacks[entry.region], decided)]
                 about += [
                     f"{name} was never retired"
                     for name in sorted(retired[entry.region])
-                    if not _was_retired(entry.changes, name)
+                    if not _was_retired(entry.changes, name, decided)
                 ]
                 anomalies += [Anomaly(f"in {entry.lane}: {said}", number) for said in about]
             case _:
@@ -51,7 +54,7 @@ def _forgotten(entry: CatalogueListed) -> list[str]:
     return said
 
 
-def _not_as_deployed(entry: CatalogueListed, stacks: _Stacks) -> list[str]:
+def _not_as_deployed(entry: CatalogueListed, stacks: _Stacks, decided: _Decided) -> list[str]:
     said: list[str] = []
     for name, ended in stacks.items():
         last = _last(entry.changes, name)
@@ -60,10 +63,14 @@ def _not_as_deployed(entry: CatalogueListed, stacks: _Stacks) -> list[str]:
         elif ended.content and last.content != ended.content:
             said.append(f"{name} is declared with {last.content}, and has {ended.content}")
         elif last.state == "retired":
-            said += [] if _was_retired(entry.changes, name) else [f"{name} is retired, and nobody did that"]
+            said += (
+                []
+                if _was_retired(entry.changes, name, decided)
+                else [f"{name} is retired, and nobody did that"]
+            )
         elif ended.state and last.state != ended.state:
             said.append(f"{name} is {last.state}, and must be {ended.state}")
-        elif ended.request and not _was_retired(entry.changes, name):
+        elif ended.request and not _was_retired(entry.changes, name, decided):
             before = _before(entry.changes, name, ended.request)
             said += (
                 [] if before in (None, last) else [f"{name} was rolled back to {last}, and not to {before}"]
@@ -83,5 +90,27 @@ def _before(changes: Sequence[ListedChange], name: str, request: str) -> ListedS
     return None
 
 
-def _was_retired(changes: Sequence[ListedChange], name: str) -> bool:
-    return any(change.kind == "retired" and change.of == name for change in changes)
+def _decided(of: History) -> _Decided:
+    return frozenset(
+        (change.of, change.subscriptions[change.of].incarnation)
+        for entry in of.entries
+        if isinstance(entry, CatalogueListed) and entry.region == entry.lane
+        for change in entry.changes
+        if change.kind == "retired" and change.of in change.subscriptions
+    )
+
+
+def _was_retired(changes: Sequence[ListedChange], name: str, decided: _Decided) -> bool:
+    """Tell if an operator retired a name, as its lane has it.
+
+    That may have been in another Region, before a stack here rolls back from the name's next incarnation.
+    """
+    return any(
+        (change.kind == "retired" and change.of == name)
+        or (
+            name in change.subscriptions
+            and change.subscriptions[name].state == "retired"
+            and (name, change.subscriptions[name].incarnation) in decided
+        )
+        for change in changes
+    )
