@@ -183,9 +183,9 @@ class CatalogueRequest:
         self._refuse()
         deployer = replace(self._deployer(self._topology), refuse=self._refuse_formats)
         if self._asked.of == OF_SUBSCRIPTION:
-            rolls_back = self._rolls_back
+            rolls_back, exists = self._rolls_back, self.event["RequestType"] == "Update"
             for subscription in self._topology.subscriptions.values():
-                deployer.declare_subscription(subscription, rolls_back=rolls_back)
+                deployer.declare_subscription(subscription, rolls_back=rolls_back, exists=exists)
             return ""
         for stream in self._topology.streams.values():
             deployer.declare_stream(stream)

@@ -73,9 +73,12 @@ class Deployer:
         return self._declare(stream, gone)
 
     def declare_subscription(
-        self, subscription: SubscriptionTopology, *, rolls_back: bool = False
+        self, subscription: SubscriptionTopology, *, rolls_back: bool = False, exists: bool = False
     ) -> Declared | None:
         """Declare a subscription as it is deployed here; `rolls_back`: as it was before. Errors as `declare`.
+
+        `exists`: its stack was there before. What was retired meanwhile stays retired: only a new stack begins anew, or
+        the definition of something else would bring back what an operator has ended.
 
         NotDeclaredError: its stream has to be declared first.
         """
@@ -88,6 +91,9 @@ class Deployer:
                 raise NotDeclaredError(stream.name, self.region)
             if rolls_back:
                 return redeployed(read, self._history(stream), facts, change)
+            own = read.subscriptions.get(facts.name)
+            if exists and own is not None and own.state is State.RETIRED:
+                return read.with_subscription(facts.standing_as(own), change)
             return deployed(read, self.catalogue(stream), self.region, facts, change)
 
         return self._declare(stream, update)

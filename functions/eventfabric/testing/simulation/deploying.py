@@ -102,8 +102,14 @@ def _deploy(world: World, happening: Happening, *, fails: bool) -> None:
             return
         world.stack_contents += 1
         content = f"content {world.stack_contents}"
-        own = _subscription(world, happening, content)
-        declared = _request(world, happening, stack, lambda by: by.declare_subscription(own), tries=_TRIES)
+        own, exists = _subscription(world, happening, content), bool(stack.content)
+        declared = _request(
+            world,
+            happening,
+            stack,
+            lambda by: by.declare_subscription(own, exists=exists),
+            tries=_TRIES,
+        )
         if declared is not None and not fails:
             stack.content = content
             _tell(world, happening, stack, State.ACTIVE)
