@@ -287,6 +287,14 @@ class TestRelay:
         functions.publish("1")
         assert len(functions.queue.bodies) == 1
 
+    def test_what_a_later_version_says_of_one_subscription_holds_up_no_other(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        functions = self.declared(guarantee="exactly_thrice")
+        functions.publish("1")
+        assert len(functions.queue.bodies) == 1
+        assert "what is declared of orders cannot be read: 'exactly_thrice'" in caplog.text
+
     def test_one_that_is_too_old_for_the_stream_rings_for_every_record(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:

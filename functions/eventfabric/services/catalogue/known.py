@@ -49,9 +49,7 @@ class KnownDeclaration:
         but no longer than `stale_seconds_max`.
         """
         if self._read is None:
-            with self._lock:
-                if self._read is None:
-                    self._note(newest(self._log, self._lane))
+            self._read_first()
         elif not self._read.is_within(CATALOGUE_SECONDS, Moment.of(self._clock)):
             self._read_anew()
         return self._known
@@ -61,9 +59,20 @@ class KnownDeclaration:
         if self._read is not None:
             self._read = Moment(0, 0)
 
+    def _read_first(self) -> None:
+        # Threads do not wait one after the other for a service that does not answer.
+        is_alone = self._lock.acquire(timeout=READ_SECONDS)
+        try:
+            if self._read is None:
+                self._note(newest(self._log, self._lane))
+        finally:
+            if is_alone:
+                self._lock.release()
+
     def _read_anew(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            return
+        is_alone = self._lock.acquire(blocking=False)
+        if not is_alone and not self._is_stale():
+            return  # another thread reads, and what is known holds meanwhile
         try:
             self._note(call_within(READ_SECONDS, newest, self._log, self._lane))
         except (PortError, UndecodableRecordError) as error:
@@ -74,7 +83,8 @@ class KnownDeclaration:
             )
             self._read = Moment.of(self._clock)
         finally:
-            self._lock.release()
+            if is_alone:
+                self._lock.release()
 
     def _note(self, declared: Declared | None) -> None:
         self._known = declared

@@ -123,9 +123,10 @@ class _KnownStream:
         self._lanes[self._answering].forget()
 
     def _declared(self) -> Declared | None:
-        """Return the declaration of the Region that answered first, for good; its lane says the same as the others."""
-        last = len(self._lanes) - 1
-        for index in range(self._answering, last + 1):
+        """Return the declaration of the Region that answered last, or of the next that answers: all say the same."""
+        count = len(self._lanes)
+        last = (self._answering - 1) % count
+        for index in ((self._answering + step) % count for step in range(count)):
             try:
                 declared = self._lanes[index].now()
             except (OutcomeUnknownError, ThrottledError):

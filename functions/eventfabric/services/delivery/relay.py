@@ -10,7 +10,7 @@ from zlib import crc32
 
 from eventfabric import limits
 from eventfabric.deadline import call_within
-from eventfabric.errors import EventFabricError, FormatError, PortError, UndecodableItemError
+from eventfabric.errors import FormatError, PortError, UndecodableItemError
 from eventfabric.model import Doorbell, Lane, Region, SequenceNumber, Standing, StreamName
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.ringer import CALLS_SECONDS, Ringer, Rung
@@ -115,7 +115,7 @@ class Relay:
             return self._stream.subscriptions
         try:
             return call_within(CALLS_SECONDS, self._catalogue.rung, self._stream)
-        except EventFabricError as error:
+        except Exception as error:  # whatever is declared, it must not hold up the shard of all subscriptions
             self._is_outdated = isinstance(error, FormatError)
             _log.error("what is declared of %s cannot be read: %s", self._stream.name, error)
             return self._stream.subscriptions
