@@ -141,7 +141,7 @@ OF_ITEMS = [
         "for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:",
         "for pause_seconds in ():",
         by="false_alarm",
-        seed=49,
+        seed=250,
         profile="torn",
     ),
 ]
