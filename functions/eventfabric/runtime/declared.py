@@ -4,6 +4,7 @@ A function goes by it for the stream that it reads, and as a producer does for t
 """
 
 from collections.abc import Sequence
+from math import inf
 from threading import Thread
 from typing import Final
 
@@ -116,19 +117,20 @@ class DeclaredHere:
     def _lane_of(self, stream: StreamTopology) -> KnownDeclaration:
         known = self._known.get(stream.name)
         if known is None:
-            lane = DeclarationLane.of(self._region, StreamName(stream.name))
-            made = KnownDeclaration(self._ports.log_of(stream), lane, self._ports.clock)
-            known = self._known.setdefault(stream.name, made)
+            known = self._known.setdefault(stream.name, self._unread(stream))
         return known
 
     def _target_of(self, stream: StreamTopology) -> "_Target":
         target = self._targets.get(stream.name)
         if target is None:
-            lane = DeclarationLane.of(self._region, StreamName(stream.name))
-            log, clock = self._ports.log_of(stream), self._ports.clock
-            made = _Target(stream, KnownDeclaration(log, lane, clock, stale_seconds_max=STALE_SECONDS_MAX))
-            target = self._targets.setdefault(stream.name, made)
+            lane = self._unread(stream, stale_seconds_max=STALE_SECONDS_MAX)
+            target = self._targets.setdefault(stream.name, _Target(stream, lane))
         return target
+
+    def _unread(self, stream: StreamTopology, *, stale_seconds_max: float = inf) -> KnownDeclaration:
+        lane = DeclarationLane.of(self._region, StreamName(stream.name))
+        log, clock = self._ports.log_of(stream), self._ports.clock
+        return KnownDeclaration(log, lane, clock, stale_seconds_max=stale_seconds_max)
 
 
 class _Target:
