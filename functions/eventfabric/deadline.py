@@ -56,6 +56,9 @@ class Moment:
 
     def is_within(self, seconds: float, now: "Moment") -> bool:
         """Tell if less than that time has gone by, by both clocks."""
-        most_ms = 1000 * seconds
         # Less than 0: the wall clock was set back, and nobody knows how much time has gone by.
-        return 0 <= now.wall_ms - self.wall_ms < most_ms and now.steady_ms - self.steady_ms < most_ms
+        return now.wall_ms >= self.wall_ms and self.seconds_until(now) < seconds
+
+    def seconds_until(self, now: "Moment") -> float:
+        """Return the seconds that have gone by at least: by the clock that says more."""
+        return max(now.wall_ms - self.wall_ms, now.steady_ms - self.steady_ms) / 1000

@@ -1,5 +1,6 @@
 """The newest declaration of a Region as one process knows it: read once, and again after a minute, not by event."""
 
+from dataclasses import dataclass, replace
 from logging import getLogger
 from math import inf
 from threading import Lock
@@ -16,12 +17,28 @@ from eventfabric.services.catalogue.lane import newest
 CATALOGUE_SECONDS: Final = 60.0
 """Time for which a process may go by what it has read of the catalogue."""
 READ_SECONDS: Final = 3.0
-"""Time after which reading anew is given up; what is known holds for a minute more."""
+"""Time after which reading anew is given up."""
+PAUSE_SECONDS: Final = 1.0
+"""Time between two reads while they fail, or while what they say seems to be out of date each time."""
 STALE_SECONDS_MAX: Final = 180.0
 """Time for which a producer goes by what it knows, if it can never read anew: a Region that closes counts on that."""
 FORGOTTEN_SECONDS: Final = int(STALE_SECONDS_MAX) + 60
 """Time after which no producer goes by what was declared before, however its clock differs."""
 _log = getLogger("eventfabric")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Knowledge after the last read, which may have failed.
+
+    `tried`: moment of that read. `since`: moment before the last one that did not fail; None: all have.
+    """
+
+    tried: Moment
+    known: Declared | None = None
+    since: Moment | None = None
+    failure: PortError | UndecodableRecordError | None = None
+    is_forgotten: bool = False
 
 
 class KnownDeclaration:
@@ -33,9 +50,7 @@ class KnownDeclaration:
         """`stale_seconds_max`: time after which what is known holds no more if it cannot be read anew."""
         self._log, self._lane, self._clock = log, lane, clock
         self._stale_seconds_max = stale_seconds_max
-        self._known: Declared | None = None
-        self._known_since: Moment | None = None
-        self._read: Moment | None = None
+        self._look: _Look | None = None
         self._begin()
         when_forked(self._begin)
 
@@ -45,51 +60,63 @@ class KnownDeclaration:
     def now(self) -> Declared | None:
         """Return the newest declaration, at most a minute old; None: there is none.
 
-        Raises PortError or UndecodableRecordError the first time. Later, what is known holds if none can be read anew,
-        but no longer than `stale_seconds_max`.
+        What is known holds while none can be read anew, but no longer than `stale_seconds_max`. Then, and if none was
+        ever read, this raises PortError or UndecodableRecordError, without a call for `PAUSE_SECONDS` after the last.
         """
-        if self._read is None:
-            self._read_first()
-        elif not self._read.is_within(CATALOGUE_SECONDS, Moment.of(self._clock)):
-            self._read_anew()
-        return self._known
+        look = self._look
+        if self._is_due(look):
+            look = self._read(look)
+        assert look is not None, "what was never read is due"
+        if look.failure is not None and not self._holds(look):
+            raise look.failure.with_traceback(None)
+        return look.known
 
     def forget(self) -> None:
-        """Have the next caller read anew, because what is known seems to be out of date."""
-        if self._read is not None:
-            self._read = Moment(0, 0)
+        """Have a caller read anew soon, because what is known seems to be out of date."""
+        if self._look is not None:
+            self._look = replace(self._look, is_forgotten=True)
 
-    def _read_first(self) -> None:
-        # Threads do not wait one after the other for a service that does not answer.
-        is_alone = self._lock.acquire(timeout=READ_SECONDS)
+    def _is_due(self, look: _Look | None) -> bool:
+        if look is None:
+            return True
+        lasts = self._holds(look) and not look.is_forgotten
+        seconds = CATALOGUE_SECONDS if lasts else PAUSE_SECONDS
+        return not look.tried.is_within(seconds, Moment.of(self._clock))
+
+    def _holds(self, look: _Look | None) -> bool:
+        if look is None or look.since is None:
+            return False
+        # If the wall clock was set back, the steady one decides.
+        return look.since.seconds_until(Moment.of(self._clock)) < self._stale_seconds_max
+
+    def _read(self, before: _Look | None) -> _Look:
+        """Read, unless another thread does and what is known holds meanwhile, or it has just read."""
+        is_alone = False
         try:
-            if self._read is None:
-                self._note(newest(self._log, self._lane))
+            # Without knowledge that holds, threads wait for one, but not one after the other for a silent service.
+            is_alone = self._lock.acquire(timeout=0 if self._holds(before) else READ_SECONDS)
+            if before is not None and not is_alone and self._holds(before):
+                return before
+            meanwhile = self._look
+            if meanwhile is not None and not self._is_due(meanwhile):
+                return meanwhile
+            self._look = look = self._looked(meanwhile)
+            return look
         finally:
             if is_alone:
                 self._lock.release()
 
-    def _read_anew(self) -> None:
-        is_alone = self._lock.acquire(blocking=False)
-        if not is_alone and not self._is_stale():
-            return  # another thread reads, and what is known holds meanwhile
+    def _looked(self, before: _Look | None) -> _Look:
+        began = Moment.of(self._clock)
         try:
-            self._note(call_within(READ_SECONDS, newest, self._log, self._lane))
+            if before is None or before.since is None:
+                known = newest(self._log, self._lane)
+            else:
+                known = call_within(READ_SECONDS, newest, self._log, self._lane)
         except (PortError, UndecodableRecordError) as error:
-            if self._is_stale():
-                raise
-            _log.warning(
-                "what is declared in %s cannot be read anew, and holds for longer: %s", self._lane, error
-            )
-            self._read = Moment.of(self._clock)
-        finally:
-            if is_alone:
-                self._lock.release()
-
-    def _note(self, declared: Declared | None) -> None:
-        self._known = declared
-        self._read = self._known_since = Moment.of(self._clock)
-
-    def _is_stale(self) -> bool:
-        since, now = self._known_since, Moment.of(self._clock)
-        return since is None or not since.is_within(self._stale_seconds_max, now)
+            ended = Moment.of(self._clock)  # the pause counts from here, however long the read took
+            failed = replace(before or _Look(ended), tried=ended, failure=error, is_forgotten=False)
+            if self._holds(failed):
+                _log.warning("what is declared in %s cannot be read anew: %s", self._lane, error)
+            return failed
+        return _Look(began, known, since=began)

@@ -24,7 +24,6 @@ from eventfabric.ports import Log
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.facts import declared_stream, subscription_facts
-from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.services.catalogue.lane import history, newest
 from eventfabric.testing.memory.faults import Fault, Faults, at_random, nth
 from eventfabric.testing.memory.requests import Requests
@@ -206,62 +205,6 @@ def test_an_item_that_cannot_be_read_is_refused_with_its_place(fabric: MemoryFab
     for read in (lambda: newest(log, OWN), lambda: list(history(log, OWN))):
         with pytest.raises(UndecodableRecordError, match="@us-east-1/orders"):
             read()
-
-
-class TestKnownDeclaration:
-    """A lane as one process knows it."""
-
-    def test_it_is_read_once_and_again_after_a_minute(self, fabric: MemoryFabric) -> None:
-        faults = Faults()
-        known = KnownDeclaration(faults.log(fabric.ports().log_of(fabric.stream)), OWN, fabric.clock)
-        assert known.now() is None
-        declare_all(deployer(fabric))
-        fabric.clock.advance(seconds=CATALOGUE_SECONDS - 1)
-        assert known.now() is None
-        assert faults.count("log.tail") == 1
-        fabric.clock.advance(seconds=1)
-        first = known.now()
-        assert first is not None
-        assert (first.declaration, faults.count("log.tail")) == (declared(fabric), 2)
-
-    def test_it_is_read_at_once_where_it_seems_out_of_date(self, fabric: MemoryFabric) -> None:
-        known = KnownDeclaration(fabric.ports().log_of(fabric.stream), OWN, fabric.clock)
-        known.forget()
-        assert known.now() is None
-        declare_all(deployer(fabric))
-        known.forget()
-        assert known.now() is not None
-
-    def test_what_is_known_holds_while_it_cannot_be_read_anew(self, fabric: MemoryFabric) -> None:
-        declare_all(deployer(fabric))
-        faults = Faults(lambda name, number, of_name: Fault.LOST_REQUEST if of_name > 1 else None)
-        known = KnownDeclaration(faults.log(fabric.ports().log_of(fabric.stream)), OWN, fabric.clock)
-        first = known.now()
-        for _ in range(3):
-            fabric.clock.advance(seconds=CATALOGUE_SECONDS)
-            assert known.now() == first
-        assert faults.count("log.tail") == 4
-
-    def test_what_is_known_holds_no_longer_than_it_may(self, fabric: MemoryFabric) -> None:
-        declare_all(deployer(fabric))
-        faults = Faults(lambda name, number, of_name: Fault.LOST_REQUEST if 1 < of_name < 5 else None)
-        log = faults.log(fabric.ports().log_of(fabric.stream))
-        known = KnownDeclaration(log, OWN, fabric.clock, stale_seconds_max=STALE_SECONDS_MAX)
-        first = known.now()
-        for _ in range(2):
-            fabric.clock.advance(seconds=CATALOGUE_SECONDS)
-            assert known.now() == first
-        fabric.clock.advance(seconds=CATALOGUE_SECONDS)
-        with pytest.raises(OutcomeUnknownError):
-            known.now()
-        assert known.now() == first  # it was read anew
-
-    def test_the_first_read_must_succeed(self, fabric: MemoryFabric) -> None:
-        faults = Faults(nth(1, Fault.LOST_REQUEST))
-        known = KnownDeclaration(faults.log(fabric.ports().log_of(fabric.stream)), OWN, fabric.clock)
-        with pytest.raises(OutcomeUnknownError):
-            known.now()
-        assert known.now() is None
 
 
 def test_a_declaration_is_an_event_that_says_which_request_made_it(fabric: MemoryFabric) -> None:
