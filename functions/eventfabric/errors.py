@@ -217,11 +217,12 @@ class ClosingRegionError(WrongRegionError):
 
 
 class StreamChangedError(EventFabricError):
-    """A stream was deployed with another number of lanes since a publisher was made. Nothing was written."""
+    """A stream was deployed with another number of lanes since a publisher, or a transaction, was made."""
 
     def __init__(self, stream: str, before: int, lanes: int) -> None:
         super().__init__(
-            f"stream {stream} has {lanes} lanes, and {before} when this publisher was made: make another one"
+            f"stream {stream} has {lanes} lanes, and {before} when this publisher or transaction was made: "
+            "make another one"
         )
 
 

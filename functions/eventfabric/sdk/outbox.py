@@ -7,6 +7,7 @@ from eventfabric.errors import (
     EventFabricError,
     InvalidEventError,
     Problem,
+    StreamChangedError,
 )
 from eventfabric.model import Batch, BatchId, EventFields, Lane
 from eventfabric.ports import Log
@@ -47,6 +48,7 @@ class OutboxTransaction(Transaction):
         self._outgoing_of = outgoing_of
         self._log_of = log_of
         self._make_append = append
+        self._outgoing: dict[str, Outgoing] = {}
         self._parts: dict[tuple[str, Lane], list[_NumberedPart]] = {}
         self._records_count = 0
         self._count = 0
@@ -65,6 +67,7 @@ class OutboxTransaction(Transaction):
         outgoing = self._outgoing_of(stream)
         outgoing.stream.check_transactions("a transaction")
         encoded = outgoing.encode(event)
+        self._outgoing.setdefault(stream, outgoing)
         parts = self._parts.setdefault((stream, outgoing.lane_of(encoded)), [])
         if not parts or not parts[-1].has_room(encoded.attributes[0], encoded.size_bytes):
             check_count(len(self.writes) + self._records_count + 1)
@@ -81,8 +84,11 @@ class OutboxTransaction(Transaction):
             TransactionRefusedError, ContendedTransactionError: nothing was written. TransactionTooLargeError is one of
                 the first kind: nothing was even sent.
             IndeterminateTransactionError: it may be written; commit again.
+            ClosingRegionError, WrongRegionError, NotDeclaredError, StreamChangedError: nothing is sent, because events
+                are published there no more, or in other lanes. What an earlier commit may have written is not known.
         """
         self.ended = True
+        self._check_streams()
         if self._append is None:
             writes, postings = list(self.writes), self._postings()
             check_transaction([(posting.lane, posting.batch) for posting in postings], writes)
@@ -92,11 +98,19 @@ class OutboxTransaction(Transaction):
         receipts: dict[int, Receipt] = {}
         records = self._append.run()
         for record, (stream, _, part) in zip(records, self._records(), strict=True):
-            appended = self._outgoing_of(stream).appended(record)
+            appended = self._outgoing[stream].appended(record)
             for index, (number, row) in enumerate(zip(part.numbers, part.rows, strict=True)):
                 receipts[number] = receipt(appended, index, row[0])
         self.receipts = [receipts[number] for number in range(self._count)]
         return self.receipts
+
+    def _check_streams(self) -> None:
+        """Raise as `publish` if a stream takes the events no more, also if it did at an earlier commit."""
+        for name, known in self._outgoing.items():
+            current = self._outgoing_of(name)
+            if current is not known:
+                lanes = known.stream.definition.lanes, current.stream.definition.lanes
+                raise StreamChangedError(name, *lanes)
 
     def _records(self) -> "Iterator[tuple[str, Lane, _NumberedPart]]":
         """Yield the parts that become a record each; those of one lane in the order of publishing."""
@@ -107,7 +121,7 @@ class OutboxTransaction(Transaction):
     def _postings(self) -> list[Posting]:
         postings = []
         for stream, lane, part in self._records():
-            outgoing = self._outgoing_of(stream)
+            outgoing = self._outgoing[stream]
             batch = batch_of_rows(BatchId(outgoing.batch_id()), part.rows)
             postings.append(posting(outgoing, self._log_of(outgoing), lane, batch))
         return postings
