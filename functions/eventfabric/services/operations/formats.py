@@ -76,7 +76,8 @@ class FormatRaise:
 
     def _again(self, region: Region, wanted: Formats, read: Declaration) -> None:
         """Raise FormatsRefusedError if something was declared since the first look that stands against it."""
-        problems = list(self._problems_in(region, read, wanted))
+        needed = wanted.joined(read.stream.required)
+        problems = [*self._problems_in(region, read, wanted), *self._publishing(region, needed)]
         if problems:
             raise FormatsRefusedError(problems)
 

@@ -177,10 +177,22 @@ def test_a_subscription_of_another_stream_that_publishes_into_it_counts() -> Non
     raised.deploy(AWAY, LATER, "feeder")
     raised.to(READS)
     raised.fabric.clock.advance(seconds=FORGOTTEN_SECONDS)
-    raised.deploy(HOME, Formats(2, 1), "feeder")
-    assert "found subscription feeder, active" in raised.refused(WRITES)
+    for lacking in (Formats(2, 1), Formats(1, 2)):
+        raised.deploy(HOME, lacking, "feeder")
+        assert "found subscription feeder, active" in raised.refused(WRITES)
     raised.deploy(HOME, LATER, "feeder")
     assert raised.to(WRITES) == [HOME, AWAY]
+
+
+def test_one_that_is_deployed_after_the_question_keeps_its_region_as_it_is() -> None:
+    raised = Raised(FEEDING)
+    own = raised.formats()
+    looks = own.look()
+    own.check(looks, READS)
+    raised.fabric.clock.advance(seconds=3600)
+    raised.deploy(HOME, Formats(1, 2), "feeder")
+    assert own.carry_out(looks, READS) == [AWAY]
+    assert "found subscription feeder, active" in own.unanswered[HOME]
 
 
 def test_a_region_that_does_not_answer_or_has_declared_nothing_keeps_everything_as_it_is() -> None:
