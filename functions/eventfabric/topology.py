@@ -201,6 +201,10 @@ class Topology:
             ),
         ]
 
+    def first_of(self, stream: StreamTopology) -> str:
+        """Return the Region in which a stream is deployed first: the fabric's first Region that the stream has."""
+        return next(region for region in self.regions if region in stream.definition.regions)
+
     def streams_in(self, region: str) -> list[StreamTopology]:
         """Return the streams of a Region."""
         return [stream for stream in self.streams.values() if region in stream.definition.regions]

@@ -8,7 +8,7 @@ from typing import Any
 from eventfabric.deployment import declarations
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declared, State, SubscriptionFacts, in_state
-from eventfabric.ports import Log
+from eventfabric.ports import Log, Ports
 from eventfabric.resources import CHECK, DECLARE
 from eventfabric.runtime.catalogue import CatalogueRequest
 from eventfabric.services.catalogue.declare import declare
@@ -29,6 +29,7 @@ class Stacks:
     status: str = "UPDATE_IN_PROGRESS"
     asked: dict[tuple[str, str], str] = field(default_factory=dict)
     log_of: Callable[[StreamTopology], Log] | None = None
+    elsewhere: Callable[[Region], Ports] | None = None
     number: int = 0
 
     def ask(self, resource: str, stack: str, asked: str, *, kind: str = "") -> dict[str, Any]:
@@ -50,6 +51,8 @@ class Stacks:
         ports = self.fabric.ports(self.region)
         if self.log_of is not None:
             ports = replace(ports, log_of=self.log_of)
+        if self.elsewhere is not None:
+            ports = replace(ports, at=self.elsewhere)
         answer = CatalogueRequest(
             sent,
             self.region,

@@ -102,10 +102,12 @@ class FabricStacks:
             log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
         for cell, log in product(self.cells.values(), self.logs.values()):
             cell.add_stack_dependency(log, "a cell looks up its Region's streams")
-        home = self.cells[self.topology.home]
-        for cell in self.cells.values():
-            if cell is not home:
-                cell.add_stack_dependency(home, "what is deployed is compared with what home has declared")
+        for region, cell in self.cells.items():
+            streams = self.topology.streams_in(region)
+            for first in dict.fromkeys([self.topology.home, *map(self.topology.first_of, streams)]):
+                if first != region:
+                    compared = "what is deployed is compared with what that Region has declared"
+                    cell.add_stack_dependency(self.cells[first], compared)
         for region, stack in self._each_subscription():
             stack.add_stack_dependency(self.cells[region], "the cell's functions start it, and ring later")
             watch = self.subscription_watches[stack.subscription].get(region)

@@ -6,7 +6,7 @@ comes last. Both get an answer in any case: without one, the stack waits until i
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
@@ -40,7 +40,7 @@ from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.services.catalogue.leftovers import LeftoversReader
 from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.settings import Settings
-from eventfabric.stream_topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
 
 THREAD: Final = "eventfabric-catalogue"
@@ -148,10 +148,19 @@ class CatalogueRequest:
         streams = self._topology.streams.values() if self._asked.of == OF_SUBSCRIPTION else ()
         return "".join(self._checker(self._topology).version(stream) for stream in streams)
 
-    def _checker(self, topology: Topology) -> Checker:
-        ports = self.ports_of(topology)
+    def _checker(self, topology: Topology, without_table: Collection[str] = ()) -> Checker:
+        """`without_table`: as for Checker, beside the streams that are new to the stack."""
+        ports, asked = self.ports_of(topology), self._asked
         left = LeftoversReader(ports, self.side_by_side, topology.definition.fabric.lost)
-        return Checker(topology, self.region, ports, left, self.side_by_side, self._asked.formats)
+        return Checker(
+            topology,
+            self.region,
+            ports,
+            left if asked.of == OF_LOG else None,
+            self.side_by_side,
+            asked.formats,
+            [*without_table, *(name for name in topology.streams if name not in self._before.streams)],
+        )
 
     def _refuse(self) -> None:
         """Raise DeclarationRefusedError with all that is wrong, unless the stack rolls back."""
@@ -160,37 +169,78 @@ class CatalogueRequest:
             raise DeclarationRefusedError(problems)
 
     def _problems(self) -> Iterator[Problem]:
-        check, of = self._checker(self._topology), self._asked.of
+        check = self._checker(self._topology)
         for stream in self._topology.streams.values():
-            yield from check.of_stream(stream)
-            if of == OF_LOG:
-                yield from check.of_regions(stream)
-            if of == OF_CELL:
-                yield from check.of_subscriptions(stream, self._asked.subscriptions)
-        for topology, stream in self._gone():
-            yield from self._checker(topology).of_stream_gone(stream)
+            yield from self._of_table(stream, self._of_stream(check, stream))
+        for name in dict.fromkeys(n for own in self._subscriptions for n in own.definition.publishes):
+            yield from check.of_target(name)
+        for stream in self._gone():
+            yield from self._of_table(stream, self._of_gone(stream))
 
-    def _gone(self) -> Iterator[tuple[Topology, StreamTopology]]:
-        """Yield the streams that the stack had, and has no more, each with the fabric as it was."""
-        if "OldResourceProperties" not in self.event or self._asked.of == OF_SUBSCRIPTION:
-            return
-        was = Topology(Asked.in_properties(self.event["OldResourceProperties"]).definition)
-        for name, stream in was.streams.items():
-            if name not in self._topology.streams:
-                yield was, stream
+    def _of_stream(self, check: Checker, stream: StreamTopology) -> Iterator[Problem]:
+        """Yield what is wrong with a stream of the stack."""
+        of, before = self._asked.of, self._before.streams.get(stream.name)
+        yield from check.of_stream(stream)
+        if of in (OF_LOG, OF_CELL):
+            yield from check.of_regions(stream, () if before is None else before.definition.regions)
+        if of == OF_CELL:
+            yield from check.of_subscriptions(stream, self._asked.subscriptions)
+        for own in stream.subscriptions:
+            yield from check.of_lives(stream, own.name, is_new=before is None)
+
+    def _of_gone(self, stream: StreamTopology) -> Iterator[Problem]:
+        """Yield why a stream cannot go yet. In a Region that is closing, its table may have left before."""
+        check = self._checker(self._before, [stream.name] if self.region in stream.closing else [])
+        if self._asked.of == OF_SUBSCRIPTION:
+            return check.of_subscriptions(stream, (), among=[own.name for own in stream.subscriptions])
+        return check.of_stream_gone(stream)
+
+    def _of_table(self, stream: StreamTopology, problems: Iterator[Problem]) -> Iterator[Problem]:
+        """Yield problems of a stream; or, if its table is missing, that nobody can tell them."""
+        try:
+            yield from problems
+        except LastingError as error:
+            if error.cause != "missing":
+                raise
+            yield Problem(
+                f"streams.{stream.name}",
+                f"no table {stream.table.name} in {self.region} that is active, where the stack has had it before",
+                "the table, restored if it was deleted, once it is active; or the stack rolled back, if it never was",
+            )
+
+    @property
+    def _subscriptions(self) -> Collection[SubscriptionTopology]:
+        return self._topology.subscriptions.values()
+
+    @cached_property
+    def _before(self) -> Topology:
+        """Fabric for which the stack asked before; of a new stack, one without streams."""
+        old = self.event.get("OldResourceProperties")
+        if old is None:
+            return Topology(replace(self._asked.definition, streams={}, subscriptions={}))
+        return Topology(Asked.in_properties(old).definition)
+
+    def _gone(self) -> Iterator[StreamTopology]:
+        """Yield the streams that the stack had, and has no more."""
+        return (own for name, own in self._before.streams.items() if name not in self._topology.streams)
 
     def _declare(self) -> str:
         self._refuse()
         deployer = replace(self._deployer(self._topology), refuse=self._refuse_formats)
         if self._asked.of == OF_SUBSCRIPTION:
-            rolls_back, exists = self._rolls_back, self.event["RequestType"] == "Update"
-            for subscription in self._topology.subscriptions.values():
-                deployer.declare_subscription(subscription, rolls_back=rolls_back, exists=exists)
-            return ""
-        for stream in self._topology.streams.values():
-            deployer.declare_stream(stream)
-        for was, stream in self._gone():
-            self._deployer(was).declare_stream_gone(stream)
+            rolls_back = self._rolls_back
+            for own in self._subscriptions:
+                exists = own.definition.stream in self._before.streams
+                deployer.declare_subscription(own, rolls_back=rolls_back, exists=exists)
+        else:
+            for stream in self._topology.streams.values():
+                deployer.declare_stream(stream)
+        before = self._deployer(self._before)
+        for stream in self._gone():
+            if self._asked.of != OF_SUBSCRIPTION:
+                before.declare_stream_gone(stream)
+            for own in stream.subscriptions:  # after a rollback, it is in the stream of before again
+                before.declare_gone(own)
         return ""
 
     def _refuse_formats(self, read: Declaration) -> None:

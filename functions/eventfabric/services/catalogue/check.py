@@ -4,11 +4,12 @@ Whoever deploys hears all of it at once, before anything is changed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from eventfabric.errors import LastingError, Problem, version_needed
+from eventfabric.definition.schema import Stream
+from eventfabric.errors import LastingError, PortError, Problem, version_needed
 from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Lane, Region, StreamName
 from eventfabric.model.catalogue import (
@@ -18,11 +19,14 @@ from eventfabric.model.catalogue import (
     State,
     StreamFacts,
     SubscriptionFacts,
+    facts_of,
+    incarnation_to_deploy,
 )
 from eventfabric.ports import Log, Ports
 from eventfabric.services.catalogue.facts import declared_stream, stream_facts
 from eventfabric.services.catalogue.known import FORGOTTEN_SECONDS
 from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.catalogue.leftovers import not_known
 from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.stream_topology import StreamTopology
@@ -37,19 +41,25 @@ Leftovers = Callable[[StreamTopology, Sequence[SubscriptionFacts], Region], Iter
 
 @dataclass(frozen=True)
 class Checker:
-    """Check of what a definition would deploy in one Region. `leftovers` is asked where a Region is taken out."""
+    """Check of what a definition would deploy in one Region.
+
+    `leftovers` is asked where a Region is taken out, and so is that Region itself. None: what has come here counts.
+    """
 
     topology: Topology
     region: Region
     ports: Ports
-    leftovers: Leftovers
+    leftovers: Leftovers | None
     side_by_side: SideBySide
     formats: Formats = OWN_FORMATS
     """The newest formats that the version knows which would be deployed."""
+    without_table: Collection[str] = ()
+    """Streams whose table may be missing, because it is still to be made, or has left the Region. For all others that
+    raises LastingError: DynamoDB also says of a table that is not active that it is missing."""
 
     def of_stream(self, stream: StreamTopology) -> Iterator[Problem]:
         """Yield what is wrong with a stream, if nobody looks at its subscriptions or at the Regions that it leaves."""
-        home = self._home(stream)
+        home = Region(self.topology.first_of(stream))
         catalogue = self.catalogue(stream, dict.fromkeys([self.region, home]))
         facts = stream_facts(self.topology, stream)
         yield from of_owner(catalogue, facts, self.topology)
@@ -57,33 +67,96 @@ class Checker:
         own = catalogue.get(self.region)
         if own is not None:
             yield from self._of_lanes(stream, own, facts)
-        if self.region != home and home in catalogue:
-            yield from of_home(catalogue[home].stream, facts, home)
+        elif self.region == home:  # others may have been deployed before it, and were compared with nothing
+            catalogue = self.catalogue(stream, stream.definition.regions)
+        for region, read in catalogue.items():
+            if region != self.region:
+                yield from of_elsewhere(read.stream, facts, region)
 
-    def of_regions(self, stream: StreamTopology) -> Iterator[Problem]:
-        """Yield why the Regions that the definition lacks cannot be taken out of a stream yet."""
+    def of_regions(self, stream: StreamTopology, before: Iterable[str] = ()) -> Iterator[Problem]:
+        """Yield why the Regions that the definition lacks cannot be taken out of a stream yet.
+
+        `before`: Regions that the stack has given it, whatever another one has declared since.
+        """
         own = self._declared(stream, self.region)
         if own is None:
             return
-        was = declared_stream(self.topology.fabric, own.declaration)
-        catalogue, now_ms = self.catalogue(stream, was.definition.regions), self.ports.clock.now_ms()
-        for leaving in map(Region, was.definition.regions):
+        declared = declared_stream(self.topology.fabric, own.declaration)
+        regions = tuple(dict.fromkeys([*declared.definition.regions, *before]))
+        was = replace(declared, definition=replace(declared.definition, regions=regions))
+        for leaving in map(Region, regions):
             if leaving not in stream.definition.regions:
-                lost = self.topology.definition.fabric.lost
-                early = list(of_closing(catalogue, was, leaving, now_ms, lost=lost))
-                # Whatever is left now, more may be by then.
-                yield from early or self.leftovers(was, list(_not_retired(catalogue)), leaving)
+                is_declared = leaving in declared.definition.regions
+                yield from self._of_leaving(was, leaving, is_declared=is_declared)
 
-    def of_subscriptions(self, stream: StreamTopology, names: Iterable[str]) -> Iterator[Problem]:
-        """Yield which subscriptions are declared in the Region, are not among `names`, and were not retired."""
-        own, deployed = self._declared(stream, self.region), set(names)
+    def _of_leaving(self, was: StreamTopology, leaving: Region, *, is_declared: bool) -> Iterator[Problem]:
+        """Yield why a Region cannot be taken out of a stream yet. Of a subscription, what it says itself counts."""
+        lost = self.topology.definition.fabric.lost
+        others = [region for region in was.definition.regions if region != leaving]
+        ports = self.ports if self.leftovers is None or leaving in lost else self.ports.at(leaving)
+        try:
+            there = self._declared(was, leaving, ports)
+        except PortError as error:
+            yield not_known(was, leaving, error)
+            return
+        catalogue = dict(self.catalogue(was, others))
+        if there is not None:
+            catalogue[leaving] = there.declaration
+        early = list[Problem]()
+        if (
+            is_declared or there is not None
+        ):  # else nothing but its table came there, and nobody has published
+            early = list(of_closing(catalogue, was, leaving, self.ports.clock.now_ms(), lost=lost))
+        yield from early
+        if not early and self.leftovers is not None:  # whatever is left now, more may be by then
+            yield from self.leftovers(was, list(_not_retired(catalogue)), leaving)
+
+    def of_subscriptions(
+        self, stream: StreamTopology, names: Collection[str], *, among: Collection[str] | None = None
+    ) -> Iterator[Problem]:
+        """Yield which subscriptions are declared in the Region, are not among `names`, and were not retired.
+
+        `among`: only these are looked at; default: all.
+        """
+        own = self._declared(stream, self.region)
         for facts in _not_retired({} if own is None else {self.region: own.declaration}):
-            if facts.name not in deployed:
+            if facts.name not in names and (among is None or facts.name in among):
                 yield Problem(
                     f"subscriptions.{facts.name}",
                     f"no such subscription, where stream {stream.name} has it as {facts.state} in {self.region}",
                     _retired_before(facts),
                 )
+
+    def of_lives(self, stream: StreamTopology, name: str, *, is_new: bool) -> Iterator[Problem]:
+        """Yield where an earlier incarnation of a subscription has not been retired, if another would begin here.
+
+        What has come here from the other Regions counts, so that the loss of one keeps nobody from deploying. If one
+        has declared otherwise a moment ago, both incarnations live, and each goes on: a deployment ends none.
+
+        `is_new`: the subscription is new to its stack; else it stays retired, if it was retired.
+        """
+        catalogue = self.catalogue(stream, stream.definition.regions)
+        known = facts_of(catalogue, name)
+        own = known.get(self.region)
+        if own is not None and (own.state is not State.RETIRED or not is_new):
+            return
+        incarnation = incarnation_to_deploy(catalogue, self.region, name)
+        for region, facts in known.items():
+            if facts.state is not State.RETIRED and facts.incarnation < incarnation:
+                yield Problem(
+                    f"subscriptions.{name}",
+                    f"a new one, where an earlier one of that name is {facts.state} in {region}",
+                    f"one after `eventfabric subscriptions retire {name}` has ended the earlier one in every Region",
+                )
+
+    def of_target(self, name: str) -> Iterator[Problem]:
+        """Yield that a stream into which a handler publishes requires formats that the version does not know.
+
+        Not every Region of a subscription has all of its targets.
+        """
+        target = StreamTopology(self.topology.fabric, name, Stream(name=name), ())  # enough to find its table
+        read = replace(self, without_table=[name]).catalogue(target, [self.region])
+        yield from of_formats((own.stream for own in read.values()), self.formats)
 
     def of_stream_gone(self, stream: StreamTopology) -> Iterator[Problem]:
         """Yield why a stream that the definition lacks cannot go yet."""
@@ -107,17 +180,16 @@ class Checker:
         own = self._declared(stream, self.region)
         return "" if own is None else str(own.version)
 
-    def _declared(self, stream: StreamTopology, region: Region) -> Declared | None:
+    def _declared(
+        self, stream: StreamTopology, region: Region, ports: Ports | None = None
+    ) -> Declared | None:
+        lane = DeclarationLane.of(region, StreamName(stream.name))
         try:
-            return newest(self.ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name)))
+            return newest((ports or self.ports).log_of(stream), lane)
         except LastingError as error:
-            if error.cause != "missing":
+            if error.cause != "missing" or stream.name not in self.without_table:
                 raise
-            return None  # its table is about to be created
-
-    def _home(self, stream: StreamTopology) -> Region:
-        regions = stream.definition.regions
-        return Region(self.topology.home if self.topology.home in regions else regions[0])
+            return None
 
     def _of_lanes(self, stream: StreamTopology, own: Declaration, facts: StreamFacts) -> Iterator[Problem]:
         """Yield which of the settings that decide where events are differ, if the stream has any event."""
@@ -163,12 +235,12 @@ def of_formats(streams: Iterable[StreamFacts], formats: Formats) -> Iterator[Pro
                 return
 
 
-def of_home(home: StreamFacts, facts: StreamFacts, region: Region) -> Iterator[Problem]:
-    """Yield what the stream's home has declared otherwise, and what must be the same in all its Regions."""
-    for key, before, after in _different(home, facts):
+def of_elsewhere(declared: StreamFacts, facts: StreamFacts, region: Region) -> Iterator[Problem]:
+    """Yield what another Region has declared otherwise, and what must be the same in all Regions of a stream."""
+    for key, before, after in _different(declared, facts):
         yield Problem(
             f"streams.{facts.name}.{key}",
-            f"{after}, where {before} is declared in {region}, from which the stream is deployed",
+            f"{after}, where {before} is declared in {region}",
             f"{before}; or deploy {region} before",
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from eventfabric.errors import NotDeclaredError
+from eventfabric.errors import LastingError, NotDeclaredError
 from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import (
@@ -64,13 +64,18 @@ class Deployer:
         return self._declare(stream, update)
 
     def declare_stream_gone(self, stream: StreamTopology) -> Declared | None:
-        """Declare that nothing is deployed of a stream here any more."""
+        """Declare that nothing is deployed of a stream here any more. Its table may have left the Region before."""
         change = self.change("stream undeployed")
 
         def gone(read: Declaration | None) -> Declaration | None:
             return read and read.with_stream(replace(read.stream, is_deployed=False), change)
 
-        return self._declare(stream, gone)
+        try:
+            return self._declare(stream, gone)
+        except LastingError as error:
+            if error.cause != "missing":
+                raise
+            return None
 
     def declare_subscription(
         self, subscription: SubscriptionTopology, *, rolls_back: bool = False, exists: bool = False

@@ -82,14 +82,7 @@ class LeftoversReader:
         try:
             yield from self._left(stream, subscriptions, leaving)
         except PortError as error:
-            if isinstance(error, LastingError) and error.is_of_rights:
-                raise  # a right of the function that asks may be new
-            yield Problem(
-                f"streams.{stream.name}.regions",
-                f"{leaving} taken out, where it is not known if something is left of it: {error}",
-                f"{leaving} and the Regions that deliver its events able to answer; or a Region that is gone for good "
-                "in `[fabric] lost`",
-            )
+            yield not_known(stream, leaving, error)
 
     def _left(
         self, stream: StreamTopology, subscriptions: Sequence[SubscriptionFacts], leaving: Region
@@ -272,3 +265,15 @@ def _total(counts: Sequence[LeftCounts]) -> LeftCounts:
     for count in counts:
         total.add(count)
     return total
+
+
+def not_known(stream: StreamTopology, leaving: Region, error: PortError) -> Problem:
+    """Describe that a Region gives no answer. Raises the error if a right is missing, which may be new."""
+    if isinstance(error, LastingError) and error.is_of_rights:
+        raise error
+    return Problem(
+        f"streams.{stream.name}.regions",
+        f"{leaving} taken out, where it is not known if something is left of it: {error}",
+        f"{leaving} and the Regions that deliver its events able to answer; or a Region that is gone for good in "
+        "`[fabric] lost`",
+    )

@@ -82,7 +82,7 @@ def test_a_table_that_is_still_to_be_created_declares_nothing() -> None:
         return Faults(rule).log(fabric.ports().log_of(stream))
 
     fabric, cause = declared(PLAIN), "missing"
-    check = checker(fabric, log_of=missing)
+    check = replace(checker(fabric, log_of=missing), without_table=[STREAM])
     assert [*check.of_stream(fabric.stream), *check.of_regions(fabric.stream)] == []
     assert check.version(fabric.stream) == ""
     cause = "denied"
@@ -233,6 +233,51 @@ class TestRegionsThatAreTakenOut:
         assert asked == []
         assert list(check.of_regions(WITHOUT.stream(STREAM))) == [LEFT]
         assert asked == [(STREAM, ["billing"], AWAY)]
+
+    def test_what_the_region_itself_declares_counts_though_it_has_not_come_here(self) -> None:
+        fabric = declared(PLAIN)
+        deploy(fabric, CLOSING)
+        fabric.clock.advance(seconds=CLOSING_SECONDS)
+        fabric.cloud.cut(AWAY)
+        deploy(fabric, changed(PLAIN), AWAY)  # opened again
+        said = sentence(checker(fabric, WITHOUT).of_regions(WITHOUT.stream(STREAM)))
+        assert missing_from(said, "not declared as closing in eu-west-1") == []
+        assert "us-east-1 for" not in said
+
+    @pytest.mark.parametrize("regions", [(HOME, AWAY), (AWAY, HOME)])
+    def test_of_a_subscription_that_is_declared_otherwise_what_the_region_says_counts(
+        self, regions: tuple[Region, ...]
+    ) -> None:
+        closing = changed(CLOSING, regions=regions)
+        narrower = replace(closing.subscription("billing").definition, types=("shipped",))
+        fabric = declared(closing)
+        at_home = Topology(replace(closing.definition, subscriptions={"billing": narrower}))
+        deploy(fabric, at_home, HOME)
+        fabric.clock.advance(seconds=CLOSING_SECONDS)
+        assert [facts.types for facts in looked_for(fabric)] == [None]
+
+    def test_every_incarnation_counts_that_is_not_retired_in_some_region(self) -> None:
+        fabric = declared(CLOSING)
+        fabric.clock.advance(seconds=CLOSING_SECONDS)
+        move(fabric, State.RETIRED)
+        assert [(facts.incarnation, facts.state) for facts in looked_for(fabric)] == [(0, State.ACTIVE)]
+        deploy(fabric, changed(CLOSING), HOME)
+        assert sorted(facts.incarnation for facts in looked_for(fabric)) == [0, 1]
+
+
+def looked_for(fabric: MemoryFabric) -> list[SubscriptionFacts]:
+    """Return for which subscriptions leftovers are looked for, where the second Region is taken out."""
+    asked = list[SubscriptionFacts]()
+
+    def left(
+        stream: StreamTopology, subscriptions: Sequence[SubscriptionFacts], leaving: Region
+    ) -> Iterable[Problem]:
+        asked.extend(subscriptions)
+        return []
+
+    check = replace(checker(fabric, WITHOUT), leftovers=left)
+    assert list(check.of_regions(WITHOUT.stream(STREAM))) == []
+    return asked
 
 
 class TestSubscriptionsThatAreGone:
