@@ -21,7 +21,14 @@ from eventfabric.model import (
     SequenceNumber,
     record_at,
 )
-from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, batch_of_rows, row_bytes, split_rows
+from eventfabric.wire.batch import (
+    EVENTS_BYTES_MAX,
+    batch_of_columns,
+    batch_of_rows,
+    has_room,
+    row_bytes,
+    split_rows,
+)
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.payload_codec import Attributes, Row, encode_event, stored, unpack
 from eventfabric.wire.record_item import from_item, to_item
@@ -83,6 +90,11 @@ def test_a_record_takes_as_many_events_as_it_may_and_no_more() -> None:
         batch_of_rows(ID, rows)
     with pytest.raises(RecordBoundsError, match="0 events"):
         batch_of_rows(ID, [])
+
+
+def test_events_fill_a_record_to_its_last_byte() -> None:
+    assert has_room(1, EVENTS_BYTES_MAX - 100, {"placed"}, "placed", 100)
+    assert not has_room(1, EVENTS_BYTES_MAX - 100, {"placed"}, "placed", 101)
 
 
 def test_a_record_takes_as_many_types_as_it_may_with_the_largest_payload_beside_them() -> None:

@@ -21,7 +21,7 @@ from eventfabric.services.operations.skip import Skip
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from tests.support.appends import mine
-from tests.support.expiry import reconciled
+from tests.support.expiry import DAY_SECONDS, aged_fabric, expire, reconciled
 from tests.support.failing_handlers import Failing, fabric_of
 from tests.support.log_items import delete, fabric_with, put
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
@@ -208,6 +208,13 @@ class TestRefused:
         lose(fabric, 2)
         with pytest.raises(SkipRefusedError, match=message):
             skip_of(fabric).look(LANE, SequenceNumber(sequence))
+
+    def test_where_what_is_missing_has_expired(self) -> None:
+        fabric = aged_fabric()
+        fabric.clock.advance(5 * DAY_SECONDS // 2)
+        assert expire(fabric) == 3
+        with pytest.raises(SkipRefusedError, match="has expired"):
+            skip_of(fabric).look(LANE, SequenceNumber(0))
 
     def test_where_another_region_has_it(self) -> None:
         fabric = fabric_with(6)
