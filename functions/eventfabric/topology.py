@@ -38,6 +38,8 @@ CATALOGUE_ENTRY: Final = "eventfabric.handlers.catalogue.handle"
 
 CATALOGUE_SECONDS_MAX: Final = 300
 """Time that a check or a declaration of a deployment may take."""
+CATALOGUE_AGE_MINUTES: Final = 10
+"""Age up to which a check or a declaration waits for its function: later, its stack would no longer wait for it."""
 LAMBDA_PYTHON: Final = "3.13"
 """Runtime of all functions; scripts/lock pins their wheels for it."""
 RECONCILE_MINUTES: Final = 5

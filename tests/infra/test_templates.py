@@ -292,9 +292,12 @@ def test_a_cell_that_goes_before_another_regions_stacks_goes_alone_as_the_guide_
 def test_a_pass_of_reconciliation_waits_for_no_longer_than_until_the_next(synthesised: Synthesised) -> None:
     for region in synthesised.topology.regions:
         stack = cell(synthesised, region)
-        [settings] = synthesised.properties("AWS::Lambda::EventInvokeConfig", stack=stack)
-        assert settings["MaximumRetryAttempts"] == 0
-        assert settings["MaximumEventAgeInSeconds"] == 60 * RECONCILE_MINUTES
+        settings = [
+            properties
+            for properties in synthesised.properties("AWS::Lambda::EventInvokeConfig", stack=stack)
+            if properties.get("MaximumRetryAttempts") == 0
+        ]
+        assert [own["MaximumEventAgeInSeconds"] for own in settings] == [60 * RECONCILE_MINUTES]
 
 
 def test_names_of_queues_and_functions_are_equal_in_all_regions_of_a_stream(shop: Synthesised) -> None:
@@ -342,7 +345,7 @@ def test_what_a_mapping_invokes_was_started_in_the_version_that_its_alias_names(
             assert check["Properties"]["ServiceToken"] == (own_starter if is_own else arn(starter))
             versions = set()
             for name, body in synthesised.resources("AWS::Lambda::Alias", stack=stack):
-                assert resources[name.partition("/")[2]]["DependsOn"] == [started.partition("/")[2]]
+                assert started.partition("/")[2] in resources[name.partition("/")[2]]["DependsOn"]
                 versions.add(body["Properties"]["FunctionVersion"].removesuffix(".Version>") + ">")
             assert sorted(check["Properties"]["Versions"]) == sorted(versions)
         mappings = synthesised.properties(MAPPING, stack=synthesised.running(region))

@@ -18,8 +18,9 @@ class Reserve:
     relay: int
     timer: int = limits.TIMER_CONCURRENCY
     reconcile: int = limits.RECONCILE_CONCURRENCY
-    catalogue: int = 1
-    """Declarations come one after the other, so that none has to be tried again because of another."""
+    catalogue: int = 10
+    """Stacks that check and declare at the same time. Lambda lets others wait for up to five minutes at a time, so with
+    fewer a deployment of many stacks would run out of time."""
 
     @property
     def total(self) -> int:

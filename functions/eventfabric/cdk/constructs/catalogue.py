@@ -5,13 +5,15 @@ what is deployed. It goes with its stack, which then is declared as undeployed. 
 that it serves: a Region's subscriptions are deleted before the cell, whose function it is.
 """
 
+from collections.abc import Collection
+
 from aws_cdk import CustomResource, Duration, RemovalPolicy
 from constructs import Construct
 
 from eventfabric.resources import ASKED, CHECK, CHECKED_VERSION, DECLARE
-from eventfabric.topology import CATALOGUE_SECONDS_MAX
+from eventfabric.topology import CATALOGUE_AGE_MINUTES, CATALOGUE_SECONDS_MAX
 
-_ANSWERED_IN = Duration.seconds(CATALOGUE_SECONDS_MAX + 60)
+_ANSWERED_IN = Duration.seconds(60 * CATALOGUE_AGE_MINUTES + CATALOGUE_SECONDS_MAX + 60)
 
 
 class DeploymentCheck(CustomResource):
@@ -30,6 +32,17 @@ class DeploymentCheck(CustomResource):
             removal_policy=RemovalPolicy.RETAIN,
         )
         self.version = self.get_att_string(CHECKED_VERSION)
+
+
+def check_first(scope: Construct, check: DeploymentCheck, *, needs: Collection[Construct] = ()) -> None:
+    """Have a stack touch nothing before its check is answered, apart from what the check itself `needs`.
+
+    Policies count: a deployment that is refused would else take rights from functions and people until it is undone.
+    """
+    check.node.add_dependency(*needs)
+    for child in scope.node.children:
+        if child is not check and child not in needs:
+            child.node.add_dependency(check)
 
 
 def declare_last(scope: Construct, *, catalogue: str, asked: str) -> None:

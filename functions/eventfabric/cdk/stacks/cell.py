@@ -16,6 +16,7 @@ from eventfabric.cdk.constructs.backfill import BackfillMachine
 from eventfabric.cdk.constructs.catalogue import (
     DeploymentCheck,
     again_of,
+    check_first,
     declare_last,
 )
 from eventfabric.cdk.constructs.function import FabricFunction
@@ -29,7 +30,12 @@ from eventfabric.deployment.concurrency import reserve_of
 from eventfabric.deployment.declarations import asked_of_cell, of_catalogue
 from eventfabric.deployment.permissions import of_function, of_schedule
 from eventfabric.resources import FunctionTopology
-from eventfabric.topology import RECONCILE_MINUTES, RELAY_RECORD_AGE_SECONDS, Topology
+from eventfabric.topology import (
+    CATALOGUE_AGE_MINUTES,
+    RECONCILE_MINUTES,
+    RELAY_RECORD_AGE_SECONDS,
+    Topology,
+)
 
 
 class CellStack(FabricStack):
@@ -54,7 +60,7 @@ class CellStack(FabricStack):
         self.functions: dict[str, FabricFunction] = {}
         self._reserve = reserve_of(topology.definition, env.region)
         declared = topology.catalogue_function(env.region)
-        catalogue = FabricFunction(
+        made = FabricFunction(
             self,
             "Catalogue",
             declared,
@@ -62,15 +68,18 @@ class CellStack(FabricStack):
             code=codes[declared.settings.architecture],
             log_key=self._log_key,
             reserved=self._reserve.catalogue,
-        ).function.function_arn
+            event_age_minutes=CATALOGUE_AGE_MINUTES,
+        )
+        catalogue = made.function.function_arn
         asked = asked_of_cell(topology, env.region, again=again_of(self))
-        self._allowed = DeploymentCheck(self, "Allowed", catalogue=catalogue, asked=asked)
+        allowed = DeploymentCheck(self, "Allowed", catalogue=catalogue, asked=asked)
         starter = Starter(self, "Start", topology=topology, region=env.region)
         self._start = StartCheck(self, "Check", starter=starter.arn)
         self._timers()
         self._relay()
         self._start.check()
         self._upkeep()
+        check_first(self, allowed, needs=[made])
         declare_last(self, catalogue=catalogue, asked=asked)
 
     def _function(
@@ -93,7 +102,6 @@ class CellStack(FabricStack):
             retries=retries,
             event_age_minutes=event_age_minutes,
         )
-        made.function.node.add_dependency(self._allowed)
         self.functions[function.name] = made
         return made
 

@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from eventfabric.cdk.constructs.catalogue import DeploymentCheck, again_of
+from eventfabric.cdk.constructs.catalogue import DeploymentCheck, again_of, check_first
 from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.log_group import log_key_of
 from eventfabric.cdk.constructs.policies import policy_statement, reasons
@@ -18,7 +18,7 @@ from eventfabric.deployment.declarations import asked_of_log, of_log_catalogue
 from eventfabric.deployment.people import operator, publisher
 from eventfabric.deployment.permissions import Statement
 from eventfabric.resources import TableTopology
-from eventfabric.topology import Topology
+from eventfabric.topology import CATALOGUE_AGE_MINUTES, Topology
 
 
 class LogStack(FabricStack):
@@ -38,20 +38,20 @@ class LogStack(FabricStack):
     ) -> None:
         description = f"logs and ledgers, from {env.region}."
         super().__init__(scope, "log", topology, env=env, description=description, holds_data=True)
-        allowed = self._check(topology, tables, codes)
+        allowed, needed = self._check(topology, tables, codes)
         for table in tables:
-            made = FabricTable(self, table.name, table, fabric=topology.fabric, key_alias=topology.key_alias)
-            made.node.add_dependency(allowed)
+            FabricTable(self, table.name, table, fabric=topology.fabric, key_alias=topology.key_alias)
         for stream in topology.streams.values():
             if stream.table in tables:
                 name = stream.table.name
                 self._policy(f"{name}-publisher", publisher(topology, stream))
                 self._policy(f"{name}-operator", operator(topology, stream))
+        check_first(self, allowed, needs=[needed])
 
     def _check(
         self, topology: Topology, tables: list[TableTopology], codes: Mapping[str, lambda_.Code]
-    ) -> DeploymentCheck:
-        """Have a change of the tables checked first."""
+    ) -> tuple[DeploymentCheck, FabricFunction]:
+        """Have a change of the tables checked first. Return the check, and the function that answers it."""
         function = topology.catalogue_function(self.region, of_log=True)
         catalogue = FabricFunction(
             self,
@@ -60,9 +60,11 @@ class LogStack(FabricStack):
             of_log_catalogue(topology, tables, self.region),
             code=codes[function.settings.architecture],
             log_key=log_key_of(topology),
+            event_age_minutes=CATALOGUE_AGE_MINUTES,
         )
         asked = asked_of_log(topology, tables, again=again_of(self))
-        return DeploymentCheck(self, "Allowed", catalogue=catalogue.function.function_arn, asked=asked)
+        check = DeploymentCheck(self, "Allowed", catalogue=catalogue.function.function_arn, asked=asked)
+        return check, catalogue
 
     def _policy(self, name: str, statements: list[Statement]) -> None:
         """Make the managed policy that users attach to their roles."""

@@ -11,7 +11,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from eventfabric.cdk.constructs.catalogue import DeploymentCheck, again_of, declare_last
+from eventfabric.cdk.constructs.catalogue import DeploymentCheck, again_of, check_first, declare_last
 from eventfabric.cdk.constructs.function import FabricFunction
 from eventfabric.cdk.constructs.gradual import AliasDeployment
 from eventfabric.cdk.constructs.log_group import log_key_of
@@ -82,6 +82,7 @@ class SubscriptionStack(FabricStack):
             pollers=declared.settings.provisioned_pollers,
         )
         start.check()
+        check_first(self, check)
         declare_last(self, catalogue=catalogue, asked=asked)
 
     def _arn(self, region: str, function: str) -> str:
