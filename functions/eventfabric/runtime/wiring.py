@@ -130,13 +130,12 @@ class Runtime:
             return self
         if incarnation not in self._of_incarnation:
             topology = Topology(self.topology.definition, {own.name: incarnation})
-            self._of_incarnation.clear()  # the former one delivers nothing any more
             self._of_incarnation[incarnation] = replace(self, topology=topology)
         return self._of_incarnation[incarnation]
 
     @cached_property
     def _of_incarnation(self) -> "dict[Incarnation, Runtime]":
-        """The runtime of the incarnation that was declared last, with deliverers of its own."""
+        """The runtimes of incarnations that were declared since, each with deliverers of its own."""
         return {}
 
     def relay_of(self, stream: StreamTopology) -> "Relay":

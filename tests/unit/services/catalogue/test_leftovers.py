@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import LastingError
-from eventfabric.model import Region
+from eventfabric.model import HybridTime, Region, next_time
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import subscription_facts
 from eventfabric.services.catalogue.leftovers import LeftoversReader
@@ -19,7 +19,7 @@ from tests.support.dead_letters import mended_fabric
 from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.messages import missing_from
-from tests.support.subscribed_stream import SubscribedStream
+from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 
 def left(
@@ -124,6 +124,16 @@ def test_what_was_published_before_the_beginning_is_not_left(start: str, before:
     assert waiting(left(fabric, since_ms=since_ms)) == before
     fabric.put(event("b"))
     assert waiting(left(fabric, since_ms=since_ms)) == after
+
+
+def test_a_beginning_that_a_region_has_noted_before_the_declaration_counts() -> None:
+    fabric = SubscribedStream(start="latest")
+    noted = next_time(HybridTime(0), fabric.clock.now_ms())
+    fabric.ports(HOME).ledger.pin(LANE_KEY.stream, LANE_KEY.subscription, noted)
+    fabric.clock.advance(seconds=1)
+    fabric.put(event("a"))
+    fabric.clock.advance(seconds=1)
+    assert waiting(left(fabric, since_ms=fabric.clock.now_ms())) == 1
 
 
 def waiting(said: list[str]) -> int:
