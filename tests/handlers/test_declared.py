@@ -263,6 +263,41 @@ class TestRelay:
         assert len(queue.bodies) == 1
         assert len(functions.queue.bodies) == 1
 
+    def test_those_that_drain_are_rung(self) -> None:
+        functions = self.declared(state=State.DRAINING)
+        queue = self.queue_of_other(functions)
+        functions.publish("1")
+        assert len(queue.bodies) == 1
+
+    def test_one_whose_filter_was_declared_anew_is_rung_by_that(self) -> None:
+        picky = replace(TOPOLOGY.definition.subscriptions["all"], types=("Shipped",))
+        topology = Topology(replace(TOPOLOGY.definition, subscriptions={"all": picky}))
+        functions = DeclaredFunctions(topology=topology)
+        declare_all(functions.deployer())
+        rung = []
+        for types in ("Shipped", "Placed"), ("Shipped",), None:
+            change = functions.deployer(str(types)).change("deployed", "all")
+
+            def deployed(read: Declaration) -> Declaration:
+                own = replace(read.subscriptions["all"], types=types)  # noqa: B023  # called at once
+                return read.with_subscription(own, change)  # noqa: B023  # called at once
+
+            functions.change(deployed)
+            functions.publish(str(types))
+            rung.append(len(functions.queue.bodies))
+        assert rung == [1, 1, 2]
+
+    def test_an_incarnation_is_rung_by_where_it_stands_and_not_by_where_the_one_before_stood(self) -> None:
+        functions = DeclaredFunctions()
+        declare_all(functions.deployer())
+        functions.retire()
+        functions.deployer("again").declare_subscription(functions.stream.subscriptions[0])
+        functions.clock.advance(CATALOGUE_SECONDS)
+        declared = functions.runtime(None).declared
+        assert declared is not None
+        [own] = declared.rung(functions.stream)
+        assert own.state_name == "all#1"
+
     @pytest.mark.parametrize("state", [State.RETIRED, State.UNDEPLOYED])
     def test_those_that_have_gone_are_not(self, state: State) -> None:
         functions = self.declared(state=state)
@@ -287,14 +322,6 @@ class TestRelay:
         )
         functions.publish("1")
         assert len(functions.queue.bodies) == 1
-
-    def test_what_a_later_version_says_of_one_subscription_holds_up_no_other(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        functions = self.declared(guarantee="exactly_thrice")
-        functions.publish("1")
-        assert len(functions.queue.bodies) == 1
-        assert "what is declared of orders cannot be read: 'exactly_thrice'" in caplog.text
 
     def test_one_that_is_too_old_for_the_stream_rings_for_every_record(
         self, caplog: pytest.LogCaptureFixture

@@ -133,6 +133,8 @@ def test_a_lost_record_comes_back_from_a_table_restored_to_a_point_in_time(
     assert [finding["what"] for finding in cli.run("prove", *server, "--json").json["mended"]] == ["restored"]
     assert "stands there" in cli.refused(*restore, *server, code=2)
     assert "no record" in cli.refused(*restore[:5], "9", *restore[6:], *server, code=2)
-    assert "either --from-table or --from-export" in cli.refused(*restore[:6], *server, code=2)
+    assert "one of --from-table, --from-export and --from-region" in cli.refused(
+        *restore[:6], *server, code=2
+    )
     missing = (*restore[:7], "shop-orders-gone")
     cli.refused(*missing, *server, code=3)

@@ -77,7 +77,7 @@ OF_DEPLOYMENTS = [
         "the retired are dropped",
         "a declaration leaves out what is retired, to be smaller",
         "eventfabric.model.catalogue:Declaration.with_subscription",
-        "{**self.subscriptions, facts.name: facts}",
+        "with_facts(self.subscriptions, facts.name, facts)",
         "{n: f for n, f in {**self.subscriptions, facts.name: facts}.items() if f.state is not State.RETIRED}",
         by="wrong_declaration",
         seed=1,

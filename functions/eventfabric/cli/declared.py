@@ -222,7 +222,9 @@ def _state(own: "RegionDeclared") -> str:
 
 
 def _subscription_rows(stream: str, own: "RegionDeclared") -> Iterator[tuple[object, ...]]:
-    for facts in own.declaration.subscriptions.values() if own.declaration is not None else ():
+    from eventfabric.model.partly_read import readable_of
+
+    for facts in readable_of(own.declaration.subscriptions).values() if own.declaration is not None else ():
         yield (
             *(stream, facts.name, own.region, facts.state.value, facts.incarnation, _time(facts.since_ms)),
             *(facts.owner, facts.contact, facts.handler, facts.version),
@@ -240,11 +242,15 @@ def _declared_json(
 
 
 def _as_json(own: "RegionDeclared") -> dict[str, Any]:
+    from eventfabric.model.partly_read import readable_of
+
     known: dict[str, Any] = {"region": own.region, "left": own.is_former}
     if own.declaration is not None:
         known |= {
             "stream": _facts_json(own.declaration.stream),
-            "subscriptions": [_facts_json(facts) for facts in own.declaration.subscriptions.values()],
+            "subscriptions": [
+                _facts_json(facts) for facts in readable_of(own.declaration.subscriptions).values()
+            ],
             "change": _facts_json(own.declaration.change),
         }
     return {**known, "error": own.error} if own.error else known

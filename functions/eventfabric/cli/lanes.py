@@ -14,7 +14,7 @@ from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError
 
 if TYPE_CHECKING:
-    from eventfabric.model import Lane, SequenceNumber, Tail
+    from eventfabric.model import Lane, Region, SequenceNumber, Tail
     from eventfabric.ports import Ports
     from eventfabric.services.operations.restore import Copy
     from eventfabric.services.operations.survey import LaneStanding
@@ -108,6 +108,10 @@ def restore(
         Path | None,
         typer.Option("--from-export", help="Copy: a data file of a DynamoDB export, lines of JSON, or .gz."),
     ] = None,
+    from_region: Annotated[
+        str | None,
+        typer.Option("--from-region", help="Copy: the stream's table in another Region."),
+    ] = None,
     reason: Reason = "",
     dry_run: Annotated[
         bool,
@@ -125,7 +129,7 @@ def restore(
     Example: eventfabric lanes restore orders us-east-1/0.17 --sequence 42 --from-table shop-orders-restored --dry-run
     """
     place = f"{lane}@{sequence}"
-    record, copy = _place(place), _copy(connection, from_table, from_export)
+    record, copy = _place(place), _copy(connection, from_table, from_export, from_region)
     records = connection.operations().restore(stream, copy)
     restored = records.look(*record) if dry_run else records.restore(*record, by=user_name(), reason=reason)
     count, proof, replaces = restored.record.count, restored.proof, restored.replaces
@@ -180,14 +184,17 @@ def _place(text: str) -> "tuple[Lane, SequenceNumber]":
     return place
 
 
-def _copy(connection: Connection, table: str | None, export: Path | None) -> "Copy":
+def _copy(
+    connection: Connection, table: str | None, export: Path | None, region: str | None
+) -> "Copy | Region":
+    from eventfabric.model import Region
     from eventfabric.sdk.export_file import ExportFile
 
-    if table is not None and export is None:
+    if sum(copy is not None for copy in (table, export, region)) != 1:
+        raise typer.BadParameter("give one of --from-table, --from-export and --from-region")
+    if table is not None:
         return connection.log_in_table(table)
-    if export is not None and table is None:
-        return ExportFile(export)
-    raise typer.BadParameter("give either --from-table or --from-export")
+    return ExportFile(export) if export is not None else Region(str(region))
 
 
 @app.command("mended")

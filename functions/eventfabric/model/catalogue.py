@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from eventfabric.definition.schema import Deliver, Durability
+from eventfabric.errors import LogError
 from eventfabric.formats import Formats
 from eventfabric.model.identity import Chain, Region, SequenceNumber
+from eventfabric.model.partly_read import readable_of, with_facts
 from eventfabric.model.record import Tail
 
 
@@ -148,21 +150,23 @@ class Declaration:
 
     stream: StreamFacts
     subscriptions: Mapping[str, SubscriptionFacts] = field(default_factory=dict)
+    """All of them, by name. Of one that a later version declared, a look-up may raise: see PartlyRead."""
     change: DeclaredChange
     unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Further members, of a later version; they stay as they are."""
 
     def with_subscription(self, facts: SubscriptionFacts, change: DeclaredChange) -> "Declaration":
         """Return the declaration with another content for one subscription."""
-        return replace(self, subscriptions={**self.subscriptions, facts.name: facts}, change=change)
+        subscriptions = with_facts(self.subscriptions, facts.name, facts)
+        return replace(self, subscriptions=subscriptions, change=change)
 
     def with_stream(self, facts: StreamFacts, change: DeclaredChange) -> "Declaration":
         """Return the declaration with another content for the stream."""
         return replace(self, stream=facts, change=change)
 
     def rung(self) -> Iterator[SubscriptionFacts]:
-        """Yield the subscriptions for which doorbells are rung."""
-        return (facts for facts in self.subscriptions.values() if facts.state.is_rung)
+        """Yield the subscriptions for which doorbells are rung, of those that this version can read."""
+        return (facts for facts in readable_of(self.subscriptions).values() if facts.state.is_rung)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,8 @@ class Declared:
 
     declaration: Declaration
     tail: Tail
+    unreadable: LogError | None = None
+    """Why the one after it, which is the newest, cannot be read; None: it is the newest."""
 
     @property
     def version(self) -> CatalogueVersion:

@@ -15,6 +15,7 @@ from eventfabric.errors import (
     LogError,
     NotDeclaredError,
     OlderCatalogueError,
+    UndecodableRecordError,
     WrongRegionError,
 )
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
@@ -27,9 +28,9 @@ from eventfabric.model.catalogue import (
 )
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import declared_stream, rung_subscriptions
-from eventfabric.services.catalogue.formats import check_formats
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
+from eventfabric.wire.declaration import check_formats
 
 UNREADABLE: Final = (LogError, FormatError, OlderCatalogueError, NotDeclaredError, WrongRegionError)
 """Errors of a declaration that last until somebody does something about them."""
@@ -51,20 +52,22 @@ class DeclaredHere:
     def of(self, stream: StreamTopology) -> Declaration | None:
         """Return what is declared of a stream; None: nothing is, or not yet.
 
+        If the newest declaration cannot be read, what is known already holds, else the one before.
+
         Raises:
             PortError: it cannot be read, and never was.
             UndecodableRecordError, FormatError, OlderCatalogueError: this function cannot go by what is there.
         """
         declared = self._lane_of(stream).now()
-        tail = EMPTY_TAIL if declared is None else declared.tail
-        if self._deployed_at is not None and self._deployed_at.is_after(tail):
-            lane = DeclarationLane.of(self._region, StreamName(stream.name))
-            ends_at = CatalogueVersion(tail.sequence, tail.chain)
-            raise OlderCatalogueError(lane, ends_at, self._deployed_at)
+        self._check_deployed(stream, declared)
         if declared is None:
             return None
         check_formats(declared.declaration.stream)
         return declared.declaration
+
+    def unreadable(self, stream: StreamTopology) -> UndecodableRecordError | None:
+        """Return why the newest declaration of a stream cannot be read, without a call; None: it can, or was not."""
+        return self._lane_of(stream).unreadable
 
     def facts_of(self, stream: StreamTopology, name: str) -> SubscriptionFacts | None:
         """Return what is declared of a subscription; None: nothing is. Errors as `of`."""
@@ -114,10 +117,24 @@ class DeclaredHere:
         self._noted = now
         return True
 
+    def _check_deployed(self, stream: StreamTopology, declared: Declared | None) -> None:
+        """Raise OlderCatalogueError if the lane lacks what was declared when the function was deployed."""
+        deployed_at, tail = self._deployed_at, EMPTY_TAIL if declared is None else declared.tail
+        if deployed_at is None or not deployed_at.is_after(tail):
+            return
+        if (
+            declared is not None
+            and declared.unreadable is not None
+            and deployed_at.sequence == tail.sequence + 1
+        ):
+            return  # it is the one that cannot be read
+        lane = DeclarationLane.of(self._region, StreamName(stream.name))
+        raise OlderCatalogueError(lane, CatalogueVersion(tail.sequence, tail.chain), deployed_at)
+
     def _lane_of(self, stream: StreamTopology) -> KnownDeclaration:
         known = self._known.get(stream.name)
         if known is None:
-            known = self._known.setdefault(stream.name, self._unread(stream))
+            known = self._known.setdefault(stream.name, self._unread(stream, goes_back=True))
         return known
 
     def _target_of(self, stream: StreamTopology) -> "_Target":
@@ -127,10 +144,12 @@ class DeclaredHere:
             target = self._targets.setdefault(stream.name, _Target(stream, lane))
         return target
 
-    def _unread(self, stream: StreamTopology, *, stale_seconds_max: float = inf) -> KnownDeclaration:
+    def _unread(
+        self, stream: StreamTopology, *, stale_seconds_max: float = inf, goes_back: bool = False
+    ) -> KnownDeclaration:
         lane = DeclarationLane.of(self._region, StreamName(stream.name))
         log, clock = self._ports.log_of(stream), self._ports.clock
-        return KnownDeclaration(log, lane, clock, stale_seconds_max=stale_seconds_max)
+        return KnownDeclaration(log, lane, clock, stale_seconds_max=stale_seconds_max, goes_back=goes_back)
 
 
 class _Target:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
+from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.finding import Finding
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.reconciliation import pass_bounds
@@ -62,18 +64,23 @@ def _in_turn(runtime: Runtime, now_ms: int) -> list[StreamTopology]:
 
 
 def _noted(runtime: Runtime, stream: StreamTopology, *, until_ms: int) -> NotedPass:
-    """Return the pass over a stream, with the subscriptions that are declared here. Errors as DeclaredHere.of."""
-    declared = None
+    """Return the pass over a stream, with the subscriptions that are declared here. Errors as DeclaredHere.of.
+
+    If nothing that was declared can be read, the pass goes by the definition, and says so.
+    """
+    declared = unread = None
     if runtime.declared is not None:
-        stream = replace(stream, subscriptions=tuple(runtime.declared.rung(stream)))
-        declared = runtime.declared.of(stream)
+        with suppress(UndecodableRecordError):
+            stream = replace(stream, subscriptions=tuple(runtime.declared.rung(stream)))
+            declared = runtime.declared.of(stream)
+        unread = runtime.declared.unreadable(stream)
     reconciler = Reconciler(
         stream,
         region=runtime.region,
         ports=runtime.ports,
         telemetry=runtime.telemetry,
         side_by_side=runtime.side_by_side_of(pass_bounds.PASS_THREADS),
-        beside=partial(runtime.abandoned.findings, stream, declared),
+        beside=partial(runtime.abandoned.findings, stream, declared, unread),
     )
     ledger, clock = runtime.ports.ledger, runtime.ports.clock
     return NotedPass(stream, reconciler, ledger=ledger, clock=clock, until_ms=until_ms)

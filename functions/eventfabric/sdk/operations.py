@@ -137,15 +137,19 @@ class Operations:
         topology = self._stream_here(stream)
         return Quarantine(self._ports.log_of(topology), region=self.region, clock=self._ports.clock)
 
-    def restore(self, stream: str, copy: Copy) -> Restore:
-        """Return the operation that puts records back from a copy of the table. UnknownNameError, WrongRegionError."""
-        topology = self._stream_here(stream)
+    def restore(self, stream: str, copy: Copy | Region) -> Restore:
+        """Return what puts records back from a copy of the table, or a Region's. UnknownNameError, WrongRegionError."""
+        topology, copied_by = self._stream_here(stream), None
+        if isinstance(copy, str):
+            topology.check_region(copied_by := copy)
+            copy = _log_in(self._ports, topology, copy)
         return Restore(
             self._ports.log_of(topology),
             region=self.region,
             copy=copy,
             known_seams=partial(known_seams, topology, ledger=self._ports.ledger),
             clock=self._ports.clock,
+            copied_by=copied_by,
         )
 
     def skip(self, stream: str) -> Skip:

@@ -1,12 +1,14 @@
 """Passes of reconciliation for operators, over all that is declared to be deployed, as the function makes them."""
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from eventfabric.model import DeclarationLane, Region, StreamName
+from eventfabric.errors import UndecodableRecordError
+from eventfabric.model import Region
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import rung_subscriptions
-from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.catalogue.incarnations import known_declaration
 from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.services.reconciliation.abandoned import AbandonedReader
 from eventfabric.services.reconciliation.reconcile import Reconciler
@@ -17,9 +19,14 @@ from eventfabric.telemetry import NoTelemetry
 def reconciler_of(
     stream: StreamTopology, region: Region, ports: Ports, side_by_side: SideBySide
 ) -> Reconciler:
-    """Return what makes passes over a stream in a Region. PortError, UndecodableRecordError: nothing is known."""
-    known = newest(ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name)))
-    declaration = None if known is None else known.declaration
+    """Return what makes passes over a stream in a Region. PortError: nothing is known.
+
+    If what is declared cannot be read, the passes go by what was before, or else by the definition, and say so.
+    """
+    known, declaration = known_declaration(stream, region, ports), None
+    with suppress(UndecodableRecordError):
+        newest = known.now()
+        declaration = None if newest is None else newest.declaration
     deployed = replace(stream, subscriptions=rung_subscriptions(stream, declaration))
     abandoned = AbandonedReader(region, ports, side_by_side)
     return Reconciler(
@@ -28,5 +35,5 @@ def reconciler_of(
         ports=ports,
         telemetry=NoTelemetry(),
         side_by_side=side_by_side,
-        beside=partial(abandoned.findings, stream, declaration),
+        beside=partial(abandoned.findings, stream, declaration, known.unreadable),
     )

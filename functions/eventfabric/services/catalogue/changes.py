@@ -7,6 +7,7 @@ from itertools import chain, pairwise
 
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declaration, DeclaredChange, StreamFacts, SubscriptionFacts
+from eventfabric.model.partly_read import readable_of
 from eventfabric.ports import Log
 from eventfabric.services.catalogue.lane import history
 
@@ -62,8 +63,9 @@ def _between(before: Declaration | None, after: Declaration) -> Iterator[MemberC
         yield MemberChange("", "is_deployed", None, after.stream.is_deployed)
     else:
         yield from differing("", before.stream, after.stream)
-    for name, facts in after.subscriptions.items():
-        own = before.subscriptions.get(name) if before is not None else None
+    known = readable_of(before.subscriptions) if before is not None else {}
+    for name, facts in readable_of(after.subscriptions).items():
+        own = known.get(name)
         if own is None:
             yield MemberChange(name, "state", None, facts.state)
         else:

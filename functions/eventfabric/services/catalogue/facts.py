@@ -10,6 +10,7 @@ from eventfabric.model.catalogue import (
     StreamFacts,
     SubscriptionFacts,
 )
+from eventfabric.model.partly_read import readable_of
 from eventfabric.stream_topology import (
     FIRST_INCARNATION,
     Incarnation,
@@ -85,17 +86,23 @@ def rung_subscriptions(
     """Return the subscriptions of a stream for which doorbells are rung in a Region, by what is declared there.
 
     Those of the definition are, unless they are declared to be gone: a deployment declares a subscription after it has
-    been created. So are others that are declared there.
+    been created. So are others that are declared there, as far as this version can read them.
     """
-    known = declaration.subscriptions if declaration is not None else {}
+    known = readable_of(declaration.subscriptions) if declaration is not None else {}
     own = [
-        replace(subscription, incarnations={subscription.name: incarnation_of(known.get(subscription.name))})
+        _as_declared(subscription, known.get(subscription.name))
         for subscription in stream.subscriptions
         if subscription.name not in known or known[subscription.name].state.is_rung
     ]
     names = {subscription.name for subscription in stream.subscriptions}
     others = [facts for facts in known.values() if facts.name not in names and facts.state.is_rung]
     return (*own, *(declared_subscription(stream.fabric, stream.definition, facts) for facts in others))
+
+
+def _as_declared(subscription: SubscriptionTopology, facts: SubscriptionFacts | None) -> SubscriptionTopology:
+    """Return a subscription in the incarnation that is declared, and with the types that its function takes."""
+    own = replace(subscription, incarnations={subscription.name: incarnation_of(facts)})
+    return own if facts is None else replace(own, definition=replace(own.definition, types=facts.types))
 
 
 def incarnation_of(facts: SubscriptionFacts | None) -> Incarnation:

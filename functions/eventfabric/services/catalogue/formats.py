@@ -6,22 +6,12 @@ Producers and functions look at each declaration that they read. People's comman
 from dataclasses import replace
 from typing import Any, cast
 
-from eventfabric.errors import FormatError, LastingError, UndecodableRecordError
-from eventfabric.formats import OWN_FORMATS
+from eventfabric.errors import LastingError, UndecodableRecordError
 from eventfabric.model import DeclarationLane, StreamName
-from eventfabric.model.catalogue import StreamFacts
 from eventfabric.ports import Clock, Log, Ports
 from eventfabric.services.catalogue.known import STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.stream_topology import StreamTopology
-
-
-def check_formats(stream: StreamFacts) -> None:
-    """Raise FormatError if this version cannot read or write a stream as it is required."""
-    required = stream.required
-    if OWN_FORMATS.reads < required.reads:
-        raise FormatError(stream.name, "read", required.reads, OWN_FORMATS.reads, stream.raised_with)
-    if OWN_FORMATS.writes < required.writes:
-        raise FormatError(stream.name, "written", required.writes, OWN_FORMATS.writes, stream.raised_with)
+from eventfabric.wire.declaration import check_formats
 
 
 def format_checked(ports: Ports) -> Ports:

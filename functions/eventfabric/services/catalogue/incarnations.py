@@ -2,25 +2,27 @@
 
 from collections.abc import Iterator, Mapping
 
+from eventfabric.errors import UndecodableRecordError
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import State, SubscriptionFacts
+from eventfabric.model.partly_read import readable_of
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import declared_subscription, incarnation_of
-from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.catalogue.known import KnownDeclaration
 from eventfabric.stream_topology import Incarnation, StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
 
 
 class DeclaredIncarnations(Mapping[str, Incarnation]):
-    """The incarnations of subscriptions in a Region, by name: one read of one item for each stream.
+    """The incarnations of subscriptions in a Region, by name: one read of one item for each stream and minute.
 
-    A look-up raises PortError or UndecodableRecordError if what is declared cannot be read. A subscription that is not
-    declared is in its first incarnation.
+    A look-up raises PortError or UndecodableRecordError if what is declared cannot be read, nor what was before. A
+    subscription that is not declared is in its first incarnation.
     """
 
     def __init__(self, topology: Topology, region: Region, ports: Ports) -> None:
         self._topology, self._region, self._ports = topology, region, ports
-        self._facts: dict[str, Mapping[str, SubscriptionFacts]] = {}
+        self._known: dict[str, KnownDeclaration] = {}
 
     def __getitem__(self, name: str) -> Incarnation:
         return incarnation_of(self.facts_in(self._topology.definition.subscriptions[name].stream).get(name))
@@ -38,16 +40,16 @@ class DeclaredIncarnations(Mapping[str, Incarnation]):
 
     def facts_in(self, stream: str) -> Mapping[str, SubscriptionFacts]:
         """Return all that is declared of a stream's subscriptions. Errors as a look-up."""
-        if stream not in self._facts:
-            self._facts[stream] = self._declared(stream)
-        return self._facts[stream]
-
-    def _declared(self, name: str) -> Mapping[str, SubscriptionFacts]:
-        stream = self._topology.stream(name)
-        if self._region not in stream.definition.regions:
+        if self._region not in self._topology.stream(stream).definition.regions:
             return {}
-        lane = DeclarationLane.of(self._region, StreamName(name))
-        declared = newest(self._ports.log_of(stream), lane)
+        if stream not in self._known:
+            self._known[stream] = known_declaration(self._topology.stream(stream), self._region, self._ports)
+        try:
+            declared = self._known[stream].now()
+        except UndecodableRecordError as error:
+            if error.sequence:
+                raise
+            return {}  # nothing was declared before it
         return {} if declared is None else declared.declaration.subscriptions
 
 
@@ -75,10 +77,16 @@ class DeclaredTopology(Topology):
         """Return the definition's subscriptions of a stream, and what else is declared there and was not retired."""
         others = (
             declared_subscription(self.fabric, stream.definition, facts)
-            for name, facts in self._declared.facts_in(stream.name).items()
+            for name, facts in readable_of(self._declared.facts_in(stream.name)).items()
             if name not in self.subscriptions and facts.state is not State.RETIRED
         )
         return (*self.stream(stream.name).subscriptions, *others)
+
+
+def known_declaration(stream: StreamTopology, region: Region, ports: Ports) -> KnownDeclaration:
+    """Return what a Region declares of a stream, for operators, who go on if the newest declaration is spoilt."""
+    lane = DeclarationLane.of(region, StreamName(stream.name))
+    return KnownDeclaration(ports.log_of(stream), lane, ports.clock, goes_back=True)
 
 
 def as_declared(topology: Topology, region: Region, ports: Ports) -> DeclaredTopology:

@@ -8,11 +8,12 @@ from typing import Final
 
 from eventfabric.copies import when_forked
 from eventfabric.deadline import Moment, call_within
-from eventfabric.errors import PortError, UndecodableRecordError
+from eventfabric.errors import FormatError, PortError, UndecodableRecordError
 from eventfabric.model import DeclarationLane
 from eventfabric.model.catalogue import Declared
+from eventfabric.model.partly_read import unread_of
 from eventfabric.ports import Clock, Log
-from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.catalogue.lane import before_unreadable, newest
 
 CATALOGUE_SECONDS: Final = 60.0
 """Time for which a process may go by what it has read of the catalogue."""
@@ -37,7 +38,7 @@ class _Look:
     tried: Moment
     known: Declared | None = None
     since: Moment | None = None
-    failure: PortError | UndecodableRecordError | None = None
+    failure: PortError | UndecodableRecordError | FormatError | None = None
     is_forgotten: bool = False
 
 
@@ -45,10 +46,20 @@ class KnownDeclaration:
     """The newest declaration of one lane. Threads may share it: one of them reads anew, the others go on."""
 
     def __init__(
-        self, log: Log, lane: DeclarationLane, clock: Clock, *, stale_seconds_max: float = inf
+        self,
+        log: Log,
+        lane: DeclarationLane,
+        clock: Clock,
+        *,
+        stale_seconds_max: float = inf,
+        goes_back: bool = False,
     ) -> None:
-        """`stale_seconds_max`: time after which what is known holds no more if it cannot be read anew."""
+        """`stale_seconds_max`: time after which what is known holds no more if it cannot be read anew.
+
+        `goes_back`: if the newest declaration cannot be read, and nothing else is known, the one before it holds.
+        """
         self._log, self._lane, self._clock = log, lane, clock
+        self._goes_back = goes_back
         self._stale_seconds_max = stale_seconds_max
         self._look: _Look | None = None
         self._begin()
@@ -62,6 +73,7 @@ class KnownDeclaration:
 
         What is known holds while none can be read anew, but no longer than `stale_seconds_max`. Then, and if none was
         ever read, this raises PortError or UndecodableRecordError, without a call for `PAUSE_SECONDS` after the last.
+        FormatError: the stream requires a later version.
         """
         look = self._look
         if self._is_due(look):
@@ -70,6 +82,13 @@ class KnownDeclaration:
         if look.failure is not None and not self._holds(look):
             raise look.failure.with_traceback(None)
         return look.known
+
+    @property
+    def unreadable(self) -> UndecodableRecordError | None:
+        """Why the newest declaration could not be read when it was read last; None: it could."""
+        look = self._look
+        failure = look and (look.failure or (look.known and look.known.unreadable))
+        return failure if isinstance(failure, UndecodableRecordError) else None
 
     def forget(self) -> None:
         """Have a caller read anew soon, because what is known seems to be out of date."""
@@ -110,13 +129,27 @@ class KnownDeclaration:
         began = Moment.of(self._clock)
         try:
             if before is None or before.since is None:
-                known = newest(self._log, self._lane)
+                known = self._first()
             else:
                 known = call_within(READ_SECONDS, newest, self._log, self._lane)
+        except FormatError as error:  # what is known holds no longer
+            return _Look(began, failure=error)
         except (PortError, UndecodableRecordError) as error:
             ended = Moment.of(self._clock)  # the pause counts from here, however long the read took
             failed = replace(before or _Look(ended), tried=ended, failure=error, is_forgotten=False)
             if self._holds(failed):
-                _log.warning("what is declared in %s cannot be read anew: %s", self._lane, error)
+                _log.error("what is declared in %s cannot be read anew: %s", self._lane, error)
             return failed
+        for unread in unread_of(known.declaration.subscriptions).values() if known is not None else ():
+            _log.error("%s", unread.error)
         return _Look(began, known, since=began)
+
+    def _first(self) -> Declared | None:
+        try:
+            return newest(self._log, self._lane)
+        except UndecodableRecordError as error:
+            if not self._goes_back:
+                raise
+            before = before_unreadable(self._log, self._lane, error)
+            _log.error("the declaration before holds: %s", error)
+            return before

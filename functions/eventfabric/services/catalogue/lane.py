@@ -10,22 +10,45 @@ from eventfabric.ports import Log
 from eventfabric.wire.declaration import declaration_of
 
 _PAGE_RECORDS: Final = 20
+_REMEDY: Final = (
+    "install the version that declared it, or mend it: docs/runbook.md, A declaration that cannot be read"
+)
 
 
 def newest(log: Log, lane: DeclarationLane) -> Declared | None:
     """Return the newest declaration of a lane (one consistent read of one item); None: nothing was declared.
 
-    UndecodableRecordError: this version cannot read it.
+    UndecodableRecordError, FormatError: this version cannot read it.
     """
     recent = log.recent(lane, records_max=1)
     if recent.unreadable:
-        raise UndecodableRecordError(
-            lane, recent.unreadable[0], "is no declaration that this version can read"
-        )
+        raise _undecodable(lane, recent.unreadable[0], "no record is there")
     if not recent.records:
         return None
     [record] = recent.records
-    return Declared(declaration_of(record), record.tail)
+    try:
+        return Declared(declaration_of(record), record.tail)
+    except UndecodableRecordError as error:
+        raise _undecodable(lane, record.sequence, error.reason) from error
+
+
+def before_unreadable(log: Log, lane: DeclarationLane, error: UndecodableRecordError) -> Declared:
+    """Return the declaration right before the newest, which cannot be read: for whoever goes on in spite of that.
+
+    Raises `error` if there is none, or if it cannot be read either.
+    """
+    recent = log.recent(lane, records_max=1, before=SequenceNumber(error.sequence))
+    if not recent.records or recent.records[0].tail.sequence != error.sequence:
+        raise error
+    [record] = recent.records
+    try:
+        return Declared(declaration_of(record), record.tail, unreadable=error)
+    except UndecodableRecordError:
+        raise error from None
+
+
+def _undecodable(lane: DeclarationLane, sequence: SequenceNumber, reason: str) -> UndecodableRecordError:
+    return UndecodableRecordError(lane, sequence, f"{reason}; {_REMEDY}")
 
 
 def history(log: Log, lane: DeclarationLane) -> Iterator[Declaration]:

@@ -21,9 +21,9 @@ from eventfabric.model.catalogue import Declared
 from eventfabric.ports import Clock, Log
 from eventfabric.resources import TableTopology
 from eventfabric.services.catalogue.facts import declared_stream
-from eventfabric.services.catalogue.formats import check_formats
 from eventfabric.services.catalogue.known import STALE_SECONDS_MAX, KnownDeclaration
 from eventfabric.stream_topology import StreamTopology, ledger_table
+from eventfabric.wire.declaration import check_formats
 
 STREAM_NAME: Final = rf"[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}"
 """Pattern of the names that a stream can have."""

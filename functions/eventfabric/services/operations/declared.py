@@ -1,16 +1,24 @@
 """Declared: what each Region of a stream has declared, read in that Region, and which of its tables are not there."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 from re import fullmatch
 
-from eventfabric.errors import LastingError, NotDeclaredError, PortError, UnknownStreamError
+from eventfabric.errors import (
+    LastingError,
+    LogError,
+    NotDeclaredError,
+    PortError,
+    UndecodableRecordError,
+    UnknownStreamError,
+)
 from eventfabric.model import DeclarationLane, Region, StreamName, SubscriptionName
-from eventfabric.model.catalogue import Declaration
+from eventfabric.model.catalogue import Declaration, Declared
+from eventfabric.model.partly_read import readable_of
 from eventfabric.ports import Ports
-from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.catalogue.lane import before_unreadable, newest
 from eventfabric.services.catalogue.streams import STREAM_NAME
 from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.stream_topology import StreamTopology
@@ -38,6 +46,8 @@ class RegionDeclared:
     ledger: Presence = Presence.THERE
     error: str = ""
     """Why the Region was not read; what is known of its declarations is then what has come to the reader's Region."""
+    unreadable: LogError | None = None
+    """Why its newest declaration cannot be read; what is known is then the one before, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class DeclaredReader:
         """Read a stream in these Regions, and in those that it is or was declared in.
 
         UnknownStreamError, NotDeclaredError: there is no such table, or nothing in it, and no Region is known.
-        PortError, UndecodableRecordError: the own Region cannot be read.
+        PortError: the own Region cannot be read.
         """
         here = self.ports.ledger.region
         if not fullmatch(STREAM_NAME, stream.name):
@@ -74,35 +84,44 @@ class DeclaredReader:
         try:
             return self._of(stream, region, self.ports.at(region))
         except PortError as error:
-            declaration = (
-                None if own.log is not Presence.THERE else self._declared(stream, region, self.ports)
-            )
+            known = self._former(stream, region) if own.log is Presence.THERE else own
             unknown = Presence.UNKNOWN
-            return RegionDeclared(region, declaration, log=unknown, ledger=unknown, error=str(error))
+            return replace(known, is_former=False, log=unknown, ledger=unknown, error=str(error))
 
     def _own(self, stream: StreamTopology, region: Region) -> RegionDeclared:
         return self._of(stream, region, self.ports)
 
     def _former(self, stream: StreamTopology, region: Region) -> RegionDeclared:
-        return RegionDeclared(region, self._declared(stream, region, self.ports), is_former=True)
+        return replace(self._declared(stream, region, self.ports), is_former=True)
 
     def _of(self, stream: StreamTopology, region: Region, ports: Ports) -> RegionDeclared:
         """Read a Region by its own ports. PortError unless all that is wrong is that a table is not there."""
-        declaration: Declaration | None = None
+        own = RegionDeclared(region, None)
 
         def read() -> None:
-            nonlocal declaration
-            declaration = self._declared(stream, region, ports)
+            nonlocal own
+            own = self._declared(stream, region, ports)
 
         log, ledger = presence(read), Presence.THERE
+        declaration = own.declaration
         if declaration is not None and declaration.stream.is_deployed:
-            name = SubscriptionName(next(iter(declaration.subscriptions), stream.name))
+            name = SubscriptionName(next(iter(readable_of(declaration.subscriptions)), stream.name))
             ledger = presence(lambda: ports.ledger.standing(StreamName(stream.name), name))
-        return RegionDeclared(region, declaration, log=log, ledger=ledger)
+        return replace(own, log=log, ledger=ledger)
 
-    def _declared(self, stream: StreamTopology, region: Region, ports: Ports) -> Declaration | None:
-        known = newest(ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name)))
-        return None if known is None else known.declaration
+    def _declared(self, stream: StreamTopology, region: Region, ports: Ports) -> RegionDeclared:
+        log, lane = ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name))
+        known: Declared | None = None
+        try:
+            try:
+                known = newest(log, lane)
+            except UndecodableRecordError as error:
+                known = before_unreadable(log, lane, error)
+        except UndecodableRecordError as error:
+            return RegionDeclared(region, None, unreadable=error)
+        if known is None:
+            return RegionDeclared(region, None)
+        return RegionDeclared(region, known.declaration, unreadable=known.unreadable)
 
 
 def presence(look: Callable[[], object]) -> Presence:

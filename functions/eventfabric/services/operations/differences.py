@@ -9,12 +9,15 @@ from typing import Final
 
 from eventfabric.model import Region
 from eventfabric.model.catalogue import State, StreamFacts, SubscriptionFacts
+from eventfabric.model.partly_read import readable_of, unread_of
 from eventfabric.services.catalogue.changes import MemberChange, differing
 from eventfabric.services.catalogue.facts import stream_facts, subscription_facts
 from eventfabric.services.operations.declared import Presence, RegionDeclared
 from eventfabric.topology import Topology
 
 DEPLOY: Final = "`eventfabric deploy --all`"
+_DEPLOY_AGAIN: Final = "`eventfabric deploy --all -c streams_again=$(date +%F)`"
+"""Deploy what has not changed: otherwise, CloudFormation would do nothing."""
 _RECREATE: Final = "docs/runbook.md, Something that was deployed is gone"
 _FIXED: Final = ("lanes", "durability", "owner")
 """Members that a deployment refuses to change, at least for a stream that is in use."""
@@ -72,7 +75,7 @@ def _wanted(stream: str, read: Sequence[RegionDeclared], topology: Topology | No
 
 
 def _names(own: RegionDeclared, topology: Topology | None, stream: str) -> list[str]:
-    declared = own.declaration.subscriptions if own.declaration is not None else {}
+    declared = readable_of(own.declaration.subscriptions) if own.declaration is not None else {}
     return list(dict.fromkeys([*_defined(topology, stream, own.region), *declared]))
 
 
@@ -101,10 +104,19 @@ class _Compared:
             return
         if self.own.ledger is Presence.MISSING:
             yield self._difference("", "the table with its subscriptions' state is not there", _RECREATE)
+        if self.own.unreadable is not None:
+            yield self._difference("", "its newest declaration cannot be read", str(self.own.unreadable))
+            if self.own.declaration is None:
+                return
         yield from self._of_stream()
         defined = _defined(self.topology, self.stream, self.own.region)
-        declared = self.own.declaration.subscriptions if self.own.declaration is not None else {}
+        subscriptions = self.own.declaration.subscriptions if self.own.declaration is not None else {}
+        declared, unread = readable_of(subscriptions), unread_of(subscriptions)
+        for name, known in unread.items():
+            yield self._difference(name, "its declaration cannot be read", str(known.error))
         for name in _names(self.own, self.topology, self.stream):
+            if name in unread:
+                continue
             what = self._of_subscription(name, declared.get(name), defined.get(name))
             yield from (self._difference(name, *sentence) for sentence in what)
 
@@ -152,6 +164,8 @@ class _Compared:
         retire = f"`eventfabric subscriptions retire {own.name}`"
         if wanted is None and self.topology is not None:
             yield f"it is declared as {own.state}, and not in the definition", f"{retire}, or put it back"
+        elif own.state is State.DRAINING:
+            yield f"it is declared as {own.state}", f"{retire}, or {_DEPLOY_AGAIN} to keep it"
         elif own.state is not State.ACTIVE:
             yield f"it is declared as {own.state}", f"{DEPLOY}, or {retire}"
         elif wanted is not None:

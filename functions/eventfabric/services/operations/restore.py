@@ -5,7 +5,8 @@
 
 A record's chain is computed over the chain before it, so anybody can make a record that continues another. But the
 record after it was computed over *its* chain, and fits no other record. So the record after it decides. If all of those
-are lost as well, a cursor or a mark of reconciliation decides that carries the chain there.
+are lost as well, a cursor or a mark of reconciliation decides that carries the chain there. A declaration at the end of
+its lane may also be taken from another Region's replica, as reconciliation does where one is missing.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -15,6 +16,7 @@ from typing import Protocol
 from eventfabric import limits
 from eventfabric.errors import LogError, RestoreRefusedError
 from eventfabric.model import (
+    DeclarationLane,
     Intervention,
     InterventionKind,
     Lane,
@@ -56,8 +58,17 @@ class Restore:
     """Restores in the lanes of one log, in the Region that writes them: a record put there replicates to all others."""
 
     def __init__(
-        self, log: Log, *, region: Region, copy: Copy, known_seams: KnownSeams, clock: Clock
+        self,
+        log: Log,
+        *,
+        region: Region,
+        copy: Copy,
+        known_seams: KnownSeams,
+        clock: Clock,
+        copied_by: Region | None = None,
     ) -> None:
+        """`copied_by`: Region whose replica `copy` is."""
+        self._copied_by = copied_by
         self._log = log
         self._region = region
         self._copy = copy
@@ -184,6 +195,9 @@ class Restore:
             if (later.tail.sequence, later.chain) in known:
                 return f"a cursor, or reconciliation, stood at {later.tail.sequence} with the chain that leads there"
             earlier = later
+        if behind is None and self._copied_by is not None and isinstance(record.lane, DeclarationLane):
+            # No cursor confirms a declaration, and only this Region has ever written the lane that was replicated.
+            return f"{self._copied_by} has it"
         raise RestoreRefusedError(record.lane, record.sequence, _nothing_binds(run[-1].tail.sequence, behind))
 
 

@@ -1,7 +1,7 @@
 """Abandoned: what is left of subscriptions that nobody delivers any more and nobody has retired.
 
     here      its stack was deleted: declared as undeployed                              each Region, of its own
-    there     all of a Region was deleted, or the stream has left it                     the stream's first Region
+    there     all of a Region was deleted, or the stream has left it                     the first Region with functions
 
 Nobody rings for these, and a pass looks at no lane for them. So what is declared is looked through at the end of each
 pass. It is counted what waits where something is declared so, and anew only where the lanes have grown, or once an
@@ -11,11 +11,12 @@ hour; and at each pass for as long as something is left.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Final
 
 from eventfabric import limits
 from eventfabric.deadline import Moment
-from eventfabric.errors import LogError, UndecodableItemError
+from eventfabric.errors import LogError, UndecodableItemError, UndecodableRecordError
 from eventfabric.model import (
     EMPTY_TAIL,
     GENERATION_FIRST,
@@ -28,8 +29,9 @@ from eventfabric.model import (
     SubscriptionName,
     Tail,
 )
-from eventfabric.model.catalogue import Declaration, State, SubscriptionFacts
+from eventfabric.model.catalogue import Declaration, Declared, State, SubscriptionFacts
 from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.partly_read import readable_of, unread_of
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import declared_stream
 from eventfabric.services.catalogue.lane import newest
@@ -90,21 +92,34 @@ class AbandonedReader:
         self._side_by_side = side_by_side
         self._nothing: dict[str, _Nothing] = {}
 
-    def findings(self, stream: StreamTopology, own: Declaration | None) -> Iterator[Finding]:
-        """Yield a finding for each subscription of a stream with something left. `own`: the Region's declaration.
+    def findings(
+        self,
+        stream: StreamTopology,
+        own: Declaration | None,
+        unread: UndecodableRecordError | None = None,
+    ) -> Iterator[Finding]:
+        """Yield a finding for each subscription of a stream with something left, and for what cannot be read.
 
-        PortError: not all of it is known. One read for each other Region, by the first one; no other where all is
-        deployed.
+        PortError: not all of it is known. One read for each other Region, by the first one, and of that one by the
+        others; no other where all is deployed.
+
+        Args:
+            stream: the stream.
+            own: the Region's declaration by which the pass goes; None: nothing is declared.
+            unread: why that is not the newest.
         """
+        if unread is not None:
+            yield self._unreadable(stream, self._region, unread)
         if own is None:
             return
+        for subscription in unread_of(own.subscriptions).values():
+            yield self._unreadable(stream, self._region, subscription.error)
         candidates = list(self._here(stream, own))
-        for region in self._elsewhere(own):
+        for region in self._elsewhere(stream, own):
             try:
                 candidates += self._there(stream, own, region)
             except LogError as error:
-                lane = DeclarationLane.of(region, StreamName(stream.name))
-                yield unreadable(StreamName(stream.name), self._region, lane, error)
+                yield self._unreadable(stream, region, error)
         if candidates:
             yield from self._counted(stream, candidates)
 
@@ -112,20 +127,35 @@ class AbandonedReader:
         if self._may_be_deploying(own):
             return
         was = declared_stream(stream.fabric, own)
-        for facts in own.subscriptions.values():
+        for facts in readable_of(own.subscriptions).values():
             if facts.state is State.UNDEPLOYED:
                 yield _Candidate(self._region, facts, was, has_left=False)
 
-    def _elsewhere(self, own: Declaration) -> list[Region]:
+    def _elsewhere(self, stream: StreamTopology, own: Declaration) -> list[Region]:
         """Return the Regions that this one looks at, because they may have no function that does."""
-        regions = own.stream.regions
-        if not regions or regions[0] != self._region:
+        earlier = takewhile(lambda region: region != self._region, own.stream.regions)
+        if any(self._has_functions(stream, Region(region)) for region in earlier):
             return []
-        others = dict.fromkeys([*regions, *own.stream.former_regions])
+        others = dict.fromkeys([*own.stream.regions, *own.stream.former_regions])
         return [Region(name) for name in others if name != self._region]
 
+    def _has_functions(self, stream: StreamTopology, region: Region) -> bool:
+        """Tell if a Region's functions look for themselves, as they do unless it has declared that they are gone."""
+        try:
+            known = self._declared(stream, region)
+        except LogError:
+            return True
+        return known is None or known.declaration.stream.is_deployed
+
+    def _declared(self, stream: StreamTopology, region: Region) -> Declared | None:
+        return newest(self._ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name)))
+
+    def _unreadable(self, stream: StreamTopology, region: Region, error: LogError) -> Finding:
+        name = StreamName(stream.name)
+        return unreadable(name, self._region, DeclarationLane.of(region, name), error)
+
     def _there(self, stream: StreamTopology, own: Declaration, region: Region) -> Iterator[_Candidate]:
-        known = newest(self._ports.log_of(stream), DeclarationLane.of(region, StreamName(stream.name)))
+        known = self._declared(stream, region)
         if known is None or self._may_be_deploying(known.declaration):
             return
         declaration = known.declaration
@@ -133,8 +163,9 @@ class AbandonedReader:
         if not has_left and declaration.stream.is_deployed:
             return  # it looks at its own
         was = declared_stream(stream.fabric, declaration)
-        for facts in declaration.subscriptions.values():
-            if facts.state is not State.RETIRED and not _is_decided(own.subscriptions.get(facts.name), facts):
+        decided = readable_of(own.subscriptions)
+        for facts in readable_of(declaration.subscriptions).values():
+            if facts.state is not State.RETIRED and not _is_decided(decided.get(facts.name), facts):
                 yield _Candidate(region, facts, was, has_left)
 
     def _may_be_deploying(self, declaration: Declaration) -> bool:

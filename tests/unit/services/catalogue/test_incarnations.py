@@ -11,6 +11,7 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.incarnations import DeclaredTopology, as_declared
+from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from tests.support.memory_fabric import HOME, STREAM
@@ -43,6 +44,18 @@ def test_the_incarnations_are_those_that_the_region_declares() -> None:
     declared = as_declared(fabric.topology, HOME, fabric.ports())
     assert declared.subscription(name).state_name == f"{name}#1"
     assert len(declared.incarnations) == len(fabric.topology.subscriptions)
+
+
+def test_whoever_stays_for_long_sees_a_new_incarnation_within_a_minute() -> None:
+    fabric = SubscribedStream()
+    name = fabric.stream.subscriptions[0].name
+    declare_all(deployer(fabric, "first"))
+    declared = as_declared(fabric.topology, HOME, fabric.ports())
+    own = declared.subscription(name)
+    assert own.state_name == name
+    retire_and_deploy(fabric, name)
+    fabric.clock.advance(seconds=CATALOGUE_SECONDS)
+    assert own.state_name == declared.subscription(name).state_name == f"{name}#1"
 
 
 def test_they_are_read_once_and_only_when_somebody_asks() -> None:

@@ -2,22 +2,42 @@
 
 import pytest
 
-from eventfabric.errors import SkipRefusedError, UndecodableRecordError
+from eventfabric.errors import RestoreRefusedError, SkipRefusedError, UndecodableRecordError
 from eventfabric.model import SequenceNumber
 from eventfabric.model.catalogue import State
+from eventfabric.model.finding import FindingKind
+from eventfabric.sdk.operations import Operations
 from eventfabric.services.catalogue.deployment import Deployer
+from eventfabric.services.catalogue.incarnations import as_declared
 from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.delivery.side_by_side import one_after_another
+from eventfabric.services.operations.declared import DeclaredReader
+from eventfabric.services.operations.differences import differences
 from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.services.operations.restore import Restore
 from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.operations.skip import Skip
 from eventfabric.wire.keys import record_key
-from tests.support.memory_fabric import HOME
+from tests.support.memory_fabric import AWAY, HOME, STREAM, event
 from tests.support.reconciliations import kinds
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.reconciliation.test_declarations import OF_HOME, declared, deployed, lose
 
 NEWEST = SequenceNumber(2)
+
+
+def spoil(fabric: SubscribedStream, sequence: int = NEWEST) -> None:
+    """Replace the payload of a declaration in home's table by what nobody can read."""
+    [item] = [
+        item
+        for item in fabric.table.items
+        if item["pk"]["S"] == str(OF_HOME) and item["sk"]["N"] == str(sequence)
+    ]
+    fabric.table.write("Put", {"Item": {**item, "d": {"B": b"?"}}})
+
+
+def operations(fabric: SubscribedStream) -> Operations:
+    return Operations(as_declared(fabric.topology, HOME, fabric.ports()), HOME, fabric.ports())
 
 
 def test_the_newest_declaration_comes_back_from_a_copy_by_what_reconciliation_saw() -> None:
@@ -63,3 +83,49 @@ def test_no_declaration_is_skipped() -> None:
     )
     with pytest.raises(SkipRefusedError, match="lanes restore"):
         skip.look(OF_HOME, SequenceNumber(1))
+
+
+def test_the_newest_declaration_comes_back_from_another_region_though_no_pass_saw_it() -> None:
+    fabric, copy = deployed(), deployed()
+    for own in (fabric, copy):
+        deployer = Deployer(own.topology, HOME, own.ports(), by="stack", request_id="next")
+        deployer.declare_state(own.stream, SUBSCRIPTION, State.DRAINING)
+    fabric.cloud.replicate()
+    away = fabric.cloud.log(STREAM, AWAY).recent(OF_HOME, records_max=1)
+    fabric.cloud.cut(AWAY)
+    spoil(fabric, 3)
+    place = OF_HOME, SequenceNumber(3)
+    with pytest.raises(RestoreRefusedError, match="nothing proves it"):
+        operations(fabric).restore(STREAM, copy.log).look(*place)
+    operations(fabric).restore(STREAM, AWAY).restore(*place, by="ana", reason="spoilt")
+    assert fabric.log.recent(OF_HOME, records_max=1) == away
+    assert declared(fabric)[0] == "next"
+
+
+def test_operators_go_on_while_the_newest_declaration_is_spoilt() -> None:
+    fabric = deployed()
+    fabric.put(event("a"))
+    fabric.deliver()
+    spoil(fabric)
+    tools = operations(fabric)
+    proofs = tools.prove()
+    assert [proof.events for proof in proofs if proof.events] == [1]
+    assert all(proof.is_proven for proof in proofs)
+    assert list(tools.parked(SUBSCRIPTION)) == []
+    assert list(tools.dead_letters(SUBSCRIPTION).find()) == []
+    tools.pause(SUBSCRIPTION)
+    assert {FindingKind.UNREADABLE} == {finding.kind for finding in tools.reconcile(STREAM)}
+
+
+def test_what_is_declared_is_shown_as_far_as_it_can_be_read_with_what_to_do() -> None:
+    fabric = deployed()
+    reader = DeclaredReader(fabric.ports(), one_after_another)
+    for sequence, is_known in ((2, True), (1, False)):
+        spoil(fabric, sequence)
+        own, *_ = read = reader.read(fabric.stream, [HOME])
+        assert (own.declaration is not None) is is_known
+        [difference] = [
+            own for own in differences(STREAM, read, fabric.topology, {}) if not own.subscription
+        ][:1]
+        assert "its newest declaration cannot be read" in str(difference)
+        assert "docs/runbook.md, A declaration that cannot be read" in str(difference)

@@ -133,7 +133,12 @@ def test_a_definition_that_was_edited_differs(wanted: Topology, what: str, do: s
             Presence.MISSING,
             "it is declared as undeployed: `eventfabric deploy --all`",
         ),
-        (State.DRAINING, PLAIN, Presence.THERE, "it is declared as draining: `eventfabric deploy --all`, or"),
+        (
+            State.DRAINING,
+            PLAIN,
+            Presence.THERE,
+            "retire billing`, or `eventfabric deploy --all -c streams_again=",
+        ),
         (None, PLAIN, Presence.MISSING, "its queue is not there: docs/runbook.md"),
         (None, None, Presence.DENIED, "its queue is not there, or has lost its tag: docs/runbook.md"),
         (None, PLAIN, Presence.UNKNOWN, ""),

@@ -203,17 +203,48 @@ class TestRegionsThatTheStreamHasLeft:
         assert self.stayed(fabric).texts() == []
 
 
-class TestCost:
-    def test_where_all_is_deployed_the_first_region_reads_one_item_more_for_each_other(self) -> None:
+class TestTheFirstRegion:
+    """Nobody is left there who could look."""
+
+    def gone(self) -> SubscribedStream:
         fabric = declared(SubscribedStream())
-        for region, more in ((HOME, 1), (AWAY, 0)):
-            own = newest(fabric.cloud.log(STREAM, region), DeclarationLane.of(region, StreamName(STREAM)))
-            assert own is not None
-            faults = Faults()
-            reader = AbandonedReader(region, faults.ports(fabric.ports(region)), one_after_another)
-            fabric.clock.advance(PASS_SECONDS)
-            assert list(reader.findings(fabric.stream, own.declaration)) == []
-            assert len(faults.calls) == more
+        fabric.put(event("a"))
+        fabric.cloud.replicate()
+        Passes(fabric, AWAY).make()
+        declare_state(fabric, State.UNDEPLOYED)
+        deployer = Deployer(fabric.topology, HOME, fabric.ports(HOME), by="stack", request_id="cell")
+        deployer.declare_stream_gone(fabric.stream)
+        return fabric
+
+    def test_the_next_one_looks_at_it_once_its_functions_are_gone(self) -> None:
+        passes = Passes(self.gone(), AWAY)
+        assert passes.texts(1) == []  # a deployment may be under way
+        assert passes.texts(limits.UNRUNG_SECONDS) == [
+            "billing: it is not deployed any more in us-east-1, where it has 1 events that wait"
+        ]
+
+    def test_what_came_back_in_another_life_is_decided(self) -> None:
+        fabric = self.gone()
+        declare_state(fabric, State.RETIRED, AWAY)
+        again = Deployer(fabric.topology, AWAY, fabric.ports(AWAY), by="stack", request_id="again")
+        again.declare_subscription(fabric.subscription)
+        fabric.clock.advance(limits.UNRUNG_SECONDS)
+        assert Passes(fabric, AWAY).texts() == []
+
+
+class TestCost:
+    @pytest.mark.parametrize("region", [HOME, AWAY])
+    def test_where_all_is_deployed_one_item_more_is_read(self, region: Region) -> None:
+        fabric = declared(SubscribedStream())
+        own = newest(fabric.cloud.log(STREAM, region), DeclarationLane.of(region, StreamName(STREAM)))
+        assert own is not None
+        faults = Faults()
+        reader = AbandonedReader(region, faults.ports(fabric.ports(region)), one_after_another)
+        fabric.clock.advance(PASS_SECONDS)
+        assert list(reader.findings(fabric.stream, own.declaration)) == []
+        assert faults.calls == [
+            "log.tail"
+        ]  # of each other Region by the first, and of that one by the others
 
     def test_where_nothing_is_left_states_are_read_once_an_hour_or_when_the_lanes_grow(self) -> None:
         fabric = undeployed()
