@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from eventfabric.aws import stacks
 from eventfabric.definition.schema import to_json
 from eventfabric.deployment import declarations
 from eventfabric.resources import CHECK
@@ -115,11 +116,19 @@ def test_what_cannot_be_read_is_answered_in_short(services: Services) -> None:
     assert (answer["Status"], len(answer["Reason"]) <= 1_000) == ("FAILED", True)
 
 
+def test_a_reason_that_is_cut_off_says_so() -> None:
+    reason = catalogue.failed("x" * 5_000)["Reason"]
+    assert (len(reason), reason.endswith("the function's log has all of it")) == (1_000, True)
+    assert catalogue.failed("x" * 1_000)["Reason"] == "x" * 1_000
+
+
 def test_a_function_without_its_definition_answers(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("EVENTFABRIC_DEFINITION")
     assert missing_from(services.handle("Update")["Reason"], "EVENTFABRIC_DEFINITION") == []
+    monkeypatch.setattr(stacks, "status_of", lambda *_, **__: "UPDATE_ROLLBACK_IN_PROGRESS")
+    assert services.handle("Update")["Status"] == "SUCCESS"
 
 
 def test_time_that_runs_out_is_answered(services: Services) -> None:

@@ -106,7 +106,7 @@ def _end(
 
 def _complain(retirement: "Retirement") -> None:
     for region, error in retirement.unanswered.items():
-        complain(f"{region} does not answer, so {retirement.name} stays there as it is: {error}")
+        complain(f"{retirement.name} stays as it is in {region}: {error}")
 
 
 def _rows(left: "list[RegionLeft]") -> "list[tuple[object, ...]]":

@@ -5,7 +5,7 @@ So the newest one is enough to read, and those before it are the history. Nothin
 later one: a subscription that has gone stays in it as retired or undeployed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -119,13 +119,36 @@ class SubscriptionFacts:
         return Formats(self.reads_max, self.writes)
 
     def standing_as(self, other: "SubscriptionFacts") -> "SubscriptionFacts":
-        """Return what this says of the subscription, with the state, incarnation and time that another says."""
+        """Return what this says of the subscription, with the state, incarnation and time that another says.
+
+        So are members of a later version, which a definition of this one cannot say.
+        """
         return replace(
             self,
             state=other.state,
             incarnation=other.incarnation,
             highest=other.highest,
             since_ms=other.since_ms,
+            unknown=other.unknown,
+        )
+
+    def retired(self) -> "SubscriptionFacts":
+        """Return what is kept for good of a subscription that was retired: what its keys are, and what it was to get.
+
+        Proofs of what it has handled need that. Each declaration has all names that ever were.
+        """
+        return SubscriptionFacts(
+            name=self.name,
+            state=State.RETIRED,
+            incarnation=self.incarnation,
+            highest=self.highest,
+            since_ms=self.since_ms,
+            guarantee=self.guarantee,
+            types=self.types,
+            deliver=self.deliver,
+            region=self.region,
+            start=self.start,
+            unknown=self.unknown,
         )
 
 
@@ -163,6 +186,15 @@ class Declaration:
     def with_stream(self, facts: StreamFacts, change: DeclaredChange) -> "Declaration":
         """Return the declaration with another content for the stream."""
         return replace(self, stream=facts, change=change)
+
+    def as_of(self, time_ms: int) -> "Declaration":
+        """Return the declaration as of a time, in milliseconds since 1970: that of its record, not of its request.
+
+        A Region that begins to close does so then, because no producer knows of it before.
+        """
+        began = self.stream.closing_since_ms == self.change.at_ms
+        stream = replace(self.stream, closing_since_ms=time_ms) if began else self.stream
+        return replace(self, stream=stream, change=replace(self.change, at_ms=time_ms))
 
     def rung(self) -> Iterator[SubscriptionFacts]:
         """Yield the subscriptions for which doorbells are rung, of those that this version can read."""
@@ -221,18 +253,24 @@ def facts_of(catalogue: Catalogue, name: str) -> dict[Region, SubscriptionFacts]
 def incarnation_to_deploy(catalogue: Catalogue, region: Region, name: str) -> int:
     """Return the incarnation with which a subscription is deployed in a Region.
 
-    A subscription keeps its incarnation until it is retired. The next one is the same in all Regions, though they are
+    It keeps its incarnation there until it is retired there. The next one is the same in all Regions, though they are
     deployed one after the other: whoever comes later takes that of those before.
     """
     known = facts_of(catalogue, name)
-    kept = [facts.incarnation for facts in known.values() if facts.state is not State.RETIRED]
-    newest = max(kept, default=-1)
     own = known.get(region)
     if own is not None and own.state is not State.RETIRED:
-        return max(own.incarnation, newest)
+        return own.incarnation
+    newest = max(
+        (facts.incarnation for facts in known.values() if facts.state is not State.RETIRED), default=-1
+    )
     if newest > (-1 if own is None else own.incarnation):
         return newest
-    return max((facts.highest for facts in known.values()), default=-1) + 1
+    return highest_of(catalogue, name) + 1
+
+
+def highest_of(catalogue: Catalogue, name: str) -> int:
+    """Return the highest incarnation that a subscription ever had in any Region; -1: none knows it."""
+    return max((facts.highest for facts in facts_of(catalogue, name).values()), default=-1)
 
 
 def deployed(
@@ -240,15 +278,17 @@ def deployed(
 ) -> Declaration:
     """Return the declaration after a subscription was deployed. `facts`: without incarnation, time and state."""
     own = read.subscriptions.get(facts.name)
-    incarnation = incarnation_to_deploy({**catalogue, region: read}, region, facts.name)
+    known = {**catalogue, region: read}
+    incarnation = incarnation_to_deploy(known, region, facts.name)
     is_new = own is None or own.incarnation != incarnation
     return read.with_subscription(
         replace(
             facts,
             state=State.ACTIVE,
             incarnation=incarnation,
-            highest=max(incarnation, own.highest if own else 0),
+            highest=max(incarnation, highest_of(known, facts.name)),
             since_ms=change.at_ms if is_new or own is None else own.since_ms,
+            unknown=facts.unknown if own is None else own.unknown,
         ),
         change,
     )
@@ -267,14 +307,11 @@ def redeployed(
     before = next((known for known in earlier if known and known == facts.standing_as(known)), own)
     if own is None or before is None:
         return read.with_subscription(facts, change)
+    standing = facts.standing_as(replace(before, highest=max(before.highest, own.highest)))
     # The incarnation went up because the one before was retired, whatever stands in its last declaration.
-    is_retired = before.incarnation < own.incarnation or (
-        before.incarnation == own.incarnation and own.state is State.RETIRED
-    )
-    standing = replace(before, highest=max(before.highest, own.highest))
-    if is_retired:
-        standing = replace(standing, state=State.RETIRED)
-    return read.with_subscription(facts.standing_as(standing), change)
+    if own.state is State.RETIRED or before.incarnation < own.incarnation:
+        standing = standing.retired()
+    return read.with_subscription(standing, change)
 
 
 def stream_deployed(read: Declaration | None, facts: StreamFacts, change: DeclaredChange) -> Declaration:
@@ -314,12 +351,25 @@ def formats_raised(read: Declaration, formats: Formats, change: DeclaredChange) 
     return read.with_stream(read.stream.requiring(joined, raised_with=change.version), change)
 
 
-def in_state(read: Declaration, name: str, state: State, change: DeclaredChange) -> Declaration | None:
+def in_state(
+    read: Declaration,
+    name: str,
+    state: State,
+    change: DeclaredChange,
+    *,
+    of: Collection[State] = tuple(State),
+    incarnation: int | None = None,
+    highest: int = 0,
+) -> Declaration | None:
     """Return the declaration with a subscription in another state; None: nothing changes.
 
-    A retired subscription stays retired: its stack is deleted afterwards.
+    A retired subscription stays retired: its stack is deleted afterwards. `of`: states that are left for the new one.
+    `incarnation`: the only one that is meant. `highest`: the highest that any Region knows of.
     """
     own = read.subscriptions.get(name)
-    if own is None or own.state in (state, State.RETIRED):
+    if own is None or own.state in (state, State.RETIRED) or own.state not in of:
         return None
-    return read.with_subscription(replace(own, state=state), change)
+    if incarnation not in (None, own.incarnation):
+        return None
+    facts = replace(own, state=state, highest=max(own.highest, highest))
+    return read.with_subscription(facts.retired() if state is State.RETIRED else facts, change)

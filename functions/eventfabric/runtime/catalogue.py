@@ -5,12 +5,14 @@ comes last. Both get an answer in any case: without one, the stack waits until i
 """
 
 import json
+import os
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from logging import getLogger
+from threading import Event
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +23,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.aws.system import SystemClock
 from eventfabric.definition.schema import Definition
-from eventfabric.errors import DeclarationRefusedError, LastingError, PortError, Problem
+from eventfabric.errors import AppendError, DeclarationRefusedError, LastingError, PortError, Problem
 from eventfabric.formats import Formats
 from eventfabric.model import Region
 from eventfabric.model.catalogue import Declaration
@@ -49,10 +51,24 @@ PARALLEL_READS: Final = 32
 NEW_RIGHTS_SECONDS: Final = 45
 """Time that a new right takes to be known everywhere, at most: a role is used as soon as it is made."""
 _NEW_RIGHTS_STEP_SECONDS: Final = 3
+LAST_CHANCE_SECONDS: Final = 200
+"""Time for which a rollback or a deletion is declared again, while a service is busy or silent: nobody asks again."""
 _MARGIN_SECONDS: Final = 20
 """Part of an invocation's time that is kept for the answer."""
+_STATUS_SECONDS: Final = 5
+"""Part of that in which the status of a stack is waited for."""
 _REASON_CHARACTERS_MAX: Final = 1_000
 """CloudFormation takes an answer of 4,096 bytes."""
+_AND_MORE: Final = " ... and more: the function's log has all of it"
+_AWAITED: Final = {
+    "Create": ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"),
+    "Update": ("UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"),
+    "Delete": ("DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"),
+}
+"""Statuses in which a stack waits for a declaration, by what it asks.
+
+With the others it has ended, or keeps what it deletes: it goes to, or returns to, a version without this resource.
+"""
 _log = getLogger("eventfabric")
 
 
@@ -90,26 +106,15 @@ class CatalogueRequest:
     clock: Clock
     side_by_side: SideBySide
     status_of: Callable[[str], str]
+    is_over: Callable[[], bool] = lambda: False
+    """Tells if it was answered for want of time: nothing is declared for it any more."""
 
     def answer(self) -> dict[str, Any]:
         """Do what is asked, and return what is to be answered, beside the request's own ids."""
         try:
-            if self._is_deletion:
-                self._forget()
-                return answered()
             return answered(self._patiently(self._check if self._is_check else self._declare))
         except Exception as error:  # CloudFormation must hear of any error
-            return self._failed(error)
-
-    def _failed(self, error: Exception) -> dict[str, Any]:
-        """Answer after an error. It keeps nobody from deleting a stack or from returning to what was there before."""
-        _log.warning("a stack's request was refused, or failed: %s", error, exc_info=error)
-        try:
-            if self._is_deletion or self._rolls_back:
-                return answered()
-        except PortError as unknown:
-            _log.warning("the stack's status is not known: %s", unknown)
-        return failed(str(error))
+            return answer_after(error, self.event, self.status_of)
 
     @property
     def _is_deletion(self) -> bool:
@@ -121,7 +126,10 @@ class CatalogueRequest:
 
     @property
     def _rolls_back(self) -> bool:
-        return "ROLLBACK" in self.status_of(self.event["StackId"])
+        return rolls_back(self._status())
+
+    def _status(self) -> str:
+        return self.status_of(self.event["StackId"])
 
     @cached_property
     def _asked(self) -> Asked:
@@ -132,18 +140,33 @@ class CatalogueRequest:
         return Topology(self._asked.definition)
 
     def _patiently(self, call: Callable[[], str]) -> str:
-        """Do something with rights that may be new."""
-        until_ms = self.clock.steady_ms() + 1000 * NEW_RIGHTS_SECONDS
+        """Do something with rights that may be new, or for which nobody asks again if it fails."""
+        began_ms = self.clock.steady_ms()
         while True:
             try:
                 return call()
-            except LastingError as error:
-                if not error.is_of_rights or self.clock.steady_ms() >= until_ms:
+            except (AppendError, PortError) as error:
+                if self.clock.steady_ms() - began_ms >= 1000 * self._patience_seconds(error):
                     raise
             self.clock.sleep(_NEW_RIGHTS_STEP_SECONDS)
 
+    def _patience_seconds(self, error: AppendError | PortError) -> int:
+        if isinstance(error, LastingError) and error.is_of_rights:
+            return NEW_RIGHTS_SECONDS
+        return LAST_CHANCE_SECONDS if error.retryable and self._is_last_chance else 0
+
+    @property
+    def _is_last_chance(self) -> bool:
+        """Nobody asks again for a declaration of what was before, or has gone, whatever it is answered."""
+        try:
+            return self._is_deletion or (self._rolls_back and not self._is_check)
+        except PortError:  # it may be one
+            return True
+
     def _check(self) -> str:
         """Refuse what would lose something. Return up to where a subscription's stream is declared."""
+        if self._is_deletion:
+            return ""
         self._refuse()
         streams = self._topology.streams.values() if self._asked.of == OF_SUBSCRIPTION else ()
         return "".join(self._checker(self._topology).version(stream) for stream in streams)
@@ -225,38 +248,47 @@ class CatalogueRequest:
         return (own for name, own in self._before.streams.items() if name not in self._topology.streams)
 
     def _declare(self) -> str:
-        self._refuse()
-        deployer = replace(self._deployer(self._topology), refuse=self._refuse_formats)
+        """Declare what a stack has deployed, what it had before if it rolls back, or that it has gone."""
+        kind, status = self.event["RequestType"], self._status()
+        is_awaited = status in _AWAITED[kind]
+        if self._is_deletion:
+            if is_awaited:
+                self._forget()
+        elif not is_awaited:  # it came late, or again
+            raise DeclarationRefusedError(
+                [Problem("stack", f"{status} at a request to {kind}", " or ".join(_AWAITED[kind]))]
+            )
+        elif rolls_back(status):
+            self._deploy(replace(self._deployer(self._topology), fences=True), rolls_back=True)
+        else:
+            self._refuse()
+            self._deploy(replace(self._deployer(self._topology), refuse=self._refuse_formats))
+        return ""
+
+    def _deploy(self, deployer: Deployer, *, rolls_back: bool = False) -> None:
         if self._asked.of == OF_SUBSCRIPTION:
-            rolls_back = self._rolls_back
             for own in self._subscriptions:
                 exists = own.definition.stream in self._before.streams
                 deployer.declare_subscription(own, rolls_back=rolls_back, exists=exists)
         else:
             for stream in self._topology.streams.values():
                 deployer.declare_stream(stream)
-        before = self._deployer(self._before)
+        before = replace(self._deployer(self._before), fences=deployer.fences)
         for stream in self._gone():
             if self._asked.of != OF_SUBSCRIPTION:
                 before.declare_stream_gone(stream)
             for own in stream.subscriptions:  # after a rollback, it is in the stream of before again
                 before.declare_gone(own)
-        return ""
 
     def _refuse_formats(self, read: Declaration) -> None:
-        """Raise DeclarationRefusedError if formats were raised since the stack was checked, unless it rolls back."""
+        """Raise DeclarationRefusedError if formats were raised since the stack was checked."""
         problems = list(of_formats([read.stream], self._asked.formats))
-        if problems and not self._rolls_back:
+        if problems:
             raise DeclarationRefusedError(problems)
 
     def _forget(self) -> None:
-        """Declare that a stack has gone. Nothing is retired by that.
-
-        A stack that is updated to a version without this resource, or returns to one, has not gone.
-        """
-        if self._is_check or self.status_of(self.event["StackId"]).startswith("UPDATE"):
-            return
-        deployer = self._deployer(self._topology)
+        """Declare that a stack has gone. Nothing is retired by that."""
+        deployer = replace(self._deployer(self._topology), fences=True)
         for subscription in self._topology.subscriptions.values():
             deployer.declare_gone(subscription)
         for stream in self._topology.streams.values() if self._asked.of == OF_CELL else ():
@@ -271,7 +303,24 @@ class CatalogueRequest:
             request_id=self.event["RequestId"],
             version=self._asked.version,
             formats=self._asked.formats,
+            is_over=self.is_over,
         )
+
+
+def rolls_back(status: str) -> bool:
+    """Tell if a stack of this status returns to what was there before."""
+    return "ROLLBACK" in status
+
+
+def answer_after(error: Exception, event: dict[str, Any], status_of: Callable[[str], str]) -> dict[str, Any]:
+    """Answer after an error. It keeps nobody from deleting a stack or from returning to what was there before."""
+    _log.warning("a stack's request was refused, or failed: %s", error, exc_info=error)
+    try:
+        if event["RequestType"] == "Delete" or rolls_back(status_of(event["StackId"])):
+            return answered()
+    except Exception as unknown:  # CloudFormation must hear of any error
+        _log.warning("the stack's status is not known: %s", unknown)
+    return failed(str(error))
 
 
 def answered(version: str = "") -> dict[str, Any]:
@@ -281,25 +330,29 @@ def answered(version: str = "") -> dict[str, Any]:
 
 def failed(reason: str) -> dict[str, Any]:
     """Return the answer that something is refused, or failed."""
-    return {"Status": "FAILED", "Reason": reason[:_REASON_CHARACTERS_MAX]}
+    if len(reason) > _REASON_CHARACTERS_MAX:
+        reason = reason[: _REASON_CHARACTERS_MAX - len(_AND_MORE)] + _AND_MORE
+    return {"Status": "FAILED", "Reason": reason}
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> None:
     """Answer a request of CloudFormation in any case, also if there is no time left for what it asks."""
     seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
-    pool = ThreadPoolExecutor(1, THREAD)
+    pool, over = ThreadPoolExecutor(2, THREAD), Event()
     try:
-        answer = pool.submit(partial(_answer, event)).result(seconds)
-    except TimeoutError:
-        is_deleted = event["RequestType"] == "Delete"
-        answer = answered() if is_deleted else failed(f"no result within {seconds:.0f} s; deploy again")
+        answer = pool.submit(_answer, event, over.is_set).result(seconds)
     except Exception as error:  # CloudFormation must hear of any error
-        answer = failed(f"{type(error).__name__}: {error}")
+        over.set()  # the thread goes on with the next invocation
+        is_late = isinstance(error, TimeoutError)
+        failure = TimeoutError(f"no result within {seconds:.0f} s; deploy again") if is_late else error
+        answer = answer_after(
+            failure, event, lambda stack: pool.submit(_status_of, stack).result(_STATUS_SECONDS)
+        )
     pool.shutdown(wait=False, cancel_futures=True)
     respond(event, answer)
 
 
-def _answer(event: dict[str, Any]) -> dict[str, Any]:
+def _answer(event: dict[str, Any], is_over: Callable[[], bool]) -> dict[str, Any]:
     settings = Settings.from_environment()
     clients = Clients(settings.region, endpoint_url=settings.endpoint_url)
     return CatalogueRequest(
@@ -308,8 +361,16 @@ def _answer(event: dict[str, Any]) -> dict[str, Any]:
         lambda topology: aws_ports(topology, clients),
         SystemClock(),
         _reads(),
-        partial(stacks.status_of, region=settings.region, endpoint_url=settings.endpoint_url),
+        _status_of,
+        is_over,
     ).answer()
+
+
+def _status_of(stack_id: str) -> str:
+    """Return a stack's status, also if the function's settings are wrong. Errors as stacks.status_of."""
+    return stacks.status_of(
+        stack_id, region=os.environ["AWS_REGION"], endpoint_url=os.environ.get("AWS_ENDPOINT_URL")
+    )
 
 
 @cache

@@ -60,14 +60,14 @@ def _not_as_deployed(entry: CatalogueListed, stacks: _Stacks, decided: _Decided)
         last = _last(entry.changes, name)
         if last is None:
             said += [f"{name} is deployed and not declared"] if ended.content else []
-        elif ended.content and last.content != ended.content:
-            said.append(f"{name} is declared with {last.content}, and has {ended.content}")
         elif last.state == "retired":
             said += (
                 []
                 if _was_retired(entry.changes, name, decided)
                 else [f"{name} is retired, and nobody did that"]
             )
+        elif ended.content and last.content != ended.content:
+            said.append(f"{name} is declared with {last.content}, and has {ended.content}")
         elif ended.state and last.state != ended.state:
             said.append(f"{name} is {last.state}, and must be {ended.state}")
         elif ended.request and not _was_retired(entry.changes, name, decided):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventfabric.formats import Formats
 from eventfabric.model import EMPTY_TAIL, Chain, Region, SequenceNumber
 from eventfabric.model.catalogue import (
     CatalogueVersion,
@@ -19,9 +20,10 @@ from eventfabric.model.catalogue import (
     in_state,
     incarnation_to_deploy,
     redeployed,
+    required_as_elsewhere,
     stream_deployed,
 )
-from tests.support.memory_fabric import AWAY, HOME
+from tests.support.memory_fabric import AWAY, FAR, HOME
 
 STREAM = StreamFacts(name="orders", regions=(HOME, AWAY), lanes=4)
 BILLING = SubscriptionFacts(name="billing", handler="shop:bill")
@@ -35,6 +37,10 @@ def change(at_ms: int = 1_000, kind: str = "deployed") -> DeclaredChange:
 
 def declaration(**facts: SubscriptionFacts) -> Declaration:
     return Declaration(stream=STREAM, subscriptions=facts, change=change())
+
+
+def of(state: State, incarnation: int, highest: int) -> Declaration:
+    return declaration(billing=replace(BILLING, state=state, incarnation=incarnation, highest=highest))
 
 
 def deploy(
@@ -66,10 +72,69 @@ def test_regions_that_are_deployed_one_after_the_other_have_the_same_incarnation
     home = deploy(old)
     away = deployed(old, {HOME: home}, AWAY, BILLING, change())
     assert away.subscriptions["billing"].incarnation == home.subscriptions["billing"].incarnation == 1
-    # A Region that could not be reached when the name was retired takes the next incarnation, too.
-    lost = deploy(declaration())
-    back = deployed(lost, {HOME: home}, AWAY, BILLING, change())
-    assert back.subscriptions["billing"].incarnation == 1
+
+
+@pytest.mark.parametrize("state", [State.ACTIVE, State.DRAINING, State.UNDEPLOYED])
+def test_where_nobody_retired_it_a_subscription_goes_on_as_it_was_whatever_lives_elsewhere(
+    state: State,
+) -> None:
+    home = deploy(retire(deploy(declaration())))
+    away = of(state, 0, 0)  # it could not be reached when the name was retired
+    own = deployed(away, {HOME: home}, AWAY, BILLING, change(9)).subscriptions["billing"]
+    assert (own.state, own.incarnation, own.since_ms) == (State.ACTIVE, 0, 0)
+    later = deployed(retire(away), {HOME: home}, AWAY, BILLING, change(9)).subscriptions["billing"]
+    assert (later.incarnation, later.since_ms) == (1, 9)
+
+
+def test_no_incarnation_is_used_again_that_any_region_knows() -> None:
+    back = deployed(of(State.RETIRED, 0, 5), {AWAY: of(State.ACTIVE, 3, 3)}, HOME, BILLING, change())
+    assert (back.subscriptions["billing"].incarnation, back.subscriptions["billing"].highest) == (3, 5)
+    anew = deployed(of(State.RETIRED, 0, 0), {AWAY: of(State.RETIRED, 2, 4)}, HOME, BILLING, change())
+    assert anew.subscriptions["billing"].incarnation == 5
+    first = deployed(declaration(), {AWAY: of(State.RETIRED, 0, 2)}, HOME, BILLING, change())
+    assert first.subscriptions["billing"].incarnation == 3
+    # That Region may be taken out afterwards.
+    kept = deployed(of(State.ACTIVE, 0, 0), {AWAY: of(State.RETIRED, 0, 2)}, HOME, BILLING, change())
+    assert (kept.subscriptions["billing"].incarnation, kept.subscriptions["billing"].highest) == (0, 2)
+
+
+def test_only_the_life_that_is_meant_changes_its_state() -> None:
+    active = of(State.ACTIVE, 1, 1)
+    assert in_state(active, "billing", State.RETIRED, change(), incarnation=0) is None
+    assert in_state(active, "billing", State.RETIRED, change(), of=[State.DRAINING]) is None
+    ended = in_state(active, "billing", State.RETIRED, change(), incarnation=1, highest=4)
+    assert ended is not None
+    assert (ended.subscriptions["billing"].state, ended.subscriptions["billing"].highest) == (
+        State.RETIRED,
+        4,
+    )
+
+
+def test_of_what_is_retired_only_that_is_kept_which_somebody_needs() -> None:
+    long = replace(
+        BILLING, owner="git/shop", contact="team", version="1", types=("placed",), publishes=("orders",)
+    )
+    full = deployed(declaration(), {}, HOME, replace(long, unknown={"weight": 3}), change(7))
+    kept = retire(full).subscriptions["billing"]
+    named = {"types": ("placed",), "since_ms": 7, "state": State.RETIRED, "unknown": {"weight": 3}}
+    assert kept == SubscriptionFacts(name="billing", **named)  # type: ignore[arg-type]  # each has its type
+    assert redeployed(retire(full), iter([full]), long, change()).subscriptions["billing"] == kept
+
+
+def test_what_a_later_version_says_of_a_subscription_stays() -> None:
+    later = declaration(billing=replace(BILLING, unknown={"weight": 3}))
+    other = replace(BILLING, handler="shop:other")
+    second = deployed(later, {}, HOME, other, change(2))
+    assert second.subscriptions["billing"].unknown == {"weight": 3}
+    assert redeployed(second, iter([second, later]), BILLING, change(3)).subscriptions == later.subscriptions
+
+
+def test_a_region_begins_to_close_when_that_is_in_the_log() -> None:
+    first = stream_deployed(None, STREAM, change(1))
+    closing = stream_deployed(first, replace(STREAM, closing=(AWAY,)), change(2)).as_of(9)
+    assert (closing.stream.closing_since_ms, closing.change.at_ms) == (9, 9)
+    again = stream_deployed(closing, replace(STREAM, closing=(AWAY,), express=False), change(11)).as_of(12)
+    assert (again.stream.closing_since_ms, again.change.at_ms) == (9, 12)
 
 
 def test_a_rollback_declares_the_state_before_with_its_incarnation_and_no_incarnation_is_used_again() -> None:
@@ -84,6 +149,9 @@ def test_a_rollback_declares_the_state_before_with_its_incarnation_and_no_incarn
     own = ended.subscriptions["billing"]
     assert (own.state, own.incarnation, own.highest) == (State.RETIRED, 0, 1)
     assert deploy(ended).subscriptions["billing"].incarnation == 2
+    # What is rolled back to was not the last content of its life.
+    late = redeployed(third, iter([third, retire(second), second, first]), BILLING, change(6))
+    assert late.subscriptions["billing"].state is State.RETIRED
 
 
 def test_a_rollback_to_what_was_never_declared_changes_the_content_alone() -> None:
@@ -120,6 +188,7 @@ def test_what_is_retired_stays_retired_and_is_never_forgotten() -> None:
     assert in_state(retired, "billing", State.UNDEPLOYED, change()) is None
     assert in_state(retired, "unknown", State.RETIRED, change()) is None
     assert list(retired.rung()) == []
+    assert [own.name for own in of(State.DRAINING, 0, 0).rung()] == ["billing"]
     assert list(deploy(declaration()).rung()) != []
     assert stream_deployed(retired, STREAM, change()).subscriptions == retired.subscriptions
 
@@ -132,6 +201,13 @@ def test_a_stream_remembers_its_former_regions_and_since_when_others_are_closing
     assert again.stream.closing_since_ms == 2
     out = stream_deployed(again, replace(STREAM, regions=(HOME,)), change(4))
     assert (out.stream.former_regions, out.stream.closing) == ((AWAY,), ())
+    never = replace(STREAM, regions=(HOME, AWAY, FAR))
+    out_again = stream_deployed(
+        stream_deployed(stream_deployed(None, never, change()), STREAM, change()),
+        replace(STREAM, regions=(HOME,)),
+        change(),
+    )
+    assert out_again.stream.former_regions == (FAR, AWAY)
     back = stream_deployed(out, STREAM, change(5))
     assert back.stream.former_regions == ()
     assert stream_deployed(None, replace(STREAM, closing=(AWAY,)), change(6)).stream.closing_since_ms == 6
@@ -141,6 +217,11 @@ def test_a_deployment_never_lowers_a_required_format() -> None:
     raised = stream_deployed(None, replace(STREAM, reads_required=2, writes_required=2), change())
     after = stream_deployed(raised, STREAM, change()).stream
     assert (after.reads_required, after.writes_required) == (2, 2)
+    home, away = (
+        replace(declaration(), stream=replace(STREAM, reads_required=reads, writes_required=writes))
+        for reads, writes in ((3, 1), (2, 2))
+    )
+    assert required_as_elsewhere({HOME: home, AWAY: away}, STREAM).required == Formats(3, 2)
 
 
 def test_a_version_is_read_as_it_was_written_and_knows_an_older_lane() -> None:

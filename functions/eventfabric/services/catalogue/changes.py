@@ -1,12 +1,12 @@
 """Changes of what is declared: each declaration compared with the one before it in its lane, newest first."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from heapq import merge
 from itertools import chain, pairwise
 
 from eventfabric.model import DeclarationLane, Region, StreamName
-from eventfabric.model.catalogue import Declaration, DeclaredChange, StreamFacts, SubscriptionFacts
+from eventfabric.model.catalogue import Declaration, DeclaredChange, State, StreamFacts, SubscriptionFacts
 from eventfabric.model.partly_read import readable_of
 from eventfabric.ports import Log
 from eventfabric.services.catalogue.lane import history
@@ -68,6 +68,8 @@ def _between(before: Declaration | None, after: Declaration) -> Iterator[MemberC
         own = known.get(name)
         if own is None:
             yield MemberChange(name, "state", None, facts.state)
+        elif facts.state is State.RETIRED:  # the rest of it goes because of that
+            yield from differing(name, replace(own.retired(), state=own.state), facts)
         else:
             yield from differing(name, own, facts)
 

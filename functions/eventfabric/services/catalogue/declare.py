@@ -5,7 +5,7 @@ other has declared, and declares on top of it. If the reply to a put is lost, th
 """
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import takewhile
 from typing import Final
 
 from eventfabric.errors import ContendedAppendError, OutcomeUnknownError, ThrottledError
@@ -18,17 +18,26 @@ from eventfabric.wire.declaration import batch_of
 
 DECLARE_SECONDS: Final = 20.0
 """Time after which a declaration that meets others, or throttling, each time is given up."""
-REQUESTS_MAX: Final = 20
-"""Newest declarations among which a request that comes again is looked for: it comes within minutes."""
+REQUEST_SECONDS_MAX: Final = 3_600
+"""Time in which a request may come again. Lambda keeps one for ten minutes (topology.CATALOGUE_AGE_MINUTES)."""
 
 Update = Callable[[Declaration | None], Declaration | None]
 """Returns what is to be declared after a declaration; None: nothing has to be. It may be called several times."""
 
 
 def declare(
-    log: Log, lane: DeclarationLane, update: Update, *, clock: Clock, entropy: Entropy, source: str
+    log: Log,
+    lane: DeclarationLane,
+    update: Update,
+    *,
+    clock: Clock,
+    entropy: Entropy,
+    source: str,
+    fences: bool = False,
 ) -> Declared | None:
     """Declare what `update` returns, and return the lane's newest declaration; None: there is none.
+
+    `fences`: also if all of that is declared, so that a put which is still under way finds its place taken.
 
     Raises:
         ContendedAppendError: not declared; others, or throttling, were in the way until the time was up.
@@ -42,11 +51,13 @@ def declare(
         try:
             read = newest(log, lane)
             declaration = update(None if read is None else read.declaration)
-            if declaration is None or _is_done(log, lane, read, declaration):
+            if declaration is None or _is_done(log, lane, read, declaration, fences=fences):
                 return read
+            now_ms = clock.now_ms()
+            declaration = declaration.as_of(now_ms)
             batch = batch_of(declaration, BatchId(entropy.bytes(16)), source=source)
             tail = EMPTY_TAIL if read is None else read.tail
-            record = record_at(tail, lane, batch, now_ms=clock.now_ms(), retention_seconds=None)
+            record = record_at(tail, lane, batch, now_ms=now_ms, retention_seconds=None)
             if log.append(record) is None:
                 return Declared(declaration, record.tail)
         except (ThrottledError, OutcomeUnknownError) as failed:
@@ -61,7 +72,9 @@ def declare(
         tries.back_off()
 
 
-def _is_done(log: Log, lane: DeclarationLane, read: Declared | None, declaration: Declaration) -> bool:
+def _is_done(
+    log: Log, lane: DeclarationLane, read: Declared | None, declaration: Declaration, *, fences: bool
+) -> bool:
     """Tell if the newest declaration says all that is to be declared, or if this very request declared before.
 
     Others may have declared since, such as an operator who retired what the request had deployed.
@@ -69,10 +82,12 @@ def _is_done(log: Log, lane: DeclarationLane, read: Declared | None, declaration
     if read is None:
         return False
     before = read.declaration
-    if (before.stream, before.subscriptions) == (declaration.stream, declaration.subscriptions):
+    is_same = (before.stream, before.subscriptions) == (declaration.stream, declaration.subscriptions)
+    if is_same and not fences:
         return True
     own = declaration.change
-    lately = islice(history(log, lane), REQUESTS_MAX)
-    return any(
-        (own.request_id, own.kind, own.of) == (c.request_id, c.kind, c.of) for c in (k.change for k in lately)
+    since_ms = own.at_ms - 1000 * REQUEST_SECONDS_MAX
+    lately = takewhile(
+        lambda change: change.at_ms >= since_ms, (known.change for known in history(log, lane))
     )
+    return any((own.request_id, own.kind, own.of) == (c.request_id, c.kind, c.of) for c in lately)

@@ -1,9 +1,9 @@
 """Deployments of one Region, as they are declared: streams, and a subscription that comes, goes, or is rolled back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
-from eventfabric.errors import LastingError, NotDeclaredError
+from eventfabric.errors import DeclarationRefusedError, LastingError, NotDeclaredError, Problem
 from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import (
@@ -42,6 +42,10 @@ class Deployer:
     """Version of this library that is deployed."""
     formats: Formats = OWN_FORMATS
     """The newest formats that this version knows."""
+    fences: bool = False
+    """Declare also what is declared already: an earlier request of the same stack may still be under way."""
+    is_over: Callable[[], bool] = lambda: False
+    """Tells if the request has had its answer: nothing is declared for it any more."""
     refuse: Callable[[Declaration], None] = lambda read: None
     """Called with what the next declaration follows, perhaps several times. What it raises keeps it from being made."""
 
@@ -98,7 +102,7 @@ class Deployer:
                 return redeployed(read, self._history(stream), facts, change)
             own = read.subscriptions.get(facts.name)
             if exists and own is not None and own.state is State.RETIRED:
-                return read.with_subscription(facts.standing_as(own), change)
+                return read.with_subscription(own.retired(), change)
             return deployed(read, self.catalogue(stream), self.region, facts, change)
 
         return self._declare(stream, update)
@@ -108,10 +112,30 @@ class Deployer:
         stream = self.topology.stream(subscription.definition.stream)
         return self.declare_state(stream, subscription.name, State.UNDEPLOYED)
 
-    def declare_state(self, stream: StreamTopology, name: str, state: State) -> Declared | None:
-        """Declare that a subscription is in another state here. One that is retired stays so. Errors as `declare`."""
+    def declare_state(
+        self,
+        stream: StreamTopology,
+        name: str,
+        state: State,
+        *,
+        of: Collection[State] = tuple(State),
+        incarnation: int | None = None,
+        highest: int = 0,
+    ) -> Declared | None:
+        """Declare that a subscription is in another state here. One that is retired stays so. Errors as `declare`.
+
+        `of`: states that are left for it. `incarnation`: the only one that is meant. `highest`: the highest that any
+        Region knows of.
+        """
         change = self.change(state.value, name)
-        return self._declare(stream, lambda read: read and in_state(read, name, state, change))
+
+        def update(read: Declaration | None) -> Declaration | None:
+            if read is None:
+                return None
+            left = in_state(read, name, state, change, of=of, incarnation=incarnation, highest=highest)
+            return left or replace(read, change=change)
+
+        return self._declare(stream, update)
 
     def declare_formats(self, stream: StreamTopology, formats: Formats) -> Declared | None:
         """Declare that whoever reads and writes a stream must know these formats. Errors as `declare`.
@@ -158,6 +182,9 @@ class Deployer:
 
     def _declare(self, stream: StreamTopology, update: Update) -> Declared | None:
         def checked(read: Declaration | None) -> Declaration | None:
+            if self.is_over():
+                allowed = "a request that waits for its answer"
+                raise DeclarationRefusedError([Problem(f"request {self.request_id}", "answered", allowed)])
             if read is not None:
                 self.refuse(read)
             return update(read)
@@ -169,6 +196,7 @@ class Deployer:
             clock=self.ports.clock,
             entropy=self.ports.entropy,
             source=stream.source,
+            fences=self.fences,
         )
 
 

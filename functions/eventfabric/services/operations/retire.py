@@ -9,28 +9,31 @@ Each step may be repeated: what is declared stays, in the lane of its Region.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from eventfabric.errors import DrainError, EventFabricError, SettingError, UnknownNameError
 from eventfabric.model import (
+    CircuitState,
     DeclarationLane,
     Lane,
     ParkedState,
     Region,
     SequenceNumber,
+    Standing,
     StreamName,
     SubscriptionName,
 )
-from eventfabric.model.catalogue import State, SubscriptionFacts, facts_of
+from eventfabric.model.catalogue import Catalogue, Declaration, State, SubscriptionFacts, facts_of, highest_of
+from eventfabric.model.partly_read import readable_of
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.deployment import Deployer
-from eventfabric.services.catalogue.facts import declared_subscription
+from eventfabric.services.catalogue.facts import declared_stream, declared_subscription
 from eventfabric.services.catalogue.lane import catalogue_of, newest
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.services.lanes.tails import tails_of
 from eventfabric.services.operations.parked_keys import parked_keys
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
-from eventfabric.stream_topology import StreamTopology
+from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
 
 WAIT_SECONDS = 5.0
@@ -68,21 +71,31 @@ class RegionLeft:
     region: Region
     state: State | None = None
     lanes: tuple[LaneLeft, ...] = ()
+    is_paused: bool = False
     error: str = field(default="", repr=False)
 
 
 @dataclass
 class Retirement:
-    """Retirement of one subscription. `by`: who ends it. `request_id`: tells this change from others."""
+    """Retirement of one subscription. `by`: who ends it. `request_id`: tells this change from others.
+
+    `incarnation`: the earliest that is not retired everywhere. Only that one is looked at and ended, in all Regions in
+    which the stream is declared: the name may be deployed anew meanwhile. `highest`: the highest that any Region knows.
+    """
 
     topology: Topology
     stream: StreamTopology
     name: str
+    incarnation: int
+    highest: int
+    regions: tuple[Region, ...]
     ports: Ports
     by: str
     request_id: str
     unanswered: dict[Region, str] = field(default_factory=dict, repr=False)
-    """Regions that did not answer the last step, and why."""
+    """Regions in which the last step was not done, and why."""
+    _left: set[State] = field(default_factory=lambda: set(State), repr=False)
+    """States in which it may be ended."""
 
     @classmethod
     def of(cls, topology: Topology, name: str, ports: Ports, *, by: str) -> "Retirement":
@@ -90,48 +103,62 @@ class Retirement:
 
         UnknownNameError: no Region has declared it. SettingError: it is retired in all that have.
         """
-        names: set[str] = set()
+        names, is_retired = set[str](), False
         for stream in topology.streams_in(ports.ledger.region):
-            regions = [Region(region) for region in stream.definition.regions]
-            catalogue = catalogue_of(ports.log_of(stream), StreamName(stream.name), regions)
-            names |= {own for declaration in catalogue.values() for own in declaration.subscriptions}
+            catalogue = _declared(stream, ports)
+            names |= {own for read in catalogue.values() for own in readable_of(read.subscriptions)}
             known = facts_of(catalogue, name).values()
-            if known and all(facts.state is State.RETIRED for facts in known):
-                raise SettingError("subscription", f"{name}, which is retired", "one that is not")
-            if known:
-                return cls(topology, stream, name, ports, by, ports.entropy.bytes(8).hex())
+            left = [facts.incarnation for facts in known if facts.state is not State.RETIRED]
+            if left:
+                highest, regions = highest_of(catalogue, name), tuple(_regions(stream, catalogue))
+                request_id = ports.entropy.bytes(8).hex()
+                return cls(topology, stream, name, min(left), highest, regions, ports, by, request_id)
+            is_retired = is_retired or bool(known)  # another stream may have the name since
+        if is_retired:
+            raise SettingError("subscription", f"{name}, which is retired", "one that is not")
         raise UnknownNameError("subscription", name, sorted(names))
-
-    @property
-    def _regions(self) -> list[Region]:
-        return [Region(region) for region in self.stream.definition.regions]
 
     def look(self) -> list[RegionLeft]:
         """Return what is left in each Region that knows the subscription and has not retired it."""
-        looks = [self._look(region) for region in self._regions]
+        looks = [self._look(region) for region in self.regions]
         self.unanswered = {look.region: look.error for look in looks if look.error}
-        return [look for look in looks if look.error or look.state not in (None, State.RETIRED)]
+        return [look for look in looks if look.error or look.state is not None]
 
     def _look(self, region: Region) -> RegionLeft:
         try:
-            facts = self._facts(region)
-            if facts is None or facts.state is State.RETIRED:
-                return RegionLeft(region, None if facts is None else facts.state)
-            return RegionLeft(region, facts.state, tuple(self._lanes(region, facts)))
+            declaration = self._declaration(region)
+            facts = self._facts(declaration)
+            if declaration is None or facts is None:
+                return RegionLeft(region)
+            return self._counted(region, declared_stream(self.stream.fabric, declaration), facts)
         except EventFabricError as error:  # whatever it is, the other Regions are looked at
             return RegionLeft(region, error=str(error))
 
-    def _facts(self, region: Region) -> SubscriptionFacts | None:
+    def _declaration(self, region: Region) -> Declaration | None:
         log = self.ports.at(region).log_of(self.stream)
         known = newest(log, DeclarationLane.of(region, StreamName(self.stream.name)))
-        return None if known is None else known.declaration.subscriptions.get(self.name)
+        return None if known is None else known.declaration
 
-    def _lanes(self, region: Region, facts: SubscriptionFacts) -> Iterator[LaneLeft]:
+    def _facts(self, declaration: Declaration | None) -> SubscriptionFacts | None:
+        """Return what is declared of the incarnation that is to be retired; None: nothing, or that it is retired."""
+        facts = None if declaration is None else declaration.subscriptions.get(self.name)
+        is_meant = (
+            facts is not None and facts.state is not State.RETIRED and facts.incarnation == self.incarnation
+        )
+        return facts if is_meant else None
+
+    def _counted(self, region: Region, stream: StreamTopology, facts: SubscriptionFacts) -> RegionLeft:
         ports = self.ports.at(region)
-        log, ledger = ports.log_of(self.stream), ports.ledger
-        subscription = declared_subscription(self.stream.fabric, self.stream.definition, facts)
-        standing = ledger.standing(StreamName(self.stream.name), SubscriptionName(subscription.state_name))
-        tails = tails_of(log, lanes_of(self.stream), now_ms=ports.clock.now_ms())
+        subscription = declared_subscription(stream.fabric, stream.definition, facts)
+        standing = ports.ledger.standing(StreamName(stream.name), SubscriptionName(subscription.state_name))
+        lanes = tuple(self._lanes(ports, stream, subscription, standing))
+        return RegionLeft(region, facts.state, lanes, standing.circuit.state is CircuitState.PAUSED)
+
+    def _lanes(
+        self, ports: Ports, stream: StreamTopology, subscription: SubscriptionTopology, standing: Standing
+    ) -> Iterator[LaneLeft]:
+        log, ledger = ports.log_of(stream), ports.ledger
+        tails = tails_of(log, lanes_of(stream), now_ms=ports.clock.now_ms())
         keys = parked_keys(subscription, tails, ledger=ledger, log=log, standing=standing, clock=ports.clock)
         parked = Counter((key.lane, key.parked.state) for key in keys)
         for own in survey(subscription, tails, log=log, ledger=ledger, standing=standing):
@@ -146,12 +173,13 @@ class Retirement:
         `wait`: sleeps. `advance`: told what is left, at each look. DrainError: waiting longer is of no use.
         """
         self._declare(State.DRAINING, {State.ACTIVE})
+        self._check_answers()
+        self._left = {State.DRAINING, State.UNDEPLOYED}  # whoever deploys it now wants it
         until: dict[tuple[Region, Lane], SequenceNumber] = {}
         while True:
             looks = self.look()
-            if self.unanswered:
-                raise DrainError(self.name, f"no answer of {', '.join(sorted(self.unanswered))}")
-            left = [_left(look, until) for look in looks]
+            self._check_answers()
+            left = [_from_before(look, until) for look in looks]
             left = [look for look in left if look.lanes]
             if not left:
                 return
@@ -163,27 +191,50 @@ class Retirement:
                 ring_again(standings, doorbells=ports.doorbells, now_ms=ports.clock.now_ms())
             wait(WAIT_SECONDS)
 
+    def _check_answers(self) -> None:
+        if self.unanswered:
+            raise DrainError(self.name, f"no answer of {', '.join(sorted(self.unanswered))}")
+
     def end(self) -> list[Region]:
         """Declare in each Region that it is retired. Return where that is so; `unanswered` says where it is not."""
-        return self._declare(State.RETIRED, set(State) - {State.RETIRED})
+        return self._declare(State.RETIRED, self._left)
 
-    def _declare(self, state: State, before: set[State]) -> list[Region]:
+    def _declare(self, state: State, of: set[State]) -> list[Region]:
         self.unanswered = {}
         done: list[Region] = []
-        for region in self._regions:
+        for region in self.regions:
             try:
-                facts = self._facts(region)
-                if facts is not None and facts.state in before:
-                    ports = self.ports.at(region)
-                    deployer = Deployer(self.topology, region, ports, self.by, self.request_id)
-                    deployer.declare_state(self.stream, self.name, state)
-                    done.append(region)
+                if self._facts(self._declaration(region)) is None:
+                    continue
+                deployer = Deployer(self.topology, region, self.ports.at(region), self.by, self.request_id)
+                declared = deployer.declare_state(
+                    self.stream, self.name, state, of=of, incarnation=self.incarnation, highest=self.highest
+                )
             except EventFabricError as error:  # what is declared elsewhere stays, and this can be repeated
                 self.unanswered[region] = str(error)
+                continue
+            facts = None if declared is None else declared.declaration.subscriptions[self.name]
+            if facts is not None and facts.state is state:
+                done.append(region)
+            elif state is State.RETIRED:
+                self.unanswered[region] = "it was deployed again meanwhile"
         return done
 
 
-def _left(look: RegionLeft, until: dict[tuple[Region, Lane], SequenceNumber]) -> RegionLeft:
+def _declared(stream: StreamTopology, ports: Ports) -> Catalogue:
+    """Return what is declared of a stream in the Regions that the definition names, and in those that it lacks."""
+    log, name = ports.log_of(stream), StreamName(stream.name)
+    catalogue = catalogue_of(log, name, map(Region, stream.definition.regions))
+    others = [region for region in _regions(stream, catalogue) if region not in stream.definition.regions]
+    return {**catalogue, **catalogue_of(log, name, others)}
+
+
+def _regions(stream: StreamTopology, catalogue: Catalogue) -> list[Region]:
+    declared = [region for read in catalogue.values() for region in read.stream.regions]
+    return [Region(name) for name in dict.fromkeys([*stream.definition.regions, *declared])]
+
+
+def _from_before(look: RegionLeft, until: dict[tuple[Region, Lane], SequenceNumber]) -> RegionLeft:
     """Return what is left of that which had been published at the first look."""
     lanes = tuple(
         own
@@ -192,13 +243,23 @@ def _left(look: RegionLeft, until: dict[tuple[Region, Lane], SequenceNumber]) ->
         or own.retrying
         or own.dead
     )
-    return RegionLeft(look.region, look.state, lanes)
+    return replace(look, lanes=lanes)
 
 
 def _check_waiting_helps(name: str, left: list[RegionLeft]) -> None:
-    gone = [look.region for look in left if look.state is State.UNDEPLOYED]
-    if gone:
-        raise DrainError(name, f"undeployed in {', '.join(gone)}, where something is left: deploy it again")
+    in_way = [f"{own} in {look.region}: {to_do}" for look in left for own, to_do in _in_way(look)]
+    if in_way:
+        raise DrainError(name, "; ".join(in_way))
     lanes = [own for look in left for own in look.lanes]
     if all(own.dead and not (own.waiting or own.retrying) for own in lanes):
         raise DrainError(name, f"{sum(own.dead for own in lanes)} dead letters: redrive or discard them")
+
+
+def _in_way(look: RegionLeft) -> Iterator[tuple[str, str]]:
+    """Yield why a Region delivers nothing more, or that somebody wants it to go on; and what is to be done."""
+    if look.state is State.UNDEPLOYED:
+        yield "undeployed, and something is left", "deploy it again"
+    if look.state is State.ACTIVE:
+        yield "deployed again", "leave it out of the definition"
+    if look.is_paused:
+        yield "paused, and something is left", "resume it"

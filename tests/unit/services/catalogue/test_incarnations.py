@@ -115,7 +115,7 @@ def test_what_was_retired_is_found_by_its_name_and_listed_nowhere(state: State, 
     declare_all(deployer(fabric, "first"))
     deployer(fabric, "then").declare_state(fabric.stream, SUBSCRIPTION, state)
     topology = without_subscriptions(fabric)
-    assert topology.subscription(SUBSCRIPTION).definition.handler == fabric.subscription.definition.handler
+    assert topology.subscription(SUBSCRIPTION).definition.types == fabric.subscription.definition.types
     assert bool(topology.subscriptions_of(fabric.stream)) is is_listed
 
 

@@ -6,15 +6,17 @@ import pytest
 
 from eventfabric.errors import DrainError, SettingError, UnknownNameError
 from eventfabric.model import DeclarationLane, Region, StreamName
-from eventfabric.model.catalogue import SubscriptionFacts
+from eventfabric.model.catalogue import State, SubscriptionFacts
 from eventfabric.ports import Ports
+from eventfabric.sdk.operations import Operations
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.lane import newest
 from eventfabric.services.operations.retire import WAIT_SECONDS, RegionLeft, Retirement
 from eventfabric.testing.memory.faults import Fault, Faults
+from eventfabric.topology import Topology
 from tests.support.failing_handlers import FEW, Failing, fabric_of
-from tests.support.memory_fabric import AWAY, HOME, STREAM, event, lane
-from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
+from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric, event, lane
+from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream, topology
 
 
 def declared(fabric: SubscribedStream) -> SubscribedStream:
@@ -33,14 +35,18 @@ def with_events(failing: Failing | None = None) -> SubscribedStream:
     return fabric
 
 
-def retirement(fabric: SubscribedStream, ports: Ports | None = None) -> Retirement:
+def retirement(fabric: MemoryFabric, ports: Ports | None = None) -> Retirement:
     return Retirement.of(fabric.topology, SUBSCRIPTION, ports or fabric.ports(HOME), by="me")
 
 
-def facts(fabric: SubscribedStream, region: Region) -> SubscriptionFacts:
+def facts(fabric: MemoryFabric, region: Region) -> SubscriptionFacts:
     known = newest(fabric.cloud.log(STREAM, region), DeclarationLane.of(region, StreamName(STREAM)))
     assert known is not None
     return known.declaration.subscriptions[SUBSCRIPTION]
+
+
+def deployer(fabric: MemoryFabric, region: Region, request_id: str) -> Deployer:
+    return Deployer(fabric.topology, region, fabric.ports(region), by="stack", request_id=request_id)
 
 
 def counts(looks: list[RegionLeft]) -> dict[str, list[tuple[int, int, int]]]:
@@ -92,9 +98,8 @@ def test_dead_letters_are_not_waited_for() -> None:
 
 def test_a_region_that_is_undeployed_would_deliver_nothing() -> None:
     fabric = with_events()
-    deployer = Deployer(fabric.topology, HOME, fabric.ports(HOME), by="stack", request_id="r2")
-    deployer.declare_gone(fabric.subscription)
-    with pytest.raises(DrainError, match=f"undeployed in {HOME}"):
+    deployer(fabric, HOME, "r2").declare_gone(fabric.subscription)
+    with pytest.raises(DrainError, match=f"undeployed, and something is left in {HOME}: deploy it again"):
         retirement(fabric).drain(lambda seconds: None)
     assert facts(fabric, HOME).state.value == "undeployed"
 
@@ -108,6 +113,98 @@ def test_a_region_that_does_not_answer_is_named_and_it_can_be_repeated() -> None
     assert ending.end() == [HOME]
     assert [*ending.unanswered] == [AWAY]
     assert retirement(fabric).end() == [AWAY]
+
+
+def test_a_subscription_that_is_undeployed_is_ended_too() -> None:
+    fabric = declared(fabric_of(Failing({})))
+    deployer(fabric, HOME, "gone").declare_gone(fabric.subscription)
+    assert retirement(fabric).end() == [HOME, AWAY]
+    assert facts(fabric, HOME).state is State.RETIRED
+
+
+def test_a_life_that_began_since_somebody_looked_is_not_ended() -> None:
+    fabric = declared(fabric_of(Failing({})))
+    ending = retirement(fabric)
+    assert retirement(fabric, without_away(fabric)).end() == [HOME]  # somebody else was faster
+    deployer(fabric, HOME, "new").declare_subscription(fabric.subscription)
+    assert ending.end() == [AWAY]
+    assert (facts(fabric, HOME).state, facts(fabric, HOME).incarnation) == (State.ACTIVE, 1)
+
+
+def test_where_it_was_not_ended_that_is_done_first_and_the_next_life_goes_on() -> None:
+    fabric = with_events()
+    assert retirement(fabric, without_away(fabric)).end() == [HOME]
+    deployer(fabric, HOME, "new").declare_subscription(fabric.subscription)
+    fabric.cloud.replicate()
+    finishing = retirement(fabric)
+    assert [look.region for look in finishing.look()] == [AWAY]
+    assert finishing.end() == [AWAY]
+    assert (facts(fabric, HOME).incarnation, facts(fabric, AWAY).highest) == (1, 1)
+    fabric.cloud.replicate()
+    assert counts(retirement(fabric).look()) == {HOME: [(1, 0, 0), (1, 0, 0)]}  # of the next life
+
+
+def test_it_is_ended_where_the_stream_is_declared_whatever_the_definition_has() -> None:
+    fabric = declared(fabric_of(Failing({})))
+    fabric.producer(AWAY).publish(STREAM, key="a", type="placed")
+    definition = fabric.topology.definition
+    only = replace(definition.streams[STREAM], regions=(HOME,))
+    section = replace(definition.fabric, regions=(HOME,))
+    without = Topology(replace(definition, fabric=section, streams={STREAM: only}))
+    ending = Retirement.of(without, SUBSCRIPTION, fabric.ports(HOME), by="me")
+    assert [own.lane.origin for look in ending.look() for own in look.lanes if own.waiting] == [AWAY]
+    assert ending.end() == [HOME, AWAY]
+
+
+def test_a_name_that_another_stream_has_now_is_ended_there() -> None:
+    others = '[streams.other]\n[subscriptions.more]\nstream = "other"\nhandler = "a:b"\n'
+    fabric = MemoryFabric(topology(others=others))
+    fabric.declare()
+    deployer(fabric, HOME, "end").declare_state(fabric.stream, SUBSCRIPTION, State.RETIRED)
+    with pytest.raises(SettingError, match="which is retired"):
+        retirement(fabric)
+    moved = fabric.topology.subscription(SUBSCRIPTION)
+    moved = replace(moved, definition=replace(moved.definition, stream="other"))
+    deployer(fabric, HOME, "move").declare_subscription(moved)
+    assert retirement(fabric).stream.name == "other"
+
+
+def test_what_is_paused_does_not_drain() -> None:
+    fabric = with_events()
+    Operations(fabric.topology, HOME, fabric.ports()).pause(SUBSCRIPTION)
+    with pytest.raises(DrainError, match=f"paused, and something is left in {HOME}: resume it"):
+        retirement(fabric).drain(lambda seconds: None)
+
+
+def test_what_is_deployed_again_while_it_drains_is_not_ended() -> None:
+    fabric = with_events()
+    ending = retirement(fabric)
+
+    def wait(seconds: float) -> None:
+        deployer(fabric, HOME, "again").declare_subscription(fabric.subscription)
+
+    with pytest.raises(DrainError, match=f"deployed again in {HOME}"):
+        ending.drain(wait)
+    assert ending.end() == [AWAY]
+    assert ending.unanswered == {HOME: "it was deployed again meanwhile"}
+    assert facts(fabric, HOME).state is State.ACTIVE
+
+
+def test_each_region_is_waited_for_up_to_what_it_had_at_the_first_look() -> None:
+    """Where every Region delivers all lanes, one of them may know more of a lane than another."""
+    fabric = declared(fabric_of(Failing({}), deliver="everywhere"))
+    fabric.put(event("a"))
+    fabric.cloud.replicate()
+    fabric.put(event("b"))  # which the other Region has not got yet
+
+    def wait(seconds: float) -> None:
+        fabric.deliver_all()
+        fabric.in_region(AWAY, handler=fabric.recorder).deliver_all()
+        assert len(waits) == 2
+
+    waits: list[RegionLeft] = []
+    retirement(fabric).drain(wait, advance=waits.extend)
+    assert {look.region: [own.waiting for own in look.lanes] for look in waits} == {HOME: [2], AWAY: [1]}
 
 
 def test_a_name_that_nobody_declared_is_unknown() -> None:
