@@ -9,7 +9,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.errors import LastingError
 from eventfabric.model import Region
 from eventfabric.model.catalogue import State
-from eventfabric.ports import Log
+from eventfabric.ports import Log, Ports
 from eventfabric.resources import CHECK, DECLARE
 from eventfabric.services.catalogue.check import CLOSING_SECONDS
 from eventfabric.stream_topology import StreamTopology
@@ -51,6 +51,11 @@ def lacking(stacks: Stacks, *streams: str) -> Callable[[StreamTopology], Log]:
         return stacks.fabric.ports(stacks.region).log_of(stream)
 
     return log_of
+
+
+def silent(region: Region) -> Ports:
+    """Ports of another Region that gives no answer."""
+    return Faults(lambda *_: Fault.LOST_REQUEST).ports(MemoryFabric(WIDE).ports(region))
 
 
 class TestLives:
@@ -101,8 +106,10 @@ class TestRegionsOutOfAStream:
         home, _ = closed()
         home.fabric.put(event("a"), of=lane(origin=AWAY))  # nobody has delivered it
         wanted = dict(stacks_of(ONLY_HOME, HOME))
+        home.elsewhere = silent  # it has no rights there
         for resource in (CHECK, DECLARE):
             assert home.ask(resource, "cell", wanted["cell"])["Status"] == "SUCCESS"
+        home.elsewhere = None
         assert home.declared().declaration.stream.regions == (HOME,)
         assert "eu-west-1 taken out" in home.ask(CHECK, "log", wanted["log"])["Reason"]
 
@@ -124,8 +131,7 @@ class TestRegionsOutOfAStream:
         home, _ = both()
         assert home.deploy(CLOSING) == ""
         home.fabric.clock.advance(CLOSING_SECONDS)
-        silence = Faults(lambda *_: Fault.LOST_REQUEST)
-        home.elsewhere = lambda region: silence.ports(home.fabric.ports(region))
+        home.elsewhere = silent
         asked = dict(stacks_of(ONLY_HOME, HOME))["log"]
         assert "not known if something is left of it" in home.ask(CHECK, "log", asked)["Reason"]
         gone = changed(ONLY_HOME, fabric={"lost": (AWAY,)})

@@ -90,7 +90,10 @@ class Checker:
                 yield from self._of_leaving(was, leaving, is_declared=is_declared)
 
     def _of_leaving(self, was: StreamTopology, leaving: Region, *, is_declared: bool) -> Iterator[Problem]:
-        """Yield why a Region cannot be taken out of a stream yet. Of a subscription, what it says itself counts."""
+        """Yield why a Region cannot be taken out of a stream yet. Of a subscription, what it says itself counts.
+
+        `is_declared`: here, as one of the stream's. If not, and if it declares nothing, only a table came there.
+        """
         lost = self.topology.definition.fabric.lost
         others = [region for region in was.definition.regions if region != leaving]
         ports = self.ports if self.leftovers is None or leaving in lost else self.ports.at(leaving)
@@ -103,9 +106,7 @@ class Checker:
         if there is not None:
             catalogue[leaving] = there.declaration
         early = list[Problem]()
-        if (
-            is_declared or there is not None
-        ):  # else nothing but its table came there, and nobody has published
+        if is_declared or there is not None:
             early = list(of_closing(catalogue, was, leaving, self.ports.clock.now_ms(), lost=lost))
         yield from early
         if not early and self.leftovers is not None:  # whatever is left now, more may be by then
