@@ -9,6 +9,8 @@ A record passes these parts, and each is a line of the prediction:
     deliver   an invocation; reads of the lane's state, its log and, every few seconds, the standing; a cursor write
     handler   the time of the function, including the subscription's own work
 
+Beside that, each process that publishes, relays or delivers reads once a minute what is declared of the stream.
+
 If records come faster than one can be processed, one poll, request or run serves several: see `Load`.
 """
 
@@ -27,6 +29,8 @@ RUN_OVERHEAD_SECONDS = 0.020
 """Time of a lane run without its handler: three round trips to DynamoDB of a few milliseconds each."""
 SEND_SECONDS = 0.010
 """Time of a request to a queue. Doorbells that come meanwhile share the next request."""
+DECLARED_SECONDS = 60.0
+"""Time after which a process reads anew what is declared."""
 _RECORD_OVERHEAD_BYTES = 120
 """Size of a record's keys, chain, batch id, clock and types, beside its payload."""
 _QUERY_UNIT_BYTES, _WRITE_UNIT_BYTES = 4096, 1024
@@ -164,7 +168,8 @@ def predict(
             "records put",
             Prices.WRITE_UNIT,
             records * replicas * ceil(item_bytes / _WRITE_UNIT_BYTES),
-        )
+        ),
+        Line("publish", "declarations read by a producer", Prices.READ_UNIT, _declared(records, load)),
     ]
     for other in stream.definition.regions:
         lines += _relayed(topology, stream, other, records / load.records_per_poll, load, origin=region)
@@ -191,6 +196,7 @@ def _relayed(
     yield Line("relay", f"invocations in {region}", Prices.INVOCATION, polled)
     seconds = polled * SEND_SECONDS * function.memory_megabytes / 1024
     yield Line("relay", f"function time in {region}", time, seconds)
+    yield Line("relay", f"declarations read in {region}", Prices.READ_UNIT, _declared(polled, load))
     asked = sum(
         region in subscription.regions and not subscription.delivers(origin, region)
         for subscription in stream.subscriptions
@@ -198,6 +204,11 @@ def _relayed(
     if region != origin and asked:
         standings = asked * polled / load.polls_per_standing
         yield Line("relay", f"standings read in {region}", Prices.READ_UNIT, standings)
+
+
+def _declared(calls: float, load: Load, processes: float = 1.0) -> float:
+    """Return the reads of what is declared while a million events come, of processes that make so many calls."""
+    return min(calls, processes * 1_000_000 / load.events_per_second / DECLARED_SECONDS)
 
 
 def _delivering(subscription: SubscriptionTopology, origin: str) -> Iterable[str]:
@@ -217,6 +228,9 @@ def _deliveries(
     name, stream = subscription.name, topology.stream(subscription.definition.stream)
     polled, runs = records / load.records_per_poll, records / load.records_per_run
     batches = runs / load.doorbells_per_batch
+    run_seconds = RUN_OVERHEAD_SECONDS + load.handler_seconds * load.events_per_record * load.records_per_run
+    runs_per_second = runs * load.events_per_second / 1_000_000
+    processes = _processes(runs_per_second, load.doorbells_per_batch, run_seconds)
     rung = polled * ceil(load.records_per_poll / limits.QUEUE_SEND_BATCH_MAX)
     ledgers = len(topology.ledger_of(stream.name).regions)
     function = topology.deliver_function(name, region)
@@ -230,6 +244,7 @@ def _deliveries(
         Line("deliver", f"{name}: state read", Prices.READ_UNIT, runs),
         Line("deliver", f"{name}: log read", Prices.READ_UNIT, read),
         Line("deliver", f"{name}: standing read", Prices.READ_UNIT, runs / load.runs_per_standing),
+        Line("deliver", f"{name}: declarations read", Prices.READ_UNIT, _declared(batches, load, processes)),
         Line("deliver", f"{name}: cursors written", Prices.WRITE_UNIT, runs * ledgers),
         Line("handler", f"function time of {name}", time, seconds * function.memory_megabytes / 1024),
     ]

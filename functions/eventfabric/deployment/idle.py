@@ -132,8 +132,9 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
     standing in every Region, which this one then notes as seen. Once in PASSES_AT_REST, the state of each lane that
     this Region delivers for a subscription, and then the marks are written.
 
-    Of declarations the Region's own, and in the first Region also the others'; of each Region's lane the mark. Once in
-    PASSES_AT_REST, its tail, that of its origin, and those of all copies of the Region's own; then the mark is written.
+    Of declarations the Region's own; in the first Region the others' as well, and in those the first one's; of each
+    Region's lane the mark. Once in PASSES_AT_REST, its tail, that of its origin, and those of all copies of the
+    Region's own; then the mark is written.
     """
     origins, lanes, subscriptions = stream.definition.regions, stream.definition.lanes, stream.subscriptions
     others = len(origins) - 1
@@ -143,7 +144,7 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
     ]
     marked = sum(map(bool, delivered)) * ceil(lanes * MARK_BYTES / 1024)
     replicas = len(topology.ledger_of(stream.name).regions)
-    declared = 1 + (others if region == origins[0] else 0)
+    declared = 1 + (others if region == origins[0] else 1)
     return PassWork(
         reads=1
         + declared

@@ -4,13 +4,16 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
-from eventfabric.deployment.cost import Load, predict
+from eventfabric.deployment.cost import DECLARED_SECONDS, Load, predict
 from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.errors import WrongRegionError
+from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
 from eventfabric.topology import Topology
 
 ALONE = Load(1.0, 400.0, handler_seconds=0.0)
 """Records that come one by one, of one event each."""
+DECLARED = 1_000 / CATALOGUE_SECONDS
+"""Reads of what is declared, by each process, while a thousand such events come."""
 
 
 def topology(
@@ -42,10 +45,11 @@ def counts(of: Topology, load: Load = ALONE) -> dict[str, float]:
 
 
 def test_a_record_on_its_own_costs_all_of_its_way() -> None:
-    # Put, cursor; state, log, standing; express, relay, received, deleted; relay and deliver.
+    # Put, cursor; state, log, standing; express, relay, received, deleted; relay and deliver. Both, and the producer,
+    # read what is declared.
     assert counts(topology()) == {
         "WRITE_UNIT": 2_000,
-        "READ_UNIT": 3_000,
+        "READ_UNIT": pytest.approx(3_000 + 3 * DECLARED),
         "QUEUE_REQUEST": 4_000,
         "INVOCATION": 2_000,
     }
@@ -61,8 +65,8 @@ def test_a_record_takes_a_write_unit_a_kibibyte(event_bytes: float, units: int) 
 
 
 def test_events_share_what_their_record_costs() -> None:
-    assert counts(topology(), Load(1.0, 9.0, events_per_record=100.0)) == {
-        name: count / 100 for name, count in counts(topology()).items()
+    assert counts(topology(), Load(100.0, 9.0, events_per_record=100.0)) == {
+        name: pytest.approx(count / 100) for name, count in counts(topology()).items()
     }
 
 
@@ -70,17 +74,14 @@ def test_every_region_keeps_a_copy_and_has_a_relay_that_looks_who_delivers() -> 
     two = '"us-east-1", "eu-west-1"'
     assert counts(topology(regions=two)) == {
         "WRITE_UNIT": 4_000,
-        "READ_UNIT": 4_000,
+        "READ_UNIT": pytest.approx(4_000 + 4 * DECLARED),
         "QUEUE_REQUEST": 4_000,
         "INVOCATION": 3_000,
     }
     everywhere = counts(topology(regions=two, subscription='deliver = "everywhere"'))
     # Express is the producer's own Region's; the other has all the rest once more.
-    assert (everywhere["QUEUE_REQUEST"], everywhere["INVOCATION"], everywhere["READ_UNIT"]) == (
-        7_000,
-        4_000,
-        6_000,
-    )
+    assert (everywhere["QUEUE_REQUEST"], everywhere["INVOCATION"]) == (7_000, 4_000)
+    assert everywhere["READ_UNIT"] == pytest.approx(6_000 + 5 * DECLARED)
 
 
 def test_what_goes_together_is_paid_once() -> None:
@@ -95,8 +96,16 @@ def test_what_goes_together_is_paid_once() -> None:
         handler_seconds=0.0,
     )
     assert counts(topology(), load) == pytest.approx(
-        {"WRITE_UNIT": 1_500, "READ_UNIT": 1_010, "QUEUE_REQUEST": 300, "INVOCATION": 60}
+        {"WRITE_UNIT": 1_500, "READ_UNIT": 1_010 + 10 + 2 * DECLARED, "QUEUE_REQUEST": 300, "INVOCATION": 60}
     )
+
+
+def test_each_process_reads_what_is_declared_once_a_minute_but_not_more_often_than_it_is_called() -> None:
+    assert DECLARED_SECONDS == CATALOGUE_SECONDS
+    rare, often = (counts(topology(), Load(rate, 400.0))["READ_UNIT"] for rate in (1e-6, 1_000.0))
+    assert rare == 3_000 + 3_000
+    # 25 processes deliver 1,000 events a second that take 25 ms each.
+    assert often == pytest.approx(3_000 + (2 + 25) / CATALOGUE_SECONDS)
 
 
 def test_dollars_are_counts_by_prices_and_months_are_of_730_hours() -> None:

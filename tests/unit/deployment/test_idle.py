@@ -32,7 +32,7 @@ def test_a_pass_reads_marks_tails_standings_and_states() -> None:
     two = topology(regions=TWO, stream="lanes = 8")
     # Elsewhere: the standing, the tails of the other origin, and hourly the declarations of both.
     assert astuple(pass_work(two, two.streams["orders"], "eu-west-1")) == pytest.approx(
-        (1 + 2 + 16 + 1 + 8 * hourly + 1 + 2 + 2 * hourly, 8 + 1 + 2 * hourly, 2 + 6 * hourly)
+        (1 + 2 + 16 + 1 + 8 * hourly + 2 + 2 + 2 * hourly, 8 + 1 + 2 * hourly, 2 + 6 * hourly)
     )
     everywhere = topology(regions=TWO, stream="lanes = 8", subscription='deliver = "everywhere"')
     assert pass_work(everywhere, everywhere.streams["orders"], "us-east-1").reads == pytest.approx(
