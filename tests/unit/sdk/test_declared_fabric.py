@@ -24,6 +24,7 @@ from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declaration
 from eventfabric.ports import Log
 from eventfabric.services.catalogue.declare import declare
+from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, PAUSE_SECONDS
 from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.stream_topology import StreamTopology
@@ -154,6 +155,16 @@ def test_a_stream_that_nobody_declared_is_no_guess_and_known_a_second_after_it_i
     shop.pause()
     shop.publish()
     assert shop.streams.stream(STREAM).definition.lanes == 4
+
+
+def test_nothing_is_published_into_a_stream_whose_cell_is_gone() -> None:
+    shop = Shop(topology())
+    shop.publish()
+    cell = Deployer(topology(), HOME, shop.fabric.ports(), by="stack", request_id="gone")
+    cell.declare_stream_gone(shop.fabric.stream)
+    shop.pass_a_minute()
+    with pytest.raises(NotDeclaredError, match="stream orders is not declared in us-east-1"):
+        shop.publish()
 
 
 @pytest.mark.parametrize("name", ["", "Orders", "orders/0", "@us-east-1", "x" * 200])

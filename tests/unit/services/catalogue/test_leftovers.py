@@ -16,6 +16,7 @@ from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table_client import TableClient
 from eventfabric.wire.keys import cursor_key
 from tests.support.dead_letters import mended_fabric
+from tests.support.failing_handlers import Failing, fabric_of
 from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY, HOME, event, lane
 from tests.support.messages import missing_from
@@ -23,11 +24,11 @@ from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 
 def left(
-    fabric: SubscribedStream, leaving: Region = HOME, *, seen_from: Region = AWAY, since_ms: int = 0
+    fabric: SubscribedStream, leaving: Region = HOME, *, seen_from: Region = AWAY, **facts: Any
 ) -> list[str]:
-    """Return the sentences, once everything was replicated."""
+    """Return the sentences, once everything was replicated. `facts`: what is declared otherwise."""
     fabric.cloud.replicate()
-    return left_now(fabric, fabric.ports(seen_from), leaving, since_ms=since_ms)
+    return left_now(fabric, fabric.ports(seen_from), leaving, **facts)
 
 
 def left_now(
@@ -35,12 +36,12 @@ def left_now(
     ports: Ports,
     leaving: Region = HOME,
     *,
-    since_ms: int = 0,
     lost: tuple[str, ...] = (),
+    **facts: Any,
 ) -> list[str]:
-    facts = replace(subscription_facts(fabric.topology, fabric.subscription), since_ms=since_ms)
+    own = replace(subscription_facts(fabric.topology, fabric.subscription), **facts)
     reader = LeftoversReader(ports, one_after_another, lost)
-    return [str(problem) for problem in reader(fabric.stream, [facts], leaving)]
+    return [str(problem) for problem in reader(fabric.stream, [own], leaving)]
 
 
 def failing_elsewhere(fabric: SubscribedStream, fault: Fault) -> Ports:
@@ -76,6 +77,17 @@ def test_events_that_wait_are_left() -> None:
     )
     assert missing_from(said, *words) == []
     assert left(fabric, AWAY) == []
+
+
+def test_a_parked_key_is_left() -> None:
+    fabric = fabric_of(Failing({"a": 99}), event("a"))
+    fabric.relay_all()
+    fabric.answer(fabric.receive())
+    assert "billing has 1 parked keys left of it" in left(fabric)[0]
+
+
+def test_what_another_incarnation_has_delivered_is_left_of_this_one() -> None:
+    assert "2 events that wait" in left(delivered("a", "b"), incarnation=1)[0]
 
 
 def test_events_that_nobody_wants_are_not_left() -> None:
