@@ -7,7 +7,7 @@ from tests.simulation.fabric_plans import FabricProfile
 OF_UPKEEP: Final = (
     FabricProfile(
         "deployments",
-        "stacks declare at once, fail and roll back; names are retired and come back; Regions are lost meanwhile",
+        "stacks declare at once, late, again, and roll back; names are retired and come back; Regions are lost",
         declared=True,
         retention_share=0,
         bad=(0.0,),
@@ -18,7 +18,7 @@ OF_UPKEEP: Final = (
         faults=("crash", "lost_reply", "lost_request", "throttle", "slow", "stale", "lag"),
         anywhere=(
             *("deploy_stack", "deploy_stack", "failed_stack", "failed_stack", "both_stacks", "delete_stack"),
-            *("retire", "retire"),
+            *("late_stack", "late_stack", "repeated_stack", "retire", "retire", "renew_partly"),
         ),
         between=("region_loss", "cut"),
         copied=(),

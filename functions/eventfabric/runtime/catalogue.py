@@ -259,7 +259,7 @@ class CatalogueRequest:
                 [Problem("stack", f"{status} at a request to {kind}", " or ".join(_AWAITED[kind]))]
             )
         elif rolls_back(status):
-            self._deploy(replace(self._deployer(self._topology), fences=True), rolls_back=True)
+            self._deploy(self._deployer(self._topology), rolls_back=True)
         else:
             self._refuse()
             self._deploy(replace(self._deployer(self._topology), refuse=self._refuse_formats))
@@ -273,7 +273,7 @@ class CatalogueRequest:
         else:
             for stream in self._topology.streams.values():
                 deployer.declare_stream(stream)
-        before = replace(self._deployer(self._before), fences=deployer.fences)
+        before = self._deployer(self._before)
         for stream in self._gone():
             if self._asked.of != OF_SUBSCRIPTION:
                 before.declare_stream_gone(stream)
@@ -288,7 +288,7 @@ class CatalogueRequest:
 
     def _forget(self) -> None:
         """Declare that a stack has gone. Nothing is retired by that."""
-        deployer = replace(self._deployer(self._topology), fences=True)
+        deployer = self._deployer(self._topology)
         for subscription in self._topology.subscriptions.values():
             deployer.declare_gone(subscription)
         for stream in self._topology.streams.values() if self._asked.of == OF_CELL else ():
@@ -303,6 +303,7 @@ class CatalogueRequest:
             request_id=self.event["RequestId"],
             version=self._asked.version,
             formats=self._asked.formats,
+            fences=True,
             is_over=self.is_over,
         )
 

@@ -33,7 +33,8 @@ def check(of: History) -> Verdict:
             case Retired():
                 retired[entry.region].add(entry.subscription)
             case CatalogueListed() if entry.region == entry.lane:
-                about = [*_forgotten(entry), *_not_as_deployed(entry, stacks[entry.region], decided)]
+                about = [*_forgotten(entry), *_passed_over(entry)]
+                about += [*_not_as_deployed(entry, stacks[entry.region], decided)]
                 about += [
                     f"{name} was never retired"
                     for name in sorted(retired[entry.region])
@@ -52,6 +53,17 @@ def _forgotten(entry: CatalogueListed) -> list[str]:
         said += [f"{change.request} forgets {name}" for name in sorted(before - change.subscriptions.keys())]
         before = set(change.subscriptions)
     return said
+
+
+def _passed_over(entry: CatalogueListed) -> list[str]:
+    """Name what goes on in a later incarnation while it was not retired there: what waits for it is lost."""
+    return [
+        f"{change.request} passes over {name} {before.incarnation}, {before.state}"
+        for earlier, change in pairwise(entry.changes)
+        for name, before in earlier.subscriptions.items()
+        if before.state != "retired"
+        and change.subscriptions.get(name, before).incarnation > before.incarnation
+    ]
 
 
 def _not_as_deployed(entry: CatalogueListed, stacks: _Stacks, decided: _Decided) -> list[str]:

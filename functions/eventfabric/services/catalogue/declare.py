@@ -37,7 +37,8 @@ def declare(
 ) -> Declared | None:
     """Declare what `update` returns, and return the lane's newest declaration; None: there is none.
 
-    `fences`: also if all of that is declared, so that a put which is still under way finds its place taken.
+    `fences`: also if all of that is declared. So the request is known if it comes again, and a put of an earlier one
+    that is still under way finds its place taken.
 
     Raises:
         ContendedAppendError: not declared; others, or throttling, were in the way until the time was up.

@@ -43,7 +43,7 @@ class Deployer:
     formats: Formats = OWN_FORMATS
     """The newest formats that this version knows."""
     fences: bool = False
-    """Declare also what is declared already: an earlier request of the same stack may still be under way."""
+    """Declare also what is declared already: this request may come again, or an earlier one still be under way."""
     is_over: Callable[[], bool] = lambda: False
     """Tells if the request has had its answer: nothing is declared for it any more."""
     refuse: Callable[[Declaration], None] = lambda read: None

@@ -213,7 +213,7 @@ class Retirement:
             except EventFabricError as error:  # what is declared elsewhere stays, and this can be repeated
                 self.unanswered[region] = str(error)
                 continue
-            facts = None if declared is None else declared.declaration.subscriptions[self.name]
+            facts = None if declared is None else declared.declaration.subscriptions.get(self.name)
             if facts is not None and facts.state is state:
                 done.append(region)
             elif state is State.RETIRED:

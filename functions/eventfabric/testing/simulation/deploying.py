@@ -6,20 +6,21 @@ and go here have names of their own, and nothing is delivered for them: what is 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
-from eventfabric.errors import EventFabricError
+from eventfabric.errors import EventFabricError, SettingError, UnknownNameError
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declared, State
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS, KnownDeclaration
 from eventfabric.services.catalogue.lane import newest
 from eventfabric.services.delivery.side_by_side import one_after_another
+from eventfabric.services.operations.retire import Retirement
 from eventfabric.services.reconciliation.abandoned import AbandonedReader
 from eventfabric.stream_topology import SubscriptionTopology
-from eventfabric.testing.memory.faults import SimulatedCrash
+from eventfabric.testing.memory.faults import Faults, SimulatedCrash
 from eventfabric.testing.simulation import history_of_deployments as history
 from eventfabric.testing.simulation.history import Found
 from eventfabric.testing.simulation.plan import Happening
@@ -28,10 +29,13 @@ from eventfabric.testing.simulation.world import Stack, World
 from eventfabric.topology import Topology
 from eventfabric.wire.declaration import declaration_of
 
+T = TypeVar("T")
 NAMES: Final = ("comes", "goes")
 _TRIES: Final = 3
 """Number of times that a request of a deployment is tried before the deployment fails."""
 _AGAIN_SECONDS: Final = 20.0
+_LATE_SECONDS: Final = 10.0
+"""Time within which a function runs out of it; and a third of that for which it is frozen, at most."""
 _READ_SECONDS: Final = 25.0
 
 
@@ -65,6 +69,27 @@ def both_stacks(world: World, happening: Happening) -> None:
         world.schedule.spawn(f"stack {number} {world.schedule.steps}", deploy_stack, world, own)
 
 
+def late_stack(world: World, happening: Happening) -> None:
+    """Deploy a subscription's stack by a function that runs out of time, and goes on while all of it goes back."""
+    with _operation(world, happening) as stack:
+        if stack is not None:
+            world.stack_contents += 1
+            own, exists = (
+                _subscription(world, happening, f"content {world.stack_contents}"),
+                bool(stack.content),
+            )
+            stack.requests += 1
+            _Late(world, happening.region, _request_id(happening, stack)).run(
+                lambda by: by.declare_subscription(own, exists=exists)
+            )
+            _go_back(world, happening, stack)
+
+
+def repeated_stack(world: World, happening: Happening) -> None:
+    """Deploy a subscription's stack; its request comes again later, whatever was deployed since."""
+    _deploy(world, happening, fails=False, again_seconds=600.0)
+
+
 def delete_stack(world: World, happening: Happening) -> None:
     """Delete a subscription's stack."""
     with _operation(world, happening) as stack:
@@ -75,51 +100,74 @@ def delete_stack(world: World, happening: Happening) -> None:
 def retire(world: World, happening: Happening) -> None:
     """Retire a subscription in all Regions, as an operator does: again where a Region gave no answer."""
     world.deployments += 1
-    for region in world.plan.regions:
-        while not _is_retired(world, happening, region):
-            world.schedule.pause(_AGAIN_SECONDS)
+    while not _is_retired(world, happening):
+        world.schedule.pause(_AGAIN_SECONDS)
     world.deployments -= 1
 
 
-def _is_retired(world: World, happening: Happening, region: str) -> bool:
-    """Try to retire a subscription in one Region. Return True once the Region has answered."""
-    process = Process(world, f"retire {world.schedule.steps}", happening.region)
-    name, there = _name(happening), process.ports.at(Region(region))
-    deployer = Deployer(world.topology, Region(region), there, "operator", process.name)
-    stream = world.topology.stream(world.plan.stream)
+def renew_partly(world: World, happening: Happening) -> None:
+    """Retire a subscription by a command that ends after the first Region, and deploy it anew there."""
+    world.deployments += 1
+    _is_retired(world, happening, regions_max=1)
+    first = Happening(0.0, happening.what, world.plan.regions[0], number=happening.number)
+    delete_stack(world, first)
+    deploy_stack(world, first)
+    world.deployments -= 1
+
+
+def _is_retired(world: World, happening: Happening, *, regions_max: int | None = None) -> bool:
+    """Carry out one command that retires a subscription. Return True once no Region is left."""
+    process, name = Process(world, f"retire {world.schedule.steps}", happening.region), _name(happening)
     try:
-        declared = deployer.declare_state(stream, name, State.RETIRED)
+        ending = Retirement.of(_with_names(world.topology), name, process.ports, by="operator")
+        ending.regions = ending.regions[:regions_max]
+        retired = ending.end()
+    except (SettingError, UnknownNameError):
+        return True
     except (EventFabricError, SimulatedCrash):
         return False
-    if declared is not None and name in declared.declaration.subscriptions:
+    for region in retired:
         world.note(history.Retired, "operator", region=region, subscription=name)
-    return True
+    return not ending.unanswered
 
 
-def _deploy(world: World, happening: Happening, *, fails: bool) -> None:
+def _deploy(world: World, happening: Happening, *, fails: bool, again_seconds: float = 0.0) -> None:
+    """`again_seconds`: time within which the request comes again; 0: it does not."""
     with _operation(world, happening) as stack:
         if stack is None:
             return
         world.stack_contents += 1
         content = f"content {world.stack_contents}"
         own, exists = _subscription(world, happening, content), bool(stack.content)
-        declared = _request(
-            world,
-            happening,
-            stack,
-            lambda by: by.declare_subscription(own, exists=exists),
-            tries=_TRIES,
-        )
+
+        def call(by: Deployer) -> Declared | None:
+            return by.declare_subscription(own, exists=exists)
+
+        declared = _request(world, happening, stack, call, tries=_TRIES)
         if declared is not None and not fails:
             stack.content = content
             _tell(world, happening, stack, State.ACTIVE)
-        elif not stack.content:
-            _delete(world, happening, stack)
         else:
-            failed = _request_id(happening, stack)
-            before = _subscription(world, happening, stack.content)
-            _request(world, happening, stack, lambda by: by.declare_subscription(before, rolls_back=True))
-            _tell(world, happening, stack, None, request=failed)
+            _go_back(world, happening, stack)
+        if declared is not None and again_seconds:
+            repeated = _Late(world, happening.region, _request_id(happening, stack))
+            world.schedule.spawn(f"again {world.schedule.steps}", repeated.run_again, call, again_seconds)
+
+
+def _go_back(world: World, happening: Happening, stack: Stack) -> None:
+    """Have a stack return to what was there before its last request."""
+    if not stack.content:
+        _delete(world, happening, stack)
+        return
+    failed = _request_id(happening, stack)
+    before = _subscription(world, happening, stack.content)
+    _request(
+        world,
+        happening,
+        stack,
+        lambda by: by.declare_subscription(before, rolls_back=True),
+    )
+    _tell(world, happening, stack, None, request=failed)
 
 
 def _delete(world: World, happening: Happening, stack: Stack) -> None:
@@ -127,6 +175,44 @@ def _delete(world: World, happening: Happening, stack: Stack) -> None:
     _request(world, happening, stack, lambda by: by.declare_gone(own))
     stack.content = ""
     _tell(world, happening, stack, State.UNDEPLOYED)
+
+
+class _Late(Faults):
+    """A function that handles a request for which nobody waits any more. Before each put, it is frozen for a while."""
+
+    def __init__(self, world: World, region: str, request: str) -> None:
+        super().__init__()
+        self._world, self._region, self._request = world, region, request
+        self._process = Process(world, f"{request} late", region)
+        self._is_over = False
+
+    def run(self, call: Callable[[Deployer], Declared | None]) -> None:
+        """Begin to do something, and return when there is no time left for it. It goes on meanwhile."""
+        self._world.schedule.spawn(f"late {self._world.schedule.steps}", self._call, call)
+        self._world.schedule.pause(self._process.random.uniform(0, _LATE_SECONDS))
+        self._is_over = True
+
+    def run_again(self, call: Callable[[Deployer], Declared | None], seconds_max: float) -> None:
+        """Do once more, within that time, what was done before."""
+        self._world.deployments += 1
+        self._world.schedule.pause(self._process.random.uniform(0, seconds_max))
+        self._call(call)
+        self._world.deployments -= 1
+
+    def call(self, name: str, effect: Callable[[], T]) -> T:
+        """Make a call of its log."""
+        if name == "log.append":
+            self._process.breathe(self._process.random.uniform(0, 3 * _LATE_SECONDS))
+        return effect()
+
+    def _call(self, call: Callable[[Deployer], Declared | None]) -> None:
+        self._world.deployments += 1
+        ports = self._process.ports
+        frozen = replace(ports, log_of=lambda stream: self.log(ports.log_of(stream)))
+        by = Deployer(_with_names(self._world.topology), Region(self._region), frozen, "stack", self._request)
+        with suppress(EventFabricError, SimulatedCrash):
+            call(replace(by, fences=True, is_over=lambda: self._is_over))
+        self._world.deployments -= 1
 
 
 @contextmanager
@@ -164,7 +250,7 @@ def _request(
             world.schedule.wait(f"region/{happening.region}")
         process = Process(world, f"{request} {number}", happening.region)
         topology = _with_names(world.topology)
-        deployer = Deployer(topology, Region(happening.region), process.ports, "stack", request)
+        deployer = Deployer(topology, Region(happening.region), process.ports, "stack", request, fences=True)
         try:
             return call(deployer)
         except (EventFabricError, SimulatedCrash):
@@ -298,5 +384,8 @@ def _tell(
 
 DEPLOYS: Final[dict[str, Callable[[World, Happening], None]]] = {
     function.__name__: function
-    for function in (deploy_stack, failed_stack, both_stacks, delete_stack, retire)
+    for function in (
+        *(deploy_stack, failed_stack, both_stacks, late_stack, repeated_stack, delete_stack),
+        *(retire, renew_partly),
+    )
 }
