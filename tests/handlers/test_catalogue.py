@@ -101,6 +101,15 @@ def test_a_second_owner_is_refused(stacks: Stacks) -> None:
     assert stacks.declared() == before
 
 
+def test_a_declaration_is_compared_again_with_what_was_declared_since_its_check(stacks: Stacks) -> None:
+    stacks.deploy(PLAIN)
+    asked = dict(stacks_of(changed(PLAIN, fabric={"owner": "git/shop"}), HOME))["cell"]
+    assert stacks.ask(CHECK, "cell", asked)["Status"] == "SUCCESS"
+    others = dict(stacks_of(changed(PLAIN, fabric={"owner": "git/other"}), HOME))["cell"]
+    assert Stacks(stacks.fabric).ask(DECLARE, "cell", others)["Status"] == "SUCCESS"
+    assert missing_from(stacks.ask(DECLARE, "cell", asked)["Reason"], "'git/other' has declared") == []
+
+
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_lanes_of_a_stream_in_use_are_refused(stacks: Stacks, lanes: int) -> None:
     stacks.deploy(PLAIN)

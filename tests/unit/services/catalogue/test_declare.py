@@ -167,6 +167,27 @@ def test_a_request_that_comes_again_undoes_nothing_that_was_declared_since(fabri
     assert declared(fabric).subscriptions[own.name].incarnation == 1
 
 
+def test_a_name_that_comes_back_has_the_incarnation_that_another_region_has_given_it(
+    fabric: MemoryFabric,
+) -> None:
+    own, away = fabric.stream.subscriptions[0], fabric.ports(AWAY)
+    there = Deployer(fabric.topology, AWAY, away, by="stack", request_id="there")
+    for by in (deployer(fabric), there):
+        declare_all(by)
+        replace(by, request_id="end").declare_state(fabric.stream, own.name, State.RETIRED)
+    replace(there, request_id="anew").declare_subscription(own)
+    replace(there, request_id="end again").declare_state(fabric.stream, own.name, State.RETIRED)
+    fabric.cloud.replicate()
+    deployer(fabric, "anew").declare_subscription(own)
+    assert declared(fabric).subscriptions[own.name].incarnation == 2
+    deployer(fabric, "end again").declare_state(fabric.stream, own.name, State.RETIRED)
+    fabric.cloud.replicate()
+    replace(there, request_id="all anew").declare_together(fabric.stream)
+    known = newest(away.log_of(fabric.stream), DeclarationLane.of(AWAY, StreamName(STREAM)))
+    assert known is not None
+    assert known.declaration.subscriptions[own.name].incarnation == 3
+
+
 def test_what_a_later_version_declared_is_kept_by_an_earlier_one(fabric: MemoryFabric) -> None:
     declare_all(deployer(fabric))
     log, own = fabric.ports().log_of(fabric.stream), fabric.stream.subscriptions[0]

@@ -10,6 +10,7 @@ from eventfabric.model.catalogue import Declaration, State, in_state
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.catalogue.declare import declare
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.facts import rung_subscriptions
 from eventfabric.services.catalogue.incarnations import DeclaredTopology, as_declared
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -124,3 +125,16 @@ def test_a_subscription_of_both_is_listed_once() -> None:
     declare_all(deployer(fabric, "first"))
     topology = as_declared(fabric.topology, HOME, fabric.ports())
     assert [own.name for own in topology.subscriptions_of(fabric.stream)] == [SUBSCRIPTION]
+
+
+@pytest.mark.parametrize("state", [State.ACTIVE, State.DRAINING])
+def test_doorbells_and_passes_are_for_the_incarnation_that_is_declared(state: State) -> None:
+    fabric = SubscribedStream()
+    declare_all(deployer(fabric, "first"))
+    deployer(fabric, "end").declare_state(fabric.stream, SUBSCRIPTION, State.RETIRED)
+    deployer(fabric, "anew").declare_subscription(fabric.subscription)
+    known = deployer(fabric, "then").declare_state(fabric.stream, SUBSCRIPTION, state)
+    assert known is not None
+    for stream in (fabric.stream, replace(fabric.stream, subscriptions=())):
+        rung = rung_subscriptions(stream, known.declaration)
+        assert [own.state_name for own in rung] == [f"{SUBSCRIPTION}#1"]

@@ -144,6 +144,17 @@ def test_where_it_was_not_ended_that_is_done_first_and_the_next_life_goes_on() -
     assert counts(retirement(fabric).look()) == {HOME: [(1, 0, 0), (1, 0, 0)]}  # of the next life
 
 
+def test_what_a_former_life_has_delivered_is_left_of_the_next_one() -> None:
+    fabric = with_events()
+    fabric.relay_all()
+    fabric.deliver_all()
+    assert counts(retirement(fabric).look())[HOME] == [(0, 0, 0), (0, 0, 0)]
+    assert retirement(fabric).end() == [HOME, AWAY]
+    fabric.cloud.replicate()
+    deployer(fabric, HOME, "new").declare_subscription(fabric.subscription)
+    assert counts(retirement(fabric).look()) == {HOME: [(1, 0, 0), (1, 0, 0)]}
+
+
 def test_it_is_ended_where_the_stream_is_declared_whatever_the_definition_has() -> None:
     fabric = declared(fabric_of(Failing({})))
     fabric.producer(AWAY).publish(STREAM, key="a", type="placed")
