@@ -20,6 +20,7 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.queue import MemoryQueue
 from eventfabric.wire.batch import batch_of_rows
 from eventfabric.wire.declaration import TYPE
+from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import Row, unpack
 from tests.handlers.test_declared import BELL, LANE, DeclaredFunctions
 from tests.handlers.test_functions import US, Context
@@ -136,6 +137,14 @@ class TestSpoilt:
         assert functions.deliver(bodies=(BELL,)) == [BELL]
         assert functions.counted.totals[Metric.DELIVERIES_BLOCKED] == 1
 
+    def test_nor_where_the_one_before_it_is_missing(self) -> None:
+        functions = twice_declared()
+        change = functions.deployer("r3").change("deployed", "all")
+        functions.change(lambda read: read.with_stream(replace(read.stream, express=False), change))
+        spoil(functions)
+        functions.cloud.log_table("orders", US).write("Delete", {"Key": record_key(LANE, SequenceNumber(1))})
+        assert functions.deliver(bodies=(BELL,)) == [BELL]
+
     @pytest.mark.parametrize("is_only", [False, True])
     def test_passes_verify_the_stream_and_raise_the_alarm(self, is_only: bool) -> None:
         functions = DeclaredFunctions() if is_only else twice_declared()
@@ -219,6 +228,8 @@ class TestLaterValues:
         def later(declaration: dict[str, Any]) -> None:
             declaration["stream"] |= {"durability": "archived", "reads_required": OWN_FORMATS.reads + 1}
 
+        functions.publish("1")
+        assert functions.deliver() == []
         declare_as_a_later_version(functions, later)
         for _ in range(2):
             assert functions.deliver(bodies=(BELL,)) == [BELL]

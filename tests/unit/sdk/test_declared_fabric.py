@@ -157,7 +157,7 @@ def test_a_stream_that_nobody_declared_is_no_guess_and_known_a_second_after_it_i
     assert shop.streams.stream(STREAM).definition.lanes == 4
 
 
-def test_nothing_is_published_into_a_stream_whose_cell_is_gone() -> None:
+def test_nothing_is_published_into_a_stream_whose_cell_is_gone_until_it_is_there_again() -> None:
     shop = Shop(topology())
     shop.publish()
     cell = Deployer(topology(), HOME, shop.fabric.ports(), by="stack", request_id="gone")
@@ -165,6 +165,10 @@ def test_nothing_is_published_into_a_stream_whose_cell_is_gone() -> None:
     shop.pass_a_minute()
     with pytest.raises(NotDeclaredError, match="stream orders is not declared in us-east-1"):
         shop.publish()
+    shop.declare(topology())
+    shop.pause()
+    shop.publish()
+    assert len(shop.fabric.events()) == 2
 
 
 @pytest.mark.parametrize("name", ["", "Orders", "orders/0", "@us-east-1", "x" * 200])

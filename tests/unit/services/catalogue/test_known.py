@@ -131,6 +131,19 @@ def test_a_process_that_was_frozen_goes_by_nothing_that_is_too_old() -> None:
     assert known.refuses()
 
 
+def test_what_was_read_slowly_is_as_old_as_the_read() -> None:
+    known = Known()
+
+    def slow(*_: object) -> None:
+        known.clock.advance(seconds=10)
+
+    known.faults.rules.append(slow)
+    known.now()
+    known.faults.rules.remove(slow)
+    known.fails = True
+    assert known.refuses(STALE_SECONDS_MAX - 10)
+
+
 def test_a_signal_that_interrupts_a_read_keeps_nobody_from_reading_later() -> None:
     known = Known(stale_seconds_max=inf)
     known.now()

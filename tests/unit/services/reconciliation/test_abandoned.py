@@ -203,6 +203,30 @@ class TestRegionsThatTheStreamHasLeft:
         assert self.stayed(fabric).texts() == []
 
 
+def test_that_a_former_life_had_left_nothing_says_nothing_of_the_next() -> None:
+    fabric = declared(SubscribedStream())
+    fabric.put(event("a"))
+    fabric.deliver()
+    declare_state(fabric, State.UNDEPLOYED)
+    passes = Passes(fabric)
+    assert passes.texts() == passes.texts() == []
+    declare_state(fabric, State.RETIRED)
+    deployer = Deployer(fabric.topology, HOME, fabric.ports(), by="stack", request_id="again")
+    deployer.declare_subscription(fabric.subscription)
+    gone = Deployer(fabric.topology, HOME, fabric.ports(), by="stack", request_id="gone again")
+    gone.declare_state(fabric.stream, SUBSCRIPTION, State.UNDEPLOYED)
+    assert passes.texts() == [
+        "billing: it is not deployed any more in us-east-1, where it has 1 events that wait"
+    ]
+
+
+def test_a_clock_that_is_set_back_lets_no_deployment_be_under_way_for_ever() -> None:
+    fabric = undeployed("a")
+    Passes(fabric).make()  # notes how far the lanes go
+    fabric.clock.set_back(3600)
+    assert FindingKind.ABANDONED in {finding.kind for finding in Passes(fabric).make()}
+
+
 class TestTheFirstRegion:
     """Nobody is left there who could look."""
 
