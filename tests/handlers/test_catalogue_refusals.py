@@ -91,6 +91,20 @@ class TestLives:
         assert [home.deploy(PLAIN), away.deploy(PLAIN)] == ["", ""]
         assert (home.facts().incarnation, away.facts().incarnation) == (1, 1)
 
+    def test_a_region_that_comes_back_begins_with_the_others_once_its_former_life_is_retired(self) -> None:
+        home, away = both(PLAIN)
+        away.delete("billing")  # and the Region was taken out
+        home.retire()
+        home.delete("billing")
+        anew = dict(stacks_of(changed(PLAIN, regions=(HOME,)), HOME))["billing"]
+        assert home.ask(DECLARE, "billing", anew, kind="Create")["Status"] == "SUCCESS"
+        home.fabric.cloud.replicate()
+        away.asked.pop((CHECK, "billing"))
+        assert "is undeployed in eu-west-1" in away.deploy(PLAIN)
+        away.retire()
+        assert away.deploy(PLAIN) == ""
+        assert (home.facts().incarnation, away.facts().incarnation) == (1, 1)
+
 
 class TestRegionsOutOfAStream:
     """A Region goes in steps, whichever stacks are deployed."""

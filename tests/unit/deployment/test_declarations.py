@@ -43,6 +43,13 @@ def test_declarations_are_written_in_the_region_alone(
         assert is_allowed(statements, f"dynamodb:{action}", resource, [key]) is may
 
 
+def test_what_a_region_that_goes_declares_is_read_there_for_the_stack_of_the_tables_alone() -> None:
+    there = Resource("dynamodb", AWAY, "table/shop-orders")
+    log = of_log_catalogue(SHOP, SHOP.tables, HOME)
+    for statements, may in ((of_catalogue(SHOP, HOME), False), (log, True)):
+        assert is_allowed(statements, "dynamodb:Query", there, [f"@{AWAY}/orders"]) is may
+
+
 def test_a_stack_asks_about_what_it_deploys_and_nothing_else() -> None:
     log = json.loads(asked_of_log(SHOP, [SHOP.stream("other").table]))
     assert (log["of"], [*log["definition"]["streams"]]) == ("log", ["other"])

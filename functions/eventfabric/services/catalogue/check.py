@@ -129,21 +129,22 @@ class Checker:
                 )
 
     def of_lives(self, stream: StreamTopology, name: str, *, is_new: bool) -> Iterator[Problem]:
-        """Yield where an earlier incarnation of a subscription has not been retired, if another would begin here.
+        """Yield where an earlier incarnation of a subscription has not been retired than would be deployed, or is.
 
         What has come here from the other Regions counts, so that the loss of one keeps nobody from deploying. If one
         has declared otherwise a moment ago, both incarnations live, and each goes on: a deployment ends none.
 
-        `is_new`: the subscription is new to its stack; else it stays retired, if it was retired.
+        `is_new`: the subscription is new to its stack; else it goes on as it is declared.
         """
         catalogue = self.catalogue(stream, stream.definition.regions)
         known = facts_of(catalogue, name)
-        own = known.get(self.region)
-        if own is not None and (own.state is not State.RETIRED or not is_new):
+        if self.region in known and not is_new:
             return
-        incarnation = incarnation_to_deploy(catalogue, self.region, name)
-        for region, facts in known.items():
-            if facts.state is not State.RETIRED and facts.incarnation < incarnation:
+        lives = {region: facts for region, facts in known.items() if facts.state is not State.RETIRED}
+        deployed = incarnation_to_deploy(catalogue, self.region, name)
+        newest = max([deployed, *(facts.incarnation for facts in lives.values())])
+        for region, facts in lives.items():
+            if facts.incarnation < newest:
                 yield Problem(
                     f"subscriptions.{name}",
                     f"a new one, where an earlier one of that name is {facts.state} in {region}",
