@@ -28,6 +28,7 @@ from eventfabric.services.catalogue.lane import history, newest
 from eventfabric.testing.memory.faults import Fault, Faults, at_random, nth
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table_client import TableClient
+from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.declaration import batch_of, declaration_of
 from eventfabric.wire.payload_codec import unpack
@@ -128,6 +129,19 @@ def test_a_declaration_that_gets_no_reply_for_long_says_so(fabric: MemoryFabric)
     busy = Faults(at_random(1, [Fault.THROTTLED], seed=1)).log(fabric.ports().log_of(fabric.stream))
     with pytest.raises(ContendedAppendError, match="nothing was declared in @us-east-1/orders"):
         deployer(fabric, log=busy).declare_stream(fabric.stream)
+
+
+def test_a_region_is_closing_from_when_its_declaration_was_put_not_from_when_somebody_asked(
+    fabric: MemoryFabric,
+) -> None:
+    declare_all(deployer(fabric))
+    definition = fabric.topology.definition
+    section = replace(definition.fabric, closing=(AWAY,))
+    closing = Topology(replace(definition, fabric=section))
+    slow = replace(deployer(fabric, "r2"), topology=closing, refuse=lambda read: fabric.clock.advance(15))
+    slow.declare_stream(closing.stream(STREAM))
+    now_ms = fabric.clock.now_ms()
+    assert (declared(fabric).stream.closing_since_ms, declared(fabric).change.at_ms) == (now_ms, now_ms)
 
 
 def test_two_stacks_that_declare_at_once_both_stand(fabric: MemoryFabric) -> None:

@@ -122,6 +122,14 @@ def test_a_subscription_that_is_undeployed_is_ended_too() -> None:
     assert facts(fabric, HOME).state is State.RETIRED
 
 
+def test_where_it_is_undeployed_and_nothing_is_left_it_is_drained() -> None:
+    fabric = with_events()
+    deployer(fabric, AWAY, "gone").declare_gone(fabric.subscription)
+    ending = retirement(fabric)
+    ending.drain(lambda seconds: fabric.deliver_all())
+    assert ending.end() == [HOME, AWAY]
+
+
 def test_a_life_that_began_since_somebody_looked_is_not_ended() -> None:
     fabric = declared(fabric_of(Failing({})))
     ending = retirement(fabric)
