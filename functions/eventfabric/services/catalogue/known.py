@@ -98,15 +98,16 @@ class KnownDeclaration:
     def _is_due(self, look: _Look | None) -> bool:
         if look is None:
             return True
-        lasts = self._holds(look) and not look.is_forgotten
-        seconds = CATALOGUE_SECONDS if lasts else PAUSE_SECONDS
-        return not look.tried.is_within(seconds, Moment.of(self._clock))
+        now = Moment.of(self._clock)
+        # What was just read holds for longer than until it is due.
+        lasts = not look.is_forgotten and (look.failure is None or self._holds(look, now))
+        return not look.tried.is_within(CATALOGUE_SECONDS if lasts else PAUSE_SECONDS, now)
 
-    def _holds(self, look: _Look | None) -> bool:
+    def _holds(self, look: _Look | None, now: Moment | None = None) -> bool:
         if look is None or look.since is None:
             return False
         # If the wall clock was set back, the steady one decides.
-        return look.since.seconds_until(Moment.of(self._clock)) < self._stale_seconds_max
+        return look.since.seconds_until(now or Moment.of(self._clock)) < self._stale_seconds_max
 
     def _read(self, before: _Look | None) -> _Look:
         """Read, unless another thread does and what is known holds meanwhile, or it has just read."""
