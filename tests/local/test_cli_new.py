@@ -263,6 +263,7 @@ def test_what_runs_the_cdk_names_the_extra_that_is_missing(
         (("destroy", "--all", "--force"), None),
         (("synth", "--no-staging", "--staging", "--region", "eu-west-1"), None),
         (("bootstrap", "aws://111122223333/us-east-1"), None),
+        (("synth", "-c", "definition=other.toml", "--context", "stage=dev"), None),
         (("deploy", "--", "--help"), ["deploy", "--help"]),
     ],
     ids=lambda given: given and " ".join(given),

@@ -47,7 +47,7 @@ _ALIKE = 0.85
 def refuse_ours(given: Sequence[str]) -> None:
     """Raise BadParameter for an option of this command line, or one misspelt: it would have no effect."""
     for word in given:
-        name = word.partition("=")[0]
+        name = word.partition("=")[0] if word.startswith("--") else ""
         for meant in get_close_matches(name, _OURS, n=1, cutoff=_ALIKE):
             raise typer.BadParameter(f"{name}: the CDK does not know it; allowed: {_OURS[meant]}")
 

@@ -188,10 +188,22 @@ class Connection:
             return [self.stream(only)]
         return self.topology.streams_in(self.region)
 
-    def streams_as_declared(self, only: str | None) -> "list[StreamTopology]":
-        """Return streams as `streams` does, also with subscriptions that are declared beside the definition."""
+    def streams_as_declared(self, only: str | None, *, retired: bool) -> "list[StreamTopology]":
+        """Return streams as `streams` does, also with subscriptions that are declared beside the definition.
+
+        `retired`: with those of the definition that are retired, too.
+        """
+        from eventfabric.model.catalogue import State
+
         return [
-            replace(stream, subscriptions=self.declared.subscriptions_of(stream))
+            replace(
+                stream,
+                subscriptions=tuple(
+                    own
+                    for own in self.declared.subscriptions_of(stream)
+                    if retired or self.declared.state_of(own) is not State.RETIRED
+                ),
+            )
             for stream in self.streams(only)
         ]
 

@@ -12,7 +12,7 @@ from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 from eventfabric.errors import EventFabricError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rich.status import Status
 
@@ -105,6 +105,15 @@ class _Handover:
         with stderr.status("waiting until the source sees the handover"):
             self.failover.release(_sleep())
 
+    def warnings(self) -> "Iterator[str]":
+        """Yield why lanes of a subscription would stop in the target, though nothing else is wrong."""
+        for ready in self.readiness:
+            for stream in self.failover.closed_to(ready.subscription):
+                yield (
+                    f"{ready.subscription.name} publishes into {stream}, for which the target is closing: its "
+                    "lanes stop there until a deployment without that in `[fabric] closing`"
+                )
+
     @property
     def _source_answers(self) -> bool:
         return all(ready.behind is not None for ready in self.readiness)
@@ -119,9 +128,7 @@ def _run(
         advance = _shown(status, reading, "subscriptions and origins")
         handovers = [_Handover(failover, failover.readiness(advance)) for failover in failovers]
     readiness = [ready for handover in handovers for ready in handover.readiness]
-    left_out = {name: error for handover in failovers for name, error in handover.unreadable.items()}
-    for name, error in left_out.items():
-        complain(f"{name} is left out, because its state cannot be read: {error}")
+    _complain(handovers)
     _show_readiness(readiness, as_json=as_json)
     if dry_run:
         if as_json:
@@ -130,8 +137,17 @@ def _run(
     if not yes:
         _confirm(as_json=as_json)
     _carry_out(handovers, reason, drains=drains, as_json=as_json)
-    if left_out:
+    if any(failover.unreadable for failover in failovers):
         raise typer.Exit(NOT_SO)
+
+
+def _complain(handovers: "list[_Handover]") -> None:
+    """Name the subscriptions that are left out, and those whose lanes would stop in the target."""
+    for handover in handovers:
+        for name, error in handover.failover.unreadable.items():
+            complain(f"{name} is left out, because its state cannot be read: {error}")
+        for sentence in dict.fromkeys(handover.warnings()):
+            complain(sentence)
 
 
 def _carry_out(handovers: "list[_Handover]", reason: str, *, drains: bool, as_json: bool) -> None:

@@ -52,7 +52,7 @@ def lanes(
     ports = connection.ports()
     unreadable: list[str] = []
     standings: list[LaneStanding] = []
-    for topology in connection.streams_as_declared(stream):
+    for topology in connection.streams_as_declared(stream, retired=subscription is not None):
         standings += _standings(ports, topology, subscription, unreadable)
     if lagging:
         standings = [standing for standing in standings if standing.lag]

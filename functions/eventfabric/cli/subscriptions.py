@@ -16,6 +16,7 @@ from eventfabric.cli.user import user_name
 
 if TYPE_CHECKING:
     from eventfabric.model import Owner, Standing
+    from eventfabric.model.catalogue import State
     from eventfabric.stream_topology import SubscriptionTopology
 
 app = typer.Typer(no_args_is_help=True, help="Show subscriptions; pause, resume, replay and retire them.")
@@ -30,24 +31,24 @@ def list_(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Show the subscriptions of a Region: whether they deliver, why not, since when, and events of which origins.
+    """Show the subscriptions of a Region: their declared state, whether they deliver, why not, since when, and what.
 
     Example: eventfabric subscriptions list
     """
     operations = connection.operations()
     standings = [
-        (subscription, operations.standing(subscription.name))
-        for stream in connection.streams_as_declared(None)
+        (subscription, operations.standing(subscription.name), connection.declared.state_of(subscription))
+        for stream in connection.streams_as_declared(None, retired=True)
         for subscription in stream.subscriptions
     ]
     if json:
         show_json(
-            {subscription.name: _as_json(subscription, standing) for subscription, standing in standings}
+            {own.name: _as_json(own, standing) | {"declared": state} for own, standing, state in standings}
         )
         return
-    columns = ("subscription", "circuit", "since", "by", "reason", "delivers")
+    columns = ("subscription", "declared", "circuit", "since", "by", "reason", "delivers")
     show_table(connection.region, columns, [_row(*known, connection.region) for known in standings])
-    for subscription, standing in standings:
+    for subscription, standing, _ in standings:
         for sentence in _handovers(subscription, standing):
             say(sentence)
 
@@ -74,12 +75,19 @@ def _as_json(subscription: "SubscriptionTopology", standing: "Standing") -> dict
     return {**asdict(standing.circuit), "owners": owners}
 
 
-def _row(subscription: "SubscriptionTopology", standing: "Standing", region: str) -> tuple[object, ...]:
+def _row(
+    subscription: "SubscriptionTopology", standing: "Standing", state: "State | None", region: str
+) -> tuple[object, ...]:
+    from eventfabric.model.catalogue import State
+
+    declared = "not" if state is None else state.value
+    if state is State.RETIRED:
+        return subscription.name, declared, "", "", "", "", "nothing"
     circuit, owners = standing.circuit, _owners(subscription, standing)
     own = [origin for origin, owner in owners.items() if owner is None or owner.region == region]
     delivers = "nothing" if not own else "every origin" if len(own) == len(owners) else ", ".join(own)
     since = _time(circuit.since_ms)
-    return subscription.name, circuit.state.value, since, circuit.by, circuit.reason, delivers
+    return subscription.name, declared, circuit.state.value, since, circuit.by, circuit.reason, delivers
 
 
 def _handovers(subscription: "SubscriptionTopology", standing: "Standing") -> Iterator[str]:

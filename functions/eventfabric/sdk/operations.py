@@ -27,7 +27,7 @@ from eventfabric.sdk.step_keys import step_key_of
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest, ranges_of
 from eventfabric.services.catalogue.formats import format_checked
-from eventfabric.services.catalogue.incarnations import as_declared
+from eventfabric.services.catalogue.incarnations import as_declared, delivered_subscription
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.lanes.standing import lanes_of
@@ -96,6 +96,7 @@ class Operations:
             clock=ports.clock,
             step=self._known_step,
             elsewhere=lambda region: ports.at(region).ledger,
+            check_delivered=partial(delivered_subscription, self.topology, subscription),
         )
 
     def parked(self, subscription: str, *, unreadable: Unreadable = insist) -> Iterator[ParkedKey]:
@@ -215,11 +216,12 @@ class Operations:
 
     def replay(self, subscription: str, *, into: str | None = None, publish: bool = False) -> Replay:
         """Make a replay of a subscription, or of its past events into another. UnknownNameError, ReplayRefusedError."""
-        source, ports = self.topology.subscription(subscription), self._ports
+        ports, find = self._ports, delivered_subscription if into is None else Topology.subscription
+        source = find(self.topology, subscription)
         return Replay(
             source,
             stream := self._stream(source),
-            into=None if into is None else self.topology.subscription(into),
+            into=None if into is None else delivered_subscription(self.topology, into),
             publish=publish,
             log=ports.log_of(stream),
             ledger=ports.ledger,
@@ -374,7 +376,7 @@ class Operations:
         return self._ports.steps_of(self._stream(self.topology.subscription(subscription)))
 
     def _breaker(self, subscription: str) -> CircuitBreaker:
-        topology = self.topology.subscription(subscription)
+        topology = delivered_subscription(self.topology, subscription)
         return CircuitBreaker(topology, self._stream(topology), ports=self._ports, telemetry=NoTelemetry())
 
     def _stream(self, subscription: SubscriptionTopology) -> StreamTopology:

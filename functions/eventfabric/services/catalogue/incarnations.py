@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from eventfabric.errors import UndecodableRecordError
+from eventfabric.errors import SettingError, UndecodableRecordError
 from eventfabric.model import DeclarationLane, Region, StreamName
-from eventfabric.model.catalogue import State, SubscriptionFacts
+from eventfabric.model.catalogue import Declaration, State, SubscriptionFacts
 from eventfabric.model.partly_read import readable_of
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import declared_subscription, incarnation_of
@@ -40,8 +40,13 @@ class DeclaredIncarnations(Mapping[str, Incarnation]):
 
     def facts_in(self, stream: str) -> Mapping[str, SubscriptionFacts]:
         """Return all that is declared of a stream's subscriptions. Errors as a look-up."""
+        declaration = self.declaration_of(stream)
+        return {} if declaration is None else declaration.subscriptions
+
+    def declaration_of(self, stream: str) -> Declaration | None:
+        """Return all that is declared of a stream; None: nothing is. Errors as a look-up."""
         if self._region not in self._topology.stream(stream).definition.regions:
-            return {}
+            return None
         if stream not in self._known:
             self._known[stream] = known_declaration(self._topology.stream(stream), self._region, self._ports)
         try:
@@ -49,8 +54,8 @@ class DeclaredIncarnations(Mapping[str, Incarnation]):
         except UndecodableRecordError as error:
             if error.sequence:
                 raise
-            return {}  # nothing was declared before it
-        return {} if declared is None else declared.declaration.subscriptions
+            return None  # nothing was declared before it
+        return None if declared is None else declared.declaration
 
 
 class DeclaredTopology(Topology):
@@ -81,6 +86,32 @@ class DeclaredTopology(Topology):
             if name not in self.subscriptions and facts.state is not State.RETIRED
         )
         return (*self.stream(stream.name).subscriptions, *others)
+
+    def state_of(self, subscription: SubscriptionTopology) -> State | None:
+        """Return the state in which a subscription is declared; None: it is not."""
+        facts = self._declared.facts_in(subscription.definition.stream).get(subscription.name)
+        return None if facts is None else facts.state
+
+    def is_closing(self, stream: str) -> bool:
+        """Tell if the Region is declared as closing for a stream, so that nothing is published in it."""
+        declaration = self._declared.declaration_of(stream)
+        return declaration is not None and self._region in declaration.stream.closing
+
+
+def delivered_subscription(topology: Topology, name: str) -> SubscriptionTopology:
+    """Return the subscription of that name. UnknownNameError if there is none; SettingError if it is retired."""
+    subscription = topology.subscription(name)
+    if isinstance(topology, DeclaredTopology) and topology.state_of(subscription) is State.RETIRED:
+        raise SettingError("subscription", f"{name}, which is retired", "one that is not")
+    return subscription
+
+
+def delivered_subscriptions(topology: Topology) -> list[SubscriptionTopology]:
+    """Return the subscriptions of a definition, and what else is declared; but none that is retired."""
+    if not isinstance(topology, DeclaredTopology):
+        return list(topology.subscriptions.values())
+    every = [own for stream in topology.streams.values() for own in topology.subscriptions_of(stream)]
+    return [own for own in every if topology.state_of(own) is not State.RETIRED]
 
 
 def known_declaration(stream: StreamTopology, region: Region, ports: Ports) -> KnownDeclaration:

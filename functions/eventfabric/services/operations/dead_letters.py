@@ -104,8 +104,12 @@ class DeadLetters:
         clock: Clock,
         step: Callable[[StepKey], StepState | None] = lambda key: None,
         elsewhere: Callable[[Region], Ledger] | None = None,
+        check_delivered: Callable[[], object] = lambda: None,
     ) -> None:
-        """`step`: returns what is known of an effect outside. `elsewhere`: returns another Region's ledger."""
+        """`step`: returns what is known of an effect outside. `elsewhere`: returns another Region's ledger.
+
+        `check_delivered`: raises if nothing is delivered any more, so that nothing can be redriven.
+        """
         self._subscription = subscription
         self._lanes = list(lanes)
         self._log = log
@@ -113,6 +117,7 @@ class DeadLetters:
         self._doorbells = doorbells
         self._clock = clock
         self._step = step
+        self._check_delivered = check_delivered
         self._standings = Standings(subscription, ledger=ledger, clock=clock, elsewhere=elsewhere)
 
     @property
@@ -163,12 +168,14 @@ class DeadLetters:
         Raises:
             UnsettledStepError: a step of the event is in doubt; nothing is changed.
             InvalidEventError: the replacement could not be published either; nothing is changed.
+            SettingError: the subscription is retired.
             NotDeadError: it is not dead (any more), not this subscription's or not delivered by this Region (any more),
                 or the replacement has another key; nothing is changed.
             NotTakenOverError: the lane was handed over to this Region, and the records that it goes on from are not
                 here yet.
             ContendedCommitError: the lane is too busy; nothing is changed.
         """
+        self._check_delivered()
         # Checked first, so that a replacement that is refused has changed nothing.
         edited = None if replacement is None else self._encoded(letter, replacement)
         if not unsettled:

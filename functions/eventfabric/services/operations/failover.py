@@ -28,6 +28,7 @@ from eventfabric.model import (
     operator_text,
 )
 from eventfabric.ports import Ports
+from eventfabric.services.catalogue.incarnations import DeclaredTopology, delivered_subscriptions
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
 from eventfabric.services.lanes.standing import lanes_of, owner_of
 from eventfabric.services.operations.arrival import Advance, Arrival, ignore
@@ -86,7 +87,7 @@ class Failover:
                 )
         shared = [
             subscription.name
-            for subscription in self._topology.subscriptions.values()
+            for subscription in delivered_subscriptions(self._topology)
             if ({self._source, self._target} & {*self._topology.regions}) <= {*subscription.regions}
         ]
         if not shared:
@@ -99,7 +100,7 @@ class Failover:
         """Tell if the source, though no longer in the definition, still delivers lanes by what is known here."""
         return any(
             owner is not None and owner.region == self._source
-            for subscription in self._topology.subscriptions.values()
+            for subscription in delivered_subscriptions(self._topology)
             if self._target in subscription.regions
             for origin in subscription.regions
             for owner in [self._ports.ledger.standing(*_names(subscription)).owner(Region(origin))]
@@ -127,7 +128,7 @@ class Failover:
         """Yield each subscription and origin whose lanes the source delivers, as far as both Regions know."""
         subscriptions = [
             subscription
-            for subscription in self._topology.subscriptions.values()
+            for subscription in delivered_subscriptions(self._topology)
             if self._target in subscription.regions
         ]
         calls = [partial(self._standing, subscription) for subscription in subscriptions]
@@ -141,6 +142,16 @@ class Failover:
                 wanted = not self._own_only or subscription.owner(origin) == self._target
                 if owner is not None and owner.region == self._source and wanted:
                     yield subscription, owner
+
+    def closed_to(self, subscription: SubscriptionTopology) -> list[str]:
+        """Return the streams into which a handler publishes, and which the target is closing for.
+
+        Its lanes would stop at the first event that is published.
+        """
+        topology, publishes = self._topology, subscription.definition.publishes
+        if not isinstance(topology, DeclaredTopology):
+            return []
+        return [stream for stream in publishes if stream in topology.streams and topology.is_closing(stream)]
 
     def hand_over(self, reason: str = "") -> list[Owner]:
         """Write the handovers and ring every lane. Return what was written, as `written` does.
@@ -258,7 +269,7 @@ class Failover:
     def _paused(self) -> Iterator[tuple[SubscriptionTopology, Circuit]]:
         """Yield the subscriptions that an earlier drain to this target has paused in the source."""
         paused = CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}"
-        for subscription in self._topology.subscriptions.values():
+        for subscription in delivered_subscriptions(self._topology):
             if self._source in subscription.regions:
                 circuit = self._circuit(subscription)
                 if circuit and (circuit.state, circuit.reason) == paused:
@@ -354,5 +365,7 @@ def regions_beside(topology: Topology, region: Region) -> list[Region]:
         Region(name)
         for name in topology.regions
         if name != region
-        and any({name, region} <= {*subscription.regions} for subscription in topology.subscriptions.values())
+        and any(
+            {name, region} <= {*subscription.regions} for subscription in delivered_subscriptions(topology)
+        )
     ]

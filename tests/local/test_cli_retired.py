@@ -1,0 +1,49 @@
+"""A subscription that is retired, between that and the next deployment: shown as that, and no command acts on it."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.local.commanded_fabric import US, CommandedFabric
+from tests.local.test_cli_catalogue import NAME, declare, replicate, retire
+
+
+@pytest.fixture
+def retired(shop: CommandedFabric) -> Iterator[CommandedFabric]:
+    declare(shop, uuid4().hex)
+    assert retire(shop, "--discard", "--yes").code == 0
+    replicate(shop)
+    yield shop
+    declare(shop, uuid4().hex)
+
+
+def test_lists_say_so_and_leave_it_out_of_what_is_to_be_delivered(retired: CommandedFabric) -> None:
+    listed = retired.cli.run("subscriptions", "list", "--json", *retired.options).json
+    assert (listed[NAME]["declared"], listed["billing"]["declared"]) == ("retired", "active")
+    shown = retired.cli.run("subscriptions", "list", *retired.options).out
+    [row] = [line for line in shown.splitlines() if NAME in line]
+    assert row.split() == [NAME, "retired", "nothing"]
+    lanes = retired.cli.run("lanes", "--json", *retired.options).json["lanes"]
+    assert NAME not in {own["subscription"] for own in lanes}
+    handed = retired.cli.run("failover", "--from", "eu-west-1", "--to", US, "--dry-run", *retired.options)
+    assert (handed.code, "no subscription's stream is in both" in handed.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "replay"])
+def test_nothing_is_done_to_it(retired: CommandedFabric, command: str) -> None:
+    more = ("--from", "0") if command == "replay" else ()
+    ran = retired.cli.run("subscriptions", command, NAME, *more, *retired.options)
+    assert (ran.code, f"{NAME}, which is retired" in ran.err) == (2, True), ran.err
+
+
+def test_nothing_is_redriven_of_it(shop: CommandedFabric) -> None:
+    declare(shop, uuid4().hex)
+    [place] = shop.dead("x1")
+    done = shop.cli.run("subscriptions", "retire", "billing", "--discard", "--yes", *shop.options)
+    assert done.code == 0
+    assert [letter["key"] for letter in shop.run("list", "billing", "--json").json] == ["x"]
+    redriven = shop.run("redrive", "billing", place)
+    assert (redriven.code, "0 redriven" in redriven.out) == (1, True)
+    assert "billing, which is retired" in redriven.err
+    declare(shop, uuid4().hex)
