@@ -6,10 +6,11 @@ from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, Thr
 from eventfabric.model.catalogue import State
 from eventfabric.ports import Log
 from eventfabric.resources import DECLARE
+from eventfabric.runtime.catalogue import CatalogueRequest
 from eventfabric.stream_topology import StreamTopology
-from tests.handlers.test_catalogue import PLAIN, changed
+from tests.handlers.test_catalogue import PLAIN, WIDE, changed
 from tests.support.declaring_stacks import Stacks, stacks_of
-from tests.support.memory_fabric import AWAY, HOME, MemoryFabric
+from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric
 
 BUSY = [ThrottledError("Query", "busy"), OutcomeUnknownError("Query", "no reply")]
 
@@ -55,6 +56,50 @@ def test_what_somebody_can_deploy_again_is_not_waited_for(stacks: Stacks) -> Non
     asked = dict(stacks_of(PLAIN, HOME))["billing"]
     assert "busy" in stacks.ask(DECLARE, "billing", asked, kind="Update")["Reason"]
     assert stacks.fabric.clock.now_ms() == began_ms
+
+
+def test_a_stream_that_cannot_be_declared_keeps_back_no_other() -> None:
+    stacks = Stacks(MemoryFabric(WIDE))
+    stacks.deploy(WIDE)
+    was = dict(stacks.asked)
+    closing = dict(stacks_of(changed(WIDE, fabric={"closing": (AWAY,)}), HOME))
+    assert stacks.ask(DECLARE, "cell", closing["cell"])["Status"] == "SUCCESS"
+
+    def log_of(stream: StreamTopology) -> Log:
+        if stream.name == STREAM:
+            raise LastingError("Query", "limit exceeded", "quota")
+        return stacks.fabric.ports().log_of(stream)
+
+    stacks.log_of = log_of
+    stacks.roll_back(was, "cell")
+    closed = [stacks.declared(name).declaration.stream.closing for name in (STREAM, "other")]
+    assert closed == [(AWAY,), ()]
+
+
+def test_what_will_not_pass_is_not_waited_for(stacks: Stacks) -> None:
+    began_ms = stacks.fabric.clock.now_ms()
+    busy_for_a_minute(stacks, LastingError("Query", "no such table", "missing"))
+    assert stacks.delete("billing")["Status"] == "SUCCESS"
+    assert stacks.fabric.clock.now_ms() == began_ms
+
+
+def test_a_stack_whose_status_is_not_known_at_first_may_be_one_that_returns(
+    stacks: Stacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was, calls = dict(stacks.asked), 0
+    closing = dict(stacks_of(changed(PLAIN, fabric={"closing": (AWAY,)}), HOME))
+    assert stacks.ask(DECLARE, "cell", closing["cell"])["Status"] == "SUCCESS"
+
+    def status(request: CatalogueRequest) -> str:
+        nonlocal calls
+        calls += 1
+        if calls < 10:
+            raise BUSY[0]
+        return stacks.status
+
+    monkeypatch.setattr(CatalogueRequest, "_status", status)
+    stacks.roll_back(was, "cell")
+    assert stacks.declared().declaration.stream.closing == ()
 
 
 def test_a_stack_that_returns_asks_nobody_what_may_be_wrong(

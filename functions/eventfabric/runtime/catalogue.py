@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from logging import getLogger
 from threading import Event
 from typing import Any, Final
@@ -38,7 +38,7 @@ from eventfabric.resources import (
 )
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.catalogue.check import Checker, of_formats
-from eventfabric.services.catalogue.deployment import Deployer
+from eventfabric.services.catalogue.deployment import Deployer, declare_each
 from eventfabric.services.catalogue.leftovers import LeftoversReader
 from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.settings import Settings
@@ -253,32 +253,34 @@ class CatalogueRequest:
         is_awaited = status in _AWAITED[kind]
         if self._is_deletion:
             if is_awaited:
-                self._forget()
+                declare_each(self._forgotten())
         elif not is_awaited:  # it came late, or again
             raise DeclarationRefusedError(
                 [Problem("stack", f"{status} at a request to {kind}", " or ".join(_AWAITED[kind]))]
             )
         elif rolls_back(status):
-            self._deploy(self._deployer(self._topology), rolls_back=True)
+            declare_each(self._deployed(self._deployer(self._topology), rolls_back=True))
         else:
             self._refuse()
-            self._deploy(replace(self._deployer(self._topology), refuse=self._refuse_formats))
+            deployer = replace(self._deployer(self._topology), refuse=self._refuse_formats)
+            declare_each(self._deployed(deployer))
         return ""
 
-    def _deploy(self, deployer: Deployer, *, rolls_back: bool = False) -> None:
+    def _deployed(self, deployer: Deployer, *, rolls_back: bool = False) -> Iterator[Callable[[], object]]:
+        """Yield the calls that declare what a stack has, and what it has no more."""
         if self._asked.of == OF_SUBSCRIPTION:
             for own in self._subscriptions:
                 exists = own.definition.stream in self._before.streams
-                deployer.declare_subscription(own, rolls_back=rolls_back, exists=exists)
+                yield partial(deployer.declare_subscription, own, rolls_back=rolls_back, exists=exists)
         else:
             for stream in self._topology.streams.values():
-                deployer.declare_stream(stream)
+                yield partial(deployer.declare_stream, stream)
         before = self._deployer(self._before)
         for stream in self._gone():
             if self._asked.of != OF_SUBSCRIPTION:
-                before.declare_stream_gone(stream)
+                yield partial(before.declare_stream_gone, stream)
             for own in stream.subscriptions:  # after a rollback, it is in the stream of before again
-                before.declare_gone(own)
+                yield partial(before.declare_gone, own)
 
     def _refuse_formats(self, read: Declaration) -> None:
         """Raise DeclarationRefusedError if formats were raised since the stack was checked."""
@@ -286,13 +288,13 @@ class CatalogueRequest:
         if problems:
             raise DeclarationRefusedError(problems)
 
-    def _forget(self) -> None:
-        """Declare that a stack has gone. Nothing is retired by that."""
+    def _forgotten(self) -> Iterator[Callable[[], object]]:
+        """Yield the calls that declare that a stack has gone. Nothing is retired by that."""
         deployer = self._deployer(self._topology)
-        for subscription in self._topology.subscriptions.values():
-            deployer.declare_gone(subscription)
+        for subscription in self._subscriptions:
+            yield partial(deployer.declare_gone, subscription)
         for stream in self._topology.streams.values() if self._asked.of == OF_CELL else ():
-            deployer.declare_stream_gone(stream)
+            yield partial(deployer.declare_stream_gone, stream)
 
     def _deployer(self, topology: Topology) -> Deployer:
         return Deployer(

@@ -1,9 +1,15 @@
 """Deployments of one Region, as they are declared: streams, and a subscription that comes, goes, or is rolled back."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from eventfabric.errors import DeclarationRefusedError, LastingError, NotDeclaredError, Problem
+from eventfabric.errors import (
+    DeclarationRefusedError,
+    EventFabricError,
+    LastingError,
+    NotDeclaredError,
+    Problem,
+)
 from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import (
@@ -204,3 +210,15 @@ def declare_all(deployer: Deployer) -> None:
     """Declare everything that a definition deploys in a Region, each stream with its subscriptions at once."""
     for stream in deployer.topology.streams_in(deployer.region):
         deployer.declare_together(stream)
+
+
+def declare_each(calls: Iterable[Callable[[], object]]) -> None:
+    """Make all of these calls, and raise the first error at the end: a stream that fails keeps back no other."""
+    failed: list[EventFabricError] = []
+    for call in calls:
+        try:
+            call()
+        except EventFabricError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
