@@ -13,6 +13,7 @@ from eventfabric.model.catalogue import CatalogueVersion, State
 from eventfabric.ports import Log
 from eventfabric.resources import CHECK, DECLARE
 from eventfabric.services.catalogue.check import CLOSING_SECONDS
+from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import Topology
@@ -146,6 +147,20 @@ def test_a_subscription_that_comes_back_goes_on_or_begins_anew_once_it_was_retir
     assert stacks.deploy(without(PLAIN, "billing")) == ""
     assert stacks.deploy(PLAIN) == ""
     assert (stacks.facts().state, stacks.facts().incarnation) == (State.ACTIVE, 1)
+
+
+def test_a_drain_is_called_off_by_a_deployment_that_asks_anew_and_a_retirement_is_not(stacks: Stacks) -> None:
+    stacks.deploy(PLAIN)
+    own, ports = PLAIN.subscription("billing"), stacks.fabric.ports(HOME)
+    deployer = Deployer(PLAIN, HOME, ports, by="cli", request_id="drain")
+    deployer.declare_state(stacks.fabric.stream, "billing", State.DRAINING)
+    assert (stacks.deploy(PLAIN), stacks.facts().state) == ("", State.DRAINING)
+    for again, state in (("1", State.ACTIVE), ("2", State.RETIRED)):
+        if state is State.RETIRED:
+            stacks.retire()
+        asked = declarations.asked_of_subscription(PLAIN, own, again=again)
+        assert stacks.ask(DECLARE, "billing", asked)["Status"] == "SUCCESS"
+        assert (stacks.facts().state, stacks.facts().incarnation) == (state, 0)
 
 
 def test_a_stream_goes_once_nobody_waits_for_it(stacks: Stacks) -> None:

@@ -84,7 +84,7 @@ def test_a_definition_that_is_edited_differs_from_what_is_declared(
     ran = shop.cli.run("declared", "orders", "--json", *options)
     assert ran.code == 1
     by_name = {(own["subscription"], own["what"]): own["do"] for own in ran.json["differences"]}
-    assert by_name[None, "lanes is 1, and 4 in the definition"].startswith("1 in the definition")
+    assert by_name[None, "lanes is declared as 1; the definition says 4"].startswith("put it back")
     assert "deploy --all" in by_name["checks", "it is in the definition, and nothing is declared of it"]
     assert "retire audit" in by_name["audit", "it is declared as active, and not in the definition"]
 

@@ -8,20 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventfabric.model import Region
-from eventfabric.model.catalogue import State, StreamFacts, SubscriptionFacts
+from eventfabric.model.catalogue import Catalogue, State, StreamFacts, SubscriptionFacts
 from eventfabric.model.partly_read import readable_of, unread_of
-from eventfabric.services.catalogue.changes import MemberChange, differing
+from eventfabric.services.catalogue.changes import differing
 from eventfabric.services.catalogue.facts import stream_facts, subscription_facts
+from eventfabric.services.operations import remedies
 from eventfabric.services.operations.declared import Presence, RegionDeclared
+from eventfabric.services.operations.remedies import DEPLOY, DEPLOY_AGAIN, GONE
 from eventfabric.topology import Topology
 
-DEPLOY: Final = "`eventfabric deploy --all`"
-_DEPLOY_AGAIN: Final = "`eventfabric deploy --all -c streams_again=$(date +%F)`"
-"""Deploy what has not changed: otherwise, CloudFormation would do nothing."""
-_RECREATE: Final = "docs/runbook.md, Something that was deployed is gone"
-_FIXED: Final = ("lanes", "durability", "owner")
-"""Members that a deployment refuses to change, at least for a stream that is in use."""
-_STREAM: Final = ("regions", "closing", "retention_days", "express", *_FIXED)
+_STREAM: Final = ("regions", "closing", "retention_days", "express", "lanes", "durability", "owner")
 _SUBSCRIPTION: Final = (
     *("handler", "guarantee", "types", "deliver", "region", "start", "publishes", "owner", "contact"),
 )
@@ -61,10 +57,11 @@ def differences(
     stream: str, read: Sequence[RegionDeclared], topology: Topology | None, queues: Queues
 ) -> Iterator[DeclaredDifference]:
     """Yield how the Regions of a stream differ. `topology`: the definition's; None: only the fabric's name is known."""
+    catalogue = {own.region: own.declaration for own in read if own.declaration and not own.is_former}
+    wanted = _wanted(stream, read, topology)
     for own in read:
         if not own.is_former:
-            compared = _Compared(stream, own, _wanted(stream, read, topology), topology, queues)
-            yield from compared.of_region()
+            yield from _Compared(stream, own, wanted, topology, queues, catalogue).of_region()
 
 
 def _wanted(stream: str, read: Sequence[RegionDeclared], topology: Topology | None) -> StreamFacts | None:
@@ -96,18 +93,31 @@ class _Compared:
     wanted: StreamFacts | None
     topology: Topology | None
     queues: Queues
+    catalogue: Catalogue
+    """Declarations of all Regions, as far as they are known."""
 
     def of_region(self) -> Iterator[DeclaredDifference]:
-        """Yield all that differs in the Region."""
-        if self.own.log is Presence.MISSING:
-            yield self._difference("", "its table is not there", f"{DEPLOY}, or {_RECREATE}")
-            return
-        if self.own.ledger is Presence.MISSING:
-            yield self._difference("", "the table with its subscriptions' state is not there", _RECREATE)
+        """Yield all that differs in the Region. What has one cause is one difference."""
         if self.own.unreadable is not None:
             yield self._difference("", "its newest declaration cannot be read", str(self.own.unreadable))
-            if self.own.declaration is None:
-                return
+        if self.topology is not None and self.wanted is None:
+            yield from self._of_stream_gone()
+        elif self.topology is not None and self.wanted and self.own.region not in self.wanted.regions:
+            fabric = self.topology.definition.fabric
+            do = remedies.of_leaving([self.own.region], fabric, self._closing())
+            yield self._difference("", "the Region is not in the definition any more", do)
+        elif self.own.log is Presence.MISSING:
+            others = [read.stream for read in self.catalogue.values()]
+            do = remedies.of_table(self.own.region, others)
+            yield self._difference("", "its table is not there", do)
+        else:
+            yield from self._of_what_is_there()
+
+    def _of_what_is_there(self) -> Iterator[DeclaredDifference]:
+        if self.own.ledger is Presence.MISSING:
+            yield self._difference("", "the table with its subscriptions' state is not there", GONE)
+        if self.own.unreadable is not None and self.own.declaration is None:
+            return
         yield from self._of_stream()
         defined = _defined(self.topology, self.stream, self.own.region)
         subscriptions = self.own.declaration.subscriptions if self.own.declaration is not None else {}
@@ -118,21 +128,33 @@ class _Compared:
             if name in unread:
                 continue
             what = self._of_subscription(name, declared.get(name), defined.get(name))
-            yield from (self._difference(name, *sentence) for sentence in what)
+            yield from (self._difference(name, *own) for own in what)
+
+    def _of_stream_gone(self) -> Iterator[DeclaredDifference]:
+        """Yield that the definition has no such stream, unless all that was declared of it has ended."""
+        read = self.own.declaration
+        known = readable_of(read.subscriptions).values() if read is not None else ()
+        living = [facts.name for facts in known if facts.state is not State.RETIRED]
+        what = "it is declared, and the definition has no such stream"
+        if living:
+            do = f"put it back, and retire its subscriptions first ({', '.join(living)}): {remedies.STREAM_LESS}"
+            yield self._difference("", what, do)
+        elif read is not None and read.stream.is_deployed:
+            yield self._difference("", what, f"put it back, or {DEPLOY}: {remedies.STREAM_LESS}")
 
     def _of_stream(self) -> Iterator[DeclaredDifference]:
         facts = self.own.declaration.stream if self.own.declaration is not None else None
         if facts is None or not facts.is_deployed:
             what = "nothing is declared" if facts is None else "it is declared to be undeployed"
-            if self.wanted is not None:
-                yield self._difference("", what, DEPLOY)
-        elif self.wanted is None:
-            what, do = "it is declared, and the definition has no such stream", "put it back, or retire its"
-            yield self._difference("", what, f"{do} subscriptions, and {DEPLOY}")
-        else:
-            against = "the definition" if self.topology is not None else "the stream's first Region"
+            yield self._difference("", what, DEPLOY)
+        elif self.wanted is not None:
             for change in differing("", facts, self.wanted, _STREAM):
-                yield self._difference("", _sentence(change, against), _remedy(change, against))
+                if self.topology is None:
+                    against, do = "the stream's first Region", DEPLOY
+                else:
+                    fabric, against = self.topology.definition.fabric, "the definition"
+                    do = remedies.of_stream(change, fabric, self._closing())
+                yield self._difference("", remedies.sentence(change, against), do)
 
     def _of_subscription(
         self, name: str, own: SubscriptionFacts | None, wanted: SubscriptionFacts | None
@@ -142,20 +164,30 @@ class _Compared:
         if own is None:
             yield "it is in the definition, and nothing is declared of it", DEPLOY
         elif own.state is State.RETIRED:
-            yield from self._of_retired(name, queue, is_defined=wanted is not None)
+            yield from self._of_retired(own, queue, is_defined=wanted is not None)
         else:
             yield from self._of_living(own, wanted)
         is_gone = queue in (Presence.MISSING, Presence.DENIED)
         if own is not None and own.state.is_rung and is_gone:
             perhaps = "" if queue is Presence.MISSING else ", or has lost its tag"
-            yield f"its queue is not there{perhaps}", _RECREATE
+            yield f"its queue is not there{perhaps}", GONE
 
-    def _of_retired(self, name: str, queue: Presence, *, is_defined: bool) -> Iterator[tuple[str, str]]:
-        if is_defined:
-            again = f"take it out of the definition; {DEPLOY} begins it anew"
+    def _of_retired(
+        self, own: SubscriptionFacts, queue: Presence, *, is_defined: bool
+    ) -> Iterator[tuple[str, str]]:
+        """Yield what remains to be done after a subscription was retired."""
+        living = list(self._living_elsewhere(own)) if is_defined else []  # else it differs there
+        if living:
+            retire = f"`eventfabric subscriptions retire {own.name}` again, until every Region has answered"
+            yield f"it is retired, and not in {', '.join(living)}", retire
+        elif is_defined:
+            first = (
+                "" if queue is Presence.MISSING else f"delete {self._stack(own.name)} in every Region, and "
+            )
+            again = f"take it out of the definition, or begin it anew: {first}{DEPLOY}"
             yield "it is retired, and still in the definition", again
         elif queue is Presence.THERE:
-            yield "it is retired, and its queue is still there", f"delete {self._stack(name)}"
+            yield "it is retired, and its queue is still there", f"delete {self._stack(own.name)}"
 
     def _of_living(
         self, own: SubscriptionFacts, wanted: SubscriptionFacts | None
@@ -165,12 +197,40 @@ class _Compared:
         if wanted is None and self.topology is not None:
             yield f"it is declared as {own.state}, and not in the definition", f"{retire}, or put it back"
         elif own.state is State.DRAINING:
-            yield f"it is declared as {own.state}", f"{retire}, or {_DEPLOY_AGAIN} to keep it"
+            go_on = f"`eventfabric subscriptions retire {own.name} --drain` goes on with that"
+            yield (
+                f"it is declared as {own.state}",
+                f"{go_on}, and {DEPLOY_AGAIN} calls it off: {remedies.DRAIN}",
+            )
         elif own.state is not State.ACTIVE:
             yield f"it is declared as {own.state}", f"{DEPLOY}, or {retire}"
         elif wanted is not None:
-            for change in differing(own.name, own, wanted, _SUBSCRIPTION):
-                yield _sentence(change, "the definition"), DEPLOY
+            yield from self._of_settings(own, wanted)
+
+    def _of_settings(self, own: SubscriptionFacts, wanted: SubscriptionFacts) -> Iterator[tuple[str, str]]:
+        """Yield which settings the definition has otherwise. Another Region goes with another `deliver`."""
+        members = [name for name in _SUBSCRIPTION if name != "owner" or not self._has_another_owner]
+        if own.deliver != wanted.deliver:
+            members.remove("region")
+        for change in differing(own.name, own, wanted, members):
+            yield remedies.sentence(change, "the definition"), remedies.of_subscription(change)
+
+    def _living_elsewhere(self, own: SubscriptionFacts) -> Iterator[Region]:
+        """Yield the Regions, among those that a command reaches, in which nobody has ended what is retired here."""
+        for region, read in self.catalogue.items():
+            facts = readable_of(read.subscriptions).get(own.name)
+            is_ended = facts is None or facts.state is State.RETIRED or facts.incarnation > own.incarnation
+            if not is_ended and (self.wanted is None or region in self.wanted.regions):
+                yield region
+
+    @property
+    def _has_another_owner(self) -> bool:
+        """The stream's difference says it, for its subscriptions as well."""
+        read = self.own.declaration
+        return read is not None and self.wanted is not None and read.stream.owner != self.wanted.owner
+
+    def _closing(self) -> set[str]:
+        return {region for read in self.catalogue.values() for region in read.stream.closing}
 
     def _stack(self, name: str) -> str:
         if self.topology is None:
@@ -179,17 +239,3 @@ class _Compared:
 
     def _difference(self, subscription: str, what: str, do: str) -> DeclaredDifference:
         return DeclaredDifference(self.stream, self.own.region, subscription, what, do)
-
-
-def _sentence(change: MemberChange, against: str) -> str:
-    return f"{change.member} is {_text(change.before)}, and {_text(change.after)} in {against}"
-
-
-def _text(value: object) -> str:
-    return ", ".join(map(str, value)) or "nothing" if isinstance(value, tuple) else repr(value)
-
-
-def _remedy(change: MemberChange, against: str) -> str:
-    if change.member in _FIXED and against == "the definition":
-        return f"{_text(change.before)} in the definition; docs/deploy.md says what a deployment refuses"
-    return DEPLOY
