@@ -89,6 +89,21 @@ def test_a_definition_that_is_edited_differs_from_what_is_declared(
     assert "retire audit" in by_name["audit", "it is declared as active, and not in the definition"]
 
 
+def test_what_is_asked_of_the_only_stream_needs_its_name_where_there_are_several(
+    shop: CommandedFabric,
+) -> None:
+    said = shop.cli.refused("backfill", "--from", US, "--to", EU, "--dry-run", *shop.options, code=2)
+    assert "allowed: --stream with one of orders, wide" in said
+
+
+def test_lanes_that_lag_are_counted_as_such(shop: CommandedFabric) -> None:
+    declare(shop, "lag")
+    assert (
+        "0 lanes that lag, 0 events"
+        in shop.cli.run("lanes", "--lagging", "--stream", "wide", *shop.options).out
+    )
+
+
 def test_the_name_of_the_fabric_is_enough(shop: CommandedFabric) -> None:
     named = ("--fabric", "shop", "--region", EU, *shop.options[2:])
     ran = shop.cli.run("declared", "wide", "--json", *named)

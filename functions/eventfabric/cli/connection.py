@@ -170,13 +170,11 @@ class Connection:
         return Clients(self.region, session=self._session, endpoint_url=self.endpoint_url)
 
     def stream(self, name: str | None) -> "StreamTopology":
-        """Find the stream of that name, or the only one. Raises UnknownNameError, WrongRegionError."""
-        from eventfabric.errors import UnknownNameError
-
+        """Find the stream of that name, or the only one. UnknownNameError, WrongRegionError, typer.BadParameter."""
         streams = self.topology.streams
         if name is None:
             if len(streams) > 1:
-                raise UnknownNameError("stream", "(none given)", sorted(streams))
+                raise typer.BadParameter(f"allowed: --stream with one of {', '.join(sorted(streams))}")
             name = next(iter(streams))
         stream = self.topology.stream(name)
         stream.check_region(self.region)

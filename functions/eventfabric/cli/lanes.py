@@ -37,7 +37,7 @@ def lanes(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Show tail, cursor and lag of the lanes that have events, as one Region sees them.
+    """Show tail, cursor and lag of the lanes that have events, as one Region sees them, for each subscription.
 
     Tail: the end of the log. Cursor: the next event to deliver. Lag: events in between, not delivered yet.
 
@@ -63,7 +63,8 @@ def lanes(
         shown = [_json(standing) for standing in standings]
         show_json({"region": connection.region, "lanes": shown, "rung": len(rung), "unreadable": unreadable})
         return
-    _show(connection.region, standings, also=f"; {len(rung)} rung again" if ring else "")
+    counted = "lanes that lag" if lagging else "lanes with events"
+    _show(connection.region, standings, counted, also=f"; {len(rung)} rung again" if ring else "")
 
 
 @app.command("quarantine")
@@ -253,7 +254,7 @@ def _standings(
         return list(chain.from_iterable(readers.map(surveyed, product(wanted, every))))
 
 
-def _show(region: str, standings: "list[LaneStanding]", *, also: str) -> None:
+def _show(region: str, standings: "list[LaneStanding]", counted: str, *, also: str) -> None:
     rows = [
         (
             standing.subscription.definition.stream,
@@ -267,7 +268,7 @@ def _show(region: str, standings: "list[LaneStanding]", *, also: str) -> None:
     ]
     show_table(region, ("stream", "subscription", "lane", "tail", "cursor", "lag"), rows)
     behind = sum(standing.lag for standing in standings)
-    say(f"{len(standings):,} lanes with events, {behind:,} events to deliver{also}")
+    say(f"{len(standings):,} {counted}, {behind:,} events to deliver{also}")
 
 
 def _json(standing: "LaneStanding") -> dict[str, object]:

@@ -47,6 +47,7 @@ def _fabric(facts: Facts) -> Iterator[BrokenRule]:
     yield from duplicates(("fabric", "regions"), regions)
     yield from _closing(facts, regions)
     yield from _lost(facts, regions)
+    yield from _former_owner(facts)
     yield from _alarm_actions(facts, regions)
     yield from _stage(facts)
     used = [facts.regions(stream) for stream in facts.names("streams")]
@@ -82,6 +83,16 @@ def _lost(facts: Facts, regions: Sequence[str] | None) -> Iterator[BrokenRule]:
     for place, region in enumerate(lost):
         if region in (regions or ()):
             yield BrokenRule((*path, place), quoted(region), "a Region that is not in `regions` any more")
+
+
+def _former_owner(facts: Facts) -> Iterator[BrokenRule]:
+    """Check that a fabric is handed over from somebody to somebody else."""
+    owner, former = facts.text("fabric", "owner"), facts.text("fabric", "former_owner")
+    if former is not None and not facts.is_wrong("fabric", "owner") and owner in (None, former):
+        found = f"{quoted(former)} {'without `owner`' if owner is None else 'as in `owner`'}"
+        yield BrokenRule(
+            ("fabric", "former_owner"), found, "no such key, or another one than `owner` beside it"
+        )
 
 
 def _table_home(facts: Facts, stream: str) -> str | None:

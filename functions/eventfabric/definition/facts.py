@@ -58,8 +58,12 @@ class Facts:
         """Return the value of a key that the file has, without a default."""
         return self._value(path, default=False)
 
+    def is_wrong(self, *path: str) -> bool:
+        """Tell if a value is wrong by itself."""
+        return any(_is_prefix(wrong, path) or _is_prefix(path, wrong) for wrong in self._wrong)
+
     def _value(self, path: Sequence[str], *, default: bool = True) -> object:
-        if any(_is_prefix(wrong, path) or _is_prefix(tuple(path), wrong) for wrong in self._wrong):
+        if self.is_wrong(*path):
             return None
         table: object = self._raw
         for key in path[:-1]:

@@ -92,7 +92,11 @@ Stage: TypeAlias = Annotated[
     ),
 ]
 Contact: TypeAlias = Annotated[
-    str, Pattern(r"^[ -~]{1,128}$", "1 to 128 printable ASCII characters, such as an address")
+    str,
+    Pattern(
+        r"^[!-~]([ -~]{0,126}[!-~])?$",
+        "1 to 128 printable ASCII characters, such as an address, without a blank first or last",
+    ),
 ]
 _RFC_3339: Final = r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -116,7 +116,8 @@ class FabricSection(Table):
     former_owner: Annotated[
         Contact | None,
         Doc(
-            "Who deployed the fabric before `owner`, and hands it over. Once that is deployed, they are refused.",
+            "Who deployed the fabric before `owner`, and hands it over. Once `owner` has deployed all Regions, this "
+            "key may go, and a deployment by the former owner is refused.",
             default="nobody",
         ),
     ] = None
