@@ -1,13 +1,18 @@
 """`eventfabric subscriptions retire` and `eventfabric declared` against a server."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eventfabric.aws.region import aws_ports
+from eventfabric.cli import output
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import State
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.operations.declared import DeclaredReader, RegionDeclared
 from tests.local.commanded_fabric import DEFINITION, EU, US, CommandedFabric
 from tests.support.command_line import Ran
 
@@ -109,6 +114,8 @@ def test_the_name_of_the_fabric_is_enough(shop: CommandedFabric) -> None:
     ran = shop.cli.run("declared", "wide", "--json", *named)
     assert [own["region"] for own in ran.json["streams"]["wide"]] == [US, EU]
     assert shop.cli.run("declared", *named).code == 2  # nobody knows the streams
+    nowhere = shop.cli.refused("declared", "wide", "--fabric", "shop", *shop.options[2:], code=2)
+    assert "allowed: beside --region, AWS_REGION or a profile with a Region" in nowhere
     assert shop.cli.run("declared", "wide", "--fabric", "shop", *shop.options).code == 2
     for name in ("none", "No name"):
         assert "has no table shop-" in shop.cli.refused("declared", name, *named, code=2)
@@ -130,7 +137,61 @@ def test_the_history_says_who_changed_what_newest_first(shop: CommandedFabric) -
     ]
     shown = shop.cli.run("declared", "orders", "--history", *shop.options)
     assert "state draining -> retired" in shown.out
+    every = shop.cli.run("declared", "--history", "--limit", "3", "--json", *shop.options).json["history"]
+    times = [own["at_ms"] for own in every]
+    assert len(times) == 3
+    assert times == sorted(times, reverse=True)
     assert "audit: state " in shown.out
+
+
+@pytest.mark.parametrize("command", ["declared", "declared --history", "formats list"])
+def test_a_region_that_cannot_be_read_is_named_with_what_it_answered(
+    shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    declare(shop, "unread")
+    read = DeclaredReader.read
+
+    def refused_in_eu(*arguments: Any) -> list[RegionDeclared]:
+        return [replace(own, error="Query: denied" if own.region == EU else "") for own in read(*arguments)]
+
+    monkeypatch.setattr(DeclaredReader, "read", refused_in_eu)
+    ran = shop.cli.run(*command.split(), "--json", *shop.options)
+    assert ran.code == 1
+    assert (
+        f"{EU} cannot be read, so what is declared there is shown as far as it has come here: Query:"
+        in ran.err
+    )
+
+
+def test_a_stream_is_shown_that_only_the_definition_has_or_only_the_deployment(
+    shop: CommandedFabric, tmp_path: Path
+) -> None:
+    declare(shop, "streams")
+    file = tmp_path / "more.toml"
+    file.write_text(DEFINITION.replace("streams.wide", "streams.more").replace('"wide"', '"more"'))
+    options = ("--json", "--definition", str(file), *shop.options[2:])
+    ran = shop.cli.run("declared", "wide", *options)
+    assert ran.err == ""
+    assert {own["what"] for own in ran.json["differences"]} == {
+        "it is declared, and the definition has no such stream"
+    }
+    ran = shop.cli.run("declared", "more", *options)
+    assert [own["do"].partition(" if")[0] for own in ran.json["differences"]] == 2 * [
+        "`eventfabric deploy --all`"
+    ]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_on_a_narrow_terminal_each_row_is_a_paragraph_and_no_word_is_broken(
+    shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    declare(shop, "narrow")
+    monkeypatch.setattr(output, "stdout", output._Output(force_terminal=True, width=columns))
+    for history in ([], ["--history"]):
+        shown = shop.cli.run("declared", "wide", *history, *shop.options).out
+        table = shown.partition("\n\n")[0].splitlines()
+        assert max(map(len, table)) <= columns
+        assert {"shop", US, EU} <= set(re.findall(r"[\w-]+", shown))
 
 
 def test_operators_see_a_subscription_that_is_declared_and_not_defined(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -50,6 +51,8 @@ class Declarations:
     fabric: str
     region: str
     ports: "Ports"
+    ports_by_name: "Ports"
+    """Ports that go by what is declared, also of streams that the definition lacks."""
     queues: "Queues"
     topology: "Topology | None"
 
@@ -67,24 +70,28 @@ class Declarations:
         from eventfabric.aws.queues import Queues
         from eventfabric.aws.region import aws_ports
         from eventfabric.sdk.connecting import connected
-        from eventfabric.settings import fabric_named
+        from eventfabric.settings import fabric_named, region_named
 
         access = Access.of(definition, profile, endpoint_url)
         session = session_for(endpoint_url, profile=profile)
         if fabric is None:
             connection = access.to(region)
             topology, region = connection.topology, connection.region
-            clients = Clients(region, session=session, endpoint_url=endpoint_url)
-            ports = aws_ports(topology, clients)
-            return cls(topology.fabric, region, ports, Queues(topology.fabric, clients), topology)
-        if definition is not None:
+            name = topology.fabric
+        elif definition is not None:
             raise typer.BadParameter("allowed: one of --fabric and --definition")
-        name = fabric_named(fabric)
-        region, _, ports = connected(
+        else:
+            topology, name = None, fabric_named(fabric)
+        if not (region or session.region_name or region_named()):
+            raise typer.BadParameter(
+                "--fabric: allowed: beside --region, AWS_REGION or a profile with a Region"
+            )
+        region, _, by_name = connected(
             name, region, regions=(), failover=(), session=session, endpoint_url=endpoint_url
         )
         clients = Clients(region, session=session, endpoint_url=endpoint_url)
-        return cls(name, region, ports, Queues(name, clients), None)
+        ports = by_name if topology is None else aws_ports(topology, clients)
+        return cls(name, region, ports, by_name, Queues(name, clients), topology)
 
     def streams(self, only: str | None) -> "list[StreamTopology]":
         """Return that stream, defined or not, or all of the definition. SettingError: nobody knows which there are."""
@@ -113,14 +120,16 @@ def declared(
             "--history", help="Show the changes instead: who made which, when, and what is different."
         ),
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="With --history: number of changes, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, help="With --history: number of changes, the newest of all streams.")
+    ] = 20,
     declarations: Declarations,
     json: Json = False,
 ) -> None:
     """Show what is deployed, Region by Region: who declared what, when, and with which version.
 
-    Compares that with the definition and with what is there. The exit code is 1 if anything differs; each difference
-    comes with what to do about it.
+    Compares that with the definition and with what is there. The exit code is 1 if anything differs, or a Region cannot
+    be read; each difference comes with what to do about it.
 
     Example: eventfabric declared orders
 
@@ -140,18 +149,18 @@ def declared(
         show_json(_declared_json(declarations.fabric, read, differing))
     else:
         _show(declarations.fabric, read, differing)
-    if _complain(read) or differing:
+    if complain_of_unread(read.values()) or differing:
         raise typer.Exit(NOT_SO)
 
 
-def _complain(read: "dict[str, list[RegionDeclared]]") -> bool:
-    """Say which Regions do not answer. Return True if there is one."""
-    silent = {known.region: known.error for own in read.values() for known in own if known.error}
-    for region, error in silent.items():
+def complain_of_unread(read: "Iterable[Iterable[RegionDeclared]]") -> bool:
+    """Say which Regions could not be read, and why. Return True if there is one."""
+    unread = {known.region: known.error for own in read for known in own if known.error}
+    for region, error in unread.items():
         complain(
-            f"{region} does not answer, so what is declared there is as far as it has come here: {error}"
+            f"{region} cannot be read, so what is declared there is shown as far as it has come here: {error}"
         )
-    return bool(silent)
+    return bool(unread)
 
 
 def _read(declarations: Declarations, stream: "StreamTopology") -> "list[RegionDeclared]":
@@ -159,7 +168,9 @@ def _read(declarations: Declarations, stream: "StreamTopology") -> "list[RegionD
     from eventfabric.runtime.threads import Threads
     from eventfabric.services.operations.declared import DeclaredReader
 
-    reader = DeclaredReader(declarations.ports, Threads(CONNECTIONS))
+    is_defined = declarations.topology is not None and stream.name in declarations.topology.streams
+    ports = declarations.ports if is_defined else declarations.ports_by_name
+    reader = DeclaredReader(ports, Threads(CONNECTIONS))
     try:
         return reader.read(stream, stream.definition.regions)
     except UnknownStreamError:
@@ -188,11 +199,11 @@ def _show(
     fabric: str, read: "dict[str, list[RegionDeclared]]", differing: "list[DeclaredDifference]"
 ) -> None:
     rows = [(name, own) for name, every in read.items() for own in every]
-    show_table(fabric, _STREAM_COLUMNS, [_stream_row(name, own) for name, own in rows])
+    streams = [_stream_row(name, own) for name, own in rows]
+    show_table(fabric, _STREAM_COLUMNS, streams, or_records=True)
     say("")
-    show_table(
-        "", _SUBSCRIPTION_COLUMNS, [row for name, own in rows for row in _subscription_rows(name, own)]
-    )
+    subscriptions = [row for name, own in rows for row in _subscription_rows(name, own)]
+    show_table("", _SUBSCRIPTION_COLUMNS, subscriptions, or_records=True)
     say("")
     for difference in differing:
         say(str(difference))
@@ -273,21 +284,28 @@ def _difference_json(difference: "DeclaredDifference") -> dict[str, object]:
 
 
 def _show_history(
-    declarations: Declarations, streams: "Iterable[StreamTopology]", limit: int, *, as_json: bool
+    declarations: Declarations, streams: "list[StreamTopology]", limit: int, *, as_json: bool
 ) -> None:
-    """Show the newest changes of these streams, stream by stream."""
+    """Show the newest changes of these streams, newest first, as far as they have come to the own Region."""
     from eventfabric.model import StreamName
     from eventfabric.services.catalogue.changes import changes
 
-    rows: list[tuple[str, PastChange]] = []
-    for stream in streams:
-        regions = [own.region for own in _read(declarations, stream)]
-        every = changes(declarations.ports.log_of(stream), StreamName(stream.name), regions)
-        rows += [(stream.name, past) for past in islice(every, limit)]
+    read = {stream.name: _read(declarations, stream) for stream in streams}
+
+    def changes_of(stream: "StreamTopology") -> "Iterator[tuple[str, PastChange]]":
+        regions = [own.region for own in read[stream.name]]
+        for past in changes(declarations.ports.log_of(stream), StreamName(stream.name), regions):
+            yield stream.name, past
+
+    newest_first = merge(*map(changes_of, streams), key=lambda row: -row[1].change.at_ms)
+    rows = list(islice(newest_first, limit))
     if as_json:
         show_json({"fabric": declarations.fabric, "history": [_past_json(*row) for row in rows]})
     else:
-        show_table(declarations.fabric, _CHANGE_COLUMNS, [_past_row(*row) for row in rows])
+        shown = [_past_row(*row) for row in rows]
+        show_table(declarations.fabric, _CHANGE_COLUMNS, shown, or_records=True)
+    if complain_of_unread(read.values()):
+        raise typer.Exit(NOT_SO)
 
 
 def _past_row(stream: str, past: "PastChange") -> tuple[object, ...]:

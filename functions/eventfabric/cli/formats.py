@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.declared import complain_of_unread
 from eventfabric.cli.exit_codes import NOT_SO
 from eventfabric.cli.options import Stream, grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
@@ -51,10 +52,7 @@ def list_(
         say(
             f"this version, {VERSION}, reads formats up to {OWN_FORMATS.reads}, writes up to {OWN_FORMATS.writes}"
         )
-    silent = {own.region: own.error for looks in every.values() for own in looks if own.error}
-    for region, error in silent.items():
-        complain(f"{region} does not answer, so its formats are shown as far as they have come here: {error}")
-    if silent:
+    if complain_of_unread(every.values()):
         raise typer.Exit(NOT_SO)
 
 

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from textwrap import wrap
 from typing import Any, Final
 
 from rich.console import Console
@@ -96,18 +97,41 @@ def _json_escape(character: str) -> str:
     return "".join(f"\\u{pairs[start : start + 4]}" for start in range(0, len(pairs), 4))
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table for people, numbers aligned right. The first column is never folded; in a pipe, no column is."""
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, or_records: bool = False
+) -> None:
+    """Print a table for people, numbers aligned right. The first column is never folded; in a pipe, no column is.
+
+    `or_records`: on a terminal that is too narrow for it, print each row as a paragraph instead.
+    """
     table = Table(title=safe(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=not index)
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else safe(str(cell)) for cell in row))
+        table.add_row(*map(_cell, row))
     console = stdout
+    unbounded = stdout.options.update(width=_PIPE_COLUMNS)
+    if or_records and stdout.is_terminal and stdout.measure(table, options=unbounded).maximum > stdout.width:
+        say(title)
+        for row in rows:
+            _say_record(columns, [_cell(cell) for cell in row])
+        return
     if not stdout.is_terminal:
         console = _Output(markup=False, highlight=False, emoji=False, width=_PIPE_COLUMNS)
     console.print(table)
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else safe(str(value))
+
+
+def _say_record(columns: Sequence[str], cells: Sequence[str]) -> None:
+    """Print a row as a paragraph: its first cell, then what it has in each column."""
+    known = [f"{column} {cell}" for column, cell in zip(columns[1:], cells[1:], strict=True) if cell]
+    text = f"{cells[0]}: {', '.join(known)}"
+    for line in wrap(text, stdout.width, subsequent_indent="  ", break_on_hyphens=False):
+        say(line)
 
 
 def complain(message: str) -> None:
