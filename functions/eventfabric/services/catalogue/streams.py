@@ -74,8 +74,8 @@ class DeclaredStreams:
         self._of(name).forget()
 
     def ledger_of(self, name: str) -> TableTopology:
-        """Return the table with the state of a stream's subscriptions. Errors as `stream`."""
-        return self.stream(name).own_ledger or self.ledger
+        """Return the table with the state of a stream's subscriptions. Errors as `stream`, except FormatError."""
+        return self._of(name).in_any_format()[1].own_ledger or self.ledger
 
     def _of(self, name: str) -> "_KnownStream":
         known = self._known.get(name)
@@ -108,6 +108,12 @@ class _KnownStream:
         self._made: tuple[Declared, StreamTopology] | None = None
 
     def now(self) -> StreamTopology:
+        declared, made = self.in_any_format()
+        check_formats(declared.declaration.stream)
+        return made
+
+    def in_any_format(self) -> tuple[Declared, StreamTopology]:
+        """Return the stream also if this version cannot read or write it: what is declared can be shown."""
         declared = self._declared()
         made = self._made
         if made is None or made[0] is not declared:
@@ -115,9 +121,8 @@ class _KnownStream:
             if declared is None or not declared.declaration.stream.is_deployed:
                 self.forget()  # it may be declared at any time
                 raise NotDeclaredError(self._name, region)
-            check_formats(declared.declaration.stream)
             made = self._made = (declared, declared_stream(self._fabric, declared.declaration))
-        return made[1]
+        return made
 
     def forget(self) -> None:
         self._lanes[self._answering].forget()

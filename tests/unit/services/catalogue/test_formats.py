@@ -16,6 +16,7 @@ from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.formats import format_checked
 from eventfabric.services.catalogue.incarnations import as_declared
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
+from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.services.operations.retire import Retirement
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.requests import Requests
@@ -40,6 +41,20 @@ def declare(fabric: MemoryFabric) -> None:
     for region in (HOME, AWAY):
         declare_all(Deployer(fabric.topology, region, fabric.ports(region), by="stack", request_id="r1"))
     fabric.cloud.replicate()
+
+
+def test_what_is_declared_is_shown_in_any_format_also_by_the_name_of_the_fabric(
+    fabric: SubscribedStream,
+) -> None:
+    require(fabric, Formats(reads=LATER.reads))
+    ports = fabric.ports()
+    streams = DeclaredStreams(
+        "shop", [HOME], log_of=lambda stream, region: ports.log_of(stream), clock=ports.clock
+    )
+    assert streams.ledger_of(STREAM).name == fabric.topology.ledger.name
+    for _ in range(2):
+        with pytest.raises(FormatError):
+            streams.stream(STREAM)
 
 
 OPERATIONS: dict[str, Callable[[Operations], object]] = {
