@@ -412,6 +412,16 @@ class OutcomeUnknownError(PortError):
     no_effect = False
 
 
+class UnreadCatalogueError(OutcomeUnknownError):
+    """A producer cannot read what is declared of a stream, as the service gives no reply. Nothing was published."""
+
+    no_effect = True  # unlike a write without a reply
+
+    def __init__(self, stream: str, reason: str) -> None:
+        self.stream = stream
+        super().__init__(f"read what is declared of stream {stream}", f"{reason}; nothing was published")
+
+
 class ProbeUnrungError(OutcomeUnknownError):
     """No timer could be set for the next probe of an open circuit, for which a lane waits."""
 

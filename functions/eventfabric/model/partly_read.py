@@ -1,7 +1,7 @@
 """Subscriptions of a declaration of which a version cannot read each, because a later version has declared some."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from eventfabric.errors import LogError
@@ -13,7 +13,7 @@ Facts = TypeVar("Facts")
 class Unread:
     """Declared members of a subscription that a version cannot read, as they stand, and the reason."""
 
-    members: object
+    members: object = field(repr=False)
     error: LogError
 
 

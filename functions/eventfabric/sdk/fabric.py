@@ -319,11 +319,11 @@ class Fabric:
     def publish_again(self, error: IndeterminateAppendError) -> list[Receipt]:
         """Settle a batch whose outcome is unknown: it then stands in the log once, whether it had been written or not.
 
-        Return the receipts of its events, in their order. Raises as `publish`.
+        Return the receipts of its events, in their order. Raises as `publish`; SettingError for any other error.
         """
-        batch, record = error.batch, error.record
-        assert isinstance(batch, Batch)
-        assert isinstance(record, Record)
+        batch, record = getattr(error, "batch", None), getattr(error, "record", None)
+        if not (isinstance(batch, Batch) and isinstance(record, Record)):
+            raise SettingError("error", type(error).__name__, "an IndeterminateAppendError")
         appended = self._stream(error.stream).append(record.lane, batch, unsettled=record, acks=error.acks)
         return [receipt(appended, index, event.id or "") for index, event in enumerate(unpack(record))]
 

@@ -15,8 +15,10 @@ from eventfabric.errors import (
     NotDeclaredError,
     OutcomeUnknownError,
     PublishFailedError,
+    SettingError,
     StreamChangedError,
     UnknownNameError,
+    UnreadCatalogueError,
     WrongRegionError,
 )
 from eventfabric.formats import OWN_FORMATS
@@ -258,8 +260,13 @@ def test_a_process_that_starts_while_its_region_is_lost_goes_by_what_another_dec
         assert shop.streams.stream(STREAM).definition.lanes == 4
     assert shop.reads.count(READS) == 2
     alone = Shop(topology(), faults=Faults(nth(1, Fault.LOST_REQUEST)))
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(UnreadCatalogueError, match=f"stream {STREAM}: .*nothing was published") as raised:
         alone.publish()
+    assert (raised.value.retryable, raised.value.no_effect) == (True, True)
+    with pytest.raises(
+        SettingError, match="found 'UnreadCatalogueError', allowed: an IndeterminateAppendError"
+    ):
+        alone.producer.publish_again(raised.value)  # type: ignore[arg-type]  # an error that has no batch
     alone.pause()
     alone.publish()
 

@@ -4,7 +4,7 @@ from threading import Event, Thread
 
 import pytest
 
-from eventfabric.errors import EventFabricError, OutcomeUnknownError
+from eventfabric.errors import EventFabricError, UnreadCatalogueError
 from eventfabric.model import Region
 from eventfabric.ports import Log
 from eventfabric.services.catalogue import known
@@ -54,11 +54,11 @@ def test_no_thread_goes_by_what_is_too_old_while_another_reads_anew() -> None:
     shop.fabric.clock.advance(seconds=24 * 3600)
     reader = in_a_thread(shop, raised)
     assert hung.began.wait(SECONDS)
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(UnreadCatalogueError):
         shop.publish()
     hung.let_go.set()
     reader.join()
-    assert [type(error) for error in raised] == [OutcomeUnknownError]
+    assert [type(error) for error in raised] == [UnreadCatalogueError]
 
 
 def test_threads_do_not_wait_one_after_the_other_for_a_first_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_threads_do_not_wait_one_after_the_other_for_a_first_read(monkeypatch: p
     first = in_a_thread(shop, raised)
     assert hung.began.wait(SECONDS)
     for _ in range(3):  # the first of these waits, and reads; the others hear what it heard
-        with pytest.raises(OutcomeUnknownError):
+        with pytest.raises(UnreadCatalogueError):
             shop.publish()
         assert faults.count(READS) == 2
     hung.let_go.set()

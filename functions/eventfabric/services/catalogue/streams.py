@@ -14,6 +14,7 @@ from eventfabric.errors import (
     OutcomeUnknownError,
     ThrottledError,
     UnknownStreamError,
+    UnreadCatalogueError,
 )
 from eventfabric.limits import NAME_CHARACTERS_MAX
 from eventfabric.model import DeclarationLane, Region, StreamName
@@ -65,6 +66,7 @@ class DeclaredStreams:
             UnknownStreamError: the Region has no table of that name.
             NotDeclaredError: the table is there, but nothing is declared in it, or the stream is not deployed any more.
             FormatError: this version cannot read or write the stream.
+            UnreadCatalogueError: no Region gives a reply, and what was known holds no more.
             PortError, UndecodableRecordError: as of KnownDeclaration.
         """
         return self._of(name).now()
@@ -134,10 +136,12 @@ class _KnownStream:
         for index in ((self._answering + step) % count for step in range(count)):
             try:
                 declared = self._lanes[index].now()
-            except (OutcomeUnknownError, ThrottledError):
-                if index == last:
-                    raise
-                continue
+            except (OutcomeUnknownError, ThrottledError) as error:
+                if index != last:
+                    continue
+                if isinstance(error, OutcomeUnknownError):
+                    raise UnreadCatalogueError(self._name, error.reason) from error
+                raise
             except LastingError as error:
                 if error.cause != "missing":
                     raise
