@@ -147,9 +147,11 @@ OF_DEPLOYMENTS = [
     Bug(
         "left behind on its way",
         "a Region that goes is not asked itself what it has",
-        "eventfabric.services.catalogue.leftovers:LeftoversReader._ports_in",
-        "if region in self.lost",
-        "if True",
+        "eventfabric.services.catalogue.check:Checker.of_regions",
+        "yield from self._of_leaving(",
+        "here = replace(self.ports, at=lambda region: self.ports); "
+        "left = self.leftovers and replace(self.leftovers, ports=here); "
+        "yield from replace(self, ports=here, leftovers=left)._of_leaving(",
         by="beyond_its_end",
         seed=93,
         profile="closing",
