@@ -207,7 +207,8 @@ def _show(
     say("")
     for difference in differing:
         say(str(difference))
-    say(f"{len(differing):,} differences" if differing else "nothing differs")
+    count = len(differing)
+    say(f"{count:,} difference{'s' if count > 1 else ''}" if differing else "nothing differs")
 
 
 def _stream_row(stream: str, own: "RegionDeclared") -> tuple[object, ...]:

@@ -195,7 +195,12 @@ class _Compared:
         """Yield what differs of a subscription that nobody has retired."""
         retire = f"`eventfabric subscriptions retire {own.name}`"
         if wanted is None and self.topology is not None:
-            yield f"it is declared as {own.state}, and not in the definition", f"{retire}, or put it back"
+            moved = self.topology.subscriptions.get(own.name)
+            where, do = "not in the definition", f"{retire}, or put it back"
+            if moved is not None:  # the command would look for it in its new stream
+                where = f"the definition has it with stream {moved.definition.stream}"
+                do = f"put it back, and retire it before it moves: {remedies.MOVED}"
+            yield f"it is declared as {own.state}, and {where}", do
         elif own.state is State.DRAINING:
             go_on = f"`eventfabric subscriptions retire {own.name} --drain` goes on with that"
             yield (

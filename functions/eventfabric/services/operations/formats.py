@@ -86,7 +86,9 @@ class FormatRaise:
         yield from numbers
         for own in looks if not numbers else ():
             if own.error:
-                yield self._problem(own.region, f"no answer ({own.error})", "an answer of every Region")
+                yield self._problem(
+                    own.region, f"nothing that can be read ({own.error})", "every Region to be read"
+                )
             elif own.declaration is None:
                 yield self._problem(own.region, "nothing declared", f"a deployment with {VERSION} or later")
             else:

@@ -16,6 +16,9 @@ DEPLOY_AGAIN: Final = "`eventfabric deploy --all -c streams_again=$(date +%s)`"
 """Deploy what has not changed: otherwise, CloudFormation would do nothing."""
 GONE: Final = "docs/runbook.md, Something that was deployed is gone"
 DRAIN: Final = "docs/deploy.md, Changing it, a drain that is called off"
+MOVED: Final = (
+    "docs/deploy.md, What a deployment refuses, a subscription that is not in the definition any more"
+)
 STREAM_LESS: Final = "docs/deploy.md, Changing it, a stream less"
 REGION_MORE: Final = "docs/deploy.md, Changing it, a Region more"
 _REGION_LESS: Final = "docs/deploy.md, Changing it, a Region less"

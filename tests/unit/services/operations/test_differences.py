@@ -362,6 +362,24 @@ def test_a_stream_that_the_definition_lacks_is_deployed_without_it_once_nobody_s
     assert texts(fabric, without(streams={})) == []
 
 
+def test_a_subscription_that_moves_to_another_stream_is_retired_before() -> None:
+    definition = PLAIN.definition
+    other = replace(definition.streams[STREAM], name="other")
+    moved = replace(definition.subscriptions[SUBSCRIPTION], stream="other")
+    wanted = Topology(
+        replace(
+            definition,
+            streams={**definition.streams, "other": other},
+            subscriptions={SUBSCRIPTION: moved},
+        )
+    )
+    text = texts(declared(), wanted)[0]
+    assert (
+        "it is declared as active, and the definition has it with stream other: put it back, and retire"
+        in text
+    )
+
+
 def test_a_remedy_names_a_page_a_section_and_a_row_that_are_there() -> None:
     places = [
         value.split(", ", 2) for name, value in vars(remedies).items() if str(value).startswith("docs/")
