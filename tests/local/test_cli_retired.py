@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from eventfabric.services.operations.retire import Retirement
 from tests.local.commanded_fabric import US, CommandedFabric
 from tests.local.test_cli_catalogue import NAME, declare, replicate, retire
 
@@ -35,6 +36,30 @@ def test_nothing_is_done_to_it(retired: CommandedFabric, command: str) -> None:
     more = ("--from", "0") if command == "replay" else ()
     ran = retired.cli.run("subscriptions", command, NAME, *more, *retired.options)
     assert (ran.code, f"{NAME}, which is retired" in ran.err) == (2, True), ran.err
+
+
+def test_events_behind_a_dead_one_count_as_given_up(shop: CommandedFabric) -> None:
+    declare(shop, uuid4().hex)
+    shop.dead("y1", behind=("y2", "y3"))
+    left = shop.cli.run("subscriptions", "retire", "billing", "--dry-run", "--json", *shop.options).json[
+        "left"
+    ]
+    [own] = [lane for lane in left if lane["dead"]]
+    behind = own["waiting_behind"]
+    assert (behind >= 2, own["more_waiting"]) == (True, False)
+    asked = shop.cli.run("subscriptions", "retire", "billing", "--discard", *shop.options)
+    assert f"give up {own['waiting'] + own['dead'] + behind} events?" in asked.out + asked.err
+
+
+def test_an_interruption_says_that_it_drains(shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(shop, uuid4().hex)
+
+    def drain(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Retirement, "drain", drain)
+    ran = shop.cli.run("subscriptions", "retire", NAME, "--drain", "--yes", *shop.options)
+    assert (ran.code, f"{NAME} is draining, and not retired" in ran.err) == (130, True)
 
 
 def test_nothing_is_redriven_of_it(shop: CommandedFabric) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eventfabric.model import Region
     from eventfabric.services.operations.retire import LaneLeft, RegionLeft, Retirement
 
-_COLUMNS = ("region", "state", "lane", "waiting", "retrying", "dead")
+_COLUMNS = ("region", "state", "lane", "waiting", "retrying", "dead", "waiting behind")
 
 Drain = Annotated[
     bool,
@@ -38,8 +38,8 @@ def retire(
 ) -> None:
     """End a subscription in every Region. A subscription that takes its name later begins anew.
 
-    Shows first what is left. Then its doorbells are answered, and nothing is delivered any more. It may be interrupted
-    and repeated.
+    Shows first what is left. Within a minute after, nothing is delivered any more. It may be interrupted, and repeated
+    until every Region has answered.
 
     Example: eventfabric subscriptions retire billing --drain
     """
@@ -52,21 +52,30 @@ def retire(
     if not json:
         show_table(f"left of {subscription}", _COLUMNS, [*_rows(left)])
     _complain(retirement)
-    if dry_run:
-        _end(retirement, left, [], as_json=json)
-        return
-    if not yes:
-        _confirm(subscription, drain=drain, as_json=json)
-    if drain:
-        _drain(retirement)
-    _end(retirement, left, retirement.end(), as_json=json)
+    retired: list[Region] = []
+    if not dry_run:
+        if not yes:
+            _confirm(
+                subscription, "once it is drained" if drain else f"and give up {_total(left)}", as_json=json
+            )
+        if drain:
+            _drain(retirement)
+        retired = retirement.end()
+        _complain(retirement)
+    _end(retirement, left, retired, as_json=json)
 
 
-def _confirm(subscription: str, *, drain: bool, as_json: bool) -> None:
+def _confirm(subscription: str, how: str, *, as_json: bool) -> None:
     if as_json:
         raise typer.BadParameter("--json needs --dry-run or --yes")
-    how = "once it is drained" if drain else "and give up what is left"
     typer.confirm(f"Retire {subscription} in every Region, {how}?", abort=True)
+
+
+def _total(left: "list[RegionLeft]") -> str:
+    """Count all events that would be given up; a plus means that more wait than parked keys list."""
+    lanes = [lane for look in left for lane in look.lanes]
+    more = "+" if any(lane.is_more_behind for lane in lanes) else ""
+    return f"{sum(lane.waiting + lane.retrying + lane.dead + lane.behind for lane in lanes):,}{more} events"
 
 
 def _drain(retirement: "Retirement") -> None:
@@ -80,7 +89,11 @@ def _drain(retirement: "Retirement") -> None:
             lanes = [lane for look in looks for lane in look.lanes]
             status.update(f"{waiting}: {len(lanes):,} lanes left")
 
-        retirement.drain(sleep, advance=advance)
+        try:
+            retirement.drain(sleep, advance=advance)
+        except KeyboardInterrupt:
+            complain(f"{retirement.name} is draining, and not retired: the same command goes on with it")
+            raise
 
 
 def _end(
@@ -98,8 +111,6 @@ def _end(
         )
     elif retired:
         say(f"{retirement.name} is retired in {', '.join(retired)}")
-    if retired or retirement.unanswered:
-        _complain(retirement)
     if retirement.unanswered:
         raise typer.Exit(NOT_SO)
 
@@ -114,9 +125,11 @@ def _rows(left: "list[RegionLeft]") -> "list[tuple[object, ...]]":
     for look in left:
         state = look.state.value if look.state else "no answer"
         lanes = [lane for lane in look.lanes if not lane.is_nothing]
-        rows += [(look.region, state, lane.lane, lane.waiting, lane.retrying, lane.dead) for lane in lanes]
+        for lane in lanes:
+            behind = f"{lane.behind:,}+" if lane.is_more_behind else lane.behind
+            rows.append((look.region, state, lane.lane, lane.waiting, lane.retrying, lane.dead, behind))
         if not lanes:
-            rows.append((look.region, state, "", "" if look.error else 0, "", ""))
+            rows.append((look.region, state, "", "" if look.error else 0, "", "", ""))
     return rows
 
 
@@ -127,4 +140,6 @@ def _as_json(look: "RegionLeft", lane: "LaneLeft") -> dict[str, object]:
         "waiting": lane.waiting,
         "retrying": lane.retrying,
         "dead": lane.dead,
+        "waiting_behind": lane.behind,
+        "more_waiting": lane.is_more_behind,
     }

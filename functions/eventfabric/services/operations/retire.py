@@ -7,7 +7,7 @@
 Each step may be repeated: what is declared stays, in the lane of its Region.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +16,7 @@ from eventfabric.model import (
     CircuitState,
     DeclarationLane,
     Lane,
+    Parked,
     ParkedState,
     Region,
     SequenceNumber,
@@ -45,8 +46,27 @@ class LaneLeft:
     """Things that are left of a lane: events that wait, and parked keys that are retried or dead."""
 
     standing: LaneStanding
-    retrying: int
-    dead: int
+    parked: tuple[Parked, ...] = ()
+
+    @property
+    def retrying(self) -> int:
+        """Number of keys that are retried."""
+        return sum(parked.state is ParkedState.RETRYING for parked in self.parked)
+
+    @property
+    def dead(self) -> int:
+        """Number of keys that are dead."""
+        return sum(parked.state is ParkedState.DEAD for parked in self.parked)
+
+    @property
+    def behind(self) -> int:
+        """Number of events that wait behind parked keys, as far as these list them."""
+        return sum(parked.behind for parked in self.parked)
+
+    @property
+    def is_more_behind(self) -> bool:
+        """Tell if more events wait behind parked keys than these list."""
+        return any(parked.rest for parked in self.parked)
 
     @property
     def lane(self) -> Lane:
@@ -61,7 +81,7 @@ class LaneLeft:
     @property
     def is_nothing(self) -> bool:
         """Tell if nothing is left."""
-        return not (self.waiting or self.retrying or self.dead)
+        return not (self.waiting or self.parked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +180,11 @@ class Retirement:
         log, ledger = ports.log_of(stream), ports.ledger
         tails = tails_of(log, lanes_of(stream), now_ms=ports.clock.now_ms())
         keys = parked_keys(subscription, tails, ledger=ledger, log=log, standing=standing, clock=ports.clock)
-        parked = Counter((key.lane, key.parked.state) for key in keys)
+        parked = defaultdict[Lane, list[Parked]](list)
+        for key in keys:
+            parked[key.lane].append(key.parked)
         for own in survey(subscription, tails, log=log, ledger=ledger, standing=standing):
-            retrying, dead = (parked[own.lane, state] for state in (ParkedState.RETRYING, ParkedState.DEAD))
-            yield LaneLeft(own, retrying, dead)
+            yield LaneLeft(own, tuple(parked[own.lane]))
 
     def drain(
         self, wait: Callable[[float], None], *, advance: Callable[[list[RegionLeft]], None] = lambda _: None
@@ -240,8 +261,7 @@ def _from_before(look: RegionLeft, until: dict[tuple[Region, Lane], SequenceNumb
         own
         for own in look.lanes
         if own.standing.ahead.sequence < until.setdefault((look.region, own.lane), own.standing.tail.sequence)
-        or own.retrying
-        or own.dead
+        or own.parked
     )
     return replace(look, lanes=lanes)
 
