@@ -187,11 +187,12 @@ class CatalogueRequest:
 
     def _refuse(self) -> None:
         """Raise DeclarationRefusedError with all that is wrong, unless the stack rolls back."""
-        problems = list(dict.fromkeys(self._problems()))
+        problems = list(dict.fromkeys(self.problems()))
         if problems and not self._rolls_back:
             raise DeclarationRefusedError(problems)
 
-    def _problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[Problem]:
+        """Yield all that the stack would lose, or take from somebody."""
         check = self._checker(self._topology)
         for stream in self._topology.streams.values():
             yield from self._of_table(stream, self._of_stream(check, stream))

@@ -25,7 +25,6 @@ from eventfabric.runtime.declared import DeclaredHere
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.operations.failover import Failover
 from eventfabric.settings import definition_at
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.chaos import Chaos, ChaoticDoorbells
@@ -38,9 +37,11 @@ from eventfabric.testing.local.handled import HandledLog
 from eventfabric.testing.local.held import HeldHandlers
 from eventfabric.testing.local.invoke import LocalFunction, no_account
 from eventfabric.testing.local.meter import Meter
+from eventfabric.testing.local.operating import hand_over, retire
 from eventfabric.testing.local.producer import producer
 from eventfabric.testing.local.provision import clients_of, declare_deployed, provision
 from eventfabric.testing.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
+from eventfabric.testing.local.rehearsal import check_deployment
 from eventfabric.testing.local.replicator import Link, Replication
 from eventfabric.testing.local.sessions import local_session
 from eventfabric.testing.local.settling import Deliveries, Settling
@@ -183,19 +184,20 @@ class LocalFabric:
 
     def failover(self, source: str, target: str, *, drain: bool = True) -> None:
         """Let `target` deliver what `source` delivers. A stopped source cannot be drained. FailoverError."""
-        self._hand_over([self.operations(target).failover(source)], drain=drain)
+        hand_over([self.operations(target).failover(source)], self.run_for, drain=drain)
 
     def failback(self, region: str, *, drain: bool = True) -> None:
         """Let a Region deliver again what is its own by the definition."""
-        self._hand_over(self.operations(region).failback(), drain=drain)
+        hand_over(self.operations(region).failback(), self.run_for, drain=drain)
 
-    def _hand_over(self, failovers: list[Failover], *, drain: bool) -> None:
-        for failover in failovers:
-            if drain:
-                failover.drain(self.run_for)
-            failover.hand_over()
-            if drain:
-                failover.release(self.run_for)
+    def retire(self, subscription: str, *, drain: bool = True) -> None:
+        """End a subscription in every Region, drained or with what is left given up. DrainError: it is not ended."""
+        retire(self.topology, subscription, self._ports[self.regions[0]], self.run_for, drain=drain)
+
+    def check_deployment(self, definition: Definition | str | PathLike[str]) -> None:
+        """Check what a deployment of another definition would lose. DeclarationRefusedError with all that it would."""
+        read = definition if isinstance(definition, Definition) else definition_at(definition)
+        check_deployment(self.topology, Topology(read), self._ports)
 
     def run_for(self, seconds: float) -> None:
         """Run until nothing moves, advance the clock, and run again."""
