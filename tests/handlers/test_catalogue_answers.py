@@ -15,7 +15,7 @@ from eventfabric.aws import stacks
 from eventfabric.definition.schema import to_json
 from eventfabric.deployment import declarations
 from eventfabric.resources import CHECK
-from eventfabric.runtime import catalogue
+from eventfabric.runtime import catalogue, stack_answers
 from tests.support.memory_fabric import HOME
 from tests.support.messages import missing_from
 from tests.support.subscribed_stream import topology
@@ -117,9 +117,9 @@ def test_what_cannot_be_read_is_answered_in_short(services: Services) -> None:
 
 
 def test_a_reason_that_is_cut_off_says_so() -> None:
-    reason = catalogue.failed("x" * 5_000)["Reason"]
+    reason = stack_answers.failed("x" * 5_000)["Reason"]
     assert (len(reason), reason.endswith("the function's log has all of it")) == (1_000, True)
-    assert catalogue.failed("x" * 1_000)["Reason"] == "x" * 1_000
+    assert stack_answers.failed("x" * 1_000)["Reason"] == "x" * 1_000
 
 
 def test_a_function_without_its_definition_answers(

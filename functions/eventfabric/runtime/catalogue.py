@@ -4,9 +4,7 @@ CloudFormation asks with two kinds of custom resources. A check comes first in a
 comes last. Both get an answer in any case: without one, the stack waits until its time-out.
 """
 
-import json
 import os
-import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -31,11 +29,11 @@ from eventfabric.ports import Clock, Ports
 from eventfabric.resources import (
     ASKED,
     CHECK,
-    CHECKED_VERSION,
     OF_CELL,
     OF_LOG,
     OF_SUBSCRIPTION,
 )
+from eventfabric.runtime.stack_answers import MARGIN_SECONDS, answer_after, answered, respond, rolls_back
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.catalogue.check import Checker, of_formats
 from eventfabric.services.catalogue.deployment import Deployer, declare_each
@@ -53,13 +51,8 @@ NEW_RIGHTS_SECONDS: Final = 45
 _NEW_RIGHTS_STEP_SECONDS: Final = 3
 LAST_CHANCE_SECONDS: Final = 200
 """Time for which a rollback or a deletion is declared again, while a service is busy or silent: nobody asks again."""
-_MARGIN_SECONDS: Final = 20
-"""Part of an invocation's time that is kept for the answer."""
 _STATUS_SECONDS: Final = 5
-"""Part of that in which the status of a stack is waited for."""
-_REASON_CHARACTERS_MAX: Final = 1_000
-"""CloudFormation takes an answer of 4,096 bytes."""
-_AND_MORE: Final = " ... and more: the function's log has all of it"
+"""Part of the margin in which the status of a stack is waited for."""
 _AWAITED: Final = {
     "Create": ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"),
     "Update": ("UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"),
@@ -254,29 +247,40 @@ class CatalogueRequest:
         is_awaited = status in _AWAITED[kind]
         if self._is_deletion:
             if is_awaited:
-                declare_each(self._forgotten())
+                declare_each(self._forgotten(status))
         elif not is_awaited:  # it came late, or again
             raise DeclarationRefusedError(
                 [Problem("stack", f"{status} at a request to {kind}", " or ".join(_AWAITED[kind]))]
             )
         elif rolls_back(status):
-            declare_each(self._deployed(self._deployer(self._topology), rolls_back=True))
+            declare_each(self._deployed(self._deployer(self._topology, status), status))
         else:
             self._refuse()
-            deployer = replace(self._deployer(self._topology), refuse=self._refuse_formats)
-            declare_each(self._deployed(deployer))
+            deployer = replace(self._deployer(self._topology, status), refuse=self._refuse_formats)
+            declare_each(self._deployed(deployer, status))
         return ""
 
-    def _deployed(self, deployer: Deployer, *, rolls_back: bool = False) -> Iterator[Callable[[], object]]:
+    def _is_given_up(self, status: str) -> bool:
+        """Tell if it has had its answer, or if its stack has since turned back from what it did in that status."""
+        if self.is_over():
+            return True
+        now = self._status()
+        return now not in _AWAITED[self.event["RequestType"]] or (
+            not self._is_deletion and rolls_back(now) != rolls_back(status)
+        )
+
+    def _deployed(self, deployer: Deployer, status: str) -> Iterator[Callable[[], object]]:
         """Yield the calls that declare what a stack has, and what it has no more."""
         if self._asked.of == OF_SUBSCRIPTION:
             for own in self._subscriptions:
                 exists = own.definition.stream in self._before.streams
-                yield partial(deployer.declare_subscription, own, rolls_back=rolls_back, exists=exists)
+                yield partial(
+                    deployer.declare_subscription, own, rolls_back=rolls_back(status), exists=exists
+                )
         else:
             for stream in self._topology.streams.values():
                 yield partial(deployer.declare_stream, stream)
-        before = self._deployer(self._before)
+        before = self._deployer(self._before, status)
         for stream in self._gone():
             if self._asked.of != OF_SUBSCRIPTION:
                 yield partial(before.declare_stream_gone, stream)
@@ -289,15 +293,16 @@ class CatalogueRequest:
         if problems:
             raise DeclarationRefusedError(problems)
 
-    def _forgotten(self) -> Iterator[Callable[[], object]]:
+    def _forgotten(self, status: str) -> Iterator[Callable[[], object]]:
         """Yield the calls that declare that a stack has gone. Nothing is retired by that."""
-        deployer = self._deployer(self._topology)
+        deployer = self._deployer(self._topology, status)
         for subscription in self._subscriptions:
             yield partial(deployer.declare_gone, subscription)
         for stream in self._topology.streams.values() if self._asked.of == OF_CELL else ():
             yield partial(deployer.declare_stream_gone, stream)
 
-    def _deployer(self, topology: Topology) -> Deployer:
+    def _deployer(self, topology: Topology, status: str) -> Deployer:
+        """`status`: that of the stack when this began. It is looked at again after each read that a put follows."""
         return Deployer(
             topology,
             self.region,
@@ -307,41 +312,13 @@ class CatalogueRequest:
             version=self._asked.version,
             formats=self._asked.formats,
             fences=True,
-            is_over=self.is_over,
+            is_over=partial(self._is_given_up, status),
         )
-
-
-def rolls_back(status: str) -> bool:
-    """Tell if a stack of this status returns to what was there before."""
-    return "ROLLBACK" in status
-
-
-def answer_after(error: Exception, event: dict[str, Any], status_of: Callable[[str], str]) -> dict[str, Any]:
-    """Answer after an error. It keeps nobody from deleting a stack or from returning to what was there before."""
-    _log.warning("a stack's request was refused, or failed: %s", error, exc_info=error)
-    try:
-        if event["RequestType"] == "Delete" or rolls_back(status_of(event["StackId"])):
-            return answered()
-    except Exception as unknown:  # CloudFormation must hear of any error
-        _log.warning("the stack's status is not known: %s", unknown)
-    return failed(str(error))
-
-
-def answered(version: str = "") -> dict[str, Any]:
-    """Return the answer that something is done. It has all attributes, which a stack may need also if it rolls back."""
-    return {"Status": "SUCCESS", "Data": {CHECKED_VERSION: version}}
-
-
-def failed(reason: str) -> dict[str, Any]:
-    """Return the answer that something is refused, or failed."""
-    if len(reason) > _REASON_CHARACTERS_MAX:
-        reason = reason[: _REASON_CHARACTERS_MAX - len(_AND_MORE)] + _AND_MORE
-    return {"Status": "FAILED", "Reason": reason}
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> None:
     """Answer a request of CloudFormation in any case, also if there is no time left for what it asks."""
-    seconds = context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
+    seconds = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
     pool, over = ThreadPoolExecutor(2, THREAD), Event()
     try:
         answer = pool.submit(_answer, event, over.is_set).result(seconds)
@@ -380,14 +357,3 @@ def _status_of(stack_id: str) -> str:
 @cache
 def _reads() -> SideBySide:
     return Threads(PARALLEL_READS)
-
-
-def respond(event: dict[str, Any], answer: dict[str, Any]) -> None:
-    """Send the answer to where CloudFormation waits for it. A resource is the same for ever."""
-    ids = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
-    body = json.dumps({**answer, **ids, "PhysicalResourceId": "catalogue"}).encode()
-    request = urllib.request.Request(
-        event["ResponseURL"], data=body, method="PUT", headers={"Content-Type": ""}
-    )
-    with urllib.request.urlopen(request, timeout=_MARGIN_SECONDS / 2):
-        pass

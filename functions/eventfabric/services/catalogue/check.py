@@ -73,7 +73,7 @@ class Checker:
             if region != self.region:
                 yield from of_elsewhere(read.stream, facts, region)
 
-    def of_regions(self, stream: StreamTopology, before: Iterable[str] = ()) -> Iterator[Problem]:
+    def of_regions(self, stream: StreamTopology, before: Collection[str] = ()) -> Iterator[Problem]:
         """Yield why the Regions that the definition lacks cannot be taken out of a stream yet.
 
         `before`: Regions that the stack has given it, whatever another one has declared since.
@@ -87,20 +87,24 @@ class Checker:
         for leaving in map(Region, regions):
             if leaving not in stream.definition.regions:
                 is_declared = leaving in declared.definition.regions
-                yield from self._of_leaving(was, leaving, is_declared=is_declared)
+                has_left = leaving not in before
+                yield from self._of_leaving(was, leaving, is_declared=is_declared, has_left=has_left)
 
-    def _of_leaving(self, was: StreamTopology, leaving: Region, *, is_declared: bool) -> Iterator[Problem]:
+    def _of_leaving(
+        self, was: StreamTopology, leaving: Region, *, is_declared: bool, has_left: bool
+    ) -> Iterator[Problem]:
         """Yield why a Region cannot be taken out of a stream yet. Of a subscription, what it says itself counts.
 
         `is_declared`: here, as one of the stream's. If not, and if it declares nothing, only a table came there.
+        `has_left`: the stack has taken it out before, but what it has since is not declared yet.
         """
         lost = self.topology.definition.fabric.lost
         others = [region for region in was.definition.regions if region != leaving]
-        ports = self.ports if self.leftovers is None or leaving in lost else self.ports.at(leaving)
         try:
-            there = self._declared(was, leaving, ports)
+            there = self._declared(was, leaving, self._ports_in(leaving))
         except PortError as error:
-            yield not_known(was, leaving, error)
+            if not (has_left and _is_missing(error)):
+                yield not_known(was, leaving, error)
             return
         catalogue = dict(self.catalogue(was, others))
         if there is not None:
@@ -111,6 +115,11 @@ class Checker:
         yield from early
         if not early and self.leftovers is not None:  # whatever is left now, more may be by then
             yield from self.leftovers(was, list(_not_retired(catalogue)), leaving)
+
+    def _ports_in(self, leaving: Region) -> Ports:
+        """Return the ports of a Region that leaves; this one's if nobody asks that Region."""
+        lost = self.topology.definition.fabric.lost
+        return self.ports if self.leftovers is None or leaving in lost else self.ports.at(leaving)
 
     def of_subscriptions(
         self, stream: StreamTopology, names: Collection[str], *, among: Collection[str] | None = None
@@ -289,6 +298,10 @@ def _not_retired(catalogue: Catalogue) -> Iterator[SubscriptionFacts]:
         if facts.state is not State.RETIRED
     }
     return iter(known.values())
+
+
+def _is_missing(error: PortError) -> bool:
+    return isinstance(error, LastingError) and error.cause == "missing"
 
 
 def _retired_before(facts: SubscriptionFacts) -> str:

@@ -12,7 +12,7 @@ from eventfabric.errors import ContendedAppendError, OutcomeUnknownError, Thrott
 from eventfabric.model import EMPTY_TAIL, BatchId, DeclarationLane, record_at
 from eventfabric.model.catalogue import Declaration, Declared
 from eventfabric.ports import Clock, Entropy, Log
-from eventfabric.services.catalogue.lane import history, newest
+from eventfabric.services.catalogue.lane import newest, readable_history
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.wire.declaration import batch_of
 
@@ -89,6 +89,6 @@ def _is_done(
     own = declaration.change
     since_ms = own.at_ms - 1000 * REQUEST_SECONDS_MAX
     lately = takewhile(
-        lambda change: change.at_ms >= since_ms, (known.change for known in history(log, lane))
+        lambda change: change.at_ms >= since_ms, (known.change for known in readable_history(log, lane))
     )
     return any((own.request_id, own.kind, own.of) == (c.request_id, c.kind, c.of) for c in lately)

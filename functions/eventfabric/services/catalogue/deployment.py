@@ -29,7 +29,7 @@ from eventfabric.model.catalogue import (
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.declare import Update, declare
 from eventfabric.services.catalogue.facts import stream_facts, subscription_facts
-from eventfabric.services.catalogue.lane import catalogue_of, history
+from eventfabric.services.catalogue.lane import catalogue_of, readable_history
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
 from eventfabric.version import VERSION
@@ -104,9 +104,10 @@ class Deployer:
         def update(read: Declaration | None) -> Declaration:
             if read is None:
                 raise NotDeclaredError(stream.name, self.region)
-            if rolls_back:
-                return redeployed(read, self._history(stream), facts, change)
             own = read.subscriptions.get(facts.name)
+            if rolls_back and own is not None:
+                return redeployed(read, self._history(stream), facts, change)
+            # A lane that has lost it says nothing of its life: what the other Regions have declared does.
             if exists and own is not None and own.state is State.RETIRED:
                 return read.with_subscription(own.retired(), change)
             return deployed(read, self.catalogue(stream), self.region, facts, change)
@@ -181,7 +182,7 @@ class Deployer:
         return subscription_facts(self.topology, subscription, version=self.version, formats=self.formats)
 
     def _history(self, stream: StreamTopology) -> Iterator[Declaration]:
-        return history(self.ports.log_of(stream), self._lane(stream))
+        return readable_history(self.ports.log_of(stream), self._lane(stream))
 
     def _lane(self, stream: StreamTopology) -> DeclarationLane:
         return DeclarationLane.of(self.region, StreamName(stream.name))
@@ -213,7 +214,10 @@ def declare_all(deployer: Deployer) -> None:
 
 
 def declare_each(calls: Iterable[Callable[[], object]]) -> None:
-    """Make all of these calls, and raise the first error at the end: a stream that fails keeps back no other."""
+    """Make all of these calls, and raise an error at the end: a stream that fails keeps back no other.
+
+    That is the first one after which it is sensible to try again, if there is any, or nobody would for that stream.
+    """
     failed: list[EventFabricError] = []
     for call in calls:
         try:
@@ -221,4 +225,4 @@ def declare_each(calls: Iterable[Callable[[], object]]) -> None:
         except EventFabricError as error:
             failed.append(error)
     if failed:
-        raise failed[0]
+        raise max(failed, key=lambda error: error.retryable)

@@ -53,16 +53,32 @@ def _undecodable(lane: DeclarationLane, sequence: SequenceNumber, reason: str) -
 
 def history(log: Log, lane: DeclarationLane) -> Iterator[Declaration]:
     """Yield all declarations of a lane, newest first, page by page. UndecodableRecordError if one is unreadable."""
+    for declaration in _known(log, lane):
+        if isinstance(declaration, UndecodableRecordError):
+            raise declaration
+        yield declaration
+
+
+def readable_history(log: Log, lane: DeclarationLane) -> Iterator[Declaration]:
+    """Yield the declarations of a lane that can be read, newest first, page by page."""
+    return (own for own in _known(log, lane) if not isinstance(own, UndecodableRecordError))
+
+
+def _known(log: Log, lane: DeclarationLane) -> Iterator[Declaration | UndecodableRecordError]:
     before: SequenceNumber | None = None
     while True:
         recent = log.recent(lane, records_max=_PAGE_RECORDS, before=before)
         for record in recent.records:
-            yield declaration_of(record)
-        if recent.unreadable:
-            raise UndecodableRecordError(lane, recent.unreadable[0], "is no declaration")
-        if not recent.more or not recent.records:
+            try:
+                yield declaration_of(record)
+            except UndecodableRecordError as error:
+                yield error
+        for sequence in recent.unreadable:
+            yield UndecodableRecordError(lane, sequence, "is no declaration")
+        places = [*(record.sequence for record in recent.records), *recent.unreadable]
+        if not recent.more or not places:
             return
-        before = recent.records[-1].sequence
+        before = min(places)
 
 
 def catalogue_of(log: Log, stream: StreamName, regions: Iterable[Region]) -> Catalogue:
