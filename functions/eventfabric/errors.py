@@ -34,7 +34,8 @@
     ├── BufferFullError              the buffer of a publisher that must not wait is full
     ├── PortError                    a call to a service failed
     │   ├── OutcomeUnknownError      the call may have taken effect
-    │   │   └── ProbeUnrungError     no timer could be set for a lane's next probe
+    │   │   ├── ProbeUnrungError     no timer could be set for a lane's next probe
+    │   │   └── UnreadCatalogueError it could not be read how a stream is deployed; nothing was published
     │   └── RefusedError             the call certainly took no effect
     │       ├── ThrottledError       the service is busy; the same call may succeed later
     │       ├── LastingError         fails until somebody fixes what is denied, missing or disabled

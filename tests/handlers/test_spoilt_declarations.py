@@ -10,7 +10,7 @@ import pytest
 import eventfabric.handlers.reconcile
 from eventfabric import limits
 from eventfabric.formats import OWN_FORMATS
-from eventfabric.model import BatchId, Region, SequenceNumber, record_at
+from eventfabric.model import Region, SequenceNumber
 from eventfabric.model.catalogue import State, SubscriptionFacts
 from eventfabric.runtime.wiring import using
 from eventfabric.services.catalogue.deployment import declare_all
@@ -18,12 +18,11 @@ from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
 from eventfabric.services.catalogue.lane import newest
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.queue import MemoryQueue
-from eventfabric.wire.batch import batch_of_rows
-from eventfabric.wire.declaration import TYPE
 from eventfabric.wire.keys import record_key
-from eventfabric.wire.payload_codec import Row, unpack
+from eventfabric.wire.payload_codec import unpack
 from tests.handlers.test_declared import BELL, LANE, DeclaredFunctions
 from tests.handlers.test_functions import US, Context
+from tests.support.later_declarations import append_content, append_later
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -41,15 +40,7 @@ def spoil(functions: DeclaredFunctions) -> None:
 
 def declare_as_a_later_version(functions: DeclaredFunctions, edit: Edit) -> None:
     """Declare the same JSON with an edit, and let a minute go by."""
-    log, now_ms = functions.ports().log_of(functions.stream), functions.clock.now_ms()
-    read = newest(log, LANE)
-    assert read is not None
-    [event] = unpack(log.recent(LANE, records_max=1).records[0])
-    members = msgspec.json.decode(event.payload.content)
-    edit(members)
-    row: Row = ("later", TYPE, "orders", now_ms * 1000, "/shop/orders", {}, 1, msgspec.json.encode(members))
-    batch = batch_of_rows(BatchId(functions.entropy.bytes(16)), [row])
-    assert log.append(record_at(read.tail, LANE, batch, now_ms=now_ms, retention_seconds=None)) is None
+    append_later(functions.ports().log_of(functions.stream), LANE, functions.clock, edit)
     functions.clock.advance(CATALOGUE_SECONDS)
 
 
@@ -235,3 +226,20 @@ class TestLaterValues:
             assert functions.deliver(bodies=(BELL,)) == [BELL]
             restarted(functions)
         assert f"knows formats up to {OWN_FORMATS.reads}" in functions.logs.getvalue()
+
+
+@pytest.mark.parametrize("is_cold", [True, False])
+def test_functions_go_on_beside_content_that_is_nested_too_deeply_for_any_reader(is_cold: bool) -> None:
+    functions, nested = twice_declared(), b"[" * 1_500 + b"]" * 1_500
+    functions.publish("1")
+    assert functions.deliver() == []
+    log = functions.ports().log_of(functions.stream)
+    append_content(log, LANE, functions.clock, lambda content: content[:-1] + b',"later":' + nested + b"}")
+    functions.clock.advance(CATALOGUE_SECONDS)
+    if is_cold:
+        restarted(functions)
+    functions.fabric.publish("orders", key="a", type="Placed", id="2")
+    functions.relay()
+    assert functions.deliver() == []
+    assert functions.seen == ["1", "2"]
+    assert findings_of_a_pass(functions)["unreadable"] == 1

@@ -1,13 +1,17 @@
 """A subscription that is retired, between that and the next deployment: shown as that, and no command acts on it."""
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from eventfabric.aws.region import aws_ports
+from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.services.operations.retire import Retirement
 from tests.local.commanded_fabric import US, CommandedFabric
 from tests.local.test_cli_catalogue import NAME, declare, replicate, retire
+from tests.support.later_declarations import append_later
 
 
 @pytest.fixture
@@ -62,13 +66,29 @@ def test_an_interruption_says_that_it_drains(shop: CommandedFabric, monkeypatch:
     assert (ran.code, f"{NAME} is draining, and not retired" in ran.err) == (130, True)
 
 
-def test_nothing_is_redriven_of_it(shop: CommandedFabric) -> None:
+def test_one_that_a_later_version_declares_is_left_out_of_lists_with_a_complaint(
+    shop: CommandedFabric,
+) -> None:
     declare(shop, uuid4().hex)
-    [place] = shop.dead("x1")
-    done = shop.cli.run("subscriptions", "retire", "billing", "--discard", "--yes", *shop.options)
-    assert done.code == 0
-    assert [letter["key"] for letter in shop.run("list", "billing", "--json").json] == ["x"]
-    redriven = shop.run("redrive", "billing", place)
-    assert (redriven.code, "0 redriven" in redriven.out) == (1, True)
-    assert "billing, which is retired" in redriven.err
-    declare(shop, uuid4().hex)
+    ports = aws_ports(shop.topology, shop.server.clients[US])
+    log, lane = (
+        ports.log_of(shop.topology.stream("orders")),
+        DeclarationLane.of(Region(US), StreamName("orders")),
+    )
+
+    def edit(members: dict[str, Any]) -> None:
+        members["subscriptions"]["billing"]["guarantee"] = "exactly_thrice"
+
+    def mend(members: dict[str, Any]) -> None:
+        members["subscriptions"]["billing"]["guarantee"] = "exactly_once"
+
+    append_later(log, lane, ports.clock, edit)
+    listed = shop.cli.run("subscriptions", "list", "--json", *shop.options)
+    lanes = shop.cli.run("lanes", "--json", *shop.options)
+    append_later(log, lane, ports.clock, mend)
+    assert ("billing" in listed.json, "audit" in listed.json) == (False, True)
+    assert "billing" in listed.err
+    assert (lanes.code, "billing" in {own["subscription"] for own in lanes.json["lanes"]}) == (
+        listed.code,
+        False,
+    )

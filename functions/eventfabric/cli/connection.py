@@ -189,7 +189,8 @@ class Connection:
     def streams_as_declared(self, only: str | None, *, retired: bool) -> "list[StreamTopology]":
         """Return streams as `streams` does, also with subscriptions that are declared beside the definition.
 
-        `retired`: with those of the definition that are retired, too.
+        `retired`: with those of the definition that are retired, too. One of which the declaration cannot be read is
+        left out, with a complaint.
         """
         from eventfabric.model.catalogue import State
 
@@ -199,7 +200,7 @@ class Connection:
                 subscriptions=tuple(
                     own
                     for own in self.declared.subscriptions_of(stream)
-                    if retired or self.declared.state_of(own) is not State.RETIRED
+                    if _is_read(own) and (retired or self.declared.state_of(own) is not State.RETIRED)
                 ),
             )
             for stream in self.streams(only)
@@ -212,6 +213,18 @@ class Connection:
         subscription = self.topology.subscription(only)
         self.topology.stream(subscription.definition.stream).check_region(self.region)
         return [subscription]
+
+
+def _is_read(subscription: "SubscriptionTopology") -> bool:
+    """Tell if it is known where the state of a subscription is. Complain if its declaration cannot be read."""
+    from eventfabric.cli.output import left_out
+    from eventfabric.errors import UndecodableRecordError
+
+    try:
+        return bool(subscription.state_name)
+    except UndecodableRecordError as error:
+        left_out(error)
+        return False
 
 
 def _check_endpoint(url: str | None) -> None:

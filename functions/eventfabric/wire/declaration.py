@@ -40,7 +40,7 @@ _NUMBERS: Final = {
 """Bounds of all numbers, by the member's name."""
 _is_name: Final = regex(rf"[a-z][a-z0-9-]{{0,{limits.NAME_CHARACTERS_MAX - 1}}}").fullmatch
 _is_region: Final = regex(rf"[a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}}").fullmatch
-_WRONG: Final = (msgspec.MsgspecError, KeyError, TypeError, ValueError)
+_WRONG: Final = (msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError)
 
 Facts = TypeVar("Facts", StreamFacts, SubscriptionFacts, DeclaredChange)
 

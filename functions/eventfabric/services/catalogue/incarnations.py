@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from eventfabric.errors import SettingError, UndecodableRecordError
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declaration, State, SubscriptionFacts
-from eventfabric.model.partly_read import readable_of
+from eventfabric.model.partly_read import readable_of, unread_of
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import declared_subscription, incarnation_of
 from eventfabric.services.catalogue.known import KnownDeclaration
@@ -87,6 +87,16 @@ class DeclaredTopology(Topology):
         )
         return (*self.stream(stream.name).subscriptions, *others)
 
+    def delivered_of(self, stream: StreamTopology) -> list[SubscriptionTopology]:
+        """Return the subscriptions of a stream that are not retired, or of which nobody can read if they are."""
+        defined = self.stream(stream.name).subscriptions
+        try:
+            every = self.subscriptions_of(stream)
+        except UndecodableRecordError:  # of all: each says so when somebody needs more of it
+            return list(defined)
+        unread = unread_of(self._declared.facts_in(stream.name))
+        return [own for own in every if own.name in unread or self.state_of(own) is not State.RETIRED]
+
     def state_of(self, subscription: SubscriptionTopology) -> State | None:
         """Return the state in which a subscription is declared; None: it is not."""
         facts = self._declared.facts_in(subscription.definition.stream).get(subscription.name)
@@ -107,11 +117,13 @@ def delivered_subscription(topology: Topology, name: str) -> SubscriptionTopolog
 
 
 def delivered_subscriptions(topology: Topology) -> list[SubscriptionTopology]:
-    """Return the subscriptions of a definition, and what else is declared; but none that is retired."""
+    """Return the subscriptions of a definition, and what else is declared; but none that is retired.
+
+    One of which the declaration cannot be read is among them. Asking it for its incarnation raises that error.
+    """
     if not isinstance(topology, DeclaredTopology):
         return list(topology.subscriptions.values())
-    every = [own for stream in topology.streams.values() for own in topology.subscriptions_of(stream)]
-    return [own for own in every if topology.state_of(own) is not State.RETIRED]
+    return [own for stream in topology.streams.values() for own in topology.delivered_of(stream)]
 
 
 def known_declaration(stream: StreamTopology, region: Region, ports: Ports) -> KnownDeclaration:

@@ -137,7 +137,8 @@ class KnownDeclaration:
             return _Look(began, failure=error)
         except (PortError, UndecodableRecordError) as error:
             ended = Moment.of(self._clock)  # the pause counts from here, however long the read took
-            failed = replace(before or _Look(ended), tried=ended, failure=error, is_forgotten=False)
+            last = self._look or before or _Look(ended)  # another thread may have read what holds meanwhile
+            failed = replace(last, tried=ended, failure=error, is_forgotten=False)
             if self._holds(failed):
                 _log.error("what is declared in %s cannot be read anew: %s", self._lane, error)
             return failed

@@ -146,7 +146,7 @@ class _Compared:
         facts = self.own.declaration.stream if self.own.declaration is not None else None
         if facts is None or not facts.is_deployed:
             what = "nothing is declared" if facts is None else "it is declared to be undeployed"
-            yield self._difference("", what, DEPLOY)
+            yield self._difference("", what, DEPLOY_AGAIN)
         elif self.wanted is not None:
             for change in differing("", facts, self.wanted, _STREAM):
                 if self.topology is None:
@@ -162,7 +162,7 @@ class _Compared:
         """Yield what differs of a subscription, and what to do."""
         queue = self.queues.get((self.own.region, name), Presence.UNKNOWN)
         if own is None:
-            yield "it is in the definition, and nothing is declared of it", DEPLOY
+            yield "it is in the definition, and nothing is declared of it", DEPLOY_AGAIN
         elif own.state is State.RETIRED:
             yield from self._of_retired(own, queue, is_defined=wanted is not None)
         else:

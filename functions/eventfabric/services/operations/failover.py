@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from eventfabric import limits
-from eventfabric.errors import FailoverError, PortError, UndecodableItemError
+from eventfabric.errors import FailoverError, PortError, UndecodableItemError, UndecodableRecordError
 from eventfabric.model import (
     ANY_TAIL,
     Circuit,
@@ -38,6 +38,8 @@ from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.topology import Topology
 
 _PAUSED_BY = "failover to "
+_Unread = UndecodableItemError | UndecodableRecordError
+"""Errors of a subscription whose state cannot be read, or whose declaration, which says where that is."""
 
 
 class Failover:
@@ -72,7 +74,7 @@ class Failover:
         """Subscriptions whose deliveries in the source were paused, and have ended."""
         self.written: list[Owner] = []
         """Handovers that were written, also if an error ended the rest."""
-        self.unreadable: dict[str, UndecodableItemError] = {}
+        self.unreadable: dict[str, _Unread] = {}
         """Subscriptions that are left out, because the target cannot read their state, nor deliver them."""
 
     def _check(self) -> None:
@@ -102,8 +104,9 @@ class Failover:
             owner is not None and owner.region == self._source
             for subscription in delivered_subscriptions(self._topology)
             if self._target in subscription.regions
-            for origin in subscription.regions
-            for owner in [self._ports.ledger.standing(*_names(subscription)).owner(Region(origin))]
+            for standing in [self._standing(subscription)]
+            if isinstance(standing, Standing)
+            for owner in map(standing.owner, map(Region, subscription.regions))
         )
 
     def readiness(self, advance: Advance = ignore) -> list[Readiness]:
@@ -134,7 +137,7 @@ class Failover:
         calls = [partial(self._standing, subscription) for subscription in subscriptions]
         standings = results_of(calls, self._side_by_side)
         for subscription, standing in zip(subscriptions, standings, strict=True):
-            if isinstance(standing, UndecodableItemError):
+            if isinstance(standing, _Unread):
                 self.unreadable[subscription.name] = standing
                 continue
             for origin in subscription.regions:
@@ -298,7 +301,7 @@ class Failover:
         """Return the source's circuit; None if it cannot be read: then the source's functions do nothing either."""
         try:
             return self._source_ports.ledger.standing(*_names(subscription)).circuit
-        except UndecodableItemError:
+        except (UndecodableItemError, UndecodableRecordError):
             return None
 
     def _unpublished(self, ends: Iterable[PublishedEnd]) -> str:
@@ -319,14 +322,14 @@ class Failover:
         calls = [partial(ring_later, subscription.name, bell, seconds) for bell in later]
         results_of(calls, self._side_by_side)
 
-    def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
+    def _standing(self, subscription: SubscriptionTopology) -> Standing | _Unread:
         """Return what both Regions know of its owners; if the source does not say it, what the target knows.
 
         A source that does not have the stream is not asked: it knows nothing of it, and no role may look there.
         """
         try:
             standing = self._ports.ledger.standing(*_names(subscription))
-        except UndecodableItemError as error:
+        except (UndecodableItemError, UndecodableRecordError) as error:
             return error
         if self._source not in subscription.regions:
             return standing

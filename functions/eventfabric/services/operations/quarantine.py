@@ -6,10 +6,19 @@ there the missing records are to be restored.
 """
 
 from eventfabric import limits
-from eventfabric.errors import LogError, QuarantineRefusedError
-from eventfabric.model import Intervention, Lane, Region, SequenceNumber, operator_text
+from eventfabric.errors import LogError, QuarantineRefusedError, UndecodableRecordError
+from eventfabric.model import (
+    DeclarationLane,
+    Intervention,
+    Lane,
+    Record,
+    Region,
+    SequenceNumber,
+    operator_text,
+)
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.lane_end import lane_end
+from eventfabric.wire.declaration import declaration_of
 
 
 class Quarantine:
@@ -40,6 +49,8 @@ class Quarantine:
         if sequence in end.beyond and sequence - end.tail.sequence > limits.FAR_EVENTS:
             return f"stands far behind {end.tail.sequence}, where the lane ends"
         fault = self._fault(lane, sequence)
+        if fault is None and isinstance(lane, DeclarationLane) and end.tail == newest.records[0].tail:
+            fault = _undeclared(newest.records[0])
         if fault is None:
             raise QuarantineRefusedError(
                 lane, sequence, "it continues the record before it: it is the lane's own"
@@ -84,3 +95,12 @@ class Quarantine:
                 f"records are missing before it, from {before.sequence} on: put these back (lanes restore)",
             )
         return None if record.extends(before.chain) else "does not extend the record before it"
+
+
+def _undeclared(record: Record) -> str | None:
+    """Say why the end of a lane of declarations declares nothing. Whatever is declared next would take its place."""
+    try:
+        declaration_of(record)
+    except UndecodableRecordError as error:
+        return error.reason
+    return None

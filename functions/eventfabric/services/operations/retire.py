@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from eventfabric.errors import DrainError, EventFabricError, SettingError, UnknownNameError
+from eventfabric.errors import DrainError, EventFabricError, LogError, SettingError, UnknownNameError
 from eventfabric.model import (
     CircuitState,
     DeclarationLane,
@@ -124,8 +124,13 @@ class Retirement:
         UnknownNameError: no Region has declared it. SettingError: it is retired in all that have.
         """
         names, is_retired = set[str](), False
+        unread: LogError | None = None
         for stream in topology.streams_in(ports.ledger.region):
-            catalogue = _declared(stream, ports)
+            try:
+                catalogue = _declared(stream, ports)
+            except LogError as error:  # it may be a subscription of another stream
+                unread = error
+                continue
             names |= {own for read in catalogue.values() for own in readable_of(read.subscriptions)}
             known = facts_of(catalogue, name).values()
             left = [facts.incarnation for facts in known if facts.state is not State.RETIRED]
@@ -134,6 +139,8 @@ class Retirement:
                 request_id = ports.entropy.bytes(8).hex()
                 return cls(topology, stream, name, min(left), highest, regions, ports, by, request_id)
             is_retired = is_retired or bool(known)  # another stream may have the name since
+        if unread is not None:
+            raise unread
         if is_retired:
             raise SettingError("subscription", f"{name}, which is retired", "one that is not")
         raise UnknownNameError("subscription", name, sorted(names))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.errors import OutcomeUnknownError, UnknownNameError
+from eventfabric.errors import OutcomeUnknownError, SettingError, UnknownNameError
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declaration, State, in_state
 from eventfabric.sdk.operations import Operations
@@ -15,6 +15,8 @@ from eventfabric.services.catalogue.incarnations import DeclaredTopology, as_dec
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
+from tests.support.dead_letters import ONCE
+from tests.support.failing_handlers import Failing, drained, fabric_of, named
 from tests.support.memory_fabric import HOME, STREAM
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
@@ -23,7 +25,11 @@ def deployer(fabric: SubscribedStream, request: str) -> Deployer:
     return Deployer(fabric.topology, HOME, fabric.ports(), by="stack", request_id=request)
 
 
-def retire_and_deploy(fabric: SubscribedStream, name: str) -> None:
+def operations(fabric: SubscribedStream) -> Operations:
+    return Operations(as_declared(fabric.topology, HOME, fabric.ports()), HOME, fabric.ports())
+
+
+def retire(fabric: SubscribedStream, name: str) -> None:
     change = deployer(fabric, "retire").change("retired", name)
 
     def retired(read: Declaration | None) -> Declaration | None:
@@ -32,6 +38,10 @@ def retire_and_deploy(fabric: SubscribedStream, name: str) -> None:
     lane = DeclarationLane.of(HOME, StreamName(STREAM))
     log = fabric.ports().log_of(fabric.stream)
     declare(log, lane, retired, clock=fabric.clock, entropy=fabric.entropy, source="/shop/orders")
+
+
+def retire_and_deploy(fabric: SubscribedStream, name: str) -> None:
+    retire(fabric, name)
     deployer(fabric, "again").declare_subscription(fabric.topology.subscription(name))
 
 
@@ -138,3 +148,14 @@ def test_doorbells_and_passes_are_for_the_incarnation_that_is_declared(state: St
     for stream in (fabric.stream, replace(fabric.stream, subscriptions=())):
         rung = rung_subscriptions(stream, known.declaration)
         assert [own.state_name for own in rung] == [f"{SUBSCRIPTION}#1"]
+
+
+def test_nothing_is_redriven_of_what_is_retired() -> None:
+    fabric = drained(fabric_of(Failing({"a1": 99}), *named("a1"), **ONCE))
+    fabric.declare()
+    [letter] = operations(fabric).dead_letters(SUBSCRIPTION).find()
+    retire(fabric, SUBSCRIPTION)
+    letters = operations(fabric).dead_letters(SUBSCRIPTION)
+    assert [own.place for own in letters.find()] == [letter.place]
+    with pytest.raises(SettingError, match=f"{SUBSCRIPTION}, which is retired"):
+        letters.redrive(letter)

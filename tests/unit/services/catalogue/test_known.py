@@ -1,12 +1,16 @@
 """A lane of declarations as one process knows it: when it is read, and for how long what was read holds."""
 
 from math import inf
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 
 from eventfabric.errors import ThrottledError
-from eventfabric.model import DeclarationLane, StreamName
+from eventfabric.model import DeclarationLane, Recent, StreamName
 from eventfabric.model.catalogue import Declared
+from eventfabric.ports import Log
+from eventfabric.services.catalogue import known
 from eventfabric.services.catalogue.known import (
     CATALOGUE_SECONDS,
     PAUSE_SECONDS,
@@ -152,3 +156,48 @@ def test_a_signal_that_interrupts_a_read_keeps_nobody_from_reading_later() -> No
         known.now(CATALOGUE_SECONDS)
     assert known.now() is not None
     assert known.reads == 3
+
+
+class _Slow:
+    """A log whose first read gets no reply until `replies` is set, and fails then; `is_down`: all others fail, too."""
+
+    def __init__(self, log: Log) -> None:
+        self._log, self._reads, self.is_down = log, 0, False
+        self.began, self.replies = Event(), Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def recent(self, *arguments: Any, **options: Any) -> Recent:
+        self._reads += 1
+        if self._reads == 1:
+            self.began.set()
+            assert self.replies.wait(20)
+        if self._reads == 1 or self.is_down:
+            raise ThrottledError("read", "no reply")
+        return self._log.recent(*arguments, **options)
+
+
+def test_a_slow_read_that_fails_forgets_nothing_that_another_thread_has_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(known, "READ_SECONDS", 0.01)
+    own, failed = Known(), list[Exception]()
+    slow = _Slow(own.fabric.ports().log_of(own.fabric.stream))
+    shared = KnownDeclaration(slow, OWN, own.clock, stale_seconds_max=STALE_SECONDS_MAX)
+
+    def first() -> None:
+        try:
+            shared.now()
+        except ThrottledError as error:
+            failed.append(error)
+
+    thread = Thread(target=first)
+    thread.start()
+    assert slow.began.wait(20)
+    assert shared.now() is not None
+    slow.is_down = True
+    slow.replies.set()
+    thread.join(20)
+    own.clock.advance(seconds=2 * PAUSE_SECONDS)
+    assert shared.now() is not None

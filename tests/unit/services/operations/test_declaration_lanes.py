@@ -2,7 +2,12 @@
 
 import pytest
 
-from eventfabric.errors import RestoreRefusedError, SkipRefusedError, UndecodableRecordError
+from eventfabric.errors import (
+    QuarantineRefusedError,
+    RestoreRefusedError,
+    SkipRefusedError,
+    UndecodableRecordError,
+)
 from eventfabric.model import SequenceNumber
 from eventfabric.model.catalogue import State
 from eventfabric.model.finding import FindingKind
@@ -18,6 +23,7 @@ from eventfabric.services.operations.restore import Restore
 from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.operations.skip import Skip
 from eventfabric.wire.keys import record_key
+from tests.support.later_declarations import append_content
 from tests.support.memory_fabric import AWAY, HOME, STREAM, event
 from tests.support.reconciliations import kinds
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
@@ -129,3 +135,17 @@ def test_what_is_declared_is_shown_as_far_as_it_can_be_read_with_what_to_do() ->
         ][:1]
         assert "its newest declaration cannot be read" in str(difference)
         assert "docs/runbook.md, A declaration that cannot be read" in str(difference)
+
+
+def test_content_that_declares_nothing_is_set_aside_at_the_end_of_its_lane_alone() -> None:
+    fabric = deployed()
+    append_content(fabric.log, OF_HOME, fabric.clock, lambda content: b'{"stream":{}}')
+    quarantine = Quarantine(fabric.log, region=HOME, clock=fabric.clock)
+    for whole in range(NEWEST):
+        with pytest.raises(QuarantineRefusedError, match="the lane's own"):
+            quarantine.fault(OF_HOME, SequenceNumber(whole))
+    end = SequenceNumber(NEWEST + 1)
+    with pytest.raises(UndecodableRecordError):
+        newest(fabric.log, OF_HOME)
+    assert quarantine.set_aside(OF_HOME, end, by="ana", reason="by a script").sequence == end
+    assert newest(fabric.log, OF_HOME) is not None

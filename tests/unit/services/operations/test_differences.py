@@ -24,6 +24,7 @@ from eventfabric.services.operations.declared import (
     presence_of_queue,
 )
 from eventfabric.services.operations.differences import differences, queues_to_look_at
+from eventfabric.services.operations.remedies import DEPLOY_AGAIN
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import Topology
@@ -210,15 +211,16 @@ def test_a_region_in_which_nothing_is_declared_is_to_be_deployed() -> None:
     with pytest.raises(NotDeclaredError):
         DeclaredReader(fabric.ports(), one_after_another).read(fabric.stream)
     fabric.declare()
-    assert "eu-west-1: stream orders: nothing is declared: `eventfabric deploy --all`" in texts(fabric)
+    assert (
+        "eu-west-1: stream orders: nothing is declared: `eventfabric deploy --all -c streams_again=$(date +%s)`"
+        in texts(fabric)
+    )
 
 
 def test_a_stream_that_is_undeployed_is_to_be_deployed() -> None:
     fabric = declared()
     Deployer(PLAIN, HOME, fabric.ports(), by="stack", request_id="gone").declare_stream_gone(fabric.stream)
-    assert texts(fabric) == [
-        "us-east-1: stream orders: it is declared to be undeployed: `eventfabric deploy --all`"
-    ]
+    assert texts(fabric) == [f"us-east-1: stream orders: it is declared to be undeployed: {DEPLOY_AGAIN}"]
 
 
 def test_a_region_that_does_not_answer_is_as_far_known_as_it_has_come_here() -> None:

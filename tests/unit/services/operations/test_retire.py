@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.errors import DrainError, SettingError, UnknownNameError
+from eventfabric.errors import DrainError, SettingError, UndecodableRecordError, UnknownNameError
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import State, SubscriptionFacts
 from eventfabric.ports import Ports
@@ -15,6 +15,7 @@ from eventfabric.services.operations.retire import WAIT_SECONDS, RegionLeft, Ret
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.topology import Topology
 from tests.support.failing_handlers import FEW, Failing, fabric_of
+from tests.support.later_declarations import append_content
 from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric, event, lane
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream, topology
 
@@ -230,3 +231,15 @@ def test_a_name_that_nobody_declared_is_unknown() -> None:
     fabric = declared(fabric_of(Failing({})))
     with pytest.raises(UnknownNameError, match=f"'other'; there are: {SUBSCRIPTION}"):
         Retirement.of(fabric.topology, "other", fabric.ports(), by="me")
+
+
+def test_a_spoilt_declaration_of_another_stream_is_in_nobodys_way() -> None:
+    others = '[streams.another]\n[subscriptions.audit]\nstream = "another"\nhandler = "a:b"\n'
+    fabric = declared(SubscribedStream(others=others))
+    spoilt = DeclarationLane.of(HOME, StreamName(STREAM))
+    append_content(fabric.log, spoilt, fabric.clock, lambda content: b"{}")
+    ending = Retirement.of(fabric.topology, "audit", fabric.ports(HOME), by="me")
+    assert sorted(ending.end()) == sorted([HOME, AWAY])
+    for name in (SUBSCRIPTION, "nobody"):  # which may be there
+        with pytest.raises(UndecodableRecordError):
+            Retirement.of(fabric.topology, name, fabric.ports(HOME), by="me")
