@@ -84,10 +84,19 @@ def _not_as_deployed(entry: CatalogueListed, stacks: _Stacks, decided: _Decided)
             said.append(f"{name} is {last.state}, and must be {ended.state}")
         elif ended.request and not _was_retired(entry.changes, name, decided):
             before = _before(entry.changes, name, ended.request)
-            said += (
-                [] if before in (None, last) else [f"{name} was rolled back to {last}, and not to {before}"]
-            )
+            if before is not None and not _is_back(last, before):
+                said.append(f"{name} was rolled back to {last}, and not to {before}")
     return said
+
+
+def _is_back(last: ListedSubscription, before: ListedSubscription) -> bool:
+    """Tell if a name is as before. The highest incarnation stays, which the request may have heard of elsewhere."""
+    is_same = (last.state, last.incarnation, last.content) == (
+        before.state,
+        before.incarnation,
+        before.content,
+    )
+    return is_same and last.highest >= before.highest
 
 
 def _last(changes: Sequence[ListedChange], name: str) -> ListedSubscription | None:
