@@ -120,7 +120,7 @@ def test_no_file_that_ships_imports_what_opens_connections() -> None:
         if any(name == module or name.startswith(f"{module}.") for module in FETCHING)
     }
     # A custom resource answers CloudFormation at an address that the request names.
-    answers = {("runtime/catalogue.py", "urllib.request")}
+    answers = {("runtime/stack_answers.py", "urllib.request")}
     assert fetching == {("aws/bounded_http.py", name) for name in BOUNDS_BOTO3} | answers
 
 
