@@ -451,6 +451,11 @@ class LastingError(RefusedError):
         """Tell if a right is missing. One that is new may not be known everywhere yet."""
         return self.cause in ("denied", "key_unusable")
 
+    @property
+    def is_missing(self) -> bool:
+        """Tell if what was asked for is not there. DynamoDB says so of a table that is not active, too."""
+        return self.cause == "missing"
+
 
 class StateRefusedError(RefusedError):
     """The service refused what the fabric itself writes in a commit: a lane's state, or records. No write of a handler

@@ -217,7 +217,7 @@ class CatalogueRequest:
         try:
             yield from problems
         except LastingError as error:
-            if error.cause != "missing":
+            if not error.is_missing:
                 raise
             yield Problem(
                 f"streams.{stream.name}",

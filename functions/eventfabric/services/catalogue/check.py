@@ -103,7 +103,7 @@ class Checker:
         try:
             there = self._declared(was, leaving, self._ports_in(leaving))
         except PortError as error:
-            if not (has_left and _is_missing(error)):
+            if not (has_left and isinstance(error, LastingError) and error.is_missing):
                 yield not_known(was, leaving, error)
             return
         catalogue = dict(self.catalogue(was, others))
@@ -198,7 +198,7 @@ class Checker:
         try:
             return newest((ports or self.ports).log_of(stream), lane)
         except LastingError as error:
-            if error.cause != "missing" or stream.name not in self.without_table:
+            if not error.is_missing or stream.name not in self.without_table:
                 raise
             return None
 
@@ -298,10 +298,6 @@ def _not_retired(catalogue: Catalogue) -> Iterator[SubscriptionFacts]:
         if facts.state is not State.RETIRED
     }
     return iter(known.values())
-
-
-def _is_missing(error: PortError) -> bool:
-    return isinstance(error, LastingError) and error.cause == "missing"
 
 
 def _retired_before(facts: SubscriptionFacts) -> str:

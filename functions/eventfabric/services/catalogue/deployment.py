@@ -83,7 +83,7 @@ class Deployer:
         try:
             return self._declare(stream, gone)
         except LastingError as error:
-            if error.cause != "missing":
+            if not error.is_missing:
                 raise
             return None
 

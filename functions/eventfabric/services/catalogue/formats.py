@@ -44,7 +44,7 @@ class _CheckedLog:
         except UndecodableRecordError:
             declared = None  # whoever mends that lane has to get at it
         except LastingError as error:
-            if error.cause != "missing":
+            if not error.is_missing:
                 raise
             declared = None  # there is no such table, as the call itself says
         if declared is not None:

@@ -108,10 +108,13 @@ class _KnownStream:
         ]
         self._answering = 0
         self._made: tuple[Declared, StreamTopology] | None = None
+        self._checked: Declared | None = None
 
     def now(self) -> StreamTopology:
         declared, made = self.in_any_format()
-        check_formats(declared.declaration.stream)
+        if declared is not self._checked:  # once for each declaration, not for each event
+            check_formats(declared.declaration.stream)
+            self._checked = declared
         return made
 
     def in_any_format(self) -> tuple[Declared, StreamTopology]:
@@ -143,7 +146,7 @@ class _KnownStream:
                     raise UnreadCatalogueError(self._name, error.reason) from error
                 raise
             except LastingError as error:
-                if error.cause != "missing":
+                if not error.is_missing:
                     raise
                 raise UnknownStreamError(self._fabric, self._name, self._read_in[index]) from error
             self._answering = index

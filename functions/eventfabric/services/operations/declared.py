@@ -129,7 +129,7 @@ def presence(look: Callable[[], object]) -> Presence:
     try:
         look()
     except LastingError as error:
-        if error.cause != "missing":
+        if not error.is_missing:
             raise
         return Presence.MISSING
     return Presence.THERE
