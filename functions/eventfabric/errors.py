@@ -2,6 +2,8 @@
 
     EventFabricError
     ├── DefinitionError              the definition is wrong; lists all problems
+    ├── InvalidSchemaError           a schema of events' data may not be registered as it is; lists all problems
+    ├── SchemaRefusedError           a schema would break readers or writers of earlier versions; nothing was registered
     ├── InvalidEventError            an event cannot be published as it is
     │   ├── EventTooLargeError       the event is larger than a record may be
     │   └── MalformedCloudEventError one line of a file is not a CloudEvent
@@ -122,6 +124,14 @@ class _ProblemsError(EventFabricError):
 
 class DefinitionError(_ProblemsError):
     """The definition of the fabric is wrong. Lists every problem."""
+
+
+class InvalidSchemaError(_ProblemsError):
+    """A schema of events' data may not be registered as it is. Lists every problem, by pointer into the schema."""
+
+
+class SchemaRefusedError(_ProblemsError):
+    """A schema would break readers or writers of earlier versions. Lists every problem; nothing was registered."""
 
 
 class InvalidEventError(_ProblemsError):

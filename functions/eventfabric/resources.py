@@ -43,6 +43,8 @@ OF_SUBSCRIPTION: Final = "subscription"
 
 DEPLOYED_DEFINITION: Final = "definition.json"
 """Path of the resolved definition in the zip of the functions."""
+DEPLOYED_SCHEMAS: Final = "event-schemas"
+"""Folder of the schemas in the functions' zip. No package can have that name."""
 QUEUE_DATA_KEY_SECONDS: Final = 3600
 """Time for which SQS reuses a data key: a request to KMS for each hour and queue, instead of one for each message."""
 VCPU_MEGABYTES: Final = 1_769

@@ -23,8 +23,9 @@ _NAMES = """
     elsewhere error_type event_id event_type expiry_attribute fabric failure failures former_regions function
     guarantee handler hint id kind lane lanes layers lost member more name of on_expired on_late operation order
     origin owner path permanent pointer position proof publishes raised_with reason region regions replaces
-    request_id said security_group_ids sort_key_type source start state step stops stream stream_view subnet_ids
-    subscription table target token trace_id type types unreachable unreadable version why without_table
+    request_id said security_group_ids since sort_key_type source start state step stops stream stream_view
+    subnet_ids subscription sunset table target token trace_id type types unreachable unreadable use version why
+    without_table
 """
 NAMES = frozenset(_NAMES.split())
 """Names of texts and bytes that name things, and hold nothing of an event."""

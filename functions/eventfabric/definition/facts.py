@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from eventfabric.definition.annotations import KeyPath
 from eventfabric.definition.guarantee import Guarantee
-from eventfabric.definition.schema import FabricSection, Retry, Stream, Subscription
+from eventfabric.definition.schema import FabricSection, Stream, Subscription
+from eventfabric.definition.sections import Retry
 
 _TABLES = {"fabric": FabricSection, "streams": Stream, "subscriptions": Subscription}
 

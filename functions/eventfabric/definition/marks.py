@@ -6,7 +6,7 @@ pydantic and JSON Schema read the marks by duck typing.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, ClassVar, Final, TypeAlias
 
 from annotated_types import Predicate
@@ -98,6 +98,7 @@ Contact: TypeAlias = Annotated[
         "1 to 128 printable ASCII characters, such as an address, without a blank first or last",
     ),
 ]
+Note: TypeAlias = Annotated[str, Pattern(r"^[ -~]{1,200}$", "1 to 200 printable ASCII characters")]
 _RFC_3339: Final = r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -118,6 +119,17 @@ def is_start(text: str) -> bool:
     return text in ("earliest", "latest") or parse_time_ms(text) is not None
 
 
+def is_date(text: str) -> bool:
+    """Tell if a text is a date that the calendar has."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+Date: TypeAlias = Annotated[
+    str, Pattern(r"^\d{4}-\d{2}-\d{2}$", 'a date in quotes, such as "2027-06-01"'), Predicate(is_date)
+]
 BeginsAt: TypeAlias = Annotated[
     str,
     Pattern(

@@ -18,14 +18,12 @@ from eventfabric.definition.marks import Doc, FromKey, Listed, Pattern, PowersOf
 from eventfabric.definition.schema import (
     RESERVED_STREAM_NAMES,
     RESERVED_SUBSCRIPTION_ENDINGS,
-    Breaker,
     Definition,
     FabricSection,
-    Retry,
-    Slo,
     Stream,
     Subscription,
 )
+from eventfabric.definition.sections import Breaker, Deprecation, Retry, Slo, TypeSection
 from eventfabric.extras import needing
 from eventfabric.limits import ENVIRONMENT_BYTES_MAX, FABRIC_CHARACTERS_MAX, UNRESERVED_CONCURRENCY_MIN
 
@@ -34,6 +32,8 @@ _AND: Final = "]` and `["
 _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("fabric", FabricSection),
     ("streams.NAME", Stream),
+    ("streams.NAME.types.TYPE", TypeSection),
+    ("streams.NAME.types.TYPE.deprecated", Deprecation),
     ("subscriptions.NAME", Subscription),
     ("subscriptions.NAME.retry", Retry),
     ("subscriptions.NAME.breaker", Breaker),

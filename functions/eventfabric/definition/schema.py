@@ -20,13 +20,13 @@ from eventfabric.definition.marks import (
     HandlerReference,
     Name,
     PowersOfTwo,
-    Reference,
     RegionName,
     Stage,
     Table,
     TableName,
     TopicArn,
 )
+from eventfabric.definition.sections import Breaker, Compatibility, Retry, Schemas, Slo, TypeSection
 from eventfabric.limits import (
     ACCOUNT_CONCURRENCY,
     ACCOUNT_CONCURRENCY_MAX,
@@ -188,68 +188,31 @@ class Stream(Table):
             "false: only the relay rings, which sees the events about a quarter of a second later."
         ),
     ] = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry(Table):
-    """Retries of an event whose attempt failed."""
-
-    immediate: Annotated[
-        Annotated[int, Interval(ge=0, le=10)],
-        Doc("Retries that follow the first attempt at once, before the key is parked."),
-    ] = 2
-    attempts: Annotated[
-        Annotated[int, Interval(ge=1, le=100)],
+    schemas: Annotated[
+        Schemas,
         Doc(
-            "Failed attempts after which an event is a dead letter, and its key waits for a redrive or discard."
+            '"optional": events of a type without a schema are published as they are. "required": they are refused.'
         ),
-    ] = 8
-    backoff_seconds: Annotated[
-        Annotated[float, Interval(ge=0.05, le=900)],
+    ] = "optional"
+    compatibility: Annotated[
+        Compatibility,
         Doc(
-            "Upper bound of the wait before the first retry of a parked key, in seconds. It doubles each time."
+            "Promise that each new version of a schema must keep. "
+            + " ".join(f'"{own}": {own.meaning}' for own in Compatibility)
         ),
-    ] = 1.0
-    backoff_max_seconds: Annotated[
-        Annotated[float, Interval(ge=0.05, le=900)], Doc("Upper bound of every wait, in seconds.")
-    ] = 900.0
-    permanent: Annotated[
-        tuple[Reference, ...],
+    ] = Compatibility.FULL_TRANSITIVE
+    types: Annotated[
+        dict[EventType, TypeSection],
         Doc(
-            "Exception types, as package.module:Name, that no retry can help: the event is a dead letter at once."
+            "One table [streams.NAME.types.TYPE] for each event type of which there is more to say.",
+            default="none",
         ),
-    ] = ()
+    ] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breaker(Table):
-    """Conditions under which deliveries stop, because a system that the handler calls seems to be down."""
-
-    failure_ratio: Annotated[
-        Annotated[float, Interval(ge=0.01, le=1)],
-        Doc("Share of attempts that fail, at which deliveries stop."),
-    ] = 0.5
-    parked_keys: Annotated[
-        Annotated[int, Interval(ge=1, le=1000)],
-        Doc("Number of parked keys in one lane, at which deliveries stop."),
-    ] = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slo(Table):
-    """A service level objective in each Region: how fast deliveries must be, and how often they may be slower."""
-
-    latency_ms: Annotated[
-        Annotated[int, Interval(ge=1, le=86_400_000)],
-        Doc("Milliseconds from append to commit. A minute is good if 99% of its runs took no longer."),
-    ]
-    on_time_ratio: Annotated[
-        Annotated[float, Interval(ge=0.5, le=0.9999)],
-        Doc("Share of the minutes with deliveries that must be good."),
-    ] = 0.99
-    days: Annotated[
-        Annotated[int, Interval(ge=1, le=90)], Doc("Number of past days over which minutes are counted.")
-    ] = 28
+    def compatibility_of(self, type_: str) -> Compatibility:
+        """Return the promise that new versions of a type's schema must keep."""
+        own = self.types.get(type_)
+        return self.compatibility if own is None or own.compatibility is None else own.compatibility
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,13 +300,20 @@ class Subscription(Table):
             "true: an operator may replay events to the subscription. false: its effects must not be repeated."
         ),
     ] = True
-    retry: Annotated[Retry, Doc("Retries of an event whose attempt failed.")] = Retry()
+    retry: Annotated[Retry, Doc("Retries of an event whose attempt failed.")] = field(default_factory=Retry)
     breaker: Annotated[
         Breaker,
         Doc(
             "Conditions under which deliveries stop, because a system that the handler calls seems to be down."
         ),
-    ] = Breaker()
+    ] = field(default_factory=Breaker)
+    validate: Annotated[
+        bool,
+        Doc(
+            "true: an event that does not fit the schema with which the function was built is a dead letter at once. "
+            "false: events are delivered as they are; producers have checked theirs."
+        ),
+    ] = False
     function: Annotated[
         FunctionSettings,
         Doc("What the function gets to run. A key that is missing here has its value in [functions]."),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.definition.schema import Slo
+from eventfabric.definition.sections import Slo
 from eventfabric.deployment.alarm_rules import (
     DOORBELLS_DEAD,
     FAILS,

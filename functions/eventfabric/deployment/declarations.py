@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from eventfabric.definition.functions import FunctionSettings
-from eventfabric.definition.schema import Breaker, Definition, Retry, Stream, Subscription, to_json
+from eventfabric.definition.schema import Definition, Stream, Subscription, to_json
+from eventfabric.definition.sections import Breaker, Retry
 from eventfabric.deployment.permissions import EVERYWHERE, Resource, Statement, dynamodb, table, use_key
 from eventfabric.formats import OWN_FORMATS
 from eventfabric.resources import OF_CELL, OF_LOG, OF_SUBSCRIPTION, TableTopology

@@ -11,7 +11,7 @@ from eventfabric.deployment.requirements import requirements_in
 from eventfabric.errors import SettingError
 
 PACKAGE: Final = "eventfabric"
-SHIPPED: Final = ("aws", "definition", "handlers", "model", "runtime", "sdk", "services", "wire")
+SHIPPED: Final = ("aws", "contracts", "definition", "handlers", "model", "runtime", "sdk", "services", "wire")
 """Packages of eventfabric in the zip; the modules beside them are in it, too. A test lists those that are left out."""
 LOCK: Final = Path(__file__).resolve().parents[1] / "cdk" / "functions.txt"
 """Packages that the library itself needs in the zip, with versions and hashes."""

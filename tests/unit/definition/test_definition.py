@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from eventfabric.definition.file import parse_definition, read_definition
-from eventfabric.definition.schema import Breaker, Definition, Retry, from_json, to_json
+from eventfabric.definition.schema import Definition, from_json, to_json
+from eventfabric.definition.sections import Breaker, Retry
 from eventfabric.errors import DefinitionError, Problem
 from tests.support.messages import TextWith
 

@@ -3,7 +3,8 @@
 import pytest
 
 from eventfabric.definition.file import parse_definition
-from eventfabric.definition.schema import Slo, from_json, to_json
+from eventfabric.definition.schema import from_json, to_json
+from eventfabric.definition.sections import Slo
 from eventfabric.errors import DefinitionError, Problem
 from tests.support.messages import TextWith
 

@@ -12,7 +12,8 @@ from eventfabric.definition import reference as definition_reference
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.marks import Pattern
 from eventfabric.definition.reference import allowed, annotation_at, json_schema
-from eventfabric.definition.schema import Slo, Stream, Subscription
+from eventfabric.definition.schema import Stream, Subscription
+from eventfabric.definition.sections import Slo
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "infra" / "fabric.toml"

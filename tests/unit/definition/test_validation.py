@@ -14,7 +14,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from eventfabric import limits
 from eventfabric.definition.annotations import bare, marks_of
-from eventfabric.definition.marks import Listed, Name, Pattern, PowersOfTwo, is_free_variable, is_start
+from eventfabric.definition.marks import (
+    Listed,
+    Name,
+    Pattern,
+    PowersOfTwo,
+    is_date,
+    is_free_variable,
+    is_start,
+)
 from eventfabric.definition.schema import Definition, is_power_of_two
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
 
@@ -204,7 +212,7 @@ def test_every_bound_of_the_schema_is_of_a_form_that_validation_knows() -> None:
                 assert None not in (mark.ge, mark.le)
             case Len():
                 assert 0 < mark.min_length <= (mark.max_length or mark.min_length)
-            case Predicate(func=func) if func not in (is_free_variable, is_start, is_power_of_two):
+            case Predicate(func=func) if func not in (is_date, is_free_variable, is_start, is_power_of_two):
                 assert func == limits.LOG_DAYS.__contains__
             case Pattern():
                 assert (mark.regex[0], mark.regex[-1]) == ("^", "$")

@@ -1,0 +1,83 @@
+"""Document: one JSON Schema as it is registered, in canonical text, and known by the digest of that text."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Final, NoReturn, TypeAlias
+
+from eventfabric.errors import InvalidSchemaError, Problem
+
+JsonSchema: TypeAlias = dict[str, Any] | bool
+"""A decoded schema: an object, or a boolean that accepts all or nothing."""
+SCHEMA_BYTES_MAX: Final = 256 * 1024
+"""Most bytes of a schema's canonical text, which one record of the log has to hold."""
+SCHEMA_DEPTH_MAX: Final = 100
+"""Deepest nesting of lists and objects in a schema."""
+_DIGEST_BYTES: Final = 16
+DIGEST_CHARACTERS: Final = 22
+"""Length of a digest: 16 bytes in base64url, without padding."""
+
+
+@dataclass(frozen=True)
+class SchemaDocument:
+    """One JSON Schema. Equal schemas have equal text, whatever their spaces and the order of their members were.
+
+    `content`: canonical JSON text in UTF-8, with sorted names and without spaces.
+    """
+
+    content: bytes = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 16 bytes of the text's SHA-256, in base64url. Whoever has it knows the very schema."""
+        return digest_of(self.content)
+
+    @cached_property
+    def value(self) -> JsonSchema:
+        """The schema, decoded. It is shared: nobody changes it."""
+        value: JsonSchema = json.loads(self.content)
+        return value
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of a schema's canonical text."""
+    return urlsafe_b64encode(sha256(content).digest()[:_DIGEST_BYTES]).decode().rstrip("=")
+
+
+def read_schema(text: str | bytes, *, where: str) -> SchemaDocument:
+    """Read a schema. InvalidSchemaError lists everything for which it may not be registered, at `where`."""
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        content = json.dumps(
+            value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+        ).encode()
+    except RecursionError:
+        _refuse(where, "lists and objects too deep to be read", f"at most {SCHEMA_DEPTH_MAX} levels")
+    except ValueError as error:  # also of text that is not in UTF-8, and of surrogates
+        _refuse(where, f"no JSON ({error!s:.200})", "one JSON Schema, in UTF-8")
+    if not isinstance(value, dict | bool):
+        _refuse(where, type(value).__name__, "an object, true or false")
+    if len(content) > SCHEMA_BYTES_MAX:
+        _refuse(where, f"{len(content):,} bytes", f"at most {SCHEMA_BYTES_MAX:,}")
+    return SchemaDocument(content)
+
+
+def _object(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. ValueError if a name is in it twice, since readers would disagree about its value."""
+    value = dict(members)
+    if len(value) != len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice!r:.80} twice in an object")
+    return value
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number in JSON")
+
+
+def _refuse(where: str, state: str, allowed: str) -> NoReturn:
+    raise InvalidSchemaError([Problem("schema", state, allowed)], where=where)

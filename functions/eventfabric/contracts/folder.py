@@ -1,0 +1,110 @@
+"""Folder of schemas: one file for each type that has one, `<stream>/<type>.json`, its name percent-encoded."""
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+from eventfabric.contracts.document import SchemaDocument, read_schema
+from eventfabric.errors import InvalidSchemaError, Problem
+from eventfabric.limits import TYPE_CHARACTERS_MAX
+
+SCHEMAS_FOLDER: Final = "schemas"
+"""Name of a project's folder, beside its definition."""
+_SUFFIX: Final = ".json"
+
+
+class SchemaFolder:
+    """The schemas in a folder. A file is read when its type is asked for first; what was read holds for good."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        self._known: dict[tuple[str, str], SchemaDocument | None] = {}
+
+    @classmethod
+    def beside(cls, definition: str | PathLike[str]) -> "SchemaFolder | None":
+        """Return the folder beside a definition's file; None if there is none."""
+        path = Path(definition).parent / SCHEMAS_FOLDER
+        return cls(path) if path.is_dir() else None
+
+    def document(self, stream: str, type_: str) -> SchemaDocument | None:
+        """Return the schema of a type; None if it has none. InvalidSchemaError: it has a file that is no schema."""
+        place = stream, type_
+        if place not in self._known:
+            self._known[place] = self._read(stream, type_)
+        return self._known[place]
+
+    def documents(self) -> dict[str, dict[str, SchemaDocument]]:
+        """Return all schemas by stream and type. InvalidSchemaError lists all that is wrong in the folder."""
+        problems: list[Problem] = []
+        documents: dict[str, dict[str, SchemaDocument]] = {}
+        for stream, file in self._files(problems):
+            type_ = unquote(file.name.removesuffix(_SUFFIX))
+            try:
+                document = self.document(stream, type_)
+            except InvalidSchemaError as error:
+                problems += [problem.inside(self._shown(file)) for problem in error.problems]
+                continue
+            assert document is not None, "its file was listed"
+            documents.setdefault(stream, {})[type_] = document
+        if problems:
+            raise InvalidSchemaError(problems, where=str(self.path))
+        return documents
+
+    def file_of(self, stream: str, type_: str) -> Path:
+        """Return where the schema of a type is, or would be."""
+        return self.path / stream / file_name_of(type_)
+
+    def _read(self, stream: str, type_: str) -> SchemaDocument | None:
+        file = self.file_of(stream, type_)
+        try:
+            text = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:  # also of a name that is too long for a file
+            if not file.exists():
+                return None
+            state = f"no readable file ({(error.strerror or str(error)).lower()})"
+            raise InvalidSchemaError([Problem("schema", state, "a JSON Schema")], where=str(file)) from error
+        return read_schema(text, where=str(file))
+
+    def _files(self, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
+        """Yield each file with its stream, in the order of names; add what does not belong there to `problems`."""
+        for folder in sorted(self.path.iterdir()):
+            if folder.name.startswith("."):
+                continue
+            if not folder.is_dir():
+                problems.append(Problem(folder.name, "a file", "a folder for each stream"))
+                continue
+            names = dict[str, str]()
+            for file in sorted(folder.iterdir()):
+                if file.name.startswith("."):
+                    continue
+                problem = _problem_of(file, names)
+                if problem is None:
+                    yield folder.name, file
+                else:
+                    problems.append(problem.inside(self._shown(file)))
+
+    def _shown(self, file: Path) -> str:
+        return file.relative_to(self.path).as_posix()
+
+
+def file_name_of(type_: str) -> str:
+    """Return the name of a type's file."""
+    return quote(type_, safe="") + _SUFFIX
+
+
+def _problem_of(file: Path, names: dict[str, str]) -> Problem | None:
+    """Return why a file is none of a type. `names`: those before it, in lower case, to which its own is added."""
+    type_ = unquote(file.name.removesuffix(_SUFFIX))
+    if not file.is_file() or file_name_of(type_) != file.name or not 0 < len(type_) <= TYPE_CHARACTERS_MAX:
+        allowed = f"a file named after an event type, percent-encoded, such as {file_name_of('OrderPlaced')}"
+        return Problem("", "a name of no type" if file.is_file() else "no file", allowed)
+    before = names.setdefault(file.name.lower(), file.name)
+    if before != file.name:
+        return Problem(
+            "", f"the name of {before} in other case", "names that every file system can tell apart"
+        )
+    return None

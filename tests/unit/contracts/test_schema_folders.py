@@ -1,0 +1,73 @@
+"""Folders of schemas: a type's file is found by its name, and all that is wrong is said at once."""
+
+from pathlib import Path
+
+import pytest
+
+from eventfabric.contracts.folder import SchemaFolder
+from eventfabric.errors import InvalidSchemaError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SchemaFolder:
+    return SchemaFolder(tmp_path / "schemas")
+
+
+def write(folder: SchemaFolder, name: str, text: str) -> None:
+    file = folder.path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def test_a_type_has_the_schema_of_its_file(folder: SchemaFolder) -> None:
+    write(folder, "orders/OrderPlaced.json", '{"type": "object"}')
+    document = folder.document("orders", "OrderPlaced")
+    assert document is not None
+    assert document.value == {"type": "object"}
+    assert folder.document("orders", "OrderShipped") is None
+    assert folder.document("payments", "OrderPlaced") is None
+
+
+def test_a_file_is_read_once(folder: SchemaFolder) -> None:
+    write(folder, "orders/OrderPlaced.json", "true")
+    before = folder.document("orders", "OrderPlaced")
+    write(folder, "orders/OrderPlaced.json", "false")
+    assert folder.document("orders", "OrderPlaced") is before
+
+
+def test_names_that_are_no_file_names_are_encoded(folder: SchemaFolder) -> None:
+    write(folder, "orders/shop%2Forder%20placed.v1.json", "true")
+    assert folder.documents()["orders"].keys() == {"shop/order placed.v1"}
+    assert folder.document("orders", "../orders/shop") is None
+
+
+def test_a_type_whose_name_is_too_long_for_a_file_has_no_schema(folder: SchemaFolder) -> None:
+    folder.path.mkdir()
+    assert folder.document("orders", "\U0001f600" * 128) is None
+
+
+def test_everything_that_is_wrong_in_a_folder_is_said_at_once(folder: SchemaFolder) -> None:
+    write(folder, "orders/OrderPlaced.json", "{")
+    write(folder, "orders/orderplaced.json", "true")
+    write(folder, "orders/notes.txt", "")
+    write(folder, "README.md", "")
+    write(folder, "payments/Paid.json", "[]")
+    write(folder, ".git/config", "")
+    with pytest.raises(InvalidSchemaError) as refused:
+        folder.documents()
+    paths = {problem.path.partition(".json.")[0] for problem in refused.value.problems}
+    assert paths == {
+        "README.md",
+        "orders/OrderPlaced",
+        "orders/orderplaced.json",
+        "orders/notes.txt",
+        "payments/Paid",
+    }
+
+
+def test_the_folder_is_beside_the_definition(tmp_path: Path) -> None:
+    assert SchemaFolder.beside(tmp_path / "fabric.toml") is None
+    (tmp_path / "schemas").mkdir()
+    beside = SchemaFolder.beside(tmp_path / "fabric.toml")
+    assert beside is not None
+    assert beside.documents() == {}
