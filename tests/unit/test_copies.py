@@ -23,7 +23,7 @@ from eventfabric.model import (
     SequenceNumber,
     record_at,
 )
-from eventfabric.sdk.outgoing import EventIds
+from eventfabric.sdk.event_ids import EventIds
 from eventfabric.testing.memory.entropy import SeededEntropy
 
 LANE = Lane.parse("us-east-1/0.0")

@@ -22,8 +22,8 @@ from eventfabric import limits
 from eventfabric.errors import BufferFullError, IndeterminateAppendError, NoThreadError
 from eventfabric.model import Event, EventFields
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
+from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.fabric import Fabric
-from eventfabric.sdk.outgoing import Encoded
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.sdk.workers import Workers
 

@@ -26,7 +26,8 @@ from eventfabric.errors import (
 from eventfabric.model import Lane, LaneIndex
 from eventfabric.sdk import exits
 from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts
-from eventfabric.sdk.outgoing import Encoded, Outgoing
+from eventfabric.sdk.encoded import Encoded
+from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.waiting import Changes, Waiter
 from eventfabric.sdk.workers import Workers
 from eventfabric.wire.payload_codec import Attributes

@@ -1,7 +1,7 @@
 """The fabric as a producer sees it: connect, publish, and know where an event stands."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, NoReturn, Unpack
 
@@ -12,20 +12,18 @@ from eventfabric.errors import (
     InvalidEventError,
     Problem,
     SettingError,
-    WrongRegionError,
 )
 from eventfabric.model import Batch, Event, EventFields, Record, Region, StreamName
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log, Outbox
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.connecting import connected
+from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
-from eventfabric.sdk.outgoing import Encoded, Outgoing
+from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
-from eventfabric.sdk.route import Health, Route
+from eventfabric.sdk.routes import Routes
 from eventfabric.services.catalogue.streams import DeclaredStreams
-from eventfabric.services.publishing.append import Appender
-from eventfabric.services.publishing.lane_ends import Known, KnownMarks
 from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
 from eventfabric.services.publishing.posted_tails import Posting
 from eventfabric.stream_topology import StreamTopology
@@ -60,13 +58,19 @@ class Fabric:
     ) -> None:
         self.region = Region(region)
         self._streams = streams
-        self._failover = _checked_failover(streams, self.region, failover)
-        self._health = Health(clock)
-        self._log_of = log_of
+        self._routes = Routes(
+            streams,
+            self.region,
+            failover,
+            log_of=log_of,
+            ledger_of=ledger_of,
+            clock=clock,
+            entropy=entropy,
+            append_timeout_seconds=append_timeout_seconds,
+        )
         self._clock = clock
         self._entropy = entropy
         self._outbox = outbox
-        self._ledger_of = ledger_of
         self._source = source
         self._parallel_lanes = parallel_lanes
         self._append_timeout_seconds = append_timeout_seconds
@@ -287,7 +291,7 @@ class Fabric:
     @property
     def regions_away(self) -> frozenset[Region]:
         """Regions that gave no reply when this Fabric last tried to publish in them."""
-        return self._health.away
+        return self._routes.health.away
 
     def flush(self, timeout_seconds: float = limits.EXPRESS_FLUSH_SECONDS) -> bool:
         """Wait until the doorbells of what was published are rung. False if that took longer.
@@ -302,7 +306,7 @@ class Fabric:
         return OutboxTransaction(self._stream, self._log_here, self._append_together)
 
     def _log_here(self, outgoing: Outgoing) -> Log:
-        return self._log_of(outgoing.stream, self.region)
+        return self._routes.log_of(outgoing.stream, self.region)
 
     def _append_together(self, postings: Sequence[Posting], writes_of: WritesOf) -> OutboxAppend:
         if self._outbox is None:
@@ -338,12 +342,12 @@ class Fabric:
                 stream,
                 self.region,
                 current=partial(self._open_stream, name),
-                route_of=self._route,
+                route_of=self._routes.of,
                 clock=self._clock,
                 entropy=self._entropy,
                 source=self._source or stream.source,
                 express=self._express,
-                known=self._known(stream, self.region),
+                known=self._routes.known(stream, self.region),
             )
         return outgoing
 
@@ -356,45 +360,3 @@ class Fabric:
     def _read_anew(self, stream: StreamName) -> None:
         if isinstance(self._streams, DeclaredStreams):
             self._streams.forget(stream)
-
-    def _known(self, stream: StreamTopology, region: Region) -> Known | None:
-        if self._ledger_of is None:
-            return None
-        return KnownMarks(self._ledger_of(region), StreamName(stream.name), clock=self._clock).of
-
-    def _route(self, stream: StreamTopology) -> Route:
-        @cache
-        def appender_of(region: Region) -> Appender:
-            return Appender(
-                self._log_of(stream, region),
-                stream=stream.name,
-                clock=self._clock,
-                entropy=self._entropy,
-                retention_seconds=stream.retention_seconds,
-                timeout_seconds=self._append_timeout_seconds,
-                known=self._known(stream, region),
-            )
-
-        regions = [Region(region) for region in stream.definition.regions]
-        to = [region for region in (self.region, *self._failover) if region in regions]
-        to = [region for region in to if region not in stream.closing]
-        return Route(
-            stream.name,
-            to,
-            others=[region for region in regions if region not in to],
-            appender_of=appender_of,
-            log_of=lambda region: self._log_of(stream, region),
-            health=self._health,
-        )
-
-
-def _checked_failover(
-    fabric: Topology | DeclaredStreams, home: Region, failover: Sequence[str]
-) -> tuple[Region, ...]:
-    """Return the Regions to publish in after `home`, once they are checked. WrongRegionError, SettingError."""
-    for number, region in enumerate(failover):
-        if fabric.regions and region not in fabric.regions:
-            raise WrongRegionError(f"fabric {fabric.fabric}", region, fabric.regions)
-        if region == home or region in failover[:number]:
-            raise SettingError(f"failover[{number}]", region, f"each other Region than {home} once")
-    return tuple(Region(region) for region in failover)

@@ -13,7 +13,8 @@ from eventfabric.model import Batch, BatchId, EventFields, Lane
 from eventfabric.ports import Log
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.delivery import Transaction
-from eventfabric.sdk.outgoing import Encoded, Outgoing
+from eventfabric.sdk.encoded import Encoded
+from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.services.publishing.once import MakeAppend, StandsAlready, append_once
 from eventfabric.services.publishing.outbox import OutboxAppend
 from eventfabric.services.publishing.posted_tails import Posting

@@ -2,14 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import itemgetter
 from sys import modules
 from typing import TypeAlias
 
-import msgspec
-
 from eventfabric import limits
-from eventfabric.copies import when_copied
 from eventfabric.errors import InvalidEventError, Problem, SettingError, StreamChangedError
 from eventfabric.model import (
     GENERATION_FIRST,
@@ -28,93 +24,29 @@ from eventfabric.model import (
     encode_json,
     exact,
     lane_index,
-    uuid7_prefix,
-    uuid7_suffixes,
 )
 from eventfabric.ports import Clock, Entropy
 from eventfabric.sdk import tracing
+from eventfabric.sdk.encoded import Encoded, Place, beside_bytes_of
+from eventfabric.sdk.event_ids import EventIds
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.services.publishing.append import Appended
 from eventfabric.services.publishing.lane_ends import Known
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, row_bytes
-from eventfabric.wire.payload_codec import Attributes, Row, encode_event
+from eventfabric.wire.payload_codec import Attributes, encode_event
 
 _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
 _AROUND_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
 """Bytes of a row beside its key, type, source and content: an id of ours, and all length prefixes at their longest."""
-_HEADER_MEMORY_BYTES = 240
-"""Most memory that a header needs beside its bytes: two objects, and its place in a dict."""
 _KEY_BYTES_REMEMBERED_MAX = 256
 _JSON = int(Kind.JSON)
 _FIELDS = EventFields.__annotations__.keys()
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 
-Place: TypeAlias = tuple[LaneIndex, str, int]
-"""Place of a key: its lane, the key itself, and the number of its bytes."""
 _Known: TypeAlias = tuple[str, int]
-_key_bytes_of: Callable[[Place], int] = itemgetter(2)
-
-
-class Encoded(msgspec.Struct, frozen=True):
-    """Events with equal attributes, encoded field by field.
-
-    In a record, each takes at most the bytes of its key and its content, and `around_bytes`.
-    """
-
-    attributes: Attributes
-    around_bytes: int
-    places: Sequence[Place]
-    ids: Sequence[str]
-    contents: Sequence[bytes]
-    size_bytes: int
-    """Most bytes that they take of records."""
-    beside_bytes: int = 0
-    """Memory that they need beside what every event does: headers, and text that is wide in memory."""
-
-    @classmethod
-    def of(
-        cls,
-        attributes: Attributes,
-        around_bytes: int,
-        places: Sequence[Place],
-        ids: Sequence[str],
-        contents: Sequence[bytes],
-    ) -> "Encoded":
-        """Make encoded events, and count the bytes that they take."""
-        keys_bytes = sum(map(_key_bytes_of, places))
-        size_bytes = sum(map(len, contents)) + keys_bytes + len(ids) * around_bytes
-        return cls(attributes, around_bytes, places, ids, contents, size_bytes)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        return f"Encoded({len(self.ids)} events, {self.size_bytes:,} bytes)"
-
-    def halves(self) -> "tuple[Encoded, Encoded]":
-        """Return the first half and the rest, of two events or more."""
-        middle = len(self.ids) // 2
-        return self._part(slice(middle)), self._part(slice(middle, None))
-
-    def _part(self, part: slice) -> "Encoded":
-        return Encoded.of(
-            self.attributes, self.around_bytes, self.places[part], self.ids[part], self.contents[part]
-        )
-
-    def row(self) -> Row:
-        """Return the row of a single event."""
-        (id_,), ((_, key, _),), (content,) = self.ids, self.places, self.contents
-        type_, time, source, headers, kind = self.attributes
-        return id_, type_, key, time, source, headers, kind, content
-
-
-def _beside_bytes(texts: tuple[str, ...], headers: Mapping[str, HeaderValue]) -> int:
-    """Return the memory for an event's headers, and for text that is wide in memory."""
-    wide = [text for text in (*texts, *headers.values()) if isinstance(text, str) and not text.isascii()]
-    return _HEADER_MEMORY_BYTES * len(headers) + 2 * len("".join(wide).encode())
 
 
 class Outgoing:
@@ -192,7 +124,7 @@ class Outgoing:
         place = (type_ in self._types and self._places.get(key)) or self._remember(key, type_)
         around_bytes = size - len(payload.content) - place[2]
         is_narrow = not headers and f"{id_}{type_}{key}{source}".isascii()
-        beside_bytes = 0 if is_narrow else _beside_bytes((id_, type_, key, source), attributes[3])
+        beside_bytes = 0 if is_narrow else beside_bytes_of((id_, type_, key, source), attributes[3])
         return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,), size, beside_bytes)
 
     def _attributes(self, known: _Known, now_ms: int) -> tuple[Attributes, int]:
@@ -346,39 +278,3 @@ class Outgoing:
 def _are_plain(fields: EventFields) -> bool:
     """Tell if no more is given of an event than its key, type and data."""
     return sum(value is not None for value in fields.values()) == 3 and fields.keys() <= _FIELDS
-
-
-class EventIds:
-    """Source of UUIDv7s. Their random halves are made in blocks, so that one id costs a look-up and a concatenation."""
-
-    def __init__(self, entropy: Entropy) -> None:
-        self._entropy = entropy
-        self._prefix = (-1, "")
-        self._begin()
-        when_copied(self._begin)
-
-    def _begin(self) -> None:
-        self._suffixes: list[str] = []
-
-    def __reduce__(self) -> tuple[type["EventIds"], tuple[Entropy]]:
-        return EventIds, (self._entropy,)
-
-    def next(self, now_ms: int) -> str:
-        """Return a new id."""
-        made_ms, prefix = self._prefix
-        if made_ms != now_ms:
-            prefix = uuid7_prefix(now_ms)
-            self._prefix = (now_ms, prefix)
-        while True:
-            try:
-                return prefix + self._suffixes.pop()
-            except IndexError:
-                self._suffixes = uuid7_suffixes(self._entropy.bytes(10))
-
-    def take(self, now_ms: int, count: int) -> list[str]:
-        """Return `count` new ids in their order, from blocks of their own, of which nobody else takes any meanwhile."""
-        prefix, taken = uuid7_prefix(now_ms), list[str]()
-        while len(taken) < count:
-            block = uuid7_suffixes(self._entropy.bytes(10), prefix)
-            taken += block[: -1 - (count - len(taken)) : -1]
-        return taken

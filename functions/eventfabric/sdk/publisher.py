@@ -16,7 +16,8 @@ from eventfabric.errors import (
 from eventfabric.model import Event, EventFields
 from eventfabric.sdk.bundle import PendingReceipt, PendingReceipts
 from eventfabric.sdk.bundles import Bundles
-from eventfabric.sdk.outgoing import Encoded, Outgoing
+from eventfabric.sdk.encoded import Encoded
+from eventfabric.sdk.outgoing import Outgoing
 
 _log = getLogger("eventfabric")
 WhenFull: TypeAlias = Literal["wait", "raise"]

@@ -70,7 +70,7 @@ def test_one_batch_alone_tries_a_region_that_is_due() -> None:
     fabric = producer(memory_fabric, faults, failover=[AWAY])
     publish(fabric, "1")
     memory_fabric.clock.advance(REGION_PAUSE_SECONDS + 1)
-    health = fabric._health
+    health = fabric._routes.health
     assert health.in_order([HOME, AWAY]) == [HOME, AWAY]
     assert health.in_order([HOME, AWAY]) == [AWAY, HOME]
 
