@@ -28,7 +28,7 @@ def test_a_pass_over_lanes_at_rest_reads_their_tails_and_no_state(subscriptions:
     assert first == second == idle
     # Every pass was like this one: what a person asks for is still read in full.
     (thorough,) = calls_of_passes(fabric, [THOROUGH])
-    declarations = {"log.tail": 2 * LANES + 2, "remote log.tail": LANES + 2}
+    declarations = {"log.tail": 2 * LANES + 4, "remote log.tail": LANES + 4}
     assert thorough == {
         **idle,
         **declarations,

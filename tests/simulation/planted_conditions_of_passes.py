@@ -66,7 +66,7 @@ OF_PASSES: list[tuple[Bug, Callable[[], None]]] = [
             "if may_rest and before.rests_ms:",
             "if False:",
         ),
-        declarations.test_an_idle_pass_reads_one_item_more_for_each_region_and_none_of_the_log,
+        declarations.test_an_idle_pass_reads_two_items_more_for_each_region_and_none_of_the_log,
     ),
     (
         bug(

@@ -12,8 +12,8 @@ from eventfabric.errors import InvalidSchemaError, Problem
 
 JsonSchema: TypeAlias = dict[str, Any] | bool
 """A decoded schema: an object, or a boolean that accepts all or nothing."""
-SCHEMA_BYTES_MAX: Final = 256 * 1024
-"""Most bytes of a schema's canonical text, which one record of the log has to hold."""
+SCHEMA_BYTES_MAX: Final = 128 * 1024
+"""Most bytes of a schema's canonical text: a record of the log holds it beside an index of all versions."""
 SCHEMA_DEPTH_MAX: Final = 100
 """Deepest nesting of lists and objects in a schema."""
 _DIGEST_BYTES: Final = 16

@@ -30,7 +30,7 @@ _LANE: Final = regex(
 DECLARES: Final = "@"
 """Beginning of the text of a lane of declarations. No Region and no stream has it in its name."""
 _DECLARATIONS: Final = regex(
-    rf"{DECLARES}([a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}})/([a-z0-9-]{{1,{limits.NAME_CHARACTERS_MAX}}})"
+    rf"{DECLARES}([a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}})/([a-z0-9-]{{1,{limits.NAME_CHARACTERS_MAX}}})(/schemas)?"
 )
 _SEQUENCE_DIGITS_MAX = 18
 _COUNTER_BITS = 16
@@ -81,10 +81,29 @@ class DeclarationLane(Lane):
         return cls(region, GENERATION_FIRST, LaneIndex(0), stream)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SchemaLane(DeclarationLane):
+    """The lane in which a Region registers schemas of a stream's types. `str(lane)` is `@us-east-1/orders/schemas`.
+
+    In all else it is like the Region's lane of declarations, beside which it stands.
+    """
+
+    def __str__(self) -> str:
+        return f"{DECLARES}{self.origin}/{self.stream}/schemas"
+
+    @classmethod
+    def of(cls, region: Region, stream: StreamName) -> "SchemaLane":
+        """Return the lane in which a Region registers schemas of a stream."""
+        return cls(region, GENERATION_FIRST, LaneIndex(1), stream)
+
+
 def parse_log_lane(text: str) -> Lane:
     """Parse the text of any lane of a log: one of the stream, or one of declarations. ValueError for anything else."""
     match = _DECLARATIONS.fullmatch(text)
-    return Lane.parse(text) if match is None else DeclarationLane.of(Region(match[1]), StreamName(match[2]))
+    if match is None:
+        return Lane.parse(text)
+    kind = DeclarationLane if match[3] is None else SchemaLane
+    return kind.of(Region(match[1]), StreamName(match[2]))
 
 
 def parse_place(text: str) -> tuple[Lane, SequenceNumber] | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model import DeclarationLane, Region
+from eventfabric.model import DeclarationLane, Region, SchemaLane
 from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, Item, backfill_key, slice_key
@@ -49,11 +49,12 @@ def slice_from_item(item: Item) -> SliceProgress:
     progress = fields.json(item, "f", _decode_slice)
     of = progress.slice
     fields.text(item, PK, characters_max=limits.PARTITION_KEY_BYTES_MAX)
-    declarations = DeclarationLane.of(of.lane.origin, of.stream)
-    if item.get(SK) == slice_key("", of.target, declarations, of.start.sequence)[SK]:
-        # In the JSON, a lane of declarations looks like the origin's first lane.
-        of = replace(of, lane=declarations)
-        progress = replace(progress, slice=of)
+    for kind in (DeclarationLane, SchemaLane):
+        declarations = kind.of(of.lane.origin, of.stream)
+        if item.get(SK) == slice_key("", of.target, declarations, of.start.sequence)[SK]:
+            # In the JSON, a lane of declarations looks like one of the origin's first lanes.
+            of = replace(of, lane=declarations)
+            progress = replace(progress, slice=of)
     # The partition key names the backfill, which the slice itself does not know: that part is not compared.
     _check_key(item, {**slice_key("", of.target, of.lane, of.start.sequence), PK: item[PK]})
     if progress.at.sequence < of.start.sequence:

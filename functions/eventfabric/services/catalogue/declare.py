@@ -8,16 +8,13 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Final
 
-from eventfabric.errors import ContendedAppendError, OutcomeUnknownError, ThrottledError
 from eventfabric.model import EMPTY_TAIL, BatchId, DeclarationLane, record_at
 from eventfabric.model.catalogue import Declaration, Declared
 from eventfabric.ports import Clock, Entropy, Log
 from eventfabric.services.catalogue.lane import newest, readable_history
-from eventfabric.services.publishing.tries import Tries
+from eventfabric.services.catalogue.on_top import put_on_top
 from eventfabric.wire.declaration import batch_of
 
-DECLARE_SECONDS: Final = 20.0
-"""Time after which a declaration that meets others, or throttling, each time is given up."""
 REQUEST_SECONDS_MAX: Final = 3_600
 """Time in which a request may come again. Lambda keeps one for ten minutes (topology.CATALOGUE_AGE_MINUTES)."""
 
@@ -45,32 +42,20 @@ def declare(
         OutcomeUnknownError: no reply in time; it may be declared. Doing it again is harmless.
         UndecodableRecordError: the newest declaration cannot be read by this version; nothing is declared.
     """
-    until_ms = clock.steady_ms() + int(1000 * DECLARE_SECONDS)
-    tries = Tries(clock, entropy, until_ms=until_ms)
-    while True:
-        error: Exception | None = None
-        try:
-            read = newest(log, lane)
-            declaration = update(None if read is None else read.declaration)
-            if declaration is None or _is_done(log, lane, read, declaration, fences=fences):
-                return read
-            now_ms = clock.now_ms()
-            declaration = declaration.as_of(now_ms)
-            batch = batch_of(declaration, BatchId(entropy.bytes(16)), source=source)
-            tail = EMPTY_TAIL if read is None else read.tail
-            record = record_at(tail, lane, batch, now_ms=now_ms, retention_seconds=None)
-            if log.append(record) is None:
-                return Declared(declaration, record.tail)
-        except (ThrottledError, OutcomeUnknownError) as failed:
-            error = failed
-        if tries.are_over:
-            if isinstance(error, OutcomeUnknownError):
-                raise error
-            reason = error or "others declared first, each time"
-            raise ContendedAppendError(
-                f"nothing was declared in {lane}: {reason}", lane=lane, batch=None
-            ) from error
-        tries.back_off()
+
+    def attempt() -> tuple[Declared | None] | None:
+        read = newest(log, lane)
+        declaration = update(None if read is None else read.declaration)
+        if declaration is None or _is_done(log, lane, read, declaration, fences=fences):
+            return (read,)
+        now_ms = clock.now_ms()
+        declaration = declaration.as_of(now_ms)
+        batch = batch_of(declaration, BatchId(entropy.bytes(16)), source=source)
+        tail = EMPTY_TAIL if read is None else read.tail
+        record = record_at(tail, lane, batch, now_ms=now_ms, retention_seconds=None)
+        return (Declared(declaration, record.tail),) if log.append(record) is None else None
+
+    return put_on_top(lane, attempt, clock=clock, entropy=entropy)
 
 
 def _is_done(

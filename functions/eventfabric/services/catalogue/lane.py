@@ -22,14 +22,14 @@ def newest(log: Log, lane: DeclarationLane) -> Declared | None:
     """
     recent = log.recent(lane, records_max=1)
     if recent.unreadable:
-        raise _undecodable(lane, recent.unreadable[0], "no record is there")
+        raise undecodable(lane, recent.unreadable[0], "no record is there")
     if not recent.records:
         return None
     [record] = recent.records
     try:
         return Declared(declaration_of(record), record.tail)
     except UndecodableRecordError as error:
-        raise _undecodable(lane, record.sequence, error.reason) from error
+        raise undecodable(lane, record.sequence, error.reason) from error
 
 
 def before_unreadable(log: Log, lane: DeclarationLane, error: UndecodableRecordError) -> Declared:
@@ -47,7 +47,8 @@ def before_unreadable(log: Log, lane: DeclarationLane, error: UndecodableRecordE
         raise error from None
 
 
-def _undecodable(lane: DeclarationLane, sequence: SequenceNumber, reason: str) -> UndecodableRecordError:
+def undecodable(lane: DeclarationLane, sequence: SequenceNumber, reason: str) -> UndecodableRecordError:
+    """Make the error that says why the newest record of a lane cannot be read, and what to do about it."""
     return UndecodableRecordError(lane, sequence, f"{reason}; {_REMEDY}")
 
 

@@ -16,6 +16,7 @@ from eventfabric.model import (
     LaneIndex,
     Owner,
     Region,
+    SchemaLane,
     Standing,
     StreamName,
     SubscriptionName,
@@ -209,8 +210,13 @@ def owner_of(subscription: SubscriptionTopology, origin: Region, standing: Stand
 
 
 def declaration_lanes_of(stream: StreamTopology) -> list[DeclarationLane]:
-    """List the lanes in which the Regions of a stream declare what is deployed of it."""
-    return [DeclarationLane.of(Region(name), StreamName(stream.name)) for name in stream.definition.regions]
+    """List the lanes in which the Regions of a stream declare what is deployed of it, each with that of its schemas."""
+    name = StreamName(stream.name)
+    return [
+        kind.of(Region(region), name)
+        for region in stream.definition.regions
+        for kind in (DeclarationLane, SchemaLane)
+    ]
 
 
 def lanes_of(stream: StreamTopology) -> list[Lane]:

@@ -13,12 +13,14 @@ from eventfabric.model import (
     Lane,
     Record,
     Region,
+    SchemaLane,
     SequenceNumber,
     operator_text,
 )
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.wire.declaration import declaration_of
+from eventfabric.wire.schema_record import index_of
 
 
 class Quarantine:
@@ -100,7 +102,8 @@ class Quarantine:
 def _undeclared(record: Record) -> str | None:
     """Say why the end of a lane of declarations declares nothing. Whatever is declared next would take its place."""
     try:
-        declaration_of(record)
+        decode = index_of if isinstance(record.lane, SchemaLane) else declaration_of
+        decode(record)
     except UndecodableRecordError as error:
         return error.reason
     return None

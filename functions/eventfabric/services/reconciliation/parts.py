@@ -1,6 +1,6 @@
 """Parts: the lanes of a stream as a pass goes through them, those together whose marks are stored together.
 
-us-east-1/@       the lane of the origin's declarations
+us-east-1/@       the lanes of the origin's declarations, and of the schemas that it registers
 us-east-1/0000    the first 512 of its lanes, and so on; then the next origin
 """
 
@@ -24,7 +24,7 @@ class PassPart:
 
     @property
     def is_declared(self) -> bool:
-        """It is the lane in which the origin declares what is deployed."""
+        """It is the lanes in which the origin declares what is deployed, and registers schemas."""
         return self.name == DECLARES
 
     @property
@@ -42,7 +42,7 @@ def parts_of(stream: StreamTopology) -> list[PassPart]:
     """List the parts of a stream's lanes, in the order in which a pass goes through them: declarations come first."""
     lanes: dict[tuple[Region, str], list[Lane]] = {}
     for declarations in declaration_lanes_of(stream):
-        lanes[declarations.origin, DECLARES] = [declarations]
+        lanes.setdefault((declarations.origin, DECLARES), []).append(declarations)
     for lane in lanes_of(stream):
         lanes.setdefault((lane.origin, part_of(lane.index)), []).append(lane)
     return [PassPart(origin, name, tuple(of_part)) for (origin, name), of_part in lanes.items()]

@@ -256,8 +256,8 @@ class TestSubscriptions:
 def test_a_pass_reads_only_what_is_new_however_long_the_log_is() -> None:
     short, long = calls_of_a_pass(20), calls_of_a_pass(200)
     assert short == long
-    # Two origins of two lanes each, and one of declarations; one page for the records that are new.
-    assert (short.count("log.tail"), short.count("log.read")) == (6, 1)
+    # Two origins of two lanes each, one of declarations and one of schemas; one page for the records that are new.
+    assert (short.count("log.tail"), short.count("log.read")) == (8, 1)
 
 
 def calls_of_a_pass(records: int) -> list[str]:

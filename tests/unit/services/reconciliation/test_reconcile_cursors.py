@@ -93,8 +93,8 @@ def test_a_lane_that_nobody_began_with_has_no_cursor_to_be_wrong() -> None:
     fabric = fabric_of(Failing({}), *named("a1", "b1"))
     log, findings = asked(fabric)
     assert findings == []
-    # Where each of the four lanes ends, and the two of declarations, and nothing about a cursor.
-    assert [before for _, before in log.tails] == [None] * 6
+    # Where each of the four lanes ends, and the four of declarations and schemas, and nothing about a cursor.
+    assert [before for _, before in log.tails] == [None] * 8
     assert log.reads == [Read(LANE, 0, 100), Read(LANE, 0, 1)]
 
 
