@@ -2,20 +2,19 @@
 
 import json
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
+from eventfabric.contracts.keywords import JsonSchema as JsonSchema
+from eventfabric.contracts.lint import SCHEMA_DEPTH_MAX, schema_problems
 from eventfabric.errors import InvalidSchemaError, Problem
 
-JsonSchema: TypeAlias = dict[str, Any] | bool
-"""A decoded schema: an object, or a boolean that accepts all or nothing."""
 SCHEMA_BYTES_MAX: Final = 128 * 1024
 """Most bytes of a schema's canonical text: a record of the log holds it beside an index of all versions."""
-SCHEMA_DEPTH_MAX: Final = 100
-"""Deepest nesting of lists and objects in a schema."""
 _DIGEST_BYTES: Final = 16
 DIGEST_CHARACTERS: Final = 22
 """Length of a digest: 16 bytes in base64url, without padding."""
@@ -62,6 +61,11 @@ def read_schema(text: str | bytes, *, where: str) -> SchemaDocument:
         _refuse(where, type(value).__name__, "an object, true or false")
     if len(content) > SCHEMA_BYTES_MAX:
         _refuse(where, f"{len(content):,} bytes", f"at most {SCHEMA_BYTES_MAX:,}")
+    problems = [
+        Problem(f"#{problem.path}", problem.found, problem.allowed) for problem in schema_problems(value)
+    ]
+    if problems:
+        raise InvalidSchemaError(problems, where=where)
     return SchemaDocument(content)
 
 
@@ -69,8 +73,7 @@ def _object(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object. ValueError if a name is in it twice, since readers would disagree about its value."""
     value = dict(members)
     if len(value) != len(members):
-        names = [name for name, _ in members]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
         raise ValueError(f"the name {twice!r:.80} twice in an object")
     return value
 

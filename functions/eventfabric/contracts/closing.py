@@ -1,0 +1,241 @@
+"""Closes a schema for producers: at each place of a document, members that no schema there names are refused.
+
+`unevaluatedProperties: false` goes to places of the document (the root, members, items), never into a schema that
+applies in place beside others, as a branch of `allOf` does: it would refuse what the others name. So a schema that is
+referred to, and stands at a place of its own too, gets a second, open version. An object whose schemas name no member
+stays open. Conditions (`if`, `not`, `contains`, `propertyNames`) are left as they are.
+"""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from eventfabric.contracts.keywords import KEYWORDS, Form, JsonSchema, pointer, subschemas
+from eventfabric.contracts.references import References
+from eventfabric.contracts.tags import Tags
+
+_Path = tuple[str, ...]
+_PLACES: Final = frozenset(
+    (
+        "additionalProperties",
+        "items",
+        "patternProperties",
+        "prefixItems",
+        "properties",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    )
+)
+_IN_PLACE: Final = frozenset(("allOf", "anyOf", "dependentSchemas", "else", "oneOf", "then"))
+_LEFT_ALONE: Final = frozenset(("contains", "contentSchema", "if", "not", "propertyNames"))
+
+
+def closed(schema: JsonSchema) -> JsonSchema:
+    """Return a schema that refuses unnamed members too. The one that is given passed the lint."""
+    return _Closer(schema).closed()
+
+
+def closed_suffices(schema: JsonSchema) -> bool:
+    """Return if all that the closed schema accepts is accepted by the schema itself.
+
+    It is not where closing a branch of `oneOf` may leave just one of two that matched: then a document has to be
+    valid against both, the closed schema and the schema itself.
+    """
+    return _Closer(schema).suffices()
+
+
+class Naming:
+    """Knows of each schema if it, or a schema that applies in place beside it, names a member."""
+
+    def __init__(self, references: References) -> None:
+        self._references = references
+        self._known: dict[int, bool] = {}
+
+    def names_members(self, schema: JsonSchema) -> bool:
+        """Return if a schema names a member of the objects that it accepts. It has no circle in place."""
+        if isinstance(schema, bool):
+            return False
+        known = self._known.get(id(schema))
+        if known is None:
+            known = (
+                bool(schema.get("properties") or schema.get("patternProperties"))
+                or "additionalProperties" in schema
+                or "unevaluatedProperties" in schema
+                or self._is_named_below(schema)
+            )
+            self._known[id(schema)] = known
+        return known
+
+    def _is_named_below(self, schema: dict[str, Any]) -> bool:
+        path = self._references.path(schema["$ref"]) if "$ref" in schema else None
+        target = self._references.schema(path) if path is not None else None
+        if target is not None and self.names_members(target):
+            return True
+        return any(self.names_members(inner) for path, inner in subschemas(schema) if path[0] in _IN_PLACE)
+
+    def is_closed_here(self, schema: JsonSchema) -> bool:
+        """Return if closing adds something to a schema that stands at a place of the document."""
+        return (
+            isinstance(schema, dict)
+            and "additionalProperties" not in schema
+            and "unevaluatedProperties" not in schema
+            and self.names_members(schema)
+        )
+
+
+class _Closer:
+    """Makes the closed version of one schema."""
+
+    def __init__(self, root: JsonSchema) -> None:
+        self._root = root
+        self._references = References(root)
+        self._naming = Naming(self._references)
+        self._definitions: dict[str, JsonSchema] = {}
+        self._open_names: dict[_Path, str] = {}
+        self._waiting: list[_Path] = []
+        self._untouched_name = ""
+
+    def closed(self) -> JsonSchema:
+        if isinstance(self._root, bool):
+            return self._root
+        result = self._closed(self._root, is_place=True)
+        assert isinstance(result, dict)
+        while self._waiting:
+            path = self._waiting.pop()
+            target = self._references.schema(path)
+            assert target is not None, "the reference was resolved before"
+            self._definitions[self._open_names[path]] = _nameless(self._closed(target, is_place=False))
+        if self._untouched_name:
+            self._definitions[self._untouched_name] = _nameless(self._untouched(self._root))
+        if self._definitions:
+            result["$defs"] = {**result.get("$defs", {}), **self._definitions}
+        return result
+
+    def suffices(self) -> bool:
+        """Return if no closed place can be reached from a branch of a `oneOf` whose branches may match together."""
+        above: dict[int, list[int]] = {}
+        unions: list[list[JsonSchema]] = []
+        reaching: list[int] = []
+        waiting: list[tuple[JsonSchema, bool]] = [(self._root, True)]
+        while waiting:
+            schema, is_place = waiting.pop()
+            if isinstance(schema, bool):
+                continue
+            if is_place and self._naming.is_closed_here(schema):
+                reaching.append(id(schema))
+            if "oneOf" in schema:
+                unions.append(schema["oneOf"])
+            for path, inner in subschemas(schema):
+                waiting.append((inner, path[0] in _PLACES))
+                above.setdefault(id(inner), []).append(id(schema))
+            target = self._references.path(schema["$ref"]) if "$ref" in schema else None
+            if target is not None:
+                above.setdefault(id(self._references.schema(target)), []).append(id(schema))
+        reached = _all_above(reaching, above)
+        tags = Tags(self._references)
+        return all(
+            not any(isinstance(branch, dict) and id(branch) in reached for branch in union)
+            or tags.are_apart(union)
+            for union in unions
+        )
+
+    def _closed(self, schema: JsonSchema, *, is_place: bool) -> JsonSchema:
+        if isinstance(schema, bool):
+            return schema
+        result: dict[str, Any] = {}
+        for keyword, value in schema.items():
+            form = KEYWORDS.get(keyword)
+            if keyword == "$ref":
+                result[keyword] = self._reference(value)
+            elif keyword in _LEFT_ALONE:
+                result[keyword] = self._untouched(value)
+            elif form is Form.SCHEMA:
+                result[keyword] = self._closed(value, is_place=keyword in _PLACES)
+            elif form is Form.SCHEMAS:
+                result[keyword] = [self._closed(item, is_place=keyword in _PLACES) for item in value]
+            elif form is Form.MEMBERS:
+                is_below = keyword in _PLACES
+                result[keyword] = {
+                    name: self._closed(member, is_place=is_below) for name, member in value.items()
+                }
+            elif keyword != "$anchor":
+                result[keyword] = value
+        if is_place and self._naming.is_closed_here(schema):
+            result["unevaluatedProperties"] = False
+        return result
+
+    def _reference(self, reference: str) -> str:
+        """Return a reference to the version that applies in place."""
+        path = self._references.path(reference)
+        assert path is not None, "the lint refuses references to nothing"
+        if not self._is_changed_for_its_place(path):
+            return "#" + _fragment(path)
+        if path not in self._open_names:
+            self._open_names[path] = self._new_name("open")
+            self._waiting.append(path)
+        return "#" + _fragment(("$defs", self._open_names[path]))
+
+    def _is_changed_for_its_place(self, path: _Path) -> bool:
+        """Return if a schema's own text is not its version in place: it is closed there, or left alone."""
+        keyword, is_place = "", True
+        tokens = iter(path)
+        for keyword in tokens:
+            if keyword in _LEFT_ALONE:
+                return True
+            if KEYWORDS[keyword] is not Form.SCHEMA:
+                next(tokens)
+            is_place = keyword in _PLACES
+        schema = self._references.schema(path)
+        return is_place and schema is not None and self._naming.is_closed_here(schema)
+
+    def _untouched(self, schema: JsonSchema) -> JsonSchema:
+        """Return a schema as it is, its references led to a copy of the whole document as it was."""
+        if isinstance(schema, bool):
+            return schema
+        result: dict[str, Any] = {}
+        for keyword, value in schema.items():
+            form = KEYWORDS.get(keyword)
+            if keyword == "$ref":
+                path = self._references.path(value)
+                assert path is not None, "the lint refuses references to nothing"
+                self._untouched_name = self._untouched_name or self._new_name("untouched")
+                result[keyword] = "#" + _fragment(("$defs", self._untouched_name, *path))
+            elif form is Form.SCHEMA:
+                result[keyword] = self._untouched(value)
+            elif form is Form.SCHEMAS:
+                result[keyword] = [self._untouched(item) for item in value]
+            elif form is Form.MEMBERS:
+                result[keyword] = {name: self._untouched(member) for name, member in value.items()}
+            elif keyword != "$anchor":
+                result[keyword] = value
+        return result
+
+    def _new_name(self, kind: str) -> str:
+        """Return a name for a definition that the schema has not given to another."""
+        own = self._root.get("$defs", {}) if isinstance(self._root, dict) else {}
+        number = len(self._open_names)
+        while f"{kind}-{number}" in own or f"{kind}-{number}" in self._open_names.values():
+            number += 1
+        return f"{kind}-{number}"
+
+
+def _all_above(below: list[int], above: dict[int, list[int]]) -> set[int]:
+    reached = set(below)
+    waiting = list(below)
+    while waiting:
+        for schema in above.get(waiting.pop(), ()):
+            if schema not in reached:
+                reached.add(schema)
+                waiting.append(schema)
+    return reached
+
+
+def _nameless(schema: JsonSchema) -> JsonSchema:
+    """Return a schema without what names a whole document: it is put inside another."""
+    if isinstance(schema, bool):
+        return schema
+    return {keyword: value for keyword, value in schema.items() if keyword not in ("$id", "$schema")}
+
+
+def _fragment(path: _Path) -> str:
+    """Return a path as a pointer in a URI."""
+    return quote(pointer(path), safe="/~!$&'()*+,;=:@")

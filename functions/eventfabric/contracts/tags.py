@@ -1,0 +1,130 @@
+"""Tells branches of a union apart: by the kinds of values that they accept, or by other constants of a member."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from eventfabric.contracts.keywords import JsonSchema
+from eventfabric.contracts.references import References
+from eventfabric.contracts.values import KINDS, OBJECT, keys_of, kind_of, kinds_of_type
+
+_PAIRS_MAX: Final = 30
+"""Most branches that are compared pair by pair; more have to share a tag."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts that hold for all values that a schema accepts.
+
+    `values`: keys of all values that it may accept; None if it does not list them. `tags`: by the name of a member,
+    keys of its values, in objects that have it.
+    """
+
+    kinds: frozenset[str] = frozenset(KINDS)
+    required: frozenset[str] = frozenset()
+    values: frozenset[Hashable] | None = None
+    tags: dict[str, frozenset[Hashable]] = field(default_factory=dict)
+
+    def both(self, other: "Facts") -> "Facts":
+        """Return the facts of a value that two schemas accept."""
+        tags = dict(self.tags)
+        for name, keys in other.tags.items():
+            tags[name] = tags[name] & keys if name in tags else keys
+        values = self.values if other.values is None else other.values
+        if self.values is not None and other.values is not None:
+            values = self.values & other.values
+        return Facts(self.kinds & other.kinds, self.required | other.required, values, tags)
+
+    def is_apart_from(self, other: "Facts", *, required: frozenset[str] = frozenset()) -> bool:
+        """Return if no value has both these facts and the others. `required`: members that it is known to have."""
+        both = self.both(other)
+        if not both.kinds or (both.values is not None and not both.values):
+            return True
+        present = both.required | required
+        return both.kinds == {OBJECT} and any(
+            not keys and name in present for name, keys in both.tags.items()
+        )
+
+
+NOTHING = Facts(kinds=frozenset())
+
+
+class Tags:
+    """Finds the facts of the schemas of one document."""
+
+    def __init__(self, references: References) -> None:
+        self._references = references
+        self._known: dict[int, Facts] = {}
+
+    def facts(self, schema: JsonSchema) -> Facts:
+        """Return facts of a schema, its references and its `allOf`. It has no circle in place."""
+        if isinstance(schema, bool):
+            return Facts() if schema else NOTHING
+        facts = self._known.get(id(schema))
+        if facts is None:
+            facts = self._known[id(schema)] = self._facts(schema)
+        return facts
+
+    def are_apart(self, schemas: list[JsonSchema]) -> bool:
+        """Return if no value is accepted by two of the schemas."""
+        facts = [self.facts(schema) for schema in schemas]
+        if len(facts) > _PAIRS_MAX:
+            return _share_a_tag(facts)
+        return all(
+            first.is_apart_from(second) for index, first in enumerate(facts) for second in facts[index + 1 :]
+        )
+
+    def _facts(self, schema: dict[str, Any]) -> Facts:
+        facts = _own_facts(schema, self._references)
+        path = self._references.path(schema["$ref"]) if "$ref" in schema else None
+        target = self._references.schema(path) if path is not None else None
+        if target is not None:
+            facts = facts.both(self.facts(target))
+        for part in schema.get("allOf", ()):
+            facts = facts.both(self.facts(part))
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in schema:
+                kinds = frozenset[str]().union(*(self.facts(branch).kinds for branch in schema[keyword]))
+                facts = facts.both(Facts(kinds=kinds))
+        return facts
+
+
+def _share_a_tag(facts: list[Facts]) -> bool:
+    """Return if a member, required in all of many branches, has other values in each."""
+    for name in facts[0].tags:
+        tags = [branch.tags.get(name) for branch in facts]
+        if all(
+            keys is not None and name in branch.required for keys, branch in zip(tags, facts, strict=True)
+        ):
+            known = [keys for keys in tags if keys is not None]
+            if sum(map(len, known)) == len(frozenset[Hashable]().union(*known)):
+                return all(branch.kinds <= {OBJECT} for branch in facts)
+    return False
+
+
+def _own_facts(schema: dict[str, Any], references: References) -> Facts:
+    kinds = kinds_of_type(schema.get("type"))
+    listed = keys_of(schema)
+    if listed is not None:
+        kinds &= {kind_of(value) for value in listed.values()}
+    tags = {}
+    for name, member in schema.get("properties", {}).items():
+        keys = _tag_keys(member, references)
+        if keys is not None:
+            tags[name] = keys
+    return Facts(
+        kinds, frozenset(schema.get("required", ())), None if listed is None else frozenset(listed), tags
+    )
+
+
+def _tag_keys(member: JsonSchema, references: References) -> frozenset[Hashable] | None:
+    """Return the keys of a member's values; None if its schema does not list them."""
+    for _ in range(3):
+        if isinstance(member, dict) and "$ref" in member and not ({"const", "enum"} & member.keys()):
+            path = references.path(member["$ref"])
+            target = references.schema(path) if path is not None else None
+            member = True if target is None else target
+    if isinstance(member, bool):
+        return None if member else frozenset()
+    keys = keys_of(member)
+    return None if keys is None else frozenset(keys)
