@@ -6,6 +6,8 @@ referred to, and stands at a place of its own too, gets a second, open version. 
 stays open. Conditions (`if`, `not`, `contains`, `propertyNames`) are left as they are.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -66,8 +68,7 @@ class Naming:
         return known
 
     def _is_named_below(self, schema: dict[str, Any]) -> bool:
-        path = self._references.path(schema["$ref"]) if "$ref" in schema else None
-        target = self._references.schema(path) if path is not None else None
+        target = self._references.target(schema)
         if target is not None and self.names_members(target):
             return True
         return any(self.names_members(inner) for path, inner in subschemas(schema) if path[0] in _IN_PLACE)
@@ -114,51 +115,37 @@ class _Closer:
         """Return if no closed place can be reached from a branch of a `oneOf` whose branches may match together."""
         above: dict[int, list[int]] = {}
         unions: list[list[JsonSchema]] = []
-        reaching: list[int] = []
+        reached = set[int]()
         waiting: list[tuple[JsonSchema, bool]] = [(self._root, True)]
         while waiting:
             schema, is_place = waiting.pop()
             if isinstance(schema, bool):
                 continue
             if is_place and self._naming.is_closed_here(schema):
-                reaching.append(id(schema))
+                reached.add(id(schema))
             if "oneOf" in schema:
                 unions.append(schema["oneOf"])
             for path, inner in subschemas(schema):
                 waiting.append((inner, path[0] in _PLACES))
                 above.setdefault(id(inner), []).append(id(schema))
-            target = self._references.path(schema["$ref"]) if "$ref" in schema else None
-            if target is not None:
-                above.setdefault(id(self._references.schema(target)), []).append(id(schema))
-        reached = _all_above(reaching, above)
+            if "$ref" in schema:
+                above.setdefault(id(self._references.target(schema)), []).append(id(schema))
+        reached |= _all_above(reached, above)
         tags = Tags(self._references)
-        return all(
-            not any(isinstance(branch, dict) and id(branch) in reached for branch in union)
-            or tags.are_apart(union)
-            for union in unions
-        )
+        return all(reached.isdisjoint(map(id, union)) or tags.are_apart(union) for union in unions)
 
     def _closed(self, schema: JsonSchema, *, is_place: bool) -> JsonSchema:
         if isinstance(schema, bool):
             return schema
         result: dict[str, Any] = {}
         for keyword, value in schema.items():
-            form = KEYWORDS.get(keyword)
             if keyword == "$ref":
                 result[keyword] = self._reference(value)
             elif keyword in _LEFT_ALONE:
                 result[keyword] = self._untouched(value)
-            elif form is Form.SCHEMA:
-                result[keyword] = self._closed(value, is_place=keyword in _PLACES)
-            elif form is Form.SCHEMAS:
-                result[keyword] = [self._closed(item, is_place=keyword in _PLACES) for item in value]
-            elif form is Form.MEMBERS:
-                is_below = keyword in _PLACES
-                result[keyword] = {
-                    name: self._closed(member, is_place=is_below) for name, member in value.items()
-                }
             elif keyword != "$anchor":
-                result[keyword] = value
+                change = partial(self._closed, is_place=keyword in _PLACES)
+                result[keyword] = _changed(keyword, value, change)
         if is_place and self._naming.is_closed_here(schema):
             result["unevaluatedProperties"] = False
         return result
@@ -193,20 +180,13 @@ class _Closer:
             return schema
         result: dict[str, Any] = {}
         for keyword, value in schema.items():
-            form = KEYWORDS.get(keyword)
             if keyword == "$ref":
                 path = self._references.path(value)
                 assert path is not None, "the lint refuses references to nothing"
                 self._untouched_name = self._untouched_name or self._new_name("untouched")
                 result[keyword] = "#" + _fragment(("$defs", self._untouched_name, *path))
-            elif form is Form.SCHEMA:
-                result[keyword] = self._untouched(value)
-            elif form is Form.SCHEMAS:
-                result[keyword] = [self._untouched(item) for item in value]
-            elif form is Form.MEMBERS:
-                result[keyword] = {name: self._untouched(member) for name, member in value.items()}
             elif keyword != "$anchor":
-                result[keyword] = value
+                result[keyword] = _changed(keyword, value, self._untouched)
         return result
 
     def _new_name(self, kind: str) -> str:
@@ -218,7 +198,19 @@ class _Closer:
         return f"{kind}-{number}"
 
 
-def _all_above(below: list[int], above: dict[int, list[int]]) -> set[int]:
+def _changed(keyword: str, value: Any, change: Callable[[JsonSchema], JsonSchema]) -> Any:
+    """Return a keyword's value with each schema in it changed."""
+    match KEYWORDS.get(keyword):
+        case Form.SCHEMA:
+            return change(value)
+        case Form.SCHEMAS:
+            return [change(item) for item in value]
+        case Form.MEMBERS:
+            return {name: change(member) for name, member in value.items()}
+    return value
+
+
+def _all_above(below: set[int], above: dict[int, list[int]]) -> set[int]:
     reached = set(below)
     waiting = list(below)
     while waiting:

@@ -34,19 +34,13 @@ def in_place(
     path: _Path, schema: dict[str, Any], references: References
 ) -> Iterator[tuple[_Path, JsonSchema]]:
     """Yield the schemas that apply in place beside a schema, with their paths."""
-    for keyword in IN_PLACE:
-        value = schema.get(keyword)
-        if keyword == "$ref":
-            target = references.path(value) if isinstance(value, str) else None
-            inner = references.schema(target) if target is not None else None
-            if target is not None and inner is not None:
-                yield target, inner
-        elif isinstance(value, list):
-            yield from (((*path, keyword, str(index)), item) for index, item in enumerate(value))
-        elif keyword == "dependentSchemas" and isinstance(value, dict):
-            yield from (((*path, keyword, name), item) for name, item in value.items())
-        elif value is not None:
-            yield (*path, keyword), value
+    target = references.path(schema["$ref"]) if isinstance(schema.get("$ref"), str) else None
+    referred = references.schema(target) if target is not None else None
+    if target is not None and referred is not None:
+        yield target, referred
+    for inner, value in subschemas(schema):
+        if inner[0] in IN_PLACE:
+            yield (*path, *inner), value
 
 
 @dataclass

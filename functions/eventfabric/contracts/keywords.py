@@ -110,8 +110,8 @@ INSTEAD: Final = {
 }
 """Keywords of other drafts and tools, and what does the same in 2020-12."""
 
-IN_PLACE: Final = ("$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
-"""Keywords whose schemas apply to the same value as the schema that holds them."""
+IN_PLACE: Final = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
+"""Keywords whose schemas apply to the same value as the schema that holds them; `$ref` is another."""
 
 
 def subschemas(schema: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], JsonSchema]]:

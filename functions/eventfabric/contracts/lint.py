@@ -57,26 +57,27 @@ def _value_problems(schema: JsonSchema) -> list[Problem]:
         value, depth = waiting.pop()
         if depth > SCHEMA_DEPTH_MAX:
             return [Problem("", f"more than {SCHEMA_DEPTH_MAX} levels", f"at most {SCHEMA_DEPTH_MAX}")]
-        match value:
-            case dict():
-                if not all(isinstance(name, str) and _is_text(name) for name in value):
-                    return [
-                        Problem("", "a name that is no text", "names in Unicode, without lone surrogates")
-                    ]
-                waiting += [(member, depth + 1) for member in value.values()]
-            case list():
-                waiting += [(item, depth + 1) for item in value]
-            case str():
-                if not _is_text(value):
-                    return [Problem("", "a lone surrogate", "strings in Unicode")]
-            case float():
-                if not isfinite(value):
-                    return [Problem("", "NaN or Infinity", "numbers of JSON")]
-            case None | bool() | int():
-                pass
-            case _:
-                return [Problem("", f"a {type(value).__name__}", "values of JSON")]
+        problem = _problem_of(value)
+        if problem is not None:
+            return [problem]
+        if isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            waiting += [(item, depth + 1) for item in inner]
     return []
+
+
+def _problem_of(value: object) -> Problem | None:
+    """Return why a value is no value of JSON; of what is inside a list or an object, only names."""
+    match value:
+        case dict() if not all(isinstance(name, str) and _is_text(name) for name in value):
+            return Problem("", "a name that is no text", "names in Unicode, without lone surrogates")
+        case str() if not _is_text(value):
+            return Problem("", "a lone surrogate", "strings in Unicode")
+        case float() if not isfinite(value):
+            return Problem("", "NaN or Infinity", "numbers of JSON")
+        case None | bool() | int() | float() | str() | list() | dict():
+            return None
+    return Problem("", f"a {type(value).__name__}", "values of JSON")
 
 
 class _Linter:
@@ -185,55 +186,70 @@ def _instead_of(keyword: str) -> str:
 
 def has_form(form: Form, value: object) -> bool:
     """Return if a keyword's value has its form. What it holds is checked elsewhere."""
-    match form:
-        case Form.SCHEMA:
-            return isinstance(value, dict | bool)
-        case Form.SCHEMAS:
-            return (
-                isinstance(value, list)
-                and bool(value)
-                and all(isinstance(item, dict | bool) for item in value)
-            )
-        case Form.MEMBERS:
-            return isinstance(value, dict) and all(isinstance(item, dict | bool) for item in value.values())
-        case Form.TEXT | Form.PATTERN | Form.REFERENCE:
-            return isinstance(value, str)
-        case Form.TRUTH:
-            return isinstance(value, bool)
-        case Form.COUNT | Form.NUMBER | Form.POSITIVE:
-            return _is_number(form, value)
-        case Form.NAME_LISTS:
-            return isinstance(value, dict) and all(_is_names(item) for item in value.values())
-        case Form.TYPE:
-            return value in TYPES if isinstance(value, str) else _is_types(value)
-        case Form.VALUES:
-            return isinstance(value, list) and bool(value)
-        case Form.LIST:
-            return isinstance(value, list)
-        case Form.NAMES:
-            return _is_names(value)
-        case Form.ANY:
-            return True
+    return _FORMS[form](value)
 
 
-def _is_number(form: Form, value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    if form is Form.COUNT:
-        return value >= 0 and value == int(value)
-    return form is Form.NUMBER or value > 0
+def _is_schema(value: object) -> bool:
+    return isinstance(value, dict | bool)
+
+
+def _is_schemas(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict | bool) for item in value)
+
+
+def _is_members(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, dict | bool) for item in value.values())
+
+
+def _is_string(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | float) and _is_number(value) and value >= 0 and value == int(value)
 
 
 def _is_names(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and all(isinstance(item, str) for item in value)
-        and len(set(value)) == len(value)
-    )
+    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return is_list and isinstance(value, list) and len(set(value)) == len(value)
 
 
-def _is_types(value: object) -> bool:
+def _is_name_lists(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_names(item) for item in value.values())
+
+
+def _is_type(value: object) -> bool:
+    if isinstance(value, str):
+        return value in TYPES
     return _is_names(value) and isinstance(value, list) and bool(value) and set(value) <= set(TYPES)
+
+
+_FORMS: Final[dict[Form, Callable[[object], bool]]] = {
+    Form.SCHEMA: _is_schema,
+    Form.SCHEMAS: _is_schemas,
+    Form.MEMBERS: _is_members,
+    Form.TEXT: _is_string,
+    Form.PATTERN: _is_string,
+    Form.REFERENCE: _is_string,
+    Form.TRUTH: lambda value: isinstance(value, bool),
+    Form.COUNT: _is_count,
+    Form.NUMBER: _is_number,
+    Form.POSITIVE: _is_positive,
+    Form.NAMES: _is_names,
+    Form.NAME_LISTS: _is_name_lists,
+    Form.TYPE: _is_type,
+    Form.VALUES: lambda value: isinstance(value, list) and bool(value),
+    Form.LIST: lambda value: isinstance(value, list),
+    Form.ANY: lambda value: True,
+}
 
 
 def _is_anchor(text: str) -> bool:

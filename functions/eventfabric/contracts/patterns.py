@@ -50,7 +50,7 @@ class Anchor:
 
 
 @dataclass(frozen=True)
-class Row:
+class Concatenation:
     """Parts that follow each other."""
 
     parts: tuple["Part", ...]
@@ -78,15 +78,15 @@ class Repeat:
         return self.part.size * max(1, self.least + 1 if self.most is None else self.most)
 
 
-Part = Characters | Anchor | Row | Choice | Repeat
+Part = Characters | Anchor | Concatenation | Choice | Repeat
 
 
 class PatternError(ValueError):
-    """A pattern that no schema may hold. `found` says what it has, and `allowed` what it may have."""
+    """A pattern that no schema may hold. `state` says what it has, and `allowed` what it may have."""
 
-    def __init__(self, found: str, allowed: str) -> None:
-        super().__init__(f"{found}; allowed: {allowed}")
-        self.state = found
+    def __init__(self, state: str, allowed: str) -> None:
+        super().__init__(f"{state}; allowed: {allowed}")
+        self.state = state
         self.allowed = allowed
 
 
@@ -124,7 +124,7 @@ class _Parser:
         parts: list[Part] = []
         while self.position < len(self.pattern) and self.pattern[self.position] not in "|)":
             parts.append(self._repeated(self._atom(depth)))
-        return Row(tuple(parts), _bounded(sum(part.size for part in parts)))
+        return Concatenation(tuple(parts), _bounded(sum(part.size for part in parts)))
 
     def _repeated(self, part: Part) -> Part:
         bounds = self._quantifier()

@@ -41,6 +41,12 @@ class References:
                 schema = _inside(schema, next(tokens, None))
         return schema if isinstance(schema, dict | bool) else None
 
+    def target(self, schema: dict[str, Any]) -> JsonSchema | None:
+        """Return the schema that the `$ref` of a schema means; None if it has none, or one that means nothing."""
+        reference = schema.get("$ref")
+        path = self.path(reference) if isinstance(reference, str) else None
+        return None if path is None else self.schema(path)
+
     def anchors(self) -> dict[str, tuple[str, ...]]:
         """Return the paths of all anchors by their names."""
         if self._anchors is None:

@@ -13,8 +13,8 @@ _PAIRS_MAX: Final = 30
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Facts that hold for all values that a schema accepts.
+class BranchFacts:
+    """BranchFacts that hold for all values that a schema accepts.
 
     `values`: keys of all values that it may accept; None if it does not list them. `tags`: by the name of a member,
     keys of its values, in objects that have it.
@@ -25,7 +25,7 @@ class Facts:
     values: frozenset[Hashable] | None = None
     tags: dict[str, frozenset[Hashable]] = field(default_factory=dict)
 
-    def both(self, other: "Facts") -> "Facts":
+    def both(self, other: "BranchFacts") -> "BranchFacts":
         """Return the facts of a value that two schemas accept."""
         tags = dict(self.tags)
         for name, keys in other.tags.items():
@@ -33,9 +33,9 @@ class Facts:
         values = self.values if other.values is None else other.values
         if self.values is not None and other.values is not None:
             values = self.values & other.values
-        return Facts(self.kinds & other.kinds, self.required | other.required, values, tags)
+        return BranchFacts(self.kinds & other.kinds, self.required | other.required, values, tags)
 
-    def is_apart_from(self, other: "Facts", *, required: frozenset[str] = frozenset()) -> bool:
+    def is_apart_from(self, other: "BranchFacts", *, required: frozenset[str] = frozenset()) -> bool:
         """Return if no value has both these facts and the others. `required`: members that it is known to have."""
         both = self.both(other)
         if not both.kinds or (both.values is not None and not both.values):
@@ -46,7 +46,7 @@ class Facts:
         )
 
 
-NOTHING = Facts(kinds=frozenset())
+NOTHING = BranchFacts(kinds=frozenset())
 
 
 class Tags:
@@ -54,12 +54,12 @@ class Tags:
 
     def __init__(self, references: References) -> None:
         self._references = references
-        self._known: dict[int, Facts] = {}
+        self._known: dict[int, BranchFacts] = {}
 
-    def facts(self, schema: JsonSchema) -> Facts:
+    def facts(self, schema: JsonSchema) -> BranchFacts:
         """Return facts of a schema, its references and its `allOf`. It has no circle in place."""
         if isinstance(schema, bool):
-            return Facts() if schema else NOTHING
+            return BranchFacts() if schema else NOTHING
         facts = self._known.get(id(schema))
         if facts is None:
             facts = self._known[id(schema)] = self._facts(schema)
@@ -74,10 +74,9 @@ class Tags:
             first.is_apart_from(second) for index, first in enumerate(facts) for second in facts[index + 1 :]
         )
 
-    def _facts(self, schema: dict[str, Any]) -> Facts:
+    def _facts(self, schema: dict[str, Any]) -> BranchFacts:
         facts = _own_facts(schema, self._references)
-        path = self._references.path(schema["$ref"]) if "$ref" in schema else None
-        target = self._references.schema(path) if path is not None else None
+        target = self._references.target(schema)
         if target is not None:
             facts = facts.both(self.facts(target))
         for part in schema.get("allOf", ()):
@@ -85,11 +84,11 @@ class Tags:
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
                 kinds = frozenset[str]().union(*(self.facts(branch).kinds for branch in schema[keyword]))
-                facts = facts.both(Facts(kinds=kinds))
+                facts = facts.both(BranchFacts(kinds=kinds))
         return facts
 
 
-def _share_a_tag(facts: list[Facts]) -> bool:
+def _share_a_tag(facts: list[BranchFacts]) -> bool:
     """Return if a member, required in all of many branches, has other values in each."""
     for name in facts[0].tags:
         tags = [branch.tags.get(name) for branch in facts]
@@ -102,7 +101,7 @@ def _share_a_tag(facts: list[Facts]) -> bool:
     return False
 
 
-def _own_facts(schema: dict[str, Any], references: References) -> Facts:
+def _own_facts(schema: dict[str, Any], references: References) -> BranchFacts:
     kinds = kinds_of_type(schema.get("type"))
     listed = keys_of(schema)
     if listed is not None:
@@ -112,7 +111,7 @@ def _own_facts(schema: dict[str, Any], references: References) -> Facts:
         keys = _tag_keys(member, references)
         if keys is not None:
             tags[name] = keys
-    return Facts(
+    return BranchFacts(
         kinds, frozenset(schema.get("required", ())), None if listed is None else frozenset(listed), tags
     )
 
@@ -121,8 +120,7 @@ def _tag_keys(member: JsonSchema, references: References) -> frozenset[Hashable]
     """Return the keys of a member's values; None if its schema does not list them."""
     for _ in range(3):
         if isinstance(member, dict) and "$ref" in member and not ({"const", "enum"} & member.keys()):
-            path = references.path(member["$ref"])
-            target = references.schema(path) if path is not None else None
+            target = references.target(member)
             member = True if target is None else target
     if isinstance(member, bool):
         return None if member else frozenset()
