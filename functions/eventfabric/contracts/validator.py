@@ -1,0 +1,153 @@
+"""Validator: holds decoded JSON to one schema, and says what does not fit by pointer and rule, without any value.
+
+The only importer of `jsonschema_rs`, which the extra `schemas` brings. It is imported where a schema is used first.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from json import dumps
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from eventfabric import limits
+from eventfabric.contracts.document import JsonSchema
+from eventfabric.errors import InvalidSchemaError, Problem
+from eventfabric.extras import needing
+
+if TYPE_CHECKING:
+    from jsonschema_rs import ValidationError
+
+_TEXT_CHARACTERS_MAX: Final = 160
+"""Longest text of a rule in a problem."""
+_HIDDEN: Final = "*"
+"""Stands in a pointer for a name that the schema does not have: it is data, as in a map of addresses."""
+_OF_A_TYPE: Final = {
+    bool: "true or false",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+_NAMES_ALLOWED: Final = ("additionalProperties", "unevaluatedProperties")
+
+
+class SchemaValidator:
+    """Validator by one schema, always as JSON Schema 2020-12: formats are annotations. Threads may share it."""
+
+    def __init__(self, schema: JsonSchema, *, where: str = "schema") -> None:
+        """Compile the schema. InvalidSchemaError: it is none, or refers to another document."""
+        with needing("schemas", "publishing or delivering with schemas"):
+            from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
+        self._schema = schema
+        try:
+            compiled = Draft202012Validator(
+                schema,
+                validate_formats=False,
+                retriever=_refuse,
+                pattern_options=RegexOptions(),  # in linear time, whatever an event holds
+            )
+        except ValidationError as error:
+            rule = str(error.schema_path[-1]) if error.schema_path else "$ref"
+            problem = Problem(
+                _pointer(error.instance_path), f"what {rule} of JSON Schema refuses", "JSON Schema 2020-12"
+            )
+            raise InvalidSchemaError([problem], where=where) from None  # its text would repeat the schema
+        self.accepts = compiled.is_valid
+        """Tell if a decoded value fits."""
+        self._errors_of = compiled.iter_errors
+
+    def problems(self, value: object, *, path: str = "data") -> list[Problem]:
+        """Return the first problems of a decoded value: where, by JSON pointer behind `path`, and by which rule."""
+        errors = islice(self._errors_of(value), limits.DATA_PROBLEMS_MAX)
+        return [self._problem(error, value, path) for error in errors]
+
+    def _problem(self, error: "ValidationError", value: object, path: str) -> Problem:
+        error = _telling(error)
+        rule = str(error.schema_path[-1]) if error.schema_path else "false"
+        found, allowed = _said(value, error.instance_path), self._allowed(rule, error.schema_path)
+        if rule in ("required", "dependentRequired"):
+            found = f"no member {getattr(error.kind, 'property', '')}"
+        if "propertyNames" in error.schema_path:
+            found = "a member with another name"
+        unexpected = getattr(error.kind, "unexpected", None)
+        if unexpected and rule in _NAMES_ALLOWED:
+            found = f"{len(unexpected)} that the schema does not name"
+            allowed = f"only members that it does ({rule})"
+        return Problem(path + self._shown(error.instance_path), found, allowed)
+
+    def _allowed(self, rule: str, place: Sequence[str | int]) -> str:
+        """Return a rule in the schema's own words, if they are short; else by its pointer into the schema."""
+        part: Any = self._schema
+        for name in place:
+            try:
+                part = part[name]
+            except (KeyError, IndexError, TypeError):  # a rule that follows from another
+                return f"what {rule} allows"
+        if part is False:
+            return "nothing there"
+        text = dumps(part, ensure_ascii=False)
+        return f"{rule} {text}" if len(text) <= _TEXT_CHARACTERS_MAX else f"{rule} at #{_pointer(place)}"
+
+    def _shown(self, place: Sequence[str | int]) -> str:
+        """Return a pointer into data; names that the schema does not have are hidden."""
+        return _pointer([name if name in self._names or type(name) is int else _HIDDEN for name in place])
+
+    @cached_property
+    def _names(self) -> frozenset[str | int]:
+        return frozenset(_names_in(self._schema))
+
+
+def _refuse(uri: str) -> NoReturn:
+    """Retrieve nothing. The library would fetch documents from hosts and files."""
+    raise ValueError(f"{uri!r:.200} is another document")
+
+
+def _telling(error: "ValidationError") -> "ValidationError":
+    """Return the error that tells more: that of the only branch of a union which is meant for such a value."""
+    for _ in range(limits.DATA_DEPTH_MAX):
+        branches: Sequence[Sequence[ValidationError]] = getattr(error.kind, "context", ())
+        meant = [errors for errors in branches if not any(map(_tells_apart(error), errors))]
+        if len(meant) != 1 or not all(branches):  # a branch without errors: too many of them fit
+            break
+        error = meant[0][0]
+    return error
+
+
+def _tells_apart(union: "ValidationError") -> "Callable[[ValidationError], bool]":
+    """Return a test of errors: do they refuse the type of the union's value, or the kind that a member of it names?"""
+    depth = len(union.instance_path)
+
+    def test(error: "ValidationError") -> bool:
+        rule, deeper = error.schema_path[-1], len(error.instance_path) - depth
+        return (rule == "type" and not deeper) or (rule in ("const", "enum") and deeper <= 1)
+
+    return test
+
+
+def _said(value: Any, place: Sequence[str | int]) -> str:
+    """Return of which type a value at a place is."""
+    for name in place:
+        value = value[name]
+    return _OF_A_TYPE.get(type(value), "a value")
+
+
+def _names_in(schema: object) -> Iterator[str]:
+    """Yield all names of members that a schema has."""
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            properties = part.get("properties")
+            if isinstance(properties, dict):
+                yield from properties
+            waiting += part.values()
+        elif isinstance(part, list):
+            yield from (name for name in part if isinstance(name, str))
+            waiting += part
+
+
+def _pointer(place: Sequence[str | int]) -> str:
+    """Return a place as a JSON pointer."""
+    return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in place)
