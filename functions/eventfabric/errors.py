@@ -69,6 +69,7 @@
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── HandlerExitedError           a handler raised SystemExit or the like
     ├── UndecodablePayloadError      a payload does not have the type that the handler asks for
+    │   └── UnfitPayloadError        a payload does not fit the schema with which the function was built
     ├── HandlersFailError            handlers cannot be simulated: they fail even without faults
     ├── NotUnknownError              the outcome of a step is known: there is nothing to settle
     └── HandlerError                 a subscription's handler cannot be used as it is
@@ -634,6 +635,14 @@ class ParkedFullError(EventFabricError):
 
 class UndecodablePayloadError(EventFabricError):
     """The payload of an event does not have the type that the handler asks for. No further attempt can help."""
+
+
+class UnfitPayloadError(UndecodablePayloadError):
+    """A payload does not fit the schema with which the function was built. `problems`: where, and by which rules."""
+
+    def __init__(self, event_id: str | None, problems: Sequence[Problem]) -> None:
+        self.event_id, self.problems = event_id, tuple(problems)
+        super().__init__(f"event {event_id}: {'; '.join(map(str, self.problems))}")
 
 
 class SettingError(EventFabricError):

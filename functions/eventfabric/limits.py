@@ -32,8 +32,6 @@ HEADERS_MAX: Final = 64
 HEADER_NAME_CHARACTERS_MAX: Final = 20
 """CloudEvents 1.0 asks that attribute names have at most 20 characters."""
 HEADER_VALUE_CHARACTERS_MAX: Final = 4096
-DATA_PROBLEMS_MAX: Final = 5
-"""Most problems that are said of one event whose data does not fit its schema."""
 
 SEQUENCE_MAX: Final = 2**53 - 1
 """Largest value of every count that is stored: the largest whole number that all readers of JSON keep."""

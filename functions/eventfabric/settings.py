@@ -10,6 +10,7 @@ from eventfabric.definition.schema import Definition, from_json, name_in_stage
 from eventfabric.errors import DefinitionError, Problem, SettingError
 from eventfabric.limits import NAME_CHARACTERS_MAX, STAGE_CHARACTERS_MAX
 from eventfabric.resources import (
+    DEPLOYED_SCHEMAS,
     ENVIRONMENT_CATALOGUE,
     ENVIRONMENT_CODE_FOLDER,
     ENVIRONMENT_CODE_VERSION,
@@ -39,6 +40,8 @@ class Settings:
     """Name of the function."""
     catalogue: str = ""
     """Where the declarations of its stream ended when it was deployed; empty: nobody says so."""
+    schemas: Path = Path(DEPLOYED_SCHEMAS)
+    """Folder of the schemas of event types, if there is one."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = environ) -> "Settings":
@@ -54,6 +57,7 @@ class Settings:
             code_version=environment.get(ENVIRONMENT_CODE_VERSION, ""),
             function=environment.get(ENVIRONMENT_FUNCTION, ""),
             catalogue=environment.get(ENVIRONMENT_CATALOGUE, ""),
+            schemas=Path(environment.get(ENVIRONMENT_CODE_FOLDER, ""), DEPLOYED_SCHEMAS),
         )
 
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count, cycle, islice
 from math import ceil
+from pathlib import Path
 from random import Random
 from string import ascii_lowercase
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +16,8 @@ from eventfabric import Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.contracts.checks import SchemaChecks
+from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.definition.file import parse_definition
 from eventfabric.model import (
     EMPTY_TAIL,
@@ -37,6 +41,19 @@ LANES = 64
 BATCH_EVENTS = 500
 KEYS_PER_LANE = 32
 DATA_BYTES = 256
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "required": ["order", "customer", "total", "currency"],
+    "properties": {
+        "order": {"type": "string", "maxLength": 64},
+        "customer": {"type": "string", "pattern": "^cus-[0-9]+$"},
+        "total": {"type": "number", "minimum": 0},
+        "currency": {"enum": ["EUR", "USD", "GBP"]},
+        "sku": {"type": "string"},
+        "note": {"type": "string"},
+    },
+}
 _NOTHING_THERE = b'{"Items":[],"Count":0}'
 
 
@@ -72,7 +89,9 @@ def keys() -> list[str]:
     return [lane[turn] for turn in range(KEYS_PER_LANE) for lane in by_lane]
 
 
-def fabric_at(endpoint: NullEndpoint, clients: Clients, *, lanes: int) -> Fabric:
+def fabric_at(
+    endpoint: NullEndpoint, clients: Clients, *, lanes: int, schemas: SchemaChecks | None = None
+) -> Fabric:
     """Make a fabric with the stream `orders`, whose log is always empty."""
     endpoint.attach(clients.dynamodb, _NOTHING_THERE)
     definition = f'[fabric]\nname = "bench"\nregions = ["{REGION}"]\n[streams.orders]\nlanes = {lanes}\n'
@@ -82,7 +101,15 @@ def fabric_at(endpoint: NullEndpoint, clients: Clients, *, lanes: int) -> Fabric
         log_of=lambda stream, region: AwsLog(clients.dynamodb, stream.table.name),
         clock=SystemClock(),
         entropy=SystemEntropy(),
+        schemas=schemas,
     )
+
+
+def schema_checks(folder: Path) -> SchemaChecks:
+    """Write the schema of `payloads` into a folder, and return how events are held to it."""
+    (folder / "orders").mkdir(parents=True)
+    (folder / "orders" / "OrderPlaced.json").write_text(json.dumps(SCHEMA), encoding="utf-8")
+    return SchemaChecks(SchemaFolder(folder), is_closed=True)
 
 
 class Load:
@@ -93,6 +120,10 @@ class Load:
         clients = Clients(REGION, session=session())
         self.dynamodb = clients.dynamodb
         self.fabric = fabric_at(self.endpoint, clients, lanes=LANES)
+        with TemporaryDirectory() as folder:
+            checks = schema_checks(Path(folder))
+            checks.of("orders", "OrderPlaced")  # read while the file is there
+        self.fabric_with_schemas = fabric_at(self.endpoint, clients, lanes=LANES, schemas=checks)
         self.records = LANES * records_per_lane
         self.keys = keys()
         self.data = payloads(
@@ -100,18 +131,25 @@ class Load:
         )  # all events differ, because repeated ones would compress to nothing
         self.items = list(zip(cycle(self.keys), self.data, strict=False))
 
-    def publish_packed(self) -> int:
+    def publish_packed(self, *, has_schemas: bool = False) -> int:
         events, data, names = self.records * BATCH_EVENTS, self.data, self.keys
-        with self.fabric.publisher("orders", linger_ms=60_000, events_max=BATCH_EVENTS) as publisher:
+        with self._fabric(has_schemas).publisher(
+            "orders", linger_ms=60_000, events_max=BATCH_EVENTS
+        ) as publisher:
             for index in range(events):
                 publisher.publish(
                     key=names[index % len(names)], type="OrderPlaced", data=data[index % len(data)]
                 )
         return events
 
-    def publish_all(self) -> int:
+    def _fabric(self, has_schemas: bool) -> Fabric:
+        return self.fabric_with_schemas if has_schemas else self.fabric
+
+    def publish_all(self, *, has_schemas: bool = False) -> int:
         events = self.records * BATCH_EVENTS
-        with self.fabric.publisher("orders", linger_ms=60_000, events_max=BATCH_EVENTS) as publisher:
+        with self._fabric(has_schemas).publisher(
+            "orders", linger_ms=60_000, events_max=BATCH_EVENTS
+        ) as publisher:
             publisher.publish_all("OrderPlaced", iter(self.items))
         return events
 
@@ -173,14 +211,15 @@ def bench(*, quick: bool) -> Section:
     load = Load(records_per_lane=1 if quick else 4)
     rounds, few = (2, 500) if quick else (5, 2_000)
     packed, one_by_one, eventbridge, sqs, kinesis, sns = compare(_packed(load, few), rounds=rounds)
-    single, bare = compare(
+    bare, *with_schemas = compare(_with_schemas(load), rounds=2 * rounds)
+    single, put = compare(
         [
             Contender("eventfabric: publish", partial(load.publish_singly, few // 8)),
             Contender("boto3: put_item of the same event", partial(load.put_bare, few // 8)),
         ],
         rounds=4 * rounds,  # many short rounds, so that the best of each is undisturbed by other load
     )
-    figures = [packed, one_by_one, kinesis, eventbridge, sqs, sns, single, bare]
+    figures = [packed, one_by_one, *with_schemas, kinesis, eventbridge, sqs, sns, single, put]
     units, kibibytes = load.write_units()
     return Section(
         "publish, 256-byte events, microseconds of CPU an event",
@@ -190,8 +229,9 @@ def bench(*, quick: bool) -> Section:
             Target("EventBridge / publish", _ratio(eventbridge, packed), 10, "times", at_least=True),
             Target("SQS FIFO / publish", _ratio(sqs, packed), 10, "times", at_least=True),
             Target("Kinesis / publish", _ratio(kinesis, packed), 2, "times", at_least=True),
+            Target("with a schema / without", _ratio(with_schemas[0], bare), 1.6, "times"),
             Target("write units / compressed KiB, records of 500", units / kibibytes, 1.15, "times"),
-            Target("single publish / bare put_item", _ratio(single, bare), 1.3, "times"),
+            Target("single publish / bare put_item", _ratio(single, put), 1.3, "times"),
         ],
         [
             f"{kibibytes * 1024 / BATCH_EVENTS:.0f} bytes an event after zstd, "
@@ -242,6 +282,16 @@ def _packed(load: Load, few: int) -> list[Contender]:
         Contender("boto3: SQS FIFO send_message_batch(10)", partial(load.in_batches, 10, few, send_messages)),
         Contender("boto3: Kinesis put_records(500)", partial(load.in_batches, 500, 4 * few, put_records)),
         Contender("boto3: SNS FIFO publish_batch(10)", partial(load.in_batches, 10, few, publish_batch)),
+    ]
+
+
+def _with_schemas(load: Load) -> list[Contender]:
+    return [
+        Contender("eventfabric: publish_all, records of 500", load.publish_all),
+        Contender("eventfabric: publish_all with a schema", partial(load.publish_all, has_schemas=True)),
+        Contender(
+            "eventfabric: publisher.publish with a schema", partial(load.publish_packed, has_schemas=True)
+        ),
     ]
 
 

@@ -1,17 +1,17 @@
 """Folder of schemas: one file for each type that has one, `<stream>/<type>.json`, its name percent-encoded."""
 
 from collections.abc import Iterator
+from errno import ENAMETOOLONG
 from os import PathLike
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
+from eventfabric.contracts import SCHEMAS_FOLDER
 from eventfabric.contracts.document import SchemaDocument, read_schema
 from eventfabric.errors import InvalidSchemaError, Problem
 from eventfabric.limits import TYPE_CHARACTERS_MAX
 
-SCHEMAS_FOLDER: Final = "schemas"
-"""Name of a project's folder, beside its definition."""
 _SUFFIX: Final = ".json"
 
 
@@ -57,13 +57,13 @@ class SchemaFolder:
         return self.path / stream / file_name_of(type_)
 
     def _read(self, stream: str, type_: str) -> SchemaDocument | None:
-        file = self.file_of(stream, type_)
         try:
+            file = self.file_of(stream, type_)
             text = file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
             return None
-        except OSError as error:  # also of a name that is too long for a file
-            if not file.exists():
+        except OSError as error:
+            if error.errno == ENAMETOOLONG:
                 return None
             state = f"no readable file ({(error.strerror or str(error)).lower()})"
             raise InvalidSchemaError([Problem("schema", state, "a JSON Schema")], where=str(file)) from error

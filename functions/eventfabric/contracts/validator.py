@@ -10,13 +10,15 @@ from json import dumps
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from eventfabric import limits
-from eventfabric.contracts.document import JsonSchema
+from eventfabric.contracts.keywords import JsonSchema
 from eventfabric.errors import InvalidSchemaError, Problem
 from eventfabric.extras import needing
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
+PROBLEMS_MAX: Final = 5
+"""Most problems that are said of one value."""
 _TEXT_CHARACTERS_MAX: Final = 160
 """Longest text of a rule in a problem."""
 _HIDDEN: Final = "*"
@@ -60,22 +62,22 @@ class SchemaValidator:
 
     def problems(self, value: object, *, path: str = "data") -> list[Problem]:
         """Return the first problems of a decoded value: where, by JSON pointer behind `path`, and by which rule."""
-        errors = islice(self._errors_of(value), limits.DATA_PROBLEMS_MAX)
+        errors = islice(self._errors_of(value), PROBLEMS_MAX)
         return [self._problem(error, value, path) for error in errors]
 
     def _problem(self, error: "ValidationError", value: object, path: str) -> Problem:
         error = _telling(error)
         rule = str(error.schema_path[-1]) if error.schema_path else "false"
-        found, allowed = _said(value, error.instance_path), self._allowed(rule, error.schema_path)
+        state, allowed = _said(value, error.instance_path), self._allowed(rule, error.schema_path)
         if rule in ("required", "dependentRequired"):
-            found = f"no member {getattr(error.kind, 'property', '')}"
+            state = f"no member {getattr(error.kind, 'property', '')}"
         if "propertyNames" in error.schema_path:
-            found = "a member with another name"
+            state = "a member with another name"
         unexpected = getattr(error.kind, "unexpected", None)
         if unexpected and rule in _NAMES_ALLOWED:
-            found = f"{len(unexpected)} that the schema does not name"
+            state = f"{len(unexpected)} that the schema does not name"
             allowed = f"only members that it does ({rule})"
-        return Problem(path + self._shown(error.instance_path), found, allowed)
+        return Problem(path + self._shown(error.instance_path), state, allowed)
 
     def _allowed(self, rule: str, place: Sequence[str | int]) -> str:
         """Return a rule in the schema's own words, if they are short; else by its pointer into the schema."""

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, wraps
 from logging import getLogger
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from aws_lambda_powertools import Logger
@@ -75,6 +76,8 @@ class Runtime:
     """Catalogue of the Region; None: nobody asks it, and the definition holds."""
     streams: KeptStreams | None = None
     """Standard output and error, to be restored if a handler left them closed."""
+    schemas: Path | None = None
+    """Folder of the schemas of event types; there need be none."""
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation. Its work is done by now, and must not fail because of them."""
@@ -225,6 +228,7 @@ class Runtime:
 
     @cached_property
     def _handler(self) -> Handler:
+        from eventfabric.sdk.schemas import validation_of
         from eventfabric.sdk.step import StepMaker
         from eventfabric.sdk.subscriber import SubscriberHandler
         from eventfabric.sdk.tracing import TracedHandler
@@ -252,6 +256,7 @@ class Runtime:
                 reconciles_late=definition.on_late == "reconcile",
                 steps=steps,
                 publications=self._publications,
+                validate=validation_of(definition, self.schemas),
                 has_keyboard=not self.owns_process,
                 alone=self.owns_process and definition.concurrency == 1,
                 fabric=self.topology.fabric,
@@ -269,6 +274,7 @@ class Runtime:
         if not self._published_to:
             return None
         from eventfabric.sdk.publications import Publications
+        from eventfabric.sdk.schemas import checks_in
 
         definition = self.own.definition
         return Publications(
@@ -279,6 +285,7 @@ class Runtime:
             clock=self.ports.clock,
             may_repeat=definition.guarantee.may_repeat,
             as_known=lambda target: target if self.declared is None else self.declared.known_target(target),
+            schemas=checks_in(self.schemas, is_closed=True),
         )
 
     @cached_property
@@ -375,6 +382,7 @@ def deployed(settings: Settings) -> Runtime:
         side_by_side_of=_threads,
         owns_process=True,
         streams=streams,
+        schemas=settings.schemas,
     )
     for client in (clients.dynamodb, clients.sqs):
         tell_refusals(client, runtime.refused)

@@ -1,16 +1,22 @@
 """Connecting a producer by a fabric's name: its Region, its clients, and its streams as they are declared."""
 
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eventfabric.contracts import SCHEMAS_FOLDER
 from eventfabric.errors import SettingError, WrongRegionError
 from eventfabric.model import Region
 from eventfabric.ports import Ports
+from eventfabric.sdk.schemas import checks_in
 from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.settings import region_named
 
 if TYPE_CHECKING:
     from boto3 import Session
+
+    from eventfabric.contracts.checks import SchemaChecks
 
 
 def connected(
@@ -56,3 +62,19 @@ def connected(
     # A client that may turn to another Region need not wait for long.
     ports = aws_ports(streams, clients.of(region) if failover else clients)
     return region, streams, ports
+
+
+def schema_checks(
+    schemas: str | PathLike[str] | None, *, definition: str | PathLike[str] | None = None
+) -> "SchemaChecks | None":
+    """Return how to hold events to the schemas of a folder, by default that beside a definition.
+
+    None, and nothing is imported, if there is no such folder; SettingError if it was named.
+    """
+    if schemas is None:
+        beside = None if definition is None else Path(definition).parent / SCHEMAS_FOLDER
+        return checks_in(beside, is_closed=True)
+    checks = checks_in(Path(schemas), is_closed=True)
+    if checks is None:
+        raise SettingError("schemas", str(schemas), "the folder of the schemas of events")
+    return checks

@@ -16,7 +16,7 @@ from eventfabric.errors import (
 from eventfabric.model import Batch, Event, EventFields, Record, Region, StreamName
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log, Outbox
 from eventfabric.sdk.bundle import Receipt, receipt
-from eventfabric.sdk.connecting import connected
+from eventfabric.sdk.connecting import connected, schema_checks
 from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
@@ -32,6 +32,8 @@ from eventfabric.wire.payload_codec import unpack
 
 if TYPE_CHECKING:
     from boto3 import Session
+
+    from eventfabric.contracts.checks import SchemaChecks
 
 
 class Fabric:
@@ -53,6 +55,7 @@ class Fabric:
         doorbells_of: Callable[[Region], Doorbells] | None = None,
         failover: Sequence[str] = (),
         source: str | None = None,
+        schemas: "SchemaChecks | None" = None,
         parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
         append_timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
     ) -> None:
@@ -72,6 +75,7 @@ class Fabric:
         self._entropy = entropy
         self._outbox = outbox
         self._source = source
+        self._schemas = schemas
         self._parallel_lanes = parallel_lanes
         self._append_timeout_seconds = append_timeout_seconds
         self._express = (
@@ -91,6 +95,7 @@ class Fabric:
         session: "Session | None" = None,
         endpoint_url: str | None = None,
         source: str | None = None,
+        schemas: str | PathLike[str] | None = None,
     ) -> "Fabric":
         """Make a fabric by its name. All else is read from its tables, once for each stream and again every minute.
 
@@ -103,9 +108,12 @@ class Fabric:
             session: as in `from_definition`.
             endpoint_url: as in `from_definition`.
             source: as in `from_definition`.
+            schemas: the folder with the schemas of event types; default: none, and with the project's definition file
+                the folder `schemas` beside it.
 
         Raises:
-            SettingError: no fabric can have that name, a Region is listed twice, or no Region is named anywhere.
+            SettingError: no fabric can have that name, a Region is listed twice, no Region is named anywhere, or there
+                is no such folder.
             DefinitionError, WrongRegionError: without `fabric`, as `from_definition`.
         """
         from eventfabric.settings import definition_path, fabric_named
@@ -118,8 +126,12 @@ class Fabric:
                 session=session,
                 endpoint_url=endpoint_url,
                 source=source,
+                schemas=schemas,
             )
-        return cls._connected(fabric_named(fabric), (), region, failover, session, endpoint_url, source)
+        checks = schema_checks(schemas)
+        return cls._connected(
+            fabric_named(fabric), (), region, failover, session, endpoint_url, source, checks
+        )
 
     @classmethod
     def from_definition(
@@ -131,6 +143,7 @@ class Fabric:
         session: "Session | None" = None,
         endpoint_url: str | None = None,
         source: str | None = None,
+        schemas: str | PathLike[str] | None = None,
     ) -> "Fabric":
         """Make the fabric of a definition file. Only its name and Regions are taken from there; see `connect`.
 
@@ -143,17 +156,20 @@ class Fabric:
             session: any boto3 session; default: boto3's own.
             endpoint_url: another endpoint than AWS, such as a local fabric's.
             source: the CloudEvents source of events that name none; default "/<fabric>/<stream>".
+            schemas: the folder with the schemas of event types, to which events are held; default: the folder `schemas`
+                beside the definition, if there is one.
 
         Raises:
             DefinitionError: the definition is wrong or missing.
             WrongRegionError: the fabric is not in one of the Regions.
-            SettingError: a Region is listed twice.
+            SettingError: a Region is listed twice, or there is no such folder.
         """
         from eventfabric.settings import definition_at
 
         topology = Topology(definition_at(path))
+        checks = schema_checks(schemas, definition=path)
         return cls._connected(
-            topology.fabric, topology.regions, region, failover, session, endpoint_url, source
+            topology.fabric, topology.regions, region, failover, session, endpoint_url, source, checks
         )
 
     @classmethod
@@ -166,6 +182,7 @@ class Fabric:
         session: "Session | None",
         endpoint_url: str | None,
         source: str | None,
+        schemas: "SchemaChecks | None",
     ) -> "Fabric":
         """Make a fabric by its full name. `regions`: all that it has; empty: not known."""
         region, streams, ports = connected(
@@ -182,6 +199,7 @@ class Fabric:
             ledger_of=lambda region: ports.at(region).ledger,
             doorbells_of=lambda region: ports.at(region).doorbells,
             source=source,
+            schemas=schemas,
         )
 
     @property
@@ -216,6 +234,7 @@ class Fabric:
 
         Raises:
             UnknownNameError, WrongRegionError, InvalidEventError, EventTooLargeError: nothing was written.
+            InvalidSchemaError, MissingExtraError: the type's schema cannot be used here; nothing was written.
             NotDeclaredError, FormatError: the stream was never deployed, or by a later version; nothing was written.
             NoTransactionsError: with `once`, the stream's durability is "quorum"; nothing was written.
             ContendedAppendError: nothing was written; try again later. With `once`, ContendedTransactionError.
@@ -348,6 +367,7 @@ class Fabric:
                 source=self._source or stream.source,
                 express=self._express,
                 known=self._routes.known(stream, self.region),
+                schemas=self._schemas,
             )
         return outgoing
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from sys import modules
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem, SettingError, StreamChangedError
@@ -31,22 +31,37 @@ from eventfabric.sdk.encoded import Encoded, Place, beside_bytes_of
 from eventfabric.sdk.event_ids import EventIds
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
+from eventfabric.sdk.schemas import check_content, check_of, check_payload, with_schema
 from eventfabric.services.publishing.append import Appended
 from eventfabric.services.publishing.lane_ends import Known
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, row_bytes
 from eventfabric.wire.payload_codec import Attributes, encode_event
 
+if TYPE_CHECKING:
+    from eventfabric.contracts.checks import SchemaCheck, SchemaChecks
+
 _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
 _AROUND_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
 """Bytes of a row beside its key, type, source and content: an id of ours, and all length prefixes at their longest."""
+_BARE_BYTES = len(encode_event(("", "", "", 0, "", {}, 0, b"")))
 _KEY_BYTES_REMEMBERED_MAX = 256
 _JSON = int(Kind.JSON)
 _FIELDS = EventFields.__annotations__.keys()
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 
-_Known: TypeAlias = tuple[str, int]
+
+class _KnownType:
+    """A type whose events were published before. `around_bytes`: most bytes of a row beside its key and content."""
+
+    __slots__ = ("around_bytes", "check", "headers", "type")
+
+    def __init__(self, type_: str, around_bytes: int, check: "SchemaCheck | None") -> None:
+        self.type = type_
+        self.check = check
+        self.headers: Mapping[str, HeaderValue] = _NO_HEADERS if check is None else check.headers
+        self.around_bytes = around_bytes + len(type_.encode()) + _headers_bytes(self.headers)
 
 
 class Outgoing:
@@ -64,8 +79,9 @@ class Outgoing:
         source: str,
         express: Express | None = None,
         known: Known | None = None,
+        schemas: "SchemaChecks | None" = None,
     ) -> None:
-        """`known`: what reconciliation remembers of a lane; None: nothing.
+        """`known`: what reconciliation remembers of a lane; None: nothing. `schemas`: those to hold events to.
 
         `current`: the stream as it is deployed by now, or why nothing can be published to it. `route_of`: its route.
         """
@@ -78,12 +94,13 @@ class Outgoing:
         self._clock = clock
         self._entropy = entropy
         self._source = exact(source)
+        self._schemas = schemas
         self._ids = EventIds(entropy)
         self._lanes = [
             Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(stream.definition.lanes)
         ]
         self._places: dict[str, Place] = {}
-        self._types: dict[str, _Known] = {}
+        self._types: dict[str, _KnownType] = {}
         self._around_bytes = len(source.encode()) + _AROUND_BYTES
         self._latest: Attributes = ("", 0, source, _NO_HEADERS, _JSON)
 
@@ -100,6 +117,8 @@ class Outgoing:
             if place is not None and data.__class__ is dict:
                 now_ms = self._clock.now_ms()
                 content = encode_json(data)
+                if known.check is not None:
+                    check_content(known.check, content)
                 attributes, around_bytes = self._attributes(known, now_ms)
                 size = len(content) + place[2] + around_bytes
                 if size <= EVENTS_BYTES_MAX:  # else it is measured exactly
@@ -116,26 +135,32 @@ class Outgoing:
         id_ = self._ids.next(now_ms) if event.id is None else event.id
         source = self._source if event.source is None else event.source
         check_event(id=id_, type=type_, key=key, source=source, headers=headers, by_producer=True)
+        check = check_of(self._schemas, self.stream, type_)
+        if check is not None:
+            headers = with_schema(check, headers)
         if tracing.API in modules:
             headers = tracing.with_context(headers)
         moment = now_ms * 1000 if event.stored_time is None else event.stored_time
         attributes = (type_, moment, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
         size = row_bytes((id_, type_, key, *attributes[1:], payload.content))
+        if check is not None:
+            check_payload(check, payload)
         place = (type_ in self._types and self._places.get(key)) or self._remember(key, type_)
         around_bytes = size - len(payload.content) - place[2]
         is_narrow = not headers and f"{id_}{type_}{key}{source}".isascii()
         beside_bytes = 0 if is_narrow else beside_bytes_of((id_, type_, key, source), attributes[3])
         return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,), size, beside_bytes)
 
-    def _attributes(self, known: _Known, now_ms: int) -> tuple[Attributes, int]:
+    def _attributes(self, known: _KnownType, now_ms: int) -> tuple[Attributes, int]:
         """Return attributes of events of a known type, published now with JSON alone, and the bytes around content."""
-        (type_, around_bytes), moment = known, now_ms * 1000
-        if tracing.API in modules and (headers := tracing.with_context(None)):
-            headers_bytes = len(encode_event(("", "", "", 0, "", headers, 0, b"")))
-            return (type_, moment, self._source, headers, _JSON), around_bytes + headers_bytes
+        type_, around_bytes, headers = known.type, known.around_bytes, known.headers
+        moment = now_ms * 1000
+        if tracing.API in modules and (traced := tracing.with_context(headers) or headers) is not headers:
+            more_bytes = _headers_bytes(traced) - _headers_bytes(headers)
+            return (type_, moment, self._source, traced, _JSON), around_bytes + more_bytes
         latest = self._latest
         if latest[1] != moment or latest[0] is not type_:
-            latest = self._latest = (type_, moment, self._source, _NO_HEADERS, _JSON)
+            latest = self._latest = (type_, moment, self._source, headers, _JSON)
         return latest, around_bytes
 
     def encode_all(self, type_: str, items: Iterable[tuple[str, object]]) -> Iterator[Encoded]:
@@ -178,6 +203,8 @@ class Outgoing:
                 return None
             places = self._places_of(type_, items)
             known = self._types[type_]
+            if known.check is not None and not known.check.accepts_all(contents):
+                return None
         except (
             TypeError,
             ValueError,
@@ -221,7 +248,9 @@ class Outgoing:
         place = (lane_index(key, len(self._lanes)), key, len(key.encode()))
         if place[2] <= _KEY_BYTES_REMEMBERED_MAX:  # what is remembered counts in no publisher's buffer
             self._places[key] = place
-        self._types[type_] = (type_, len(type_.encode()) + self._around_bytes)
+        if type_ not in self._types:
+            check = check_of(self._schemas, self.stream, type_)
+            self._types[type_] = _KnownType(type_, self._around_bytes, check)
         return place
 
     def goes_by(self, stream: StreamTopology) -> bool:
@@ -231,7 +260,10 @@ class Outgoing:
                 return False
             if (stream.definition, stream.closing) != (self.stream.definition, self.stream.closing):
                 self._route = self._route_of(stream)
+            requires_others = stream.definition.schemas != self.stream.definition.schemas
             self.stream = stream
+            if requires_others:  # only now, or another thread would remember a type by what no longer holds
+                self._types.clear()
         return True
 
     def lane(self, index: LaneIndex) -> Lane:
@@ -273,6 +305,11 @@ class Outgoing:
         if self._express is not None and self.stream.definition.express:
             self._express.ring(self.stream, record)
         return Appended(record.lane, record.sequence)
+
+
+def _headers_bytes(headers: Mapping[str, HeaderValue]) -> int:
+    """Return the bytes that headers add to a row without any."""
+    return len(encode_event(("", "", "", 0, "", headers, 0, b""))) - _BARE_BYTES if headers else 0
 
 
 def _are_plain(fields: EventFields) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from os import getpid
 from sys import modules
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eventfabric import limits
 from eventfabric.errors import (
@@ -31,10 +31,14 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk import tracing
+from eventfabric.sdk.schemas import check_of, check_payload, with_schema
 from eventfabric.stream_topology import StreamTopology, name_of_state
 from eventfabric.wire.batch import row_bytes
 from eventfabric.wire.payload_codec import Row
 from eventfabric.wire.published import Published, published_id
+
+if TYPE_CHECKING:
+    from eventfabric.contracts.checks import SchemaChecks
 
 _NAME_CHARACTERS_MAX: Final = 128
 
@@ -52,11 +56,13 @@ class Publications:
         clock: Clock,
         may_repeat: bool,
         as_known: Callable[[StreamTopology], StreamTopology] = lambda target: target,
+        schemas: "SchemaChecks | None" = None,
     ) -> None:
         """`subscription`: name of the subscription's state. `stream`: that which it subscribes to.
 
         `may_repeat`: its events may be handled again, so that `once` counts. `as_known`: returns a target as it is by
-        what the process knows, without a call.
+        what the process knows, without a call. `schemas`: those to which
+        events are held.
         """
         self.subscription = subscription
         self.stream = stream
@@ -65,6 +71,7 @@ class Publications:
         self.clock = clock
         self.may_repeat = may_repeat
         self.as_known = as_known
+        self.schemas = schemas
 
     def of(self, attempt: Attempt) -> "DeliveryPublications":
         """Return the publications of one attempt."""
@@ -160,13 +167,16 @@ class DeliveryPublications:
         if len(headers) > limits.HEADERS_MAX:
             own = f"{len(headers) - 1} headers and {HOPS}"
             raise InvalidEventError([Problem("headers", own, f"at most {limits.HEADERS_MAX - 1}")])
-        if tracing.API in modules:
-            headers = dict(tracing.with_context(headers) or headers)
         id_ = id_ if event.id is None else event.id
         source = target.source if event.source is None else event.source
         check_event(id=id_, type=event.type, key=event.key, source=source, headers=headers)
+        payload, check = event.payload, check_of(self._made_by.schemas, target, event.type)
+        if check is not None:
+            headers = dict(with_schema(check, headers))
+            check_payload(check, payload)
+        if tracing.API in modules:
+            headers = dict(tracing.with_context(headers) or headers)
         moment = self._made_by.clock.now_ms() * 1000 if event.stored_time is None else event.stored_time
-        payload = event.payload
         return id_, event.type, event.key, moment, source, headers, int(payload.kind), payload.content
 
 

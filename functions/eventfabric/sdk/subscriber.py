@@ -90,12 +90,14 @@ class SubscriberHandler:
         transactional: bool,
         steps: StepMaker | None = None,
         publications: "Publications | None" = None,
+        validate: Callable[[Event], None] | None = None,
         reconciles_late: bool = False,
         alone: bool = True,
         has_keyboard: bool = True,
         fabric: str = "",
     ) -> None:
-        """`fabric`: the fabric's name with its stage. `alone`: whatever happens in the process during a call is
+        """`validate`: raises what no attempt can help, for an event that the handler must not see. `fabric`: the
+        fabric's name with its stage. `alone`: whatever happens in the process during a call is
         the call's doing. `has_keyboard`: somebody may interrupt it by hand; otherwise a KeyboardInterrupt is its
         failure, like any other error.
 
@@ -110,6 +112,7 @@ class SubscriberHandler:
         self._transactional = transactional
         self._steps = steps
         self._publications = publications
+        self._validate = validate
         self._has_warned = False
         self._alone = alone
         self._passed_on = (Exception, KeyboardInterrupt) if has_keyboard else (Exception,)
@@ -125,6 +128,7 @@ class SubscriberHandler:
                 transactional=transactional,
                 steps=steps,
                 publications=publications,
+                validate=validate,
                 alone=alone,
                 has_keyboard=has_keyboard,
                 fabric=fabric,
@@ -166,6 +170,9 @@ class SubscriberHandler:
         return (*writes, *publications.published) if publications is not None else writes
 
     def _given(self, events: Sequence[Event]) -> Any:
+        if self._validate is not None:
+            for event in events:
+                self._validate(event)
         decode = self._decode
         given = events if decode is None else (decode(event) for event in events)
         return self._collect(given) if self._collect else next(iter(given))

@@ -142,7 +142,12 @@ def _alike(
     kinds: Sequence[int],
 ) -> list[Sequence[object]]:
     """Return columns of attributes as they are stored. Headers are not compared with one another: True equals 1."""
-    return [_once(types), _once(times), _once(sources), headers if any(headers) else ({},), _once(kinds)]
+    first = headers[0]
+    if all(own is first for own in headers):
+        headers = headers[:1]
+    elif not any(headers):
+        headers = ({},)
+    return [_once(types), _once(times), _once(sources), headers, _once(kinds)]
 
 
 def _pack(

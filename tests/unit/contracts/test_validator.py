@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from eventfabric import limits
-from eventfabric.contracts.validator import SchemaValidator
+from eventfabric.contracts.validator import PROBLEMS_MAX, SchemaValidator
 from eventfabric.errors import InvalidSchemaError
 
 ORDER: dict[str, Any] = {
@@ -32,9 +31,9 @@ SECRET = "opensesame"
 
 def problems(schema: Any, value: object) -> list[str]:
     validator = SchemaValidator(schema)
-    found = [str(problem) for problem in validator.problems(value)]
-    assert validator.accepts(value) is not bool(found)
-    return found
+    texts = [str(problem) for problem in validator.problems(value)]
+    assert validator.accepts(value) is not bool(texts)
+    return texts
 
 
 def test_what_fits_has_no_problem() -> None:
@@ -124,7 +123,7 @@ def test_a_long_rule_is_said_by_its_place_in_the_schema() -> None:
 
 def test_few_of_many_problems_are_said() -> None:
     schema = {"items": {"type": "string"}}
-    assert len(problems(schema, [1] * 1_000)) == limits.DATA_PROBLEMS_MAX
+    assert len(problems(schema, [1] * 1_000)) == PROBLEMS_MAX
 
 
 def test_formats_are_annotations_and_every_schema_is_of_2020_12() -> None:

@@ -1,0 +1,80 @@
+"""Checks: schemas of a folder as events are held to them: closed for who publishes, open for who is delivered to."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from eventfabric.contracts.closing import closed, closed_suffices
+from eventfabric.contracts.document import SchemaDocument
+from eventfabric.contracts.folder import SchemaFolder
+from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity
+from eventfabric.contracts.validator import SchemaValidator
+from eventfabric.errors import Problem
+
+_KNOWN_MAX = 10_000
+"""Most types that are known; of a stream whose types have no end, all but a few have no schema."""
+_decode = msgspec.json.Decoder().decode
+
+
+class SchemaCheck:
+    """Check of one type's data by one version of its schema. Threads may share it.
+
+    `headers`: what an event that was checked says about that, in its attribute `dataschema`.
+    """
+
+    def __init__(self, document: SchemaDocument, identity: SchemaIdentity, *, is_closed: bool) -> None:
+        """`is_closed`: refuse members that the schema does not name, as for whoever publishes. InvalidSchemaError."""
+        self.identity = identity
+        self.headers: Mapping[str, str] = {DATA_SCHEMA: str(identity)}
+        schemas = [document.value]
+        if is_closed:
+            schemas = [closed(document.value), *([] if closed_suffices(document.value) else schemas)]
+        self._validators = [SchemaValidator(schema, where=f"schema of {identity}") for schema in schemas]
+
+    def __repr__(self) -> str:
+        return f"SchemaCheck({self.identity})"
+
+    def problems(self, content: bytes) -> list[Problem]:
+        """Return the first problems of JSON text, without any value of it. ValueError if it cannot be decoded."""
+        value = _decode(content)
+        for validator in self._validators:
+            if not validator.accepts(value):
+                return validator.problems(value)
+        return []
+
+    def accepts_all(self, contents: Sequence[bytes]) -> bool:
+        """Tell if all JSON texts fit; by few calls, since this runs for every event that is published in bulk."""
+        values = _decode(b"[%b]" % b",".join(contents))
+        return all(all(map(validator.accepts, values)) for validator in self._validators)
+
+
+class SchemaChecks:
+    """Checks by the schemas of a folder, made as types are met. Threads may share it."""
+
+    def __init__(self, folder: SchemaFolder, *, is_closed: bool) -> None:
+        self.folder = folder
+        self._is_closed = is_closed
+        self._known: dict[tuple[str, str], SchemaCheck | None] = {}
+
+    def load(self) -> None:
+        """Import now what the first check needs, for whoever wants to pay for that at its start. MissingExtraError."""
+        SchemaValidator(True)
+
+    def of(self, stream: str, type_: str) -> SchemaCheck | None:
+        """Return the check of a type; None if it has no schema. InvalidSchemaError; MissingExtraError."""
+        place = stream, type_
+        try:
+            return self._known[place]
+        except KeyError:
+            check = self._made(stream, type_)
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[place] = check
+            return check
+
+    def _made(self, stream: str, type_: str) -> SchemaCheck | None:
+        document = self.folder.document(stream, type_)
+        if document is None:
+            return None
+        identity = SchemaIdentity(stream, type_, document.digest)
+        return SchemaCheck(document, identity, is_closed=self._is_closed)

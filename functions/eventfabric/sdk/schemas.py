@@ -1,0 +1,92 @@
+"""Schemas of a stream's types: publishing is held to them, and so is delivery where a subscription asks for it."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventfabric import limits
+from eventfabric.definition.schema import Subscription
+from eventfabric.errors import InvalidEventError, Problem, UnfitPayloadError
+from eventfabric.model import Event, HeaderValue, Kind, Payload
+from eventfabric.stream_topology import StreamTopology
+
+if TYPE_CHECKING:
+    from eventfabric.contracts.checks import SchemaCheck, SchemaChecks
+
+
+def checks_in(folder: Path | None, *, is_closed: bool) -> "SchemaChecks | None":
+    """Return the checks by a folder of schemas; None if there is no such folder, and then nothing is imported."""
+    if folder is None or not folder.is_dir():
+        return None
+    from eventfabric.contracts.checks import SchemaChecks
+    from eventfabric.contracts.folder import SchemaFolder
+
+    return SchemaChecks(SchemaFolder(folder), is_closed=is_closed)
+
+
+def check_of(schemas: "SchemaChecks | None", stream: StreamTopology, type_: str) -> "SchemaCheck | None":
+    """Return the check of a type; None if it has no schema. InvalidEventError if its stream requires one."""
+    check = None if schemas is None else schemas.of(stream.name, type_)
+    if check is None and stream.definition.schemas == "required":
+        allowed = f"a type with a schema, which stream {stream.name} requires: in the definition's folder or schemas="
+        raise InvalidEventError([Problem("type", f"{type_!r:.140}, which has none", allowed)])
+    return check
+
+
+def with_schema(check: "SchemaCheck", headers: Mapping[str, HeaderValue] | None) -> Mapping[str, HeaderValue]:
+    """Return headers that name the schema as well. InvalidEventError if they name another, or are too many."""
+    if not headers:
+        return check.headers
+    for name, uri in check.headers.items():
+        if headers.get(name, uri) != uri:
+            problem = Problem(f"headers.{name}", "another schema than the type's", f"{uri}, or leave it out")
+            raise InvalidEventError([problem])
+    named = {**headers, **check.headers}
+    if len(named) > limits.HEADERS_MAX:
+        state = f"{len(headers)} headers and {', '.join(check.headers)}"
+        raise InvalidEventError([Problem("headers", state, f"at most {limits.HEADERS_MAX - 1}")])
+    return named
+
+
+def check_payload(check: "SchemaCheck", payload: Payload) -> None:
+    """Raise InvalidEventError if data does not fit its type's schema."""
+    problems = _problems(check, payload)
+    if problems:
+        raise InvalidEventError(problems)
+
+
+def check_content(check: "SchemaCheck", content: bytes) -> None:
+    """Raise InvalidEventError if valid JSON text does not fit the schema."""
+    problems = check.problems(content)
+    if problems:
+        raise InvalidEventError(problems)
+
+
+def validation_of(subscription: Subscription, folder: Path | None) -> Callable[[Event], None] | None:
+    """Return what raises UnfitPayloadError for an event that does not fit its schema in the folder.
+
+    None if the subscription does not ask for it, or there is no such folder. MissingExtraError.
+    """
+    schemas = checks_in(folder, is_closed=False) if subscription.validate else None
+    if schemas is None:
+        return None
+    schemas.load()
+    return partial(_check_delivered, schemas, subscription.stream)
+
+
+def _check_delivered(schemas: "SchemaChecks", stream: str, event: Event) -> None:
+    check = schemas.of(stream, event.type)
+    if check is not None and (problems := _problems(check, event.payload)):
+        raise UnfitPayloadError(event.id, problems)
+
+
+def _problems(check: "SchemaCheck", payload: Payload) -> list[Problem]:
+    """Return what of data does not fit. No data is null; bytes, and text of others that is no JSON, fit no schema."""
+    allowed = f"JSON, since type {check.identity.type} has a schema"
+    if payload.kind == Kind.BINARY:
+        return [Problem("data", "bytes", allowed)]
+    try:
+        return check.problems(payload.content or b"null")
+    except (ValueError, RecursionError):
+        return [Problem("data", "text that is no JSON", allowed)]
