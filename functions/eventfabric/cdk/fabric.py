@@ -10,7 +10,7 @@ from eventfabric.cdk.extensions import Extension, extension_in
 from eventfabric.cdk.fabric_stacks import FabricStacks
 from eventfabric.cdk.functions_zip import functions_zip
 from eventfabric.cdk.wheels import CACHE
-from eventfabric.definition.file import handler_folder
+from eventfabric.definition.file import handler_folder, schemas_beside
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.quotas import check_quotas
 from eventfabric.errors import DefinitionError, Problem, SettingError
@@ -57,6 +57,7 @@ class EventFabric(FabricStacks):
         extend = extension_in(Path(extension)) if isinstance(extension, Path | str) else extension
         folder = _folder(functions) if functions is not None else file and handler_folder(file)
         topology = Topology(resolved)
+        schemas = {} if file is None else schemas_beside(file, resolved)
         _check_scope(scope, topology)
         # A temporary folder is enough: the CDK copies it into the assembly as soon as the first function is declared.
         with TemporaryDirectory(prefix="eventfabric-functions-") as staged:
@@ -64,6 +65,7 @@ class EventFabric(FabricStacks):
                 architecture: functions_zip(
                     resolved,
                     functions=folder,
+                    schemas=schemas,
                     target=Path(staged, architecture),
                     cache=Path(cache or CACHE).expanduser(),
                     platform=platform,

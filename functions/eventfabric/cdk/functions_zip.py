@@ -6,13 +6,15 @@ from pathlib import Path
 
 from eventfabric import limits
 from eventfabric.cdk.bytecode import compiler_for
-from eventfabric.cdk.staging import stage
+from eventfabric.cdk.staging import Schemas, stage
 from eventfabric.cdk.twin import check_twin
 from eventfabric.cdk.wheels import platform_named, unpacked_wheels
+from eventfabric.contracts import SCHEMAS_FOLDER
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.handler_checks import check_handlers
+from eventfabric.deployment.shipped import lock_for
 from eventfabric.deployment.zip_modules import StagedModules
-from eventfabric.errors import SettingError
+from eventfabric.errors import DefinitionError, Problem, SettingError
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ def functions_zip(
     definition: Definition,
     *,
     functions: Path | None,
+    schemas: Schemas | None = None,
     target: Path,
     cache: Path,
     platform: str,
@@ -38,13 +41,19 @@ def functions_zip(
 ) -> FunctionsZip:
     """Fill the folder `target`, with handlers from the folder `functions`, for functions of an architecture.
 
+    `schemas`: those of event types, which go into the zip, with what validates by them if a subscription needs that.
     Wheels come from the folder `cache`, or are fetched into it. Raises EventFabricError: `where`, the handlers of a
     definition that stands there, what they need, or the library itself cannot be deployed.
     """
     chosen = platform_named(platform, architecture)
     compiler = compiler_for(chosen.python)
-    wheels = unpacked_wheels(functions, cache=cache, platform=chosen, compiler=compiler)
-    digest = stage(definition, functions=functions, target=target, wheels=wheels, compiler=compiler)
+    schemas = schemas or {}
+    _check_validated(definition, schemas, where)
+    lock = lock_for(definition, schemas)
+    wheels = unpacked_wheels(functions, cache=cache, platform=chosen, lock=lock, compiler=compiler)
+    digest = stage(
+        definition, functions=functions, target=target, wheels=wheels, schemas=schemas, compiler=compiler
+    )
     size_bytes = _size_bytes(target)
     check_handlers(definition, StagedModules(target, functions), functions=functions, where=where)
     unknown = check_twin(definition, target, functions=functions, cache=cache, platform=chosen, where=where)
@@ -54,6 +63,21 @@ def functions_zip(
         "layers": _with_layers(definition, size_bytes),
     }
     return FunctionsZip(target, digest, size_bytes, {about: text for about, text in warnings.items() if text})
+
+
+def _check_validated(definition: Definition, schemas: Schemas, where: str) -> None:
+    """Raise DefinitionError for subscriptions that validate events of which no type has a schema."""
+    problems = [
+        Problem(
+            f"subscriptions.{name}.validate",
+            "true, and no schema",
+            f"only with schemas of types of stream {own.stream}, in the folder {SCHEMAS_FOLDER} beside the definition",
+        )
+        for name, own in definition.subscriptions.items()
+        if own.validate and own.stream not in schemas
+    ]
+    if problems:
+        raise DefinitionError(problems, where=where)
 
 
 def _size_bytes(folder: Path) -> int:

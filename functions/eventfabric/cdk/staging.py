@@ -3,6 +3,7 @@
     eventfabric/...    the packages that functions import: no command line, local fabric or deployment
     subscribers/...    the user's handlers, and whatever else is beside them
     definition.json    the resolved definition
+    event-schemas/...  the schemas of event types, in canonical text
     and what wheels.py unpacked; beside all modules their bytecode
 
 One folder serves all functions of all Regions. Everybody may read its files, whatever umask they were made under: the
@@ -12,19 +13,24 @@ so that the same input makes the same asset on any machine.
 
 import os
 import shutil
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from pathlib import Path
 from stat import S_IMODE, S_ISDIR, S_IXUSR
-from typing import Final
+from typing import Final, TypeAlias
 
 from eventfabric.cdk.bytecode import Compiler
 from eventfabric.cdk.library import imported_package, installation, shipped_files
+from eventfabric.contracts.document import SchemaDocument
+from eventfabric.contracts.folder import file_name_of
 from eventfabric.definition.schema import Definition, to_json
 from eventfabric.deployment.shipped import PACKAGE, files_in
 from eventfabric.errors import SettingError
-from eventfabric.resources import DEPLOYED_DEFINITION
+from eventfabric.resources import DEPLOYED_DEFINITION, DEPLOYED_SCHEMAS
 
-_OURS: Final = (PACKAGE, f"{PACKAGE}.py", DEPLOYED_DEFINITION)
+Schemas: TypeAlias = Mapping[str, Mapping[str, SchemaDocument]]
+"""Schemas of event types, by stream and type."""
+_OURS: Final = (PACKAGE, f"{PACKAGE}.py", DEPLOYED_DEFINITION, DEPLOYED_SCHEMAS)
 _MODE_OF_FILES: Final = 0o644
 _MODE_OF_PROGRAMS: Final = 0o755
 """Also of folders."""
@@ -36,6 +42,7 @@ def stage(
     functions: Path | None,
     target: Path,
     wheels: Path | None,
+    schemas: Schemas | None = None,
     compiler: Compiler | None = None,
 ) -> str:
     """Fill the folder `target` with the content of the zip, and return the hash of that content.
@@ -45,6 +52,7 @@ def stage(
         functions: the user's folder, with `subscribers`; None if there is none.
         target: the folder to fill; its previous content is deleted.
         wheels: a folder of unpacked wheels; None for no wheels, if the templates are only looked at.
+        schemas: the schemas of event types, if there are any.
         compiler: what makes bytecode of modules that have none; None for no more bytecode than the wheels have.
 
     Raises SettingError: a file of the user's cannot be in the zip, or two bring the same. Raises LibraryError.
@@ -60,13 +68,17 @@ def stage(
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(content)
     (target / DEPLOYED_DEFINITION).write_bytes(to_json(definition))
+    for stream, documents in (schemas or {}).items():
+        (target / DEPLOYED_SCHEMAS / stream).mkdir(parents=True)
+        for type_, document in documents.items():
+            (target / DEPLOYED_SCHEMAS / stream / file_name_of(type_)).write_bytes(document.content)
     taken = {path.name for path in target.iterdir()}
     for source in [] if functions is None else files_in(functions):
         assert functions is not None
         _add(
             source,
             target / source.relative_to(functions),
-            taken=_rival(source.relative_to(functions)) in taken,
+            taken=_is_taken(source.relative_to(functions), taken),
         )
     if compiler is not None:
         compiler.compile(target)
@@ -92,6 +104,11 @@ def _refuse_names_of_ours(wheels: Path) -> None:
         if (wheels / name).exists():
             allowed = "no package that brings it: what is installed here is in the zip anyway"
             raise SettingError("requirements of the functions", name, allowed)
+
+
+def _is_taken(name: Path, taken: Collection[str]) -> bool:
+    """Tell if something that is named so already is in the zip beside a file of the user's, or in place of it."""
+    return name.parts[0] == DEPLOYED_SCHEMAS or _rival(name) in taken
 
 
 def _rival(name: Path) -> str:

@@ -72,15 +72,17 @@ def _check_zip(definition: "Definition", path: Path) -> tuple[int, list[str]]:
 
     from eventfabric.cdk.functions_zip import functions_zip
     from eventfabric.cdk.wheels import CACHE
-    from eventfabric.definition.file import handler_folder
+    from eventfabric.definition.file import handler_folder, schemas_beside
     from eventfabric.deployment.concurrency import shortages
     from eventfabric.topology import Topology
 
+    schemas = schemas_beside(path, definition)
     with TemporaryDirectory(prefix="eventfabric-functions-") as folder:
         zips = [
             functions_zip(
                 definition,
                 functions=handler_folder(path),
+                schemas=schemas,
                 target=Path(folder, architecture),
                 cache=CACHE.expanduser(),
                 platform="lambda",

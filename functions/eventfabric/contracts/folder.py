@@ -1,6 +1,6 @@
 """Folder of schemas: one file for each type that has one, `<stream>/<type>.json`, its name percent-encoded."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from errno import ENAMETOOLONG
 from os import PathLike
 from pathlib import Path
@@ -35,8 +35,11 @@ class SchemaFolder:
             self._known[place] = self._read(stream, type_)
         return self._known[place]
 
-    def documents(self) -> dict[str, dict[str, SchemaDocument]]:
-        """Return all schemas by stream and type. InvalidSchemaError lists all that is wrong in the folder."""
+    def documents(self, *, streams: Collection[str] | None = None) -> dict[str, dict[str, SchemaDocument]]:
+        """Return all schemas by stream and type. InvalidSchemaError lists all that is wrong in the folder.
+
+        `streams`: those that there are; None: any may be.
+        """
         problems: list[Problem] = []
         documents: dict[str, dict[str, SchemaDocument]] = {}
         for stream, file in self._files(problems):
@@ -48,6 +51,10 @@ class SchemaFolder:
                 continue
             assert document is not None, "its file was listed"
             documents.setdefault(stream, {})[type_] = document
+        for stream in documents.keys() - (documents.keys() if streams is None else streams):
+            problems.append(
+                Problem(stream, "schemas of no stream", f"folders called {', '.join(streams or ())}")
+            )
         if problems:
             raise InvalidSchemaError(problems, where=str(self.path))
         return documents

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from eventfabric.contracts.document import SchemaDocument
+from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.definition import checks
 from eventfabric.definition.annotations import KeyPath
 from eventfabric.definition.facts import BrokenRule, Facts
@@ -67,6 +69,15 @@ def handler_folders(path: str | Path) -> list[Path]:
 def handler_folder(path: str | Path) -> Path | None:
     """Return the folder of handlers in the project of a definition file: the likelier one that exists."""
     return next((folder for folder in handler_folders(path) if folder.is_dir()), None)
+
+
+def schemas_beside(path: str | Path, definition: Definition) -> dict[str, dict[str, SchemaDocument]]:
+    """Read the schemas in the folder beside a definition's file, by stream and type; none if there is no folder.
+
+    InvalidSchemaError lists all that is wrong with them, also schemas of streams that the definition does not have.
+    """
+    folder = SchemaFolder.beside(path)
+    return {} if folder is None else folder.documents(streams=definition.streams)
 
 
 def parse_definition(text: str, *, where: str = "<text>") -> Definition:

@@ -4,9 +4,11 @@ The deployment stages by it; checks of a definition, and fabrics on this machine
 """
 
 import re
+from collections.abc import Container
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from eventfabric.definition.schema import Definition
 from eventfabric.deployment.requirements import requirements_in
 from eventfabric.errors import SettingError
 
@@ -15,6 +17,8 @@ SHIPPED: Final = ("aws", "contracts", "definition", "handlers", "model", "runtim
 """Packages of eventfabric in the zip; the modules beside them are in it, too. A test lists those that are left out."""
 LOCK: Final = Path(__file__).resolve().parents[1] / "cdk" / "functions.txt"
 """Packages that the library itself needs in the zip, with versions and hashes."""
+_LOCK_WITH_SCHEMAS: Final = LOCK.with_name("functions-with-schemas.txt")
+"""Packages of LOCK and jsonschema-rs, which is as large as all of them together."""
 
 
 def is_shipped(path: PurePosixPath) -> bool:
@@ -62,6 +66,14 @@ def own_names(functions: Path | None) -> frozenset[str]:
     """Return the names of the packages and modules that the user's folder brings into the zip."""
     paths = [] if functions is None else functions.iterdir()
     return frozenset(path.stem for path in paths if path.name != PACKAGE)
+
+
+def lock_for(definition: Definition, schemas: Container[str]) -> Path:
+    """Return the lock of what the library needs in a definition's zip. `schemas`: streams whose types have some."""
+    for own in definition.subscriptions.values():
+        if (own.validate and own.stream in schemas) or any(target in schemas for target in own.publishes):
+            return _LOCK_WITH_SCHEMAS
+    return LOCK
 
 
 def pins_of(lock: str) -> str:
