@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from eventfabric.contracts.open_enum import OpenEnum
     from eventfabric.errors import EventFabricError
     from eventfabric.model import Event
     from eventfabric.sdk.asynchronous import AsyncFabric
@@ -25,6 +26,7 @@ __all__ = [
     "Event",
     "EventFabricError",
     "Fabric",
+    "OpenEnum",
     "Operations",
     "Publisher",
     "Receipt",
@@ -38,6 +40,7 @@ _HOMES: Final = {
     "Event": "model",
     "EventFabricError": "errors",
     "Fabric": "sdk.fabric",
+    "OpenEnum": "contracts.open_enum",
     "Operations": "sdk.operations",
     "Publisher": "sdk.publisher",
     "Receipt": "sdk.bundle",

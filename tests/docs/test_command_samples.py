@@ -11,6 +11,11 @@ import typer.main
 
 from eventfabric.cli.main import app
 from eventfabric.definition.file import parse_definition
+from eventfabric.typed.classes import schema_of
+from eventfabric.typed.shapes import TypeSchema
+from eventfabric.typed.source import source_of
+from eventfabric.typed.text import schema_text
+from subscribers.billing import Order
 from tests.docs.pages import blocks, languages, living_pages
 from tests.docs.test_house_style import ROOT, name_of, python_files, text_of
 from tests.support.command_line import CommandLine, local_up
@@ -52,6 +57,10 @@ NOT_RUN = tuple(
 )
 """Commands that other tests run: one takes minutes, one never ends, one is refused where nothing is lost, and some are
 for another project."""
+
+
+WITHOUT_FABRIC = {("schemas", "from"), ("schemas", "types")}
+"""Commands of groups that otherwise need a fabric, which these do not."""
 
 
 def command_lines(page: Path) -> list[str]:
@@ -110,6 +119,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "infra/fabric.toml").write_text(text.replace("lanes = 64", "lanes = 32"), encoding="utf-8")
     (folder / "functions").symlink_to(ROOT / "functions")
     (folder / "events.jsonl").touch()
+    (folder / "infra/schemas/orders").mkdir(parents=True)
+    (folder / "infra/schemas/orders/OrderPlaced.json").write_text(
+        schema_text(schema_of(Order)), encoding="utf-8"
+    )
+    (folder / "payloads.py").write_text(source_of([TypeSchema("orders", "OrderPlaced", schema_of(Order))]))
     (folder / "event.json").write_text(
         '{"specversion": "1.0", "source": "/test", "id": "a", "type": "t", "partitionkey": "k"}'
     )
@@ -150,7 +164,7 @@ def test_every_command_can_be_run_as_it_is_shown(
         words = words_of(line)
         if words[0] in ("failover", "failback") and "--dry-run" not in words:
             words.append("--dry-run")  # a handover waits for what runs to end; tests of its own make one
-        if words[0] not in ("cost", "definition"):
+        if words[0] not in ("cost", "definition") and (*words[:2],) not in WITHOUT_FABRIC:
             words += ("--endpoint-url", endpoint)  # the last one counts
         if not line.startswith(NOT_RUN):
             to_run[tuple(words)] = page

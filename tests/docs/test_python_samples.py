@@ -314,6 +314,13 @@ def test_redrive(sample: Sample, account: None) -> None:
         assert left.parked.key == "b"
 
 
+@runs("docs/contracts.md", "OpenEnum")
+def test_contracts_of_open_enums(sample: Sample) -> None:
+    status = sample.run()["Status"]
+    values = [(value, value.is_known) for value in (status.PAID, status("refunded"))]
+    assert values == [("paid", True), ("refunded", False)]
+
+
 @runs("docs/testing.md", "local_fabric:")
 def test_test(sample: Sample, local_fabric: LocalFabric) -> None:
     sample.run()["test_an_order_is_charged_once"](local_fabric)

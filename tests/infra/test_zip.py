@@ -41,7 +41,7 @@ NOT_SHIPPED = (
     "pytest",
     "mypy",
 )
-LEFT_OUT = ("cdk", "cli", "deployment", "local", "simulation", "testing")
+LEFT_OUT = ("cdk", "cli", "deployment", "local", "simulation", "testing", "typed")
 """Packages of eventfabric that are not in the zip: a new one joins these, or SHIPPED in deployment/shipped.py."""
 HANDLERS = ("relay", "deliver", "timer", "reconcile", "backfill")
 SUBSCRIBERS = ("analytics", "billing", "shipping", "tables", "clients")

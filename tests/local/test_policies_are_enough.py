@@ -51,6 +51,7 @@ handler = "subscribers.billing:charge"
 """
 USES_NO_TABLE = {
     *("cost", "definition check", "definition schema", "local up", "new", "check", "simulate"),
+    *("schemas from", "schemas types"),
     # They run the CDK's command line, with the deployer's own rights.
     *("bootstrap", "synth", "diff", "deploy", "destroy"),
 }

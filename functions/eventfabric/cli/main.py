@@ -21,6 +21,7 @@ from eventfabric.cli import (
     local,
     parked,
     queues,
+    schemas,
     steps,
     subscriptions,
 )
@@ -79,6 +80,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(steps.app, name="steps")
 app.add_typer(queues.app, name="queues")
 app.add_typer(formats.app, name="formats")
+app.add_typer(schemas.app, name="schemas")
 app.add_typer(definition.app, name="definition")
 app.add_typer(local.app, name="local")
 

@@ -196,17 +196,20 @@ class SubscriberHandler:
 
 def load_handler(path: str, *, what: str = "handler") -> Callable[..., Any]:
     """Import the function that `package.module:function` names. HandlerError, which names `what`, if there is none."""
-    module_name, _, name = path.partition(":")
-    try:
-        target = getattr(import_module(module_name), name)
-    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
-        reason = (
-            error if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
-        )
-        raise HandlerError(
-            f"{what} {path!r}: {reason}, allowed: package.module:function that can be imported"
-        ) from error
+    target = load_named(path, what=what, allowed="package.module:function")
     if not callable(target):
         raise HandlerError(f"{what} {path!r}: found {type(target).__name__}, allowed: a function")
     function: Callable[..., Any] = target
     return function
+
+
+def load_named(path: str, *, what: str, allowed: str) -> Any:
+    """Import whatever `package.module:name` names. HandlerError, which names `what`, if there is nothing."""
+    module_name, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module_name), name)
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+        reason = (
+            error if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
+        )
+        raise HandlerError(f"{what} {path!r}: {reason}, allowed: {allowed} that can be imported") from error

@@ -116,13 +116,18 @@ def _collector(hint: Any) -> Callable[[Iterable[Any]], Any] | None:
     return None  # a tuple of fixed length, a set or a NamedTuple may be a single payload
 
 
-def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
+def is_msgspecs(payload_type: Any) -> bool:
+    """Tell if msgspec decodes the type. Otherwise only pydantic can, if anybody."""
     try:
-        decode = msgspec.json.Decoder(payload_type).decode
-        if not any(map(_is_pydantics, _types_in(payload_type))):
-            return decode
+        msgspec.json.Decoder(payload_type)
+        return not any(map(_is_pydantics, types_in(payload_type)))
     except TypeError:
-        pass  # a union that only pydantic can tell apart, or no type at all
+        return False  # a union that only pydantic can tell apart, or no type at all
+
+
+def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
+    if is_msgspecs(payload_type):
+        return msgspec.json.Decoder(payload_type).decode
     try:  # only users of pydantic pay for its import, and they have it
         from pydantic import TypeAdapter
         from pydantic.errors import PydanticUserError
@@ -138,7 +143,7 @@ def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
         raise HandlerError(f"payload type {payload_type}: {reason} Allowed: {allowed}") from error
 
 
-def _types_in(payload_type: Any) -> Iterator[Any]:
+def types_in(payload_type: Any) -> Iterator[Any]:
     """Yield msgspec's description of the type, and of each type that it holds."""
     from msgspec.inspect import Field, Type, type_info
 

@@ -1,0 +1,53 @@
+"""Where a JSON Schema holds further schemas: the keywords, and a copy of a schema in which each is replaced."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from eventfabric.contracts.keywords import KEYWORDS, Form
+
+Schema: TypeAlias = dict[str, Any]
+"""A JSON Schema, decoded. Where the standard also allows a bool, `Any` is said."""
+
+_MAPS, _LISTS, _SINGLE = (
+    frozenset(keyword for keyword, form in KEYWORDS.items() if form is wanted)
+    for wanted in (Form.MEMBERS, Form.SCHEMAS, Form.SCHEMA)
+)
+
+
+def replaced(schema: Mapping[str, Any], replace: Callable[[Schema, str, str], Schema]) -> Schema:
+    """Copy a schema, with `replace(schema, keyword, name)` for each schema directly in it. Bools stay as they are.
+
+    `name`: of the property or definition, the index in a list, or empty.
+    """
+
+    def inner(value: Any, keyword: str, name: str = "") -> Any:
+        return replace(value, keyword, name) if isinstance(value, dict) else value
+
+    copy: Schema = {}
+    for keyword, value in schema.items():
+        if keyword in _MAPS and isinstance(value, dict):
+            copy[keyword] = {name: inner(part, keyword, name) for name, part in value.items()}
+        elif keyword in _LISTS and isinstance(value, list):
+            copy[keyword] = [inner(part, keyword, str(index)) for index, part in enumerate(value)]
+        else:
+            copy[keyword] = inner(value, keyword) if keyword in _SINGLE else value
+    return copy
+
+
+def schemas_in(schema: Mapping[str, Any]) -> Iterator[Schema]:
+    """Yield a schema, and all schemas in it, those of $defs included."""
+    waiting: list[Schema] = [dict(schema)]
+    while waiting:
+        current = waiting.pop()
+        yield current
+
+        def collect(part: Schema, *_: str) -> Schema:
+            waiting.append(part)
+            return part
+
+        replaced(current, collect)
+
+
+def references_in(schema: Mapping[str, Any]) -> set[str]:
+    """Return all `$ref` in a schema."""
+    return {part["$ref"] for part in schemas_in(schema) if isinstance(part.get("$ref"), str)}
