@@ -5,7 +5,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Self
 
-from eventfabric.errors import NotUnknownError, SettingError, WrongRegionError
+from eventfabric.errors import SettingError, WrongRegionError
 from eventfabric.model import (
     Circuit,
     Lane,
@@ -22,7 +22,8 @@ from eventfabric.model.proof import LaneProof
 from eventfabric.ports import Log, Ports, Steps, insist
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.passes import reconciler_of
-from eventfabric.sdk.step import left_by_others, result_text
+from eventfabric.sdk.settling import StepOutcome
+from eventfabric.sdk.step import left_by_others
 from eventfabric.sdk.step_keys import step_key_of
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest, ranges_of
@@ -325,23 +326,14 @@ class Operations:
             NotUnknownError: it is not in doubt; nothing is changed.
             SettingError: the result is not plain JSON, or is for a step that did not happen.
         """
-        text, problem = result_text(result)
-        if problem or (result is not None and not happened):
-            raise SettingError(
-                "result", result if problem else text, "plain JSON values, of a step that happened"
-            )
+        outcome = StepOutcome(happened=happened, result=result)
         key = self.step_key(subscription, event, name, source=source)
-        standing = self._known_step(key)
-        if standing is None or not standing.is_in_doubt:
-            known = standing.outcome if standing else "never began"
-            raise NotUnknownError(f"step {key} {known}: allowed: one that is in doubt")
-        steps = self._steps(subscription)
-        if happened:
-            steps.finish(key, text)
-        elif self._former_owners(subscription):
-            steps.release(key)  # a former owner's note, which left it in doubt, must count no more
-        else:
-            steps.forget(key)
+        outcome.settle(
+            self._steps(subscription),
+            key,
+            self._known_step(key),
+            may_stand_elsewhere=bool(self._former_owners(subscription)),
+        )
 
     def circuit(self, subscription: str) -> Circuit:
         """Return the circuit of a subscription: if its deliveries run, and since when they do not."""
