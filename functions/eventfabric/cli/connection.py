@@ -132,9 +132,16 @@ class Connection:
         """The operations of operators in the Region."""
         from eventfabric.aws.clients import CONNECTIONS
         from eventfabric.runtime.threads import Threads
+        from eventfabric.sdk.connecting import schema_checks
         from eventfabric.sdk.operations import Operations
 
-        return Operations(self.declared, self.region, self.ports(), side_by_side=Threads(CONNECTIONS))
+        return Operations(
+            self.declared,
+            self.region,
+            self.ports(),
+            side_by_side=Threads(CONNECTIONS),
+            schemas=schema_checks(None, definition=self.path),
+        )
 
     @cached_property
     def declared(self) -> "DeclaredTopology":

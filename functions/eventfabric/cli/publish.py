@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -145,10 +145,11 @@ def _publish_file(
         lines: Iterable[tuple[int, Event | MalformedCloudEventError]] = read_cloudevents(
             file, name=str(path), key_rule=key_rule
         )
-        if strict:
-            lines = _all_or_none(lines, outcome, as_json=as_json)
         try:
             with fabric.publisher(stream) as publisher:
+                if strict:
+                    encode = publisher.outgoing.encode_event
+                    lines = _all_or_none(lines, outcome, encode, path=path, as_json=as_json)
                 for number, parsed in lines:
                     if isinstance(parsed, MalformedCloudEventError):
                         outcome.reject("", parsed)
@@ -174,13 +175,23 @@ def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
 
 
 def _all_or_none(
-    lines: "Iterable[tuple[int, Event | MalformedCloudEventError]]", outcome: _Outcome, *, as_json: bool
+    lines: "Iterable[tuple[int, Event | MalformedCloudEventError]]",
+    outcome: _Outcome,
+    encode: "Callable[[Event], object]",
+    *,
+    path: Path,
+    as_json: bool,
 ) -> "list[tuple[int, Event | MalformedCloudEventError]]":
-    """Read all lines, and return them only if all are good."""
+    """Read all lines, and return them only if all are good. `encode`: raises what publishing would raise."""
     checked = list(lines)
-    for _, parsed in checked:
+    for number, parsed in checked:
         if isinstance(parsed, MalformedCloudEventError):
             outcome.reject("", parsed)
+            continue
+        try:
+            encode(parsed)
+        except InvalidEventError as error:
+            outcome.reject(f"{path}:{number}: ", error)
     if outcome.malformed:
         complain(f"nothing was published: {outcome.malformed} of {len(checked)} lines are malformed")
         outcome.report(as_json=as_json)

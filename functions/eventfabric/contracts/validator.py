@@ -71,26 +71,40 @@ class SchemaValidator:
         state, allowed = _said(value, error.instance_path), self._allowed(rule, error.schema_path)
         if rule in ("required", "dependentRequired"):
             state = f"no member {getattr(error.kind, 'property', '')}"
-        if "propertyNames" in error.schema_path:
+        if error.kind.name == "propertyNames":
             state = "a member with another name"
         unexpected = getattr(error.kind, "unexpected", None)
         if unexpected and rule in _NAMES_ALLOWED:
-            state = f"{len(unexpected)} that the schema does not name"
-            allowed = f"only members that it does ({rule})"
+            plural = "s" if len(unexpected) > 1 else ""
+            state = f"{len(unexpected)} member{plural} without a name in the schema"
+            allowed = self._named_beside(error.schema_path)
         return Problem(path + self._shown(error.instance_path), state, allowed)
+
+    def _named_beside(self, place: Sequence[str | int]) -> str:
+        """Return the names of members that the schema has beside a rule, if they are few."""
+        part = self._part(place[:-1])
+        names = ", ".join(part.get("properties", {})) if isinstance(part, dict) else ""
+        return f"only {names}" if 0 < len(names) <= _TEXT_CHARACTERS_MAX else "only those with one"
 
     def _allowed(self, rule: str, place: Sequence[str | int]) -> str:
         """Return a rule in the schema's own words, if they are short; else by its pointer into the schema."""
-        part: Any = self._schema
-        for name in place:
-            try:
-                part = part[name]
-            except (KeyError, IndexError, TypeError):  # a rule that follows from another
-                return f"what {rule} allows"
+        part = self._part(place)
+        if part is None:  # it follows from another rule
+            return f"what {rule} allows"
         if part is False:
             return "nothing there"
         text = dumps(part, ensure_ascii=False)
         return f"{rule} {text}" if len(text) <= _TEXT_CHARACTERS_MAX else f"{rule} at #{_pointer(place)}"
+
+    def _part(self, place: Sequence[str | int]) -> Any:
+        """Return what stands at a place of the schema, None if nothing does."""
+        part: Any = self._schema
+        for name in place:
+            try:
+                part = part[name]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return part
 
     def _shown(self, place: Sequence[str | int]) -> str:
         """Return a pointer into data; names that the schema does not have are hidden."""

@@ -5,10 +5,9 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Self
 
-from eventfabric.errors import SettingError, WrongRegionError
+from eventfabric.errors import WrongRegionError
 from eventfabric.model import (
     Circuit,
-    Lane,
     Region,
     Standing,
     StepKey,
@@ -21,7 +20,10 @@ from eventfabric.model.finding import Finding
 from eventfabric.model.proof import LaneProof
 from eventfabric.ports import Log, Ports, Steps, insist
 from eventfabric.sdk.backfill import run_backfill
+from eventfabric.sdk.connecting import schema_checks
 from eventfabric.sdk.passes import reconciler_of
+from eventfabric.sdk.proofs import provers_of
+from eventfabric.sdk.schemas import as_published
 from eventfabric.sdk.settling import StepOutcome
 from eventfabric.sdk.step import left_by_others
 from eventfabric.sdk.step_keys import step_key_of
@@ -50,18 +52,27 @@ from eventfabric.topology import Topology
 if TYPE_CHECKING:
     from boto3.session import Session
 
+    from eventfabric.contracts.checks import SchemaChecks
+
 
 class Operations:
     """A fabric in one Region, as its operators see it."""
 
     def __init__(
-        self, topology: Topology, region: str, ports: Ports, *, side_by_side: SideBySide = one_after_another
+        self,
+        topology: Topology,
+        region: str,
+        ports: Ports,
+        *,
+        side_by_side: SideBySide = one_after_another,
+        schemas: "SchemaChecks | None" = None,
     ) -> None:
-        """`side_by_side`: makes calls for several lanes at the same time."""
+        """`side_by_side`: makes calls for several lanes at the same time. `schemas`: those to hold edited events to."""
         self.topology = topology
         self.region = Region(region)
         self._ports = ports
         self._side_by_side = side_by_side
+        self._schemas = schemas
 
     @classmethod
     def from_definition(
@@ -82,7 +93,8 @@ class Operations:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
         clients = Clients(region, session=session, endpoint_url=endpoint_url)
         ports = format_checked(aws_ports(topology, clients))
-        return cls(as_declared(topology, Region(region), ports), region, ports)
+        declared, schemas = as_declared(topology, Region(region), ports), schema_checks(None, definition=path)
+        return cls(declared, region, ports, schemas=schemas)
 
     def dead_letters(self, subscription: str) -> DeadLetters:
         """Return the dead letters of a subscription. UnknownNameError."""
@@ -98,6 +110,7 @@ class Operations:
             step=self._known_step,
             elsewhere=lambda region: ports.at(region).ledger,
             check_delivered=partial(delivered_subscription, self.topology, subscription),
+            as_published=partial(as_published, self._schemas, stream),
         )
 
     def parked(self, subscription: str, *, unreadable: Unreadable = insist) -> Iterator[ParkedKey]:
@@ -195,25 +208,7 @@ class Operations:
             UnknownNameError, WrongRegionError: there is no such subscription or stream, or it is not in this Region.
             SettingError: there is no such lane.
         """
-        only = None if lane is None else _lane(lane)
-        if subscription is not None:
-            stream = self._stream_name_of(subscription, stream)
-        provers: list[Prover] = []
-        for topology in self._streams(stream):
-            wanted = [chosen for chosen in topology.subscriptions if subscription in (None, chosen.name)]
-            provers.append(Prover(topology, wanted, self._ports, lane=only))
-        return provers
-
-    def _stream_name_of(self, subscription: str, stream: str | None) -> str:
-        """Return the name of a subscription's stream. SettingError if `stream` names another."""
-        name = self.topology.subscription(subscription).definition.stream
-        if stream not in (None, name):
-            raise SettingError("stream", stream, f"{name}, which {subscription} is of")
-        return name
-
-    def _streams(self, only: str | None) -> list[StreamTopology]:
-        """Return that stream, or all of this Region if None. UnknownNameError, WrongRegionError."""
-        return self.topology.streams_in(self.region) if only is None else [self._stream_here(only)]
+        return provers_of(self.topology, self.region, self._ports, subscription, stream=stream, lane=lane)
 
     def replay(self, subscription: str, *, into: str | None = None, publish: bool = False) -> Replay:
         """Make a replay of a subscription, or of its past events into another. UnknownNameError, ReplayRefusedError."""
@@ -379,13 +374,6 @@ class Operations:
         stream = self.topology.stream(name)
         stream.check_region(self.region)
         return stream
-
-
-def _lane(text: str) -> Lane:
-    try:
-        return Lane.parse(text)
-    except ValueError:
-        raise SettingError("lane", text, "<origin>/<generation>.<index>, such as us-east-1/0.17") from None
 
 
 def _log_in(ports: Ports, stream: StreamTopology, region: Region) -> Log:

@@ -63,6 +63,22 @@ def check_content(check: "SchemaCheck", content: bytes) -> None:
         raise InvalidEventError(problems)
 
 
+def as_published(schemas: "SchemaChecks | None", stream: StreamTopology, event: Event) -> Event:
+    """Return an event that takes the place of one in the stream as it would be published: it names its schema.
+
+    InvalidEventError if it does not fit. Without schemas at hand, it is left as it is.
+    """
+    check = None if schemas is None else check_of(schemas, stream, event.type)
+    if check is None:
+        return event
+    check_payload(check, event.payload)
+    published = event.copy()
+    published.headers = with_schema(
+        check, {name: value for name, value in event.headers.items() if name not in check.headers}
+    )
+    return published
+
+
 def validation_of(subscription: Subscription, folder: Path | None) -> Callable[[Event], None] | None:
     """Return what raises UnfitPayloadError for an event that does not fit its schema in the folder.
 

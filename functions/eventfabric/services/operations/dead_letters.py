@@ -105,10 +105,12 @@ class DeadLetters:
         step: Callable[[StepKey], StepState | None] = lambda key: None,
         elsewhere: Callable[[Region], Ledger] | None = None,
         check_delivered: Callable[[], object] = lambda: None,
+        as_published: Callable[[Event], Event] = lambda event: event,
     ) -> None:
         """`step`: returns what is known of an effect outside. `elsewhere`: returns another Region's ledger.
 
         `check_delivered`: raises if nothing is delivered any more, so that nothing can be redriven.
+        `as_published`: returns a replacement as it would be published, or raises InvalidEventError.
         """
         self._subscription = subscription
         self._lanes = list(lanes)
@@ -118,6 +120,7 @@ class DeadLetters:
         self._clock = clock
         self._step = step
         self._check_delivered = check_delivered
+        self._as_published = as_published
         self._standings = Standings(subscription, ledger=ledger, clock=clock, elsewhere=elsewhere)
 
     @property
@@ -235,6 +238,7 @@ class DeadLetters:
         if replacement.key != letter.parked.key:
             difference = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
             raise NotDeadError(f"{letter.place}: the edited event has another key: {difference}")
+        replacement = self._as_published(replacement)
         id_, time, source, headers = self._origin(letter, replacement)
         check_event(id=id_, type=replacement.type, key=replacement.key, source=source, headers=headers)
         with_hops = replacement.copy()
