@@ -1,0 +1,182 @@
+"""Members: a schema as a table for people, a row for each value that an event's data may have in it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from json import dumps
+from typing import Any, Final
+
+from eventfabric.cli.catalogue.references import REF, DanglingReferenceError, target_of
+from eventfabric.contracts.document import JsonSchema
+
+ROWS_MAX: Final = 1_000
+_DEPTH_MAX: Final = 30
+_WHOLE: Final = "#"
+_VALUE_CHARACTERS_MAX: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One value in an event's data."""
+
+    path: str
+    """Its place: `lines[].price` is the price in each of the lines; empty: the data as a whole."""
+    type: str
+    is_required: bool | None = None
+    """It is there wherever what holds it is; None: it is no member by itself, such as an item of a list."""
+    description: str = ""
+    bounds: tuple[str, ...] = ()
+    is_deprecated: bool = False
+
+
+def members_of(schema: JsonSchema) -> list[Member]:
+    """Return the rows of a schema, each before those inside it; at most ROWS_MAX."""
+    return list(islice(_rows(schema, schema, _Place("", None), (_WHOLE,)), ROWS_MAX))
+
+
+@dataclass(frozen=True)
+class _Place:
+    path: str
+    is_required: bool | None
+
+    def member(self, name: str, required: bool | None) -> "_Place":
+        return _Place(f"{self.path}.{name}" if self.path else name, required)
+
+    def inside(self, suffix: str) -> "_Place":
+        return _Place(f"{self.path}{suffix}", None)
+
+
+def _rows(root: JsonSchema, schema: JsonSchema, place: _Place, above: tuple[str, ...]) -> Iterator[Member]:
+    """Yield the row of a schema and of all in it. `above`: references through which it was come to."""
+    if isinstance(schema, bool):
+        yield Member(path=place.path, type="any" if schema else "none", is_required=place.is_required)
+        return
+    reference = schema.get(REF)
+    if isinstance(reference, str):
+        if reference in above or len(above) > _DEPTH_MAX:
+            name = "the whole" if reference == _WHOLE else reference.rpartition("/")[2]
+            yield _member(schema, place, kind=f"{name}, as above")
+            return
+        try:
+            target = target_of(root, reference)
+        except DanglingReferenceError:
+            yield _member(schema, place, kind=reference)
+            return
+        beside = {keyword: value for keyword, value in schema.items() if keyword != REF}
+        schema = {**target, **beside} if isinstance(target, dict) else target
+        yield from _rows(root, schema, place, (*above, reference))
+        return
+    if place.path or not schema.get("properties"):
+        yield _member(schema, place)
+    if place.path.count(".") + place.path.count("[") <= _DEPTH_MAX:
+        for inner, own in _inner(schema, place):
+            yield from _rows(root, own, inner, above)
+
+
+def _inner(schema: Mapping[str, Any], place: _Place) -> Iterator[tuple[_Place, JsonSchema]]:
+    """Yield everything that a schema says of the values in its own, and where that is."""
+    required = schema.get("required", ())
+    for name, own in schema.get("properties", {}).items():
+        yield place.member(name, name in required), own
+    for pattern, own in schema.get("patternProperties", {}).items():
+        yield place.member(f"/{pattern}/", None), own
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield place.member("*", None), schema["additionalProperties"]
+    for index, own in enumerate(schema.get("prefixItems", ())):
+        yield place.inside(f"[{index}]"), own
+    if isinstance(schema.get("items"), dict):
+        yield place.inside("[]"), schema["items"]
+    for keyword in ("oneOf", "anyOf"):
+        for number, own in enumerate(schema.get(keyword, ()), 1):
+            yield place.inside(f" (or {number})"), own
+    for own in schema.get("allOf", ()):
+        yield place.inside(" (and)"), own
+    for keyword in ("then", "else"):
+        if keyword in schema:
+            yield place.inside(f" ({keyword})"), schema[keyword]
+
+
+def _member(schema: Mapping[str, Any], place: _Place, *, kind: str | None = None) -> Member:
+    description = schema.get("description") or schema.get("title") or ""
+    return Member(
+        path=place.path,
+        type=_type(schema) if kind is None else kind,
+        is_required=place.is_required,
+        description=description if isinstance(description, str) else "",
+        bounds=tuple(_bounds(schema)),
+        is_deprecated=schema.get("deprecated") is True,
+    )
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    given = schema.get("type")
+    if isinstance(given, list):
+        return " or ".join(map(str, given))
+    if given:
+        return str(given)
+    for keyword, words in (("oneOf", "one of {}"), ("anyOf", "any of {}"), ("allOf", "all of {}")):
+        if keyword in schema:
+            return words.format(len(schema[keyword]))
+    values = [schema["const"]] if "const" in schema else schema.get("enum", ())
+    if values:
+        return " or ".join(sorted({_TYPES[type(value)] for value in values}))
+    return "object" if "properties" in schema else "array" if "items" in schema else "any"
+
+
+_TYPES: Final[Mapping[type, str]] = {
+    **{str: "string", bool: "boolean", int: "integer", float: "number"},
+    **{dict: "object", list: "array", type(None): "null"},
+}
+
+
+_RANGES: Final[Sequence[tuple[str, str, str]]] = (
+    ("minimum", "maximum", ""),
+    ("exclusiveMinimum", "exclusiveMaximum", ""),
+    ("minLength", "maxLength", " characters"),
+    ("minItems", "maxItems", " items"),
+    ("minProperties", "maxProperties", " members"),
+)
+
+
+def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what else a value must be, in words."""
+    for lower, upper, unit in _RANGES:
+        words = _range(schema.get(lower), schema.get(upper), strict=lower.startswith("exclusive"))
+        if words:
+            yield words + unit
+    if "const" in schema:
+        yield f"is {_shown(schema['const'])}"
+    if "enum" in schema:
+        yield "one of " + ", ".join(map(_shown, schema["enum"]))
+    for keyword, words in (
+        ("format", "format {}"),
+        ("pattern", "matches {}"),
+        ("multipleOf", "multiple of {}"),
+    ):
+        if keyword in schema:
+            yield words.format(schema[keyword])
+    if schema.get("uniqueItems"):
+        yield "no two alike"
+    if "default" in schema:
+        yield f"default {_shown(schema['default'])}"
+    if schema.get("additionalProperties") is False:
+        yield "no other members"
+
+
+def _range(least: object, most: object, *, strict: bool) -> str:
+    if least is None and most is None:
+        return ""
+    if least is not None and least == most:
+        return f"{least}"
+    if strict:
+        below = "" if most is None else f"less than {most}"
+        above = "" if least is None else f"more than {least}"
+        return " and ".join(part for part in (above, below) if part)
+    if most is None:
+        return f"{least} or more"
+    return f"at most {most}" if least is None else f"{least} to {most}"
+
+
+def _shown(value: object) -> str:
+    text = dumps(value, ensure_ascii=False)
+    return text if len(text) <= _VALUE_CHARACTERS_MAX else f"{text[:_VALUE_CHARACTERS_MAX]}..."

@@ -1,0 +1,1 @@
+"""The parser of the AsyncAPI standard, over documents that `eventfabric catalogue` writes."""
