@@ -112,10 +112,18 @@ class Log(Protocol):
         """
         ...
 
-    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
+    def recent(
+        self,
+        lane: Lane,
+        *,
+        records_max: int,
+        before: SequenceNumber | None = None,
+        consistent: bool = True,
+    ) -> Recent:
         """Return the lane's newest records, newest first, as they are stored; holes are not hidden.
 
         `before`: only records whose first sequence is smaller. Undecodable items are listed and left out.
+        `consistent`: False costs half as much, and may lack what was appended a moment ago.
         """
         ...
 

@@ -32,8 +32,15 @@ class RecordingLog:
     def append(self, record: Record) -> Record | None:
         return self._log.append(record)
 
-    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
-        return self._log.recent(lane, records_max=records_max, before=before)
+    def recent(
+        self,
+        lane: Lane,
+        *,
+        records_max: int,
+        before: SequenceNumber | None = None,
+        consistent: bool = True,
+    ) -> Recent:
+        return self._log.recent(lane, records_max=records_max, before=before, consistent=consistent)
 
     def place(self, lane: Lane) -> Tail | None:
         return self._log.place(lane)

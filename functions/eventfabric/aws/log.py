@@ -29,7 +29,14 @@ class AwsLog:
         """See ports.Log. One Query of one item, without its payload."""
         return _tail_of(self._newest(lane, before))
 
-    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
+    def recent(
+        self,
+        lane: Lane,
+        *,
+        records_max: int,
+        before: SequenceNumber | None = None,
+        consistent: bool = True,
+    ) -> Recent:
         """See ports.Log. One Query of whole items: DynamoDB charges the same for items without their payloads."""
         condition, values = "pk = :pk", {":pk": {"S": str(lane)}}
         if before is not None:
@@ -40,7 +47,7 @@ class AwsLog:
                 KeyConditionExpression=condition,
                 ExpressionAttributeValues=cast(Any, values),
                 ScanIndexForward=False,
-                ConsistentRead=True,
+                ConsistentRead=consistent,
                 Limit=records_max,
             )
         return place_item.recent(cast(list[Item], answer["Items"]), more="LastEvaluatedKey" in answer)

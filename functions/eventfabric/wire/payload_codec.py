@@ -24,7 +24,8 @@ else:
     from backports import zstd
 
 T = TypeVar("T")
-_ROWS = 1
+ROWS = 1
+"""Codec of rows without compression."""
 _ROWS_ZSTD = 2
 _COLUMNS = 3
 _COLUMNS_ZSTD = 4
@@ -181,16 +182,16 @@ def unpack_measured(record: Record) -> tuple[list[Event], int]:
     if record.is_skip:
         return [], 0
     try:
-        codec, plain = _plain(record.payload)
+        codec, plain = decompressed(record.payload)
         headers: Sequence[Mapping[str, HeaderValue]]
-        if codec == _ROWS:
+        if codec == ROWS:
             rows: Sequence[_Stored] = _decode_events(plain)
             headers = [row[5] for row in rows]
         else:
             columns = _decode_columns(plain)
             rows, headers = _rows(columns, record.count), columns[5]
         _check_count(rows, record.count)
-    except (msgspec.MsgspecError, zstd.ZstdError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise UndecodableRecordError(record.lane, record.sequence, f"{error!s:.200}") from error
     lane, first = record.lane, record.sequence
     # Looked up once, since the loop below runs for every event that is delivered.
@@ -260,21 +261,24 @@ def unpack_one(encoded: bytes, lane: Lane, sequence: SequenceNumber) -> Event:
     return Event.from_log((id_, type_, key, time, source, headers, payload), lane, sequence)
 
 
-def _plain(payload: bytes) -> tuple[int, bytes]:
-    """Return the codec without compression, and the bytes in it."""
+def decompressed(payload: bytes) -> tuple[int, bytes]:
+    """Return the codec without compression, and the bytes in it. ValueError, also of zstd."""
     codec = payload[0] if payload else 0
-    if codec in (_ROWS, _COLUMNS):
+    if codec in (ROWS, _COLUMNS):
         if len(payload) > 1 + limits.RECORD_PAYLOAD_BYTES_MAX:
             raise ValueError("the payload is larger than a record may be")
         return codec, payload[1:]
     if codec in (_ROWS_ZSTD, _COLUMNS_ZSTD):
         # Unpacks no more than a record may hold: a small frame can unpack to gigabytes.
         decompressor = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
-        plain = decompressor.decompress(payload[1:], limits.RECORD_PAYLOAD_BYTES_MAX)
+        try:
+            plain = decompressor.decompress(payload[1:], limits.RECORD_PAYLOAD_BYTES_MAX)
+        except zstd.ZstdError as error:
+            raise ValueError(str(error)) from error
         if not decompressor.eof:
             raise ValueError("the compressed payload is cut short or larger than a record may be")
         return codec - 1, plain
-    raise ValueError(f"found codec {codec}, this version reads {_ROWS} to {_COLUMNS_ZSTD}")
+    raise ValueError(f"found codec {codec}, this version reads {ROWS} to {_COLUMNS_ZSTD}")
 
 
 __all__ = [

@@ -190,9 +190,17 @@ class _Log:
     def append(self, record: Record) -> Record | None:
         return self._faults.call("log.append", lambda: self._log.append(record))
 
-    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
+    def recent(
+        self,
+        lane: Lane,
+        *,
+        records_max: int,
+        before: SequenceNumber | None = None,
+        consistent: bool = True,
+    ) -> Recent:
         return self._faults.call(
-            "log.tail", lambda: self._log.recent(lane, records_max=records_max, before=before)
+            "log.tail",
+            lambda: self._log.recent(lane, records_max=records_max, before=before, consistent=consistent),
         )
 
     def place(self, lane: Lane) -> Tail | None:

@@ -22,7 +22,14 @@ class MemoryLog:
         """See ports.Log. One query of one item."""
         return _tail_of(self._newest(lane, before))
 
-    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
+    def recent(
+        self,
+        lane: Lane,
+        *,
+        records_max: int,
+        before: SequenceNumber | None = None,
+        consistent: bool = True,
+    ) -> Recent:
         """See ports.Log. One query."""
         end = None if before is None else {"N": str(before)}
         items, more = self._table.query({"S": str(lane)}, end=end, limit=records_max, newest_first=True)

@@ -322,9 +322,16 @@ class TestReads:
         reads: list[int] = []
 
         class Counted(MemoryLog):
-            def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
+            def recent(
+                self,
+                lane: Lane,
+                *,
+                records_max: int,
+                before: SequenceNumber | None = None,
+                consistent: bool = True,
+            ) -> Recent:
                 reads.append(records_max)
-                return super().recent(lane, records_max=records_max, before=before)
+                return super().recent(lane, records_max=records_max, before=before, consistent=consistent)
 
         log = Counted(fabric.table)
         assert LaneEnds(log, clock=fabric.clock, expires=False).tail(LANE) == fabric.log.tail(LANE)
