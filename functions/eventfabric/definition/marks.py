@@ -11,7 +11,12 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 
 from annotated_types import Predicate
 
-from eventfabric.limits import NAME_CHARACTERS_MAX, STAGE_CHARACTERS_MAX, TYPE_CHARACTERS_MAX
+from eventfabric.limits import (
+    NAME_CHARACTERS_MAX,
+    SOURCE_CHARACTERS_MAX,
+    STAGE_CHARACTERS_MAX,
+    TYPE_CHARACTERS_MAX,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,13 @@ Contact: TypeAlias = Annotated[
     Pattern(
         r"^[!-~]([ -~]{0,126}[!-~])?$",
         "1 to 128 printable ASCII characters, such as an address, without a blank first or last",
+    ),
+]
+Source: TypeAlias = Annotated[
+    str,
+    Pattern(
+        rf"^[!-~]{{1,{SOURCE_CHARACTERS_MAX}}}$",
+        f"a source of events, a URI reference of 1 to {SOURCE_CHARACTERS_MAX} printable ASCII characters",
     ),
 ]
 Note: TypeAlias = Annotated[str, Pattern(r"^[ -~]{1,200}$", "1 to 200 printable ASCII characters")]

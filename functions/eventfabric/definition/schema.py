@@ -21,6 +21,7 @@ from eventfabric.definition.marks import (
     Name,
     PowersOfTwo,
     RegionName,
+    Source,
     Stage,
     Table,
     TableName,
@@ -201,6 +202,14 @@ class Stream(Table):
             + " ".join(f'"{own}": {own.meaning}' for own in Compatibility)
         ),
     ] = Compatibility.FULL_TRANSITIVE
+    sources: Annotated[
+        dict[Source, Contact],
+        Doc(
+            "Who publishes: the `source` of their events, and whom to ask about them. It is said in the catalogue, and "
+            "keeps nobody from publishing.",
+            default="none",
+        ),
+    ] = field(default_factory=dict)
     types: Annotated[
         dict[EventType, TypeSection],
         Doc(
