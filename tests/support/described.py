@@ -20,6 +20,7 @@ owner = "https://git.example.com/shop"
 [streams.orders]
 retention_days = 30
 schemas = "required"
+sources = { "/checkout" = "#checkout" }
 [streams.orders.types.OrderPlaced.deprecated]
 since = "2026-12-01"
 sunset = "2027-06-01"

@@ -24,7 +24,9 @@ from eventfabric.cli import (
     schemas,
     steps,
     subscriptions,
+    types,
 )
+from eventfabric.cli.catalogue.command import catalogue
 from eventfabric.cli.check import check
 from eventfabric.cli.cost import cost
 from eventfabric.cli.declared import declared
@@ -66,6 +68,7 @@ app.command(context_settings=deployment.PASSED_ON)(deployment.bootstrap)
 app.command()(publish)
 app.command()(show)
 app.command()(declared)
+app.command()(catalogue)
 app.command()(reconcile)
 app.command()(prove)
 app.command()(failover)
@@ -79,6 +82,7 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(steps.app, name="steps")
 app.add_typer(queues.app, name="queues")
+app.add_typer(types.app, name="types")
 app.add_typer(formats.app, name="formats")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(definition.app, name="definition")

@@ -72,6 +72,14 @@ def test_every_reference_points_to_something(make: Callable[[], Book]) -> None:
         target(document, reference)
 
 
+def test_an_anchor_becomes_the_place_that_it_names() -> None:
+    schema = {"$ref": "#here", "$defs": {"a/b": {"$anchor": "here", "type": "string"}}}
+    document = asyncapi_of(book({"orders": versions_of({"Anchored": schema})}))
+    [(key, own)] = document["components"]["schemas"].items()
+    assert own["schema"]["$ref"] == f"#/components/schemas/{key}/schema/$defs/a~1b"
+    assert target(document, own["schema"]["$ref"])["type"] == "string"
+
+
 def test_a_schema_that_readers_of_the_document_would_misread_is_left_out() -> None:
     for schema in ({"properties": {"$ref": True}}, {"const": {"a": [{"$ref": "#"}]}}, {"x-a": {"$ref": "#"}}):
         [_, _, message] = _messages(schema)
@@ -99,10 +107,11 @@ def test_who_publishes_and_who_receives_is_said_with_guarantee_and_contact() -> 
     operations = document["operations"]
     assert {name: own["action"] for name, own in operations.items()} == {
         "publish.orders": "send",
+        "publish.orders.source._2Fcheckout": "send",
         "receive.billing": "receive",
         "receive.audit": "receive",
         "publish.invoices": "send",
-        "publish.invoices.billing": "send",
+        "publish.invoices.handler.billing": "send",
         "receive.letters": "receive",
     }
     billing, audit = operations["receive.billing"], operations["receive.audit"]
@@ -114,6 +123,8 @@ def test_who_publishes_and_who_receives_is_said_with_guarantee_and_contact() -> 
     assert [billing.get(name) for name in said] == [
         *("exactly_once", "key", "#billing", "https://git.example.com/shop", ["invoices"])
     ]
+    checkout = operations["publish.orders.source._2Fcheckout"]
+    assert (checkout["x-source"], checkout["x-contact"]) == ("/checkout", "#checkout")
     assert (audit["x-deliver"], audit["x-region"]) == ("one", "eu-central-1")
     assert document["channels"]["orders"]["x-retention-days"] == 30
     assert document["x-regions"] == ["eu-central-1", "eu-west-1"]

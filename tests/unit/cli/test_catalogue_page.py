@@ -106,7 +106,8 @@ def test_types_members_subscribers_and_versions_can_be_read(page: Page) -> None:
         "30 days",
         "Publishing it is refused from 2027-06-01 on",
         "version 2",
-        "handler of billing",
+        "the handler of billing",
+        "/checkout (#checkout)",
     ):
         assert said in text
     assert ["billing", "exactly once", "of each key", "the Region of origin", "#billing"] in page.cells[

@@ -14,6 +14,7 @@ from eventfabric.cli.catalogue.book import Book, DescribedStream, DescribedType,
 from eventfabric.cli.catalogue.references import REF, is_readable, moved
 from eventfabric.contracts.document import JsonSchema
 from eventfabric.contracts.identity import SchemaIdentity
+from eventfabric.contracts.keywords import subschemas
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.stream_topology import SubscriptionTopology
 
@@ -74,21 +75,12 @@ def schema_format(schema: JsonSchema) -> str:
     return DRAFT_7 if _means_the_same_in_draft_7(schema) else DRAFT_2020
 
 
-def _means_the_same_in_draft_7(schema: Any) -> bool:
-    if isinstance(schema, list):
-        return all(map(_means_the_same_in_draft_7, schema))
-    if not isinstance(schema, dict):
+def _means_the_same_in_draft_7(schema: JsonSchema) -> bool:
+    if isinstance(schema, bool):
         return True
     if not _ONLY_2020.isdisjoint(schema) or (REF in schema and not schema.keys() <= {REF, "$defs", *_TOLD}):
         return False
-    # Names of members are no keywords, and neither are members of data.
-    own: list[Any] = []
-    for keyword, value in schema.items():
-        if keyword in ("properties", "patternProperties", "$defs"):
-            own.extend(value.values() if isinstance(value, dict) else ())
-        elif keyword not in ("const", "default", "enum", "examples") and not keyword.startswith("x-"):
-            own.append(value)
-    return all(map(_means_the_same_in_draft_7, own))
+    return all(_means_the_same_in_draft_7(own) for _, own in subschemas(schema))
 
 
 def _channel(stream: DescribedStream) -> dict[str, Any]:
@@ -112,18 +104,21 @@ def _channel(stream: DescribedStream) -> dict[str, Any]:
 def _operations(book: Book) -> Iterator[tuple[str, dict[str, Any]]]:
     for stream in book.streams:
         channel, name = plain_key(stream.name), stream.name
-        yield (
-            f"publish.{channel}",
-            {
-                "action": "send",
-                "channel": _to(f"channels/{channel}"),
-                "title": f"Publish to {name}",
-                "x-source": stream.topology.source,
-            },
-        )
+        for source, contact in stream.sources.items():
+            is_usual = source == stream.topology.source
+            key = f"publish.{channel}" if is_usual else f"publish.{channel}.source.{plain_key(source)}"
+            yield (
+                key,
+                _given(
+                    action="send",
+                    channel=_to(f"channels/{channel}"),
+                    title=f"Publish to {name} as {source}",
+                    **{"x-source": source, "x-contact": contact or None},
+                ),
+            )
         for own in stream.publishers:
             yield (
-                f"publish.{channel}.{plain_key(own.name)}",
+                f"publish.{channel}.handler.{plain_key(own.name)}",
                 _given(
                     action="send",
                     channel=_to(f"channels/{channel}"),

@@ -98,6 +98,11 @@ class DescribedStream:
         return self.topology.name
 
     @property
+    def sources(self) -> dict[str, str]:
+        """Who publishes: sources of events, and whom to ask; the first is that of a producer who names none."""
+        return {self.topology.source: "", **self.topology.definition.sources}
+
+    @property
     def subscriptions(self) -> tuple[SubscriptionTopology, ...]:
         """Subscriptions of the stream."""
         return self.topology.subscriptions
@@ -119,6 +124,10 @@ class Book:
     def owner_of(self, subscription: str) -> str:
         """Return who deploys a subscription; empty: nobody has said so."""
         return self.owners.get(subscription, self.owner)
+
+    def stream(self, name: str) -> DescribedStream:
+        """Return the stream of that name, which must be in it."""
+        return next(stream for stream in self.streams if stream.name == name)
 
 
 def book_of(

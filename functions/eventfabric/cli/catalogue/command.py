@@ -5,19 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.connection import Definition, Json
+from eventfabric.cli.catalogue.watching import Reach, extent_sentence, moment, watched
+from eventfabric.cli.connection import Access, Json, RegionName
+from eventfabric.cli.exit_codes import INTERRUPTED, NOT_SO
+from eventfabric.cli.options import OnlyStream, grouped
 from eventfabric.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from eventfabric.cli.catalogue.book import Book, DescribedVersion
-    from eventfabric.contracts.document import SchemaDocument
-    from eventfabric.contracts.folder import SchemaFolder
-    from eventfabric.contracts.identity import SchemaIdentity
+    from eventfabric.cli.catalogue.book import Book, DescribedStream
+    from eventfabric.cli.catalogue.watching import Watched
+    from eventfabric.cli.connection import Connection
+    from eventfabric.model.schema_index import SchemaIndex
+    from eventfabric.services.operations.observed import DeclaredTypes, ObservedMismatch
 
 PAGE = "index.html"
 ASYNCAPI = "asyncapi.json"
+_COLUMNS = ("stream", "what", "about", "events", "last", "sources")
 
 Output = Annotated[
     Path | None,
@@ -28,29 +31,55 @@ Output = Annotated[
 AsyncApi = Annotated[
     Path | None, typer.Option("--asyncapi", help="File for the AsyncAPI document alone.", dir_okay=False)
 ]
+Deployed = Annotated[
+    bool,
+    typer.Option(
+        "--deployed",
+        help="Describe what is registered and declared in a Region. Default: the project's files; nothing is called.",
+    ),
+]
+Observed = Annotated[
+    bool,
+    typer.Option(
+        "--observed",
+        help="Compare what is declared with what flows, by the newest records of each lane. Exit code 1: it differs.",
+    ),
+]
 
 
+@grouped
 def catalogue(
     *,
     output: Output = None,
     asyncapi: AsyncApi = None,
-    definition: Definition = None,
+    deployed: Deployed = False,
+    observed: Observed = False,
+    stream: OnlyStream = None,
+    reach: Reach,
+    access: Access,
+    region: RegionName = None,
     json: Json = False,
 ) -> None:
-    """Describe streams, types with their schemas, and who subscribes, as the project's files have it. Calls nothing.
+    """Describe streams, types with their schemas, and who subscribes: as a page, and as an AsyncAPI document.
 
-    The page is one file that needs no network. With --json and neither --output nor --asyncapi, prints the document.
+    The page is one file that needs no network. With --json alone, the document is printed.
 
-    Example: eventfabric catalogue --output build/catalogue
+    --observed reads the log, at most --last records of each lane: types and sources that nobody declared, types that
+    are declared and silent, subscriptions that get nothing, schemas that are not registered. It reads no event's data.
 
-    Example: eventfabric catalogue --asyncapi asyncapi.json
+    Example: eventfabric catalogue --output build/catalogue --deployed
+
+    Example: eventfabric catalogue --observed --last 10000 --stream orders
     """
-    from eventfabric.cli.catalogue.asyncapi import asyncapi_of
-    from eventfabric.settings import definition_path
-
-    book = _book_of_files(definition or definition_path())
+    connection = access.to(region) if deployed or observed else None
+    book = _book(access, connection, stream)
     written = _written(book, output, asyncapi)
+    if observed and connection is not None:
+        _observe(connection, book, reach, as_json=json)
+        return
     if json:
+        from eventfabric.cli.catalogue.asyncapi import asyncapi_of
+
         show_json({"written": [str(path) for path in written]} if written else asyncapi_of(book))
         return
     _show(book)
@@ -58,36 +87,14 @@ def catalogue(
         say(f"wrote {path}")
 
 
-def _book_of_files(definition: Path) -> "Book":
-    """Describe the fabric of a definition and of the schemas beside it. DefinitionError, InvalidSchemaError."""
-    from eventfabric.cli.catalogue.book import book_of
-    from eventfabric.contracts.folder import SchemaFolder
-    from eventfabric.settings import definition_at
-    from eventfabric.topology import Topology
+def _book(access: Access, connection: "Connection | None", stream: str | None) -> "Book":
+    """Describe what the options name. Errors as those of the readings."""
+    from eventfabric.cli.catalogue.reading import book_of_files, book_of_region
+    from eventfabric.settings import definition_path
 
-    topology = Topology(definition_at(definition))
-    folder = SchemaFolder.beside(definition)
-    versions = {} if folder is None else _versions_in(folder)
-    return book_of(topology, list(topology.streams.values()), versions, fits=_fits)
-
-
-def _fits(document: "SchemaDocument", identity: "SchemaIdentity") -> "Callable[[Any], bool]":
-    """Return what tells if some data may be published under a schema, as whoever publishes it checks that."""
-    import msgspec
-
-    from eventfabric.contracts.checks import SchemaCheck
-
-    check = SchemaCheck(document, identity, is_closed=True)
-    return lambda data: not check.problems(msgspec.json.encode(data))
-
-
-def _versions_in(folder: "SchemaFolder") -> "dict[str, dict[str, list[DescribedVersion]]]":
-    from eventfabric.cli.catalogue.book import DescribedVersion
-
-    return {
-        stream: {name: [DescribedVersion(document=document)] for name, document in documents.items()}
-        for stream, documents in folder.documents().items()
-    }
+    if connection is not None:
+        return book_of_region(connection, stream)
+    return book_of_files(access.definition or definition_path(), stream)
 
 
 def _written(book: "Book", output: Path | None, asyncapi: Path | None) -> list[Path]:
@@ -107,7 +114,7 @@ def _written(book: "Book", output: Path | None, asyncapi: Path | None) -> list[P
     return list(texts)
 
 
-def _document_text(document: dict[str, object]) -> str:
+def _document_text(document: dict[str, Any]) -> str:
     from json import dumps
 
     return dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -126,3 +133,89 @@ def _show(book: "Book") -> None:
         for own in stream.types
     ]
     show_table(book.fabric, ("stream", "type", "version", "subscriptions", "sunset"), rows, or_records=True)
+
+
+def _observe(connection: "Connection", book: "Book", reach: Reach, *, as_json: bool) -> None:
+    """Compare each stream with what flows through it. Raises typer.Exit if it differs, or was interrupted."""
+    from eventfabric.cli.catalogue.reading import indices_of_region
+    from eventfabric.services.operations.observed import mismatches
+
+    indices = indices_of_region(connection, only=None if len(book.streams) != 1 else book.streams[0].name)
+    results: list[tuple[Watched, list[ObservedMismatch]]] = []
+    for described in book.streams:
+        result = watched(connection, described.topology, reach)
+        declared = _declared(described, indices[described.name])
+        results.append((result, list(mismatches(result.observation, declared, stream=described.name))))
+        if result.is_interrupted:
+            break
+    now_ms = connection.ports().clock.now_ms()
+    if as_json:
+        show_json({"region": connection.region, "streams": [_as_json(*own, now_ms) for own in results]})
+    else:
+        show_table(
+            connection.region, _COLUMNS, [row for own in results for row in _rows(*own)], or_records=True
+        )
+        for result, _ in results:
+            say(extent_sentence(result, now_ms=now_ms))
+    if any(result.is_interrupted for result, _ in results):
+        raise typer.Exit(INTERRUPTED)
+    if any(differences for _, differences in results):
+        raise typer.Exit(NOT_SO)
+
+
+def _declared(described: "DescribedStream", index: "SchemaIndex") -> "DeclaredTypes":
+    from eventfabric.services.operations.observed import DeclaredTypes
+
+    return DeclaredTypes(
+        types={own.name for own in described.types},
+        deprecated={own.name for own in described.types if own.deprecation is not None},
+        sources=set(described.sources),
+        subscriptions={
+            own.name: None if own.definition.types is None else set(own.definition.types)
+            for own in described.subscriptions
+        },
+        is_registered=lambda type_, digest: index.version_of(type_, digest) is not None,
+    )
+
+
+def _rows(result: "Watched", differences: "list[ObservedMismatch]") -> list[tuple[object, ...]]:
+    return [
+        (
+            result.stream.name,
+            own.kind.value,
+            own.about,
+            own.occurrences.count if own.occurrences else 0,
+            moment(own.occurrences.last_ms) if own.occurrences else "",
+            ", ".join(own.sources),
+        )
+        for own in differences
+    ]
+
+
+def _as_json(result: "Watched", differences: "list[ObservedMismatch]", now_ms: int) -> dict[str, object]:
+    observation = result.observation
+    return {
+        "stream": result.stream.name,
+        "records": observation.records,
+        "events": observation.events,
+        "read_units": observation.read_units,
+        "since_ms": observation.since_ms(now_ms=now_ms),
+        "whole": observation.is_whole,
+        "complete": observation.is_done,
+        "unread": result.unread,
+        "seen": [
+            {"type": own.type, "source": own.source, "dataschema": own.schema or None}
+            | {"events": seen.count, "first_ms": seen.first_ms, "last_ms": seen.last_ms}
+            for own, seen in observation.occurrences.items()
+        ],
+        "differences": [
+            {
+                "kind": own.kind.name.lower(),
+                "about": own.about,
+                "events": own.occurrences.count if own.occurrences else 0,
+                "last_ms": own.occurrences.last_ms if own.occurrences else None,
+                "sources": list(own.sources),
+            }
+            for own in differences
+        ],
+    }

@@ -7,8 +7,9 @@ from math import ceil, floor
 from typing import Any, Final
 
 from eventfabric.cli.catalogue.patterns import UnknownPatternError, text_for
-from eventfabric.cli.catalogue.references import REF, DanglingReferenceError, target_of
+from eventfabric.cli.catalogue.references import REF
 from eventfabric.contracts.document import JsonSchema
+from eventfabric.contracts.references import References
 
 _TRIES: Final = 24
 """Numbers of choices that are tried, one after the other, until an example fits."""
@@ -64,7 +65,7 @@ def example_of(schema: JsonSchema, fits: Callable[[Any], bool]) -> Example | Non
     for number in range(_TRIES):
         try:
             data = _Maker(schema, number // 2, everything=number % 2 == 0).value(schema, "example", 0)
-        except (_NoneFitsError, DanglingReferenceError, UnknownPatternError, RecursionError):
+        except (_NoneFitsError, UnknownPatternError, RecursionError):
             continue
         if fits(data):
             return Example(data)
@@ -75,7 +76,8 @@ class _Maker:
     """Makes values by one row of choices. They mostly fit; a validator says if they do."""
 
     def __init__(self, root: JsonSchema, choice: int, *, everything: bool) -> None:
-        self._root, self._choice, self._everything = root, choice, everything
+        self._references = References(root)
+        self._choice, self._everything = choice, everything
         self._above: list[object] = ["#"]
 
     def value(self, schema: JsonSchema, name: str, depth: int) -> Any:
@@ -114,7 +116,10 @@ class _Maker:
         flat = {keyword: value for keyword, value in schema.items() if keyword not in _IN_PLACE}
         parts: list[JsonSchema] = list(schema.get("allOf", ()))
         if REF in schema:
-            parts.append(target_of(self._root, schema[REF]))
+            target = self._references.target(dict(schema))
+            if target is None:
+                raise _NoneFitsError
+            parts.append(target)
         for keyword in ("oneOf", "anyOf"):
             if branches := schema.get(keyword):
                 parts.append(branches[self._choice % len(branches)])

@@ -6,8 +6,9 @@ from itertools import islice
 from json import dumps
 from typing import Any, Final
 
-from eventfabric.cli.catalogue.references import REF, DanglingReferenceError, target_of
+from eventfabric.cli.catalogue.references import REF
 from eventfabric.contracts.document import JsonSchema
+from eventfabric.contracts.references import References
 
 ROWS_MAX: Final = 1_000
 _DEPTH_MAX: Final = 30
@@ -31,7 +32,7 @@ class Member:
 
 def members_of(schema: JsonSchema) -> list[Member]:
     """Return the rows of a schema, each before those inside it; at most ROWS_MAX."""
-    return list(islice(_rows(schema, schema, _Place("", None), (_WHOLE,)), ROWS_MAX))
+    return list(islice(_rows(References(schema), schema, _Place("", None), (_WHOLE,)), ROWS_MAX))
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class _Place:
         return _Place(f"{self.path}{suffix}", None)
 
 
-def _rows(root: JsonSchema, schema: JsonSchema, place: _Place, above: tuple[str, ...]) -> Iterator[Member]:
+def _rows(
+    references: References, schema: JsonSchema, place: _Place, above: tuple[str, ...]
+) -> Iterator[Member]:
     """Yield the row of a schema and of all in it. `above`: references through which it was come to."""
     if isinstance(schema, bool):
         yield Member(path=place.path, type="any" if schema else "none", is_required=place.is_required)
@@ -57,20 +60,19 @@ def _rows(root: JsonSchema, schema: JsonSchema, place: _Place, above: tuple[str,
             name = "the whole" if reference == _WHOLE else reference.rpartition("/")[2]
             yield _member(schema, place, kind=f"{name}, as above")
             return
-        try:
-            target = target_of(root, reference)
-        except DanglingReferenceError:
+        target = references.target(schema)
+        if target is None:
             yield _member(schema, place, kind=reference)
             return
         beside = {keyword: value for keyword, value in schema.items() if keyword != REF}
         schema = {**target, **beside} if isinstance(target, dict) else target
-        yield from _rows(root, schema, place, (*above, reference))
+        yield from _rows(references, schema, place, (*above, reference))
         return
     if place.path or not schema.get("properties"):
         yield _member(schema, place)
     if place.path.count(".") + place.path.count("[") <= _DEPTH_MAX:
         for inner, own in _inner(schema, place):
-            yield from _rows(root, own, inner, above)
+            yield from _rows(references, own, inner, above)
 
 
 def _inner(schema: Mapping[str, Any], place: _Place) -> Iterator[tuple[_Place, JsonSchema]]:

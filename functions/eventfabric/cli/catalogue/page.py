@@ -71,7 +71,10 @@ def _contents(book: Book) -> Iterator[str]:
 def _stream(book: Book, stream: DescribedStream) -> Iterator[str]:
     definition = stream.topology.definition
     kept = "for ever" if definition.retention_days is None else _counted(definition.retention_days, "day")
-    publishers = [stream.topology.source, *(f"handler of {own.name}" for own in stream.publishers)]
+    publishers = [
+        f"{source} ({contact})" if contact else source for source, contact in stream.sources.items()
+    ]
+    publishers += [f"the handler of {own.name}" for own in stream.publishers]
     yield f'<section aria-labelledby="{_stream_id(stream)}">'
     yield f'<h2 id="{_stream_id(stream)}">Stream {_text(stream.name)}</h2>'
     yield from _facts(

@@ -97,9 +97,13 @@ class DeclaredTopology(Topology):
         unread = unread_of(self._declared.facts_in(stream.name))
         return [own for own in every if own.name in unread or self.state_of(own) is not State.RETIRED]
 
+    def facts_of(self, subscription: SubscriptionTopology) -> SubscriptionFacts | None:
+        """Return what is declared of a subscription; None: nothing is."""
+        return self._declared.facts_in(subscription.definition.stream).get(subscription.name)
+
     def state_of(self, subscription: SubscriptionTopology) -> State | None:
         """Return the state in which a subscription is declared; None: it is not."""
-        facts = self._declared.facts_in(subscription.definition.stream).get(subscription.name)
+        facts = self.facts_of(subscription)
         return None if facts is None else facts.state
 
     def is_closing(self, stream: str) -> bool:
