@@ -37,6 +37,8 @@ class Metric(StrEnum):
     """Doorbells that a queue did not take; a timer or reconciliation rings again. Unit: Count."""
     STREAM_RECORDS_IGNORED = "StreamRecordsIgnored"
     """Stream records that do not belong to the log. Unit: Count."""
+    EVENTS_DEPRECATED = "EventsDeprecated"
+    """Events of deprecated types that were published in the Region. Unit: Count."""
     MESSAGES_REFUSED = "MessagesRefused"
     """Messages in a subscription's queues that are not doorbells of it. Unit: Count."""
     EVENTS_HANDLED = "EventsHandled"
@@ -155,6 +157,7 @@ _OF_STREAMS: Final = frozenset(
         Metric.DOORBELLS_RUNG,
         Metric.DOORBELLS_FAILED,
         Metric.STREAM_RECORDS_IGNORED,
+        Metric.EVENTS_DEPRECATED,
         Metric.FINDINGS_REPAIRED,
         Metric.LANES_BEHIND,
         Metric.LANES_STALLED,
@@ -220,6 +223,7 @@ class LogEvent(StrEnum):
     FINDING = "reconciliation found something"
     CIRCUIT_OPENED = "deliveries stop: what is downstream seems to be down"
     CIRCUIT_CLOSED = "deliveries go on"
+    DEPRECATED = "a source publishes events of a deprecated type"
 
 
 class Telemetry(Protocol):

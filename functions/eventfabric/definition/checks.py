@@ -133,9 +133,24 @@ def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[Brok
         )
 
 
+def _deprecations(facts: Facts, name: str) -> Iterator[BrokenRule]:
+    """Check that the end of a type comes after its announcement, and that another type comes in its place."""
+    types = facts.given("streams", name, "types")
+    for type_ in types if isinstance(types, dict) else ():
+        path = ("streams", name, "types", type_, "deprecated")
+        since, sunset = facts.text(*path, "since"), facts.text(*path, "sunset")
+        if since and sunset and sunset < since:
+            yield BrokenRule(
+                (*path, "sunset"), quoted(sunset), f"{quoted(since)}, its `since`, or a later day"
+            )
+        if facts.text(*path, "use") == type_:
+            yield BrokenRule((*path, "use"), quoted(type_), "another type than the deprecated one")
+
+
 def _stream(facts: Facts, name: str) -> Iterator[BrokenRule]:
     yield from _stream_name(name)
     yield from _stream_regions(facts, name)
+    yield from _deprecations(facts, name)
     match facts.text("streams", name, "durability"):
         case "quorum":
             yield from _quorum_stream(facts, name)

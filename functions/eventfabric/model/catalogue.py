@@ -12,6 +12,7 @@ from enum import StrEnum
 from eventfabric.definition.schema import Deliver, Durability
 from eventfabric.errors import LogError
 from eventfabric.formats import Formats
+from eventfabric.model.deprecation import DeprecatedType
 from eventfabric.model.identity import Chain, Region, SequenceNumber
 from eventfabric.model.partly_read import readable_of, with_facts
 from eventfabric.model.record import Tail
@@ -63,6 +64,8 @@ class StreamFacts:
     writes: int = 1
     """Newest format that they write."""
     is_deployed: bool = True
+    deprecated: tuple[DeprecatedType, ...] = ()
+    """Types whose end is announced, in the order of their names."""
     unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Further members, of a later version; they stay as they are."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
+from eventfabric.runtime.deprecated import DeprecatedEvents
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.stream_topology import StreamTopology
@@ -20,6 +21,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     """
     runtime = current()
     by_stream: dict[str, list[RecordNews]] = {}
+    deprecated = DeprecatedEvents(runtime.region)
     for stream_record in _records(event):
         table = _table_of(stream_record)
         try:
@@ -34,6 +36,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
             continue
         if appended is not None:  # else it is a note, a place or a declaration, for which nothing rings
             by_stream.setdefault(stream.name, []).append(appended)
+            deprecated.see(stream, appended, stream_record)
     failed = [
         position
         for name, changes in by_stream.items()
@@ -43,6 +46,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
         runtime.logger.warning(
             "queues take no doorbells, and records come again", extra={"positions": failed}
         )
+    deprecated.tell(runtime.telemetry)
     runtime.flush()
     return partial_batch_response(failed)
 

@@ -14,12 +14,13 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.definition.guarantee import Guarantee
-from eventfabric.definition.marks import is_start
+from eventfabric.definition.marks import is_date, is_start
 from eventfabric.definition.schema import is_power_of_two
 from eventfabric.errors import FormatError, UndecodableRecordError
 from eventfabric.formats import OWN_FORMATS
 from eventfabric.model import Batch, BatchId, DeclarationLane, Record
 from eventfabric.model.catalogue import Declaration, DeclaredChange, StreamFacts, SubscriptionFacts
+from eventfabric.model.deprecation import DeprecatedType
 from eventfabric.model.partly_read import PartlyRead, Unread, readable_of, unread_of
 from eventfabric.wire.batch import batch_of_rows
 from eventfabric.wire.payload_codec import unpack
@@ -96,6 +97,8 @@ def _stream(members: object, record: Record) -> StreamFacts:
         _check_each("regions", facts.regions, _is_region)
         if not facts.regions:
             raise ValueError("regions: found none, allowed: one or more")
+        for own in facts.deprecated:
+            _check_each("deprecated", [own.since, *([own.sunset] if own.sunset else ())], is_date)
     except _WRONG:
         # A version that is too old for the stream is told so, whatever else it does not know.
         names = ("reads_required", "writes_required", "raised_with", "name")
@@ -140,13 +143,20 @@ def _members(declaration: Declaration) -> dict[str, object]:
     unread = {name: own.members for name, own in unread_of(declaration.subscriptions).items()}
     return {
         **declaration.unknown,
-        "stream": _given(declaration.stream),
+        "stream": _stream_members(declaration.stream),
         "subscriptions": {**subscriptions, **unread},
         "change": _given(declaration.change),
     }
 
 
-def _given(facts: StreamFacts | SubscriptionFacts | DeclaredChange) -> dict[str, object]:
+def _stream_members(facts: StreamFacts) -> dict[str, object]:
+    members = _given(facts)
+    if facts.deprecated:
+        members["deprecated"] = [_given(own) for own in facts.deprecated]
+    return members
+
+
+def _given(facts: StreamFacts | SubscriptionFacts | DeclaredChange | DeprecatedType) -> dict[str, object]:
     """Return the members that differ from their default, and those that this version does not know."""
     unknown: Mapping[str, object] = getattr(facts, _UNKNOWN, {})
     known = {own.name: getattr(facts, own.name) for own in fields(facts) if own.name != _UNKNOWN}

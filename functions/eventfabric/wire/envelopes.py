@@ -34,14 +34,19 @@ def envelopes_of(record: Record) -> list[Envelope]:
     if record.is_skip:
         return []
     try:
-        codec, plain = decompressed(record.payload)
-        if codec == ROWS:
-            return _checked([_envelope(row[1], row[4], row[5]) for row in _decode_rows(plain)], record.count)
-        _, types, _, _, sources, headers, _, _ = _decode_columns(plain)
-        columns = [_spread(column, record.count) for column in (types, sources, headers)]
-        return _checked([_envelope(*row) for row in zip(*columns, strict=True)], record.count)
+        return envelopes_in(record.payload, record.count)
     except (msgspec.MsgspecError, ValueError) as error:
         raise UndecodableRecordError(record.lane, record.sequence, f"{error!s:.200}") from error
+
+
+def envelopes_in(payload: bytes, count: int) -> list[Envelope]:
+    """Return the envelopes of `count` events from the payload of their record. MsgspecError, ValueError."""
+    codec, plain = decompressed(payload)
+    if codec == ROWS:
+        return _checked([_envelope(row[1], row[4], row[5]) for row in _decode_rows(plain)], count)
+    _, types, _, _, sources, headers, _, _ = _decode_columns(plain)
+    columns = [_spread(column, count) for column in (types, sources, headers)]
+    return _checked([_envelope(*row) for row in zip(*columns, strict=True)], count)
 
 
 def _envelope(type_: str, source: str, headers: _Headers) -> Envelope:

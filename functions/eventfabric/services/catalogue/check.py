@@ -22,6 +22,7 @@ from eventfabric.model.catalogue import (
     facts_of,
     incarnation_to_deploy,
 )
+from eventfabric.model.deprecation import day_of
 from eventfabric.ports import Log, Ports
 from eventfabric.services.catalogue.facts import declared_stream, stream_facts
 from eventfabric.services.catalogue.known import FORGOTTEN_SECONDS
@@ -64,6 +65,7 @@ class Checker:
         facts = stream_facts(self.topology, stream)
         yield from of_owner(catalogue, facts, self.topology)
         yield from of_formats((read.stream for read in catalogue.values()), self.formats)
+        yield from of_sunsets(catalogue, facts, self.ports.clock.now_ms())
         own = catalogue.get(self.region)
         if own is not None:
             yield from self._of_lanes(stream, own, facts)
@@ -244,6 +246,24 @@ def of_formats(streams: Iterable[StreamFacts], formats: Formats) -> Iterator[Pro
                 conflict = f"format {required}, where the version that would be deployed {verb} formats up to {known}"
                 yield Problem(f"streams.{read.name}", conflict, version_needed(read.raised_with))
                 return
+
+
+def of_sunsets(catalogue: Catalogue, facts: StreamFacts, now_ms: int) -> Iterator[Problem]:
+    """Yield which announced ends are brought forward, or come without an announcement to whoever publishes the type."""
+    today = day_of(now_ms)
+    new = {own.type: own for own in facts.deprecated}
+    for region, read in catalogue.items():
+        declared = {own.type: own for own in read.stream.deprecated}
+        for name, own in new.items():
+            before = declared.get(name)
+            path = f"streams.{facts.name}.types.{name}.deprecated.sunset"[:200]
+            if before is not None and before.sunset:
+                if own.sunset and own.sunset < before.sunset:
+                    found = f"{own.sunset}, where {before.sunset} is declared in {region}"
+                    yield Problem(path, found, f"{before.sunset} or a later day")
+            elif own.sunset and own.sunset <= today:
+                found = f"{own.sunset}, which has come, and is declared in {region} for the first time"
+                yield Problem(path, found, f"a day after {today}")
 
 
 def of_elsewhere(declared: StreamFacts, facts: StreamFacts, region: Region) -> Iterator[Problem]:

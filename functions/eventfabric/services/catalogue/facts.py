@@ -1,15 +1,18 @@
 """Facts of the catalogue from a definition, and back: what somebody without the definition knows of a stream."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.schema import Stream, Subscription
+from eventfabric.definition.sections import Deprecation, TypeSection
 from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model.catalogue import (
     Declaration,
     StreamFacts,
     SubscriptionFacts,
 )
+from eventfabric.model.deprecation import DeprecatedType
 from eventfabric.model.partly_read import readable_of
 from eventfabric.stream_topology import (
     FIRST_INCARNATION,
@@ -33,10 +36,34 @@ def stream_facts(topology: Topology, stream: StreamTopology, formats: Formats = 
         durability=definition.durability,
         retention_days=definition.retention_days,
         express=definition.express,
+        deprecated=_deprecated(definition),
         owner=fabric.owner or "",
         reads_max=formats.reads,
         writes=formats.writes,
     )
+
+
+def _deprecated(stream: Stream) -> tuple[DeprecatedType, ...]:
+    """Return the types of a stream whose end its definition announces."""
+    return tuple(
+        DeprecatedType(
+            type=name, since=end.since, sunset=end.sunset or "", use=end.use or "", why=end.why or ""
+        )
+        for name, section in sorted(stream.types.items())
+        if (end := section.deprecated) is not None
+    )
+
+
+def _sections(deprecated: Iterable[DeprecatedType]) -> dict[str, TypeSection]:
+    """Return what a definition would say of these types."""
+    return {
+        own.type: TypeSection(
+            deprecated=Deprecation(
+                since=own.since, sunset=own.sunset or None, use=own.use or None, why=own.why or None
+            )
+        )
+        for own in deprecated
+    }
 
 
 def subscription_facts(
@@ -75,6 +102,7 @@ def declared_stream(fabric: str, declaration: Declaration) -> StreamTopology:
         lanes=facts.lanes,
         retention_days=facts.retention_days,
         express=facts.express,
+        types=_sections(facts.deprecated),
     )
     subscriptions = (declared_subscription(fabric, stream, own) for own in declaration.rung())
     return StreamTopology(fabric, facts.name, stream, tuple(subscriptions), facts.closing)

@@ -17,7 +17,16 @@ from eventfabric.services.operations.declared import Presence, RegionDeclared
 from eventfabric.services.operations.remedies import DEPLOY, DEPLOY_AGAIN, GONE
 from eventfabric.topology import Topology
 
-_STREAM: Final = ("regions", "closing", "retention_days", "express", "lanes", "durability", "owner")
+_STREAM: Final = (
+    "regions",
+    "closing",
+    "retention_days",
+    "express",
+    "lanes",
+    "durability",
+    "owner",
+    "deprecated",
+)
 _SUBSCRIPTION: Final = (
     *("handler", "guarantee", "types", "deliver", "region", "start", "publishes", "owner", "contact"),
 )
