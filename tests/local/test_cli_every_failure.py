@@ -58,6 +58,9 @@ ASKING: dict[str, tuple[str, ...]] = {
     "steps show": ("billing", "e", "charge"),
     "steps settle": ("billing", "e", "charge", "--done"),
     "queues redrive": (),
+    "catalogue": ("--observed",),
+    "types list": (),
+    "types show": ("OrderPlaced",),
 }
 """Commands that ask a service, and arguments with which they do."""
 ALONE: dict[str, tuple[str, ...]] = {
@@ -83,6 +86,7 @@ READS_A_FILE: dict[str, tuple[str, ...]] = {
     "check": ("check",),
     "--definition": ("lanes", "--definition"),
     "cost --definition": ("cost", "--definition"),
+    "catalogue --definition": ("catalogue", "--definition"),
     "simulate --definition": ("simulate", "--definition"),
     "simulate --events": ("simulate", "--seeds", "0..0", "--events"),
     "simulate --plan": ("simulate", "--plan"),

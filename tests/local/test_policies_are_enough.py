@@ -281,6 +281,9 @@ def rule_subscriptions(guarded: Guarded, does: Operator) -> None:
     does("declared", "--region", US)
     does("declared", "near", "--history", "--region", US)
     does("formats", "list", "--region", US)
+    does("types", "list", "--region", US)
+    does("types", "show", "Placed", "--stream", "orders", "--region", US, code=1)
+    does("catalogue", "--observed", "--region", US, code=1)
     guarded.operate()
     does(
         "formats", "raise", "orders", "--reads", "2", "--yes", "--region", US, code=1

@@ -1,0 +1,172 @@
+"""`eventfabric catalogue` and `eventfabric types`: from files alone, and against a server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eventfabric.aws.region import aws_ports
+from eventfabric.cli.catalogue import watching
+from eventfabric.contracts.document import SchemaDocument, read_schema
+from eventfabric.contracts.identity import SchemaIdentity
+from eventfabric.model import Region
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.schema_lane import SchemaReader
+from eventfabric.services.catalogue.schema_push import Registration
+from eventfabric.services.operations.observation import Observation
+from tests.local.commanded_fabric import DEFINITION, US, CommandedFabric
+from tests.support.command_line import CommandLine, Ran
+from tests.support.described import ORDER, SHOP
+
+FIRST = read_schema('{"type":"object","properties":{"name":{"type":"string"}}}', where="-")
+SECOND = read_schema('{"type":"object","properties":{"name":{"type":"string","maxLength":9}}}', where="-")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A definition with schemas beside it."""
+    definition = tmp_path / "fabric.toml"
+    definition.write_text(SHOP)
+    folder = tmp_path / "schemas" / "orders"
+    folder.mkdir(parents=True)
+    (folder / "OrderPlaced.json").write_text(json.dumps(ORDER))
+    return definition
+
+
+class TestFiles:
+    def test_a_page_and_a_document_are_written(self, cli: CommandLine, project: Path, tmp_path: Path) -> None:
+        output, alone = tmp_path / "new" / "catalogue", tmp_path / "alone.json"
+        ran = cli.run("catalogue", "--definition", project, "--output", output, "--asyncapi", alone, "--json")
+        assert (ran.code, ran.json["written"]) == (
+            0,
+            [*map(str, (output / "index.html", output / "asyncapi.json", alone))],
+        )
+        assert "An order was placed" in (output / "index.html").read_text()
+        assert alone.read_bytes() == (output / "asyncapi.json").read_bytes()
+        document = json.loads(alone.read_text())
+        assert document == cli.run("catalogue", "--definition", project, "--json").json
+        [example] = document["components"]["messages"]["orders.OrderPlaced"]["examples"]
+        assert example["payload"]["lines"] == [{"sku": "sku"}]
+
+    def test_types_are_listed_with_who_gets_them(self, cli: CommandLine, project: Path) -> None:
+        ran = cli.run("catalogue", "--definition", project)
+        assert ran.code == 0
+        for said in ("OrderPlaced", "billing, audit", "2027-06-01", "InvoiceIssued", "no schema"):
+            assert said in ran.out
+        only = cli.run("catalogue", "--definition", project, "--stream", "invoices")
+        assert ("OrderPlaced" in only.out, "InvoiceIssued" in only.out) == (False, True)
+
+    def test_a_schema_that_is_none_ends_in_one_complaint(self, cli: CommandLine, project: Path) -> None:
+        (project.parent / "schemas/orders/OrderPlaced.json").write_text('{"type": "thing"}')
+        assert "OrderPlaced.json" in cli.refused("catalogue", "--definition", project, code=2)
+
+    def test_an_unknown_stream_and_a_bad_time_are_refused(self, cli: CommandLine, project: Path) -> None:
+        cli.refused("catalogue", "--definition", project, "--stream", "none", code=2)
+        assert "--since" in cli.refused("catalogue", "--definition", project, "--since", "noon", code=2)
+
+
+def register(shop: CommandedFabric, document: SchemaDocument) -> None:
+    ports = aws_ports(shop.topology, shop.server.clients[US])
+    stream = shop.topology.stream("orders")
+    reader = SchemaReader(stream, ports.log_of(stream))
+    Registration(
+        reader, lambda *_: (), ports.clock, ports.entropy, by="test", request_id=document.digest
+    ).register({"Placed": document})
+
+
+@pytest.fixture
+def registered(shop: CommandedFabric) -> CommandedFabric:
+    ports = aws_ports(shop.topology, shop.server.clients[US])
+    declare_all(Deployer(shop.topology, Region(US), ports, by="stack", request_id="described"))
+    register(shop, FIRST)
+    register(shop, SECOND)
+    return shop
+
+
+def run(shop: CommandedFabric, *arguments: str | Path) -> Ran:
+    return shop.cli.run(*arguments, *shop.options)
+
+
+def test_what_is_registered_is_described_with_its_versions(registered: CommandedFabric) -> None:
+    document = run(registered, "catalogue", "--deployed", "--stream", "orders", "--json").json
+    message = document["components"]["messages"]["orders.Placed"]
+    assert message["x-versions"][-1]["number"] >= 2
+    schemas = [own["schema"] for own in document["components"]["schemas"].values()]
+    assert FIRST.value in schemas
+    assert SECOND.value in schemas
+    assert {"receive.billing", "receive.audit"} <= document["operations"].keys()
+
+
+def test_what_flows_is_compared_with_what_is_declared(registered: CommandedFabric) -> None:
+    uri = str(SchemaIdentity("orders", "Placed", FIRST.digest))
+    producer = registered.server.producer
+    producer.publish("orders", key="a", type="Placed", headers={"dataschema": uri}, data={"name": "secret"})
+    producer.publish("orders", key="a", type="Odd", source="/elsewhere", headers={"dataschema": "urn:none"})
+    ran = run(registered, "catalogue", "--observed", "--stream", "orders", "--json")
+    assert ran.code == 1
+    [stream] = ran.json["streams"]
+    assert (stream["whole"], stream["complete"], stream["unread"]) == (True, True, 0)
+    kinds = {(own["kind"], own["about"]) for own in stream["differences"]}
+    assert {
+        ("undeclared_type", "Odd"),
+        ("undeclared_source", "/elsewhere"),
+        ("unregistered_schema", "Odd: urn:none"),
+    } <= kinds
+    assert not any(about == "Placed" for _, about in kinds)
+    assert "secret" not in ran.out + ran.err
+
+    shown = run(registered, "catalogue", "--observed", "--stream", "orders", "--last", "1")
+    assert shown.code == 1
+    assert "more read units" in shown.err
+    assert "nobody declared this type" in shown.out
+
+
+def test_an_interrupted_observation_shows_what_was_read(
+    registered: CommandedFabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(observation: Observation) -> Iterator[None]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Observation, "read", interrupted)
+    ran = run(registered, "catalogue", "--observed", "--stream", "orders", "--json")
+    assert (ran.code, ran.json["streams"][0]["complete"]) == (130, False)
+    assert "interrupted" in ran.err
+    assert watching.moment(0) == ""
+
+
+def test_types_are_listed_and_one_is_shown_with_what_keeps_it(registered: CommandedFabric) -> None:
+    listed = run(registered, "types", "list", "--stream", "orders", "--json").json
+    placed = next(own for own in listed if own["type"] == "Placed")
+    assert placed["versions"] >= 2
+    assert placed["subscriptions"] == ["billing", "audit"]
+    assert "Placed" in run(registered, "types", "list").out
+
+    registered.publish("kept1", type="Placed")
+    registered.deliver()
+    ran = run(registered, "types", "show", "Placed", "--stream", "orders", "--json")
+    assert (ran.code, ran.json["safe"]) == (1, False)
+    kinds = {(own["kind"], own["about"]) for own in ran.json["because"]}
+    assert ("published", "/shop/orders") in kinds
+    assert ("waiting", "audit") in kinds
+    by_name = {own["subscription"]: own for own in ran.json["subscriptions"]}
+    assert by_name["billing"]["handled_ms"] > 0
+    assert (by_name["billing"]["waiting"], by_name["audit"]["handled_ms"]) == (0, 0)
+    shown = run(registered, "types", "show", "Placed", "--stream", "orders")
+    assert "safe to remove: no, because it is published by /shop/orders" in shown.out
+
+
+def test_a_type_that_nobody_uses_is_safe_to_remove(registered: CommandedFabric) -> None:
+    ran = run(registered, "types", "show", "Never", "--stream", "orders")
+    assert ran.code == 0
+    assert "no event of it was seen" in ran.out
+    assert "safe to remove: yes" in ran.out
+
+
+def test_a_subscription_that_names_a_type_keeps_it(registered: CommandedFabric, tmp_path: Path) -> None:
+    edited = tmp_path / "edited.toml"
+    edited.write_text(DEFINITION.replace("[subscriptions.audit]", '[subscriptions.audit]\ntypes = ["Never"]'))
+    options = ("--definition", str(edited), *registered.options[2:])
+    ran = registered.cli.run("types", "show", "Never", "--stream", "orders", "--json", *options)
+    assert [own["kind"] for own in ran.json["because"]] == ["asked_for"]
