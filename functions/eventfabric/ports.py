@@ -1,7 +1,6 @@
 """Ports: the outside world as the services see it, defined by meaning.
 
 The adapters in aws/ and memory/ keep these promises; one suite checks both.
-
 A call either returns, or raises a PortError that says if it may have taken effect.
 """
 
@@ -113,17 +112,12 @@ class Log(Protocol):
         ...
 
     def recent(
-        self,
-        lane: Lane,
-        *,
-        records_max: int,
-        before: SequenceNumber | None = None,
-        consistent: bool = True,
+        self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None, consistent: bool = True
     ) -> Recent:
         """Return the lane's newest records, newest first, as they are stored; holes are not hidden.
 
-        `before`: only records whose first sequence is smaller. Undecodable items are listed and left out.
-        `consistent`: False costs half as much, and may lack what was appended a moment ago.
+        `before`: only records whose first sequence is smaller. Undecodable items are listed and left out. `consistent`:
+        False costs half as much, and may lack what was appended a moment ago.
         """
         ...
 

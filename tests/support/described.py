@@ -7,7 +7,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from eventfabric.cli.catalogue.book import Book, DescribedVersion, book_of
-from eventfabric.contracts.document import JsonSchema, read_schema
+from eventfabric.contracts.document import read_schema
+from eventfabric.contracts.keywords import JsonSchema
 from eventfabric.definition.file import parse_definition
 from eventfabric.topology import Topology
 
@@ -86,7 +87,7 @@ HARD: Mapping[str, JsonSchema] = {
 
 
 def fits(schema: JsonSchema) -> Any:
-    """What tells if some data fits, formats included."""
+    """Return what tells if some data fits, formats included."""
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).is_valid
 
 

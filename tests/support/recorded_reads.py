@@ -33,12 +33,7 @@ class RecordingLog:
         return self._log.append(record)
 
     def recent(
-        self,
-        lane: Lane,
-        *,
-        records_max: int,
-        before: SequenceNumber | None = None,
-        consistent: bool = True,
+        self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None, consistent: bool = True
     ) -> Recent:
         return self._log.recent(lane, records_max=records_max, before=before, consistent=consistent)
 

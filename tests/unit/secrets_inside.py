@@ -19,13 +19,13 @@ from eventfabric.services.delivery.target_streams import TargetStreams, TargetWr
 SECRET = "4111-1111"
 CONTENT = SECRET.encode()
 _NAMES = """
-    accepted_because action alias backfill batch_id by called chain closing code code_version contact deliver detail
-    digest durability edit elsewhere error_type event_id event_type expiry_attribute fabric failure failures
-    former_regions function guarantee handler hint id kind lane lanes layers lost member more name of on_expired
-    on_late operation order origin owner path permanent pointer position proof publishes raised_with reason region
-    regions replaces request_id said security_group_ids since sort_key_type source start state step stops stream
-    stream_view subnet_ids subscription sunset table target token trace_id type types unreachable unreadable use
-    version why without_table
+    about accepted_because action alias backfill batch_id by called chain closing code code_version contact deliver
+    deprecated detail digest durability edit elsewhere error_type event_id event_type expiry_attribute fabric failure
+    failures former_regions function guarantee handler hint id kind lane lanes layers lost member more name of
+    on_expired on_late operation order origin owner path permanent pointer position proof publishes raised_with reason
+    region regions replaces request_id said schema security_group_ids since sort_key_type source sources start state
+    step stops stream stream_view subnet_ids subscription subscriptions sunset table target token trace_id type types
+    unreachable unreadable use version why without_table
 """
 NAMES = frozenset(_NAMES.split())
 """Names of texts and bytes that name things, and hold nothing of an event."""

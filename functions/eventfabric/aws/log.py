@@ -30,12 +30,7 @@ class AwsLog:
         return _tail_of(self._newest(lane, before))
 
     def recent(
-        self,
-        lane: Lane,
-        *,
-        records_max: int,
-        before: SequenceNumber | None = None,
-        consistent: bool = True,
+        self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None, consistent: bool = True
     ) -> Recent:
         """See ports.Log. One Query of whole items: DynamoDB charges the same for items without their payloads."""
         condition, values = "pk = :pk", {":pk": {"S": str(lane)}}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.catalogue.watching import Reach, Watched, extent_sentence, moment, watched
+from eventfabric.cli.catalogue.watching import LogReach, Watched, extent_sentence, moment, watched
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import INTERRUPTED, NOT_SO
 from eventfabric.cli.options import OnlyStream, StreamIfSeveral, grouped
@@ -109,7 +109,7 @@ def show(
     *,
     stream: StreamIfSeveral = None,
     quiet_days: QuietDays = 30,
-    reach: Reach,
+    reach: LogReach,
     connection: Connection,
     json: Json = False,
 ) -> None:

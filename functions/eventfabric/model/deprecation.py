@@ -1,20 +1,7 @@
-"""Deprecation: the announced end of an event type, and what each of its events says about that.
+"""Deprecation: the announced end of an event type. Days begin and end in UTC."""
 
-The attributes are those of CloudEvents' deprecation extension. Days begin and end in UTC.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
-from typing import Final
-from urllib.parse import quote
-
-from eventfabric.model.event import HeaderValue
-
-ATTRIBUTES: Final = ("deprecated", "deprecationfrom", "deprecationsunset", "deprecationmigration")
-"""Names of the attributes: that it is so, since when, until when, and where to go instead."""
-_EPOCH: Final = date(1970, 1, 1)
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,32 +15,6 @@ class DeprecatedType:
     use: str = ""
     """Type to publish instead."""
     why: str = ""
-
-    @cached_property
-    def sunset_ms(self) -> int | None:
-        """Time from which on publishing is refused, in milliseconds since 1970; None: never."""
-        if not self.sunset:
-            return None
-        return (date.fromisoformat(self.sunset) - _EPOCH) // timedelta(milliseconds=1)
-
-    def has_ended(self, now_ms: int) -> bool:
-        """Tell if publishing it is refused at a time."""
-        return self.sunset_ms is not None and now_ms >= self.sunset_ms
-
-    def headers(self, stream: str) -> Mapping[str, HeaderValue]:
-        """Return the attributes that its events carry."""
-        own: dict[str, HeaderValue] = {"deprecated": True, "deprecationfrom": f"{self.since}T00:00:00Z"}
-        if self.sunset:
-            own["deprecationsunset"] = f"{self.sunset}T00:00:00Z"
-        if self.use:
-            own["deprecationmigration"] = f"eventfabric:{stream}/{quote(self.use, safe='')}"
-        return own
-
-    def __str__(self) -> str:
-        ends = f", and refused from {self.sunset} on" if self.sunset else ""
-        use = f"; publish {self.use} instead" if self.use else ""
-        why = f" ({self.why})" if self.why else ""
-        return f"{self.type} is deprecated since {self.since}{ends}{use}{why}"
 
 
 def day_of(time_ms: int) -> str:

@@ -21,7 +21,7 @@ _decode_rows = msgspec.msgpack.Decoder(
 
 
 class Envelope(NamedTuple):
-    """What is said about an event. Many events have equal ones."""
+    """Facts about an event beside its data. Many events have equal ones."""
 
     type: str
     source: str

@@ -11,7 +11,8 @@ import pytest
 from eventfabric.cli.catalogue.asyncapi import DRAFT_7, DRAFT_2020, asyncapi_of, schema_format
 from eventfabric.cli.catalogue.book import Book, plain_key
 from eventfabric.cli.catalogue.references import is_readable
-from eventfabric.contracts.document import JsonSchema, read_schema
+from eventfabric.contracts.document import read_schema
+from eventfabric.contracts.keywords import JsonSchema
 from scripts.asyncapi_parser import parsing
 from tests.support.described import HARD, ORDER, TREE, book, hard, shop, versions_of
 
@@ -34,7 +35,7 @@ def references_in(value: Any) -> Iterator[str]:
 
 
 def target(document: Any, reference: str) -> Any:
-    """What a reference points to; the parts of a schema's own pointers are percent-encoded."""
+    """Return what a reference points to; the parts of a schema's own pointers are percent-encoded."""
     value = document
     for part in reference.removeprefix("#/").split("/"):
         name = part.replace("%20", " ").replace("%25", "%").replace("~1", "/").replace("~0", "~")

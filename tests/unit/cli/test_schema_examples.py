@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.cli.catalogue.examples import Example, example_of
-from eventfabric.contracts.document import JsonSchema
+from eventfabric.contracts.keywords import JsonSchema
 from tests.support.described import ORDER, TREE, fits
 
 TEXTS = st.sampled_from(["a", "b", "c"])

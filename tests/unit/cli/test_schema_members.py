@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eventfabric.cli.catalogue.members import ROWS_MAX, members_of
-from eventfabric.contracts.document import JsonSchema
+from eventfabric.contracts.keywords import JsonSchema
 from tests.support.described import ORDER, TREE
 
 

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from eventfabric.cli.catalogue.book import Book, DescribedStream, DescribedType, DescribedVersion, plain_key
 from eventfabric.cli.catalogue.references import REF, is_readable, moved
-from eventfabric.contracts.document import JsonSchema
 from eventfabric.contracts.identity import SchemaIdentity
-from eventfabric.contracts.keywords import subschemas
+from eventfabric.contracts.keywords import JsonSchema, subschemas
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.stream_topology import SubscriptionTopology
 

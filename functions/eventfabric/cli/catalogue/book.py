@@ -6,8 +6,9 @@ from re import compile as regex
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from eventfabric.cli.catalogue.examples import Example, example_of
-from eventfabric.contracts.document import JsonSchema, SchemaDocument
+from eventfabric.contracts.document import SchemaDocument
 from eventfabric.contracts.identity import SchemaIdentity
+from eventfabric.contracts.keywords import JsonSchema
 from eventfabric.definition.sections import Deprecation
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.catalogue.watching import Reach, extent_sentence, moment, watched
+from eventfabric.cli.catalogue.watching import LogReach, extent_sentence, moment, watched
 from eventfabric.cli.connection import Access, Json, RegionName
 from eventfabric.cli.exit_codes import INTERRUPTED, NOT_SO
 from eventfabric.cli.options import OnlyStream, grouped
@@ -55,7 +55,7 @@ def catalogue(
     deployed: Deployed = False,
     observed: Observed = False,
     stream: OnlyStream = None,
-    reach: Reach,
+    reach: LogReach,
     access: Access,
     region: RegionName = None,
     json: Json = False,
@@ -135,7 +135,7 @@ def _show(book: "Book") -> None:
     show_table(book.fabric, ("stream", "type", "version", "subscriptions", "sunset"), rows, or_records=True)
 
 
-def _observe(connection: "Connection", book: "Book", reach: Reach, *, as_json: bool) -> None:
+def _observe(connection: "Connection", book: "Book", reach: LogReach, *, as_json: bool) -> None:
     """Compare each stream with what flows through it. Raises typer.Exit if it differs, or was interrupted."""
     from eventfabric.cli.catalogue.reading import indices_of_region
     from eventfabric.services.operations.observed import mismatches
@@ -157,10 +157,14 @@ def _observe(connection: "Connection", book: "Book", reach: Reach, *, as_json: b
         )
         for result, _ in results:
             say(extent_sentence(result, now_ms=now_ms))
+    if code := _exit_code(results):
+        raise typer.Exit(code)
+
+
+def _exit_code(results: "list[tuple[Watched, list[ObservedMismatch]]]") -> int:
     if any(result.is_interrupted for result, _ in results):
-        raise typer.Exit(INTERRUPTED)
-    if any(differences for _, differences in results):
-        raise typer.Exit(NOT_SO)
+        return INTERRUPTED
+    return NOT_SO if any(differences for _, differences in results) else 0
 
 
 def _declared(described: "DescribedStream", index: "SchemaIndex") -> "DeclaredTypes":

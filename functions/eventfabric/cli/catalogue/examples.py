@@ -1,6 +1,6 @@
 """Examples: invented data that fits a schema, always the same for the same schema, and never taken from an event."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil, floor
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from eventfabric.cli.catalogue.patterns import UnknownPatternError, text_for
 from eventfabric.cli.catalogue.references import REF
-from eventfabric.contracts.document import JsonSchema
+from eventfabric.contracts.keywords import JsonSchema
 from eventfabric.contracts.references import References
 
 _TRIES: Final = 24
@@ -114,24 +114,26 @@ class _Maker:
     def _flat(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         """Return a schema with everything in it that applies in the same place: references, branches, conditions."""
         flat = {keyword: value for keyword, value in schema.items() if keyword not in _IN_PLACE}
-        parts: list[JsonSchema] = list(schema.get("allOf", ()))
-        if REF in schema:
-            target = self._references.target(dict(schema))
-            if target is None:
-                raise _NoneFitsError
-            parts.append(target)
-        for keyword in ("oneOf", "anyOf"):
-            if branches := schema.get(keyword):
-                parts.append(branches[self._choice % len(branches)])
-        if "if" in schema:
-            holds = self._choice % 2 == 0
-            parts += [schema["if"], schema.get("then", True)] if holds else [schema.get("else", True)]
-        for part in parts:
-            if part is False or depth > _DEPTH_MAX:
+        for part in self._parts(schema):
+            if part is None or part is False or depth > _DEPTH_MAX:
                 raise _NoneFitsError
             if isinstance(part, dict):
                 flat = _both(flat, self._flat(part, depth + 1))
         return flat
+
+    def _parts(self, schema: Mapping[str, Any]) -> Iterator[JsonSchema | None]:
+        """Yield the schemas that apply in the same place by these choices; None for a reference to nothing."""
+        yield from schema.get("allOf", ())
+        if REF in schema:
+            yield self._references.target(dict(schema))
+        for keyword in ("oneOf", "anyOf"):
+            if branches := schema.get(keyword):
+                yield branches[self._choice % len(branches)]
+        if "if" in schema and self._choice % 2 == 0:
+            yield schema["if"]
+            yield schema.get("then", True)
+        elif "if" in schema:
+            yield schema.get("else", True)
 
     def _type(self, schema: Mapping[str, Any]) -> str:
         given = schema.get("type")
@@ -170,23 +172,26 @@ class _Maker:
 
     def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
         first: Sequence[JsonSchema] = schema.get("prefixItems", ())
-        rest: JsonSchema = schema.get("items", True)
-        least = max(schema.get("minItems", 0), len(first) if self._everything else 0)
-        has_more = self._everything and rest is not False and "items" in schema and not self._is_inside(rest)
-        usual = max(least, 1 if has_more else 0)
-        count = min(usual, schema.get("maxItems", usual), _ITEMS_MAX)
+        rest: JsonSchema = schema.get("contains", schema.get("items", True))
         item = name.removesuffix("s") or name
         values: list[Any] = []
-        for index in range(count):
-            own = first[index] if index < len(first) else schema.get("contains", rest)
+        for index in range(self._count(schema, len(first))):
             try:
-                value = self.value(own, item, depth + 1)
+                value = self.value(first[index] if index < len(first) else rest, item, depth + 1)
             except _NoneFitsError:
                 if index < schema.get("minItems", 0):
                     raise
                 break
             values.append(_another(value, index) if schema.get("uniqueItems") and value in values else value)
         return values
+
+    def _count(self, schema: Mapping[str, Any], first: int) -> int:
+        """Return how many items are made: as few as are allowed; with everything, an item of each kind."""
+        rest, usual = schema.get("items", False), schema.get("minItems", 0)
+        if self._everything:
+            has_rest = rest is not False and not self._is_inside(rest)
+            usual = max(usual, first, 1 if has_rest else 0)
+        return int(min(usual, schema.get("maxItems", usual), _ITEMS_MAX))
 
     def _text(self, schema: Mapping[str, Any], name: str) -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength")
@@ -236,21 +241,32 @@ def _both_types(own: str | list[str], other: str | list[str]) -> list[str]:
 
 def _number(schema: Mapping[str, Any], *, whole: bool) -> int | float:
     """Return a number: 1 if that is allowed, else the one nearest to the lower bound, or to the upper."""
-    step = schema.get("multipleOf", 1 if whole else 0)
-    least = schema.get("minimum", schema.get("exclusiveMinimum"))
-    most = schema.get("maximum", schema.get("exclusiveMaximum"))
-    unit = step or 0.5
-    if least is not None:
-        number = ceil(least / unit) * unit
-        number += unit if number <= schema.get("exclusiveMinimum", number - 1) else 0
-        if number < 1 and (most is None or most > 1) and not step % 1:
-            number = 1 if 1 % (step or 1) == 0 else number
-    elif most is not None:
-        number = min(floor(most / unit) * unit, unit * max(1, floor(1 / unit)))
-        number -= unit if number >= schema.get("exclusiveMaximum", number + 1) else 0
+    unit = schema.get("multipleOf", 1 if whole else 0.5)
+    least, most = _least(schema, unit), _most(schema, unit)
+    usual = unit if 1 % unit else 1
+    if least is not None and usual < least:
+        number = least
+    elif most is not None and usual > most:
+        number = most
     else:
-        number = step or 1
-    return int(number) if whole or number == int(number) else number
+        number = usual
+    return int(number) if number == int(number) else number
+
+
+def _least(schema: Mapping[str, Any], unit: float) -> float | None:
+    """Return the smallest number that lower bounds allow, of those that the unit divides."""
+    bounds = [ceil(schema["minimum"] / unit) * unit] if "minimum" in schema else []
+    if "exclusiveMinimum" in schema:
+        bounds.append((floor(schema["exclusiveMinimum"] / unit) + 1) * unit)
+    return max(bounds, default=None)
+
+
+def _most(schema: Mapping[str, Any], unit: float) -> float | None:
+    """Return the largest number that upper bounds allow, of those that the unit divides."""
+    bounds = [floor(schema["maximum"] / unit) * unit] if "maximum" in schema else []
+    if "exclusiveMaximum" in schema:
+        bounds.append((ceil(schema["exclusiveMaximum"] / unit) - 1) * unit)
+    return min(bounds, default=None)
 
 
 def _another(value: Any, index: int) -> Any:

@@ -7,7 +7,7 @@ from json import dumps
 from typing import Any, Final
 
 from eventfabric.cli.catalogue.references import REF
-from eventfabric.contracts.document import JsonSchema
+from eventfabric.contracts.keywords import JsonSchema
 from eventfabric.contracts.references import References
 
 ROWS_MAX: Final = 1_000
@@ -54,25 +54,30 @@ def _rows(
     if isinstance(schema, bool):
         yield Member(path=place.path, type="any" if schema else "none", is_required=place.is_required)
         return
-    reference = schema.get(REF)
-    if isinstance(reference, str):
-        if reference in above or len(above) > _DEPTH_MAX:
-            name = "the whole" if reference == _WHOLE else reference.rpartition("/")[2]
-            yield _member(schema, place, kind=f"{name}, as above")
-            return
-        target = references.target(schema)
-        if target is None:
-            yield _member(schema, place, kind=reference)
-            return
-        beside = {keyword: value for keyword, value in schema.items() if keyword != REF}
-        schema = {**target, **beside} if isinstance(target, dict) else target
-        yield from _rows(references, schema, place, (*above, reference))
+    if REF in schema:
+        yield from _referred(references, schema, place, above)
         return
     if place.path or not schema.get("properties"):
         yield _member(schema, place)
     if place.path.count(".") + place.path.count("[") <= _DEPTH_MAX:
         for inner, own in _inner(schema, place):
             yield from _rows(references, own, inner, above)
+
+
+def _referred(
+    references: References, schema: dict[str, Any], place: _Place, above: tuple[str, ...]
+) -> Iterator[Member]:
+    """Yield the rows of what a schema refers to, unless it stands in that itself."""
+    reference, target = schema[REF], references.target(schema)
+    if target is None:
+        yield _member(schema, place, kind=str(reference))
+    elif reference in above or len(above) > _DEPTH_MAX:
+        name = "the whole" if reference == _WHOLE else reference.rpartition("/")[2]
+        yield _member(schema, place, kind=f"{name}, as above")
+    else:
+        beside = {keyword: value for keyword, value in schema.items() if keyword != REF}
+        whole: JsonSchema = {**target, **beside} if isinstance(target, dict) else target
+        yield from _rows(references, whole, place, (*above, reference))
 
 
 def _inner(schema: Mapping[str, Any], place: _Place) -> Iterator[tuple[_Place, JsonSchema]]:

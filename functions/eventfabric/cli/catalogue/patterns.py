@@ -10,6 +10,7 @@ _LIKELY: Final = "aA0bB1-_ .:/@"
 """Characters of which a negated class has one."""
 _DIGITS: Final = frozenset("0123456789abcdefABCDEF")
 _REPEATS_MAX: Final = 1_000
+_RANGE_MAX: Final = 128
 _DEPTH_MAX: Final = 50
 
 
@@ -113,30 +114,34 @@ class _Reader:
         self._next += 1
         is_negated, members = self._take("^"), ""
         while not self._take("]"):
-            if self._next >= len(self._pattern):
-                raise UnknownPatternError(self._pattern)
-            escaped = self._pattern[self._next] == "\\"
-            letter = self._pattern[self._next + 1 : self._next + 2]
-            if escaped and letter in _MEMBERS:
-                self._next += 2
-                members += _MEMBERS[letter]
-                continue
-            first = self._escape() if escaped else self._take_any()
-            if self._pattern[self._next : self._next + 1] == "-" and not self._pattern.startswith(
-                "-]", self._next
-            ):
-                self._next += 1
-                last = (
-                    self._escape() if self._pattern[self._next : self._next + 1] == "\\" else self._take_any()
-                )
-                members += "".join(map(chr, range(ord(first), min(ord(last), ord(first) + 128) + 1)))
-            else:
-                members += first
+            members += self._members()
         if is_negated:
             members = "".join(character for character in _LIKELY if character not in members)
         if not members:
             raise UnknownPatternError(self._pattern)
-        return members[self._choice % len(members)] if self._choice else members[0]
+        return members[self._choice % len(members)]
+
+    def _members(self) -> str:
+        """Return the next characters of a class: a single one, a range of them, or those of a class in it."""
+        letter = self._pattern[self._next + 1 : self._next + 2]
+        if self._stands("\\") and letter in _MEMBERS:
+            self._next += 2
+            return _MEMBERS[letter]
+        first = self._character()
+        if not self._stands("-") or self._stands("-]"):
+            return first
+        self._next += 1
+        last = min(ord(self._character()), ord(first) + _RANGE_MAX)
+        return "".join(map(chr, range(ord(first), last + 1)))
+
+    def _character(self) -> str:
+        """Return the next character of a class."""
+        if self._stands("\\"):
+            return self._escape()
+        self._next += 1
+        if self._next > len(self._pattern):
+            raise UnknownPatternError(self._pattern)
+        return self._pattern[self._next - 1]
 
     def _count(self) -> int:
         """Return how many times the part before stands in the text: as few as are allowed, and so many more."""
@@ -147,8 +152,8 @@ class _Reader:
         elif self._take("+"):
             least, most = 1, _REPEATS_MAX
         elif self._take("{"):
-            bounds, closed, self_next = self._pattern[self._next :].partition("}")
-            self._next = len(self._pattern) - len(self_next)
+            bounds, closed, rest = self._pattern[self._next :].partition("}")
+            self._next = len(self._pattern) - len(rest)
             first, comma, second = bounds.partition(",")
             if not (closed and first.isdecimal() and (not second or second.isdecimal())):
                 raise UnknownPatternError(self._pattern)
@@ -160,10 +165,9 @@ class _Reader:
         return min(least + self._longer, most)
 
     def _take(self, text: str) -> bool:
-        taken = self._pattern.startswith(text, self._next)
+        taken = self._stands(text)
         self._next += len(text) if taken else 0
         return taken
 
-    def _take_any(self) -> str:
-        self._next += 1
-        return self._pattern[self._next - 1 : self._next]
+    def _stands(self, text: str) -> bool:
+        return self._pattern.startswith(text, self._next)

@@ -28,7 +28,7 @@ LAST_DEFAULT = 1_000
 
 
 @dataclass(frozen=True)
-class Reach:
+class LogReach:
     """Options that say how much of the log is read."""
 
     last: int
@@ -36,7 +36,7 @@ class Reach:
     read_units: float | None
 
     @classmethod
-    def of(cls, last: Last = LAST_DEFAULT, since: Since = None, read_units: ReadUnits = None) -> "Reach":
+    def of(cls, last: Last = LAST_DEFAULT, since: Since = None, read_units: ReadUnits = None) -> "LogReach":
         """Make it from the options. Raises typer.BadParameter."""
         from eventfabric.definition.marks import parse_time_ms
 
@@ -56,7 +56,7 @@ class Watched:
     is_interrupted: bool
 
 
-def watched(connection: "Connection", stream: "StreamTopology", reach: Reach) -> Watched:
+def watched(connection: "Connection", stream: "StreamTopology", reach: LogReach) -> Watched:
     """Observe a stream; say first what that costs. Ctrl-C ends it, and what was seen by then is returned."""
     from eventfabric.services.lanes.standing import lanes_of
     from eventfabric.services.operations.observation import Extent, Observation

@@ -259,11 +259,11 @@ def of_sunsets(catalogue: Catalogue, facts: StreamFacts, now_ms: int) -> Iterato
             path = f"streams.{facts.name}.types.{name}.deprecated.sunset"[:200]
             if before is not None and before.sunset:
                 if own.sunset and own.sunset < before.sunset:
-                    found = f"{own.sunset}, where {before.sunset} is declared in {region}"
-                    yield Problem(path, found, f"{before.sunset} or a later day")
+                    state = f"{own.sunset}, where {before.sunset} is declared in {region}"
+                    yield Problem(path, state, f"{before.sunset} or a later day")
             elif own.sunset and own.sunset <= today:
-                found = f"{own.sunset}, which has come, and is declared in {region} for the first time"
-                yield Problem(path, found, f"a day after {today}")
+                state = f"{own.sunset}, which has come, and is declared in {region} for the first time"
+                yield Problem(path, state, f"a day after {today}")
 
 
 def of_elsewhere(declared: StreamFacts, facts: StreamFacts, region: Region) -> Iterator[Problem]:

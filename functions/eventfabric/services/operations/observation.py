@@ -50,7 +50,7 @@ class Occurrences:
 
 
 @dataclass(frozen=True, slots=True)
-class EventPlace:
+class SeenPlace:
     """Sequence of an event in its lane, and the time of its record."""
 
     sequence: SequenceNumber
@@ -74,14 +74,14 @@ class _LaneProgress:
 
 @dataclass
 class Observation:
-    """What was seen of a stream by now. `look` and `read` go on with it, and may be ended at any time."""
+    """Account of what was seen of a stream by now. `look` and `read` go on with it, and may be ended at any time."""
 
     log: Log
     lanes: Sequence[Lane]
     extent: Extent
     unreadable: Unreadable
     occurrences: dict[Envelope, Occurrences] = field(default_factory=dict)
-    places: dict[tuple[str, Lane], deque[EventPlace]] = field(default_factory=dict)
+    places: dict[tuple[str, Lane], deque[SeenPlace]] = field(default_factory=dict)
     """Newest events of each type and lane, newest first."""
     records: int = 0
     events: int = 0
@@ -191,4 +191,4 @@ class Observation:
             self.occurrences.setdefault(envelope, Occurrences()).add(time_ms)
             places = self.places.setdefault((envelope.type, record.lane), deque())
             if len(places) < PLACES_MAX:
-                places.append(EventPlace(SequenceNumber(sequence), time_ms))
+                places.append(SeenPlace(SequenceNumber(sequence), time_ms))

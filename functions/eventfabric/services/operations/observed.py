@@ -22,7 +22,7 @@ class Mismatch(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredTypes:
-    """What is declared of a stream, as far as events can be compared with it."""
+    """Declared facts of a stream, as far as events can be compared with it."""
 
     types: Set[str]
     """Types that have a schema, or of which the definition or a subscription says something."""

@@ -10,7 +10,7 @@ from eventfabric.model import LaneKey, Parked, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Ledger
 from eventfabric.services.lanes.standing import ledger_of, owner_of
 from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.services.operations.observation import EventPlace, Observation
+from eventfabric.services.operations.observation import Observation, SeenPlace
 from eventfabric.services.operations.observed import occurrences_of, sources_of
 from eventfabric.stream_topology import SubscriptionTopology
 
@@ -95,7 +95,7 @@ def reader_of(
     )
 
 
-def _holds(parked: Parked, type_: str, places: Iterable[EventPlace]) -> bool:
+def _holds(parked: Parked, type_: str, places: Iterable[SeenPlace]) -> bool:
     """Tell if an event of a type waits in a parked key, as far as such events were seen."""
     sequences = {place.sequence for place in places}
     return parked.failure.event_type == type_ or any(own.sequence in sequences for own in parked.waiting)

@@ -191,12 +191,7 @@ class _Log:
         return self._faults.call("log.append", lambda: self._log.append(record))
 
     def recent(
-        self,
-        lane: Lane,
-        *,
-        records_max: int,
-        before: SequenceNumber | None = None,
-        consistent: bool = True,
+        self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None, consistent: bool = True
     ) -> Recent:
         return self._faults.call(
             "log.tail",

@@ -23,12 +23,7 @@ class MemoryLog:
         return _tail_of(self._newest(lane, before))
 
     def recent(
-        self,
-        lane: Lane,
-        *,
-        records_max: int,
-        before: SequenceNumber | None = None,
-        consistent: bool = True,
+        self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None, consistent: bool = True
     ) -> Recent:
         """See ports.Log. One query."""
         end = None if before is None else {"N": str(before)}

@@ -7,7 +7,6 @@ import pytest
 
 from eventfabric.definition.sections import Deprecation, TypeSection
 from eventfabric.model.catalogue import Declaration, DeclaredChange, StreamFacts
-from eventfabric.model.deprecation import DeprecatedType
 from eventfabric.services.catalogue.changes import changes
 from eventfabric.services.catalogue.check import Checker
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
@@ -130,26 +129,6 @@ def test_the_history_shows_when_it_was_announced() -> None:
     log = fabric.ports(HOME).log_of(fabric.stream)
     [newest, *_] = changes(log, fabric.stream.name, [HOME])  # type: ignore[arg-type]  # a name as any text
     assert [(own.member, own.before) for own in newest.members] == [("deprecated", ())]
-
-
-def test_its_events_carry_the_attributes_of_cloudevents() -> None:
-    end = DeprecatedType(type="Placed", since=SINCE, sunset=LATER, use="Order accepted")
-    assert end.headers("orders") == {
-        "deprecated": True,
-        "deprecationfrom": "2026-09-01T00:00:00Z",
-        "deprecationsunset": "2027-06-01T00:00:00Z",
-        "deprecationmigration": "eventfabric:orders/Order%20accepted",
-    }
-    assert DeprecatedType(type="Placed", since=SINCE).headers("orders") == {
-        "deprecated": True,
-        "deprecationfrom": "2026-09-01T00:00:00Z",
-    }
-
-
-def test_the_sunset_begins_with_its_day() -> None:
-    end = DeprecatedType(type="Placed", since=SINCE, sunset="1970-01-02")
-    assert [end.has_ended(ms) for ms in (0, 86_399_999, 86_400_000)] == [False, False, True]
-    assert not DeprecatedType(type="Placed", since=SINCE).has_ended(10**15)
 
 
 def test_facts_of_a_stream_say_nothing_of_it_by_default() -> None:
