@@ -95,10 +95,11 @@ def _run(observation: "Observation", name: str) -> None:
     ):
         pass
     expected = observation.read_units_to_come
-    stderr.print(
-        f"{name}: about {expected:,.1f} more read units, after {observation.read_units:,.1f} for the newest records",
-        soft_wrap=True,
-    )
+    if expected:
+        stderr.print(
+            f"{name}: about {expected:,.1f} more read units, after {observation.read_units:,.1f} for the newest records",
+            soft_wrap=True,
+        )
     pages = observation.read()
     for _ in track(pages, f"{name}: pages", console=stderr, transient=True, disable=quiet):
         pass
