@@ -127,7 +127,6 @@ def test_an_interrupted_observation_shows_what_was_read(
 ) -> None:
     def interrupted(observation: Observation) -> Iterator[None]:
         raise KeyboardInterrupt
-        yield
 
     monkeypatch.setattr(Observation, "read", interrupted)
     ran = run(registered, "catalogue", "--observed", "--stream", "orders", "--json")

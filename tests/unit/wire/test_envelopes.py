@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from eventfabric.errors import UndecodableRecordError
-from eventfabric.model import EMPTY_TAIL, Event
+from eventfabric.model import BatchId, Event, HeaderValue
 from eventfabric.wire.envelopes import Envelope, envelopes_of
 from eventfabric.wire.payload_codec import pack, stored, unpack
 from tests.unit.wire.test_payload_codec import record_of, rows_of
@@ -15,7 +15,7 @@ URI = "eventfabric:orders/Placed/AAAAAAAAAAAAAAAAAAAAAA"
 
 
 def event(number: int, *, type: str = "Placed", source: str = "/shop", schema: str | None = None) -> Event:
-    headers = {} if schema is None else {"dataschema": schema, "other": number}
+    headers: dict[str, HeaderValue] = {} if schema is None else {"dataschema": schema, "other": number}
     return Event(
         id=str(number),
         type=type,
@@ -54,7 +54,7 @@ def test_data_that_nobody_could_decode_is_not_looked_at() -> None:
 
 
 def test_a_skip_has_none() -> None:
-    record = replace(record_of(b"", 3), types=frozenset(), batch_id=EMPTY_TAIL.chain)
+    record = replace(record_of(b"", 3), types=frozenset(), batch_id=BatchId(bytes(16)))
     assert envelopes_of(record) == []
 
 
