@@ -96,10 +96,8 @@ def _run(observation: "Observation", name: str) -> None:
         pass
     expected = observation.read_units_to_come
     if expected:
-        stderr.print(
-            f"{name}: about {expected:,.1f} more read units, after {observation.read_units:,.1f} for the newest records",
-            soft_wrap=True,
-        )
+        before = f"after {observation.read_units:,.1f} for the newest records"
+        stderr.print(f"{name}: about {expected:,.1f} more read units, {before}", soft_wrap=True)
     pages = observation.read()
     for _ in track(pages, f"{name}: pages", console=stderr, transient=True, disable=quiet):
         pass
