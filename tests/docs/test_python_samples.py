@@ -21,6 +21,7 @@ from tests.docs.pages import blocks, living_pages
 from tests.docs.test_house_style import ROOT, name_of
 from tests.infra.synthesis import Synthesised, declare, new_app
 from tests.support.command_line import local_up
+from tests.support.schema_folders import written
 
 DEFINITION = ROOT / "infra/fabric.toml"
 HOME = "us-east-1"
@@ -124,6 +125,22 @@ def test_publish_many_events(sample: Sample, shop: LocalFabric, capsys: pytest.C
     sample.run()
     assert capsys.readouterr().out == "0\n"
     assert_handled(shop, shipping=201)
+
+
+@runs("docs/publish.md", 'schemas="contracts/schemas"')
+def test_publish_what_does_not_fit_a_schema(
+    sample: Sample,
+    shop: LocalFabric,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    order = {"properties": {"order": {"type": "string"}, "cents": {"type": "integer"}}}
+    written(tmp_path / "contracts/schemas", {"orders/OrderPlaced": order})
+    monkeypatch.chdir(tmp_path)
+    sample.run()
+    printed = "".join(f"    # {line}" for line in capsys.readouterr().out.splitlines(keepends=True))
+    assert printed in next(text for text in blocks(ROOT / sample.page, "python") if sample.is_in(text))
 
 
 @runs("docs/publish.md", "AsyncFabric")
