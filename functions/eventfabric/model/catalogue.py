@@ -45,6 +45,8 @@ class StreamFacts:
     durability: Durability = "replicated"
     retention_days: int | None = None
     express: bool = True
+    requires_schemas: bool = False
+    """Events of a type without a schema are refused where they are published."""
     closing: tuple[str, ...] = ()
     """Regions in which nothing is published any more, because they will be taken out."""
     closing_since_ms: int = 0

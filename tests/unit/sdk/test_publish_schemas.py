@@ -15,6 +15,11 @@ import pytest
 from eventfabric import AsyncFabric, Event, Fabric, limits
 from eventfabric.contracts.identity import parse_schema_uri
 from eventfabric.errors import EventTooLargeError, InvalidEventError, InvalidSchemaError
+from eventfabric.model import Region
+from eventfabric.ports import Log
+from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
+from eventfabric.services.catalogue.streams import DeclaredStreams
+from eventfabric.stream_topology import StreamTopology
 from tests.support.memory_fabric import HOME, STREAM
 from tests.support.producers import events
 from tests.support.schema_folders import PLACED, checks
@@ -262,6 +267,30 @@ def test_a_stream_may_require_schemas(tmp_path: Path, publish: Way) -> None:
     assert events(required, HOME) == []
     publish(required.producer(schemas=checks(tmp_path, {f"{STREAM}/placed": PLACED})), GOOD)
     assert events(required, HOME)
+
+
+def test_a_producer_goes_by_what_was_deployed_last(memory_fabric: SubscribedStream, tmp_path: Path) -> None:
+    def log_of(stream: StreamTopology, region: Region) -> Log:
+        return memory_fabric.cloud.log(stream.name, region)
+
+    optional = memory_fabric.topology
+    memory_fabric.declare(optional)
+    streams = DeclaredStreams("shop", [Region(HOME)], log_of=log_of, clock=memory_fabric.clock)
+    fabric = memory_fabric.producer(streams=streams, schemas=checks(tmp_path, {f"{STREAM}/placed": PLACED}))
+    for deployed, is_taken in (
+        (optional, True),
+        (_requiring(memory_fabric).topology, False),
+        (optional, True),
+    ):
+        memory_fabric.declare(deployed)
+        memory_fabric.clock.advance(CATALOGUE_SECONDS + 1)
+        fabric.publish(STREAM, key="k", type="placed", data=GOOD)
+        for _ in range(2):
+            if is_taken:
+                fabric.publish(STREAM, key="k", type="shipped", data={})
+            else:
+                with pytest.raises(InvalidEventError):
+                    fabric.publish(STREAM, key="k", type="shipped", data={})
 
 
 def _requiring(memory_fabric: SubscribedStream) -> SubscribedStream:

@@ -36,6 +36,7 @@ def stream_facts(topology: Topology, stream: StreamTopology, formats: Formats = 
         durability=definition.durability,
         retention_days=definition.retention_days,
         express=definition.express,
+        requires_schemas=definition.schemas == "required",
         deprecated=_deprecated(definition),
         owner=fabric.owner or "",
         reads_max=formats.reads,
@@ -102,6 +103,7 @@ def declared_stream(fabric: str, declaration: Declaration) -> StreamTopology:
         lanes=facts.lanes,
         retention_days=facts.retention_days,
         express=facts.express,
+        schemas="required" if facts.requires_schemas else "optional",
         types=_sections(facts.deprecated),
     )
     subscriptions = (declared_subscription(fabric, stream, own) for own in declaration.rung())

@@ -22,6 +22,7 @@ _STREAM: Final = (
     "closing",
     "retention_days",
     "express",
+    "requires_schemas",
     "lanes",
     "durability",
     "owner",
