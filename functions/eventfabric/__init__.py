@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from eventfabric.sdk.publisher import Publisher
     from eventfabric.sdk.step import Step
     from eventfabric.sdk.subscriber import subscriber
+    from eventfabric.sdk.upcasters import upcast
 
 __all__ = [
     "AsyncFabric",
@@ -32,6 +33,7 @@ __all__ = [
     "Receipt",
     "Step",
     "subscriber",
+    "upcast",
 ]
 
 _HOMES: Final = {
@@ -46,6 +48,7 @@ _HOMES: Final = {
     "Receipt": "sdk.bundle",
     "Step": "sdk.step",
     "subscriber": "sdk.subscriber",
+    "upcast": "sdk.upcasters",
 }
 
 

@@ -69,7 +69,9 @@
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── HandlerExitedError           a handler raised SystemExit or the like
     ├── UndecodablePayloadError      a payload does not have the type that the handler asks for
-    │   └── UnfitPayloadError        a payload does not fit the schema with which the function was built
+    │   ├── UnfitPayloadError        a payload does not fit the schema with which the function was built
+    │   └── UpcastError              an event cannot be brought to the version that the handler knows
+    ├── UnknownVersionError          an event names a schema that is not registered, or not in this Region yet
     ├── HandlersFailError            handlers cannot be simulated: they fail even without faults
     ├── NotUnknownError              the outcome of a step is known: there is nothing to settle
     └── HandlerError                 a subscription's handler cannot be used as it is
@@ -643,6 +645,27 @@ class UnfitPayloadError(UndecodablePayloadError):
     def __init__(self, event_id: str | None, problems: Sequence[Problem]) -> None:
         self.event_id, self.problems = event_id, tuple(problems)
         super().__init__(f"event {event_id}: {'; '.join(map(str, self.problems))}")
+
+
+class UpcastError(UndecodablePayloadError):
+    """An event cannot be brought to the version that the handler knows. No further attempt can help."""
+
+    def __init__(self, event_id: str | None, reason: str) -> None:
+        self.event_id, self.reason = event_id, reason
+        super().__init__(f"event {event_id}: {reason}")
+
+
+class UnknownVersionError(EventFabricError):
+    """An event names a schema that nobody has registered, or that has not come to this Region yet."""
+
+    retryable = True
+
+    def __init__(self, event_id: str | None, event_type: str, digest: str) -> None:
+        self.event_id, self.event_type, self.digest = event_id, event_type, digest
+        super().__init__(
+            f"event {event_id}: found schema {digest} of {event_type!r:.140}, allowed: one that is registered here "
+            "(eventfabric schemas push)"
+        )
 
 
 class SettingError(EventFabricError):

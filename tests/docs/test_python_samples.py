@@ -13,7 +13,11 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.definition.file import parse_definition, read_definition
 from eventfabric.local import LocalFabric
+from eventfabric.ports import Attempt
+from eventfabric.sdk.subscriber import SubscriberHandler
+from eventfabric.sdk.upcasters import Upcaster, Upcasting
 from eventfabric.testing.idempotency.report import HandlersReport
+from eventfabric.testing.local.clock import LocalClock
 from infra.app import WHEELS
 from subscribers import tables
 from subscribers.billing import CardRefused
@@ -336,6 +340,21 @@ def test_contracts_of_open_enums(sample: Sample) -> None:
     status = sample.run()["Status"]
     values = [(value, value.is_known) for value in (status.PAID, status("refunded"))]
     assert values == [("paid", True), ("refunded", False)]
+
+
+@runs("docs/contracts.md", "@upcast")
+def test_contracts_of_old_events(sample: Sample, capsys: pytest.CaptureFixture[str]) -> None:
+    defined = sample.run()
+    steps = [value for value in defined.values() if isinstance(value, Upcaster)]
+    handler = SubscriberHandler(
+        defined["charge"],
+        clock=LocalClock(),
+        transactional=False,
+        upcasting=Upcasting(steps, version_of=lambda type_, digest: None),
+    )
+    event = Event(type="OrderPlaced", key="k", data={"id": "order-1", "total": 19.9})
+    handler.attempt([event], Attempt("billing", 1, 0))
+    assert capsys.readouterr().out == "1990 EUR\n"
 
 
 @runs("docs/testing.md", "local_fabric:")

@@ -148,11 +148,12 @@ class Event:
         event.later = None
         return event
 
-    def copy(self) -> "Event":
-        """Return an independent copy: whatever is done to it, this event stays as it is."""
+    def copy(self, *, payload: Payload | None = None) -> "Event":
+        """Return an independent copy, with another payload if one is given; nothing done to it changes this event."""
         event = Event.__new__(Event)
         event.id, event.type, event.key, event._time = self.id, self.type, self.key, self._time
-        event.source, event._payload, event.headers = self.source, self._payload, dict(self.headers)
+        event.source, event.headers = self.source, dict(self.headers)
+        event._payload = self._payload if payload is None else payload
         event.origin, event.lane, event.sequence = self.origin, self.lane, self.sequence
         event.later = None if self.later is None else self.later.copy()
         return event

@@ -228,7 +228,7 @@ class Runtime:
 
     @cached_property
     def _handler(self) -> Handler:
-        from eventfabric.sdk.schemas import validation_of
+        from eventfabric.sdk.schemas import upcasting_of, validation_of
         from eventfabric.sdk.step import StepMaker
         from eventfabric.sdk.subscriber import SubscriberHandler
         from eventfabric.sdk.tracing import TracedHandler
@@ -256,6 +256,7 @@ class Runtime:
                 reconciles_late=definition.on_late == "reconcile",
                 steps=steps,
                 publications=self._publications,
+                upcasting=upcasting_of(self._target, definition.handler, stream, ports),
                 validate=validation_of(definition, self.schemas),
                 has_keyboard=not self.owns_process,
                 alone=self.owns_process and definition.concurrency == 1,

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from sys import modules
+from typing import TYPE_CHECKING, Any
 
 from eventfabric import limits
 from eventfabric.definition.schema import Subscription
 from eventfabric.errors import InvalidEventError, Problem, UnfitPayloadError
 from eventfabric.model import Event, HeaderValue, Kind, Payload
+from eventfabric.ports import Ports
 from eventfabric.stream_topology import StreamTopology
 
 if TYPE_CHECKING:
     from eventfabric.contracts.checks import SchemaCheck, SchemaChecks
+    from eventfabric.sdk.upcasters import Upcasting
 
 
 def checks_in(folder: Path | None, *, is_closed: bool) -> "SchemaChecks | None":
@@ -89,6 +92,29 @@ def validation_of(subscription: Subscription, folder: Path | None) -> Callable[[
         return None
     schemas.load()
     return partial(_check_delivered, schemas, subscription.stream)
+
+
+def upcasting_of(
+    target: Callable[..., Any], handler: str, stream: StreamTopology, ports: Ports
+) -> "Upcasting | None":
+    """Return what brings events to the versions that a handler knows; None if it has no upcasters.
+
+    They are those of the handler's module: of the one that `handler` names, and of that in which `target` is written.
+    HandlerError: they make no chain.
+    """
+    if "eventfabric.sdk.upcasters" not in modules:  # nobody can have declared any
+        return None
+    from eventfabric.sdk.upcasters import Upcasting, upcasters_in
+
+    names = {handler.partition(":")[0], getattr(target, "__module__", None) or ""}
+    upcasters = upcasters_in(modules[name] for name in sorted(names) if name in modules)
+    if not upcasters:
+        return None
+    from eventfabric.services.catalogue.known_versions import KnownVersions
+    from eventfabric.services.catalogue.schema_lane import SchemaReader
+
+    reader = SchemaReader(stream, ports.log_of(stream))
+    return Upcasting(upcasters, KnownVersions(reader, ports.clock).number_of)
 
 
 def _check_delivered(schemas: "SchemaChecks", stream: str, event: Event) -> None:

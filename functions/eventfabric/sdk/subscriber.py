@@ -90,16 +90,17 @@ class SubscriberHandler:
         transactional: bool,
         steps: StepMaker | None = None,
         publications: "Publications | None" = None,
+        upcasting: Callable[[Event], Event] | None = None,
         validate: Callable[[Event], None] | None = None,
         reconciles_late: bool = False,
         alone: bool = True,
         has_keyboard: bool = True,
         fabric: str = "",
     ) -> None:
-        """`validate`: raises what no attempt can help, for an event that the handler must not see. `fabric`: the
-        fabric's name with its stage. `alone`: whatever happens in the process during a call is
-        the call's doing. `has_keyboard`: somebody may interrupt it by hand; otherwise a KeyboardInterrupt is its
-        failure, like any other error.
+        """`upcasting`: brings an event to the version that the handler knows. `validate`: raises what no attempt can
+        help, for an event that the handler must not see. `fabric`: the fabric's name with its stage. `alone`: whatever
+        happens in the process during a call is the call's doing. `has_keyboard`: somebody may interrupt it by hand;
+        otherwise a KeyboardInterrupt is its failure, like any other error.
 
         HandlerError: the target cannot be called as its signature asks, or lacks the function for late events.
         """
@@ -112,6 +113,7 @@ class SubscriberHandler:
         self._transactional = transactional
         self._steps = steps
         self._publications = publications
+        self._upcasting = upcasting
         self._validate = validate
         self._has_warned = False
         self._alone = alone
@@ -128,6 +130,7 @@ class SubscriberHandler:
                 transactional=transactional,
                 steps=steps,
                 publications=publications,
+                upcasting=upcasting,
                 validate=validate,
                 alone=alone,
                 has_keyboard=has_keyboard,
@@ -138,6 +141,7 @@ class SubscriberHandler:
         """See ports.Handler."""
         if self._when_late is not None and events[0].late:
             return self._when_late.attempt(events, attempt)
+        events = self._as_known(events)
         transaction = DeliveryTransaction() if self._transactional else None
         publications = self._publications.of(attempt) if self._publications is not None else None
         delivery = Delivery(
@@ -168,6 +172,10 @@ class SubscriberHandler:
             _log.warning("%s left %d threads running", name_of(self._function), active_count() - threads)
         writes = tuple(transaction.writes) if transaction else ()
         return (*writes, *publications.published) if publications is not None else writes
+
+    def _as_known(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the events in the versions that the handler knows."""
+        return events if self._upcasting is None else list(map(self._upcasting, events))
 
     def _given(self, events: Sequence[Event]) -> Any:
         if self._validate is not None:

@@ -12,6 +12,7 @@ from eventfabric.errors import (
     OnceConflictError,
     UndecodablePayloadError,
     UnknownStepError,
+    UpcastError,
 )
 from eventfabric.model import (
     Event,
@@ -33,6 +34,7 @@ _PERMANENT = (UndecodablePayloadError, *_MISUSES, LateEventError, OnceConflictEr
 _DECLARED = "declared permanent, or of a type that the handler cannot take: edit it or discard it"
 _MISUSED = "the handler does what its subscription does not allow, as the message says: mend it, deploy, then redrive"
 _UNKNOWN = "find out whether the effect happened, say so with `eventfabric steps settle`, then redrive"
+_NOT_UPCAST = "an upcaster failed or is missing, as the message says: mend it, deploy, then redrive"
 _LATE = "one of its key that was published later is handled: compare them, then redrive or discard this one"
 _CONFLICT = (
     "its handler published something else for it before: make it publish the same each time, or name it anew"
@@ -249,6 +251,8 @@ def _hint_of(error: BaseException) -> str:
         return _CONFLICT
     if is_of(error, UnknownStepError):
         return _UNKNOWN
+    if is_of(error, UpcastError):
+        return _NOT_UPCAST
     return _MISUSED if is_of(error, _MISUSES) else _DECLARED
 
 
