@@ -25,7 +25,6 @@ from eventfabric.runtime.declared import DeclaredHere
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
-from eventfabric.settings import definition_at
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.chaos import Chaos, ChaoticDoorbells
 from eventfabric.testing.local.chosen_regions import narrowed
@@ -38,7 +37,8 @@ from eventfabric.testing.local.held import HeldHandlers
 from eventfabric.testing.local.invoke import LocalFunction, no_account
 from eventfabric.testing.local.meter import Meter
 from eventfabric.testing.local.operating import hand_over, retire
-from eventfabric.testing.local.producer import producer
+from eventfabric.testing.local.producer import closed, producer
+from eventfabric.testing.local.project import with_schemas
 from eventfabric.testing.local.provision import clients_of, declare_deployed, provision
 from eventfabric.testing.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
 from eventfabric.testing.local.rehearsal import check_deployment
@@ -81,7 +81,7 @@ class LocalFabric:
         endpoint_url: str | None = None,
         log: TextIO | None = None,
     ) -> None:
-        read = definition if isinstance(definition, Definition) else definition_at(definition)
+        read, self._schemas = with_schemas(definition)
         self.topology = Topology(narrowed(read, regions))
         self.regions = tuple(self.topology.regions)
         self.clock: MovableClock = clock or LocalClock()
@@ -180,7 +180,8 @@ class LocalFabric:
 
     def operations(self, region: str) -> Operations:
         """Return the operators' operations in a Region. They wait by calling `run_for`."""
-        return Operations(self.topology, self._check_region(region), self._ports[region])
+        ports = self._ports[self._check_region(region)]
+        return Operations(self.topology, region, ports, schemas=closed(self._schemas))
 
     def failover(self, source: str, target: str, *, drain: bool = True) -> None:
         """Let `target` deliver what `source` delivers. A stopped source cannot be drained. FailoverError."""
@@ -196,7 +197,7 @@ class LocalFabric:
 
     def check_deployment(self, definition: Definition | str | PathLike[str]) -> None:
         """Check what a deployment of another definition would lose. DeclarationRefusedError with all that it would."""
-        read = definition if isinstance(definition, Definition) else definition_at(definition)
+        read, _ = with_schemas(definition)
         check_deployment(self.topology, Topology(read), self._ports)
 
     def run_for(self, seconds: float) -> None:
@@ -298,6 +299,7 @@ class LocalFabric:
             entropy=self._entropy,
             failover=failover,
             losses=losses,
+            schemas=self._schemas,
         )
 
     def _feed(self, table: str, region: str) -> TableFeed:
@@ -360,6 +362,7 @@ class LocalFabric:
             handlers=self._handlers,
             observe=observe,
             declared=DeclaredHere(Region(region), ports),
+            schemas=None if self._schemas is None else self._schemas.path,
         )
 
     def _read_feeds(self) -> bool:

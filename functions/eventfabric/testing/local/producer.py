@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from eventfabric.contracts.checks import SchemaChecks
+from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.model import Region
 from eventfabric.ports import Clock, Entropy, Log, Ports
 from eventfabric.sdk.fabric import Fabric
@@ -20,10 +22,11 @@ def producer(
     entropy: Entropy,
     failover: Sequence[str] = (),
     losses: Faults | None = None,
+    schemas: SchemaFolder | None = None,
 ) -> Fabric:
     """Make a producer of a Region that appends in the caller's thread. Of the topology it knows name and Regions.
 
-    `losses`: what becomes of its calls to logs.
+    `losses`: what becomes of its calls to logs. `schemas`: those to which events are held.
     """
     faults = losses or Faults()
 
@@ -42,4 +45,10 @@ def producer(
         ledger_of=lambda region: ports.at(region).ledger,
         doorbells_of=lambda region: ports.at(region).doorbells,
         parallel_lanes=0,
+        schemas=closed(schemas),
     )
+
+
+def closed(schemas: SchemaFolder | None) -> SchemaChecks | None:
+    """Return how what is published is held to the schemas of a folder, if there is one."""
+    return None if schemas is None else SchemaChecks(schemas, is_closed=True)
