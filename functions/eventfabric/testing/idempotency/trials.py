@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
+from eventfabric.contracts import SCHEMAS_FOLDER
 from eventfabric.definition.file import handler_folders
 from eventfabric.definition.schema import Definition, Subscription
 from eventfabric.errors import HandlersFailError, SettingError
@@ -89,6 +90,9 @@ class HandlerTrials:
         replay: bool = False,
     ) -> None:
         self.definition = _read_definition(definition)
+        self._schemas = (
+            None if isinstance(definition, Definition) else Path(definition).parent / SCHEMAS_FOLDER
+        )
         topology = Topology(self.definition)
         self._errors: dict[tuple[str, str], RaisedMessage] = {}
         replacements = handlers or {}
@@ -223,7 +227,14 @@ class HandlerTrials:
             def handler_for(process: Any, name: str) -> Callable[..., Any]:
                 return _saying(handling.handler_for(process, name, self._handlers[name]), name)
 
-            world = World(plan, topology=topology, handlers=handler_for, redrives=True, watch=watch)
+            world = World(
+                plan,
+                topology=topology,
+                handlers=handler_for,
+                redrives=True,
+                schemas=self._schemas,
+                watch=watch,
+            )
             handling = Handling(world, left)
             self._errors = handling.errors
             with outside(world, self._setup) as there, self._held.watching():

@@ -100,6 +100,7 @@ class SimulatedFunction:
             code_version=str(world.code),
             declared=DeclaredHere(Region(self.region), process.ports) if world.plan.by_catalogue else None,
             side_by_side_of=lambda most: self._side_by_side if world.plan.express else one_after_another,
+            schemas=world.schemas,
         )
 
     def _side_by_side(self, calls: Sequence[Callable[[], None]]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
@@ -115,6 +116,7 @@ class World:
         topology: Topology | None = None,
         handlers: Callable[[Any, str], Callable[..., Any]],
         redrives: bool = False,
+        schemas: Path | None = None,
         watch: Callable[[history.AnyEntry], None] | None = None,
     ) -> None:
         """Make a world in which nothing has happened yet.
@@ -124,10 +126,12 @@ class World:
             topology: of a project's own fabric, which the plan must fit.
             handlers: makes the handler of a subscription for a machine.
             redrives: True to redrive dead letters once faults have ended.
+            schemas: folder of the schemas to which functions hold events.
             watch: sees each entry of the history as it is noted. What it raises ends the simulation.
         """
         self.plan = plan
         self.redrives = redrives
+        self.schemas = schemas
         self._watch = watch
         self.handler_for = handlers
         self.random = Random(f"{plan.seed} world")
