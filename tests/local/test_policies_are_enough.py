@@ -255,6 +255,7 @@ def look_and_mend(guarded: Guarded, does: Operator) -> None:
     does("show", f"{lane}@0", "--stream", "orders", "--region", US)
     does("show", "e1", "--stream", "orders", "--region", US)
     does("lanes", "--stream", "orders", "--ring", "--region", US)
+    does("schemas", "try", "--stream", "orders", "--region", US)
     does("prove", "billing", "--region", US)
     for more in ((), ("--repair",), ("--full", "--repair")):
         does("reconcile", "--stream", "orders", *more, "--region", US)

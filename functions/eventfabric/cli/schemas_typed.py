@@ -60,7 +60,7 @@ def from_class(
 
     if check and stream is None:
         raise typer.BadParameter("--check compares a file, which --stream names", param_hint="--check")
-    _import_from(definition)
+    import_from(definition)
     cls = load_class(path)
     schema = schema_of(cls)
     text = schema_text(schema)
@@ -154,7 +154,7 @@ def _folder(schemas: Path | None, definition: Path | None, stream: str | None = 
     return SchemaFolder(path.parent / SCHEMAS_FOLDER)
 
 
-def _import_from(definition: Path | None) -> None:
+def import_from(definition: Path | None) -> None:
     """Have modules imported from the folder of the project's handlers, and from the current one."""
     from eventfabric.definition.file import handler_folders
     from eventfabric.errors import DefinitionError

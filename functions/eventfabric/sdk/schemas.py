@@ -54,7 +54,7 @@ def with_schema(check: "SchemaCheck", headers: Mapping[str, HeaderValue] | None)
 
 def check_payload(check: "SchemaCheck", payload: Payload) -> None:
     """Raise InvalidEventError if data does not fit its type's schema."""
-    problems = _problems(check, payload)
+    problems = payload_problems(check, payload)
     if problems:
         raise InvalidEventError(problems)
 
@@ -119,11 +119,11 @@ def upcasting_of(
 
 def _check_delivered(schemas: "SchemaChecks", stream: str, event: Event) -> None:
     check = schemas.of(stream, event.type)
-    if check is not None and (problems := _problems(check, event.payload)):
+    if check is not None and (problems := payload_problems(check, event.payload)):
         raise UnfitPayloadError(event.id, problems)
 
 
-def _problems(check: "SchemaCheck", payload: Payload) -> list[Problem]:
+def payload_problems(check: "SchemaCheck", payload: Payload) -> list[Problem]:
     """Return what of data does not fit. No data is null; bytes, and text of others that is no JSON, fit no schema."""
     allowed = f"JSON, since type {check.identity.type} has a schema"
     if payload.kind == Kind.BINARY:

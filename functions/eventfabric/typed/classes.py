@@ -15,7 +15,7 @@ from eventfabric.sdk.subscriber import load_named
 from eventfabric.sdk.wants import is_msgspecs, types_in
 from eventfabric.typed.docstrings import member_docstrings
 from eventfabric.typed.normal import normal_form
-from eventfabric.typed.walking import Schema
+from eventfabric.typed.walking import Schema, schemas_in
 
 _ALLOWED: Final = "a class, or a union of classes, of which msgspec or pydantic can make a JSON Schema"
 _WITH_MEMBERS: Final = (StructType, DataclassType, NamedTupleType, TypedDictType)
@@ -35,6 +35,15 @@ def schema_of(cls: Any) -> Schema:
     """
     made = _made_by_msgspec(cls) if is_msgspecs(cls) else _made_by_pydantic(cls)
     return normal_form(made, name=getattr(cls, "__name__", ""))
+
+
+def member_names(cls: Any) -> frozenset[str]:
+    """Return the names of all members that a type has in JSON; none if nobody can make a schema of it."""
+    try:
+        schema = schema_of(cls)
+    except (HandlerError, MissingExtraError):
+        return frozenset()
+    return frozenset(name for part in schemas_in(schema) for name in part.get("properties", ()))
 
 
 def _made_by_msgspec(cls: Any) -> Schema:

@@ -1,0 +1,45 @@
+"""Newest events of a stream: those of all lanes, newest first, read page by page as they are asked for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
+from typing import Final
+
+from eventfabric.errors import UndecodableRecordError
+from eventfabric.model import Event, Lane, Record, SequenceNumber, to_ms
+from eventfabric.ports import Log
+from eventfabric.wire.payload_codec import unpack
+
+_PAGE_RECORDS: Final = 20
+
+
+def newest_events(
+    log: Log, lanes: Sequence[Lane], *, unreadable: Callable[[UndecodableRecordError], None]
+) -> Iterator[tuple[Event, int]]:
+    """Yield each event with the time of its append, in milliseconds since 1970.
+
+    `unreadable` is told of records that cannot be read, and are left out.
+    """
+    pages = (_records(log, lane, unreadable) for lane in lanes)
+    for record in merge(*pages, key=lambda record: -record.time):
+        try:
+            events = unpack(record)
+        except UndecodableRecordError as error:
+            unreadable(error)
+            continue
+        yield from ((event, to_ms(record.time)) for event in reversed(events))
+
+
+def _records(log: Log, lane: Lane, unreadable: Callable[[UndecodableRecordError], None]) -> Iterator[Record]:
+    """Yield the records of a lane, newest first."""
+    before: SequenceNumber | None = None
+    records_max = 1  # of each lane, one is needed before the first event is known
+    while True:
+        page = log.recent(lane, records_max=records_max, before=before, consistent=False)
+        for sequence in page.unreadable:
+            unreadable(UndecodableRecordError(lane, sequence, "cannot be read, and is left out"))
+        yield from page.records
+        sequences = [*(record.sequence for record in page.records), *page.unreadable]
+        if not page.more or not sequences:
+            return
+        before = min(sequences)
+        records_max = _PAGE_RECORDS

@@ -1,0 +1,162 @@
+"""`eventfabric schemas try`: the last real events against schemas, upcasters and a handler's type."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventfabric import Fabric
+from tests.support.command_line import CommandLine, local_up
+
+DEFINITION = """
+[fabric]
+name = "shop"
+regions = ["us-east-1"]
+[streams.orders]
+lanes = 2
+[streams.refunds]
+lanes = 1
+[subscriptions.billing]
+stream = "orders"
+handler = "handlers_of_try:charge"
+types = ["OrderPlaced", "OrderPaid"]
+"""
+HANDLERS = """
+from dataclasses import dataclass
+from pathlib import Path
+
+from eventfabric import Delivery, subscriber, upcast
+
+@dataclass
+class Order:
+    order: str
+    cents: int
+
+@upcast("OrderPlaced", 0, 1)
+def with_cents(data):
+    return data if "cents" in data else {"order": data["order"], "cents": round(data["total"] * 100)}
+
+@subscriber
+def charge(order: Order, delivery: Delivery) -> None:
+    assert not Path("was_called").exists()
+"""
+SCHEMA = {
+    "type": "object",
+    "required": ["order"],
+    "properties": {"order": {"type": "string"}, "cents": {"type": "number", "minimum": 0}},
+}
+SECRET = "opensesame"
+EVENTS: list[tuple[str, Any]] = [
+    ("OrderPlaced", {"order": "a", "total": 1.5}),
+    ("OrderPlaced", {"order": "b", "cents": 5}),
+    ("OrderPlaced", {"order": SECRET}),  # the upcaster fails
+    ("OrderPlaced", {"order": "c", "cents": -1}),  # the schema refuses it
+    ("OrderPlaced", {"order": "d", "cents": 1.5}),  # the handler's type refuses it
+    ("OrderPaid", {"order": "e", "cents": 5}),
+    ("OrderSeen", SECRET),
+]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "infra/schemas/orders").mkdir(parents=True)
+    (folder / "functions").mkdir()
+    (folder / "infra/fabric.toml").write_text(DEFINITION)
+    (folder / "infra/schemas/orders/OrderPlaced.json").write_text(json.dumps(SCHEMA))
+    (folder / "functions/handlers_of_try.py").write_text(HANDLERS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def endpoint(project: Path) -> Iterator[str]:
+    path = project / "infra/fabric.toml"
+    with (
+        local_up(project, "--definition", str(path), "--no-deliver") as url,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("AWS_ACCESS_KEY_ID", "local")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+        fabric = Fabric.connect("shop", region="us-east-1", endpoint_url=url)
+        for number, (type_, data) in enumerate(EVENTS):
+            fabric.publish("orders", key=f"k{number}", type=type_, data=data)
+        yield url
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path, endpoint: str
+) -> CommandLine:
+    command_line = CommandLine(capsys, monkeypatch)
+    monkeypatch.chdir(project)
+    return command_line
+
+
+def test_what_would_fail_is_said_by_stage_place_and_rule(cli: CommandLine, endpoint: str) -> None:
+    tried = cli.run("schemas", "try", "--subscription", "billing", "--endpoint-url", endpoint, "--json")
+    assert tried.code == 1
+    facts = tried.json
+    assert (facts["events"], facts["interrupted"]) == (6, False)
+    assert facts["types"] == [
+        {"type": "OrderPaid", "version": 0, "events": 1, "failing": 0},
+        {"type": "OrderPlaced", "version": 0, "events": 5, "failing": 3},
+    ]
+    failures = {failure["stage"]: failure for failure in facts["failures"]}
+    assert set(failures) == {"upcaster", "schema", "handler"}
+    assert "with_cents" in failures["upcaster"]["problem"]
+    assert failures["schema"]["problem"].startswith("data/cents: ")
+    assert failures["handler"]["problem"].startswith("data/cents: ")
+    assert all(len(failure["places"]) == 1 for failure in failures.values())
+    assert SECRET not in tried.out
+
+
+def test_people_are_shown_the_same(cli: CommandLine, endpoint: str) -> None:
+    tried = cli.run("schemas", "try", "--subscription", "billing", "--endpoint-url", endpoint)
+    assert tried.code == 1
+    assert "OrderPaid" in tried.out
+    assert "fail at the schema: data/cents" in tried.out
+    assert SECRET not in tried.out + tried.err
+
+
+def test_without_a_subscription_events_are_held_to_what_publishing_is_held_to(
+    cli: CommandLine, endpoint: str
+) -> None:
+    tried = cli.run("schemas", "try", "--stream", "orders", "--endpoint-url", endpoint, "--json")
+    assert tried.json["events"] == len(EVENTS)
+    problems = [failure["problem"] for failure in tried.json["failures"]]
+    assert any(
+        "without a name in the schema" in problem for problem in problems
+    )  # `total`: publishing is closed
+    assert {failure["type"] for failure in tried.json["failures"]} == {"OrderPlaced"}
+
+
+def test_only_the_newest_events_are_tried(cli: CommandLine, endpoint: str) -> None:
+    newest = cli.run(
+        "schemas", "try", "--stream", "orders", "--last", "2", "--endpoint-url", endpoint, "--json"
+    )
+    assert newest.code == 0
+    assert [of["type"] for of in newest.json["types"]] == ["OrderPaid", "OrderSeen"]
+
+
+def test_a_stream_without_events_has_nothing_that_fails(cli: CommandLine, endpoint: str) -> None:
+    tried = cli.run("schemas", "try", "--stream", "refunds", "--endpoint-url", endpoint)
+    assert (tried.code, "no such event" in tried.err) == (0, True)
+
+
+def test_an_interruption_shows_what_was_tried(
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eventfabric.typed.trial import Trial
+
+    of = Trial.of
+
+    def interrupted(self: Trial, event: Any, *, at_ms: int) -> None:
+        if self.tried.events == 2:
+            raise KeyboardInterrupt
+        of(self, event, at_ms=at_ms)
+
+    monkeypatch.setattr(Trial, "of", interrupted)
+    tried = cli.run("schemas", "try", "--stream", "orders", "--endpoint-url", endpoint, "--json")
+    assert (tried.code, tried.json["events"], tried.json["interrupted"]) == (130, 2, True)
