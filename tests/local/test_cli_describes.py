@@ -128,6 +128,8 @@ def test_an_interrupted_observation_shows_what_was_read(
     def interrupted(observation: Observation) -> Iterator[None]:
         raise KeyboardInterrupt
 
+    registered.server.producer.publish("orders", key="a", type="Placed")
+    registered.server.producer.publish("orders", key="a", type="Placed")
     monkeypatch.setattr(Observation, "read", interrupted)
     ran = run(registered, "catalogue", "--observed", "--stream", "orders", "--json")
     assert (ran.code, ran.json["streams"][0]["complete"]) == (130, False)
