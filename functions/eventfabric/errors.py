@@ -5,6 +5,7 @@
     ├── InvalidSchemaError           a schema of events' data may not be registered as it is; lists all problems
     ├── SchemaRefusedError           a schema would break readers or writers of earlier versions; nothing was registered
     ├── InvalidEventError            an event cannot be published as it is
+    │   ├── EndedTypeError           the event's type has ended, as was announced
     │   ├── EventTooLargeError       the event is larger than a record may be
     │   └── MalformedCloudEventError one line of a file is not a CloudEvent
     ├── RecordBoundsError            events do not fit into one record together
@@ -139,6 +140,10 @@ class SchemaRefusedError(_ProblemsError):
 
 class InvalidEventError(_ProblemsError):
     """An event cannot be published as it is. Lists every problem of the event."""
+
+
+class EndedTypeError(InvalidEventError):
+    """The event is of a type that has ended, as was announced. The problem names the type to publish instead."""
 
 
 class EventTooLargeError(InvalidEventError):

@@ -28,6 +28,7 @@ from eventfabric.model import (
 from eventfabric.ports import Clock, Entropy
 from eventfabric.sdk import tracing
 from eventfabric.sdk.encoded import Encoded, Place, beside_bytes_of
+from eventfabric.sdk.ending_types import EndingType, ending_of
 from eventfabric.sdk.event_ids import EventIds
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
@@ -53,15 +54,36 @@ _NO_HEADERS: Mapping[str, HeaderValue] = {}
 
 
 class _KnownType:
-    """A type whose events were published before. `around_bytes`: most bytes of a row beside its key and content."""
+    """A type whose events were published before. `around_bytes`: most bytes of a row beside its key and content.
 
-    __slots__ = ("around_bytes", "check", "headers", "type")
+    `is_held`: its events are held to a schema, or to an announced end.
+    """
 
-    def __init__(self, type_: str, around_bytes: int, check: "SchemaCheck | None") -> None:
+    __slots__ = ("around_bytes", "check", "ending", "headers", "is_held", "type")
+
+    def __init__(
+        self, type_: str, around_bytes: int, check: "SchemaCheck | None", ending: EndingType | None
+    ) -> None:
         self.type = type_
         self.check = check
-        self.headers: Mapping[str, HeaderValue] = _NO_HEADERS if check is None else check.headers
+        self.ending = ending
+        self.is_held = check is not None or ending is not None
+        of_schema: Mapping[str, HeaderValue] = _NO_HEADERS if check is None else check.headers
+        self.headers = of_schema if ending is None else ending.marked(of_schema)
         self.around_bytes = around_bytes + len(type_.encode()) + _headers_bytes(self.headers)
+
+    def hold(self, content: bytes, now_ms: int) -> None:
+        """Raise InvalidEventError if JSON text does not fit the schema; EndedTypeError after the sunset."""
+        if self.ending is not None:
+            self.ending.check(now_ms)
+        if self.check is not None:
+            check_content(self.check, content)
+
+    def accepts_all(self, contents: Sequence[bytes], now_ms: int) -> bool:
+        """Tell if all JSON texts may be published. EndedTypeError after the sunset."""
+        if self.ending is not None:
+            self.ending.check(now_ms)
+        return self.check is None or self.check.accepts_all(contents)
 
 
 class Outgoing:
@@ -117,8 +139,8 @@ class Outgoing:
             if place is not None and data.__class__ is dict:
                 now_ms = self._clock.now_ms()
                 content = encode_json(data)
-                if known.check is not None:
-                    check_content(known.check, content)
+                if known.is_held:
+                    known.hold(content, now_ms)
                 attributes, around_bytes = self._attributes(known, now_ms)
                 size = len(content) + place[2] + around_bytes
                 if size <= EVENTS_BYTES_MAX:  # else it is measured exactly
@@ -138,6 +160,10 @@ class Outgoing:
         check = check_of(self._schemas, self.stream, type_)
         if check is not None:
             headers = with_schema(check, headers)
+        known = self._types.get(type_)
+        ending = ending_of(self.stream, type_) if known is None else known.ending
+        if ending is not None:
+            headers = ending.taken(headers, now_ms)
         if tracing.API in modules:
             headers = tracing.with_context(headers)
         moment = now_ms * 1000 if event.stored_time is None else event.stored_time
@@ -203,7 +229,8 @@ class Outgoing:
                 return None
             places = self._places_of(type_, items)
             known = self._types[type_]
-            if known.check is not None and not known.check.accepts_all(contents):
+            now_ms = self._clock.now_ms()
+            if known.is_held and not known.accepts_all(contents, now_ms):
                 return None
         except (
             TypeError,
@@ -212,7 +239,6 @@ class Outgoing:
             KeyError,
         ):  # not a pair, not text, invalid, or forgotten meanwhile
             return None
-        now_ms = self._clock.now_ms()
         attributes, around_bytes = self._attributes(known, now_ms)
         ids = self._ids.take(now_ms, len(items))
         encoded = Encoded.of(attributes, around_bytes, places, ids, contents)
@@ -250,7 +276,10 @@ class Outgoing:
             self._places[key] = place
         if type_ not in self._types:
             check = check_of(self._schemas, self.stream, type_)
-            self._types[type_] = _KnownType(type_, self._around_bytes, check)
+            ending = ending_of(self.stream, type_)
+            if ending is not None:
+                ending.warn()
+            self._types[type_] = _KnownType(type_, self._around_bytes, check, ending)
         return place
 
     def goes_by(self, stream: StreamTopology) -> bool:
@@ -260,7 +289,7 @@ class Outgoing:
                 return False
             if (stream.definition, stream.closing) != (self.stream.definition, self.stream.closing):
                 self._route = self._route_of(stream)
-            requires_others = stream.definition.schemas != self.stream.definition.schemas
+            requires_others = _of_types(stream) != _of_types(self.stream)
             self.stream = stream
             if requires_others:  # only now, or another thread would remember a type by what no longer holds
                 self._types.clear()
@@ -310,6 +339,11 @@ class Outgoing:
 def _headers_bytes(headers: Mapping[str, HeaderValue]) -> int:
     """Return the bytes that headers add to a row without any."""
     return len(encode_event(("", "", "", 0, "", headers, 0, b""))) - _BARE_BYTES if headers else 0
+
+
+def _of_types(stream: StreamTopology) -> tuple[object, object]:
+    """Return what a stream says of its types, by which a known type is what it is."""
+    return stream.definition.schemas, stream.definition.types
 
 
 def _are_plain(fields: EventFields) -> bool:

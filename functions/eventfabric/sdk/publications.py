@@ -31,6 +31,7 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk import tracing
+from eventfabric.sdk.ending_types import ending_of
 from eventfabric.sdk.schemas import check_of, check_payload, with_schema
 from eventfabric.stream_topology import StreamTopology, name_of_state
 from eventfabric.wire.batch import row_bytes
@@ -174,9 +175,13 @@ class DeliveryPublications:
         if check is not None:
             headers = dict(with_schema(check, headers))
             check_payload(check, payload)
+        now_ms = self._made_by.clock.now_ms()
+        ending = ending_of(target, event.type)
+        if ending is not None:
+            headers = dict(ending.taken(headers, now_ms))
         if tracing.API in modules:
             headers = dict(tracing.with_context(headers) or headers)
-        moment = self._made_by.clock.now_ms() * 1000 if event.stored_time is None else event.stored_time
+        moment = now_ms * 1000 if event.stored_time is None else event.stored_time
         return id_, event.type, event.key, moment, source, headers, int(payload.kind), payload.content
 
 
