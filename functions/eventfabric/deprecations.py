@@ -1,12 +1,12 @@
 """Deprecations: one warning a process for whoever still uses what will go, and the parts of this library that will.
 
-A part is announced in one version and goes in a later one, never sooner than two minor versions after; docs/upgrade.md
-says the rules. Event types are announced in definitions, and warned of in the same way.
+A part is announced in one minor version, and goes in a later one; docs/upgrade.md says the rules. Event types are
+announced in definitions, and warned of in the same way.
 """
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from logging import getLogger
@@ -72,20 +72,35 @@ def warn_once(message: str) -> bool:
 
 
 def deprecated_among(
-    kind: PartKind, names: Iterable[str], parts: Iterable[DeprecatedPart] = PARTS
+    kind: PartKind, names: Iterable[str], parts: Iterable[DeprecatedPart] | None = None
 ) -> Iterator[DeprecatedPart]:
-    """Yield the deprecated parts of a kind that are named; each once."""
-    used = {name: name.split(".") for name in names}
-    for part in parts:
-        if part.kind is kind and any(_fits(part, name, words) for name, words in used.items()):
+    """Yield the deprecated parts of a kind that are named, each once. `parts`: default: PARTS."""
+    used = list(names)
+    for part in PARTS if parts is None else parts:
+        if part.kind is kind and any(_is_named(part, name) for name in used):
             yield part
 
 
-def _fits(part: DeprecatedPart, name: str, words: list[str]) -> bool:
+def deprecated_keys(tables: Mapping[str, object]) -> Iterator[DeprecatedPart]:
+    """Yield the deprecated keys that a definition's tables have."""
+    if PARTS:
+        yield from deprecated_among(PartKind.KEY, _paths(tables))
+
+
+def _is_named(part: DeprecatedPart, name: str) -> bool:
     if part.kind is PartKind.COMMAND:
         return part.name == name
-    wanted = part.name.split(".")
+    wanted, words = part.name.split("."), name.split(".")
     if part.kind is PartKind.VERSION:
         return words[: len(wanted)] == wanted
     pairs = zip(wanted, words, strict=False)
     return len(wanted) == len(words) and all(want in ("*", word) for want, word in pairs)
+
+
+def _paths(tables: Mapping[str, object], above: str = "") -> Iterator[str]:
+    """Yield the path of each key: `streams.orders.express`. A dot in a name counts as none."""
+    for key, value in tables.items():
+        path = above + key.replace(".", "_")
+        yield path
+        if isinstance(value, dict):
+            yield from _paths(value, f"{path}.")

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from eventfabric import deprecations
 from eventfabric.aws.region import aws_ports
 from eventfabric.cli import output
+from eventfabric.deprecations import DeprecatedPart, PartKind
 from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import State
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.operations.declared import DeclaredReader, RegionDeclared
+from eventfabric.version import VERSION
 from tests.local.commanded_fabric import DEFINITION, EU, US, CommandedFabric
 from tests.support.command_line import Ran
 
@@ -75,6 +78,18 @@ def test_what_is_declared_is_shown_with_what_differs_and_what_to_do(shop: Comman
     assert differences(shop, "orders") == [(US, "audit", "its queue is not there")]
     shown = shop.cli.run("declared", "orders", *shop.options)
     assert (shown.code, "audit: its queue is not there: docs/runbook.md" in shown.out) == (1, True)
+
+
+def test_who_runs_a_version_that_will_go_is_named(
+    shop: CommandedFabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(shop, "versions")
+    assert "deprecated" not in shop.cli.run("declared", "orders", *shop.options).err
+    old = DeprecatedPart(PartKind.VERSION, VERSION, "0.8", "0.9", "a later one")
+    monkeypatch.setattr(deprecations, "PARTS", (old,))
+    ran = shop.cli.run("declared", "orders", "--json", *shop.options)
+    assert f"billing in {US} runs version {VERSION}: {old}" in " ".join(ran.err.split())
+    assert str(old) not in ran.out
 
 
 def test_a_definition_that_is_edited_differs_from_what_is_declared(

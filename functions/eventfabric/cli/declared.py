@@ -14,6 +14,7 @@ from eventfabric.cli.connection import Access, Definition, Endpoint, Json, Profi
 from eventfabric.cli.exit_codes import NOT_SO
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
+from eventfabric.deprecations import PartKind, deprecated_among
 from eventfabric.errors import SettingError, UnknownStreamError
 
 if TYPE_CHECKING:
@@ -149,8 +150,20 @@ def declared(
         show_json(_declared_json(declarations.fabric, read, differing))
     else:
         _show(declarations.fabric, read, differing)
+    _complain_of_versions(own for every in read.values() for own in every)
     if complain_of_unread(read.values()) or differing:
         raise typer.Exit(NOT_SO)
+
+
+def _complain_of_versions(read: "Iterable[RegionDeclared]") -> None:
+    """Say which subscriptions run a version of this library that will not go together with later ones."""
+    from eventfabric.model.partly_read import readable_of
+
+    for own in read:
+        known = {} if own.declaration is None else readable_of(own.declaration.subscriptions)
+        for facts in known.values():
+            for part in deprecated_among(PartKind.VERSION, [facts.version]):
+                complain(f"{facts.name} in {own.region} runs version {facts.version}: {part}")
 
 
 def complain_of_unread(read: "Iterable[Iterable[RegionDeclared]]") -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from threading import current_thread, main_thread
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -47,8 +47,12 @@ from eventfabric.cli.publish import publish
 from eventfabric.cli.reconcile import reconcile
 from eventfabric.cli.show import show
 from eventfabric.cli.simulate import simulate
+from eventfabric.deprecations import PartKind, deprecated_among
 from eventfabric.errors import EventFabricError
 from eventfabric.version import VERSION
+
+_COMMAND_WORDS_MAX: Final = 2
+"""Most words of a command's name."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -108,6 +112,7 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         # A key may contain characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
+    _complain_of_deprecated(sys.argv[1:])
     try:
         with _interruptible():
             app()
@@ -120,6 +125,13 @@ def main() -> None:
         _exit(INTERRUPTED)
     except Exception as error:  # the last place where an error can be reported
         _end(error)
+
+
+def _complain_of_deprecated(words: list[str]) -> None:
+    """Say that a command will go, on standard error, and go on: what it prints for programs stays as it is."""
+    names = (" ".join(words[: count + 1]) for count in range(_COMMAND_WORDS_MAX))
+    for part in deprecated_among(PartKind.COMMAND, names):
+        complain(str(part))
 
 
 def _exit(code: str | int | None) -> NoReturn:

@@ -21,6 +21,7 @@ from eventfabric.definition.marks import TABLE_PLACE
 from eventfabric.definition.reference import allowed, annotation_at, keys, kind_of, shown, tables_with
 from eventfabric.definition.schema import Definition, TableActions, full_name
 from eventfabric.definition.validation import FaultyKey, KeyFault, validated
+from eventfabric.deprecations import deprecated_keys, warn_once
 from eventfabric.errors import DefinitionError, Problem
 
 _LEVELS_MAX: Final = 12
@@ -92,6 +93,8 @@ def _parse(
     text: str, *, where: str, search_path: Sequence[str] | None, of_account: bool, stage: str | None = None
 ) -> Definition:
     raw = _tables(text, where)
+    for part in deprecated_keys(raw):
+        warn_once(f"{where}: {part}")
     if stage is not None and isinstance(fabric := raw.get("fabric"), dict):
         fabric["stage"] = stage
     definition, faulty = validated(_with_names(raw))

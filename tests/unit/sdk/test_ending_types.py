@@ -155,8 +155,8 @@ def test_after_the_sunset_it_is_refused_with_what_to_use(
 def test_a_process_that_runs_into_the_sunset_is_refused_from_then_on(
     fabric: Fabric, memory_fabric: MemoryFabric
 ) -> None:
-    for way in (singly, in_bulk):
-        way(fabric)
+    singly(fabric)
+    in_bulk(fabric)
     before = len(memory_fabric.events())
     memory_fabric.clock.advance(365 * DAY)
     for way in WAYS:
