@@ -158,14 +158,7 @@ class Outgoing:
         source = self._source if event.source is None else event.source
         check_event(id=id_, type=type_, key=key, source=source, headers=headers, by_producer=True)
         check = check_of(self._schemas, self.stream, type_)
-        if check is not None:
-            headers = with_schema(check, headers)
-        known = self._types.get(type_)
-        ending = ending_of(self.stream, type_) if known is None else known.ending
-        if ending is not None:
-            headers = ending.taken(headers, now_ms)
-        if tracing.API in modules:
-            headers = tracing.with_context(headers)
+        headers = self._marked(type_, headers, check, now_ms)
         moment = now_ms * 1000 if event.stored_time is None else event.stored_time
         attributes = (type_, moment, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
         size = row_bytes((id_, type_, key, *attributes[1:], payload.content))
@@ -176,6 +169,22 @@ class Outgoing:
         is_narrow = not headers and f"{id_}{type_}{key}{source}".isascii()
         beside_bytes = 0 if is_narrow else beside_bytes_of((id_, type_, key, source), attributes[3])
         return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,), size, beside_bytes)
+
+    def _marked(
+        self,
+        type_: str,
+        headers: Mapping[str, HeaderValue] | None,
+        check: "SchemaCheck | None",
+        now_ms: int,
+    ) -> Mapping[str, HeaderValue] | None:
+        """Return headers with the schema, the end of the type, and the trace. InvalidEventError; EndedTypeError."""
+        known = self._types.get(type_)
+        ending = ending_of(self.stream, type_) if known is None else known.ending
+        if check is not None:
+            headers = with_schema(check, headers)
+        if ending is not None:
+            headers = ending.taken(headers, now_ms)
+        return tracing.with_context(headers) if tracing.API in modules else headers
 
     def _attributes(self, known: _KnownType, now_ms: int) -> tuple[Attributes, int]:
         """Return attributes of events of a known type, published now with JSON alone, and the bytes around content."""
