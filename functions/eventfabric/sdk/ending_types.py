@@ -6,7 +6,6 @@ They are warned once a process, their events say so, and after the sunset publis
 from collections.abc import Mapping
 
 from eventfabric import limits
-from eventfabric.deprecations import warn_once
 from eventfabric.errors import EndedTypeError, Problem
 from eventfabric.model import HeaderValue
 from eventfabric.model.deprecation import DeprecatedType
@@ -32,6 +31,8 @@ class EndingType:
 
     def warn(self) -> None:
         """Warn whoever publishes it, once a process."""
+        from eventfabric.deprecations import warn_once
+
         warn_once(f"publishing to stream {self._stream}: {self._end}")
 
     def taken(self, headers: Mapping[str, HeaderValue] | None, now_ms: int) -> Mapping[str, HeaderValue]:
