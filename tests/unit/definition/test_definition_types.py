@@ -1,4 +1,4 @@
-"""What a definition says of event types and of who publishes them."""
+"""Event types in a definition: their announced ends, and who publishes to a stream."""
 
 import pytest
 
