@@ -44,8 +44,8 @@ def functions(telemetry: Telling) -> InvokedFunctions:
 
 
 def deprecated_of(telemetry: Telling) -> list[tuple[object, object, object]]:
-    told = [about for event, about in telemetry.said if event is LogEvent.DEPRECATED]
-    return [(about["type"], about["source"], about["events"]) for about in told]
+    lines = [about for event, about in telemetry.said if event is LogEvent.DEPRECATED]
+    return [(about["type"], about["source"], about["events"]) for about in lines]
 
 
 def test_each_source_is_named_with_its_number_of_events(

@@ -34,10 +34,10 @@ def reader(fabric: SubscribedStream, type: str = "Placed") -> TypeReader:
 def reasons(
     fabric: SubscribedStream, *readers: TypeReader, unread: int = 0, **extent: int
 ) -> list[tuple[Obstacle, str, int]]:
-    found = obstacles(
+    keeping = obstacles(
         "Placed", observed(fabric, **extent), readers, now_ms=fabric.clock.now_ms(), unread=unread
     )
-    return [(own.kind, own.about, own.count) for own in found]
+    return [(own.kind, own.about, own.count) for own in keeping]
 
 
 def test_a_cursor_says_what_was_handled_and_what_waits() -> None:
