@@ -35,15 +35,19 @@ class BranchFacts:
             values = self.values & other.values
         return BranchFacts(self.kinds & other.kinds, self.required | other.required, values, tags)
 
-    def is_apart_from(self, other: "BranchFacts", *, required: frozenset[str] = frozenset()) -> bool:
-        """Return if no value has both these facts and the others. `required`: members that it is known to have."""
+    def is_apart_from(
+        self, other: "BranchFacts", *, required: frozenset[str] = frozenset(), kind: str | None = None
+    ) -> bool:
+        """Return if no value, or none of a kind, has both these facts and the others.
+
+        `required`: members that it is known to have.
+        """
         both = self.both(other)
-        if not both.kinds or (both.values is not None and not both.values):
+        kinds = both.kinds if kind is None else both.kinds & {kind}
+        if not kinds or (both.values is not None and not both.values):
             return True
         present = both.required | required
-        return both.kinds == {OBJECT} and any(
-            not keys and name in present for name, keys in both.tags.items()
-        )
+        return kinds == {OBJECT} and any(not keys and name in present for name, keys in both.tags.items())
 
 
 NOTHING = BranchFacts(kinds=frozenset())
