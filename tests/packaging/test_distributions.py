@@ -23,7 +23,7 @@ PACKAGES = {
         "sdk",
         "services",
     ),
-    *("simulation", "testing", "wire"),
+    *("contracts", "simulation", "testing", "typed", "wire"),
 }
 TEMPLATES = {
     "README.md",
