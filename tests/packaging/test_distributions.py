@@ -45,6 +45,7 @@ TEMPLATES = {
 """Templates of a new project, each in a file with another ending: none may vanish because a .gitignore names it."""
 DATA = {
     *(f"cli/templates/{name}.template" for name in TEMPLATES),
+    "cli/catalogue/page.css",
     "cdk/aws-cdk/package-lock.json",
     "cdk/aws-cdk/package.json",
     "cdk/functions-with-schemas.txt",
