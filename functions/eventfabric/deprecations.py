@@ -4,11 +4,11 @@ A part is announced in one minor version, and goes in a later one; docs/upgrade.
 announced in definitions, and warned of in the same way.
 """
 
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import currentframe
 from logging import getLogger
 from pathlib import Path
 from typing import Final
@@ -64,11 +64,16 @@ def warn_once(message: str) -> bool:
         return False
     _warned.add(message)
     _log.warning("%s", message)
-    if sys.version_info >= (3, 12):
-        warnings.warn(message, FabricDeprecationWarning, skip_file_prefixes=(_OWN,))
-    else:
-        warnings.warn(message, FabricDeprecationWarning, stacklevel=2)
+    warnings.warn(message, FabricDeprecationWarning, stacklevel=_level_of_user())
     return True
+
+
+def _level_of_user() -> int:
+    """Return how far above the caller the line is that called this library; the caller, if it has none above."""
+    frame, level = currentframe(), 0
+    while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+        frame, level = frame.f_back, level + 1
+    return max(1, level if frame is not None else 1)
 
 
 def deprecated_among(

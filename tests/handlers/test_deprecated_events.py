@@ -14,6 +14,8 @@ from eventfabric.wire.stream_record import RecordNews
 from tests.handlers.test_functions import TOPOLOGY, US, InvokedFunctions
 from tests.support.memory_fabric import Counting
 
+pytestmark = pytest.mark.filterwarnings("ignore::eventfabric.deprecations.FabricDeprecationWarning")
+
 
 class Telling(Counting):
     """Telemetry that keeps what is said of each log event."""

@@ -132,6 +132,8 @@ def test_the_producer_is_warned_once_whatever_way_it_publishes(
         fabric.publish(STREAM, key="k", type="accepted", data=DATA)
     [warned] = [own for own in shown if own.category is FabricDeprecationWarning]
     said = str(warned.message)
+    if way not in (by_publisher, asynchronously):  # these publish in threads of the fabric's own
+        assert warned.filename == __file__
     for word in ("orders", "placed", SINCE, SUNSET, "accepted", "renamed"):
         assert word in said
     assert [record.message for record in caplog.records if record.message == said] == [said]
