@@ -66,6 +66,7 @@ def test_bounds_are_said_in_words() -> None:
             "e": {"type": "array", "maxItems": 3, "uniqueItems": True},
             "f": {"type": "object", "additionalProperties": False, "minProperties": 1},
             "g": {"const": "y" * 1_000},
+            "h": {"prefixItems": [True], "items": False},
         }
     }
     said = {own.path: own.bounds for own in members_of(schema)}
@@ -76,6 +77,7 @@ def test_bounds_are_said_in_words() -> None:
     assert said["e"] == ("at most 3 items", "no two alike")
     assert said["f"] == ("1 or more members", "no other members")
     assert len(said["g"][0]) < 250
+    assert said["h"] == ("no other items",)
 
 
 def test_a_schema_without_end_has_rows_with_an_end() -> None:

@@ -166,8 +166,10 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
         yield "no two alike"
     if "default" in schema:
         yield f"default {_shown(schema['default'])}"
-    if schema.get("additionalProperties") is False:
+    if False in (schema.get("additionalProperties"), schema.get("unevaluatedProperties")):
         yield "no other members"
+    if False in (schema.get("items"), schema.get("unevaluatedItems")):
+        yield "no other items"
 
 
 def _range(least: object, most: object, *, strict: bool) -> str:
