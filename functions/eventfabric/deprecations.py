@@ -70,10 +70,10 @@ def warn_once(message: str) -> bool:
 
 def _level_of_user() -> int:
     """Return how far above the caller the line is that called this library; the caller, if it has none above."""
-    frame, level = currentframe(), 0
-    while frame is not None and frame.f_code.co_filename.startswith(_OWN):
-        frame, level = frame.f_back, level + 1
-    return max(1, level if frame is not None else 1)
+    caller, level = currentframe(), 0
+    while caller is not None and caller.f_code.co_filename.startswith(_OWN):
+        caller, level = caller.f_back, level + 1
+    return 1 if caller is None else level
 
 
 def deprecated_among(
