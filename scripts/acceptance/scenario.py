@@ -22,6 +22,7 @@ from scripts.acceptance.fabric import DeployedFabric, wait_until
 from scripts.acceptance.leftovers import delete_retained, leftovers, retained, unprotect_stacks
 from scripts.acceptance.people import assume, person, policies
 from scripts.acceptance.report import Report
+from scripts.acceptance.schemas import Schemas
 from scripts.acceptance.target import Person, Target
 
 EVENTS_PER_KEY = 8
@@ -52,6 +53,7 @@ class Scenario:
         self._patience_seconds = patience_seconds
         self.report = Report(tell)
         self._declarations = Declarations(target, fabric, self._cdk, self.report)
+        self._schemas = Schemas(target, fabric, self._cdk, self.report)
         self._chain = Chain(
             target,
             folder,
@@ -107,6 +109,7 @@ class Scenario:
         with self.report.step("deploy all"):
             self._cdk.deploy(synthesised=True)
             self._declarations.check_first()
+            self._schemas.check_first()
 
     def _publish(self, publisher: Person) -> None:
         with self.report.step("publish"), ThreadPoolExecutor() as processes:
@@ -120,6 +123,7 @@ class Scenario:
             home = self._fabric.home
             for type, key in (("Poison", "poison"), ("Flaky", "flaky"), ("Probe", "probe")):
                 self._fabric.publish(publisher, home, [key], 1, type=type)
+            self._schemas.refuse_event(publisher)
 
     def _keys(self, region: str) -> list[str]:
         return [f"{region}-{number}" for number in range(KEYS)]
@@ -283,6 +287,7 @@ class Scenario:
         with self.report.step("deployments that fail, or are refused"):
             self._declarations.fail_to_update()
             self._declarations.refuse_second_owner()
+            self._schemas.refuse_breaking()
 
     def _destroy(self) -> None:
         with self.report.step("destroy"):

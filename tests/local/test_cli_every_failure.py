@@ -35,6 +35,11 @@ ASKING: dict[str, tuple[str, ...]] = {
     "prove": (),
     "declared": (),
     "declared --history": (),
+    "schemas list": (),
+    "schemas show": ("OrderPlaced",),
+    "schemas diff": ("OrderPlaced",),
+    "schemas pull": (),
+    "schemas push": ("orders",),
     "formats list": (),
     "formats raise": ("orders", "--reads", "2", "--yes"),
     "failover": (*MOVE, "--yes"),
@@ -67,12 +72,15 @@ ALONE: dict[str, tuple[str, ...]] = {
     "cost": (),
     "definition check": (),
     "definition schema": (),
+    "schemas lint": (),
 }
 """Commands that ask nobody."""
 TRIED_ELSEWHERE = {
     "simulate": "tests/local/test_cli_simulate.py",
     "local up": "tests/local/test_cli.py",
     **dict.fromkeys(("new", "check"), "tests/local/test_cli_new.py"),
+    "schemas check": "tests/local/test_cli_schemas.py",
+    **dict.fromkeys(("schemas from", "schemas types"), "tests/local/test_cli_schemas_typed.py"),
     **dict.fromkeys(
         ("synth", "deploy", "diff", "destroy", "bootstrap"), "tests/packaging/test_new_project.py"
     ),
@@ -235,12 +243,12 @@ PRINTS = [
     command
     for command in [*ASKING, *ALONE]
     if not command.startswith(
-        ("backfill resume", "backfill cancel", "dead-letters show", "show", "steps settle")
+        ("backfill resume", "backfill cancel", "dead-letters show", "schemas show", "show", "steps settle")
     )
     and command
     not in (
         *("dead-letters export", "dead-letters discard", "failback", "formats raise", "subscriptions retire"),
-        *("lanes quarantine", "lanes restore", "lanes skip"),
+        *("lanes quarantine", "lanes restore", "lanes skip", "schemas diff"),
     )
 ]
 """Commands that print something even of a fabric without events."""

@@ -188,6 +188,7 @@ def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates
     decide(does, tmp_path)
     look_and_mend(guarded, does)
     rule_subscriptions(guarded, does)
+    keep_schemas(guarded, does)
     # A stream that is in one Region alone is nobody's business in another.
     guarded.operate(("orders", "near"))
     does("failover", "--from", US, "--to", EU, "--dry-run")
@@ -272,6 +273,20 @@ def look_and_mend(guarded: Guarded, does: Operator) -> None:
     lose_first(fabric, str(lane), US, EU)
     for more in (("--dry-run",), ("--reason", "no backup has it")):
         does("lanes", "skip", "orders", str(lane), "--sequence", "0", *more, "--region", US)
+
+
+def keep_schemas(guarded: Guarded, does: Operator) -> None:
+    """Check, register, show and take the schemas of a stream."""
+    file = guarded.definition.parent / "schemas/orders/Placed.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"type": "object"}')
+    does("schemas", "lint", "--region", US)
+    does("schemas", "check", "--region", US)
+    does("schemas", "push", "--region", US)
+    does("schemas", "list", "orders", "--region", US)
+    does("schemas", "show", "Placed", "--stream", "orders", "--region", US)
+    does("schemas", "diff", "Placed", "--stream", "orders", "--region", US)
+    does("schemas", "pull", "orders", "--region", US)
 
 
 def rule_subscriptions(guarded: Guarded, does: Operator) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from eventfabric.contracts.folder import SchemaFolder, digests_of
 from eventfabric.deployment import declarations
 from eventfabric.model import DeclarationLane, Region, StreamName
 from eventfabric.model.catalogue import Declared, State, SubscriptionFacts, in_state
@@ -30,6 +31,10 @@ class Stacks:
     asked: dict[tuple[str, str], str] = field(default_factory=dict)
     log_of: Callable[[StreamTopology], Log] | None = None
     elsewhere: Callable[[Region], Ports] | None = None
+    schemas: SchemaFolder | None = None
+    """Schemas in the zip of the catalogue's function."""
+    synthesised_with: SchemaFolder | None = None
+    """Schemas of the deployment's synthesis, if they are others."""
     number: int = 0
 
     def ask(self, resource: str, stack: str, asked: str, *, kind: str = "") -> dict[str, Any]:
@@ -60,6 +65,7 @@ class Stacks:
             ports.clock,
             one_after_another,
             lambda stack_id: self.status,
+            schemas=self.schemas,
         ).answer()
         if answer["Status"] == "SUCCESS":
             self.asked[resource, stack] = asked
@@ -73,7 +79,7 @@ class Stacks:
 
         A stack that is refused, or fails, returns to what was there before.
         """
-        for stack, asked in stacks_of(wanted, self.region):
+        for stack, asked in stacks_of(wanted, self.region, self.synthesised_with or self.schemas):
             before = dict(self.asked)
             for resource in (CHECK, DECLARE) if stack != "log" else (CHECK,):
                 answer = self.ask(resource, stack, asked)
@@ -131,10 +137,13 @@ class Stacks:
         self.fabric.cloud.replicate()
 
 
-def stacks_of(wanted: Topology, region: Region) -> Iterator[tuple[str, str]]:
+def stacks_of(
+    wanted: Topology, region: Region, schemas: SchemaFolder | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield each stack that asks, and what it asks, in the order of a deployment."""
     if region == HOME:
         yield "log", declarations.asked_of_log(wanted, wanted.tables)
-    yield "cell", declarations.asked_of_cell(wanted, region)
+    digests = {} if schemas is None else digests_of(schemas.documents())
+    yield "cell", declarations.asked_of_cell(wanted, region, schemas=digests)
     for own in wanted.subscriptions_in(region):
         yield own.name, declarations.asked_of_subscription(wanted, own)

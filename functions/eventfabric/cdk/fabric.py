@@ -10,6 +10,7 @@ from eventfabric.cdk.extensions import Extension, extension_in
 from eventfabric.cdk.fabric_stacks import FabricStacks
 from eventfabric.cdk.functions_zip import functions_zip
 from eventfabric.cdk.wheels import CACHE
+from eventfabric.contracts.folder import digests_of
 from eventfabric.definition.file import handler_folder, schemas_beside
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.quotas import check_quotas
@@ -74,7 +75,7 @@ class EventFabric(FabricStacks):
                 )
                 for architecture in topology.architectures
             }
-            super().__init__(scope, topology, codes, account=account)
+            super().__init__(scope, topology, codes, account=account, schemas=digests_of(schemas))
         if extend is not None:
             extend(self)
 

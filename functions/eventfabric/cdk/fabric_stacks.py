@@ -39,7 +39,10 @@ class FabricStacks:
         codes: Mapping[str, FunctionsZip],
         *,
         account: str | None = None,
+        schemas: Mapping[str, str] | None = None,
     ) -> None:
+        """`schemas`: digests of the schemas in the zip, by stream."""
+        self._schemas = schemas or {}
         self.scope, self.topology, self._account = scope, topology, account
         self._codes = codes
         self._policies: dict[str, RolePolicies] = {}
@@ -58,7 +61,8 @@ class FabricStacks:
         """Declare all that runs: a cell for each Region, and what delivers for each subscription in its Regions."""
         scope, topology = self.scope, self.topology
         self.cells = {
-            region: CellStack(scope, topology, **self._of_functions(region)) for region in topology.regions
+            region: CellStack(scope, topology, schemas=self._schemas, **self._of_functions(region))
+            for region in topology.regions
         }
         self.subscriptions = {
             name: {

@@ -1,11 +1,248 @@
-"""`eventfabric schemas`: what the data of events may hold."""
+"""`eventfabric schemas`: which schemas are registered, what they are, and registering those of the folder."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import OnlyStream, grouped
+from eventfabric.cli.output import say, show_document, show_json, show_table
+from eventfabric.cli.registered_schemas import chosen_version, reader_of
+from eventfabric.cli.schema_checks import check, diff, lint, read_folder
 from eventfabric.cli.schemas_try import try_schemas
 from eventfabric.cli.schemas_typed import from_class, types
+from eventfabric.cli.user import user_name
 
-app = typer.Typer(no_args_is_help=True, help="Schemas of events' data, and typed code for them.")
+if TYPE_CHECKING:
+    from eventfabric.contracts.document import SchemaDocument
+    from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
+    from eventfabric.services.catalogue.schema_push import Registration
+    from eventfabric.stream_topology import StreamTopology
+
+_COLUMNS: Final = ("stream", "type", "version", "registered", "digest", "in the folder", "accepted because")
+TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="Event type, such as OrderPlaced.")]
+
+app = typer.Typer(
+    no_args_is_help=True, help="Check, register and show the schemas of events' data, and make code of them."
+)
+app.command()(lint)
+app.command()(check)
+app.command()(diff)
 app.command("from")(from_class)
 app.command()(types)
 app.command("try")(try_schemas)
+
+
+@app.command("list")
+@grouped
+def list_(
+    stream: Annotated[
+        str | None, typer.Argument(help="Only this stream. Default: all of the Region.")
+    ] = None,
+    *,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="List all versions. Default: the newest of each type.")
+    ] = False,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """List the types that have a schema, with their newest version, and if the folder has the same.
+
+    Example: eventfabric schemas list orders
+    """
+    folder = read_folder(connection, as_json=json)
+    rows = [
+        row
+        for own in connection.streams(stream)
+        for row in _rows(own.name, reader_of(connection, own).index(), folder.get(own.name, {}), versions)
+    ]
+    if json:
+        show_json([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+    else:
+        show_table(connection.topology.fabric, _COLUMNS, rows)
+
+
+@app.command()
+@grouped
+def show(
+    type: TypeName,
+    *,
+    stream: OnlyStream = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Number of the version. Default: the newest.")
+    ] = None,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Print a registered schema.
+
+    Example: eventfabric schemas show OrderPlaced --version 2
+    """
+    import msgspec
+
+    own, reader, chosen = chosen_version(connection, type, stream, version)
+    schema = msgspec.Raw(reader.document(type, chosen).content)
+    if json:
+        show_json({"stream": own.name, "type": type, **_facts(chosen), "schema": schema})
+    else:
+        show_document(schema)
+
+
+@app.command()
+@grouped
+def pull(
+    stream: Annotated[
+        str | None, typer.Argument(help="Only this stream. Default: all of the Region.")
+    ] = None,
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", help="Folder to write into. Default: schemas, beside the definition."),
+    ] = None,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Write the newest registered schemas into a folder, for a producer or subscriber of another repository.
+
+    Files of other types stay as they are.
+
+    Example: eventfabric schemas pull orders --folder src/shop/schemas
+    """
+    from eventfabric.contracts import SCHEMAS_FOLDER
+    from eventfabric.contracts.folder import SchemaFolder
+
+    target = SchemaFolder(folder or connection.path.parent / SCHEMAS_FOLDER)
+    written: list[str] = []
+    for own in connection.streams(stream):
+        reader = reader_of(connection, own)
+        for type_, versions in reader.index().types.items():
+            file = target.file_of(own.name, type_)
+            text = _indented(reader.document(type_, versions[-1]))
+            if not file.is_file() or file.read_bytes() != text:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(text)
+                written.append(str(file))
+    if json:
+        show_json({"written": written})
+    else:
+        say("\n".join(["written:", *written]) if written else "the folder has all of them")
+
+
+@app.command()
+@grouped
+def push(
+    stream: Annotated[
+        str | None, typer.Argument(help="Only this stream. Default: all that have schemas.")
+    ] = None,
+    *,
+    accept: Annotated[
+        str,
+        typer.Option(
+            "--accept-breaking",
+            metavar="REASON",
+            help="Register also what breaks others, for this reason, which is kept. Later versions begin there.",
+        ),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; register nothing.")] = False,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Register the schemas of the folder. A deployment does the same; what breaks others is refused.
+
+    Example: eventfabric schemas push orders --dry-run
+    """
+    reason = _checked_reason(accept)
+    folder = read_folder(connection, as_json=json)
+    names = [connection.topology.stream(stream).name] if stream else sorted(folder)
+    added: list[dict[str, object]] = []
+    for name in names:
+        documents = folder.get(name, {})
+        registration = _registration(connection, connection.topology.stream(name), reason)
+        if dry_run:
+            registration.check(documents)
+        else:
+            new = registration.register(documents)
+            added += ({"stream": name, "type": type_, **_facts(own)} for type_, own in new.items())
+    _report(added, dry_run=dry_run, as_json=json)
+
+
+def _report(added: list[dict[str, object]], *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        show_json({"registered": added})
+    elif dry_run:
+        say("nothing stands against it")
+    elif not added:
+        say("all of them are registered already")
+    for own in [] if as_json else added:
+        say(f"registered {own['stream']} {own['type']} version {own['version']}")
+
+
+def _registration(connection: Connection, stream: "StreamTopology", reason: str) -> "Registration":
+    """Return what registers in the stream's first Region, and in no other."""
+    from eventfabric.model import Region
+    from eventfabric.services.catalogue.schema_comparison import comparison_of
+    from eventfabric.services.catalogue.schema_lane import SchemaReader
+    from eventfabric.services.catalogue.schema_push import Registration
+
+    first = Region(stream.definition.regions[0])
+    ports = connection.ports()
+    ports = ports if first == connection.region else ports.at(first)
+    return Registration(
+        SchemaReader(stream, ports.log_of(stream)),
+        comparison_of(stream),
+        ports.clock,
+        ports.entropy,
+        by=user_name(),
+        request_id=ports.entropy.bytes(8).hex(),
+        accepted_because=reason,
+    )
+
+
+def _checked_reason(reason: str) -> str:
+    from eventfabric.wire.schema_record import REASON_CHARACTERS_MAX
+
+    if len(reason) > REASON_CHARACTERS_MAX:
+        raise typer.BadParameter(f"--accept-breaking: allowed: at most {REASON_CHARACTERS_MAX} characters")
+    return reason
+
+
+def _facts(version: "SchemaVersion") -> dict[str, object]:
+    return {
+        "version": version.number,
+        "digest": version.digest,
+        "registered": _time(version.at_ms),
+        "region": version.region,
+        "accepted_because": version.accepted_because,
+    }
+
+
+def _rows(
+    stream: str, index: "SchemaIndex", folder: "Mapping[str, SchemaDocument]", every: bool
+) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each version, and for each type that only the folder has."""
+    for type_, versions in sorted(index.types.items()):
+        for own in versions if every else versions[-1:]:
+            time = _time(own.at_ms)
+            held = _held(folder.get(type_), own) if own is versions[-1] else ""
+            yield stream, type_, own.number, time, own.digest, held, own.accepted_because
+    for type_ in sorted(folder.keys() - index.types.keys()):
+        yield stream, type_, 0, "not registered", folder[type_].digest, "new", ""
+
+
+def _held(document: "SchemaDocument | None", newest: "SchemaVersion") -> str:
+    if document is None:
+        return "no"
+    return "the same" if document.digest == newest.digest else "changed"
+
+
+def _time(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _indented(document: "SchemaDocument") -> bytes:
+    import msgspec
+
+    return msgspec.json.format(document.content, indent=2) + b"\n"

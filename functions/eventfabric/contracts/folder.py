@@ -1,6 +1,6 @@
 """Folder of schemas: one file for each type that has one, `<stream>/<type>.json`, its name percent-encoded."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from errno import ENAMETOOLONG
 from os import PathLike
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from eventfabric.contracts import SCHEMAS_FOLDER
-from eventfabric.contracts.document import SchemaDocument, read_schema
+from eventfabric.contracts.document import SchemaDocument, digest_of, read_schema
 from eventfabric.errors import InvalidSchemaError, Problem
 from eventfabric.limits import TYPE_CHARACTERS_MAX
 
@@ -98,15 +98,31 @@ class SchemaFolder:
         return file.relative_to(self.path).as_posix()
 
 
+def digest_of_all(documents: Mapping[str, SchemaDocument]) -> str:
+    """Return one digest of the schemas of a stream, by type: equal if, and only if, all of them are."""
+    lines = (f"{document.digest} {type_}\0" for type_, document in sorted(documents.items()))
+    return digest_of("".join(lines).encode("utf-8", "surrogatepass"))
+
+
+def digests_of(documents: Mapping[str, Mapping[str, SchemaDocument]]) -> dict[str, str]:
+    """Return one digest for the schemas of each stream."""
+    return {stream: digest_of_all(own) for stream, own in documents.items()}
+
+
 def file_name_of(type_: str) -> str:
     """Return the name of a type's file."""
     return quote(type_, safe="") + _SUFFIX
 
 
+def type_of_file(name: str) -> str | None:
+    """Return the type that a file of that name is for; None if it is for none."""
+    type_ = unquote(name.removesuffix(_SUFFIX))
+    return type_ if file_name_of(type_) == name and 0 < len(type_) <= TYPE_CHARACTERS_MAX else None
+
+
 def _problem_of(file: Path, names: dict[str, str]) -> Problem | None:
     """Return why a file is none of a type. `names`: those before it, in lower case, to which its own is added."""
-    type_ = unquote(file.name.removesuffix(_SUFFIX))
-    if not file.is_file() or file_name_of(type_) != file.name or not 0 < len(type_) <= TYPE_CHARACTERS_MAX:
+    if not file.is_file() or type_of_file(file.name) is None:
         allowed = f"a file named after an event type, percent-encoded, such as {file_name_of('OrderPlaced')}"
         return Problem("", "a name of no type" if file.is_file() else "no file", allowed)
     before = names.setdefault(file.name.lower(), file.name)

@@ -27,10 +27,21 @@ def asked_of_log(topology: Topology, tables: Iterable[TableTopology], *, again: 
     return _asked(OF_LOG, _part(topology, streams), again=again)
 
 
-def asked_of_cell(topology: Topology, region: str, *, again: str = "") -> str:
-    """Return what the cell of a Region asks, with the names of the subscriptions there."""
+def asked_of_cell(
+    topology: Topology, region: str, *, again: str = "", schemas: Mapping[str, str] | None = None
+) -> str:
+    """Return what the cell of a Region asks, with the names of the subscriptions there.
+
+    `schemas`: digests of the schemas in the functions' zip, by stream. A stream's are registered in its first Region.
+    """
     names = [own.name for own in topology.subscriptions_in(region)]
-    return _asked(OF_CELL, _part(topology, topology.streams_in(region)), names=names, again=again)
+    streams = topology.streams_in(region)
+    registered = {
+        stream.name: schemas[stream.name]
+        for stream in streams
+        if schemas and stream.name in schemas and stream.definition.regions[0] == region
+    }
+    return _asked(OF_CELL, _part(topology, streams), names=names, again=again, schemas=registered)
 
 
 def asked_of_subscription(topology: Topology, subscription: SubscriptionTopology, *, again: str = "") -> str:
@@ -135,8 +146,15 @@ def _part(
     return Definition(fabric=fabric, streams=own, subscriptions=dict(subscriptions or {}))
 
 
-def _asked(of: str, part: Definition, *, names: Iterable[str] = (), again: str) -> str:
-    asked = {
+def _asked(
+    of: str,
+    part: Definition,
+    *,
+    names: Iterable[str] = (),
+    again: str,
+    schemas: Mapping[str, str] | None = None,
+) -> str:
+    asked: dict[str, object] = {
         "of": of,
         "definition": json.loads(to_json(part)),
         "subscriptions": list(names),
@@ -145,4 +163,6 @@ def _asked(of: str, part: Definition, *, names: Iterable[str] = (), again: str) 
         "writes": OWN_FORMATS.writes,
         "again": again,
     }
+    if schemas:
+        asked["schemas"] = schemas
     return json.dumps(asked, sort_keys=True, separators=(",", ":"))

@@ -133,8 +133,8 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
     this Region delivers for a subscription, and then the marks are written.
 
     Of declarations the Region's own; in the first Region the others' as well, and in those the first one's; of each
-    Region's lane the mark. Once in PASSES_AT_REST, its tail, that of its origin, and those of all copies of the
-    Region's own; then the mark is written.
+    Region's lane, with that of its schemas, the mark. Once in PASSES_AT_REST, both tails, those of the origin, and
+    those of all copies of the Region's own; then the mark is written.
     """
     origins, lanes, subscriptions = stream.definition.regions, stream.definition.lanes, stream.subscriptions
     others = len(origins) - 1
@@ -148,11 +148,11 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
     return PassWork(
         reads=1
         + declared
-        + len(origins) * (1 + 1 / PASSES_AT_REST)
+        + len(origins) * (1 + 2 / PASSES_AT_REST)
         + len(origins) * (parts + lanes)
         + len(subscriptions)
         + sum(delivered) * lanes / PASSES_AT_REST,
-        far_reads=others * (lanes + len(subscriptions) + 2 / PASSES_AT_REST),
+        far_reads=others * (lanes + len(subscriptions) + 4 / PASSES_AT_REST),
         writes=(len(subscriptions) + (marked + len(origins)) / PASSES_AT_REST) * replicas,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from logging import getLogger
 from threading import Event
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -20,6 +20,7 @@ from eventfabric.aws import stacks
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.aws.system import SystemClock
+from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import AppendError, DeclarationRefusedError, LastingError, PortError, Problem
 from eventfabric.formats import Formats
@@ -42,6 +43,9 @@ from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.settings import Settings
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
+
+if TYPE_CHECKING:
+    from eventfabric.runtime.schema_registration import StackRegistration
 
 THREAD: Final = "eventfabric-catalogue"
 """Name of the thread that does what is asked, while another one looks at the time."""
@@ -74,6 +78,8 @@ class Asked(msgspec.Struct):
     version: str
     reads_max: int = 1
     writes: int = 1
+    schemas: dict[str, str] = {}
+    """Digests of the schemas to register, by stream."""
 
     @property
     def formats(self) -> Formats:
@@ -101,6 +107,8 @@ class CatalogueRequest:
     status_of: Callable[[str], str]
     is_over: Callable[[], bool] = lambda: False
     """Tells if it was answered for want of time: nothing is declared for it any more."""
+    schemas: SchemaFolder | None = None
+    """Schemas in the function's zip."""
 
     def answer(self) -> dict[str, Any]:
         """Do what is asked, and return what is to be answered, beside the request's own ids."""
@@ -193,6 +201,25 @@ class CatalogueRequest:
             yield from check.of_target(name)
         for stream in self._gone():
             yield from self._of_table(stream, self._of_gone(stream))
+        for registered in self._registrations():
+            yield from self._of_table(registered.stream, registered.problems())
+
+    def _registrations(self) -> Iterator["StackRegistration"]:
+        """Yield what the stack registers of schemas, stream by stream."""
+        if not self._asked.schemas:
+            return
+        from eventfabric.runtime.schema_registration import StackRegistration  # most stacks register none
+
+        for name, digest in self._asked.schemas.items():
+            yield StackRegistration(
+                self._topology.stream(name),
+                self.schemas,
+                digest,
+                self.ports_of(self._topology),
+                by=self.event["StackId"],
+                request_id=self.event["RequestId"],
+                may_lack_table=name not in self._before.streams,
+            )
 
     def _of_stream(self, check: Checker, stream: StreamTopology) -> Iterator[Problem]:
         """Yield what is wrong with a stream of the stack."""
@@ -280,6 +307,8 @@ class CatalogueRequest:
         else:
             for stream in self._topology.streams.values():
                 yield partial(deployer.declare_stream, stream)
+            for registered in self._registrations() if not rolls_back(status) else ():
+                yield partial(registered.register, partial(self._is_given_up, status))
         before = self._deployer(self._before, status)
         for stream in self._gone():
             if self._asked.of != OF_SUBSCRIPTION:
@@ -344,6 +373,7 @@ def _answer(event: dict[str, Any], is_over: Callable[[], bool]) -> dict[str, Any
         _reads(),
         _status_of,
         is_over,
+        SchemaFolder(settings.schemas),
     ).answer()
 
 

@@ -40,6 +40,7 @@ from tests.simulation.checkers import (
     unreported_finding,
     wrong_declaration,
     wrong_publish,
+    wrong_schema,
     wrong_skip,
     zombie_commit,
 )
@@ -80,6 +81,7 @@ _OF_DEPLOYMENTS: Final = (
     wrong_declaration,
     forgotten_subscription,
     beyond_its_end,
+    wrong_schema,
 )
 
 

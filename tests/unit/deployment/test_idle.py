@@ -27,16 +27,16 @@ def test_a_pass_reads_marks_tails_standings_and_states() -> None:
     # Progress; marks; tails; a standing; an hourly look at states, and marks written; declarations and their marks.
     hourly = 1 / PASSES_AT_REST
     assert astuple(pass_work(alone, alone.streams["orders"], "us-east-1")) == pytest.approx(
-        (1 + 1 + 8 + 1 + 8 * hourly + 1 + 1 + hourly, 0, 1 + 2 * hourly)
+        (1 + 1 + 8 + 1 + 8 * hourly + 1 + 1 + 2 * hourly, 0, 1 + 2 * hourly)
     )
     two = topology(regions=TWO, stream="lanes = 8")
-    # Elsewhere: the standing, the tails of the other origin, and hourly the declarations of both.
+    # Elsewhere: the standing, the tails of the other origin, and hourly the declarations and schemas of both.
     assert astuple(pass_work(two, two.streams["orders"], "eu-west-1")) == pytest.approx(
-        (1 + 2 + 16 + 1 + 8 * hourly + 2 + 2 + 2 * hourly, 8 + 1 + 2 * hourly, 2 + 6 * hourly)
+        (1 + 2 + 16 + 1 + 8 * hourly + 2 + 2 + 4 * hourly, 8 + 1 + 4 * hourly, 2 + 6 * hourly)
     )
     everywhere = topology(regions=TWO, stream="lanes = 8", subscription='deliver = "everywhere"')
     assert pass_work(everywhere, everywhere.streams["orders"], "us-east-1").reads == pytest.approx(
-        1 + 2 + 16 + 1 + 16 * hourly + 2 + 2 + 2 * hourly
+        1 + 2 + 16 + 1 + 16 * hourly + 2 + 2 + 4 * hourly
     )
 
 

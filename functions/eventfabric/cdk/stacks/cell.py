@@ -51,6 +51,7 @@ class CellStack(FabricStack):
         *,
         codes: Mapping[str, lambda_.Code],
         env: cdk.Environment,
+        schemas: Mapping[str, str] | None = None,
     ) -> None:
         assert env.region is not None
         super().__init__(scope, "cell", topology, env=env, description=f"the cell of {env.region}.")
@@ -71,7 +72,7 @@ class CellStack(FabricStack):
             event_age_minutes=CATALOGUE_AGE_MINUTES,
         )
         catalogue = made.function.function_arn
-        asked = asked_of_cell(topology, env.region, again=again_of(self))
+        asked = asked_of_cell(topology, env.region, again=again_of(self), schemas=schemas)
         allowed = DeploymentCheck(self, "Allowed", catalogue=catalogue, asked=asked)
         starter = Starter(self, "Start", topology=topology, region=env.region)
         self._start = StartCheck(self, "Check", starter=starter.arn)

@@ -19,8 +19,8 @@ from eventfabric.wire.schema_record import batch_of
 
 Documents = Mapping[str, SchemaDocument]
 """Schemas by event type."""
-Earlier = Sequence[tuple[SchemaVersion, SchemaDocument]]
-"""Versions that a new schema has to go together with, oldest first."""
+Earlier = Sequence[tuple[str, SchemaDocument]]
+"""Schemas that a new one has to go together with, oldest first, each with a name for people, such as "version 2"."""
 Compare = Callable[[str, SchemaDocument, Earlier], Sequence[Problem]]
 """Returns why a type's new schema does not go together with earlier versions; empty: it does."""
 
@@ -46,6 +46,10 @@ class Registration:
     def problems(self, documents: Documents) -> list[Problem]:
         """Return why schemas cannot be registered. Errors as SchemaReader."""
         return list(self._problems(documents, self.reader.index()))
+
+    def check(self, documents: Documents) -> None:
+        """Raise SchemaRefusedError if schemas cannot be registered. Errors as SchemaReader."""
+        self._refuse(documents, self.reader.index())
 
     def register(self, documents: Documents) -> dict[str, SchemaVersion]:
         """Register the schemas that differ from their types' newest versions. Return the new versions, by type.
@@ -124,7 +128,8 @@ class Registration:
     def _problems_of(self, type_: str, schema: SchemaDocument, index: SchemaIndex) -> Sequence[Problem]:
         if _is_newest(index, type_, schema):
             return ()
-        earlier = [(own, self.reader.document(type_, own)) for own in index.binding(type_)]
+        binding = index.binding(type_)
+        earlier = [(f"version {own.number}", self.reader.document(type_, own)) for own in binding]
         return self.compare(type_, schema, earlier) if earlier else ()
 
     def _reason(self, type_: str, schema: SchemaDocument, index: SchemaIndex) -> str:

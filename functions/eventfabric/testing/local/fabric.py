@@ -197,8 +197,8 @@ class LocalFabric:
 
     def check_deployment(self, definition: Definition | str | PathLike[str]) -> None:
         """Check what a deployment of another definition would lose. DeclarationRefusedError with all that it would."""
-        read, _ = with_schemas(definition)
-        check_deployment(self.topology, Topology(read), self._ports)
+        read, schemas = with_schemas(definition)
+        check_deployment(self.topology, Topology(read), self._ports, schemas=schemas)
 
     def run_for(self, seconds: float) -> None:
         """Run until nothing moves, advance the clock, and run again."""
@@ -277,7 +277,7 @@ class LocalFabric:
         self._strict = strict_tables(self.topology, self.regions)
         route(self._clients, self.topology)
         for clients in self._clients.values():
-            declare_deployed(self.topology, clients, clock=self.clock)
+            declare_deployed(self.topology, clients, clock=self.clock, schemas=self._schemas)
         for client in made:
             self.meter.watch(client)
             self.guard.watch(client)

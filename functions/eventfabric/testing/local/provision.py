@@ -8,10 +8,14 @@ from botocore.config import Config
 
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
+from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.model import Region
 from eventfabric.ports import Clock
 from eventfabric.resources import QueueTopology, TableTopology, TimerQueueTopology
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.schema_comparison import comparison_of
+from eventfabric.services.catalogue.schema_lane import SchemaReader
+from eventfabric.services.catalogue.schema_push import Registration
 from eventfabric.testing.local import moto_fixes
 from eventfabric.testing.local.strict import tables_of
 from eventfabric.topology import Topology
@@ -35,10 +39,24 @@ def provision(topology: Topology, clients: Clients) -> None:
         _make_timers(clients, topology.timers)
 
 
-def declare_deployed(topology: Topology, clients: Clients, *, clock: Clock | None = None) -> None:
-    """Declare what `provision` has created in the clients' Region, without which nobody can publish."""
+def declare_deployed(
+    topology: Topology, clients: Clients, *, clock: Clock | None = None, schemas: SchemaFolder | None = None
+) -> None:
+    """Declare what `provision` has created in the clients' Region, without which nobody can publish.
+
+    `schemas` are registered, those of each stream in its first Region. InvalidSchemaError lists what is wrong in there.
+    """
     ports = aws_ports(topology, clients, clock=clock)
     declare_all(Deployer(topology, Region(clients.region), ports, by="local", request_id="local"))
+    known = {} if schemas is None else schemas.documents(streams=topology.definition.streams)
+    for name, documents in known.items():
+        stream = topology.stream(name)
+        if stream.definition.regions[0] == clients.region:
+            reader = SchemaReader(stream, ports.log_of(stream))
+            compare = comparison_of(stream)
+            Registration(
+                reader, compare, ports.clock, ports.entropy, by="local", request_id="local"
+            ).register(documents)
 
 
 def _make_table(clients: Clients, table: TableTopology) -> None:

@@ -25,6 +25,7 @@ from eventfabric.testing.simulation import history_of_deployments as history
 from eventfabric.testing.simulation.history import Found
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.process import Process
+from eventfabric.testing.simulation.registering import list_schemas
 from eventfabric.testing.simulation.world import Stack, World
 from eventfabric.topology import Topology
 from eventfabric.wire.declaration import declaration_of
@@ -291,6 +292,7 @@ def read_out(world: World) -> None:
         world.schedule.pause(CATALOGUE_SECONDS)
     world.schedule.pause(2 * CATALOGUE_SECONDS)
     world.is_read_out = True
+    list_schemas(world)
     for table_region in world.plan.regions:
         for region in world.plan.regions:
             world.note(

@@ -1,7 +1,7 @@
 """Happenings: Regions and links lost, clocks moved, code deployed, while a fabric works.
 
-A happening's `what` is the name of a function here, in closing.py, deploying.py, operators.py, spoiling.py,
-tampering.py or troubling.py.
+A happening's `what` is the name of a function here, in closing.py, deploying.py, operators.py, registering.py,
+spoiling.py, tampering.py or troubling.py.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.testing.simulation.mending import lose_and_mend
 from eventfabric.testing.simulation.operators import OPERATORS, tell, telling
 from eventfabric.testing.simulation.plan import Happening
+from eventfabric.testing.simulation.registering import REGISTERS
 from eventfabric.testing.simulation.spoiling import SPOILERS
 from eventfabric.testing.simulation.tampering import TAMPERERS
 from eventfabric.testing.simulation.troubling import TROUBLES
@@ -236,6 +237,7 @@ HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **{function.__name__: function for function in _ALL},
     **CLOSES,
     **DEPLOYS,
+    **REGISTERS,
     **OPERATORS,
     **SPOILERS,
     **TAMPERERS,

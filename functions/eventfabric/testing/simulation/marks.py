@@ -100,6 +100,8 @@ _PLAIN: Final[dict[type[Entry], str]] = {
     history_of_deployments.RegionTakenOut: "happened",
     history_of_deployments.CatalogueRead: "read",
     history_of_deployments.CatalogueListed: "read",
+    history_of_deployments.SchemaRegistered: "happened",
+    history_of_deployments.SchemasListed: "read",
 }
 
 

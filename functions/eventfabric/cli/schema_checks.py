@@ -1,0 +1,221 @@
+"""Checks of the schemas in the folder: each by itself, and against what is registered or in a commit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.exit_codes import BAD_INPUT, NOT_SO
+from eventfabric.cli.options import OnlyStream, grouped
+from eventfabric.cli.output import complain, say, show_json, show_table
+from eventfabric.cli.registered_schemas import chosen_version
+
+if TYPE_CHECKING:
+    from eventfabric.contracts.document import SchemaDocument
+    from eventfabric.errors import Problem
+    from eventfabric.services.catalogue.schema_push import Earlier
+
+DEPLOYED: Final = "deployed"
+_GIT: Final = "git:"
+_ALLOWED: Final = f"{DEPLOYED}, or git: and a commit, such as git:origin/main"
+
+
+@dataclass
+class Checked:
+    """A type's schema as it was checked. `problems`: why it does not go together with what was before."""
+
+    stream: str
+    type: str
+    state: str
+    problems: "list[Problem]" = field(default_factory=list)
+
+
+@grouped
+def lint(*, connection: Connection, json: Json = False) -> None:
+    """List everything for which a schema of the folder may not be registered. No account is needed.
+
+    Example: eventfabric schemas lint
+    """
+    documents = read_folder(connection, as_json=json)
+    count = sum(map(len, documents.values()))
+    if json:
+        show_json({"valid": True, "schemas": count, "problems": []})
+    else:
+        say(f"{count} schemas, and each of them may be registered")
+
+
+def read_folder(connection: Connection, *, as_json: bool) -> "dict[str, dict[str, SchemaDocument]]":
+    """Read the schemas beside the definition. If something is wrong with them, say what, and exit."""
+    from eventfabric.definition.file import schemas_beside
+    from eventfabric.errors import InvalidSchemaError
+
+    try:
+        return schemas_beside(connection.path, connection.topology.definition)
+    except InvalidSchemaError as error:
+        if not as_json:
+            raise
+        show_json({"valid": False, "schemas": 0, "problems": _shown(error.problems)})
+        raise typer.Exit(BAD_INPUT) from error
+
+
+@grouped
+def check(
+    *,
+    against: Annotated[
+        str, typer.Option("--against", metavar="deployed|git:COMMIT", help="What was before.")
+    ] = DEPLOYED,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Check that the schemas of the folder go together with those before, as the definition promises.
+
+    Against a commit, no account is needed: each schema is compared with that of the commit alone. What is deployed
+    also has all earlier versions.
+
+    Example: eventfabric schemas check --against git:origin/main
+    """
+    documents = read_folder(connection, as_json=json)
+    checked = (
+        _against_commit(connection, documents, against.removeprefix(_GIT))
+        if against.startswith(_GIT)
+        else _against_registered(connection, documents, against)
+    )
+    problems = [problem for own in checked for problem in own.problems]
+    if json:
+        show_json(
+            {
+                "compatible": not problems,
+                "schemas": [
+                    {
+                        "stream": own.stream,
+                        "type": own.type,
+                        "state": own.state,
+                        "problems": _shown(own.problems),
+                    }
+                    for own in checked
+                ],
+            }
+        )
+    elif not checked:
+        say("there are no schemas")
+    else:
+        show_table(
+            f"against {against}", ("stream", "type", "state"), [(o.stream, o.type, o.state) for o in checked]
+        )
+        for problem in problems:
+            complain(str(problem))
+    if problems:
+        raise typer.Exit(NOT_SO)
+
+
+def _against_registered(
+    connection: Connection, documents: "dict[str, dict[str, SchemaDocument]]", against: str
+) -> list[Checked]:
+    from eventfabric.services.catalogue.schema_lane import SchemaReader
+
+    if against != DEPLOYED:
+        raise typer.BadParameter(f"--against: allowed: {_ALLOWED}")
+    checked: list[Checked] = []
+    for name in sorted(documents):
+        stream = connection.stream(name)
+        reader = SchemaReader(stream, connection.ports().log_of(stream))
+        index = reader.index()
+        earlier = {
+            type_: [(f"version {own.number}", reader.document(type_, own)) for own in index.binding(type_)]
+            for type_ in documents[name]
+        }
+        checked += _compared(connection, name, documents[name], earlier)
+        checked += [
+            Checked(name, type_, "registered, and not in the folder")
+            for type_ in sorted(index.types.keys() - documents[name].keys())
+        ]
+    return checked
+
+
+def _against_commit(
+    connection: Connection, documents: "dict[str, dict[str, SchemaDocument]]", commit: str
+) -> list[Checked]:
+    from eventfabric.cli.schemas_in_git import schemas_at
+    from eventfabric.contracts import SCHEMAS_FOLDER
+
+    before = schemas_at(commit, connection.path.resolve().parent / SCHEMAS_FOLDER)
+    checked: list[Checked] = []
+    for name in sorted(documents):
+        known = before.get(name, {})
+        earlier = {type_: [(commit, known[type_])] if type_ in known else [] for type_ in documents[name]}
+        checked += _compared(connection, name, documents[name], earlier)
+    for name, known in sorted(before.items()):
+        missing = sorted(known.keys() - documents.get(name, {}).keys())
+        checked += [Checked(name, type_, "not in the folder any more") for type_ in missing]
+    return checked
+
+
+def _compared(
+    connection: Connection,
+    stream: str,
+    documents: "Mapping[str, SchemaDocument]",
+    earlier_of: "Mapping[str, Earlier]",
+) -> list[Checked]:
+    from eventfabric.services.catalogue.schema_comparison import comparison_of
+
+    compare = comparison_of(connection.topology.stream(stream))
+    checked: list[Checked] = []
+    for type_, document in sorted(documents.items()):
+        earlier = earlier_of[type_]
+        if not earlier:
+            checked.append(Checked(stream, type_, "new"))
+        elif earlier[-1][1].digest == document.digest:
+            checked.append(Checked(stream, type_, "the same"))
+        else:
+            problems = list(compare(type_, document, earlier))
+            checked.append(Checked(stream, type_, "refused" if problems else "compatible", problems))
+    return checked
+
+
+@grouped
+def diff(
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="Event type, such as OrderPlaced.")],
+    *,
+    stream: OnlyStream = None,
+    version: Annotated[
+        int | None,
+        typer.Option("--from", min=1, help="Number of the version to compare with. Default: the newest."),
+    ] = None,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Show what changes for readers and writers between a registered version of a type and the folder's schema.
+
+    Example: eventfabric schemas diff OrderPlaced --from 2
+    """
+    from eventfabric.contracts.differ import differences
+
+    own, reader, known = chosen_version(connection, type, stream, version)
+    new = read_folder(connection, as_json=json).get(own.name, {}).get(type)
+    if new is None:
+        complain(f"the folder has no schema of {type} in {own.name}")
+        raise typer.Exit(NOT_SO)
+    old = reader.document(type, known)
+    columns = ("direction", "pointer", "rule", "instead", "undecided")
+    rows = [
+        (direction, difference.pointer, difference.rule, difference.remedy, difference.is_undecided)
+        for direction, read_by, written_by in (("backward", new, old), ("forward", old, new))
+        for difference in differences(read_by.value, written_by.value)
+    ]
+    if json:
+        differing = [dict(zip(columns, row, strict=True)) for row in rows]
+        show_json({"stream": own.name, "type": type, "from": known.number, "differences": differing})
+    elif rows:
+        shown = [(*row[:4], "yes" if row[4] else "") for row in rows]
+        show_table(f"{type}: version {known.number} and the folder", columns, shown)
+    else:
+        same = "it is the same" if new.digest == old.digest else "readers and writers of both go together"
+        say(f"{type}: version {known.number} and the folder: {same}")
+
+
+def _shown(problems: "tuple[Problem, ...] | list[Problem]") -> list[dict[str, str]]:
+    return [
+        {"path": problem.path, "found": problem.found, "allowed": problem.allowed} for problem in problems
+    ]

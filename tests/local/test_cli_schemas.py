@@ -1,0 +1,203 @@
+"""`eventfabric schemas`: what is in the folder, what is registered, and what does not go together."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventfabric.local import LocalFabric
+from tests.support.command_line import CommandLine, Ran
+
+DEFINITION = """
+[fabric]
+name = "shop"
+regions = ["eu-west-1", "us-east-1"]
+[streams.orders]
+lanes = 1
+[streams.orders.types.Loose]
+compatibility = "none"
+"""
+PLACED: dict[str, Any] = {
+    "type": "object",
+    "properties": {"order": {"type": "string"}, "cents": {"type": "integer"}},
+    "required": ["order"],
+}
+WITH_NOTE = {**PLACED, "properties": {**PLACED["properties"], "note": {"type": "string"}}}
+WITH_CURRENCY = {**WITH_NOTE, "required": ["order", "note"]}
+
+
+class Project:
+    """A project's folder, the fabric that was deployed from it, and the command line."""
+
+    def __init__(self, folder: Path, cli: CommandLine) -> None:
+        self.folder, self.cli = folder, cli
+        self.definition = folder / "infra/fabric.toml"
+        self.definition.parent.mkdir()
+        self.definition.write_text(DEFINITION)
+
+    def write(self, type_: str, schema: object) -> None:
+        file = self.folder / f"infra/schemas/orders/{type_}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(schema))
+
+    def run(self, *arguments: str, region: str = "eu-west-1") -> Ran:
+        return self.cli.run("schemas", *arguments, "--definition", self.definition, "--region", region)
+
+    def git(self, *arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(self.folder), *who, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
+    return Project(tmp_path, CommandLine(capsys, monkeypatch))
+
+
+@pytest.fixture
+def project(bare: Project) -> Iterator[Project]:
+    """A project whose first schema was registered by its deployment."""
+    bare.write("OrderPlaced", PLACED)
+    with LocalFabric(bare.definition) as fabric:
+        fabric.settle()
+        yield bare
+
+
+def test_a_deployment_has_registered_what_was_in_the_folder(project: Project) -> None:
+    [row] = project.run("list", "--json").json
+    assert (row["stream"], row["type"], row["version"], row["in the folder"]) == (
+        "orders",
+        "OrderPlaced",
+        1,
+        "the same",
+    )
+    assert "OrderPlaced" in project.run("list").out
+    assert json.loads(project.run("show", "OrderPlaced").out) == PLACED
+    assert project.run("show", "OrderPlaced", "--json").json["schema"] == PLACED
+
+
+def test_a_change_that_goes_together_is_pushed_as_the_next_version(project: Project) -> None:
+    project.write("OrderPlaced", WITH_NOTE)
+    project.write("OrderShipped", PLACED)
+    checked = project.run("check", "--json").json
+    assert {own["type"]: own["state"] for own in checked["schemas"]} == {
+        "OrderPlaced": "compatible",
+        "OrderShipped": "new",
+    }
+    assert {row["type"]: row["in the folder"] for row in project.run("list", "--json").json} == {
+        "OrderPlaced": "changed",
+        "OrderShipped": "new",
+    }
+    assert project.run("push", "--dry-run", region="us-east-1").code == 0
+    assert len(project.run("list", "--versions", "--json").json) == 2
+    pushed = project.run("push", "--json", region="us-east-1").json["registered"]
+    assert {(own["type"], own["version"]) for own in pushed} == {("OrderPlaced", 2), ("OrderShipped", 1)}
+    assert project.run("push").out == "all of them are registered already\n"
+    assert json.loads(project.run("show", "OrderPlaced", "--version", "1").out) == PLACED
+    assert project.run("show", "OrderPlaced", "--version", "3").code == 1
+    assert len(project.run("list", "orders", "--versions", "--json").json) == 3
+
+
+def test_what_breaks_others_is_refused_unless_a_person_says_why(project: Project) -> None:
+    project.write("OrderPlaced", WITH_CURRENCY)
+    checked = project.run("check")
+    assert checked.code == 1
+    assert "schemas/orders/OrderPlaced.json#/required" in checked.err
+    [shown] = project.run("check", "--json").json["schemas"]
+    assert shown["state"] == "refused"
+    assert shown["problems"][0]["allowed"]
+    refused = project.run("push")
+    assert (refused.code, refused.out) == (1, "")
+    differences = project.run("diff", "OrderPlaced", "--json").json["differences"]
+    assert {own["direction"] for own in differences} == {"backward"}
+    assert project.run("push", "--accept-breaking", "x" * 201).code == 2
+    assert project.run("push", "--accept-breaking", "nobody reads it yet").code == 0
+    newest = project.run("list", "--json").json[0]
+    assert (newest["version"], newest["accepted because"]) == (2, "nobody reads it yet")
+    assert "it is the same" in project.run("diff", "OrderPlaced").out
+    assert project.run("check").code == 0
+
+
+def test_a_type_may_promise_nothing(project: Project) -> None:
+    for schema in (PLACED, {"type": "array"}):
+        project.write("Loose", schema)
+        assert project.run("push").code == 0
+    assert {row["type"]: row["version"] for row in project.run("list", "--json").json} == {
+        "Loose": 2,
+        "OrderPlaced": 1,
+    }
+
+
+def test_whoever_has_no_folder_pulls_what_is_registered(project: Project, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    assert len(project.run("pull", "--folder", str(target), "--json").json["written"]) == 1
+    assert json.loads((target / "orders/OrderPlaced.json").read_text()) == PLACED
+    assert project.run("pull", "orders", "--folder", str(target)).out == "the folder has all of them\n"
+
+
+def test_everything_that_is_wrong_in_the_folder_is_listed_at_once_without_an_account(bare: Project) -> None:
+    bare.write("OrderPlaced", {"type": "objekt"})
+    bare.write("OrderShipped", {"$ref": "https://example.com/schema"})
+    linted = bare.run("lint")
+    assert (linted.code, linted.out) == (2, "")
+    assert "OrderPlaced.json" in linted.err
+    assert "OrderShipped.json" in linted.err
+    listed = bare.run("lint", "--json")
+    assert (listed.code, listed.json["valid"], len(listed.json["problems"])) == (2, False, 2)
+    bare.write("OrderPlaced", PLACED)
+    bare.write("OrderShipped", PLACED)
+    assert bare.run("lint", "--json").json == {"valid": True, "schemas": 2, "problems": []}
+
+
+def test_schemas_of_no_stream_are_refused(bare: Project) -> None:
+    (bare.folder / "infra/schemas/ordrs").mkdir(parents=True)
+    (bare.folder / "infra/schemas/ordrs/OrderPlaced.json").write_text("true")
+    assert "ordrs" in bare.run("lint").err
+
+
+def test_a_change_is_checked_against_a_commit_without_an_account(bare: Project) -> None:
+    bare.write("OrderPlaced", PLACED)
+    bare.git("init", "--quiet", "--initial-branch=main")
+    bare.git("add", ".")
+    bare.git("commit", "--quiet", "-m", "first")
+    assert bare.run("check", "--against", "git:main").code == 0
+    bare.write("OrderPlaced", WITH_NOTE)
+    bare.write("OrderShipped", PLACED)
+    checked = bare.run("check", "--against", "git:main", "--json").json["schemas"]
+    assert {own["type"]: own["state"] for own in checked} == {
+        "OrderPlaced": "compatible",
+        "OrderShipped": "new",
+    }
+    bare.write("OrderPlaced", WITH_CURRENCY)
+    refused = bare.run("check", "--against", "git:main")
+    assert refused.code == 1
+    assert "#/required" in refused.err
+    (bare.folder / "infra/schemas/orders/OrderPlaced.json").unlink()
+    checked = bare.run("check", "--against", "git:main", "--json").json["schemas"]
+    assert {own["type"]: own["state"] for own in checked} == {
+        "OrderShipped": "new",
+        "OrderPlaced": "not in the folder any more",
+    }
+
+
+@pytest.mark.parametrize("against", ["git:nowhere", "git:--help", "git:", "yesterday"])
+def test_what_there_is_nothing_to_compare_with_is_one_complaint(bare: Project, against: str) -> None:
+    bare.write("OrderPlaced", PLACED)
+    bare.git("init", "--quiet")
+    refused = bare.run("check", "--against", against)
+    assert (refused.code, refused.out) == (2, "")
+
+
+def test_a_project_without_schemas_has_nothing_to_check(bare: Project) -> None:
+    bare.git("init", "--quiet")
+    bare.git("add", ".")
+    bare.git("commit", "--quiet", "-m", "first")
+    assert bare.run("check", "--against", "git:HEAD").code == 0
+    assert bare.run("lint").code == 0
+
+
+def test_a_type_without_a_schema_is_not_shown(project: Project) -> None:
+    assert project.run("show", "OrderShipped").code == 1
+    assert project.run("diff", "OrderShipped").code == 1
