@@ -8,6 +8,14 @@ from typing import Any
 import pytest
 
 from eventfabric import Fabric
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.contracts.document import SchemaDocument, read_schema
+from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity
+from eventfabric.definition.file import parse_definition
+from eventfabric.services.catalogue.schema_lane import SchemaReader
+from eventfabric.services.catalogue.schema_push import Registration
+from eventfabric.topology import Topology
 from tests.support.command_line import CommandLine, local_up
 
 DEFINITION = """
@@ -48,6 +56,9 @@ SCHEMA = {
     "properties": {"order": {"type": "string"}, "cents": {"type": "number", "minimum": 0}},
 }
 SECRET = "opensesame"
+PAID, UNKNOWN = (
+    read_schema(json.dumps({**SCHEMA, "description": text}), where="-") for text in ("Paid.", "Unknown.")
+)
 EVENTS: list[tuple[str, Any]] = [
     ("OrderPlaced", {"order": "a", "total": 1.5}),
     ("OrderPlaced", {"order": "b", "cents": 5}),
@@ -70,6 +81,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def register(url: str, document: SchemaDocument) -> None:
+    topology = Topology(parse_definition(DEFINITION))
+    ports, stream = aws_ports(topology, Clients("us-east-1", endpoint_url=url)), topology.stream("orders")
+    reader = SchemaReader(stream, ports.log_of(stream))
+    registration = Registration(
+        reader, lambda *_: (), ports.clock, ports.entropy, by="a test", request_id=document.digest
+    )
+    registration.register({"OrderPaid": document})
+
+
 @pytest.fixture(scope="module")
 def endpoint(project: Path) -> Iterator[str]:
     path = project / "infra/fabric.toml"
@@ -80,8 +101,14 @@ def endpoint(project: Path) -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "local")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
         fabric = Fabric.connect("shop", region="us-east-1", endpoint_url=url)
+        register(url, PAID)
         for number, (type_, data) in enumerate(EVENTS):
             fabric.publish("orders", key=f"k{number}", type=type_, data=data)
+        for document in (PAID, UNKNOWN):
+            named = {DATA_SCHEMA: str(SchemaIdentity("orders", "OrderPaid", document.digest))}
+            fabric.publish(
+                "orders", key="k", type="OrderPaid", data={"order": "f", "cents": 1}, headers=named
+            )
         yield url
 
 
@@ -98,9 +125,11 @@ def test_what_would_fail_is_said_by_stage_place_and_rule(cli: CommandLine, endpo
     tried = cli.run("schemas", "try", "--subscription", "billing", "--endpoint-url", endpoint, "--json")
     assert tried.code == 1
     facts = tried.json
-    assert (facts["events"], facts["interrupted"]) == (6, False)
+    assert (facts["events"], facts["interrupted"]) == (8, False)
     assert facts["types"] == [
+        {"type": "OrderPaid", "version": None, "events": 1, "failing": 0},
         {"type": "OrderPaid", "version": 0, "events": 1, "failing": 0},
+        {"type": "OrderPaid", "version": 1, "events": 1, "failing": 0},
         {"type": "OrderPlaced", "version": 0, "events": 5, "failing": 3},
     ]
     failures = {failure["stage"]: failure for failure in facts["failures"]}
@@ -124,7 +153,7 @@ def test_without_a_subscription_events_are_held_to_what_publishing_is_held_to(
     cli: CommandLine, endpoint: str
 ) -> None:
     tried = cli.run("schemas", "try", "--stream", "orders", "--endpoint-url", endpoint, "--json")
-    assert tried.json["events"] == len(EVENTS)
+    assert tried.json["events"] == len(EVENTS) + 2
     problems = [failure["problem"] for failure in tried.json["failures"]]
     assert any(
         "without a name in the schema" in problem for problem in problems
@@ -134,10 +163,16 @@ def test_without_a_subscription_events_are_held_to_what_publishing_is_held_to(
 
 def test_only_the_newest_events_are_tried(cli: CommandLine, endpoint: str) -> None:
     newest = cli.run(
-        "schemas", "try", "--stream", "orders", "--last", "2", "--endpoint-url", endpoint, "--json"
+        "schemas", "try", "--stream", "orders", "--last", "4", "--endpoint-url", endpoint, "--json"
     )
     assert newest.code == 0
-    assert [of["type"] for of in newest.json["types"]] == ["OrderPaid", "OrderSeen"]
+    assert [of["type"] for of in newest.json["types"]] == ["OrderPaid"] * 3 + ["OrderSeen"]
+
+
+def test_classes_are_made_of_what_is_registered(cli: CommandLine, endpoint: str) -> None:
+    made = cli.run("schemas", "types", "--deployed", "--stream", "orders", "--endpoint-url", endpoint)
+    assert made.code == 0
+    assert 'class OrderPaid(Struct, frozen=True, kw_only=True):\n    """Paid."""' in made.out
 
 
 def test_a_stream_without_events_has_nothing_that_fails(cli: CommandLine, endpoint: str) -> None:

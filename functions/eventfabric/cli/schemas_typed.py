@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.connection import Definition, Json
+from eventfabric.cli.connection import Access, Definition, Json, RegionName
 from eventfabric.cli.exit_codes import NOT_SO
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, say_lines, show_document, show_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.typed.shapes import TypeSchema
 
@@ -88,6 +91,7 @@ def from_class(
     _report(file, {"stream": stream, "type": name, "digest": document.digest}, json=json)
 
 
+@grouped
 def types(
     *,
     kind: Annotated[Kind, typer.Option(help="Kind of the classes.")] = Kind.MSGSPEC,
@@ -95,18 +99,27 @@ def types(
     stream: Annotated[str | None, typer.Option("--stream", help="Only the types of this stream.")] = None,
     check: Check = False,
     schemas: Schemas = None,
-    definition: Definition = None,
+    deployed: Annotated[
+        bool, typer.Option("--deployed", help="Take the newest schemas that a Region has registered instead.")
+    ] = False,
+    access: Access,
+    region: RegionName = None,
     json: Json = False,
 ) -> None:
-    """Write a module of Python with a payload class for each schema in the folder.
+    """Write a module of Python with a payload class for each schema in the folder, or in the registry.
 
     Example: eventfabric schemas types --output functions/shop/payloads.py --check
+
+    Example: eventfabric schemas types --deployed --stream orders
     """
     from eventfabric.typed.source import source_of
 
     if check and output is None:
         raise typer.BadParameter("--check compares a file, which --output names", param_hint="--check")
-    selected = _types(schemas, definition, stream)
+    if deployed:
+        selected = list(_registered_types(access, region, stream))
+    else:
+        selected = _types(schemas, access.definition, stream)
     source = source_of(selected, kind=kind.value)
     if output is None:
         if json:
@@ -136,6 +149,21 @@ def _types(schemas: Path | None, definition: Path | None, stream: str | None) ->
         for type_, document in of_stream.items()
         if stream in (None, name) and isinstance(document.value, dict)
     ]
+
+
+def _registered_types(access: Access, region: str | None, stream: str | None) -> "Iterator[TypeSchema]":
+    """Yield the newest schema of each type that a Region has registered. Errors of ports."""
+    from eventfabric.services.catalogue.schema_lane import SchemaReader
+    from eventfabric.typed.shapes import TypeSchema
+
+    connection = access.to(region)
+    ports = connection.ports()
+    for topology in connection.streams(stream):
+        reader = SchemaReader(topology, ports.log_of(topology))
+        for type_, versions in reader.index().types.items():
+            value = reader.document(type_, versions[-1]).value
+            if isinstance(value, dict):
+                yield TypeSchema(topology.name, type_, value)
 
 
 def _folder(schemas: Path | None, definition: Path | None, stream: str | None = None) -> "SchemaFolder":

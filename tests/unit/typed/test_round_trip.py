@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from eventfabric import Event
+from eventfabric.contracts.lint import schema_problems
 from eventfabric.sdk.wants import payload_decoder
 from eventfabric.typed.classes import schema_of
 from eventfabric.typed.shapes import TypeSchema
@@ -28,6 +29,7 @@ def test_a_schema_is_equal_after_it_was_a_class(schema: Schema, kind: str) -> No
     with imported(source) as module:
         again = schema_of(module.OrderPlaced)
     assert again == schema
+    assert schema_problems(again) == []
     assert source_of([TypeSchema("orders", "OrderPlaced", again)], kind=kind) == source
 
 
