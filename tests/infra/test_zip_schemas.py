@@ -7,22 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from eventfabric.cdk import functions_zip as module
 from eventfabric.cdk.functions_zip import functions_zip
 from eventfabric.cdk.staging import stage
 from eventfabric.cdk.twin import interpreter
 from eventfabric.cdk.wheels import LAMBDA, unpacked_wheels
+from eventfabric.cli.main import app
 from eventfabric.contracts.document import SchemaDocument, read_schema
 from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.shipped import LOCK, lock_for, pins_of
-from eventfabric.errors import DefinitionError, SettingError
+from eventfabric.errors import DefinitionError, InvalidSchemaError, SettingError
 from eventfabric.resources import DEPLOYED_SCHEMAS
 from infra.app import WHEELS
 from tests.infra.deployed import command
-from tests.support.schema_folders import PLACED
+from tests.support.projects import make_project, refused_by_check
+from tests.support.schema_folders import PLACED, written
 
 ARM64 = 0xB7
 """The machine in the header of a library for it."""
@@ -156,3 +159,15 @@ def test_the_zip_validates_with_nothing_beside_it(tmp_path: Path) -> None:
     code = _VALIDATED.format(folder=str(target / DEPLOYED_SCHEMAS))
     ended = subprocess.run(command(code, target), capture_output=True, text=True, check=False)
     assert (ended.stderr, ended.stdout) == ("", "['data/order']\n")
+
+
+def test_the_command_line_finds_what_is_wrong_with_schemas_before_a_deployment(tmp_path: Path) -> None:
+    handler = {"billing.py": "def charge(event, delivery): ...\n"}
+    definition = make_project(tmp_path, handler, handler="billing:charge", more="validate = true\n")
+    assert "subscriptions.bill.validate" in refused_by_check(definition)
+    written(definition.parent / "schemas", {"orders/placed": {"type": "text"}})
+    ended = CliRunner().invoke(app, ["definition", "check", str(definition)])
+    assert isinstance(ended.exception, InvalidSchemaError)
+    assert "orders/placed.json" in str(ended.exception)
+    written(definition.parent / "schemas", {"orders/placed": PLACED})
+    assert refused_by_check(definition) == ""

@@ -9,12 +9,11 @@ from eventfabric.cdk.bytecode import compiler_for
 from eventfabric.cdk.staging import Schemas, stage
 from eventfabric.cdk.twin import check_twin
 from eventfabric.cdk.wheels import platform_named, unpacked_wheels
-from eventfabric.contracts import SCHEMAS_FOLDER
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.handler_checks import check_handlers
-from eventfabric.deployment.shipped import lock_for
+from eventfabric.deployment.shipped import check_validated, lock_for
 from eventfabric.deployment.zip_modules import StagedModules
-from eventfabric.errors import DefinitionError, Problem, SettingError
+from eventfabric.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def functions_zip(
     chosen = platform_named(platform, architecture)
     compiler = compiler_for(chosen.python)
     schemas = schemas or {}
-    _check_validated(definition, schemas, where)
+    check_validated(definition, schemas, where=where)
     lock = lock_for(definition, schemas)
     wheels = unpacked_wheels(functions, cache=cache, platform=chosen, lock=lock, compiler=compiler)
     digest = stage(
@@ -63,21 +62,6 @@ def functions_zip(
         "layers": _with_layers(definition, size_bytes),
     }
     return FunctionsZip(target, digest, size_bytes, {about: text for about, text in warnings.items() if text})
-
-
-def _check_validated(definition: Definition, schemas: Schemas, where: str) -> None:
-    """Raise DefinitionError for subscriptions that validate events of which no type has a schema."""
-    problems = [
-        Problem(
-            f"subscriptions.{name}.validate",
-            "true, and no schema",
-            f"only with schemas of types of stream {own.stream}, in the folder {SCHEMAS_FOLDER} beside the definition",
-        )
-        for name, own in definition.subscriptions.items()
-        if own.validate and own.stream not in schemas
-    ]
-    if problems:
-        raise DefinitionError(problems, where=where)
 
 
 def _size_bytes(folder: Path) -> int:

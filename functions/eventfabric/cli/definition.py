@@ -37,10 +37,12 @@ def check(
     Example: eventfabric definition check infra/fabric.toml
     """
     from eventfabric.definition.circles import circles, published_by_each_region
+    from eventfabric.definition.file import schemas_beside
     from eventfabric.definition.schema import full_name
     from eventfabric.deployment.concurrency import shortages
     from eventfabric.deployment.handler_checks import check_before_deployment
     from eventfabric.deployment.quotas import check_quotas, quotas_to_raise
+    from eventfabric.deployment.shipped import check_validated
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_at, definition_path
 
@@ -50,6 +52,7 @@ def check(
         check_quotas(read, where=str(path))
         if handlers:
             check_before_deployment(path, read)
+        check_validated(read, schemas_beside(path, read), where=str(path))
     except DefinitionError as error:
         refuse(error, json=json)
     facts: dict[str, Any] = {

@@ -14,14 +14,20 @@ import pytest
 
 from eventfabric import AsyncFabric, Event, Fabric, limits
 from eventfabric.contracts.identity import parse_schema_uri
-from eventfabric.errors import EventTooLargeError, InvalidEventError, InvalidSchemaError
+from eventfabric.errors import (
+    EventTooLargeError,
+    IndeterminateAppendError,
+    InvalidEventError,
+    InvalidSchemaError,
+)
 from eventfabric.model import Region
 from eventfabric.ports import Log
 from eventfabric.services.catalogue.known import CATALOGUE_SECONDS
 from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.stream_topology import StreamTopology
+from eventfabric.testing.memory.faults import Fault, Faults
 from tests.support.memory_fabric import HOME, STREAM
-from tests.support.producers import events
+from tests.support.producers import always, events, producer
 from tests.support.schema_folders import PLACED, checks
 from tests.support.spans import open_span
 from tests.support.subscribed_stream import SubscribedStream
@@ -321,3 +327,15 @@ def test_types_that_no_file_can_be_named_after_have_no_schema(fabric: Fabric, ty
 def test_an_event_that_no_record_can_hold_is_too_large_before_it_is_checked(fabric: Fabric) -> None:
     with pytest.raises(EventTooLargeError):
         fabric.publish(STREAM, key="k", type="placed", data={"order": 1, "x": "y" * 300_000}, id="own")
+
+
+def test_what_is_settled_later_stays_as_it_was_checked_then(
+    memory_fabric: SubscribedStream, tmp_path: Path
+) -> None:
+    silent = {HOME: Faults(always(Fault.LOST_REQUEST, "log.append"))}
+    unsure = producer(memory_fabric, silent, timeout_seconds=0)
+    with pytest.raises(IndeterminateAppendError) as raised:
+        singly(unsure, BAD)
+    strict = memory_fabric.producer(schemas=checks(tmp_path, {f"{STREAM}/placed": False}))
+    strict.publish_again(raised.value)
+    assert [event.data for event in events(memory_fabric, HOME)] == [BAD]
