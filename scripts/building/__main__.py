@@ -26,6 +26,8 @@ from scripts.install import ROOT
 
 LIBRARY: Final = Path("functions", "eventfabric")
 LOCK: Final = LIBRARY / "cdk" / "functions.txt"
+LOCK_WITH_MORE: Final = LOCK.with_name("functions-with-schemas.txt")
+"""The lock of functions that need more than most: all packages of LOCK, and others."""
 WITHOUT_HISTORY_SECONDS: Final = 1_580_601_600
 """Time of a build from a tree without history; hatchling's own default."""
 SECONDS_MAX: Final = 2**32 - 1
@@ -154,9 +156,10 @@ def build(out: Path, seconds: int, *, source: Path, version: str) -> list[Built]
             raise BuildError(f"hatchling: {ran.stderr[-2000:]}")
         project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         direct: Sequence[str] = project["dependencies"]
-        pins = pins_in((source / LOCK).read_text(encoding="utf-8"))
+        pins, more = (pins_in((source / lock).read_text(encoding="utf-8")) for lock in (LOCK, LOCK_WITH_MORE))
         bill = folder / f"eventfabric_aws-{version}.cdx.json"
-        bill.write_text(bill_of_materials(version, pins, direct, seconds=seconds), encoding="utf-8")
+        text = bill_of_materials(version, pins, direct, optional=more, seconds=seconds)
+        bill.write_text(text, encoding="utf-8")
         return [_moved(file, out) for file in sorted(folder.iterdir())]
 
 

@@ -56,16 +56,20 @@ def pins_in(lock: str) -> list[Pin]:
     return sorted(pins, key=lambda pin: pin.name)
 
 
-def bill_of_materials(version: str, pins: Iterable[Pin], direct: Iterable[str], *, seconds: int) -> str:
+def bill_of_materials(
+    version: str, pins: Iterable[Pin], direct: Iterable[str], *, optional: Iterable[Pin] = (), seconds: int
+) -> str:
     """Return the document for a version of the library.
 
     Args:
         version: the library's.
         pins: all packages that its functions need.
         direct: the requirements of the library itself.
+        optional: further packages, that only some functions need.
         seconds: time of the release, since 1970.
     """
-    known = {pin.name: pin for pin in pins}
+    own = {pin.name: pin for pin in pins}
+    known = {**{pin.name: pin for pin in optional}, **own}
     root = _url(DISTRIBUTION, version)
     edges = {root: _needed(direct, known)}
     edges |= {pin.url: _needed(_requirements_of(pin), known) for pin in known.values()}
@@ -84,14 +88,14 @@ def bill_of_materials(version: str, pins: Iterable[Pin], direct: Iterable[str], 
                 "purl": root,
             },
         },
-        "components": [_component(pin) for pin in known.values()],
+        "components": [_component(pin, is_optional=pin.name not in own) for pin in known.values()],
         "dependencies": [{"ref": url, "dependsOn": needed} for url, needed in sorted(edges.items())],
     }
     number = uuid5(NAMESPACE_URL, json.dumps(document, sort_keys=True))
     return json.dumps({**document, "serialNumber": f"urn:uuid:{number}"}, indent=2, sort_keys=True) + "\n"
 
 
-def _component(pin: Pin) -> dict[str, Any]:
+def _component(pin: Pin, *, is_optional: bool) -> dict[str, Any]:
     hashes = [{"alg": "SHA-256", "content": digest} for digest in pin.digests]
     component: dict[str, Any] = {
         "type": "library",
@@ -109,6 +113,8 @@ def _component(pin: Pin) -> dict[str, Any]:
             }
         ],
     }
+    if is_optional:
+        component["scope"] = "optional"
     licences = _licences_of(pin)
     return {**component, "licenses": licences} if licences else component
 

@@ -16,6 +16,7 @@ from eventfabric.version import VERSION
 from scripts.building.__main__ import (
     LIBRARY,
     LOCK,
+    LOCK_WITH_MORE,
     SECONDS_MAX,
     WITHOUT_HISTORY_SECONDS,
     BuildError,
@@ -130,7 +131,8 @@ def checkout_of_a_release(root: Path) -> Path:
     (library / "cdk").mkdir(parents=True)
     (library / "__init__.py").touch()
     (library / "version.py").write_text('VERSION = "1.2.3"\n')
-    (root / LOCK).write_text(LOCK_TEXT)
+    for lock in (LOCK, LOCK_WITH_MORE):
+        (root / lock).write_text(LOCK_TEXT)
     (root / "pyproject.toml").write_text(
         f'''
         [build-system]
@@ -242,6 +244,13 @@ def test_a_bill_has_a_number_that_follows_from_its_content() -> None:
     assert bill() == bill(pins=list(PINS))
     others = [bill(seconds=5), bill(pins=PINS[1:]), bill(direct=[])]
     assert len({document["serialNumber"] for document in [bill(), *others]}) == 4
+
+
+def test_what_only_some_functions_need_is_optional() -> None:
+    more = Pin("zipper", "1", ("a" * 64,))
+    components = bill(optional=[*PINS, more])["components"]
+    assert [own["name"] for own in components if own.get("scope") == "optional"] == ["zipper"]
+    assert len(components) == len(PINS) + 1
 
 
 def test_of_a_package_that_is_not_installed_here_only_the_lock_speaks() -> None:
