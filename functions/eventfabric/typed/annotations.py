@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from eventfabric.errors import InvalidSchemaError, Problem
+from eventfabric.typed.checked import is_checked_alike
 from eventfabric.typed.dialects import Dialect
 from eventfabric.typed.layout import Either, Expression, Group, literal
 from eventfabric.typed.targets import Document, Target, is_made_of_itself
@@ -39,6 +40,17 @@ _FORMATS: Final = {
     "uuid": "UUID",
 }
 _ZONED: Final = {"date-time": "datetime.datetime", "time": "datetime.time"}
+_DESCRIBES: Final = {
+    "$ref",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "properties",
+    "patternProperties",
+    "if",
+    "dependentSchemas",
+}
+"""Keywords that each describe a value, or members of it."""
 _ABOUT: Final = ("title", "description", "examples", "deprecated", "readOnly", "writeOnly")
 
 
@@ -93,6 +105,8 @@ class Annotations:
     def _parts(self, schema: Schema, document: Document) -> list[_Part]:
         """Return the alternatives of a schema; empty: any value."""
         union = schema.get("anyOf", schema.get("oneOf"))
+        if len(_DESCRIBES & set(schema)) > 1:  # what one of them names, a class of the other would lose
+            return self._widest_parts(schema, document)
         if "$ref" in schema:
             return self._parts_of_target(document.targets[schema["$ref"]])
         if "const" in schema or "enum" in schema:
@@ -102,6 +116,14 @@ class Annotations:
         kinds = schema.get("type", ())
         names = [kinds] if isinstance(kinds, str) else kinds
         return [self._part(_KINDS[name], schema, document) for name in names]
+
+    def _widest_parts(self, schema: Schema, document: Document) -> list[_Part]:
+        """Return the widest types of the kinds that one of several descriptions of a value leaves; empty: any."""
+        alone: list[Schema] = [{word: schema[word]} for word in sorted(_DESCRIBES & set(schema))]
+        alone += [{"type": "object"}] if "properties" in schema else []
+        kinds = [self.kinds_of(part, document) for part in alone]
+        known = [some for some in kinds if some]
+        return _widest(frozenset.intersection(*known)) if known else []
 
     def _parts_of_union(self, union: Sequence[Any], document: Document) -> list[_Part]:
         parts: list[_Part] = []
@@ -154,7 +176,9 @@ class Annotations:
             values = schema.get("additionalProperties", True)
             is_plain = isinstance(values, dict) and not {"properties", "patternProperties"} & set(schema)
             annotation = Group("dict[", ("str", self.of(values, document) if is_plain else "Any"), "]")
-        return _Part(frozenset({kind}), self._dialect.constrained(annotation, keywords))
+        otherwise = [word for word, value in keywords.items() if not is_checked_alike(word, value, kind)]
+        unchecked = {word: keywords.pop(word) for word in otherwise}
+        return _Part(frozenset({kind}), self._dialect.constrained(annotation, keywords, unchecked=unchecked))
 
     def _text(self, keywords: dict[str, Any]) -> Expression:
         """Return the annotation of text, and take out of its keywords what that says already."""

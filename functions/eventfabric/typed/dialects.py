@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from eventfabric.typed.layout import Either, Expression, Group, laid_out, literal, text_literal
 
+_NOTHING: Final[Mapping[str, Any]] = {}
 _ANNOTATIONS: Final = ("title", "description", "examples")
 
 
@@ -44,6 +45,8 @@ class Dialect(ABC):
     """Names that members may have in JSON, for errors."""
     tags: ClassVar[bool] = True
     """Classes of one union may be told apart by a member."""
+    completes: ClassVar[bool] = False
+    """Classes that use later names have to be completed at the end."""
     preamble: ClassVar[str] = ""
     names: ClassVar[Mapping[str, str]]
     """Names that a class and its members use, with the modules from which they are imported."""
@@ -68,19 +71,23 @@ class Dialect(ABC):
         """Tell if the member that tells classes apart is declared as a member."""
         return True
 
-    def constrained(self, annotation: Expression, keywords: Mapping[str, Any]) -> Expression:
-        """Return an annotation with keywords of JSON Schema, which the class checks as far as it can."""
-        return Group("Annotated[", (annotation, self._meta(keywords)), "]") if keywords else annotation
+    def constrained(
+        self, annotation: Expression, keywords: Mapping[str, Any], *, unchecked: Mapping[str, Any] = _NOTHING
+    ) -> Expression:
+        """Return an annotation with keywords of JSON Schema. `unchecked`: those that are only kept for the schema."""
+        if not keywords and not unchecked:
+            return annotation
+        return Group("Annotated[", (annotation, self._meta(keywords, unchecked)), "]")
 
     def tagged(self, annotation: Expression, member: str) -> Expression:
         """Return the annotation of a union whose classes are told apart by a member."""
         return annotation
 
-    def _meta(self, keywords: Mapping[str, Any]) -> Expression:
+    def _meta(self, keywords: Mapping[str, Any], unchecked: Mapping[str, Any]) -> Expression:
         """Return the metadata of an annotation for keywords of JSON Schema."""
         own = {**self._checked, **dict(zip(_ANNOTATIONS, _ANNOTATIONS, strict=True))}
         parts = [_assigned(own[word], literal(value)) for word, value in keywords.items() if word in own]
-        extra = {word: value for word, value in keywords.items() if word not in own}
+        extra = {**{word: value for word, value in keywords.items() if word not in own}, **unchecked}
         if extra:
             parts.append(_assigned(self._extra, literal(extra)))
         return Group(self._opening, tuple(parts), ")")
@@ -166,6 +173,7 @@ class PydanticDialect(Dialect):
     """Models of pydantic."""
 
     name = "pydantic"
+    completes = True
     names: ClassVar = {
         **dict.fromkeys(("AwareDatetime", "BaseModel", "ConfigDict", "Field"), "pydantic"),
         "SkipJsonSchema": "pydantic.json_schema",

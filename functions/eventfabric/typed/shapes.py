@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+from eventfabric.contracts.keywords import IN_PLACE
+from eventfabric.typed.all_of import joined
 from eventfabric.typed.names import class_name
-from eventfabric.typed.walking import Schema, replaced
+from eventfabric.typed.walking import Schema, replaced, schemas_in, without_booleans
+
+_MEMBERS: Final = {"properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "$ref"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,14 @@ def is_class(schema: Mapping[str, Any]) -> bool:
     """Tell if a schema is an object's with named members, and no others that it describes."""
     kinds = schema.get("type", "object" if "properties" in schema else None)
     others = schema.get("additionalProperties", False)
-    return kinds == "object" and "properties" in schema and not others and not schema.get("patternProperties")
+    is_described = bool(others or schema.get("patternProperties") or _names_elsewhere(schema))
+    return kinds == "object" and "properties" in schema and not is_described
+
+
+def _names_elsewhere(schema: Mapping[str, Any]) -> bool:
+    """Tell if schemas that apply to the same object describe members, too. A class would lose these."""
+    beside = {keyword: schema[keyword] for keyword in IN_PLACE if keyword in schema and keyword != "not"}
+    return "$ref" in schema or any(_MEMBERS & set(part) for part in schemas_in(beside))
 
 
 def open_values(schema: Mapping[str, Any]) -> list[str] | None:
@@ -42,7 +53,7 @@ def constant_of(schema: Mapping[str, Any], name: str) -> str | int | None:
 
 def with_definitions(source: TypeSchema) -> TypeSchema:
     """Return a type's schema with a definition for each class and each open enum that stands inside it."""
-    whole = dict(source.schema)
+    whole = joined(without_booleans(source.schema))
     lifting = _Lifting(dict(whole.pop("$defs", {})))
     for name, definition in list(lifting.definitions.items()):
         lifting.definitions[name] = lifting.lifted(definition, above=name)

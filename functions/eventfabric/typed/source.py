@@ -1,6 +1,6 @@
 """Source: a module of Python with a class for each type of events, as people would have written it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import StringIO
 from re import findall
@@ -55,17 +55,26 @@ def source_of(types: Sequence[TypeSchema], *, kind: str = "msgspec") -> str:
     ordered = sorted(types, key=lambda source: (source.stream, source.type))
     _, declared = targets_of(ordered)
     writer = _Writer(dialect, declared)
-    blocks = [dialect.preamble] if dialect.preamble and declared else []
     aliases = [target for target in declared.values() if target.category == "alias"]
     others = [target for target in declared.values() if target.category != "alias"]
-    blocks += map(
-        writer.declaration, sorted(others, key=lambda target: (target.category == "class", target.name))
-    )
-    body = "\n\n\n".join(block.rstrip("\n") for block in blocks)
+    others.sort(key=lambda target: (target.category == "class", target.name))
+    declarations = {target.name: writer.declaration(target) for target in others}
     # Aliases stand last, since they, unlike annotations, are evaluated where they stand.
     named = writer.aliases_of(aliases)
-    body = "\n\n\n".join(part for part in (body, named) if part)
+    blocks = [dialect.preamble if declared else "", *declarations.values(), named]
+    if dialect.completes:
+        blocks.append("\n".join(f"{name}.model_rebuild()" for name in _with_later_names(declarations, named)))
+    body = "\n\n\n".join(block.rstrip("\n") for block in blocks if block)
     return f"{_HEADING}\n\n{_imports(dialect, body)}\n\n\n{body}\n"
+
+
+def _with_later_names(declarations: Mapping[str, str], aliases: str) -> Iterator[str]:
+    """Yield the classes that use a class or an alias which is declared after them."""
+    later = {line.partition(":")[0] for line in aliases.splitlines() if ": TypeAlias = " in line}
+    for name, text in reversed(list(declarations.items())):
+        if later & set(findall(r"\w+", text)):
+            yield name
+        later.add(name)
 
 
 class _Writer:

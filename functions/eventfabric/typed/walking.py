@@ -34,6 +34,30 @@ def replaced(schema: Mapping[str, Any], replace: Callable[[Schema, str, str], Sc
     return copy
 
 
+def without_booleans(schema: Mapping[str, Any]) -> Schema:
+    """Return a schema with {} for each `true` in it, and with `{"not": {}}` for each `false`.
+
+    Those of `items`, `additionalProperties` and the like stay, where they say what may follow the parts with a name.
+    """
+
+    def inner(value: Any) -> Any:
+        if isinstance(value, bool):
+            return {} if value else {"not": {}}
+        return without_booleans(value) if isinstance(value, dict) else value
+
+    copy: Schema = {}
+    for keyword, value in schema.items():
+        if keyword in _MAPS and isinstance(value, dict):
+            copy[keyword] = {name: inner(part) for name, part in value.items()}
+        elif keyword in _LISTS and isinstance(value, list):
+            copy[keyword] = [inner(part) for part in value]
+        elif keyword in _SINGLE:
+            copy[keyword] = value if isinstance(value, bool) else inner(value)
+        else:
+            copy[keyword] = value
+    return copy
+
+
 def schemas_in(schema: Mapping[str, Any]) -> Iterator[Schema]:
     """Yield a schema, and all schemas in it, those of $defs included."""
     waiting: list[Schema] = [dict(schema)]

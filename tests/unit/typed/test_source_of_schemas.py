@@ -167,6 +167,30 @@ def test_types_of_one_name_in_two_streams_have_names_of_their_own() -> None:
             [[], [[]]],
         ),
         ({"allOf": [{"type": "object"}]}, {"a": 1}),
+        ({"anyOf": [True, {"type": "string"}]}, 1),
+        (
+            {
+                "type": "object",
+                "properties": {"a": True, "b": {"$ref": "#/$defs/All"}},
+                "$defs": {"All": True},
+            },
+            {"a": 1, "b": 2},
+        ),
+        ({"type": "string", "pattern": "^\\W\\D$"}, "éé"),
+        ({"type": "number", "multipleOf": 0.01}, 19.99),
+        ({"type": "integer", "minimum": -0.5, "maximum": 2**64}, 2**63),
+        (
+            {"type": "object", "properties": {"a": TEXT}, "anyOf": [{"properties": {"b": TEXT}}]},
+            {"a": "x", "b": "y"},
+        ),
+        (
+            {
+                "$ref": "#/$defs/A",
+                "properties": {"b": TEXT},
+                "$defs": {"A": {"type": "object", "properties": {"a": TEXT}}},
+            },
+            {"a": "x", "b": "y"},
+        ),
         ({"type": ["integer", "string", "boolean", "null"]}, True),
         ({"type": "array", "prefixItems": [TEXT], "items": {"type": "integer"}}, ["a", 1, 2]),
     ],
@@ -179,6 +203,20 @@ def test_where_no_type_says_as_much_a_wider_type_holds_what_the_schema_accepts(
     with imported(_source(("T", whole), kind=kind)) as module:
         payload = payload_decoder(module.T)(Event(type="T", key="k", data={"value": data}))
     assert Event(type="T", key="k", data=payload).data == {"value": data}
+
+
+def test_a_base_and_what_is_added_to_it_are_one_class() -> None:
+    base = {"type": "object", "properties": {"id": TEXT}, "required": ["id"]}
+
+    def placed(added: Schema) -> Schema:
+        return {"allOf": [{"$ref": "#/$defs/Base"}, added], "$defs": {"Base": base}}
+
+    source = _source(("Placed", placed({"properties": {"note": TEXT}})))
+    assert (
+        "class Placed(Struct, frozen=True, kw_only=True):\n    id: str\n    note: str | UnsetType" in source
+    )
+    # Two that differ about a member are not guessed at.
+    assert "Placed: TypeAlias = Any" in _source(("Placed", placed({"properties": {"id": {"minLength": 1}}})))
 
 
 def test_what_a_class_does_not_check_is_said_above_it() -> None:
