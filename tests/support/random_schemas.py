@@ -138,7 +138,10 @@ class SchemaMaker:
         return {self.random.choice(("anyOf", "oneOf")): branches}
 
     def merged(self, depth: int) -> Schema:
-        schema = {"allOf": [self.objects(depth - 1), self.objects(0)]}
+        schema: dict[str, Any] = {"allOf": [self.objects(depth - 1), self.objects(0)]}
+        for inner in (schema, schema["allOf"][0]):
+            if self.random.random() < 0.15:
+                inner["unevaluatedProperties"] = self.random.choice((True, False, {"type": "string"}))
         return {**self.objects(0), **schema} if self.random.random() < 0.3 else schema
 
     def opaque(self, depth: int) -> Schema:
@@ -153,6 +156,12 @@ class SchemaMaker:
                 {**self.objects(depth - 1), "oneOf": [self.objects(0), self.objects(depth - 1)]},
                 {**self.objects(depth - 1), "anyOf": [self.objects(0), self.objects(depth - 1)]},
                 {**self.objects(0), "if": self.objects(0), "then": inner[0]},
+                {
+                    **self.objects(depth - 1),
+                    "if": self.objects(1),
+                    "else": self.random.choice((False, inner[0])),
+                },
+                {**self.objects(depth - 1), "if": {**self.objects(1), "required": []}, "else": False},
             )
         )
 

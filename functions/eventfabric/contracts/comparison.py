@@ -5,7 +5,7 @@ from typing import Final
 
 from eventfabric.contracts.difference import SchemaDifference, TooMuchWorkError, Work
 from eventfabric.contracts.members import Members
-from eventfabric.contracts.nodes import Likeness, Node, SchemaNodes
+from eventfabric.contracts.nodes import Likeness, Node
 from eventfabric.contracts.places import Piece, Pieces
 from eventfabric.contracts.reasons import NodeFinding, no_branch, refused_altogether
 from eventfabric.contracts.rules import Rules
@@ -26,10 +26,9 @@ class Pair:
 class SchemaComparison:
     """Compares two schemas. Every pair that was seen is taken to fit, until something is found that does not."""
 
-    def __init__(self, writers: SchemaNodes, work: Work, *, trusts_likeness: bool) -> None:
+    def __init__(self, pieces: Pieces, work: Work, *, trusts_likeness: bool) -> None:
         self.work = work
         self.likeness = Likeness(work)
-        pieces = Pieces(writers, work)
         self.members = Members(pieces, work)
         self._trusts_likeness = trusts_likeness
         self._rules = Rules(self.members, self.likeness, work, trusts_likeness=trusts_likeness)

@@ -19,7 +19,7 @@ from eventfabric.contracts.keywords import JsonSchema
 from eventfabric.contracts.lint import schema_problems
 from eventfabric.contracts.members import Spot
 from eventfabric.contracts.nodes import Node, SchemaNodes
-from eventfabric.contracts.places import ANYWHERE
+from eventfabric.contracts.places import ANYWHERE, Pieces
 
 STEPS_MAX: Final = 60_000
 """Most steps of one comparison."""
@@ -33,9 +33,13 @@ def differences(reader: JsonSchema, writer: JsonSchema) -> list[SchemaDifference
 
 
 def compared(
-    reader: JsonSchema, writer: JsonSchema, *, steps_max: int = STEPS_MAX
+    reader: JsonSchema, writer: JsonSchema, *, closes_writer: bool = True, steps_max: int = STEPS_MAX
 ) -> tuple[list[SchemaDifference], int]:
-    """Return the differences, and the number of steps that they took."""
+    """Return the differences, and the number of steps that they took.
+
+    `closes_writer`: producers publish only members that the writer's schema names. Without it, the question is if all
+    that one schema accepts is accepted by another.
+    """
     for schema, is_writer in ((reader, False), (writer, True)):
         for problem in schema_problems(schema):
             remedy = "mend it, or accept the risk with a reason"
@@ -46,19 +50,25 @@ def compared(
     work = Work(steps_max)
     known: list[SchemaDifference] = []
     try:
-        _compare(reader, writer, work, known)
+        _compare(reader, writer, work, known, closes_writer=closes_writer)
     except TooMuchWorkError:
         rule = "the schemas branch too much to be compared"
         known.append(SchemaDifference("", "", rule, "use fewer unions inside each other", is_undecided=True))
     return list(dict.fromkeys(known))[:DIFFERENCES_MAX], work.steps
 
 
-def _compare(reader: JsonSchema, writer: JsonSchema, work: Work, known: list[SchemaDifference]) -> None:
+def _compare(
+    reader: JsonSchema, writer: JsonSchema, work: Work, known: list[SchemaDifference], *, closes_writer: bool
+) -> None:
     reader, writer = _unshared(reader), _unshared(writer)
     readers, writers = SchemaNodes(reader), SchemaNodes(writer)
     if reader is True or writer is False:
         return
-    comparison = SchemaComparison(writers, work, trusts_likeness=closed_suffices(writer))
+    comparison = SchemaComparison(
+        Pieces(writers, work, closes=closes_writer),
+        work,
+        trusts_likeness=not closes_writer or closed_suffices(writer),
+    )
     place = ANYWHERE
     if isinstance(writers.root, Node):
         place = frozenset([writers.root])

@@ -182,12 +182,20 @@ class Members:
                 is_exact = is_exact and named[1]
         if is_named:
             return _spot(schemas, is_exact=is_exact)
-        beside = [named for node in dict.fromkeys(part.beside) if (named := self.applied(node, name))]
+        return self._beside(part, name)
+
+    def _beside(self, part: PlacePart, name: str) -> Spot:
+        """Return what a member may be that no schema names which holds in any case."""
+        if any(_names_others(node) for node in part.beside):
+            return Spot(ANYWHERE, is_exact=False)
+        naming = {node: named for node in part.beside if (named := self.applied(node, name)) is not None}
+        beside = list(naming.values())
         beside = [named for named in beside if False not in named[0]]
         unnamed = _unnamed(part)
         if not beside:
             return unnamed
-        if unnamed.place is None and len(beside) == 1:
+        is_condition = not self._pieces.conditions.isdisjoint(naming)
+        if unnamed.place is None and len(beside) == 1 and not is_condition:
             return _spot(beside[0][0], is_exact=False)
         return Spot(ANYWHERE, is_exact=False)
 
@@ -200,9 +208,7 @@ class Members:
         ]
         if schemas:
             return _spot(schemas)
-        if any(
-            {"additionalProperties", "unevaluatedProperties"} & node.schema.keys() for node in part.beside
-        ):
+        if any(_names_others(node) for node in part.beside):
             return Spot(ANYWHERE, is_exact=False)
         return _unnamed(part)
 
@@ -222,11 +228,19 @@ class Members:
         return (schemas, is_exact) if schemas or not is_exact else None
 
 
+def _names_others(node: Node) -> bool:
+    """Return if a schema may name members of any name."""
+    keywords = ("additionalProperties", "unevaluatedProperties")
+    return any(node.schema.get(keyword, False) is not False for keyword in keywords)
+
+
 def _unnamed(part: PlacePart) -> Spot:
     """Return what a member of a part may be that none of its schemas names."""
-    rules = [
-        node.inside("unevaluatedProperties") for node in part.nodes if "unevaluatedProperties" in node.schema
-    ]
+    holders = [node for node in part.nodes if "unevaluatedProperties" in node.schema]
+    rules = [node.inside("unevaluatedProperties") for node in holders]
+    if len(rules) > 1 and not all(rule is False for rule in rules):
+        # A rule further out does not hold where one further in has named the member.
+        return Spot(ANYWHERE, is_exact=False)
     if rules:
         return _spot(rules)
     return NOWHERE if part.is_closed else Spot(ANYWHERE)

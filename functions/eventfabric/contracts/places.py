@@ -72,7 +72,8 @@ class _Branch:
 class Pieces:
     """Takes places apart."""
 
-    def __init__(self, document: SchemaNodes, work: Work) -> None:
+    def __init__(self, document: SchemaNodes, work: Work, *, closes: bool) -> None:
+        self._closes = closes
         self._work = work
         self._naming = Naming(document.references)
         self._document = document
@@ -81,6 +82,7 @@ class Pieces:
         self._places: dict[tuple[Place, str, bool], list[Piece]] = {}
         self._narrowed: dict[tuple[Piece, Node], Piece] = {}
         self._apart: dict[Node, bool] = {}
+        self.conditions: set[Node] = set()
         self._kept: list[Any] = []
 
     def of(self, place: Place, *, is_exact: bool = True) -> list[Piece]:
@@ -123,7 +125,7 @@ class Pieces:
     def _of_kind(self, place: Place, kind: str, *, is_exact: bool) -> list[Piece]:
         combined: list[tuple[tuple[PlacePart, ...], bool]] = [((), is_exact)]
         for root in sorted(place, key=lambda node: node.path):
-            is_closed = kind == OBJECT and self._naming.is_closed_here(root.schema)
+            is_closed = self._closes and kind == OBJECT and self._naming.is_closed_here(root.schema)
             parts = [
                 (PlacePart(branch.nodes, branch.beside, is_closed), branch.is_exact)
                 for branch in self._branches(root, kind)
@@ -156,7 +158,7 @@ class Pieces:
         if "if" in node.schema and ("then" in node.schema or "else" in node.schema):
             result = self._product(result, self._condition(node, kind))
         elif "if" in node.schema:
-            result = self._product(result, [_Branch((), self._all_in_place(node.inside("if")))])
+            result = self._product(result, [_Branch((), self._conditions(node.inside("if")))])
         if kind == OBJECT:
             for name in node.schema.get("dependentSchemas", ()):
                 beside = self._all_in_place(node.inside("dependentSchemas", name))
@@ -222,15 +224,22 @@ class Pieces:
         return known
 
     def _condition(self, node: Node, kind: str) -> list[_Branch]:
-        """Return two branches: `if` and `then` hold, or `else` does."""
-        condition = self._inner(node.inside("if"), kind)
+        """Return two branches: `then` holds, and `if` may name members; or `else` holds."""
+        condition = node.inside("if")
         then, other = ([_Branch()], [_Branch()])
         if "then" in node.schema:
             then = self._inner(node.inside("then"), kind)
         if "else" in node.schema:
             other = self._inner(node.inside("else"), kind)
-        inexact = [_Branch(is_exact=False)]
-        return self._product(inexact, [*self._product(condition, then), *other])
+        named = [_Branch((), self._conditions(condition), is_exact=False)]
+        result = [] if condition is False else self._product(named, then)
+        return result if condition is True else [*result, *self._product([_Branch(is_exact=False)], other)]
+
+    def _conditions(self, node: Node | bool) -> tuple[Node, ...]:
+        """Return all schemas of a condition. They are not closed: what members that they name hold is not known."""
+        nodes = self._all_in_place(node)
+        self.conditions.update(nodes)
+        return nodes
 
     def _product(self, first: list[_Branch], second: list[_Branch]) -> list[_Branch]:
         self._bound(len(first) * len(second))
@@ -250,9 +259,10 @@ class Pieces:
         inner = [] if target is None else [target]
         for keyword in ("allOf", "anyOf", "oneOf"):
             inner += node.schemas_in(keyword)
-        inner += [node.inside(keyword) for keyword in ("if", "then", "else") if keyword in node.schema]
+        inner += [node.inside(keyword) for keyword in ("then", "else") if keyword in node.schema]
         inner += [node.inside("dependentSchemas", name) for name in node.schema.get("dependentSchemas", ())]
-        return (node, *(below for part in inner for below in self._all_in_place(part)))
+        conditions = self._conditions(node.inside("if")) if "if" in node.schema else ()
+        return (node, *conditions, *(below for part in inner for below in self._all_in_place(part)))
 
 
 def _accepts(node: Node, kind: str) -> bool:

@@ -17,6 +17,7 @@ from eventfabric.contracts.values import (
     INTEGER,
     OBJECT,
     STRING,
+    key_of,
     kind_of,
     kinds_of_type,
 )
@@ -117,8 +118,7 @@ class Rules:
         schema, piece = finding.node.schema, finding.piece
         least, most = self._members.item_sizes(piece)
         _check_sizes(finding, "minItems", "maxItems", least, most)
-        is_unique = any(node.schema.get("uniqueItems") for node in piece.nodes)
-        if schema.get("uniqueItems") and not is_unique and (most is None or most > 1):
+        if schema.get("uniqueItems") and not _has_unique_items(piece, most):
             finding.add("uniqueItems")
         self._items(finding, most)
         if _has_contains(schema) and not self.is_shared(
@@ -165,3 +165,13 @@ def _check_sizes(
 def _has_contains(schema: dict[str, Any]) -> bool:
     """Return if a list is refused for what it does not contain, or contains too often."""
     return "contains" in schema and (schema.get("minContains") != 0 or "maxContains" in schema)
+
+
+def _has_unique_items(piece: Piece, most: int | None) -> bool:
+    """Return if no list of a piece has two equal items."""
+    if (most is not None and most < 2) or any(node.schema.get("uniqueItems") for node in piece.nodes):
+        return True
+    lists = piece.ranges.values
+    return lists is not None and all(
+        len({key_of(item) for item in items}) == len(items) for items in lists.values()
+    )

@@ -96,6 +96,7 @@ CIRCLES: list[Change] = rows(
     ),
 )
 CONDITION = {"if": {"required": ["a"]}, "then": {"required": ["b"]}}
+FIRST = {"if": {"properties": {"a": {"properties": {"x": {"const": 1}}}}}}
 ONLY_IDENTICAL: list[Change] = rows(
     "only decided if both sides have it",
     (string(**{"not": enum("a")}), string(**{"not": enum("a")}), YES, YES, "nothing changed"),
@@ -130,6 +131,14 @@ ONLY_IDENTICAL: list[Change] = rows(
     ),
     (obj({"a": S, "b": S}), obj({"a": S, "b": S}, **CONDITION), OPEN, YES, "a condition comes"),
     (obj({"a": S}), obj({"a": S}, **{"if": {"required": ["a"]}}), YES, YES, "nothing follows"),
+    (
+        obj({"a": obj({"x": I, "y": I})}, **{**FIRST, "else": False}),
+        obj({"a": obj({"x": I, "y": S})}),
+        OPEN,
+        NO,
+        "a condition is not closed, so that y is there too",
+    ),
+    (obj({"b": S}, **FIRST), obj({"a": S, "b": S}), OPEN, YES, "a condition names members"),
     (obj({"a": S}), obj({"a": S}, then={"required": ["b"]}), YES, YES, "no condition"),
     (
         defs(string(**{"not": ref("x")}), x=enum("a")),
