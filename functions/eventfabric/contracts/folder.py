@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from errno import ENAMETOOLONG
-from os import PathLike
+from os import PathLike, listdir
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
@@ -74,7 +74,8 @@ class SchemaFolder:
                 return None
             state = f"no readable file ({(error.strerror or str(error)).lower()})"
             raise InvalidSchemaError([Problem("schema", state, "a JSON Schema")], where=str(file)) from error
-        return read_schema(text, where=str(file))
+        # Some file systems find a file by its name in any case, which is that of another type.
+        return read_schema(text, where=str(file)) if file.name in listdir(file.parent) else None
 
     def _files(self, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
         """Yield each file with its stream, in the order of names; add what does not belong there to `problems`."""

@@ -46,6 +46,16 @@ def test_a_type_whose_name_is_too_long_for_a_file_has_no_schema(folder: SchemaFo
     assert folder.document("orders", "\U0001f600" * 128) is None
 
 
+def test_a_type_has_no_schema_of_another_where_files_are_found_in_any_case(
+    folder: SchemaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, "orders/OrderPlaced.json", "true")
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file.with_name("OrderPlaced.json")))
+    assert folder.document("orders", "orderplaced") is None
+    assert folder.document("orders", "OrderPlaced") is not None
+
+
 def test_everything_that_is_wrong_in_a_folder_is_said_at_once(folder: SchemaFolder) -> None:
     write(folder, "orders/OrderPlaced.json", "{")
     write(folder, "orders/orderplaced.json", "true")
