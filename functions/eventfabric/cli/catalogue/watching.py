@@ -112,8 +112,8 @@ def extent_sentence(result: Watched, *, now_ms: int) -> str:
         reach = f"since {moment(observation.since_ms(now_ms=now_ms))} in every lane"
     ended = "" if observation.is_done else "; not all that was asked for"
     return (
-        f"{result.stream.name}: {observation.events:,} events in {observation.records:,} records, {reach}{ended}; "
-        f"{observation.read_units:,.1f} read units"
+        f"{result.stream.name}: read {reach}{ended} (events: {observation.events:,}, records: {observation.records:,}, "
+        f"read units: {observation.read_units:,.1f})"
     )
 
 

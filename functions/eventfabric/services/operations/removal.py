@@ -23,11 +23,11 @@ class Obstacle(StrEnum):
     """A reason why a type cannot go. Its value is what people read, with what it is about."""
 
     PUBLISHED = "it is published by {about}"
-    WAITING = "{count} events of it wait for {about}"
-    PARKED = "{count} keys are parked at {about} because of it, or with it"
+    WAITING = "{about} has not handled all of it (events seen: {count})"
+    PARKED = "{about} has parked it (keys: {count})"
     ASKED_FOR = "{about} asks for it by name"
     UNSEEN = "nobody knows if it was published before {about}: further back, the log was not read"
-    UNREAD = "{count} parts of the log cannot be read"
+    UNREAD = "not all of the log can be read (parts: {count})"
 
 
 @dataclass(frozen=True, slots=True)
