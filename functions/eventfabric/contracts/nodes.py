@@ -99,7 +99,7 @@ class SchemaNodes:
             return schema
         known = self._prints.get(id(schema))
         if known is None:
-            work.spend(1 + len(schema))
+            work.spend(1)
             known = self._prints[id(schema)] = hash(
                 frozenset(
                     (keyword, self._print_of_value(keyword, value, work))

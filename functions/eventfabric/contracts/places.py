@@ -142,8 +142,9 @@ class Pieces:
         """Return the branches of a schema that accept a kind of value."""
         known = self._known.get((node, kind))
         if known is None:
-            self._work.spend(1)
-            known = self._known[node, kind] = self._taken_apart(node, kind) if _accepts(node, kind) else []
+            is_accepted = _accepts(node, kind)
+            self._work.spend(is_accepted)
+            known = self._known[node, kind] = self._taken_apart(node, kind) if is_accepted else []
         return known
 
     def _taken_apart(self, node: Node, kind: str) -> list[_Branch]:
