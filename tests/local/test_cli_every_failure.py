@@ -81,6 +81,7 @@ TRIED_ELSEWHERE = {
     **dict.fromkeys(("new", "check"), "tests/local/test_cli_new.py"),
     "schemas check": "tests/local/test_cli_schemas.py",
     **dict.fromkeys(("schemas from", "schemas types"), "tests/local/test_cli_schemas_typed.py"),
+    "schemas try": "tests/local/test_schemas_try.py",
     **dict.fromkeys(
         ("synth", "deploy", "diff", "destroy", "bootstrap"), "tests/packaging/test_new_project.py"
     ),
