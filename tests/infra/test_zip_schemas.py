@@ -17,7 +17,7 @@ from eventfabric.cdk.wheels import LAMBDA, unpacked_wheels
 from eventfabric.cli.main import app
 from eventfabric.contracts.document import SchemaDocument, read_schema
 from eventfabric.contracts.folder import SchemaFolder
-from eventfabric.definition.file import parse_definition
+from eventfabric.definition.file import parse_definition, read_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.shipped import LOCK, lock_for, pins_of
 from eventfabric.errors import DefinitionError, InvalidSchemaError, SettingError
@@ -159,6 +159,26 @@ def test_the_zip_validates_with_nothing_beside_it(tmp_path: Path) -> None:
     code = _VALIDATED.format(folder=str(target / DEPLOYED_SCHEMAS))
     ended = subprocess.run(command(code, target), capture_output=True, text=True, check=False)
     assert (ended.stderr, ended.stdout) == ("", "['data/order']\n")
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_a_handler_of_validated_events_is_tried_with_wheels_of_this_machine(
+    architecture: str, tmp_path: Path
+) -> None:
+    source = {"billing.py": "def charge(event, delivery): ...\n"}
+    path = make_project(tmp_path, source, handler="billing:charge", more="validate = true\n")
+    staged = functions_zip(
+        read_definition(path),
+        functions=tmp_path / "functions",
+        schemas=documents(orders=PLACED),
+        target=tmp_path / "zip",
+        cache=WHEELS,
+        platform="lambda",
+        architecture=architecture,
+        where=str(path),
+    )
+    assert "handlers" not in staged.warnings
+    assert list((staged.path / "jsonschema_rs").glob("*.so"))
 
 
 def test_the_command_line_finds_what_is_wrong_with_schemas_before_a_deployment(tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def functions_zip(
     )
     size_bytes = _size_bytes(target)
     check_handlers(definition, StagedModules(target, functions), functions=functions, where=where)
-    unknown = check_twin(definition, target, functions=functions, cache=cache, platform=chosen, where=where)
+    unknown = check_twin(
+        definition, target, functions=functions, cache=cache, platform=chosen, lock=lock, where=where
+    )
     warnings = {
         "bytecode": "" if compiler else _without_bytecode(chosen.python),
         "handlers": unknown,

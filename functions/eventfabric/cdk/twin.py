@@ -20,6 +20,7 @@ from eventfabric.cdk.bytecode import Compiler, compiler_for
 from eventfabric.cdk.library import LibraryError
 from eventfabric.cdk.wheels import HOST, LAMBDA, Platform, WheelsError, linux, unpacked_wheels
 from eventfabric.definition.schema import Definition
+from eventfabric.deployment.shipped import LOCK
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.resources import ENVIRONMENT_REGION, FunctionTopology
 from eventfabric.topology import DELIVER_ENTRY, LAMBDA_PYTHON, Topology
@@ -59,16 +60,18 @@ def check_twin(
     functions: Path | None,
     cache: Path,
     platform: Platform = LAMBDA,
+    lock: Path = LOCK,
     where: str,
 ) -> str:
     """Load the handlers of the zip that is staged in `target`. Return a warning about what stays unknown, if anything.
 
+    `lock` lists the packages that the library needs in that zip, for which the twin has its own wheels.
     Raises DefinitionError for handlers of the definition, which stands at `where`, that cannot be loaded, and
     LibraryError for another function that cannot.
     """
     own, loaded = _functions(Topology(definition))
     try:
-        runs, path = _place_of(target, functions, cache, platform)
+        runs, path = _place_of(target, functions, cache, platform, lock)
     except WheelsError as error:
         return f"No handler was imported on this machine before the deployment: {error}"
     failures = _failures(runs, path, own | loaded, target)
@@ -110,14 +113,16 @@ def _refuse_library(failures: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _place_of(
-    target: Path, functions: Path | None, cache: Path, platform: Platform
+    target: Path, functions: Path | None, cache: Path, platform: Platform, lock: Path
 ) -> tuple[Interpreter, list[Path]]:
     """Return the Python that imports the twin, and the folders from which it does."""
     if platform is HOST:
         return Interpreter(sys.executable, HOST), [target]
     runs = interpreter()
     # Before the zip, so that of each package with compiled modules the one for this machine is imported.
-    wheels = unpacked_wheels(functions, cache=cache, platform=runs.platform, compiler=runs.compiler)
+    wheels = unpacked_wheels(
+        functions, cache=cache, platform=runs.platform, lock=lock, compiler=runs.compiler
+    )
     return runs, [wheels, target]
 
 
