@@ -14,8 +14,9 @@ from eventfabric.cli.registered_schemas import chosen_version
 
 if TYPE_CHECKING:
     from eventfabric.contracts.document import SchemaDocument
+    from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.errors import Problem
-    from eventfabric.services.catalogue.schema_push import Earlier
+    from eventfabric.services.catalogue.schema_push import Compare, Earlier
 
 DEPLOYED: Final = "deployed"
 _GIT: Final = "git:"
@@ -139,17 +140,53 @@ def _against_commit(
 ) -> list[Checked]:
     from eventfabric.cli.schemas_in_git import schemas_at
     from eventfabric.contracts import SCHEMAS_FOLDER
+    from eventfabric.contracts.folder import SchemaFolder
 
-    before = schemas_at(commit, connection.path.resolve().parent / SCHEMAS_FOLDER)
+    folder = SchemaFolder(connection.path.absolute().parent / SCHEMAS_FOLDER)
+    before = schemas_at(commit, folder.path)
+    if before.is_empty and documents:
+        complain(f"{commit} has no folder {folder.path.name} here: nothing is compared with it")
     checked: list[Checked] = []
     for name in sorted(documents):
-        known = before.get(name, {})
-        earlier = {type_: [(commit, known[type_])] if type_ in known else [] for type_ in documents[name]}
-        checked += _compared(connection, name, documents[name], earlier)
-    for name, known in sorted(before.items()):
-        missing = sorted(known.keys() - documents.get(name, {}).keys())
-        checked += [Checked(name, type_, "not in the folder any more") for type_ in missing]
-    return checked
+        readable = {
+            type_: own for type_, own in documents[name].items() if (name, type_) not in before.unreadable
+        }
+        earlier = {
+            type_: [(commit, before.documents[name, type_])] if (name, type_) in before.documents else []
+            for type_ in readable
+        }
+        checked += _compared(connection, name, readable, earlier)
+        checked += [
+            _uncompared(connection, name, type_, before.unreadable[name, type_])
+            for type_ in sorted(documents[name].keys() - readable.keys())
+        ]
+    _refuse_uncommitted(folder, checked)
+    missing = sorted(
+        (name, type_)
+        for name, type_ in before.documents.keys() | before.unreadable.keys()
+        if type_ not in documents.get(name, {})
+    )
+    return checked + [Checked(*place, "not in the folder any more") for place in missing]
+
+
+def _uncompared(connection: Connection, stream: str, type_: str, problem: "Problem") -> Checked:
+    """Return a type whose schema was something that cannot be compared, which matters where something is promised."""
+    from eventfabric.definition.sections import Compatibility
+
+    promise = connection.topology.stream(stream).definition.compatibility_of(type_)
+    return Checked(stream, type_, "not comparable", [] if promise is Compatibility.NONE else [problem])
+
+
+def _refuse_uncommitted(folder: "SchemaFolder", checked: list[Checked]) -> None:
+    """Refuse schemas that would be new for ever, because no commit has them."""
+    from eventfabric.cli.schemas_in_git import never_committed
+    from eventfabric.errors import Problem
+
+    new = {folder.file_of(own.stream, own.type): own for own in checked if own.state == "new"}
+    for file, reason in never_committed(folder.path, list(new)).items() if new else ():
+        own = new[file]
+        own.state = "not comparable"
+        own.problems.append(Problem(str(file), reason, "a file that commits have, to be compared with"))
 
 
 def _compared(
@@ -169,9 +206,22 @@ def _compared(
         elif earlier[-1][1].digest == document.digest:
             checked.append(Checked(stream, type_, "the same"))
         else:
-            problems = list(compare(type_, document, earlier))
+            problems = _problems(compare, stream, type_, document, earlier)
             checked.append(Checked(stream, type_, "refused" if problems else "compatible", problems))
     return checked
+
+
+def _problems(
+    compare: "Compare", stream: str, type_: str, document: "SchemaDocument", earlier: "Earlier"
+) -> "list[Problem]":
+    from eventfabric.errors import Problem
+
+    try:
+        return list(compare(type_, document, earlier))
+    except Exception as error:  # a commit may hold a schema in which anything is wrong
+        state = f"a schema that cannot be compared ({type(error).__name__})"
+        place = f"{earlier[-1][0]} of {stream} {type_}"
+        return [Problem(place, state, "a schema of which `eventfabric schemas lint` finds nothing wrong")]
 
 
 @grouped

@@ -48,6 +48,18 @@ def digest_of(content: bytes) -> str:
 
 def read_schema(text: str | bytes, *, where: str) -> SchemaDocument:
     """Read a schema. InvalidSchemaError lists everything for which it may not be registered, at `where`."""
+    document = read_unchecked(text, where=where)
+    problems = [
+        Problem(f"#{problem.path}", problem.found, problem.allowed)
+        for problem in schema_problems(document.value)
+    ]
+    if problems:
+        raise InvalidSchemaError(problems, where=where)
+    return document
+
+
+def read_unchecked(text: str | bytes, *, where: str) -> SchemaDocument:
+    """Read a schema of which no keyword is checked. InvalidSchemaError: it is not JSON, or too large."""
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
         content = json.dumps(
@@ -61,11 +73,6 @@ def read_schema(text: str | bytes, *, where: str) -> SchemaDocument:
         _refuse(where, type(value).__name__, "an object, true or false")
     if len(content) > SCHEMA_BYTES_MAX:
         _refuse(where, f"{len(content):,} bytes", f"at most {SCHEMA_BYTES_MAX:,}")
-    problems = [
-        Problem(f"#{problem.path}", problem.found, problem.allowed) for problem in schema_problems(value)
-    ]
-    if problems:
-        raise InvalidSchemaError(problems, where=where)
     return SchemaDocument(content)
 
 
