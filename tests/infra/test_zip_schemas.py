@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from eventfabric.cdk import functions_zip as module
-from eventfabric.cdk.functions_zip import functions_zip
+from eventfabric.cdk.functions_zip import FunctionsZip, functions_zip
 from eventfabric.cdk.staging import stage
 from eventfabric.cdk.twin import interpreter
 from eventfabric.cdk.wheels import LAMBDA, unpacked_wheels
@@ -126,8 +126,8 @@ def test_a_subscription_that_validates_events_without_schemas_is_refused(
     for part in ("unpacked_wheels", "compiler_for", "check_handlers", "check_twin"):
         monkeypatch.setattr(module, part, lambda *_, **__: None)
 
-    def zipped(schemas: Mapping[str, Mapping[str, SchemaDocument]]) -> None:
-        functions_zip(
+    def zipped(schemas: Mapping[str, Mapping[str, SchemaDocument]]) -> FunctionsZip:
+        return functions_zip(
             definition(validate=True),
             functions=None,
             schemas=schemas,
@@ -141,7 +141,7 @@ def test_a_subscription_that_validates_events_without_schemas_is_refused(
         with pytest.raises(DefinitionError) as refused:
             zipped(schemas)
         assert [problem.path for problem in refused.value.problems] == ["subscriptions.billing.validate"]
-    zipped(documents(orders=PLACED))
+    assert not zipped(documents(orders=PLACED)).warnings.get("schemas")
 
 
 def test_the_validator_in_the_zip_is_that_of_lambdas_processor() -> None:
@@ -191,3 +191,15 @@ def test_the_command_line_finds_what_is_wrong_with_schemas_before_a_deployment(t
     assert "orders/placed.json" in str(ended.exception)
     written(definition.parent / "schemas", {"orders/placed": PLACED})
     assert refused_by_check(definition) == ""
+
+
+def test_the_command_line_finds_a_stream_that_requires_schemas_without_any(tmp_path: Path) -> None:
+    handler = {"billing.py": "def charge(event, delivery): ...\n"}
+    definition = make_project(tmp_path, handler, handler="billing:charge", more='types = ["paid"]\n')
+    text = definition.read_text(encoding="utf-8")
+    definition.write_text(text.replace("[streams.orders]", '[streams.orders]\nschemas = "required"'))
+    assert "streams.orders.schemas" in refused_by_check(definition)
+    written(definition.parent / "schemas", {"orders/placed": PLACED})
+    checked = CliRunner().invoke(app, ["definition", "check", str(definition), "--json"])
+    [warning] = json.loads(checked.output)["types_without_schemas"]
+    assert warning.endswith(": paid")

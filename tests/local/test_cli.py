@@ -313,6 +313,7 @@ def test_a_definition_is_checked_and_each_problem_listed(cli: CommandLine, tmp_p
         "circles": [],
         "published_by_each_region": [],
         "quotas": [],
+        "types_without_schemas": [],
     }
 
 

@@ -11,7 +11,8 @@ from eventfabric.cdk.twin import check_twin
 from eventfabric.cdk.wheels import platform_named, unpacked_wheels
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.handler_checks import check_handlers
-from eventfabric.deployment.shipped import check_validated, lock_for
+from eventfabric.deployment.needed_schemas import check_schemas, types_without_schemas
+from eventfabric.deployment.shipped import lock_for
 from eventfabric.deployment.zip_modules import StagedModules
 from eventfabric.errors import SettingError
 
@@ -47,7 +48,7 @@ def functions_zip(
     chosen = platform_named(platform, architecture)
     compiler = compiler_for(chosen.python)
     schemas = schemas or {}
-    check_validated(definition, schemas, where=where)
+    check_schemas(definition, schemas, where=where)
     lock = lock_for(definition, schemas)
     wheels = unpacked_wheels(functions, cache=cache, platform=chosen, lock=lock, compiler=compiler)
     digest = stage(
@@ -62,6 +63,7 @@ def functions_zip(
         "bytecode": "" if compiler else _without_bytecode(chosen.python),
         "handlers": unknown,
         "layers": _with_layers(definition, size_bytes),
+        "schemas": "; ".join(types_without_schemas(definition, schemas)),
     }
     return FunctionsZip(target, digest, size_bytes, {about: text for about, text in warnings.items() if text})
 

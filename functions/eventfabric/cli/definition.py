@@ -41,8 +41,8 @@ def check(
     from eventfabric.definition.schema import full_name
     from eventfabric.deployment.concurrency import shortages
     from eventfabric.deployment.handler_checks import check_before_deployment
+    from eventfabric.deployment.needed_schemas import check_schemas, types_without_schemas
     from eventfabric.deployment.quotas import check_quotas, quotas_to_raise
-    from eventfabric.deployment.shipped import check_validated
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_at, definition_path
 
@@ -52,7 +52,8 @@ def check(
         check_quotas(read, where=str(path))
         if handlers:
             check_before_deployment(path, read)
-        check_validated(read, schemas_beside(path, read), where=str(path))
+        schemas = schemas_beside(path, read)
+        check_schemas(read, schemas, where=str(path))
     except DefinitionError as error:
         refuse(error, json=json)
     facts: dict[str, Any] = {
@@ -60,6 +61,7 @@ def check(
         "published_by_each_region": published_by_each_region(read),
         "shortages": list(shortages(read)),
         "quotas": list(quotas_to_raise(read)),
+        "types_without_schemas": list(types_without_schemas(read, schemas)),
     }
     if json:
         show_json({"problems": [], **facts})
@@ -78,6 +80,7 @@ def _warnings(
     published_by_each_region: list[str],
     shortages: list[str],
     quotas: list[str],
+    types_without_schemas: list[str],
 ) -> list[str]:
     """Say what is allowed, and may surprise."""
     return [
@@ -92,6 +95,7 @@ def _warnings(
         ),
         *shortages,
         *quotas,
+        *types_without_schemas,
     ]
 
 

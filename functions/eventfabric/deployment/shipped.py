@@ -8,10 +8,9 @@ from collections.abc import Container
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from eventfabric.contracts import SCHEMAS_FOLDER
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.requirements import requirements_in
-from eventfabric.errors import DefinitionError, Problem, SettingError
+from eventfabric.errors import SettingError
 
 PACKAGE: Final = "eventfabric"
 SHIPPED: Final = ("aws", "contracts", "definition", "handlers", "model", "runtime", "sdk", "services", "wire")
@@ -67,24 +66,6 @@ def own_names(functions: Path | None) -> frozenset[str]:
     """Return the names of the packages and modules that the user's folder brings into the zip."""
     paths = [] if functions is None else functions.iterdir()
     return frozenset(path.stem for path in paths if path.name != PACKAGE)
-
-
-def check_validated(definition: Definition, schemas: Container[str], *, where: str) -> None:
-    """Raise DefinitionError for subscriptions that validate events of which no type has a schema.
-
-    `schemas`: streams whose types have some.
-    """
-    problems = [
-        Problem(
-            f"subscriptions.{name}.validate",
-            "true, and no schema",
-            f"only with schemas of types of stream {own.stream}, in the folder {SCHEMAS_FOLDER} beside the definition",
-        )
-        for name, own in definition.subscriptions.items()
-        if own.validate and own.stream not in schemas
-    ]
-    if problems:
-        raise DefinitionError(problems, where=where)
 
 
 def lock_for(definition: Definition, schemas: Container[str]) -> Path:
