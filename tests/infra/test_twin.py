@@ -92,6 +92,11 @@ def test_what_can_be_imported_is(imported: Imported) -> None:
         (f"from boto3 import nothing_like_this\n{HANDLING}", ("ImportError", "nothing_like_this")),
         ("def count(event): ...\n", ("HandlerError", "(event, delivery)")),
         ("async def count(event, delivery): ...\n", ("HandlerError", "async")),
+        (f"from eventfabric import upcast\nupcast('Placed', 2, 1)\n{HANDLING}", ("HandlerError", "@upcast")),
+        (
+            f"from eventfabric import upcast\n@upcast('Placed', 0, 1)\nasync def up(data): ...\n{HANDLING}",
+            ("HandlerError", "async"),
+        ),
         ("import nothing_like_this\n" + HANDLING, ("ModuleNotFoundError", "nothing_like_this")),
         ("count = len = 1 +\n", ("SyntaxError", "invalid syntax")),
         ("import os\nos._exit(3)\n", ("the process ended", "exit code 3")),

@@ -39,7 +39,8 @@ def _failure(entry: str, *, loads: bool) -> dict[str, Any] | None:
             import_module("eventfabric.runtime.wiring").deployed(settings).load()
     except BaseException as error:  # whatever a module does when it is imported
         cause = error.__cause__ or error
-        is_refused = cause is error and type(error).__name__ == "HandlerError"
+        # Raised by the library itself, while it reads the handler, or within the module, as by a decorator.
+        is_refused = type(cause).__name__ == "HandlerError"
         certain = is_refused or isinstance(cause, ImportError | SyntaxError)
         return {"kind": type(cause).__name__, "reason": str(error), "certain": certain}
     return None

@@ -1,14 +1,16 @@
 """Upcasters: pure functions that bring the data of an old event to the version that a handler knows."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import update_wrapper
+from inspect import signature
 from types import ModuleType
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from eventfabric.contracts.identity import DATA_SCHEMA, parse_schema_uri
 from eventfabric.errors import HandlerError, InvalidEventError, Problem, UnknownVersionError, UpcastError
 from eventfabric.model import Event, Payload
-from eventfabric.sdk.wants import name_of
+from eventfabric.sdk.wants import check_plain, name_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,11 +46,32 @@ def upcast(type: str, version: int, to: int, /) -> Callable[[Callable[P, R]], Up
 
     It is applied at delivery to the events of a handler whose module defines or imports it. Versions are those of the
     registry; 0 is that of events from before schemas. The function takes and returns plain JSON values.
+    HandlerError, also when it decorates: these are no versions, or the function cannot be called with the data alone.
     """
     if not isinstance(version, int) or not isinstance(to, int) or not FIRST_VERSION <= version < to:
         allowed = f"a version from {FIRST_VERSION}, and a later one"
         raise HandlerError(f"@upcast({type!r:.140}, {version!r:.40}, {to!r:.40}): allowed: {allowed}")
-    return lambda function: Upcaster(function, type, version, to)
+
+    def decorate(function: Callable[P, R]) -> Upcaster[P, R]:
+        _check_callable(function)
+        return Upcaster(function, type, version, to)
+
+    return decorate
+
+
+def _check_callable(function: Any) -> None:
+    """Raise HandlerError if it is not called with the data of an event, or returns none at once."""
+    if not callable(function):
+        raise HandlerError(f"upcaster {function!r:.80}: found {type(function).__name__}, allowed: a function")
+    check_plain(function)
+    with suppress(ValueError):  # a function in C may have no signature to read
+        parameters = signature(function)
+        try:
+            parameters.bind(None)
+        except TypeError as error:
+            raise HandlerError(
+                f"upcaster {name_of(function)}: found {parameters}, allowed: (data)"
+            ) from error
 
 
 class Upcasting:

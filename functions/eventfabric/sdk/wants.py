@@ -35,16 +35,21 @@ def wanted_by(function: Callable[..., Any]) -> HandlerInput:
     """Return what the function asks for in its first parameter. HandlerError if it cannot be a handler."""
     if not callable(function):
         raise HandlerError(f"handler {function!r:.80}: found {type(function).__name__}, allowed: a function")
-    inner = _innermost(function)
-    if any(is_kind(inner) for is_kind in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)):
-        raise HandlerError(f"{name_of(function)}: found an async or generator function, allowed: a plain one")
+    check_plain(function)
     first = _first_parameter(function)
-    hint = _hints(function, inner).get(first.name, Event)
+    hint = _hints(function, _innermost(function)).get(first.name, Event)
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     collect = _collector(bare)
     wanted = hint if collect is None else (get_args(bare) or (Event,))[0]
     is_event = wanted is Any or wanted is Event or wanted is object
     return HandlerInput(collect, None if is_event else wanted)
+
+
+def check_plain(function: Callable[..., Any]) -> None:
+    """Raise HandlerError for an async or generator function, whose call alone does nothing."""
+    inner = _innermost(function)
+    if any(is_kind(inner) for is_kind in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)):
+        raise HandlerError(f"{name_of(function)}: found an async or generator function, allowed: a plain one")
 
 
 def _hints(function: Callable[..., Any], inner: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Upcasters: chains of them, the events that they change, and whose fault it is when they fail."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -102,6 +103,45 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_no_upcaster_leads_back_or_round(version: Any, to: Any) -> None:
     with pytest.raises(HandlerError, match="a later one"):
         upcast("Placed", version, to)
+
+
+async def waits(data: Any) -> Any:
+    return data
+
+
+def yields(data: Any) -> Any:
+    yield data
+
+
+async def waits_and_yields(data: Any) -> Any:
+    yield data
+
+
+class Waiting:
+    """A callable object that must be awaited."""
+
+    async def __call__(self, data: Any) -> Any:
+        return data
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(waits, yields, waits_and_yields, partial(waits), Waiting()),
+        *(lambda: None, lambda data, delivery: data, lambda *, data: data, lambda data, *, more: data),
+        *(None, "upcasters:up"),
+    ],
+)
+def test_what_cannot_be_called_with_the_data_alone_is_refused_where_it_is_declared(function: Any) -> None:
+    with pytest.raises(HandlerError, match="allowed: "):
+        upcast("Placed", 0, 1)(function)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda data, more=1: data, lambda *data: data[0], partial(lambda more, data: data, 1), dict]
+)
+def test_an_upcaster_may_take_more_that_has_a_default(function: Any) -> None:
+    assert upcast("Placed", 0, 1)(function)({}) == {}
 
 
 def test_an_event_at_whose_version_no_upcaster_begins_is_not_guessed_at() -> None:
