@@ -1,20 +1,31 @@
 """Stacks that register schemas: in an order, or refused before anything is changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eventfabric.contracts.folder import SchemaFolder
+from eventfabric.definition.sections import Compatibility
 from eventfabric.model.schema_index import SchemaIndex
+from eventfabric.resources import CHECK, DECLARE
 from eventfabric.services.catalogue.schema_lane import SchemaReader
-from tests.support.declaring_stacks import Stacks
+from eventfabric.topology import Topology
+from tests.support.declaring_stacks import Stacks, stacks_of
 from tests.support.memory_fabric import AWAY, STREAM, MemoryFabric
 from tests.support.subscribed_stream import topology
 
 SHOP = topology()
+LOOSE = Topology(
+    replace(
+        SHOP.definition,
+        streams={STREAM: replace(SHOP.definition.streams[STREAM], compatibility=Compatibility.BACKWARD)},
+    )
+)
 PLACED = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
 WITH_NOTE = {**PLACED, "properties": {**PLACED["properties"], "note": {"type": "string"}}}  # type: ignore[dict-item] # an object
+WITHOUT_RULES = {"type": "object", "properties": {"order": {"type": "string"}}}
 WITHOUT_ORDER = {"type": "object", "properties": {"note": {"type": "string"}}, "required": ["note"]}
 
 
@@ -84,9 +95,48 @@ def test_a_rollback_leaves_versions_as_they_are_and_registers_none(stacks: Stack
     before, stacks.schemas = stacks.schemas, folder(tmp_path / "second", OrderPlaced=WITH_NOTE)
     assert stacks.deploy(SHOP, until="cell") != ""
     assert index(stacks).count == 2
-    # The next deployment of what was before registers it again, as a version of its own.
+    # The next deployment of what was before makes that the newest again.
     stacks.schemas = before
+    stacks.asked.clear()
     assert stacks.deploy(SHOP) == ""
     stacks.asked.clear()
     assert stacks.deploy(SHOP) == ""
-    assert [version.number for version in index(stacks).versions("OrderPlaced")] == [1, 2, 3]
+    assert [version.number for version in index(stacks).types["OrderPlaced"]] == [1, 2, 1]
+
+
+def test_a_deployment_can_be_taken_back_though_its_schema_does_not_go_together_with_the_one_before(
+    stacks: Stacks, tmp_path: Path
+) -> None:
+    stacks.deploy(LOOSE)
+    before, stacks.schemas = stacks.schemas, folder(tmp_path / "second", OrderPlaced=WITHOUT_RULES)
+    assert stacks.deploy(LOOSE) == ""
+    stacks.schemas = before
+    assert stacks.deploy(LOOSE) == ""
+    assert [version.number for version in index(stacks).types["OrderPlaced"]] == [1, 2, 1]
+
+
+def test_nothing_is_registered_while_a_stack_rolls_back_or_by_a_request_that_is_over(
+    stacks: Stacks, tmp_path: Path
+) -> None:
+    stacks.deploy(SHOP)
+    stacks.schemas = folder(tmp_path / "second", OrderPlaced=WITH_NOTE)
+    asked = dict(stacks_of(SHOP, stacks.region, stacks.schemas))["cell"]
+    stacks.status = "UPDATE_ROLLBACK_IN_PROGRESS"
+    assert stacks.ask(DECLARE, "cell", asked)["Status"] == "SUCCESS"
+    stacks.status = "UPDATE_COMPLETE"
+    assert stacks.ask(DECLARE, "cell", asked, kind="Update")["Status"] == "FAILED"
+    assert index(stacks).count == 1
+
+
+def test_a_check_refuses_a_schema_before_anything_is_declared(stacks: Stacks, tmp_path: Path) -> None:
+    stacks.deploy(SHOP)
+    stacks.schemas = folder(tmp_path / "second", OrderPlaced=WITHOUT_ORDER)
+    asked = dict(stacks_of(SHOP, stacks.region, stacks.schemas))["cell"]
+    answer = stacks.ask(CHECK, "cell", asked)
+    assert answer["Status"] == "FAILED"
+    assert "OrderPlaced.json" in answer["Reason"]
+
+
+def test_a_zip_without_the_folder_says_so_in_one_sentence(stacks: Stacks, tmp_path: Path) -> None:
+    stacks.synthesised_with, stacks.schemas = stacks.schemas, SchemaFolder(tmp_path / "nowhere")
+    assert "deploy again" in stacks.deploy(SHOP)

@@ -27,17 +27,19 @@ def chosen_version(
     """Return a version of a type, by default the newest, in the only stream that has it. Exit, typer.BadParameter."""
     readers = {own.name: (own, reader_of(connection, own)) for own in connection.streams(only)}
     known = {
-        name: (own, reader, versions)
+        name: (own, reader, index)
         for name, (own, reader) in readers.items()
-        if (versions := reader.index().versions(type_))
+        if (index := reader.index()).newest(type_) is not None
     }
     if not known:
         complain(f"no schema of type {type_} is registered in {', '.join(readers)}")
         raise typer.Exit(NOT_SO)
     if len(known) > 1:
         raise typer.BadParameter(f"allowed: --stream with one of {', '.join(sorted(known))}")
-    [(own, reader, versions)] = known.values()
-    if number is not None and number > len(versions):
-        complain(f"type {type_} has {len(versions)} versions, and none of number {number}")
+    [(own, reader, index)] = known.values()
+    versions = index.versions(type_)
+    chosen = index.newest(type_) if number is None else next(iter(versions[number - 1 : number]), None)
+    if chosen is None:
+        complain(f"type {type_} has no version {number}: the highest is {len(versions)}")
         raise typer.Exit(NOT_SO)
-    return own, reader, versions[-1 if number is None else number - 1]
+    return own, reader, chosen

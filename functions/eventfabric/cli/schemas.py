@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.exit_codes import NOT_SO
 from eventfabric.cli.options import OnlyStream, grouped
-from eventfabric.cli.output import say, show_document, show_json, show_table
+from eventfabric.cli.output import complain, say, show_document, show_json, show_table
 from eventfabric.cli.registered_schemas import chosen_version, reader_of
 from eventfabric.cli.schema_checks import check, diff, lint, read_folder
 from eventfabric.cli.schemas_try import try_schemas
@@ -18,6 +19,7 @@ from eventfabric.cli.user import user_name
 
 if TYPE_CHECKING:
     from eventfabric.contracts.document import SchemaDocument
+    from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
     from eventfabric.services.catalogue.schema_push import Registration
     from eventfabric.stream_topology import StreamTopology
@@ -102,12 +104,15 @@ def pull(
         Path | None,
         typer.Option("--folder", help="Folder to write into. Default: schemas, beside the definition."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write also over schemas that nobody has registered.")
+    ] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
     """Write the newest registered schemas into a folder, for a producer or subscriber of another repository.
 
-    Files of other types stay as they are.
+    Files of other types stay as they are, and so do schemas that were edited and are not registered.
 
     Example: eventfabric schemas pull orders --folder src/shop/schemas
     """
@@ -116,19 +121,45 @@ def pull(
 
     target = SchemaFolder(folder or connection.path.parent / SCHEMAS_FOLDER)
     written: list[str] = []
+    kept: list[str] = []
     for own in connection.streams(stream):
         reader = reader_of(connection, own)
-        for type_, versions in reader.index().types.items():
+        for type_, registered in reader.index().types.items():
             file = target.file_of(own.name, type_)
-            text = _indented(reader.document(type_, versions[-1]))
-            if not file.is_file() or file.read_bytes() != text:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(text)
-                written.append(str(file))
-    if json:
-        show_json({"written": written})
-    else:
-        say("\n".join(["written:", *written]) if written else "the folder has all of them")
+            held = _digest_in(target, own.name, type_)
+            if held == registered[-1].digest:
+                continue
+            if held is not None and held not in {version.digest for version in registered} and not overwrite:
+                kept.append(str(file))
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(_indented(reader.document(type_, registered[-1])))
+            written.append(str(file))
+    _report_pulled(written, kept, as_json=json)
+
+
+def _digest_in(folder: "SchemaFolder", stream: str, type_: str) -> str | None:
+    """Return the digest of the schema in a type's file; None: there is no file; empty: it is no schema."""
+    from eventfabric.errors import InvalidSchemaError
+
+    try:
+        document = folder.document(stream, type_)
+    except InvalidSchemaError:
+        return ""
+    return None if document is None else document.digest
+
+
+def _report_pulled(written: list[str], kept: list[str], *, as_json: bool) -> None:
+    if as_json:
+        show_json({"written": written, "kept": kept})
+    for file in [] if as_json else written:
+        say(f"written: {file}")
+    if not (as_json or written or kept):
+        say("the folder has all of them")
+    for file in kept:
+        complain(f"left as it is: {file}, which nobody has registered; --overwrite replaces it")
+    if kept:
+        raise typer.Exit(NOT_SO)
 
 
 @app.command()
@@ -157,21 +188,24 @@ def push(
     reason = _checked_reason(accept)
     folder = read_folder(connection, as_json=json)
     names = [connection.topology.stream(stream).name] if stream else sorted(folder)
+    registrations = {
+        name: _registration(connection, connection.topology.stream(name), reason) for name in names
+    }
+    for name, registration in registrations.items():  # nothing of one stream, if another is refused
+        registration.check(folder.get(name, {}))
     added: list[dict[str, object]] = []
-    for name in names:
-        documents = folder.get(name, {})
-        registration = _registration(connection, connection.topology.stream(name), reason)
-        if dry_run:
-            registration.check(documents)
-        else:
-            new = registration.register(documents)
-            added += ({"stream": name, "type": type_, **_facts(own)} for type_, own in new.items())
-    _report(added, dry_run=dry_run, as_json=json)
+    for name, registration in [] if dry_run else registrations.items():
+        new = registration.register(folder.get(name, {}))
+        added += ({"stream": name, "type": type_, **_facts(own)} for type_, own in new.items())
+    count = sum(len(folder.get(name, {})) for name in names)
+    _report(added, count, dry_run=dry_run, as_json=json)
 
 
-def _report(added: list[dict[str, object]], *, dry_run: bool, as_json: bool) -> None:
+def _report(added: list[dict[str, object]], count: int, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         show_json({"registered": added})
+    elif not count:
+        say("there are no schemas to register")
     elif dry_run:
         say("nothing stands against it")
     elif not added:

@@ -74,7 +74,8 @@ def _trial(
 
     ports = connection.ports()
     version_of = KnownVersions(SchemaReader(stream, ports.log_of(stream)), ports.clock).number_of
-    checks = checks_in(schemas or connection.path.parent / SCHEMAS_FOLDER, is_closed=own is None)
+    folder = schemas or connection.path.parent / SCHEMAS_FOLDER
+    checks = checks_in(folder, is_closed=own is None)
     if checks is not None:
         checks.load()
     if own is None:
@@ -91,7 +92,7 @@ def _trial(
         stream.name,
         version_of,
         schemas=checks,
-        upcasting=upcasting_of(target, own.definition.handler, stream, ports),
+        upcasting=upcasting_of(target, own.definition.handler, stream, ports, folder),
         decode=None if payload_type is None else payload_decoder(payload_type),
         member_names=member_names(payload_type),
     )

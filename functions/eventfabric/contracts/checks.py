@@ -7,7 +7,7 @@ import msgspec
 from eventfabric.contracts.closing import closed, closed_suffices
 from eventfabric.contracts.document import SchemaDocument
 from eventfabric.contracts.folder import SchemaFolder
-from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity
+from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity, parse_schema_uri
 from eventfabric.contracts.validator import SchemaValidator
 from eventfabric.errors import Problem
 
@@ -33,6 +33,11 @@ class SchemaCheck:
 
     def __repr__(self) -> str:
         return f"SchemaCheck({self.identity})"
+
+    def is_other_version(self, headers: Mapping[str, object]) -> bool:
+        """Tell if an event's attributes name another version of the same type's schema."""
+        named = parse_schema_uri(headers.get(DATA_SCHEMA))
+        return named is not None and named != self.identity and named[:2] == self.identity[:2]
 
     def problems(self, content: bytes) -> list[Problem]:
         """Return the first problems of JSON text, without any value of it. ValueError if it cannot be decoded."""

@@ -3,7 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -16,6 +16,13 @@ from eventfabric.errors import InvalidSchemaError, Problem
 SCHEMA_BYTES_MAX: Final = 128 * 1024
 """Most bytes of a schema's canonical text: a record of the log holds it beside an index of all versions."""
 _DIGEST_BYTES: Final = 16
+_KINDS: Final[Mapping[type, str]] = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
 DIGEST_CHARACTERS: Final = 22
 """Length of a digest: 16 bytes in base64url, without padding."""
 
@@ -70,7 +77,7 @@ def read_unchecked(text: str | bytes, *, where: str) -> SchemaDocument:
     except ValueError as error:  # also of text that is not in UTF-8, and of surrogates
         _refuse(where, f"no JSON ({error!s:.200})", "one JSON Schema, in UTF-8")
     if not isinstance(value, dict | bool):
-        _refuse(where, type(value).__name__, "an object, true or false")
+        _refuse(where, _KINDS.get(type(value), "no schema"), "an object, true or false")
     if len(content) > SCHEMA_BYTES_MAX:
         _refuse(where, f"{len(content):,} bytes", f"at most {SCHEMA_BYTES_MAX:,}")
     return SchemaDocument(content)

@@ -26,7 +26,7 @@ class SchemaFolder:
     def beside(cls, definition: str | PathLike[str]) -> "SchemaFolder | None":
         """Return the folder beside a definition's file; None if there is none."""
         path = Path(definition).parent / SCHEMAS_FOLDER
-        return cls(path) if path.is_dir() else None
+        return cls(path) if path.exists() else None
 
     def document(self, stream: str, type_: str) -> SchemaDocument | None:
         """Return the schema of a type; None if it has none. InvalidSchemaError: it has a file that is no schema."""
@@ -40,6 +40,10 @@ class SchemaFolder:
 
         `streams`: those that there are; None: any may be.
         """
+        if not self.path.exists():
+            return {}
+        if not self.path.is_dir():
+            raise InvalidSchemaError([Problem("", "a file", "a folder")], where=str(self.path))
         problems: list[Problem] = []
         documents: dict[str, dict[str, SchemaDocument]] = {}
         for stream, file in self._files(problems):
@@ -47,7 +51,7 @@ class SchemaFolder:
             try:
                 document = self.document(stream, type_)
             except InvalidSchemaError as error:
-                problems += [problem.inside(self._shown(file)) for problem in error.problems]
+                problems += [_in_file(problem, self._shown(file)) for problem in error.problems]
                 continue
             assert document is not None, "its file was listed"
             documents.setdefault(stream, {})[type_] = document
@@ -113,6 +117,12 @@ def digests_of(documents: Mapping[str, Mapping[str, SchemaDocument]]) -> dict[st
 def file_name_of(type_: str) -> str:
     """Return the name of a type's file."""
     return quote(type_, safe="") + _SUFFIX
+
+
+def _in_file(problem: Problem, name: str) -> Problem:
+    """Return a problem of a schema as one of its file, with the pointer into it, if it has one."""
+    pointer = problem.path if problem.path.startswith("#") else ""
+    return Problem(f"{name}{pointer}", problem.found, problem.allowed)
 
 
 def type_of_file(name: str) -> str | None:

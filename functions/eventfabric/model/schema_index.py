@@ -1,4 +1,8 @@
-"""Index of schemas: which schema each version of a stream's event types has, and where its text is registered."""
+"""Index of schemas: which schema each version of a stream's event types has, and where its text is registered.
+
+A version is one schema, for good. One that is registered again, because its change was taken back, keeps its number:
+whatever was published under it is of the same version as before.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,7 +12,7 @@ from eventfabric.model.identity import Region, SequenceNumber
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaVersion:
-    """One version of a type's schema. Versions of a type are numbered from 1, in the order of their registration."""
+    """A registration of one version of a type's schema. Versions are numbered from 1, in the order of the first one."""
 
     number: int
     digest: str
@@ -40,37 +44,46 @@ class SchemaIndex:
     """All versions of the schemas of a stream's types, and the registration that made it so."""
 
     types: Mapping[str, tuple[SchemaVersion, ...]] = field(default_factory=dict)
-    """Versions of each type, oldest first."""
+    """Registrations of each type, oldest first. Those of one schema have the same number."""
     change: SchemaChange | None = None
     """The newest registration; None: there was none."""
 
     @property
     def count(self) -> int:
-        """Number of versions of all types."""
+        """Number of registrations of all types."""
         return sum(map(len, self.types.values()))
 
     def versions(self, type_: str) -> tuple[SchemaVersion, ...]:
-        """Return the versions of a type, oldest first; empty if it has none."""
-        return self.types.get(type_, ())
+        """Return the versions of a type by number, each as it was registered first; empty if it has none."""
+        first: dict[int, SchemaVersion] = {}
+        for own in self.types.get(type_, ()):
+            first.setdefault(own.number, own)
+        return tuple(first.values())
 
     def newest(self, type_: str) -> SchemaVersion | None:
-        """Return the newest version of a type; None if it has none."""
-        versions = self.versions(type_)
-        return versions[-1] if versions else None
+        """Return the version of a type that was registered last; None if it has none."""
+        registered = self.types.get(type_, ())
+        return registered[-1] if registered else None
 
     def version_of(self, type_: str, digest: str) -> SchemaVersion | None:
-        """Return the version of a type that has a schema: the newest, if it was registered again; None: none has."""
-        return next((own for own in reversed(self.versions(type_)) if own.digest == digest), None)
+        """Return the version of a type that has a schema; None: none has."""
+        return next((own for own in self.types.get(type_, ()) if own.digest == digest), None)
 
     def binding(self, type_: str) -> tuple[SchemaVersion, ...]:
-        """Return the versions that a new one has to go together with, oldest first.
+        """Return the versions that a new one has to go together with, in the order in which they were registered last.
 
         Those before one that a person accepted in spite of what it breaks do not count any more.
         """
-        versions = self.versions(type_)
-        accepted = [place for place, own in enumerate(versions) if own.accepted_because]
-        return versions[accepted[-1] :] if accepted else versions
+        registered = self.types.get(type_, ())
+        accepted = [place for place, own in enumerate(registered) if own.accepted_because]
+        last = {own.number: own for own in reversed(registered[accepted[-1] if accepted else 0 :])}
+        return tuple(reversed(last.values()))
 
-    def with_version(self, type_: str, version: SchemaVersion) -> "SchemaIndex":
-        """Return the index with one more version of a type."""
-        return replace(self, types={**self.types, type_: (*self.versions(type_), version)})
+    def with_schema(self, type_: str, registered: SchemaVersion) -> "SchemaIndex":
+        """Return the index with one more registration of a type, whose number follows from its schema."""
+        known = self.version_of(type_, registered.digest)
+        if known is None:
+            version = replace(registered, number=len(self.versions(type_)) + 1)
+        else:
+            version = replace(known, at_ms=registered.at_ms, accepted_because="")
+        return replace(self, types={**self.types, type_: (*self.types.get(type_, ()), version)})

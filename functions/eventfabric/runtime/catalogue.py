@@ -216,8 +216,8 @@ class CatalogueRequest:
                 self.schemas,
                 digest,
                 self.ports_of(self._topology),
-                by=self.event["StackId"],
-                request_id=self.event["RequestId"],
+                by=self.event.get("StackId", ""),
+                request_id=self.event.get("RequestId", ""),
                 may_lack_table=name not in self._before.streams,
             )
 

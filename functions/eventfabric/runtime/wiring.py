@@ -256,7 +256,7 @@ class Runtime:
                 reconciles_late=definition.on_late == "reconcile",
                 steps=steps,
                 publications=self._publications,
-                upcasting=upcasting_of(self._target, definition.handler, stream, ports),
+                upcasting=upcasting_of(self._target, definition.handler, stream, ports, self.schemas),
                 validate=validation_of(definition, self.schemas),
                 has_keyboard=not self.owns_process,
                 alone=self.owns_process and definition.concurrency == 1,

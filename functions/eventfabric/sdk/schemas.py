@@ -69,10 +69,11 @@ def check_content(check: "SchemaCheck", content: bytes) -> None:
 def as_published(schemas: "SchemaChecks | None", stream: StreamTopology, event: Event) -> Event:
     """Return an event that takes the place of one in the stream as it would be published: it names its schema.
 
-    InvalidEventError if it does not fit. Without schemas at hand, it is left as it is.
+    One that names another version of its type's schema is left as it is: whoever delivers it finds it as that. So is
+    any, without schemas at hand. InvalidEventError if it does not fit.
     """
     check = None if schemas is None else check_of(schemas, stream, event.type)
-    if check is None:
+    if check is None or check.is_other_version(event.headers):
         return event
     check_payload(check, event.payload)
     published = event.copy()
@@ -95,12 +96,16 @@ def validation_of(subscription: Subscription, folder: Path | None) -> Callable[[
 
 
 def upcasting_of(
-    target: Callable[..., Any], handler: str, stream: StreamTopology, ports: Ports
+    target: Callable[..., Any],
+    handler: str,
+    stream: StreamTopology,
+    ports: Ports,
+    schemas: Path | None = None,
 ) -> "Upcasting | None":
     """Return what brings events to the versions that a handler knows; None if it has no upcasters.
 
     They are those of the handler's module: of the one that `handler` names, and of that in which `target` is written.
-    HandlerError: they make no chain.
+    `schemas`: the folder with the schemas of the version that it knows. HandlerError: they make no chain.
     """
     if "eventfabric.sdk.upcasters" not in modules:  # nobody can have declared any
         return None
@@ -113,8 +118,25 @@ def upcasting_of(
     from eventfabric.services.catalogue.known_versions import KnownVersions
     from eventfabric.services.catalogue.schema_lane import SchemaReader
 
-    reader = SchemaReader(stream, ports.log_of(stream))
-    return Upcasting(upcasters, KnownVersions(reader, ports.clock).number_of)
+    versions = KnownVersions(SchemaReader(stream, ports.log_of(stream)), ports.clock)
+    return Upcasting(
+        upcasters, versions.number_of, stream=stream.name, own_digest=_digests_in(schemas, stream)
+    )
+
+
+def _digests_in(folder: Path | None, stream: StreamTopology) -> Callable[[str], str | None]:
+    """Return a look-up of the digests of the schemas in a folder, by type."""
+    if folder is None or not folder.is_dir():
+        return lambda type_: None
+    from eventfabric.contracts.folder import SchemaFolder
+
+    known = SchemaFolder(folder)
+
+    def digest_of(type_: str) -> str | None:
+        document = known.document(stream.name, type_)
+        return None if document is None else document.digest
+
+    return digest_of
 
 
 def _check_delivered(schemas: "SchemaChecks", stream: str, event: Event) -> None:

@@ -7,7 +7,7 @@ from inspect import signature
 from types import ModuleType
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
-from eventfabric.contracts.identity import DATA_SCHEMA, parse_schema_uri
+from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity, parse_schema_uri
 from eventfabric.errors import HandlerError, InvalidEventError, Problem, UnknownVersionError, UpcastError
 from eventfabric.model import Event, Payload
 from eventfabric.sdk.wants import check_plain, name_of
@@ -77,10 +77,24 @@ def _check_callable(function: Any) -> None:
 class Upcasting:
     """Brings events to the versions that a handler knows. Threads may share it."""
 
-    def __init__(self, upcasters: Iterable[Upcaster[..., Any]], version_of: VersionOf) -> None:
-        """`version_of` is asked only for events of types that have upcasters. HandlerError: these make no chain."""
+    def __init__(
+        self,
+        upcasters: Iterable[Upcaster[..., Any]],
+        version_of: VersionOf,
+        *,
+        stream: str | None = None,
+        own_digest: Callable[[str], str | None] = lambda type_: None,
+    ) -> None:
+        """`version_of` is asked only for events of types that have upcasters. HandlerError: these make no chain.
+
+        `stream`: that of the events; None: not known. `own_digest` returns the digest of the schema with which the
+        handler was built: events that name it are of the version that the handler knows, whatever number that has
+        where they were published. In a new stage, it is the first.
+        """
         self._steps = _chains(upcasters)
         self._version_of = version_of
+        self._stream = stream
+        self._own_digest = own_digest
 
     def __call__(self, event: Event) -> Event:
         """Return the event as the handler knows it: itself, or a copy with other data.
@@ -93,7 +107,8 @@ class Upcasting:
         steps = self._steps.get(event.type)
         if steps is None:
             return event
-        version, newest = self.version(event), max(step.to for step in steps.values())
+        newest = max(step.to for step in steps.values())
+        version = newest if self._is_own(event) else self.version(event)
         if version >= newest:
             return event
         if version not in steps:
@@ -111,10 +126,21 @@ class Upcasting:
         except InvalidEventError as error:
             raise UpcastError(event.id, f"{step} returned no JSON") from error
 
+    def _is_own(self, event: Event) -> bool:
+        """Tell if an event names the schema with which the handler was built."""
+        identity = self._identity(event)
+        return identity is not None and identity.digest == self._own_digest(event.type)
+
+    def _identity(self, event: Event) -> SchemaIdentity | None:
+        """Return the schema that an event names; None if that is none of its own type and stream."""
+        identity = parse_schema_uri(event.headers.get(DATA_SCHEMA))
+        if identity is None or identity.type != event.type or self._stream not in (None, identity.stream):
+            return None
+        return identity
+
     def version(self, event: Event) -> int:
         """Return the version of an event by the schema that it names. Errors as when it is called."""
-        named = event.headers.get(DATA_SCHEMA)
-        identity = parse_schema_uri(named)
+        identity = self._identity(event)
         if identity is None:
             return FIRST_VERSION
         version = self._version_of(event.type, identity.digest)

@@ -3,7 +3,7 @@
 So the newest record of a lane says which versions there are, and each of them says which record has its text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from re import compile as regex
 from typing import Annotated, Final
 
@@ -23,6 +23,10 @@ INDEX_TYPE: Final = "eventfabric.schemas"
 SCHEMA_TYPE: Final = "eventfabric.schema"
 """Type of an event that has a schema. Its key is the type that the schema is for."""
 REASON_CHARACTERS_MAX: Final = 200
+INDEX_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - SCHEMA_BYTES_MAX - 8 * 1024
+"""Most bytes of an index: a record holds it beside the largest schema, or as much of smaller ones."""
+SCHEMAS_MAX: Final = 500
+"""Most schemas that one record adds."""
 _JSON: Final = 1
 _is_region: Final = regex(rf"[a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}}").fullmatch
 _WRONG: Final = (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, RecursionError)
@@ -92,10 +96,7 @@ def index_of(record: Record) -> SchemaIndex:
         if first.type != INDEX_TYPE or not isinstance(record.lane, SchemaLane):
             raise ValueError(f"its first event is of type {first.type!r:.60}")
         stored = msgspec.json.decode(first.payload.content, type=_Index)
-        types = {
-            type_: tuple(_version(own, number, record) for number, own in enumerate(versions, 1))
-            for type_, versions in stored.types.items()
-        }
+        types = {type_: tuple(_versions(versions, record)) for type_, versions in stored.types.items()}
         own = stored.change
         change = SchemaChange(by=own.by, request_id=own.request_id, version=own.version, at_ms=own.at_ms)
         return SchemaIndex(types=types, change=change)
@@ -119,6 +120,19 @@ def document_in(record: Record, type_: str, digest: str) -> SchemaDocument:
 def _stored(version: SchemaVersion, region: Region) -> _Stored:
     own = "" if version.region == region else version.region
     return _Stored(version.digest, version.sequence, version.at_ms, own, version.accepted_because)
+
+
+def index_bytes(index: SchemaIndex, region: Region) -> int:
+    """Return the size of an index as a record of that Region has it."""
+    types = {type_: [_stored(own, region) for own in versions] for type_, versions in index.types.items()}
+    return len(msgspec.json.encode(types))
+
+
+def _versions(stored: Sequence[_Stored], record: Record) -> Iterator[SchemaVersion]:
+    """Yield the registrations of a type, each with the number of its schema."""
+    numbers: dict[str, int] = {}
+    for own in stored:
+        yield _version(own, numbers.setdefault(own.digest, len(numbers) + 1), record)
 
 
 def _version(stored: _Stored, number: int, record: Record) -> SchemaVersion:

@@ -31,8 +31,8 @@ def test_a_schema_is_decoded_as_it_is() -> None:
     ("text", "state"),
     [
         ("", "no JSON"),
-        ("[]", "list"),
-        ('"text"', "str"),
+        ("[]", "an array"),
+        ('"text"', "a string"),
         ('{"a": NaN}', "NaN"),
         ('{"maximum": 1e999}', "no JSON"),
         ('{"type": "object", "type": "array"}', "twice"),

@@ -65,13 +65,13 @@ def test_everything_that_is_wrong_in_a_folder_is_said_at_once(folder: SchemaFold
     write(folder, ".git/config", "")
     with pytest.raises(InvalidSchemaError) as refused:
         folder.documents()
-    paths = {problem.path.partition(".json.")[0] for problem in refused.value.problems}
+    paths = {problem.path.partition("#")[0] for problem in refused.value.problems}
     assert paths == {
         "README.md",
-        "orders/OrderPlaced",
+        "orders/OrderPlaced.json",
         "orders/orderplaced.json",
         "orders/notes.txt",
-        "payments/Paid",
+        "payments/Paid.json",
     }
 
 

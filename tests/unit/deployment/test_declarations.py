@@ -63,3 +63,16 @@ def test_a_stack_asks_again_only_if_something_is_different_or_somebody_says_so()
     assert asked_of_cell(SHOP, HOME) == asked_of_cell(SHOP, HOME)
     assert asked_of_cell(SHOP, HOME) != asked_of_cell(SHOP, HOME, again="1")
     assert asked_of_cell(SHOP, HOME) != asked_of_cell(topology(lanes=4), HOME)
+
+
+def test_schemas_are_asked_of_a_streams_first_region_alone_and_change_what_is_asked() -> None:
+    digests = dict.fromkeys(SHOP.streams, "a")
+    home = json.loads(asked_of_cell(SHOP, HOME, schemas=digests))
+    first = {name for name, own in SHOP.streams.items() if own.definition.regions[0] == HOME}
+    assert home["schemas"] == dict.fromkeys(first, "a")
+    away = json.loads(asked_of_cell(SHOP, AWAY, schemas=digests)).get("schemas", {})
+    assert set(away) == {name for name, own in SHOP.streams.items() if own.definition.regions[0] == AWAY}
+    assert asked_of_cell(SHOP, HOME, schemas={}) == asked_of_cell(SHOP, HOME)
+    assert asked_of_cell(SHOP, HOME, schemas=dict.fromkeys(digests, "b")) != asked_of_cell(
+        SHOP, HOME, schemas=digests
+    )

@@ -50,7 +50,8 @@ def record(own: Batch) -> Record:
 
 
 def test_an_index_is_read_back_as_it_was() -> None:
-    written = index(version(1, region=AWAY), version(2))
+    other = read_schema('{"type":"array"}', where="-").digest
+    written = index(version(1, region=AWAY), version(2, digest=other), version(1))
     read = record(batch(written, {"shop/order placed": DOCUMENT}))
     assert index_of(read) == written
     assert document_in(read, "shop/order placed", DOCUMENT.digest) == DOCUMENT

@@ -1,6 +1,7 @@
 """Comparison of a type's new schema with earlier versions, as far as the stream has promised that they go together."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from eventfabric.contracts.differ import differences
@@ -37,7 +38,9 @@ def _between(
         yield from (_problem(own, because, *places) for own in differences(new.value, old.value))
     if promise.is_read_earlier:
         because = f"readers of {version} go on ({promise})"
-        yield from (_problem(own, because, *reversed(places)) for own in differences(old.value, new.value))
+        for own in differences(old.value, new.value):
+            remedy = f"as in {version}, or narrower; or a type of its own for what is new"
+            yield replace(_problem(own, because, *reversed(places)), allowed=remedy)
 
 
 def _problem(difference: SchemaDifference, because: str, reader: str, writer: str) -> Problem:

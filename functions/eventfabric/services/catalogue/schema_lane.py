@@ -4,11 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eventfabric.contracts.document import SchemaDocument
-from eventfabric.errors import MissingRecordError, UndecodableRecordError
-from eventfabric.model import EMPTY_TAIL, Region, SchemaLane, SequenceNumber, StreamName, Tail
+from eventfabric.errors import FormatError, MissingRecordError, UndecodableRecordError
+from eventfabric.model import (
+    EMPTY_TAIL,
+    DeclarationLane,
+    Region,
+    SchemaLane,
+    SequenceNumber,
+    StreamName,
+    Tail,
+)
 from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
 from eventfabric.ports import Log
-from eventfabric.services.catalogue.lane import undecodable
+from eventfabric.services.catalogue.lane import newest, undecodable
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.schema_record import document_in, index_of
 
@@ -25,7 +33,7 @@ class SchemaReader:
     """Reader of a stream's schemas, as far as they have come to the log's Region.
 
     One Region registers: the stream's first. If that becomes another one, the new one goes on from what it has of the
-    former one's lane. So the index with the most versions is the newest.
+    former one's lane, also if that Region has left the stream. So the index with the most registrations is the newest.
     """
 
     def __init__(self, stream: StreamTopology, log: Log) -> None:
@@ -33,13 +41,32 @@ class SchemaReader:
         self.log = log
         self.name = StreamName(stream.name)
         self.regions = [Region(name) for name in stream.definition.regions]
+        self._documents: dict[tuple[str, str], SchemaDocument] = {}
 
     def index(self) -> SchemaIndex:
         """Return the newest index (one consistent read of one item for each Region); empty if nothing is registered.
 
         UndecodableRecordError: a newest record cannot be read by this version.
         """
-        return newest_of(self.registered(region).index for region in self.regions)
+        return newest_of(self.registered(region).index for region in self._every_region())
+
+    def elsewhere(self, region: Region) -> list[SchemaIndex]:
+        """Return the newest index in the lane of each other Region. UndecodableRecordError."""
+        return [self.registered(other).index for other in self._every_region() if other != region]
+
+    def _every_region(self) -> list[Region]:
+        """List the stream's Regions, and those that it was in once: what they have registered stays in its tables."""
+        regions = dict.fromkeys(self.regions)
+        for region in self.regions:
+            try:
+                declared = newest(self.log, DeclarationLane.of(region, self.name))
+            except (UndecodableRecordError, FormatError):
+                continue
+            if declared is not None:
+                facts = declared.declaration.stream
+                regions |= dict.fromkeys(map(Region, (*facts.regions, *facts.former_regions)))
+                break
+        return list(regions)
 
     def registered(self, region: Region) -> RegisteredSchemas:
         """Return what one Region has registered, and where its lane goes on. UndecodableRecordError."""
@@ -60,12 +87,16 @@ class SchemaReader:
 
         MissingRecordError: its record has not come here yet, or is lost. UndecodableRecordError: it has another one.
         """
+        known = self._documents.get((type_, version.digest))
+        if known is not None:
+            return known
         lane = SchemaLane.of(version.region, self.name)
         before = SequenceNumber(version.sequence + 1)
         records = self.log.read(lane, version.sequence, records_max=1, before=before).records
         if not records:
             raise MissingRecordError(lane, version.sequence, f"the schema of {type_!r:.140} is not there")
-        return document_in(records[0], type_, version.digest)
+        document = self._documents[type_, version.digest] = document_in(records[0], type_, version.digest)
+        return document
 
 
 def newest_of(indices: Iterable[SchemaIndex]) -> SchemaIndex:

@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eventfabric.contracts.document import SCHEMA_BYTES_MAX, SchemaDocument
-from eventfabric.errors import Problem, SchemaRefusedError
-from eventfabric.model import BatchId, Region, SchemaLane, record_at
+from eventfabric.errors import LogError, Problem, SchemaRefusedError
+from eventfabric.limits import SEQUENCE_MAX
+from eventfabric.model import BatchId, Region, SchemaLane, SequenceNumber, record_at
 from eventfabric.model.schema_index import SchemaChange, SchemaIndex, SchemaVersion
 from eventfabric.ports import Clock, Entropy
 from eventfabric.services.catalogue.on_top import put_on_top
 from eventfabric.services.catalogue.schema_lane import SchemaReader, newest_of
 from eventfabric.version import VERSION
-from eventfabric.wire.schema_record import batch_of
+from eventfabric.wire.schema_record import INDEX_BYTES_MAX, SCHEMAS_MAX, batch_of, index_bytes
+
+_AROUND_BYTES = 200
+"""Most bytes of a record for a schema, beside its text and its type."""
 
 Documents = Mapping[str, SchemaDocument]
 """Schemas by event type."""
@@ -52,57 +56,62 @@ class Registration:
         self._refuse(documents, self.reader.index())
 
     def register(self, documents: Documents) -> dict[str, SchemaVersion]:
-        """Register the schemas that differ from their types' newest versions. Return the new versions, by type.
+        """Register the schemas that differ from their types' newest versions. Return these versions, by type.
 
         Many go into one record. What does not fit into one goes into several, and whoever repeats this after an
         interruption registers the rest.
 
         Raises:
-            SchemaRefusedError: one would break others; none is registered.
-            RecordBoundsError: the index of all versions is too large for a record.
+            SchemaRefusedError: one would break others, or the index would be too large; none is registered.
             ContendedAppendError, OutcomeUnknownError: as put_on_top.
             UndecodableRecordError: the newest record cannot be read by this version.
         """
         before = after = self.reader.index()
         self._refuse(documents, before)
-        for part in _parts(documents):
-            after = self._put(part)
-        newest = {type_: after.versions(type_)[-1] for type_ in documents}
-        return {
-            type_: version
-            for type_, version in newest.items()
-            if version.number > len(before.versions(type_))
+        wanted = {
+            type_: schema for type_, schema in documents.items() if not _is_newest(before, type_, schema)
         }
+        for part in _parts(wanted):
+            after = self._put(part, before)
+        registered = {type_: after.version_of(type_, schema.digest) for type_, schema in wanted.items()}
+        return {type_: version for type_, version in registered.items() if version is not None}
 
-    def _put(self, documents: Documents) -> SchemaIndex:
-        """Register schemas in one record, and return the index that has them."""
+    def _put(self, documents: Documents, before: SchemaIndex) -> SchemaIndex:
+        """Register schemas in one record, and return the index that has them. `before`: as it was at first."""
         lane = SchemaLane.of(self.region, self.reader.name)
 
         def attempt() -> tuple[SchemaIndex] | None:
             own = self.reader.registered(self.region)
-            others = [self.reader.registered(region).index for region in self.reader.regions[1:]]
-            index = newest_of([own.index, *others])
+            index = newest_of([own.index, *self.reader.elsewhere(self.region)])
             self._refuse(documents, index)
+            # What was registered since is there: by an earlier try, whoever has registered something on top of it.
             new = {
-                type_: schema for type_, schema in documents.items() if not _is_newest(index, type_, schema)
+                type_: schema
+                for type_, schema in documents.items()
+                if not _is_newest(index, type_, schema) and not _is_since(before, index, type_, schema)
             }
             if not new:
                 return (index,)
             now_ms = self.clock.now_ms()
+            texts = {
+                type_: schema
+                for type_, schema in new.items()
+                if index.version_of(type_, schema.digest) is None
+            }
             for type_, schema in new.items():
                 version = SchemaVersion(
-                    number=len(index.versions(type_)) + 1,
+                    number=0,
                     digest=schema.digest,
                     region=self.region,
                     sequence=own.tail.sequence,
                     at_ms=now_ms,
                     accepted_because=self._reason(type_, schema, index),
                 )
-                index = index.with_version(type_, version)
+                index = index.with_schema(type_, version)
             change = SchemaChange(by=self.by, request_id=self.request_id, version=VERSION, at_ms=now_ms)
             batch = batch_of(
                 replace(index, change=change),
-                new,
+                texts,
                 BatchId(self.entropy.bytes(16)),
                 region=self.region,
                 stream=self.reader.name,
@@ -115,21 +124,51 @@ class Registration:
 
     def _refuse(self, documents: Documents, index: SchemaIndex) -> None:
         """Raise SchemaRefusedError, unless somebody accepts what breaks others."""
-        if self.accepted_because:
-            return
-        problems = list(self._problems(documents, index))
+        problems = list(self._too_many(documents, index))
+        if not (problems or self.accepted_because):
+            problems = list(self._broken(documents, index))
         if problems:
             raise SchemaRefusedError(problems, where=f"stream {self.reader.name}")
 
     def _problems(self, documents: Documents, index: SchemaIndex) -> Iterator[Problem]:
+        yield from self._too_many(documents, index)
+        yield from self._broken(documents, index)
+
+    def _too_many(self, documents: Documents, index: SchemaIndex) -> Iterator[Problem]:
+        """Yield that the index would have no room in a record."""
+        for type_, schema in documents.items():
+            if not _is_newest(index, type_, schema):
+                # At its longest: the sequence is known only when it is put.
+                version = SchemaVersion(
+                    number=0,
+                    digest=schema.digest,
+                    region=self.region,
+                    sequence=SequenceNumber(SEQUENCE_MAX),
+                    at_ms=self.clock.now_ms(),
+                    accepted_because=self.accepted_because,
+                )
+                index = index.with_schema(type_, version)
+        size_bytes = index_bytes(index, self.region)
+        if size_bytes > INDEX_BYTES_MAX:
+            allowed = f"at most {INDEX_BYTES_MAX:,}: fewer types with schemas, in more streams"
+            yield Problem("schemas", f"{size_bytes:,} bytes for the index of all versions", allowed)
+
+    def _broken(self, documents: Documents, index: SchemaIndex) -> Iterator[Problem]:
         for type_, schema in documents.items():
             yield from self._problems_of(type_, schema, index)
 
     def _problems_of(self, type_: str, schema: SchemaDocument, index: SchemaIndex) -> Sequence[Problem]:
-        if _is_newest(index, type_, schema):
+        """Return why a type's schema does not go together with those before. One of these may come back at any time."""
+        if index.version_of(type_, schema.digest) is not None:
             return ()
-        binding = index.binding(type_)
-        earlier = [(f"version {own.number}", self.reader.document(type_, own)) for own in binding]
+        earlier: list[tuple[str, SchemaDocument]] = []
+        for own in index.binding(type_):
+            name = f"version {own.number}"
+            try:
+                earlier.append((name, self.reader.document(type_, own)))
+            except LogError as error:
+                allowed = "its record put back (eventfabric lanes restore), or a reason to do without it"
+                return [Problem(f"{type_!r:.140}", f"{name} that cannot be read ({error.reason})", allowed)]
         return self.compare(type_, schema, earlier) if earlier else ()
 
     def _reason(self, type_: str, schema: SchemaDocument, index: SchemaIndex) -> str:
@@ -143,15 +182,22 @@ def _is_newest(index: SchemaIndex, type_: str, schema: SchemaDocument) -> bool:
     return newest is not None and newest.digest == schema.digest
 
 
+def _is_since(before: SchemaIndex, index: SchemaIndex, type_: str, schema: SchemaDocument) -> bool:
+    """Tell if a schema was registered first after an index was read."""
+    digest = schema.digest
+    return before.version_of(type_, digest) is None and index.version_of(type_, digest) is not None
+
+
 def _parts(documents: Documents) -> Iterator[Documents]:
     """Cut schemas into parts that each fit into one record, beside an index of usual size."""
     part: dict[str, SchemaDocument] = {}
     size_bytes = 0
     for type_, schema in documents.items():
-        if part and size_bytes + len(schema.content) > SCHEMA_BYTES_MAX:
+        size = len(schema.content) + len(type_.encode()) + _AROUND_BYTES
+        if part and (size_bytes + size > SCHEMA_BYTES_MAX or len(part) == SCHEMAS_MAX):
             yield part
             part, size_bytes = {}, 0
         part[type_] = schema
-        size_bytes += len(schema.content)
+        size_bytes += size
     if part:
         yield part

@@ -2,12 +2,15 @@
 
 import pytest
 
-from eventfabric.model import DeclarationLane, Lane, Region, SequenceNumber, StreamName
+from eventfabric.contracts.document import read_schema
+from eventfabric.model import DeclarationLane, Lane, Region, SchemaLane, SequenceNumber, StreamName
 from eventfabric.model.backfill import LaneRange, Report
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.services.catalogue.lane import history
+from eventfabric.services.catalogue.schema_lane import SchemaReader
+from eventfabric.services.catalogue.schema_push import Registration
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, nth
 from eventfabric.wire.keys import is_declaration
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
@@ -39,6 +42,23 @@ def replicate(fabric: BackfillRegions) -> None:
 
 def restored(fabric: BackfillRegions) -> Report:
     return run_backfill(fabric.backfiller(), fabric.begin().id)
+
+
+def test_a_region_that_is_filled_has_the_schemas_too() -> None:
+    fabric = BackfillRegions()
+    fabric.fill(2)
+    deploy(fabric, SOURCE, "r1")
+    ports = fabric.ports(SOURCE)
+    reader = SchemaReader(fabric.stream, fabric.log(SOURCE))
+    by = Registration(reader, lambda *_: (), ports.clock, ports.entropy, by="ci", request_id="s1")
+    document = read_schema("true", where="-")
+    by.register({"placed": document})
+    report = restored(fabric)
+    assert report.is_complete
+    schemas = SchemaLane.of(SOURCE, StreamName(STREAM))
+    assert report.lanes[schemas].copied_records == 1
+    [version] = SchemaReader(fabric.stream, fabric.log(TARGET)).index().versions("placed")
+    assert SchemaReader(fabric.stream, fabric.log(TARGET)).document("placed", version) == document
 
 
 def test_a_region_that_is_filled_knows_what_is_declared() -> None:

@@ -32,7 +32,7 @@ class Reads(SchemaReader):
             version = SchemaVersion(
                 number=number, digest=digest, region=Region("us-east-1"), sequence=SequenceNumber(0), at_ms=0
             )
-            index = index.with_version("Placed", version)
+            index = index.with_schema("Placed", version)
         return index
 
 

@@ -1,13 +1,23 @@
 """Registration of schemas: beside others, without replies, from another Region, and against earlier versions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from eventfabric.contracts.document import SCHEMA_BYTES_MAX, SchemaDocument, read_schema
-from eventfabric.errors import Problem, SchemaRefusedError, UndecodableRecordError
-from eventfabric.model import EMPTY_TAIL, Region, SchemaLane, StreamName, parse_log_lane, record_at
+from eventfabric.errors import OutcomeUnknownError, Problem, SchemaRefusedError, UndecodableRecordError
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Intervention,
+    Region,
+    SchemaLane,
+    SequenceNumber,
+    StreamName,
+    parse_log_lane,
+    record_at,
+)
 from eventfabric.model.schema_index import SchemaIndex
 from eventfabric.ports import Log
 from eventfabric.services.catalogue.schema_lane import SchemaReader
@@ -81,14 +91,92 @@ def test_what_is_registered_is_not_registered_again(fabric: MemoryFabric) -> Non
     assert fabric.ports().log_of(fabric.stream).tail(LANE) == end
 
 
-def test_a_schema_that_comes_back_is_a_new_version(fabric: MemoryFabric) -> None:
-    for document in (FIRST, SECOND, FIRST):
+def test_a_schema_that_comes_back_keeps_its_number_and_is_the_newest(fabric: MemoryFabric) -> None:
+    for document in (FIRST, SECOND):
         registration(fabric).register({"A": document})
+    # It is compared with nothing: a deployment can be taken back.
+    added = registration(fabric, compare=nothing_fits).register({"A": FIRST})
+    assert added["A"].number == 1
     known = index(fabric)
-    assert [version.number for version in known.versions("A")] == [1, 2, 3]
-    version = known.version_of("A", FIRST.digest)
-    assert version is not None
-    assert version.number == 3
+    assert [version.number for version in known.versions("A")] == [1, 2]
+    assert [version.number for version in known.types["A"]] == [1, 2, 1]
+    assert [version.number for version in known.binding("A")] == [2, 1]
+    newest, first = known.newest("A"), known.version_of("A", FIRST.digest)
+    assert (newest and newest.number, first and first.number) == (1, 1)
+    reader = SchemaReader(fabric.stream, fabric.ports().log_of(fabric.stream))
+    assert newest is not None
+    assert reader.document("A", newest) == FIRST
+    assert registration(fabric).register({"A": THIRD})["A"].number == 3
+
+
+def test_a_lost_reply_and_another_on_top_register_nothing_again(fabric: MemoryFabric) -> None:
+    log = fabric.ports().log_of(fabric.stream)
+    calls = 0
+
+    class Losing(Faults):
+        """Lets somebody else register on top of a put whose reply is lost."""
+
+        def call(self, name: str, effect: Callable[[], Any]) -> Any:
+            nonlocal calls
+            answer = effect()
+            if name == "log.append":
+                calls += 1
+                if calls == 1:
+                    registration(fabric, by="other").register({"A": SECOND})
+                    raise OutcomeUnknownError("put", "no reply")
+            return answer
+
+    added = registration(fabric, log=Losing().log(log)).register({"A": FIRST})
+    assert added["A"].number == 1
+    assert [version.number for version in index(fabric).types["A"]] == [1, 2]
+
+
+def test_what_has_left_the_stream_with_its_region_is_still_registered(fabric: MemoryFabric) -> None:
+    fabric.declare()
+    registration(fabric).register({"A": FIRST})
+    fabric.cloud.replicate()
+    definition = fabric.topology.definition
+    own = replace(definition.streams[STREAM], regions=(AWAY,))
+    section = replace(definition.fabric, regions=(AWAY,))
+    left = Topology(replace(definition, fabric=section, streams={**definition.streams, STREAM: own}))
+    fabric.declare(region=AWAY)
+    reader = SchemaReader(left.stream(STREAM), fabric.ports(AWAY).log_of(fabric.stream))
+    assert [version.number for version in reader.index().versions("A")] == [1]
+    fabric.declare(left, region=AWAY)
+    assert [version.number for version in reader.index().versions("A")] == [1]
+    assert registration(fabric, reader=reader).register({"A": SECOND})["A"].number == 2
+    with pytest.raises(SchemaRefusedError):
+        registration(fabric, reader=reader, compare=nothing_fits).register({"A": THIRD})
+
+
+def test_a_thousand_small_schemas_are_registered_in_records_that_hold_them(fabric: MemoryFabric) -> None:
+    many = {f"T{number}": FIRST for number in range(1_000)}
+    assert len(registration(fabric).register(many)) == 1_000
+    assert index(fabric).count == 1_000
+
+
+def test_an_index_that_no_record_holds_is_refused_before_anything_is_registered(fabric: MemoryFabric) -> None:
+    many = {f"{number:0128}": FIRST for number in range(1_000)}
+    for attempt in (registration(fabric).check, registration(fabric).register):
+        with pytest.raises(SchemaRefusedError, match="the index of all versions"):
+            attempt(many)
+    accepting = registration(fabric, accepted_because="it must go")
+    with pytest.raises(SchemaRefusedError, match="the index of all versions"):
+        accepting.register(many)
+    assert index(fabric).count == 0
+
+
+def test_a_text_that_is_lost_keeps_from_registering_only_until_a_person_accepts_that(
+    fabric: MemoryFabric,
+) -> None:
+    registration(fabric).register({"A": FIRST})
+    registration(fabric).register({"B": FIRST})
+    log = fabric.ports().log_of(fabric.stream)
+    log.set_aside(Intervention(LANE, SequenceNumber(0), by="a", reason="spoilt", at_ms=0))
+    with pytest.raises(SchemaRefusedError, match="version 1 that cannot be read"):
+        registration(fabric).register({"A": SECOND})
+    added = registration(fabric, accepted_because="its text is lost").register({"A": SECOND})
+    assert (added["A"].number, added["A"].accepted_because) == (2, "its text is lost")
 
 
 def test_nothing_is_registered_if_one_schema_breaks_others(fabric: MemoryFabric) -> None:

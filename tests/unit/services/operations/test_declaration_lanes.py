@@ -2,19 +2,22 @@
 
 import pytest
 
+from eventfabric.contracts.document import read_schema
 from eventfabric.errors import (
     QuarantineRefusedError,
     RestoreRefusedError,
     SkipRefusedError,
     UndecodableRecordError,
 )
-from eventfabric.model import SequenceNumber
+from eventfabric.model import SchemaLane, SequenceNumber, StreamName, record_at
 from eventfabric.model.catalogue import State
 from eventfabric.model.finding import FindingKind
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.catalogue.deployment import Deployer
 from eventfabric.services.catalogue.incarnations import as_declared
 from eventfabric.services.catalogue.lane import newest
+from eventfabric.services.catalogue.schema_lane import SchemaReader
+from eventfabric.services.catalogue.schema_push import Registration
 from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.services.operations.declared import DeclaredReader
 from eventfabric.services.operations.differences import differences
@@ -24,7 +27,7 @@ from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.operations.skip import Skip
 from eventfabric.wire.keys import record_key
 from tests.support.later_declarations import append_content
-from tests.support.memory_fabric import AWAY, HOME, STREAM, event
+from tests.support.memory_fabric import AWAY, HOME, STREAM, batch_of, event
 from tests.support.reconciliations import kinds
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 from tests.unit.services.reconciliation.test_declarations import OF_HOME, declared, deployed, lose
@@ -149,3 +152,21 @@ def test_content_that_declares_nothing_is_set_aside_at_the_end_of_its_lane_alone
         newest(fabric.log, OF_HOME)
     assert quarantine.set_aside(OF_HOME, end, by="ana", reason="by a script").sequence == end
     assert newest(fabric.log, OF_HOME) is not None
+
+
+def test_content_that_registers_nothing_is_set_aside_and_what_does_is_left_alone() -> None:
+    fabric = deployed()
+    reader, lane = SchemaReader(fabric.stream, fabric.log), SchemaLane.of(HOME, StreamName(STREAM))
+    by = Registration(reader, lambda *_: (), fabric.clock, fabric.entropy, by="ci", request_id="s1")
+    by.register({"placed": read_schema("true", where="-")})
+    quarantine = Quarantine(fabric.log, region=HOME, clock=fabric.clock)
+    with pytest.raises(QuarantineRefusedError, match="the lane's own"):
+        quarantine.fault(lane, SequenceNumber(0))
+    record = record_at(
+        fabric.log.tail(lane), lane, batch_of([event("e")], bytes(16)), now_ms=1, retention_seconds=None
+    )
+    assert fabric.log.append(record) is None
+    with pytest.raises(UndecodableRecordError):
+        reader.index()
+    quarantine.set_aside(lane, record.sequence, by="ana", reason="by a script")
+    assert [version.number for version in reader.index().versions("placed")] == [1]
