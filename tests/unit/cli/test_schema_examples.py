@@ -1,5 +1,6 @@
 """Invented examples: they fit their schema, are always the same, and are left out rather than wrong."""
 
+import json
 from typing import Any
 
 import pytest
@@ -138,3 +139,85 @@ def test_there_is_no_example_rather_than_a_wrong_one(schema: JsonSchema) -> None
 
 def test_null_is_an_example() -> None:
     assert example_of({"type": "null"}, fits({"type": "null"})) == Example(None)
+
+
+def nested(levels: int, least: int) -> JsonSchema:
+    schema: JsonSchema = {"type": "integer"}
+    for _ in range(levels):
+        schema = {"type": "array", "minItems": least, "items": schema}
+    return schema
+
+
+WIDE: dict[str, Any] = {
+    "$ref": "#/$defs/n0",
+    "$defs": {
+        f"n{i}": {
+            "type": "object",
+            "properties": {f"m{j}": {"$ref": f"#/$defs/n{(i + j + 1) % 30}"} for j in range(20)},
+        }
+        for i in range(30)
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "number", "minimum": 10**309},
+        {"type": "integer", "minimum": 10**309},
+        {"type": "integer", "multipleOf": 2.5},
+        {"type": "string", "minLength": 8_000},
+        {"type": "string", "minLength": 1_500, "pattern": "^(ab?){2,}$"},
+        WIDE,
+        {"type": "object", "properties": {f"name{i}": {"const": "x" * 100} for i in range(400)}},
+        {"allOf": [{"enum": list(range(9_000))}, {"enum": list(range(8_999, 19_000))}]},
+    ],
+)
+def test_an_example_is_small_however_much_a_schema_allows(schema: JsonSchema) -> None:
+    assert len(json.dumps(made(schema))) < 20_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 10**12},
+        {"type": "string", "minLength": 10**12, "pattern": "^a*$"},
+        {"type": "string", "pattern": "^((((a{1000}){1000}){1000}){1000}){1000}$"},
+        {"type": "string", "pattern": f"^{'a?' * 60_000}$", "minLength": 8_000},
+        {"type": "array", "minItems": 10**12, "items": {"type": "string", "minLength": 10**6}},
+        {"type": "object", "minProperties": 10**12},
+        nested(3, 300),
+        nested(4, 60),
+        {"const": "x" * 9_000},
+        {"const": "\u20ac" * 4_000},
+        {"type": "array", "minItems": 100, "items": {"const": "x" * 1_000}},
+        {
+            **WIDE,
+            "$defs": {n: {**own, "required": list(own["properties"])} for n, own in WIDE["$defs"].items()},
+        },
+    ],
+)
+def test_what_is_too_large_to_be_read_has_no_example(schema: JsonSchema) -> None:
+    assert example_of(schema, lambda _: True) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "number"),
+    [
+        ({"maximum": -(10**309), "multipleOf": 0.1}, -(10**309)),
+        ({"minimum": 1e308, "multipleOf": 1e-300}, int("1" + 308 * "0")),
+        ({"exclusiveMaximum": 5e-324, "exclusiveMinimum": -1}, 0),
+        ({"minimum": 0.3, "multipleOf": 0.1}, 1),
+        ({"maximum": 0.3, "multipleOf": 0.1}, 0.3),
+    ],
+)
+def test_numbers_of_any_size_are_exact(schema: JsonSchema, number: float) -> None:
+    assert example_of(schema, lambda _: True) == Example(number)
+
+
+def test_a_number_that_no_float_can_be_has_no_example() -> None:
+    assert example_of({"minimum": 10**400 + 1, "multipleOf": 0.7}, lambda _: True) is None
+
+
+def test_of_a_schema_with_very_many_members_the_uppermost_are_shown() -> None:
+    assert set(made(WIDE)) == {f"m{number}" for number in range(20)}

@@ -92,3 +92,11 @@ def test_a_schema_without_end_has_rows_with_an_end() -> None:
     for _ in range(90):
         deep = {"properties": {"a": deep}}
     assert len(members_of(deep)) < 90
+
+
+def test_cells_are_short_however_much_is_in_a_schema() -> None:
+    part = {"enum": ["x" * 100] * 1_000, "description": "word " * 10_000, "pattern": "a" * 10_000}
+    properties = {f"m{number}": {"$ref": "#/$defs/part"} for number in range(500)}
+    rows = members_of({"properties": properties, "$defs": {"part": part}})
+    assert len(rows) == 500
+    assert sum(len(repr(row)) for row in rows) < 500 * 10_000

@@ -3,19 +3,26 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import ceil, floor
+from itertools import product
+from json import dumps
 from typing import Any, Final
 
+from eventfabric.cli.catalogue.numbers import number_for
 from eventfabric.cli.catalogue.patterns import UnknownPatternError, text_for
 from eventfabric.cli.catalogue.references import REF
 from eventfabric.contracts.keywords import JsonSchema
 from eventfabric.contracts.references import References
 
-_TRIES: Final = 24
+_CHOICES: Final = 12
 """Numbers of choices that are tried, one after the other, until an example fits."""
 _DEPTH_MAX: Final = 12
-_OPTIONAL_DEPTH_MAX: Final = 4
+_OPTIONAL_DEPTHS: Final = (4, 1, 0)
+"""Levels down to which members are made that are not required: with all of them, data may be too large."""
 _ITEMS_MAX: Final = 1_000
+_STEPS_MAX: Final = 2_000
+"""Most values and parts of schemas that go into one try: a small schema can describe data without end."""
+EXAMPLE_BYTES_MAX: Final = 8 * 1024
+"""Most bytes of an example, as JSON without spaces: it is there to be read."""
 _FORMATS: Final[Mapping[str, str]] = {
     "date": "2030-01-31",
     "date-time": "2030-01-31T12:00:00Z",
@@ -50,6 +57,10 @@ class _NoneFitsError(Exception):
     """With these choices, nothing fits the schema."""
 
 
+class _TooMuchError(Exception):
+    """With these choices, the data are too large to be read, or too much work to be made."""
+
+
 @dataclass(frozen=True)
 class Example:
     """Data of an invented event. Wrapped, since null is an example, too."""
@@ -62,29 +73,37 @@ def example_of(schema: JsonSchema, fits: Callable[[Any], bool]) -> Example | Non
 
     `fits`: tells if some data may be published under the schema.
     """
-    for number in range(_TRIES):
+    references = References(schema)
+    for choice, optional_depth in product(range(_CHOICES), _OPTIONAL_DEPTHS):
         try:
-            data = _Maker(schema, number // 2, everything=number % 2 == 0).value(schema, "example", 0)
-        except (_NoneFitsError, UnknownPatternError, RecursionError):
+            data = _Maker(references, choice, optional_depth=optional_depth).value(schema, "example", 0)
+        except (_NoneFitsError, _TooMuchError, UnknownPatternError, OverflowError):
             continue
-        if fits(data):
+        if _size_bytes(data) <= EXAMPLE_BYTES_MAX and fits(data):
             return Example(data)
     return None
+
+
+def _size_bytes(value: Any) -> int:
+    return len(dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
 
 
 class _Maker:
     """Makes values by one row of choices. They mostly fit; a validator says if they do."""
 
-    def __init__(self, root: JsonSchema, choice: int, *, everything: bool) -> None:
-        self._references = References(root)
-        self._choice, self._everything = choice, everything
+    def __init__(self, references: References, choice: int, *, optional_depth: int) -> None:
+        self._references = references
+        self._choice, self._optional_depth = choice, optional_depth
+        self._steps_left, self._bytes_left = _STEPS_MAX, EXAMPLE_BYTES_MAX
         self._above: list[object] = ["#"]
 
     def value(self, schema: JsonSchema, name: str, depth: int) -> Any:
         """Return a value. `name`: that of the member that it is for."""
+        self._spend(steps=1)
         if schema is False or depth > _DEPTH_MAX:
             raise _NoneFitsError
         if schema is True:
+            self._spend(size_bytes=len(name))
             return name
         self._above.append(schema.get(REF, ""))
         try:
@@ -93,10 +112,11 @@ class _Maker:
             self._above.pop()
 
     def _of(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
-        if "const" in schema:
-            return schema["const"]
-        if schema.get("enum"):
-            return schema["enum"][self._choice % len(schema["enum"])]
+        if "const" in schema or schema.get("enum"):
+            values = [schema["const"]] if "const" in schema else schema["enum"]
+            value = values[self._choice % len(values)]
+            self._spend(size_bytes=_size_bytes(value))
+            return value
         match self._type(schema):
             case "object":
                 return self._object(schema, depth)
@@ -105,19 +125,28 @@ class _Maker:
             case "string":
                 return self._text(schema, name)
             case "integer" | "number" as kind:
-                return _number(schema, whole=kind == "integer")
+                return number_for(schema, is_whole=kind == "integer")
             case "boolean":
                 return self._choice % 2 == 0
             case _:
                 return None
 
+    def _spend(self, *, steps: int = 0, size_bytes: int = 0) -> None:
+        """Account for work, and for what it adds to the data. Raises _TooMuchError."""
+        self._steps_left -= steps
+        self._bytes_left -= size_bytes
+        if self._steps_left < 0 or self._bytes_left < 0:
+            raise _TooMuchError
+
     def _flat(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         """Return a schema with everything in it that applies in the same place: references, branches, conditions."""
         flat = {keyword: value for keyword, value in schema.items() if keyword not in _IN_PLACE}
+        self._spend(steps=_steps_of(schema))
         for part in self._parts(schema):
             if part is None or part is False or depth > _DEPTH_MAX:
                 raise _NoneFitsError
             if isinstance(part, dict):
+                self._spend(steps=_steps_of(flat))
                 flat = _both(flat, self._flat(part, depth + 1))
         return flat
 
@@ -147,8 +176,8 @@ class _Maker:
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         properties: Mapping[str, JsonSchema] = schema.get("properties", {})
-        required: list[str] = list(schema.get("required", ()))
-        optional = self._everything and depth < _OPTIONAL_DEPTH_MAX
+        required: dict[str, None] = dict.fromkeys(schema.get("required", ()))
+        optional = depth < self._optional_depth
         value: dict[str, Any] = {}
         for name, own in properties.items():
             if name in required:
@@ -159,6 +188,7 @@ class _Maker:
         for name in required:
             if name not in value:
                 value[name] = self.value(schema.get("additionalProperties", True), name, depth + 1)
+        self._spend(size_bytes=sum(map(len, value)))
         most, least = schema.get("maxProperties", len(value)), schema.get("minProperties", 0)
         for name in [name for name in value if name not in required][max(0, most - len(required)) :]:
             del value[name]
@@ -186,17 +216,20 @@ class _Maker:
         return values
 
     def _count(self, schema: Mapping[str, Any], first: int) -> int:
-        """Return how many items are made: as few as are allowed; with everything, an item of each kind."""
+        """Return how many items are made: as few as are allowed; with optional members, an item of each kind."""
         rest, usual = schema.get("items", False), schema.get("minItems", 0)
-        if self._everything:
+        if self._optional_depth:
             has_rest = rest is not False and not self._is_inside(rest)
             usual = max(usual, first, 1 if has_rest else 0)
         return int(min(usual, schema.get("maxItems", usual), _ITEMS_MAX))
 
     def _text(self, schema: Mapping[str, Any], name: str) -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength")
+        self._spend(size_bytes=least)
         if "pattern" in schema:
-            return text_for(schema["pattern"], self._choice, characters_min=least)
+            text = text_for(schema["pattern"], self._choice, characters_min=least)
+            self._spend(size_bytes=len(text) - least)
+            return text
         text = _FORMATS.get(schema.get("format", ""), name)
         if len(text) < least:
             text = (text * (least // max(1, len(text)) + 1))[:least]
@@ -206,6 +239,11 @@ class _Maker:
 _IN_PLACE: Final = frozenset({REF, "allOf", "anyOf", "oneOf", "if", "then", "else"})
 _LARGEST: Final = frozenset({"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"})
 _SMALLEST: Final = frozenset({"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"})
+
+
+def _steps_of(schema: Mapping[str, Any]) -> int:
+    """Return how much work it is to go through the keywords of a schema."""
+    return sum(1 + len(value) // 100 for value in schema.values() if isinstance(value, dict | list))
 
 
 def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,7 +258,8 @@ def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
         elif keyword == "required":
             both[keyword] = list(dict.fromkeys([*own, *other]))
         elif keyword == "enum":
-            both[keyword] = [value for value in own if value in other]
+            known = set(map(repr, other))
+            both[keyword] = [value for value in own if repr(value) in known]
         elif keyword == "properties":
             shared = {name: {"allOf": [own[name], other[name]]} for name in own.keys() & other.keys()}
             both[keyword] = {**own, **other, **shared}
@@ -237,36 +276,6 @@ def _both_types(own: str | list[str], other: str | list[str]) -> list[str]:
     if not shared:
         raise _NoneFitsError
     return sorted(shared)
-
-
-def _number(schema: Mapping[str, Any], *, whole: bool) -> int | float:
-    """Return a number: 1 if that is allowed, else the one nearest to the lower bound, or to the upper."""
-    unit = schema.get("multipleOf", 1 if whole else 0.5)
-    least, most = _least(schema, unit), _most(schema, unit)
-    usual = unit if 1 % unit else 1
-    if least is not None and usual < least:
-        number = least
-    elif most is not None and usual > most:
-        number = most
-    else:
-        number = usual
-    return int(number) if number == int(number) else number
-
-
-def _least(schema: Mapping[str, Any], unit: float) -> float | None:
-    """Return the smallest number that lower bounds allow, of those that the unit divides."""
-    bounds = [ceil(schema["minimum"] / unit) * unit] if "minimum" in schema else []
-    if "exclusiveMinimum" in schema:
-        bounds.append((floor(schema["exclusiveMinimum"] / unit) + 1) * unit)
-    return max(bounds, default=None)
-
-
-def _most(schema: Mapping[str, Any], unit: float) -> float | None:
-    """Return the largest number that upper bounds allow, of those that the unit divides."""
-    bounds = [floor(schema["maximum"] / unit) * unit] if "maximum" in schema else []
-    if "exclusiveMaximum" in schema:
-        bounds.append((ceil(schema["exclusiveMaximum"] / unit) - 1) * unit)
-    return min(bounds, default=None)
 
 
 def _another(value: Any, index: int) -> Any:

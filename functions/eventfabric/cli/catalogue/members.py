@@ -14,6 +14,9 @@ ROWS_MAX: Final = 1_000
 _DEPTH_MAX: Final = 30
 _WHOLE: Final = "#"
 _VALUE_CHARACTERS_MAX: Final = 200
+_VALUES_MAX: Final = 200
+_CELL_CHARACTERS_MAX: Final = 2_000
+"""Most characters of a cell: a part of a schema may be referred to from a thousand places."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +112,7 @@ def _member(schema: Mapping[str, Any], place: _Place, *, kind: str | None = None
         path=place.path,
         type=_type(schema) if kind is None else kind,
         is_required=place.is_required,
-        description=description if isinstance(description, str) else "",
+        description=_cut(description) if isinstance(description, str) else "",
         bounds=tuple(_bounds(schema)),
         is_deprecated=schema.get("deprecated") is True,
     )
@@ -154,14 +157,14 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
     if "const" in schema:
         yield f"is {_shown(schema['const'])}"
     if "enum" in schema:
-        yield "one of " + ", ".join(map(_shown, schema["enum"]))
+        yield _cut("one of " + ", ".join(map(_shown, schema["enum"][:_VALUES_MAX])))
     for keyword, words in (
         ("format", "format {}"),
         ("pattern", "matches {}"),
         ("multipleOf", "multiple of {}"),
     ):
         if keyword in schema:
-            yield words.format(schema[keyword])
+            yield _cut(words.format(schema[keyword]))
     if schema.get("uniqueItems"):
         yield "no two alike"
     if "default" in schema:
@@ -187,5 +190,8 @@ def _range(least: object, most: object, *, strict: bool) -> str:
 
 
 def _shown(value: object) -> str:
-    text = dumps(value, ensure_ascii=False)
-    return text if len(text) <= _VALUE_CHARACTERS_MAX else f"{text[:_VALUE_CHARACTERS_MAX]}..."
+    return _cut(dumps(value, ensure_ascii=False), _VALUE_CHARACTERS_MAX)
+
+
+def _cut(text: str, characters_max: int = _CELL_CHARACTERS_MAX) -> str:
+    return text if len(text) <= characters_max else f"{text[:characters_max]}..."

@@ -1,5 +1,6 @@
 """Texts for patterns: a text that a regular expression of JSON Schema matches, made part by part."""
 
+from bisect import bisect_left
 from typing import Final
 
 _CLASSES: Final = {"d": "0", "w": "a", "s": " ", "D": "a", "W": "-", "S": "a"}
@@ -10,6 +11,8 @@ _LIKELY: Final = "aA0bB1-_ .:/@"
 """Characters of which a negated class has one."""
 _DIGITS: Final = frozenset("0123456789abcdefABCDEF")
 _REPEATS_MAX: Final = 1_000
+_CHARACTERS_MAX: Final = 8_000
+"""Most characters of a pattern, and of a text for it."""
 _RANGE_MAX: Final = 128
 _DEPTH_MAX: Final = 50
 
@@ -26,12 +29,17 @@ def text_for(pattern: str, choice: int, *, characters_min: int = 0) -> str:
         choice: number of the branch that is taken where there are several.
         characters_min: fewest characters, which a part that may repeat fills up.
     """
-    text, longer = "", 0
-    for longer in range(characters_min + 1):
-        text = _Reader(pattern, choice, longer).whole()
-        if len(text) >= characters_min or longer > _REPEATS_MAX:
-            break
-    return text
+    if max(characters_min, len(pattern)) > _CHARACTERS_MAX:
+        raise UnknownPatternError("too long")
+
+    def text(longer: int) -> str:
+        return _Reader(pattern, choice, longer).whole()
+
+    # The more often parts are repeated, the longer is the text.
+    longer = 1
+    while longer < _REPEATS_MAX and len(text(longer)) < characters_min:
+        longer *= 2
+    return text(bisect_left(range(longer), characters_min, key=lambda repeats: len(text(repeats))))
 
 
 class _Reader:
@@ -64,7 +72,10 @@ class _Reader:
             if self._take("^") or self._take("$"):
                 continue
             part = self._part()
-            text += part * self._count()
+            count = self._count()
+            if len(text) + len(part) * count > _CHARACTERS_MAX:
+                raise UnknownPatternError(self._pattern)
+            text += part * count
         return text
 
     def _part(self) -> str:
