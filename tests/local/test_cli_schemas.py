@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from eventfabric.errors import DeclarationRefusedError
 from eventfabric.local import LocalFabric
 from tests.support.command_line import CommandLine, Ran
 
@@ -201,3 +202,42 @@ def test_a_project_without_schemas_has_nothing_to_check(bare: Project) -> None:
 def test_a_type_without_a_schema_is_not_shown(project: Project) -> None:
     assert project.run("show", "OrderShipped").code == 1
     assert project.run("diff", "OrderShipped").code == 1
+
+
+def test_a_deployment_that_is_rehearsed_is_refused_what_breaks_others(bare: Project) -> None:
+    bare.write("OrderPlaced", PLACED)
+    with LocalFabric(bare.definition) as fabric:
+        fabric.check_deployment(bare.definition)
+        bare.write("OrderPlaced", WITH_NOTE)
+        fabric.check_deployment(bare.definition)
+        bare.write("OrderPlaced", WITH_CURRENCY)
+        with pytest.raises(DeclarationRefusedError, match=r"OrderPlaced\.json#/required"):
+            fabric.check_deployment(bare.definition)
+
+
+def test_what_was_edited_and_not_registered_is_not_overwritten_unless_asked(project: Project) -> None:
+    file = project.folder / "infra/schemas/orders/OrderPlaced.json"
+    file.write_text(json.dumps(PLACED, indent=4))
+    assert project.run("pull").out == "the folder has all of them\n"
+    project.write("OrderPlaced", WITH_NOTE)
+    kept = project.run("pull")
+    assert (kept.code, json.loads(file.read_text())) == (1, WITH_NOTE)
+    assert "--overwrite" in kept.err
+    assert project.run("pull", "--overwrite").code == 0
+    assert json.loads(file.read_text()) == PLACED
+
+
+def test_nothing_is_registered_of_one_stream_if_another_is_refused(bare: Project) -> None:
+    bare.definition.write_text(
+        DEFINITION.replace("[streams.orders]\n", "[streams.payments]\n[streams.orders]\n", 1)
+    )
+    bare.write("OrderPlaced", PLACED)
+    with LocalFabric(bare.definition):
+        payments = bare.folder / "infra/schemas/payments"
+        payments.mkdir()
+        (payments / "Paid.json").write_text(json.dumps(PLACED))
+        assert bare.run("push", "payments").code == 0
+        bare.write("OrderPlaced", WITH_NOTE)
+        (payments / "Paid.json").write_text(json.dumps(WITH_CURRENCY))
+        assert bare.run("push").code == 1
+        assert [row["version"] for row in bare.run("list", "orders", "--json").json] == [1]

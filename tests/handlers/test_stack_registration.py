@@ -1,0 +1,64 @@
+"""Registrations of stacks: none of other schemas than they were synthesised with, none late, none without a table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eventfabric.contracts.folder import SchemaFolder, digest_of_all
+from eventfabric.errors import DeclarationRefusedError, LastingError
+from eventfabric.ports import Log
+from eventfabric.runtime.schema_registration import StackRegistration
+from eventfabric.services.catalogue.schema_lane import SchemaReader
+from eventfabric.stream_topology import StreamTopology
+from tests.support.memory_fabric import STREAM, MemoryFabric
+from tests.support.subscribed_stream import SubscribedStream
+
+
+@pytest.fixture
+def fabric() -> MemoryFabric:
+    return SubscribedStream()
+
+
+@pytest.fixture
+def registration(fabric: MemoryFabric, tmp_path: Path) -> StackRegistration:
+    (tmp_path / STREAM).mkdir()
+    (tmp_path / STREAM / "Placed.json").write_text("true")
+    folder = SchemaFolder(tmp_path)
+    digest = digest_of_all(folder.documents()[STREAM])
+    return StackRegistration(fabric.stream, folder, digest, fabric.ports(), by="stack", request_id="r1")
+
+
+def numbers(fabric: MemoryFabric) -> list[int]:
+    index = SchemaReader(fabric.stream, fabric.ports().log_of(fabric.stream)).index()
+    return [version.number for version in index.versions("Placed")]
+
+
+def test_a_request_that_is_over_registers_nothing(
+    fabric: MemoryFabric, registration: StackRegistration
+) -> None:
+    with pytest.raises(DeclarationRefusedError, match="a request that waits for its answer"):
+        registration.register(lambda: True)
+    assert numbers(fabric) == []
+    registration.register(lambda: False)
+    assert numbers(fabric) == [1]
+
+
+def test_a_function_with_other_schemas_registers_nothing(
+    fabric: MemoryFabric, registration: StackRegistration
+) -> None:
+    other = replace(registration, digest="another")
+    assert [problem.path for problem in other.problems()] == [f"schemas/{STREAM}"]
+    with pytest.raises(DeclarationRefusedError, match="deploy again"):
+        other.register(lambda: False)
+    assert numbers(fabric) == []
+
+
+def test_a_table_may_be_missing_only_where_its_stream_is_new(registration: StackRegistration) -> None:
+    def missing(stream: StreamTopology) -> Log:
+        raise LastingError("read", "ResourceNotFoundException", "missing")
+
+    lacking = replace(registration, ports=replace(registration.ports, log_of=missing))
+    assert list(replace(lacking, may_lack_table=True).problems()) == []
+    with pytest.raises(LastingError):
+        list(lacking.problems())
