@@ -66,13 +66,13 @@ class TestFiles:
         assert "--since" in cli.refused("catalogue", "--definition", project, "--since", "noon", code=2)
 
 
-def register(shop: CommandedFabric, document: SchemaDocument) -> None:
+def register(shop: CommandedFabric, document: SchemaDocument, type_: str = "Placed") -> None:
     ports = aws_ports(shop.topology, shop.server.clients[US])
     stream = shop.topology.stream("orders")
     reader = SchemaReader(stream, ports.log_of(stream))
     Registration(
-        reader, lambda *_: (), ports.clock, ports.entropy, by="test", request_id=document.digest
-    ).register({"Placed": document})
+        reader, lambda *_: (), ports.clock, ports.entropy, by="test", request_id=f"{document.digest} {type_}"
+    ).register({type_: document})
 
 
 @pytest.fixture
@@ -156,6 +156,24 @@ def test_types_are_listed_and_one_is_shown_with_what_keeps_it(registered: Comman
     assert (by_name["billing"]["waiting"], by_name["audit"]["handled_ms"]) == (0, 0)
     shown = run(registered, "types", "show", "Placed", "--stream", "orders")
     assert "safe to remove: no, because it is published by /shop/orders" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("observed", "arguments"),
+    [
+        ("--observed", ("--output", "somewhere")),
+        ("--observed", ("--asyncapi", "somewhere")),
+        ("--deployed", ("--last", "10")),
+        ("--deployed", ("--since", "2026-11-01T00:00:00Z")),
+        ("--deployed", ("--read-units", "5")),
+    ],
+)
+def test_what_would_have_no_effect_on_a_catalogue_is_refused(
+    shop: CommandedFabric, observed: str, arguments: tuple[str, ...]
+) -> None:
+    refused = shop.cli.refused("catalogue", observed, *arguments, *shop.options, code=2)
+    assert arguments[0] in refused
+    assert not Path("somewhere").exists()
 
 
 def test_a_type_that_nobody_uses_is_safe_to_remove(registered: CommandedFabric) -> None:

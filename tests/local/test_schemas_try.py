@@ -161,6 +161,25 @@ def test_without_a_subscription_events_are_held_to_what_publishing_is_held_to(
     assert {failure["type"] for failure in tried.json["failures"]} == {"OrderPlaced"}
 
 
+@pytest.mark.parametrize(
+    ("option", "arguments"),
+    [
+        ("--schemas", ("--stream", "orders", "--schemas", "nowhere")),
+        ("--schemas", ("--stream", "orders", "--schemas", "infra/fabric.toml")),
+        ("--stream", ("--subscription", "billing", "--stream", "refunds")),
+    ],
+)
+def test_an_option_that_would_have_no_effect_is_refused(
+    cli: CommandLine, endpoint: str, option: str, arguments: tuple[str, ...]
+) -> None:
+    assert option in cli.refused("schemas", "try", *arguments, "--endpoint-url", endpoint, code=2)
+
+
+def test_the_stream_of_a_subscription_may_be_named(cli: CommandLine, endpoint: str) -> None:
+    named = ("--subscription", "billing", "--stream", "orders", "--last", "1")
+    assert cli.run("schemas", "try", *named, "--endpoint-url", endpoint).code == 0
+
+
 def test_only_the_newest_events_are_tried(cli: CommandLine, endpoint: str) -> None:
     newest = cli.run(
         "schemas", "try", "--stream", "orders", "--last", "4", "--endpoint-url", endpoint, "--json"

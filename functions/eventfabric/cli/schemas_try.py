@@ -11,7 +11,7 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import INTERRUPTED, NOT_SO
 from eventfabric.cli.options import StreamIfSeveral, grouped
 from eventfabric.cli.output import complain, left_out, say, show_json, show_table, stderr
-from eventfabric.cli.schemas_typed import Schemas
+from eventfabric.cli.schemas_typed import ThereSchemas
 
 if TYPE_CHECKING:
     from eventfabric.model import Event
@@ -28,7 +28,7 @@ def try_schemas(
         typer.Option(help="Try what this subscription wants, with its handler's upcasters and type."),
     ] = None,
     stream: StreamIfSeveral = None,
-    schemas: Schemas = None,
+    schemas: ThereSchemas = None,
     connection: Connection,
     json: Json = False,
 ) -> None:
@@ -45,6 +45,9 @@ def try_schemas(
     from eventfabric.typed.trial import facts_of
 
     own = None if subscription is None else connection.subscriptions(subscription)[0]
+    if own is not None and stream not in (None, own.definition.stream):
+        allowed = f"{own.definition.stream}, which {own.name} subscribes to, or leave it out"
+        raise typer.BadParameter(f"found {stream}, allowed: {allowed}", param_hint="--stream")
     topology = connection.stream(stream if own is None else own.definition.stream)
     trial = _trial(connection, topology, own, schemas)
     is_whole = _run(trial, _events(connection, topology, own, last=last))

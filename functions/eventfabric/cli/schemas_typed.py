@@ -27,6 +27,15 @@ Schemas = Annotated[
     Path | None,
     typer.Option("--schemas", help="Folder of schemas. Default: `schemas`, beside the definition."),
 ]
+ThereSchemas = Annotated[
+    Path | None,
+    typer.Option(
+        "--schemas",
+        help="Folder of schemas, which is there. Default: `schemas`, beside the definition.",
+        exists=True,
+        file_okay=False,
+    ),
+]
 OfStream = Annotated[
     str | None, typer.Option("--stream", help="Stream of the type. Without it, nothing is written.")
 ]
@@ -63,6 +72,10 @@ def from_class(
 
     if check and stream is None:
         raise typer.BadParameter("--check compares a file, which --stream names", param_hint="--check")
+    if stream is None and not (type_ is None and schemas is None):
+        raise typer.BadParameter("--type and --schemas say where to write, which needs --stream")
+    if type_ == "":
+        raise typer.BadParameter("found nothing, allowed: the name of a type", param_hint="--type")
     import_from(definition)
     cls = load_class(path)
     schema = schema_of(cls)
@@ -98,7 +111,7 @@ def types(
     output: Annotated[Path | None, typer.Option(help="File to write. Default: print the source.")] = None,
     stream: Annotated[str | None, typer.Option("--stream", help="Only the types of this stream.")] = None,
     check: Check = False,
-    schemas: Schemas = None,
+    schemas: ThereSchemas = None,
     deployed: Annotated[
         bool, typer.Option("--deployed", help="Take the newest schemas that a Region has registered instead.")
     ] = False,
@@ -116,6 +129,8 @@ def types(
 
     if check and output is None:
         raise typer.BadParameter("--check compares a file, which --output names", param_hint="--check")
+    if deployed and schemas is not None:
+        raise typer.BadParameter("allowed: one of --deployed and --schemas")
     if deployed:
         selected = list(_registered_types(access, region, stream))
     else:

@@ -71,6 +71,10 @@ def catalogue(
 
     Example: eventfabric catalogue --observed --last 10000 --stream orders
     """
+    if observed and not (output is None and asyncapi is None):
+        raise typer.BadParameter("--observed describes nothing: allowed without --output and --asyncapi")
+    if not observed and reach != LogReach.of():
+        raise typer.BadParameter("--last, --since and --read-units need --observed")
     connection = access.to(region) if deployed or observed else None
     book = _book(access, connection, stream)
     written = _written(book, output, asyncapi)
