@@ -15,6 +15,8 @@ from eventfabric.errors import EventFabricError, MissingExtraError
 from eventfabric.extras import needing
 from eventfabric.version import VERSION
 from scripts.install import ROOT
+from tests.support.described import ORDER, SHOP
+from tests.support.schema_folders import written
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = ("cli", "infra", "local", "schemas", "tracing")
@@ -125,6 +127,19 @@ def test_a_command_without_its_extra_ends_with_one_line(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert line.startswith("eventfabric: ")
     assert line.endswith(f" needs {package}, which is not installed: pip install 'eventfabric-aws[{extra}]'")
+
+
+def test_a_catalogue_of_types_with_schemas_says_what_it_needs_and_one_without_needs_nothing(
+    tmp_path: Path,
+) -> None:
+    definition = tmp_path / "fabric.toml"
+    definition.write_text(SHOP.replace('schemas = "required"', ""), encoding="utf-8")
+    command = (COMMAND, "catalogue", "--definition", str(definition))
+    assert run(*command, absent={"jsonschema_rs"}).returncode == 0
+    written(tmp_path / "schemas", {"orders/OrderPlaced": ORDER})
+    ended = run(*command, absent={"jsonschema_rs"})
+    [line] = ended.stderr.splitlines()
+    assert (ended.returncode, "catalogue" in line, "[schemas]" in line) == (2, True, True)
 
 
 def test_the_command_begins_where_it_can_say_what_is_missing() -> None:

@@ -40,7 +40,7 @@ class SchemaValidator:
 
     def __init__(self, schema: JsonSchema, *, where: str = "schema") -> None:
         """Compile the schema. InvalidSchemaError: it is none, or refers to another document."""
-        with needing("schemas", "publishing or delivering with schemas"):
+        with needing("schemas", "holding data to a schema"):
             from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
         self._schema = schema
         try:

@@ -9,6 +9,7 @@ from eventfabric.contracts.checks import SchemaCheck
 from eventfabric.contracts.document import SchemaDocument
 from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.contracts.identity import SchemaIdentity
+from eventfabric.errors import MissingExtraError
 from eventfabric.services.catalogue.schema_lane import SchemaReader
 from eventfabric.settings import definition_at
 from eventfabric.topology import Topology
@@ -78,8 +79,12 @@ def _owners(connection: "Connection", stream: "StreamTopology") -> dict[str, str
 
 
 def _fits(document: SchemaDocument, identity: SchemaIdentity) -> Callable[[Any], bool]:
-    """Return what tells if some data may be published under a schema, as whoever publishes it checks that."""
+    """Return what tells if some data may be published under a schema, as who publishes it does. MissingExtraError."""
     import msgspec
 
-    check = SchemaCheck(document, identity, is_closed=True)
+    try:
+        check = SchemaCheck(document, identity, is_closed=True)
+    except MissingExtraError as error:
+        user = "a catalogue of types with schemas, for its examples,"
+        raise MissingExtraError(user, error.package, extra=error.extra) from error
     return lambda data: not check.problems(msgspec.json.encode(data))

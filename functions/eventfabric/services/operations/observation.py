@@ -129,7 +129,8 @@ class Observation:
             if not progress.is_done and progress.before:
                 # A record has an event or more, so there are no more of them than sequences before.
                 units += min(left, progress.before) * size / _UNIT_BYTES / 2
-        return min(units, self.extent.read_units_max - self.read_units)
+        # Looking at the lanes may have used up more than all of them already.
+        return min(units, max(0.0, self.extent.read_units_max - self.read_units))
 
     def read(self) -> Iterator[Lane]:
         """Read the rest of the extent, page by page; yield the lane of each page."""
