@@ -176,7 +176,14 @@ def test_what_would_have_no_effect_on_a_catalogue_is_refused(
     assert not Path("somewhere").exists()
 
 
+def test_a_type_that_nobody_knows_is_not_said_to_be_safe_to_remove(registered: CommandedFabric) -> None:
+    ran = run(registered, "types", "show", "OrderPlcaed", "--stream", "orders", "--json")
+    assert (ran.code, ran.json["safe"]) == (1, False)
+    assert [own["kind"] for own in ran.json["because"]] == ["unknown"]
+
+
 def test_a_type_that_nobody_uses_is_safe_to_remove(registered: CommandedFabric) -> None:
+    register(registered, FIRST, "Never")
     ran = run(registered, "types", "show", "Never", "--stream", "orders")
     assert ran.code == 0
     assert "no event of it was seen" in ran.out

@@ -133,7 +133,13 @@ def show(
     now_ms = ports.clock.now_ms()
     reasons = list(
         obstacles(
-            name, result.observation, readers, now_ms=now_ms, unread=result.unread, quiet_days=quiet_days
+            name,
+            result.observation,
+            readers,
+            now_ms=now_ms,
+            is_named=_is_named(connection, declared, name),
+            unread=result.unread,
+            quiet_days=quiet_days,
         )
     )
     if json:
@@ -142,6 +148,16 @@ def show(
         _show(name, result, readers, reasons, now_ms, quiet_days)
     if reasons:
         raise typer.Exit(INTERRUPTED if result.is_interrupted else NOT_SO)
+
+
+def _is_named(connection: Connection, stream: "StreamTopology", name: str) -> bool:
+    """Tell if the definition, or what is declared and registered in the Region, has the type."""
+    from eventfabric.cli.catalogue.reading import indices_of_region
+
+    defined = connection.topology.streams.get(stream.name, stream)
+    if name in _types_of(stream) | _types_of(defined):
+        return True
+    return name in indices_of_region(connection, stream.name)[stream.name].types
 
 
 def _show(

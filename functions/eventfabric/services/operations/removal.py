@@ -22,6 +22,7 @@ _DAY_MS: Final = 86_400_000
 class Obstacle(StrEnum):
     """A reason why a type cannot go. Its value is what people read, with what it is about."""
 
+    UNKNOWN = "nobody knows such a type: {about} neither names nor registers it, and no event of it was seen"
     PUBLISHED = "it is published by {about}"
     WAITING = "{about} has not handled all of it (events seen: {count})"
     PARKED = "{about} has parked it (keys: {count})"
@@ -107,6 +108,7 @@ def obstacles(
     readers: Sequence[TypeReader],
     *,
     now_ms: int,
+    is_named: bool = True,
     unread: int = 0,
     quiet_days: int = QUIET_DAYS,
 ) -> Iterator[ObstacleToRemoval]:
@@ -117,11 +119,14 @@ def obstacles(
         observation: what was seen of its stream.
         readers: the subscriptions that get it.
         now_ms: the time, in milliseconds since 1970.
+        is_named: the definition or the registry has the type; else it may be misspelt.
         unread: number of records and lanes that could not be read.
         quiet_days: days without an event after which nobody seems to publish it any more.
     """
     quiet_since_ms = now_ms - quiet_days * _DAY_MS
     seen = occurrences_of(observation, type_)
+    if seen is None and not is_named:
+        yield ObstacleToRemoval(Obstacle.UNKNOWN, "the stream")
     if seen is not None and seen.last_ms >= quiet_since_ms:
         yield ObstacleToRemoval(Obstacle.PUBLISHED, ", ".join(sources_of(observation, type_)), seen.count)
     for own in readers:
