@@ -71,10 +71,7 @@ def catalogue(
 
     Example: eventfabric catalogue --observed --last 10000 --stream orders
     """
-    if observed and not (output is None and asyncapi is None):
-        raise typer.BadParameter("--observed describes nothing: allowed without --output and --asyncapi")
-    if not observed and reach != LogReach.of():
-        raise typer.BadParameter("--last, --since and --read-units need --observed")
+    _check_options(reach, observed=observed, writes=not (output is None and asyncapi is None))
     connection = access.to(region) if deployed or observed else None
     book = _book(access, connection, stream)
     written = _written(book, output, asyncapi)
@@ -89,6 +86,14 @@ def catalogue(
     _show(book)
     for path in written:
         say(f"wrote {path}")
+
+
+def _check_options(reach: LogReach, *, observed: bool, writes: bool) -> None:
+    """Raise typer.BadParameter for options that would have no effect. `writes`: the catalogue is to be written."""
+    if observed and writes:
+        raise typer.BadParameter("--observed describes nothing: allowed without --output and --asyncapi")
+    if not observed and reach != LogReach.of():
+        raise typer.BadParameter("--last, --since and --read-units need --observed")
 
 
 def _book(access: Access, connection: "Connection | None", stream: str | None) -> "Book":

@@ -130,12 +130,7 @@ def obstacles(
     if seen is not None and seen.last_ms >= quiet_since_ms:
         yield ObstacleToRemoval(Obstacle.PUBLISHED, ", ".join(sources_of(observation, type_)), seen.count)
     for own in readers:
-        if own.waiting:
-            yield ObstacleToRemoval(Obstacle.WAITING, own.subscription, own.waiting)
-        if own.parked:
-            yield ObstacleToRemoval(Obstacle.PARKED, own.subscription, own.parked)
-        if own.asks_by_name:
-            yield ObstacleToRemoval(Obstacle.ASKED_FOR, own.subscription)
+        yield from _of_reader(own)
     since_ms = observation.since_ms(now_ms=now_ms)
     if not observation.is_whole and (since_ms > quiet_since_ms or observation.events_beyond):
         yield ObstacleToRemoval(
@@ -143,3 +138,12 @@ def obstacles(
         )
     if unread:
         yield ObstacleToRemoval(Obstacle.UNREAD, count=unread)
+
+
+def _of_reader(own: TypeReader) -> Iterator[ObstacleToRemoval]:
+    if own.waiting:
+        yield ObstacleToRemoval(Obstacle.WAITING, own.subscription, own.waiting)
+    if own.parked:
+        yield ObstacleToRemoval(Obstacle.PARKED, own.subscription, own.parked)
+    if own.asks_by_name:
+        yield ObstacleToRemoval(Obstacle.ASKED_FOR, own.subscription)
