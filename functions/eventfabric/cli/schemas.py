@@ -118,9 +118,10 @@ def pull(
     """
     from eventfabric.contracts import SCHEMAS_FOLDER
     from eventfabric.contracts.folder import SchemaFolder
+    from eventfabric.whole_files import write_whole
 
     target = SchemaFolder(folder or connection.path.parent / SCHEMAS_FOLDER)
-    written: list[str] = []
+    changed: dict[Path, bytes] = {}
     kept: list[str] = []
     for own in connection.streams(stream):
         reader = reader_of(connection, own)
@@ -132,10 +133,11 @@ def pull(
             if held is not None and held not in {version.digest for version in registered} and not overwrite:
                 kept.append(str(file))
                 continue
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(_indented(reader.document(type_, registered[-1])))
-            written.append(str(file))
-    _report_pulled(written, kept, as_json=json)
+            changed[file] = _indented(reader.document(type_, registered[-1]))
+    for file in changed:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(changed)
+    _report_pulled(list(map(str, changed)), kept, as_json=json)
 
 
 def _digest_in(folder: "SchemaFolder", stream: str, type_: str) -> str | None:

@@ -69,6 +69,7 @@ def from_class(
     from eventfabric.contracts.document import read_schema
     from eventfabric.typed.classes import load_class, schema_of
     from eventfabric.typed.text import schema_text
+    from eventfabric.whole_files import write_whole
 
     if check and stream is None:
         raise typer.BadParameter("--check compares a file, which --stream names", param_hint="--check")
@@ -100,7 +101,7 @@ def from_class(
         )
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    write_whole({file: text})
     _report(file, {"stream": stream, "type": name, "digest": document.digest}, json=json)
 
 
@@ -126,6 +127,7 @@ def types(
     Example: eventfabric schemas types --deployed --stream orders
     """
     from eventfabric.typed.source import source_of
+    from eventfabric.whole_files import write_whole
 
     if check and output is None:
         raise typer.BadParameter("--check compares a file, which --output names", param_hint="--check")
@@ -146,15 +148,17 @@ def types(
         command = f"schemas types --kind {kind.value} --output {output}"
         _end_check(output, is_equal=is_equal, command=command, json=json)
     else:
-        output.write_text(source, encoding="utf-8")
+        write_whole({output: source})
         _report(output, {"kind": kind.value, "types": len(selected)}, json=json)
 
 
 def _types(schemas: Path | None, definition: Path | None, stream: str | None) -> "list[TypeSchema]":
     """Read all schemas, or those of a stream. InvalidSchemaError lists all that is wrong in the folder."""
-    from eventfabric.errors import UnknownNameError
+    from eventfabric.errors import SettingError, UnknownNameError
     from eventfabric.typed.shapes import TypeSchema
 
+    if schemas is not None and not schemas.is_dir():
+        raise SettingError("--schemas", str(schemas), "a folder of schemas")
     documents = _folder(schemas, definition).documents()
     if stream is not None and stream not in documents:
         raise UnknownNameError("stream with schemas", stream, sorted(documents))

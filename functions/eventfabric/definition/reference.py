@@ -26,6 +26,7 @@ from eventfabric.definition.schema import (
 from eventfabric.definition.sections import Breaker, Deprecation, Retry, Slo, TypeSection
 from eventfabric.extras import needing
 from eventfabric.limits import ENVIRONMENT_BYTES_MAX, FABRIC_CHARACTERS_MAX, UNRESERVED_CONCURRENCY_MIN
+from eventfabric.whole_files import write_whole
 
 _NAME: Final = "NAME"
 _AND: Final = "]` and `["
@@ -324,5 +325,4 @@ Handlers are in the folder `functions` beside the folder of the file, or else be
 
 if __name__ == "__main__":
     schema_file, page_file = sys.argv[1:]
-    Path(schema_file).write_text(schema_text(), encoding="utf-8")
-    Path(page_file).write_text(definition_page(), encoding="utf-8")
+    write_whole({Path(schema_file): schema_text(), Path(page_file): definition_page()})

@@ -110,6 +110,7 @@ def _written(book: "Book", output: Path | None, asyncapi: Path | None) -> list[P
     """Write what was asked for, and return the files."""
     from eventfabric.cli.catalogue.asyncapi import asyncapi_of
     from eventfabric.cli.catalogue.page import page_of
+    from eventfabric.whole_files import write_whole
 
     texts: dict[Path, str] = {}
     if output is not None:
@@ -118,8 +119,7 @@ def _written(book: "Book", output: Path | None, asyncapi: Path | None) -> list[P
     documents = ([] if output is None else [output / ASYNCAPI]) + ([] if asyncapi is None else [asyncapi])
     if documents:
         texts |= dict.fromkeys(documents, _document_text(asyncapi_of(book)))
-    for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+    write_whole(texts)
     return list(texts)
 
 

@@ -14,6 +14,7 @@ from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.shrink import RUNS_MAX, NotShownError, Shrunk, shrink
 from eventfabric.testing.simulation.timeline import timeline
 from eventfabric.testing.simulation.verdict import Result, Verdict
+from eventfabric.whole_files import write_whole
 
 Trial = Callable[[Plan], tuple[SeedOutcome, History]]
 KEPT_MAX = 8
@@ -61,7 +62,7 @@ def as_it_was(outcome: SeedOutcome, plan: Plan, folder: Path) -> KeptFailure:
     """Write down the plan of a failure, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
     failure = KeptFailure(outcome.seed, folder, size_before=plan.size, size=plan.size)
-    failure.plan.write_bytes(text_of(plan))
+    write_whole({failure.plan: text_of(plan)})
     return failure
 
 
@@ -117,10 +118,12 @@ def write(outcome: SeedOutcome, history: History, folder: Path) -> KeptFailure:
     folder.mkdir(parents=True, exist_ok=True)
     size = history.plan.size
     failure = KeptFailure(outcome.seed, folder, outcome.verdicts, size, size, history=history)
-    failure.plan.write_bytes(text_of(history.plan))
-    (folder / "history.jsonl").write_bytes(history.encode())
-    failure.picture.write_text(
-        timeline(history, list(outcome.verdicts), error=outcome.error), encoding="utf-8"
+    write_whole(
+        {
+            failure.plan: text_of(history.plan),
+            folder / "history.jsonl": history.encode(),
+            failure.picture: timeline(history, list(outcome.verdicts), error=outcome.error),
+        }
     )
     return failure
 

@@ -1,0 +1,60 @@
+"""Files that are written as a whole: whoever is interrupted, or finds the disk full, leaves what was there before."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from errno import EACCES
+from pathlib import Path
+from secrets import token_hex
+
+_NAME_CHARACTERS_MAX = 100
+
+
+def write_whole(contents: Mapping[Path, str | bytes]) -> None:
+    """Write files, in UTF-8: each of them wholly, and none before all could be written.
+
+    A link stays a link; what is no file, such as /dev/stdout, is written to. OSError names the file that could not be
+    written.
+    """
+    encoded = {path: own.encode() if isinstance(own, str) else own for path, own in contents.items()}
+    written: dict[Path, tuple[Path, Path]] = {}
+    try:
+        for path, content in encoded.items():
+            with _naming(path):
+                target = path.resolve()
+                if path.is_relative_to("/dev") or (target.exists() and not target.is_file()):
+                    path.write_bytes(content)
+                    continue
+                unfinished = target.with_name(f".{target.name[:_NAME_CHARACTERS_MAX]}.{token_hex(4)}")
+                written[path] = unfinished, target
+                _write(unfinished, content, like=target)
+        for path, (unfinished, target) in written.items():
+            with _naming(path):
+                unfinished.replace(target)
+    except BaseException:  # an interruption, too, leaves nothing behind
+        for unfinished, _ in written.values():
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _write(unfinished: Path, content: bytes, *, like: Path) -> None:
+    """Write a new file, with the rights of another if that is there."""
+    if like.exists() and not os.access(like, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES))
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    if like.exists():
+        unfinished.chmod(stat.S_IMODE(like.stat().st_mode))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have errors name the file that was asked for, and not the one beside it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
