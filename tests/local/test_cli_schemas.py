@@ -113,8 +113,9 @@ def test_what_breaks_others_is_refused_unless_a_person_says_why(project: Project
     assert (refused.code, refused.out) == (1, "")
     differences = project.run("diff", "OrderPlaced", "--json").json["differences"]
     assert {own["direction"] for own in differences} == {"backward"}
-    assert project.run("push", "--accept-breaking", "x" * 201).code == 2
-    assert project.run("push", "--accept-breaking", "nobody reads it yet").code == 0
+    for reason in ("x" * 201, "", "  ", "\t", "a\nb", "\x1b[2Jgone", "a\u202eb", "\udc80"):
+        assert project.run("push", "--accept-breaking", reason).code == 2
+    assert project.run("push", "--accept-breaking", " nobody reads it yet ").code == 0
     newest = project.run("list", "--json").json[0]
     assert (newest["version"], newest["accepted because"]) == (2, "nobody reads it yet")
     assert "it is the same" in project.run("diff", "OrderPlaced").out

@@ -172,13 +172,13 @@ def push(
     ] = None,
     *,
     accept: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--accept-breaking",
             metavar="REASON",
             help="Register also what breaks others, for this reason, which is kept. Later versions begin there.",
         ),
-    ] = "",
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; register nothing.")] = False,
     connection: Connection,
     json: Json = False,
@@ -237,12 +237,18 @@ def _registration(connection: Connection, stream: "StreamTopology", reason: str)
     )
 
 
-def _checked_reason(reason: str) -> str:
+def _checked_reason(reason: str | None) -> str:
+    """Return the reason as it is kept; empty: none was given. SettingError."""
+    from eventfabric.errors import SettingError
     from eventfabric.wire.schema_record import REASON_CHARACTERS_MAX
 
-    if len(reason) > REASON_CHARACTERS_MAX:
-        raise typer.BadParameter(f"--accept-breaking: allowed: at most {REASON_CHARACTERS_MAX} characters")
-    return reason
+    if reason is None:
+        return ""
+    stripped = reason.strip()
+    if not stripped or not stripped.isprintable() or len(stripped) > REASON_CHARACTERS_MAX:
+        allowed = f"a reason in one line of printable characters, at most {REASON_CHARACTERS_MAX}"
+        raise SettingError("--accept-breaking", f"{len(reason):,} characters: {reason[:60]!r}", allowed)
+    return stripped
 
 
 def _facts(version: "SchemaVersion") -> dict[str, object]:
