@@ -1,6 +1,7 @@
 """`eventfabric catalogue` and `eventfabric types`: from files alone, and against a server."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,18 +123,25 @@ def test_what_flows_is_compared_with_what_is_declared(registered: CommandedFabri
     assert "nobody declared this type" in shown.out
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("step", ["look", "read", "_add"])
 def test_an_interrupted_observation_shows_what_was_read(
-    registered: CommandedFabric, monkeypatch: pytest.MonkeyPatch
+    registered: CommandedFabric, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, step: str
 ) -> None:
-    def interrupted(observation: Observation) -> Iterator[None]:
-        raise KeyboardInterrupt
+    def interrupted(observation: Observation, *_: object) -> Iterator[None]:
+        signal.raise_signal(number)
+        return iter(())
 
     registered.server.producer.publish("orders", key="a", type="Placed")
     registered.server.producer.publish("orders", key="a", type="Placed")
-    monkeypatch.setattr(Observation, "read", interrupted)
+    monkeypatch.setattr(Observation, step, interrupted)
     ran = run(registered, "catalogue", "--observed", "--stream", "orders", "--json")
     assert (ran.code, ran.json["streams"][0]["complete"]) == (130, False)
     assert "interrupted" in ran.err
+    shown = run(registered, "catalogue", "--observed", "--stream", "orders")
+    assert (shown.code, "not all that was asked for" in shown.out) == (130, True)
+    kept = run(registered, "types", "show", "Placed", "--stream", "orders")
+    assert (kept.code, "safe to remove: no" in kept.out) == (130, True)
     assert watching.moment(0) == ""
 
 

@@ -1,6 +1,7 @@
 """`eventfabric schemas try`: the last real events against schemas, upcasters and a handler's type."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,8 +200,12 @@ def test_a_stream_without_events_has_nothing_that_fails(cli: CommandLine, endpoi
     assert (tried.code, "no such event" in tried.err) == (0, True)
 
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_an_interruption_shows_what_was_tried(
-    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     from eventfabric.typed.trial import Trial
 
@@ -208,9 +213,46 @@ def test_an_interruption_shows_what_was_tried(
 
     def interrupted(self: Trial, event: Any, *, at_ms: int) -> None:
         if self.tried.events == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         of(self, event, at_ms=at_ms)
 
     monkeypatch.setattr(Trial, "of", interrupted)
     tried = cli.run("schemas", "try", "--stream", "orders", "--endpoint-url", endpoint, "--json")
     assert (tried.code, tried.json["events"], tried.json["interrupted"]) == (130, 2, True)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_interruption_within_an_upcaster_ends_the_trial(
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, as_json: bool
+) -> None:
+    from eventfabric.sdk.upcasters import Upcasting
+
+    def interrupted(self: Upcasting, event: Any) -> Any:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Upcasting, "__call__", interrupted)
+    options = ("--endpoint-url", endpoint, *(("--json",) if as_json else ()))
+    tried = cli.run("schemas", "try", "--subscription", "billing", *options)
+    assert tried.code == 130
+    assert "interrupted" in tried.err
+    assert not as_json or (tried.json["interrupted"], tried.json["failures"]) == (True, [])
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interruption_before_the_first_event_says_nothing(
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr("eventfabric.cli.schemas_typed.import_from", lambda _: signal.raise_signal(number))
+    tried = cli.run("schemas", "try", "--subscription", "billing", "--endpoint-url", endpoint)
+    assert (tried.code, tried.out, tried.err) == (130, "", "")
+
+
+def test_an_interruption_is_not_taken_for_a_stream_without_events(
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "eventfabric.typed.newest.newest_events", lambda *_, **__: map(signal.raise_signal, [signal.SIGTERM])
+    )
+    tried = cli.run("schemas", "try", "--stream", "orders", "--endpoint-url", endpoint)
+    assert (tried.code, tried.out, "no such event" in tried.err) == (130, "", False)

@@ -51,11 +51,17 @@ def try_schemas(
     topology = connection.stream(stream if own is None else own.definition.stream)
     trial = _trial(connection, topology, own, schemas)
     is_whole = _run(trial, _events(connection, topology, own, last=last))
+    if not is_whole:
+        complain(
+            f"{topology.name}: interrupted; this is what was tried by then: {trial.tried.events:,} events"
+        )
     if json:
         facts = {"stream": topology.name, "subscription": subscription, "interrupted": not is_whole}
         show_json({**facts, **facts_of(trial.tried)})
-    else:
+    elif trial.tried.events:
         _show(trial, topology)
+    elif is_whole:
+        complain(f"stream {topology.name} holds no such event")
     if not is_whole:
         raise typer.Exit(INTERRUPTED)
     if not trial.tried.is_fine:
@@ -132,9 +138,6 @@ def _run(trial: "Trial", events: "Iterator[tuple[Event, int]]") -> bool:
 
 def _show(trial: "Trial", stream: "StreamTopology") -> None:
     tried = trial.tried
-    if not tried.events:
-        complain(f"stream {stream.name} holds no such event")
-        return
     since, until = (_time(ms) for ms in (tried.first_ms, tried.last_ms))
     show_table(
         f"{tried.events:,} events of stream {stream.name}, from {since} to {until}",
