@@ -94,10 +94,15 @@ from eventfabric.version import VERSION
 
 
 class EventFabricError(portable.PortableError):
-    """Base of all errors. `retryable` and `no_effect` hold for every instance of a class."""
+    """Base of all errors. `retryable` and `no_effect` hold for every instance of a class, with one exception.
+
+    Events given to `publish_all` are taken as far as the one that it raises an error for. `events_taken` is their
+    number; if there are any, `no_effect` is False.
+    """
 
     retryable: ClassVar[bool] = False
-    no_effect: ClassVar[bool] = True
+    no_effect: bool = True
+    events_taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,13 +369,9 @@ class PublishNotAttemptedError(EventFabricError):
 
 
 class BufferFullError(EventFabricError):
-    """The buffer of a publisher that must not wait is full. The event is not taken; publish it again later.
-
-    `events_taken`: the number of events given to `publish_all` that were taken before this one.
-    """
+    """The buffer of a publisher that must not wait is full. The event is not taken; publish it again later."""
 
     retryable = True
-    events_taken = 0
 
     def __init__(self, size_bytes: int, buffer_bytes_max: int) -> None:
         self.size_bytes, self.buffer_bytes_max = size_bytes, buffer_bytes_max

@@ -9,7 +9,7 @@ from warnings import warn
 
 from eventfabric import limits
 from eventfabric.errors import (
-    BufferFullError,
+    EventFabricError,
     PublishFailedError,
     SettingError,
 )
@@ -70,16 +70,17 @@ class Publisher:
         """Take events of one type like `publish`, each a key and its data; the cheapest way to publish many.
 
         Raises as `publish`, with the index of the event, or what the iterator raises: events before it are taken, and
-        none after it. BufferFullError says how many were taken; to go on there, keep the source of `items`. Meant for
-        items that are at hand: up to 256 are drawn before the first of them is taken, so each needs a data object of
-        its own.
+        none after it. An error of the fabric's says how many, as `events_taken`, and has `no_effect` only if none was;
+        to go on there, keep the source of `items`. Meant for items that are at hand: up to 256 are drawn before the
+        first of them is taken, so each needs a data object of its own.
         """
         receipts = PendingReceipts()
         try:
             for encoded in self.outgoing.encode_all(type, items):
                 self._bundles.take(encoded, receipts)
-        except BufferFullError as full:
-            full.events_taken = len(receipts)
+        except EventFabricError as error:
+            error.events_taken = len(receipts)
+            error.no_effect = error.no_effect and not receipts
             raise
         return receipts
 

@@ -117,7 +117,15 @@ def test_what_stops_them_is_named_by_its_index_and_those_before_it_are_published
         publish(fabric, given)
     assert [problem.path for problem in raised.value.problems] == [f"events[301].{path}"]
     assert isinstance(raised.value, EventTooLargeError) == (path == "event")
+    assert (raised.value.events_taken, raised.value.no_effect) == (301, False)
     assert content_of(events(memory_fabric, HOME)) == content_of_counts(301, 10 if known else 0)
+
+
+def test_an_error_at_the_first_event_has_had_no_effect(fabric: Fabric) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        publish(fabric, [("", {}), *items(10)])
+    assert (raised.value.events_taken, raised.value.no_effect) == (0, True)
+    assert InvalidEventError.no_effect
 
 
 def content_of_counts(*counts: int) -> Content:
