@@ -260,19 +260,23 @@ class Fabric:
     def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Publish events, packed into as few records as their lanes allow. Return their receipts in the order given.
 
-        All are checked before one is written. Raises as `publish`, and PublishFailedError with each failure if some
-        could not be appended.
+        All are checked before one is written, and the error lists what is wrong with any: EndedTypeError or
+        EventTooLargeError if that is all, else InvalidEventError. Raises otherwise as `publish`, and
+        PublishFailedError with each failure if some could not be appended.
         """
         outgoing = self._stream(stream)
         encoded: list[Encoded] = []
         problems: list[Problem] = []
+        kinds = set[type[InvalidEventError]]()
         for index, event in enumerate(events):
             try:
                 encoded.append(outgoing.encode_event(event))
             except InvalidEventError as error:
                 problems += [problem.inside(f"events[{index}]") for problem in error.problems]
+                kinds.add(type(error))
         if problems:
-            raise InvalidEventError(problems, where=f"stream {stream}")
+            kind = kinds.pop() if len(kinds) == 1 else InvalidEventError
+            raise kind(problems, where=f"stream {stream}")
         with self.publisher(stream, linger_ms=60_000, acks=acks) as publisher:
             pending = [publisher.take(event) for event in encoded]
         return [waiting.result() for waiting in pending]

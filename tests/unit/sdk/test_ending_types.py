@@ -144,13 +144,28 @@ def test_after_the_sunset_it_is_refused_with_what_to_use(
     way: Callable[[Fabric], None], fabric: Fabric, memory_fabric: MemoryFabric
 ) -> None:
     memory_fabric.clock.advance(365 * DAY)
-    # Those who list all problems of many events raise the error that stands for any.
-    with pytest.raises(InvalidEventError if way is many else EndedTypeError) as refused:
+    with pytest.raises(EndedTypeError) as refused:
         way(fabric)
     [problem] = refused.value.problems
     assert problem.path.endswith("type")
     assert SUNSET in problem.found
     assert "'accepted'" in problem.allowed
+    assert memory_fabric.events() == []
+
+
+def test_many_events_that_are_wrong_in_several_ways_are_all_named_in_the_error_for_any(
+    fabric: Fabric, memory_fabric: MemoryFabric
+) -> None:
+    memory_fabric.clock.advance(365 * DAY)
+    ended, bad = Event(key="k", type="placed", data=DATA), Event(key="", type="accepted", data=DATA)
+    good = Event(key="k", type="accepted", data=DATA)
+    with pytest.raises(InvalidEventError) as refused:
+        fabric.publish_many(STREAM, [good, ended, bad])
+    assert type(refused.value) is InvalidEventError
+    assert [problem.path for problem in refused.value.problems] == ["events[1].type", "events[2].key"]
+    with pytest.raises(EndedTypeError) as all_ended:
+        fabric.publish_many(STREAM, [ended, good, ended])
+    assert [problem.path for problem in all_ended.value.problems] == ["events[0].type", "events[2].type"]
     assert memory_fabric.events() == []
 
 
@@ -162,7 +177,7 @@ def test_a_process_that_runs_into_the_sunset_is_refused_from_then_on(
     before = len(memory_fabric.events())
     memory_fabric.clock.advance(365 * DAY)
     for way in WAYS:
-        with pytest.raises(InvalidEventError, match="ended on"):
+        with pytest.raises(EndedTypeError, match="ended on"):
             way(fabric)
     fabric.publish(STREAM, key="k", type="accepted", data=DATA)
     assert len(memory_fabric.events()) == before + 1
