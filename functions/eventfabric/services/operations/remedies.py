@@ -19,6 +19,7 @@ DRAIN: Final = "docs/deploy.md, Changing it, a drain that is called off"
 MOVED: Final = (
     "docs/deploy.md, What a deployment refuses, a subscription that is not in the definition any more"
 )
+SUNSET: Final = "docs/contracts.md, Deprecation"
 STREAM_LESS: Final = "docs/deploy.md, Changing it, a stream less"
 REGION_MORE: Final = "docs/deploy.md, Changing it, a Region more"
 _REGION_LESS: Final = "docs/deploy.md, Changing it, a Region less"
@@ -37,7 +38,7 @@ def of_stream(change: MemberChange, fabric: FabricSection, closing: Collection[s
         return f"put it back, or {_OWNER}"
     if change.member == "regions":
         return _of_regions(change, fabric, closing)
-    return DEPLOY
+    return _of_sunsets(change) if change.member == "deprecated" else DEPLOY
 
 
 def of_leaving(gone: Collection[str], fabric: FabricSection, closing: Collection[str]) -> str:
@@ -76,6 +77,23 @@ def _of_regions(change: MemberChange, fabric: FabricSection, closing: Collection
     if change.after[0] == fabric.regions[0]:  # perhaps only the stream's order was another one
         return f"put it back, if the fabric's first Region was another one ({_HOME}); else {_WHO_DELIVERS}"
     return f"{DEPLOY}, then failback: {_WHO_DELIVERS}"
+
+
+def _of_sunsets(change: MemberChange) -> str:
+    """Say what to do about announced ends. One that is brought forward, or has come when it is new, is refused."""
+    assert isinstance(change.before, tuple)
+    assert isinstance(change.after, tuple)
+    declared = {own.type: own.sunset for own in change.before}
+    forward, new = [], []
+    for own in change.after:
+        before = declared.get(own.type, "")
+        if before and own.sunset and own.sunset < before:
+            forward.append(f"that of {own.type} to {before} or a later day, or take it out")
+        elif own.sunset and not before:
+            new.append(own.sunset)
+    if forward:
+        return f"put the sunset off, {'; '.join(forward)}: {SUNSET}"
+    return f"{DEPLOY} before {min(new)}, or with a later sunset: {SUNSET}" if new else DEPLOY
 
 
 def _text(value: object) -> str:
