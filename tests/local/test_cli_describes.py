@@ -194,8 +194,32 @@ def test_a_type_that_nobody_uses_is_safe_to_remove(registered: CommandedFabric) 
     register(registered, FIRST, "Never")
     ran = run(registered, "types", "show", "Never", "--stream", "orders")
     assert ran.code == 0
-    assert "no event of it was seen" in ran.out
-    assert "safe to remove: yes" in ran.out
+    assert "Never: no event of" in ran.out
+    assert "safe to remove: yes, because the log has no event of it" in ran.out
+
+
+def test_a_type_that_only_the_definition_names_is_to_be_taken_out_there(
+    registered: CommandedFabric, tmp_path: Path
+) -> None:
+    edited = tmp_path / "edited.toml"
+    edited.write_text(DEFINITION + '[streams.orders.types.OnlyNamed]\ncompatibility = "none"\n')
+    options = ("--definition", str(edited), *registered.options[2:])
+    ran = registered.cli.run("types", "show", "OnlyNamed", "--stream", "orders", *options)
+    assert ran.code == 0
+    assert "[streams.orders.types]" in ran.out
+    assert "OnlyNamed" in registered.cli.run("types", "list", "--stream", "orders", *options).out
+
+
+def test_a_retired_subscription_gets_no_type(registered: CommandedFabric) -> None:
+    show = ("types", "show", "Never", "--stream", "wide")
+    assert "no event of any type was seen in wide" in run(registered, *show).out
+    retire = ("subscriptions", "retire", "everywhere", "--discard", "--yes", *registered.options)
+    assert registered.cli.run(*retire).code == 0
+    assert "wide: no subscription gets it" in run(registered, *show).out
+
+
+def test_a_stream_without_types_has_none_to_list(shop: CommandedFabric) -> None:
+    assert "no type is registered" in run(shop, "types", "list", "--stream", "wide").out
 
 
 def test_a_subscription_that_names_a_type_keeps_it(registered: CommandedFabric, tmp_path: Path) -> None:

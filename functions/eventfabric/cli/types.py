@@ -56,6 +56,11 @@ def list_(*, stream: OnlyStream = None, connection: Connection, json: Json = Fal
     if json:
         show_json([_type_json(*known_type) for known_type in listed])
         return
+    if not listed:
+        say(
+            f"{connection.region}: no type is registered, and none is named by the definition or a subscription"
+        )
+        return
     show_table(connection.region, _COLUMNS, [_row(*known_type) for known_type in listed], or_records=True)
 
 
@@ -173,7 +178,8 @@ def _show(
     observation = result.observation
     seen = occurrences_of(observation, name)
     if seen is None:
-        say(f"{name}: no event of it was seen")
+        nothing = "no event of any type" if not observation.events else "no event of it"
+        say(f"{name}: {nothing} was seen in {result.stream.name}")
     else:
         sources = ", ".join(sources_of(observation, name))
         say(
@@ -189,14 +195,20 @@ def _show(
         )
         for own in readers
     ]
-    show_table(result.stream.name, _READER_COLUMNS, rows)
+    if rows:
+        show_table(result.stream.name, _READER_COLUMNS, rows)
+    else:
+        say(f"{result.stream.name}: no subscription gets it")
     say(extent_sentence(result, now_ms=now_ms))
     if reasons:
         say(f"safe to remove: no, because {'; '.join(map(str, reasons))}")
     else:
-        say(
-            f"safe to remove: yes, because for {quiet_days} days nobody published it, and nobody waits for it"
+        silent = (
+            "the log has no event of it" if seen is None else f"nobody published it for {quiet_days} days"
         )
+        say(f"safe to remove: yes, because {silent}, and nobody waits for it")
+        if name in result.stream.definition.types:
+            say(f"then take its table out of the definition: [streams.{result.stream.name}.types]")
 
 
 def _shown_json(
