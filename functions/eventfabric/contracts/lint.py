@@ -21,6 +21,7 @@ from eventfabric.contracts.keywords import (
     subschemas,
 )
 from eventfabric.contracts.patterns import PatternError, parsed_pattern
+from eventfabric.contracts.recursion import recursion_problems
 from eventfabric.contracts.references import References
 from eventfabric.errors import Problem
 
@@ -46,7 +47,7 @@ def schema_problems(schema: object) -> list[Problem]:
     if not problems:
         linter = _Linter(schema)
         linter.run()
-        problems = linter.problems or in_place_problems(schema)
+        problems = linter.problems or in_place_problems(schema) or recursion_problems(schema)
     return problems[:PROBLEMS_MAX]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from eventfabric import limits
 from eventfabric.contracts.keywords import JsonSchema
+from eventfabric.contracts.visits import VisitCounter
 from eventfabric.errors import InvalidSchemaError, Problem
 from eventfabric.extras import needing
 
@@ -59,9 +60,19 @@ class SchemaValidator:
         self.accepts = compiled.is_valid
         """Tell if a decoded value fits."""
         self._errors_of = compiled.iter_errors
+        self._visits = VisitCounter(schema)
 
     def problems(self, value: object, *, path: str = "data") -> list[Problem]:
-        """Return the first problems of a decoded value: where, by JSON pointer behind `path`, and by which rule."""
+        """Return the first problems of a decoded value: where, by JSON pointer behind `path`, and by which rule.
+
+        Where unions in unions lead to too many errors to collect, it says only that the value does not fit.
+        """
+        if not self._visits.are_few(value):
+            if self.accepts(value):
+                return []
+            return [
+                Problem(path, f"{_said(value, ())} that does not fit", "what the schema allows, deep inside")
+            ]
         errors = islice(self._errors_of(value), PROBLEMS_MAX)
         return [self._problem(error, value, path) for error in errors]
 
