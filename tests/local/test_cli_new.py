@@ -1,6 +1,8 @@
 """`eventfabric new` writes a project that is right by every tool, and `check` says what is wrong with one."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -211,6 +213,25 @@ def project(cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert cli.run("new", "shop").code == 0
     monkeypatch.chdir(tmp_path / "shop")
     return tmp_path / "shop"
+
+
+def test_its_tests_pass_without_and_with_the_schema_of_orders_that_its_readme_makes(project: Path) -> None:
+    # In processes of their own, since this repository has a package of that name, too.
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    [command] = re.findall("`eventfabric (schemas from [^`]+)`", readme)
+    program = (sys.executable, "-c", "from eventfabric.cli.entry import main; main()")
+    tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "functions")}
+    for arguments in (tests, (*program, *command.split()), tests):
+        ran = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (project / "infra/schemas/orders/OrderPlaced.json").is_file()
+
+
+def test_to_write_and_test_handlers_its_group_has_what_schemas_need(project: Path) -> None:
+    groups = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    [library] = [own for own in groups["dev"] if own.startswith("eventfabric-aws")]
+    assert {"cli", "local", "schemas"} == set(library.partition("[")[2].partition("]")[0].split(","))
 
 
 def test_nothing_is_wrong_with_a_new_project(cli: CommandLine, project: Path) -> None:
