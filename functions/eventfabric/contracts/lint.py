@@ -7,7 +7,9 @@ mistyped one does not pass for a rule), with patterns of linear time, and of a b
 from collections.abc import Callable
 from difflib import get_close_matches
 from math import isfinite
+from re import compile as compile_pattern
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from eventfabric.contracts.in_place import in_place_problems
 from eventfabric.contracts.keywords import (
@@ -35,6 +37,13 @@ PATTERNS_SIZE_MAX: Final = 50_000
 """Largest sum of all patterns' sizes, their repetitions written out."""
 PROBLEMS_MAX: Final = 50
 """Most problems that are listed: who mistook the dialect has one at each keyword."""
+
+_CHARACTER: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=@-]|%[0-9A-Fa-f]{2})"
+_FRAGMENT: Final = compile_pattern(f"(?:{_CHARACTER}|[:/?])*")
+_FRAGMENT_SAFE: Final = "/~!$&'()*+,;=:@?"
+_IDENTIFIER: Final = compile_pattern(
+    f"(?:[A-Za-z][A-Za-z0-9+.-]*:(?:{_CHARACTER}|[:/?])*|{_CHARACTER}*(?:[/?](?:{_CHARACTER}|[:/?])*)?)"
+)
 
 _Path = tuple[str, ...]
 
@@ -147,6 +156,8 @@ class _Linter:
             self._add((*path, "$id"), "a document inside a document", "'$id' at the root only")
         elif "#" in str(schema.get("$id", "")):
             self._add((*path, "$id"), "a fragment", "'$id' without '#', and '$anchor' for places inside")
+        elif isinstance(schema.get("$id"), str) and not _IDENTIFIER.fullmatch(schema["$id"]):
+            self._add((*path, "$id"), "no URI", "a URI, other characters percent-encoded")
         anchor = schema.get("$anchor")
         if isinstance(anchor, str):
             if anchor in self._anchors or not _is_anchor(anchor):
@@ -171,6 +182,9 @@ class _Linter:
             self._add(path, "a reference to another document, which is never fetched", Form.REFERENCE.value)
         elif self._references.path(reference) is None:
             self._add(path, "a reference to nothing", Form.REFERENCE.value)
+        elif not _FRAGMENT.fullmatch(reference[1:]):
+            allowed = f"percent-encoded: #{quote(unquote(reference[1:]), safe=_FRAGMENT_SAFE)}"
+            self._add(path, "characters that a reference cannot hold", allowed)
 
     def _add(self, path: _Path, state: str, allowed: str) -> None:
         self.problems.append(Problem(pointer(path), state, allowed))

@@ -46,7 +46,7 @@ class SchemaValidator:
         self._schema = schema
         try:
             compiled = Draft202012Validator(
-                schema,
+                _nameless(schema),
                 validate_formats=False,
                 retriever=_refuse,
                 pattern_options=RegexOptions(),  # in linear time, whatever an event holds
@@ -124,6 +124,13 @@ class SchemaValidator:
     @cached_property
     def _names(self) -> frozenset[str | int]:
         return frozenset(_names_in(self._schema))
+
+
+def _nameless(schema: JsonSchema) -> JsonSchema:
+    """Return a schema without its name: all references are relative to it, whatever it is called."""
+    if isinstance(schema, bool):
+        return schema
+    return {keyword: value for keyword, value in schema.items() if keyword != "$id"}
 
 
 def _refuse(uri: str) -> NoReturn:

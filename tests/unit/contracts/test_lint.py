@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from eventfabric.contracts.closing import closed
 from eventfabric.contracts.document import read_schema
 from eventfabric.contracts.in_place import IN_PLACE_DEPTH_MAX
 from eventfabric.contracts.lint import (
@@ -13,6 +14,7 @@ from eventfabric.contracts.lint import (
     SUBSCHEMAS_MAX,
     schema_problems,
 )
+from eventfabric.contracts.validator import SchemaValidator
 from eventfabric.errors import InvalidSchemaError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -71,6 +73,11 @@ def test_schemas_of_2020_12_may_be_registered(schema: Any) -> None:
         ({"not": {"$ref": "#"}}, "/not", "circle"),
         ({"properties": {"a": {"$id": "inner.json"}}}, "/properties/a/$id", "document inside"),
         ({"$id": "order.json#v1"}, "/$id", "fragment"),
+        ({"$id": "a b"}, "/$id", "no URI"),
+        ({"$id": "::::"}, "/$id", "no URI"),
+        ({"$id": "%zz"}, "/$id", "no URI"),
+        ({"$id": "http://[::1"}, "/$id", "no URI"),
+        ({"$id": "\0"}, "/$id", "no URI"),
         ({"$anchor": "1st"}, "/$anchor", "anchor"),
         ({"$anchor": "a", "items": {"$anchor": "a"}}, "/items/$anchor", "anchor"),
         ({"type": "strin"}, "/type", "string"),
@@ -116,6 +123,29 @@ def test_what_may_not_be_registered_is_said_at_its_place(schema: Any, pointer: s
 def test_an_unknown_keyword_is_told_its_likely_meaning(keyword: str, instead: str) -> None:
     [problem] = schema_problems({keyword: True})
     assert instead in problem.allowed
+
+
+@pytest.mark.parametrize("name", ["Größe", "a b", "a#b", "a<b", "{a}", "100%", "a^b", "[a]", 'a"b', "a|b"])
+def test_a_reference_is_percent_encoded(name: str) -> None:
+    schema = {"$ref": f"#/$defs/{name}", "$defs": {name: {"type": "integer"}}}
+    [problem] = schema_problems(schema)
+    assert problem.path == "/$ref"
+    encoded = {**schema, "$ref": problem.allowed.removeprefix("percent-encoded: ")}
+    assert schema_problems(encoded) == []
+    for version in (encoded, closed(encoded)):
+        validator = SchemaValidator(version)
+        assert validator.accepts(1)
+        assert not validator.accepts("a")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "order", "urn:x", "http://host:99999/", "json-schema:///", "a/b:c", "x" * 5000]
+)
+def test_a_schema_that_has_a_name_can_be_compiled(name: str) -> None:
+    schema = {"$id": name, "$ref": "#/$defs/a", "$defs": {"a": {"type": "integer"}}}
+    assert schema_problems(schema) == []
+    for version in (schema, closed(schema)):
+        assert not SchemaValidator(version).accepts("a")
 
 
 def test_all_problems_are_listed_in_the_order_of_the_text() -> None:
