@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,23 @@ def test_every_command_has_the_options_that_it_is_shown_with(page: str, line: st
     assert command.make_context("eventfabric", words), page
 
 
+def in_git(project: Path) -> None:
+    """Commit a project, as a pipeline has it: what is merged is the branch main of origin."""
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "."),
+        ("commit", "--quiet", "-m", "first"),
+        ("update-ref", "refs/remotes/origin/main", "HEAD"),
+    ):
+        subprocess.run(["git", *who, *arguments], cwd=project, check=True, capture_output=True)
+
+
 def test_every_command_can_be_run_as_it_is_shown(
     cli: CommandLine, endpoint: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
+    in_git(project)
     to_run: dict[tuple[str, ...], str] = {}
     for page, line in COMMANDS:
         words = words_of(line)
