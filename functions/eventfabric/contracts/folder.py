@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from errno import ENAMETOOLONG
 from os import PathLike, listdir
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -20,6 +21,7 @@ class SchemaFolder:
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
+        self._was_there = self.path.is_dir()
         self._known: dict[tuple[str, str], SchemaDocument | None] = {}
 
     @classmethod
@@ -70,8 +72,11 @@ class SchemaFolder:
     def _read(self, stream: str, type_: str) -> SchemaDocument | None:
         try:
             file = self.file_of(stream, type_)
+            if not S_ISREG(file.stat().st_mode):  # a pipe would be waited for
+                raise InvalidSchemaError([Problem("schema", "no file", "a JSON Schema")], where=str(file))
             text = file.read_bytes()
         except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
+            self._expect_itself()
             return None
         except OSError as error:
             if error.errno == ENAMETOOLONG:
@@ -80,6 +85,12 @@ class SchemaFolder:
             raise InvalidSchemaError([Problem("schema", state, "a JSON Schema")], where=str(file)) from error
         # Some file systems find a file by its name in any case, which is that of another type.
         return read_schema(text, where=str(file)) if file.name in listdir(file.parent) else None
+
+    def _expect_itself(self) -> None:
+        """Raise InvalidSchemaError if the folder is gone: that a type's file is missing then says nothing."""
+        if self._was_there and not self.path.is_dir():
+            problem = Problem("schemas", "no folder, where there was one", "the folder of schemas")
+            raise InvalidSchemaError([problem], where=str(self.path))
 
     def _files(self, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
         """Yield each file with its stream, in the order of names; add what does not belong there to `problems`."""
@@ -91,7 +102,7 @@ class SchemaFolder:
                 continue
             names = dict[str, str]()
             for file in sorted(folder.iterdir()):
-                if file.name.startswith("."):
+                if file.name.startswith(".") and type_of_file(file.name) is None:
                     continue
                 problem = _problem_of(file, names)
                 if problem is None:

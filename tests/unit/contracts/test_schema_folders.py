@@ -1,6 +1,8 @@
 """Folders of schemas: a type's file is found by its name, and all that is wrong is said at once."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +55,33 @@ def test_a_type_has_no_schema_of_another_where_files_are_found_in_any_case(
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda file: read(file.with_name("OrderPlaced.json")))
     assert folder.document("orders", "orderplaced") is None
+    assert folder.document("orders", "OrderPlaced") is not None
+
+
+def test_a_type_may_begin_with_a_dot(folder: SchemaFolder) -> None:
+    write(folder, "orders/.hidden.json", "false")
+    write(folder, "orders/.keep", "")
+    assert folder.documents()["orders"].keys() == {".hidden"}
+    assert folder.document("orders", ".hidden") is not None
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_no_schema_and_nothing_waits_for_it(folder: SchemaFolder, make: Any) -> None:
+    (folder.path / "orders").mkdir(parents=True)
+    make(folder.path / "orders" / "OrderPlaced.json")
+    for read in (lambda: folder.document("orders", "OrderPlaced"), folder.documents):
+        with pytest.raises(InvalidSchemaError):
+            read()
+
+
+def test_a_folder_that_is_gone_does_not_make_types_unchecked(tmp_path: Path) -> None:
+    write(SchemaFolder(tmp_path / "schemas"), "orders/OrderPlaced.json", "true")
+    folder = SchemaFolder(tmp_path / "schemas")
+    assert folder.document("orders", "OrderShipped") is None
+    (tmp_path / "schemas").rename(tmp_path / "elsewhere")
+    with pytest.raises(InvalidSchemaError):
+        folder.document("orders", "OrderPlaced")
+    (tmp_path / "elsewhere").rename(tmp_path / "schemas")
     assert folder.document("orders", "OrderPlaced") is not None
 
 
