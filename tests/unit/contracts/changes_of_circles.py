@@ -95,6 +95,29 @@ CIRCLES: list[Change] = rows(
         "anything comes",
     ),
 )
+OPEN_INSIDE = {"if": {"properties": {"b": {"properties": {"c": True}}}}}
+OPEN_ITEMS = {"if": {"properties": {"b": {"items": {"properties": {"c": True}}}}}}
+OTHERS = {"unevaluatedProperties": S}
+NAMED_BY_CONDITIONS: list[Change] = rows(
+    "a condition lets members through that nothing else names",
+    (
+        obj({"a": True}, **OPEN_INSIDE),
+        obj({"a": True, "b": obj({"d": I})}, **OPEN_INSIDE),
+        OPEN,
+        YES,
+        "d is in b, which a condition names and nobody closes",
+    ),
+    (
+        obj({"a": True}, **OPEN_ITEMS),
+        obj({"a": True, "b": lst(obj({"d": I}))}, **OPEN_ITEMS),
+        OPEN,
+        YES,
+        "items too",
+    ),
+    (obj({"a": True}, dependentSchemas={"a": OTHERS}), obj({"x": I}), OPEN, OPEN, "x beside a"),
+    (obj({"a": True}, dependentSchemas={"a": {"anyOf": [OTHERS]}}), obj({"x": I}), OPEN, OPEN, "deeper"),
+    (obj({"a": True}, **{"if": OTHERS}), obj({"x": I}), OPEN, YES, "nothing follows, but x is named"),
+)
 CONDITION = {"if": {"required": ["a"]}, "then": {"required": ["b"]}}
 FIRST = {"if": {"properties": {"a": {"properties": {"x": {"const": 1}}}}}}
 ONLY_IDENTICAL: list[Change] = rows(
@@ -162,4 +185,4 @@ ONLY_IDENTICAL: list[Change] = rows(
         "identical inside, and an optional member outside",
     ),
 )
-RARE = CIRCLES + ONLY_IDENTICAL
+RARE = NAMED_BY_CONDITIONS + CIRCLES + ONLY_IDENTICAL
