@@ -6,12 +6,12 @@ referred to, and stands at a place of its own too, gets a second, open version. 
 stays open. Conditions (`if`, `not`, `contains`, `propertyNames`) are left as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
-from eventfabric.contracts.keywords import KEYWORDS, Form, JsonSchema, pointer, subschemas
+from eventfabric.contracts.keywords import ANNOTATIONS, KEYWORDS, Form, JsonSchema, pointer, subschemas
 from eventfabric.contracts.references import References
 from eventfabric.contracts.tags import Tags
 
@@ -92,6 +92,7 @@ class _Closer:
         self._naming = Naming(self._references)
         self._definitions: dict[str, JsonSchema] = {}
         self._open_names: dict[_Path, str] = {}
+        self._closed_names: dict[_Path, str] = {}
         self._waiting: list[_Path] = []
         self._untouched_name = ""
 
@@ -137,6 +138,9 @@ class _Closer:
     def _closed(self, schema: JsonSchema, *, is_place: bool) -> JsonSchema:
         if isinstance(schema, bool):
             return schema
+        if is_place and _is_bare_reference(schema) and self._naming.is_closed_here(schema):
+            rest = {keyword: value for keyword, value in schema.items() if keyword != "$anchor"}
+            return {**rest, "$ref": self._closed_reference(schema["$ref"])}
         result: dict[str, Any] = {}
         for keyword, value in schema.items():
             if keyword == "$ref":
@@ -161,15 +165,38 @@ class _Closer:
             self._waiting.append(path)
         return "#" + _fragment(("$defs", self._open_names[path]))
 
-    def _is_changed_for_its_place(self, path: _Path) -> bool:
-        """Return if a schema's own text is not its version in place: it is closed there, or left alone."""
-        keyword, is_place = "", True
+    def _closed_reference(self, reference: str) -> str:
+        """Return a reference to the closed version, of which there is one.
+
+        Written out at each place, as many copies of what is referred to would have to be compiled.
+        """
+        path = self._references.path(reference)
+        assert path is not None, "the lint refuses references to nothing"
+        if self._is_closed_at_its_place(path):
+            return "#" + _fragment(path)
+        if path not in self._closed_names:
+            name = self._closed_names[path] = self._new_name("closed")
+            self._definitions[name] = {"$ref": self._reference(reference), "unevaluatedProperties": False}
+        return "#" + _fragment(("$defs", self._closed_names[path]))
+
+    def _is_closed_at_its_place(self, path: _Path) -> bool:
+        """Return if a schema's own text is its closed version."""
+        return self._is_changed_for_its_place(path) and _LEFT_ALONE.isdisjoint(self._keywords_to(path))
+
+    def _keywords_to(self, path: _Path) -> Iterator[str]:
+        """Yield the keywords on a path, without the names and numbers between them."""
         tokens = iter(path)
         for keyword in tokens:
-            if keyword in _LEFT_ALONE:
-                return True
+            yield keyword
             if KEYWORDS[keyword] is not Form.SCHEMA:
                 next(tokens)
+
+    def _is_changed_for_its_place(self, path: _Path) -> bool:
+        """Return if a schema's own text is not its version in place: it is closed there, or left alone."""
+        is_place = True
+        for keyword in self._keywords_to(path):
+            if keyword in _LEFT_ALONE:
+                return True
             is_place = keyword in _PLACES
         schema = self._references.schema(path)
         return is_place and schema is not None and self._naming.is_closed_here(schema)
@@ -192,10 +219,18 @@ class _Closer:
     def _new_name(self, kind: str) -> str:
         """Return a name for a definition that the schema has not given to another."""
         own = self._root.get("$defs", {}) if isinstance(self._root, dict) else {}
-        number = len(self._open_names)
-        while f"{kind}-{number}" in own or f"{kind}-{number}" in self._open_names.values():
+        given = {*own, *self._open_names.values(), *self._closed_names.values()}
+        number = len(given)
+        while f"{kind}-{number}" in given:
             number += 1
         return f"{kind}-{number}"
+
+
+def _is_bare_reference(schema: dict[str, Any]) -> bool:
+    """Tell if a schema is a reference, and has beside it only what refuses nothing."""
+    return "$ref" in schema and all(
+        keyword == "$ref" or keyword in ANNOTATIONS or keyword.startswith("x-") for keyword in schema
+    )
 
 
 def _changed(keyword: str, value: Any, change: Callable[[JsonSchema], JsonSchema]) -> Any:

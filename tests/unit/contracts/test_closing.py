@@ -1,5 +1,6 @@
 """Closing: producers may publish only members that a schema names, at each place of a document."""
 
+import json
 from typing import Any
 
 import jsonschema
@@ -142,3 +143,38 @@ def test_many_branches_and_references_are_closed_in_one_pass() -> None:
     validator = jsonschema.Draft202012Validator(closed(schema))
     assert validator.is_valid({"kind": 7, "p": {"x": 1}})
     assert not validator.is_valid({"kind": 7, "p": {"z": 1}})
+
+
+@pytest.mark.parametrize("reference", ["#", "#/$defs/Part"])
+def test_what_is_referred_to_from_many_places_is_closed_once(reference: str) -> None:
+    branches = [
+        {
+            "type": "object",
+            "properties": {"kind": {"const": number}, "part": {"$ref": reference, "title": "a part"}},
+            "required": ["kind"],
+        }
+        for number in range(50)
+    ]
+    part = {"type": "object", "properties": {"name": {"type": "string"}}}
+    whole = closed({"anyOf": branches, "$defs": {"Part": part}})
+    assert json.dumps(whole).count('"unevaluatedProperties"') == (1 if reference == "#" else 2)
+    accepts = jsonschema.Draft202012Validator(whole).is_valid
+    inner = {"kind": 1} if reference == "#" else {"name": "a"}
+    assert accepts({"kind": 3, "part": inner})
+    assert not accepts({"kind": 3, "part": {**inner, "other": 1}})
+    assert not accepts({"kind": 3, "part": inner, "other": 1})
+
+
+def test_a_definition_is_closed_where_it_is_a_member_and_open_where_it_is_a_part() -> None:
+    schema = {
+        "properties": {
+            "own": {"$ref": "#/$defs/Part"},
+            "more": {"allOf": [{"$ref": "#/$defs/Part"}, {"properties": {"b": True}}]},
+        },
+        "$defs": {"Part": {"properties": {"a": True, "deeper": {"$ref": "#/$defs/Part"}}}},
+    }
+    accepts = jsonschema.Draft202012Validator(closed(schema)).is_valid
+    assert accepts({"own": {"a": 1, "deeper": {"a": 1}}, "more": {"a": 1, "b": 1, "deeper": {"a": 1}}})
+    assert not accepts({"own": {"a": 1, "b": 1}})
+    assert not accepts({"own": {"deeper": {"b": 1}}})
+    assert not accepts({"more": {"deeper": {"b": 1}}})
