@@ -138,19 +138,19 @@ class _Closer:
     def _closed(self, schema: JsonSchema, *, is_place: bool) -> JsonSchema:
         if isinstance(schema, bool):
             return schema
-        if is_place and _is_bare_reference(schema) and self._naming.is_closed_here(schema):
-            rest = {keyword: value for keyword, value in schema.items() if keyword != "$anchor"}
-            return {**rest, "$ref": self._closed_reference(schema["$ref"])}
+        is_closed_here = is_place and self._naming.is_closed_here(schema)
+        if is_closed_here and _is_bare_reference(schema):
+            return {**_without_anchor(schema), "$ref": self._closed_reference(schema["$ref"])}
         result: dict[str, Any] = {}
-        for keyword, value in schema.items():
+        for keyword, value in _without_anchor(schema).items():
             if keyword == "$ref":
                 result[keyword] = self._reference(value)
             elif keyword in _LEFT_ALONE:
                 result[keyword] = self._untouched(value)
-            elif keyword != "$anchor":
+            else:
                 change = partial(self._closed, is_place=keyword in _PLACES)
                 result[keyword] = _changed(keyword, value, change)
-        if is_place and self._naming.is_closed_here(schema):
+        if is_closed_here:
             result["unevaluatedProperties"] = False
         return result
 
@@ -224,6 +224,11 @@ class _Closer:
         while f"{kind}-{number}" in given:
             number += 1
         return f"{kind}-{number}"
+
+
+def _without_anchor(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema without the name by which others refer to it: there may be a second version of it."""
+    return {keyword: value for keyword, value in schema.items() if keyword != "$anchor"}
 
 
 def _is_bare_reference(schema: dict[str, Any]) -> bool:
