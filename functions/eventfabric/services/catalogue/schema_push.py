@@ -99,14 +99,7 @@ class Registration:
                 if index.version_of(type_, schema.digest) is None
             }
             for type_, schema in new.items():
-                version = SchemaVersion(
-                    number=0,
-                    digest=schema.digest,
-                    region=self.region,
-                    sequence=own.tail.sequence,
-                    at_ms=now_ms,
-                    accepted_because=self._reason(type_, schema, index),
-                )
+                version = self._version(schema, own.tail.sequence, self._reason(type_, schema, index))
                 index = index.with_schema(type_, version)
             change = SchemaChange(by=self.by, request_id=self.request_id, version=VERSION, at_ms=now_ms)
             batch = batch_of(
@@ -123,39 +116,39 @@ class Registration:
         return put_on_top(lane, attempt, clock=self.clock, entropy=self.entropy)
 
     def _refuse(self, documents: Documents, index: SchemaIndex) -> None:
-        """Raise SchemaRefusedError, unless somebody accepts what breaks others."""
-        problems = list(self._too_many(documents, index))
-        if not (problems or self.accepted_because):
-            problems = list(self._broken(documents, index))
+        """Raise SchemaRefusedError with all that stands against registering schemas on top of an index."""
+        problems = list(self._problems(documents, index))
         if problems:
             raise SchemaRefusedError(problems, where=f"stream {self.reader.name}")
 
     def _problems(self, documents: Documents, index: SchemaIndex) -> Iterator[Problem]:
+        """Yield why schemas cannot be registered on top of an index. What is accepted counts for nothing."""
         yield from self._too_many(documents, index)
-        yield from self._broken(documents, index)
+        for type_, schema in () if self.accepted_because else documents.items():
+            yield from self._problems_of(type_, schema, index)
+
+    def _version(self, schema: SchemaDocument, sequence: SequenceNumber, reason: str) -> SchemaVersion:
+        """Return the version that a schema becomes now; the index gives it its number."""
+        return SchemaVersion(
+            number=0,
+            digest=schema.digest,
+            region=self.region,
+            sequence=sequence,
+            at_ms=self.clock.now_ms(),
+            accepted_because=reason,
+        )
 
     def _too_many(self, documents: Documents, index: SchemaIndex) -> Iterator[Problem]:
         """Yield that the index would have no room in a record."""
         for type_, schema in documents.items():
             if not _is_newest(index, type_, schema):
                 # At its longest: the sequence is known only when it is put.
-                version = SchemaVersion(
-                    number=0,
-                    digest=schema.digest,
-                    region=self.region,
-                    sequence=SequenceNumber(SEQUENCE_MAX),
-                    at_ms=self.clock.now_ms(),
-                    accepted_because=self.accepted_because,
-                )
+                version = self._version(schema, SequenceNumber(SEQUENCE_MAX), self.accepted_because)
                 index = index.with_schema(type_, version)
         size_bytes = index_bytes(index, self.region)
         if size_bytes > INDEX_BYTES_MAX:
             allowed = f"at most {INDEX_BYTES_MAX:,}: fewer types with schemas, in more streams"
             yield Problem("schemas", f"{size_bytes:,} bytes for the index of all versions", allowed)
-
-    def _broken(self, documents: Documents, index: SchemaIndex) -> Iterator[Problem]:
-        for type_, schema in documents.items():
-            yield from self._problems_of(type_, schema, index)
 
     def _problems_of(self, type_: str, schema: SchemaDocument, index: SchemaIndex) -> Sequence[Problem]:
         """Return why a type's schema does not go together with those before. One of these may come back at any time."""
