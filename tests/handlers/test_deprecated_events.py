@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from eventfabric.definition.sections import Deprecation, TypeSection
-from eventfabric.model import Event, Lane, Region
+from eventfabric.model import Event, Region
 from eventfabric.runtime.deprecated import SOURCES_MAX, DeprecatedEvents
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.topology import Topology
-from eventfabric.wire.stream_record import RecordNews
-from tests.handlers.test_functions import TOPOLOGY, US, InvokedFunctions
+from eventfabric.wire.stream_record import from_stream_record
+from tests.handlers.test_functions import TOPOLOGY, InvokedFunctions
 from tests.support.memory_fabric import Counting
 
 pytestmark = pytest.mark.filterwarnings("ignore::eventfabric.deprecations.FabricDeprecationWarning")
@@ -85,11 +85,18 @@ def test_a_record_that_cannot_be_read_holds_up_nothing(
     assert deprecated_of(telemetry) == []
 
 
-def test_what_came_from_another_region_is_counted_there(telemetry: Telling) -> None:
-    stream = ending().stream("orders")
-    events = DeprecatedEvents(Region(US))
-    news = RecordNews("1", Lane.parse("eu-west-1/0.0"), tail=1, types=frozenset({"Old"}))  # type: ignore[arg-type]  # a plain number
-    events.see(stream, news, {})
+def test_what_came_from_another_region_is_counted_there(
+    functions: InvokedFunctions, telemetry: Telling
+) -> None:
+    functions.fabric.publish("orders", key="a", type="Old")
+    seen: list[dict[str, Any]] = []
+    functions.relay(seen.append)
+    [record] = seen
+    news = from_stream_record(record)
+    assert news is not None
+    telemetry.said.clear()
+    events = DeprecatedEvents(Region("eu-west-1"))
+    events.see(ending().stream("orders"), news, record)
     events.tell(telemetry)
     assert telemetry.said == []
 

@@ -8,9 +8,12 @@ import pytest
 
 from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.definition.sections import Compatibility
+from eventfabric.errors import LastingError
 from eventfabric.model.schema_index import SchemaIndex
+from eventfabric.ports import Log
 from eventfabric.resources import CHECK, DECLARE
 from eventfabric.services.catalogue.schema_lane import SchemaReader
+from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 from tests.support.declaring_stacks import Stacks, stacks_of
 from tests.support.memory_fabric import AWAY, STREAM, MemoryFabric
@@ -125,6 +128,8 @@ def test_nothing_is_registered_while_a_stack_rolls_back_or_by_a_request_that_is_
     assert stacks.ask(DECLARE, "cell", asked)["Status"] == "SUCCESS"
     stacks.status = "UPDATE_COMPLETE"
     assert stacks.ask(DECLARE, "cell", asked, kind="Update")["Status"] == "FAILED"
+    stacks.status, stacks.is_over = "UPDATE_IN_PROGRESS", True
+    assert stacks.ask(DECLARE, "cell", asked, kind="Update")["Status"] == "FAILED"
     assert index(stacks).count == 1
 
 
@@ -135,6 +140,20 @@ def test_a_check_refuses_a_schema_before_anything_is_declared(stacks: Stacks, tm
     answer = stacks.ask(CHECK, "cell", asked)
     assert answer["Status"] == "FAILED"
     assert "OrderPlaced.json" in answer["Reason"]
+
+
+def test_a_check_comes_before_the_table_only_where_its_stream_is_new(stacks: Stacks) -> None:
+    def missing(stream: StreamTopology) -> Log:
+        raise LastingError("Query", "requested resource not found", "missing")
+
+    asked = dict(stacks_of(SHOP, stacks.region, stacks.schemas))["cell"]
+    stacks.log_of = missing
+    assert stacks.ask(CHECK, "cell", asked)["Status"] == "SUCCESS"
+    stacks.log_of = None
+    assert stacks.deploy(SHOP) == ""
+    stacks.log_of = missing
+    again = json.dumps({**json.loads(asked), "again": "a restored table"})
+    assert "no table" in stacks.ask(CHECK, "cell", again)["Reason"]
 
 
 def test_a_zip_without_the_folder_says_so_in_one_sentence(stacks: Stacks, tmp_path: Path) -> None:

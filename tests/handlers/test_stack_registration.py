@@ -54,11 +54,21 @@ def test_a_function_with_other_schemas_registers_nothing(
     assert numbers(fabric) == []
 
 
-def test_a_table_may_be_missing_only_where_its_stream_is_new(registration: StackRegistration) -> None:
-    def missing(stream: StreamTopology) -> Log:
-        raise LastingError("read", "ResourceNotFoundException", "missing")
+def failing(registration: StackRegistration, error: LastingError) -> StackRegistration:
+    def log_of(stream: StreamTopology) -> Log:
+        raise error
 
-    lacking = replace(registration, ports=replace(registration.ports, log_of=missing))
+    return replace(registration, ports=replace(registration.ports, log_of=log_of))
+
+
+def test_a_table_may_be_missing_only_where_its_stream_is_new(registration: StackRegistration) -> None:
+    lacking = failing(registration, LastingError("read", "ResourceNotFoundException", "missing"))
     assert list(replace(lacking, may_lack_table=True).problems()) == []
     with pytest.raises(LastingError):
         list(lacking.problems())
+
+
+def test_a_right_is_not_missing_because_the_stream_is_new(registration: StackRegistration) -> None:
+    denied = failing(registration, LastingError("read", "AccessDeniedException", "denied"))
+    with pytest.raises(LastingError):
+        list(replace(denied, may_lack_table=True).problems())

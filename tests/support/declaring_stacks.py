@@ -35,6 +35,8 @@ class Stacks:
     """Schemas in the zip of the catalogue's function."""
     synthesised_with: SchemaFolder | None = None
     """Schemas of the deployment's synthesis, if they are others."""
+    is_over: bool = False
+    """The function's requests were answered for want of time."""
     number: int = 0
 
     def ask(self, resource: str, stack: str, asked: str, *, kind: str = "") -> dict[str, Any]:
@@ -65,6 +67,7 @@ class Stacks:
             ports.clock,
             one_after_another,
             lambda stack_id: self.status,
+            lambda: self.is_over,
             schemas=self.schemas,
         ).answer()
         if answer["Status"] == "SUCCESS":

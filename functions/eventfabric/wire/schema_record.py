@@ -25,8 +25,6 @@ SCHEMA_TYPE: Final = "eventfabric.schema"
 REASON_CHARACTERS_MAX: Final = 200
 INDEX_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - SCHEMA_BYTES_MAX - 8 * 1024
 """Most bytes of an index: a record holds it beside the largest schema, or as much of smaller ones."""
-SCHEMAS_MAX: Final = 500
-"""Most schemas that one record adds."""
 _JSON: Final = 1
 _is_region: Final = regex(rf"[a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}}").fullmatch
 _WRONG: Final = (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, RecursionError)

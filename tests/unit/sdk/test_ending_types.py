@@ -183,6 +183,18 @@ def test_a_process_that_runs_into_the_sunset_is_refused_from_then_on(
     assert len(memory_fabric.events()) == before + 1
 
 
+@pytest.mark.parametrize("way", [singly, in_bulk, with_more])
+def test_it_is_refused_from_the_first_moment_of_the_day(
+    way: Callable[[Fabric], None], fabric: Fabric, memory_fabric: MemoryFabric
+) -> None:
+    sunset_ms = DeprecatedType(type="placed", since=SINCE, sunset=SUNSET).sunset_ms
+    memory_fabric.clock.advance((sunset_ms - 1 - memory_fabric.clock.now_ms()) / 1000)
+    singly(fabric)
+    memory_fabric.clock.advance(0.001)
+    with pytest.raises(EndedTypeError):
+        way(fabric)
+
+
 def test_without_a_sunset_it_is_never_refused_and_without_another_type_none_is_named() -> None:
     memory_fabric = MemoryFabric(ending(use=None, sunset=None))
     memory_fabric.clock.advance(3_650 * DAY)

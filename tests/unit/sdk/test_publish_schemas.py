@@ -2,10 +2,12 @@
 
 import asyncio
 import enum
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -327,6 +329,22 @@ def test_types_that_no_file_can_be_named_after_have_no_schema(fabric: Fabric, ty
 def test_an_event_that_no_record_can_hold_is_too_large_before_it_is_checked(fabric: Fabric) -> None:
     with pytest.raises(EventTooLargeError):
         fabric.publish(STREAM, key="k", type="placed", data={"order": 1, "x": "y" * 300_000}, id="own")
+
+
+def test_the_name_of_the_schema_counts_among_the_bytes_of_an_event_whichever_way_it_takes(
+    memory_fabric: SubscribedStream, fabric: Fabric, tmp_path: Path
+) -> None:
+    def is_too_large(publish: Way, characters: int) -> bool:
+        own = memory_fabric.producer(schemas=checks(tmp_path, {f"{STREAM}/placed": PLACED}))
+        try:
+            publish(own, {"order": "x" * characters})
+        except EventTooLargeError:
+            return True
+        return False
+
+    sizes = range(limits.RECORD_PAYLOAD_BYTES_MAX)
+    first, later = (bisect(sizes, False, key=partial(is_too_large, publish)) for publish in (singly, again))
+    assert first == later
 
 
 def test_what_is_settled_later_stays_as_it_was_checked_then(

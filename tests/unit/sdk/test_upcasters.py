@@ -1,5 +1,6 @@
 """Upcasters: chains of them, the events that they change, and whose fault it is when they fail."""
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
@@ -11,9 +12,11 @@ from eventfabric import Delivery, Event, upcast
 from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity
 from eventfabric.errors import HandlerError, UnknownVersionError, UpcastError
 from eventfabric.ports import Attempt
+from eventfabric.sdk.schemas import upcasting_of
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.sdk.upcasters import Upcaster, Upcasting, upcasters_in
 from eventfabric.testing.memory.clock import MemoryClock
+from tests.support.subscribed_stream import SubscribedStream
 
 DIGESTS = {number: f"{number:022}" for number in range(1, 10)}
 ATTEMPT = Attempt("billing", 1, 10_000)
@@ -183,6 +186,24 @@ def test_upcasters_are_those_that_a_module_defines_or_imports() -> None:
     vars(other).update(second=CHAIN[1])
     assert list(upcasters_in([module, other])) == [CHAIN[0], CHAIN[1]]
     assert CHAIN[0]([]) == ["0-1"]
+
+
+def test_a_handlers_upcasters_are_in_the_module_that_is_named_and_in_that_where_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def handle(event: Event, delivery: Delivery) -> None:
+        """Handle nothing."""
+
+    handle.__module__ = "written"
+    for name, step in (("named", CHAIN[0]), ("written", CHAIN[1]), ("neither", CHAIN[2])):
+        module = ModuleType(name)
+        vars(module)["step"] = step
+        monkeypatch.setitem(sys.modules, name, module)
+    fabric = SubscribedStream()
+    chain = upcasting_of(handle, "named:handle", fabric.stream, fabric.ports())
+    assert chain is not None
+    assert chain(placed(0, [])).data == ["0-1", "1-2"]
+    assert upcasting_of(print, "nowhere:handle", fabric.stream, fabric.ports()) is None
 
 
 def test_a_handler_sees_one_version_however_it_takes_its_events() -> None:

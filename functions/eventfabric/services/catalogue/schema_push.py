@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 
 from eventfabric.contracts.document import SCHEMA_BYTES_MAX, SchemaDocument
 from eventfabric.errors import LogError, Problem, SchemaRefusedError
-from eventfabric.limits import SEQUENCE_MAX
+from eventfabric.limits import RECORD_EVENTS_MAX, SEQUENCE_MAX
 from eventfabric.model import BatchId, Region, SchemaLane, SequenceNumber, record_at
 from eventfabric.model.schema_index import SchemaChange, SchemaIndex, SchemaVersion
 from eventfabric.ports import Clock, Entropy
 from eventfabric.services.catalogue.on_top import put_on_top
 from eventfabric.services.catalogue.schema_lane import SchemaReader, newest_of
 from eventfabric.version import VERSION
-from eventfabric.wire.schema_record import INDEX_BYTES_MAX, SCHEMAS_MAX, batch_of, index_bytes
+from eventfabric.wire.schema_record import INDEX_BYTES_MAX, batch_of, index_bytes
 
 _AROUND_BYTES = 200
 """Most bytes of a record for a schema, beside its text and its type."""
+assert 1 + SCHEMA_BYTES_MAX // _AROUND_BYTES < RECORD_EVENTS_MAX, "however small, schemas are never too many"
 
 Documents = Mapping[str, SchemaDocument]
 """Schemas by event type."""
@@ -187,7 +188,7 @@ def _parts(documents: Documents) -> Iterator[Documents]:
     size_bytes = 0
     for type_, schema in documents.items():
         size = len(schema.content) + len(type_.encode()) + _AROUND_BYTES
-        if part and (size_bytes + size > SCHEMA_BYTES_MAX or len(part) == SCHEMAS_MAX):
+        if part and size_bytes + size > SCHEMA_BYTES_MAX:
             yield part
             part, size_bytes = {}, 0
         part[type_] = schema

@@ -1,5 +1,6 @@
 """Registration of schemas: beside others, without replies, from another Region, and against earlier versions."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from eventfabric.contracts.document import SCHEMA_BYTES_MAX, SchemaDocument, rea
 from eventfabric.errors import OutcomeUnknownError, Problem, SchemaRefusedError, UndecodableRecordError
 from eventfabric.model import (
     EMPTY_TAIL,
+    DeclarationLane,
     Intervention,
     Region,
     SchemaLane,
@@ -24,7 +26,7 @@ from eventfabric.services.catalogue.schema_lane import SchemaReader
 from eventfabric.services.catalogue.schema_push import Earlier, Registration
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
-from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric, batch_of, event
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, MemoryFabric, batch_of, event
 from tests.support.subscribed_stream import SubscribedStream
 
 LANE = SchemaLane.of(HOME, StreamName(STREAM))
@@ -81,7 +83,7 @@ def test_versions_are_numbered_in_order_and_keep_their_text(fabric: MemoryFabric
     assert reader.index().version_of("B", SECOND.digest) is None
     change = reader.index().change
     assert change is not None
-    assert (change.by, change.request_id) == ("ci", "of-ci")
+    assert (change.by, change.request_id, change.at_ms) == ("ci", "of-ci", second.at_ms)
 
 
 def test_what_is_registered_is_not_registered_again(fabric: MemoryFabric) -> None:
@@ -106,6 +108,8 @@ def test_a_schema_that_comes_back_keeps_its_number_and_is_the_newest(fabric: Mem
     reader = SchemaReader(fabric.stream, fabric.ports().log_of(fabric.stream))
     assert newest is not None
     assert reader.document("A", newest) == FIRST
+    [record] = reader.log.recent(LANE, records_max=1).records
+    assert record.count == 1  # the index alone: the text is where it was
     assert registration(fabric).register({"A": THIRD})["A"].number == 3
 
 
@@ -257,6 +261,27 @@ def test_another_first_region_goes_on_from_what_the_former_has_registered(fabric
     first, second = reader.index().versions("A")
     assert (first.region, second.region) == (HOME, AWAY)
     assert [reader.document("A", version) for version in (first, second)] == [FIRST, SECOND]
+    # Whoever still goes by the former order of the Regions sees it, too.
+    before = SchemaReader(fabric.stream, fabric.ports(AWAY).log_of(moved))
+    assert before.index() == reader.index()
+
+
+@pytest.mark.parametrize("is_spoilt", [False, True])
+def test_any_regions_declaration_says_which_regions_have_left(fabric: MemoryFabric, is_spoilt: bool) -> None:
+    registration(fabric).register({"A": FIRST})
+    fabric.declare(region=AWAY)
+    fabric.cloud.replicate()
+    log = fabric.ports(AWAY).log_of(fabric.stream)
+    definition = fabric.topology.definition
+    own = replace(definition.streams[STREAM], regions=(FAR, AWAY))
+    section = replace(definition.fabric, regions=(FAR, AWAY))
+    moved = Topology(replace(definition, fabric=section, streams={**definition.streams, STREAM: own}))
+    if is_spoilt:
+        of_first = DeclarationLane.of(FAR, StreamName(STREAM))
+        foreign = batch_of([event("e")], bytes(16))
+        assert log.append(record_at(EMPTY_TAIL, of_first, foreign, now_ms=1, retention_seconds=None)) is None
+    reader = SchemaReader(moved.stream(STREAM), log)
+    assert [version.number for version in reader.index().versions("A")] == [1]
 
 
 def test_more_schemas_than_a_record_holds_go_into_several(fabric: MemoryFabric) -> None:
@@ -269,6 +294,17 @@ def test_more_schemas_than_a_record_holds_go_into_several(fabric: MemoryFabric) 
     reader = SchemaReader(fabric.stream, fabric.ports().log_of(fabric.stream))
     assert {type_: reader.document(type_, known.versions(type_)[0]) for type_ in large} == large
     assert len({known.versions(type_)[0].sequence for type_ in large}) == 5
+
+
+def test_each_record_takes_as_many_schemas_as_it_holds(fabric: MemoryFabric) -> None:
+    many = {
+        f"T{number}": schema('{"description":"%s"}' % (str(number) * (SCHEMA_BYTES_MAX // 4)))
+        for number in range(7)
+    }
+    registration(fabric).register(many)
+    known = index(fabric)
+    sequences = Counter(known.versions(type_)[0].sequence for type_ in many)
+    assert sorted(sequences.values()) == [1, 3, 3]
 
 
 def test_what_has_another_content_than_its_version_says_is_not_taken_for_it(fabric: MemoryFabric) -> None:

@@ -1,0 +1,61 @@
+"""Indexes of schemas: numbers of versions, and which of them a new one has to go together with."""
+
+import pytest
+
+from eventfabric.model import Region, SequenceNumber
+from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
+
+BROKEN = "nobody reads it"
+
+
+def index_of(*registered: str) -> SchemaIndex:
+    """Return an index after these registrations of one type, by their digests; `!` has one break what was before."""
+    index = SchemaIndex()
+    for at_ms, digest in enumerate(registered):
+        version = SchemaVersion(
+            number=0,
+            digest=digest.removesuffix("!"),
+            region=Region("us-east-1"),
+            sequence=SequenceNumber(at_ms),
+            at_ms=at_ms,
+            accepted_because=BROKEN if digest.endswith("!") else "",
+        )
+        index = index.with_schema("Placed", version)
+    return index
+
+
+@pytest.mark.parametrize(
+    ("registered", "binding"),
+    [
+        ((), []),
+        (("a", "b", "c"), ["a", "b", "c"]),
+        (("a", "b", "a"), ["b", "a"]),
+        (("a", "b!", "c"), ["b", "c"]),
+        (("a", "b!", "c", "d!", "e"), ["d", "e"]),
+        (("a", "b!", "a"), ["b", "a"]),
+        (("a", "b", "c!"), ["c"]),
+    ],
+)
+def test_a_new_version_goes_together_with_all_since_the_last_that_was_accepted(
+    registered: tuple[str, ...], binding: list[str]
+) -> None:
+    assert [version.digest for version in index_of(*registered).binding("Placed")] == binding
+
+
+def test_a_schema_that_comes_back_is_the_version_that_it_was_and_stands_where_its_text_is() -> None:
+    index = index_of("a", "b!", "a", "b")
+    first, second, third, fourth = index.types["Placed"]
+    assert [version.number for version in index.types["Placed"]] == [1, 2, 1, 2]
+    assert (third.sequence, fourth.sequence) == (first.sequence, second.sequence)
+    assert (third.at_ms, fourth.at_ms) == (2, 3)
+    assert (second.accepted_because, fourth.accepted_because) == (BROKEN, "")
+    assert index.versions("Placed") == (first, second)
+    assert index.newest("Placed") == fourth
+    assert index.count == 4
+
+
+def test_what_is_of_other_types_is_no_version() -> None:
+    index = index_of("a")
+    assert (index.versions("Paid"), index.newest("Paid"), index.binding("Paid")) == ((), None, ())
+    assert index.version_of("Paid", "a") is None
+    assert index.with_schema("Paid", index.types["Placed"][0]).versions("Paid")[0].number == 1
