@@ -6,6 +6,7 @@ from tests.simulation.planted_bugs_of_deployments import OF_DEPLOYMENTS
 from tests.simulation.planted_bugs_of_items import OF_ITEMS
 from tests.simulation.planted_bugs_of_mends import OF_MENDS
 from tests.simulation.planted_bugs_of_passes import OF_PASSES
+from tests.simulation.planted_bugs_of_schemas import OF_SCHEMAS
 from tests.simulation.planted_bugs_of_unwanted import OF_UNWANTED
 from tests.simulation.planting import Bug
 
@@ -315,4 +316,5 @@ BUGS = [
     *OF_CHAINS,
     *OF_UNWANTED,
     *OF_DEPLOYMENTS,
+    *OF_SCHEMAS,
 ]

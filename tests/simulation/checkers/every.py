@@ -36,6 +36,7 @@ from tests.simulation.checkers import (
     stuck_lane,
     undone_decision,
     undue_delay,
+    unfit_event,
     unflagged_late,
     unreported_finding,
     wrong_declaration,
@@ -82,6 +83,7 @@ _OF_DEPLOYMENTS: Final = (
     forgotten_subscription,
     beyond_its_end,
     wrong_schema,
+    unfit_event,
 )
 
 

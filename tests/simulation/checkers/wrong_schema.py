@@ -5,7 +5,7 @@ from itertools import combinations
 
 from eventfabric.contracts.differ import differences
 from eventfabric.testing.simulation.history import History
-from eventfabric.testing.simulation.history_of_deployments import (
+from eventfabric.testing.simulation.history_of_schemas import (
     ListedSchema,
     SchemaRegistered,
     SchemasListed,

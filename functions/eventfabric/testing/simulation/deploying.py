@@ -23,6 +23,7 @@ from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.testing.memory.faults import Faults, SimulatedCrash
 from eventfabric.testing.simulation import history_of_deployments as history
 from eventfabric.testing.simulation.history import Found
+from eventfabric.testing.simulation.offering import list_events
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.process import Process
 from eventfabric.testing.simulation.registering import list_schemas
@@ -293,6 +294,7 @@ def read_out(world: World) -> None:
     world.schedule.pause(2 * CATALOGUE_SECONDS)
     world.is_read_out = True
     list_schemas(world)
+    list_events(world)
     for table_region in world.plan.regions:
         for region in world.plan.regions:
             world.note(

@@ -1,7 +1,7 @@
 """Happenings: Regions and links lost, clocks moved, code deployed, while a fabric works.
 
-A happening's `what` is the name of a function here, in closing.py, deploying.py, operators.py, registering.py,
-spoiling.py, tampering.py or troubling.py.
+A happening's `what` is the name of a function here, in closing.py, deploying.py, offering.py, operators.py,
+registering.py, spoiling.py, tampering.py or troubling.py.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from eventfabric.testing.simulation.closing import CLOSES
 from eventfabric.testing.simulation.deploying import DEPLOYS
 from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.testing.simulation.mending import lose_and_mend
+from eventfabric.testing.simulation.offering import OFFERS
 from eventfabric.testing.simulation.operators import OPERATORS, tell, telling
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.registering import REGISTERS
@@ -238,6 +239,7 @@ HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **CLOSES,
     **DEPLOYS,
     **REGISTERS,
+    **OFFERS,
     **OPERATORS,
     **SPOILERS,
     **TAMPERERS,

@@ -9,6 +9,7 @@ import msgspec
 
 from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.history_of_deployments import OfDeployments
+from eventfabric.testing.simulation.history_of_schemas import OfSchemas
 from eventfabric.testing.simulation.plan import Plan
 
 
@@ -370,7 +371,7 @@ _OfRuns = (
     LaneRead | StandingRead | AttemptBegan | AttemptEnded | RunEnded | CircuitSwitched | Crashed | Called
 )
 _OfOperators = Decided | ProofBegan | Proved | Happened | Tampered | Backfilled | Found | Gauged
-AnyEntry = _Outside | OfDeployments | _OfTables | _OfRuns | _OfOperators | Healed | Ended
+AnyEntry = _Outside | OfDeployments | OfSchemas | _OfTables | _OfRuns | _OfOperators | Healed | Ended
 
 
 class History(msgspec.Struct):

@@ -65,32 +65,4 @@ class CatalogueListed(Entry, frozen=True, kw_only=True):
     changes: tuple[ListedChange, ...]
 
 
-class SchemaRegistered(Entry, frozen=True, kw_only=True):
-    """A pipeline was told that a type's schema is registered as a version, in a Region's lane."""
-
-    region: str
-    of: str
-    number: int
-    digest: str
-
-
-class ListedSchema(msgspec.Struct, frozen=True):
-    """A version of a type's schema, with the schema's text; or with the reason why it cannot be read."""
-
-    of: str
-    number: int
-    digest: str
-    text: str
-
-
-class SchemasListed(Entry, frozen=True, kw_only=True):
-    """All schemas in a Region's `lane` as another Region's table has them in the end."""
-
-    region: str
-    lane: str
-    versions: tuple[ListedSchema, ...]
-
-
-OfDeployments = (
-    StackEnded | Retired | RegionTakenOut | CatalogueRead | CatalogueListed | SchemaRegistered | SchemasListed
-)
+OfDeployments = StackEnded | Retired | RegionTakenOut | CatalogueRead | CatalogueListed

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from eventfabric.testing.simulation import history, history_of_deployments
+from eventfabric.testing.simulation import history, history_of_deployments, history_of_schemas
 from eventfabric.testing.simulation.history import AnyEntry
 from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.schedule import START_MS
@@ -100,8 +100,10 @@ _PLAIN: Final[dict[type[Entry], str]] = {
     history_of_deployments.RegionTakenOut: "happened",
     history_of_deployments.CatalogueRead: "read",
     history_of_deployments.CatalogueListed: "read",
-    history_of_deployments.SchemaRegistered: "happened",
-    history_of_deployments.SchemasListed: "read",
+    history_of_schemas.SchemaRegistered: "happened",
+    history_of_schemas.SchemasListed: "read",
+    history_of_schemas.EventsOffered: "happened",
+    history_of_schemas.EventsListed: "read",
 }
 
 

@@ -15,12 +15,13 @@ from eventfabric.services.catalogue.schema_comparison import comparison_of
 from eventfabric.services.catalogue.schema_lane import SchemaReader
 from eventfabric.services.catalogue.schema_push import Registration
 from eventfabric.testing.memory.faults import SimulatedCrash
-from eventfabric.testing.simulation import history_of_deployments as history
+from eventfabric.testing.simulation import history_of_schemas as history
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.process import Process
 from eventfabric.testing.simulation.world import World
 
-_TYPES: Final = ("Placed", "Paid")
+TYPES: Final = ("Placed", "Paid")
+"""Types of which schemas are registered."""
 _KINDS: Final = ("integer", "string")
 _AGAIN_SECONDS: Final = 20.0
 
@@ -29,7 +30,7 @@ def register(world: World, happening: Happening) -> None:
     """Register a schema as a pipeline does: again as long as there is no answer."""
     world.deployments += 1
     schema = _schema(world, happening)
-    type_ = _TYPES[happening.number % len(_TYPES)]
+    type_ = TYPES[happening.number % len(TYPES)]
     while not _is_over(world, type_, schema):
         world.schedule.pause(_AGAIN_SECONDS)
     world.deployments -= 1
