@@ -350,7 +350,7 @@ def test_contracts_of_old_events(sample: Sample, capsys: pytest.CaptureFixture[s
         defined["charge"],
         clock=LocalClock(),
         transactional=False,
-        upcasting=Upcasting(steps, version_of=lambda type_, digest: None),
+        upcasting=Upcasting(steps, version_of=lambda type_, digest: None, stream="orders"),
     )
     event = Event(type="OrderPlaced", key="k", data={"id": "order-1", "total": 19.9})
     handler.attempt([event], Attempt("billing", 1, 0))

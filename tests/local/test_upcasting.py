@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ from eventfabric.topology import Topology
 
 HOME, AWAY = "us-east-1", "eu-west-1"
 MODULE = "handlers_of_upcasting"
-DEFINITION = parse_definition(f"""
+TEXT = f"""
 [fabric]
 name = "shop"
 regions = ["{HOME}", "{AWAY}"]
@@ -30,7 +31,8 @@ lanes = 1
 stream = "orders"
 handler = "{MODULE}:charge"
 retry = {{ immediate = 0, attempts = 5, backoff_seconds = 5.0 }}
-""")
+"""
+DEFINITION = parse_definition(TEXT)
 SECRET = "opensesame"
 
 
@@ -165,3 +167,20 @@ def test_a_chain_with_a_gap_is_refused_when_the_function_starts(module: Handled)
         publish(fabric, "old")
         with pytest.raises(HandlerError, match="OrderPlaced from 2"):
             fabric.settle()
+
+
+@pytest.mark.parametrize(("later", "currency"), [([], "USD"), (SCHEMAS[1::-1], "EUR")])
+def test_the_schema_beside_the_definition_is_the_newest_unless_it_was_taken_back(
+    module: Handled, tmp_path: Path, later: list[SchemaDocument], currency: str
+) -> None:
+    """In a new stage it is version 1 and what the handler knows; registered anew after version 2, it is old data."""
+    definition, file = tmp_path / "fabric.toml", tmp_path / "schemas/orders/OrderPlaced.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(SCHEMAS[0].content)
+    definition.write_text(TEXT)
+    with LocalFabric(definition, handlers={"billing": module.charge}) as fabric:
+        for document in later:
+            register(fabric, document)
+        publish(fabric, {"order": "first", "currency": "USD"}, SCHEMAS[0])
+        fabric.settle()
+    assert module.seen == [("first", currency)]

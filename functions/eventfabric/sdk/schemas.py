@@ -15,7 +15,9 @@ from eventfabric.stream_topology import StreamTopology
 
 if TYPE_CHECKING:
     from eventfabric.contracts.checks import SchemaCheck, SchemaChecks
+    from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.sdk.upcasters import Upcasting
+    from eventfabric.services.catalogue.known_versions import KnownVersions
 
 
 def checks_in(folder: Path | None, *, is_closed: bool) -> "SchemaChecks | None":
@@ -115,28 +117,24 @@ def upcasting_of(
     upcasters = upcasters_in(modules[name] for name in sorted(names) if name in modules)
     if not upcasters:
         return None
+    from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.services.catalogue.known_versions import KnownVersions
     from eventfabric.services.catalogue.schema_lane import SchemaReader
 
     versions = KnownVersions(SchemaReader(stream, ports.log_of(stream)), ports.clock)
-    return Upcasting(
-        upcasters, versions.number_of, stream=stream.name, own_digest=_digests_in(schemas, stream)
-    )
+    is_own = partial(_is_own, None if schemas is None else SchemaFolder(schemas), versions, stream.name)
+    return Upcasting(upcasters, versions.number_of, stream=stream.name, is_own=is_own)
 
 
-def _digests_in(folder: Path | None, stream: StreamTopology) -> Callable[[str], str | None]:
-    """Return a look-up of the digests of the schemas in a folder, by type."""
-    if folder is None or not folder.is_dir():
-        return lambda type_: None
-    from eventfabric.contracts.folder import SchemaFolder
+def _is_own(
+    folder: "SchemaFolder | None", versions: "KnownVersions", stream: str, type_: str, digest: str
+) -> bool:
+    """Tell if a type's schema is that of the folder, and no later version is registered. Errors as KnownVersions.
 
-    known = SchemaFolder(folder)
-
-    def digest_of(type_: str) -> str | None:
-        document = known.document(stream.name, type_)
-        return None if document is None else document.digest
-
-    return digest_of
+    Whoever takes schemas back keeps the upcasters, for events of the versions that were taken back.
+    """
+    document = None if folder is None else folder.document(stream, type_)
+    return document is not None and document.digest == digest and versions.is_latest(type_, digest)
 
 
 def _check_delivered(schemas: "SchemaChecks", stream: str, event: Event) -> None:

@@ -7,7 +7,7 @@ from inspect import signature
 from types import ModuleType
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
-from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity, parse_schema_uri
+from eventfabric.contracts.identity import DATA_SCHEMA, parse_schema_uri
 from eventfabric.errors import HandlerError, InvalidEventError, Problem, UnknownVersionError, UpcastError
 from eventfabric.model import Event, Payload
 from eventfabric.sdk.wants import check_plain, name_of
@@ -18,6 +18,8 @@ FIRST_VERSION = 0
 """Version of events that name no schema: they are from before schemas."""
 VersionOf: TypeAlias = Callable[[str, str], int | None]
 """Returns the version of a type that has a schema of that digest; None: nobody has registered it."""
+IsOwn: TypeAlias = Callable[[str, str], bool]
+"""Tells if a type's schema of that digest is the one of whoever asks, and no later version is registered."""
 
 
 class Upcaster(Generic[P, R]):
@@ -82,19 +84,18 @@ class Upcasting:
         upcasters: Iterable[Upcaster[..., Any]],
         version_of: VersionOf,
         *,
-        stream: str | None = None,
-        own_digest: Callable[[str], str | None] = lambda type_: None,
+        stream: str,
+        is_own: IsOwn = lambda type_, digest: False,
     ) -> None:
         """`version_of` is asked only for events of types that have upcasters. HandlerError: these make no chain.
 
-        `stream`: that of the events; None: not known. `own_digest` returns the digest of the schema with which the
-        handler was built: events that name it are of the version that the handler knows, whatever number that has
-        where they were published. In a new stage, it is the first.
+        `stream`: that of the events. Events of the schema that `is_own` are of the version that the handler knows,
+        whatever number that has where they were published. In a new stage, it is the first.
         """
         self._steps = _chains(upcasters)
         self._version_of = version_of
         self._stream = stream
-        self._own_digest = own_digest
+        self._is_own_schema = is_own
 
     def __call__(self, event: Event) -> Event:
         """Return the event as the handler knows it: itself, or a copy with other data.
@@ -127,26 +128,27 @@ class Upcasting:
             raise UpcastError(event.id, f"{step} returned no JSON") from error
 
     def _is_own(self, event: Event) -> bool:
-        """Tell if an event names the schema with which the handler was built."""
-        identity = self._identity(event)
-        return identity is not None and identity.digest == self._own_digest(event.type)
-
-    def _identity(self, event: Event) -> SchemaIdentity | None:
-        """Return the schema that an event names; None if that is none of its own type and stream."""
-        identity = parse_schema_uri(event.headers.get(DATA_SCHEMA))
-        if identity is None or identity.type != event.type or self._stream not in (None, identity.stream):
-            return None
-        return identity
+        """Tell if an event names the schema with which the handler was built, and none came after that."""
+        digest = digest_named(event, self._stream)
+        return digest is not None and self._is_own_schema(event.type, digest)
 
     def version(self, event: Event) -> int:
         """Return the version of an event by the schema that it names. Errors as when it is called."""
-        identity = self._identity(event)
-        if identity is None:
+        digest = digest_named(event, self._stream)
+        if digest is None:
             return FIRST_VERSION
-        version = self._version_of(event.type, identity.digest)
+        version = self._version_of(event.type, digest)
         if version is None:
-            raise UnknownVersionError(event.id, event.type, identity.digest)
+            raise UnknownVersionError(event.id, event.type, digest)
         return version
+
+
+def digest_named(event: Event, stream: str) -> str | None:
+    """Return the digest of the schema that an event of a stream names; None if that is none of its type and stream."""
+    identity = parse_schema_uri(event.headers.get(DATA_SCHEMA))
+    if identity is None or identity[:2] != (stream, event.type):
+        return None
+    return identity.digest
 
 
 def upcasters_in(modules: Iterable[ModuleType]) -> Sequence[Upcaster[..., Any]]:

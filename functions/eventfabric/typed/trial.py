@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from eventfabric.contracts.checks import SchemaChecks
-from eventfabric.contracts.identity import DATA_SCHEMA, parse_schema_uri
 from eventfabric.errors import Problem, UndecodablePayloadError, UnknownVersionError, UpcastError
 from eventfabric.model import Event
 from eventfabric.sdk.schemas import payload_problems
-from eventfabric.sdk.upcasters import FIRST_VERSION, Upcasting, VersionOf
+from eventfabric.sdk.upcasters import FIRST_VERSION, Upcasting, VersionOf, digest_named
 from eventfabric.typed.misfits import misfit_of
 
 PLACES_MAX: Final = 3
@@ -91,8 +90,8 @@ class Trial:
         return self._schemas is not None and self._schemas.of(self._stream, type_) is not None
 
     def _version(self, event: Event) -> int | None:
-        identity = parse_schema_uri(event.headers.get(DATA_SCHEMA))
-        return FIRST_VERSION if identity is None else self._version_of(event.type, identity.digest)
+        digest = digest_named(event, self._stream)
+        return FIRST_VERSION if digest is None else self._version_of(event.type, digest)
 
     def _problems(self, event: Event) -> tuple[str, Sequence[str]]:
         """Return the stage at which an event fails, and why; no reasons if it does not."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eventfabric.contracts.checks import SchemaCheck
 from eventfabric.contracts.document import read_schema
-from eventfabric.contracts.identity import SchemaIdentity
+from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity
 from eventfabric.errors import InvalidSchemaError
 from tests.support.drawn_schemas import documents, schemas
 from tests.support.schema_folders import PLACED, checks, written
@@ -28,6 +28,20 @@ def accepts(schema: Any, value: object, *, is_closed: bool = True) -> bool:
     own, text = check(schema, is_closed=is_closed), json.dumps(value).encode()
     assert own.accepts_all([text, text]) is not bool(own.problems(text))
     return own.accepts_all([text])
+
+
+@pytest.mark.parametrize(
+    ("named", "is_other"),
+    [
+        (IDENTITY._replace(digest="b" * 22), True),
+        (IDENTITY, False),
+        (SchemaIdentity("payments", "placed", "b" * 22), False),
+        (SchemaIdentity("orders", "paid", "b" * 22), False),
+        ("https://example.org/placed.json", False),
+    ],
+)
+def test_another_version_is_of_the_same_type_and_stream(named: object, is_other: bool) -> None:
+    assert check(PLACED).is_other_version({DATA_SCHEMA: str(named)}) is is_other
 
 
 def test_who_publishes_is_closed_and_who_reads_is_open() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from eventfabric.contracts.folder import SchemaFolder
+from eventfabric.contracts.document import read_schema
+from eventfabric.contracts.folder import SchemaFolder, digest_of_all
 from eventfabric.errors import InvalidSchemaError
 
 
@@ -102,6 +103,21 @@ def test_everything_that_is_wrong_in_a_folder_is_said_at_once(folder: SchemaFold
         "orders/notes.txt",
         "payments/Paid.json",
     }
+
+
+def test_the_digest_of_all_says_which_type_has_which_schema() -> None:
+    first, second = (read_schema(text, where="-") for text in ("true", "{}"))
+    differing = [
+        {},
+        {"A": first},
+        {"B": first},
+        {"A": second},
+        {"A": first, "B": second},
+        {"A": second, "B": first},
+        {"A": first, "B": first},
+    ]
+    assert len({digest_of_all(documents) for documents in differing}) == len(differing)
+    assert digest_of_all({"B": second, "A": first}) == digest_of_all({"A": first, "B": second})
 
 
 def test_the_folder_is_beside_the_definition(tmp_path: Path) -> None:

@@ -24,8 +24,11 @@ SECRET = "opensesame"
 
 
 def placed(version: int, data: object, type_: str = "Placed") -> Event:
-    named = str(SchemaIdentity("orders", type_, DIGESTS[version])) if version else ""
-    headers: Mapping[str, str] = {DATA_SCHEMA: named} if named else {}
+    return naming(SchemaIdentity("orders", type_, DIGESTS[version]) if version else None, data, type_)
+
+
+def naming(identity: SchemaIdentity | None, data: object, type_: str = "Placed") -> Event:
+    headers: Mapping[str, str] = {} if identity is None else {DATA_SCHEMA: str(identity)}
     return Event(type=type_, key="k", id="e1", source="/shop", data=data, headers=headers)
 
 
@@ -42,7 +45,7 @@ def numbers(type_: str, digest: str) -> int | None:
 
 
 def upcasting(*steps: Upcaster[..., Any]) -> Upcasting:
-    return Upcasting(steps, numbers)
+    return Upcasting(steps, numbers, stream="orders")
 
 
 CHAIN = (adding(0, 1), adding(1, 2), adding(2, 3))
@@ -77,7 +80,7 @@ def test_a_version_is_looked_up_only_for_types_that_have_upcasters() -> None:
         asked.append(type_)
         return 1
 
-    mine = Upcasting(CHAIN, version_of)
+    mine = Upcasting(CHAIN, version_of, stream="orders")
     for event in (placed(1, []), placed(1, [], "Paid"), placed(0, [])):
         mine(event)
     assert asked == ["Placed"]
@@ -155,6 +158,21 @@ def test_an_event_at_whose_version_no_upcaster_begins_is_not_guessed_at() -> Non
 def test_an_event_of_another_registry_is_from_before_schemas() -> None:
     event = Event(type="Placed", key="k", data=[], headers={DATA_SCHEMA: "https://example.org/placed.json"})
     assert upcasting(*CHAIN)(event).data == ["0-1", "1-2", "2-3"]
+
+
+@pytest.mark.parametrize("place", [("payments", "Placed"), ("orders", "Paid")])
+def test_an_event_of_another_stream_or_type_is_from_before_schemas(place: tuple[str, str]) -> None:
+    mine = Upcasting(CHAIN, numbers, stream="orders", is_own=lambda type_, digest: digest == DIGESTS[3])
+    for version in (2, 3):
+        event = naming(SchemaIdentity(*place, DIGESTS[version]), [])
+        assert mine.version(event) == 0
+        assert mine(event).data == ["0-1", "1-2", "2-3"]
+
+
+def test_an_event_of_the_own_schema_is_as_the_handler_knows_it_whatever_its_number() -> None:
+    mine = Upcasting(CHAIN, numbers, stream="orders", is_own=lambda *schema: schema == ("Placed", DIGESTS[1]))
+    assert mine(placed(1, [])).data == []
+    assert mine(placed(2, [])).data == ["2-3"]
 
 
 def test_a_schema_that_is_not_registered_may_be_so_later() -> None:

@@ -43,6 +43,14 @@ class KnownVersions:
             version = self._index.version_of(type_, digest)
         return None if version is None else version.number
 
+    def is_latest(self, type_: str, digest: str) -> bool:
+        """Tell if no version of a type comes after that of a schema: after one that is not registered, none does.
+
+        PortError: as number_of.
+        """
+        number = self.number_of(type_, digest)
+        return number is None or number == len(self._index.versions(type_))
+
     def _is_due(self, digest: str) -> bool:
         """Tell if a schema that is not known is worth a read: soon while it is new, later once a minute."""
         now = Moment.of(self._clock)

@@ -86,10 +86,22 @@ def test_a_read_that_fails_is_made_again_and_what_is_known_holds(reads: Reads, c
         known.number_of("Placed", "a")
     assert known.number_of("Placed", "a") == 1
     clock.advance(CATALOGUE_SECONDS)
-    reads.failures = iter([RefusedError("read", "busy")])
+    reads.failures = iter([RefusedError("read", "busy")] * 2)
     with pytest.raises(PortError):
         known.number_of("Placed", "b")
-    assert known.number_of("Placed", "a") == 1
+    assert (known.number_of("Placed", "a"), reads.count) == (1, 3)
+
+
+def test_the_latest_version_has_none_after_it_and_one_that_nobody_registered_is_after_all(
+    reads: Reads, clock: MemoryClock
+) -> None:
+    known = KnownVersions(reads, clock)
+    reads.registered_digests = ["a", "b", "a"]
+    assert [known.is_latest("Placed", digest) for digest in "abc"] == [False, True, True]
+    reads.registered_digests = ["a", "b", "a", "c"]
+    clock.advance(CATALOGUE_SECONDS)
+    assert known.number_of("Placed", "c") == 3
+    assert [known.is_latest("Placed", digest) for digest in "abc"] == [False, False, True]
 
 
 def test_an_index_that_cannot_be_read_is_no_events_fault(reads: Reads, clock: MemoryClock) -> None:
