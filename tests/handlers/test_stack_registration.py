@@ -7,12 +7,15 @@ import pytest
 
 from eventfabric.contracts.folder import SchemaFolder, digest_of_all
 from eventfabric.errors import DeclarationRefusedError, LastingError
+from eventfabric.model import SchemaLane, StreamName
 from eventfabric.ports import Log
 from eventfabric.runtime.schema_registration import StackRegistration
 from eventfabric.services.catalogue.schema_lane import SchemaReader
 from eventfabric.stream_topology import StreamTopology
-from tests.support.memory_fabric import STREAM, MemoryFabric
+from tests.support.memory_fabric import HOME, STREAM, MemoryFabric
 from tests.support.subscribed_stream import SubscribedStream
+
+LANE = SchemaLane.of(HOME, StreamName(STREAM))
 
 
 @pytest.fixture
@@ -42,6 +45,25 @@ def test_a_request_that_is_over_registers_nothing(
     assert numbers(fabric) == []
     registration.register(lambda: False)
     assert numbers(fabric) == [1]
+
+
+def test_a_request_that_is_over_in_between_makes_no_further_put(
+    fabric: MemoryFabric, registration: StackRegistration, tmp_path: Path
+) -> None:
+    for number in range(3):
+        (tmp_path / STREAM / f"T{number}.json").write_text('{"description":"%s"}' % (str(number) * 100_000))
+    folder = SchemaFolder(tmp_path)
+    late = replace(registration, folder=folder, digest=digest_of_all(folder.documents()[STREAM]))
+    looks: list[bool] = []
+
+    def is_over() -> bool:
+        looks.append(len(looks) > 1)
+        return looks[-1]
+
+    with pytest.raises(DeclarationRefusedError, match="a request that waits for its answer"):
+        late.register(is_over)
+    records = fabric.ports().log_of(fabric.stream).recent(LANE, records_max=9).records
+    assert (len(records), looks) == (2, [False, False, True])
 
 
 def test_a_function_with_other_schemas_registers_nothing(

@@ -267,7 +267,7 @@ def _rows(
     """Yield a row for each version, and for each type that only the folder has."""
     for type_, versions in sorted(index.types.items()):
         for own in versions if every else versions[-1:]:
-            time = _time(own.at_ms)
+            time = _time(own.last_ms)
             held = _held(folder.get(type_), own) if own is versions[-1] else ""
             yield stream, type_, own.number, time, own.digest, held, own.accepted_because
     for type_ in sorted(folder.keys() - index.types.keys()):

@@ -12,7 +12,7 @@ from eventfabric.model.identity import Region, SequenceNumber
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaVersion:
-    """A registration of one version of a type's schema. Versions are numbered from 1, in the order of the first one."""
+    """Version of a type's schema. Versions are numbered from 1, in the order in which they were registered first."""
 
     number: int
     digest: str
@@ -22,9 +22,16 @@ class SchemaVersion:
     sequence: SequenceNumber
     """First sequence of the record that has the text."""
     at_ms: int
-    """Time of the registration, in milliseconds since 1970."""
+    """Time of its first registration, in milliseconds since 1970."""
+    again_ms: int = 0
+    """Time of its last registration, if it came back after another; 0: it did not."""
     accepted_because: str = ""
     """Reason for which a person accepted that it breaks others; empty: it breaks none, by the rules of its time."""
+
+    @property
+    def last_ms(self) -> int:
+        """Time of its last registration, in milliseconds since 1970."""
+        return self.again_ms or self.at_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +51,15 @@ class SchemaIndex:
     """All versions of the schemas of a stream's types, and the registration that made it so."""
 
     types: Mapping[str, tuple[SchemaVersion, ...]] = field(default_factory=dict)
-    """Registrations of each type, oldest first. Those of one schema have the same number."""
+    """Versions of each type, in the order in which they were registered last."""
+    count: int = 0
+    """Number of registrations of all types that there ever were. The newest of several indexes has most."""
     change: SchemaChange | None = None
     """The newest registration; None: there was none."""
 
-    @property
-    def count(self) -> int:
-        """Number of registrations of all types."""
-        return sum(map(len, self.types.values()))
-
     def versions(self, type_: str) -> tuple[SchemaVersion, ...]:
-        """Return the versions of a type by number, each as it was registered first; empty if it has none."""
-        first: dict[int, SchemaVersion] = {}
-        for own in self.types.get(type_, ()):
-            first.setdefault(own.number, own)
-        return tuple(first.values())
+        """Return the versions of a type by number; empty if it has none."""
+        return tuple(sorted(self.types.get(type_, ()), key=lambda own: own.number))
 
     def newest(self, type_: str) -> SchemaVersion | None:
         """Return the version of a type that was registered last; None if it has none."""
@@ -72,18 +73,20 @@ class SchemaIndex:
     def binding(self, type_: str) -> tuple[SchemaVersion, ...]:
         """Return the versions that a new one has to go together with, in the order in which they were registered last.
 
-        Those before one that a person accepted in spite of what it breaks do not count any more.
+        Those before one that a person accepted in spite of what it breaks do not count any more, unless they came back
+        after it.
         """
         registered = self.types.get(type_, ())
-        accepted = [place for place, own in enumerate(registered) if own.accepted_because]
-        last = {own.number: own for own in reversed(registered[accepted[-1] if accepted else 0 :])}
-        return tuple(reversed(last.values()))
+        accepted = max((own.number for own in registered if own.accepted_because), default=0)
+        since = next((place for place, own in enumerate(registered) if own.number == accepted), 0)
+        return tuple(own for place, own in enumerate(registered) if own.number >= accepted or place > since)
 
     def with_schema(self, type_: str, registered: SchemaVersion) -> "SchemaIndex":
         """Return the index with one more registration of a type, whose number follows from its schema."""
         known = self.version_of(type_, registered.digest)
+        others = tuple(own for own in self.types.get(type_, ()) if own is not known)
         if known is None:
-            version = replace(registered, number=len(self.versions(type_)) + 1)
+            version = replace(registered, number=len(others) + 1)
         else:
-            version = replace(known, at_ms=registered.at_ms, accepted_because="")
-        return replace(self, types={**self.types, type_: (*self.types.get(type_, ()), version)})
+            version = replace(known, again_ms=registered.at_ms)
+        return replace(self, types={**self.types, type_: (*others, version)}, count=self.count + 1)

@@ -1,7 +1,7 @@
 """Schemas that a stack registers: those in its function's zip, as the stack was synthesised with them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eventfabric.contracts.document import SchemaDocument
 from eventfabric.contracts.folder import SchemaFolder, digest_of_all
@@ -40,16 +40,18 @@ class StackRegistration:
     def register(self, is_over: Callable[[], bool]) -> None:
         """Register what is new of them. DeclarationRefusedError: `is_over`, or the function has other schemas.
 
-        Further errors as Registration.register.
+        `is_over` is asked before each put. Further errors as Registration.register.
         """
         documents, problems = self._documents()
-        if is_over():
-            problems = [
-                Problem(f"request {self.request_id}", "answered", "a request that waits for its answer")
-            ]
         if problems:
             raise DeclarationRefusedError(problems)
-        self._registration().register(documents)
+
+        def refuse_late() -> None:
+            if is_over():
+                allowed = "a request that waits for its answer"
+                raise DeclarationRefusedError([Problem(f"request {self.request_id}", "answered", allowed)])
+
+        replace(self._registration(), before_put=refuse_late).register(documents)
 
     def _registration(self) -> Registration:
         ports = self.ports

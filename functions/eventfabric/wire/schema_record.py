@@ -3,8 +3,8 @@
 So the newest record of a lane says which versions there are, and each of them says which record has its text.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from re import compile as regex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -26,23 +26,33 @@ REASON_CHARACTERS_MAX: Final = 200
 INDEX_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - SCHEMA_BYTES_MAX - 8 * 1024
 """Most bytes of an index: a record holds it beside the largest schema, or as much of smaller ones."""
 _JSON: Final = 1
-_is_region: Final = regex(rf"[a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}}").fullmatch
 _WRONG: Final = (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, RecursionError)
 
 
 class _Stored(
     msgspec.Struct,
     omit_defaults=True,
-    rename={"digest": "d", "sequence": "s", "at_ms": "t", "region": "r", "accepted_because": "a"},
+    rename={
+        "digest": "d",
+        "sequence": "s",
+        "at_ms": "t",
+        "number": "n",
+        "region": "r",
+        "accepted_because": "a",
+        "again_ms": "l",
+    },
 ):
     """A version, as the index has it. Its members have short names there, because each record has all of them."""
 
     digest: Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_-]{{{DIGEST_CHARACTERS}}}$")]
     sequence: Annotated[int, Meta(ge=0, le=limits.SEQUENCE_MAX)]
     at_ms: Annotated[int, Meta(ge=0, le=limits.MILLISECONDS_MAX)]
-    region: str = ""
-    """Region, if it is not that of the lane."""
+    number: Annotated[int, Meta(ge=0)] = 0
+    """Number of the version; 0: as its place in the list says."""
+    region: Annotated[int, Meta(ge=0)] = 0
+    """Place of its Region in the index's list."""
     accepted_because: Annotated[str, Meta(max_length=REASON_CHARACTERS_MAX)] = ""
+    again_ms: Annotated[int, Meta(ge=0, le=limits.MILLISECONDS_MAX)] = 0
 
 
 _Types = dict[Annotated[str, Meta(min_length=1, max_length=limits.TYPE_CHARACTERS_MAX)], list[_Stored]]
@@ -55,8 +65,14 @@ class _Change(msgspec.Struct):
     at_ms: Annotated[int, Meta(ge=0, le=limits.MILLISECONDS_MAX)]
 
 
-class _Index(msgspec.Struct):
+class _Versions(msgspec.Struct):
     types: _Types
+    regions: list[Annotated[str, Meta(pattern=rf"^[a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}}$")]]
+    """Regions whose lanes have the texts, that of most versions first."""
+    count: Annotated[int, Meta(ge=0)]
+
+
+class _Index(_Versions):
     change: _Change
 
 
@@ -65,7 +81,6 @@ def batch_of(
     added: Mapping[str, SchemaDocument],
     batch_id: BatchId,
     *,
-    region: Region,
     stream: str,
     source: str,
 ) -> Batch:
@@ -75,9 +90,9 @@ def batch_of(
     """
     change = index.change
     assert change is not None, "whoever registers says who it is"
-    types = {type_: [_stored(own, region) for own in versions] for type_, versions in index.types.items()}
-    stored = _Index(types, _Change(change.by, change.request_id, change.version, change.at_ms))
-    content = msgspec.json.encode(stored, order="sorted")
+    own = _stored(index)
+    by = _Change(change.by, change.request_id, change.version, change.at_ms)
+    content = msgspec.json.encode(_Index(own.types, own.regions, own.count, by), order="sorted")
     time = change.at_ms * 1000
     rows: list[Row] = [(change.request_id, INDEX_TYPE, stream, time, source, {}, _JSON, content)]
     rows += [
@@ -94,10 +109,10 @@ def index_of(record: Record) -> SchemaIndex:
         if first.type != INDEX_TYPE or not isinstance(record.lane, SchemaLane):
             raise ValueError(f"its first event is of type {first.type!r:.60}")
         stored = msgspec.json.decode(first.payload.content, type=_Index)
-        types = {type_: tuple(_versions(versions, record)) for type_, versions in stored.types.items()}
+        types = {type_: _versions(versions, stored.regions) for type_, versions in stored.types.items()}
         own = stored.change
         change = SchemaChange(by=own.by, request_id=own.request_id, version=own.version, at_ms=own.at_ms)
-        return SchemaIndex(types=types, change=change)
+        return SchemaIndex(types=types, count=stored.count, change=change)
     except _WRONG as error:
         reason = f"is no index of schemas that this version can read: {error!s:.200}"
         raise UndecodableRecordError(record.lane, record.sequence, reason) from error
@@ -115,32 +130,48 @@ def document_in(record: Record, type_: str, digest: str) -> SchemaDocument:
     raise UndecodableRecordError(record.lane, record.sequence, reason)
 
 
-def _stored(version: SchemaVersion, region: Region) -> _Stored:
-    own = "" if version.region == region else version.region
-    return _Stored(version.digest, version.sequence, version.at_ms, own, version.accepted_because)
+def index_bytes(index: SchemaIndex) -> int:
+    """Return the size of an index in a record, whichever Region writes that."""
+    return len(msgspec.json.encode(_stored(index)))
 
 
-def index_bytes(index: SchemaIndex, region: Region) -> int:
-    """Return the size of an index as a record of that Region has it."""
-    types = {type_: [_stored(own, region) for own in versions] for type_, versions in index.types.items()}
-    return len(msgspec.json.encode(types))
+def _stored(index: SchemaIndex) -> _Versions:
+    counts = Counter(own.region for versions in index.types.values() for own in versions)
+    regions = sorted(counts, key=lambda region: (-counts[region], region))
+    places = {region: place for place, region in enumerate(regions)}
+    types = {
+        type_: [
+            _Stored(
+                own.digest,
+                own.sequence,
+                own.at_ms,
+                own.number if own.number != place else 0,
+                places[own.region],
+                own.accepted_because,
+                own.again_ms,
+            )
+            for place, own in enumerate(versions, 1)
+        ]
+        for type_, versions in index.types.items()
+    }
+    return _Versions(types, [str(region) for region in regions], index.count)
 
 
-def _versions(stored: Sequence[_Stored], record: Record) -> Iterator[SchemaVersion]:
-    """Yield the registrations of a type, each with the number of its schema."""
-    numbers: dict[str, int] = {}
-    for own in stored:
-        yield _version(own, numbers.setdefault(own.digest, len(numbers) + 1), record)
-
-
-def _version(stored: _Stored, number: int, record: Record) -> SchemaVersion:
-    if stored.region and not _is_region(stored.region):
-        raise ValueError(f"r: found {stored.region!r:.60}, allowed: the name of a Region")
-    return SchemaVersion(
-        number=number,
-        digest=stored.digest,
-        region=Region(stored.region) if stored.region else record.lane.origin,
-        sequence=SequenceNumber(stored.sequence),
-        at_ms=stored.at_ms,
-        accepted_because=stored.accepted_because,
+def _versions(stored: Sequence[_Stored], regions: Sequence[str]) -> tuple[SchemaVersion, ...]:
+    """Return the versions of a type. ValueError, IndexError: they are not whole."""
+    versions = tuple(
+        SchemaVersion(
+            number=own.number or place,
+            digest=own.digest,
+            region=Region(regions[own.region]),
+            sequence=SequenceNumber(own.sequence),
+            at_ms=own.at_ms,
+            again_ms=own.again_ms,
+            accepted_because=own.accepted_because,
+        )
+        for place, own in enumerate(stored, 1)
     )
+    numbers = sorted(own.number for own in versions)
+    if numbers != list(range(1, len(numbers) + 1)) or len({own.digest for own in versions}) < len(numbers):
+        raise ValueError(f"n: found {numbers!s:.60}, allowed: each version once, from 1 on")
+    return versions

@@ -42,6 +42,8 @@ class Registration:
     request_id: str
     accepted_because: str = ""
     """Reason for which a person accepts that a schema breaks others; empty: none may."""
+    before_put: Callable[[], None] = lambda: None
+    """Called before each put, after the reads that it is conditional on. What it raises keeps it from being made."""
 
     @property
     def region(self) -> Region:
@@ -107,11 +109,11 @@ class Registration:
                 replace(index, change=change),
                 texts,
                 BatchId(self.entropy.bytes(16)),
-                region=self.region,
                 stream=self.reader.name,
                 source=self.reader.stream.source,
             )
             record = record_at(own.tail, lane, batch, now_ms=now_ms, retention_seconds=None)
+            self.before_put()
             return (index,) if self.reader.log.append(record) is None else None
 
         return put_on_top(lane, attempt, clock=self.clock, entropy=self.entropy)
@@ -140,13 +142,15 @@ class Registration:
         )
 
     def _too_many(self, documents: Documents, index: SchemaIndex) -> Iterator[Problem]:
-        """Yield that the index would have no room in a record."""
+        """Yield that the index would have no room in a record. What has room stays there, and may come back."""
+        if all(index.version_of(type_, schema.digest) for type_, schema in documents.items()):
+            return
         for type_, schema in documents.items():
             if not _is_newest(index, type_, schema):
                 # At its longest: the sequence is known only when it is put.
                 version = self._version(schema, SequenceNumber(SEQUENCE_MAX), self.accepted_because)
                 index = index.with_schema(type_, version)
-        size_bytes = index_bytes(index, self.region)
+        size_bytes = index_bytes(index)
         if size_bytes > INDEX_BYTES_MAX:
             allowed = f"at most {INDEX_BYTES_MAX:,}: fewer types with schemas, in more streams"
             yield Problem("schemas", f"{size_bytes:,} bytes for the index of all versions", allowed)

@@ -7,26 +7,22 @@ from typing import Any
 
 import pytest
 
-from eventfabric.contracts.document import SCHEMA_BYTES_MAX, SchemaDocument, read_schema
+from eventfabric.contracts.document import SCHEMA_BYTES_MAX, SchemaDocument
 from eventfabric.errors import OutcomeUnknownError, Problem, SchemaRefusedError, UndecodableRecordError
 from eventfabric.model import (
     EMPTY_TAIL,
-    DeclarationLane,
     Intervention,
-    Region,
     SchemaLane,
     SequenceNumber,
     StreamName,
     parse_log_lane,
     record_at,
 )
-from eventfabric.model.schema_index import SchemaIndex
-from eventfabric.ports import Log
 from eventfabric.services.catalogue.schema_lane import SchemaReader
-from eventfabric.services.catalogue.schema_push import Earlier, Registration
+from eventfabric.services.catalogue.schema_push import Earlier
 from eventfabric.testing.memory.faults import Fault, Faults, nth
-from eventfabric.topology import Topology
-from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, MemoryFabric, batch_of, event
+from tests.support.memory_fabric import HOME, STREAM, MemoryFabric, batch_of, event
+from tests.support.schema_registry import FIRST, SECOND, THIRD, index, nothing_fits, registration, schema
 from tests.support.subscribed_stream import SubscribedStream
 
 LANE = SchemaLane.of(HOME, StreamName(STREAM))
@@ -35,32 +31,6 @@ LANE = SchemaLane.of(HOME, StreamName(STREAM))
 @pytest.fixture
 def fabric() -> MemoryFabric:
     return SubscribedStream()
-
-
-def schema(text: str) -> SchemaDocument:
-    return read_schema(text, where="-")
-
-
-FIRST, SECOND, THIRD = schema('{"type":"object"}'), schema('{"type":"array"}'), schema('{"type":"string"}')
-
-
-def nothing_fits(type_: str, new: SchemaDocument, earlier: Earlier) -> Sequence[Problem]:
-    return [Problem(type_, version, "no change") for version, _ in earlier]
-
-
-def registration(
-    fabric: MemoryFabric, *, by: str = "ci", region: Region = HOME, log: Log | None = None, **settings: object
-) -> Registration:
-    stream = fabric.stream
-    log = log or fabric.ports(region).log_of(stream)
-    plain = Registration(
-        SchemaReader(stream, log), lambda *_: (), fabric.clock, fabric.entropy, by=by, request_id=f"of-{by}"
-    )
-    return replace(plain, **settings)  # type: ignore[arg-type] # settings of any kind
-
-
-def index(fabric: MemoryFabric) -> SchemaIndex:
-    return SchemaReader(fabric.stream, fabric.ports().log_of(fabric.stream)).index()
 
 
 def test_a_lane_of_schemas_is_known_by_its_text() -> None:
@@ -101,7 +71,7 @@ def test_a_schema_that_comes_back_keeps_its_number_and_is_the_newest(fabric: Mem
     assert added["A"].number == 1
     known = index(fabric)
     assert [version.number for version in known.versions("A")] == [1, 2]
-    assert [version.number for version in known.types["A"]] == [1, 2, 1]
+    assert [version.number for version in known.types["A"]] == [2, 1]
     assert [version.number for version in known.binding("A")] == [2, 1]
     newest, first = known.newest("A"), known.version_of("A", FIRST.digest)
     assert (newest and newest.number, first and first.number) == (1, 1)
@@ -135,39 +105,10 @@ def test_a_lost_reply_and_another_on_top_register_nothing_again(fabric: MemoryFa
     assert [version.number for version in index(fabric).types["A"]] == [1, 2]
 
 
-def test_what_has_left_the_stream_with_its_region_is_still_registered(fabric: MemoryFabric) -> None:
-    fabric.declare()
-    registration(fabric).register({"A": FIRST})
-    fabric.cloud.replicate()
-    definition = fabric.topology.definition
-    own = replace(definition.streams[STREAM], regions=(AWAY,))
-    section = replace(definition.fabric, regions=(AWAY,))
-    left = Topology(replace(definition, fabric=section, streams={**definition.streams, STREAM: own}))
-    fabric.declare(region=AWAY)
-    reader = SchemaReader(left.stream(STREAM), fabric.ports(AWAY).log_of(fabric.stream))
-    assert [version.number for version in reader.index().versions("A")] == [1]
-    fabric.declare(left, region=AWAY)
-    assert [version.number for version in reader.index().versions("A")] == [1]
-    assert registration(fabric, reader=reader).register({"A": SECOND})["A"].number == 2
-    with pytest.raises(SchemaRefusedError):
-        registration(fabric, reader=reader, compare=nothing_fits).register({"A": THIRD})
-
-
 def test_a_thousand_small_schemas_are_registered_in_records_that_hold_them(fabric: MemoryFabric) -> None:
     many = {f"T{number}": FIRST for number in range(1_000)}
     assert len(registration(fabric).register(many)) == 1_000
     assert index(fabric).count == 1_000
-
-
-def test_an_index_that_no_record_holds_is_refused_before_anything_is_registered(fabric: MemoryFabric) -> None:
-    many = {f"{number:0128}": FIRST for number in range(1_000)}
-    for attempt in (registration(fabric).check, registration(fabric).register):
-        with pytest.raises(SchemaRefusedError, match="the index of all versions"):
-            attempt(many)
-    accepting = registration(fabric, accepted_because="it must go")
-    with pytest.raises(SchemaRefusedError, match="the index of all versions"):
-        accepting.register(many)
-    assert index(fabric).count == 0
 
 
 def test_a_text_that_is_lost_keeps_from_registering_only_until_a_person_accepts_that(
@@ -247,41 +188,6 @@ def test_the_later_of_two_hears_why_it_does_not_go_together_with_the_other(fabri
     with pytest.raises(SchemaRefusedError, match="what the other has registered"):
         registration(fabric, compare=_Beside(fabric, SECOND, refuses=True)).register({"A": THIRD})
     assert [v.digest for v in index(fabric).versions("A")] == [FIRST.digest, SECOND.digest]
-
-
-def test_another_first_region_goes_on_from_what_the_former_has_registered(fabric: MemoryFabric) -> None:
-    registration(fabric).register({"A": FIRST})
-    fabric.cloud.replicate()
-    definition = fabric.topology.definition
-    own = replace(definition.streams[STREAM], regions=(AWAY, HOME))
-    moved = Topology(replace(definition, streams={**definition.streams, STREAM: own})).stream(STREAM)
-    reader = SchemaReader(moved, fabric.ports(AWAY).log_of(moved))
-    added = registration(fabric, reader=reader).register({"A": SECOND})
-    assert (added["A"].number, added["A"].region) == (2, AWAY)
-    first, second = reader.index().versions("A")
-    assert (first.region, second.region) == (HOME, AWAY)
-    assert [reader.document("A", version) for version in (first, second)] == [FIRST, SECOND]
-    # Whoever still goes by the former order of the Regions sees it, too.
-    before = SchemaReader(fabric.stream, fabric.ports(AWAY).log_of(moved))
-    assert before.index() == reader.index()
-
-
-@pytest.mark.parametrize("is_spoilt", [False, True])
-def test_any_regions_declaration_says_which_regions_have_left(fabric: MemoryFabric, is_spoilt: bool) -> None:
-    registration(fabric).register({"A": FIRST})
-    fabric.declare(region=AWAY)
-    fabric.cloud.replicate()
-    log = fabric.ports(AWAY).log_of(fabric.stream)
-    definition = fabric.topology.definition
-    own = replace(definition.streams[STREAM], regions=(FAR, AWAY))
-    section = replace(definition.fabric, regions=(FAR, AWAY))
-    moved = Topology(replace(definition, fabric=section, streams={**definition.streams, STREAM: own}))
-    if is_spoilt:
-        of_first = DeclarationLane.of(FAR, StreamName(STREAM))
-        foreign = batch_of([event("e")], bytes(16))
-        assert log.append(record_at(EMPTY_TAIL, of_first, foreign, now_ms=1, retention_seconds=None)) is None
-    reader = SchemaReader(moved.stream(STREAM), log)
-    assert [version.number for version in reader.index().versions("A")] == [1]
 
 
 def test_more_schemas_than_a_record_holds_go_into_several(fabric: MemoryFabric) -> None:
