@@ -14,6 +14,8 @@ from eventfabric.errors import InvalidSchemaError, Problem
 from eventfabric.limits import TYPE_CHARACTERS_MAX
 
 _SUFFIX: Final = ".json"
+_WITHOUT_MAX: Final = 10_000
+"""Most types without a schema that are remembered: those of a stream may have no end."""
 
 
 class SchemaFolder:
@@ -22,7 +24,8 @@ class SchemaFolder:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
         self._was_there = self.path.is_dir()
-        self._known: dict[tuple[str, str], SchemaDocument | None] = {}
+        self._known: dict[tuple[str, str], SchemaDocument] = {}
+        self._without: set[tuple[str, str]] = set()
 
     @classmethod
     def beside(cls, definition: str | PathLike[str]) -> "SchemaFolder | None":
@@ -33,9 +36,15 @@ class SchemaFolder:
     def document(self, stream: str, type_: str) -> SchemaDocument | None:
         """Return the schema of a type; None if it has none. InvalidSchemaError: it has a file that is no schema."""
         place = stream, type_
-        if place not in self._known:
-            self._known[place] = self._read(stream, type_)
-        return self._known[place]
+        if place in self._without:
+            return None
+        document = self._known.get(place) or self._read(stream, type_)
+        if document is not None:
+            return self._known.setdefault(place, document)
+        if len(self._without) >= _WITHOUT_MAX:
+            self._without.clear()
+        self._without.add(place)
+        return None
 
     def documents(self, *, streams: Collection[str] | None = None) -> dict[str, dict[str, SchemaDocument]]:
         """Return all schemas by stream and type. InvalidSchemaError lists all that is wrong in the folder.

@@ -36,6 +36,21 @@ def test_a_file_is_read_once(folder: SchemaFolder) -> None:
     before = folder.document("orders", "OrderPlaced")
     write(folder, "orders/OrderPlaced.json", "false")
     assert folder.document("orders", "OrderPlaced") is before
+    assert folder.document("orders", "OrderShipped") is None
+    write(folder, "orders/OrderShipped.json", "true")
+    assert folder.document("orders", "OrderShipped") is None
+
+
+def test_of_types_without_a_schema_a_bounded_number_is_remembered(
+    folder: SchemaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventfabric.contracts.folder._WITHOUT_MAX", 3)
+    write(folder, "orders/OrderPlaced.json", "true")
+    placed = folder.document("orders", "OrderPlaced")
+    for number in range(10):
+        assert folder.document("orders", f"T{number}") is None
+    assert len(folder._without) <= 3
+    assert folder.document("orders", "OrderPlaced") is placed
 
 
 def test_names_that_are_no_file_names_are_encoded(folder: SchemaFolder) -> None:
@@ -52,9 +67,9 @@ def test_a_type_whose_name_is_too_long_for_a_file_has_no_schema(folder: SchemaFo
 def test_a_type_has_no_schema_of_another_where_files_are_found_in_any_case(
     folder: SchemaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(folder, "orders/OrderPlaced.json", "true")
-    read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file.with_name("OrderPlaced.json")))
+    for name in ("OrderPlaced", "orderplaced"):  # there, both names are those of one file
+        write(folder, f"orders/{name}.json", "true")
+    monkeypatch.setattr("eventfabric.contracts.folder.listdir", lambda path: ["OrderPlaced.json"])
     assert folder.document("orders", "orderplaced") is None
     assert folder.document("orders", "OrderPlaced") is not None
 
