@@ -112,3 +112,16 @@ def test_no_problem_shows_what_the_data_holds(schema: Any, value: object, name: 
     for own in (check(schema), check(schema, is_closed=False)):
         for problem in own.problems(json.dumps(marked).encode()):
             assert SECRET not in str(problem)
+
+
+def test_of_types_a_bounded_number_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventfabric.contracts.checks._KNOWN_MAX", 3)
+    own = checks(tmp_path, {"orders/placed": PLACED})
+    placed = own.of("orders", "placed")
+    for number in range(10):
+        assert own.of("orders", f"T{number}") is None
+    assert len(own._known) <= 3
+    again = own.of("orders", "placed")
+    assert placed is not None
+    assert again is not None
+    assert again.identity == placed.identity

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eventfabric import Event
-from eventfabric.contracts.identity import parse_schema_uri
+from eventfabric.contracts.identity import SchemaIdentity, parse_schema_uri
 from eventfabric.errors import InvalidEventError
 from eventfabric.sdk.operations import Operations
 from tests.support.failing_handlers import FEW, Failing, drained, fabric_of, named, the_dead_letter
@@ -58,6 +58,22 @@ def test_an_edit_that_fits_names_its_schema_whatever_it_named_before(
     identity = parse_schema_uri(mended.headers["dataschema"])
     assert identity is not None
     assert (identity.type, mended.headers["mine"]) == ("placed", "kept")
+
+
+@pytest.mark.parametrize(("type_", "is_kept"), [("placed", True), ("paid", False)])
+def test_an_edit_that_names_another_version_of_its_type_is_not_judged_by_this_one(
+    fabric: SubscribedStream, tmp_path: Path, type_: str, is_kept: bool
+) -> None:
+    letters, letter = operations(fabric, tmp_path).dead_letters(SUBSCRIPTION), the_dead_letter(fabric)
+    of_before = str(SchemaIdentity(STREAM, type_, "b" * 22))
+    replacement = edited({"of": "before"}, dataschema=of_before)
+    if not is_kept:
+        with pytest.raises(InvalidEventError):
+            letters.redrive(letter, replacement=replacement)
+        return
+    letters.redrive(letter, replacement=replacement)
+    fabric.deliver_all()
+    assert fabric.recorder.events[0].headers["dataschema"] == of_before
 
 
 def test_an_event_that_is_redriven_as_it_is_is_not_judged(fabric: SubscribedStream, tmp_path: Path) -> None:

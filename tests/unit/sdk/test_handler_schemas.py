@@ -13,6 +13,7 @@ from eventfabric.model import (
     GENERATION_FIRST,
     HOPS,
     HeaderValue,
+    Kind,
     Lane,
     LaneIndex,
     ParkedState,
@@ -135,6 +136,15 @@ def test_no_data_is_null_and_bytes_fit_no_schema(tmp_path: Path, data: object) -
     for type_ in ("placed", "any"):
         with pytest.raises(UnfitPayloadError):
             handling.attempt(given(type_, data))
+
+
+@pytest.mark.parametrize("text", [b"{", b"[" * 100_000, b"\xff"])
+def test_text_of_others_that_is_no_json_fits_no_schema(tmp_path: Path, text: bytes) -> None:
+    handling = Handling(written(tmp_path, {f"{STREAM}/any": True}))
+    content = ("e0", "any", "k", 0, "/shop", dict[str, HeaderValue](), Payload(Kind.JSON, text))
+    with pytest.raises(UnfitPayloadError) as refused:
+        handling.attempt(Event.from_log(content, LANE, SequenceNumber(0)))
+    assert [problem.path for problem in refused.value.problems] == ["data"]
 
 
 def test_without_the_key_or_the_folder_nothing_is_validated(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from eventfabric import Delivery, Event, upcast
+from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity
 from eventfabric.errors import HandlerError, UnknownVersionError, UpcastError
 from eventfabric.ports import Attempt
@@ -16,6 +18,7 @@ from eventfabric.sdk.schemas import upcasting_of
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.sdk.upcasters import Upcaster, Upcasting, upcasters_in
 from eventfabric.testing.memory.clock import MemoryClock
+from tests.support.schema_folders import written
 from tests.support.subscribed_stream import SubscribedStream
 
 DIGESTS = {number: f"{number:022}" for number in range(1, 10)}
@@ -173,6 +176,29 @@ def test_an_event_of_the_own_schema_is_as_the_handler_knows_it_whatever_its_numb
     mine = Upcasting(CHAIN, numbers, stream="orders", is_own=lambda *schema: schema == ("Placed", DIGESTS[1]))
     assert mine(placed(1, [])).data == []
     assert mine(placed(2, [])).data == ["2-3"]
+
+
+def test_a_handler_is_built_with_the_schemas_of_its_stream(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = ModuleType("named")
+    vars(module)["step"] = CHAIN[0]
+    monkeypatch.setitem(sys.modules, "named", module)
+    fabric = SubscribedStream()
+    folder = written(tmp_path, {"orders/Placed": {"type": "array"}, "payments/Placed": True})
+    known = upcasting_of(print, "named:handle", fabric.stream, fabric.ports(), folder)
+    assert known is not None
+
+    def of_folder(stream: str) -> Event:
+        document = SchemaFolder(folder).document(stream, "Placed")
+        assert document is not None
+        headers = {DATA_SCHEMA: str(SchemaIdentity(stream, "Placed", document.digest))}
+        return Event(type="Placed", key="k", id="e1", data=[], headers=headers)
+
+    assert known(of_folder("orders")).data == []
+    assert known(of_folder("payments")).data == ["0-1"]
+    with pytest.raises(UnknownVersionError):
+        known(placed(1, []))
 
 
 def test_a_schema_that_is_not_registered_may_be_so_later() -> None:

@@ -11,6 +11,7 @@ from eventfabric.model import (
     EMPTY_TAIL,
     Batch,
     BatchId,
+    DeclarationLane,
     Record,
     Region,
     SchemaLane,
@@ -112,6 +113,13 @@ def test_what_is_no_index_is_undecodable(content: bytes) -> None:
     row = ("id", INDEX_TYPE, STREAM, 1, "/shop/orders", dict[str, str | int | bool](), 1, text)
     with pytest.raises(UndecodableRecordError, match="no index of schemas"):
         index_of(record(batch_of_rows(BatchId(bytes(16)), [row])))
+
+
+def test_an_index_in_a_lane_of_something_else_is_none() -> None:
+    of_declarations = DeclarationLane.of(HOME, StreamName(STREAM))
+    own = batch(index(version(1)), {})
+    with pytest.raises(UndecodableRecordError, match="no index of schemas"):
+        index_of(record_at(EMPTY_TAIL, of_declarations, own, now_ms=5, retention_seconds=None))
 
 
 def test_members_of_a_later_version_are_passed_over() -> None:

@@ -108,3 +108,12 @@ def test_an_index_that_cannot_be_read_is_no_events_fault(reads: Reads, clock: Me
     reads.failures = iter([UndecodableRecordError("@us-east-1/orders/schemas", 0, "of another format")])
     with pytest.raises(PortError, match="another format"):
         KnownVersions(reads, clock).number_of("Placed", "a")
+
+
+def test_of_digests_that_nobody_registers_a_bounded_number_is_remembered(
+    reads: Reads, clock: MemoryClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventfabric.services.catalogue.known_versions._UNKNOWN_MAX", 3)
+    known = KnownVersions(reads, clock)
+    assert {known.number_of("Placed", str(number)) for number in range(10)} == {None}
+    assert len(known._unknown) <= 3
