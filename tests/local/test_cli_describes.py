@@ -99,6 +99,24 @@ def test_what_is_registered_is_described_with_its_versions(registered: Commanded
     assert {"receive.billing", "receive.audit"} <= document["operations"].keys()
 
 
+def test_each_version_is_described_once_and_the_one_in_force_is_the_last(
+    registered: CommandedFabric, tmp_path: Path
+) -> None:
+    register(registered, FIRST, "Returned")
+    register(registered, SECOND, "Returned")
+    register(registered, FIRST, "Returned")
+    output = tmp_path / "catalogue"
+    assert run(registered, "catalogue", "--deployed", "--stream", "orders", "--output", output).code == 0
+    document = json.loads((output / "asyncapi.json").read_text())
+    message = document["components"]["messages"]["orders.Returned"]
+    assert [own["number"] for own in message["x-versions"]] == [2, 1]
+    assert message["payload"]["$ref"] == message["x-versions"][-1]["schema"]
+    page = (output / "index.html").read_text()
+    of_type = page[page.index("Returned</h3>") :]
+    assert "Other versions (1)" in of_type
+    assert of_type.count("</summary>") == of_type.count(f"({SECOND.digest})</summary>") == 1
+
+
 def test_what_flows_is_compared_with_what_is_declared(registered: CommandedFabric) -> None:
     uri = str(SchemaIdentity("orders", "Placed", FIRST.digest))
     producer = registered.server.producer

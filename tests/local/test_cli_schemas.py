@@ -2,14 +2,19 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventfabric.errors import DeclarationRefusedError
+from eventfabric.contracts.document import SchemaDocument
+from eventfabric.errors import DeclarationRefusedError, MissingRecordError
 from eventfabric.local import LocalFabric
+from eventfabric.model import SchemaLane
+from eventfabric.model.schema_index import SchemaVersion
+from eventfabric.services.catalogue import schema_push
+from eventfabric.services.catalogue.schema_lane import SchemaReader
 from tests.support.command_line import CommandLine, Ran
 
 DEFINITION = """
@@ -120,6 +125,67 @@ def test_what_breaks_others_is_refused_unless_a_person_says_why(project: Project
     assert (newest["version"], newest["accepted because"]) == (2, "nobody reads it yet")
     assert "it is the same" in project.run("diff", "OrderPlaced").out
     assert project.run("check").code == 0
+
+
+def test_a_schema_that_was_registered_before_may_come_back_whatever_it_would_break(project: Project) -> None:
+    project.definition.write_text(
+        DEFINITION.replace("lanes = 1\n", 'lanes = 1\ncompatibility = "backward"\n')
+    )
+    project.write("OrderPlaced", {**PLACED, "required": []})
+    assert project.run("push").code == 0
+    project.write("OrderPlaced", PLACED)
+    checked = project.run("check", "--json")
+    assert (checked.code, [own["state"] for own in checked.json["schemas"]]) == (0, ["version 1 again"])
+    assert project.run("push", "--dry-run").code == 0
+    assert [own["version"] for own in project.run("push", "--json").json["registered"]] == [1]
+    assert [row["version"] for row in project.run("list", "--versions", "--json").json] == [2, 1]
+
+
+def lose_texts(patch: pytest.MonkeyPatch) -> None:
+    def document(reader: SchemaReader, type_: str, version: SchemaVersion) -> SchemaDocument:
+        lane = SchemaLane.of(version.region, reader.name)
+        raise MissingRecordError(lane, version.sequence, "it is not there")
+
+    patch.setattr(SchemaReader, "document", document)
+
+
+def leave_no_room(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(schema_push, "INDEX_BYTES_MAX", 10)
+
+
+@pytest.mark.parametrize(
+    ("schema", "obstruct"),
+    [(WITH_CURRENCY, lambda patch: None), (WITH_NOTE, lose_texts), (WITH_NOTE, leave_no_room)],
+    ids=["breaks", "lost", "full"],
+)
+def test_a_check_refuses_what_a_push_refuses_and_for_the_same(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    schema: object,
+    obstruct: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    obstruct(monkeypatch)
+    project.write("OrderPlaced", schema)
+    refused = project.run("push", "--dry-run")
+    for region in ("eu-west-1", "us-east-1"):
+        checked = project.run("check", "--json", region=region)
+        assert (checked.code, refused.code) == (1, 1)
+        [own] = checked.json["schemas"]
+        assert own["state"] == "refused"
+        assert all(
+            f"{problem['path']}: found {problem['found']}" in refused.err for problem in own["problems"]
+        )
+
+
+def test_all_schemas_of_a_stream_that_is_not_deployed_yet_are_new(project: Project) -> None:
+    project.definition.write_text(f"{DEFINITION}[streams.payments]\n")
+    payments = project.folder / "infra/schemas/payments"
+    payments.mkdir()
+    (payments / "Paid.json").write_text(json.dumps(PLACED))
+    checked = project.run("check", "--json")
+    states = {(own["stream"], own["type"]): own["state"] for own in checked.json["schemas"]}
+    assert (checked.code, states[("payments", "Paid")]) == (0, "new")
+    assert "payments" in checked.err
 
 
 def test_a_type_may_promise_nothing(project: Project) -> None:

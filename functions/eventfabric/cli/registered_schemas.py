@@ -7,10 +7,12 @@ import typer
 from eventfabric.cli.connection import Connection
 from eventfabric.cli.exit_codes import NOT_SO
 from eventfabric.cli.output import complain
+from eventfabric.cli.user import user_name
 
 if TYPE_CHECKING:
     from eventfabric.model.schema_index import SchemaVersion
     from eventfabric.services.catalogue.schema_lane import SchemaReader
+    from eventfabric.services.catalogue.schema_push import Registration
     from eventfabric.stream_topology import StreamTopology
 
 
@@ -19,6 +21,27 @@ def reader_of(connection: Connection, stream: "StreamTopology") -> "SchemaReader
     from eventfabric.services.catalogue.schema_lane import SchemaReader
 
     return SchemaReader(stream, connection.ports().log_of(stream))
+
+
+def registration_of(connection: Connection, stream: "StreamTopology", reason: str = "") -> "Registration":
+    """Return what registers in the stream's first Region, and in no other, and what checks that by the same rules."""
+    from eventfabric.model import Region
+    from eventfabric.services.catalogue.schema_comparison import comparison_of
+    from eventfabric.services.catalogue.schema_lane import SchemaReader
+    from eventfabric.services.catalogue.schema_push import Registration
+
+    first = Region(stream.definition.regions[0])
+    ports = connection.ports()
+    ports = ports if first == connection.region else ports.at(first)
+    return Registration(
+        SchemaReader(stream, ports.log_of(stream)),
+        comparison_of(stream),
+        ports.clock,
+        ports.entropy,
+        by=user_name(),
+        request_id=ports.entropy.bytes(8).hex(),
+        accepted_because=reason,
+    )
 
 
 def chosen_version(

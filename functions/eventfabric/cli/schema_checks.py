@@ -10,13 +10,14 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import BAD_INPUT, NOT_SO
 from eventfabric.cli.options import OnlyStream, grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
-from eventfabric.cli.registered_schemas import chosen_version
+from eventfabric.cli.registered_schemas import chosen_version, registration_of
 
 if TYPE_CHECKING:
     from eventfabric.contracts.document import SchemaDocument
     from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.errors import Problem
-    from eventfabric.services.catalogue.schema_push import Compare, Earlier
+    from eventfabric.model.schema_index import SchemaIndex
+    from eventfabric.services.catalogue.schema_push import Compare, Earlier, Registration
 
 DEPLOYED: Final = "deployed"
 _GIT: Final = "git:"
@@ -72,8 +73,8 @@ def check(
 ) -> None:
     """Check that the schemas of the folder go together with those before, as the definition promises.
 
-    Against a commit, no account is needed: each schema is compared with that of the commit alone. What is deployed
-    also has all earlier versions.
+    Against a commit, no account is needed: each schema is compared with that of the commit alone. Against what is
+    deployed, it is what `schemas push` and a deployment check before they register anything.
 
     Example: eventfabric schemas check --against git:origin/main
     """
@@ -83,7 +84,7 @@ def check(
         if against.startswith(_GIT)
         else _against_registered(connection, documents, against)
     )
-    problems = [problem for own in checked for problem in own.problems]
+    problems = dict.fromkeys(problem for own in checked for problem in own.problems)
     if json:
         show_json(
             {
@@ -114,25 +115,48 @@ def check(
 def _against_registered(
     connection: Connection, documents: "dict[str, dict[str, SchemaDocument]]", against: str
 ) -> list[Checked]:
-    from eventfabric.services.catalogue.schema_lane import SchemaReader
-
     if against != DEPLOYED:
         raise typer.BadParameter(f"--against: allowed: {_ALLOWED}")
     checked: list[Checked] = []
     for name in sorted(documents):
-        stream = connection.stream(name)
-        reader = SchemaReader(stream, connection.ports().log_of(stream))
-        index = reader.index()
-        earlier = {
-            type_: [(f"version {own.number}", reader.document(type_, own)) for own in index.binding(type_)]
-            for type_ in documents[name]
-        }
-        checked += _compared(connection, name, documents[name], earlier)
+        registration = registration_of(connection, connection.topology.stream(name))
+        index = _index_or_none_yet(registration)
+        verdict = registration.verdict(documents[name], index)
+        for type_, document in sorted(documents[name].items()):
+            problems = [*verdict.of_all, *verdict.of_types.get(type_, ())]
+            state = "refused" if problems else _state(index, type_, document)
+            checked.append(Checked(name, type_, state, problems))
         checked += [
             Checked(name, type_, "registered, and not in the folder")
             for type_ in sorted(index.types.keys() - documents[name].keys())
         ]
     return checked
+
+
+def _index_or_none_yet(registration: "Registration") -> "SchemaIndex":
+    """Return what is registered of a stream: nothing, if a deployment has yet to make its table."""
+    from eventfabric.errors import LastingError
+    from eventfabric.model.schema_index import SchemaIndex
+
+    try:
+        return registration.reader.index()
+    except LastingError as error:
+        if not error.is_missing:
+            raise
+        complain(
+            f"stream {registration.reader.name} has no table in {registration.region}: a deployment makes it"
+        )
+        return SchemaIndex()
+
+
+def _state(index: "SchemaIndex", type_: str, document: "SchemaDocument") -> str:
+    """Return how a schema that may be registered stands to those that are."""
+    newest, known = index.newest(type_), index.version_of(type_, document.digest)
+    if newest is None:
+        return "new"
+    if newest.digest == document.digest:
+        return "the same"
+    return "compatible" if known is None else f"version {known.number} again"
 
 
 def _against_commit(

@@ -11,18 +11,15 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import NOT_SO
 from eventfabric.cli.options import OnlyStream, grouped
 from eventfabric.cli.output import complain, say, show_document, show_json, show_table
-from eventfabric.cli.registered_schemas import chosen_version, reader_of
+from eventfabric.cli.registered_schemas import chosen_version, reader_of, registration_of
 from eventfabric.cli.schema_checks import check, diff, lint, read_folder
 from eventfabric.cli.schemas_try import try_schemas
 from eventfabric.cli.schemas_typed import from_class, types
-from eventfabric.cli.user import user_name
 
 if TYPE_CHECKING:
     from eventfabric.contracts.document import SchemaDocument
     from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
-    from eventfabric.services.catalogue.schema_push import Registration
-    from eventfabric.stream_topology import StreamTopology
 
 _COLUMNS: Final = ("stream", "type", "version", "registered", "digest", "in the folder", "accepted because")
 TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="Event type, such as OrderPlaced.")]
@@ -191,7 +188,7 @@ def push(
     folder = read_folder(connection, as_json=json)
     names = [connection.topology.stream(stream).name] if stream else sorted(folder)
     registrations = {
-        name: _registration(connection, connection.topology.stream(name), reason) for name in names
+        name: registration_of(connection, connection.topology.stream(name), reason) for name in names
     }
     for name, registration in registrations.items():  # nothing of one stream, if another is refused
         registration.check(folder.get(name, {}))
@@ -214,27 +211,6 @@ def _report(added: list[dict[str, object]], count: int, *, dry_run: bool, as_jso
         say("all of them are registered already")
     for own in [] if as_json else added:
         say(f"registered {own['stream']} {own['type']} version {own['version']}")
-
-
-def _registration(connection: Connection, stream: "StreamTopology", reason: str) -> "Registration":
-    """Return what registers in the stream's first Region, and in no other."""
-    from eventfabric.model import Region
-    from eventfabric.services.catalogue.schema_comparison import comparison_of
-    from eventfabric.services.catalogue.schema_lane import SchemaReader
-    from eventfabric.services.catalogue.schema_push import Registration
-
-    first = Region(stream.definition.regions[0])
-    ports = connection.ports()
-    ports = ports if first == connection.region else ports.at(first)
-    return Registration(
-        SchemaReader(stream, ports.log_of(stream)),
-        comparison_of(stream),
-        ports.clock,
-        ports.entropy,
-        by=user_name(),
-        request_id=ports.entropy.bytes(8).hex(),
-        accepted_because=reason,
-    )
 
 
 def _checked_reason(reason: str | None) -> str:

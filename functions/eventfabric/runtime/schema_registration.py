@@ -32,7 +32,8 @@ class StackRegistration:
         documents, problems = self._documents()
         yield from problems
         try:
-            yield from self._registration().problems(documents)
+            registration = self._registration()
+            yield from registration.verdict(documents, registration.reader.index()).problems
         except LastingError as error:
             if not (error.is_missing and self.may_lack_table):
                 raise

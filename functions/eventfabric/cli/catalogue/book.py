@@ -33,7 +33,7 @@ class DescribedVersion:
     number: int | None = None
     """Number in the registry; None: it stands in the folder, and nobody asked if it is registered."""
     at_ms: int = 0
-    """Time at which it was registered, in milliseconds since 1970; 0: it is not known."""
+    """Time at which it was registered last, in milliseconds since 1970; 0: it is not known."""
     by: str = ""
     accepted_because: str = ""
     """Reason for which a person registered it in spite of what it breaks."""
@@ -46,7 +46,7 @@ class DescribedVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedType:
-    """An event type of a stream, with its versions, the oldest first. Without a schema it has none."""
+    """An event type of a stream, with its versions, the one in force last. Without a schema it has none."""
 
     stream: str
     name: str
@@ -145,7 +145,7 @@ def book_of(
     Args:
         topology: the fabric as it is defined.
         streams: its streams, with all subscriptions that are to be described.
-        versions: those of each type, by the stream's name and the type, the oldest first.
+        versions: those of each type, by the stream's name and the type, the one in force last.
         fits: makes what tells if some data may be published under a schema.
         is_registered: these are the registry's.
         owners: who deploys a subscription, by its name.

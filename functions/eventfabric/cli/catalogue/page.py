@@ -183,9 +183,9 @@ def _example(own: DescribedType) -> Iterator[str]:
 
 
 def _history(own: DescribedType) -> Iterator[str]:
-    """Yield the earlier versions, the newest of them first, each folded up."""
+    """Yield the versions that are not in force, the newest of them first, each folded up."""
     if len(own.versions) > 1:
-        yield f"<h4>Earlier versions ({len(own.versions) - 1})</h4>"
+        yield f"<h4>Other versions ({len(own.versions) - 1})</h4>"
     for version in reversed(own.versions[:-1]):
         name = _version_name(version)
         yield f"<details>\n<summary>{_text(name[:1].upper() + name[1:])}</summary>"

@@ -60,7 +60,7 @@ def _registered(reader: SchemaReader) -> dict[str, list[DescribedVersion]]:
             DescribedVersion(
                 document=reader.document(name, version),
                 number=version.number,
-                at_ms=version.at_ms,
+                at_ms=version.last_ms,
                 accepted_because=version.accepted_because,
             )
             for version in own

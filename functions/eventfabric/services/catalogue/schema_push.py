@@ -31,6 +31,21 @@ Compare = Callable[[str, SchemaDocument, Earlier], Sequence[Problem]]
 
 
 @dataclass(frozen=True)
+class SchemaVerdict:
+    """Judgement of schemas that are to be registered on top of an index."""
+
+    of_all: Sequence[Problem]
+    """Why they cannot be registered together."""
+    of_types: Mapping[str, Sequence[Problem]]
+    """Why that of a type cannot be registered, by type; those that can are left out."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All that stands against it: then none is registered."""
+        return [*self.of_all, *(problem for own in self.of_types.values() for problem in own)]
+
+
+@dataclass(frozen=True)
 class Registration:
     """A registration of schemas of one stream in its first Region: by whom, and the id of its request."""
 
@@ -50,9 +65,12 @@ class Registration:
         """The Region whose lane is written."""
         return self.reader.regions[0]
 
-    def problems(self, documents: Documents) -> list[Problem]:
-        """Return why schemas cannot be registered. Errors as SchemaReader."""
-        return list(self._problems(documents, self.reader.index()))
+    def verdict(self, documents: Documents, index: SchemaIndex) -> SchemaVerdict:
+        """Judge if schemas can be registered on top of an index. What is accepted counts for nothing."""
+        compared = {} if self.accepted_because else documents
+        of_types = {type_: self._problems_of(type_, schema, index) for type_, schema in compared.items()}
+        of_all = list(self._too_many(documents, index))
+        return SchemaVerdict(of_all, {type_: problems for type_, problems in of_types.items() if problems})
 
     def check(self, documents: Documents) -> None:
         """Raise SchemaRefusedError if schemas cannot be registered. Errors as SchemaReader."""
@@ -120,15 +138,9 @@ class Registration:
 
     def _refuse(self, documents: Documents, index: SchemaIndex) -> None:
         """Raise SchemaRefusedError with all that stands against registering schemas on top of an index."""
-        problems = list(self._problems(documents, index))
+        problems = self.verdict(documents, index).problems
         if problems:
             raise SchemaRefusedError(problems, where=f"stream {self.reader.name}")
-
-    def _problems(self, documents: Documents, index: SchemaIndex) -> Iterator[Problem]:
-        """Yield why schemas cannot be registered on top of an index. What is accepted counts for nothing."""
-        yield from self._too_many(documents, index)
-        for type_, schema in () if self.accepted_because else documents.items():
-            yield from self._problems_of(type_, schema, index)
 
     def _version(self, schema: SchemaDocument, sequence: SequenceNumber, reason: str) -> SchemaVersion:
         """Return the version that a schema becomes now; the index gives it its number."""

@@ -34,7 +34,7 @@ def test_a_full_index_refuses_what_is_new_and_nothing_that_it_has(fabric: Memory
     fabric.cloud.replicate()
     moved = in_regions(fabric.topology, AWAY, HOME)
     for documents in (FULL, {}):
-        assert registration(fabric, region=AWAY, topology=moved).problems(documents) == []
+        registration(fabric, region=AWAY, topology=moved).check(documents)
 
 
 def test_what_comes_and_goes_is_never_refused_for_its_size(

@@ -130,9 +130,9 @@ def test_nothing_is_registered_if_one_schema_breaks_others(fabric: MemoryFabric)
         registration(fabric, compare=nothing_fits).register({"A": SECOND, "B": FIRST})
     assert [problem.path for problem in refused.value.problems] == ["A"]
     assert index(fabric).types.keys() == {"A"}
-    assert [
-        problem.path for problem in registration(fabric, compare=nothing_fits).problems({"A": SECOND})
-    ] == ["A"]
+    verdict = registration(fabric, compare=nothing_fits).verdict({"A": SECOND, "B": FIRST}, index(fabric))
+    assert verdict.problems == list(refused.value.problems)
+    assert (verdict.of_types, verdict.of_all) == ({"A": verdict.problems}, [])
 
 
 def test_a_person_may_accept_what_breaks_others_and_later_versions_begin_there(fabric: MemoryFabric) -> None:
@@ -149,7 +149,7 @@ def test_a_person_may_accept_what_breaks_others_and_later_versions_begin_there(f
         seen.extend(version for version, _ in earlier)
         return ()
 
-    registration(fabric, compare=compare).problems({"A": THIRD})
+    registration(fabric, compare=compare).verdict({"A": THIRD}, index(fabric))
     assert seen == ["version 2"]
 
 
