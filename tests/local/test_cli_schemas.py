@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from eventfabric.contracts.document import SchemaDocument
+from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.errors import DeclarationRefusedError, MissingRecordError
 from eventfabric.local import LocalFabric
 from eventfabric.model import SchemaLane
@@ -292,6 +293,28 @@ def test_what_was_edited_and_not_registered_is_not_overwritten_unless_asked(proj
     assert "--overwrite" in kept.err
     assert project.run("pull", "--overwrite").code == 0
     assert json.loads(file.read_text()) == PLACED
+
+
+def test_a_pull_never_writes_names_that_differ_in_case_alone(project: Project, tmp_path: Path) -> None:
+    """They are pushed from two repositories, and a folder with both is refused by every command."""
+    before = project.folder / "infra/schemas/orders/OrderPlaced.json"
+    before.unlink()
+    for type_ in ("orderPlaced", "Loose"):
+        project.write(type_, WITH_NOTE)
+    assert project.run("push").code == 0
+    project.write("Loose", PLACED)
+    assert project.run("pull", "--overwrite").code == 0
+    assert project.run("lint").code == 0
+    assert sorted(file.name for file in before.parent.iterdir()) == ["Loose.json", "orderPlaced.json"]
+    target = tmp_path / "elsewhere"
+    pulled = project.run("pull", "--folder", str(target), "--json")
+    undecided = [str(target / f"orders/{type_}.json") for type_ in ("OrderPlaced", "orderPlaced")]
+    assert (pulled.code, pulled.json["undecided"]) == (1, undecided)
+    assert [file.name for file in (target / "orders").iterdir()] == ["Loose.json"]
+    (target / "orders/orderPlaced.json").write_text(project.run("show", "orderPlaced").out)
+    again = project.run("pull", "--folder", str(target), "--json")
+    assert (again.code, again.json["passed_over"]) == (0, undecided[:1])
+    assert SchemaFolder(target).documents()["orders"].keys() == {"Loose", "orderPlaced"}
 
 
 def test_nothing_is_registered_of_one_stream_if_another_is_refused(bare: Project) -> None:

@@ -65,6 +65,16 @@ def test_a_schema_is_written_and_checked(cli: CommandLine, tmp_path: Path) -> No
     assert "schemas from" in refused.err
 
 
+def test_no_file_is_written_whose_name_differs_from_another_in_case_alone(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    of_order = ("schemas", "from", CLASS, "--stream", "orders", "--type")
+    assert cli.run(*of_order, "orderPlaced").code == 0
+    assert "--type" in cli.refused(*of_order, "OrderPlaced", code=2)
+    assert [file.name for file in (tmp_path / "infra/schemas/orders").iterdir()] == ["orderPlaced.json"]
+    assert cli.run(*of_order, "orderPlaced").code == 0
+
+
 def test_a_type_may_have_another_name_than_its_class(cli: CommandLine, tmp_path: Path) -> None:
     assert cli.run("schemas", "from", CLASS, "--stream", "orders", "--type", "order/placed").code == 0
     assert (tmp_path / "infra/schemas/orders/order%2Fplaced.json").is_file()

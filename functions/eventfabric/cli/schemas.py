@@ -1,6 +1,8 @@
 """`eventfabric schemas`: which schemas are registered, what they are, and registering those of the folder."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from eventfabric.contracts.document import SchemaDocument
     from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
+    from eventfabric.services.catalogue.schema_lane import SchemaReader
 
 _COLUMNS: Final = ("stream", "type", "version", "registered", "digest", "in the folder", "accepted because")
 TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="Event type, such as OrderPlaced.")]
@@ -109,7 +112,8 @@ def pull(
 ) -> None:
     """Write the newest registered schemas into a folder, for a producer or subscriber of another repository.
 
-    Files of other types stay as they are, and so do schemas that were edited and are not registered.
+    Files of other types stay as they are, and so do schemas that were edited and are not registered. Of types whose
+    names differ in case alone, a folder can have one only: that of which it has a file.
 
     Example: eventfabric schemas pull orders --folder src/shop/schemas
     """
@@ -118,23 +122,46 @@ def pull(
     from eventfabric.whole_files import write_whole
 
     target = SchemaFolder(folder or connection.path.parent / SCHEMAS_FOLDER)
-    changed: dict[Path, bytes] = {}
-    kept: list[str] = []
+    pulled = _Pulled()
     for own in connection.streams(stream):
-        reader = reader_of(connection, own)
-        for type_, registered in reader.index().types.items():
-            file = target.file_of(own.name, type_)
-            held = _digest_in(target, own.name, type_)
-            if held == registered[-1].digest:
-                continue
-            if held is not None and held not in {version.digest for version in registered} and not overwrite:
-                kept.append(str(file))
-                continue
-            changed[file] = _indented(reader.document(type_, registered[-1]))
-    for file in changed:
+        _pull(own.name, reader_of(connection, own), target, pulled, overwrite=overwrite)
+    for file in pulled.written:
         file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(changed)
-    _report_pulled(list(map(str, changed)), kept, as_json=json)
+    write_whole(pulled.written)
+    _report_pulled(pulled, as_json=json)
+
+
+@dataclass
+class _Pulled:
+    """Files that a pull writes, those that it leaves as they are, and those that may not stand beside others."""
+
+    written: dict[Path, bytes] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    """The folder has a file whose name differs in case alone."""
+    undecided: list[str] = field(default_factory=list)
+    """The folder has none of the types whose names differ in case alone."""
+
+
+def _pull(
+    stream: str, reader: "SchemaReader", folder: "SchemaFolder", pulled: _Pulled, *, overwrite: bool
+) -> None:
+    """Add what is to be written of a stream, and what is not. Errors as SchemaReader."""
+    types = reader.index().types
+    names = Counter(folder.file_of(stream, type_).name.lower() for type_ in types)
+    for type_, registered in types.items():
+        file = folder.file_of(stream, type_)
+        held = _digest_in(folder, stream, type_)
+        if held == registered[-1].digest:
+            continue
+        if held is None and not folder.has_room_for(stream, type_):
+            pulled.passed_over.append(str(file))
+        elif held is None and names[file.name.lower()] > 1:
+            pulled.undecided.append(str(file))
+        elif held is None or overwrite or held in {version.digest for version in registered}:
+            pulled.written[file] = _indented(reader.document(type_, registered[-1]))
+        else:
+            pulled.kept.append(str(file))
 
 
 def _digest_in(folder: "SchemaFolder", stream: str, type_: str) -> str | None:
@@ -148,16 +175,22 @@ def _digest_in(folder: "SchemaFolder", stream: str, type_: str) -> str | None:
     return None if document is None else document.digest
 
 
-def _report_pulled(written: list[str], kept: list[str], *, as_json: bool) -> None:
+def _report_pulled(pulled: _Pulled, *, as_json: bool) -> None:
     if as_json:
-        show_json({"written": written, "kept": kept})
-    for file in [] if as_json else written:
+        show_json({**vars(pulled), "written": list(map(str, pulled.written))})
+    for file in [] if as_json else pulled.written:
         say(f"written: {file}")
-    if not (as_json or written or kept):
+    if not (as_json or any(vars(pulled).values())):
         say("the folder has all of them")
-    for file in kept:
-        complain(f"left as it is: {file}, which nobody has registered; --overwrite replaces it")
-    if kept:
+    for name in pulled.kept:
+        complain(f"left as it is: {name}, which nobody has registered; --overwrite replaces it")
+    for name in pulled.passed_over:
+        complain(f"not written: {name}, since a file's name differs from that in case alone")
+    for name in pulled.undecided:
+        complain(
+            f"not written: {name}, since another type's name differs in case alone; write the one you need"
+        )
+    if pulled.kept or pulled.undecided:
         raise typer.Exit(NOT_SO)
 
 

@@ -67,6 +67,7 @@ def from_class(
     Example: eventfabric schemas from shop.payloads:OrderPlaced --stream orders --check
     """
     from eventfabric.contracts.document import read_schema
+    from eventfabric.errors import SettingError
     from eventfabric.typed.classes import load_class, schema_of
     from eventfabric.typed.text import schema_text
     from eventfabric.whole_files import write_whole
@@ -100,6 +101,9 @@ def from_class(
             json=json,
         )
         return
+    if not folder.has_room_for(stream, name):
+        allowed = "a name that every file system can tell apart from those of the other files"
+        raise SettingError("--type", name, allowed)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole({file: text})
     _report(file, {"stream": stream, "type": name, "digest": document.digest}, json=json)

@@ -78,6 +78,12 @@ class SchemaFolder:
         """Return where the schema of a type is, or would be."""
         return self.path / stream / file_name_of(type_)
 
+    def has_room_for(self, stream: str, type_: str) -> bool:
+        """Tell if a type's file may stand beside those that there are: none has its name in other case."""
+        folder, own = self.path / stream, file_name_of(type_)
+        names = listdir(folder) if folder.is_dir() else []
+        return all(name == own or name.lower() != own.lower() for name in names)
+
     def _read(self, stream: str, type_: str) -> SchemaDocument | None:
         try:
             file = self.file_of(stream, type_)
