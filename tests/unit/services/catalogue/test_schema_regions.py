@@ -3,7 +3,8 @@
 import pytest
 
 from eventfabric.errors import SchemaRefusedError
-from tests.support.memory_fabric import AWAY, HOME, MemoryFabric
+from eventfabric.model import EMPTY_TAIL, DeclarationLane, StreamName, record_at
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, MemoryFabric, batch_of, event
 from tests.support.schema_registry import (
     FIRST,
     SECOND,
@@ -48,3 +49,18 @@ def test_another_first_region_goes_on_from_what_the_former_has_registered(fabric
     assert [reader.document("A", version) for version in (first, second)] == [FIRST, SECOND]
     # Whoever still goes by the former order of the Regions sees it, too.
     assert index(fabric, AWAY) == reader.index()
+
+
+@pytest.mark.parametrize("is_spoilt", [False, True])
+def test_any_regions_declaration_says_which_regions_have_left(fabric: MemoryFabric, is_spoilt: bool) -> None:
+    registration(fabric).register({"A": FIRST})
+    fabric.declare(region=AWAY)
+    fabric.cloud.replicate()
+    if is_spoilt:
+        of_first = DeclarationLane.of(FAR, StreamName(STREAM))
+        foreign = record_at(
+            EMPTY_TAIL, of_first, batch_of([event("e")], bytes(16)), now_ms=1, retention_seconds=None
+        )
+        assert fabric.cloud.log(STREAM, AWAY).append(foreign) is None
+    moved = in_regions(fabric.topology, FAR, AWAY)
+    assert [version.number for version in index(fabric, AWAY, moved).versions("A")] == [1]
