@@ -31,7 +31,8 @@ def try_out(scenario: str, *, size: Size = SMALL, rules: Rules | None = None, se
 def figures(trial: Trial) -> str:
     """Return what was measured in a trial."""
     size, world = trial.size, trial.world
-    backlog = max(events for time, events in world.backlog if time > 15)
+    falls = max(events for time, events in world.backlog if size.begins < time < size.recovers)
+    after = max(events for time, events in world.backlog if time >= size.recovers)
     units = max(
         publisher.read_units / max(1.0, min(publisher.until, size.ends) - publisher.since)
         for publisher in trial.publishers
@@ -40,7 +41,7 @@ def figures(trial: Trial) -> str:
     return (
         f"calm {trial.rate(size.begins / 2, size.begins):.1f}/s, "
         f"fall {trial.rate(size.begins + size.fall / 4, size.recovers):.1f}/s, "
-        f"back after {'-' if returned is None else f'{returned:.0f} s'}, backlog {backlog}, "
+        f"back after {'-' if returned is None else f'{returned:.0f} s'}, backlog {falls}, then {after}, "
         f"Jain {jain(trial.shares):.3f}, {units:.2f} read units/s a process, "
         f"{world.writes / size.ends:.1f} writes/s"
     )
