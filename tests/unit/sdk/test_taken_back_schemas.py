@@ -10,6 +10,7 @@ import pytest
 from eventfabric import Event, upcast
 from eventfabric.contracts.document import SchemaDocument, read_schema
 from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity
+from eventfabric.errors import UnknownVersionError
 from eventfabric.sdk.schemas import upcasting_of
 from eventfabric.services.catalogue.schema_lane import SchemaReader
 from eventfabric.services.catalogue.schema_push import Registration
@@ -73,3 +74,13 @@ def test_a_schema_that_none_came_after_is_what_the_handler_knows(
     """In a new stage it has number 1, and in a test none."""
     folder = written(tmp_path, {f"{STREAM}/placed": CENTS})
     assert handed_out(folder, registered, CENTS, {"cents": 150}, monkeypatch) == {"cents": 150}
+
+
+@pytest.mark.parametrize("own", [CENTS, None])
+def test_the_latest_schema_that_is_not_the_functions_own_has_its_number_or_is_waited_for(
+    own: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = None if own is None else written(tmp_path, {f"{STREAM}/placed": own})
+    assert handed_out(folder, [TOTAL], TOTAL, {"total": 1.5}, monkeypatch) == {"cents": 150}
+    with pytest.raises(UnknownVersionError):
+        handed_out(folder, [TOTAL], EUROS, {"euros": 1}, monkeypatch)
