@@ -8,7 +8,7 @@ from eventfabric.contracts.difference import Work
 from eventfabric.contracts.matching import matches
 from eventfabric.contracts.nodes import Node
 from eventfabric.contracts.places import ANYWHERE, Piece, Pieces, Place, PlacePart
-from eventfabric.contracts.values import ARRAY, FRACTION, INTEGER, OBJECT
+from eventfabric.contracts.values import ARRAY, FRACTION, INTEGER, OBJECT, STRING
 
 _POSSIBLE_DEPTH_MAX: Final = 6
 
@@ -154,8 +154,10 @@ class Members:
             return not piece.ranges.interval.is_empty
         if piece.kind == ARRAY:
             least, most = self.item_sizes(piece)
-        else:
+        elif piece.kind == STRING:
             least, most = piece.ranges.sizes("minLength", "maxLength")
+        else:
+            return True
         return most is None or least <= most
 
     def _member_values(self, piece: Piece, name: str) -> dict[Hashable, Any] | None:

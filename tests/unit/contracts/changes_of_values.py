@@ -34,6 +34,16 @@ TYPES: list[Change] = [
         ({"type": "object"}, {"type": "array"}, NO, NO, "no value is both"),
         (I, N, YES, NO, "every integer is a number, 1.5 is no integer"),
         (S, {"type": ["string", "null"]}, YES, NO, "null is one value more"),
+        *(
+            (
+                S,
+                {**string(maxLength=2), "type": ["string", other], "allOf": [{"minLength": 3}]},
+                NO,
+                NO,
+                "only others",
+            )
+            for other in ("null", "boolean", "integer", "number", "array", "object")
+        ),
         (S, {"type": ["string"]}, YES, YES, "a list of one type is that type"),
         ({"type": ["string", "null"]}, {"type": ["null", "string"]}, YES, YES, "order means nothing"),
         (
