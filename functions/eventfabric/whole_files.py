@@ -4,18 +4,20 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from errno import EACCES
+from errno import EACCES, EBUSY, ENOENT, EPERM, EROFS
 from pathlib import Path
 from secrets import token_hex
 
 _NAME_CHARACTERS_MAX = 100
+_KEEPS_ITS_FILES = (EACCES, EBUSY, EPERM, EROFS)
+"""Errors of a folder that takes no other file, and of a file that is mounted and not to be replaced."""
 
 
 def write_whole(contents: Mapping[Path, str | bytes]) -> None:
     """Write files, in UTF-8: each of them wholly, and none before all could be written.
 
-    A link stays a link; what is no file, such as /dev/stdout, is written to. OSError names the file that could not be
-    written.
+    A link stays a link; what is no file, such as /dev/stdout, is written to. So is, at the end, a file that can be
+    written and not replaced. OSError names the file that could not be written.
     """
     encoded = {path: own.encode() if isinstance(own, str) else own for path, own in contents.items()}
     written: dict[Path, tuple[Path, Path]] = {}
@@ -28,10 +30,10 @@ def write_whole(contents: Mapping[Path, str | bytes]) -> None:
                     continue
                 unfinished = target.with_name(f".{target.name[:_NAME_CHARACTERS_MAX]}.{token_hex(4)}")
                 written[path] = unfinished, target
-                _write(unfinished, content, like=target)
+                _prepare(unfinished, content, target)
         for path, (unfinished, target) in written.items():
             with _naming(path):
-                unfinished.replace(target)
+                _put(unfinished, encoded[path], target)
     except BaseException:  # an interruption, too, leaves nothing behind
         for unfinished, _ in written.values():
             with suppress(OSError):
@@ -39,10 +41,31 @@ def write_whole(contents: Mapping[Path, str | bytes]) -> None:
         raise
 
 
+def _prepare(unfinished: Path, content: bytes, target: Path) -> None:
+    """Write the file that is to replace the target, if its folder takes one."""
+    is_there = target.exists()
+    if is_there and not os.access(target, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES))
+    try:
+        _write(unfinished, content, like=target)
+    except OSError as error:
+        if not is_there or error.errno not in _KEEPS_ITS_FILES:
+            raise
+
+
+def _put(unfinished: Path, content: bytes, target: Path) -> None:
+    """Replace the target by the unfinished file; where that cannot be, write to the target itself."""
+    try:
+        unfinished.replace(target)
+    except OSError as error:
+        if error.errno not in (*_KEEPS_ITS_FILES, ENOENT):
+            raise
+        target.write_bytes(content)
+        unfinished.unlink(missing_ok=True)
+
+
 def _write(unfinished: Path, content: bytes, *, like: Path) -> None:
     """Write a new file, with the rights of another if that is there."""
-    if like.exists() and not os.access(like, os.W_OK):
-        raise PermissionError(EACCES, os.strerror(EACCES))
     with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
         file.write(content)
         file.flush()

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from errno import EACCES, EBUSY, EPERM, EROFS
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,36 @@ def test_rights_and_links_stay(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
     assert held(tmp_path) == {"old": "next", "link": "next"}
     assert stat.S_IMODE((tmp_path / "old").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("number", [EACCES, EPERM, EROFS])
+def test_a_file_in_a_folder_that_takes_no_other_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "old").write_text("old")
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError) as refused:
+        write_whole({tmp_path / "old": "next", tmp_path / "new": "new"})
+    assert refused.value.filename == str(tmp_path / "new")
+    assert held(tmp_path) == {"old": "old"}
+    write_whole({tmp_path / "old": "next"})
+    assert held(tmp_path) == {"old": "next"}
+
+
+@pytest.mark.parametrize("number", [EBUSY, EPERM])
+def test_a_file_that_cannot_be_replaced_as_one_that_is_mounted_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "old").write_text("old")
+    monkeypatch.setattr(Path, "replace", refuse)
+    write_whole({tmp_path / "old": "next"})
+    assert held(tmp_path) == {"old": "next"}
 
 
 def test_a_new_file_has_the_rights_that_files_have(tmp_path: Path) -> None:
