@@ -1,6 +1,7 @@
 """Checks: schemas of a folder as events are held to them: closed for who publishes, open for who is delivered to."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -9,7 +10,7 @@ from eventfabric.contracts.document import SchemaDocument
 from eventfabric.contracts.folder import SchemaFolder
 from eventfabric.contracts.identity import DATA_SCHEMA, SchemaIdentity, parse_schema_uri
 from eventfabric.contracts.validator import SchemaValidator
-from eventfabric.errors import Problem
+from eventfabric.errors import MissingExtraError, Problem
 
 _KNOWN_MAX = 10_000
 """Most types that are known; of a stream whose types have no end, all but a few have no schema."""
@@ -60,9 +61,13 @@ class SchemaChecks:
         self.folder = folder
         self._is_closed = is_closed
         self._known: dict[tuple[str, str], SchemaCheck | None] = {}
+        # Where the first event of some thread imported it, a child that is forked meanwhile would wait for ever: it
+        # has Python's lock of that import, and not the thread that holds it.
+        with suppress(MissingExtraError):  # whoever meets a type with a schema is told
+            self.load()
 
     def load(self) -> None:
-        """Import now what the first check needs, for whoever wants to pay for that at its start. MissingExtraError."""
+        """Import what checks need. MissingExtraError."""
         SchemaValidator(True)
 
     def of(self, stream: str, type_: str) -> SchemaCheck | None:

@@ -5,7 +5,6 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final, NoReturn
 
@@ -35,17 +34,15 @@ class SchemaDocument:
     """
 
     content: bytes = field(repr=False)
+    digest: str = field(init=False)
+    """The first 16 bytes of the text's SHA-256, in base64url. Whoever has it knows the very schema."""
+    value: JsonSchema = field(init=False, repr=False, compare=False)
+    """The schema, decoded. It is shared: nobody changes it."""
 
-    @cached_property
-    def digest(self) -> str:
-        """The first 16 bytes of the text's SHA-256, in base64url. Whoever has it knows the very schema."""
-        return digest_of(self.content)
-
-    @cached_property
-    def value(self) -> JsonSchema:
-        """The schema, decoded. It is shared: nobody changes it."""
-        value: JsonSchema = json.loads(self.content)
-        return value
+    def __post_init__(self) -> None:
+        # Not by cached_property: Python 3.11 holds a lock meanwhile, for which a child forked then waits for ever.
+        object.__setattr__(self, "digest", digest_of(self.content))
+        object.__setattr__(self, "value", json.loads(self.content))
 
 
 def digest_of(content: bytes) -> str:

@@ -1,70 +1,61 @@
 """Folder of schemas: one file for each type that has one, `<stream>/<type>.json`, its name percent-encoded."""
 
 from collections.abc import Collection, Iterator, Mapping
-from errno import ENAMETOOLONG
 from os import PathLike, listdir
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 from urllib.parse import quote, unquote
 
-from eventfabric.contracts import SCHEMAS_FOLDER
+from eventfabric.contracts import SCHEMAS_FOLDER, may_be_there
 from eventfabric.contracts.document import SchemaDocument, digest_of, read_schema
 from eventfabric.errors import InvalidSchemaError, Problem
 from eventfabric.limits import TYPE_CHARACTERS_MAX
 
 _SUFFIX: Final = ".json"
-_WITHOUT_MAX: Final = 10_000
-"""Most types without a schema that are remembered: those of a stream may have no end."""
 
 
 class SchemaFolder:
-    """The schemas in a folder. A file is read when its type is asked for first; what was read holds for good."""
+    """The schemas in a folder. Its files are listed at first, and read when their types are asked for.
+
+    Both hold for good: a file that was listed and cannot be read is an error, and never a type without a schema.
+    """
 
     def __init__(self, path: str | PathLike[str]) -> None:
+        """List the files, if there is such a folder. InvalidSchemaError: something else is there, or not readable."""
         self.path = Path(path)
-        self._was_there = self.path.is_dir()
         self._known: dict[tuple[str, str], SchemaDocument] = {}
-        self._without: set[tuple[str, str]] = set()
+        self._listed = self._list()
 
     @classmethod
     def beside(cls, definition: str | PathLike[str]) -> "SchemaFolder | None":
-        """Return the folder beside a definition's file; None if there is none."""
+        """Return the folder beside a definition's file; None if there is none. InvalidSchemaError."""
         path = Path(definition).parent / SCHEMAS_FOLDER
-        return cls(path) if path.exists() else None
+        return cls(path) if may_be_there(path) else None
+
+    def has(self, stream: str) -> bool:
+        """Tell if there was a folder for a stream."""
+        return stream in self._listed
 
     def document(self, stream: str, type_: str) -> SchemaDocument | None:
         """Return the schema of a type; None if it has none. InvalidSchemaError: it has a file that is no schema."""
-        place = stream, type_
-        if place in self._without:
-            return None
-        document = self._known.get(place) or self._read(stream, type_)
-        if document is not None:
-            return self._known.setdefault(place, document)
-        if len(self._without) >= _WITHOUT_MAX:
-            self._without.clear()
-        self._without.add(place)
-        return None
+        document = self._known.get((stream, type_))
+        return self._find(stream, type_) if document is None else document
 
     def documents(self, *, streams: Collection[str] | None = None) -> dict[str, dict[str, SchemaDocument]]:
-        """Return all schemas by stream and type. InvalidSchemaError lists all that is wrong in the folder.
+        """Return all schemas by stream and type, as they are listed now. InvalidSchemaError lists all that is wrong.
 
         `streams`: those that there are; None: any may be.
         """
-        if not self.path.exists():
-            return {}
-        if not self.path.is_dir():
-            raise InvalidSchemaError([Problem("", "a file", "a folder")], where=str(self.path))
         problems: list[Problem] = []
         documents: dict[str, dict[str, SchemaDocument]] = {}
-        for stream, file in self._files(problems):
-            type_ = unquote(file.name.removesuffix(_SUFFIX))
+        for stream, name in self._files(problems):
+            type_ = unquote(name.removesuffix(_SUFFIX))
             try:
-                document = self.document(stream, type_)
+                document = self._known.get((stream, type_)) or self._read(stream, type_)
             except InvalidSchemaError as error:
-                problems += [_in_file(problem, self._shown(file)) for problem in error.problems]
+                problems += [_in_file(problem, f"{stream}/{name}") for problem in error.problems]
                 continue
-            assert document is not None, "its file was listed"
             documents.setdefault(stream, {})[type_] = document
         for stream in documents.keys() - (documents.keys() if streams is None else streams):
             problems.append(
@@ -79,54 +70,61 @@ class SchemaFolder:
         return self.path / stream / file_name_of(type_)
 
     def has_room_for(self, stream: str, type_: str) -> bool:
-        """Tell if a type's file may stand beside those that there are: none has its name in other case."""
+        """Tell if a type's file may stand beside those that there are now: none has its name in other case."""
         folder, own = self.path / stream, file_name_of(type_)
-        names = listdir(folder) if folder.is_dir() else []
+        names = _names_in(folder) if may_be_there(folder) else ()
         return all(name == own or name.lower() != own.lower() for name in names)
 
-    def _read(self, stream: str, type_: str) -> SchemaDocument | None:
+    def _find(self, stream: str, type_: str) -> SchemaDocument | None:
+        self._listed = self._listed or self._list()
+        names = self._listed.get(stream, frozenset())
+        if isinstance(names, InvalidSchemaError):  # it may be readable by now, as after a lack of descriptors
+            names = self._listed[stream] = _names_in(self.path / stream)
         try:
-            file = self.file_of(stream, type_)
+            # By its name as it is listed: some file systems find a file in any case, which is another type's.
+            return self._read(stream, type_) if file_name_of(type_) in names else None
+        except UnicodeEncodeError:  # nobody can publish a type of such a name
+            return None
+
+    def _read(self, stream: str, type_: str) -> SchemaDocument:
+        file = self.file_of(stream, type_)
+        try:
             if not S_ISREG(file.stat().st_mode):  # a pipe would be waited for
                 raise InvalidSchemaError([Problem("schema", "no file", "a JSON Schema")], where=str(file))
             text = file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
-            self._expect_itself()
-            return None
         except OSError as error:
-            if error.errno == ENAMETOOLONG:
-                return None
-            state = f"no readable file ({(error.strerror or str(error)).lower()})"
-            raise InvalidSchemaError([Problem("schema", state, "a JSON Schema")], where=str(file)) from error
-        # Some file systems find a file by its name in any case, which is that of another type.
-        return read_schema(text, where=str(file)) if file.name in listdir(file.parent) else None
+            problem = Problem("schema", _unreadable(error), "a JSON Schema")
+            raise InvalidSchemaError([problem], where=str(file)) from error
+        document = self._known[stream, type_] = read_schema(text, where=str(file))
+        return document
 
-    def _expect_itself(self) -> None:
-        """Raise InvalidSchemaError if the folder is gone: that a type's file is missing then says nothing."""
-        if self._was_there and not self.path.is_dir():
-            problem = Problem("schemas", "no folder, where there was one", "the folder of schemas")
-            raise InvalidSchemaError([problem], where=str(self.path))
+    def _list(self) -> "dict[str, frozenset[str] | InvalidSchemaError]":
+        """Return the names of each stream's files, or why its folder cannot be read. InvalidSchemaError."""
+        listed: dict[str, frozenset[str] | InvalidSchemaError] = {}
+        names = _names_in(self.path) if may_be_there(self.path) else frozenset()
+        for stream in sorted(names):
+            if not stream.startswith("."):
+                try:
+                    listed[stream] = _names_in(self.path / stream)
+                except InvalidSchemaError as error:
+                    listed[stream] = error
+        return listed
 
-    def _files(self, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
-        """Yield each file with its stream, in the order of names; add what does not belong there to `problems`."""
-        for folder in sorted(self.path.iterdir()):
-            if folder.name.startswith("."):
+    def _files(self, problems: list[Problem]) -> Iterator[tuple[str, str]]:
+        """Yield each stream with the name of each file; add what does not belong there to `problems`."""
+        for stream, names in self._list().items():
+            if isinstance(names, InvalidSchemaError):
+                problems += [Problem(stream, problem.found, problem.allowed) for problem in names.problems]
                 continue
-            if not folder.is_dir():
-                problems.append(Problem(folder.name, "a file", "a folder for each stream"))
-                continue
-            names = dict[str, str]()
-            for file in sorted(folder.iterdir()):
-                if file.name.startswith(".") and type_of_file(file.name) is None:
+            before = dict[str, str]()
+            for name in sorted(names):
+                if name.startswith(".") and type_of_file(name) is None:
                     continue
-                problem = _problem_of(file, names)
+                problem = _problem_of(name, before)
                 if problem is None:
-                    yield folder.name, file
+                    yield stream, name
                 else:
-                    problems.append(problem.inside(self._shown(file)))
-
-    def _shown(self, file: Path) -> str:
-        return file.relative_to(self.path).as_posix()
+                    problems.append(problem.inside(f"{stream}/{name}"))
 
 
 def digest_of_all(documents: Mapping[str, SchemaDocument]) -> str:
@@ -157,14 +155,28 @@ def type_of_file(name: str) -> str | None:
     return type_ if file_name_of(type_) == name and 0 < len(type_) <= TYPE_CHARACTERS_MAX else None
 
 
-def _problem_of(file: Path, names: dict[str, str]) -> Problem | None:
+def _problem_of(name: str, names: dict[str, str]) -> Problem | None:
     """Return why a file is none of a type. `names`: those before it, in lower case, to which its own is added."""
-    if not file.is_file() or type_of_file(file.name) is None:
+    if type_of_file(name) is None:
         allowed = f"a file named after an event type, percent-encoded, such as {file_name_of('OrderPlaced')}"
-        return Problem("", "a name of no type" if file.is_file() else "no file", allowed)
-    before = names.setdefault(file.name.lower(), file.name)
-    if before != file.name:
+        return Problem("", "a name of no type", allowed)
+    before = names.setdefault(name.lower(), name)
+    if before != name:
         return Problem(
             "", f"the name of {before} in other case", "names that every file system can tell apart"
         )
     return None
+
+
+def _names_in(folder: Path) -> frozenset[str]:
+    """Return the names in a folder. InvalidSchemaError."""
+    try:
+        return frozenset(listdir(folder))
+    except OSError as error:
+        state = "a file" if isinstance(error, NotADirectoryError) else _unreadable(error)
+        allowed = "a folder for each stream, and in it a file for each type"
+        raise InvalidSchemaError([Problem("folder", state, allowed)], where=str(folder)) from error
+
+
+def _unreadable(error: OSError) -> str:
+    return f"nothing that can be read ({(error.strerror or str(error)).lower()})"

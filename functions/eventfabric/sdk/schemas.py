@@ -7,8 +7,9 @@ from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from eventfabric import limits
+from eventfabric.contracts import may_be_there
 from eventfabric.definition.schema import Subscription
-from eventfabric.errors import InvalidEventError, Problem, UnfitPayloadError
+from eventfabric.errors import InvalidEventError, Problem, SettingError, UnfitPayloadError
 from eventfabric.model import Event, HeaderValue, Kind, Payload
 from eventfabric.ports import Ports
 from eventfabric.stream_topology import StreamTopology
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 
 def checks_in(folder: Path | None, *, is_closed: bool) -> "SchemaChecks | None":
-    """Return the checks by a folder of schemas; None if there is no such folder, and then nothing is imported."""
-    if folder is None or not folder.is_dir():
+    """Return the checks by a folder of schemas; None if there is no such folder, and then nothing is imported.
+
+    InvalidSchemaError: something is there that is no folder, or cannot be read.
+    """
+    if folder is None or not may_be_there(folder):
         return None
     from eventfabric.contracts.checks import SchemaChecks
     from eventfabric.contracts.folder import SchemaFolder
@@ -88,11 +92,17 @@ def as_published(schemas: "SchemaChecks | None", stream: StreamTopology, event: 
 def validation_of(subscription: Subscription, folder: Path | None) -> Callable[[Event], None] | None:
     """Return what raises UnfitPayloadError for an event that does not fit its schema in the folder.
 
-    None if the subscription does not ask for it, or there is no such folder. MissingExtraError.
+    None if the subscription does not ask for it. SettingError: it does, and its stream has no schema in the folder.
+    InvalidSchemaError; MissingExtraError.
     """
-    schemas = checks_in(folder, is_closed=False) if subscription.validate else None
-    if schemas is None:
+    if not subscription.validate:
         return None
+    schemas = checks_in(folder, is_closed=False)
+    if schemas is None or not schemas.folder.has(subscription.stream):
+        allowed = (
+            f"only where the function has schemas of stream {subscription.stream}, in the folder {folder}"
+        )
+        raise SettingError(f"subscriptions.{subscription.name}.validate", True, allowed)
     schemas.load()
     return partial(_check_delivered, schemas, subscription.stream)
 

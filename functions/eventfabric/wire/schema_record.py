@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from eventfabric import limits
-from eventfabric.contracts.document import DIGEST_CHARACTERS, SCHEMA_BYTES_MAX, SchemaDocument
+from eventfabric.contracts.document import DIGEST_CHARACTERS, SCHEMA_BYTES_MAX, SchemaDocument, digest_of
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model import Batch, BatchId, Record, Region, SchemaLane, SequenceNumber
 from eventfabric.model.schema_index import SchemaChange, SchemaIndex, SchemaVersion
@@ -122,10 +122,9 @@ def document_in(record: Record, type_: str, digest: str) -> SchemaDocument:
     """Return the schema of a type that a record registered. UndecodableRecordError: it is not there, or another is."""
     for event in unpack(record):
         content = event.payload.content
-        if event.type == SCHEMA_TYPE and event.key == type_ and len(content) <= SCHEMA_BYTES_MAX:
-            document = SchemaDocument(content)
-            if document.digest == digest:
-                return document
+        is_named = event.type == SCHEMA_TYPE and event.key == type_ and len(content) <= SCHEMA_BYTES_MAX
+        if is_named and digest_of(content) == digest:
+            return SchemaDocument(content)
     reason = f"has no schema {digest} of type {type_!r:.140}"
     raise UndecodableRecordError(record.lane, record.sequence, reason)
 

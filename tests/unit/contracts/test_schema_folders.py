@@ -1,6 +1,8 @@
 """Folders of schemas: a type's file is found by its name, and all that is wrong is said at once."""
 
 import os
+from collections.abc import Callable
+from errno import EACCES, EIO, EMFILE
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from eventfabric.contracts.document import read_schema
 from eventfabric.contracts.folder import SchemaFolder, digest_of_all
 from eventfabric.errors import InvalidSchemaError
+from eventfabric.sdk.schemas import checks_in
 
 
 @pytest.fixture
@@ -41,18 +44,6 @@ def test_a_file_is_read_once(folder: SchemaFolder) -> None:
     assert folder.document("orders", "OrderShipped") is None
 
 
-def test_of_types_without_a_schema_a_bounded_number_is_remembered(
-    folder: SchemaFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("eventfabric.contracts.folder._WITHOUT_MAX", 3)
-    write(folder, "orders/OrderPlaced.json", "true")
-    placed = folder.document("orders", "OrderPlaced")
-    for number in range(10):
-        assert folder.document("orders", f"T{number}") is None
-    assert len(folder._without) <= 3
-    assert folder.document("orders", "OrderPlaced") is placed
-
-
 def test_names_that_are_no_file_names_are_encoded(folder: SchemaFolder) -> None:
     write(folder, "orders/shop%2Forder%20placed.v1.json", "true")
     assert folder.documents()["orders"].keys() == {"shop/order placed.v1"}
@@ -69,7 +60,10 @@ def test_a_type_has_no_schema_of_another_where_files_are_found_in_any_case(
 ) -> None:
     for name in ("OrderPlaced", "orderplaced"):  # there, both names are those of one file
         write(folder, f"orders/{name}.json", "true")
-    monkeypatch.setattr("eventfabric.contracts.folder.listdir", lambda path: ["OrderPlaced.json"])
+    monkeypatch.setattr(
+        "eventfabric.contracts.folder.listdir",
+        lambda path: ["OrderPlaced.json"] if path.name == "orders" else os.listdir(path),
+    )
     assert folder.document("orders", "orderplaced") is None
     assert folder.document("orders", "OrderPlaced") is not None
 
@@ -90,15 +84,83 @@ def test_what_is_no_file_is_no_schema_and_nothing_waits_for_it(folder: SchemaFol
             read()
 
 
-def test_a_folder_that_is_gone_does_not_make_types_unchecked(tmp_path: Path) -> None:
+def gone(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+def led_nowhere(path: Path) -> None:
+    gone(path)
+    path.symlink_to(path.with_name("nowhere"))
+
+
+def led_to_itself(path: Path) -> None:
+    gone(path)
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("fail", [gone, led_nowhere, led_to_itself])
+@pytest.mark.parametrize("part", ["", "orders", "orders/OrderPlaced.json"])
+def test_what_was_there_and_cannot_be_read_makes_no_type_unchecked(
+    tmp_path: Path, fail: Callable[[Path], None], part: str
+) -> None:
+    write(SchemaFolder(tmp_path / "schemas"), "orders/OrderPlaced.json", "true")
+    folder, path = SchemaFolder(tmp_path / "schemas"), tmp_path / "schemas" / part
+    assert folder.document("orders", "OrderShipped") is None
+    fail(path)
+    for _ in range(2):
+        with pytest.raises(InvalidSchemaError):
+            folder.document("orders", "OrderPlaced")
+    path.unlink(missing_ok=True)
+    path.with_name("elsewhere").rename(path)
+    assert folder.document("orders", "OrderPlaced") is not None
+
+
+@pytest.mark.parametrize("fail", [led_nowhere, led_to_itself])
+@pytest.mark.parametrize("part", ["", "orders", "orders/OrderPlaced.json"])
+def test_links_that_lead_nowhere_are_said(tmp_path: Path, fail: Callable[[Path], None], part: str) -> None:
+    write(SchemaFolder(tmp_path / "schemas"), "orders/OrderPlaced.json", "true")
+    fail(tmp_path / "schemas" / part)
+    with pytest.raises(InvalidSchemaError):
+        SchemaFolder(tmp_path / "schemas").document("orders", "OrderPlaced")
+    with pytest.raises(InvalidSchemaError):
+        folder = SchemaFolder.beside(tmp_path / "fabric.toml")
+        assert folder is not None
+        folder.documents()
+
+
+@pytest.mark.parametrize("part", ["schemas", "orders"])
+@pytest.mark.parametrize("number", [EACCES, EMFILE, EIO])
+def test_a_folder_that_cannot_be_listed_is_an_error_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, number: int
+) -> None:
+    def listed(path: Path) -> list[str]:
+        if path.name == part:
+            raise OSError(number, os.strerror(number))
+        return os.listdir(path)
+
     write(SchemaFolder(tmp_path / "schemas"), "orders/OrderPlaced.json", "true")
     folder = SchemaFolder(tmp_path / "schemas")
-    assert folder.document("orders", "OrderShipped") is None
-    (tmp_path / "schemas").rename(tmp_path / "elsewhere")
-    with pytest.raises(InvalidSchemaError):
-        folder.document("orders", "OrderPlaced")
-    (tmp_path / "elsewhere").rename(tmp_path / "schemas")
+    with monkeypatch.context() as patched:
+        patched.setattr("eventfabric.contracts.folder.listdir", listed)
+        with pytest.raises(InvalidSchemaError):
+            folder.documents()
+        with pytest.raises(InvalidSchemaError):
+            folder = SchemaFolder(tmp_path / "schemas")
+            folder.document("orders", "OrderPlaced")
     assert folder.document("orders", "OrderPlaced") is not None
+
+
+def test_a_folder_in_which_nobody_may_look_is_none_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(EACCES, os.strerror(EACCES))
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    with pytest.raises(InvalidSchemaError):
+        SchemaFolder.beside(tmp_path / "fabric.toml")
+    with pytest.raises(InvalidSchemaError):
+        checks_in(tmp_path / "schemas", is_closed=True)
 
 
 def test_everything_that_is_wrong_in_a_folder_is_said_at_once(folder: SchemaFolder) -> None:

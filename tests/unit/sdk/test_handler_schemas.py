@@ -8,7 +8,7 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.contracts.identity import parse_schema_uri
 from eventfabric.definition.schema import Subscription
-from eventfabric.errors import InvalidEventError, UnfitPayloadError
+from eventfabric.errors import InvalidEventError, SettingError, UnfitPayloadError
 from eventfabric.model import (
     GENERATION_FIRST,
     HOPS,
@@ -147,11 +147,16 @@ def test_text_of_others_that_is_no_json_fits_no_schema(tmp_path: Path, text: byt
     assert [problem.path for problem in refused.value.problems] == ["data"]
 
 
-def test_without_the_key_or_the_folder_nothing_is_validated(tmp_path: Path) -> None:
-    folder = written(tmp_path / "schemas", {f"{STREAM}/placed": False})
-    for handling in (Handling(folder, validate=False), Handling(tmp_path / "none")):
-        handling.attempt(given("placed", {}))
-        assert len(handling.events) == 1
+def test_without_the_key_nothing_is_validated(tmp_path: Path) -> None:
+    handling = Handling(written(tmp_path, {f"{STREAM}/placed": False}), validate=False)
+    handling.attempt(given("placed", {}))
+    assert len(handling.events) == 1
+
+
+def test_a_function_without_the_schemas_by_which_it_validates_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path / "none", written(tmp_path / "schemas", {f"{INVOICES}/placed": True})):
+        with pytest.raises(SettingError, match=r"subscriptions\.billing\.validate"):
+            Handling(folder)
 
 
 def test_a_misfit_is_a_dead_letter_at_once_and_no_other_event_is_to_blame(tmp_path: Path) -> None:
