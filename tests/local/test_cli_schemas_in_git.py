@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from eventfabric.cli.schemas_in_git import never_committed, schemas_at
+from eventfabric.errors import SettingError
 from tests.local.test_cli_schemas import PLACED, Project
 from tests.support.command_line import CommandLine
 
@@ -177,3 +179,41 @@ def test_names_of_files_are_those_of_bytes(project: Project) -> None:
     project.write("Placed", PLACED)
     commit(project)
     assert states(project) == (0, {"Placed": "the same"})
+
+
+def test_more_schemas_than_a_command_line_holds_are_asked_about(project: Project) -> None:
+    (project.folder / ".gitignore").write_text("*1.json\n")
+    project.write("Placed1", TEXT)
+    folder = project.folder / "infra/schemas"
+    files = [folder / f"orders/{'Placed':_<120}{number}.json" for number in range(16_000)]
+    assert list(never_committed(folder, [*files, folder / "orders/Placed1.json"])) == [
+        folder / "orders/Placed1.json"
+    ]
+
+
+@pytest.mark.parametrize("name", ["a[b]", "s*", "b\\c", "line\n", ":(top)"])
+def test_folders_may_have_any_name(project: Project, name: str) -> None:
+    (project.folder / ".gitignore").write_text("Placed.json\n")
+    file = project.folder / name / "schemas/orders/Placed.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("true")
+    assert never_committed(file.parents[1], [file]) == {file: "a file that git ignores"}
+
+
+@pytest.mark.parametrize("rights", [0o644, 0o755])
+def test_a_git_that_cannot_be_run_is_said(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rights: int
+) -> None:
+    project.write("Placed", TEXT)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text("no program")
+    (tmp_path / "bin/git").chmod(rights)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    checked = project.run("check", "--against", "git:main")
+    assert checked.code == 2
+    assert "git cannot be run" in checked.err
+
+
+def test_no_commit_has_a_name_that_no_argument_can_have(project: Project) -> None:
+    with pytest.raises(SettingError):
+        schemas_at("main\0", project.folder / "infra/schemas")

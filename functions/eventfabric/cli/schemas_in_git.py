@@ -35,7 +35,7 @@ def schemas_at(commit: str, folder: Path) -> CommittedSchemas:
 
     SettingError: git is not there, the folder is in no repository, the commit is unknown, or has the folder elsewhere.
     """
-    if commit.startswith("-"):
+    if commit.startswith("-") or "\0" in commit:
         raise SettingError("--against", f"git:{commit}", "git: and a commit, branch or tag")
     tree = _Tree(commit, folder.parent)
     own = PurePosixPath(tree.prefix, folder.name)
@@ -54,7 +54,7 @@ def schemas_at(commit: str, folder: Path) -> CommittedSchemas:
 
 def never_committed(folder: Path, files: list[Path]) -> dict[Path, str]:
     """Return those of the files that no commit of the folder's repository would have, and why. SettingError."""
-    top = Path(os.fsdecode(_git(folder.parent, "", "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    top = Path(os.fsdecode(_git(folder.parent, "", "rev-parse", "--show-toplevel").removesuffix(b"\n")))
     reasons: dict[Path, str] = {}
     inside: dict[str, Path] = {}
     for file in files:
@@ -64,8 +64,18 @@ def never_committed(folder: Path, files: list[Path]) -> dict[Path, str]:
         else:
             reasons[file] = f"{real}, outside of the repository"
     if inside:
-        listed = _git(top, "", "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *inside)
-        for name in filter(None, os.fsdecode(listed).split("\0")):
+        # Their folders, since a command line has no room for the names of all files.
+        folders = sorted({str(Path(real).parent) for real in inside})
+        command = (
+            "--literal-pathspecs",
+            "ls-files",
+            "-z",
+            "--others",
+            "--ignored",
+            "--exclude-standard",
+            "--",
+        )
+        for name in filter(None, os.fsdecode(_git(top, "", *command, *folders)).split("\0")):
             if own := inside.get(str(top / name)):
                 reasons[own] = "a file that git ignores"
     return reasons
@@ -98,7 +108,7 @@ class _Tree:
     def __init__(self, commit: str, where: Path) -> None:
         self.commit, self._where = commit, where
         _git(where, commit, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-        self.prefix = os.fsdecode(_git(where, commit, "rev-parse", "--show-prefix").rstrip(b"\n"))
+        self.prefix = os.fsdecode(_git(where, commit, "rev-parse", "--show-prefix").removesuffix(b"\n"))
         listed = _git(where, commit, "ls-tree", "-r", "-t", "-z", "--full-tree", commit)
         self.entries: dict[str, tuple[str, str]] = {}
         self._inside: dict[str, list[str]] = {}
@@ -160,8 +170,9 @@ def _git(folder: Path, commit: str, *arguments: str) -> bytes:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, check=True, stdin=subprocess.DEVNULL
         )
-    except FileNotFoundError as error:
-        raise SettingError("--against", f"git:{commit}", "deployed, where git is not installed") from error
+    except OSError as error:
+        allowed = f"deployed, where git cannot be run ({error!s:.200})"
+        raise SettingError("--against", f"git:{commit}", allowed) from error
     except subprocess.CalledProcessError as error:
         reason = error.stderr.decode(errors="replace").strip().partition("\n")[0] or "unknown"
         allowed = f"a commit that git knows here ({reason:.200})"
