@@ -152,13 +152,14 @@ class Members:
             return False
         if piece.kind in (INTEGER, FRACTION):
             return not piece.ranges.interval.is_empty
-        if piece.kind == ARRAY:
-            least, most = self.item_sizes(piece)
-        elif piece.kind == STRING:
-            least, most = piece.ranges.sizes("minLength", "maxLength")
-        else:
-            return True
+        least, most = self._sizes(piece)
         return most is None or least <= most
+
+    def _sizes(self, piece: Piece) -> tuple[int, int | None]:
+        """Return the smallest and largest size of arrays and strings; others have any."""
+        if piece.kind == ARRAY:
+            return self.item_sizes(piece)
+        return piece.ranges.sizes("minLength", "maxLength") if piece.kind == STRING else (0, None)
 
     def _member_values(self, piece: Piece, name: str) -> dict[Hashable, Any] | None:
         place = self.member(piece, name).place
