@@ -120,6 +120,8 @@ class StreamTopology:
     subscriptions: tuple[SubscriptionTopology, ...]
     closing: tuple[str, ...] = ()
     """Regions in which nothing is published any more, because they will be taken out."""
+    former: tuple[str, ...] = ()
+    """Regions that it was in once, as far as that is known."""
 
     def has_lane(self, origin: str, generation: int, index: int) -> bool:
         """Tell if the stream can have that lane, by its definition."""

@@ -16,7 +16,7 @@ from eventfabric.services.catalogue.schema_lane import SchemaReader
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 from tests.support.declaring_stacks import Stacks, stacks_of
-from tests.support.memory_fabric import AWAY, STREAM, MemoryFabric
+from tests.support.memory_fabric import AWAY, HOME, STREAM, MemoryFabric
 from tests.support.subscribed_stream import topology
 
 SHOP = topology()
@@ -140,6 +140,22 @@ def test_a_check_refuses_a_schema_before_anything_is_declared(stacks: Stacks, tm
     answer = stacks.ask(CHECK, "cell", asked)
     assert answer["Status"] == "FAILED"
     assert "OrderPlaced.json" in answer["Reason"]
+
+
+@pytest.mark.parametrize("order", [(HOME, AWAY), (AWAY, HOME)])
+def test_the_stack_of_the_tables_refuses_a_schema_before_any_cell_has_changed(
+    tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    turned = Topology(
+        replace(SHOP.definition, streams={STREAM: replace(SHOP.definition.streams[STREAM], regions=order)})
+    )
+    home = Stacks(MemoryFabric(turned), schemas=folder(tmp_path / "first", OrderPlaced=PLACED))
+    away = Stacks(home.fabric, AWAY, schemas=home.schemas)
+    assert [home.deploy(turned), away.deploy(turned)] == ["", ""]
+    before = dict(home.asked)
+    home.schemas = folder(tmp_path / "second", OrderPlaced=WITHOUT_ORDER)
+    assert "OrderPlaced.json" in home.deploy(turned)
+    assert home.asked == before
 
 
 def test_a_check_comes_before_the_table_only_where_its_stream_is_new(stacks: Stacks) -> None:

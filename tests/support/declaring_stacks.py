@@ -144,9 +144,9 @@ def stacks_of(
     wanted: Topology, region: Region, schemas: SchemaFolder | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yield each stack that asks, and what it asks, in the order of a deployment."""
-    if region == HOME:
-        yield "log", declarations.asked_of_log(wanted, wanted.tables)
     digests = {} if schemas is None else digests_of(schemas.documents())
+    if region == HOME:
+        yield "log", declarations.asked_of_log(wanted, wanted.tables, schemas=digests)
     yield "cell", declarations.asked_of_cell(wanted, region, schemas=digests)
     for own in wanted.subscriptions_in(region):
         yield own.name, declarations.asked_of_subscription(wanted, own)

@@ -48,7 +48,9 @@ class FabricStacks:
         self._policies: dict[str, RolePolicies] = {}
         self.keys = {region: KeyStack(scope, topology, env=self.env(region)) for region in topology.regions}
         self.logs = {
-            region: LogStack(scope, topology, tables=tables, **self._of_functions(region))
+            region: LogStack(
+                scope, topology, tables=tables, schemas=self._schemas, **self._of_functions(region)
+            )
             for region in topology.regions
             if (tables := [table for table in topology.tables if owning_region(topology, table) == region])
         }

@@ -210,11 +210,12 @@ def mended(
 
     Example: eventfabric lanes mended orders
     """
+    from eventfabric.services.catalogue.regions import with_former
     from eventfabric.services.lanes.standing import declaration_lanes_of, lanes_of
 
     topology = connection.stream(stream)
-    lanes = [*lanes_of(topology), *declaration_lanes_of(topology)]
     log = connection.ports().log_of(topology)
+    lanes = [*lanes_of(topology), *declaration_lanes_of(with_former(topology, log))]
     with ThreadPoolExecutor(_READERS) as readers:
         every = list(chain.from_iterable(readers.map(log.interventions, lanes)))
     columns = ("place", "what", "by", "why")

@@ -139,7 +139,7 @@ def _index_or_none_yet(registration: "Registration") -> "SchemaIndex":
     from eventfabric.model.schema_index import SchemaIndex
 
     try:
-        return registration.reader.index()
+        return registration.reader.certain_index()
     except LastingError as error:
         if not error.is_missing:
             raise

@@ -20,11 +20,22 @@ from eventfabric.topology import Topology
 from eventfabric.version import VERSION
 
 
-def asked_of_log(topology: Topology, tables: Iterable[TableTopology], *, again: str = "") -> str:
-    """Return what the stack of these tables asks. `again`: another text has it asked anew, of a restored table."""
+def asked_of_log(
+    topology: Topology,
+    tables: Iterable[TableTopology],
+    *,
+    again: str = "",
+    schemas: Mapping[str, str] | None = None,
+) -> str:
+    """Return what the stack of these tables asks. `again`: another text has it asked anew, of a restored table.
+
+    `schemas`: digests of the schemas in the functions' zip, by stream. They are checked here, before any Region's cell
+    is deployed; the cell that registers them may be a later one.
+    """
     names = {own.name for own in tables}
     streams = [stream for stream in topology.streams.values() if stream.table.name in names]
-    return _asked(OF_LOG, _part(topology, streams), again=again)
+    checked = {own.name: schemas[own.name] for own in streams if schemas and own.name in schemas}
+    return _asked(OF_LOG, _part(topology, streams), again=again, schemas=checked)
 
 
 def asked_of_cell(

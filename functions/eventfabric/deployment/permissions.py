@@ -35,8 +35,7 @@ from eventfabric.topology import (
 
 _READ_STREAM = ("DescribeStream", "GetRecords", "GetShardIterator")
 _NOTE = ("Query", "GetItem", "PutItem")
-_DECLARES: Final = "@"
-DECLARATIONS: Final = f"{_DECLARES}*"
+DECLARATIONS: Final = "@*"
 """Pattern of the partition keys of the lanes in which is declared what is deployed."""
 EVERYWHERE: Final = "*"
 """Region of a resource that has the same name in each."""
@@ -217,7 +216,7 @@ def _publish_to(topology: Topology, target: StreamTopology, region: str) -> list
             f"see how {target.name} is deployed",
             dynamodb("Query"),
             (table(target.table, region),),
-            leading_keys=(f"{_DECLARES}{region}/{target.name}",),
+            leading_keys=(f"@{region}/{target.name}",),
         ),
         look_at_marks(topology, target, region),
     ]
@@ -310,7 +309,8 @@ def _logs(
     for lanes, group in alike.items():
         tables = tuple(table(stream.table, region) for stream in group)
         wildcard = "A table has the same name in each of its Regions." if region == EVERYWHERE else ""
-        keys = (*lanes, *(f"{_DECLARES}{lane}" for lane in lanes))
+        copied = (*(f"@{lane}" for lane in lanes), "@*/schemas")  # of Regions that have left, too
+        keys = (*lanes, *(copied if "PutItem" in actions else [DECLARATIONS]))
         yield Statement(why, dynamodb(*actions), tables, leading_keys=keys, wildcard=wildcard)
 
 

@@ -326,7 +326,7 @@ def stream_deployed(read: Declaration | None, facts: StreamFacts, change: Declar
         return Declaration(stream=replace(facts, closing_since_ms=since_ms), change=change)
     before = read.stream
     is_as_before = set(facts.closing) <= set(before.closing)
-    left = dict.fromkeys([*before.former_regions, *before.regions])
+    left = dict.fromkeys([*before.former_regions, *facts.former_regions, *before.regions])
     joined = before.required.joined(facts.required)
     return read.with_stream(
         replace(
@@ -339,13 +339,15 @@ def stream_deployed(read: Declaration | None, facts: StreamFacts, change: Declar
     )
 
 
-def required_as_elsewhere(catalogue: Catalogue, facts: StreamFacts) -> StreamFacts:
-    """Return a stream's facts for a Region that joins others, with the formats that are required in these."""
+def as_elsewhere(catalogue: Catalogue, facts: StreamFacts) -> StreamFacts:
+    """Return a stream's facts for a Region that joins others: with the formats required there, and former Regions."""
+    former = dict.fromkeys(facts.former_regions)
     for read in catalogue.values():
+        former |= dict.fromkeys((*read.stream.former_regions, *read.stream.regions))
         if not facts.required.suffices_for(read.stream.required):
             joined = facts.required.joined(read.stream.required)
             facts = facts.requiring(joined, raised_with=read.stream.raised_with)
-    return facts
+    return replace(facts, former_regions=tuple(own for own in former if own not in facts.regions))
 
 
 def formats_raised(read: Declaration, formats: Formats, change: DeclaredChange) -> Declaration:

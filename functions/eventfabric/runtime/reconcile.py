@@ -73,6 +73,7 @@ def _noted(runtime: Runtime, stream: StreamTopology, *, until_ms: int) -> NotedP
         with suppress(UndecodableRecordError):
             stream = replace(stream, subscriptions=tuple(runtime.declared.rung(stream)))
             declared = runtime.declared.of(stream)
+            stream = replace(stream, former=declared.stream.former_regions if declared is not None else ())
         unread = runtime.declared.unreadable(stream)
     reconciler = Reconciler(
         stream,

@@ -33,7 +33,7 @@ class StackRegistration:
         yield from problems
         try:
             registration = self._registration()
-            yield from registration.verdict(documents, registration.reader.index()).problems
+            yield from registration.verdict(documents, registration.reader.certain_index()).problems
         except LastingError as error:
             if not (error.is_missing and self.may_lack_table):
                 raise

@@ -31,6 +31,7 @@ from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest, ranges_of
 from eventfabric.services.catalogue.formats import format_checked
 from eventfabric.services.catalogue.incarnations import as_declared, delivered_subscription
+from eventfabric.services.catalogue.regions import with_former
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.lanes.standing import lanes_of
@@ -150,7 +151,9 @@ class Operations:
     def quarantine(self, stream: str) -> Quarantine:
         """Return the operation that sets aside what does not belong to a lane. UnknownNameError, WrongRegionError."""
         topology = self._stream_here(stream)
-        return Quarantine(self._ports.log_of(topology), region=self.region, clock=self._ports.clock)
+        log = self._ports.log_of(topology)
+        former = with_former(topology, log).former
+        return Quarantine(log, region=self.region, clock=self._ports.clock, former=former)
 
     def restore(self, stream: str, copy: Copy | Region) -> Restore:
         """Return what puts records back from a copy of the table, or a Region's. UnknownNameError, WrongRegionError."""
@@ -158,13 +161,15 @@ class Operations:
         if isinstance(copy, str):
             topology.check_region(copied_by := copy)
             copy = _log_in(self._ports, topology, copy)
+        log = self._ports.log_of(topology)
         return Restore(
-            self._ports.log_of(topology),
+            log,
             region=self.region,
             copy=copy,
             known_seams=partial(known_seams, topology, ledger=self._ports.ledger),
             clock=self._ports.clock,
             copied_by=copied_by,
+            former=with_former(topology, log).former,
         )
 
     def skip(self, stream: str) -> Skip:

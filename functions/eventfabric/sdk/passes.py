@@ -27,7 +27,11 @@ def reconciler_of(
     with suppress(UndecodableRecordError):
         newest = known.now()
         declaration = None if newest is None else newest.declaration
-    deployed = replace(stream, subscriptions=rung_subscriptions(stream, declaration))
+    deployed = replace(
+        stream,
+        subscriptions=rung_subscriptions(stream, declaration),
+        former=() if declaration is None else declaration.stream.former_regions,
+    )
     abandoned = AbandonedReader(region, ports, side_by_side)
     return Reconciler(
         deployed,

@@ -65,6 +65,16 @@ def test_a_stack_asks_again_only_if_something_is_different_or_somebody_says_so()
     assert asked_of_cell(SHOP, HOME) != asked_of_cell(topology(lanes=4), HOME)
 
 
+def test_schemas_are_asked_of_the_streams_first_region_not_the_fabrics_and_of_the_tables_before() -> None:
+    turned = topology(others=f'[streams.turned]\nregions = ["{AWAY}", "{HOME}"]\n')
+    digests = dict.fromkeys(turned.streams, "a")
+    asked = [json.loads(asked_of_cell(turned, region, schemas=digests)) for region in (HOME, AWAY)]
+    assert [set(own["schemas"]) for own in asked] == [{"orders"}, {"turned"}]
+    log = json.loads(asked_of_log(turned, turned.tables, schemas=digests))
+    assert log["schemas"] == digests
+    assert "schemas" not in json.loads(asked_of_log(turned, [turned.ledger], schemas=digests))
+
+
 def test_schemas_are_asked_of_a_streams_first_region_alone_and_change_what_is_asked() -> None:
     digests = dict.fromkeys(SHOP.streams, "a")
     home = json.loads(asked_of_cell(SHOP, HOME, schemas=digests))

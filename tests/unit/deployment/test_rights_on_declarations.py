@@ -26,6 +26,9 @@ COPIERS = (RECONCILE_ENTRY, BACKFILL_ENTRY)
         ("PutItem", AWAY, "shop-orders", THEIRS, set()),
         ("DeleteItem", HOME, "shop-orders", OURS, set()),
         ("PutItem", HOME, "shop-orders", "@eu-north-1/orders", set()),
+        # Of Regions that the stream was in once, schemas are read everywhere, and copied.
+        ("PutItem", HOME, "shop-orders", "@eu-north-1/orders/schemas", {*COPIERS}),
+        ("Query", AWAY, "shop-orders", "@eu-north-1/orders", {*COPIERS}),
         ("Query", HOME, "shop-invoices", f"@{HOME}/invoices", {*COPIERS, RELAY_ENTRY, DELIVER_ENTRY}),
         ("Query", HOME, "shop-invoices", f"@{AWAY}/invoices", {*COPIERS, RELAY_ENTRY}),
         ("Query", HOME, "shop-invoices", f"@{HOME}/orders", {*COPIERS, RELAY_ENTRY}),

@@ -16,11 +16,11 @@ from eventfabric.model.catalogue import (
     State,
     StreamFacts,
     SubscriptionFacts,
+    as_elsewhere,
     deployed,
     in_state,
     incarnation_to_deploy,
     redeployed,
-    required_as_elsewhere,
     stream_deployed,
 )
 from tests.support.memory_fabric import AWAY, FAR, HOME
@@ -221,7 +221,17 @@ def test_a_deployment_never_lowers_a_required_format() -> None:
         replace(declaration(), stream=replace(STREAM, reads_required=reads, writes_required=writes))
         for reads, writes in ((3, 1), (2, 2))
     )
-    assert required_as_elsewhere({HOME: home, AWAY: away}, STREAM).required == Formats(3, 2)
+    assert as_elsewhere({HOME: home, AWAY: away}, STREAM).required == Formats(3, 2)
+
+
+def test_a_region_that_joins_inherits_which_regions_the_others_know_to_have_left() -> None:
+    away = replace(
+        declaration(), stream=replace(STREAM, regions=(AWAY, "eu-north-1"), former_regions=("sa-east-1",))
+    )
+    joined = as_elsewhere({AWAY: away}, replace(STREAM, regions=(HOME, AWAY)))
+    assert joined.former_regions == ("sa-east-1", "eu-north-1")
+    again = stream_deployed(declaration(), joined, change())
+    assert set(joined.former_regions) <= set(again.stream.former_regions)
 
 
 def test_a_version_is_read_as_it_was_written_and_knows_an_older_lane() -> None:

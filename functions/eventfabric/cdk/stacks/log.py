@@ -35,10 +35,12 @@ class LogStack(FabricStack):
         tables: list[TableTopology],
         codes: Mapping[str, lambda_.Code],
         env: cdk.Environment,
+        schemas: Mapping[str, str] | None = None,
     ) -> None:
+        """`schemas`: digests of the schemas in the zip, by stream."""
         description = f"logs and ledgers, from {env.region}."
         super().__init__(scope, "log", topology, env=env, description=description, holds_data=True)
-        allowed, needed = self._check(topology, tables, codes)
+        allowed, needed = self._check(topology, tables, codes, schemas)
         for table in tables:
             FabricTable(self, table.name, table, fabric=topology.fabric, key_alias=topology.key_alias)
         for stream in topology.streams.values():
@@ -49,9 +51,13 @@ class LogStack(FabricStack):
         check_first(self, allowed, needs=[needed])
 
     def _check(
-        self, topology: Topology, tables: list[TableTopology], codes: Mapping[str, lambda_.Code]
+        self,
+        topology: Topology,
+        tables: list[TableTopology],
+        codes: Mapping[str, lambda_.Code],
+        schemas: Mapping[str, str] | None,
     ) -> tuple[DeploymentCheck, FabricFunction]:
-        """Have a change of the tables checked first. Return the check, and the function that answers it."""
+        """Have tables and schemas checked before any change. Return the check, and the function that answers it."""
         function = topology.catalogue_function(self.region, of_log=True)
         catalogue = FabricFunction(
             self,
@@ -62,7 +68,7 @@ class LogStack(FabricStack):
             log_key=log_key_of(topology),
             event_age_minutes=CATALOGUE_AGE_MINUTES,
         )
-        asked = asked_of_log(topology, tables, again=again_of(self))
+        asked = asked_of_log(topology, tables, again=again_of(self), schemas=schemas)
         check = DeploymentCheck(self, "Allowed", catalogue=catalogue.function.function_arn, asked=asked)
         return check, catalogue
 

@@ -40,7 +40,7 @@ from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.backfill.copy_slice import SliceCopier
 from eventfabric.services.backfill.plan import Planner
 from eventfabric.services.backfill.request import BackfillRequest, problems_of
-from eventfabric.services.lanes.standing import declaration_lanes_of, lanes_of
+from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 
@@ -273,7 +273,7 @@ class Backfiller:
         A source elsewhere may be a fabric of its own, which has declared what is deployed there. Its declarations are
         left out where the target has others.
         """
-        for lane in declaration_lanes_of(stream):
+        for lane in planner.declaration_lanes(stream):
             slices = list(_slices_in(planner.plan(LaneRange(lane))))
             if self._source_log is None or not any(progress.failure for progress in slices):
                 yield from slices

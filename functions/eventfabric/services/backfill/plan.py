@@ -15,11 +15,14 @@ from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
-from eventfabric.model import EMPTY_TAIL, Lane, Region, SequenceNumber, StreamName, Tail
+from eventfabric.model import EMPTY_TAIL, DeclarationLane, Lane, Region, SequenceNumber, StreamName, Tail
 from eventfabric.model.backfill import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.ports import Clock, Log
 from eventfabric.services.backfill.walk import Walk
+from eventfabric.services.catalogue.regions import with_former
 from eventfabric.services.lanes.lane_end import believed_tail
+from eventfabric.services.lanes.standing import declaration_lanes_of
+from eventfabric.stream_topology import StreamTopology
 
 _LACKS = "the source lacks it"
 
@@ -46,6 +49,10 @@ class Planner:
         self._clock = clock
         self._slice_events = slice_events
         self._looks_at_source = looks_at_source
+
+    def declaration_lanes(self, stream: StreamTopology) -> list[DeclarationLane]:
+        """List the lanes beside the stream that either log can have, also of Regions that it was in once."""
+        return declaration_lanes_of(with_former(with_former(stream, self._source), self._target))
 
     def plan(self, wanted: LaneRange) -> Iterator[SliceProgress | Seam]:
         """Yield the slices that the target lacks of a range, in order; between them, how far the range was searched.

@@ -19,11 +19,11 @@ from eventfabric.model.catalogue import (
     DeclaredChange,
     State,
     SubscriptionFacts,
+    as_elsewhere,
     deployed,
     formats_raised,
     in_state,
     redeployed,
-    required_as_elsewhere,
     stream_deployed,
 )
 from eventfabric.ports import Ports
@@ -175,7 +175,7 @@ class Deployer:
     ) -> Declaration:
         facts = stream_facts(self.topology, stream, self.formats)
         if read is None or not read.stream.is_deployed:
-            facts = required_as_elsewhere(self.catalogue(stream), facts)
+            facts = as_elsewhere(self.catalogue(stream), facts)
         return stream_deployed(read, facts, change)
 
     def _facts(self, subscription: SubscriptionTopology) -> SubscriptionFacts:

@@ -107,7 +107,9 @@ def declared_stream(fabric: str, declaration: Declaration) -> StreamTopology:
         types=_sections(facts.deprecated),
     )
     subscriptions = (declared_subscription(fabric, stream, own) for own in declaration.rung())
-    return StreamTopology(fabric, facts.name, stream, tuple(subscriptions), facts.closing)
+    return StreamTopology(
+        fabric, facts.name, stream, tuple(subscriptions), facts.closing, facts.former_regions
+    )
 
 
 def rung_subscriptions(

@@ -19,6 +19,7 @@ from eventfabric.model import (
     LaneState,
     ParkedState,
     Region,
+    SchemaLane,
     Standing,
     StreamName,
     SubscriptionFilter,
@@ -87,6 +88,7 @@ class LeftoversReader:
     def _left(
         self, stream: StreamTopology, subscriptions: Sequence[SubscriptionFacts], leaving: Region
     ) -> Iterator[Problem]:
+        yield from self._of_schemas(stream, leaving)
         lanes = lanes_of(stream)
         calls = [partial(self._tail, stream, lane, leaving) for lane in lanes]
         tails = dict(zip(lanes, results_of(calls, self.side_by_side), strict=True))
@@ -100,6 +102,23 @@ class LeftoversReader:
                     f"{leaving} taken out, where subscription {facts.name} has {left} left of it",
                     f"nothing left of it: wait, decide about dead letters, or `eventfabric subscriptions retire "
                     f"{facts.name}`",
+                )
+
+    def _of_schemas(self, stream: StreamTopology, leaving: Region) -> Iterator[Problem]:
+        """Yield which schemas only the Region has that leaves: those that it registered, or Regions before it."""
+        for origin in map(Region, (leaving, *stream.former)):
+            lane = SchemaLane.of(origin, StreamName(stream.name))
+            try:
+                there = self._ports_in(leaving).log_of(stream).tail(lane)
+                here = self.ports.log_of(stream).tail(lane)
+                left = "" if here.sequence >= there.sequence else f"has more, up to {there.sequence}"
+            except LogError as error:
+                left = f"cannot be compared ({error.reason})"
+            if left:
+                yield Problem(
+                    f"streams.{stream.name}.regions",
+                    f"{leaving} taken out, where lane {lane} {left}",
+                    "schemas that have come here: wait, or `eventfabric reconcile --repair`",
                 )
 
     def _ports_in(self, region: Region) -> Ports:

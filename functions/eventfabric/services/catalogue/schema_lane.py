@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eventfabric.contracts.document import SchemaDocument
-from eventfabric.errors import FormatError, MissingRecordError, UndecodableRecordError
+from eventfabric.errors import MissingRecordError, UndecodableRecordError
 from eventfabric.model import (
     EMPTY_TAIL,
-    DeclarationLane,
     Region,
     SchemaLane,
     SequenceNumber,
@@ -16,7 +15,8 @@ from eventfabric.model import (
 )
 from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
 from eventfabric.ports import Log
-from eventfabric.services.catalogue.lane import newest, undecodable
+from eventfabric.services.catalogue.lane import undecodable
+from eventfabric.services.catalogue.regions import KnownRegions, known_regions
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.schema_record import document_in, index_of
 
@@ -33,7 +33,7 @@ class SchemaReader:
     """Reader of a stream's schemas, as far as they have come to the log's Region.
 
     One Region registers: the stream's first. If that becomes another one, the new one goes on from what it has of the
-    former one's lane, also if that Region has left the stream. So the index with the most registrations is the newest.
+    former one's lane, also if that Region has left the stream. So the index after the most registrations is the newest.
     """
 
     def __init__(self, stream: StreamTopology, log: Log) -> None:
@@ -44,29 +44,25 @@ class SchemaReader:
         self._documents: dict[tuple[str, str], SchemaDocument] = {}
 
     def index(self) -> SchemaIndex:
-        """Return the newest index (one consistent read of one item for each Region); empty if nothing is registered.
+        """Return the newest index (two consistent reads of one item for each Region); empty if nothing is registered.
 
         UndecodableRecordError: a newest record cannot be read by this version.
         """
-        return newest_of(self.registered(region).index for region in self._every_region())
+        return self._newest(known_regions(self.log, self.stream))
 
-    def elsewhere(self, region: Region) -> list[SchemaIndex]:
-        """Return the newest index in the lane of each other Region. UndecodableRecordError."""
-        return [self.registered(other).index for other in self._every_region() if other != region]
+    def certain_index(self) -> SchemaIndex:
+        """Return the newest index, for whoever goes on from it.
 
-    def _every_region(self) -> list[Region]:
-        """List the stream's Regions, and those that it was in once: what they have registered stays in its tables."""
-        regions = dict.fromkeys(self.regions)
-        for region in self.regions:
-            try:
-                declared = newest(self.log, DeclarationLane.of(region, self.name))
-            except (UndecodableRecordError, FormatError):
-                continue
-            if declared is not None:
-                facts = declared.declaration.stream
-                regions |= dict.fromkeys(map(Region, (*facts.regions, *facts.former_regions)))
-                break
-        return list(regions)
+        UndecodableRecordError, FormatError: it cannot be read, or a Region may have registered something of which
+        nobody can read where it did.
+        """
+        known = known_regions(self.log, self.stream)
+        if known.doubt is not None:
+            raise known.doubt
+        return self._newest(known)
+
+    def _newest(self, known: KnownRegions) -> SchemaIndex:
+        return newest_of(self.registered(region).index for region in known.regions)
 
     def registered(self, region: Region) -> RegisteredSchemas:
         """Return what one Region has registered, and where its lane goes on. UndecodableRecordError."""
@@ -100,5 +96,5 @@ class SchemaReader:
 
 
 def newest_of(indices: Iterable[SchemaIndex]) -> SchemaIndex:
-    """Return the index with the most versions; the first of those that have as many."""
+    """Return the index after the most registrations; the first of those after as many."""
     return max(indices, key=lambda index: index.count, default=SchemaIndex())

@@ -14,7 +14,7 @@ from eventfabric.model import BatchId, Region, SchemaLane, SequenceNumber, recor
 from eventfabric.model.schema_index import SchemaChange, SchemaIndex, SchemaVersion
 from eventfabric.ports import Clock, Entropy
 from eventfabric.services.catalogue.on_top import put_on_top
-from eventfabric.services.catalogue.schema_lane import SchemaReader, newest_of
+from eventfabric.services.catalogue.schema_lane import SchemaReader
 from eventfabric.version import VERSION
 from eventfabric.wire.schema_record import INDEX_BYTES_MAX, batch_of, index_bytes
 
@@ -73,8 +73,8 @@ class Registration:
         return SchemaVerdict(of_all, {type_: problems for type_, problems in of_types.items() if problems})
 
     def check(self, documents: Documents) -> None:
-        """Raise SchemaRefusedError if schemas cannot be registered. Errors as SchemaReader."""
-        self._refuse(documents, self.reader.index())
+        """Raise SchemaRefusedError if schemas cannot be registered. Errors as SchemaReader.certain_index."""
+        self._refuse(documents, self.reader.certain_index())
 
     def register(self, documents: Documents) -> dict[str, SchemaVersion]:
         """Register the schemas that differ from their types' newest versions. Return these versions, by type.
@@ -85,9 +85,9 @@ class Registration:
         Raises:
             SchemaRefusedError: one would break others, or the index would be too large; none is registered.
             ContendedAppendError, OutcomeUnknownError: as put_on_top.
-            UndecodableRecordError: the newest record cannot be read by this version.
+            UndecodableRecordError, FormatError: as SchemaReader.certain_index.
         """
-        before = after = self.reader.index()
+        before = after = self.reader.certain_index()
         self._refuse(documents, before)
         wanted = {
             type_: schema for type_, schema in documents.items() if not _is_newest(before, type_, schema)
@@ -103,7 +103,7 @@ class Registration:
 
         def attempt() -> tuple[SchemaIndex] | None:
             own = self.reader.registered(self.region)
-            index = newest_of([own.index, *self.reader.elsewhere(self.region)])
+            index = self.reader.certain_index()  # if it is of a later record, the put finds its place taken
             self._refuse(documents, index)
             # What was registered since is there: by an earlier try, whoever has registered something on top of it.
             new = {

@@ -1,6 +1,6 @@
 """Standing: what the ledger says of a subscription as a whole, as one process knows it; and who owns lanes by that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 
@@ -210,13 +210,22 @@ def owner_of(subscription: SubscriptionTopology, origin: Region, standing: Stand
 
 
 def declaration_lanes_of(stream: StreamTopology) -> list[DeclarationLane]:
-    """List the lanes in which the Regions of a stream declare what is deployed of it, each with that of its schemas."""
+    """List the lanes in which the Regions of a stream declare what is deployed of it, each with that of its schemas.
+
+    Of Regions that it was in once, only that of schemas: these are of use to all others for good.
+    """
     name = StreamName(stream.name)
-    return [
+    own = [
         kind.of(Region(region), name)
         for region in stream.definition.regions
         for kind in (DeclarationLane, SchemaLane)
     ]
+    return [*own, *(SchemaLane.of(Region(region), name) for region in stream.former)]
+
+
+def is_written_in(lane: Lane, region: Region, former: Collection[str]) -> bool:
+    """Tell if a Region may mend a lane: its own, or one beside the stream of a Region that the stream was in once."""
+    return lane.origin == region or (isinstance(lane, DeclarationLane) and lane.origin in former)
 
 
 def lanes_of(stream: StreamTopology) -> list[Lane]:

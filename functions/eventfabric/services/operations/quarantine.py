@@ -5,6 +5,8 @@ decoded, one that does not extend the record before it, or that lies over it. A 
 there the missing records are to be restored.
 """
 
+from collections.abc import Collection
+
 from eventfabric import limits
 from eventfabric.errors import LogError, QuarantineRefusedError, UndecodableRecordError
 from eventfabric.model import (
@@ -19,6 +21,7 @@ from eventfabric.model import (
 )
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lanes.lane_end import lane_end
+from eventfabric.services.lanes.standing import is_written_in
 from eventfabric.wire.declaration import declaration_of
 from eventfabric.wire.schema_record import index_of
 
@@ -26,7 +29,9 @@ from eventfabric.wire.schema_record import index_of
 class Quarantine:
     """Quarantine in the lanes of one log, in the Region that writes them: a removal there replicates to all others."""
 
-    def __init__(self, log: Log, *, region: Region, clock: Clock) -> None:
+    def __init__(self, log: Log, *, region: Region, clock: Clock, former: Collection[str] = ()) -> None:
+        """`former`: Regions that the stream was in once."""
+        self._former = former
         self._log = log
         self._region = region
         self._clock = clock
@@ -37,7 +42,7 @@ class Quarantine:
         QuarantineRefusedError: nothing is wrong, or nothing stands there, or it is to be mended in another way.
         """
         # No item is ever written by two Regions, not even to remove it.
-        if lane.origin != self._region:
+        if not is_written_in(lane, self._region, self._former):
             raise QuarantineRefusedError(
                 lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
             )

@@ -29,6 +29,7 @@ from eventfabric.model import (
 )
 from eventfabric.model.backfill import Seam
 from eventfabric.ports import Clock, Log, Page
+from eventfabric.services.lanes.standing import is_written_in
 
 
 class Copy(Protocol):
@@ -66,8 +67,10 @@ class Restore:
         known_seams: KnownSeams,
         clock: Clock,
         copied_by: Region | None = None,
+        former: Collection[str] = (),
     ) -> None:
-        """`copied_by`: Region whose replica `copy` is."""
+        """`copied_by`: Region whose replica `copy` is. `former`: Regions that the stream was in once."""
+        self._former = former
         self._copied_by = copied_by
         self._log = log
         self._region = region
@@ -109,7 +112,7 @@ class Restore:
 
     def _look(self, lane: Lane, sequence: SequenceNumber) -> Restorable:
         """Find the record and its proof. Raises LogError if the log or the copy cannot be read."""
-        if lane.origin != self._region:
+        if not is_written_in(lane, self._region, self._former):
             raise RestoreRefusedError(
                 lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
             )

@@ -11,6 +11,7 @@ from eventfabric.model import EMPTY_TAIL, DeclarationLane, Region, SequenceNumbe
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.proof import DeclarationsProof
 from eventfabric.ports import Ports
+from eventfabric.services.catalogue.regions import with_former
 from eventfabric.services.lanes.standing import declaration_lanes_of
 from eventfabric.services.proof.trail import Trail
 from eventfabric.stream_topology import StreamTopology
@@ -22,8 +23,8 @@ class DeclarationsProver:
     """Prover of the lanes of declarations of one stream, as one Region has them and the others confirm them."""
 
     def __init__(self, stream: StreamTopology, ports: Ports) -> None:
-        self._stream = stream
         self._log = ports.log_of(stream)
+        self._stream = with_former(stream, self._log)
         self._region = ports.ledger.region
         others = [Region(name) for name in stream.definition.regions if name != self._region]
         self._others = {region: ports.at(region).log_of(stream) for region in others}

@@ -31,6 +31,7 @@ from eventfabric.model import (
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.proof import DeclarationsProof, LaneProof
 from eventfabric.ports import Ports
+from eventfabric.services.catalogue.regions import with_former
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.batch_copies import BatchCopies
 from eventfabric.services.lanes.locate import KeptPart, kept_in
@@ -167,7 +168,7 @@ class Prover:
 
     def interventions(self) -> list[Intervention]:
         """Return what operators did to the lanes, and to those of declarations. One read for each lane."""
-        lanes = [*self.lanes, *declaration_lanes_of(self.stream)]
+        lanes = [*self.lanes, *declaration_lanes_of(with_former(self.stream, self._log))]
         return [intervention for lane in lanes for intervention in self._log.interventions(lane)]
 
     def _unread(

@@ -150,13 +150,15 @@ class LaneChecker:
         examined = self._examine(checked, self._declarations)
         if examined is None:
             return checked
-        if isinstance(lane, DeclarationLane) and lane.origin == self._region and not examined.findings:
-            copies = {
-                Region(name): partial(self._log_in, Region(name))
-                for name in self._stream.definition.regions
-                if name != self._region
-            }
-            checked.findings += lost_here(lane, examined.tail, self._log, copies, repair=self._repair)
+        copies = {
+            Region(name): partial(self._log_in, Region(name))
+            for name in self._stream.definition.regions
+            if name != self._region
+        }
+        if isinstance(lane, DeclarationLane) and lane.origin not in copies and not examined.findings:
+            checked.findings += lost_here(
+                lane, examined.tail, self._log, copies, region=self._region, repair=self._repair
+            )
         is_whole = not (checked.findings or examined.is_cut_off)
         checked.mark = replace(examined.mark, rests_ms=self._now_ms if is_whole else 0)
         return checked

@@ -89,7 +89,7 @@ class Replica:
         """Verify what is new (`full`: everything), compare it with the origin, and copy what is missing if asked to."""
         end = self._end(self._log, lane, mark)
         findings = [self._far(lane, end)] if end.beyond else []
-        origin = None if lane.origin == self._region else self._at_origin(lane, mark)
+        origin = self._at_origin(lane, mark) if lane.origin in self._other_regions else None
         if isinstance(origin, PortError):
             detail = f"{lane.origin}: {origin}"
             findings.append(self._finding(FindingKind.UNREACHABLE, lane, end.tail.sequence, detail))
@@ -376,8 +376,7 @@ class Replica:
         if not self._repairs or finding.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):
             return finding
         # The origin first: others may lack what was never replicated from it.
-        sources = [finding.lane.origin, *self._other_regions]
-        for source in dict.fromkeys(region for region in sources if region != self._region):
+        for source in sorted(self._other_regions, key=lambda region: region != finding.lane.origin):
             try:
                 if copy_records(finding.lane, self._elsewhere(source), self._log, verified, end):
                     return replace(

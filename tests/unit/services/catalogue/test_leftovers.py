@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import LastingError
-from eventfabric.model import HybridTime, Region, next_time
+from eventfabric.model import HybridTime, Region, SchemaLane, StreamName, next_time, record_at
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import subscription_facts
 from eventfabric.services.catalogue.leftovers import LeftoversReader
@@ -18,8 +18,9 @@ from eventfabric.wire.keys import cursor_key
 from tests.support.dead_letters import mended_fabric
 from tests.support.failing_handlers import Failing, fabric_of
 from tests.support.handovers import hand_over, without_parked
-from tests.support.memory_fabric import AWAY, HOME, event, lane
+from tests.support.memory_fabric import AWAY, FAR, HOME, STREAM, batch_of, event, lane
 from tests.support.messages import missing_from
+from tests.support.schema_registry import FIRST, SECOND, registration
 from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 
@@ -62,6 +63,34 @@ def delivered(*names: str, **settings: Any) -> SubscribedStream:
 def test_nothing_is_left_of_what_is_delivered_or_was_never_there() -> None:
     assert left(SubscribedStream()) == []
     assert left(delivered("a", "b")) == []
+
+
+@pytest.mark.parametrize("lost", [(), (HOME,)])
+def test_schemas_that_have_not_come_are_left(lost: tuple[str, ...]) -> None:
+    fabric = delivered()
+    registration(fabric).register({"placed": FIRST})
+    assert left(fabric) == []
+    fabric.cloud.cut(AWAY)
+    registration(fabric).register({"placed": SECOND})
+    said = left_now(fabric, fabric.ports(AWAY), lost=lost)
+    assert [missing_from(own, "us-east-1 taken out", "@us-east-1/orders/schemas") for own in said] == [
+        [] for _ in range(not lost)
+    ]
+
+
+def test_schemas_of_a_region_before_that_only_this_one_has_are_left() -> None:
+    fabric = delivered()
+    log = fabric.cloud.log(STREAM, HOME)
+    lane_of_far = SchemaLane.of(FAR, StreamName(STREAM))
+    tail = log.tail(lane_of_far)
+    record = record_at(tail, lane_of_far, batch_of([event("e")], bytes(16)), now_ms=1, retention_seconds=None)
+    fabric.cloud.cut(AWAY)
+    assert log.append(record) is None
+    own = subscription_facts(fabric.topology, fabric.subscription)
+    reader = LeftoversReader(fabric.ports(AWAY), one_after_another)
+    [said] = reader(replace(fabric.stream, former=(FAR,)), [own], HOME)
+    assert str(lane_of_far) in str(said)
+    assert list(reader(fabric.stream, [own], HOME)) == []
 
 
 def test_events_that_wait_are_left() -> None:
