@@ -35,7 +35,8 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
         with pytest.raises(WrongState):
             explored(bug.rules(), events=3, faults=0)
     else:
-        assert wrong_with(try_out(bug.scenario, rules=bug.rules()))
+        # Chance decides who reads first: some seeds are kind to a bug.
+        assert any(wrong_with(try_out(bug.scenario, rules=bug.rules(), seed=seed)) for seed in range(8))
 
 
 @pytest.mark.parametrize(("lanes", "faults"), [(1, 2), (2, 1)])

@@ -136,6 +136,13 @@ class CopiesNothingAgain(Rules):
         return False
 
 
+class FirstGrantAtCommit(Rules):
+    """A lane is granted nothing before its first commit, and nobody is held back until then."""
+
+    def grants_before_first_commit(self) -> bool:
+        return False
+
+
 class UnwantedNotRung(Rules):
     """A gate is rung for what it wants alone, so its cursor does not pass the rest."""
 
@@ -211,6 +218,7 @@ BUGS = (
     Bug(ReplayLowersGrants, "replays"),
     Bug(StaleReadCounts, "faulty"),
     Bug(CopiesNothingAgain, "faulty"),
+    Bug(FirstGrantAtCommit, "cold"),
     Bug(UnwantedNotRung, "unwanted"),
     Bug(WholeRecords, "bursts"),
     Bug(RecordsOverrun, "bursts"),

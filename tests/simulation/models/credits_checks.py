@@ -99,7 +99,7 @@ def no_deadlock(trial: Trial) -> list[str]:
         for lane, count in publisher.waiting.items()
         if count
     }
-    since = trial.size.ends - 40
+    since = trial.size.ends - trial.stands_seconds
     still = sorted(lane for lane in waiting if world.last_append.get(lane, 0.0) < since)
     return [f"events wait for ever in lanes {still}"] if still else []
 

@@ -4,7 +4,8 @@ A subscription that asks for it is a gate: for each lane, it grants the sequence
 
     deliver     commits the cursor, and beside it the lane's Account: what is granted, where and when that was decided
                 copies the grant into the lane's slot of the credit item, unless that holds as much; then the doorbell
-                is done. A doorbell that came again copies what the account says once more.
+                is done. A run that begins copies first of all what the account says, if its doorbell came again,
+                and the first grant of a lane in which nothing was ever granted.
     publisher   knows of a slot the most that it ever read; a lane's grant is the least of what its gates grant
                 appends where the tail is below the grant, and cuts a record that would go beyond it
                 reads the item when an event has no credit, at most once a second
@@ -110,6 +111,10 @@ class Rules:
     def is_shut_by(self, *, halted: bool) -> bool:
         """Tell if a lane that has credit is shut all the same, because some lane of the subscription is halted."""
         return False
+
+    def grants_before_first_commit(self) -> bool:
+        """Tell if a lane's first run grants before it hands out anything: it may take long."""
+        return True
 
     def copies_again(self, *, came_again: bool) -> bool:
         """Tell if a run begins by copying the account's grant: the one before may have died before its copy."""

@@ -283,6 +283,16 @@ def transactions(size: Size, rules: Rules, seed: int) -> Trial:
     return trial
 
 
+def cold(size: Size, rules: Rules, seed: int) -> Trial:
+    """Everything begins at once, with a consumer of a fiftieth of the rate: it gates from its first runs on."""
+    consumer = Consumer("billing", lambda now: 0.02 * size.rate, workers=size.lanes // 2)
+    trial = Trial(World(rules, [consumer], lanes=size.lanes, seed=seed), size, stands_seconds=size.ends)
+    trial.most.append((0.0, 60.0, 0.4 * size.rate))
+    trial.most.append((size.begins, size.ends, 0.05 * size.rate))
+    trial.add()
+    return trial
+
+
 def unwanted(size: Size, rules: Rules, seed: int) -> Trial:
     """From now on the gate wants nothing of half of the lanes."""
     trial = Trial(_world(size, rules, seed), size, recovers=size.begins)
@@ -323,6 +333,7 @@ SCENARIOS: dict[str, Scenario] = {
             newcomer,
         ),
         *(latest, paused, held, retired, opened, away, cut_off, failed_over, bursts, transactions, unwanted),
+        cold,
         trickle,
     )
 }

@@ -60,6 +60,8 @@ class Trial:
     most: list[tuple[float, float, float]] = field(default_factory=list)
     backlog_until: float | None = None
     """Time until which the backlog is that of the usual rate."""
+    stands_seconds: float = 40.0
+    """Time after which a lane in which events wait has to have moved."""
     shares: list[float] = field(default_factory=list)
     """Events of each place, appended while the consumer falters."""
     least_index: float | None = None

@@ -234,13 +234,18 @@ class World:
 
     def _visit(self, consumer: Consumer, lane: int, *, again: bool) -> None:
         seen = dict(consumer.items[consumer.region].slots)
-        granted = consumer.accounts[lane].granted
-        if granted is not None and self.rules.copies_again(came_again=again):
+        account = consumer.accounts[lane]
+        is_first = account.granted is None and self.rules.grants_before_first_commit()
+        if is_first:
+            cursor, tail = consumer.cursor[lane], consumer.visible[lane]
+            account, _ = self.rules.decide(consumer.settings, account, cursor, tail, now=self.clock.now)
+            consumer.accounts[lane] = account
+        if account.granted is not None and (is_first or self.rules.copies_again(came_again=again)):
             # First of all: the run before may have died before its copy, and this one may take long.
             if self.happens(self.faults.write_lost):
                 self._come_again(consumer, lane, LANE_AGAIN_SECONDS)
                 return
-            self._write(consumer, lane, granted, seen=seen)
+            self._write(consumer, lane, account.granted, seen=seen)
         count = min(consumer.page_events, consumer.visible[lane] - consumer.cursor[lane])
         if count > 0:
             self._handle(consumer, _Visit(lane, count, seen), count)
