@@ -1,16 +1,17 @@
 """The normal form of a schema that a library made from a class: equal classes have equal schemas, whichever made it.
 
-Nothing that is accepted changes. What goes is noise (titles that repeat a name, `additionalProperties: true`), keywords
-that are not JSON Schema's (`discriminator`), and defaults that are no plain value.
+Nothing that is accepted changes, be it by readers or at publishing. What goes is noise (titles that repeat a name,
+`additionalProperties: true` of a map), keywords that are not JSON Schema's (`discriminator`), and defaults that are no
+plain value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from json import dumps
 from typing import Any, Final
 
 from eventfabric.contracts.keywords import DIALECT
-from eventfabric.typed.unions import admits_null, merged_union
+from eventfabric.typed.unions import admits_null, merged_union, types_of
 from eventfabric.typed.walking import Schema, references_in, replaced, schemas_in
 
 _PLAIN: Final = str | int | float | None  # a bool is an int
@@ -59,9 +60,17 @@ def _normal(schema: Schema, keyword: str, _: str) -> Schema:
         normal.pop("type", None)
     if "anyOf" in normal:
         normal = merged_union(normal)
+        _keep_maps_open(normal.get("anyOf", ()))
     if not _keeps_default(normal):
         normal.pop("default", None)
     return normal
+
+
+def _keep_maps_open(branches: Sequence[Schema]) -> None:
+    """Let maps beside others have any member: publishing would be closed to those that no branch names."""
+    for branch in branches:
+        if "object" in types_of(branch) and "properties" not in branch:
+            branch.setdefault("additionalProperties", True)
 
 
 def _correct_format(normal: Schema) -> None:
@@ -80,7 +89,10 @@ def _order_of_value(value: Any) -> tuple[bool, str, Any]:
 def _drop_what_says_nothing(normal: Schema) -> None:
     """Take out what is the default of its keyword."""
     if normal.get("additionalProperties") in (True, {}):
-        del normal["additionalProperties"]
+        if "properties" in normal:  # publishing would be closed to others
+            normal["additionalProperties"] = True
+        else:
+            del normal["additionalProperties"]
     positions = len(normal.get("prefixItems", ()))
     if normal.get("items") in (True, {}) or (
         normal.get("items") is False and normal.get("maxItems") == positions

@@ -47,7 +47,7 @@ def admits_null(schema: Mapping[str, Any]) -> bool:
     if not _RESTRICTS.intersection(schema):
         return True
     return (
-        "null" in _types(schema)
+        "null" in types_of(schema)
         or None in schema.get("enum", ())
         or schema.get("const", "") is None
         or any(admits_null(part) for part in schema.get("anyOf", ()))
@@ -65,17 +65,18 @@ def _merged(branches: Sequence[Schema]) -> Schema | None:
     """Return one schema for branches of different types; None if two would have to share a type or a keyword."""
     merged: Schema = {}
     for branch in branches:
-        kinds = _types(merged)
-        if (set(branch) - {"type"}) & set(merged) or _overlap(set(kinds), set(_types(branch))):
+        kinds = types_of(merged)
+        if (set(branch) - {"type"}) & set(merged) or _overlap(set(kinds), set(types_of(branch))):
             return None
-        merged = {**merged, **branch, "type": [*kinds, *_types(branch)]}
+        merged = {**merged, **branch, "type": [*kinds, *types_of(branch)]}
     if merged:
         kinds = sorted(merged["type"], key=lambda kind: (kind == "null", kind))
         merged["type"] = kinds[0] if len(kinds) == 1 else kinds
     return merged
 
 
-def _types(schema: Mapping[str, Any]) -> list[str]:
+def types_of(schema: Mapping[str, Any]) -> list[str]:
+    """Return the types that a schema lists."""
     kinds = schema.get("type", [])
     return [kinds] if isinstance(kinds, str) else list(kinds)
 

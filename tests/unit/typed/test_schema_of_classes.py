@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from msgspec import UNSET, Meta, UnsetType
 
 from eventfabric import Event, OpenEnum
+from eventfabric.contracts.closing import closed
 from eventfabric.contracts.keywords import DIALECT
 from eventfabric.errors import HandlerError
 from eventfabric.typed.classes import load_class, schema_of
@@ -200,6 +201,41 @@ def test_what_is_published_of_an_object_is_valid_against_its_class(cls: Any) -> 
     schema = schema_of(cls)
     Draft202012Validator.check_schema(schema)
     assert list(Draft202012Validator(schema).iter_errors(published)) == []
+
+
+class Open(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+    a: int
+
+
+class OpenToNumbers(Open):
+    __pydantic_extra__: dict[str, int]
+
+
+class Holder(pydantic.BaseModel):
+    either: Cat | dict[str, Any]
+    mine: Open | None = None
+    all: list[Open] = []
+
+
+class HolderOfMsgspec(msgspec.Struct):
+    either: dict[str, Any] | APoint | None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Open(a=1, b=2),
+        OpenToNumbers(a=1, b=2),
+        Holder(either={"b": 1}, mine=Open(a=1, b=2), all=[Open(a=1, c=3)]),
+        HolderOfMsgspec({"b": 1}),
+    ],
+)
+def test_who_publishes_may_add_the_members_that_a_class_takes(value: Any) -> None:
+    schema = schema_of(type(value))
+    data = Event(type="T", key="k", data=value).data
+    for own in (schema, closed(schema)):
+        Draft202012Validator(own).validate(data)
 
 
 def test_a_recursive_class_refers_to_the_whole() -> None:
