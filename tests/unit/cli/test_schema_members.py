@@ -61,7 +61,7 @@ def test_bounds_are_said_in_words() -> None:
         "properties": {
             "a": {"type": "integer", "minimum": 1, "maximum": 9, "multipleOf": 2},
             "b": {"type": "number", "exclusiveMinimum": 0},
-            "c": {"type": "string", "minLength": 2, "maxLength": 2, "format": "uuid", "pattern": "^x"},
+            "c": {"type": "string", "minLength": 2.0, "maxLength": 2, "format": "uuid", "pattern": "^x"},
             "d": {"enum": ["x", None], "default": "x"},
             "e": {"type": "array", "maxItems": 3, "uniqueItems": True},
             "f": {"type": "object", "additionalProperties": False, "minProperties": 1},

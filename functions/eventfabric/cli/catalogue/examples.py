@@ -10,7 +10,7 @@ from typing import Any, Final
 from eventfabric.cli.catalogue.numbers import number_for
 from eventfabric.cli.catalogue.patterns import UnknownPatternError, text_for
 from eventfabric.cli.catalogue.references import REF
-from eventfabric.contracts.keywords import JsonSchema
+from eventfabric.contracts.keywords import KEYWORDS, Form, JsonSchema
 from eventfabric.contracts.references import References
 
 _CHOICES: Final = 12
@@ -140,7 +140,11 @@ class _Maker:
 
     def _flat(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         """Return a schema with everything in it that applies in the same place: references, branches, conditions."""
-        flat = {keyword: value for keyword, value in schema.items() if keyword not in _IN_PLACE}
+        flat = {
+            keyword: int(value) if KEYWORDS.get(keyword) is Form.COUNT else value  # a count may be 2.0
+            for keyword, value in schema.items()
+            if keyword not in _IN_PLACE
+        }
         self._spend(steps=_steps_of(schema))
         for part in self._parts(schema):
             if part is None or part is False or depth > _DEPTH_MAX:

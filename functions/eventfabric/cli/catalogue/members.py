@@ -151,7 +151,11 @@ _RANGES: Final[Sequence[tuple[str, str, str]]] = (
 def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
     """Yield what else a value must be, in words."""
     for lower, upper, unit in _RANGES:
-        words = _range(schema.get(lower), schema.get(upper), strict=lower.startswith("exclusive"))
+        least, most = (
+            int(bound) if unit and isinstance(bound, float) else bound  # a count may be 2.0
+            for bound in (schema.get(lower), schema.get(upper))
+        )
+        words = _range(least, most, strict=lower.startswith("exclusive"))
         if words:
             yield words + unit
     if "const" in schema:
