@@ -6,37 +6,41 @@ from typing import Final
 from eventfabric.contracts.references import References
 from eventfabric.typed.walking import Schema, replaced
 
+_ABOUT: Final = {"title", "description", "examples", "$comment", "$defs", "$schema", "default", "deprecated"}
 _OF_AN_OBJECT: Final = {"type", "properties", "required", "title", "description", "examples", "$comment"}
+_REFERENCES_MAX: Final = 20
+"""Most references from one to the next that are followed: who has more gets a wider type."""
 
 
 def joined(whole: Schema) -> Schema:
     """Return a schema in which each `allOf` of objects is one object, if no two of them differ about a member."""
-    return _joined(References(whole), whole)
+    return _joined(References(whole), (), whole)
 
 
-def _joined(references: References, schema: Schema, *_: str) -> Schema:
-    below = replaced(schema, partial(_joined, references))
-    parts = [_object(references, branch) for branch in below.get("allOf", ())]
+def _joined(references: References, above: tuple[str, ...], schema: Schema, *_: str) -> Schema:
+    """Return a schema with all in it joined. `above`: the references in whose targets it stands."""
+    below = replaced(schema, partial(_joined, references, above))
+    branches = below.get("allOf", ())
+    if len(branches) == 1 and set(branches[0]) == {"$ref"} and not set(below) - {"allOf", *_ABOUT}:
+        return {**{word: value for word, value in below.items() if word != "allOf"}, **branches[0]}
+    parts = [_object(references, above, branch) for branch in branches]
     if not parts or any(part is None for part in parts):
         return below
     own = {word: value for word, value in below.items() if word != "allOf"}
     return _sum([part for part in parts if part is not None], own) or below
 
 
-def _object(references: References, branch: object) -> Schema | None:
+def _object(references: References, above: tuple[str, ...], branch: object) -> Schema | None:
     """Return a branch, or what it refers to, if it only describes members of an object."""
     if not isinstance(branch, dict):
         return None
     if "$ref" in branch:
-        target = references.target(branch)
-        rest = {word: value for word, value in branch.items() if word != "$ref"}
-        # Its own references circle nowhere: a schema that applies to itself in place is refused when it is read.
-        referred = _joined(references, target) if isinstance(target, dict) else None
-        return (
-            None
-            if referred is None or set(rest) - {"description", "title"}
-            else _object(references, referred)
-        )
+        target, reference = references.target(branch), branch["$ref"]
+        is_circle = reference in above or len(above) >= _REFERENCES_MAX
+        if is_circle or not isinstance(target, dict) or set(branch) - {"$ref", "description", "title"}:
+            return None
+        above = (*above, reference)
+        return _object(references, above, _joined(references, above, target))
     branch = {word: value for word, value in branch.items() if word not in ("$defs", "$schema")}
     is_object = branch.get("type", "object") == "object" and not set(branch) - _OF_AN_OBJECT
     return branch if is_object else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from eventfabric.errors import InvalidSchemaError, Problem
-from eventfabric.typed.checked import is_checked_alike
+from eventfabric.typed.checked import INTEGERS, implied_bounds, is_checked_alike
 from eventfabric.typed.dialects import Dialect
 from eventfabric.typed.layout import Either, Expression, Group, literal
 from eventfabric.typed.targets import Document, Target, is_made_of_itself
@@ -178,6 +178,7 @@ class Annotations:
             annotation = Group("dict[", ("str", self.of(values, document) if is_plain else "Any"), "]")
         otherwise = [word for word, value in keywords.items() if not is_checked_alike(word, value, kind)]
         unchecked = {word: keywords.pop(word) for word in otherwise}
+        unchecked |= {word: keywords.pop(word) for word in list(implied_bounds(keywords))}
         return _Part(frozenset({kind}), self._dialect.constrained(annotation, keywords, unchecked=unchecked))
 
     def _text(self, keywords: dict[str, Any]) -> Expression:
@@ -219,7 +220,11 @@ def _refers(value: Any) -> bool:
 def _literals(values: Sequence[Any]) -> list[_Part]:
     """Return the alternatives for some values: literals, or the types of values that cannot be literals."""
     parts: list[_Part] = []
-    exact = [value for value in values if isinstance(value, str | int) and not isinstance(value, bool)]
+    exact = [
+        value
+        for value in values
+        if isinstance(value, str) or (type(value) is int and value in INTEGERS)  # a bool is an int
+    ]
     if exact:
         kinds = frozenset(type(value).__name__ for value in exact)
         parts.append(_Part(kinds, Group("Literal[", tuple(literal(value) for value in exact), "]")))
@@ -240,7 +245,7 @@ def _without_conflicts(parts: Iterable[_Part]) -> list[_Part]:
     for part in parts:
         if part in kept:
             continue
-        conflicting = [other for other in kept if other.kinds & part.kinds]
+        conflicting = [other for other in kept if _conflict(other, part)]
         if not conflicting:
             kept.append(part)
             continue
@@ -248,6 +253,15 @@ def _without_conflicts(parts: Iterable[_Part]) -> list[_Part]:
         kept = [other for other in kept if other not in conflicting]
         kept += _widest(kinds)
     return kept
+
+
+def _conflict(first: _Part, second: _Part) -> bool:
+    """Tell if a value may be of two parts. Any integer may be of both kinds of numbers."""
+    numbers = {"int", "float"}
+    are_numbers = numbers == numbers & (first.kinds | second.kinds)
+    return bool(first.kinds & second.kinds) or (
+        are_numbers and not {first.annotation, second.annotation} <= numbers
+    )
 
 
 def _widest(kinds: Iterable[Kind]) -> list[_Part]:

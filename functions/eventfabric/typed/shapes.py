@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from eventfabric.contracts.keywords import IN_PLACE
 from eventfabric.typed.all_of import joined
+from eventfabric.typed.checked import INTEGERS
 from eventfabric.typed.names import class_name
-from eventfabric.typed.walking import Schema, replaced, schemas_in, without_booleans
+from eventfabric.typed.walking import Schema, is_same, replaced, schemas_in, without_booleans
 
 _MEMBERS: Final = {"properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "$ref"}
 
@@ -25,8 +26,8 @@ class TypeSchema:
 def is_class(schema: Mapping[str, Any]) -> bool:
     """Tell if a schema is an object's with named members, and no others that it describes."""
     kinds = schema.get("type", "object" if "properties" in schema else None)
-    others = schema.get("additionalProperties", False)
-    is_described = bool(others or schema.get("patternProperties") or _names_elsewhere(schema))
+    others = schema.get("additionalProperties", schema.get("unevaluatedProperties", False))
+    is_described = others is not False or bool(schema.get("patternProperties")) or _names_elsewhere(schema)
     return kinds == "object" and "properties" in schema and not is_described
 
 
@@ -47,7 +48,7 @@ def open_values(schema: Mapping[str, Any]) -> list[str] | None:
 def constant_of(schema: Mapping[str, Any], name: str) -> str | int | None:
     """Return the value that a required member always has, if it has only one, and that can be a tag."""
     value = schema.get("properties", {}).get(name, {}).get("const")
-    is_tag = isinstance(value, str | int) and not isinstance(value, bool)
+    is_tag = isinstance(value, str) or (type(value) is int and value in INTEGERS)  # a bool is an int
     return value if is_tag and name in schema.get("required", ()) else None
 
 
@@ -91,7 +92,7 @@ class _Lifting:
 
     def _defined(self, name: str, schema: Schema) -> str:
         """Return the name under which a schema is defined from now on."""
-        while self.definitions.setdefault(name, schema) != schema:
+        while not is_same(self.definitions.setdefault(name, schema), schema):
             name += "_"
         return name
 

@@ -21,7 +21,7 @@ from eventfabric.typed.layout import (
 from eventfabric.typed.names import class_name, member_names, value_names
 from eventfabric.typed.shapes import TypeSchema, constant_of
 from eventfabric.typed.targets import Target, targets_of
-from eventfabric.typed.walking import Schema
+from eventfabric.typed.walking import Schema, is_same
 
 _INDENT: Final = "    "
 _HEADING: Final = (
@@ -121,7 +121,7 @@ class _Writer:
         self._check_names(names, target)
         head = ClassHead(
             target.name,
-            is_closed=schema.get("additionalProperties") is False,
+            is_closed=schema.get("additionalProperties", schema.get("unevaluatedProperties")) is False,
             tag_member=target.tag_member,
             tag=constant_of(schema, target.tag_member) if is_tagged else None,
         )
@@ -196,7 +196,8 @@ def _default_literal(schema: Schema, target: Target, value: Any) -> str | None:
     if named is not None and named.category in ("enum", "open enum"):
         return _enum_value(named, value)
     values = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    return on_one_line(literal(value)) if values is None or value in values else None
+    is_known = values is None or any(is_same(value, own) for own in values)
+    return on_one_line(literal(value)) if is_known else None
 
 
 def _enum_value(target: Target, value: Any) -> str | None:

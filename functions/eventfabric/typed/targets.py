@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
 from eventfabric.contracts.references import References
+from eventfabric.typed.checked import INTEGERS
 from eventfabric.typed.names import class_name
 from eventfabric.typed.shapes import TypeSchema, constant_of, is_class, open_values, with_definitions
 from eventfabric.typed.walking import Schema, references_in, schemas_in
@@ -63,7 +64,8 @@ def category_of(schema: Mapping[str, Any]) -> Category:
     if is_class(schema):
         return "class"
     values = schema.get("enum", ())
-    if values and len({type(value) for value in values} & {str, int}) == 1 == len({*map(type, values)}):
+    kinds = {*map(type, values)}
+    if kinds == {str} or (kinds == {int} and all(value in INTEGERS for value in values)):
         return "enum"
     return "open enum" if open_values(schema) is not None else "alias"
 

@@ -1,6 +1,7 @@
 """Where a JSON Schema holds further schemas: the keywords, and a copy of a schema in which each is replaced."""
 
 from collections.abc import Callable, Iterator, Mapping
+from json import dumps
 from typing import Any, TypeAlias
 
 from eventfabric.contracts.keywords import KEYWORDS, Form
@@ -12,6 +13,11 @@ _MAPS, _LISTS, _SINGLE = (
     frozenset(keyword for keyword, form in KEYWORDS.items() if form is wanted)
     for wanted in (Form.MEMBERS, Form.SCHEMAS, Form.SCHEMA)
 )
+
+
+def is_same(first: object, second: object) -> bool:
+    """Tell if two JSON values are the same. For Python, true equals 1."""
+    return dumps(first, sort_keys=True) == dumps(second, sort_keys=True)
 
 
 def replaced(schema: Mapping[str, Any], replace: Callable[[Schema, str, str], Schema]) -> Schema:

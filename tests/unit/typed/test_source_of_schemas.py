@@ -142,6 +142,10 @@ def test_types_of_one_name_in_two_streams_have_names_of_their_own() -> None:
     assert "class BillingEuPlaced(" in source
 
 
+def _tagged(tag: object) -> Schema:
+    return {"type": "object", "properties": {"tag": {"const": tag}}, "required": ["tag"]}
+
+
 @pytest.mark.parametrize("kind", ["msgspec", "pydantic"])
 @pytest.mark.parametrize(
     ("schema", "data"),
@@ -193,6 +197,23 @@ def test_types_of_one_name_in_two_streams_have_names_of_their_own() -> None:
         ),
         ({"type": ["integer", "string", "boolean", "null"]}, True),
         ({"type": "array", "prefixItems": [TEXT], "items": {"type": "integer"}}, ["a", 1, 2]),
+        ({"anyOf": [{"const": 10}, {"type": "number"}]}, 2),
+        ({"anyOf": [{"enum": [10, True, "a"]}, TEXT, {"type": "number"}]}, 2),
+        ({"anyOf": [{"$ref": "#/$defs/Ten"}, {"type": "number"}], "$defs": {"Ten": {"enum": [10]}}}, 2),
+        ({"anyOf": [{"type": "integer", "minimum": 10}, {"type": "number"}]}, 2),
+        ({"oneOf": [_tagged(True), _tagged(1)]}, {"tag": 1}),
+        ({"oneOf": [_tagged(True), _tagged(1)]}, {"tag": True}),
+        ({"oneOf": [_tagged(2**63), _tagged(1)]}, {"tag": 2**63}),
+        ({"enum": [2**63, -(2**63) - 1, 1]}, 2**63),
+        ({"$ref": "#/$defs/Huge", "$defs": {"Huge": {"enum": [2**63, 1]}}}, 2**63),
+        ({"type": "object", "properties": {"a": TEXT}, "unevaluatedProperties": True}, {"a": "x", "b": 1}),
+        ({"type": "object", "properties": {"a": TEXT}, "additionalProperties": {}}, {"a": "x", "b": 1}),
+        ({"type": "number", "minimum": 0, "exclusiveMinimum": 0}, 0.5),
+        ({"type": "integer", "maximum": 3, "allOf": [{"exclusiveMaximum": 5}], "exclusiveMaximum": 4}, 3),
+        ({"type": "number", "maximum": 10**400}, 0.5),
+        ({"type": "string", "minLength": 1.0, "maxLength": 2**63}, "x"),
+        ({"type": "array", "minItems": 1.0, "maxItems": 2.0}, ["x"]),
+        ({"type": "object", "minProperties": 1.0, "maxProperties": 2.0}, {"x": 1}),
     ],
 )
 def test_where_no_type_says_as_much_a_wider_type_holds_what_the_schema_accepts(
@@ -203,6 +224,27 @@ def test_where_no_type_says_as_much_a_wider_type_holds_what_the_schema_accepts(
     with imported(_source(("T", whole), kind=kind)) as module:
         payload = payload_decoder(module.T)(Event(type="T", key="k", data={"value": data}))
     assert Event(type="T", key="k", data=payload).data == {"value": data}
+
+
+@pytest.mark.parametrize("kind", ["msgspec", "pydantic", "dataclass"])
+def test_a_member_that_is_the_whole_again_with_a_description_is_of_its_class(kind: str) -> None:
+    parent = {"allOf": [{"$ref": "#"}], "description": "What it belongs to."}
+    schema = {"type": "object", "properties": {"name": TEXT, "parent": parent}, "required": ["name"]}
+    source = _source(("Part", schema), kind=kind)
+    assert "parent: Part | " in source
+    assert '"""What it belongs to."""' in source
+
+
+@pytest.mark.parametrize("added", [{"properties": {"x": TEXT}}, {"required": ["name"]}, {"minProperties": 1}])
+def test_a_base_that_has_itself_as_a_member_is_not_followed_for_ever(added: Schema) -> None:
+    parent = {"allOf": [{"$ref": "#/$defs/Part"}, added]}
+    part = {"type": "object", "properties": {"name": TEXT, "parent": parent}}
+    data: dict[str, Any] = {"name": "a", "parent": {"name": "b", "parent": {"name": "c"}, "x": "y"}}
+    if "properties" not in added:
+        del data["parent"]["x"]
+    with imported(_source(("T", {"$ref": "#/$defs/Part", "$defs": {"Part": part}}))) as module:
+        payload = payload_decoder(module.T)(Event(type="T", key="k", data=data))
+    assert Event(type="T", key="k", data=payload).data == data
 
 
 def test_a_base_and_what_is_added_to_it_are_one_class() -> None:
