@@ -21,12 +21,12 @@ def _joined(references: References, above: tuple[str, ...], schema: Schema, *_: 
     """Return a schema with all in it joined. `above`: the references in whose targets it stands."""
     below = replaced(schema, partial(_joined, references, above))
     branches = below.get("allOf", ())
-    if len(branches) == 1 and set(branches[0]) == {"$ref"} and not set(below) - {"allOf", *_ABOUT}:
-        return {**{word: value for word, value in below.items() if word != "allOf"}, **branches[0]}
-    parts = [_object(references, above, branch) for branch in branches]
-    if not parts or any(part is None for part in parts):
-        return below
     own = {word: value for word, value in below.items() if word != "allOf"}
+    if len(branches) == 1 and branches[0].keys() == {"$ref"} and own.keys() <= _ABOUT:
+        return {**own, **branches[0]}
+    parts = [_object(references, above, branch) for branch in branches]
+    if not parts or None in parts:
+        return below
     return _sum([part for part in parts if part is not None], own) or below
 
 

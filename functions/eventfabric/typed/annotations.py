@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from eventfabric.errors import InvalidSchemaError, Problem
-from eventfabric.typed.checked import INTEGERS, implied_bounds, is_checked_alike
+from eventfabric.typed.checked import INTEGERS, words_unchecked
 from eventfabric.typed.dialects import Dialect
 from eventfabric.typed.layout import Either, Expression, Group, literal
 from eventfabric.typed.targets import Document, Target, is_made_of_itself
@@ -176,9 +176,7 @@ class Annotations:
             values = schema.get("additionalProperties", True)
             is_plain = isinstance(values, dict) and not {"properties", "patternProperties"} & set(schema)
             annotation = Group("dict[", ("str", self.of(values, document) if is_plain else "Any"), "]")
-        otherwise = [word for word, value in keywords.items() if not is_checked_alike(word, value, kind)]
-        unchecked = {word: keywords.pop(word) for word in otherwise}
-        unchecked |= {word: keywords.pop(word) for word in list(implied_bounds(keywords))}
+        unchecked = {word: keywords.pop(word) for word in words_unchecked(keywords, kind)}
         return _Part(frozenset({kind}), self._dialect.constrained(annotation, keywords, unchecked=unchecked))
 
     def _text(self, keywords: dict[str, Any]) -> Expression:

@@ -13,8 +13,14 @@ INTEGERS: Final = range(-(2**63), 2**63)
 _OTHERWISE: Final = re.compile(r"\\[DWsSbBpP]|\[\^[^\]]*\\")
 
 
-def is_checked_alike(keyword: str, value: Any, kind: str) -> bool:
-    """Tell if a class accepts all that a keyword accepts, of a kind of JSON, as Python calls it."""
+def words_unchecked(keywords: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the keywords that a class cannot check, or need not. `kind`: of JSON, as Python calls it."""
+    checked = {word: value for word, value in keywords.items() if _is_checked_alike(word, value, kind)}
+    return [*(word for word in keywords if word not in checked), *_implied_bounds(checked)]
+
+
+def _is_checked_alike(keyword: str, value: Any, kind: str) -> bool:
+    """Tell if a class accepts all that a keyword accepts."""
     if keyword == "pattern":
         return _OTHERWISE.search(value) is None and _is_pattern(value)
     if keyword not in _NUMBERS and KEYWORDS[keyword] is not Form.COUNT:
@@ -25,7 +31,7 @@ def is_checked_alike(keyword: str, value: Any, kind: str) -> bool:
     return kind == "float" and keyword != "multipleOf"
 
 
-def implied_bounds(keywords: Mapping[str, Any]) -> Iterator[str]:
+def _implied_bounds(keywords: Mapping[str, Any]) -> Iterator[str]:
     """Yield the bounds that others imply: classes may have one at each end."""
     low, high = keywords.get("minimum"), keywords.get("maximum")
     open_low, open_high = keywords.get("exclusiveMinimum"), keywords.get("exclusiveMaximum")

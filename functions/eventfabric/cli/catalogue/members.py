@@ -7,7 +7,7 @@ from json import dumps
 from typing import Any, Final
 
 from eventfabric.cli.catalogue.references import REF
-from eventfabric.contracts.keywords import JsonSchema
+from eventfabric.contracts.keywords import KEYWORDS, Form, JsonSchema
 from eventfabric.contracts.references import References
 
 ROWS_MAX: Final = 1_000
@@ -151,11 +151,7 @@ _RANGES: Final[Sequence[tuple[str, str, str]]] = (
 def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
     """Yield what else a value must be, in words."""
     for lower, upper, unit in _RANGES:
-        least, most = (
-            int(bound) if unit and isinstance(bound, float) else bound  # a count may be 2.0
-            for bound in (schema.get(lower), schema.get(upper))
-        )
-        words = _range(least, most, strict=lower.startswith("exclusive"))
+        words = _range(_bound(schema, lower), _bound(schema, upper), strict=lower.startswith("exclusive"))
         if words:
             yield words + unit
     if "const" in schema:
@@ -177,6 +173,11 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
         yield "no other members"
     if False in (schema.get("items"), schema.get("unevaluatedItems")):
         yield "no other items"
+
+
+def _bound(schema: Mapping[str, Any], keyword: str) -> Any:
+    value = schema.get(keyword)
+    return int(value) if value is not None and KEYWORDS[keyword] is Form.COUNT else value  # it may be 2.0
 
 
 def _range(least: object, most: object, *, strict: bool) -> str:
