@@ -9,7 +9,16 @@ import pytest
 import eventfabric.handlers.reconcile
 from eventfabric import limits
 from eventfabric.formats import OWN_FORMATS, Formats
-from eventfabric.model import Chain, DeclarationLane, Region, SequenceNumber, StreamName
+from eventfabric.model import (
+    EMPTY_TAIL,
+    Chain,
+    DeclarationLane,
+    Region,
+    SchemaLane,
+    SequenceNumber,
+    StreamName,
+    record_at,
+)
 from eventfabric.model.catalogue import (
     CatalogueVersion,
     Declaration,
@@ -32,7 +41,7 @@ from eventfabric.testing.memory.table_client import TableClient
 from eventfabric.topology import Topology
 from tests.handlers.test_functions import TOPOLOGY, US, Context, InvokedFunctions
 from tests.support.formats import LATER, require
-from tests.support.memory_fabric import Counting
+from tests.support.memory_fabric import Counting, batch_of, event
 
 HERE = Region(US)
 BELL = '{"stream":"orders","origin":"us-east-1","lane":"0.0","tail":1}'
@@ -176,6 +185,20 @@ def test_passes_tell_of_what_waits_for_a_subscription_that_is_not_deployed_any_m
         answer = eventfabric.handlers.reconcile.handle({}, Context(900_000))
     assert answer == {"findings": {"orders": {"abandoned": 1}}}
     assert functions.counted.gauges[Metric.FINDINGS_ALARMED, "orders"] == 1
+
+
+def test_passes_look_after_the_schemas_of_a_region_that_has_left() -> None:
+    functions = DeclaredFunctions()
+    declare_all(functions.deployer())
+    left, change = Region("sa-east-1"), functions.deployer("left").change("stream deployed")
+    functions.change(lambda read: read.with_stream(replace(read.stream, former_regions=(left,)), change))
+    log, lane = functions.ports().log_of(functions.stream), SchemaLane.of(left, StreamName("orders"))
+    place = replace(EMPTY_TAIL, sequence=SequenceNumber(5))
+    record = record_at(place, lane, batch_of([event("e")], bytes(16)), now_ms=1, retention_seconds=None)
+    assert log.append(record) is None  # with nothing before it
+    with using(functions.runtime(None)):
+        answer = eventfabric.handlers.reconcile.handle({}, Context(900_000))
+    assert answer == {"findings": {"orders": {"replication_delay": 1}}}
 
 
 class TestStopped:

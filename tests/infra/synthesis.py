@@ -128,6 +128,7 @@ def declare(
     functions: Path = ROOT / "functions",
     scope: "cdk.Stage | None" = None,
     alone: bool = True,
+    schemas: Mapping[str, str] | None = None,
 ) -> "FabricStacks":
     """Declare the stacks as EventFabric does, without wheels. If they are `alone`, check the app as our own."""
     import aws_cdk as cdk
@@ -140,7 +141,7 @@ def declare(
     )
     topology = Topology(definition)
     codes = dict.fromkeys(topology.architectures, staged)
-    stacks = FabricStacks(scope or app, topology, codes)
+    stacks = FabricStacks(scope or app, topology, codes, schemas=schemas)
     if alone:
         cdk.Tags.of(app).add("eventfabric", definition.fabric.name)
         cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))

@@ -1,12 +1,13 @@
 """Schemas of a Region that has left the stream: those that are left verify, prove, mend and copy its lane."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from eventfabric.errors import QuarantineRefusedError, RestoreRefusedError
 from eventfabric.model import Region, SchemaLane, SequenceNumber, StreamName, record_at
 from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.ports import Ports
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.catalogue.incarnations import as_declared
 from eventfabric.wire.keys import record_key
@@ -64,6 +65,23 @@ def left() -> Left:
 
 def test_nothing_is_found_while_all_that_are_left_have_the_same(left: Left) -> None:
     assert left.reconcile(AWAY) == left.reconcile(FAR) == []
+
+
+def test_the_region_that_has_left_is_asked_nothing(left: Left) -> None:
+    def without_home(region: Region) -> Ports:
+        assert region != HOME
+        return left.fabric.ports(region)
+
+    ports = replace(left.fabric.ports(AWAY), at=without_home)
+    operations = Operations(as_declared(left.topology, AWAY, ports), AWAY, ports)
+    left.lose(left.places[0], AWAY)
+    left.fabric.cloud.cut(AWAY)
+    for _ in range(2):
+        operations.reconcile(STREAM, full=True)
+        left.fabric.clock.advance(86_400)
+    findings = operations.reconcile(STREAM, repair=True, full=True)
+    assert {finding.kind for finding in findings if finding.lane == LANE} == {FindingKind.HOLE}
+    assert left.texts() == [1, 2]
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -73,6 +73,8 @@ def test_what_a_definition_deploys_is_declared_and_read_as_it_was(fabric: Memory
     read = declared(fabric)
     back = declared_stream(fabric.topology.fabric, read)
     assert back.definition == fabric.stream.definition
+    left = replace(read, stream=replace(read.stream, former_regions=("sa-east-1",)))
+    assert declared_stream(fabric.topology.fabric, left).former == ("sa-east-1",)
     for own, known in zip(fabric.stream.subscriptions, back.subscriptions, strict=True):
         assert (known.name, known.regions, known.queue) == (own.name, own.regions, own.queue)
         assert (

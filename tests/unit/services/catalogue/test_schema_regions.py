@@ -28,6 +28,8 @@ from tests.support.schema_registry import (
 )
 from tests.support.subscribed_stream import SubscribedStream
 
+OF_AWAY = DeclarationLane.of(AWAY, StreamName(STREAM))
+
 
 @pytest.fixture
 def fabric() -> MemoryFabric:
@@ -142,14 +144,18 @@ def test_a_function_with_a_definition_of_before_sees_what_a_region_registers_tha
     assert numbers(moving, HOME, AWAY) == numbers(moving, FAR, AWAY) == [1, 2, 3]
 
 
-def test_regions_are_found_by_way_of_others_that_have_left(moving: MemoryFabric) -> None:
-    stream = in_regions(moving.topology, FAR).stream(STREAM)
-    moving.declare(in_regions(moving.topology, AWAY, FAR), region=AWAY)
-    moving.cloud.replicate()
-    known = known_regions(moving.cloud.log(STREAM, FAR), stream)
-    assert (known.regions, known.doubt) == ((FAR,), None)  # nothing names any other
-    moving.declare(in_regions(moving.topology, FAR, AWAY), region=FAR)
-    assert known_regions(moving.cloud.log(STREAM, FAR), stream).regions == (FAR, AWAY, HOME)
+def test_regions_are_found_by_way_of_others_though_a_region_that_joined_had_not_heard_of_them(
+    moving: MemoryFabric,
+) -> None:
+    fabric = MemoryFabric(moving.topology)  # as it was before anything was replicated to it
+    joined = in_regions(fabric.topology, FAR, AWAY)
+    fabric.declare(joined, region=FAR)
+    stream = in_regions(fabric.topology, FAR).stream(STREAM)
+    assert known_regions(fabric.cloud.log(STREAM, FAR), stream).regions == (FAR, AWAY)
+    for record in moving.cloud.log(STREAM, AWAY).recent(OF_AWAY, records_max=9).records[::-1]:
+        assert fabric.cloud.log(STREAM, FAR).append(record) is None
+    known = known_regions(fabric.cloud.log(STREAM, FAR), stream)
+    assert (known.regions, known.doubt) == ((FAR, AWAY, HOME), None)
 
 
 def test_while_a_declaration_cannot_be_read_the_one_before_counts_and_nothing_is_registered(
@@ -163,8 +169,7 @@ def test_while_a_declaration_cannot_be_read_the_one_before_counts_and_nothing_is
         with pytest.raises(UndecodableRecordError, match=r"docs/runbook\.md"):
             attempt({"A": THIRD})
     log = moving.cloud.log(STREAM, AWAY)
-    lane = DeclarationLane.of(AWAY, StreamName(STREAM))
-    log.set_aside(Intervention(lane, place, by="ana", reason="mended", at_ms=0))
+    log.set_aside(Intervention(OF_AWAY, place, by="ana", reason="mended", at_ms=0))
     assert own.register({"A": THIRD})["A"].number == 3
 
 
