@@ -88,5 +88,6 @@ class SchemaIndex:
         if known is None:
             version = replace(registered, number=len(others) + 1)
         else:
-            version = replace(known, again_ms=registered.at_ms)
+            # Later than the last time by any clock, so that it can be seen to have been registered since.
+            version = replace(known, again_ms=max(registered.at_ms, known.last_ms + 1))
         return replace(self, types={**self.types, type_: (*others, version)}, count=self.count + 1)

@@ -193,9 +193,9 @@ def _is_newest(index: SchemaIndex, type_: str, schema: SchemaDocument) -> bool:
 
 
 def _is_since(before: SchemaIndex, index: SchemaIndex, type_: str, schema: SchemaDocument) -> bool:
-    """Tell if a schema was registered first after an index was read."""
-    digest = schema.digest
-    return before.version_of(type_, digest) is None and index.version_of(type_, digest) is not None
+    """Tell if a schema was registered after an index was read, for the first time or again."""
+    known = index.version_of(type_, schema.digest)
+    return known is not None and known != before.version_of(type_, schema.digest)
 
 
 def _parts(documents: Documents) -> Iterator[Documents]:

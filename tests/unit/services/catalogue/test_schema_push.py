@@ -83,7 +83,10 @@ def test_a_schema_that_comes_back_keeps_its_number_and_is_the_newest(fabric: Mem
     assert registration(fabric).register({"A": THIRD})["A"].number == 3
 
 
-def test_a_lost_reply_and_another_on_top_register_nothing_again(fabric: MemoryFabric) -> None:
+@pytest.mark.parametrize("before", [[], [FIRST, SECOND], [FIRST, SECOND, FIRST, SECOND]])
+def test_a_lost_reply_and_another_on_top_register_nothing_again(
+    fabric: MemoryFabric, before: list[SchemaDocument]
+) -> None:
     log = fabric.ports().log_of(fabric.stream)
     calls = 0
 
@@ -96,13 +99,15 @@ def test_a_lost_reply_and_another_on_top_register_nothing_again(fabric: MemoryFa
             if name == "log.append":
                 calls += 1
                 if calls == 1:
-                    registration(fabric, by="other").register({"A": SECOND})
+                    registration(fabric, by="other").register({"A": THIRD})
                     raise OutcomeUnknownError("put", "no reply")
             return answer
 
+    for document in before:
+        registration(fabric).register({"A": document})
     added = registration(fabric, log=Losing().log(log)).register({"A": FIRST})
     assert added["A"].number == 1
-    assert [version.number for version in index(fabric).types["A"]] == [1, 2]
+    assert [version.digest for version in index(fabric).types["A"]][-2:] == [FIRST.digest, THIRD.digest]
 
 
 def test_a_thousand_small_schemas_are_registered_in_records_that_hold_them(fabric: MemoryFabric) -> None:
