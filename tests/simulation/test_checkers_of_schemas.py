@@ -42,6 +42,18 @@ def test_wrong_schema() -> None:
     assert result("wrong_schema", Hand().history) is VALID
 
 
+@pytest.mark.parametrize(("accepted", "expected"), [(0, VALID), (1, VALID), (None, INVALID)])
+def test_wrong_schema_of_what_a_person_has_accepted(accepted: int | None, expected: Result) -> None:
+    """Try three versions, of which the first and the last exclude each other: which later one was accepted."""
+    texts = SCHEMA, SCHEMA.replace("total", "more"), OTHER
+    versions = tuple(
+        ListedSchema(TYPE, number, f"d{number}", text, "agreed" if accepted == number - 2 else "")
+        for number, text in enumerate(texts, 1)
+    )
+    hand = Hand().tell(SchemasListed, actor="world", region=HOME, lane=HOME, versions=versions)
+    assert result("wrong_schema", hand.history) is expected
+
+
 def test_wrong_schema_of_regions_that_have_others() -> None:
     hand = listed(SCHEMA)
     for number, expected in ((1, VALID), (2, INVALID)):

@@ -25,6 +25,7 @@ SEEDS = dict.fromkeys(PROFILES, 40) | {
     "beginnings": 120,
     "decisions": 160,
     "closing": 100,
+    "schemas": 60,
     "anew": 20,
     "hours": 20,
     "spoilt": 20,

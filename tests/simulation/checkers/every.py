@@ -24,6 +24,7 @@ from tests.simulation.checkers import (
     held_up_key,
     innocent_dead_letter,
     lost_event,
+    lost_schema,
     neglected_lane,
     reordered_key,
     reordered_replay,
@@ -41,6 +42,7 @@ from tests.simulation.checkers import (
     unreported_finding,
     wrong_declaration,
     wrong_publish,
+    wrong_registration,
     wrong_schema,
     wrong_skip,
     zombie_commit,
@@ -83,6 +85,8 @@ _OF_DEPLOYMENTS: Final = (
     forgotten_subscription,
     beyond_its_end,
     wrong_schema,
+    wrong_registration,
+    lost_schema,
     unfit_event,
 )
 

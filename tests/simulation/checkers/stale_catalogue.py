@@ -19,11 +19,9 @@ def check(of: History) -> Verdict:
                     anomalies.append(Anomaly(f"{entry.actor} went back to {entry.sequence}", number))
                 known[entry.region] = entry
             case CatalogueListed() if entry.region == entry.lane:
-                read = known.get(entry.region)
-                if read is None or read.sequence != len(entry.changes):
-                    about = (
-                        "nothing" if read is None else f"{read.sequence} of {len(entry.changes)} declarations"
-                    )
+                read = known[entry.region].sequence if entry.region in known else 0
+                if read != len(entry.changes):
+                    about = f"{read} of {len(entry.changes)} declarations"
                     anomalies.append(Anomaly(f"the reader in {entry.region} knows {about}", number))
             case _:
                 pass

@@ -53,9 +53,20 @@ def _wrong(listed: SchemasListed) -> list[str]:
     said += [
         f"versions {earlier.number} and {later.number} of {later.of} do not go together"
         for earlier, later in combinations(listed.versions, 2)
-        if earlier.of == later.of and not said and _exclude_each_other(earlier, later)
+        if earlier.of == later.of
+        and not said
+        and not _is_accepted(listed, earlier, later)
+        and _exclude_each_other(earlier, later)
     ]
     return said
+
+
+def _is_accepted(listed: SchemasListed, *two: ListedSchema) -> bool:
+    """Tell if a person has accepted a break at the later of two versions, or at one between them."""
+    before, last = sorted(own.number for own in two)
+    return any(
+        own.of == two[0].of and own.accepted and before < own.number <= last for own in listed.versions
+    )
 
 
 def _exclude_each_other(earlier: ListedSchema, later: ListedSchema) -> bool:

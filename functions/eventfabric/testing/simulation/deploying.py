@@ -23,10 +23,11 @@ from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.testing.memory.faults import Faults, SimulatedCrash
 from eventfabric.testing.simulation import history_of_deployments as history
 from eventfabric.testing.simulation.history import Found
+from eventfabric.testing.simulation.looking_up import look_up_all
 from eventfabric.testing.simulation.offering import list_events
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.process import Process
-from eventfabric.testing.simulation.registering import list_schemas
+from eventfabric.testing.simulation.registering import deployed_stream, list_schemas
 from eventfabric.testing.simulation.world import Stack, World
 from eventfabric.topology import Topology
 from eventfabric.wire.declaration import declaration_of
@@ -48,9 +49,9 @@ def start(world: World) -> None:
             deployer = Deployer(world.topology, Region(region), world.cloud.ports(region), "world", "first")
             if world.plan.by_catalogue:
                 declare_all(deployer)
-            else:
-                for stream in world.topology.streams.values():
-                    deployer.declare_stream(stream)
+            elif region in world.registry.regions:
+                deployer.declare_stream(deployed_stream(world))
+                world.registry.declared(region, world.registry.regions)
             world.schedule.spawn(f"reader {region}", _read, world, region)
 
 
@@ -294,6 +295,7 @@ def read_out(world: World) -> None:
     world.schedule.pause(2 * CATALOGUE_SECONDS)
     world.is_read_out = True
     list_schemas(world)
+    look_up_all(world)
     list_events(world)
     for table_region in world.plan.regions:
         for region in world.plan.regions:

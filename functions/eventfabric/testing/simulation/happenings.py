@@ -1,7 +1,7 @@
 """Happenings: Regions and links lost, clocks moved, code deployed, while a fabric works.
 
-A happening's `what` is the name of a function here, in closing.py, deploying.py, offering.py, operators.py,
-registering.py, spoiling.py, tampering.py or troubling.py.
+A happening's `what` is the name of a function here, in closing.py, deploying.py, looking_up.py, moving.py, offering.py,
+operators.py, registering.py, spoiling.py, tampering.py or troubling.py.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,9 @@ from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.testing.simulation.closing import CLOSES
 from eventfabric.testing.simulation.deploying import DEPLOYS
 from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
+from eventfabric.testing.simulation.looking_up import LOOKS
 from eventfabric.testing.simulation.mending import lose_and_mend
+from eventfabric.testing.simulation.moving import MOVES
 from eventfabric.testing.simulation.offering import OFFERS
 from eventfabric.testing.simulation.operators import OPERATORS, tell, telling
 from eventfabric.testing.simulation.plan import Happening
@@ -239,6 +241,8 @@ HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **CLOSES,
     **DEPLOYS,
     **REGISTERS,
+    **MOVES,
+    **LOOKS,
     **OFFERS,
     **OPERATORS,
     **SPOILERS,

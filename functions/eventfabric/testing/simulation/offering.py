@@ -24,7 +24,7 @@ from eventfabric.testing.simulation import history_of_schemas as history
 from eventfabric.testing.simulation.operators import tell
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.process import Process
-from eventfabric.testing.simulation.registering import TYPES
+from eventfabric.testing.simulation.registering import TYPES, deployed_stream
 from eventfabric.testing.simulation.world import World
 from eventfabric.wire.payload_codec import unpack
 
@@ -109,7 +109,7 @@ _WAYS: Final = (Offer.singly, Offer.together, Offer.in_bulk, Offer.in_bulk)
 
 def offer(world: World, happening: Happening) -> None:
     """Offer events of a type in a Region, if it has a schema of it."""
-    if happening.region in world.lost:
+    if happening.region in world.lost or happening.region not in world.registry.regions:
         return
     world.deployments += 1
     process = Process(world, f"offer {world.schedule.steps}", happening.region)
@@ -127,7 +127,7 @@ def offer(world: World, happening: Happening) -> None:
 
 def _newest(process: Process, type_: str) -> SchemaDocument | None:
     """Return the newest schema of a type that the process's Region has; None: it has none."""
-    stream = process.world.topology.stream(process.world.plan.stream)
+    stream = deployed_stream(process.world)
     reader = SchemaReader(stream, process.ports.log_of(stream))
     newest = reader.index().newest(type_)
     return None if newest is None else reader.document(type_, newest)

@@ -16,6 +16,7 @@ from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.observer import EFFECTS, INVOICES, Observer, is_foreign
 from eventfabric.testing.simulation.plan import Plan, PlannedSubscription
+from eventfabric.testing.simulation.registry import registry_of
 from eventfabric.testing.simulation.schedule import ProcessClock, Schedule, SimulatedTime
 from eventfabric.testing.simulation.trouble import Trouble
 from eventfabric.topology import Topology
@@ -162,10 +163,12 @@ class World:
         """Number of operations on stacks, and of retirements, that are under way."""
         self.closing = ""
         """Region that is being taken out of the fabric, or was."""
+        self.registry = registry_of(plan)
         self.is_read_out = False
         """Nobody reads the catalogue any more."""
         self.trouble = Trouble(self)
         self._cuts: set[frozenset[str]] = set()
+        self._halts: set[frozenset[str]] = set()
         self._mute: set[frozenset[str]] = set()
         self._skews: dict[str, int] = {}
         self._observers = self._made_observers()
@@ -275,14 +278,21 @@ class World:
         self._cuts.add(frozenset((region, other)))
         self._set_links()
 
+    def halt(self, region: str, other: str) -> None:
+        """Let replication between two Regions stand still. Calls get through."""
+        self._halts.add(frozenset((region, other)))
+        self._set_links()
+
     def join(self, region: str, other: str) -> None:
-        """Undo `cut`."""
+        """Undo `cut` and `halt`."""
         self._cuts.discard(frozenset((region, other)))
+        self._halts.discard(frozenset((region, other)))
         self._set_links()
 
     def _set_links(self) -> None:
         for link in self.cloud.links:
-            link.cut = not self.reaches(link.source.region, link.target.region)
+            region, other = link.source.region, link.target.region
+            link.cut = not self.reaches(region, other) or {region, other} in self._halts
         self.schedule.wake("links")
 
     def ring_later(self, region: str, subscription: str, doorbell: Doorbell, seconds: float) -> None:
