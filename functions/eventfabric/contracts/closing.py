@@ -36,6 +36,12 @@ def closed(schema: JsonSchema) -> JsonSchema:
     return _Closer(schema).closed()
 
 
+def closed_with_origins(schema: JsonSchema) -> tuple[JsonSchema, dict[_Path, _Path]]:
+    """Return a closed schema, and by the path of each definition that it adds, the path of what that is made of."""
+    closer = _Closer(schema)
+    return closer.closed(), closer.origins()
+
+
 def closed_suffices(schema: JsonSchema) -> bool:
     """Return if all that the closed schema accepts is accepted by the schema itself.
 
@@ -111,6 +117,13 @@ class _Closer:
         if self._definitions:
             result["$defs"] = {**result.get("$defs", {}), **self._definitions}
         return result
+
+    def origins(self) -> dict[_Path, _Path]:
+        """Return of the definitions that closing has added what they are made of."""
+        names = {
+            name: path for known in (self._open_names, self._closed_names) for path, name in known.items()
+        }
+        return {("$defs", name): path for name, path in {**names, self._untouched_name: ()}.items()}
 
     def suffices(self) -> bool:
         """Return if no closed place can be reached from a branch of a `oneOf` whose branches may match together."""

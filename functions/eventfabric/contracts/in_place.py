@@ -10,7 +10,7 @@ from eventfabric.errors import Problem
 
 IN_PLACE_DEPTH_MAX: Final = 50
 """Longest chain of schemas that apply to the same value, references included."""
-IN_PLACE_SCHEMAS_MAX: Final = 2_000
+IN_PLACE_SCHEMAS_MAX: Final = 1_000
 """Most schemas that apply to the same value: each is tried for each value, as often as it is referred to."""
 
 _Path = tuple[str, ...]

@@ -11,6 +11,7 @@ from re import compile as compile_pattern
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from eventfabric.contracts.effort import effort_problems
 from eventfabric.contracts.in_place import in_place_problems
 from eventfabric.contracts.keywords import (
     DIALECT,
@@ -23,7 +24,6 @@ from eventfabric.contracts.keywords import (
     subschemas,
 )
 from eventfabric.contracts.patterns import PatternError, parsed_pattern
-from eventfabric.contracts.recursion import recursion_problems
 from eventfabric.contracts.references import References
 from eventfabric.errors import Problem
 
@@ -56,7 +56,7 @@ def schema_problems(schema: object) -> list[Problem]:
     if not problems:
         linter = _Linter(schema)
         linter.run()
-        problems = linter.problems or in_place_problems(schema) or recursion_problems(schema)
+        problems = linter.problems or in_place_problems(schema) or effort_problems(schema)
     return problems[:PROBLEMS_MAX]
 
 
@@ -185,6 +185,8 @@ class _Linter:
         elif not _FRAGMENT.fullmatch(reference[1:]):
             allowed = f"percent-encoded: #{quote(unquote(reference[1:]), safe=_FRAGMENT_SAFE)}"
             self._add(path, "characters that a reference cannot hold", allowed)
+        elif "%" in reference and not unquote(reference[1:]).startswith("/"):
+            self._add(path, "an anchor that is percent-encoded", f"'#{unquote(reference[1:])}'")
 
     def _add(self, path: _Path, state: str, allowed: str) -> None:
         self.problems.append(Problem(pointer(path), state, allowed))

@@ -6,8 +6,8 @@ A validator has to try each of them, so that an event would take twice as long a
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from eventfabric.contracts.keywords import IN_PLACE, JsonSchema, pointer, subschemas
-from eventfabric.contracts.references import References
+from eventfabric.contracts.graph import SchemaGraph
+from eventfabric.contracts.keywords import IN_PLACE, JsonSchema, pointer
 from eventfabric.contracts.tags import Tags
 from eventfabric.errors import Problem
 
@@ -16,8 +16,13 @@ _PAIRS_MAX: Final = 60
 _ITEMS: Final = frozenset(("contains", "items", "prefixItems", "unevaluatedItems"))
 _ANY_MEMBER: Final = frozenset(("additionalProperties", "patternProperties", "unevaluatedProperties"))
 _NAMELESS: Final = ("any member",)
+_STEPS_MAX: Final = 300
+"""Most members by which a schema leads into its circle and which are told apart."""
+_ALL_STEPS: Final = frozenset((_NAMELESS, ("items",)))
 
 _UNIONS: Final = ("anyOf", "oneOf")
+
+_CHOICES: Final = (*_UNIONS, "if")
 
 _DIRECT: Final = ((), ("$ref",), ("anyOf",), ("oneOf",))
 
@@ -32,86 +37,89 @@ class _Ways(NamedTuple):
     by_branches: _Steps = frozenset()
 
     def both(self, other: "_Ways") -> "_Ways":
-        return _Ways(self.plain | other.plain, self.by_branches | other.by_branches)
+        return _Ways(_union(self.plain, other.plain), _union(self.by_branches, other.by_branches))
 
     @property
     def all(self) -> _Steps:
-        return self.plain | self.by_branches
+        return _union(self.plain, self.by_branches)
 
 
-def recursion_problems(root: JsonSchema) -> list[Problem]:
+def recursion_problems(graph: SchemaGraph) -> list[Problem]:
     """Return unions that make validation exponential. The schema has no circle in place."""
-    return list(_Unions(root).problems())
+    return list(_Unions(graph).problems())
 
 
 class _Unions:
     """Looks for such unions in one schema."""
 
-    def __init__(self, root: JsonSchema) -> None:
-        self._references = References(root)
-        self._tags = Tags(self._references)
-        self._paths: dict[int, _Path] = {}
-        self._schemas: dict[int, dict[str, Any]] = {}
+    def __init__(self, graph: SchemaGraph) -> None:
+        self._graph = graph
+        self._tags = Tags(graph.references)
         self._ways: dict[int, _Ways] = {}
-        waiting: list[tuple[_Path, JsonSchema]] = [((), root)]
-        while waiting:
-            path, schema = waiting.pop()
-            if isinstance(schema, dict):
-                self._paths[id(schema)], self._schemas[id(schema)] = path, schema
-                waiting += [((*path, *inner), value) for inner, value in subschemas(schema)]
-        self._circles = self._circles_of_all()
+        self._with_unions = {
+            graph.circles[key]
+            for key, schema in graph.schemas.items()
+            for path, inner in graph.edges(schema)
+            if path[0] in _CHOICES and graph.is_back(schema, inner)
+        }
 
     def problems(self) -> Iterator[Problem]:
-        for key, schema in self._schemas.items():
+        for key, schema in self._graph.schemas.items():
+            path = self._graph.paths[key]
             for keyword in _UNIONS:
                 if keyword in schema and self._is_ambiguous(schema, schema[keyword]):
                     state = (
                         "branches that may match together, each of which leads back here by the same member"
                     )
                     allowed = "a required member with another 'const' in each branch"
-                    yield Problem(pointer((*self._paths[key], keyword)), state, allowed)
+                    yield Problem(pointer((*path, keyword)), state, allowed)
                 if keyword in schema and self._holds_a_union(schema, schema[keyword]):
                     state = "a union in a union, whose branches lead back here"
-                    yield Problem(pointer((*self._paths[key], keyword)), state, "one union of all branches")
+                    yield Problem(pointer((*path, keyword)), state, "one union of all branches")
             if any(ways.by_branches for name, ways in self._parts(schema).items() if name not in _DIRECT):
                 state = "a union below another keyword that applies in place, whose branches lead back here"
-                yield Problem(
-                    pointer(self._paths[key]), state, "the union beside the other keywords, not below one"
-                )
+                yield Problem(pointer(path), state, "the union beside the other keywords, not below one")
             elif self._is_led_twice(schema):
                 state = "a member that leads back here, in branches of a union and beside it"
+                yield Problem(pointer(path), state, "the member beside the union, or in it, not both")
+            elif self._is_tried_by_others(schema):
+                state = "'unevaluated...' that leads back here, in a circle with a union"
                 yield Problem(
-                    pointer(self._paths[key]), state, "the member beside the union, or in it, not both"
+                    pointer(path), state, "'additionalProperties' or 'items', which name what they are for"
                 )
+
+    def _is_tried_by_others(self, schema: dict[str, Any]) -> bool:
+        """Return if what no other keyword evaluates leads back through a union, which no validator remembers."""
+        return self._graph.circles[id(schema)] in self._with_unions and any(
+            path[0].startswith("unevaluated") and self._graph.is_back(schema, inner)
+            for path, inner in self._graph.edges(schema)
+        )
 
     def _is_ambiguous(self, schema: dict[str, Any], branches: list[JsonSchema]) -> bool:
         """Return if two branches that may match together lead on to the same place inside a circle."""
-        circle = self._circles[id(schema)]
-        leading: list[tuple[dict[str, Any], _Steps]] = []
-        for branch in branches:
-            if isinstance(branch, dict) and self._circles[id(branch)] == circle:
-                leading.append((branch, self._ways_of(branch).all))
-        if len(leading) < 2 or self._tags.are_apart([branch for branch, _ in leading]):
+        leading = self._leading(schema, branches)
+        if len(leading) < 2 or self._tags.are_apart(leading, beside=schema):
             return False
         if len(leading) > _PAIRS_MAX:
             return True
-        required = self._tags.facts(schema).required
+        beside = self._tags.facts(schema)
+        known = [(self._tags.facts(branch).both(beside), self._ways_of(branch).all) for branch in leading]
         return any(
-            _do_meet(steps, others)
-            and not self._tags.facts(branch).is_apart_from(self._tags.facts(other), required=required)
-            for index, (branch, steps) in enumerate(leading)
-            for other, others in leading[index + 1 :]
+            _do_meet(steps, others) and not facts.is_apart_from(other)
+            for index, (facts, steps) in enumerate(known)
+            for other, others in known[index + 1 :]
         )
 
+    def _leading(self, schema: dict[str, Any], branches: list[JsonSchema]) -> list[dict[str, Any]]:
+        """Return the branches that lead on inside a circle."""
+        return [
+            branch for branch in branches if isinstance(branch, dict) and self._graph.is_back(schema, branch)
+        ]
+
     def _holds_a_union(self, schema: dict[str, Any], branches: list[JsonSchema]) -> bool:
-        """Return if a branch holds a union that leads on: to learn which members are named, each is tried again."""
-        circle = self._circles[id(schema)]
-        return any(
-            isinstance(branch, dict)
-            and self._circles[id(branch)] == circle
-            and bool(self._ways_of(branch).by_branches)
-            for branch in branches
-        )
+        """Return if a branch of several holds a union that leads on: to learn what is named, each is tried again."""
+        leading = self._leading(schema, branches)
+        return len(leading) > 1 and any(bool(self._ways_of(branch).by_branches) for branch in leading)
 
     def _is_led_twice(self, schema: dict[str, Any]) -> bool:
         """Return if branches of a union, and what holds with them, lead to the same place in a circle."""
@@ -135,8 +143,8 @@ class _Unions:
     def _parts(self, schema: dict[str, Any]) -> dict[_Path, _Ways]:
         """Return the ways of all that holds together: a schema's own members, its unions, and what else applies."""
         parts: dict[_Path, _Ways] = {}
-        for path, inner in self._edges(schema):
-            if self._circles[id(inner)] != self._circles[id(schema)]:
+        for path, inner in self._graph.edges(schema):
+            if self._graph.circles[id(inner)] != self._graph.circles[id(schema)]:
                 continue
             if path[0] in _UNIONS:
                 name, ways = path[:1], _Ways(by_branches=self._ways_of(inner).all)
@@ -147,44 +155,13 @@ class _Unions:
             parts[name] = parts.get(name, _Ways()).both(ways)
         return parts
 
-    def _edges(self, schema: dict[str, Any]) -> Iterator[tuple[_Path, dict[str, Any]]]:
-        """Yield the schemas that a schema applies, in place or inside."""
-        target = self._references.target(schema)
-        if isinstance(target, dict):
-            yield ("$ref",), target
-        for path, inner in subschemas(schema):
-            if path[0] != "$defs" and isinstance(inner, dict):
-                yield path, inner
 
-    def _circles_of_all(self) -> dict[int, int]:
-        """Return the number of each schema's strongly connected component: of those that lead to each other."""
-        above: dict[int, list[int]] = {key: [] for key in self._schemas}
-        order: list[int] = []
-        seen = set[int]()
-        for key in self._schemas:
-            chain = [] if key in seen else [(key, self._edges(self._schemas[key]))]
-            seen.add(key)
-            while chain:
-                current, edges = chain[-1]
-                edge = next(edges, None)
-                if edge is None:
-                    order.append(current)
-                    chain.pop()
-                    continue
-                following = id(edge[1])
-                above[following].append(current)
-                if following not in seen:
-                    seen.add(following)
-                    chain.append((following, self._edges(edge[1])))
-        circles: dict[int, int] = {}
-        for number, key in enumerate(reversed(order)):
-            waiting = [key]
-            while waiting:
-                current = waiting.pop()
-                if current not in circles:
-                    circles[current] = number
-                    waiting += above[current]
-        return circles
+def _union(first: _Steps, second: _Steps) -> _Steps:
+    """Return the steps of both, as few objects as can be: a hundred thousand schemas may have the same ones."""
+    if not second or first >= second:
+        return first
+    both = second if not first or second >= first else first | second
+    return both if len(both) <= _STEPS_MAX else _ALL_STEPS
 
 
 def _step(path: _Path) -> _Path:

@@ -1,13 +1,15 @@
 """Tells branches of a union apart: by the kinds of values that they accept, or by other constants of a member."""
 
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from eventfabric.contracts.keywords import JsonSchema
 from eventfabric.contracts.references import References
-from eventfabric.contracts.values import KINDS, OBJECT, keys_of, kind_of, kinds_of_type
+from eventfabric.contracts.values import KINDS, OBJECT, key_of, keys_of, kind_of, kinds_of_type
 
+_SMALL_INTEGERS: Final = frozenset(key_of(number) for number in range(1_000))
 _PAIRS_MAX: Final = 30
 """Most branches that are compared pair by pair; more have to share a tag."""
 
@@ -69,9 +71,9 @@ class Tags:
             facts = self._known[id(schema)] = self._facts(schema)
         return facts
 
-    def are_apart(self, schemas: list[JsonSchema]) -> bool:
-        """Return if no value is accepted by two of the schemas."""
-        facts = [self.facts(schema) for schema in schemas]
+    def are_apart(self, schemas: Sequence[JsonSchema], *, beside: JsonSchema = True) -> bool:
+        """Return if no value is accepted by two of the schemas, and by the one beside them."""
+        facts = [self.facts(schema).both(self.facts(beside)) for schema in schemas]
         if len(facts) > _PAIRS_MAX:
             return _share_a_tag(facts)
         return all(
@@ -90,6 +92,26 @@ class Tags:
                 kinds = frozenset[str]().union(*(self.facts(branch).kinds for branch in schema[keyword]))
                 facts = facts.both(BranchFacts(kinds=kinds))
         return facts
+
+
+def are_dispatched(facts: list[BranchFacts]) -> bool:
+    """Return if a validator tries only the branch, of several, that has the constant of an object's member.
+
+    It looks at the first member that most of the branches require and that has constants, which are strings or
+    integers; and it looks only where there are three branches.
+    """
+    counts = Counter(name for branch in facts for name in branch.required)
+    for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        tags = [branch.tags[name] for branch in facts if name in branch.tags]
+        if count > 1 and len(tags) > 1:
+            keys = [key for tag in tags for key in tag]
+            is_shared = count == len(tags) == len(facts) > 2
+            return is_shared and len(set(keys)) == len(keys) and all(map(_is_dispatched_by, keys))
+    return False
+
+
+def _is_dispatched_by(key: Hashable) -> bool:
+    return isinstance(key, str) or key in _SMALL_INTEGERS
 
 
 def _share_a_tag(facts: list[BranchFacts]) -> bool:

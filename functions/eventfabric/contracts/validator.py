@@ -49,6 +49,7 @@ class SchemaValidator:
                 _nameless(schema),
                 validate_formats=False,
                 retriever=_refuse,
+                mask="...",  # texts of errors would repeat the value
                 pattern_options=RegexOptions(),  # in linear time, whatever an event holds
             )
         except ValidationError as error:
@@ -60,21 +61,31 @@ class SchemaValidator:
         self.accepts = compiled.is_valid
         """Tell if a decoded value fits."""
         self._errors_of = compiled.iter_errors
+        self._validate = compiled.validate
+        self._error = ValidationError
         self._visits = VisitCounter(schema)
 
     def problems(self, value: object, *, path: str = "data") -> list[Problem]:
         """Return the first problems of a decoded value: where, by JSON pointer behind `path`, and by which rule.
 
-        Where unions in unions lead to too many errors to collect, it says only that the value does not fit.
+        Where there may be too many errors to collect, it says the first, or only that the value does not fit.
         """
-        if not self._visits.are_few(value):
-            if self.accepts(value):
-                return []
+        if self._visits.are_few(value):
             return [
-                Problem(path, f"{_said(value, ())} that does not fit", "what the schema allows, deep inside")
+                self._problem(error, value, path) for error in islice(self._errors_of(value), PROBLEMS_MAX)
             ]
-        errors = islice(self._errors_of(value), PROBLEMS_MAX)
-        return [self._problem(error, value, path) for error in errors]
+        if self.accepts(value):
+            return []
+        if self._visits.are_few_in_unions(value):
+            return [self._problem(self._first_error(value), value, path)]
+        return [Problem(path, f"{_said(value, ())} that does not fit", "what the schema allows, deep inside")]
+
+    def _first_error(self, value: object) -> "ValidationError":
+        try:
+            self._validate(value)
+        except self._error as error:
+            return error
+        raise AssertionError("the value does not fit")
 
     def _problem(self, error: "ValidationError", value: object, path: str) -> Problem:
         error = _telling(error)
