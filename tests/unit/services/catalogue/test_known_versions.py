@@ -84,12 +84,33 @@ def test_a_read_that_fails_is_made_again_and_what_is_known_holds(reads: Reads, c
     reads.failures = iter([RefusedError("read", "busy")])
     with pytest.raises(PortError):
         known.number_of("Placed", "a")
+    clock.advance(PAUSE_SECONDS)
     assert known.number_of("Placed", "a") == 1
     clock.advance(CATALOGUE_SECONDS)
     reads.failures = iter([RefusedError("read", "busy")] * 2)
     with pytest.raises(PortError):
         known.number_of("Placed", "b")
     assert (known.number_of("Placed", "a"), reads.count) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [RefusedError("read", "busy"), UndecodableRecordError("@us-east-1/orders/schemas", 0, "of another format")],
+)
+def test_while_reads_fail_they_pause_and_events_of_schemas_that_are_not_known_fail(
+    reads: Reads, clock: MemoryClock, failure: Exception
+) -> None:
+    known = KnownVersions(reads, clock)
+    reads.registered_digests = ["a"]
+    reads.failures = iter([failure] * 2)
+    for count in (1, 2):
+        for digest in "aba":
+            with pytest.raises(PortError):
+                known.number_of("Placed", digest)
+        assert reads.count == count
+        clock.advance(PAUSE_SECONDS)
+    assert [known.number_of("Placed", digest) for digest in "ab"] == [1, None]
+    assert reads.count == 3
 
 
 def test_the_latest_version_has_none_after_it_and_one_that_nobody_registered_is_after_all(
