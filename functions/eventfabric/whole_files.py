@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from errno import EACCES, EBUSY, ENOENT, EPERM, EROFS
+from errno import EACCES, EBUSY, ELOOP, ENOENT, EPERM, EROFS
 from pathlib import Path
 from secrets import token_hex
 
@@ -24,7 +24,9 @@ def write_whole(contents: Mapping[Path, str | bytes]) -> None:
     try:
         for path, content in encoded.items():
             with _naming(path):
-                target = path.resolve()
+                target = Path(os.path.realpath(path))
+                if target.is_symlink():  # in a circle of links there is no end
+                    raise OSError(ELOOP, os.strerror(ELOOP))
                 if path.is_relative_to("/dev") or (target.exists() and not target.is_file()):
                     path.write_bytes(content)
                     continue

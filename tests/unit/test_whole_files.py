@@ -2,7 +2,7 @@
 
 import os
 import stat
-from errno import EACCES, EBUSY, EPERM, EROFS
+from errno import EACCES, EBUSY, ELOOP, EPERM, EROFS
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,15 @@ def test_a_file_that_cannot_be_replaced_as_one_that_is_mounted_is_written_to(
     monkeypatch.setattr(Path, "replace", refuse)
     write_whole({tmp_path / "old": "next"})
     assert held(tmp_path) == {"old": "next"}
+
+
+@pytest.mark.parametrize("name", ["circle", "circle/new"])
+def test_a_circle_of_links_is_named_and_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(OSError) as refused:
+        write_whole({tmp_path / "old": "", tmp_path / name: "next"})
+    assert (refused.value.filename, refused.value.errno) == (str(tmp_path / name), ELOOP)
+    assert [path.name for path in tmp_path.iterdir()] == ["circle"]
 
 
 def test_a_new_file_has_the_rights_that_files_have(tmp_path: Path) -> None:

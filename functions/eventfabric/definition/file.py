@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from os.path import realpath
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +64,7 @@ def read_definition(
 
 def handler_folders(path: str | Path) -> list[Path]:
     """List the folders in which the project of a definition file may keep its handlers, the likelier one first."""
-    folder = Path(path).resolve().parent
+    folder = Path(realpath(path)).parent
     return [folder.parent / "functions", folder / "functions"]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from os import fsencode
+from os.path import realpath
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -87,7 +88,7 @@ class Requirements:
 def read_requirements(files: Iterable[Path]) -> Requirements:
     """Read requirements files. SettingError: one cannot be read, or asks for what no wheel brings."""
     requirements = Requirements()
-    waiting, visited = [(file.resolve(), True) for file in files], set[tuple[Path, bool]]()
+    waiting, visited = [(Path(realpath(file)), True) for file in files], set[tuple[Path, bool]]()
     while waiting:
         file, lists = waiting.pop(0)
         if (file, lists) in visited:
@@ -150,7 +151,7 @@ def _included(
         if option in (*_INCLUDES, *_LINKS) and "${" in value:
             raise SettingError(str(file), f"{option} {value}", "paths without variables")
         if option in _INCLUDES:
-            yield (file.parent / value).resolve(), option in _INCLUDES[:2]
+            yield Path(realpath(file.parent / value)), option in _INCLUDES[:2]
         elif option in _LINKS:
             _note_links(requirements, file, value)
 
@@ -165,7 +166,7 @@ def _note_wheel(requirements: Requirements, file: Path, requirement: str) -> Non
         allowed = "a package of the index, or a wheel by its path or URL: nothing is built"
         raise SettingError(str(file), requirement, allowed)
     if scheme in ("", "file"):
-        requirements.content_of(Path(path).resolve())
+        requirements.content_of(Path(realpath(path)))
 
 
 def _place(requirement: str) -> str | None:

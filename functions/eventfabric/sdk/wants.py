@@ -122,12 +122,17 @@ def _collector(hint: Any) -> Callable[[Iterable[Any]], Any] | None:
 
 
 def is_msgspecs(payload_type: Any) -> bool:
-    """Tell if msgspec decodes the type. Otherwise only pydantic can, if anybody."""
+    """Tell if msgspec decodes the type. Otherwise only pydantic can, if anybody. HandlerError: nobody can read it."""
     try:
         msgspec.json.Decoder(payload_type)
         return not any(map(_is_pydantics, types_in(payload_type)))
     except TypeError:
         return False  # a union that only pydantic can tell apart, or no type at all
+    except Exception as error:  # annotations are code, such as a name that only a type checker sees
+        allowed = "annotations that can be read when the program runs"
+        raise HandlerError(
+            f"payload type {payload_type}: {type(error).__name__}: {error}, allowed: {allowed}"
+        ) from error
 
 
 def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
@@ -135,17 +140,16 @@ def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
         return msgspec.json.Decoder(payload_type).decode
     try:  # only users of pydantic pay for its import, and they have it
         from pydantic import TypeAdapter
-        from pydantic.errors import PydanticUserError
     except ImportError as error:
         allowed = "pydantic in a requirements.txt beside the handlers, or a type that msgspec decodes"
         reason = f"only pydantic decodes it: {error}"
         raise HandlerError(f"payload type {payload_type}: {reason}, allowed: {allowed}") from error
     try:
         return TypeAdapter(payload_type).validate_json
-    except PydanticUserError as error:
+    except Exception as error:  # annotations and a class's own hooks may do anything
         allowed = "Event, list[Event], or what is decoded from JSON"
         reason = str(error).partition("\n")[0]
-        raise HandlerError(f"payload type {payload_type}: {reason} Allowed: {allowed}") from error
+        raise HandlerError(f"payload type {payload_type}: {reason}, allowed: {allowed}") from error
 
 
 def types_in(payload_type: Any) -> Iterator[Any]:

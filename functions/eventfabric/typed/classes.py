@@ -10,7 +10,7 @@ import msgspec
 from msgspec.inspect import DataclassType, EnumType, NamedTupleType, StructType, TypedDictType
 
 from eventfabric.contracts.open_enum import OpenEnum, opened
-from eventfabric.errors import HandlerError, MissingExtraError
+from eventfabric.errors import EventFabricError, HandlerError, MissingExtraError
 from eventfabric.sdk.subscriber import load_named
 from eventfabric.sdk.wants import is_msgspecs, types_in
 from eventfabric.typed.docstrings import member_docstrings
@@ -33,7 +33,13 @@ def schema_of(cls: Any) -> Schema:
         HandlerError: it is no type that can be a payload's.
         MissingExtraError: only pydantic describes it, and that is not installed.
     """
-    made = _made_by_msgspec(cls) if is_msgspecs(cls) else _made_by_pydantic(cls)
+    try:
+        made = _made_by_msgspec(cls) if is_msgspecs(cls) else _made_by_pydantic(cls)
+    except EventFabricError:
+        raise
+    except Exception as error:  # annotations, defaults and a class's own hooks may do anything
+        reason = str(error).partition("\n")[0]
+        raise HandlerError(f"class {cls!r:.80}: {reason}, allowed: {_ALLOWED}") from error
     return normal_form(made, name=getattr(cls, "__name__", ""))
 
 
@@ -76,7 +82,7 @@ def _complete_members(definition: Schema, info: Any) -> None:
 
 def _made_by_pydantic(cls: Any) -> Schema:
     try:
-        from pydantic import PydanticUserError, TypeAdapter
+        from pydantic import TypeAdapter
         from pydantic.json_schema import GenerateJsonSchema
     except ImportError as error:
         raise MissingExtraError(f"a schema of {cls!r:.80}", "pydantic", extra="cli") from error
@@ -86,10 +92,4 @@ def _made_by_pydantic(cls: Any) -> Schema:
             return False
 
     by_alias = bool(getattr(cls, "model_config", {}).get("serialize_by_alias", False))
-    try:
-        return TypeAdapter(cls).json_schema(
-            mode="serialization", by_alias=by_alias, schema_generator=Untitled
-        )
-    except (PydanticUserError, TypeError, NameError) as error:
-        reason = str(error).partition("\n")[0]
-        raise HandlerError(f"class {cls!r:.80}: {reason}, allowed: {_ALLOWED}") from error
+    return TypeAdapter(cls).json_schema(mode="serialization", by_alias=by_alias, schema_generator=Untitled)

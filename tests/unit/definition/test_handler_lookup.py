@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.definition.file import read_definition
+from eventfabric.definition.file import handler_folders, read_definition
 from eventfabric.errors import DefinitionError
 
 FABRIC = """
@@ -89,3 +89,11 @@ def test_a_search_path_replaces_the_default_one(tmp_path: Path) -> None:
     read_definition(file, check_handlers=True, search_path=[tmp_path / "code"])
     with pytest.raises(DefinitionError, match="no module elsewhere"):
         read_definition(file, check_handlers=True, search_path=[tmp_path])
+
+
+def test_a_definition_that_is_a_circle_of_links_is_no_file(tmp_path: Path) -> None:
+    circle = tmp_path / "fabric.toml"
+    circle.symlink_to(circle)
+    assert handler_folders(circle)
+    with pytest.raises(DefinitionError):
+        read_definition(circle, check_handlers=True)

@@ -123,11 +123,20 @@ def test_what_would_be_built_or_cannot_be_known_is_refused_with_its_file(text: s
 
 @pytest.mark.parametrize(
     "spoil",
-    [lambda file: file.mkdir(), lambda file: file.write_bytes(b"# caf\xe9\n")],
-    ids=["folder", "Latin-1"],
+    [
+        lambda file: file.mkdir(),
+        lambda file: file.write_bytes(b"# caf\xe9\n"),
+        lambda file: file.symlink_to(file),
+        lambda file: (file.with_name("circle").symlink_to("circle"), file.write_text("-r circle\n")),
+        lambda file: (
+            file.with_name("a.whl").symlink_to("a.whl"),
+            file.write_text(f"{file.with_name('a.whl')}"),
+        ),
+    ],
+    ids=["folder", "Latin-1", "circle", "circle that is included", "wheel that is a circle"],
 )
 def test_a_file_that_cannot_be_read_is_refused_by_name(spoil: Callable[[Path], object], folder: Path) -> None:
     file = folder / "functions" / "requirements.txt"
     spoil(file)
-    with pytest.raises(SettingError, match=r"requirements\.txt"):
+    with pytest.raises(SettingError, match=r"requirements\.txt|circle|a\.whl"):
         read_requirements([file])

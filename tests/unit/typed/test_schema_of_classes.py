@@ -17,6 +17,7 @@ from eventfabric import Event, OpenEnum
 from eventfabric.contracts.closing import closed
 from eventfabric.contracts.keywords import DIALECT
 from eventfabric.errors import HandlerError
+from eventfabric.sdk.wants import payload_decoder
 from eventfabric.typed.classes import load_class, schema_of
 
 
@@ -246,10 +247,41 @@ class Unfit:
     pass
 
 
-@pytest.mark.parametrize("cls", [Unfit, 3, "text"])
+def annotated(annotation: str) -> list[Any]:
+    """Return classes of each kind with a member of which only the text of its annotation is known."""
+    given: Any = {"member": annotation}
+    bases: dict[str, Any] = {"__annotations__": given, "__module__": __name__}
+    return [
+        dataclass(type("AnnotatedDataclass", (), dict(bases))),
+        type("AnnotatedStruct", (msgspec.Struct,), dict(bases)),
+        TypedDict("AnnotatedDict", given),  # type: ignore[operator]  # made of what a test gives
+        NamedTuple("AnnotatedTuple", given.items()),
+    ]
+
+
+class OfObject(msgspec.Struct):
+    member: Any = Unfit()
+
+
+class WithHook:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("cls", [Unfit, 3, "text", OfObject, WithHook])
 def test_what_is_no_payload_is_refused_with_one_error(cls: Any) -> None:
     with pytest.raises(HandlerError, match="allowed"):
         schema_of(cls)
+
+
+@pytest.mark.parametrize("annotation", ["OnlyForTypeCheckers", "msgspec.Nothing", "1 / 0", "int['x']"])
+def test_annotations_that_cannot_be_read_are_refused_with_one_error(annotation: str) -> None:
+    for cls in annotated(annotation):
+        with pytest.raises(HandlerError, match="allowed"):
+            schema_of(cls)
+        with pytest.raises(HandlerError, match="allowed"):
+            payload_decoder(cls)
 
 
 @pytest.mark.parametrize("path", ["nowhere:Class", "json:Nothing", "json"])

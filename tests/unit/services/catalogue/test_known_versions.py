@@ -95,7 +95,10 @@ def test_a_read_that_fails_is_made_again_and_what_is_known_holds(reads: Reads, c
 
 @pytest.mark.parametrize(
     "failure",
-    [RefusedError("read", "busy"), UndecodableRecordError("@us-east-1/orders/schemas", 0, "of another format")],
+    [
+        RefusedError("read", "busy"),
+        UndecodableRecordError("@us-east-1/orders/schemas", 0, "of another format"),
+    ],
 )
 def test_while_reads_fail_they_pause_and_events_of_schemas_that_are_not_known_fail(
     reads: Reads, clock: MemoryClock, failure: Exception
