@@ -189,6 +189,18 @@ def test_all_schemas_of_a_stream_that_is_not_deployed_yet_are_new(project: Proje
     assert "payments" in checked.err
 
 
+@pytest.mark.parametrize("part", ["orders/OrderPlaced.json", "orders", ""])
+def test_types_that_are_registered_are_checked_also_where_no_file_is_left(
+    project: Project, part: str
+) -> None:
+    folder = project.folder / "infra/schemas"
+    (folder / part).rename(project.folder / "elsewhere")
+    checked = project.run("check", "--json").json["schemas"]
+    assert [(own["type"], own["state"]) for own in checked] == [
+        ("OrderPlaced", "registered, and not in the folder")
+    ]
+
+
 def test_a_type_may_promise_nothing(project: Project) -> None:
     for schema in (PLACED, {"type": "array"}):
         project.write("Loose", schema)

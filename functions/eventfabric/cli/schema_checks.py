@@ -118,17 +118,18 @@ def _against_registered(
     if against != DEPLOYED:
         raise typer.BadParameter(f"--against: allowed: {_ALLOWED}")
     checked: list[Checked] = []
-    for name in sorted(documents):
-        registration = registration_of(connection, connection.topology.stream(name))
+    for name, stream in sorted(connection.topology.streams.items()):
+        own = documents.get(name, {})
+        registration = registration_of(connection, stream)
         index = _index_or_none_yet(registration)
-        verdict = registration.verdict(documents[name], index)
-        for type_, document in sorted(documents[name].items()):
+        verdict = registration.verdict(own, index)
+        for type_, document in sorted(own.items()):
             problems = [*verdict.of_all, *verdict.of_types.get(type_, ())]
             state = "refused" if problems else _state(index, type_, document)
             checked.append(Checked(name, type_, state, problems))
         checked += [
             Checked(name, type_, "registered, and not in the folder")
-            for type_ in sorted(index.types.keys() - documents[name].keys())
+            for type_ in sorted(index.types.keys() - own.keys())
         ]
     return checked
 

@@ -12,6 +12,7 @@ from eventfabric.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
     from eventfabric.definition.sections import Deprecation
+    from eventfabric.model.schema_index import SchemaVersion
     from eventfabric.services.operations.removal import ObstacleToRemoval, TypeReader
     from eventfabric.stream_topology import StreamTopology
 
@@ -39,7 +40,7 @@ def types() -> None:
 @app.command("list")
 @grouped
 def list_(*, stream: OnlyStream = None, connection: Connection, json: Json = False) -> None:
-    """List the types of the definition's streams: versions, compatibility, deprecation, and who gets them.
+    """List the types of the definition's streams: newest version, compatibility, deprecation, and who gets them.
 
     Reads what is registered and declared in the Region, and no event.
 
@@ -49,7 +50,7 @@ def list_(*, stream: OnlyStream = None, connection: Connection, json: Json = Fal
 
     indices = indices_of_region(connection, stream)
     listed = [
-        (own, name, len(indices[own.name].versions(name)))
+        (own, name, indices[own.name].newest(name))
         for own in connection.streams_as_declared(stream, retired=False)
         for name in sorted(_types_of(own) | indices[own.name].types.keys())
     ]
@@ -78,12 +79,12 @@ def _readers_of(stream: "StreamTopology", name: str) -> list[str]:
     return [own.name for own in stream.subscriptions if name in (own.definition.types or (name,))]
 
 
-def _row(stream: "StreamTopology", name: str, versions: int) -> tuple[object, ...]:
+def _row(stream: "StreamTopology", name: str, newest: "SchemaVersion | None") -> tuple[object, ...]:
     end = _deprecation_of(stream, name)
     return (
         stream.name,
         name,
-        versions or "no schema",
+        newest.number if newest else "no schema",
         stream.definition.compatibility_of(name),
         end.since if end else "",
         (end.sunset if end else "") or "",
@@ -92,11 +93,11 @@ def _row(stream: "StreamTopology", name: str, versions: int) -> tuple[object, ..
     )
 
 
-def _type_json(stream: "StreamTopology", name: str, versions: int) -> dict[str, Any]:
+def _type_json(stream: "StreamTopology", name: str, newest: "SchemaVersion | None") -> dict[str, Any]:
     return {
         "stream": stream.name,
         "type": name,
-        "versions": versions,
+        "version": newest.number if newest else None,
         "compatibility": stream.definition.compatibility_of(name),
         "deprecated": _end_json(_deprecation_of(stream, name)),
         "subscriptions": _readers_of(stream, name),
