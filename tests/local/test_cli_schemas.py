@@ -97,11 +97,14 @@ def test_a_change_that_goes_together_is_pushed_as_the_next_version(project: Proj
         "OrderPlaced": "changed",
         "OrderShipped": "new",
     }
-    assert project.run("push", "--dry-run", region="us-east-1").code == 0
+    rehearsed = project.run("push", "--dry-run", "--json", region="us-east-1").json["would_register"]
+    assert {(own["type"], own["version"]) for own in rehearsed} == {("OrderPlaced", 2), ("OrderShipped", 1)}
+    assert "OrderShipped version 1" in project.run("push", "--dry-run", region="us-east-1").out
     assert len(project.run("list", "--versions", "--json").json) == 2
     pushed = project.run("push", "--json", region="us-east-1").json["registered"]
     assert {(own["type"], own["version"]) for own in pushed} == {("OrderPlaced", 2), ("OrderShipped", 1)}
     assert project.run("push").out == "all of them are registered already\n"
+    assert project.run("push", "--dry-run", "--json").json == {"would_register": []}
     assert json.loads(project.run("show", "OrderPlaced", "--version", "1").out) == PLACED
     assert project.run("show", "OrderPlaced", "--version", "3").code == 1
     assert len(project.run("list", "orders", "--versions", "--json").json) == 3
@@ -137,7 +140,8 @@ def test_a_schema_that_was_registered_before_may_come_back_whatever_it_would_bre
     project.write("OrderPlaced", PLACED)
     checked = project.run("check", "--json")
     assert (checked.code, [own["state"] for own in checked.json["schemas"]]) == (0, ["version 1 again"])
-    assert project.run("push", "--dry-run").code == 0
+    rehearsed = project.run("push", "--dry-run", "--json").json["would_register"]
+    assert [own["version"] for own in rehearsed] == [1]
     assert [own["version"] for own in project.run("push", "--json").json["registered"]] == [1]
     assert [row["version"] for row in project.run("list", "--versions", "--json").json] == [2, 1]
 

@@ -223,27 +223,27 @@ def push(
     registrations = {
         name: registration_of(connection, connection.topology.stream(name), reason) for name in names
     }
+    planned: list[dict[str, object]] = []
     for name, registration in registrations.items():  # nothing of one stream, if another is refused
-        registration.check(folder.get(name, {}))
+        numbers = registration.check(folder.get(name, {}))
+        planned += (
+            {"stream": name, "type": type_, "version": number, "digest": folder[name][type_].digest}
+            for type_, number in numbers.items()
+        )
     added: list[dict[str, object]] = []
     for name, registration in [] if dry_run else registrations.items():
         new = registration.register(folder.get(name, {}))
         added += ({"stream": name, "type": type_, **_facts(own)} for type_, own in new.items())
-    count = sum(len(folder.get(name, {})) for name in names)
-    _report(added, count, dry_run=dry_run, as_json=json)
-
-
-def _report(added: list[dict[str, object]], count: int, *, dry_run: bool, as_json: bool) -> None:
-    if as_json:
-        show_json({"registered": added})
-    elif not count:
+    if json:
+        show_json({"would_register": planned} if dry_run else {"registered": added})
+    elif not any(folder.get(name) for name in names):
         say("there are no schemas to register")
-    elif dry_run:
-        say("nothing stands against it")
-    elif not added:
+    elif not (planned if dry_run else added):
         say("all of them are registered already")
-    for own in [] if as_json else added:
-        say(f"registered {own['stream']} {own['type']} version {own['version']}")
+    else:
+        for own in planned if dry_run else added:
+            what = "would be registered" if dry_run else "registered"
+            say(f"{what}: {own['stream']} {own['type']} version {own['version']}")
 
 
 def _checked_reason(reason: str | None) -> str:

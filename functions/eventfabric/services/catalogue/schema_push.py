@@ -72,9 +72,20 @@ class Registration:
         of_all = list(self._too_many(documents, index))
         return SchemaVerdict(of_all, {type_: problems for type_, problems in of_types.items() if problems})
 
-    def check(self, documents: Documents) -> None:
-        """Raise SchemaRefusedError if schemas cannot be registered. Errors as SchemaReader.certain_index."""
-        self._refuse(documents, self.reader.certain_index())
+    def check(self, documents: Documents) -> dict[str, int]:
+        """Return the number of each version that `register` would register, by type. SchemaRefusedError.
+
+        Errors as SchemaReader.certain_index.
+        """
+        before = self.reader.certain_index()
+        self._refuse(documents, before)
+        after = self._after(documents, before)
+        newest = {type_: after.newest(type_) for type_ in documents}
+        return {
+            type_: version.number
+            for type_, version in newest.items()
+            if version is not None and version is not before.newest(type_)
+        }
 
     def register(self, documents: Documents) -> dict[str, SchemaVersion]:
         """Register the schemas that differ from their types' newest versions. Return these versions, by type.
@@ -157,15 +168,18 @@ class Registration:
         """Yield that the index would have no room in a record. What has room stays there, and may come back."""
         if all(index.version_of(type_, schema.digest) for type_, schema in documents.items()):
             return
-        for type_, schema in documents.items():
-            if not _is_newest(index, type_, schema):
-                # At its longest: the sequence is known only when it is put.
-                version = self._version(schema, SequenceNumber(SEQUENCE_MAX), self.accepted_because)
-                index = index.with_schema(type_, version)
-        size_bytes = index_bytes(index)
+        size_bytes = index_bytes(self._after(documents, index))
         if size_bytes > INDEX_BYTES_MAX:
             allowed = f"at most {INDEX_BYTES_MAX:,}: fewer types with schemas, in more streams"
             yield Problem("schemas", f"{size_bytes:,} bytes for the index of all versions", allowed)
+
+    def _after(self, documents: Documents, index: SchemaIndex) -> SchemaIndex:
+        """Return an index with schemas on top, at its longest: their sequence is known only when they are put."""
+        for type_, schema in documents.items():
+            if not _is_newest(index, type_, schema):
+                version = self._version(schema, SequenceNumber(SEQUENCE_MAX), self.accepted_because)
+                index = index.with_schema(type_, version)
+        return index
 
     def _problems_of(self, type_: str, schema: SchemaDocument, index: SchemaIndex) -> Sequence[Problem]:
         """Return why a type's schema does not go together with those before. One of these may come back at any time."""
