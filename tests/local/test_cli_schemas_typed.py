@@ -75,6 +75,40 @@ def test_no_file_is_written_whose_name_differs_from_another_in_case_alone(
     assert cli.run(*of_order, "orderPlaced").code == 0
 
 
+@pytest.mark.parametrize("name", ["", "x" * 129])
+def test_no_file_is_written_for_what_is_no_name_of_a_type(
+    cli: CommandLine, tmp_path: Path, name: str
+) -> None:
+    for check in ((), ("--check",)):
+        refused = cli.refused("schemas", "from", CLASS, "--stream", "orders", "--type", name, *check, code=2)
+        assert "--type" in refused
+    assert not (tmp_path / "infra/schemas").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("schemas", "from", CLASS, "--stream", "orders", "--schemas"),
+        ("schemas", "types", "--schemas"),
+        ("schemas", "types", "--output"),
+        ("schemas", "try", "--stream", "orders", "--schemas"),
+        ("schemas", "pull", "--folder"),
+        ("catalogue", "--output"),
+        ("catalogue", "--asyncapi"),
+        ("new", "shop", "--folder"),
+        ("simulate", "billing", "--out"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_the_current_folder(
+    cli: CommandLine, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    there = set(tmp_path.rglob("*"))
+    assert command[-1] in cli.run(*command, "").err
+    assert cli.run(*command, "").code == 2
+    assert set(tmp_path.rglob("*")) == there
+
+
 def test_a_type_may_have_another_name_than_its_class(cli: CommandLine, tmp_path: Path) -> None:
     assert cli.run("schemas", "from", CLASS, "--stream", "orders", "--type", "order/placed").code == 0
     assert (tmp_path / "infra/schemas/orders/order%2Fplaced.json").is_file()

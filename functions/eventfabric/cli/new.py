@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from eventfabric.cli.connection import Json
+from eventfabric.cli.options import path_option
 from eventfabric.cli.output import say, show_json
 
 _REGION = "us-east-1"
@@ -22,9 +23,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the fabric: all its resources are called NAME-...")],
     folder: Annotated[
         Path | None,
-        typer.Option(
-            "--folder", help="Folder of the project, new or empty. Default: NAME.", show_default=False
-        ),
+        path_option("--folder", help="Folder of the project, new or empty. Default: NAME."),
     ] = None,
     region: Annotated[
         list[str] | None,

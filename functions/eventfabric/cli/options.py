@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,26 @@ StreamIfSeveral = Annotated[
 OnlyStream = Annotated[str | None, typer.Option("--stream", help="Only this stream.")]
 OnlyLane = Annotated[str | None, typer.Option("--lane", help="Only this lane, such as us-east-1/0.17.")]
 Reason = Annotated[str, typer.Option("--reason", help="Reason, kept on record.")]
+
+
+def path_option(*names: str, help: str, is_folder: bool = False) -> Any:
+    """Return an option for a path, which an empty text does not name. `is_folder`: a folder has to be there."""
+    return typer.Option(*names, help=help, metavar="PATH", parser=_folder if is_folder else _path)
+
+
+def _path(text: str | Path) -> Path:
+    """Return the path that a text names. typer.BadParameter: it is empty, which Path takes for the current folder."""
+    if not str(text):
+        raise typer.BadParameter("found nothing, allowed: a path; that of the current folder is .")
+    return Path(text)
+
+
+def _folder(text: str | Path) -> Path:
+    """Return the folder that a text names. typer.BadParameter: there is none."""
+    path = _path(text)
+    if not path.is_dir():
+        raise typer.BadParameter(f"found {path}, allowed: a folder that is there")
+    return path
 
 
 def unless_subcommand(command: Callable[..., None]) -> Callable[..., None]:

@@ -11,7 +11,7 @@ import typer
 
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.exit_codes import NOT_SO
-from eventfabric.cli.options import OnlyStream, grouped
+from eventfabric.cli.options import OnlyStream, grouped, path_option
 from eventfabric.cli.output import complain, say, show_document, show_json, show_table
 from eventfabric.cli.registered_schemas import chosen_version, reader_of, registration_of
 from eventfabric.cli.schema_checks import check, diff, lint, read_folder
@@ -102,7 +102,7 @@ def pull(
     *,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", help="Folder to write into. Default: schemas, beside the definition."),
+        path_option("--folder", help="Folder to write into. Default: schemas, beside the definition."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write also over schemas that nobody has registered.")

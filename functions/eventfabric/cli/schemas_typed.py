@@ -10,7 +10,7 @@ import typer
 
 from eventfabric.cli.connection import Access, Definition, Json, RegionName
 from eventfabric.cli.exit_codes import NOT_SO
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import grouped, path_option
 from eventfabric.cli.output import complain, say, say_lines, show_document, show_json
 
 if TYPE_CHECKING:
@@ -25,15 +25,14 @@ Kind = StrEnum("Kind", ["MSGSPEC", "DATACLASS", "PYDANTIC"])
 
 Schemas = Annotated[
     Path | None,
-    typer.Option("--schemas", help="Folder of schemas. Default: `schemas`, beside the definition."),
+    path_option("--schemas", help="Folder of schemas. Default: `schemas`, beside the definition."),
 ]
 ThereSchemas = Annotated[
     Path | None,
-    typer.Option(
+    path_option(
         "--schemas",
         help="Folder of schemas, which is there. Default: `schemas`, beside the definition.",
-        exists=True,
-        file_okay=False,
+        is_folder=True,
     ),
 ]
 OfStream = Annotated[
@@ -67,7 +66,9 @@ def from_class(
     Example: eventfabric schemas from shop.payloads:OrderPlaced --stream orders --check
     """
     from eventfabric.contracts.document import read_schema
+    from eventfabric.contracts.folder import type_of_file
     from eventfabric.errors import SettingError
+    from eventfabric.limits import TYPE_CHARACTERS_MAX
     from eventfabric.typed.classes import load_class, schema_of
     from eventfabric.typed.text import schema_text
     from eventfabric.whole_files import write_whole
@@ -76,8 +77,6 @@ def from_class(
         raise typer.BadParameter("--check compares a file, which --stream names", param_hint="--check")
     if stream is None and not (type_ is None and schemas is None):
         raise typer.BadParameter("--type and --schemas say where to write, which needs --stream")
-    if type_ == "":
-        raise typer.BadParameter("found nothing, allowed: the name of a type", param_hint="--type")
     import_from(definition)
     cls = load_class(path)
     schema = schema_of(cls)
@@ -90,8 +89,11 @@ def from_class(
             show_document(schema)
         return
     folder = _folder(schemas, definition, stream)
-    name = type_ or str(getattr(cls, "__name__", path.rpartition(":")[2]))
+    name = str(getattr(cls, "__name__", path.rpartition(":")[2])) if type_ is None else type_
     file = folder.file_of(stream, name)
+    if type_of_file(file.name) != name:
+        allowed = f"the name of a type, of 1 to {TYPE_CHARACTERS_MAX} characters"
+        raise SettingError("--type", f"{len(name)} characters", allowed)
     if check:
         known = folder.document(stream, name)
         _end_check(
@@ -113,7 +115,9 @@ def from_class(
 def types(
     *,
     kind: Annotated[Kind, typer.Option(help="Kind of the classes.")] = Kind.MSGSPEC,
-    output: Annotated[Path | None, typer.Option(help="File to write. Default: print the source.")] = None,
+    output: Annotated[
+        Path | None, path_option("--output", help="File to write. Default: print the source.")
+    ] = None,
     stream: Annotated[str | None, typer.Option("--stream", help="Only the types of this stream.")] = None,
     check: Check = False,
     schemas: ThereSchemas = None,
@@ -158,11 +162,9 @@ def types(
 
 def _types(schemas: Path | None, definition: Path | None, stream: str | None) -> "list[TypeSchema]":
     """Read all schemas, or those of a stream. InvalidSchemaError lists all that is wrong in the folder."""
-    from eventfabric.errors import SettingError, UnknownNameError
+    from eventfabric.errors import UnknownNameError
     from eventfabric.typed.shapes import TypeSchema
 
-    if schemas is not None and not schemas.is_dir():
-        raise SettingError("--schemas", str(schemas), "a folder of schemas")
     documents = _folder(schemas, definition).documents()
     if stream is not None and stream not in documents:
         raise UnknownNameError("stream with schemas", stream, sorted(documents))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eventfabric.cli.connection import Definition, Json
+from eventfabric.cli.options import path_option
 from eventfabric.cli.output import complain, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ SeedSeconds = Annotated[
 KeptPlan = Annotated[
     Path | None, typer.Option(help="Run the plan in this file again, which an earlier run kept.")
 ]
-Out = Annotated[Path, typer.Option(help="Folder in which failures are kept, each with its picture.")]
+Out = Annotated[Path, path_option("--out", help="Folder in which failures are kept, each with its picture.")]
 Shrink = Annotated[bool, typer.Option(help="Look for a shorter schedule that shows the failure.")]
 
 

@@ -8,7 +8,7 @@ import typer
 from eventfabric.cli.catalogue.watching import LogReach, extent_sentence, moment, watched
 from eventfabric.cli.connection import Access, Json, RegionName
 from eventfabric.cli.exit_codes import INTERRUPTED, NOT_SO
-from eventfabric.cli.options import OnlyStream, grouped
+from eventfabric.cli.options import OnlyStream, grouped, path_option
 from eventfabric.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -24,13 +24,11 @@ _COLUMNS = ("stream", "what", "about", "events", "last", "sources")
 
 Output = Annotated[
     Path | None,
-    typer.Option(
+    path_option(
         "--output", help=f"Folder for the page, {PAGE}, and the document, {ASYNCAPI}. It is made if needed."
     ),
 ]
-AsyncApi = Annotated[
-    Path | None, typer.Option("--asyncapi", help="File for the AsyncAPI document alone.", dir_okay=False)
-]
+AsyncApi = Annotated[Path | None, path_option("--asyncapi", help="File for the AsyncAPI document alone.")]
 Deployed = Annotated[
     bool,
     typer.Option(
