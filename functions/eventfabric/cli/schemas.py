@@ -234,16 +234,21 @@ def push(
     for name, registration in [] if dry_run else registrations.items():
         new = registration.register(folder.get(name, {}))
         added += ({"stream": name, "type": type_, **_facts(own)} for type_, own in new.items())
-    if json:
-        show_json({"would_register": planned} if dry_run else {"registered": added})
-    elif not any(folder.get(name) for name in names):
+    if not any(folder.get(name) for name in names) and not json:
         say("there are no schemas to register")
-    elif not (planned if dry_run else added):
-        say("all of them are registered already")
+    elif dry_run:
+        _report(planned, "would be registered", json, key="would_register")
     else:
-        for own in planned if dry_run else added:
-            what = "would be registered" if dry_run else "registered"
-            say(f"{what}: {own['stream']} {own['type']} version {own['version']}")
+        _report(added, "registered", json, key="registered")
+
+
+def _report(versions: list[dict[str, object]], what: str, as_json: bool, *, key: str) -> None:
+    if as_json:
+        show_json({key: versions})
+    elif not versions:
+        say("all of them are registered already")
+    for own in [] if as_json else versions:
+        say(f"{what}: {own['stream']} {own['type']} version {own['version']}")
 
 
 def _checked_reason(reason: str | None) -> str:
