@@ -1,5 +1,6 @@
 """Folder of schemas: one file for each type that has one, `<stream>/<type>.json`, its name percent-encoded."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from os import PathLike, listdir
 from pathlib import Path
@@ -118,7 +119,7 @@ class SchemaFolder:
                 continue
             before = dict[str, str]()
             for name in sorted(names):
-                if name.startswith(".") and type_of_file(name) is None:
+                if name.startswith("."):
                     continue
                 problem = _problem_of(name, before)
                 if problem is None:
@@ -139,8 +140,8 @@ def digests_of(documents: Mapping[str, Mapping[str, SchemaDocument]]) -> dict[st
 
 
 def file_name_of(type_: str) -> str:
-    """Return the name of a type's file."""
-    return quote(type_, safe="") + _SUFFIX
+    """Return the name of a type's file, which is never hidden: programs put files of their own beside others."""
+    return re.sub(r"^\.", "%2E", quote(type_, safe="")) + _SUFFIX
 
 
 def _in_file(problem: Problem, name: str) -> Problem:

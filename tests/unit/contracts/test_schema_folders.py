@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventfabric.contracts.document import read_schema
-from eventfabric.contracts.folder import SchemaFolder, digest_of_all
+from eventfabric.contracts.folder import SchemaFolder, digest_of_all, type_of_file
 from eventfabric.errors import InvalidSchemaError
 from eventfabric.sdk.schemas import checks_in
 
@@ -69,10 +69,15 @@ def test_a_type_has_no_schema_of_another_where_files_are_found_in_any_case(
 
 
 def test_a_type_may_begin_with_a_dot(folder: SchemaFolder) -> None:
-    write(folder, "orders/.hidden.json", "false")
-    write(folder, "orders/.keep", "")
-    assert folder.documents()["orders"].keys() == {".hidden"}
-    assert folder.document("orders", ".hidden") is not None
+    for name in (".keep", ".hidden.json", "._OrderPlaced.json"):
+        write(folder, f"orders/{name}", "none of ours")
+    for name in ("%2Ehidden", "OrderPlaced", "%2E", "%2E."):
+        write(folder, f"orders/{name}.json", "false")
+    assert folder.documents()["orders"].keys() == {".hidden", "OrderPlaced", ".", ".."}
+    for type_ in (".hidden", "OrderPlaced", ".", ".."):
+        assert folder.document("orders", type_) is not None
+        assert type_of_file(folder.file_of("orders", type_).name) == type_
+    assert folder.document("orders", "._OrderPlaced") is None
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
