@@ -35,10 +35,12 @@ class SchemaCheck:
     def __repr__(self) -> str:
         return f"SchemaCheck({self.identity})"
 
-    def is_other_version(self, headers: Mapping[str, object]) -> bool:
-        """Tell if an event's attributes name another version of the same type's schema."""
+    def keeps_other_version(self, headers: Mapping[str, object], replaced: Mapping[str, object]) -> bool:
+        """Tell if an event's attributes name another version of the type's schema, as those of the replaced one do."""
         named = parse_schema_uri(headers.get(DATA_SCHEMA))
-        return named is not None and named != self.identity and named[:2] == self.identity[:2]
+        if named is None or named == self.identity or named[:2] != self.identity[:2]:
+            return False
+        return named == parse_schema_uri(replaced.get(DATA_SCHEMA))
 
     def problems(self, content: bytes) -> list[Problem]:
         """Return the first problems of JSON text, without any value of it. ValueError if it cannot be decoded."""

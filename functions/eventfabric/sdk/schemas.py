@@ -72,14 +72,16 @@ def check_content(check: "SchemaCheck", content: bytes) -> None:
         raise InvalidEventError(problems)
 
 
-def as_published(schemas: "SchemaChecks | None", stream: StreamTopology, event: Event) -> Event:
+def as_published(
+    schemas: "SchemaChecks | None", stream: StreamTopology, event: Event, replaced: Event | None
+) -> Event:
     """Return an event that takes the place of one in the stream as it would be published: it names its schema.
 
-    One that names another version of its type's schema is left as it is: whoever delivers it finds it as that. So is
-    any, without schemas at hand. InvalidEventError if it does not fit.
+    One that keeps the other version of its type's schema that the replaced one names is left as it is: whoever delivers
+    it finds it as that. So is any, without schemas at hand. InvalidEventError if it does not fit.
     """
     check = None if schemas is None else check_of(schemas, stream, event.type)
-    if check is None or check.is_other_version(event.headers):
+    if check is None or (replaced and check.keeps_other_version(event.headers, replaced.headers)):
         return event
     check_payload(check, event.payload)
     published = event.copy()

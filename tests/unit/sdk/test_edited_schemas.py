@@ -60,20 +60,44 @@ def test_an_edit_that_fits_names_its_schema_whatever_it_named_before(
     assert (identity.type, mended.headers["mine"]) == ("placed", "kept")
 
 
-@pytest.mark.parametrize(("type_", "is_kept"), [("placed", True), ("paid", False)])
-def test_an_edit_that_names_another_version_of_its_type_is_not_judged_by_this_one(
-    fabric: SubscribedStream, tmp_path: Path, type_: str, is_kept: bool
-) -> None:
-    letters, letter = operations(fabric, tmp_path).dead_letters(SUBSCRIPTION), the_dead_letter(fabric)
-    of_before = str(SchemaIdentity(STREAM, type_, "b" * 22))
-    replacement = edited({"of": "before"}, dataschema=of_before)
-    if not is_kept:
-        with pytest.raises(InvalidEventError):
-            letters.redrive(letter, replacement=replacement)
-        return
-    letters.redrive(letter, replacement=replacement)
+BEFORE = str(SchemaIdentity(STREAM, "placed", "b" * 22))
+
+
+def dead_of_before(dataschema: str) -> SubscribedStream:
+    """Return a fabric whose a1 is dead, and names a schema that is not the type's any more."""
+    failing, [event] = Failing({"a1": 99}), named("a1")
+    event.headers = {"dataschema": dataschema}
+    fabric = drained(fabric_of(failing, event, **FEW))
+    failing.times.clear()
+    return fabric
+
+
+def test_an_edit_that_keeps_the_other_version_of_its_event_is_not_judged_by_this_one(tmp_path: Path) -> None:
+    fabric = dead_of_before(BEFORE)
+    letters = operations(fabric, tmp_path).dead_letters(SUBSCRIPTION)
+    letters.redrive(the_dead_letter(fabric), replacement=edited({"of": "before"}, dataschema=BEFORE))
     fabric.deliver_all()
-    assert fabric.recorder.events[0].headers["dataschema"] == of_before
+    assert fabric.recorder.events[0].headers["dataschema"] == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("of_event", "of_edit"),
+    [
+        ("urn:before", BEFORE),
+        (str(SchemaIdentity(STREAM, "placed", "c" * 22)), BEFORE),
+        (BEFORE, "urn:after"),
+        *((str(SchemaIdentity(*place, "b" * 22)),) * 2 for place in ((STREAM, "paid"), ("others", "placed"))),
+        ("urn:before", "urn:before"),
+    ],
+)
+def test_an_edit_that_names_any_other_schema_is_held_to_that_of_its_type(
+    tmp_path: Path, of_event: str, of_edit: str
+) -> None:
+    fabric = dead_of_before(of_event)
+    letters, letter = operations(fabric, tmp_path).dead_letters(SUBSCRIPTION), the_dead_letter(fabric)
+    with pytest.raises(InvalidEventError):
+        letters.redrive(letter, replacement=edited({"of": "before"}, dataschema=of_edit))
+    assert the_dead_letter(fabric) == letter
 
 
 def test_an_event_that_is_redriven_as_it_is_is_not_judged(fabric: SubscribedStream, tmp_path: Path) -> None:

@@ -105,12 +105,13 @@ class DeadLetters:
         step: Callable[[StepKey], StepState | None] = lambda key: None,
         elsewhere: Callable[[Region], Ledger] | None = None,
         check_delivered: Callable[[], object] = lambda: None,
-        as_published: Callable[[Event], Event] = lambda event: event,
+        as_published: Callable[[Event, Event | None], Event] = lambda event, replaced: event,
     ) -> None:
         """`step`: returns what is known of an effect outside. `elsewhere`: returns another Region's ledger.
 
         `check_delivered`: raises if nothing is delivered any more, so that nothing can be redriven.
-        `as_published`: returns a replacement as it would be published, or raises InvalidEventError.
+        `as_published`: returns a replacement as it would be published, or raises InvalidEventError. It is given the
+        dead event, too; None if that has expired.
         """
         self._subscription = subscription
         self._lanes = list(lanes)
@@ -238,8 +239,9 @@ class DeadLetters:
         if replacement.key != letter.parked.key:
             difference = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
             raise NotDeadError(f"{letter.place}: the edited event has another key: {difference}")
-        replacement = self._as_published(replacement)
-        id_, time, source, headers = self._origin(letter, replacement)
+        dead = self.event(letter)
+        replacement = self._as_published(replacement, dead)
+        id_, time, source, headers = self._origin(dead or replacement, replacement)
         check_event(id=id_, type=replacement.type, key=replacement.key, source=source, headers=headers)
         with_hops = replacement.copy()
         with_hops.headers = headers
@@ -250,13 +252,12 @@ class DeadLetters:
         return encoded
 
     def _origin(
-        self, letter: DeadLetter, replacement: Event
+        self, dead: Event, replacement: Event
     ) -> tuple[str | None, int | str, str | None, Mapping[str, HeaderValue]]:
         """Return id, time, source and headers of a replacement: those of the dead event as far as it has none.
 
         Of the headers, only the number of hops is taken from there: a circle must not begin anew with an edit.
         """
-        dead = self.event(letter) or replacement  # the second, if its record has expired
         id_ = dead.id if replacement.id is None else replacement.id
         time = dead.stored_time if replacement.stored_time is None else replacement.stored_time
         source = dead.source if replacement.source is None else replacement.source
