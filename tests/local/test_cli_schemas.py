@@ -236,6 +236,18 @@ def test_everything_that_is_wrong_in_the_folder_is_listed_at_once_without_an_acc
     assert bare.run("lint", "--json").json == {"valid": True, "schemas": 2, "problems": []}
 
 
+@pytest.mark.parametrize(("name", "code"), [("elsewhere", 0), ("elsewhere/orders", 2), ("nowhere", 2)])
+def test_another_folder_is_linted_than_that_beside_the_definition(
+    bare: Project, name: str, code: int
+) -> None:
+    bare.write("OrderPlaced", {"type": "thing"})
+    file = bare.folder / "elsewhere/orders/OrderPlaced.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(PLACED))
+    assert bare.run("lint").code == 2
+    assert bare.run("lint", "--schemas", str(bare.folder / name)).code == code
+
+
 def test_schemas_of_no_stream_are_refused(bare: Project) -> None:
     (bare.folder / "infra/schemas/ordrs").mkdir(parents=True)
     (bare.folder / "infra/schemas/ordrs/OrderPlaced.json").write_text("true")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -11,6 +12,7 @@ from eventfabric.cli.exit_codes import BAD_INPUT, NOT_SO
 from eventfabric.cli.options import OnlyStream, grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
 from eventfabric.cli.registered_schemas import chosen_version, registration_of
+from eventfabric.cli.schemas_typed import ThereSchemas
 
 if TYPE_CHECKING:
     from eventfabric.contracts.document import SchemaDocument
@@ -35,12 +37,12 @@ class Checked:
 
 
 @grouped
-def lint(*, connection: Connection, json: Json = False) -> None:
+def lint(*, schemas: ThereSchemas = None, connection: Connection, json: Json = False) -> None:
     """List everything for which a schema of the folder may not be registered. No account is needed.
 
     Example: eventfabric schemas lint
     """
-    documents = read_folder(connection, as_json=json)
+    documents = read_folder(connection, as_json=json, folder=schemas)
     count = sum(map(len, documents.values()))
     if json:
         show_json({"valid": True, "schemas": count, "problems": []})
@@ -48,13 +50,19 @@ def lint(*, connection: Connection, json: Json = False) -> None:
         say(f"{count} schemas, and each of them may be registered")
 
 
-def read_folder(connection: Connection, *, as_json: bool) -> "dict[str, dict[str, SchemaDocument]]":
-    """Read the schemas beside the definition. If something is wrong with them, say what, and exit."""
+def read_folder(
+    connection: Connection, *, as_json: bool, folder: Path | None = None
+) -> "dict[str, dict[str, SchemaDocument]]":
+    """Read the schemas in a folder, by default beside the definition. If one is wrong, say what is, and exit."""
+    from eventfabric.contracts.folder import SchemaFolder
     from eventfabric.definition.file import schemas_beside
     from eventfabric.errors import InvalidSchemaError
 
+    definition = connection.topology.definition
     try:
-        return schemas_beside(connection.path, connection.topology.definition)
+        if folder is not None:
+            return SchemaFolder(folder).documents(streams=definition.streams)
+        return schemas_beside(connection.path, definition)
     except InvalidSchemaError as error:
         if not as_json:
             raise

@@ -1,7 +1,7 @@
 """Folder of schemas: one file for each type that has one, `<stream>/<type>.json`, its name percent-encoded."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from os import PathLike, listdir
 from pathlib import Path
 from stat import S_ISREG
@@ -34,9 +34,10 @@ class SchemaFolder:
         path = Path(definition).parent / SCHEMAS_FOLDER
         return cls(path) if may_be_there(path) else None
 
-    def has(self, stream: str) -> bool:
-        """Tell if there was a folder for a stream."""
-        return stream in self._listed
+    @property
+    def names(self) -> Set[str]:
+        """Names of what was there beside hidden files: of streams, if all is well."""
+        return self._listed.keys()
 
     def document(self, stream: str, type_: str) -> SchemaDocument | None:
         """Return the schema of a type; None if it has none. InvalidSchemaError: it has a file that is no schema."""

@@ -1,22 +1,34 @@
 """Connecting a producer by a fabric's name: its Region, its clients, and its streams as they are declared."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from re import fullmatch
+from typing import TYPE_CHECKING, Final
 
 from eventfabric.contracts import SCHEMAS_FOLDER
-from eventfabric.errors import SettingError, WrongRegionError
+from eventfabric.errors import (
+    EventFabricError,
+    InvalidSchemaError,
+    NotDeclaredError,
+    SettingError,
+    UnknownNameError,
+    WrongRegionError,
+)
 from eventfabric.model import Region
 from eventfabric.ports import Ports
 from eventfabric.sdk.schemas import checks_in
-from eventfabric.services.catalogue.streams import DeclaredStreams
+from eventfabric.services.catalogue.streams import STREAM_NAME, DeclaredStreams
 from eventfabric.settings import region_named
 
 if TYPE_CHECKING:
     from boto3 import Session
 
     from eventfabric.contracts.checks import SchemaChecks
+    from eventfabric.contracts.folder import SchemaFolder
+    from eventfabric.topology import Topology
+
+_FOLDER: Final = "the folder of the schemas of events, which has a folder for each stream, called as that is"
 
 
 def connected(
@@ -65,16 +77,59 @@ def connected(
 
 
 def schema_checks(
-    schemas: str | PathLike[str] | None, *, definition: str | PathLike[str] | None = None
+    schemas: str | PathLike[str] | None,
+    *,
+    definition: str | PathLike[str] | None = None,
+    streams: Collection[str] | None = None,
 ) -> "SchemaChecks | None":
     """Return how to hold events to the schemas of a folder, by default that beside a definition.
 
-    None, and nothing is imported, if there is no such folder; SettingError if it was named.
+    None, and nothing is imported, if there is no such folder. SettingError: it was named and is not there, or is not
+    that of a fabric with these streams; None: they are not known yet, see `check_schemas_of`.
     """
     if schemas is None:
         beside = None if definition is None else Path(definition).parent / SCHEMAS_FOLDER
         return checks_in(beside, is_closed=True)
-    checks = checks_in(Path(schemas), is_closed=True)
+    try:
+        # Path would take an empty text for the current folder.
+        checks = checks_in(Path(schemas), is_closed=True) if str(schemas) else None
+    except InvalidSchemaError as error:
+        raise SettingError("schemas", str(schemas), _FOLDER) from error
     if checks is None:
-        raise SettingError("schemas", str(schemas), "the folder of the schemas of events")
+        raise SettingError("schemas", str(schemas), _FOLDER)
+    if streams is None:
+        streams = [name for name in checks.folder.names if fullmatch(STREAM_NAME, name)]
+    _check_names(checks.folder, streams)
     return checks
+
+
+def check_schemas_of(
+    schemas: "SchemaChecks | None", stream: str, streams: "Topology | DeclaredStreams"
+) -> None:
+    """Raise SettingError if a folder was named that is not that of a fabric which is known by its name alone.
+
+    It has nothing of a stream that is published to. So it has to have something of another one that is declared.
+    """
+    if schemas is None or streams.regions or stream in schemas.folder.names:
+        return
+    declared = (name for name in sorted(schemas.folder.names) if _may_be_declared(name, streams))
+    _check_names(schemas.folder, {stream, next(declared, stream)})
+
+
+def _may_be_declared(name: str, streams: "Topology | DeclaredStreams") -> bool:
+    try:
+        streams.stream(name)
+    except (UnknownNameError, NotDeclaredError):
+        return False
+    except EventFabricError:  # nobody knows, as where this producer may not read it
+        return True
+    return True
+
+
+def _check_names(folder: "SchemaFolder", streams: Collection[str]) -> None:
+    """Raise SettingError if a folder is not that of a fabric with these streams. One that is empty may be."""
+    in_other_case = sorted(name for name in folder.names - {*streams} if name.lower() in streams)
+    if in_other_case or (folder.names and folder.names.isdisjoint(streams)):
+        held = ", ".join(in_other_case or sorted(folder.names))
+        known = f"; a stream: {', '.join(sorted(streams)):.200}" if streams else ""
+        raise SettingError("schemas", f"{folder.path}, which has {held:.100}", f"{_FOLDER}{known}")

@@ -16,7 +16,7 @@ from eventfabric.errors import (
 from eventfabric.model import Batch, Event, EventFields, Record, Region, StreamName
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log, Outbox
 from eventfabric.sdk.bundle import Receipt, receipt
-from eventfabric.sdk.connecting import connected, schema_checks
+from eventfabric.sdk.connecting import check_schemas_of, connected, schema_checks
 from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
@@ -112,8 +112,8 @@ class Fabric:
                 the folder `schemas` beside it.
 
         Raises:
-            SettingError: no fabric can have that name, a Region is listed twice, no Region is named anywhere, or there
-                is no such folder.
+            SettingError: no fabric can have that name, a Region is listed twice, no Region is named anywhere, or the
+                folder is none of schemas. If it is that of another fabric, publishing raises it.
             DefinitionError, WrongRegionError: without `fabric`, as `from_definition`.
         """
         from eventfabric.settings import definition_path, fabric_named
@@ -162,12 +162,12 @@ class Fabric:
         Raises:
             DefinitionError: the definition is wrong or missing.
             WrongRegionError: the fabric is not in one of the Regions.
-            SettingError: a Region is listed twice, or there is no such folder.
+            SettingError: a Region is listed twice, or the folder is not that of the schemas of this fabric.
         """
         from eventfabric.settings import definition_at
 
         topology = Topology(definition_at(path))
-        checks = schema_checks(schemas, definition=path)
+        checks = schema_checks(schemas, definition=path, streams=topology.definition.streams)
         return cls._connected(
             topology.fabric, topology.regions, region, failover, session, endpoint_url, source, checks
         )
@@ -360,6 +360,8 @@ class Fabric:
     def _stream(self, name: str) -> Outgoing:
         stream = self._open_stream(name)
         outgoing = self._outgoing.get(name)
+        if outgoing is None:
+            check_schemas_of(self._schemas, name, self._streams)
         if outgoing is None or not outgoing.goes_by(stream):
             outgoing = self._outgoing[name] = Outgoing(
                 stream,

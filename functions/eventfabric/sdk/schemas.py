@@ -100,7 +100,7 @@ def validation_of(subscription: Subscription, folder: Path | None) -> Callable[[
     if not subscription.validate:
         return None
     schemas = checks_in(folder, is_closed=False)
-    if schemas is None or not schemas.folder.has(subscription.stream):
+    if schemas is None or subscription.stream not in schemas.folder.names:
         allowed = (
             f"only where the function has schemas of stream {subscription.stream}, in the folder {folder}"
         )

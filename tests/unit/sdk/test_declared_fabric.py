@@ -41,12 +41,18 @@ OWN = DeclarationLane.of(HOME, StreamName(STREAM))
 
 
 def topology(
-    *subscriptions: str, lanes: int = 2, days: int = 0, closing: str = "", express: str = "true"
+    *subscriptions: str,
+    lanes: int = 2,
+    days: int = 0,
+    closing: str = "",
+    express: str = "true",
+    others: Sequence[str] = (),
 ) -> Topology:
     kept = f"retention_days = {days}" if days else ""
     of_each = "".join(
         f'[subscriptions.{name}]\nstream = "{STREAM}"\nhandler = "a:b"\n' for name in subscriptions
     )
+    of_others = "".join(f"[streams.{name}]\n" for name in others)
     return Topology(
         parse_definition(
             f"""
@@ -59,6 +65,7 @@ def topology(
             express = {express}
             {kept}
             {of_each}
+            {of_others}
             """
         )
     )
@@ -70,7 +77,7 @@ class Shop:
     def __init__(
         self, deployed: Topology | None, *read_in: Region, faults: Faults | None = None, **settings: Any
     ) -> None:
-        self.fabric = MemoryFabric(topology("billing", "audit", lanes=8))
+        self.fabric = MemoryFabric(topology("billing", "audit", lanes=8, others=["payments"]))
         if deployed is not None:
             self.declare(deployed)
         self.reads, self.logs = faults or Faults(), Faults()
