@@ -85,6 +85,15 @@ def test_no_file_is_written_for_what_is_no_name_of_a_type(
     assert not (tmp_path / "infra/schemas").exists()
 
 
+@pytest.mark.parametrize("stream", ["", "Orders", "../orders", "other"])
+def test_no_file_is_written_for_what_is_no_stream(cli: CommandLine, tmp_path: Path, stream: str) -> None:
+    there, of_class = set(tmp_path.rglob("*")), ("schemas", "from", CLASS, "--stream", stream)
+    assert cli.run(*of_class).code == 2
+    if stream != "other":  # which may be that of another definition
+        assert "--stream" in cli.refused(*of_class, "--schemas", "elsewhere", code=2)
+    assert set(tmp_path.rglob("*")) == there
+
+
 @pytest.mark.parametrize(
     "command",
     [

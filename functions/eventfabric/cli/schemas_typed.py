@@ -4,6 +4,7 @@ import sys
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
+from re import fullmatch
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -192,13 +193,19 @@ def _registered_types(access: Access, region: str | None, stream: str | None) ->
 
 
 def _folder(schemas: Path | None, definition: Path | None, stream: str | None = None) -> "SchemaFolder":
-    """Return the folder of schemas, which may not exist yet. UnknownNameError: the definition has no such stream."""
+    """Return the folder of schemas, which may not exist yet.
+
+    UnknownNameError: the definition has no such stream. SettingError: no definition is asked, and none could have it.
+    """
     from eventfabric.contracts import SCHEMAS_FOLDER
     from eventfabric.contracts.folder import SchemaFolder
-    from eventfabric.errors import UnknownNameError
+    from eventfabric.errors import SettingError, UnknownNameError
+    from eventfabric.services.catalogue.streams import STREAM_NAME
     from eventfabric.settings import definition_at, definition_path
 
     if schemas is not None:
+        if stream is not None and not fullmatch(STREAM_NAME, stream):
+            raise SettingError("--stream", stream, "lower-case letters, digits and hyphens, a letter first")
         return SchemaFolder(schemas)
     path = definition or definition_path()
     streams = definition_at(path).streams
