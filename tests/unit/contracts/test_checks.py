@@ -31,7 +31,7 @@ def accepts(schema: Any, value: object, *, is_closed: bool = True) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("named", "is_other"),
+    ("named", "is_kept"),
     [
         (IDENTITY._replace(digest="b" * 22), True),
         (IDENTITY, False),
@@ -40,8 +40,11 @@ def accepts(schema: Any, value: object, *, is_closed: bool = True) -> bool:
         ("https://example.org/placed.json", False),
     ],
 )
-def test_another_version_is_of_the_same_type_and_stream(named: object, is_other: bool) -> None:
-    assert check(PLACED).is_other_version({DATA_SCHEMA: str(named)}) is is_other
+def test_another_version_that_is_kept_is_of_the_same_type_and_stream(named: object, is_kept: bool) -> None:
+    own, headers = check(PLACED), {DATA_SCHEMA: str(named)}
+    assert own.keeps_other_version(headers, headers) is is_kept
+    for replaced in ({}, own.headers, {DATA_SCHEMA: str(IDENTITY._replace(digest="c" * 22))}):
+        assert not own.keeps_other_version(headers, replaced)
 
 
 def test_who_publishes_is_closed_and_who_reads_is_open() -> None:
