@@ -10,10 +10,10 @@ import pytest
 
 from eventfabric.contracts.document import SchemaDocument
 from eventfabric.contracts.folder import SchemaFolder
-from eventfabric.errors import DeclarationRefusedError, MissingRecordError
+from eventfabric.errors import DeclarationRefusedError, LastingError, MissingRecordError
 from eventfabric.local import LocalFabric
 from eventfabric.model import SchemaLane
-from eventfabric.model.schema_index import SchemaVersion
+from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
 from eventfabric.services.catalogue import schema_push
 from eventfabric.services.catalogue.schema_lane import SchemaReader
 from tests.support.command_line import CommandLine, Ran
@@ -203,6 +203,21 @@ def test_types_that_are_registered_are_checked_also_where_no_file_is_left(
     assert [(own["type"], own["state"]) for own in checked] == [
         ("OrderPlaced", "registered, and not in the folder")
     ]
+
+
+def test_whoever_may_not_read_other_streams_checks_those_of_which_there_are_schemas(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def certain_index(reader: SchemaReader) -> SchemaIndex:
+        if reader.name == denied:
+            raise LastingError("read the tail", "denied", "denied")
+        return reader.index()
+
+    project.definition.write_text(f"{DEFINITION}[streams.payments]\n")
+    monkeypatch.setattr(SchemaReader, "certain_index", certain_index)
+    for denied, code in (("payments", 0), ("orders", 3)):
+        checked = project.run("check")
+        assert (checked.code, "denied" in checked.err) == (code, True)
 
 
 def test_a_type_may_promise_nothing(project: Project) -> None:

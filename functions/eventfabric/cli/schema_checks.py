@@ -129,7 +129,7 @@ def _against_registered(
     for name, stream in sorted(connection.topology.streams.items()):
         own = documents.get(name, {})
         registration = registration_of(connection, stream)
-        index = _index_or_none_yet(registration)
+        index = _index_or_none(registration, is_needed=bool(own))
         verdict = registration.verdict(own, index)
         for type_, document in sorted(own.items()):
             problems = [*verdict.of_all, *verdict.of_types.get(type_, ())]
@@ -142,19 +142,25 @@ def _against_registered(
     return checked
 
 
-def _index_or_none_yet(registration: "Registration") -> "SchemaIndex":
-    """Return what is registered of a stream: nothing, if a deployment has yet to make its table."""
+def _index_or_none(registration: "Registration", *, is_needed: bool) -> "SchemaIndex":
+    """Return what is registered of a stream: nothing, if a deployment has yet to make its table.
+
+    Nothing, too, if it is not needed and may not be read: whoever minds one stream has no rights on the others.
+    """
     from eventfabric.errors import LastingError
     from eventfabric.model.schema_index import SchemaIndex
 
     try:
         return registration.reader.certain_index()
     except LastingError as error:
-        if not error.is_missing:
+        if is_needed and not error.is_missing:
             raise
-        complain(
-            f"stream {registration.reader.name} has no table in {registration.region}: a deployment makes it"
+        reason = (
+            f"has no table in {registration.region}: a deployment makes it"
+            if error.is_missing
+            else f"{error}"
         )
+        complain(f"stream {registration.reader.name}: {reason}")
         return SchemaIndex()
 
 
