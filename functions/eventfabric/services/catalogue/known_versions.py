@@ -22,7 +22,7 @@ class KnownVersions:
         self._reader = reader
         self._clock = clock
         self._index = SchemaIndex()
-        self._tried: Moment | None = None
+        self._read_at: Moment | None = None
         self._failure: PortError | None = None
         self._unknown: dict[str, Moment] = {}
         self._begin()
@@ -64,7 +64,7 @@ class KnownVersions:
         # It may have been registered a moment ago, and be on its way from another Region.
         is_soon = self._failure is not None or since.is_within(CATALOGUE_SECONDS, now)
         pause = PAUSE_SECONDS if is_soon else CATALOGUE_SECONDS
-        return self._tried is None or not self._tried.is_within(pause, now)
+        return self._read_at is None or not self._read_at.is_within(pause, now)
 
     def _read(self) -> None:
         try:
@@ -75,4 +75,4 @@ class KnownVersions:
         except UndecodableRecordError as error:  # not the fault of an event, and not for ever
             operation = f"read the versions of schemas of stream {self._reader.name}"
             self._failure = RefusedError(operation, str(error))
-        self._tried = Moment.of(self._clock)  # the pause counts from here, however long the read took
+        self._read_at = Moment.of(self._clock)  # the pause counts from here, however long the read took
