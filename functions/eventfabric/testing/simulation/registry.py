@@ -104,10 +104,14 @@ def newest_count(cloud: MemoryCloud, stream: StreamTopology, regions: Iterable[s
 
 
 def lags(cloud: MemoryCloud, stream: str, region: str, *, behind: str, regions: Iterable[str]) -> bool:
-    """Tell if a Region's table lacks what another has of declarations and schemas of any of these Regions."""
+    """Tell if a Region's table lacks what another has of declarations and schemas of any of these Regions.
+
+    All records count, not the last one: they are replicated in any order.
+    """
     here, there = cloud.log(stream, region), cloud.log(stream, behind)
     return any(
-        here.tail(lane).sequence < there.tail(lane).sequence
+        {record.sequence for record in records_of(there, lane)}
+        - {record.sequence for record in records_of(here, lane)}
         for name in regions
         for lane in (
             SchemaLane.of(Region(name), StreamName(stream)),
