@@ -44,8 +44,8 @@ from eventfabric.model import (
 from eventfabric.stream_topology import StreamTopology
 
 if TYPE_CHECKING:  # only a few functions need these
-    from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
     from eventfabric.model.pass_progress import PassProgress
+    from eventfabric.rare_ports import Backfills, Credits
     from eventfabric.wire.published import Effect
 
 
@@ -267,46 +267,6 @@ def insist(error: Exception) -> None:
     raise error
 
 
-class Backfills(Protocol):
-    """Backfills into one Region, and the progress of their slices. Only that Region writes them; others see them."""
-
-    def all(self, *, unreadable: UnreadableItem = insist) -> "list[Backfill]":
-        """Return every backfill that is known here, into any Region.
-
-        `unreadable`: told of each that cannot be read, which is left out; default: raise that error.
-        """
-        ...
-
-    def find(self, backfill_id: str) -> "Backfill | None":
-        """Return the backfill of that id into this Region (one consistent read)."""
-        ...
-
-    def replace(self, read: "Backfill | None", to: "Backfill") -> "Backfill | None":
-        """Replace the backfill that was `read` (by version; None: new). Return the stored one, or None: race lost."""
-        ...
-
-    def add(self, backfill_id: str, slices: "Sequence[SliceProgress]") -> None:
-        """Store slices. Those that are already known, by lane and start, stay as they are."""
-        ...
-
-    def save(self, backfill_id: str, progress: "SliceProgress") -> None:
-        """Store the progress of a slice, unless it is further already: of two workers, the one ahead counts."""
-        ...
-
-    def slice(self, backfill_id: str, lane: Lane, start: SequenceNumber) -> "SliceProgress | None":
-        """Return the slice of a lane that starts there (one consistent read)."""
-        ...
-
-    def slices(
-        self, backfill_id: str, *, after: "SliceStart | None", count: int, unreadable: UnreadableItem = insist
-    ) -> "tuple[list[SliceProgress], bool]":
-        """Return up to `count` slices after the one of that lane and start, lane by lane; and if more may follow.
-
-        `unreadable`: told of each that cannot be read, which is left out; default: raise that error.
-        """
-        ...
-
-
 class Steps(Protocol):
     """Records of steps, which are effects outside the fabric, as one Region makes them."""
 
@@ -395,6 +355,7 @@ class Ports:
     doorbells: Doorbells
     outbox: Outbox
     steps_of: Callable[[StreamTopology], Steps]
-    backfills: Backfills
+    backfills: "Backfills"
+    credits: "Credits"
     at: "Callable[[Region], Ports]"
     """Returns the ports of another Region of the fabric; their calls fail while that Region cannot be reached."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
@@ -12,9 +12,12 @@ from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.copies import when_forked
 from eventfabric.model import Region
-from eventfabric.ports import Backfills, Clock, Entropy, Outbox, Ports, Steps
+from eventfabric.ports import Clock, Entropy, Outbox, Ports, Steps
 from eventfabric.resources import TableTopology, TimerQueueTopology
 from eventfabric.stream_topology import StreamTopology, doorbell_queue
+
+if TYPE_CHECKING:
+    from eventfabric.rare_ports import Backfills, Credits
 
 
 class Names(Protocol):
@@ -101,10 +104,15 @@ def aws_ports(
 
         return AwsOutbox(clients.dynamodb)
 
-    def make_backfills() -> Backfills:
+    def make_backfills() -> "Backfills":
         from eventfabric.aws.backfills import AwsBackfills
 
         return AwsBackfills(clients.dynamodb, names.ledger.name, region)
+
+    def make_credits() -> "Credits":
+        from eventfabric.aws.credits import AwsCredits
+
+        return AwsCredits(clients.dynamodb, lambda name: names.ledger_of(name).name, region)
 
     ports = Ports(
         clock=clock,
@@ -120,7 +128,8 @@ def aws_ports(
         ),
         outbox=cast(Outbox, _Late(make_outbox)),
         steps_of=steps_of,
-        backfills=cast(Backfills, _Late(make_backfills)),
+        backfills=cast("Backfills", _Late(make_backfills)),
+        credits=cast("Credits", _Late(make_credits)),
         at=_PortsElsewhere(
             lambda other: (
                 ports

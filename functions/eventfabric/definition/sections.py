@@ -150,3 +150,28 @@ class Slo(Table):
     days: Annotated[
         Annotated[int, Interval(ge=1, le=90)], Doc("Number of past days over which minutes are counted.")
     ] = 28
+
+
+class WhilePaused(StrEnum):
+    """The lot of producers that a subscription holds back, while it is paused."""
+
+    PASS = "pass"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backpressure(Table):
+    """How far producers may be ahead of a subscription, in each lane, before they are held back."""
+
+    seconds: Annotated[
+        Annotated[int, Interval(ge=5, le=300)],
+        Doc("Seconds of what the subscription drained lately, by which producers may be ahead."),
+    ] = 10
+    events_min: Annotated[
+        Annotated[int, Interval(ge=1, le=100_000)],
+        Doc("Events by which producers may always be ahead in a lane, however little was drained."),
+    ] = 16
+    while_paused: Annotated[
+        WhilePaused,
+        Doc('While the subscription is paused, producers go on ("pass"), or are held back ("hold").'),
+    ] = WhilePaused.PASS

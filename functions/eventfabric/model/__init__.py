@@ -7,6 +7,7 @@ from its module: `catalogue`, `finding`, `proof`, `backfill`.
 
 from eventfabric.model.bounds import operator_text
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.credit import Account
 from eventfabric.model.cursor import (
     START,
     CommitOutcome,
@@ -167,6 +168,7 @@ __all__ = [
     "Doorbell",
     "ANY_TAIL",
     # How far a subscription came in a lane.
+    "Account",
     "Cursor",
     "START",
     "LaneKey",

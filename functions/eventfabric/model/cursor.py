@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from eventfabric.model.credit import Account
 from eventfabric.model.identity import (
     BatchId,
     Chain,
@@ -67,6 +68,8 @@ class Cursor:
     """Digest of the parked keys that stand beside it; empty if there are none."""
     roster: Roster = field(default_factory=Roster, compare=False)
     """Names of these keys, in a few bytes each. Each commit updates it."""
+    credit: Account | None = field(default=None, compare=False)
+    """Account of what producers may append to this lane, if they are held back. No commit is made for it alone."""
     is_announced: bool = field(default=False, compare=False)
     """In a stream without transactions: keys beside it were about to be written; only a read of all tells which."""
 

@@ -7,18 +7,23 @@ a consumer recognise its own commit after a lost reply), `u` milliseconds since 
 
 If keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys. If it is not 0: `r`
 the sequence before which a replay is under way, `m` the sequence from which on that marks events, `b` the first
-sequence that was ever to be delivered. The roster of the parked keys: `t` due times of those that retry, by the digest
+sequence that was ever to be delivered. If the subscription holds producers back: `k`, the lane's account as MessagePack
+of granted, place, time of decision, time of measurement, rate, best; an older version of this library leaves it out.
+The roster of the parked keys: `t` due times of those that retry, by the digest
 of their id (MessagePack), `d` the beginnings of the digests of the dead. `f`: parked keys were about to be written
 beside it, one by one.
 """
 
+from dataclasses import astuple
 from typing import Final
 
 import msgspec
 
 from eventfabric import limits
+from eventfabric.errors import UndecodableItemError
 from eventfabric.model import (
     DIGEST_BYTES,
+    Account,
     Cursor,
     LaneKey,
     Place,
@@ -32,6 +37,9 @@ from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, cursor_key
 
 WRITTEN: Final = "u"
+_CREDIT: Final = "k"
+_encode_credit = msgspec.msgpack.encode
+_decode_credit = msgspec.msgpack.Decoder(tuple[int, int, int, int, float, float]).decode
 _decode_retrying = msgspec.msgpack.Decoder(dict[bytes, int]).decode
 _DIGEST_BYTES_MAX: Final = 16
 
@@ -62,6 +70,8 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
         item["r"] = {"N": str(cursor.replay_until)}
     if cursor.replay_from:
         item["m"] = {"N": str(cursor.replay_from)}
+    if cursor.credit is not None:
+        item[_CREDIT] = {"B": _encode_credit(astuple(cursor.credit))}
     if cursor.began:
         item["b"] = {"N": str(cursor.began)}
     if cursor.roster.retrying:
@@ -93,6 +103,7 @@ def from_item(item: Item) -> Cursor:
         replay_until=fields.sequence(item, "r") if "r" in item else SequenceNumber(0),
         replay_from=fields.sequence(item, "m") if "m" in item else SequenceNumber(0),
         began=fields.sequence(item, "b") if "b" in item else SequenceNumber(0),
+        credit=_credit(item) if _CREDIT in item else None,
         roster=Roster(_retrying(item) if "t" in item else {}, _dead(item) if "d" in item else ()),
         is_announced=fields.flag(item, "f"),
     )
@@ -107,6 +118,23 @@ def check_roster(item: Item, cursor: Cursor) -> None:
     if (cursor.low is None) != (cursor.roster.count == 0):
         found = "l without t and d" if cursor.low is not None else "t or d without l"
         fields.refuse(item, "l", found, "keys named in t and d exactly where l says that one waits")
+
+
+def _credit(item: Item) -> Account | None:
+    """Read a lane's account. None if that cannot be: the next run opens another, and no lane stops for it."""
+    try:
+        granted, place, decided_ms, measured_ms, rate, best = fields.packed(item, _CREDIT, _decode_credit)
+    except UndecodableItemError:
+        return None
+    sequences, times_ms, rates = (granted, place), (decided_ms, measured_ms), (rate, best)
+    is_sound = (
+        all(0 <= sequence <= limits.SEQUENCE_MAX for sequence in sequences)
+        and all(0 <= time_ms <= limits.MILLISECONDS_MAX for time_ms in times_ms)
+        and all(0 <= events <= limits.SEQUENCE_MAX for events in rates)  # no NaN is
+    )
+    if not is_sound:
+        return None
+    return Account(SequenceNumber(granted), SequenceNumber(place), decided_ms, measured_ms, rate, best)
 
 
 def _low(item: Item) -> Place:

@@ -20,6 +20,9 @@ parked    table `<fabric>-ledger`; written with the cursor by the same function,
 won       table `<fabric>-ledger`; written by whoever comes to a record with a note, beside the state of the lane where
           its batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events. pk as
           the cursor's, sk `<region>/won/<batch id in hex>`.
+credit    table `<fabric>-ledger`; written by a Region's deliver function, attribute by attribute: `<lane index modulo
+          CREDIT_SLICE_LANES>` is the sequence up to which producers may append to that lane; kept.
+          pk `<stream>/<subscription>/credits/<origin>/<part of the lanes>`, sk `<region>/<slice of the lanes>`.
 circuit   table `<fabric>-ledger`; written when a breaker changes it, or by whoever pauses; kept.
           pk `<stream>/<subscription>`, sk `<region>/circuit`.
 owner     table `<fabric>-ledger`; written by the Region that hands lanes over, mostly to itself; kept.
@@ -88,7 +91,12 @@ _SEEN: Final = "seen"
 _PASS: Final = "pass"
 _OWNER: Final = "owner/"
 _BACKFILL: Final = "backfill"
+_CREDITS: Final = "credits"
 _DIGEST_BYTES: Final = 16
+CREDIT_SLICE_LANES: Final = 64
+"""Lanes of one credit item: few enough that each write of it is one write unit."""
+_CREDIT_PART_LANES: Final = 1024
+"""Lanes of one partition of credit items: few enough for a partition's writes, many enough to be read by one query."""
 BEFORE_PARKED: Final = "~"
 """Bound of sort keys: those of a lane that are smaller belong to anything but parked keys."""
 
@@ -163,6 +171,26 @@ def owner_key(stream: StreamName, subscription: SubscriptionName, region: Region
 def start_key(stream: StreamName, subscription: SubscriptionName, region: Region) -> Item:
     """Return the key of the time with which a subscription's lanes begin in a Region."""
     return {PK: standing_key(stream, subscription), SK: {"S": f"{region}/{_START}"}}
+
+
+def credit_parts(lanes: int) -> range:
+    """Return the numbers of the partitions that hold what a subscription grants in the lanes of an origin."""
+    return range(-(-lanes // _CREDIT_PART_LANES))
+
+
+def credits_of(
+    stream: StreamName, subscription: SubscriptionName, origin: Region, part: int
+) -> dict[str, Any]:
+    """Return the partition key of a part of what a subscription grants in an origin's lanes, in all Regions."""
+    # Five parts: no lane, subscription or step has as many.
+    return {"S": f"{stream}/{subscription}/{_CREDITS}/{origin}/{part}"}
+
+
+def credit_key(key: LaneKey, region: Region) -> Item:
+    """Return the key of the item in which a Region's functions grant producers of a lane how far they may append."""
+    lane = key.lane
+    partition = credits_of(key.stream, key.subscription, lane.origin, lane.index // _CREDIT_PART_LANES)
+    return {PK: partition, SK: {"S": f"{region}/{lane.index // CREDIT_SLICE_LANES}"}}
 
 
 def marks_of(stream: StreamName, origin: Region) -> dict[str, Any]:

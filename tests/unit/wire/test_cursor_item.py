@@ -1,13 +1,16 @@
 """The cursor's item, and the ledger's keys."""
 
+from dataclasses import replace
+from math import nan
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import msgpack
 
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model import START, Cursor, LaneKey, LaneState, Region
+from eventfabric.model import START, Account, Cursor, LaneKey, LaneState, Region, SequenceNumber
 from eventfabric.wire import cursor_item, keys
 from tests.support.strategies import REGIONS, cursors, lane_keys
 
@@ -52,3 +55,37 @@ def test_other_items_of_the_ledger_are_no_cursors(kind: str) -> None:
 
 def test_a_region_without_a_cursor_is_at_the_start() -> None:
     assert LaneState({}).cursor(Region("us-east-1")) == START
+
+
+ACCOUNT = Account(SequenceNumber(9), SequenceNumber(3), 1_790_000_000_000, 1_790_000_000_500, 2.5, 7.25)
+
+
+def credited(account: Account | None) -> dict[str, Any]:
+    key = keys.lane_key_of({"pk": {"S": "orders/billing/us-east-1/0.1"}})
+    cursor = replace(START, credit=account)
+    return cursor_item.to_item(key, Region("us-east-1"), cursor, token=b"t", now_ms=0)
+
+
+@pytest.mark.parametrize("account", [ACCOUNT, None])
+def test_an_account_of_credit_comes_back_with_its_cursor(account: Account | None) -> None:
+    assert cursor_item.from_item(credited(account)).credit == account
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        b"",
+        b"no MessagePack",
+        msgpack.encode([1, 2, 3]),
+        msgpack.encode([-1, 0, 0, 0, 0.0, 0.0]),
+        msgpack.encode([2**63, 0, 0, 0, 0.0, 0.0]),
+        msgpack.encode([1, 0, 0, 0, nan, 0.0]),
+        msgpack.encode([1, 0, 0, 0, 0.0, -1.0]),
+    ],
+)
+def test_an_account_that_cannot_be_read_stops_no_lane(spoilt: bytes) -> None:
+    item = credited(ACCOUNT)
+    item["k"] = {"B": spoilt}
+    cursor = cursor_item.from_item(item)
+    assert cursor.credit is None
+    assert cursor == START

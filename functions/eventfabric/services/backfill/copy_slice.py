@@ -30,7 +30,8 @@ from eventfabric.errors import (
 )
 from eventfabric.model import Record, SequenceNumber
 from eventfabric.model.backfill import BackfillState, Seam, SliceProgress
-from eventfabric.ports import Backfills, Clock, Entropy, Log
+from eventfabric.ports import Clock, Entropy, Log
+from eventfabric.rare_ports import Backfills
 from eventfabric.services.backfill.walk import Walk
 
 T = TypeVar("T")

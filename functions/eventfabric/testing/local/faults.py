@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Outbox, Ports, Steps
+from eventfabric.ports import Doorbells, Ledger, Log, Outbox, Ports, Steps
+from eventfabric.rare_ports import Backfills, Credits
 from eventfabric.testing.local.replicator import Link
 
 
@@ -79,4 +80,5 @@ def reachable(ports: Ports, faults: RegionFaults, region: str) -> Ports:
         outbox=cast(Outbox, Reachable(ports.outbox, faults, region)),
         steps_of=lambda stream: cast(Steps, Reachable(ports.steps_of(stream), faults, region)),
         backfills=cast(Backfills, Reachable(ports.backfills, faults, region)),
+        credits=cast(Credits, Reachable(ports.credits, faults, region)),
     )

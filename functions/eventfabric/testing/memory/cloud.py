@@ -6,6 +6,7 @@ from eventfabric.ports import Clock, Entropy, Ports
 from eventfabric.resources import TableTopology
 from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.testing.memory.backfills import MemoryBackfills
+from eventfabric.testing.memory.credits import MemoryCredits
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.log import MemoryLog
@@ -97,6 +98,7 @@ class MemoryCloud:
             outbox=self.outbox(region, requests=requests),
             steps_of=lambda stream: self.steps(stream.name, region, requests=requests),
             backfills=self.backfills(region, requests=requests),
+            credits=self.credits(region, requests=requests),
             at=lambda region: self.ports(region, requests=requests),
         )
 
@@ -143,6 +145,12 @@ class MemoryCloud:
     def backfills(self, region: str, *, requests: Requests | None = None) -> MemoryBackfills:
         """Return the backfills into a Region."""
         return MemoryBackfills(self.regions[region], self.topology.ledger.name, requests=requests)
+
+    def credits(self, region: str, *, requests: Requests | None = None) -> MemoryCredits:
+        """Return what subscriptions grant producers in a Region."""
+        return MemoryCredits(
+            self.regions[region], lambda name: self.topology.ledger_of(name).name, requests=requests
+        )
 
     def timers(self, subscription: str, region: str) -> MemoryTimers:
         """Return the timer queue of a Region, which a subscription shares with all others."""

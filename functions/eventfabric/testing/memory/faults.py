@@ -43,10 +43,10 @@ from eventfabric.model import (
     WriteRefused,
 )
 from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
+from eventfabric.model.credit import Grants
 from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import (
     Attempt,
-    Backfills,
     Doorbells,
     Handler,
     Ledger,
@@ -56,6 +56,7 @@ from eventfabric.ports import (
     Ports,
     Steps,
 )
+from eventfabric.rare_ports import Backfills, Credits
 from eventfabric.wire.published import Effect
 
 T = TypeVar("T")
@@ -174,6 +175,10 @@ class Faults:
     def backfills(self, backfills: Backfills) -> Backfills:
         """Wrap backfills: backfills.all, .find, .replace, .add, .save, .slice, .slices."""
         return _Backfills(backfills, self)
+
+    def credits(self, credits: Credits) -> Credits:
+        """Wrap credits: credits.granted, .grant."""
+        return _Credits(credits, self)
 
     def handler(self, handler: Handler) -> Handler:
         """Wrap a handler: handler.attempt."""
@@ -370,6 +375,17 @@ class _Backfills:
             "backfills.slices",
             lambda: self._backfills.slices(backfill_id, after=after, count=count, **options),
         )
+
+
+class _Credits:
+    def __init__(self, credits: Credits, faults: Faults) -> None:
+        self._credits, self._faults = credits, faults
+
+    def granted(self, *lanes: Any, part: int) -> dict[Region, Grants]:
+        return self._faults.call("credits.granted", lambda: self._credits.granted(*lanes, part=part))
+
+    def grant(self, key: LaneKey, grant: SequenceNumber) -> SequenceNumber:
+        return self._faults.call("credits.grant", lambda: self._credits.grant(key, grant))
 
 
 class _Handler:
