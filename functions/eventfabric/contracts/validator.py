@@ -4,7 +4,6 @@ The only importer of `jsonschema_rs`, which the extra `schemas` brings. It is im
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from itertools import islice
 from json import dumps
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -44,6 +43,7 @@ class SchemaValidator:
         with needing("schemas", "holding data to a schema"):
             from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
         self._schema = schema
+        self._names = frozenset[str | int](_names_in(schema))
         try:
             compiled = Draft202012Validator(
                 _nameless(schema),
@@ -131,10 +131,6 @@ class SchemaValidator:
     def _shown(self, place: Sequence[str | int]) -> str:
         """Return a pointer into data; names that the schema does not have are hidden."""
         return _pointer([name if name in self._names or type(name) is int else _HIDDEN for name in place])
-
-    @cached_property
-    def _names(self) -> frozenset[str | int]:
-        return frozenset(_names_in(self._schema))
 
 
 def _nameless(schema: JsonSchema) -> JsonSchema:
