@@ -2,12 +2,11 @@
 
 Outside this package the names below are imported from here; only its own modules import each other. `__all__` lists
 them by what they are about. What few functions need is left out, so that the others start without it, and is imported
-from its module: `catalogue`, `finding`, `proof`, `backfill`.
+from its module: `catalogue`, `credit`, `finding`, `proof`, `backfill`.
 """
 
 from eventfabric.model.bounds import operator_text
 from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.credit import Account
 from eventfabric.model.cursor import (
     START,
     CommitOutcome,
@@ -168,7 +167,6 @@ __all__ = [
     "Doorbell",
     "ANY_TAIL",
     # How far a subscription came in a lane.
-    "Account",
     "Cursor",
     "START",
     "LaneKey",

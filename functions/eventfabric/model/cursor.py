@@ -5,9 +5,8 @@ Around it: the state of the lane, of which it is a part, and the commits that mo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from eventfabric.model.credit import Account
 from eventfabric.model.identity import (
     BatchId,
     Chain,
@@ -20,6 +19,9 @@ from eventfabric.model.identity import (
 from eventfabric.model.parked import Parked, ParkedChange, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.model.roster import Roster, digest_after, digest_of
+
+if TYPE_CHECKING:  # only subscriptions that hold producers back need it
+    from eventfabric.model.credit import Account
 
 _NEVER: Final = SequenceNumber(0)
 
@@ -68,7 +70,7 @@ class Cursor:
     """Digest of the parked keys that stand beside it; empty if there are none."""
     roster: Roster = field(default_factory=Roster, compare=False)
     """Names of these keys, in a few bytes each. Each commit updates it."""
-    credit: Account | None = field(default=None, compare=False)
+    credit: "Account | None" = field(default=None, compare=False)
     """Account of what producers may append to this lane, if they are held back. No commit is made for it alone."""
     is_announced: bool = field(default=False, compare=False)
     """In a stream without transactions: keys beside it were about to be written; only a read of all tells which."""

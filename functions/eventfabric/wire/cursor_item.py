@@ -15,7 +15,7 @@ beside it, one by one.
 """
 
 from dataclasses import astuple
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,7 +23,6 @@ from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model import (
     DIGEST_BYTES,
-    Account,
     Cursor,
     LaneKey,
     Place,
@@ -35,6 +34,9 @@ from eventfabric.model import (
 )
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, cursor_key
+
+if TYPE_CHECKING:
+    from eventfabric.model.credit import Account
 
 WRITTEN: Final = "u"
 _CREDIT: Final = "k"
@@ -120,8 +122,10 @@ def check_roster(item: Item, cursor: Cursor) -> None:
         fields.refuse(item, "l", found, "keys named in t and d exactly where l says that one waits")
 
 
-def _credit(item: Item) -> Account | None:
+def _credit(item: Item) -> "Account | None":
     """Read a lane's account. None if that cannot be: the next run opens another, and no lane stops for it."""
+    from eventfabric.model.credit import Account  # only subscriptions that hold producers back need it
+
     try:
         granted, place, decided_ms, measured_ms, rate, best = fields.packed(item, _CREDIT, _decode_credit)
     except UndecodableItemError:

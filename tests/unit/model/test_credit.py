@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.definition.sections import Backpressure
-from eventfabric.model import Account, SequenceNumber
-from eventfabric.model.credit import BEST_HALF_SECONDS, MEASURED_SECONDS, ROUND_SECONDS, SHARE, fitting, least
+from eventfabric.model import SequenceNumber
+from eventfabric.model.credit import (
+    BEST_HALF_SECONDS,
+    MEASURED_SECONDS,
+    ROUND_SECONDS,
+    SHARE,
+    Account,
+    fitting,
+    least,
+)
 from tests.simulation.models import credits_rules
 
 _RULES = credits_rules.Rules()

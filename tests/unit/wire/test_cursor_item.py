@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec import msgpack
 
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model import START, Account, Cursor, LaneKey, LaneState, Region, SequenceNumber
+from eventfabric.model import START, Cursor, LaneKey, LaneState, Region, SequenceNumber
+from eventfabric.model.credit import Account
 from eventfabric.wire import cursor_item, keys
 from tests.support.strategies import REGIONS, cursors, lane_keys
 
