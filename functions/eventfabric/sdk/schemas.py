@@ -31,7 +31,8 @@ def checks_in(folder: Path | None, *, is_closed: bool) -> "SchemaChecks | None":
     from eventfabric.contracts.checks import SchemaChecks
     from eventfabric.contracts.folder import SchemaFolder
 
-    return SchemaChecks(SchemaFolder(folder), is_closed=is_closed)
+    # Types are read as they are used, and the process may have gone to another folder by then.
+    return SchemaChecks(SchemaFolder(folder.absolute()), is_closed=is_closed)
 
 
 def check_of(schemas: "SchemaChecks | None", stream: StreamTopology, type_: str) -> "SchemaCheck | None":
@@ -134,7 +135,9 @@ def upcasting_of(
     from eventfabric.services.catalogue.schema_lane import SchemaReader
 
     versions = KnownVersions(SchemaReader(stream, ports.log_of(stream)), ports.clock)
-    is_own = partial(_is_own, None if schemas is None else SchemaFolder(schemas), versions, stream.name)
+    is_own = partial(
+        _is_own, None if schemas is None else SchemaFolder(schemas.absolute()), versions, stream.name
+    )
     return Upcasting(upcasters, versions.number_of, stream=stream.name, is_own=is_own)
 
 

@@ -55,6 +55,16 @@ def test_a_folder_of_some_of_the_streams_is_taken_and_so_is_one_that_is_empty(
     assert schema_checks(path) is not None
 
 
+def test_a_folder_is_that_of_the_process_when_it_was_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schemas = schema_checks("infra/schemas")
+    assert schemas is not None
+    monkeypatch.chdir(project / "new")
+    assert schemas.of("orders", "placed") is not None
+    assert schemas.of("orders", "shipped") is None
+
+
 @pytest.mark.parametrize("name", ["payments", "Orders", "ORDERS"])
 def test_a_producer_that_knows_the_fabric_by_name_is_refused_at_the_first_event(
     tmp_path: Path, name: str
