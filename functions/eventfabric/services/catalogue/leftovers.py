@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from eventfabric import limits
 from eventfabric.definition.marks import parse_time_ms
 from eventfabric.errors import LastingError, LogError, PortError, Problem, UndecodableItemError
 from eventfabric.model import (
@@ -20,6 +21,7 @@ from eventfabric.model import (
     ParkedState,
     Region,
     SchemaLane,
+    SequenceNumber,
     Standing,
     StreamName,
     SubscriptionFilter,
@@ -109,9 +111,9 @@ class LeftoversReader:
         for origin in map(Region, (leaving, *stream.former)):
             lane = SchemaLane.of(origin, StreamName(stream.name))
             try:
-                there = self._ports_in(leaving).log_of(stream).tail(lane)
-                here = self.ports.log_of(stream).tail(lane)
-                left = "" if here.sequence >= there.sequence else f"has more, up to {there.sequence}"
+                there = self._ports_in(leaving).log_of(stream).tail(lane).sequence
+                here = _unbroken(self.ports.log_of(stream), lane, there)
+                left = "" if here >= there else f"has {there}, of which here {here} have come"
             except LogError as error:
                 left = f"cannot be compared ({error.reason})"
             if left:
@@ -277,6 +279,20 @@ class LeftReader:
 
     def _log_of(self, lane: Lane) -> Log:
         return self._ports_in(lane.origin).log_of(self.stream)
+
+
+def _unbroken(log: Log, lane: Lane, end: SequenceNumber) -> SequenceNumber:
+    """Return up to where a lane has come to a log without a hole: records are replicated in any order."""
+    sequence = EMPTY_TAIL.sequence
+    while sequence < end:
+        page = log.read(lane, sequence, records_max=limits.PAGE_RECORDS_MAX)
+        if not page.records:
+            return sequence
+        for record in page.records:
+            if record.sequence != sequence:
+                return sequence
+            sequence = record.tail.sequence
+    return sequence
 
 
 def _total(counts: Sequence[LeftCounts]) -> LeftCounts:

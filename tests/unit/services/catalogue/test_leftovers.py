@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import LastingError
-from eventfabric.model import HybridTime, Region, SchemaLane, StreamName, next_time, record_at
+from eventfabric.model import HybridTime, Region, SchemaLane, SequenceNumber, StreamName, next_time, record_at
 from eventfabric.ports import Ports
 from eventfabric.services.catalogue.facts import subscription_facts
 from eventfabric.services.catalogue.leftovers import LeftoversReader
@@ -14,7 +14,7 @@ from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table_client import TableClient
-from eventfabric.wire.keys import cursor_key
+from eventfabric.wire.keys import cursor_key, record_key
 from tests.support.dead_letters import mended_fabric
 from tests.support.failing_handlers import Failing, fabric_of
 from tests.support.handovers import hand_over, without_parked
@@ -76,6 +76,22 @@ def test_schemas_that_have_not_come_are_left(lost: tuple[str, ...]) -> None:
     assert [missing_from(own, "us-east-1 taken out", "@us-east-1/orders/schemas") for own in said] == [
         [] for _ in range(not lost)
     ]
+
+
+def test_schemas_are_left_while_one_before_the_last_has_not_come() -> None:
+    fabric = delivered()
+    registration(fabric).register({"placed": FIRST})
+    registration(fabric).register({"placed": SECOND})
+    fabric.cloud.replicate()
+    lane = SchemaLane.of(HOME, StreamName(STREAM))
+    log = TableClient(fabric.cloud.log_table(STREAM, AWAY), Requests())
+    [first] = fabric.cloud.log(STREAM, AWAY).read(lane, SequenceNumber(0), records_max=1).records
+    log.write("Delete", {"Key": record_key(lane, first.sequence)})
+    [said] = left_now(fabric, fabric.ports(AWAY))
+    assert (
+        missing_from(said, "us-east-1 taken out", "@us-east-1/orders/schemas", "of which here 0 have come")
+        == []
+    )
 
 
 def test_schemas_of_a_region_before_that_only_this_one_has_are_left() -> None:
