@@ -60,7 +60,7 @@ class Pages:
     def deliver(self) -> LaneResult | RaceLost:
         """Deliver what is due and what is new, until the lane's log ends, or something ends the run before."""
         visit, due = self._visit, self._visit.due()
-        if self._doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:
+        if self._is_repetition and not due and not visit.careful:
             self._context.telemetry.add(Metric.DOORBELLS_DUPLICATE)
             return self._untried(LaneOutcome.DUPLICATE)
         ended = self._begin(due)
@@ -73,6 +73,17 @@ class Pages:
             self._ahead = result.ahead
             if (ended_between := self._between_pages()) is not None:
                 return self._save_passed() or ended_between
+
+    @property
+    def _is_repetition(self) -> bool:
+        """Tell if a doorbell says nothing that the cursor has not passed.
+
+        In a replica, a run may have passed it and died before records behind it, whose own doorbell found a hole and is
+        gone. So one that came again has the log looked at. In the origin, no record is seen before an earlier one.
+        """
+        is_replica = self._doorbell.lane.origin != self._context.region
+        passed = self._doorbell.tail <= self._visit.cursor.sequence
+        return passed and not (is_replica and self._visit.came_again)
 
     def _between_pages(self) -> LaneResult | None:
         """Return the result of a visit that ends between two pages; None: it goes on."""

@@ -60,6 +60,7 @@ class Visit(VisitedLane):
         self.commits_first = context.commits_first
         self.noted_at = self._attempted_before()
         """At most once: the event that was attempted under the former guarantee, and must not be attempted again."""
+        self.came_again = came_again
         # A process that dies keeps its doorbell. So a note tells of a crash only to a doorbell that came again.
         if came_again and self.cursor.version not in ended:
             self._count_crash()

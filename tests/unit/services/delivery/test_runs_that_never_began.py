@@ -7,13 +7,14 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import LastingError, ThrottledError
+from eventfabric.model import START
 from eventfabric.services.delivery.lane_result import LaneOutcome, LaneResult
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
 from tests.support.crashing_handlers import Crashing
 from tests.support.failing_handlers import Failing, fabric_of, named
-from tests.support.memory_fabric import LANE
+from tests.support.memory_fabric import AWAY, LANE
 from tests.support.subscribed_stream import INVOCATION_MS, SubscribedStream
 
 NAMES = [f"{letter}{number}" for letter in "abcdefghij" for number in range(1, 4)]
@@ -86,6 +87,22 @@ def test_a_lane_that_never_began_and_whose_first_events_expired_begins_behind_th
     assert fabric.deliverer().deliver(bell, deadline_ms=deadline_ms, receive_count=times).done
     assert (fabric.recorder.ids(), fabric.cursor().began) == (ids, 1)
     assert Metric.EVENTS_EXPIRED not in fabric.telemetry.totals
+
+
+@pytest.mark.parametrize(("times", "ids"), [(1, ["a1"]), (2, ["a1", "a2"])])
+def test_in_a_replica_a_doorbell_that_came_again_has_the_log_looked_at_whatever_its_tail(
+    times: int, ids: list[str]
+) -> None:
+    """The run before may have died between two pages, and the doorbell of the second been used up at a hole."""
+    fabric = SubscribedStream(delivered_in=AWAY, deliver="everywhere")
+    for name in named("a1", "a2"):
+        fabric.put(name)
+        fabric.cloud.replicate()
+        if fabric.cursor() == START:
+            fabric.deliver()
+    bell, deadline_ms = fabric.bell(tail=1), fabric.clock.now_ms() + INVOCATION_MS
+    assert fabric.deliverer().deliver(bell, deadline_ms=deadline_ms, receive_count=times).done
+    assert (fabric.recorder.ids(), fabric.cursor().running) == (ids, False)
 
 
 def test_a_lane_that_stops_leaves_no_note_and_costs_nothing_where_there_is_nothing_to_do() -> None:
