@@ -1,13 +1,19 @@
-"""Bundles, which are events of one lane on their way into one record; and receipts, which tell each event's outcome."""
+"""Bundles, which are events of one lane on their way into the log; and receipts, which tell each event's outcome.
 
-from collections.abc import Callable, Sequence
+Usually a bundle becomes one record. It may also land in several parts, each with a place of its own; then errors carry
+only the part that did not land.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Final, overload
+from typing import Final, NamedTuple, overload
 
 import msgspec
 
 from eventfabric import limits
+from eventfabric.errors import IndeterminateAppendError, PublishNotAttemptedError
 from eventfabric.model import Batch, BatchId, Lane, Region, SequenceNumber
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.waiting import Flag
@@ -29,8 +35,16 @@ class Receipt:
     event_id: str
 
 
+class BundlePart(NamedTuple):
+    """Events of a bundle whose outcome is known: where they stand, one after the other, or what prevented it."""
+
+    indices: Sequence[int]
+    """Their places in the bundle, in order."""
+    outcome: Appended | BaseException
+
+
 class Bundle:
-    """Events of one lane on their way into one record, field by field. What neighbours share is stored once."""
+    """Events of one lane on their way into the log, field by field. What neighbours share is stored once."""
 
     __slots__ = (
         "_batch",
@@ -39,17 +53,16 @@ class Bundle:
         "_runs",
         "_starts",
         "_types",
-        "appended",
         "attributes",
         "beside_bytes",
         "contents",
-        "error",
         "flag",
         "ids",
         "keys",
         "lane",
         "observed",
         "opened",
+        "parts",
         "room_bytes",
         "seal",
     )
@@ -67,8 +80,7 @@ class Bundle:
         """Memory of its events beside what every event needs; see Encoded."""
         self.opened = 0.0
         self.flag = Flag()
-        self.appended: Appended | None = None
-        self.error: BaseException | None = None
+        self.parts: list[BundlePart] = []
         self.observed: set[int] = set()
         self._runs: list[Attributes] = []
         self._starts: list[int] = []
@@ -99,8 +111,49 @@ class Bundle:
         for column in (self.ids, self.keys, self.contents):
             del column[whole:]
 
+    @property
+    def is_decided(self) -> bool:
+        """Tell if the outcome of all its events is known."""
+        return self._first_left == len(self.ids)
+
+    @property
+    def error(self) -> BaseException | None:
+        """First error that prevented an event from being appended; None: there was none."""
+        for part in self.parts:
+            if not isinstance(part.outcome, Appended):
+                return part.outcome
+        return None
+
+    @property
+    def landed_count(self) -> int:
+        """Number of its events that are appended."""
+        return sum(len(part.indices) for part in self.parts if isinstance(part.outcome, Appended))
+
+    def unseen(self) -> Iterator[tuple[str, BaseException]]:
+        """Yield the id of each event that failed, and why, except those whose failure somebody has seen."""
+        for indices, outcome in self.parts:
+            if not isinstance(outcome, Appended):
+                for index in indices:
+                    if index not in self.observed:
+                        yield self.ids[index], outcome
+
+    def receipt(self, index: int) -> "Receipt":
+        """Return the receipt of an event whose outcome is known, or raise what prevented its append."""
+        for indices, outcome in self.parts:
+            place = bisect_left(indices, index)
+            if place < len(indices) and indices[place] == index:
+                if isinstance(outcome, Appended):
+                    return receipt(outcome, place, self.ids[index])
+                raise outcome
+        raise AssertionError("a bundle is done once the outcome of all its events is known")
+
+    @property
+    def _first_left(self) -> int:
+        """Place of the first event whose outcome is not known yet."""
+        return self.parts[-1].indices[-1] + 1 if self.parts else 0
+
     def batch(self, outgoing: Outgoing) -> Batch:
-        """Return the batch of its events. Made once, by whichever thread asks first."""
+        """Return the batch of its events that are not appended. Made once, by whichever thread asks first."""
         with self._lock:
             return self._packed(outgoing)
 
@@ -113,15 +166,39 @@ class Bundle:
     def _packed(self, outgoing: Outgoing) -> Batch:
         if self._batch is None:
             batch_id = BatchId(outgoing.batch_id())
+            runs, starts, first = self._runs, self._starts, self._first_left
+            if first:
+                # The run of the first event that is left, and those after it.
+                run = bisect_right(starts, first) - 1
+                runs, starts = runs[run:], [max(0, start - first) for start in starts[run:]]
             self._batch = batch_of_columns(
-                batch_id, self.ids, self.keys, self.contents, self._runs, self._starts
+                batch_id, self.ids[first:], self.keys[first:], self.contents[first:], runs, starts
             )
         return self._batch
+
+    def land(self, appended: Appended) -> None:
+        """Note where the next of its events stand: those that are left, or the first of them."""
+        first = self._first_left
+        with self._lock:
+            self._batch = None
+            self.parts.append(BundlePart(range(first, first + appended.count), appended))
+
+    def fail(self, error: BaseException) -> None:
+        """Note what prevented the append of the events that are left. Those behind an error's own were not tried."""
+        first, end = self._first_left, len(self.ids)
+        batch = error.batch if isinstance(error, IndeterminateAppendError) else None
+        if isinstance(batch, Batch) and batch.count < end - first:
+            # The rest must not be taken for what `publish_again` settles.
+            self.parts.append(BundlePart(range(first, first + batch.count), error))
+            first += batch.count
+            error = not_attempted(self.lane, error)
+        if first < end:
+            self.parts.append(BundlePart(range(first, end), error))
 
     def lose(self, error: BaseException) -> None:
         """Give it up in a forked child, which can append nothing of its original; nobody waits for it there."""
         self._lock, self.flag, self.seal = Lock(), Flag(), None
-        self.error = error
+        self.fail(error)
         self.finish()
 
     def finish(self) -> list[Callable[[], None]]:
@@ -174,9 +251,7 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
         if not bundle.flag.wait(timeout_seconds):
             raise TimeoutError(f"event {self.event_id} was not appended within {timeout_seconds} seconds")
         bundle.observed.add(self._index)
-        if bundle.appended is None:
-            raise bundle.error or AssertionError("a bundle is done with a place in the log, or an error")
-        return receipt(bundle.appended, self._index, self.event_id)
+        return bundle.receipt(self._index)
 
 
 class PendingReceipts(Sequence[PendingReceipt]):
@@ -200,6 +275,13 @@ class PendingReceipts(Sequence[PendingReceipt]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+def not_attempted(lane: Lane, cause: BaseException) -> PublishNotAttemptedError:
+    """Return the error of events that are behind others of their lane which were not appended."""
+    error = PublishNotAttemptedError(f"an earlier batch of lane {lane} was not published")
+    error.__cause__ = cause
+    return error
 
 
 def receipt(appended: Appended, index: int, event_id: str) -> Receipt:

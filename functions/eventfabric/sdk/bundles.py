@@ -21,11 +21,10 @@ from eventfabric.errors import (
     CopiedProcessError,
     EventFabricError,
     NoThreadError,
-    PublishNotAttemptedError,
 )
 from eventfabric.model import Lane, LaneIndex
 from eventfabric.sdk import exits
-from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts
+from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts, not_attempted
 from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.waiting import Changes, Waiter
@@ -310,8 +309,8 @@ class Bundles:
         """Return the number of events that are not published, except those whose failure somebody has seen."""
         with self._lock:
             left = chain(self._open.values(), *self._sealed.values())
-            failed = sum(len(bundle.ids) - len(bundle.observed) for bundle in self._failed)
-            return failed + sum(len(bundle.ids) for bundle in left)
+            failed = sum(1 for bundle in self._failed for _ in bundle.unseen())
+            return failed + sum(len(bundle.ids) - bundle.landed_count for bundle in left)
 
     def _has_room(self, size: int) -> bool:
         return size <= self._room_bytes or not (self._open or self._sealed)
@@ -412,7 +411,7 @@ class Bundles:
     def _close_abandoned(self) -> None:
         """Close for a publisher that nobody holds any more, and log what was lost: nobody else would see it."""
         failed, _ = self.close()
-        lost = sum(len(bundle.ids) for bundle in failed)
+        lost = sum(len(bundle.ids) - bundle.landed_count for bundle in failed)
         if lost:
             _log.error(
                 "%d events of a publisher that was not closed were not published",
@@ -493,7 +492,7 @@ class Bundles:
         goes_on = True
         while goes_on:
             bundle = waiting[0]
-            if bundle.appended is None and bundle.error is None:  # else interrupted right after the append
+            if not bundle.is_decided:  # else interrupted right after the append
                 interruption = self._append(bundle)
             with self._lock:
                 listeners = self._finish_first(lane, waiting)
@@ -528,20 +527,19 @@ class Bundles:
         if bundle.error is not None:
             while waiting:
                 behind = waiting[0]
-                behind.error = PublishNotAttemptedError(f"an earlier batch of lane {lane} was not published")
-                behind.error.__cause__ = bundle.error
+                behind.fail(not_attempted(lane, bundle.error))
                 listeners += self._finish(behind)
                 waiting.popleft()
         return listeners
 
     def _append(self, bundle: Bundle) -> BaseException | None:
-        """Append a bundle. Return the interruption of that, if there was one, for the thread to raise."""
+        """Append a bundle, part by part. Return the interruption of that, if any, for the thread to raise."""
         try:
-            bundle.appended = self._outgoing.append(
-                bundle.lane, bundle.batch(self._outgoing), acks=self._acks
-            )
+            while not bundle.is_decided:
+                batch = bundle.batch(self._outgoing)
+                bundle.land(self._outgoing.append(bundle.lane, batch, acks=self._acks))
         except BaseException as error:  # told through the receipt: a worker has nobody to tell
-            bundle.error = error
+            bundle.fail(error)
             return None if isinstance(error, Exception) else error
         return None
 
@@ -562,8 +560,7 @@ class Bundles:
     def _finish(self, bundle: Bundle) -> list[Callable[[], None]]:
         """Count the bundle's events as done. Return the listeners, to be called once the lock is free."""
         self._room_bytes += bundle.memory_bytes
-        if bundle.error is None:
-            self._published += len(bundle.ids)
-        else:
+        self._published += bundle.landed_count
+        if bundle.error is not None:
             self._failed.append(bundle)
         return bundle.finish()

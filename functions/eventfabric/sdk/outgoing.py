@@ -342,7 +342,7 @@ class Outgoing:
         """Return the place of a record that was just appended, and ring its doorbells."""
         if self._express is not None and self.stream.definition.express:
             self._express.ring(self.stream, record)
-        return Appended(record.lane, record.sequence)
+        return Appended(record.lane, record.sequence, record.count)
 
 
 def _headers_bytes(headers: Mapping[str, HeaderValue]) -> int:

@@ -100,12 +100,7 @@ class Publisher:
 
     def _close(self, within_seconds: float) -> None:
         failed, published = self._bundles.close(within_seconds)
-        failures = [
-            (event_id, bundle.error)
-            for bundle in failed
-            for index, event_id in enumerate(bundle.ids)
-            if index not in bundle.observed and bundle.error is not None
-        ]
+        failures = [failure for bundle in failed for failure in bundle.unseen()]
         if failures:
             raise PublishFailedError(failures, published=published)
 

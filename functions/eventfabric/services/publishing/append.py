@@ -33,10 +33,11 @@ from eventfabric.services.publishing.turns import Turns
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The place of an appended batch in its lane: its first event is at `sequence`."""
+    """The place of appended events in their lane: the first of them is at `sequence`."""
 
     lane: Lane
     sequence: SequenceNumber
+    count: int
 
 
 class Appender:
