@@ -11,6 +11,7 @@ from eventfabric.errors import InvalidSchemaError, Problem
 from eventfabric.typed.checked import INTEGERS, words_unchecked
 from eventfabric.typed.dialects import Dialect
 from eventfabric.typed.layout import Either, Expression, Group, literal
+from eventfabric.typed.shapes import constant_of
 from eventfabric.typed.targets import Document, Target, is_made_of_itself
 from eventfabric.typed.walking import Schema, references_in
 
@@ -97,7 +98,9 @@ class Annotations:
             )
             raise InvalidSchemaError([problem], where=classes[0].document.source.type)
         tags = {target.tag_member for target in classes}
-        if len(tags) > 1 or tags == {""}:
+        # A class that adds to another has the other's constant, which tells both apart from third ones alone.
+        constants = {constant_of(target.schema, target.tag_member) for target in classes}
+        if len(tags) > 1 or tags == {""} or len(constants) < len(names):
             return parts
         union = _Part(frozenset({"dict"}), self._dialect.tagged(Either(names), tags.pop()))
         return [union, *(part for part in parts if part.target not in classes)]

@@ -99,6 +99,24 @@ def test_a_union_is_told_apart_by_its_constant() -> None:
     assert (type(card), type(cash)) == (module.Card, module.Cash)
 
 
+@pytest.mark.parametrize("kind", ["msgspec", "pydantic"])
+def test_a_union_of_classes_with_the_same_constant_is_of_any_object(kind: str) -> None:
+    debit = {"allOf": [{"$ref": "#/$defs/Card"}, {"properties": {"bank": TEXT}}]}
+    branches = [{"$ref": f"#/$defs/{name}"} for name in ("Card", "Cash", "Debit")]
+    properties = {
+        "apart": {"anyOf": branches[:2]},
+        "too": {"anyOf": branches[1:]},
+        "all": {"anyOf": branches},
+    }
+    definitions = {"Card": CARD, "Cash": CASH, "Debit": debit}
+    schema = {"type": "object", "properties": properties, "$defs": definitions}
+    data = {"apart": {"method": "cash"}, "all": {"method": "card", "number": "4", "bank": "b"}}
+    with imported(_source(("T", schema), kind=kind)) as module:
+        payload = payload_decoder(module.T)(Event(type="T", key="k", data=data))
+        assert type(payload.apart) is module.Cash
+    assert Event(type="T", key="k", data=payload).data == data
+
+
 def test_names_that_are_no_identifiers_get_others_and_are_still_encoded_as_they_were() -> None:
     names = ["class", "unit-price", "1st", "_private", "date", "str", "OrderPlaced", "a b", "a-b", "größe"]
     schema = {"type": "object", "properties": dict.fromkeys(names, TEXT), "required": names}
