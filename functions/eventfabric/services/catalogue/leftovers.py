@@ -107,13 +107,18 @@ class LeftoversReader:
                 )
 
     def _of_schemas(self, stream: StreamTopology, leaving: Region) -> Iterator[Problem]:
-        """Yield which schemas only the Region has that leaves: those that it registered, or Regions before it."""
+        """Yield which schemas only the Region has that leaves: those that it registered, or Regions before it.
+
+        What neither has is lost, and keeps nobody.
+        """
+        if leaving in self.lost:
+            return
         for origin in map(Region, (leaving, *stream.former)):
             lane = SchemaLane.of(origin, StreamName(stream.name))
             try:
-                there = self._ports_in(leaving).log_of(stream).tail(lane).sequence
-                here = _unbroken(self.ports.log_of(stream), lane, there)
-                left = "" if here >= there else f"has {there}, of which here {here} have come"
+                there = _places(self._ports_in(leaving).log_of(stream), lane)
+                lacking = there - (_places(self.ports.log_of(stream), lane) if there else frozenset())
+                left = f"has a record at {min(lacking)}, which has not come here" if lacking else ""
             except LogError as error:
                 left = f"cannot be compared ({error.reason})"
             if left:
@@ -281,18 +286,13 @@ class LeftReader:
         return self._ports_in(lane.origin).log_of(self.stream)
 
 
-def _unbroken(log: Log, lane: Lane, end: SequenceNumber) -> SequenceNumber:
-    """Return up to where a lane has come to a log without a hole: records are replicated in any order."""
-    sequence = EMPTY_TAIL.sequence
-    while sequence < end:
-        page = log.read(lane, sequence, records_max=limits.PAGE_RECORDS_MAX)
-        if not page.records:
-            return sequence
-        for record in page.records:
-            if record.sequence != sequence:
-                return sequence
-            sequence = record.tail.sequence
-    return sequence
+def _places(log: Log, lane: Lane) -> frozenset[SequenceNumber]:
+    """Return the first sequences of all records of a lane that a log has: they are replicated in any order."""
+    places, start = set[SequenceNumber](), EMPTY_TAIL.sequence
+    while page := log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX).records:
+        places.update(record.sequence for record in page)
+        start = page[-1].tail.sequence
+    return frozenset(places)
 
 
 def _total(counts: Sequence[LeftCounts]) -> LeftCounts:

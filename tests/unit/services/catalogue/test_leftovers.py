@@ -78,20 +78,24 @@ def test_schemas_that_have_not_come_are_left(lost: tuple[str, ...]) -> None:
     ]
 
 
-def test_schemas_are_left_while_one_before_the_last_has_not_come() -> None:
+@pytest.mark.parametrize(
+    ("lacks", "lost", "is_left"),
+    [((AWAY,), (), True), ((AWAY, HOME), (), False), ((AWAY,), (HOME,), False), ((HOME,), (), False)],
+)
+def test_a_record_of_schemas_before_the_last_is_left_where_it_is_in_the_region_that_goes_alone(
+    lacks: tuple[Region, ...], lost: tuple[str, ...], is_left: bool
+) -> None:
     fabric = delivered()
     registration(fabric).register({"placed": FIRST})
     registration(fabric).register({"placed": SECOND})
     fabric.cloud.replicate()
     lane = SchemaLane.of(HOME, StreamName(STREAM))
-    log = TableClient(fabric.cloud.log_table(STREAM, AWAY), Requests())
-    [first] = fabric.cloud.log(STREAM, AWAY).read(lane, SequenceNumber(0), records_max=1).records
-    log.write("Delete", {"Key": record_key(lane, first.sequence)})
-    [said] = left_now(fabric, fabric.ports(AWAY))
-    assert (
-        missing_from(said, "us-east-1 taken out", "@us-east-1/orders/schemas", "of which here 0 have come")
-        == []
-    )
+    for region in lacks:
+        log = TableClient(fabric.cloud.log_table(STREAM, region), Requests())
+        log.write("Delete", {"Key": record_key(lane, SequenceNumber(0))})
+    said = left_now(fabric, fabric.ports(AWAY), lost=lost)
+    words = ("us-east-1 taken out", "@us-east-1/orders/schemas", "a record at 0")
+    assert [missing_from(own, *words) for own in said] == [[]] * is_left
 
 
 def test_schemas_of_a_region_before_that_only_this_one_has_are_left() -> None:
