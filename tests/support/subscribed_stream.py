@@ -10,6 +10,7 @@ from functools import cache
 
 from eventfabric import limits
 from eventfabric.definition.file import parse_definition
+from eventfabric.definition.sections import Backpressure
 from eventfabric.errors import PortError
 from eventfabric.model import (
     Committed,
@@ -98,12 +99,14 @@ class SubscribedStream(MemoryFabric):
         durability: str = "replicated",
         retention_days: int = 0,
         others: str = "",
+        backpressure: Backpressure | None = None,
         **subscription: object,
     ) -> None:
         super().__init__(topology(lanes, durability, retention_days, others, **subscription), seed=seed)
         for region in self.cloud.regions.values():
             region.create_table(EFFECTS, key_names=("id",))
         self.handler = handler or Recorder(effects=subscription.get("guarantee") == "exactly_once")
+        self.backpressure = backpressure
         self.telemetry = Counting()
         self.faults = Faults()
         self.origin_log = self.cloud.log(STREAM, HOME)
@@ -176,6 +179,7 @@ class SubscribedStream(MemoryFabric):
             telemetry=self.telemetry,
             side_by_side=side_by_side,
             memory_bytes=memory_bytes,
+            backpressure=self.backpressure,
         )
 
     def bell(self, of: Lane = LANE, tail: int | None = None) -> Doorbell:

@@ -75,6 +75,12 @@ class Account:
             return replace(self, place=sequence) if sequence < self.place else self
         return replace(self, granted=SequenceNumber(granted), place=sequence, decided_ms=now_ms)
 
+    def passed(self, tail: SequenceNumber, settings: Backpressure) -> "Account":
+        """Return the account of a lane that is paused: it grants from the tail, as if all were drained."""
+        window = max(settings.events_min, int(settings.seconds * self.best))
+        is_due = tail + window - self.granted >= max(1, window // 4)
+        return replace(self, granted=SequenceNumber(tail + window)) if is_due else self
+
     def learnt(self, granted: SequenceNumber) -> "Account":
         """Return the account after a look at the lane's slot: a person may have granted more there."""
         return self if granted <= self.granted else replace(self, granted=granted)

@@ -173,6 +173,11 @@ def start_key(stream: StreamName, subscription: SubscriptionName, region: Region
     return {PK: standing_key(stream, subscription), SK: {"S": f"{region}/{_START}"}}
 
 
+def credit_part(lane: Lane) -> int:
+    """Return the number of the partition that holds what a subscription grants in a lane."""
+    return lane.index // _CREDIT_PART_LANES
+
+
 def credit_parts(lanes: int) -> range:
     """Return the numbers of the partitions that hold what a subscription grants in the lanes of an origin."""
     return range(-(-lanes // _CREDIT_PART_LANES))
@@ -189,7 +194,7 @@ def credits_of(
 def credit_key(key: LaneKey, region: Region) -> Item:
     """Return the key of the item in which a Region's functions grant producers of a lane how far they may append."""
     lane = key.lane
-    partition = credits_of(key.stream, key.subscription, lane.origin, lane.index // _CREDIT_PART_LANES)
+    partition = credits_of(key.stream, key.subscription, lane.origin, credit_part(lane))
     return {PK: partition, SK: {"S": f"{region}/{lane.index // CREDIT_SLICE_LANES}"}}
 
 

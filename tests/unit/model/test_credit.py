@@ -97,6 +97,17 @@ def test_the_first_grant_is_from_the_tail(
     assert (opened.place, opened.rate, opened.best) == (sequence, 0, 0)
 
 
+@given(accounts(), backpressures, sequences)
+def test_a_paused_lane_is_granted_from_its_tail_as_the_models(
+    account: Account, backpressure: Backpressure, tail: SequenceNumber
+) -> None:
+    settings = credits_rules.Settings(backpressure.seconds, backpressure.events_min)
+    window = _RULES.window(settings, as_modelled(account), -1, empty=True, now=0)
+    passed = account.passed(tail, backpressure)
+    is_due = tail + window - account.granted >= max(1, window // 4)
+    assert passed == (replace(account, granted=SequenceNumber(tail + window)) if is_due else account)
+
+
 def test_what_a_person_granted_counts_if_it_is_more() -> None:
     account = Account(SequenceNumber(10), SequenceNumber(0), 0, 0)
     assert account.learnt(SequenceNumber(9)) == account

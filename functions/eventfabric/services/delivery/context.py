@@ -18,6 +18,7 @@ from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.wire.published import Published
 
 if TYPE_CHECKING:
+    from eventfabric.services.delivery.granting import Granting
     from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
 
 
@@ -85,6 +86,8 @@ class VisitContext:
     side_by_side: SideBySide
     targets: "TargetStreams | None" = None
     """Streams that the handler may publish into; None: it publishes nothing."""
+    granting: "Granting | None" = None
+    """Grants to producers; None: the subscription does not hold them back."""
     handed_out: dict[LaneKey, HandedOut] = field(default_factory=dict)
     """Memory of what other Regions' lanes have handed out, by the lane whose old events asked for it; see late.py."""
 

@@ -30,7 +30,7 @@ from eventfabric.model import (
     SubscriptionFilter,
     SubscriptionName,
 )
-from eventfabric.ports import Handler, Page, Ports
+from eventfabric.ports import Handler, Log, Page, Ports
 from eventfabric.services.delivery.begin import Beginning, Beginnings, has_begun
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.context import VisitContext
@@ -48,6 +48,8 @@ from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.telemetry import Metric, Telemetry
 
 if TYPE_CHECKING:
+    from eventfabric.definition.sections import Backpressure
+    from eventfabric.services.delivery.granting import Granting
     from eventfabric.services.delivery.target_streams import TargetStreams
 
 
@@ -65,6 +67,7 @@ class _LaneRun:
     ended: frozenset[int]
     """Versions of the cursor at which all attempts are known to have ended."""
     probes: bool
+    took_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class Deliverer:
         side_by_side: SideBySide = one_after_another,
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
         targets: "TargetStreams | None" = None,
+        backpressure: "Backpressure | None" = None,
     ) -> None:
         """Assemble it of the ports of its Region.
 
@@ -104,6 +108,7 @@ class Deliverer:
             code_version: version of the handler's code, which dead letters note.
             side_by_side: makes reads, and attempts of different keys, at the same time.
             targets: streams that the handler may publish into.
+            backpressure: how far producers may be ahead; None: they are not held back.
             memory_bytes: memory for the events of a page; one record more may be in memory.
         """
         log, ledger, clock = ports.log_of(stream), ports.ledger, ports.clock
@@ -137,6 +142,7 @@ class Deliverer:
             telemetry=telemetry,
             side_by_side=side_by_side,
             targets=targets,
+            granting=None if backpressure is None else _granting(subscription, backpressure, ports, log),
         )
 
     def deliver(
@@ -172,7 +178,7 @@ class Deliverer:
         if circuit.state is not CircuitState.CLOSED and not probes:
             # A subscription that begins with the latest must not miss what is published while it waits.
             self._beginnings.pin(doorbell)
-            return wait_for_circuit(self._breaker, doorbell)
+            return wait_for_circuit(self._context_of(lane), doorbell, deadline_ms=deadline_ms)
         if not ownership.begin():
             return LaneResult(LaneOutcome.NOT_OWNER)
         ended_at = {doorbell.ended, self._ended_at.get(lane, 0)} - {0}
@@ -211,7 +217,7 @@ class Deliverer:
             return self._take_over(run)
         # One read tells both who owns the lane and how the circuit stands: it may have opened since.
         if not run.probes and self._breaker.circuit().state is not CircuitState.CLOSED:
-            return wait_for_circuit(self._breaker, run.doorbell)
+            return wait_for_circuit(run.context, run.doorbell, deadline_ms=run.deadline_ms)
         return self._visit(run, state, ahead)
 
     def _begun(self, run: _LaneRun, state: LaneState) -> LaneResult | _LookAgain | None:
@@ -242,6 +248,7 @@ class Deliverer:
             log=self._log,
             now_ms=now_ms,
         )
+        run.took_over = is_taken_over
         return _LookAgain() if is_taken_over else LaneResult(LaneOutcome.HOLE)
 
     def _visit(self, run: _LaneRun, state: LaneState, ahead: ReadAhead | None) -> LaneResult | _LookAgain:
@@ -273,8 +280,10 @@ class Deliverer:
         """Carry out the visit, and remember where it left the lane."""
         lane = run.doorbell.lane
         try:
+            visit.open_credit(run.doorbell, again=run.came_again or run.took_over)
             result = Pages(run.context, visit, run.doorbell, ahead, memory_bytes=self.memory_bytes).deliver()
             visit.rest()
+            visit.settle_credit()
         except PortError:
             # This process lives, so all its attempts have ended: a note at this version is no crash.
             self._ended_at[lane] = visit.cursor.version
@@ -316,3 +325,12 @@ class Deliverer:
         if ledger is self._ledger:
             return self._context
         return replace(self._context, ledger=ledger, region=ledger.region)
+
+
+def _granting(
+    subscription: SubscriptionTopology, backpressure: "Backpressure", ports: Ports, log: Log
+) -> "Granting":
+    from eventfabric.services.delivery.granting import Granting  # few subscriptions hold producers back
+
+    name = SubscriptionName(subscription.state_name)
+    return Granting(name, backpressure, credits=ports.credits, log=log, clock=ports.clock)

@@ -76,6 +76,7 @@ def _moved(visit: Visit, sequence: SequenceNumber, chain: Chain) -> Passed | Rac
             crashes=0,
             replay_until=replay_until,
             replay_from=replay_from,
-        )
+        ),
+        drains=False,
     )
     return Passed() if lost is None else only_race(lost)

@@ -230,6 +230,7 @@ class _Heir:
             began=former.began,
             replay_from=former.replay_from,
             replay_until=former.replay_until,
+            credit=former.credit,
         )
 
     def _look_for(

@@ -8,7 +8,6 @@ from eventfabric.errors import LogError
 from eventfabric.model import CircuitState, Cursor, Doorbell, Parked, RaceLost, SequenceNumber, next_count
 from eventfabric.ports import Page
 from eventfabric.services.delivery.at_most_once import run_at_most_once
-from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.due_keys import DueKeys
 from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
@@ -94,7 +93,7 @@ class Pages:
             # The time is looked at here too, because pages without a wanted event make no attempt.
             return self._hand_back()
         if not visit.probes and self._context.breaker.circuit().state is not CircuitState.CLOSED:
-            return wait_for_circuit(self._context.breaker, self._doorbell)
+            return wait_for_circuit(self._context, self._doorbell, deadline_ms=visit.deadline_ms)
         return None
 
     def _begin(self, due: Sequence[Parked]) -> Ended | None:
@@ -153,11 +152,15 @@ class Pages:
 
     def _page(self) -> Page:
         """Return the page that was read ahead, if the cursor is where it begins; else read it."""
-        base = self._start.base
+        base, ahead = self._start.base, self._ahead
         # A page that was read ahead is of no use if somebody else moved the cursor meanwhile.
-        if self._ahead is not None and self._ahead.base == base:
-            return self._ahead.page
-        return self._context.log.read(self._doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
+        if ahead is not None and ahead.base == base:
+            page = ahead.page
+        else:
+            page = self._context.log.read(self._doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
+        if self._visit.credit is not None:
+            self._visit.credit.saw(page, base)
+        return page
 
     def _stretch(self, page: Page) -> Stretch:
         visit = self._visit
@@ -236,8 +239,8 @@ class Pages:
                 return self._hand_back()
             case CircuitOpen():
                 # Only now that all is committed: a timer that cannot be set must not undo what was handled.
-                self._context.breaker.ring_probe(self._doorbell.lane, failed=True)
-                return LaneResult(LaneOutcome.WAITING)
+                bell, deadline_ms = self._doorbell, self._visit.deadline_ms
+                return wait_for_circuit(self._context, bell, deadline_ms=deadline_ms, failed=True)
 
     def _untried(self, outcome: LaneOutcome) -> LaneResult:
         """Return the result of a visit in which there was nothing to try."""
@@ -258,7 +261,19 @@ class Pages:
         return LaneResult(LaneOutcome.HANDED_BACK)
 
 
-def wait_for_circuit(breaker: CircuitBreaker, doorbell: Doorbell) -> LaneResult:
-    """Have a lane wait for the circuit: it is rung for the next probe, or when deliveries are resumed."""
-    breaker.ring_probe(doorbell.lane, behind=doorbell.again)
+def wait_for_circuit(
+    context: VisitContext, doorbell: Doorbell, *, deadline_ms: int, failed: bool = False
+) -> LaneResult:
+    """Have a lane wait for the circuit: it is rung for the next probe, or when deliveries are resumed.
+
+    `failed`: its own probe, or what it attempted, failed.
+    """
+    if context.granting is not None and context.breaker.circuit().state is CircuitState.PAUSED:
+        ledger, region = context.ledger, context.region
+        context.granting.pass_paused(
+            doorbell,
+            lambda key: ledger.state(key, glance=True).cursor(region),
+            patience=context.patience(deadline_ms),
+        )
+    context.breaker.ring_probe(doorbell.lane, failed=failed, behind=0 if failed else doorbell.again)
     return LaneResult(LaneOutcome.WAITING)

@@ -18,6 +18,7 @@ the noted lane comes to the record again, and finds it decided.
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
+from typing import TYPE_CHECKING
 
 from eventfabric import limits
 from eventfabric.errors import PortError, StateRefusedError
@@ -55,6 +56,9 @@ from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
 from eventfabric.wire.published import Effect, published_of, writes_of
 
+if TYPE_CHECKING:  # only subscriptions that hold producers back need it
+    from eventfabric.services.delivery.granting import LaneCredit
+
 
 class VisitedLane:
     """A lane's state. `cursor` and `parking` are as they were read, or as the last commit left them."""
@@ -73,17 +77,51 @@ class VisitedLane:
             clock=context.clock,
             telemetry=context.telemetry,
         )
+        self.credit: LaneCredit | None = None
+
+    def open_credit(self, doorbell: Doorbell, *, again: bool) -> None:
+        """Grant producers what was not granted before, and copy it once more if the doorbell came `again`. PortError.
+
+        The run before may have died after its commit, and this one may take long.
+        """
+        granting = self._context.granting
+        if granting is not None:
+            self.credit = granting.begin(self.key, tail=doorbell.tail)
+            again, patience = again or doorbell.again > 0, self._context.patience(self.deadline_ms)
+            self.cursor = self.credit.opened(self.cursor, again=again, patience=patience)
+
+    def settle_credit(self) -> None:
+        """Copy what was granted and could not be copied at once. PortError: the doorbell must come again.
+
+        If a person granted more meanwhile, that is stored, too. It is rare enough for a write of its own.
+        """
+        if self.credit is None:
+            return
+        self.cursor = self.credit.settled(self.cursor, self._context.patience(self.deadline_ms))
+        # A lane that never began (version 0) may begin elsewhere. A race is lost to a run that learns it by itself.
+        if self.credit.has_learnt and self.cursor.version:
+            self._context.ledger.commit(self.key, self.cursor, self.cursor)
 
     def commit(
-        self, moved: Cursor, effects: Sequence[Effect] = (), *, decided: Sequence[Decided] = ()
+        self,
+        moved: Cursor,
+        effects: Sequence[Effect] = (),
+        *,
+        decided: Sequence[Decided] = (),
+        drains: bool = True,
     ) -> RaceLost | Refused | None:
-        """Commit the cursor, the parked keys that changed, and the effects. None if that is done."""
+        """Commit the cursor, the parked keys that changed, and the effects. None if that is done.
+
+        `drains`: False if the cursor passes events that are gone.
+        """
         # A lane runs back only by a replay, which is an operator's commit and never a visit's.
         assert self.cursor.sequence <= moved.sequence, "a visit moves its cursor only forward"
         changes = self.parking.changes(moved.sequence)
         # At the version that was read, even if the cursor stays:
         # whoever wrote the lane since makes all of this lose.
-        moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
+        credit = self.credit
+        account = None if credit is None else credit.after(self.cursor, moved.sequence, drains=drains)
+        moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch, credit=account)
         moved = self.parking.beside(moved, self.cursor, changes)
         # A visit that changed nothing costs no write.
         if moved == self.cursor and not changes and not effects and not decided:
@@ -96,6 +134,8 @@ class VisitedLane:
             return outcome
         self.cursor = outcome.cursor
         self.parking.committed(outcome.cursor, changes)
+        if credit is not None:
+            self.cursor = credit.committed(self.cursor)
         return None
 
     def _carried_out(

@@ -150,6 +150,7 @@ class Faults:
             outbox=self.outbox(ports.outbox),
             steps_of=lambda stream: self.steps(ports.steps_of(stream)),
             backfills=self.backfills(ports.backfills),
+            credits=self.credits(ports.credits),
         )
 
     def log(self, log: Log) -> Log:
