@@ -35,6 +35,7 @@
     ├── PublishFailedError           some events of a publisher were not published
     ├── PublishNotAttemptedError     held back because an earlier batch of the lane failed
     ├── BufferFullError              the buffer of a publisher that must not wait is full
+    │   └── BackpressureError        subscriptions hold the producers of a lane back; nothing was published
     ├── PortError                    a call to a service failed
     │   ├── OutcomeUnknownError      the call may have taken effect
     │   │   ├── ProbeUnrungError     no timer could be set for a lane's next probe
@@ -378,6 +379,24 @@ class BufferFullError(EventFabricError):
         super().__init__(
             f"buffer_bytes_max: found {size_bytes:,} bytes more than there is room for, allowed: {buffer_bytes_max:,} "
             "that are not appended yet"
+        )
+
+
+class BackpressureError(BufferFullError):
+    """Subscriptions (`gates`) let nobody append to a lane from the sequence `grant` on until they have delivered more.
+
+    Nothing was published. Publish it again after `retry_after` seconds, when it will be known if more is granted.
+    """
+
+    def __init__(
+        self, stream: str, lane: object, gates: Sequence[str], grant: int | None, retry_after: float
+    ) -> None:
+        super().__init__(0, 0)
+        self.stream, self.lane, self.gates, self.grant = stream, lane, tuple(gates), grant
+        self.retry_after = retry_after
+        self.args = (
+            f"lane {lane} of stream {stream}: found no credit beyond {grant}, allowed: what {', '.join(gates)} grants; "
+            f"try again in {retry_after:.1f} s",
         )
 
 

@@ -537,7 +537,7 @@ class Bundles:
         try:
             while not bundle.is_decided:
                 batch = bundle.batch(self._outgoing)
-                bundle.land(self._outgoing.append(bundle.lane, batch, acks=self._acks))
+                bundle.land(self._outgoing.append(bundle.lane, batch, acks=self._acks, is_atomic=False))
         except BaseException as error:  # told through the receipt: a worker has nobody to tell
             bundle.fail(error)
             return None if isinstance(error, Exception) else error

@@ -331,12 +331,21 @@ class Outgoing:
             raise SettingError("acks", acks, allowed)
         return 1 if definition.durability == "quorum" else acks
 
-    def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None, acks: int = 1) -> Appended:
+    def append(
+        self,
+        lane: Lane,
+        batch: Batch,
+        *,
+        unsettled: Record | None = None,
+        acks: int = 1,
+        is_atomic: bool = True,
+    ) -> Appended:
         """Append a batch; see sdk.route. Raises as `current` before anything is written, and StreamChangedError."""
         stream = self._current()
         if not self.goes_by(stream):
             raise StreamChangedError(stream.name, len(self._lanes), stream.definition.lanes)
-        return self.appended(self._route.append(lane, batch, unsettled=unsettled, acks=acks))
+        route = self._route
+        return self.appended(route.append(lane, batch, unsettled=unsettled, acks=acks, is_atomic=is_atomic))
 
     def appended(self, record: Record) -> Appended:
         """Return the place of a record that was just appended, and ring its doorbells."""

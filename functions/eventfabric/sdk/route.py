@@ -15,6 +15,7 @@ from eventfabric.copies import when_forked
 from eventfabric.deadline import Moment
 from eventfabric.errors import (
     AppendError,
+    BackpressureError,
     ContendedAppendError,
     DivergenceError,
     IndeterminateAppendError,
@@ -102,7 +103,15 @@ class Route:
         self._log_of = log_of
         self._health = health
 
-    def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None, acks: int = 1) -> Record:
+    def append(
+        self,
+        lane: Lane,
+        batch: Batch,
+        *,
+        unsettled: Record | None = None,
+        acks: int = 1,
+        is_atomic: bool = True,
+    ) -> Record:
         """Append the batch to the lane, or to the lane of its index in the next Region that answers.
 
         Args:
@@ -110,27 +119,36 @@ class Route:
             batch: what to append.
             unsettled: as in Appender.append; settled first, in its own Region.
             acks: number of Regions that must have the record before this returns, 1 or 2.
+            is_atomic: as in Appender.append.
 
         Raises as Appender.append, and UnconfirmedAppendError. An error says where the batch may be, in all Regions.
         """
-        record = self._appended(lane, batch, unsettled, acks)
+        record = self._appended(lane, batch, unsettled, acks, is_atomic=is_atomic)
         if acks > 1:
+            if record.count < batch.count:
+                batch = Batch(record.batch_id, record.count, record.types, record.payload)
             self._confirm(record, batch, acks)
         return record
 
-    def _appended(self, lane: Lane, batch: Batch, unsettled: Record | None, acks: int) -> Record:
-        failure: AppendError | PortError | None = self._lasting_doubt(batch, unsettled, acks)
+    def _appended(
+        self, lane: Lane, batch: Batch, unsettled: Record | None, acks: int, *, is_atomic: bool
+    ) -> Record:
+        failure: AppendError | PortError | BackpressureError | None = self._lasting_doubt(
+            batch, unsettled, acks
+        )
         for region, timeout_seconds in _with_patience(self._order(batch, unsettled)):
             try:
-                return self._append_in(region, lane, batch, unsettled, timeout_seconds)
+                return self._append_in(region, lane, batch, unsettled, timeout_seconds, is_atomic=is_atomic)
             except IndeterminateAppendError as error:
                 put = error.record
                 assert isinstance(put, Record)
+                assert isinstance(error.batch, Batch)
+                batch = error.batch  # or the first events of it
                 failure = IndeterminateAppendError(self.stream, put, batch, cause=error.__cause__, acks=acks)
                 if batch.note is not None:
                     break
                 batch = replace(batch, note=Note(put.lane, put.sequence))
-            except (ContendedAppendError, PortError) as error:
+            except (ContendedAppendError, PortError, BackpressureError) as error:
                 if failure is None and not _is_outage(error):
                     raise  # no reason to use another Region
                 failure = failure or error
@@ -153,6 +171,8 @@ class Route:
         batch: Batch,
         unsettled: Record | None,
         timeout_seconds: float | None,
+        *,
+        is_atomic: bool,
     ) -> Record:
         """Append in one Region, and note if that answers."""
         try:
@@ -161,6 +181,7 @@ class Route:
                 batch,
                 unsettled=unsettled,
                 timeout_seconds=timeout_seconds,
+                is_atomic=is_atomic,
             )
         except (IndeterminateAppendError, ContendedAppendError, PortError) as error:
             if _is_outage(error):
@@ -197,7 +218,7 @@ class Route:
         raise UnconfirmedAppendError(self.stream, record, batch, cause=cause, acks=acks) from cause
 
 
-def _is_outage(error: AppendError | PortError) -> bool:
+def _is_outage(error: AppendError | PortError | BackpressureError) -> bool:
     """Tell if an append failed because its Region gave no reply."""
     return isinstance(error, IndeterminateAppendError) or isinstance(error.__cause__, OutcomeUnknownError)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, Problem, RecordBoundsError
-from eventfabric.model import Batch, BatchId
+from eventfabric.model import Batch, BatchId, Record
 from eventfabric.wire.payload_codec import (
     RECORD_OVERHEAD_BYTES,
     Attributes,
@@ -16,6 +16,8 @@ from eventfabric.wire.payload_codec import (
     encode_event,
     pack,
     pack_columns,
+    stored,
+    unpack,
 )
 
 EVENTS_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
@@ -41,6 +43,12 @@ def batch_of_rows(batch_id: BatchId, rows: Sequence[Row]) -> Batch:
     types = frozenset([row[1] for row in rows])
     _check(len(rows), types)
     return Batch(batch_id, len(rows), types, pack(rows))
+
+
+def batch_of_some(record: Record, indices: Iterable[int], batch_id: BatchId) -> Batch:
+    """Make the batch of some events of a record that was packed as a whole."""
+    events = unpack(record)
+    return batch_of_rows(batch_id, [stored(events[index]) for index in indices])
 
 
 def split_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -27,14 +27,15 @@ def land_in_parts(publisher: Publisher, monkeypatch: pytest.MonkeyPatch, count: 
     """Have each record take so many events at most. Return the batches that are given to be appended, as they come."""
     whole, given = publisher.outgoing.append, list[Batch]()
 
-    def append(lane: Lane, batch: Batch, *, acks: int) -> Appended:
+    def append(lane: Lane, batch: Batch, *, acks: int, is_atomic: bool) -> Appended:
         given.append(batch)
+        assert not is_atomic
         if batch.count > count:
             events = unpack(record_at(EMPTY_TAIL, lane, batch, now_ms=0, retention_seconds=None))
             batch = batch_of_rows(
                 BatchId(bytes([len(given)]) * 16), [stored(event) for event in events[:count]]
             )
-        return whole(lane, batch, acks=acks)
+        return whole(lane, batch, acks=acks, is_atomic=is_atomic)
 
     monkeypatch.setattr(publisher.outgoing, "append", append)
     return given

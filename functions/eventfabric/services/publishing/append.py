@@ -14,21 +14,26 @@ put at tail if nobody wrote there ── written ──────────�
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from eventfabric import limits
 from eventfabric.deadline import call_within, seconds_left
 from eventfabric.errors import (
+    BackpressureError,
     ContendedAppendError,
     IndeterminateAppendError,
     OutcomeUnknownError,
     RefusedError,
     ThrottledError,
 )
-from eventfabric.model import Batch, Lane, Record, SequenceNumber, Tail, record_at, to_ms
+from eventfabric.model import Batch, BatchId, Lane, Record, SequenceNumber, Tail, record_at, to_ms
 from eventfabric.ports import Clock, Entropy, Log
 from eventfabric.services.publishing.lane_ends import Known, LaneEnds
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.services.publishing.turns import Turns
+
+if TYPE_CHECKING:
+    from eventfabric.services.publishing.credits import KnownCredits
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,11 @@ class Appended:
     lane: Lane
     sequence: SequenceNumber
     count: int
+
+
+def ungated() -> "KnownCredits | None":
+    """Return what is known of the credits of a stream that no subscription gates: nothing."""
+    return None
 
 
 class Appender:
@@ -60,8 +70,12 @@ class Appender:
         retention_seconds: int | None = None,
         timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
         known: Known | None = None,
+        credits: "Callable[[], KnownCredits | None]" = ungated,
     ) -> None:
-        """`known`: what reconciliation remembers of a lane, asked if the log leaves doubt; None: nobody remembers."""
+        """`known`: what reconciliation remembers of a lane, asked if the log leaves doubt; None: nobody remembers.
+
+        `credits`: what is known of the credits of the stream; None while no subscription gates it.
+        """
         self._ends = LaneEnds(log, clock=clock, expires=retention_seconds is not None, known=known)
         self.stream = stream
         self._log = log
@@ -71,6 +85,9 @@ class Appender:
         self._timeout_ms = int(timeout_seconds * 1000)
         self._tails: dict[Lane, Tail] = {}
         self._contended: set[Lane] = set()
+        self._credits = credits
+        self._held: dict[Lane, Tail] = {}
+        """Tails of lanes at which there was no credit."""
         self._turns = Turns()
 
     def append(
@@ -80,6 +97,7 @@ class Appender:
         *,
         unsettled: Record | None = None,
         timeout_seconds: float | None = None,
+        is_atomic: bool = True,
     ) -> Record:
         """Append the batch, and return the record that holds it.
 
@@ -90,8 +108,12 @@ class Appender:
                 settled first, so that the batch stands in the log once. Without it, a batch that is given twice stands
                 there twice.
             timeout_seconds: default the appender's.
+            is_atomic: the batch is appended as a whole, or not at all. Otherwise, if there is too little credit for
+                all of it, the record holds only its first events, as its count says; so does the batch of an error
+                of type IndeterminateAppendError.
 
         Raises:
+            BackpressureError: not written; subscriptions hold the lane's producers back.
             ContendedAppendError: not written; other publishers, or throttling, were in the way until the time was up.
             IndeterminateAppendError: no reply in time; it may be written.
             RefusedError: not written; the service refuses such puts.
@@ -107,6 +129,8 @@ class Appender:
             try:
                 has_turn = turn.take(inside, timeout_ms / 1000)
                 tried = _Try(self, lane, batch, unsettled, timeout_ms=timeout_ms, until_ms=until_ms)
+                # A batch that may stand elsewhere must be recognised there.
+                tried.is_atomic = is_atomic or batch.note is not None
                 if not has_turn:
                     raise tried.failure(None)
                 left_seconds = max(0.0, (until_ms - self._clock.steady_ms()) / 1000)
@@ -142,6 +166,9 @@ class _Try:
         self._appender = appender
         self._lane = lane
         self._batch = batch
+        self._put_batch = batch
+        """The batch, or its first events, as they are put next."""
+        self.is_atomic = True
         self._unsettled = unsettled
         self._memory: Tail | None = None
         """The lane's tail as this process last saw it."""
@@ -155,6 +182,7 @@ class _Try:
         self._memory = self._remembered()
         # In a lane in which other publishers were faster lately, the memory is not tried: a read is cheaper.
         self._tail = None if self._lane in self._appender._contended else self._memory
+        self._tail = self._still(self._appender._held.pop(self._lane, None)) or self._tail
         record = self._unsettled
         while True:
             record = record or self._record()
@@ -189,10 +217,46 @@ class _Try:
             # Nobody wrote here since this process did: its memory is right again.
             if self._tail == self._memory:
                 self._appender._contended.discard(self._lane)
+        self._put_batch = self._batch
+        record = self._record_at(self._tail)
+        credits = self._appender._credits()
+        if credits is not None:
+            count = self._fitting(credits, self._tail)
+            if count < record.count:
+                # Only where a subscription gates the stream.
+                from eventfabric.wire.batch import batch_of_some
+
+                batch_id = BatchId(self._appender._entropy.bytes(16))
+                self._put_batch = batch_of_some(record, range(count), batch_id)
+                record = self._record_at(self._tail)
+        return record
+
+    def _fitting(self, credits: "KnownCredits", tail: Tail) -> int:
+        """Return how many events there is credit for at a tail. BackpressureError if for none."""
+        is_alone = self._memory is not None and self._memory.sequence == tail.sequence
+        while True:
+            try:
+                return credits.fitting(
+                    self._lane,
+                    self._batch.count,
+                    tail.sequence,
+                    is_atomic=self.is_atomic,
+                    is_alone=is_alone,
+                )
+            except (OutcomeUnknownError, ThrottledError) as error:  # of a read
+                self._wait(error)
+            except BackpressureError:
+                # Whoever comes again needs no read to learn where the lane ends.
+                self._appender._held[self._lane] = tail
+                if self._memory is not None:
+                    self._appender._tails[self._lane] = self._memory
+                raise
+
+    def _record_at(self, tail: Tail) -> Record:
         return record_at(
-            self._tail,
+            tail,
             self._lane,
-            self._batch,
+            self._put_batch,
             now_ms=self._appender._clock.now_ms(),
             retention_seconds=self._appender._retention_seconds,
         )
@@ -225,10 +289,11 @@ class _Try:
 
     def _remembered(self) -> Tail | None:
         """Return the tail as this process last saw it, unless records put there since may have expired again."""
-        tail, retention_seconds = (
-            self._appender._tails.pop(self._lane, None),
-            self._appender._retention_seconds,
-        )
+        return self._still(self._appender._tails.pop(self._lane, None))
+
+    def _still(self, tail: Tail | None) -> Tail | None:
+        """Return a tail that was seen, unless records put there since may have expired again."""
+        retention_seconds = self._appender._retention_seconds
         if tail is None or (retention_seconds is None and tail.expires_at is None):
             return tail
         # By then everything after the tail may have expired, so that its place seems free but was taken.
@@ -265,7 +330,9 @@ class _Try:
     def failure(self, cause: Exception | None) -> ContendedAppendError | IndeterminateAppendError:
         """Return the error that says what is known of the batch when the time is up."""
         if self._unsettled is not None:
-            return IndeterminateAppendError(self._appender.stream, self._unsettled, self._batch, cause=cause)
+            return IndeterminateAppendError(
+                self._appender.stream, self._unsettled, self._put_batch, cause=cause
+            )
         reason = cause or "other publishers wrote there first, each time"
         return ContendedAppendError(
             f"batch {self._batch.id.hex()} is not in lane {self._lane} after {self._timeout_ms} ms: {reason}",
