@@ -10,7 +10,14 @@ import pytest
 
 from eventfabric.contracts.document import SchemaDocument
 from eventfabric.contracts.folder import SchemaFolder
-from eventfabric.errors import DeclarationRefusedError, LastingError, MissingRecordError
+from eventfabric.errors import (
+    DeclarationRefusedError,
+    EventFabricError,
+    FormatError,
+    LastingError,
+    MissingRecordError,
+    UndecodableRecordError,
+)
 from eventfabric.local import LocalFabric
 from eventfabric.model import SchemaLane
 from eventfabric.model.schema_index import SchemaIndex, SchemaVersion
@@ -205,19 +212,28 @@ def test_types_that_are_registered_are_checked_also_where_no_file_is_left(
     ]
 
 
-@pytest.mark.parametrize(("denied", "code"), [("payments", 0), ("orders", 3)])
-def test_whoever_may_not_read_other_streams_checks_those_of_which_there_are_schemas(
-    project: Project, monkeypatch: pytest.MonkeyPatch, denied: str, code: int
+@pytest.mark.parametrize(
+    "error",
+    [
+        LastingError("read the tail", "denied", "denied"),
+        UndecodableRecordError("@us-east-1/payments", 1, "denied"),
+        FormatError("denied", "read", 9, 1),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize(("denied", "is_checked"), [("payments", True), ("orders", False)])
+def test_whoever_cannot_read_other_streams_checks_those_of_which_there_are_schemas(
+    project: Project, monkeypatch: pytest.MonkeyPatch, denied: str, is_checked: bool, error: EventFabricError
 ) -> None:
     def certain_index(reader: SchemaReader) -> SchemaIndex:
         if reader.name == denied:
-            raise LastingError("read the tail", "denied", "denied")
+            raise error
         return reader.index()
 
     project.definition.write_text(f"{DEFINITION}[streams.payments]\n")
     monkeypatch.setattr(SchemaReader, "certain_index", certain_index)
     checked = project.run("check")
-    assert (checked.code, "denied" in checked.err) == (code, True)
+    assert (checked.code == 0, "denied" in checked.err) == (is_checked, True)
 
 
 def test_a_type_may_promise_nothing(project: Project) -> None:

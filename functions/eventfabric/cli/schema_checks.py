@@ -145,21 +145,18 @@ def _against_registered(
 def _index_or_none(registration: "Registration", *, is_needed: bool) -> "SchemaIndex":
     """Return what is registered of a stream: nothing, if a deployment has yet to make its table.
 
-    Nothing, too, if it is not needed and may not be read: whoever minds one stream has no rights on the others.
+    Nothing, too, if it is not needed and cannot be read: whoever minds one stream may have no rights on the others.
     """
-    from eventfabric.errors import LastingError
+    from eventfabric.errors import FormatError, LastingError, UndecodableRecordError
     from eventfabric.model.schema_index import SchemaIndex
 
     try:
         return registration.reader.certain_index()
-    except LastingError as error:
-        if is_needed and not error.is_missing:
+    except (LastingError, UndecodableRecordError, FormatError) as error:
+        has_no_table = isinstance(error, LastingError) and error.is_missing
+        if is_needed and not has_no_table:
             raise
-        reason = (
-            f"has no table in {registration.region}: a deployment makes it"
-            if error.is_missing
-            else f"{error}"
-        )
+        reason = f"has no table in {registration.region}: a deployment makes it" if has_no_table else error
         complain(f"stream {registration.reader.name}: {reason}")
         return SchemaIndex()
 
