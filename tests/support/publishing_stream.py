@@ -11,6 +11,7 @@ from eventfabric.sdk.publications import Publications
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.publishing.append import Appender
+from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.targets import Targets
 from eventfabric.testing.memory.faults import Faults
 from tests.support.memory_fabric import STREAM, batch_of, event, lane
@@ -51,6 +52,8 @@ class PublishingStream(SubscribedStream):
         )
         self.calls: list[str] = []
         self.handle = handle
+        self.credits: CreditsOf = ungated
+        """Credits of the target stream."""
 
     def deliverer(
         self, *, faults: Faults | None = None, outbox: Outbox | None = None, **settings: Any
@@ -79,7 +82,7 @@ class PublishingStream(SubscribedStream):
             ports=ports,
             handler=_Noting(handler, self.calls),
             telemetry=self.telemetry,
-            targets=Targets([target], ports),
+            targets=Targets([target], ports, credits_of=lambda current: self.credits),
             **settings,
         )
 

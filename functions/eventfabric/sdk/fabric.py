@@ -24,6 +24,7 @@ from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.routes import Routes
 from eventfabric.services.catalogue.streams import DeclaredStreams
+from eventfabric.services.publishing.gates import GatesOf, Gating, no_gates
 from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
 from eventfabric.services.publishing.posted_tails import Posting
 from eventfabric.stream_topology import StreamTopology
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from boto3 import Session
 
     from eventfabric.contracts.checks import SchemaChecks
+    from eventfabric.rare_ports import Credits
 
 
 class Fabric:
@@ -53,6 +55,8 @@ class Fabric:
         outbox: Outbox | None = None,
         ledger_of: Callable[[Region], Ledger] | None = None,
         doorbells_of: Callable[[Region], Doorbells] | None = None,
+        credits_of: "Callable[[Region], Credits] | None" = None,
+        gates_of: GatesOf = no_gates,
         failover: Sequence[str] = (),
         source: str | None = None,
         schemas: "SchemaChecks | None" = None,
@@ -70,6 +74,7 @@ class Fabric:
             clock=clock,
             entropy=entropy,
             append_timeout_seconds=append_timeout_seconds,
+            gating=credits_of and Gating(credits_of, gates_of=gates_of, clock=clock, entropy=entropy),
         )
         self._clock = clock
         self._entropy = entropy
@@ -198,6 +203,7 @@ class Fabric:
             outbox=ports.outbox,
             ledger_of=lambda region: ports.at(region).ledger,
             doorbells_of=lambda region: ports.at(region).doorbells,
+            credits_of=lambda region: ports.at(region).credits,
             source=source,
             schemas=schemas,
         )
@@ -237,6 +243,7 @@ class Fabric:
             InvalidSchemaError, MissingExtraError: the type's schema cannot be used here; nothing was written.
             NotDeclaredError, FormatError: the stream was never deployed, or by a later version; nothing was written.
             NoTransactionsError: with `once`, the stream's durability is "quorum"; nothing was written.
+            BackpressureError: nothing was written; subscriptions hold the producers of its lane back.
             ContendedAppendError: nothing was written; try again later. With `once`, ContendedTransactionError.
             OnceConflictError: with `once`, another event of this source and id was published; nothing was written.
             IndeterminateTransactionError: with `once`, it may be written; publish again, once.
@@ -373,6 +380,7 @@ class Fabric:
                 source=self._source or stream.source,
                 express=self._express,
                 known=self._routes.known(stream, self.region),
+                credits=self._routes.credits(stream, self.region),
                 schemas=self._schemas,
             )
         return outgoing

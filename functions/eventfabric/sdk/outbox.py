@@ -84,6 +84,7 @@ class OutboxTransaction(Transaction):
         Raises:
             TransactionRefusedError, ContendedTransactionError: nothing was written. TransactionTooLargeError is one of
                 the first kind: nothing was even sent.
+            BackpressureError: nothing was even sent; subscriptions hold the producers of a lane back. Commit it later.
             IndeterminateTransactionError: it may be written; commit again.
             ClosingRegionError, WrongRegionError, NotDeclaredError, StreamChangedError: nothing is sent, because events
                 are published there no more, or in other lanes. What an earlier commit may have written is not known.
@@ -158,4 +159,5 @@ def check_once(event_id: str | None) -> None:
 def posting(outgoing: Outgoing, log: Log, lane: Lane, batch: Batch) -> Posting:
     """Return a batch on its way to a lane of the stream."""
     retention_seconds = outgoing.stream.retention_seconds
-    return Posting(outgoing.stream.table.name, log, lane, batch, retention_seconds, outgoing.known)
+    table, known, credits = outgoing.stream.table.name, outgoing.known, outgoing.credits
+    return Posting(table, log, lane, batch, retention_seconds, known, credits)

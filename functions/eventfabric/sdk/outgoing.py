@@ -34,6 +34,7 @@ from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.sdk.schemas import check_content, check_of, check_payload, with_schema
 from eventfabric.services.publishing.append import Appended
+from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.lane_ends import Known
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, row_bytes
@@ -101,6 +102,7 @@ class Outgoing:
         source: str,
         express: Express | None = None,
         known: Known | None = None,
+        credits: CreditsOf = ungated,
         schemas: "SchemaChecks | None" = None,
     ) -> None:
         """`known`: what reconciliation remembers of a lane; None: nothing. `schemas`: those to hold events to.
@@ -109,6 +111,7 @@ class Outgoing:
         """
         self.stream = stream
         self.known = known
+        self.credits = credits
         self._express = express
         self._current = current
         self._route_of = route_of

@@ -1,7 +1,7 @@
 """Routes of a fabric's streams from one Region: where each appends, and what is known of its lanes there."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 from eventfabric.errors import SettingError, WrongRegionError
 from eventfabric.model import Region, StreamName
@@ -9,6 +9,7 @@ from eventfabric.ports import Clock, Entropy, Ledger, Log
 from eventfabric.sdk.route import Health, Route
 from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.services.publishing.append import Appender
+from eventfabric.services.publishing.gates import CreditsOf, Gating, ungated
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
@@ -28,6 +29,7 @@ class Routes:
         clock: Clock,
         entropy: Entropy,
         append_timeout_seconds: float,
+        gating: Gating | None = None,
     ) -> None:
         """`failover`: Regions to publish in after `region`. WrongRegionError, SettingError."""
         self.health = Health(clock)
@@ -37,6 +39,8 @@ class Routes:
         self._clock = clock
         self._entropy = entropy
         self._append_timeout_seconds = append_timeout_seconds
+        self._streams = streams
+        self._gating = gating
 
     def of(self, stream: StreamTopology) -> Route:
         """Return the route of a stream as it is deployed now."""
@@ -51,6 +55,7 @@ class Routes:
                 retention_seconds=stream.retention_seconds,
                 timeout_seconds=self._append_timeout_seconds,
                 known=self.known(stream, region),
+                credits=self.credits(stream, region),
             )
 
         regions = [Region(region) for region in stream.definition.regions]
@@ -69,6 +74,12 @@ class Routes:
         if self._ledger_of is None:
             return None
         return KnownMarks(self._ledger_of(region), StreamName(stream.name), clock=self._clock).of
+
+    def credits(self, stream: StreamTopology, region: Region) -> CreditsOf:
+        """Return what to ask for the credits of a stream in a Region."""
+        if self._gating is None:
+            return ungated
+        return self._gating.of(partial(self._streams.stream, stream.name), region)
 
 
 def _checked_failover(

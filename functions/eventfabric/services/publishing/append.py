@@ -28,6 +28,7 @@ from eventfabric.errors import (
 )
 from eventfabric.model import Batch, BatchId, Lane, Record, SequenceNumber, Tail, record_at, to_ms
 from eventfabric.ports import Clock, Entropy, Log
+from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.lane_ends import Known, LaneEnds
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.services.publishing.turns import Turns
@@ -43,11 +44,6 @@ class Appended:
     lane: Lane
     sequence: SequenceNumber
     count: int
-
-
-def ungated() -> "KnownCredits | None":
-    """Return what is known of the credits of a stream that no subscription gates: nothing."""
-    return None
 
 
 class Appender:
@@ -70,7 +66,7 @@ class Appender:
         retention_seconds: int | None = None,
         timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
         known: Known | None = None,
-        credits: "Callable[[], KnownCredits | None]" = ungated,
+        credits: CreditsOf = ungated,
     ) -> None:
         """`known`: what reconciliation remembers of a lane, asked if the log leaves doubt; None: nobody remembers.
 

@@ -7,6 +7,7 @@ from functools import partial
 from eventfabric import limits
 from eventfabric.model import Batch, Lane, Record, Tail, record_at
 from eventfabric.ports import Clock, Log
+from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.lane_ends import Known, LaneEnds
 
 _Place = tuple[str, Lane]
@@ -25,6 +26,8 @@ class Posting:
     retention_seconds: int | None
     known: Known | None = None
     """Look-up of the mark in which reconciliation remembers the lane, used if its log leaves doubt; None: unknown."""
+    credits: CreditsOf = ungated
+    """Look-up of what is known of the stream's credits."""
 
 
 class PostedTails:
@@ -46,7 +49,8 @@ class PostedTails:
 
         `side_by_side`: makes several reads at the same time. The longer they take, the likelier somebody else writes.
 
-        Raises PortError if a tail cannot be read; what was read before is remembered. UncertainTailError.
+        Raises PortError if a tail cannot be read; what was read before is remembered. UncertainTailError. Raises
+        BackpressureError if one of the lanes has no credit.
         """
         now_ms = self._clock.now_ms()
         unknown = {(posting.table, posting.lane): posting for posting in postings}
@@ -57,8 +61,17 @@ class PostedTails:
         records: list[Record] = []
         for posting in postings:
             place = posting.table, posting.lane
+            tail = ends.get(place)
+            if tail is None:
+                tail = self._tail(posting)
+                credits = posting.credits()
+                # A transaction begins below the grant, and ends where it ends.
+                if credits is not None:
+                    credits.fitting(
+                        posting.lane, posting.batch.count, tail.sequence, is_atomic=True, is_alone=True
+                    )
             record = record_at(
-                ends.get(place) or self._tail(posting),
+                tail,
                 posting.lane,
                 posting.batch,
                 now_ms=now_ms,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from eventfabric import limits
 from eventfabric.errors import (
     AppendError,
+    BackpressureError,
     ContendedTransactionError,
     IndeterminateAppendError,
     IndeterminateTransactionError,
@@ -19,6 +20,7 @@ from eventfabric.errors import (
     OutcomeUnknownError,
     PortError,
     RefusedError,
+    ThrottledError,
     TransactionRefusedError,
 )
 from eventfabric.model import Batch, Record
@@ -104,6 +106,8 @@ class TargetAppend:
                 self._carry_out(self._writes[0], deadline_ms)
                 self.landed += self._writes.pop(0).events
                 self.count += 1
+        except BackpressureError as error:
+            raise ThrottledError("publish", str(error)) from error
         except (AppendError, ContendedTransactionError, IndeterminateTransactionError) as error:
             raise OutcomeUnknownError("publish", str(error)) from error
         except TransactionRefusedError as error:

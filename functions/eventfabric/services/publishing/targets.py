@@ -4,10 +4,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from eventfabric.errors import FormatError, NotDeclaredError, StateRefusedError, WrongRegionError
+from eventfabric.errors import (
+    BackpressureError,
+    FormatError,
+    NotDeclaredError,
+    StateRefusedError,
+    ThrottledError,
+    WrongRegionError,
+)
 from eventfabric.model import Batch, BatchId, Lane, Occupied, Record, StreamName
 from eventfabric.ports import Log, Ports
 from eventfabric.services.publishing.append import Appender
+from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
 from eventfabric.services.publishing.once import append_once
 from eventfabric.services.publishing.outbox import OutboxAppend
@@ -27,6 +35,7 @@ class _TargetStream:
     stream: StreamTopology
     log: Log
     known: Known
+    credits: CreditsOf
     appender: Appender
 
 
@@ -39,8 +48,13 @@ class Targets:
         ports: Ports,
         *,
         as_declared: AsDeclared = lambda stream: stream,
+        credits_of: Callable[[Callable[[], StreamTopology]], CreditsOf] = lambda current: ungated,
     ) -> None:
-        """`as_declared`: asked before each write. It may make a call now and then, not each time."""
+        """`as_declared`: asked before each write. It may make a call now and then, not each time.
+
+        `credits_of`: gives what to ask for the credits of a stream, which is given as it is declared by now.
+        """
+        self._credits_of = credits_of
         self._ports = ports
         self._as_declared = as_declared
         self._streams = {stream.name: self._target(stream, stream) for stream in streams}
@@ -61,6 +75,7 @@ class Targets:
     def _target(self, defined: StreamTopology, stream: StreamTopology) -> _TargetStream:
         ports, log = self._ports, self._ports.log_of(stream)
         known = KnownMarks(ports.ledger, StreamName(stream.name), clock=ports.clock).of
+        credits = self._credits_of(lambda: self._as_declared(defined))
         appender = Appender(
             log,
             stream=stream.name,
@@ -68,8 +83,9 @@ class Targets:
             entropy=ports.entropy,
             retention_seconds=stream.retention_seconds,
             known=known,
+            credits=credits,
         )
-        return _TargetStream(defined, stream, log, known, appender)
+        return _TargetStream(defined, stream, log, known, credits, appender)
 
     def append_of(self, published: Sequence[Published]) -> TargetAppend:
         """See services.delivery.target_streams."""
@@ -111,7 +127,9 @@ class Targets:
     def _posting(self, stream: str, lane: Lane, part: Part) -> Posting:
         target = self._streams[stream]
         batch, table = self._batch(part), target.stream.table.name
-        return Posting(table, target.log, lane, batch, target.stream.retention_seconds, target.known)
+        return Posting(
+            table, target.log, lane, batch, target.stream.retention_seconds, target.known, target.credits
+        )
 
     def _batch(self, part: Part) -> Batch:
         return batch_of_rows(BatchId(self._ports.entropy.bytes(16)), part.rows)
@@ -130,7 +148,10 @@ class PreparedRecords:
     def made(self, side_by_side: SideBySide) -> list[tuple[str, Record]]:
         """See services.delivery.target_streams."""
         self._check()
-        records = self._tails.records(self._postings, side_by_side)
+        try:
+            records = self._tails.records(self._postings, side_by_side)
+        except BackpressureError as error:
+            raise ThrottledError("publish", str(error)) from error
         return [(posting.table, record) for posting, record in zip(self._postings, records, strict=True)]
 
     def meet(self, taken: Occupied) -> None:
