@@ -100,6 +100,8 @@ class Metric(StrEnum):
     FINDINGS_REPAIRED = "FindingsRepaired"
     """Findings that reconciliation repaired. Unit: Count."""
 
+    CREDITS_RAISED = "CreditsRaised"
+    """Grants to producers that were written, one a write unit. Unit: Count."""
     OLDEST_UNDELIVERED = "OldestUndelivered"
     """Delay of a subscription: age of the oldest event that no cursor has passed, whether it can be delivered or not,
     by the clock of the Region that looks. Events of parked keys do not count. Unit: Seconds.
@@ -195,6 +197,7 @@ _ONLY_LOGGED: Final = frozenset(
         Metric.DOORBELLS_DUPLICATE,
         Metric.COPIES_SETTLED,
         Metric.LANES_WAITING,
+        Metric.CREDITS_RAISED,
     }
 )
 _UNITS: Final = {

@@ -114,6 +114,7 @@ class Deliverer:
         log, ledger, clock = ports.log_of(stream), ports.ledger, ports.clock
         standings = Standings.of(subscription, ports)
         breaker = CircuitBreaker(subscription, stream, ports=ports, telemetry=telemetry, standings=standings)
+        name = SubscriptionName(subscription.state_name)
         by_itself = targets is not None and not subscription.definition.guarantee.transactional
         self.subscription = subscription
         self._region = ledger.region
@@ -142,7 +143,7 @@ class Deliverer:
             telemetry=telemetry,
             side_by_side=side_by_side,
             targets=targets,
-            granting=None if backpressure is None else _granting(subscription, backpressure, ports, log),
+            granting=None if backpressure is None else _granting(name, backpressure, ports, log, telemetry),
         )
 
     def deliver(
@@ -328,9 +329,8 @@ class Deliverer:
 
 
 def _granting(
-    subscription: SubscriptionTopology, backpressure: "Backpressure", ports: Ports, log: Log
+    name: SubscriptionName, settings: "Backpressure", ports: Ports, log: Log, telemetry: Telemetry
 ) -> "Granting":
     from eventfabric.services.delivery.granting import Granting  # few subscriptions hold producers back
 
-    name = SubscriptionName(subscription.state_name)
-    return Granting(name, backpressure, credits=ports.credits, log=log, clock=ports.clock)
+    return Granting(name, settings, credits=ports.credits, log=log, clock=ports.clock, telemetry=telemetry)

@@ -29,6 +29,7 @@ from eventfabric.model.credit import Account
 from eventfabric.ports import Clock, Log, Page
 from eventfabric.rare_ports import Credits
 from eventfabric.services.delivery.patience import Patience
+from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.wire.keys import credit_part
 
 
@@ -36,7 +37,14 @@ class Granting:
     """Grants of one subscription in one Region."""
 
     def __init__(
-        self, name: SubscriptionName, settings: Backpressure, *, credits: Credits, log: Log, clock: Clock
+        self,
+        name: SubscriptionName,
+        settings: Backpressure,
+        *,
+        credits: Credits,
+        log: Log,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         """`name`: of its state."""
         self.settings = settings
@@ -44,6 +52,7 @@ class Granting:
         self._name = name
         self._credits = credits
         self._log = log
+        self._telemetry = telemetry
         self._paused: dict[LaneKey, Account] = {}
         """Accounts of lanes that were granted more while paused. None grants more than its slot."""
 
@@ -63,12 +72,15 @@ class Granting:
         """
         while True:
             try:
-                return account.learnt(self._credits.grant(key, account.granted))
+                learnt = account.learnt(self._credits.grant(key, account.granted))
             except UndecodableItemError:
                 return account  # a slot that cannot be read gates nothing, and must not stop the lane
             except PortError as error:
                 if patience is None or not (error.retryable and patience.wait()):
                     raise
+            else:
+                self._telemetry.add(Metric.CREDITS_RAISED)
+                return learnt
 
     def pass_paused(
         self, doorbell: Doorbell, cursor_of: Callable[[LaneKey], Cursor], *, patience: Patience

@@ -103,6 +103,7 @@ class TestARun:
         fabric.deliver()
         assert fabric.faults.count("credits.grant") == 2
         assert slot(fabric) == account(fabric).granted == 5 + EVENTS_MIN
+        assert fabric.telemetry.totals[Metric.CREDITS_RAISED] == 2
 
     def test_a_commit_that_is_lost_grants_nothing(self) -> None:
         fabric = gated()
