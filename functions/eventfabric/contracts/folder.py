@@ -39,6 +39,11 @@ class SchemaFolder:
         """Names of what was there beside hidden files: of streams, if all is well."""
         return self._listed.keys()
 
+    def may_have_types(self, name: str) -> bool:
+        """Tell if something in it may be a folder of types: it has a file of one, is empty, or cannot be read."""
+        names = self._listed.get(name, frozenset())
+        return isinstance(names, InvalidSchemaError) or not names or any(map(type_of_file, names))
+
     def document(self, stream: str, type_: str) -> SchemaDocument | None:
         """Return the schema of a type; None if it has none. InvalidSchemaError: it has a file that is no schema."""
         document = self._known.get((stream, type_))

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from eventfabric.contracts import SCHEMAS_FOLDER
 from eventfabric.errors import (
-    EventFabricError,
     InvalidSchemaError,
-    NotDeclaredError,
     SettingError,
-    UnknownNameError,
     WrongRegionError,
 )
 from eventfabric.model import Region
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 
     from eventfabric.contracts.checks import SchemaChecks
     from eventfabric.contracts.folder import SchemaFolder
-    from eventfabric.topology import Topology
 
 _FOLDER: Final = "the folder of the schemas of events, which has a folder for each stream, called as that is"
 
@@ -97,39 +93,38 @@ def schema_checks(
         raise SettingError("schemas", str(schemas), _FOLDER) from error
     if checks is None:
         raise SettingError("schemas", str(schemas), _FOLDER)
-    if streams is None:
-        streams = [name for name in checks.folder.names if fullmatch(STREAM_NAME, name)]
-    _check_names(checks.folder, streams)
+    folder = checks.folder
+    own = [name for name in folder.names if fullmatch(STREAM_NAME, name) and folder.may_have_types(name)]
+    if folder.names and not own:
+        raise SettingError("schemas", str(schemas), _FOLDER)
+    if streams is not None:
+        _check_names(folder, streams)
     return checks
 
 
-def check_schemas_of(
-    schemas: "SchemaChecks | None", stream: str, streams: "Topology | DeclaredStreams"
-) -> None:
-    """Raise SettingError if a folder was named that is not that of a fabric which is known by its name alone.
+def check_schemas_of(schemas: "SchemaChecks | None", stream: str) -> None:
+    """Raise SettingError if a folder that was named has a stream's name in other case alone: nothing would be checked.
 
-    It has nothing of a stream that is published to. So it has to have something of another one that is declared.
+    It need not have anything of the stream, and what else it has need not be declared in this Region, or any more.
     """
-    if schemas is None or streams.regions or stream in schemas.folder.names:
-        return
-    declared = (name for name in sorted(schemas.folder.names) if _may_be_declared(name, streams))
-    _check_names(schemas.folder, {stream, next(declared, stream)})
-
-
-def _may_be_declared(name: str, streams: "Topology | DeclaredStreams") -> bool:
-    try:
-        streams.stream(name)
-    except (UnknownNameError, NotDeclaredError):
-        return False
-    except EventFabricError:  # nobody knows, as where this producer may not read it
-        return True
-    return True
+    if schemas is not None and stream not in schemas.folder.names:
+        _check_case(schemas.folder, {stream})
 
 
 def _check_names(folder: "SchemaFolder", streams: Collection[str]) -> None:
     """Raise SettingError if a folder is not that of a fabric with these streams. One that is empty may be."""
-    in_other_case = sorted(name for name in folder.names - {*streams} if name.lower() in streams)
-    if in_other_case or (folder.names and folder.names.isdisjoint(streams)):
-        held = ", ".join(in_other_case or sorted(folder.names))
-        known = f"; a stream: {', '.join(sorted(streams)):.200}" if streams else ""
-        raise SettingError("schemas", f"{folder.path}, which has {held:.100}", f"{_FOLDER}{known}")
+    _check_case(folder, streams)
+    if folder.names and folder.names.isdisjoint(streams):
+        raise _is_another(folder, folder.names, streams)
+
+
+def _check_case(folder: "SchemaFolder", streams: Collection[str]) -> None:
+    in_lower_case = {name.lower() for name in streams}
+    if in_other_case := {name for name in folder.names - {*streams} if name.lower() in in_lower_case}:
+        raise _is_another(folder, in_other_case, streams)
+
+
+def _is_another(folder: "SchemaFolder", names: Collection[str], streams: Collection[str]) -> SettingError:
+    held, known = ", ".join(sorted(names)), ", ".join(sorted(streams))
+    allowed = f"{_FOLDER}; a stream: {known:.200}" if streams else _FOLDER
+    return SettingError("schemas", f"{folder.path}, which has {held:.100}", allowed)

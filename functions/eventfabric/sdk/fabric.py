@@ -368,7 +368,7 @@ class Fabric:
         stream = self._open_stream(name)
         outgoing = self._outgoing.get(name)
         if outgoing is None:
-            check_schemas_of(self._schemas, name, self._streams)
+            check_schemas_of(self._schemas, name)
         if outgoing is None or not outgoing.goes_by(stream):
             outgoing = self._outgoing[name] = Outgoing(
                 stream,
